@@ -1,0 +1,3 @@
+"""A PyPI mirror client."""
+
+__version__ = "9.0.0"

@@ -1,0 +1,138 @@
+"""The composition root: the only place that knows which class stands behind which port."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from bandersnatch.config.ini import read_ini
+from bandersnatch.config.load import read_settings
+from bandersnatch.errors import ConfigError
+from bandersnatch.filters.registry import SECTIONS, build_chain
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from bandersnatch.config.settings import Settings
+    from bandersnatch.filters.chain import FilterChain
+    from bandersnatch.mirror.parts import Mirror
+    from bandersnatch.ports import Catalogue, Clock, EventSink, MirrorStorage, PackageIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A configuration file, read and found good."""
+
+    settings: Settings
+    filters: FilterChain
+
+
+def load(path: Path) -> Configuration:
+    """Read the configuration file.
+
+    :raises FileNotFoundError: if there is none.
+    :raises ConfigError: with every problem that it has.
+    """
+    file = read_ini(path)
+    reading = read_settings(file, SECTIONS)
+    chain, problems = build_chain(reading.settings.filters.enabled, file.sections)
+    if reading.problems or problems:
+        raise ConfigError(file.path, [*reading.problems, *problems])
+    return Configuration(reading.settings, chain)
+
+
+class SystemClock:
+    """The time of the machine."""
+
+    def now(self) -> datetime:
+        """Return the time of day in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        return monotonic()
+
+    async def sleep(self, seconds: float, /) -> None:
+        """Return after that many seconds."""
+        await asyncio.sleep(seconds)
+
+
+@asynccontextmanager
+async def open_mirror(
+    configuration: Configuration, events: EventSink, clock: Clock, *, dry_run: bool = False
+) -> AsyncIterator[Mirror]:
+    """Open the storage with its lock, the catalogue and the session, and yield what uses them.
+
+    :raises MirrorLocked: if another command is at work on the mirror.
+    :raises StorageError: if the mirror's directory cannot be used.
+    """
+    # Half of the start-up time is spent on these; --help and a mistaken option need none.
+    from bandersnatch.mirror.parts import Mirror  # noqa: PLC0415
+
+    settings = _with_master(configuration.settings)
+    async with AsyncExitStack() as stack:
+        storage, catalogue = await _open_storage(settings, stack, dry_run=dry_run)
+        index = await _open_index(settings, stack, clock)
+        yield Mirror(
+            index=index,
+            storage=storage,
+            catalogue=catalogue,
+            clock=clock,
+            events=events,
+            settings=settings,
+            filters=configuration.filters,
+        )
+
+
+def _with_master(settings: Settings) -> Settings:
+    """Fill in PyPI where the configuration names no index."""
+    if settings.index.master:
+        return settings
+    from pypi_simple import PYPI_SIMPLE_ENDPOINT  # noqa: PLC0415 - slow to import
+
+    master = PYPI_SIMPLE_ENDPOINT.rstrip("/").rpartition("/")[0]
+    return replace(settings, index=replace(settings.index, master=master))
+
+
+async def _open_storage(
+    settings: Settings, stack: AsyncExitStack, *, dry_run: bool
+) -> tuple[MirrorStorage, Catalogue]:
+    from bandersnatch.catalogue.sqlite import SqliteCatalogue  # noqa: PLC0415
+    from bandersnatch.storage.filesystem import FilesystemStorage  # noqa: PLC0415
+
+    directory = settings.storage.directory
+    storage = await stack.enter_async_context(FilesystemStorage(directory, read_only=dry_run))
+    catalogue = await stack.enter_async_context(SqliteCatalogue(directory, read_only=dry_run))
+    if not dry_run:
+        return storage, catalogue
+    from bandersnatch.catalogue.memory import DryRunCatalogue  # noqa: PLC0415
+    from bandersnatch.storage.dry_run import DryRunStorage  # noqa: PLC0415
+
+    return DryRunStorage(storage), DryRunCatalogue(catalogue)
+
+
+async def _open_index(settings: Settings, stack: AsyncExitStack, clock: Clock) -> PackageIndex:
+    from bandersnatch.master.changelog import Changelog  # noqa: PLC0415
+    from bandersnatch.master.client import MasterClient  # noqa: PLC0415
+    from bandersnatch.master.hosts import HostGuard  # noqa: PLC0415
+    from bandersnatch.master.proxy import choose_proxy  # noqa: PLC0415
+    from bandersnatch.master.session import open_session  # noqa: PLC0415
+    from bandersnatch.master.transport import Budgets, Transport  # noqa: PLC0415
+
+    index = settings.index
+    proxy = choose_proxy(index.proxy, index.master, os.environ)
+    guard = HostGuard(index.master, [settings.files.download_mirror, proxy])
+    session = await stack.enter_async_context(open_session(index, guard, proxy))
+    budgets = Budgets(asyncio.Semaphore(index.workers), asyncio.Semaphore(index.download_workers))
+    transport = Transport(
+        session, guard, clock, random.Random(), document_timeout=index.global_timeout  # noqa: S311
+    )
+    changelog = Changelog(session, transport, clock, budgets.index, f"{index.master}/pypi")
+    return MasterClient(index.master, transport, changelog, budgets, clock)

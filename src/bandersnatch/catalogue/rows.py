@@ -1,0 +1,131 @@
+"""Records to database rows and back; pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from bandersnatch.model.digests import Digest, Hashes
+from bandersnatch.model.files import ReleaseFile
+from bandersnatch.model.project import ProjectDetail, ProjectStatus
+from bandersnatch.records import FileRecord, ProjectRecord, Validators
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+PROJECT_COLUMNS = (
+    "name", "display", "serial", "reflects", "terms", "etag", "last_modified", "body",
+    "status", "reason", "versions",
+)  # fmt: skip
+FILE_COLUMNS = (
+    "path", "project", "size", "modified", "verified", "hashes", "uploaded",
+    "requires_python", "yanked", "core_metadata", "provenance",
+)  # fmt: skip
+
+_NO_SIDECAR = "none"
+
+
+def project_row(record: ProjectRecord) -> tuple[Any, ...]:
+    """Return the values of ``PROJECT_COLUMNS``."""
+    detail, validators = record.detail, record.validators
+    return (
+        detail.name,
+        record.display,
+        detail.serial,
+        record.reflects,
+        record.terms,
+        validators.etag,
+        validators.last_modified,
+        validators.body,
+        detail.status.value,
+        detail.status_reason,
+        "\n".join(detail.versions),
+    )
+
+
+def file_rows(record: ProjectRecord) -> Iterator[tuple[Any, ...]]:
+    """Yield the values of ``FILE_COLUMNS`` for each file that the project's page names.
+
+    ``modified`` is null for a file that is named and not stored here.
+    """
+    stored = {found.file.path: found for found in record.files}
+    for file in record.detail.files:
+        found = stored.get(file.path)
+        yield (
+            file.path,
+            record.name,
+            file.size,
+            None if found is None else found.modified,
+            None if found is None else found.verified,
+            _hashes_text(file.hashes),
+            None if file.upload_time is None else file.upload_time.isoformat(),
+            file.requires_python,
+            file.yanked,
+            _core_metadata_text(file.core_metadata),
+            file.provenance,
+        )
+
+
+def project_record(row: tuple[Any, ...], files: Iterable[tuple[Any, ...]]) -> ProjectRecord:
+    """Return the record that a project's row and its files' rows make."""
+    name, display, serial, reflects, terms, etag, last_modified, body, *rest = row
+    status, reason, versions = rest
+    recorded = [(_file(found), found[3], found[4]) for found in files]
+    recorded.sort(key=lambda each: each[0].filename)
+    detail = ProjectDetail(
+        name=name,
+        files=tuple(file for file, _, _ in recorded),
+        versions=tuple(versions.split("\n")) if versions else (),
+        serial=serial,
+        status=ProjectStatus(status),
+        status_reason=reason,
+    )
+    return ProjectRecord(
+        detail=detail,
+        display=display,
+        reflects=reflects,
+        terms=terms,
+        validators=Validators(etag, last_modified, body),
+        files=tuple(
+            FileRecord(file, modified, verified)
+            for file, modified, verified in recorded
+            if modified is not None
+        ),
+    )
+
+
+def _file(row: tuple[Any, ...]) -> ReleaseFile:
+    path, _, size, _, _, hashes, uploaded, requires_python, yanked, core_metadata, provenance = row
+    return ReleaseFile(
+        filename=path.rpartition("/")[2],
+        url="",
+        path=path,
+        hashes=_parsed_hashes(hashes),
+        size=size,
+        upload_time=None if uploaded is None else datetime.fromisoformat(uploaded),
+        requires_python=requires_python,
+        yanked=yanked,
+        core_metadata=_parsed_core_metadata(core_metadata),
+        provenance=provenance,
+    )
+
+
+def _hashes_text(hashes: Hashes) -> str:
+    return " ".join(map(str, hashes))
+
+
+def _parsed_hashes(text: str) -> Hashes:
+    pairs = (pair.partition("=") for pair in text.split())
+    return Hashes(tuple(Digest(algorithm, value) for algorithm, _, value in pairs))
+
+
+def _core_metadata_text(told: Hashes | bool | None) -> str | None:
+    if isinstance(told, Hashes):
+        return _hashes_text(told)
+    return None if told is None else _NO_SIDECAR
+
+
+def _parsed_core_metadata(text: str | None) -> Hashes | bool | None:
+    if text is None:
+        return None
+    return False if text == _NO_SIDECAR else _parsed_hashes(text)

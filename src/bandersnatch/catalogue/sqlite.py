@@ -1,0 +1,264 @@
+"""The catalogue in one SQLite file, read and written by one thread."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import contextmanager, suppress
+from dataclasses import astuple
+from typing import TYPE_CHECKING, Self, TypeVar
+from urllib.parse import quote
+
+from bandersnatch.catalogue.rows import (
+    FILE_COLUMNS,
+    PROJECT_COLUMNS,
+    file_rows,
+    project_record,
+    project_row,
+)
+from bandersnatch.errors import StorageError
+from bandersnatch.records import Had, Removed, Unfinished
+from bandersnatch.threads import Threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.records import Batch, ProjectRecord
+
+    _Result = TypeVar("_Result")
+
+FILE_NAME = "catalogue.sqlite"
+
+_APPLICATION = 0x62616E64
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE project (
+    name TEXT PRIMARY KEY, display TEXT NOT NULL, serial INTEGER, reflects INTEGER NOT NULL,
+    terms TEXT NOT NULL, etag TEXT NOT NULL, last_modified TEXT NOT NULL, body TEXT NOT NULL,
+    status TEXT NOT NULL, reason TEXT NOT NULL, versions TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE file (
+    path TEXT PRIMARY KEY, project TEXT NOT NULL, size INTEGER, modified INTEGER,
+    verified INTEGER, hashes TEXT NOT NULL, uploaded TEXT, requires_python TEXT, yanked TEXT,
+    core_metadata TEXT, provenance TEXT
+) WITHOUT ROWID;
+CREATE INDEX file_project ON file (project);
+CREATE TABLE unfinished (
+    name TEXT PRIMARY KEY, kind TEXT NOT NULL, need INTEGER NOT NULL, lo INTEGER,
+    since INTEGER NOT NULL, tried INTEGER NOT NULL, attempts INTEGER NOT NULL,
+    fault TEXT NOT NULL, reason TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE removed (
+    key TEXT PRIMARY KEY, size INTEGER NOT NULL, sha256 TEXT NOT NULL, at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE note (key TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
+"""
+_NAMES_A_QUERY = 500
+_HAD = "SELECT name, reflects, serial, display, terms FROM project"
+
+
+def _placeholders(count: int) -> str:
+    return ", ".join("?" * count)
+
+
+_PUT_PROJECT = f"INSERT OR REPLACE INTO project VALUES ({_placeholders(len(PROJECT_COLUMNS))})"
+_PUT_FILE = f"INSERT OR REPLACE INTO file VALUES ({_placeholders(len(FILE_COLUMNS))})"
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StorageError(FILE_NAME, str(error)) from error
+
+
+class SqliteCatalogue:
+    """Implements ``Catalogue``; as a context it opens and closes the file.
+
+    A file that is damaged, or of another program or version, is put aside and begun anew:
+    everything in it can be found out again from the tree.
+    """
+
+    def __init__(self, directory: str, *, read_only: bool = False) -> None:
+        self._path = f"{directory}/{FILE_NAME}"
+        self._read_only = read_only
+        self._threads = Threads(1, "catalogue")
+        self._database: sqlite3.Connection | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open the file, making it if needed.
+
+        :raises StorageError: if that fails.
+        """
+        try:
+            await self._threads.run(self._open)
+        except BaseException:
+            self._threads.close()
+            raise
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Close the file."""
+        await self._threads.run(self._db.close)
+        self._threads.close()
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        assert self._database is not None, "the catalogue is used inside its context"
+        return self._database
+
+    async def _run(self, call: Callable[[], _Result]) -> _Result:
+        def translated() -> _Result:
+            with _translated():
+                return call()
+
+        return await self._threads.run(translated)
+
+    # ------------------------------------------------------------ opening
+
+    def _open(self) -> None:
+        with _translated():
+            if self._read_only and not os.path.exists(self._path):
+                self._database = self._connect(":memory:")
+                self._create()
+                return
+            try:
+                self._database = self._connect(self._path)
+                usable = self._is_usable()
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError):
+                    raise  # locked, full, not permitted: the file itself may be all right
+                usable = False
+            if not usable:
+                self._put_aside()
+
+    def _connect(self, path: str) -> sqlite3.Connection:
+        mode = "?mode=ro" if self._read_only and path != ":memory:" else ""
+        database = sqlite3.connect(
+            path if path == ":memory:" else f"file:{quote(path)}{mode}",
+            isolation_level=None,
+            check_same_thread=False,
+            uri=path != ":memory:",
+        )
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute("PRAGMA cache_size = -16000")
+        return database
+
+    def _is_usable(self) -> bool:
+        (application,) = self._db.execute("PRAGMA application_id").fetchone()
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if tables == 0 and not self._read_only:
+            self._create()
+            return True
+        return application == _APPLICATION and version == _VERSION
+
+    def _create(self) -> None:
+        self._db.executescript(
+            f"BEGIN; {_SCHEMA} PRAGMA application_id = {_APPLICATION};"
+            f"PRAGMA user_version = {_VERSION}; COMMIT;"
+        )
+
+    def _put_aside(self) -> None:
+        if self._database is not None:
+            self._database.close()
+        if self._read_only:
+            self._database = self._connect(":memory:")
+        else:
+            with suppress(OSError):
+                os.replace(self._path, f"{self._path}.unusable")
+            self._database = self._connect(self._path)
+        self._create()
+
+    # ------------------------------------------------------------ reading
+
+    async def had(self, names: Iterable[ProjectName] | None, /) -> dict[ProjectName, Had]:
+        """Return what is known of the projects named, or of all; in the order of names."""
+        wanted = None if names is None else sorted(names)
+        return await self._run(lambda: self._had(wanted))
+
+    def _had(self, names: list[ProjectName] | None) -> dict[ProjectName, Had]:
+        if names is None:
+            rows: Iterable[tuple[ProjectName, *tuple[object, ...]]] = self._db.execute(
+                f"{_HAD} ORDER BY name"  # noqa: S608 - no value is part of it
+            )
+            return {name: Had(*rest) for name, *rest in rows}  # type: ignore[arg-type]
+        found: dict[ProjectName, Had] = {}
+        for start in range(0, len(names), _NAMES_A_QUERY):
+            some = names[start : start + _NAMES_A_QUERY]
+            query = f"{_HAD} WHERE name IN ({_placeholders(len(some))}) ORDER BY name"
+            found.update((name, Had(*rest)) for name, *rest in self._db.execute(query, some))
+        return found
+
+    async def count(self) -> int:
+        """Return how many projects there are."""
+        return await self._run(
+            lambda: int(self._db.execute("SELECT count(*) FROM project").fetchone()[0])
+        )
+
+    async def project(self, name: ProjectName, /) -> ProjectRecord | None:
+        """Return one project with its files."""
+        return await self._run(lambda: self._project(name))
+
+    def _project(self, name: ProjectName) -> ProjectRecord | None:
+        row = self._db.execute("SELECT * FROM project WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            return None
+        files = self._db.execute("SELECT * FROM file WHERE project = ?", (name,))
+        return project_record(row, files)
+
+    async def unfinished(self) -> Sequence[Unfinished]:
+        """Return the projects to come back to, in the order of names."""
+        query = "SELECT * FROM unfinished ORDER BY name"
+        return await self._run(lambda: [Unfinished(*row) for row in self._db.execute(query)])
+
+    async def removed(self, *, before: int | None = None) -> Sequence[Removed]:
+        """Return what lies in ``removed/``, or only what was put there before a time."""
+        query = "SELECT * FROM removed WHERE ?1 IS NULL OR at < ?1 ORDER BY key"
+        return await self._run(lambda: [Removed(*row) for row in self._db.execute(query, (before,))])
+
+    async def note(self, key: str, /) -> str:
+        """Return a remembered text, "" if there is none."""
+
+        def note() -> str:
+            row = self._db.execute("SELECT text FROM note WHERE key = ?", (key,)).fetchone()
+            return str(row[0]) if row else ""
+
+        return await self._run(note)
+
+    # ------------------------------------------------------------ writing
+
+    async def commit(self, batch: Batch, /) -> None:
+        """Remember the changes, all or none."""
+        if batch:
+            await self._run(lambda: self._commit(batch))
+
+    def _commit(self, batch: Batch) -> None:
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            gone = [(name,) for name in (*batch.forgotten, *(r.name for r in batch.records))]
+            db.executemany("DELETE FROM file WHERE project = ?", gone)
+            db.executemany("DELETE FROM project WHERE name = ?", [(n,) for n in batch.forgotten])
+            db.executemany(_PUT_PROJECT, map(project_row, batch.records))
+            for record in batch.records:
+                db.executemany(_PUT_FILE, file_rows(record))
+            finished = [*gone, *((name,) for name in batch.finished)]
+            db.executemany("DELETE FROM unfinished WHERE name = ?", finished)
+            db.executemany(
+                f"INSERT OR REPLACE INTO unfinished VALUES ({_placeholders(9)})",
+                [astuple(each) for each in batch.unfinished],
+            )
+            db.executemany(
+                f"INSERT OR REPLACE INTO removed VALUES ({_placeholders(4)})",
+                [astuple(each) for each in batch.removed],
+            )
+            db.executemany("DELETE FROM removed WHERE key = ?", [(k,) for k in batch.restored])
+            db.executemany("INSERT OR REPLACE INTO note VALUES (?, ?)", batch.notes.items())
+            db.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+            raise

@@ -1,0 +1,1 @@
+"""The command line: arguments, logging, progress, summary, exit codes."""

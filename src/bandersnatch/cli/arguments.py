@@ -1,0 +1,97 @@
+"""The argument tree (contract, section 1)."""
+
+from __future__ import annotations
+
+from argparse import SUPPRESS, ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bandersnatch import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DEFAULT_CONFIG = Path("/etc/bandersnatch.conf")
+
+
+def _global_flags(*, default: bool) -> ArgumentParser:
+    """Return the flags that are accepted before and after the subcommand.
+
+    After it they must not reset what was given before it, so they have no defaults there.
+    """
+
+    def value(text: object) -> object:
+        return text if default else SUPPRESS
+
+    flags = ArgumentParser(add_help=False)
+    flags.add_argument(
+        "-c",
+        "--config",
+        type=Path,
+        metavar="FILE",
+        default=value(DEFAULT_CONFIG),
+        help=f"configuration file (default: {DEFAULT_CONFIG})",
+    )
+    flags.add_argument(
+        "--debug", action="store_true", default=value(False), help="log everything that happens"
+    )
+    flags.add_argument(
+        "--quiet", action="store_true", default=value(False), help="say nothing but errors"
+    )
+    return flags
+
+
+def parser() -> ArgumentParser:
+    """Return the parser of the whole command line."""
+    top = ArgumentParser(
+        prog="bandersnatch",
+        description="Mirror PyPI, or a part of it.",
+        parents=[_global_flags(default=True)],
+    )
+    top.add_argument("--version", action="version", version=f"bandersnatch {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    after = _global_flags(default=False)
+
+    run = ArgumentParser(add_help=False)
+    run.add_argument(
+        "--report", type=Path, metavar="FILE", help="write what was done to FILE, as JSON"
+    )
+    run.add_argument(
+        "--accept-change",
+        action="append",
+        default=[],
+        metavar="PROJECT",
+        help="let files of PROJECT that are published already change their content",
+    )
+
+    text = "bring the mirror up to date with the index"
+    mirror = commands.add_parser("mirror", help=text, description=text, parents=[after, run])
+    mirror.add_argument(
+        "--force-check", action="store_true", help="look at every project, whatever the state says"
+    )
+    mirror.add_argument(
+        "--cleanup-todo",
+        action="store_true",
+        help="accepted for compatibility: a project that is gone never stays in todo",
+    )
+    mirror.add_argument("--dry-run", action="store_true", help="say what would be done, do nothing")
+
+    text = "bring only the projects that are named up to date"
+    sync = commands.add_parser("sync", help=text, description=text, parents=[after, run])
+    sync.add_argument("projects", nargs="+", metavar="PROJECT")
+    sync.add_argument(
+        "--skip-simple-root", action="store_true", help="leave the root page as it is"
+    )
+    return top
+
+
+def parse(argv: Sequence[str]) -> Namespace:
+    """Return the arguments; leaves the program with status 2 if they make no sense."""
+    whole = parser()
+    if not argv:
+        whole.print_help()
+        raise SystemExit(0)
+    arguments = whole.parse_args(argv)
+    if arguments.command is None:
+        whole.error("name a command: mirror or sync")
+    return arguments

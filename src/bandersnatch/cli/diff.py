@@ -1,0 +1,93 @@
+"""``diff-file``: what changed in this run, for those who copy a mirror on (contract, section 3.3).
+
+The list grows as things happen, files before the pages that name them, so that it is complete at
+any moment; what went away is in a second list beside it.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from bandersnatch.errors import StorageError
+from bandersnatch.events import (
+    Event,
+    FileDownloaded,
+    FileRemoved,
+    FileRestored,
+    PageRemoved,
+    PageWritten,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from bandersnatch.config.settings import Settings
+    from bandersnatch.layout import StorageKey
+
+_DEFAULT_NAME = "mirrored-files"
+_DELETED = ".deleted"
+
+
+def diff_path(settings: Settings, now: datetime) -> Path:
+    """Return where the list goes: the epoch is added first, then a directory gets a file in it."""
+    path = settings.diff.path
+    if settings.diff.append_epoch:
+        path = f"{path}-{int(now.timestamp())}"
+    chosen = Path(path).absolute()
+    return chosen / _DEFAULT_NAME if chosen.is_dir() else chosen
+
+
+class DiffSink:
+    """Writes the absolute path of everything that changes, each on a line, each once."""
+
+    def __init__(self, root: Path, changed: TextIO, deleted: TextIO) -> None:
+        self._root = root
+        self._changed = _Lines(changed)
+        self._deleted = _Lines(deleted)
+
+    def __call__(self, event: Event) -> None:
+        """Take note of an event."""
+        match event:
+            case FileDownloaded(key=key) | FileRestored(key=key) | PageWritten(key=key):
+                self._changed.add(self._path(key))
+            case FileRemoved(key=key) | PageRemoved(key=key):
+                self._deleted.add(self._path(key))
+            case _:
+                pass
+
+    def _path(self, key: StorageKey) -> str:
+        return str(self._root / key)
+
+
+class _Lines:
+    """Lines with newlines between them and none after the last."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._separator = ""
+
+    def add(self, line: str) -> None:
+        self._file.write(self._separator + line)
+        self._file.flush()
+        self._separator = "\n"
+
+
+@contextmanager
+def diff_files(settings: Settings, now: datetime) -> Iterator[DiffSink]:
+    """Begin both lists anew and yield what fills them.
+
+    :raises StorageError: if they cannot be written.
+    """
+    path = diff_path(settings, now)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            path.open("w", encoding="utf-8") as changed,
+            path.with_name(path.name + _DELETED).open("w", encoding="utf-8") as deleted,
+        ):
+            yield DiffSink(Path(settings.storage.directory).absolute(), changed, deleted)
+    except OSError as error:
+        raise StorageError(str(path), error.strerror or str(error)) from error

@@ -1,0 +1,104 @@
+"""A progress display for a terminal; imported only where there is one."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from bandersnatch.events import (
+    Doing,
+    Event,
+    FileDownloaded,
+    FilePlanned,
+    Planned,
+    ProjectAbsent,
+    ProjectFailed,
+    ProjectSynced,
+    ProjectUnchanged,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.progress import Task
+
+
+class ProgressSink:
+    """Moves the bars: one for projects, one for the bytes of the files known to be needed."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._projects = progress.add_task("projects", total=None, sized=False)
+        self._files = progress.add_task("files", total=0, sized=True)
+        self._size = 0
+        self._count = 0
+
+    def __call__(self, event: Event) -> None:
+        """Take note of an event."""
+        match event:
+            case Planned(projects):
+                self._progress.update(self._projects, total=projects)
+            case ProjectSynced() | ProjectUnchanged() | ProjectFailed() | ProjectAbsent():
+                self._progress.advance(self._projects)
+            case FilePlanned(size=size):
+                self._size += size or 0
+                self._progress.update(self._files, total=self._size)
+            case FileDownloaded(size=size):
+                self._count += 1
+                text = f"{self._count} files"
+                self._progress.update(self._files, advance=size, description=text)
+            case Doing(text):
+                self._progress.console.print(text, markup=False, highlight=False)
+            case _:
+                pass
+
+
+class _AmountColumn(ProgressColumn):
+    """How much of how much; for bytes also how fast."""
+
+    def render(self, task: Task) -> Text:
+        if not task.fields["sized"]:
+            total = "?" if task.total is None else f"{task.total:.0f}"
+            return Text(f"{task.completed:.0f}/{total}")
+        speed = f", {decimal(int(task.speed))}/s" if task.speed else ""
+        return Text(f"{decimal(int(task.completed))}/{decimal(int(task.total or 0))}{speed}")
+
+
+class _AboveHandler(logging.Handler):
+    """Prints log lines above the display, in the form that another handler gives them."""
+
+    def __init__(self, progress: Progress, handler: logging.Handler) -> None:
+        super().__init__(logging.WARNING)
+        self._progress = progress
+        self._handler = handler
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = Text(self._handler.format(record))
+        self._progress.console.print(text, soft_wrap=True)
+
+
+@contextmanager
+def progress_display(logger: logging.Logger) -> Iterator[ProgressSink]:
+    """Show a display on standard error while the block runs, and yield what feeds it.
+
+    While it is shown, log lines below WARNING are left out and the others go above it.
+    """
+    columns = (
+        TextColumn("{task.description:>12}"),
+        BarColumn(),
+        _AmountColumn(),
+        TimeRemainingColumn(),
+    )
+    handlers = logger.handlers
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        logger.handlers = [_AboveHandler(progress, handler) for handler in handlers]
+        try:
+            yield ProgressSink(progress)
+        finally:
+            logger.handlers = handlers

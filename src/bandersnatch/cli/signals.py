@@ -1,0 +1,48 @@
+"""SIGINT, SIGTERM and SIGHUP: the first stops a run in order, the second at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING, TypeVar
+
+from bandersnatch.errors import Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
+    _Result = TypeVar("_Result")
+
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+async def interruptible(work: Coroutine[Any, Any, _Result]) -> _Result:
+    """Return what ``work`` returns.
+
+    :raises Interrupted: if a signal came; by then ``work`` has been cancelled and has ended.
+    """
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(work)
+    received: list[int] = []
+
+    def stop(number: int) -> None:
+        if received:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        received.append(number)
+        task.cancel()
+
+    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+    for number in numbers:
+        loop.add_signal_handler(number, stop, number)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if not received:
+            raise
+        raise Interrupted(received[0]) from None
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)

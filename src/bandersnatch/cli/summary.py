@@ -1,0 +1,99 @@
+"""What a run did, in a few lines for people, and as JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+from bandersnatch.errors import StorageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bandersnatch.mirror.report import RunReport
+
+_SHOWN_FAILURES = 20
+
+
+def summary(report: RunReport, *, dry_run: bool, interrupted: bool) -> str:
+    """Return the lines that end a run."""
+    lines = []
+    if dry_run:
+        lines.append("Dry run: this is what would be done; nothing was changed.")
+    elif interrupted:
+        lines.append("Interrupted; what was done is kept, and the next run goes on from here.")
+    lines += [
+        f"Projects: {len(report.synced)} synced, {report.unchanged} unchanged, "
+        f"{len(report.failures)} failed, {len(report.removed)} removed.",
+        _files(report),
+    ]
+    if report.absent:
+        lines.append(f"Not on the index: {', '.join(sorted(report.absent)[:_SHOWN_FAILURES])}.")
+    lines += _failures(report)
+    if report.serial_after is not None:
+        lines.append(_serials(report))
+    lines.append(f"Time: {report.seconds:.1f} s.")
+    return "\n".join(lines)
+
+
+def _files(report: RunReport) -> str:
+    if not report.files_downloaded:
+        text = "Files: none had to be downloaded"
+    else:
+        text = f"Files: {report.files_downloaded} downloaded, {_size(report.bytes_downloaded)}"
+    more = [
+        (report.files_restored, "restored"),
+        (report.files_removed, "moved to removed/"),
+        (report.files_rejected, "rejected"),
+        (report.sidecars_missing, "without core metadata"),
+    ]
+    return ", ".join([text, *(f"{count} {what}" for count, what in more if count)]) + "."
+
+
+def _failures(report: RunReport) -> list[str]:
+    failures = list(report.failures.values())
+    lines = [
+        f"Failed: {failure.name}: {failure.error} "
+        f"({failure.kind}; {'retried by the next run' if failure.will_retry else 'not retried'})"
+        for failure in failures[:_SHOWN_FAILURES]
+    ]
+    if len(failures) > _SHOWN_FAILURES:
+        lines.append(f"Failed: and {len(failures) - _SHOWN_FAILURES} more; --report lists them all.")
+    return lines + [f"Stopped: {error}" for error in report.stopped]
+
+
+def _serials(report: RunReport) -> str:
+    text = f"Serial: {report.serial_before} before, {report.serial_after} now"
+    if report.index_serial is not None:
+        text += f", {report.index_serial} on the index ({report.lag} behind)"
+    return f"{text}; {report.pending} project(s) pending."
+
+
+def _size(count: int) -> str:
+    from humanfriendly import format_size  # noqa: PLC0415 - slow to import
+
+    return str(format_size(count))
+
+
+def how_to_serve(directory: str, project: str) -> str:
+    """Return what a newcomer does next."""
+    return (
+        f"\nThe mirror is in {directory}. To serve it from this machine and install from it:\n"
+        f"  python3 -m http.server --directory {directory}/web 8080 &\n"
+        f"  pip install --index-url http://127.0.0.1:8080/simple/ {project}"
+    )
+
+
+def write_report(report: RunReport, path: Path, *, code: int) -> None:
+    """Write the report as JSON, in one step.
+
+    :raises StorageError: if that fails.
+    """
+    text = json.dumps({**report.as_dict(), "exit_code": code}, indent=2)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise StorageError(str(path), error.strerror or str(error)) from error

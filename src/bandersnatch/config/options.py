@@ -1,0 +1,116 @@
+"""The options of ``[mirror]``: names, spellings, readers, and what was retired."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bandersnatch.config import values
+from bandersnatch.config.settings import (
+    ALL_FORMATS,
+    HTML_FORMATS,
+    JSON_FORMATS,
+    ApiMethod,
+    CompareMethod,
+    Provenance,
+    RemovedProjects,
+)
+from bandersnatch.errors import OptionError
+from bandersnatch.layout import MirrorLayout, PageFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option: its name, the group and field of ``Settings`` it fills, and its reader.
+
+    An option with an empty group is read and checked, and used by ``read_settings`` itself.
+    """
+
+    name: str
+    group: str
+    field: str
+    read: Callable[[str], Any]
+
+
+def _formats(text: str) -> tuple[PageFormat, ...]:
+    formats = {"all": ALL_FORMATS, "html": HTML_FORMATS, "json": JSON_FORMATS}
+    try:
+        return formats[text.strip().lower()]
+    except KeyError:
+        raise OptionError(f"{text!r} is not one of ALL, HTML, JSON") from None
+
+
+def _layout(text: str) -> MirrorLayout:
+    return MirrorLayout(hash_index=values.boolean(text))
+
+
+def _backend(text: str) -> str:
+    if text.strip() != "filesystem":
+        raise OptionError(f"{text!r} is not available; this release has 'filesystem'")
+    return "filesystem"
+
+
+_KEPT = values.whole_number(0)
+
+MIRROR_OPTIONS = (
+    Option("directory", "storage", "directory", values.path),
+    Option("storage-backend", "storage", "backend", _backend),
+    Option("storage-filesystem-manage-permissions", "", "", values.boolean),
+    Option("master", "index", "master", values.url("https", "http")),
+    Option("allow-non-https", "", "", values.boolean),
+    Option("proxy", "index", "proxy", values.proxy),
+    Option("timeout", "index", "timeout", values.seconds),
+    Option("global-timeout", "index", "global_timeout", values.seconds),
+    Option("workers", "index", "workers", values.whole_number(1, 100)),
+    Option("download-workers", "index", "download_workers", values.whole_number(1, 100)),
+    Option("verifiers", "", "", values.whole_number(1)),
+    Option("api-method", "index", "api_method", values.choice(ApiMethod)),
+    Option("user-agent-comment", "index", "user_agent_comment", values.header_text),
+    Option("release-files", "files", "release_files", values.boolean),
+    Option("core-metadata", "files", "core_metadata", values.boolean),
+    Option("compare-method", "files", "compare_method", values.choice(CompareMethod)),
+    Option("download-mirror", "files", "download_mirror", values.url("https", "http")),
+    Option(
+        "download-mirror-no-fallback", "files", "download_mirror_no_fallback", values.boolean
+    ),
+    Option("hash-index", "pages", "layout", _layout),
+    Option("simple-format", "pages", "formats", _formats),
+    Option("root_uri", "pages", "root_uri", values.url("https", "http")),
+    Option("digest_name", "pages", "digest_name", values.digest_name),
+    Option("keep_index_versions", "pages", "keep_index_versions", _KEPT),
+    Option("keep-index-versions", "pages", "keep_index_versions", _KEPT),
+    Option("json", "pages", "legacy_json", values.boolean),
+    Option("provenance", "pages", "provenance", values.choice(Provenance)),
+    Option("cleanup", "pages", "cleanup", values.boolean),
+    Option("stop-on-error", "run", "stop_on_error", values.boolean),
+    Option("reconcile-interval", "run", "reconcile_interval", values.duration),
+    Option("removed-projects", "run", "removed_projects", values.choice(RemovedProjects)),
+    Option("removal-grace", "run", "removal_grace", values.duration),
+    Option("max-removals", "run", "max_removals", values.whole_number(0)),
+    Option("cleanup_todo", "", "", values.boolean),
+    Option("delete_missing_packages", "", "", values.boolean),
+    Option("diff-file", "diff", "path", values.optional_path),
+    Option("diff-append-epoch", "diff", "append_epoch", values.boolean),
+    Option("log-config", "", "log_config", values.optional_path),
+)
+
+RETIRED_OPTIONS = {
+    ("mirror", "delete-packages"): "use removed-projects",
+    ("mirror", "cleanup-todo"): "a project that is gone never stays in todo",
+    ("blacklist", "plugins"): "use [plugins] enabled",
+    ("whitelist", "plugins"): "use [plugins] enabled",
+}
+"""Options of earlier releases that no longer do anything, with what to do instead."""
+
+RETIRED_SECTIONS = {
+    "statistics": "read the web server's log with a tool of your choice",
+    "whitelist": "use [allowlist]",
+    "blacklist": "use [blocklist]",
+    "swift": "use storage-backend = filesystem",
+}
+
+OTHER_SECTIONS = frozenset({"s3"})
+"""Sections that belong to parts which are not enabled; their options are not looked at."""

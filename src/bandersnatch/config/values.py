@@ -1,0 +1,171 @@
+"""Option texts to values; each function raises ``OptionError`` with one sentence."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from enum import Enum
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
+
+from bandersnatch.errors import OptionError
+from bandersnatch.model.digests import HEX_DIGITS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+_BOOLEANS = {
+    **dict.fromkeys(("1", "yes", "true", "on"), True),
+    **dict.fromkeys(("0", "no", "false", "off"), False),
+}
+_PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks4h", "socks5", "socks5h")
+
+_Choice = TypeVar("_Choice", bound=Enum)
+
+
+def boolean(text: str) -> bool:
+    """Read ``1 yes true on`` or ``0 no false off``, in any case."""
+    try:
+        return _BOOLEANS[text.strip().lower()]
+    except KeyError:
+        raise OptionError(f"{text!r} is neither true nor false") from None
+
+
+def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Return a reader of whole numbers within limits."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise OptionError(f"{text!r} is not a whole number{_comment_hint(text)}") from None
+        if number < least or (most is not None and number > most):
+            limits = f"{least} or more" if most is None else f"from {least} to {most}"
+            raise OptionError(f"{number} is not {limits}")
+        return number
+
+    return read
+
+
+def seconds(text: str) -> float:
+    """Read a positive number of seconds."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise OptionError(f"{text!r} is not a number of seconds{_comment_hint(text)}") from None
+    if not 0 < number < float("inf"):
+        raise OptionError(f"{text!r} is not a positive number of seconds")
+    return number
+
+
+def _comment_hint(text: str) -> str:
+    return "; a comment must stand on a line of its own" if ";" in text or "#" in text else ""
+
+
+def duration(text: str) -> timedelta:
+    """Read a time span such as ``24 h``, ``14 days`` or ``90`` (seconds)."""
+    from humanfriendly import InvalidTimespan, parse_timespan  # noqa: PLC0415 - slow to import
+
+    try:
+        return timedelta(seconds=parse_timespan(text))
+    except (InvalidTimespan, OverflowError):
+        raise OptionError(f"{text!r} is not a time span like '24 h' or '14 days'") from None
+
+
+def plain(text: str) -> str:
+    """Read any text, on one line."""
+    if "\n" in text:
+        raise OptionError("the value must be on one line")
+    return text.strip()
+
+
+def path(text: str) -> str:
+    """Read a path."""
+    value = plain(text)
+    if not value or "\0" in value:
+        raise OptionError(f"{text!r} is not a path")
+    return value
+
+
+def optional_path(text: str) -> str:
+    """Read a path, or nothing."""
+    return path(text) if text.strip() else ""
+
+
+def header_text(text: str) -> str:
+    """Read what may stand in an HTTP header."""
+    value = plain(text)
+    if not value.isascii() or not value.isprintable() or set("()\\") & set(value):
+        raise OptionError(f"{text!r} is not plain ASCII without parentheses")
+    return value
+
+
+def choice(kind: type[_Choice]) -> Callable[[str], _Choice]:
+    """Return a reader of an enumeration's values, in any case."""
+
+    def read(text: str) -> _Choice:
+        try:
+            return kind(text.strip().lower())
+        except ValueError:
+            known = [str(member.value) for member in kind]
+            raise OptionError(f"{text!r} is not one of {', '.join(known)}") from None
+
+    return read
+
+
+def url(*schemes: str) -> Callable[[str], str]:
+    """Return a reader of URLs, empty ones included; a trailing slash is dropped."""
+
+    def read(text: str) -> str:
+        value = plain(text)
+        if not value:
+            return ""
+        try:
+            parts = urlsplit(value)
+            hostname, _ = parts.hostname, parts.port
+        except ValueError:
+            hostname, parts = None, urlsplit("")
+        if parts.scheme.lower() not in schemes or not hostname or not value.isascii():
+            raise OptionError(f"{redacted(value)!r} is not a URL of {' or '.join(schemes)}")
+        if parts.query or parts.fragment:
+            raise OptionError(f"{redacted(value)!r} has a query or a fragment")
+        return parts._replace(scheme=parts.scheme.lower()).geturl().rstrip("/")
+
+    return read
+
+
+def proxy(text: str) -> str:
+    """Read a proxy's URL; SOCKS proxies resolve names at their end, whatever the spelling."""
+    value = url(*_PROXY_SCHEMES)(text)
+    if value.startswith("socks") and urlsplit(value).port is None:
+        raise OptionError(f"{redacted(value)!r} has no port")
+    return value
+
+
+def digest_name(text: str) -> str:
+    """Read the name of a hash algorithm."""
+    value = text.strip().lower()
+    if value not in HEX_DIGITS or value not in hashlib.algorithms_available:
+        raise OptionError(f"{text!r} is not one of {', '.join(sorted(HEX_DIGITS))}")
+    return value
+
+
+def redacted(text: str) -> str:
+    """Return a URL without its user name and password."""
+    scheme, separator, rest = text.partition("://")
+    if not separator or "@" not in rest:
+        return text
+    return f"{scheme}://***@{rest.rpartition('@')[2]}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint at the known name most like ``name``, or nothing."""
+    from difflib import get_close_matches  # noqa: PLC0415 - needed only when something is wrong
+
+    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def unknown(name: str, known: Collection[str]) -> str:
+    """Return what to say about a name that nobody provides."""
+    return f"there is no such option{nearest(name, known)}"

@@ -1,0 +1,380 @@
+"""Everything that is foreseen to go wrong, as one tree.
+
+An error keeps its facts as attributes and builds one sentence for people.
+``transient`` says whether the same attempt may succeed later without anybody doing anything;
+the retry policy and the run report both read it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class BandersnatchError(Exception):
+    """Anything this program foresees going wrong."""
+
+    transient: ClassVar[bool] = False
+
+
+# ---------------------------------------------------------------- configuration and arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with the configuration.
+
+    ``section`` and ``option`` are empty where the file as a whole is meant.
+    """
+
+    section: str
+    option: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"[{self.section}] {self.option}".strip() if self.section else self.option
+        return f"{where}: {self.message}" if where else self.message
+
+
+class ConfigError(BandersnatchError):
+    """The configuration cannot be used; every problem found is listed."""
+
+    def __init__(self, file: str, problems: Sequence[Problem]) -> None:
+        super().__init__(file, problems)
+        self.file, self.problems = file, tuple(problems)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{self.file}: {problem}" for problem in self.problems)
+
+
+class OptionError(BandersnatchError):
+    """The value of one option cannot be used; the reader adds file, section and option."""
+
+
+class UsageError(BandersnatchError):
+    """The command line asks for something that makes no sense."""
+
+
+# ---------------------------------------------------------------- values that fail their gate
+
+
+class InvalidValue(BandersnatchError, ValueError):
+    """A value from outside is not what its field may hold (protocol sheet, section 5.1)."""
+
+    def __init__(self, field: str, value: object, reason: str) -> None:
+        super().__init__(field, value, reason)
+        self.field, self.value, self.reason = field, value, reason
+
+    def __str__(self) -> str:
+        shown = ascii(self.value)
+        if len(shown) > SHOWN_CHARACTERS:
+            shown = shown[:SHOWN_CHARACTERS] + "..."
+        return f"{self.field} {shown} {self.reason}"
+
+
+SHOWN_CHARACTERS = 80
+"""How much of a refused value is repeated in a message."""
+
+
+# ---------------------------------------------------------------- the index
+
+
+class UpstreamError(BandersnatchError):
+    """The index, or a host it names, did not give what was asked for."""
+
+
+class Unavailable(UpstreamError):
+    """No usable answer came: a refused connection, a timeout, a cut body, a 5xx status."""
+
+    transient = True
+
+    def __init__(self, url: str, why: str) -> None:
+        super().__init__(url, why)
+        self.url, self.why = url, why
+
+    def __str__(self) -> str:
+        return f"{self.url} is unavailable: {self.why}"
+
+
+class RateLimited(Unavailable):
+    """The host asks to be left alone for a while (429, 503 with ``Retry-After``, a fault)."""
+
+    def __init__(self, url: str, why: str, *, retry_after: float | None) -> None:
+        super().__init__(url, why)
+        self.retry_after = retry_after
+
+
+class Refused(UpstreamError):
+    """The host answered with a status that asking again will not change."""
+
+    def __init__(self, url: str, status: int) -> None:
+        super().__init__(url, status)
+        self.url, self.status = url, status
+
+    def __str__(self) -> str:
+        return f"{self.url} was refused with status {self.status}"
+
+
+class NotFound(Refused):
+    """The host says that there is no such thing (404, 410)."""
+
+    def __str__(self) -> str:
+        return f"{self.url} does not exist (status {self.status})"
+
+
+class ProjectNotFound(UpstreamError):
+    """The index has no page for a project that should have one.
+
+    Its cached 404 may be a minute old, hence transient (protocol sheet, section 3.1, R3).
+    """
+
+    transient = True
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"the index has no page for {self.name}"
+
+
+class StalePage(UpstreamError):
+    """The page that was served is older than the change it should show."""
+
+    transient = True
+
+    def __init__(self, name: str, *, wanted: int, got: int | None) -> None:
+        super().__init__(name, wanted, got)
+        self.name, self.wanted, self.got = name, wanted, got
+
+    def __str__(self) -> str:
+        return f"the page of {self.name} is at serial {self.got}, {self.wanted} is wanted"
+
+
+class InvalidPage(UpstreamError):
+    """A document of the index is not what the specification says it is."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(where, why)
+        self.where, self.why = where, why
+
+    def __str__(self) -> str:
+        return f"{self.where} cannot be read: {self.why}"
+
+
+class TooLarge(UpstreamError):
+    """A body is larger than its limit, or than what was announced."""
+
+    def __init__(self, url: str, limit: int) -> None:
+        super().__init__(url, limit)
+        self.url, self.limit = url, limit
+
+    def __str__(self) -> str:
+        return f"{self.url} is larger than {self.limit} bytes"
+
+
+class UnsafeUrl(UpstreamError):
+    """A URL or a redirect leads where this program must not go."""
+
+    def __init__(self, url: str, why: str) -> None:
+        super().__init__(url, why)
+        self.url, self.why = url, why
+
+    def __str__(self) -> str:
+        return f"{self.url} is not followed: {self.why}"
+
+
+class ChangelogRefused(UpstreamError):
+    """The index offers no usable XML-RPC changelog."""
+
+    def __init__(self, url: str, why: str) -> None:
+        super().__init__(url, why)
+        self.url, self.why = url, why
+
+    def __str__(self) -> str:
+        return f"{self.url} offers no changelog: {self.why}"
+
+
+class UnusableIndex(UpstreamError):
+    """Nothing sensible can be done with this index now."""
+
+
+# ---------------------------------------------------------------- bytes that are not right
+
+
+class IntegrityError(BandersnatchError):
+    """The bytes received are not the bytes the index promised."""
+
+    transient = True
+
+
+class DigestMismatch(IntegrityError):
+    """The content has another digest than it should have."""
+
+    def __init__(self, url: str, *, expected: str, actual: str) -> None:
+        super().__init__(url, expected, actual)
+        self.url, self.expected, self.actual = url, expected, actual
+
+    def __str__(self) -> str:
+        return f"{self.url} has {self.actual}, the index says {self.expected}"
+
+
+class SizeMismatch(IntegrityError):
+    """The content has another length than it should have."""
+
+    def __init__(self, url: str, *, expected: int, actual: int) -> None:
+        super().__init__(url, expected, actual)
+        self.url, self.expected, self.actual = url, expected, actual
+
+    def __str__(self) -> str:
+        return f"{self.url} has {self.actual} bytes, the index says {self.expected}"
+
+
+class FilesMissing(BandersnatchError):
+    """Some files of a project could not be had, so its page was left as it is."""
+
+    transient = True
+
+    def __init__(self, name: str, causes: Sequence[BandersnatchError]) -> None:
+        super().__init__(name, causes)
+        self.name, self.causes = name, tuple(causes)
+
+    @property
+    def unavailable(self) -> bool:
+        """Whether a host did not answer, rather than give the wrong answer."""
+        return any(isinstance(cause, Unavailable) for cause in self.causes)
+
+    def __str__(self) -> str:
+        shown = "; ".join(str(cause) for cause in self.causes[:SHOWN_CAUSES])
+        more = len(self.causes) - SHOWN_CAUSES
+        count = len(self.causes)
+        files = "1 file is" if count == 1 else f"{count} files are"
+        return f"{files} missing: {shown}" + (f"; and {more} more" if more > 0 else "")
+
+
+SHOWN_CAUSES = 3
+"""How many files are told of in one line."""
+
+
+# ---------------------------------------------------------------- safety limits
+
+
+class SafetyStop(BandersnatchError):
+    """A limit refused something that could do damage."""
+
+
+class ChangedFile(SafetyStop):
+    """The index gives other bytes for a file name that is published already."""
+
+    def __init__(self, name: str, filename: str, *, had: str, offered: str) -> None:
+        super().__init__(name, filename, had, offered)
+        self.name, self.filename, self.had, self.offered = name, filename, had, offered
+
+    def __str__(self) -> str:
+        return (
+            f"{self.filename} is published with sha256 {self.had} and the index now says "
+            f"{self.offered}; the published file stays; if the change is genuine, "
+            f"run with --accept-change {self.name}"
+        )
+
+
+class EmptiedProject(BandersnatchError):
+    """A project lost all its files at once; it is published so when a second look agrees."""
+
+    transient = True
+
+    def __init__(self, name: str, had: int) -> None:
+        super().__init__(name, had)
+        self.name, self.had = name, had
+
+    def __str__(self) -> str:
+        return f"{self.name} now has no files and had {self.had}; the next run looks again"
+
+
+class TooManyRemovals(SafetyStop):
+    """More projects are to be removed than one run may remove."""
+
+    def __init__(self, count: int, limit: int) -> None:
+        super().__init__(count, limit)
+        self.count, self.limit = count, limit
+
+    def __str__(self) -> str:
+        return (
+            f"{self.count} projects are gone from the index and one run may remove {self.limit}; "
+            f"nothing was removed; if that is right, set max-removals = {self.count} for one run"
+        )
+
+
+class IndexWentBack(SafetyStop):
+    """The index is much older than what this mirror already reflects."""
+
+    def __init__(self, *, had: int, got: int) -> None:
+        super().__init__(had, got)
+        self.had, self.got = had, got
+
+    def __str__(self) -> str:
+        return (
+            f"the index is at serial {self.got} and this mirror already at {self.had}; "
+            f"if the mirror follows another index now, delete its status and todo files"
+        )
+
+
+# ---------------------------------------------------------------- this side
+
+
+class MirrorLocked(BandersnatchError):
+    """Another command is at work on the same mirror."""
+
+    def __init__(self, path: str, holder: str) -> None:
+        super().__init__(path, holder)
+        self.path, self.holder = path, holder
+
+    def __str__(self) -> str:
+        return f"{self.path} is held by {self.holder}; wait for it to end"
+
+
+class CorruptState(BandersnatchError):
+    """A state file says something that this release must not guess about."""
+
+    def __init__(self, key: str, why: str) -> None:
+        super().__init__(key, why)
+        self.key, self.why = key, why
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.why}"
+
+
+class StorageError(BandersnatchError):
+    """The storage did not do what was asked of it."""
+
+    def __init__(self, key: str, why: str) -> None:
+        super().__init__(key, why)
+        self.key, self.why = key, why
+
+    def __str__(self) -> str:
+        return f"storage failed at {self.key}: {self.why}"
+
+
+class NotStored(StorageError):
+    """There is nothing at a key."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key, "it does not exist")
+
+
+class UnstorableName(StorageError):
+    """The storage cannot hold a file of this name (too long for it, usually)."""
+
+
+class Interrupted(BandersnatchError):
+    """The operator asked the program to stop."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.signal = signal
+
+    def __str__(self) -> str:
+        return f"interrupted by signal {self.signal}; the next run goes on from here"

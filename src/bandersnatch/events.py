@@ -1,0 +1,177 @@
+"""What a run reports, as it happens. Log, progress display, report and diff file are made of these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from bandersnatch.errors import BandersnatchError
+    from bandersnatch.layout import StorageKey
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.serials import Serial
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """Something that the operator should know and that stops nothing."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A part of the run was given up, or refused by a limit; the rest went on in order."""
+
+    error: BandersnatchError
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """A longer step began."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The work of the run is known."""
+
+    projects: int
+    removals: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectSynced:
+    """A project's pages and files are as the index has them."""
+
+    name: ProjectName
+    serial: Serial | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectUnchanged:
+    """A project was looked at and there was nothing to do."""
+
+    name: ProjectName
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectAbsent:
+    """The index has no such project, and neither has the mirror."""
+
+    name: ProjectName
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectFailed:
+    """A project is not as the index has it; ``will_retry`` tells whether the next run tries again."""
+
+    name: ProjectName
+    error: BandersnatchError
+    will_retry: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectPostponed:
+    """A page is older than it should be; the project went to the back of the queue."""
+
+    name: ProjectName
+    error: BandersnatchError
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectRemoved:
+    """A project left the mirror."""
+
+    name: ProjectName
+
+
+@dataclass(frozen=True, slots=True)
+class FilePlanned:
+    """A file is to be downloaded; ``size`` in bytes, None if it is not known."""
+
+    key: StorageKey
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FileDownloaded:
+    """A file or a sidecar came over the network and is in its place."""
+
+    name: ProjectName
+    key: StorageKey
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileRestored:
+    """A file came back out of ``removed/``."""
+
+    name: ProjectName
+    key: StorageKey
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileRemoved:
+    """A file left the served tree for ``removed/``."""
+
+    name: ProjectName
+    key: StorageKey
+
+
+@dataclass(frozen=True, slots=True)
+class FilesRejected:
+    """Entries of a page were left out because they are not what they may be; the first is told."""
+
+    name: ProjectName
+    count: int
+    entry: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarsMissing:
+    """Files are published without the core metadata that the index advertises; one is told."""
+
+    name: ProjectName
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageWritten:
+    """A page or document changed."""
+
+    key: StorageKey
+
+
+@dataclass(frozen=True, slots=True)
+class PageRemoved:
+    """A page or document went away."""
+
+    key: StorageKey
+
+
+Event: TypeAlias = (
+    Noticed
+    | Stopped
+    | Doing
+    | Planned
+    | ProjectSynced
+    | ProjectUnchanged
+    | ProjectAbsent
+    | ProjectFailed
+    | ProjectPostponed
+    | ProjectRemoved
+    | FilePlanned
+    | FileDownloaded
+    | FileRestored
+    | FileRemoved
+    | FilesRejected
+    | SidecarsMissing
+    | PageWritten
+    | PageRemoved
+)

@@ -1,0 +1,1 @@
+"""What to mirror: functions from names and pages to fewer of them."""

@@ -1,0 +1,190 @@
+"""The journal of the index over XML-RPC (protocol sheet, sections 2.4 and 2.5)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from aiohttp_xmlrpc.client import ServerProxy
+from aiohttp_xmlrpc.exceptions import XMLRPCError
+
+from bandersnatch.errors import (
+    BandersnatchError,
+    ChangelogRefused,
+    InvalidValue,
+    RateLimited,
+    Unavailable,
+)
+from bandersnatch.master.retry import RETRIED_STATUSES, error_for
+from bandersnatch.master.transport import read_body
+from bandersnatch.model.names import project_name
+from bandersnatch.model.serials import Change, Serial, parse_serial
+from bandersnatch.simple.parse import project_list
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from bandersnatch.master.transport import Transport
+    from bandersnatch.model.project import ProjectList
+    from bandersnatch.ports import Clock
+
+PAGE = 50_000
+"""Events that one answer holds at most."""
+
+_LARGEST_ANSWER = 64 * 1024**2
+_LARGEST_LISTING = 256 * 1024**2
+_PAUSE_BETWEEN_PAGES = 1.0
+_RATE_FAULT = re.compile(r"TooManyRequests|too many requests|rate limit", re.IGNORECASE)
+_RESET = re.compile(r"reset in ([0-9]{1,6}) seconds")
+
+
+class _Answer:
+    """As much of a response as the XML-RPC client asks for."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def raise_for_status(self) -> None:
+        """Do nothing: the status was looked at when the answer came."""
+
+    async def read(self) -> bytes:
+        return self._body
+
+
+class _LimitedSession:
+    """Stands in for the session, so that answers have a limit and statuses their meaning."""
+
+    def __init__(self, session: aiohttp.ClientSession, clock: Clock, limit: int) -> None:
+        self._session = session
+        self._clock = clock
+        self._limit = limit
+
+    @asynccontextmanager
+    async def post(self, url: str, **request: Any) -> AsyncIterator[_Answer]:  # noqa: ANN401 - passed on
+        request["headers"].pop("User-Agent", None)
+        async with self._session.post(url, allow_redirects=False, **request) as response:
+            if response.status in RETRIED_STATUSES:
+                raise error_for(url, response.status, response.headers, self._clock.now())
+            if response.status != 200:  # noqa: PLR2004 - anything else is a refusal
+                raise ChangelogRefused(url, f"status {response.status}")
+            yield _Answer(await read_body(response, url, self._limit))
+
+
+class _ThreadedProxy(ServerProxy):  # type: ignore[misc]  # the library has no types
+    """Parses answers in a thread: one of 50,000 events takes a second."""
+
+    __slots__ = ()
+
+    def _parse_response(self, body: bytes, method_name: str) -> Any:  # noqa: ANN401 - of XML-RPC
+        parse = super()._parse_response
+        return asyncio.to_thread(parse, body, method_name)
+
+
+class Changelog:
+    """Calls the methods that PyPI supports for mirrors, one at a time."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        transport: Transport,
+        clock: Clock,
+        budget: asyncio.Semaphore,
+        url: str,
+    ) -> None:
+        self._session = session
+        self._transport = transport
+        self._clock = clock
+        self._budget = budget
+        self._url = url
+
+    async def last_serial(self) -> Serial:
+        """Return the serial of the newest event; 0 for an empty journal.
+
+        :raises ChangelogRefused: if there is no such method here.
+        """
+        answer = await self._call("changelog_last_serial", _LARGEST_ANSWER)
+        try:
+            return parse_serial(0 if answer is None else answer)
+        except InvalidValue as error:
+            raise ChangelogRefused(self._url, str(error)) from error
+
+    async def changes(self, since: Serial, until: Serial) -> Sequence[Change]:
+        """Return the events after ``since`` up to ``until``, over as many pages as it takes.
+
+        An event whose name is none is left out: it cannot concern a project that exists.
+        """
+        changes: list[Change] = []
+        while since < until:
+            if changes:
+                await self._clock.sleep(_PAUSE_BETWEEN_PAGES)
+            rows = await self._call("changelog_since_serial", _LARGEST_ANSWER, since)
+            page = self._page(rows, since)
+            changes += (change for change, _ in page if change and change.serial <= until)
+            if len(page) < PAGE:
+                break
+            since = max(serial for _, serial in page)
+        return changes
+
+    def _page(self, rows: object, since: Serial) -> list[tuple[Change | None, Serial]]:
+        if not isinstance(rows, list):
+            raise ChangelogRefused(self._url, "changelog_since_serial gave no list")
+        try:
+            page = [_change(row) for row in rows]
+        except (InvalidValue, TypeError, ValueError) as error:
+            raise ChangelogRefused(self._url, f"an event cannot be read ({error})") from error
+        if any(serial <= since for _, serial in page):
+            raise ChangelogRefused(self._url, f"it gave events from before {since}")
+        return page
+
+    async def list_with_serials(self) -> ProjectList:
+        """Return every project with its serial."""
+        answer = await self._call("list_packages_with_serial", _LARGEST_LISTING)
+        if not isinstance(answer, dict):
+            raise ChangelogRefused(self._url, "list_packages_with_serial gave no mapping")
+        return project_list(answer.items(), where=self._url, serial=None)
+
+    async def _call(self, method: str, limit: int, *arguments: int) -> Any:  # noqa: ANN401 - of XML-RPC
+        session = _LimitedSession(self._session, self._clock, limit)
+        proxy = _ThreadedProxy(self._url, client=session, huge_tree=True)
+
+        async def attempt() -> Any:  # noqa: ANN401 - of XML-RPC
+            async with self._budget:
+                try:
+                    return await (await getattr(proxy, method)(*arguments))
+                except BandersnatchError:
+                    raise
+                except XMLRPCError as fault:
+                    raise self._fault(fault) from fault
+                except (aiohttp.ClientError, OSError) as error:
+                    raise Unavailable(self._url, str(error) or type(error).__name__) from error
+                except (SyntaxError, ValueError, TypeError) as error:
+                    # What lxml and the client raise for a body that is no XML-RPC.
+                    why = f"{method} gave no XML-RPC ({str(error)[:100]})"
+                    raise ChangelogRefused(self._url, why) from error
+
+        return await self._transport.retried(attempt)
+
+    def _fault(self, fault: XMLRPCError) -> BandersnatchError:
+        text = str(fault)
+        if _RATE_FAULT.search(text):
+            reset = _RESET.search(text)
+            seconds = float(reset[1]) if reset else None
+            return RateLimited(self._url, "it limits the rate of calls", retry_after=seconds)
+        return ChangelogRefused(self._url, text[:200])
+
+
+def _change(row: object) -> tuple[Change | None, Serial]:
+    if not isinstance(row, list):
+        raise InvalidValue("event", row, "is not a list")
+    shown, _, time, action, serial = row
+    serial = parse_serial(serial)
+    try:
+        name = project_name(shown)
+    except InvalidValue:
+        return None, serial
+    if not isinstance(time, int) or not isinstance(action, str):
+        raise InvalidValue("event", row, "has no time and action")
+    return Change(name, shown, serial, action, time), serial

@@ -1,0 +1,79 @@
+"""Where requests may go (protocol sheet, section 5.2: absolute URLs to inside, redirects).
+
+An index, or whoever can write to it, could name URLs of machines that only this one can reach.
+So what is not the configured index or proxy must have a public address, unless the index itself
+has a private one: then the mirror lives inside, with hosts like itself.
+"""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from aiohttp import ThreadedResolver
+from aiohttp.abc import AbstractResolver
+
+from bandersnatch.errors import UnsafeUrl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aiohttp.abc import ResolveResult
+
+
+class HostGuard:
+    """Knows the hosts that are configured, and whether the index is one of the inside."""
+
+    def __init__(self, master: str, others: Iterable[str] = ()) -> None:
+        self._master = urlsplit(master).hostname or ""
+        self._trusted = {self._master, *(urlsplit(url).hostname or "" for url in others)}
+        self._inside = _is_private(self._master)
+
+    def check_url(self, url: str) -> None:
+        """Refuse a URL of a private address; names are looked at when they are resolved.
+
+        :raises UnsafeUrl: if it is refused.
+        """
+        host = urlsplit(url).hostname or ""
+        if host not in self._trusted and not self._inside and _is_private(host):
+            raise UnsafeUrl(url, "its address is not a public one")
+
+    def check_addresses(self, host: str, addresses: Iterable[str]) -> None:
+        """Refuse a host that resolves to a private address, and learn about the index's own.
+
+        :raises UnsafeUrl: if it is refused.
+        """
+        private = any(_is_private(address) for address in addresses)
+        if host == self._master:
+            self._inside = private
+        elif private and host not in self._trusted and not self._inside:
+            raise UnsafeUrl(host, "it resolves to an address that is not a public one")
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return not ip_address(host.partition("%")[0]).is_global
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+class GuardedResolver(AbstractResolver):
+    """Resolves names with the system's resolver and asks the guard about every answer."""
+
+    def __init__(self, guard: HostGuard) -> None:
+        self._guard = guard
+        self._resolver = ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Return the addresses of ``host``."""
+        found = await self._resolver.resolve(host, port, family)
+        self._guard.check_addresses(host, [result["host"] for result in found])
+        return found
+
+    async def close(self) -> None:
+        """Close the resolver."""
+        await self._resolver.close()

@@ -1,0 +1,236 @@
+"""Requests: budgets, pauses, redirects, limits, and the retry policy carried out."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+from yarl import URL
+
+from bandersnatch.errors import (
+    BandersnatchError,
+    RateLimited,
+    TooLarge,
+    Unavailable,
+    UnsafeUrl,
+)
+from bandersnatch.master.retry import LONGEST_RETRY_AFTER, error_for, pause_before
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+    from multidict import CIMultiDictProxy
+
+    from bandersnatch.master.hosts import HostGuard
+    from bandersnatch.ports import Clock
+
+    _Result = TypeVar("_Result")
+
+_MOST_REDIRECTS = 3
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A body that was read whole. ``url`` is where it came from in the end."""
+
+    url: str
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes
+
+    @property
+    def content_type(self) -> str:
+        """The media type in lower case, without parameters."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    @property
+    def charset(self) -> str | None:
+        """The ``charset`` parameter of the media type."""
+        parameters = self.headers.get("Content-Type", "").split(";")[1:]
+        for parameter in parameters:
+            key, _, value = parameter.strip().partition("=")
+            if key.lower() == "charset":
+                return value.strip("\"' ") or None
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """How many requests may be under way at once: to the index, and for files."""
+
+    index: asyncio.Semaphore
+    files: asyncio.Semaphore
+
+
+class Transport:
+    """Makes requests on one session."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        guard: HostGuard,
+        clock: Clock,
+        jitter: random.Random,
+        *,
+        document_timeout: float,
+    ) -> None:
+        self._session = session
+        self._guard = guard
+        self._clock = clock
+        self._jitter = jitter
+        self._document_timeout = document_timeout
+        self._paused_until: dict[str, float] = {}
+
+    # ------------------------------------------------------------ the retry policy
+
+    async def retried(self, attempt: Callable[[], Awaitable[_Result]]) -> _Result:
+        """Return what ``attempt`` returns, making it again as the policy says."""
+        tried = 0
+        while True:
+            try:
+                return await attempt()
+            except BandersnatchError as error:
+                tried += 1
+                pause = pause_before(error, tried, self._jitter)
+                if pause is None:
+                    raise
+            await self._clock.sleep(pause)
+
+    async def _wait_for(self, host: str) -> None:
+        """Wait while a host wants to be left alone.
+
+        :raises RateLimited: if it wants that for longer than this run will wait.
+        """
+        while (left := self._paused_until.get(host, 0.0) - self._clock.monotonic()) > 0:
+            if left > LONGEST_RETRY_AFTER:
+                raise RateLimited(host, "it asked to be left alone", retry_after=left)
+            await self._clock.sleep(left)
+
+    def _pause(self, host: str, error: BandersnatchError) -> None:
+        if isinstance(error, RateLimited) and error.retry_after:
+            until = self._clock.monotonic() + error.retry_after
+            self._paused_until[host] = max(until, self._paused_until.get(host, 0.0))
+
+    # ------------------------------------------------------------ one request
+
+    @asynccontextmanager
+    async def open(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        accepted: frozenset[int],
+        decompress: bool,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Make one request, follow its redirects, and yield the answer to read the body from.
+
+        :raises UpstreamError: for any status not in ``accepted``, and whatever breaks.
+        """
+        host = urlsplit(url).netloc
+        await self._wait_for(host)
+        try:
+            async with self._following(url, headers, decompress=decompress) as response:
+                if response.status not in accepted:
+                    raise error_for(url, response.status, response.headers, self._clock.now())
+                yield response
+        except RateLimited as error:
+            self._pause(host, error)
+            raise
+        except TimeoutError as error:
+            raise Unavailable(url, "it was silent for too long") from error
+        except aiohttp.ClientSSLError as error:
+            raise UnsafeUrl(url, f"its certificate is not valid ({_reason(error)})") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unavailable(url, _reason(error)) from error
+
+    @asynccontextmanager
+    async def _following(
+        self, url: str, headers: Mapping[str, str], *, decompress: bool
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        for _ in range(_MOST_REDIRECTS + 1):
+            self._guard.check_url(url)
+            async with self._session.get(
+                URL(url, encoded=True),
+                headers=headers,
+                allow_redirects=False,
+                auto_decompress=decompress,
+            ) as response:
+                if response.status not in _REDIRECTS:
+                    yield response
+                    return
+                url = _redirected(url, response.headers.get("Location", ""))
+        raise UnsafeUrl(url, f"there are more than {_MOST_REDIRECTS} redirects")
+
+    # ------------------------------------------------------------ documents
+
+    async def document(
+        self,
+        url: str,
+        *,
+        limit: int,
+        budget: asyncio.Semaphore,
+        headers: Mapping[str, str],
+        accepted: frozenset[int] = frozenset({200}),
+    ) -> Document:
+        """Return a body of at most ``limit`` bytes once it is decompressed, with retries.
+
+        :raises UpstreamError: if that is not possible.
+        """
+
+        async def attempt() -> Document:
+            async with budget:
+                return await self._document(url, limit, headers, accepted)
+
+        return await self.retried(attempt)
+
+    async def _document(
+        self, url: str, limit: int, headers: Mapping[str, str], accepted: frozenset[int]
+    ) -> Document:
+        opened = self.open(url, headers=headers, accepted=accepted, decompress=True)
+        try:
+            async with asyncio.timeout(self._document_timeout), opened as response:
+                body = await read_body(response, url, limit)
+                return Document(str(response.url), response.status, response.headers, body)
+        except TimeoutError as error:
+            why = f"it took longer than {self._document_timeout:.0f} s"
+            raise Unavailable(url, why) from error
+
+
+async def read_body(response: aiohttp.ClientResponse, url: str, limit: int) -> bytes:
+    """Return the body of a response.
+
+    :raises TooLarge: as soon as there are more than ``limit`` bytes.
+    """
+    pieces = []
+    size = 0
+    async for piece in response.content.iter_any():
+        size += len(piece)
+        if size > limit:
+            raise TooLarge(url, limit)
+        pieces.append(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _redirected(url: str, location: str) -> str:
+    """Return where a redirect leads, if it may be followed.
+
+    :raises UnsafeUrl: if it leads to another scheme than https, or from https to http.
+    """
+    target = urljoin(url, location)
+    schemes = {"https", urlsplit(url).scheme}
+    if not location or urlsplit(target).scheme not in schemes:
+        raise UnsafeUrl(url, f"it redirects to {ascii(target)[:200]}")
+    if "@" in urlsplit(target).netloc:
+        raise UnsafeUrl(url, "it redirects to a URL with a user name")
+    return target
+
+
+def _reason(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    return text.splitlines()[0][:300]

@@ -1,0 +1,1 @@
+"""What a mirror does: the use cases, over ports."""

@@ -1,0 +1,164 @@
+"""An existing tree taken into the catalogue: read, not fetched (design, 1: the tree is the truth)."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bandersnatch import layout
+from bandersnatch.errors import InvalidValue, NotStored, UpstreamError
+from bandersnatch.events import Doing, Noticed
+from bandersnatch.layout import REMOVED, SIMPLE, PageFormat
+from bandersnatch.model.names import project_name
+from bandersnatch.model.serials import NO_SERIAL
+from bandersnatch.records import Batch, FileRecord, ProjectRecord, Removed, Validators
+from bandersnatch.simple.entries import Context
+from bandersnatch.simple.parse import parse_detail
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from datetime import datetime
+
+    from bandersnatch.config.settings import Settings
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.project import ProjectDetail
+    from bandersnatch.ports import Catalogue, EventSink, MirrorStorage
+
+ADOPTED = "adopted"
+"""Note in the catalogue: set when the whole tree has been looked through."""
+
+_BATCH = 500
+_TELL_EVERY = 20_000
+_HERE = "http://mirror.invalid/simple/"
+"""What relative URLs of stored pages are resolved against."""
+
+
+class Adoption:
+    """Reads the pages of a tree and records what they name, if it is there.
+
+    A page that cannot be read, or names a file that is not there, is passed over: its project
+    then counts as not had, and the run repairs it. Nothing is changed or deleted.
+    """
+
+    def __init__(
+        self,
+        storage: MirrorStorage,
+        catalogue: Catalogue,
+        events: EventSink,
+        settings: Settings,
+        *,
+        terms: str,
+        now: datetime,
+    ) -> None:
+        self._storage = storage
+        self._catalogue = catalogue
+        self._events = events
+        self._pages = settings.pages
+        self._files_are_here = settings.files.release_files
+        self._terms = terms
+        self._now = now
+
+    async def run(self) -> None:
+        """Take the tree over, unless that was done; an interrupted run goes on where it was."""
+        if await self._catalogue.note(ADOPTED):
+            return
+        known = await self._catalogue.had(None)
+        batch, count = Batch(), 0
+        async for name, forms in self._projects():
+            if name in known:
+                continue
+            if not count:
+                self._events(Doing("taking over the projects that are here already"))
+            record = await self._adopted(name, forms)
+            if record is None:
+                continue
+            batch.records.append(record)
+            count += 1
+            if len(batch.records) >= _BATCH:
+                await self._catalogue.commit(batch)
+                batch = Batch()
+            if count % _TELL_EVERY == 0:
+                self._events(Doing(f"taking over: {count} projects so far"))
+        now = int(self._now.timestamp())
+        async for found in self._storage.scan(REMOVED):
+            batch.removed.append(Removed(found.key, found.size, "", now))
+        batch.notes[ADOPTED] = str(now)
+        await self._catalogue.commit(batch)
+        if count:
+            self._events(Noticed(f"took over {count} projects that were here already"))
+
+    async def _projects(self) -> AsyncIterator[tuple[ProjectName, frozenset[PageFormat]]]:
+        """Yield the projects that have a page, with the formats it is there in."""
+        owner, forms = "", set[PageFormat]()
+        async for found in self._storage.scan(SIMPLE):
+            current = self._pages.layout.page_owner(found.key)
+            if current is None:
+                continue
+            if current != owner:
+                if name := _normalised(owner):
+                    yield name, frozenset(forms)
+                owner, forms = current, set()
+            forms.add(PageFormat(found.key.rpartition(".")[2]))
+        if name := _normalised(owner):
+            yield name, frozenset(forms)
+
+    async def _adopted(
+        self, name: ProjectName, forms: frozenset[PageFormat]
+    ) -> ProjectRecord | None:
+        form = PageFormat.V1_JSON if PageFormat.V1_JSON in forms else min(forms, key=str)
+        try:
+            text = await self._storage.read(self._pages.layout.page(name, form))
+            detail = await self._parsed(text, name, form)
+        except (NotStored, UpstreamError):
+            return None
+        files: list[FileRecord] | None = []
+        if self._files_are_here:
+            files = await self._files(detail)
+            if files is not None:
+                detail = replace(detail, files=tuple(found.file for found in files))
+        if files is None or detail.rejected:
+            return None
+        return ProjectRecord(
+            detail=detail,
+            display="",
+            reflects=detail.serial or NO_SERIAL,
+            terms=self._terms if forms == frozenset(self._pages.formats) else "",
+            validators=Validators(),
+            files=tuple(files),
+        )
+
+    async def _parsed(self, text: bytes, name: ProjectName, form: PageFormat) -> ProjectDetail:
+        context = Context(name, f"{_HERE}{name}/", self._now)
+        if form is PageFormat.V1_JSON:
+            return parse_detail(text, context)
+        from bandersnatch.simple.parse_html import (  # noqa: PLC0415 - slow to import
+            parse_detail_html,
+        )
+
+        return await asyncio.to_thread(parse_detail_html, text, context, charset="utf-8")
+
+    async def _files(self, detail: ProjectDetail) -> list[FileRecord] | None:
+        """Return the files' records by size and time, None if one is missing or of another size."""
+        there = await self._storage.stat([layout.release_file(file) for file in detail.files])
+        sides = await self._storage.stat(
+            [key for f in detail.files if f.sidecar and (key := layout.sidecar(f)) is not None]
+        )
+        if not all(sides):
+            return None
+        records = []
+        for file, found in zip(detail.files, there, strict=True):
+            if found is None or file.size not in {None, found.size}:
+                return None
+            sized = replace(file, size=found.size)
+            records.append(FileRecord(sized, found.modified, verified=None))
+        return records
+
+
+def _normalised(owner: str) -> ProjectName | None:
+    """Return the owner of a directory; releases before 4.0 had others, which are left alone."""
+    try:
+        name = project_name(owner)
+    except InvalidValue:
+        return None
+    return name if name == owner else None

@@ -1,0 +1,174 @@
+"""Progress made safe: what is done reaches the disk, then the catalogue, then ``todo``."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from bandersnatch.mirror.outcome import Result
+from bandersnatch.mirror.state import Todo
+from bandersnatch.records import ABSENT, GONE, INCOMPLETE, PENDING, Batch, Unfinished
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bandersnatch.mirror.outcome import Outcome
+    from bandersnatch.mirror.plan import Wanted
+    from bandersnatch.mirror.state import StateFiles
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.serials import Serial
+    from bandersnatch.ports import Catalogue, Clock, Storage
+
+MOST_WAITING = 500
+"""Projects that may be done and not yet recorded."""
+
+LONGEST_WAIT = 10.0
+"""Seconds between two commits, and at least between two writes of ``todo``."""
+
+ROOT = "root"
+"""Note in the catalogue: whether the root page shows what the catalogue has."""
+
+_ROOT_STALE = "stale"
+ROOT_WRITTEN = "written"
+
+
+class Checkpoint:
+    """Collects the outcomes of a run and commits them in groups.
+
+    One barrier of the file system serves a whole group: pages and files are durable before the
+    rows that vouch for them, and those before ``todo`` shrinks. ``todo`` None is for commands
+    that work on the side and leave the state as it is.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        catalogue: Catalogue,
+        state: StateFiles,
+        clock: Clock,
+        *,
+        todo: Todo | None,
+        now: int,
+    ) -> None:
+        self._storage = storage
+        self._catalogue = catalogue
+        self._state = state
+        self._clock = clock
+        self._on_the_side = todo is None
+        self._cursor = todo.cursor if todo else None
+        self.pending: dict[ProjectName, Serial] = dict(todo.pending) if todo else {}
+        self._now = now
+        self._batch = Batch()
+        self._done: list[ProjectName] = []
+        self._committed_at = self._saved_at = clock.monotonic()
+        self._lock = asyncio.Lock()
+
+    async def begin(self, notes: Mapping[str, str], finished: list[ProjectName]) -> None:
+        """Write the plan down, then the notes that rely on its being written."""
+        await self._save_todo()
+        await self._catalogue.commit(Batch(notes=dict(notes), finished=finished))
+
+    async def add(self, outcome: Outcome) -> None:
+        """Take in what became of a project, and commit if it is time to."""
+        _record(outcome, self._batch, self._now, on_the_side=self._on_the_side)
+        if outcome.result is not Result.FAILED:
+            self._done.append(outcome.wanted.name)
+        waited = self._clock.monotonic() - self._committed_at
+        enough = len(self._batch.records) >= MOST_WAITING or waited >= LONGEST_WAIT
+        if enough and not self._lock.locked():
+            await self.commit()
+            if self._clock.monotonic() - self._saved_at >= LONGEST_WAIT:
+                await self._save_todo()
+
+    async def commit(self, batch: Batch | None = None) -> None:
+        """Make what was done so far durable, and record it; ``batch`` instead if it is given."""
+        async with self._lock:
+            done: list[ProjectName] = []
+            if batch is None:
+                batch, self._batch = self._batch, Batch()
+                done, self._done = self._done, []
+            if batch.records or batch.forgotten:
+                batch.notes.setdefault(ROOT, _ROOT_STALE)
+            if batch:
+                await self._storage.barrier()
+                await self._catalogue.commit(batch)
+            for name in done:
+                self.pending.pop(name, None)
+            self._committed_at = self._clock.monotonic()
+
+    async def save(self) -> None:
+        """Record everything, and write what is left to ``todo``."""
+        await self.commit()
+        await self._save_todo()
+
+    def keep_for_later(self, gone: Mapping[ProjectName, Wanted]) -> Batch:
+        """Return what is remembered of projects that are gone and may not be removed now."""
+        return Batch(
+            unfinished=[
+                Unfinished(
+                    name=name,
+                    kind=GONE,
+                    need=wish.need,
+                    lo=wish.lo,
+                    since=wish.noticed,
+                    tried=self._now,
+                    attempts=0,
+                    fault="TooManyRemovals",
+                    reason="one run may not remove so many projects",
+                )
+                for name, wish in gone.items()
+            ]
+        )
+
+    async def _save_todo(self) -> None:
+        if self._cursor is not None:
+            await self._state.save_todo(Todo(self._cursor, self.pending))
+        self._saved_at = self._clock.monotonic()
+
+
+def _record(outcome: Outcome, batch: Batch, now: int, *, on_the_side: bool) -> None:
+    """Add to ``batch`` what the catalogue is to remember of an outcome.
+
+    A command on the side neither adds to what ``mirror`` has to come back to, nor takes away
+    from it what is not done yet.
+    """
+    name, earlier = outcome.wanted.name, outcome.wanted.earlier
+    batch.removed += outcome.removed
+    batch.restored += outcome.restored
+    if outcome.record is not None:
+        batch.records.append(outcome.record)
+    elif earlier is not None and outcome.result in {Result.UNCHANGED, Result.ABSENT}:
+        batch.finished.append(name)
+    kind = _kind_of(outcome)
+    if on_the_side and earlier is not None and earlier.kind in {PENDING, GONE}:
+        if outcome.record is None or outcome.record.reflects < earlier.need:
+            batch.unfinished.append(earlier)
+    elif kind == INCOMPLETE or (kind is not None and not on_the_side):
+        batch.unfinished.append(_unfinished(outcome, kind, now))
+
+
+def _kind_of(outcome: Outcome) -> str | None:
+    if outcome.result is Result.FAILED:
+        return PENDING
+    if outcome.result is Result.SUSPECTED:
+        return ABSENT
+    return INCOMPLETE if outcome.again else None
+
+
+def _unfinished(outcome: Outcome, kind: str, now: int) -> Unfinished:
+    wanted, earlier, error = outcome.wanted, outcome.wanted.earlier, outcome.error
+    same = earlier is not None and earlier.kind == kind
+    since = earlier.since if earlier is not None and same else (wanted.noticed or now)
+    if kind == ABSENT and not same:
+        since = now  # the first of the two looks, whenever the project became wanted
+    return Unfinished(
+        name=wanted.name,
+        kind=kind,
+        need=wanted.need,
+        lo=wanted.lo,
+        since=since,
+        tried=now,
+        attempts=(earlier.attempts if earlier is not None else 0) + 1,
+        fault=type(error).__name__ if error is not None else "",
+        reason=str(error) if error is not None else "",
+    )

@@ -1,0 +1,172 @@
+"""Finding out what the index has: changelog, listing, or a finite set of pages (design, 4)."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from bandersnatch.config.settings import ApiMethod
+from bandersnatch.errors import (
+    ChangelogRefused,
+    IndexWentBack,
+    UnusableIndex,
+    UpstreamError,
+)
+from bandersnatch.events import Doing, Noticed
+from bandersnatch.mirror.plan import Discovery
+from bandersnatch.model.serials import NO_SERIAL, Serial
+from bandersnatch.records import Validators
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.project import ProjectList
+    from bandersnatch.model.serials import Change
+    from bandersnatch.ports import Catalogue, Clock, EventSink, PackageIndex
+
+A_DAY_OF_CHANGES = 200_000
+"""Generously; an index that is further back than this is not merely late."""
+
+DEAREST_GAP = 1_000_000
+"""Serials; where more have passed, the whole list is cheaper than the changelog."""
+
+DEAREST_GAP_FOR_A_FEW = 100_000
+"""The same where only a finite set of pages would have to be asked for instead."""
+
+RECONCILED = "reconciled"
+LISTING = "listing"
+"""Notes in the catalogue: when everything was last compared, and the validators of the list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What discovery depends on.
+
+    ``finite`` is the set of projects that can be selected at all, if there is one. ``thorough``
+    asks for a comparison of everything, whatever the changelog says.
+    """
+
+    method: ApiMethod
+    cursor: Serial
+    finite: frozenset[ProjectName] | None
+    interval: timedelta
+    thorough: bool
+
+
+class Discoverer:
+    """Asks the index in the cheapest way that misses nothing."""
+
+    def __init__(
+        self, index: PackageIndex, catalogue: Catalogue, clock: Clock, events: EventSink
+    ) -> None:
+        self._index = index
+        self._catalogue = catalogue
+        self._clock = clock
+        self._events = events
+
+    async def discover(self, question: Question) -> Discovery:
+        """Return what the index says.
+
+        :raises UnusableIndex: if it says nothing that can be used.
+        :raises IndexWentBack: if it is far older than the mirror.
+        """
+        head = await self._head(question)
+        gap = DEAREST_GAP if question.finite is None else DEAREST_GAP_FOR_A_FEW
+        followed = head is not None and question.cursor != NO_SERIAL
+        too_far = head is not None and head - question.cursor > gap
+        thorough = question.thorough or not followed or too_far or await self._is_due(question)
+        if question.finite is not None:
+            since = head if too_far or not followed else question.cursor
+            changes = await self._changes(since, head)
+            unnamed = [replace(change, display="") for change in changes]
+            if not thorough:
+                return Discovery(head, unnamed)
+            return Discovery(head, unnamed, sweep=question.finite, notes=self._compared())
+        if not thorough:
+            return Discovery(head, await self._changes(question.cursor, head))
+        listing, notes = await self._list(question, head)
+        if listing is None:
+            return Discovery(question.cursor, notes=notes)
+        reached = _reached(listing)
+        since = reached if too_far or not followed else min(question.cursor, reached or NO_SERIAL)
+        changes = await self._changes(since, head)
+        cursor = max(head or reached or NO_SERIAL, question.cursor)
+        return Discovery(cursor, changes, listing, notes=notes)
+
+    # ------------------------------------------------------------ the changelog
+
+    async def _head(self, question: Question) -> Serial | None:
+        """Return the index's newest serial, or None to go without its changelog."""
+        if question.method is ApiMethod.SIMPLE:
+            return None
+        try:
+            head = await self._index.last_serial()
+        except UpstreamError as error:
+            if question.method is ApiMethod.XMLRPC:
+                raise UnusableIndex(f"api-method is xmlrpc, and {error}") from error
+            if not isinstance(error, ChangelogRefused):
+                self._events(Noticed(f"{error}; going on without the changelog"))
+            return None
+        if head >= question.cursor:
+            return head
+        if question.cursor - head > A_DAY_OF_CHANGES:
+            raise IndexWentBack(had=question.cursor, got=head)
+        self._events(
+            Noticed(f"the index is at serial {head}, behind this mirror at {question.cursor}")
+        )
+        return question.cursor
+
+    async def _changes(self, since: Serial | None, head: Serial | None) -> Sequence[Change]:
+        if since is None or head is None or since >= head:
+            return ()
+        try:
+            return await self._index.changes(since, head)
+        except UpstreamError as error:
+            raise UnusableIndex(f"the changelog broke off: {error}") from error
+
+    # ------------------------------------------------------------ the whole list
+
+    async def _is_due(self, question: Question) -> bool:
+        last = await self._catalogue.note(RECONCILED)
+        now = int(self._clock.now().timestamp())
+        return not last or not 0 <= now - int(last) < question.interval.total_seconds()
+
+    def _compared(self, validators: Validators | None = None) -> dict[str, str]:
+        """Return what is to be remembered once the plan that follows is safe."""
+        notes = {RECONCILED: str(int(self._clock.now().timestamp()))}
+        if validators is not None:
+            notes[LISTING] = "\n".join(astuple(validators))
+        return notes
+
+    async def _list(
+        self, question: Question, head: Serial | None
+    ) -> tuple[ProjectList | None, dict[str, str]]:
+        """Return the whole list, or None if it is the one of last time and was worked off."""
+        self._events(Doing("reading the list of all projects"))
+        known = Validators()
+        if head is None and not question.thorough and question.cursor != NO_SERIAL:
+            known = Validators(*(await self._catalogue.note(LISTING)).split("\n"))
+        try:
+            if question.method is ApiMethod.XMLRPC:
+                return await self._index.list_with_serials(), self._compared()
+            fetched = await self._index.fetch_list(known)
+        except UpstreamError as error:
+            raise UnusableIndex(str(error)) from error
+        if fetched is None:
+            return None, self._compared()
+        if not fetched.projects.serials and not await self._catalogue.count():
+            raise UnusableIndex("the index lists no projects at all")
+        for rejection in fetched.projects.rejected:
+            self._events(Noticed(f"entry of the list left out: {rejection.reason}"))
+        return fetched.projects, self._compared(fetched.validators)
+
+
+def _reached(listing: ProjectList) -> Serial | None:
+    """Return the serial that a list shows everything up to."""
+    if listing.serial is not None:
+        return listing.serial
+    told = [serial for serial in listing.serials.values() if serial is not None]
+    return max(told, default=None)
+

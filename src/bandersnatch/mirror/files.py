@@ -1,0 +1,304 @@
+"""The files of one project: which are there, which come back, which are downloaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from bandersnatch import layout
+from bandersnatch.config.settings import CompareMethod
+from bandersnatch.errors import (
+    BandersnatchError,
+    IntegrityError,
+    StorageError,
+    UnstorableName,
+    UpstreamError,
+)
+from bandersnatch.events import (
+    FileDownloaded,
+    FilePlanned,
+    FileRestored,
+    FilesRejected,
+    SidecarsMissing,
+)
+from bandersnatch.model.content import Expected, expect, expect_sidecar
+from bandersnatch.model.urls import quote_path
+from bandersnatch.mirror.pool import side_by_side
+from bandersnatch.records import FileRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bandersnatch.config.settings import FileSettings
+    from bandersnatch.layout import StorageKey
+    from bandersnatch.model.content import Content
+    from bandersnatch.model.files import ReleaseFile
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.project import ProjectDetail
+    from bandersnatch.ports import Clock, EventSink, MirrorStorage, PackageIndex
+    from bandersnatch.records import ProjectRecord, Removed, StoredObject
+
+SAME_TIME = 1_000_000
+"""Nanoseconds; two times that differ by less are the same, written with other roundings."""
+
+
+@dataclass(slots=True)
+class FilesOutcome:
+    """What became of a project's files.
+
+    ``records`` are the files that are there and right, in the order of the page. ``missing``
+    has the reason for each that could not be had, ``restored`` the keys that came back.
+    ``sidecars_missing`` has the reason for each file whose core metadata could not be had.
+    """
+
+    records: list[FileRecord] = field(default_factory=list)
+    missing: list[BandersnatchError] = field(default_factory=list)
+    restored: list[StorageKey] = field(default_factory=list)
+    sidecars_missing: list[str] = field(default_factory=list)
+
+
+class FileSync:
+    """Sees to it that the files a page names are there and right."""
+
+    def __init__(
+        self,
+        index: PackageIndex,
+        storage: MirrorStorage,
+        settings: FileSettings,
+        digest_name: str,
+        clock: Clock,
+        events: EventSink,
+    ) -> None:
+        self._index = index
+        self._storage = storage
+        self._settings = settings
+        self._digest_name = digest_name
+        self._clock = clock
+        self._events = events
+
+    async def sync(
+        self,
+        detail: ProjectDetail,
+        record: ProjectRecord | None,
+        lying: Mapping[StorageKey, Removed],
+        most: int,
+    ) -> FilesOutcome:
+        """Have every file of ``detail``, at most ``most`` downloads at once.
+
+        ``lying`` are the files in ``removed/``. Nothing that is right is read or fetched again;
+        what is wrong stays until what replaces it is complete.
+
+        :raises StorageError: if the storage fails.
+        """
+        known = {found.file.path: found for found in record.files} if record else {}
+        outcome = FilesOutcome()
+        there = await self._storage.stat([layout.release_file(file) for file in detail.files])
+        had: dict[str, FileRecord] = {}
+        wanted: list[ReleaseFile] = []
+        for file, found in zip(detail.files, there, strict=True):
+            judged = await self._judged(file, found, known.get(file.path))
+            judged = judged or await self._restored(file, detail.name, lying, outcome)
+            if judged is None:
+                wanted.append(file)
+                self._events(FilePlanned(layout.release_file(file), file.size))
+            else:
+                had[file.path] = judged
+
+        async def fetch(file: ReleaseFile) -> None:
+            fetched = await self._fetched(file, detail.name, outcome)
+            if fetched is not None:
+                had[file.path] = fetched
+
+        largest_first = sorted(wanted, key=lambda file: file.size or 0, reverse=True)
+        await side_by_side(fetch, largest_first, most=most)
+        present = [had[file.path] for file in detail.files if file.path in had]
+        outcome.records = await self._with_sidecars(
+            present, known, detail.name, outcome, most
+        )
+        return outcome
+
+    # ------------------------------------------------------------ what is there
+
+    async def are_there(self, record: ProjectRecord) -> bool:
+        """Whether every file that was recorded lies there as it was recorded."""
+        there = await self._storage.stat([layout.release_file(f.file) for f in record.files])
+        return all(
+            stat is not None and (stat.size, stat.modified) == (found.file.size, found.modified)
+            for stat, found in zip(there, record.files, strict=True)
+        )
+
+    async def _judged(
+        self, file: ReleaseFile, found: StoredObject | None, known: FileRecord | None
+    ) -> FileRecord | None:
+        """Return the record of a file that is there and right, else None."""
+        if found is None or (file.size is not None and found.size != file.size):
+            return None
+        by_stat = self._settings.compare_method is CompareMethod.STAT
+        if known is not None and known.file.sha256 == file.sha256:
+            unchanged = (found.size, found.modified) == (known.file.size, known.modified)
+            if unchanged and (by_stat or known.verified is not None):
+                complete = replace(file, hashes=known.file.hashes, size=found.size)
+                return await self._with_digest(FileRecord(complete, found.modified, known.verified))
+        if by_stat and file.size is not None and file.modified is not None:
+            if abs(found.modified - file.modified) < SAME_TIME:
+                return await self._with_digest(FileRecord(file, found.modified, None))
+        algorithms = list(dict.fromkeys(("sha256", self._digest_name)))
+        hashes = await self._storage.digest(found.key, algorithms)
+        if hashes.get("sha256") != file.sha256:
+            return None
+        complete = replace(file, hashes=hashes, size=found.size)
+        return FileRecord(complete, found.modified, self._now())
+
+    async def _with_digest(self, record: FileRecord) -> FileRecord:
+        """Add the digest that pages show, if it is not known yet."""
+        if record.file.hashes.get(self._digest_name) is not None:
+            return record
+        key = layout.release_file(record.file)
+        hashes = await self._storage.digest(key, ["sha256", self._digest_name])
+        return replace(record, file=replace(record.file, hashes=hashes))
+
+    async def _restored(
+        self,
+        file: ReleaseFile,
+        name: ProjectName,
+        lying: Mapping[StorageKey, Removed],
+        outcome: FilesOutcome,
+    ) -> FileRecord | None:
+        """Bring a file back that left the served tree not long ago."""
+        key = layout.release_file(file)
+        lies = lying.get(layout.removed(key))
+        if lies is None or lies.sha256 != file.sha256.value:
+            return None
+        moves = [(layout.removed(key), key)]
+        side = layout.sidecar(file)
+        if side is not None:
+            moves.append((layout.removed(side), side))
+        await self._storage.move(moves)
+        (found,) = await self._storage.stat([key])
+        judged = await self._judged(file, found, None)
+        if judged is not None:
+            outcome.restored += [source for source, _ in moves]
+            self._events(FileRestored(name, key, lies.size))
+        return judged
+
+    # ------------------------------------------------------------ what is fetched
+
+    async def _fetched(
+        self, file: ReleaseFile, name: ProjectName, outcome: FilesOutcome
+    ) -> FileRecord | None:
+        key = layout.release_file(file)
+        expected = expect(file, digest_name=self._digest_name)
+        try:
+            content = await self._download(file, key, expected)
+        except UnstorableName as error:
+            self._events(FilesRejected(name, 1, file.filename, str(error)))
+            return None
+        except (UpstreamError, IntegrityError) as error:
+            outcome.missing.append(error)
+            return None
+        self._events(FileDownloaded(name, key, content.size))
+        complete = replace(file, hashes=content.hashes, size=content.size)
+        return await self._placed(complete, key)
+
+    async def _placed(self, file: ReleaseFile, key: StorageKey) -> FileRecord:
+        modified = file.modified
+        if modified is None:
+            (found,) = await self._storage.stat([key])
+            modified = found.modified if found is not None else 0
+        return FileRecord(file, modified, self._now())
+
+    async def _download(self, file: ReleaseFile, key: StorageKey, expected: Expected) -> Content:
+        """Try the alternative origin, if there is one, and then the index's own URL.
+
+        :raises UpstreamError: or IntegrityError, the last one's, if none has the right bytes.
+        """
+        suffix = layout.SIDECAR_SUFFIX if key.endswith(layout.SIDECAR_SUFFIX) else ""
+        urls = [file.url + suffix]
+        if self._settings.download_mirror:
+            urls.insert(0, f"{self._settings.download_mirror}/{quote_path(file.path)}{suffix}")
+            if self._settings.download_mirror_no_fallback:
+                urls.pop()
+        async with self._storage.receive(key, expected) as sink:
+            for url in urls[:-1]:
+                try:
+                    return await self._index.download(url, sink)
+                except (UpstreamError, IntegrityError):
+                    continue
+            return await self._index.download(urls[-1], sink)
+
+    # ------------------------------------------------------------ core metadata
+
+    async def _with_sidecars(
+        self,
+        present: Sequence[FileRecord],
+        known: Mapping[str, FileRecord],
+        name: ProjectName,
+        outcome: FilesOutcome,
+        most: int,
+    ) -> list[FileRecord]:
+        """Return the records, each advertising its core metadata only if that is there."""
+        if not self._settings.core_metadata:
+            return [_advertising(found, sidecar=False) for found in present]
+        advertised = [found for found in present if found.file.sidecar is not None]
+        keys = [layout.sidecar(found.file) for found in advertised]
+        there = iter(await self._storage.stat([key for key in keys if key is not None]))
+        stored: set[str] = set()
+        wanted: list[FileRecord] = []
+        for found, key in zip(advertised, keys, strict=True):
+            stat = next(there) if key is not None else None
+            if await self._has_sidecar(found, stat, known.get(found.file.path)):
+                stored.add(found.file.path)
+            else:
+                wanted.append(found)
+
+        async def fetch(found: FileRecord) -> None:
+            reason = await self._fetch_sidecar(found.file, name)
+            if reason is None:
+                stored.add(found.file.path)
+            else:
+                outcome.sidecars_missing.append(reason)
+
+        await side_by_side(fetch, wanted, most=most)
+        if outcome.sidecars_missing:
+            first = outcome.sidecars_missing[0]
+            self._events(SidecarsMissing(name, len(outcome.sidecars_missing), first))
+        return [_advertising(found, sidecar=found.file.path in stored) for found in present]
+
+    async def _has_sidecar(
+        self, found: FileRecord, stat: StoredObject | None, known: FileRecord | None
+    ) -> bool:
+        if stat is None:
+            return False
+        digest = found.file.sidecar
+        same_time = abs(stat.modified - found.modified) < SAME_TIME
+        if known is not None and known.file.sidecar == digest and same_time:
+            return True
+        if self._settings.compare_method is CompareMethod.STAT and same_time:
+            return True
+        return (await self._storage.digest(stat.key, ["sha256"])).get("sha256") == digest
+
+    async def _fetch_sidecar(self, file: ReleaseFile, name: ProjectName) -> str | None:
+        """Download a file's core metadata; return why that failed, None if it did not."""
+        key, digest = layout.sidecar(file), file.sidecar
+        if key is None or digest is None:
+            return "its name would be too long"
+        try:
+            content = await self._download(file, key, expect_sidecar(file, digest))
+        except StorageError as error:
+            if not isinstance(error, UnstorableName):
+                raise
+            return str(error)
+        except (UpstreamError, IntegrityError) as error:
+            return str(error)
+        self._events(FileDownloaded(name, key, content.size))
+        return None
+
+    def _now(self) -> int:
+        return int(self._clock.now().timestamp())
+
+
+def _advertising(record: FileRecord, *, sidecar: bool) -> FileRecord:
+    """Return the record with its core metadata advertised or not; a plain "no" is passed on."""
+    if sidecar or record.file.core_metadata is False:
+        return record
+    return replace(record, file=replace(record.file, core_metadata=None))

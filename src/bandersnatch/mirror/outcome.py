@@ -1,0 +1,66 @@
+"""What a visit to one project is told, and what comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bandersnatch.errors import BandersnatchError
+    from bandersnatch.layout import StorageKey
+    from bandersnatch.mirror.plan import Wanted
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.records import ProjectRecord, Removed
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What is the same for every project of a run.
+
+    ``now`` is when the run began, in seconds since 1970. ``terms`` is the fingerprint of the
+    options and page filters that pages are made under. ``lying`` are the files in ``removed/``.
+    ``accepted`` are the projects whose published files may change. ``force`` looks at the files
+    even where the page is the same.
+    """
+
+    now: int
+    terms: str
+    lying: Mapping[StorageKey, Removed] = field(default_factory=dict)
+    accepted: frozenset[ProjectName] = frozenset()
+    force: bool = False
+
+
+class Result(Enum):
+    """What became of a project that was looked at."""
+
+    SYNCED = auto()
+    UNCHANGED = auto()
+    ABSENT = auto()
+    """The index has no such project, and neither has the mirror."""
+    SUSPECTED = auto()
+    """It seems to be gone; another run is to look again."""
+    GONE = auto()
+    """It is gone: seen twice."""
+    FAILED = auto()
+    """It is not as the index has it; what was published stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a visit to one project came to.
+
+    ``record`` is what the catalogue is to hold from now on. ``error`` is why the project failed,
+    or why it is published without some of its files; ``again`` is set for one to look at again.
+    ``removed`` are files that left the served tree, ``restored`` those that came back.
+    """
+
+    wanted: Wanted
+    result: Result
+    record: ProjectRecord | None = None
+    error: BandersnatchError | None = None
+    again: bool = False
+    removed: tuple[Removed, ...] = ()
+    restored: tuple[StorageKey, ...] = ()

@@ -1,0 +1,169 @@
+"""A mirror and the index it follows: everything that a command works with."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bandersnatch.events import Noticed
+from bandersnatch.mirror.adopt import Adoption
+from bandersnatch.mirror.checkpoint import ROOT, ROOT_WRITTEN
+from bandersnatch.mirror.files import FileSync
+from bandersnatch.mirror.outcome import Visit
+from bandersnatch.mirror.page import PageReader
+from bandersnatch.mirror.project import ProjectSync
+from bandersnatch.mirror.publish import Publisher
+from bandersnatch.mirror.remove import Removals
+from bandersnatch.mirror.visits import Visits
+from bandersnatch.records import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from bandersnatch.config.settings import Settings
+    from bandersnatch.filters.chain import FilterChain
+    from bandersnatch.mirror.checkpoint import Checkpoint
+    from bandersnatch.mirror.state import MirrorState, StateFiles
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.ports import Catalogue, Clock, EventSink, MirrorStorage, PackageIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """What the composition root hands to a command; each port is open and ready."""
+
+    index: PackageIndex
+    storage: MirrorStorage
+    catalogue: Catalogue
+    clock: Clock
+    events: EventSink
+    settings: Settings
+    filters: FilterChain
+
+    @property
+    def terms(self) -> str:
+        """A fingerprint of everything that a project's pages depend on besides the index.
+
+        A page that was made under other terms is made anew. Project filters are not part of it:
+        naming one project more changes no other project's page.
+        """
+        pages, files = self.settings.pages, self.settings.files
+        made_of = (
+            pages.layout,
+            [form.value for form in pages.formats],
+            pages.root_uri,
+            pages.digest_name,
+            pages.legacy_json,
+            pages.provenance.value,
+            files.release_files,
+            files.core_metadata,
+            sorted(page_filter.terms for page_filter in self.filters.pages),
+        )
+        return hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
+
+    def publisher(self) -> Publisher:
+        """Return what writes this mirror's pages."""
+        own_urls = self.settings.files.release_files
+        return Publisher(
+            self.storage, self.settings.pages, self.clock, self.events, own_urls=own_urls
+        )
+
+    def removals(self, now: datetime) -> Removals:
+        """Return what takes things out of this mirror."""
+        return Removals(self.storage, self.events, now=int(now.timestamp()))
+
+    def project_sync(self, visit: Visit, now: datetime) -> ProjectSync:
+        """Return what brings one project after the other up to date."""
+        settings = self.settings
+        return ProjectSync(
+            self.catalogue,
+            PageReader(self.index, settings, self.events, now=now),
+            self.filters,
+            FileSync(
+                self.index,
+                self.storage,
+                settings.files,
+                settings.pages.digest_name,
+                self.clock,
+                self.events,
+            ),
+            self.publisher(),
+            self.removals(now),
+            settings=settings,
+            visit=visit,
+        )
+
+
+def side_by_side(mirror: Mirror) -> int:
+    """Return how many projects are under way at once: enough to use both budgets."""
+    return mirror.settings.index.workers + mirror.settings.index.download_workers
+
+
+async def open_tree(mirror: Mirror, state_files: StateFiles, began: datetime) -> MirrorState:
+    """Read the state and see to it that the catalogue knows the tree.
+
+    :raises CorruptState: if a newer release has been here.
+    """
+    state = await state_files.load()
+    for note in state.notes:
+        mirror.events(Noticed(note))
+    await state_files.begin()
+    adoption = Adoption(
+        mirror.storage,
+        mirror.catalogue,
+        mirror.events,
+        mirror.settings,
+        terms=mirror.terms,
+        now=began,
+    )
+    await adoption.run()
+    return state
+
+
+async def open_visit(
+    mirror: Mirror, began: datetime, *, accepted: frozenset[ProjectName], force: bool
+) -> Visit:
+    """Return what is the same for every project of a run that begins now."""
+    return Visit(
+        now=int(began.timestamp()),
+        terms=mirror.terms,
+        lying={each.key: each for each in await mirror.catalogue.removed()},
+        accepted=accepted,
+        force=force,
+    )
+
+
+def open_visits(
+    mirror: Mirror,
+    checkpoint: Checkpoint,
+    visit: Visit,
+    began: datetime,
+    *,
+    stop_on_error: bool,
+    on_the_side: bool = False,
+) -> Visits:
+    """Return what visits the projects of a plan."""
+    return Visits(
+        mirror.project_sync(visit, began).sync,
+        checkpoint,
+        mirror.clock,
+        mirror.events,
+        stop_on_error=stop_on_error,
+        on_the_side=on_the_side,
+    )
+
+
+async def publish_root(
+    mirror: Mirror, *, without_names: Sequence[ProjectName] = (), always: bool = False
+) -> None:
+    """Publish the root page if it does not show what the catalogue has."""
+    if not always and await mirror.catalogue.note(ROOT) == ROOT_WRITTEN:
+        return
+    had = await mirror.catalogue.had(None)
+    for name in without_names:
+        had.pop(name, None)
+    await mirror.publisher().publish_root(had)
+    await mirror.storage.barrier()
+    await mirror.catalogue.commit(Batch(notes={ROOT: ROOT_WRITTEN}))

@@ -1,0 +1,248 @@
+"""What a run is to do: computed from what is wanted and what is had; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from bandersnatch.model.serials import NO_SERIAL, Serial
+from bandersnatch.records import ABSENT, GONE, INCOMPLETE, PENDING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.project import ProjectList
+    from bandersnatch.model.serials import Change
+    from bandersnatch.records import Had, Unfinished
+
+PROOF_BY_EXPIRY = 49 * 3600
+"""Seconds; no page that is served now is older than this (protocol sheet, section 2.3)."""
+
+SECOND_LOOK = 10 * 60
+"""Seconds that must lie between the two looks that let a project count as gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A project to look at.
+
+    ``need`` is the serial that its page must have reached, 0 for any. ``lo`` is the first
+    change that the tree does not show, None if that is not known. ``noticed`` is when the
+    change became known, in seconds since 1970, 0 if it is not known.
+    ``listed`` says that the index itself names the project, so that a missing page is a fault
+    and not an answer. ``earlier`` is what an earlier run left unfinished about it.
+    """
+
+    name: ProjectName
+    need: Serial = NO_SERIAL
+    lo: Serial | None = None
+    noticed: int = 0
+    display: str = ""
+    listed: bool = False
+    had: bool = False
+    earlier: Unfinished | None = None
+
+    def merged(self, other: Wanted) -> Wanted:
+        """Return one wish for two: the first ``lo``, the last ``need`` with its time."""
+        later = other if other.need >= self.need else self
+        los = (self.lo, other.lo)
+        return replace(
+            later,
+            lo=None if None in los else min(lo for lo in los if lo is not None),
+            display=other.display or self.display,
+            listed=self.listed or other.listed,
+            had=self.had or other.had,
+            earlier=self.earlier or other.earlier,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SyncPlan:
+    """What to do this run.
+
+    ``cursor`` is T after it, None if only the pages will tell. ``gone`` are projects of the
+    mirror that the index's journal says are removed, with the wish that stays if they may not be.
+    """
+
+    cursor: Serial | None
+    wanted: Mapping[ProjectName, Wanted] = field(default_factory=dict)
+    gone: Mapping[ProjectName, Wanted] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What the index was found to say.
+
+    ``changes`` are events, ``listing`` the whole list, ``sweep`` a finite set of projects to
+    ask for one by one; each may be missing. ``cursor`` is how far they reach. ``notes`` are
+    for the catalogue, once the plan is safe.
+    """
+
+    cursor: Serial | None
+    changes: Sequence[Change] = ()
+    listing: ProjectList | None = None
+    sweep: frozenset[ProjectName] = frozenset()
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the mirror knew before it asked. ``now`` is in seconds since 1970."""
+
+    status: Serial
+    pending: Mapping[ProjectName, Serial]
+    unfinished: Mapping[ProjectName, Unfinished]
+    had: Mapping[ProjectName, Had]
+    terms: str
+    now: int
+    keep_removed: bool = False
+    """Whether projects that the index no longer has are left as they are."""
+
+
+def make_plan(
+    found: Discovery, before: Situation, selects: Callable[[ProjectName], bool], *, force: bool
+) -> SyncPlan:
+    """Return what is to be done: what is wanted, less what is had.
+
+    With ``force`` every project that is wanted is looked at, had or not.
+    """
+    wishes: dict[ProjectName, Wanted] = {}
+    for wish in (
+        *_from_earlier(found, before),
+        *_from_listing(found, before),
+        *_from_sweep(found, before),
+    ):
+        if selects(wish.name):
+            known = wishes.get(wish.name)
+            wishes[wish.name] = wish if known is None else known.merged(wish)
+    gone = {
+        name: wishes.pop(name)
+        for name, left in before.unfinished.items()
+        if left.kind == GONE and name in wishes and not wishes[name].listed
+    }
+    _apply_changes(found.changes, selects, wishes, gone)
+    wanted = {
+        name: replace(wish, earlier=before.unfinished.get(name), had=name in before.had)
+        for name, wish in sorted(wishes.items())
+        if force or not _is_had(wish, before)
+    }
+    return SyncPlan(
+        found.cursor, wanted, {name: gone[name] for name in sorted(gone) if name in before.had}
+    )
+
+
+def _is_had(wish: Wanted, before: Situation) -> bool:
+    """Whether the tree already shows what the wish is for."""
+    had = before.had.get(wish.name)
+    left = before.unfinished.get(wish.name)
+    return (
+        had is not None
+        and wish.need != NO_SERIAL
+        and had.reflects >= wish.need
+        and had.terms == before.terms
+        and wish.display in {"", had.display}
+        and (left is None or left.kind == PENDING)
+    )
+
+
+def _from_earlier(found: Discovery, before: Situation) -> Iterable[Wanted]:
+    """Yield what earlier runs left to do."""
+    for name, need in before.pending.items():
+        left = before.unfinished.get(name)
+        noticed = left.since if left else 0
+        yield Wanted(
+            name,
+            need=need,
+            lo=left.lo if left else None,
+            noticed=noticed,
+            listed=(
+                found.listing is None
+                and not is_expired(noticed, before.now)
+                and (left is None or left.kind != GONE)
+            ),
+        )
+    for name, left in before.unfinished.items():
+        rested = not before.keep_removed and before.now - left.tried >= SECOND_LOOK
+        if left.kind == INCOMPLETE or (left.kind == ABSENT and rested):
+            yield Wanted(name, lo=left.lo, noticed=left.since)
+
+
+def is_expired(noticed: int, now: int) -> bool:
+    """Whether a change was noticed so long ago that every page served now must show it."""
+    return now - noticed > PROOF_BY_EXPIRY
+
+
+def _from_listing(found: Discovery, before: Situation) -> Iterable[Wanted]:
+    """Yield what the whole list says: projects to look at, and those that it no longer has."""
+    listing = found.listing
+    if listing is None:
+        return
+    for name, serial in listing.serials.items():
+        had = before.had.get(name)
+        left = before.unfinished.get(name)
+        wish = Wanted(
+            name,
+            need=serial or NO_SERIAL,
+            lo=Serial(max(had.reflects, before.status) + 1) if had else None,
+            noticed=left.since if left else before.now,
+            display=listing.displays.get(name, name),
+            listed=True,
+        )
+        if serial is None or not _is_had(wish, before):
+            yield wish
+    for name, had in before.had.items():
+        younger = listing.serial is not None and listing.serial < had.reflects
+        if not (name in listing.serials or younger or before.keep_removed):
+            yield Wanted(name, lo=Serial(before.status + 1))
+
+
+def _from_sweep(found: Discovery, before: Situation) -> Iterable[Wanted]:
+    for name in found.sweep:
+        had = before.had.get(name)
+        yield Wanted(name, lo=Serial(before.status + 1) if had else None)
+
+
+def _apply_changes(
+    changes: Sequence[Change],
+    selects: Callable[[ProjectName], bool],
+    wishes: dict[ProjectName, Wanted],
+    gone: dict[ProjectName, Wanted],
+) -> None:
+    """Add the events, in their order, to what is wanted and to what is gone.
+
+    A project whose last event removes it does not exist at the cursor, whatever a cached page
+    or list says; one that is created again afterwards does.
+    """
+    for change in changes:
+        name = change.name
+        if not selects(name):
+            continue
+        wish = Wanted(
+            name,
+            need=change.serial,
+            lo=change.serial,
+            noticed=change.time,
+            display=change.display,
+            listed=True,
+        )
+        known = wishes.pop(name, None) or gone.pop(name, None)
+        merged = wish if known is None else known.merged(wish)
+        (gone if change.removes else wishes)[name] = merged
+
+
+def vanished(plan: SyncPlan, found: Discovery) -> frozenset[ProjectName]:
+    """Return the mirror's projects that a whole list does not name, to be asked for one by one."""
+    if found.listing is None:
+        return frozenset()
+    return frozenset(
+        name
+        for name, wish in plan.wanted.items()
+        if wish.had and not wish.listed and name not in found.listing.serials
+    )
+
+
+def without(plan: SyncPlan, names: frozenset[ProjectName]) -> SyncPlan:
+    """Return the plan without looking at some projects."""
+    kept = {name: wish for name, wish in plan.wanted.items() if name not in names}
+    return replace(plan, wanted=kept)

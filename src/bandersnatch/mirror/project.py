@@ -1,0 +1,217 @@
+"""All of it for one project: page, files, pages, and what it leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bandersnatch.config.settings import Provenance, RemovedProjects
+from bandersnatch.errors import ChangedFile, EmptiedProject, FilesMissing, InvalidPage, ProjectNotFound
+from bandersnatch.mirror.files import FilesOutcome
+from bandersnatch.mirror.outcome import Outcome, Result, Visit
+from bandersnatch.mirror.plan import SECOND_LOOK
+from bandersnatch.model.project import ProjectStatus
+from bandersnatch.model.serials import NO_SERIAL
+from bandersnatch.records import ABSENT, INCOMPLETE, ProjectRecord, Validators
+
+if TYPE_CHECKING:
+    from bandersnatch.config.settings import Settings
+    from bandersnatch.errors import BandersnatchError
+    from bandersnatch.filters.chain import FilterChain
+    from bandersnatch.mirror.files import FileSync
+    from bandersnatch.mirror.page import PageReader
+    from bandersnatch.mirror.plan import Wanted
+    from bandersnatch.mirror.publish import Publisher
+    from bandersnatch.mirror.remove import Removals
+    from bandersnatch.model.project import ProjectDetail
+    from bandersnatch.model.serials import Serial
+    from bandersnatch.ports import Catalogue
+    from bandersnatch.records import FetchedDetail, FileRecord
+
+
+class ProjectSync:
+    """Visits one project at a time; what it raises is that project's failure."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        reader: PageReader,
+        filters: FilterChain,
+        files: FileSync,
+        publisher: Publisher,
+        removals: Removals,
+        *,
+        settings: Settings,
+        visit: Visit,
+    ) -> None:
+        self._catalogue = catalogue
+        self._reader = reader
+        self._filters = filters
+        self._files = files
+        self._publisher = publisher
+        self._removals = removals
+        self._settings = settings
+        self._visit = visit
+
+    async def sync(self, wanted: Wanted) -> Outcome:
+        """Bring one project up to what the index has.
+
+        :raises StalePage: if its page is not new enough yet.
+        :raises BandersnatchError: if it cannot be done; then what was published stays.
+        """
+        record = await self._catalogue.project(wanted.name) if wanted.had else None
+        try:
+            fetched = await self._reader.read(wanted, self._known(wanted, record))
+            if fetched is None and record is not None:
+                self._reader.require_new(wanted, record.detail.serial)
+                if self._visit.force and not await self._is_complete(record):
+                    fetched = await self._reader.read(wanted, Validators())
+        except ProjectNotFound:
+            return self._missing(wanted)
+        if fetched is None or (record is not None and _is_older(fetched.detail, record)):
+            return self._unchanged(wanted, record)
+        return await self._publish(wanted, record, fetched)
+
+    # ------------------------------------------------------------ is there anything to do
+
+    def _known(self, wanted: Wanted, record: ProjectRecord | None) -> Validators:
+        """Return what a conditional request may say: nothing, if the body is needed anyway."""
+        incomplete = wanted.earlier is not None and wanted.earlier.kind == INCOMPLETE
+        if record is None or incomplete or record.terms != self._visit.terms:
+            return Validators()
+        if wanted.display not in {"", record.display}:
+            return Validators()
+        return record.validators
+
+    async def _is_complete(self, record: ProjectRecord) -> bool:
+        """Whether everything that was recorded lies there as it was recorded."""
+        return await self._files.are_there(record) and await self._publisher.has_pages(record.name)
+
+    def _unchanged(self, wanted: Wanted, record: ProjectRecord | None) -> Outcome:
+        assert record is not None, "only what is had can be unchanged"
+        if wanted.need <= record.reflects and wanted.earlier is None:
+            return Outcome(wanted, Result.UNCHANGED)
+        reflecting = replace(record, reflects=max(record.reflects, wanted.need))
+        return Outcome(wanted, Result.UNCHANGED, reflecting)
+
+    def _missing(self, wanted: Wanted) -> Outcome:
+        """Judge a project that has no page: a fault, gone, perhaps gone, or never there."""
+        if wanted.listed:
+            raise ProjectNotFound(wanted.name)
+        if not wanted.had:
+            return Outcome(wanted, Result.ABSENT)
+        earlier = wanted.earlier
+        if earlier is None or earlier.kind != ABSENT:
+            return Outcome(wanted, Result.SUSPECTED)
+        seen_twice = self._visit.now - earlier.since >= SECOND_LOOK
+        return Outcome(wanted, Result.GONE if seen_twice else Result.SUSPECTED)
+
+    # ------------------------------------------------------------ what there is to do
+
+    async def _publish(
+        self, wanted: Wanted, record: ProjectRecord | None, fetched: FetchedDetail
+    ) -> Outcome:
+        self._require_no_surprise(wanted, record, fetched.detail)
+        detail, legacy = await self._reader.supplemented(wanted, self._narrowed(fetched.detail))
+        files, error = await self._have_files(wanted, record, detail)
+        if self._settings.files.release_files:
+            detail = replace(detail, files=tuple(found.file for found in files.records))
+        display = wanted.display or (record.display if record else detail.name)
+        anew = record is None or record.terms != self._visit.terms
+        await self._publisher.publish(detail, display=display, legacy=legacy, anew=anew)
+        await self._publisher.clean_up(display, detail.name)
+        published = ProjectRecord(
+            detail=detail,
+            display=display,
+            reflects=max(wanted.need, detail.serial or NO_SERIAL, _reflected(record)),
+            terms=self._visit.terms,
+            validators=fetched.validators,
+            files=tuple(files.records),
+        )
+        dropped = self._unnamed(record, published)
+        return Outcome(
+            wanted,
+            Result.SYNCED,
+            published,
+            error=error,
+            again=error is not None or bool(files.sidecars_missing),
+            removed=await self._removals.drop_files(detail.name, dropped),
+            restored=tuple(files.restored),
+        )
+
+    def _require_no_surprise(
+        self, wanted: Wanted, record: ProjectRecord | None, detail: ProjectDetail
+    ) -> None:
+        """Hold what must not be published just because the index says so.
+
+        :raises InvalidPage: if the entry of a file that is published does not pass its gate.
+        :raises ChangedFile: if a file that is published would change.
+        :raises EmptiedProject: if all files are gone at once, the first time that is seen.
+        """
+        if record is None:
+            return
+        refused = {rejection.entry for rejection in detail.rejected}
+        offered = {file.filename: file.sha256 for file in detail.files}
+        for found in record.files:
+            filename, had = found.file.filename, found.file.sha256
+            if ascii(filename) in refused:
+                raise InvalidPage(detail.name, f"the entry of {filename}, published here, is bad")
+            now = offered.get(filename, had)
+            if now != had and detail.name not in self._visit.accepted:
+                raise ChangedFile(detail.name, filename, had=had.value, offered=now.value)
+        quarantined = detail.status is ProjectStatus.QUARANTINED
+        seen = wanted.earlier is not None and wanted.earlier.fault == EmptiedProject.__name__
+        if record.detail.files and not (detail.files or quarantined or seen):
+            raise EmptiedProject(detail.name, len(record.detail.files))
+
+    def _narrowed(self, detail: ProjectDetail) -> ProjectDetail:
+        """Return what quarantine, the options and the page filters leave of a page."""
+        if detail.status is ProjectStatus.QUARANTINED:
+            detail = detail.without_files()
+        if self._settings.pages.provenance is Provenance.DROP:
+            bare = tuple(replace(file, provenance=None) for file in detail.files)
+            detail = replace(detail, files=bare)
+        return self._filters.narrow(detail)
+
+    async def _have_files(
+        self, wanted: Wanted, record: ProjectRecord | None, detail: ProjectDetail
+    ) -> tuple[FilesOutcome, BandersnatchError | None]:
+        """Return what became of the files, and what is missing from a page that goes out anyway.
+
+        :raises FilesMissing: the first time that a file is missing; the next run publishes
+            without it, so that one dead file cannot hold back the others for ever.
+        """
+        if not self._settings.files.release_files:
+            return FilesOutcome(), None
+        most = self._settings.index.download_workers
+        files = await self._files.sync(detail, record, self._visit.lying, most)
+        if not files.missing:
+            return files, None
+        error = FilesMissing(detail.name, files.missing)
+        if wanted.earlier is None or wanted.earlier.fault != FilesMissing.__name__:
+            raise error
+        return files, error
+
+    # ------------------------------------------------------------ what it leaves behind
+
+    def _unnamed(
+        self, record: ProjectRecord | None, published: ProjectRecord
+    ) -> list[FileRecord]:
+        """Return the files that were published and that no page names any more."""
+        if record is None:
+            return []
+        keep = self._settings.run.removed_projects is RemovedProjects.KEEP
+        if keep and published.detail.status is ProjectStatus.QUARANTINED:
+            return []
+        named = {file.path for file in published.detail.files}
+        return [found for found in record.files if found.file.path not in named]
+
+
+def _reflected(record: ProjectRecord | None) -> Serial:
+    return record.reflects if record is not None else NO_SERIAL
+
+
+def _is_older(detail: ProjectDetail, record: ProjectRecord) -> bool:
+    """Whether a page goes back behind what is published; then it is ignored."""
+    had = record.detail.serial
+    return detail.serial is not None and had is not None and detail.serial < had

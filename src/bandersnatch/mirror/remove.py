@@ -1,0 +1,113 @@
+"""Taking away: files that no page names, projects that are gone, and what waited long enough.
+
+Page away first, files after; and nothing is destroyed in haste: files wait in ``removed/``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bandersnatch import layout
+from bandersnatch.errors import TooManyRemovals
+from bandersnatch.events import FileRemoved, PageRemoved, ProjectRemoved
+from bandersnatch.records import Batch, Removed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import timedelta
+
+    from bandersnatch.layout import StorageKey
+    from bandersnatch.mirror.publish import Publisher
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.ports import Catalogue, EventSink, Storage
+    from bandersnatch.records import FileRecord
+
+FEWEST_ALLOWED = 5
+SHARE_ALLOWED = 0.005
+
+
+def removal_limit(projects: int, configured: int | None) -> int:
+    """Return how many of the mirror's projects one run may remove.
+
+    By default the larger of 5 and 0.5 %, and never all of them; an operator's own number
+    stands as it is.
+    """
+    if configured is not None:
+        return configured
+    return min(max(FEWEST_ALLOWED, int(projects * SHARE_ALLOWED)), max(projects - 1, 0))
+
+
+def check_removals(count: int, limit: int) -> None:
+    """Refuse a removal of more than the limit as a whole.
+
+    To remove some of them would let a mirror that is run every few minutes drain in an hour.
+
+    :raises TooManyRemovals: if there are more.
+    """
+    if count > limit:
+        raise TooManyRemovals(count, limit)
+
+
+class Removals:
+    """Moves things out of the served tree, and in the end deletes them."""
+
+    def __init__(self, storage: Storage, events: EventSink, *, now: int) -> None:
+        self._storage = storage
+        self._events = events
+        self._now = now
+
+    async def drop_files(
+        self, name: ProjectName, files: Sequence[FileRecord]
+    ) -> tuple[Removed, ...]:
+        """Move files, and their core metadata, to where they wait for the grace time."""
+        removed: list[Removed] = []
+        moves: list[tuple[StorageKey, StorageKey]] = []
+        for found in files:
+            for key, size, sha256 in _objects(found):
+                moves.append((key, layout.removed(key)))
+                removed.append(Removed(layout.removed(key), size, sha256, self._now))
+        await self._storage.move(moves)
+        for found in files:
+            self._events(FileRemoved(name, layout.release_file(found.file)))
+        return tuple(removed)
+
+    async def remove_project(
+        self, name: ProjectName, catalogue: Catalogue, publisher: Publisher
+    ) -> Batch:
+        """Take a project's pages away and then its files; return what the catalogue is to forget.
+
+        The root page must not name the project any more when this begins. The pages wait with
+        the files, so that everything can be brought back.
+        """
+        record = await catalogue.project(name)
+        versions = publisher.kept_pages(name)
+        pages = publisher.pages_of(name)
+        pages += [found.key async for found in self._storage.scan(versions)]
+        there = [key for key in pages if await self._is_there(key)]
+        await self._storage.move([(key, layout.removed(key)) for key in there])
+        for key in there:
+            self._events(PageRemoved(key))
+        removed = [Removed(layout.removed(key), 0, "", self._now) for key in there]
+        if record is not None:
+            removed += await self.drop_files(name, record.files)
+        self._events(ProjectRemoved(name))
+        return Batch(forgotten=[name], removed=removed)
+
+    async def _is_there(self, key: StorageKey) -> bool:
+        return any([found.key == key async for found in self._storage.scan(key)])
+
+    async def expire(self, lying: Iterable[Removed], grace: timedelta) -> Batch:
+        """Delete what has waited for longer than the grace time."""
+        limit = self._now - int(grace.total_seconds())
+        over = [each.key for each in lying if each.at <= limit]
+        await self._storage.delete(over)
+        return Batch(restored=over)
+
+
+def _objects(found: FileRecord) -> Iterable[tuple[StorageKey, int, str]]:
+    """Yield the key, size and sha256 of a file and of its core metadata."""
+    file = found.file
+    yield layout.release_file(file), file.size or 0, file.sha256.value
+    side = layout.sidecar(file)
+    if file.sidecar is not None and side is not None:
+        yield side, 0, file.sidecar.value

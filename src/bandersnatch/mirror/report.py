@@ -1,0 +1,166 @@
+"""What a run did, counted from its events, and told at its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bandersnatch.errors import EmptiedProject, SafetyStop
+from bandersnatch.events import (
+    Event,
+    FileDownloaded,
+    FileRemoved,
+    FileRestored,
+    FilesRejected,
+    PageRemoved,
+    PageWritten,
+    ProjectAbsent,
+    ProjectFailed,
+    ProjectRemoved,
+    ProjectSynced,
+    ProjectUnchanged,
+    SidecarsMissing,
+    Stopped,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from bandersnatch.errors import BandersnatchError
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.serials import Serial
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A project that is not as the index has it, why, and whether the next run tries again."""
+
+    name: ProjectName
+    error: BandersnatchError
+    will_retry: bool
+
+    @property
+    def kind(self) -> str:
+        """The class of the failure: held by a limit, to be retried, or rejected."""
+        if isinstance(self.error, SafetyStop | EmptiedProject):
+            return "held"
+        return "retry" if self.error.transient else "rejected"
+
+
+@dataclass(slots=True)
+class RunReport:
+    """Counts of what happened. Sizes are in bytes; serials are None while they are not known.
+
+    ``index_serial`` is the index's newest change when the run began; the lag is what lies
+    between it and ``serial_after``.
+    """
+
+    command: str
+    began: datetime
+    ended: datetime | None = None
+    synced: list[ProjectName] = field(default_factory=list)
+    unchanged: int = 0
+    absent: list[ProjectName] = field(default_factory=list)
+    removed: list[ProjectName] = field(default_factory=list)
+    failures: dict[ProjectName, Failure] = field(default_factory=dict)
+    files_downloaded: int = 0
+    bytes_downloaded: int = 0
+    files_restored: int = 0
+    files_removed: int = 0
+    files_rejected: int = 0
+    sidecars_missing: int = 0
+    pages_written: int = 0
+    pages_removed: int = 0
+    stopped: list[BandersnatchError] = field(default_factory=list)
+    serial_before: Serial | None = None
+    serial_after: Serial | None = None
+    index_serial: Serial | None = None
+    pending: int = 0
+
+    def __call__(self, event: Event) -> None:  # noqa: C901, PLR0912 - one line for each kind
+        """Count an event."""
+        match event:
+            case ProjectSynced(name):
+                self.synced.append(name)
+            case ProjectUnchanged():
+                self.unchanged += 1
+            case ProjectAbsent(name):
+                self.absent.append(name)
+            case ProjectRemoved(name):
+                self.removed.append(name)
+            case ProjectFailed(name, error, will_retry):
+                self.failures[name] = Failure(name, error, will_retry)
+            case FileDownloaded(size=size):
+                self.files_downloaded += 1
+                self.bytes_downloaded += size
+            case FileRestored():
+                self.files_restored += 1
+            case FileRemoved():
+                self.files_removed += 1
+            case FilesRejected(count=count):
+                self.files_rejected += count
+            case SidecarsMissing(count=count):
+                self.sidecars_missing += count
+            case PageWritten():
+                self.pages_written += 1
+            case PageRemoved():
+                self.pages_removed += 1
+            case Stopped(error):
+                self.stopped.append(error)
+            case _:
+                pass
+
+    @property
+    def seconds(self) -> float:
+        """How long the run took."""
+        return (self.ended - self.began).total_seconds() if self.ended else 0.0
+
+    @property
+    def lag(self) -> int | None:
+        """How many serials the mirror is behind the index, None if the index tells none."""
+        if self.index_serial is None or self.serial_after is None:
+            return None
+        return max(0, self.index_serial - self.serial_after)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report for ``--report``, with nothing but JSON's own types."""
+        return {
+            "command": self.command,
+            "began": self.began.isoformat(),
+            "seconds": round(self.seconds, 3),
+            "serial": {
+                "before": self.serial_before,
+                "after": self.serial_after,
+                "index": self.index_serial,
+                "lag": self.lag,
+            },
+            "projects": {
+                "synced": self.synced,
+                "unchanged": self.unchanged,
+                "absent": self.absent,
+                "removed": self.removed,
+                "pending": self.pending,
+                "failed": [
+                    {
+                        "name": failure.name,
+                        "class": failure.kind,
+                        "error": type(failure.error).__name__,
+                        "reason": str(failure.error),
+                        "will_retry": failure.will_retry,
+                    }
+                    for failure in self.failures.values()
+                ],
+            },
+            "files": {
+                "downloaded": self.files_downloaded,
+                "bytes": self.bytes_downloaded,
+                "restored": self.files_restored,
+                "removed": self.files_removed,
+                "rejected": self.files_rejected,
+                "sidecars_missing": self.sidecars_missing,
+            },
+            "pages": {"written": self.pages_written, "removed": self.pages_removed},
+            "stopped": [
+                {"error": type(error).__name__, "reason": str(error)} for error in self.stopped
+            ],
+        }

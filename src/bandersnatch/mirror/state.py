@@ -1,0 +1,163 @@
+"""``status``, ``todo`` and ``generation``: the promise, in the historic formats (contract, 3.2).
+
+``status`` holds S: every change up to S is reflected in the tree. ``todo`` holds T, the cursor up
+to which changes have been read, and the projects that are known to be wanted and not yet done.
+The argument why this is right is in ``docs/explanation/consistency.md``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bandersnatch.errors import CorruptState, InvalidValue, NotStored
+from bandersnatch.layout import GENERATION, STATUS, TODO
+from bandersnatch.model.names import project_name
+from bandersnatch.model.serials import NO_SERIAL, Serial, parse_serial
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from bandersnatch.layout import StorageKey
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.ports import Storage
+
+GENERATION_NOW = 5
+"""The layout of the tree; it has been the same since release 4."""
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """The cursor T, and the serial that each pending project is wanted at."""
+
+    cursor: Serial
+    pending: Mapping[ProjectName, Serial] = field(default_factory=dict)
+
+
+def parse_todo(text: str) -> Todo:
+    """Read the file of this or an earlier release; names may be in any spelling.
+
+    :raises CorruptState: if any line is not what it should be.
+    """
+    lines = text.splitlines()
+    if not lines:
+        raise CorruptState(TODO, "it is empty")
+    pending: dict[ProjectName, Serial] = {}
+    try:
+        cursor = parse_serial(lines[0].strip())
+        for line in lines[1:]:
+            if line.strip():
+                name, _, serial = line.strip().rpartition(" ")
+                pending[project_name(name)] = parse_serial(serial)
+    except InvalidValue as error:
+        raise CorruptState(TODO, str(error)) from error
+    return Todo(cursor, pending)
+
+
+def render_todo(todo: Todo) -> str:
+    """Return the file's text: the cursor, then a name and a serial on each line."""
+    if not todo.pending:
+        return f"{todo.cursor}\n"
+    return "\n".join([str(todo.cursor), *(f"{name} {need}" for name, need in todo.pending.items())])
+
+
+def next_status(
+    status: Serial, cursor: Serial, first_unreflected: Iterable[Serial | None]
+) -> Serial:
+    """Return S after a run that read changes up to ``cursor``.
+
+    ``first_unreflected`` has, for each project that is pending, the first change of it that the
+    tree does not show, or None where that is not known. S is just before the earliest of them,
+    and stays where it was if one is not known; it never goes back. Taking each project's latest
+    change instead would skip changes for good (protocol sheet, section 3.3).
+    """
+    firsts = list(first_unreflected)
+    if None in firsts:
+        return status
+    reached = min((first - 1 for first in firsts if first is not None), default=cursor)
+    return Serial(max(status, min(reached, cursor)))
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorState:
+    """What a run begins with. ``todo`` is None if there is none that can be used."""
+
+    status: Serial
+    todo: Todo | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def cursor(self) -> Serial:
+        """The serial up to which changes have been read."""
+        return max(self.todo.cursor, self.status) if self.todo else self.status
+
+
+class StateFiles:
+    """Reads and writes the state files, each durably."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    async def load(self) -> MirrorState:
+        """Read the state; what cannot be read counts as nothing known, and is told of.
+
+        :raises CorruptState: if a newer release has changed the layout of the tree.
+        """
+        notes: list[str] = []
+        if not await self._same_generation(notes):
+            return MirrorState(NO_SERIAL, None, tuple(notes))
+        status = NO_SERIAL
+        text = await self._text(STATUS)
+        if text is not None:
+            try:
+                status = parse_serial(text.strip())
+            except InvalidValue as error:
+                notes.append(f"{error}; every project is compared with the index again")
+        todo = None
+        text = await self._text(TODO)
+        if text is not None:
+            try:
+                todo = parse_todo(text)
+            except CorruptState as error:
+                notes.append(f"{error}; changes are read again from serial {status}")
+        return MirrorState(status, todo, tuple(notes))
+
+    async def _same_generation(self, notes: list[str]) -> bool:
+        text = await self._text(GENERATION)
+        if text is None:
+            return True
+        try:
+            generation = int(text)
+        except ValueError:
+            notes.append("generation is not a number; every project is looked at again")
+            return False
+        if generation > GENERATION_NOW:
+            why = f"this tree has layout {generation}, made by a newer release; use that release"
+            raise CorruptState(GENERATION, why)
+        if generation < GENERATION_NOW:
+            notes.append(f"the tree has the old layout {generation}; every project is looked at")
+        return generation == GENERATION_NOW
+
+    async def _text(self, key: StorageKey) -> str | None:
+        try:
+            return (await self._storage.read(key)).decode("utf-8", errors="replace")
+        except NotStored:
+            return None
+
+    async def begin(self) -> None:
+        """Mark the tree as one of this layout."""
+        await self._storage.write({GENERATION: str(GENERATION_NOW).encode()}, durable=True)
+
+    async def save_todo(self, todo: Todo) -> None:
+        """Write the cursor and what is pending."""
+        await self._storage.write({TODO: render_todo(todo).encode()}, durable=True)
+
+    async def save_status(self, status: Serial, *, finished: bool) -> None:
+        """Write S; ``finished`` says that nothing is pending and ``todo`` may go.
+
+        S is written first: a stop in between leaves a ``todo`` that says nothing new, and not
+        a mirror that has forgotten how far it was.
+        """
+        await self._storage.write({STATUS: str(status).encode()}, durable=True)
+        if finished:
+            await self._storage.write({}, absent=[TODO], durable=True)

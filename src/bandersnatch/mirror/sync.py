@@ -1,0 +1,65 @@
+"""The command ``sync``: a few projects, on the side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bandersnatch.events import Planned
+from bandersnatch.mirror.checkpoint import Checkpoint
+from bandersnatch.mirror.parts import (
+    open_tree,
+    open_visit,
+    open_visits,
+    publish_root,
+    side_by_side,
+)
+from bandersnatch.mirror.plan import Wanted
+from bandersnatch.mirror.state import StateFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from bandersnatch.mirror.parts import Mirror
+    from bandersnatch.model.names import ProjectName
+
+
+async def sync(
+    mirror: Mirror,
+    names: Collection[ProjectName],
+    *,
+    accepted: frozenset[ProjectName] = frozenset(),
+    skip_root: bool = False,
+) -> None:
+    """Bring the projects named up to date, whatever the project filters say.
+
+    Neither ``status`` nor what ``mirror`` has still to do is touched.
+    """
+    began = mirror.clock.now()
+    state_files = StateFiles(mirror.storage)
+    await open_tree(mirror, state_files, began)
+    had = await mirror.catalogue.had(names)
+    unfinished = {each.name: each for each in await mirror.catalogue.unfinished()}
+    wanted = [
+        Wanted(name, listed=True, had=name in had, earlier=unfinished.get(name))
+        for name in dict.fromkeys(names)
+    ]
+    mirror.events(Planned(len(wanted), 0))
+    checkpoint = Checkpoint(
+        mirror.storage,
+        mirror.catalogue,
+        state_files,
+        mirror.clock,
+        todo=None,
+        now=int(began.timestamp()),
+    )
+    visit = await open_visit(mirror, began, accepted=accepted, force=True)
+    stop = mirror.settings.run.stop_on_error
+    visits = open_visits(
+        mirror, checkpoint, visit, began, stop_on_error=stop, on_the_side=True
+    )
+    try:
+        await visits.run(wanted, workers=side_by_side(mirror))
+    finally:
+        await checkpoint.commit()
+    if not skip_root:
+        await publish_root(mirror)

@@ -1,0 +1,154 @@
+"""The visits of a run: who comes back later, who failed, and when to stop asking."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bandersnatch.errors import (
+    BandersnatchError,
+    FilesMissing,
+    ProjectNotFound,
+    StalePage,
+    StorageError,
+    Unavailable,
+    UnstorableName,
+    UnusableIndex,
+)
+from bandersnatch.events import (
+    Noticed,
+    ProjectAbsent,
+    ProjectFailed,
+    ProjectPostponed,
+    ProjectSynced,
+    ProjectUnchanged,
+    Stopped,
+)
+from bandersnatch.mirror.outcome import Outcome, Result
+from bandersnatch.mirror.pool import WorkQueue, run_pool
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Mapping
+
+    from bandersnatch.mirror.checkpoint import Checkpoint
+    from bandersnatch.mirror.plan import Wanted
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.ports import Clock, EventSink
+
+PAUSES: Mapping[type[BandersnatchError], tuple[float, ...]] = {
+    StalePage: (2.0, 5.0, 15.0, 60.0),
+    # A missing page may be remembered for a minute by the caches on the way.
+    ProjectNotFound: (61.0,),
+}
+"""Seconds after which a project is looked at again in the same run, at the back of the queue."""
+
+PATIENCE = 8
+"""Failed runs after which a project gets one try a run and not several."""
+
+SILENT = 20
+"""Projects in a row that a host did not answer for, after which the run stops asking."""
+
+MISSING, MISSING_SHARE = 20, 0.01
+"""The larger of a count and a share of listed projects whose page is missing: the same."""
+
+
+class Visits:
+    """Visits the projects of a plan, several at a time."""
+
+    def __init__(
+        self,
+        sync: Callable[[Wanted], Awaitable[Outcome]],
+        checkpoint: Checkpoint,
+        clock: Clock,
+        events: EventSink,
+        *,
+        stop_on_error: bool = False,
+        on_the_side: bool = False,
+    ) -> None:
+        """Take what is needed; ``on_the_side`` is for a command that no later run goes on with."""
+        self._sync = sync
+        self._checkpoint = checkpoint
+        self._clock = clock
+        self._events = events
+        self._stop_on_error = stop_on_error
+        self._on_the_side = on_the_side
+        self._put_off: dict[ProjectName, int] = {}
+        self._silent = 0
+        self._missing = 0
+        self._asked = 0
+        self.gone: dict[ProjectName, Wanted] = {}
+
+    async def run(self, wanted: Collection[Wanted], *, workers: int) -> None:
+        """Visit every project; afterwards ``gone`` has those that the index no longer has.
+
+        :raises StorageError: if the storage fails; everything stops then.
+        """
+        self._asked = len(wanted)
+        queue = WorkQueue(wanted, self._clock)
+
+        async def visit(one: Wanted) -> None:
+            await self._visit(one, queue)
+
+        await run_pool(queue, visit, workers=max(1, min(workers, len(wanted))))
+
+    async def _visit(self, wanted: Wanted, queue: WorkQueue[Wanted]) -> None:
+        try:
+            outcome = await self._sync(wanted)
+        except BandersnatchError as error:
+            if isinstance(error, StorageError) and not isinstance(error, UnstorableName):
+                raise
+            if self._comes_back(wanted, error, queue):
+                return
+            outcome = Outcome(wanted, Result.FAILED, error=error)
+        self._tell(outcome)
+        if outcome.result is Result.GONE:
+            self.gone[wanted.name] = wanted
+        await self._checkpoint.add(outcome)
+        self._watch(outcome, queue)
+
+    def _comes_back(
+        self, wanted: Wanted, error: BandersnatchError, queue: WorkQueue[Wanted]
+    ) -> bool:
+        """Put a project off whose page may be there, or newer, in a while."""
+        pauses = PAUSES.get(type(error), ())
+        tried = self._put_off.get(wanted.name, 0)
+        tired = wanted.earlier is not None and wanted.earlier.attempts >= PATIENCE
+        if tried >= len(pauses) or tired or self._on_the_side:
+            return False
+        self._put_off[wanted.name] = tried + 1
+        queue.put_off(wanted, pauses[tried])
+        self._events(ProjectPostponed(wanted.name, error, pauses[tried]))
+        return True
+
+    def _tell(self, outcome: Outcome) -> None:
+        name = outcome.wanted.name
+        if outcome.error is not None:
+            self._events(ProjectFailed(name, outcome.error, will_retry=not self._on_the_side))
+        elif outcome.result is Result.SYNCED:
+            assert outcome.record is not None, "what was synced has a record"
+            self._events(ProjectSynced(name, outcome.record.detail.serial))
+        elif outcome.result is Result.ABSENT:
+            self._events(ProjectAbsent(name))
+        elif outcome.result is Result.UNCHANGED:
+            self._events(ProjectUnchanged(name))
+        elif outcome.result is Result.SUSPECTED:
+            self._events(Noticed(f"{name} seems to be gone from the index; the next run looks again"))
+
+    def _watch(self, outcome: Outcome, queue: WorkQueue[Wanted]) -> None:
+        """Stop asking when that has become pointless."""
+        error = outcome.error
+        silent = isinstance(error, Unavailable) or (
+            isinstance(error, FilesMissing) and error.unavailable
+        )
+        self._silent = self._silent + 1 if silent else 0
+        self._missing += isinstance(error, ProjectNotFound)
+        reason = ""
+        if self._silent >= SILENT:
+            reason = f"{self._silent} projects in a row got no answer; the last: {error}"
+        elif self._missing > max(MISSING, self._asked * MISSING_SHARE):
+            reason = (
+                f"the index has no page for {self._missing} of {self._asked} projects it lists"
+            )
+        if reason:
+            self._events(Stopped(UnusableIndex(reason)))
+        if reason or (error is not None and self._stop_on_error):
+            queue.close()

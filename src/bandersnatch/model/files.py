@@ -1,0 +1,142 @@
+"""Release files and the gates their names, sizes, times and texts pass (PEP 691, 700, 714, 740)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from bandersnatch.errors import InvalidValue
+from bandersnatch.model.digests import Hashes
+
+if TYPE_CHECKING:
+    from bandersnatch.model.digests import Digest
+
+LARGEST_FILE = 2 * 1024**3
+"""Bytes; PyPI itself takes no file above 1 GiB."""
+
+LONGEST_FILENAME = 255
+"""Bytes; what the usual file systems can hold."""
+
+LONGEST_REQUIRES_PYTHON = 1_000
+LONGEST_REASON = 4_000
+
+_FILENAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*", re.ASCII)
+_TIME = re.compile(
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,6})?(?:Z|\+00:00)", re.ASCII
+)  # PEP 700 asks for "Z"; the legacy documents of some indexes write the offset
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseFile:
+    """One file of a project, as its detail page names it.
+
+    ``url`` is absolute. ``path`` is where the file lies below the served root, computed here
+    and never copied (``packages/aa/bb/.../name``). ``hashes`` always holds sha256. ``size`` is
+    in bytes, None when the index does not say. ``upload_time`` is in UTC.
+
+    ``core_metadata`` (PEP 714) holds the hashes of the sidecar ``<url>.metadata``; empty hashes
+    mean that there is one whose hash is not told, False that there is none, None that the index
+    does not say. ``yanked`` (PEP 592) is None for a file that is not, else the reason, maybe "".
+    ``provenance`` (PEP 740) is an absolute https URL.
+    """
+
+    filename: str
+    url: str
+    path: str
+    hashes: Hashes
+    size: int | None = None
+    upload_time: datetime | None = None
+    requires_python: str | None = None
+    yanked: str | None = None
+    core_metadata: Hashes | bool | None = None
+    provenance: str | None = None
+
+    @property
+    def sha256(self) -> Digest:
+        """The digest that decides whether the content is right."""
+        digest = self.hashes.get("sha256")
+        assert digest is not None, "the gates let no file without sha256 through"
+        return digest
+
+    @property
+    def sidecar(self) -> Digest | None:
+        """The digest of the core metadata sidecar, if there is one that can be verified."""
+        return self.core_metadata.get("sha256") if isinstance(self.core_metadata, Hashes) else None
+
+    @property
+    def modified(self) -> int | None:
+        """The modification time that the stored file is given, in nanoseconds since 1970."""
+        if self.upload_time is None:
+            return None
+        since = self.upload_time - _EPOCH
+        return (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1_000
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def check_filename(value: object) -> str:
+    """Return ``value`` if it can be the name of a release file.
+
+    Parsing a file name is no validation: the parsers of the standards accept path separators,
+    NUL and newlines (protocol sheet, section 5.1). Hence this list of the characters allowed.
+
+    :raises InvalidValue: if it cannot.
+    """
+    if not isinstance(value, str):
+        raise InvalidValue("file name", value, "is not text")
+    if not _FILENAME.fullmatch(value):
+        raise InvalidValue("file name", value, "is not letters, digits and . _ + ! -")
+    if ".." in value:
+        raise InvalidValue("file name", value, "contains ..")
+    if len(value) > LONGEST_FILENAME:
+        raise InvalidValue("file name", value, f"is longer than {LONGEST_FILENAME} bytes")
+    return value
+
+
+def check_size(value: object) -> int:
+    """Return ``value`` if it can be the size of a file in bytes.
+
+    :raises InvalidValue: if it cannot.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST_FILE:
+        raise InvalidValue("size", value, f"is not a whole number from 0 to {LARGEST_FILE}")
+    return value
+
+
+def parse_upload_time(value: object, *, now: datetime) -> datetime | None:
+    """Return the time that ``value`` tells, or None if it tells none that can be true.
+
+    A time before 1980 or more than a day ahead of ``now`` is none: it would only mislead those
+    who select files by age.
+    """
+    if not isinstance(value, str) or not _TIME.fullmatch(value):
+        return None
+    try:
+        time = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return time if _EARLIEST <= time <= now + timedelta(days=1) else None
+
+
+def format_upload_time(time: datetime) -> str:
+    """Return the form of PEP 700, always with microseconds, as PyPI writes it."""
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def clean_text(value: object, *, longest: int) -> str | None:
+    """Return a text with spaces for control characters; None for what is no text or too long."""
+    if not isinstance(value, str) or len(value) > longest:
+        return None
+    return _CONTROLS.sub(" ", value)
+
+
+def clean_reason(value: object) -> str:
+    """Return the text of a yank or status reason, cut to its limit; "" for what is no text."""
+    if not isinstance(value, str):
+        return ""
+    return _CONTROLS.sub(" ", value)[:LONGEST_REASON]

@@ -1,0 +1,44 @@
+"""Project names (PEP 503, name normalization specification)."""
+
+from __future__ import annotations
+
+import re
+from typing import TypeAlias
+
+from packaging.utils import NormalizedName, canonicalize_name
+
+from bandersnatch.errors import InvalidValue
+
+ProjectName: TypeAlias = NormalizedName
+"""A normalised name: the only form that is compared, stored, or made part of a path."""
+
+_NAME = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE | re.ASCII)
+_NORMALIZED = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
+_LONGEST_NAME = 200
+
+
+def project_name(text: object) -> ProjectName:
+    """Return the normalised form of ``text``.
+
+    :raises InvalidValue: if it is not a project name.
+    """
+    if not isinstance(text, str):
+        raise InvalidValue("project name", text, "is not text")
+    if len(text) > _LONGEST_NAME:
+        raise InvalidValue("project name", text, f"is longer than {_LONGEST_NAME} characters")
+    if _NORMALIZED.fullmatch(text):
+        return NormalizedName(text)
+    if not _NAME.fullmatch(text):
+        raise InvalidValue("project name", text, "is not letters, digits and inner . _ -")
+    return canonicalize_name(text)
+
+
+def belongs_to(filename: str, name: ProjectName) -> bool:
+    """Whether a file of this name can be one of the project's.
+
+    A name that is no wheel cannot be split with certainty (``a-b-1.tar.gz``),
+    so what is asked is that the normalised file name begins with the project's.
+    """
+    if filename.endswith(".whl"):
+        return canonicalize_name(filename.partition("-")[0]) == name
+    return canonicalize_name(filename).startswith(f"{name}-")

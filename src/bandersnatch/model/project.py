@@ -1,0 +1,82 @@
+"""A project's detail page and the list of projects (PEP 691, PEP 700, PEP 792)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from bandersnatch.model.files import ReleaseFile
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.serials import Serial
+
+MOST_FILES = 200_000
+"""A page that names more files is refused."""
+
+_VERSION = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,127}", re.ASCII)
+
+
+class ProjectStatus(Enum):
+    """The status markers of PEP 792; an index that says nothing means active."""
+
+    ACTIVE = "active"
+    ARCHIVED = "archived"
+    QUARANTINED = "quarantined"
+    DEPRECATED = "deprecated"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """An entry of a document that was left out because it did not pass its gate."""
+
+    entry: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectDetail:
+    """What one project's page says.
+
+    ``files`` are in the order of their names, each name once. ``versions`` may name versions
+    that have no file, and is empty when the index does not list them. ``serial`` is None for an
+    index without serials. ``rejected`` tells what was left out of ``files``.
+    """
+
+    name: ProjectName
+    files: tuple[ReleaseFile, ...] = ()
+    versions: tuple[str, ...] = ()
+    serial: Serial | None = None
+    status: ProjectStatus = ProjectStatus.ACTIVE
+    status_reason: str = ""
+    rejected: tuple[Rejection, ...] = ()
+
+    def keep(self, wanted: Callable[[ReleaseFile], bool]) -> ProjectDetail:
+        """Return the page with only the files that ``wanted`` is true of."""
+        return replace(self, files=tuple(file for file in self.files if wanted(file)))
+
+    def without_files(self) -> ProjectDetail:
+        """Return the page of a project that offers nothing, as quarantine demands."""
+        return replace(self, files=(), versions=())
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectList:
+    """The projects of an index, each with its serial, or None where the index tells none.
+
+    ``displays`` has the names that the index shows in another form than the normalised one.
+    ``serial`` is that of the whole list.
+    """
+
+    serials: Mapping[ProjectName, Serial | None]
+    displays: Mapping[ProjectName, str] = field(default_factory=dict)
+    serial: Serial | None = None
+    rejected: tuple[Rejection, ...] = ()
+
+
+def is_version(text: object) -> bool:
+    """Whether ``text`` can stand in a list of versions: short printable ASCII, maybe not PEP 440."""
+    return isinstance(text, str) and _VERSION.fullmatch(text) is not None

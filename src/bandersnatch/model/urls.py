@@ -1,0 +1,108 @@
+"""File URLs: what may be followed, and where the file lies here (protocol sheet, section 5)."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, unquote, urljoin, urlsplit
+
+from bandersnatch.errors import InvalidValue
+from bandersnatch.model.files import check_filename
+
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]", re.ASCII)
+_UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
+_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*", re.ASCII)
+_CONTENT_PATH = re.compile(r"packages/[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{60}/[^/]+", re.ASCII)
+_PLAIN = re.compile(
+    r"(https?)://[A-Za-z0-9][A-Za-z0-9.-]*(?::[1-9][0-9]{0,4})?(?:/[A-Za-z0-9._~%+!-]+)+", re.ASCII
+)
+_MOST_SEGMENTS = 9
+
+
+def absolute_url(value: object, *, base: str) -> str:
+    """Resolve ``value`` against ``base`` and return it without its fragment.
+
+    Only https is accepted, and http where ``base`` itself is http.
+
+    :raises InvalidValue: for another scheme, user info, a query, or characters that no URL has.
+    """
+    if not isinstance(value, str) or not value or _UNPRINTABLE.search(value) or "\\" in value:
+        raise InvalidValue("URL", value, "is not a URL")
+    plain = _PLAIN.fullmatch(value.partition("#")[0])
+    if plain and (plain[1] == "https" or base.startswith("http:")):
+        return plain[0]  # nearly every URL there is; the general way costs ten times as much
+    try:
+        parts = urlsplit(urljoin(base, value))
+        port = parts.port
+    except ValueError as error:
+        raise InvalidValue("URL", value, "is not a URL") from error
+    schemes = {"https", urlsplit(base).scheme}
+    if parts.scheme not in schemes or parts.scheme not in {"https", "http"}:
+        raise InvalidValue("URL", value, f"is not {' or '.join(sorted(schemes))}")
+    host = parts.netloc.rpartition(":")[0] if port is not None else parts.netloc
+    if port == 0 or not _HOST.fullmatch(host):
+        raise InvalidValue("URL", value, "has no plain host name")
+    if parts.query:
+        raise InvalidValue("URL", value, "has a query")
+    return parts._replace(fragment="").geturl()
+
+
+def decode_path(url: str) -> str:
+    """Return the path of ``url``, percent-decoded once.
+
+    :raises InvalidValue: if it is not UTF-8, still has escapes, or has dot or empty segments.
+    """
+    raw = urlsplit(url).path
+    try:
+        path = unquote(raw, errors="strict")
+    except UnicodeDecodeError as error:
+        raise InvalidValue("URL path", raw, "is not UTF-8") from error
+    if unquote(path) != path:
+        raise InvalidValue("URL path", raw, "is escaped twice")
+    segments = path.split("/")[1:]
+    if not segments or any(segment in {"", ".", ".."} for segment in segments):
+        raise InvalidValue("URL path", raw, "has empty or dot segments")
+    if raw.count("/") != path.count("/"):
+        raise InvalidValue("URL path", raw, "has an escaped separator")
+    return path
+
+
+def file_path(url: str, *, filename: str, sha256: str) -> str:
+    """Return where the file of this URL lies below the served root.
+
+    PyPI's form ``packages/aa/bb/<60 hex>/<name>`` is taken from wherever it stands at the end
+    of the path; another path below ``/packages/`` is kept when every segment is harmless; any
+    other file gets a path of PyPI's form made from its sha256. The result is rebuilt from
+    checked segments, never a copy of the index's text.
+
+    :raises InvalidValue: if the path cannot be decoded, or does not end with the file name.
+    """
+    path = decode_path(url)
+    segments = path.split("/")[1:]
+    if check_filename(segments[-1]) != filename:
+        raise InvalidValue("file name", filename, "is not the last part of its URL")
+    content = "/".join(segments[-5:])
+    if _CONTENT_PATH.fullmatch(content):
+        return content
+    if (
+        segments[0] == "packages"
+        and 2 < len(segments) <= _MOST_SEGMENTS
+        and all(_SEGMENT.fullmatch(s) and ".." not in s for s in segments)
+    ):
+        return "/".join(segments)
+    return f"packages/{sha256[:2]}/{sha256[2:4]}/{sha256[4:]}/{filename}"
+
+
+def content_digest(path: str) -> str | None:
+    """Return the digest that is written into a path of PyPI's form, else None.
+
+    On PyPI it is the BLAKE2b-256 of the content (protocol sheet, section 2.7).
+    """
+    if not _CONTENT_PATH.fullmatch(path):
+        return None
+    _, first, second, rest, _ = path.split("/")
+    return first + second + rest
+
+
+def quote_path(path: str) -> str:
+    """Return a path as it stands in a URL; ``+`` and ``!`` are escaped, as PyPI does."""
+    return quote(path, safe="/~")

@@ -1,0 +1,276 @@
+"""What a mirror needs of the world: small protocols, shaped like the weakest that may stand behind.
+
+Each says in its words what an adapter promises; ``tests/contract`` holds every adapter to it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
+
+    from bandersnatch.events import Event
+    from bandersnatch.layout import StorageKey
+    from bandersnatch.model.content import Content, Expected
+    from bandersnatch.model.digests import Hashes
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.project import ProjectList
+    from bandersnatch.model.serials import Change, Serial
+    from bandersnatch.records import (
+        Batch,
+        FetchedDetail,
+        FetchedList,
+        Had,
+        ProjectRecord,
+        Removed,
+        StoredObject,
+        Unfinished,
+        Validators,
+    )
+
+
+# ---------------------------------------------------------------- the index
+
+
+class Sink(Protocol):
+    """Where the bytes of one download go; nothing is visible before they are right."""
+
+    @property
+    def held(self) -> int:
+        """How many bytes from the beginning are here already."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing any more, so that nothing need be asked for."""
+        ...
+
+    async def write(self, chunk: bytes, /) -> None:
+        """Take the next bytes.
+
+        :raises TooLarge: as soon as there are more than there may be.
+        :raises StorageError: if they cannot be kept.
+        """
+        ...
+
+    async def restart(self) -> None:
+        """Forget what is held."""
+        ...
+
+    async def finish(self) -> Content:
+        """Check what is held and put it in its place, in one step.
+
+        :raises IntegrityError: if it is not what was expected; then nothing is held any more.
+        :raises StorageError: if it cannot be put there.
+        """
+        ...
+
+
+class PackageIndex(Protocol):
+    """The index that is followed.
+
+    Every method retries what may pass (the policy is the adapter's) and raises ``UpstreamError``
+    when that did not help.
+    """
+
+    async def last_serial(self) -> Serial:
+        """Return the serial of the newest change.
+
+        :raises ChangelogRefused: if this index has no changelog.
+        """
+        ...
+
+    async def changes(self, since: Serial, until: Serial, /) -> Sequence[Change]:
+        """Return the changes after ``since`` up to ``until``, in the order of their serials.
+
+        :raises ChangelogRefused: if this index has no changelog.
+        """
+        ...
+
+    async def list_with_serials(self) -> ProjectList:
+        """Return all projects with their serials, from the changelog's side.
+
+        :raises ChangelogRefused: if this index has no changelog.
+        """
+        ...
+
+    async def fetch_list(self, known: Validators, /) -> FetchedList | None:
+        """Return the root page, or None if it is the one that ``known`` tells of."""
+        ...
+
+    async def fetch_detail(self, name: ProjectName, known: Validators, /) -> FetchedDetail | None:
+        """Return a project's page, or None if it is the one that ``known`` tells of.
+
+        :raises ProjectNotFound: if there is none.
+        """
+        ...
+
+    async def fetch_legacy(self, name: ProjectName, /) -> bytes | None:
+        """Return a project's legacy JSON document, or None if there is none."""
+        ...
+
+    async def download(self, url: str, sink: Sink, /) -> Content:
+        """Stream a file into ``sink``, going on where an earlier try ended, and finish it.
+
+        :raises NotFound: if it is not there.
+        :raises IntegrityError: if the bytes stay wrong.
+        """
+        ...
+
+
+# ---------------------------------------------------------------- the storage
+
+
+class Storage(Protocol):
+    """A place that holds a mirror's pages and state.
+
+    There are no directories here: a local disk has them, an object store does not, and a mirror
+    needs none of them. Every write is whole or absent. All raise ``StorageError``.
+    """
+
+    async def read(self, key: StorageKey, /) -> bytes:
+        """Return the bytes at ``key``.
+
+        :raises NotStored: if there are none.
+        """
+        ...
+
+    async def write(
+        self,
+        objects: Mapping[StorageKey, bytes],
+        /,
+        *,
+        absent: Collection[StorageKey] = (),
+        durable: bool = False,
+    ) -> Sequence[StorageKey]:
+        """Replace each object, in the order given, and then delete those in ``absent``.
+
+        What holds the same bytes already is left alone. A reader sees the old bytes or the new.
+        With ``durable`` each survives a power cut once this returns. Returns the keys whose
+        content changed or went away.
+        """
+        ...
+
+    async def alias(self, key: StorageKey, target: StorageKey, /) -> None:
+        """Let ``key`` answer with what is at ``target``, in one step.
+
+        A disk makes a relative link; what has no links copies.
+        """
+        ...
+
+    async def move(self, moves: Sequence[tuple[StorageKey, StorageKey]], /) -> None:
+        """Move each first to its second key; what is not there (any more) is passed over."""
+        ...
+
+    async def delete(self, keys: Collection[StorageKey], /) -> None:
+        """Delete the objects; what is not there is passed over."""
+        ...
+
+    def scan(self, prefix: StorageKey, /) -> AsyncIterator[StoredObject]:
+        """Yield the objects whose keys begin with ``prefix``, in the order of their keys."""
+        ...
+
+    async def barrier(self) -> None:
+        """Return when everything written so far would survive a power cut."""
+        ...
+
+
+class FileStore(Protocol):
+    """The side of a storage that release files come in by. All raise ``StorageError``."""
+
+    async def stat(self, keys: Sequence[StorageKey], /) -> Sequence[StoredObject | None]:
+        """Return what is known of each object, None for those that are not there."""
+        ...
+
+    async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
+        """Read an object through and return its digests.
+
+        :raises NotStored: if it is not there.
+        """
+        ...
+
+    def receive(
+        self, key: StorageKey, expected: Expected, /
+    ) -> AbstractAsyncContextManager[Sink]:
+        """Begin, or go on with, the download of what is to be at ``key``.
+
+        Leaving the block without ``finish`` keeps what a later try can go on from, if that is
+        worth it, and otherwise nothing.
+        """
+        ...
+
+    async def sweep(self, *, before: int) -> None:
+        """Delete what unfinished downloads left that nobody went on with since ``before``.
+
+        That is in seconds since 1970.
+        """
+        ...
+
+
+class MirrorStorage(Storage, FileStore, Protocol):
+    """Both sides of a storage."""
+
+
+# ---------------------------------------------------------------- the memory
+
+
+class Catalogue(Protocol):
+    """The memory of what the mirror has; it can be rebuilt from the tree. Raises ``StorageError``."""
+
+    async def had(self, names: Iterable[ProjectName] | None, /) -> dict[ProjectName, Had]:
+        """Return what is known of the projects named, or of all; in the order of names."""
+        ...
+
+    async def count(self) -> int:
+        """Return how many projects there are."""
+        ...
+
+    async def project(self, name: ProjectName, /) -> ProjectRecord | None:
+        """Return one project with its files."""
+        ...
+
+    async def unfinished(self) -> Sequence[Unfinished]:
+        """Return the projects to come back to, in the order of names."""
+        ...
+
+    async def removed(self, *, before: int | None = None) -> Sequence[Removed]:
+        """Return what lies in ``removed/``, or only what was put there before a time."""
+        ...
+
+    async def note(self, key: str, /) -> str:
+        """Return a remembered text, "" if there is none."""
+        ...
+
+    async def commit(self, batch: Batch, /) -> None:
+        """Remember the changes; they survive a power cut once this returns."""
+        ...
+
+
+# ---------------------------------------------------------------- the rest
+
+
+class EventSink(Protocol):
+    """Somebody who wants to know what happens; must neither block nor raise."""
+
+    def __call__(self, event: Event, /) -> None:
+        """Take note of an event."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, so that tests need not wait for it."""
+
+    def now(self) -> datetime:
+        """Return the time of day in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        ...
+
+    async def sleep(self, seconds: float, /) -> None:
+        """Return after that many seconds."""
+        ...

@@ -1,0 +1,161 @@
+"""Values that cross the ports: what was fetched, what is stored, what is remembered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from bandersnatch.layout import StorageKey
+    from bandersnatch.model.files import ReleaseFile
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.project import ProjectDetail, ProjectList
+    from bandersnatch.model.serials import Serial
+
+
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """What tells two answers of the same URL apart: headers (RFC 9110), or a digest of the body.
+
+    Each is empty when it is not known.
+    """
+
+    etag: str = ""
+    last_modified: str = ""
+    body: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedDetail:
+    """A project's page as it was just served."""
+
+    detail: ProjectDetail
+    validators: Validators
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedList:
+    """The root page as it was just served."""
+
+    projects: ProjectList
+    validators: Validators
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What a storage knows of an object without reading it.
+
+    ``size`` is in bytes, ``modified`` in nanoseconds since 1970.
+    """
+
+    key: StorageKey
+    size: int
+    modified: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """A file that the mirror has: as it is published, and as it lies on the storage.
+
+    The file's ``url`` is "", for the catalogue does not keep it. ``verified`` is when the
+    content was last found right, in seconds since 1970; None for a file that was taken over by
+    size and time alone. ``modified`` is in nanoseconds since 1970.
+    """
+
+    file: ReleaseFile
+    modified: int
+    verified: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectRecord:
+    """A project that the mirror has, as it is published.
+
+    ``reflects`` is the highest serial whose change the page is known to show; it can be above
+    ``detail.serial`` for a page that was accepted although its own serial lags.
+    ``terms`` is the fingerprint of the options and page filters the page was made under.
+    ``files`` are those of ``detail.files`` that are stored, in the same order.
+    """
+
+    detail: ProjectDetail
+    display: str
+    reflects: Serial
+    terms: str
+    validators: Validators
+    files: tuple[FileRecord, ...]
+
+    @property
+    def name(self) -> ProjectName:
+        """The project's normalised name."""
+        return self.detail.name
+
+
+class Had(NamedTuple):
+    """The part of a record that planning looks at."""
+
+    reflects: Serial
+    serial: Serial | None
+    display: str
+    terms: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A project that a later run has to come back to.
+
+    ``lo`` is the first change that the mirror does not show, None if that is not known (then
+    ``status`` stays where it is); ``need`` is the last. ``since`` is when it was first noticed,
+    ``tried`` when it was last, in seconds since 1970; ``attempts`` counts the runs that failed.
+    ``kind`` says what the next run makes of it, ``fault`` is the class of the error that
+    ``reason`` tells in words.
+    """
+
+    name: ProjectName
+    kind: str
+    need: Serial
+    lo: Serial | None
+    since: int
+    tried: int
+    attempts: int
+    fault: str
+    reason: str
+
+
+PENDING = "pending"
+"""``kind``: not reflected; in ``todo`` too."""
+INCOMPLETE = "incomplete"
+"""``kind``: published without something that the index has; looked at again, not in ``todo``."""
+ABSENT = "absent"
+"""``kind``: seems to be gone from the index; removed when a second look agrees."""
+GONE = "gone"
+"""``kind``: removed from the index, and kept here because a limit was reached; in ``todo`` too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A file that left the served tree and waits in ``removed/``; ``at`` is in seconds since 1970."""
+
+    key: StorageKey
+    size: int
+    sha256: str
+    at: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one commit of the catalogue changes, all or nothing.
+
+    A record takes the place of the project's earlier one with all its files, and ends its being
+    unfinished unless the batch says otherwise.
+    """
+
+    records: list[ProjectRecord] = field(default_factory=list)
+    forgotten: list[ProjectName] = field(default_factory=list)
+    unfinished: list[Unfinished] = field(default_factory=list)
+    finished: list[ProjectName] = field(default_factory=list)
+    removed: list[Removed] = field(default_factory=list)
+    restored: list[StorageKey] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, slot) for slot in self.__slots__)

@@ -1,0 +1,1 @@
+"""Pages of the Simple Repository API: text to values and values to text, pure."""

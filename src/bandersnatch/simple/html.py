@@ -1,0 +1,85 @@
+"""Values to PEP 503 HTML, byte for byte the pages that mirrors have always had."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from bandersnatch.model.project import ProjectStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from bandersnatch.model.files import ReleaseFile
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.project import ProjectDetail
+
+_PAGE = """\
+<!DOCTYPE html>
+<html>
+  <head>
+    <meta name="pypi:repository-version" content="{version}">{status}
+    <title>{title}</title>
+  </head>
+  <body>
+{body}
+  </body>
+</html>
+"""
+
+
+def render_detail_html(
+    detail: ProjectDetail,
+    *,
+    display: str,
+    digest_name: str,
+    file_url: Callable[[ReleaseFile], str],
+) -> bytes:
+    """Return a project's page; every file must have a digest of the kind ``digest_name``.
+
+    The page claims version 1.0, which is all that its links use, unless it carries a status
+    marker (PEP 792); HTML stays at 1.4 for good (PEP 833).
+    """
+    links = [_link(file, digest_name, file_url(file)) for file in detail.files]
+    heading = f"    <h1>Links for {escape(display)}</h1>"
+    page = _PAGE.format(
+        version="1.0" if detail.status is ProjectStatus.ACTIVE else "1.4",
+        status=_status(detail),
+        title=f"Links for {escape(display)}",
+        body="\n".join([heading, *(links or [""])]),
+    )
+    if detail.serial is not None:
+        page += f"<!--SERIAL {detail.serial}-->"
+    return page.encode()
+
+
+def _status(detail: ProjectDetail) -> str:
+    if detail.status is ProjectStatus.ACTIVE:
+        return ""
+    tags = [("status", detail.status.value)]
+    if detail.status_reason:
+        tags.append(("status-reason", detail.status_reason))
+    return "".join(
+        f'\n    <meta name="pypi:project-{key}" content="{escape(value)}">' for key, value in tags
+    )
+
+
+def _link(file: ReleaseFile, digest_name: str, url: str) -> str:
+    digest = file.hashes.get(digest_name)
+    attributes = ""
+    if file.requires_python is not None:
+        attributes += f' data-requires-python="{escape(file.requires_python)}"'
+    if file.sidecar is not None:
+        attributes += f' data-core-metadata="{file.sidecar}" data-dist-info-metadata="{file.sidecar}"'
+    if file.yanked is not None:
+        attributes += f' data-yanked="{escape(file.yanked)}"'
+    return (
+        f'    <a href="{escape(url)}#{digest}"{attributes}>{escape(file.filename)}</a><br/>'
+    )
+
+
+def render_list_html(names: Iterable[ProjectName]) -> bytes:
+    """Return the root page that links to the projects, in the order given."""
+    links = "\n".join([f'    <a href="{name}/">{name}</a><br/>' for name in names])
+    page = _PAGE.format(version="1.0", status="", title="Simple Index", body=links)
+    return page.removesuffix("\n").encode()

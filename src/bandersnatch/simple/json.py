@@ -1,0 +1,89 @@
+"""Values to PEP 691 JSON at API version 1.4; nothing null, nothing empty."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from bandersnatch.model.files import format_upload_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from bandersnatch.model.files import ReleaseFile
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.project import ProjectDetail
+    from bandersnatch.model.serials import Serial
+
+API_VERSION = "1.4"
+"""The newest version whose every demand is met; 1.5 is not for mirrors to claim (PEP 752)."""
+
+
+def render_detail_json(
+    detail: ProjectDetail,
+    *,
+    digest_name: str,
+    file_url: Callable[[ReleaseFile], str],
+) -> bytes:
+    """Return a project's page on one line.
+
+    It claims version 1.0 and leaves out what came later when a size is not known, because
+    from 1.1 on every file must have one (PEP 700).
+    """
+    sized = all(file.size is not None for file in detail.files)
+    meta: dict[str, Any] = {"api-version": API_VERSION if sized else "1.0"}
+    if detail.serial is not None:
+        meta["_last-serial"] = detail.serial
+    page: dict[str, Any] = {
+        "files": [_file(file, digest_name, file_url(file)) for file in detail.files],
+        "meta": meta,
+        "name": detail.name,
+    }
+    if sized:
+        page["versions"] = detail.versions
+        page["project-status"] = {"status": detail.status.value}
+        if detail.status_reason:
+            page["project-status"]["reason"] = detail.status_reason
+    return json.dumps(page).encode("ascii")
+
+
+def _file(file: ReleaseFile, digest_name: str, url: str) -> dict[str, Any]:
+    digests = [file.hashes.get(digest_name), file.sha256]
+    entry: dict[str, Any] = {
+        "filename": file.filename,
+        "hashes": {digest.algorithm: digest.value for digest in digests if digest is not None},
+    }
+    if file.requires_python is not None:
+        entry["requires-python"] = file.requires_python
+    if file.size is not None:
+        entry["size"] = file.size
+    if file.upload_time is not None:
+        entry["upload-time"] = format_upload_time(file.upload_time)
+    entry["url"] = url
+    entry["yanked"] = file.yanked or file.yanked is not None
+    if file.sidecar is not None:
+        entry["core-metadata"] = {file.sidecar.algorithm: file.sidecar.value}
+    elif file.core_metadata is False:
+        entry["core-metadata"] = False
+    if file.provenance is not None:
+        entry["provenance"] = file.provenance
+    return entry
+
+
+def render_list_json(
+    projects: Iterable[tuple[ProjectName, Serial | None]], *, serial: Serial | None
+) -> bytes:
+    """Return the root page, in the order given, with each project's serial where it is known.
+
+    The serials are PyPI's private keys; with them a mirror of this mirror sees what changed.
+    """
+    meta = f'"_last-serial": {serial}, ' if serial is not None else ""
+    listed = ", ".join(
+        [
+            f'{{"name": "{name}", "_last-serial": {own}}}'
+            if own is not None
+            else f'{{"name": "{name}"}}'
+            for name, own in projects
+        ]
+    )
+    return f'{{"meta": {{{meta}"api-version": "{API_VERSION}"}}, "projects": [{listed}]}}'.encode()

@@ -1,0 +1,108 @@
+"""The legacy per-project JSON document, ``/pypi/<name>/json``.
+
+It is kept as it is for those who ask for it (``json = true``), and read for what a Simple API
+page of version 1.0 does not tell: sizes, upload times, versions, further digests.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bandersnatch.errors import InvalidPage, InvalidValue
+from bandersnatch.model.digests import Digest, Hashes, parse_hashes
+from bandersnatch.model.files import check_size, parse_upload_time
+from bandersnatch.simple.entries import version_texts
+from bandersnatch.simple.parse import check_page_name, optional_serial
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from bandersnatch.model.files import ReleaseFile
+    from bandersnatch.model.project import ProjectDetail
+    from bandersnatch.model.serials import Serial
+    from bandersnatch.simple.entries import Context
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyFile:
+    """What the document says about one file; anything may be missing."""
+
+    size: int | None
+    upload_time: datetime | None
+    hashes: Hashes
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyDocument:
+    """The document, and the parts of it that are of use; ``files`` is keyed by sha256."""
+
+    content: dict[str, Any]
+    versions: tuple[str, ...]
+    files: dict[Digest, LegacyFile]
+    serial: Serial | None
+
+
+def parse_legacy(text: bytes, context: Context) -> LegacyDocument:
+    """Return the document.
+
+    :raises InvalidPage: if it is no such document, or another project's.
+    """
+    try:
+        content = msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise InvalidPage(context.url, f"it is no JSON object ({error})") from error
+    info, releases = content.get("info"), content.get("releases")
+    if not isinstance(info, dict) or not isinstance(releases, dict):
+        raise InvalidPage(context.url, "it has no info and releases")
+    check_page_name(info.get("name"), context)
+    entries = [entry for files in releases.values() if isinstance(files, list) for entry in files]
+    files = {}
+    for entry in entries:
+        if isinstance(entry, dict) and isinstance(entry.get("digests"), dict):
+            hashes = parse_hashes(entry["digests"])
+            sha256 = hashes.get("sha256")
+            if sha256 is not None:
+                files[sha256] = _file(entry, hashes, context.now)
+    return LegacyDocument(
+        content, version_texts(releases), files, optional_serial(content.get("last_serial"))
+    )
+
+
+def _file(entry: dict[str, Any], hashes: Hashes, now: datetime) -> LegacyFile:
+    try:
+        size = check_size(entry.get("size"))
+    except InvalidValue:
+        size = None
+    return LegacyFile(
+        size, parse_upload_time(entry.get("upload_time_iso_8601"), now=now), hashes
+    )
+
+
+def render_legacy(document: LegacyDocument) -> bytes:
+    """Return the document as it is stored: indented by four, keys sorted, ASCII."""
+    return json.dumps(document.content, indent=4, sort_keys=True).encode("ascii")
+
+
+def supplement(detail: ProjectDetail, document: LegacyDocument) -> ProjectDetail:
+    """Fill in what the page does not tell from what the document says of the same bytes."""
+    files = tuple(_supplemented(file, document.files.get(file.sha256)) for file in detail.files)
+    return replace(detail, files=files, versions=detail.versions or document.versions)
+
+
+def _supplemented(file: ReleaseFile, told: LegacyFile | None) -> ReleaseFile:
+    if told is None:
+        return file
+    hashes = file.hashes
+    for digest in told.hashes:
+        if hashes.get(digest.algorithm) is None:
+            hashes = hashes.having(digest)
+    return replace(
+        file,
+        size=told.size if file.size is None else file.size,
+        upload_time=file.upload_time or told.upload_time,
+        hashes=hashes,
+    )

@@ -1,0 +1,279 @@
+"""PEP 691 JSON documents to values.
+
+Documents are decoded straight into typed structs. A document with a value of a wrong type
+somewhere is decoded a second time, entry by entry, so that one bad entry costs itself and not
+the page.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from bandersnatch.errors import InvalidPage, InvalidValue
+from bandersnatch.model.names import project_name
+from bandersnatch.model.project import (
+    ProjectDetail,
+    ProjectList,
+    ProjectStatus,
+    Rejection,
+)
+from bandersnatch.model.files import clean_reason
+from bandersnatch.model.serials import Serial, parse_serial
+from bandersnatch.simple.entries import Context, Entry, release_files, version_texts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from bandersnatch.model.names import ProjectName
+
+_Struct = TypeVar("_Struct")
+
+
+class _Meta(msgspec.Struct):
+    api_version: Any = msgspec.field(default="1.0", name="api-version")
+    serial: Any = msgspec.field(default=None, name="_last-serial")
+
+
+class _File(msgspec.Struct, rename="kebab"):
+    filename: str
+    url: str
+    hashes: dict[str, str]
+    size: int | None = None
+    upload_time: str | None = None
+    requires_python: str | None = None
+    yanked: bool | str | None = None
+    core_metadata: bool | dict[str, str] | None = None
+    dist_info_metadata: bool | dict[str, str] | None = None
+    data_dist_info_metadata: bool | dict[str, str] | None = None
+    provenance: str | None = None
+
+
+class _LooseFile(msgspec.Struct, rename="kebab"):
+    filename: Any = None
+    url: Any = None
+    hashes: Any = None
+    size: Any = None
+    upload_time: Any = None
+    requires_python: Any = None
+    yanked: Any = None
+    core_metadata: Any = None
+    dist_info_metadata: Any = None
+    data_dist_info_metadata: Any = None
+    provenance: Any = None
+
+
+class _Page(msgspec.Struct, rename="kebab"):
+    name: str
+    files: list[_File]
+    meta: _Meta = msgspec.field(default_factory=_Meta)
+    versions: list[str] = []
+    project_status: Any = None
+
+
+class _LoosePage(msgspec.Struct, rename="kebab"):
+    name: str
+    files: list[msgspec.Raw]
+    meta: _Meta = msgspec.field(default_factory=_Meta)
+    versions: Any = None
+    project_status: Any = None
+
+
+class _Project(msgspec.Struct):
+    name: str
+    serial: int | str | None = msgspec.field(default=None, name="_last-serial")
+
+
+class _LooseProject(msgspec.Struct):
+    name: Any = None
+    serial: Any = msgspec.field(default=None, name="_last-serial")
+
+
+class _List(msgspec.Struct):
+    projects: list[_Project]
+    meta: _Meta = msgspec.field(default_factory=_Meta)
+
+
+class _LooseList(msgspec.Struct):
+    projects: list[msgspec.Raw]
+    meta: _Meta = msgspec.field(default_factory=_Meta)
+
+
+class _LastSerial(msgspec.Struct):
+    last_serial: Any = None
+
+
+def _decode(text: bytes, kind: type[_Struct], where: str) -> _Struct:
+    try:
+        return msgspec.json.decode(text.removeprefix(b"\xef\xbb\xbf"), type=kind)
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise InvalidPage(where, f"it is no JSON ({error})") from error
+
+
+def _decode_twice(
+    text: bytes, strict: type[_Struct], loose: type[_Struct], where: str
+) -> _Struct:
+    try:
+        return _decode(text, strict, where)
+    except msgspec.ValidationError:
+        try:
+            return _decode(text, loose, where)
+        except msgspec.ValidationError as error:
+            raise InvalidPage(where, str(error)) from error
+
+
+def check_api_version(version: object, where: str) -> None:
+    """Refuse a document of a major version that did not exist when this was written (PEP 629).
+
+    :raises InvalidPage: if it is of one.
+    """
+    if not isinstance(version, str) or version.partition(".")[0] != "1":
+        raise InvalidPage(where, f"its API version {version!r} is not 1.x")
+
+
+def optional_serial(value: object) -> Serial | None:
+    """Return the serial that ``value`` tells, or None if it tells none."""
+    try:
+        return parse_serial(value)
+    except InvalidValue:
+        return None
+
+
+def parse_detail(text: bytes, context: Context) -> ProjectDetail:
+    """Return what a project's JSON page says (PEP 691, PEP 700, PEP 740, PEP 792).
+
+    :raises InvalidPage: if the page as a whole cannot be accepted; a bad file entry only ends
+        up in ``rejected``.
+    """
+    page = _decode_twice(text, _Page, _LoosePage, context.url)
+    check_api_version(page.meta.api_version, context.url)
+    check_page_name(page.name, context)
+    files, rejected = release_files(_entries(page.files, context.url), context)
+    status, reason = parse_status(page.project_status)
+    return ProjectDetail(
+        name=context.name,
+        files=files,
+        versions=version_texts(page.versions) if isinstance(page.versions, list) else (),
+        serial=optional_serial(page.meta.serial),
+        status=status,
+        status_reason=reason,
+        rejected=rejected,
+    )
+
+
+def check_page_name(shown: object, context: Context) -> None:
+    """Refuse a page that is another project's.
+
+    :raises InvalidPage: if its name, once normalised, is not the one that was asked for.
+    """
+    try:
+        same = project_name(shown) == context.name
+    except InvalidValue:
+        same = False
+    if not same:
+        raise InvalidPage(context.url, f"it is the page of {ascii(shown)[:80]}")
+
+
+def _entries(files: Iterable[_File | msgspec.Raw], where: str) -> Iterator[Entry]:
+    for file in files:
+        if isinstance(file, _File):
+            yield _entry(file)
+            continue
+        try:
+            loose = _decode(bytes(file), _LooseFile, where)
+        except msgspec.ValidationError:
+            loose = _LooseFile(filename=msgspec.json.decode(file))
+        yield _entry(loose)
+
+
+def _entry(file: _File | _LooseFile) -> Entry:
+    metadata = file.core_metadata
+    if metadata is None:
+        # The two older spellings mean the same (PEP 714; PyPI writes the second).
+        metadata = file.dist_info_metadata
+    if metadata is None:
+        metadata = file.data_dist_info_metadata
+    return Entry(
+        filename=file.filename,
+        url=file.url,
+        hashes=file.hashes if isinstance(file.hashes, dict) else {},
+        size=file.size,
+        upload_time=file.upload_time,
+        requires_python=file.requires_python,
+        yanked=file.yanked,
+        core_metadata=metadata,
+        provenance=file.provenance,
+    )
+
+
+def parse_status(value: object) -> tuple[ProjectStatus, str]:
+    """Return the status and its reason; a status this release does not know counts as active."""
+    if not isinstance(value, dict):
+        return ProjectStatus.ACTIVE, ""
+    try:
+        status = ProjectStatus(value.get("status"))
+    except ValueError:
+        return ProjectStatus.ACTIVE, ""
+    return status, clean_reason(value.get("reason"))
+
+
+def parse_list(text: bytes, where: str) -> ProjectList:
+    """Return the projects that a root page in JSON lists.
+
+    Names that normalise to the same one count as one, with the higher serial.
+
+    :raises InvalidPage: if it is no such page, or more than 1 % of its entries are bad.
+    """
+    page = _decode_twice(text, _List, _LooseList, where)
+    check_api_version(page.meta.api_version, where)
+    return project_list(
+        _listed(page.projects, where), where=where, serial=optional_serial(page.meta.serial)
+    )
+
+
+def _listed(
+    projects: Iterable[_Project | msgspec.Raw], where: str
+) -> Iterator[tuple[object, object]]:
+    for project in projects:
+        if isinstance(project, _Project):
+            yield project.name, project.serial
+            continue
+        try:
+            loose = _decode(bytes(project), _LooseProject, where)
+        except msgspec.ValidationError:
+            loose = _LooseProject(name=msgspec.json.decode(project))
+        yield loose.name, loose.serial
+
+
+BAD_ENTRIES_ALLOWED = 0.01
+"""The share of a listing's entries that may be bad before the listing as a whole is."""
+
+
+def project_list(
+    pairs: Iterable[tuple[object, object]], *, where: str, serial: Serial | None
+) -> ProjectList:
+    """Return the list made of pairs of a name and a serial (None: not told), each judged.
+
+    :raises InvalidPage: if more than 1 % of the pairs, and more than one, are bad.
+    """
+    serials: dict[ProjectName, Serial | None] = {}
+    displays: dict[ProjectName, str] = {}
+    rejected = []
+    count = 0
+    for count, (shown, told) in enumerate(pairs, start=1):
+        try:
+            name = project_name(shown)
+            own = None if told is None else parse_serial(told)
+        except InvalidValue as error:
+            rejected.append(Rejection(ascii(shown)[:200], str(error)))
+            continue
+        before = serials.get(name)
+        serials[name] = own if before is None or own is None else max(own, before)
+        if shown != name:
+            displays[name] = str(shown)
+    if len(rejected) > max(1, count * BAD_ENTRIES_ALLOWED):
+        raise InvalidPage(where, f"{len(rejected)} of its {count} entries are bad: {rejected[0]}")
+    return ProjectList(serials, displays, serial, tuple(rejected))

@@ -1,0 +1,244 @@
+"""A mirror on a local disk."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from filelock import FileLock, Timeout
+
+from bandersnatch.errors import MirrorLocked, NotStored, StorageError
+from bandersnatch.model.digests import Digest, Hashes
+from bandersnatch.storage.partial import PartialDownload
+from bandersnatch.threads import Threads
+from bandersnatch.storage.tree import AREAS, PARTIAL, Tree, translated
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+
+    from bandersnatch.layout import StorageKey
+    from bandersnatch.model.content import Expected
+    from bandersnatch.records import StoredObject
+
+_THREADS = 4
+_SCAN_BATCH = 1_000
+_READ = 1024 * 1024
+_LOCK = ".lock"
+
+
+class FilesystemStorage:
+    """A mirror below one directory; implements ``Storage`` and ``FileStore``.
+
+    As a context it holds the mirror's lock, so that one command at a time changes a mirror;
+    ``read_only`` takes no lock and changes nothing, not even by opening.
+    """
+
+    def __init__(self, directory: str, *, read_only: bool = False) -> None:
+        self._root = os.path.abspath(directory)
+        self._read_only = read_only
+        self._tree = Tree(self._root)
+        self._threads = Threads(_THREADS, "storage")
+        self._busy: set[str] = set()
+        self._unsynced = False
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Take the lock and make the mirror's directory ready.
+
+        :raises MirrorLocked: if another command has it.
+        :raises StorageError: if the directory cannot be used.
+        """
+        async with AsyncExitStack() as stack:
+            stack.callback(self._threads.close)
+            if not self._read_only:
+                await self._threads.run(self._prepare)
+                stack.callback(self._lock().release)
+                await self._threads.run(self._clear_temporaries)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Release the lock."""
+        await self._stack.aclose()
+
+    # ------------------------------------------------------------ opening
+
+    def _prepare(self) -> None:
+        with translated(self._root):
+            os.makedirs(f"{self._root}/{PARTIAL}", mode=0o755, exist_ok=True)
+            device = os.stat(f"{self._root}/{PARTIAL}").st_dev
+            for area in AREAS:
+                with suppress(FileNotFoundError):
+                    if os.stat(f"{self._root}/{area}").st_dev != device:
+                        why = f"it is on another file system than {PARTIAL}; keep both on one"
+                        raise StorageError(area, why)
+
+    def _lock(self) -> FileLock:
+        path = f"{self._root}/{_LOCK}"
+        lock = FileLock(path, mode=0o644, thread_local=False)
+        try:
+            with translated(_LOCK):
+                lock.acquire(timeout=0)
+        except Timeout:
+            raise MirrorLocked(path, _lock_holder(path)) from None
+        return lock
+
+    def _clear_temporaries(self) -> None:
+        """Remove what a killed run left of pages; of downloads, ``sweep`` decides later."""
+        with translated(PARTIAL), os.scandir(f"{self._root}/{PARTIAL}") as entries:
+            for entry in entries:
+                if entry.name.startswith("t"):
+                    os.unlink(entry.path)
+
+    # ------------------------------------------------------------ Storage
+
+    async def read(self, key: StorageKey, /) -> bytes:
+        """Return the bytes at ``key``."""
+        return await self._threads.run(lambda: self._tree.read(key))
+
+    async def write(
+        self,
+        objects: Mapping[StorageKey, bytes],
+        /,
+        *,
+        absent: Collection[StorageKey] = (),
+        durable: bool = False,
+    ) -> Sequence[StorageKey]:
+        """Replace each object, in the order given, and then delete those in ``absent``."""
+
+        def write() -> list[StorageKey]:
+            changed = []
+            for key, content in objects.items():
+                if not self._tree.holds(key, content):
+                    self._tree.write(key, content, durable=durable)
+                    changed.append(key)
+            return changed + [key for key in absent if self._tree.delete(key)]
+
+        self._unsynced = True
+        return await self._threads.run(write)
+
+    async def alias(self, key: StorageKey, target: StorageKey, /) -> None:
+        """Let ``key`` be a relative link to ``target``."""
+        self._unsynced = True
+        await self._threads.run(lambda: self._tree.link(key, target))
+
+    async def move(self, moves: Sequence[tuple[StorageKey, StorageKey]], /) -> None:
+        """Rename each first to its second key."""
+
+        def move() -> None:
+            for source, target in moves:
+                self._tree.move(source, target)
+
+        self._unsynced = True
+        await self._threads.run(move)
+
+    async def delete(self, keys: Collection[StorageKey], /) -> None:
+        """Delete the objects, and the directories that are empty then."""
+
+        def delete() -> None:
+            for key in keys:
+                self._tree.delete(key)
+
+        self._unsynced = True
+        await self._threads.run(delete)
+
+    async def scan(self, prefix: StorageKey, /) -> AsyncIterator[StoredObject]:
+        """Yield the files below ``prefix``."""
+        found = self._tree.walk(prefix)
+
+        def batch() -> list[StoredObject]:
+            with translated(prefix):
+                return list(islice(found, _SCAN_BATCH))
+
+        while objects := await self._threads.run(batch):
+            for each in objects:
+                yield each
+
+    async def barrier(self) -> None:
+        """Write back the whole file system, once: far cheaper than every file by itself."""
+        if self._unsynced:
+            self._unsynced = False
+            await self._threads.run(self._sync)
+
+    def _sync(self) -> None:
+        with translated(self._root):
+            descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+                if syncfs is None:
+                    os.sync()
+                elif syncfs(descriptor) != 0:
+                    raise OSError(ctypes.get_errno(), "syncfs")
+            finally:
+                os.close(descriptor)
+
+    # ------------------------------------------------------------ FileStore
+
+    async def stat(self, keys: Sequence[StorageKey], /) -> Sequence[StoredObject | None]:
+        """Return what is known of each file."""
+        return await self._threads.run(lambda: [self._tree.stat(key) for key in keys])
+
+    async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
+        """Read a file through and return its digests."""
+
+        def digest() -> Hashes:
+            hashers = [hashlib.new(name) for name in algorithms]
+            with translated(key):
+                if self._tree.stat(key) is None:
+                    raise NotStored(key)
+                with open(self._tree.path(key), "rb", buffering=0) as file:
+                    while piece := file.read(_READ):
+                        for hasher in hashers:
+                            hasher.update(piece)
+            pairs = zip(algorithms, hashers, strict=True)
+            return Hashes(tuple(Digest(name, hasher.hexdigest()) for name, hasher in pairs))
+
+        return await self._threads.run(digest)
+
+    @asynccontextmanager
+    async def receive(
+        self, key: StorageKey, expected: Expected, /
+    ) -> AsyncIterator[PartialDownload]:
+        """Begin, or go on with, a download."""
+        name = expected.sha256.value
+        while name in self._busy:
+            # Two files with the same content at once: the second cannot share the first's bytes.
+            name += "+"
+        self._busy.add(name)
+        path = self._tree.temporary(name)
+        sink = PartialDownload(self._tree, key, expected, path, self._threads)
+        try:
+            if expected.size is None or expected.size > _READ:
+                await self._threads.run(sink.resume)
+            self._unsynced = True
+            yield sink
+        finally:
+            sink.close()
+            self._busy.discard(name)
+
+    async def sweep(self, *, before: int) -> None:
+        """Delete unfinished downloads that nobody will go on with."""
+
+        def sweep() -> None:
+            with translated(PARTIAL), os.scandir(f"{self._root}/{PARTIAL}") as entries:
+                for entry in entries:
+                    if entry.stat(follow_symlinks=False).st_mtime < before:
+                        os.unlink(entry.path)
+
+        await self._threads.run(sweep)
+
+
+def _lock_holder(path: str) -> str:
+    """Say which process holds the lock, where the system tells (Linux, the same host)."""
+    with suppress(OSError, ValueError, IndexError):
+        inode = str(os.stat(path).st_ino)
+        for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+            fields = line.split()
+            if fields[5].rpartition(":")[2] == inode and int(fields[4]) > 0:
+                return f"process {fields[4]}"
+    return "another process"

@@ -1,0 +1,150 @@
+"""A mirror in memory: for tests, and for what must not touch a disk."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from bandersnatch.errors import NotStored, TooLarge
+from bandersnatch.layout import StorageKey
+from bandersnatch.model.content import ContentCheck
+from bandersnatch.model.digests import Digest, Hashes
+from bandersnatch.records import StoredObject
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+
+    from bandersnatch.model.content import Content, Expected
+    from bandersnatch.ports import Sink
+
+WORTH_KEEPING = 1024 * 1024
+"""Bytes; an unfinished download of fewer is begun anew."""
+
+
+class MemoryStorage:
+    """A dictionary that implements ``Storage`` and ``FileStore``; an alias is a copy."""
+
+    def __init__(self) -> None:
+        self.objects: dict[StorageKey, bytes] = {}
+        self.modified: dict[StorageKey, int] = {}
+        self.partial: dict[str, bytes] = {}
+        self._time = 0
+
+    async def read(self, key: StorageKey, /) -> bytes:
+        """Return the bytes at ``key``."""
+        try:
+            return self.objects[key]
+        except KeyError:
+            raise NotStored(key) from None
+
+    def put(self, key: StorageKey, content: bytes, modified: int | None = None) -> None:
+        """Put ``content`` at ``key``."""
+        self._time += 1
+        self.objects[key] = content
+        self.modified[key] = self._time if modified is None else modified
+
+    async def write(
+        self,
+        objects: Mapping[StorageKey, bytes],
+        /,
+        *,
+        absent: Collection[StorageKey] = (),
+        durable: bool = False,  # noqa: ARG002 - nothing here survives a power cut
+    ) -> Sequence[StorageKey]:
+        """Replace each object, and then delete those in ``absent``."""
+        changed = [key for key, content in objects.items() if self.objects.get(key) != content]
+        for key in changed:
+            self.put(key, objects[key])
+        gone = [key for key in absent if self.objects.pop(key, None) is not None]
+        return changed + gone
+
+    async def alias(self, key: StorageKey, target: StorageKey, /) -> None:
+        """Copy what is at ``target``."""
+        self.put(key, await self.read(target))
+
+    async def move(self, moves: Sequence[tuple[StorageKey, StorageKey]], /) -> None:
+        """Move each first to its second key."""
+        for source, target in moves:
+            if source in self.objects:
+                self.put(target, self.objects.pop(source), self.modified.pop(source))
+
+    async def delete(self, keys: Collection[StorageKey], /) -> None:
+        """Delete the objects."""
+        for key in keys:
+            self.objects.pop(key, None)
+
+    async def scan(self, prefix: StorageKey, /) -> AsyncIterator[StoredObject]:
+        """Yield the objects whose keys begin with ``prefix``."""
+        for key in sorted(self.objects):
+            if key.startswith(prefix):
+                yield StoredObject(key, len(self.objects[key]), self.modified[key])
+
+    async def barrier(self) -> None:
+        """Do nothing."""
+
+    async def stat(self, keys: Sequence[StorageKey], /) -> Sequence[StoredObject | None]:
+        """Return what is known of each object."""
+        return [
+            StoredObject(key, len(self.objects[key]), self.modified[key])
+            if key in self.objects
+            else None
+            for key in keys
+        ]
+
+    async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
+        """Return an object's digests."""
+        content = await self.read(key)
+        return Hashes(
+            tuple(Digest(name, hashlib.new(name, content).hexdigest()) for name in algorithms)
+        )
+
+    @asynccontextmanager
+    async def receive(self, key: StorageKey, expected: Expected, /) -> AsyncIterator[Sink]:
+        """Begin, or go on with, a download."""
+        sink = _MemorySink(self, key, expected, self.partial.pop(expected.sha256.value, b""))
+        try:
+            yield sink
+        finally:
+            if sink.held >= WORTH_KEEPING:
+                self.partial[expected.sha256.value] = bytes(sink.content)
+
+    async def sweep(self, *, before: int) -> None:
+        """Forget unfinished downloads; they have no age here."""
+        del before
+        self.partial.clear()
+
+
+class _MemorySink:
+    def __init__(
+        self, storage: MemoryStorage, key: StorageKey, expected: Expected, held: bytes
+    ) -> None:
+        self._storage = storage
+        self._key = key
+        self._expected = expected
+        self.content = bytearray(held)
+
+    @property
+    def held(self) -> int:
+        return len(self.content)
+
+    @property
+    def complete(self) -> bool:
+        return self.held == self._expected.size
+
+    async def write(self, chunk: bytes, /) -> None:
+        if self.held + len(chunk) > self._expected.limit:
+            raise TooLarge(self._expected.url, self._expected.limit)
+        self.content += chunk
+
+    async def restart(self) -> None:
+        self.content.clear()
+
+    async def finish(self) -> Content:
+        check = ContentCheck(self._expected)
+        content = bytes(self.content)
+        self.content.clear()
+        check.update(content)
+        found = check.finish()
+        self._storage.put(self._key, content, self._expected.modified)
+        return found

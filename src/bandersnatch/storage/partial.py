@@ -1,0 +1,141 @@
+"""Downloads in progress: kept beside the served tree, named by the digest they are to have.
+
+A small download lives in memory until it is complete, and is then hashed, written and renamed in
+one visit to a thread. A large one goes to disk a piece at a time and can be gone on with, by a
+later try or a later run.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from bandersnatch.errors import IntegrityError, TooLarge
+from bandersnatch.model.content import ContentCheck
+from bandersnatch.storage.tree import translated, write_all
+
+if TYPE_CHECKING:
+    from bandersnatch.layout import StorageKey
+    from bandersnatch.model.content import Content, Expected
+    from bandersnatch.threads import Threads
+    from bandersnatch.storage.tree import Tree
+
+
+WORTH_KEEPING = 1024 * 1024
+"""Bytes; an unfinished download of fewer is begun anew."""
+
+_PIECE = 1024 * 1024
+
+
+class PartialDownload:
+    """A ``Sink`` that ends in a file of the tree."""
+
+    def __init__(
+        self, tree: Tree, key: StorageKey, expected: Expected, path: str, threads: Threads
+    ) -> None:
+        self._tree = tree
+        self._key = key
+        self._expected = expected
+        self._path = path
+        self._threads = threads
+        self._check = ContentCheck(expected)
+        self._pieces: list[bytes] = []
+        self._waiting = 0
+        self._descriptor: int | None = None
+
+    @property
+    def held(self) -> int:
+        """How many bytes from the beginning are here already."""
+        return self._check.size + self._waiting
+
+    @property
+    def complete(self) -> bool:
+        """Whether as many bytes are held as the index announced."""
+        return self.held == self._expected.size
+
+    async def write(self, chunk: bytes, /) -> None:
+        """Take the next bytes; they reach the disk when there are enough of them."""
+        if self.held + len(chunk) > self._expected.limit:
+            raise TooLarge(self._expected.url, self._expected.limit)
+        self._pieces.append(chunk)
+        self._waiting += len(chunk)
+        if self._waiting >= _PIECE:
+            await self._threads.run(self._flush)
+
+    async def restart(self) -> None:
+        """Forget what is held."""
+        await self._threads.run(self._discard)
+
+    async def finish(self) -> Content:
+        """Check what is held and rename it to its place; wrong bytes are gone afterwards."""
+        return await self._threads.run(self._finish)
+
+    # ------------------------------------------------------------ in a thread
+
+    def resume(self) -> None:
+        """Take up what an earlier run left."""
+        if self._expected.limit < WORTH_KEEPING:
+            return
+        with translated(self._key), suppress(FileNotFoundError):
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                while piece := os.read(self._descriptor, _PIECE):
+                    self._check.update(piece)
+            except TooLarge:
+                self._discard()
+
+    def close(self) -> None:
+        """End without having finished: keep what is worth it."""
+        self._pieces.clear()
+        self._waiting = 0
+        if self._descriptor is None:
+            return
+        if self._check.size < WORTH_KEEPING:
+            self._discard()
+        else:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _flush(self) -> None:
+        pieces, self._pieces, self._waiting = self._pieces, [], 0
+        with translated(self._key):
+            if self._descriptor is None:
+                self._descriptor = self._tree.open_new(self._path)
+            for piece in pieces:
+                self._check.update(piece)
+                write_all(self._descriptor, piece)
+
+    def _finish(self) -> Content:
+        self._flush()
+        try:
+            content = self._check.finish()
+        except IntegrityError:
+            self._discard()
+            raise
+        descriptor, self._descriptor = self._descriptor, None
+        assert descriptor is not None, "_flush has opened it"
+        with translated(self._key):
+            try:
+                try:
+                    if self._expected.modified is not None:
+                        times = (self._expected.modified, self._expected.modified)
+                        os.utime(descriptor, ns=times)
+                finally:
+                    os.close(descriptor)
+                self._tree.place(self._path, self._tree.path(self._key))
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(self._path)
+                raise
+        return content
+
+    def _discard(self) -> None:
+        self._pieces.clear()
+        self._waiting = 0
+        self._check = ContentCheck(self._expected)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+            with suppress(OSError):
+                os.unlink(self._path)

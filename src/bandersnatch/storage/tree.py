@@ -1,0 +1,261 @@
+"""A directory tree on a local disk that no key leads out of; everything here blocks.
+
+Below the root no link is followed when something is written or deleted, except where an
+operator put one deliberately: at the few areas that may lie on another disk.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import stat
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from bandersnatch.errors import NotStored, StorageError, UnstorableName
+from bandersnatch.layout import StorageKey
+from bandersnatch.records import StoredObject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+AREAS = ("web", "web/simple", "web/packages", "web/json", "web/pypi", "removed")
+"""Directories that may be links, and that stay when they are empty."""
+
+PARTIAL = ".partial"
+"""Where everything is written before it is renamed to its place; on the same file system."""
+
+_FILE_MODE = 0o644
+_REMEMBERED_DIRECTORIES = 100_000
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@contextmanager
+def translated(key: str) -> Iterator[None]:
+    """Turn the operating system's errors into this program's."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotStored(key) from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise UnstorableName(key, "its name is too long for the file system") from error
+        why = os.strerror(error.errno) if error.errno else str(error)
+        if error.errno == errno.EXDEV:
+            why = f"it is on another file system than {PARTIAL}; keep the mirror on one"
+        raise StorageError(key, why) from error
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write every byte; the system call alone may write fewer."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+class Tree:
+    """The files below one directory, by key. Safe to use from several threads at once."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._areas = {self._join(area) for area in AREAS}
+        self._stay = {root, *self._areas}
+        self._known: set[str] = set()
+        self._count = itertools.count()
+
+    def _join(self, key: str) -> str:
+        return f"{self.root}/{key}"
+
+    def path(self, key: StorageKey) -> str:
+        """Return where ``key`` lies.
+
+        :raises StorageError: if it could lead anywhere else.
+        """
+        if "\0" in key or any(part in {"", ".", ".."} for part in key.split("/")):
+            raise StorageError(ascii(key), "it is no key of this storage")
+        return self._join(key)
+
+    def temporary(self, name: str = "") -> str:
+        """Return a path for something in the making."""
+        return self._join(f"{PARTIAL}/{name or f't{next(self._count)}'}")
+
+    # ------------------------------------------------------------ directories
+
+    def directory(self, path: str) -> None:
+        """Make a directory and those above it, unless they are there already."""
+        if path in self._known or path == self.root:
+            return
+        self.directory(os.path.dirname(path))
+        try:
+            os.mkdir(path, 0o755)
+        except FileExistsError:
+            mode = os.lstat(path).st_mode
+            if stat.S_ISLNK(mode) and path in self._areas:
+                mode = os.stat(path).st_mode
+            if not stat.S_ISDIR(mode):
+                raise StorageError(
+                    os.path.relpath(path, self.root), "it is no directory, or a link to one"
+                ) from None
+        if len(self._known) >= _REMEMBERED_DIRECTORIES:
+            self._known.clear()
+        self._known.add(path)
+
+    def _prune(self, path: str) -> None:
+        """Remove the directories that are empty now, upwards from the one that held ``path``."""
+        while (path := os.path.dirname(path)) not in self._stay:
+            self._known.discard(path)
+            try:
+                os.rmdir(path)
+            except OSError:
+                return
+
+    # ------------------------------------------------------------ files
+
+    def stat(self, key: StorageKey) -> StoredObject | None:
+        """Return what is known of a file; None for what is no regular file."""
+        with translated(key):
+            try:
+                found = os.lstat(self.path(key))
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        return StoredObject(key, found.st_size, found.st_mtime_ns)
+
+    def read(self, key: StorageKey) -> bytes:
+        """Return what is in a file, or behind a link that stays within the tree."""
+        path = self.path(key)
+        with translated(key):
+            if os.path.islink(path):
+                path = os.path.realpath(path)
+                if not path.startswith(os.path.realpath(self.root) + "/"):
+                    raise StorageError(key, "it is a link that leads out of the mirror")
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with open(descriptor, "rb") as file:
+                return file.read()
+
+    def open_new(self, path: str) -> int:
+        """Create a file that is not there and return its descriptor."""
+        try:
+            return os.open(path, _NEW_FILE, _FILE_MODE)
+        except FileExistsError:
+            os.unlink(path)  # left by a run that was killed
+            return os.open(path, _NEW_FILE, _FILE_MODE)
+
+    def holds(self, key: StorageKey, content: bytes) -> bool:
+        """Whether a regular file with just this content is there already."""
+        found = self.stat(key)
+        return found is not None and found.size == len(content) and self.read(key) == content
+
+    def write(self, key: StorageKey, content: bytes, *, durable: bool) -> None:
+        """Put ``content`` in the place of whatever is at ``key``."""
+        path, temporary = self.path(key), self.temporary()
+        with translated(key):
+            try:
+                descriptor = self.open_new(temporary)
+                try:
+                    write_all(descriptor, content)
+                    if durable:
+                        os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+                self.place(temporary, path)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(temporary)
+                raise
+            if durable:
+                self.sync_directory(os.path.dirname(path))
+
+    def place(self, temporary: str, path: str) -> None:
+        """Rename something finished to where it belongs."""
+        parent = os.path.dirname(path)
+        self.directory(parent)
+        try:
+            os.replace(temporary, path)
+        except FileNotFoundError:
+            # Another thread removed the directory in between, because it was empty.
+            self._known.clear()
+            self.directory(parent)
+            os.replace(temporary, path)
+
+    def link(self, key: StorageKey, target: StorageKey) -> None:
+        """Put a relative link to ``target`` in the place of whatever is at ``key``."""
+        path, temporary = self.path(key), self.temporary()
+        with translated(key):
+            relative = os.path.relpath(self.path(target), os.path.dirname(path))
+            with suppress(OSError):
+                os.unlink(temporary)
+            os.symlink(relative, temporary)
+            self.place(temporary, path)
+
+    def delete(self, key: StorageKey) -> bool:
+        """Delete what is at ``key``; say whether there was something."""
+        path = self.path(key)
+        with translated(key):
+            if not self._is_reachable(path):
+                return False
+            try:
+                os.unlink(path)
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+            self._prune(path)
+        return True
+
+    def move(self, source: StorageKey, target: StorageKey) -> None:
+        """Rename a file; do nothing if it is not there."""
+        path = self.path(source)
+        with translated(source):
+            if self._is_reachable(path) and os.path.lexists(path):
+                self.place(path, self.path(target))
+                self._prune(path)
+
+    def _is_reachable(self, path: str) -> bool:
+        """Whether no link stands between the root and ``path`` but those at areas."""
+        parent = os.path.dirname(path)
+        while parent != self.root:
+            if parent not in self._areas and os.path.islink(parent):
+                return False
+            parent = os.path.dirname(parent)
+        return True
+
+    def sync_directory(self, path: str) -> None:
+        """Make the names in a directory durable."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def walk(self, prefix: StorageKey) -> Iterator[StoredObject]:
+        """Yield the regular files and links whose keys begin with ``prefix``, in key order.
+
+        Links are told of with the size and time of what they lead to, and left out if they
+        lead nowhere.
+        """
+        start = prefix.rpartition("/")[0]
+        for found in self._walk(self._join(start) if start else self.root, f"{start}/"):
+            if found.key.startswith(prefix):
+                yield found
+
+    def _walk(self, directory: str, prefix: str) -> Iterator[StoredObject]:
+        try:
+            with os.scandir(directory) as listing:
+                entries = list(listing)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        folders = {
+            entry.name
+            for entry in entries
+            if entry.is_dir(follow_symlinks=entry.path in self._areas)
+        }
+        for entry in sorted(entries, key=lambda e: f"{e.name}/" if e.name in folders else e.name):
+            key = f"{prefix}{entry.name}".removeprefix("/")
+            if entry.name in folders:
+                yield from self._walk(entry.path, f"{key}/")
+                continue
+            with suppress(FileNotFoundError):
+                found = entry.stat()
+                if stat.S_ISREG(found.st_mode):
+                    yield StoredObject(StorageKey(key), found.st_size, found.st_mtime_ns)
