@@ -131,8 +131,7 @@ async def _open_index(settings: Settings, stack: AsyncExitStack, clock: Clock) -
     guard = HostGuard(index.master, [settings.files.download_mirror, proxy])
     session = await stack.enter_async_context(open_session(index, guard, proxy))
     budgets = Budgets(asyncio.Semaphore(index.workers), asyncio.Semaphore(index.download_workers))
-    transport = Transport(
-        session, guard, clock, random.Random(), document_timeout=index.global_timeout  # noqa: S311
-    )
+    jitter = random.Random()  # noqa: S311 - spreads retries, guards nothing
+    transport = Transport(session, guard, clock, jitter, document_timeout=index.global_timeout)
     changelog = Changelog(session, transport, clock, budgets.index, f"{index.master}/pypi")
     return MasterClient(index.master, transport, changelog, budgets, clock)

@@ -1,4 +1,4 @@
-"""What a run reports, as it happens. Log, progress display, report and diff file are made of these."""
+"""What a run reports, as it happens; log, progress, report and diff file are made of it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class ProjectAbsent:
 
 @dataclass(frozen=True, slots=True)
 class ProjectFailed:
-    """A project is not as the index has it; ``will_retry`` tells whether the next run tries again."""
+    """A project is not as the index has it; ``will_retry`` says whether the next run tries."""
 
     name: ProjectName
     error: BandersnatchError

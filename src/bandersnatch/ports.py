@@ -192,9 +192,7 @@ class FileStore(Protocol):
         """
         ...
 
-    def receive(
-        self, key: StorageKey, expected: Expected, /
-    ) -> AbstractAsyncContextManager[Sink]:
+    def receive(self, key: StorageKey, expected: Expected, /) -> AbstractAsyncContextManager[Sink]:
         """Begin, or go on with, the download of what is to be at ``key``.
 
         Leaving the block without ``finish`` keeps what a later try can go on from, if that is
@@ -218,7 +216,7 @@ class MirrorStorage(Storage, FileStore, Protocol):
 
 
 class Catalogue(Protocol):
-    """The memory of what the mirror has; it can be rebuilt from the tree. Raises ``StorageError``."""
+    """The memory of what the mirror has. All raise ``StorageError``."""
 
     async def had(self, names: Iterable[ProjectName] | None, /) -> dict[ProjectName, Had]:
         """Return what is known of the projects named, or of all; in the order of names."""

@@ -133,7 +133,7 @@ GONE = "gone"
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """A file that left the served tree and waits in ``removed/``; ``at`` is in seconds since 1970."""
+    """A file that waits in ``removed/``; ``at`` is when it came there, in seconds since 1970."""
 
     key: StorageKey
     size: int

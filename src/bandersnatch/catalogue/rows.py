@@ -61,7 +61,7 @@ def file_rows(record: ProjectRecord) -> Iterator[tuple[Any, ...]]:
             None if file.upload_time is None else file.upload_time.isoformat(),
             file.requires_python,
             file.yanked,
-            _core_metadata_text(file.core_metadata),
+            _core_metadata_text(file),
             file.provenance,
         )
 
@@ -119,7 +119,8 @@ def _parsed_hashes(text: str) -> Hashes:
     return Hashes(tuple(Digest(algorithm, value) for algorithm, _, value in pairs))
 
 
-def _core_metadata_text(told: Hashes | bool | None) -> str | None:
+def _core_metadata_text(file: ReleaseFile) -> str | None:
+    told = file.core_metadata
     if isinstance(told, Hashes):
         return _hashes_text(told)
     return None if told is None else _NO_SIDECAR

@@ -153,7 +153,7 @@ class SqliteCatalogue:
         if tables == 0 and not self._read_only:
             self._create()
             return True
-        return application == _APPLICATION and version == _VERSION
+        return bool(application == _APPLICATION and version == _VERSION)
 
     def _create(self) -> None:
         self._db.executescript(
@@ -182,7 +182,7 @@ class SqliteCatalogue:
     def _had(self, names: list[ProjectName] | None) -> dict[ProjectName, Had]:
         if names is None:
             rows: Iterable[tuple[ProjectName, *tuple[object, ...]]] = self._db.execute(
-                f"{_HAD} ORDER BY name"  # noqa: S608 - no value is part of it
+                f"{_HAD} ORDER BY name"
             )
             return {name: Had(*rest) for name, *rest in rows}  # type: ignore[arg-type]
         found: dict[ProjectName, Had] = {}
@@ -217,7 +217,9 @@ class SqliteCatalogue:
     async def removed(self, *, before: int | None = None) -> Sequence[Removed]:
         """Return what lies in ``removed/``, or only what was put there before a time."""
         query = "SELECT * FROM removed WHERE ?1 IS NULL OR at < ?1 ORDER BY key"
-        return await self._run(lambda: [Removed(*row) for row in self._db.execute(query, (before,))])
+        return await self._run(
+            lambda: [Removed(*row) for row in self._db.execute(query, (before,))]
+        )
 
     async def note(self, key: str, /) -> str:
         """Return a remembered text, "" if there is none."""

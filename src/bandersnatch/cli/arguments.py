@@ -19,25 +19,20 @@ def _global_flags(*, default: bool) -> ArgumentParser:
 
     After it they must not reset what was given before it, so they have no defaults there.
     """
-
-    def value(text: object) -> object:
-        return text if default else SUPPRESS
-
+    unset = False if default else SUPPRESS
     flags = ArgumentParser(add_help=False)
     flags.add_argument(
         "-c",
         "--config",
         type=Path,
         metavar="FILE",
-        default=value(DEFAULT_CONFIG),
+        default=DEFAULT_CONFIG if default else SUPPRESS,
         help=f"configuration file (default: {DEFAULT_CONFIG})",
     )
     flags.add_argument(
-        "--debug", action="store_true", default=value(False), help="log everything that happens"
+        "--debug", action="store_true", default=unset, help="log everything that happens"
     )
-    flags.add_argument(
-        "--quiet", action="store_true", default=value(False), help="say nothing but errors"
-    )
+    flags.add_argument("--quiet", action="store_true", default=unset, help="say nothing but errors")
     return flags
 
 

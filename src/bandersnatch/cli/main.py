@@ -6,15 +6,12 @@ import asyncio
 import os
 import sys
 from contextlib import ExitStack
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bandersnatch.cli.arguments import DEFAULT_CONFIG, parse
 from bandersnatch.cli.exit_codes import ExitCode, code_for, code_of
 from bandersnatch.errors import (
     BandersnatchError,
-    ConfigError,
     Interrupted,
     InvalidValue,
     StorageError,
@@ -25,6 +22,7 @@ if TYPE_CHECKING:
     import logging
     from argparse import Namespace
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from bandersnatch.app import Configuration
     from bandersnatch.mirror.report import RunReport
@@ -45,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(arguments, logger)
     except BandersnatchError as error:
         for line in str(error).splitlines():
-            logger.error("%s", line)
+            logger.exception("%s", line)
         return code_for(error)
     except Exception:
         logger.exception("this is a bug in bandersnatch; please report it with these lines")

@@ -24,8 +24,10 @@ def summary(report: RunReport, *, dry_run: bool, interrupted: bool) -> str:
     elif interrupted:
         lines.append("Interrupted; what was done is kept, and the next run goes on from here.")
     lines += [
-        f"Projects: {len(report.synced)} synced, {report.unchanged} unchanged, "
-        f"{len(report.failures)} failed, {len(report.removed)} removed.",
+        (
+            f"Projects: {len(report.synced)} synced, {report.unchanged} unchanged, "
+            f"{len(report.failures)} failed, {len(report.removed)} removed."
+        ),
         _files(report),
     ]
     if report.absent:
@@ -59,7 +61,9 @@ def _failures(report: RunReport) -> list[str]:
         for failure in failures[:_SHOWN_FAILURES]
     ]
     if len(failures) > _SHOWN_FAILURES:
-        lines.append(f"Failed: and {len(failures) - _SHOWN_FAILURES} more; --report lists them all.")
+        lines.append(
+            f"Failed: and {len(failures) - _SHOWN_FAILURES} more; --report lists them all."
+        )
     return lines + [f"Stopped: {error}" for error in report.stopped]
 
 

@@ -141,4 +141,6 @@ def _referenced(text: str, file: IniFile) -> str:
         value = file.sections.get(section, {}).get(option)
         if value is not None and "{{" not in value:
             return value
-    raise LookupError(f"{{{{{text}}}}} names no option that has a value, as in {{{{ mirror_directory }}}}")
+    raise LookupError(
+        f"{{{{{text}}}}} names no option that has a value, as in {{{{ mirror_directory }}}}"
+    )

@@ -48,7 +48,8 @@ def read_settings(file: IniFile, filter_sections: Mapping[str, frozenset[str]]) 
     ``filter_sections`` maps each section that a filter reads to the options it may have; an
     empty set allows any.
     """
-    problems, notes = list(file.problems), []
+    problems = list(file.problems)
+    notes: list[str] = []
     _check_names(file, filter_sections, problems, notes)
     groups, others = _read_mirror(file.sections.get("mirror", {}), problems)
     _check_together(groups, others, problems, notes)

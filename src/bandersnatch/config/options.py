@@ -73,9 +73,7 @@ MIRROR_OPTIONS = (
     Option("core-metadata", "files", "core_metadata", values.boolean),
     Option("compare-method", "files", "compare_method", values.choice(CompareMethod)),
     Option("download-mirror", "files", "download_mirror", values.url("https", "http")),
-    Option(
-        "download-mirror-no-fallback", "files", "download_mirror_no_fallback", values.boolean
-    ),
+    Option("download-mirror-no-fallback", "files", "download_mirror_no_fallback", values.boolean),
     Option("hash-index", "pages", "layout", _layout),
     Option("simple-format", "pages", "formats", _formats),
     Option("root_uri", "pages", "root_uri", values.url("https", "http")),

@@ -80,7 +80,7 @@ JSON_FORMATS = (PageFormat.V1_JSON,)
 class PageSettings:
     """What the published pages look like."""
 
-    layout: MirrorLayout = MirrorLayout()
+    layout: MirrorLayout = field(default_factory=MirrorLayout)
     formats: tuple[PageFormat, ...] = ALL_FORMATS
     root_uri: str = ""
     digest_name: str = "sha256"

@@ -30,22 +30,41 @@ class ProjectFilter(Protocol):
     """
 
     @property
-    def names(self) -> frozenset[ProjectName] | None: ...
+    def names(self) -> frozenset[ProjectName] | None:
+        """The finite set."""
+        ...
+
     @property
-    def terms(self) -> str: ...
-    def __call__(self, name: ProjectName, /) -> bool: ...
+    def terms(self) -> str:
+        """The text."""
+        ...
+
+    def __call__(self, name: ProjectName, /) -> bool:
+        """Whether the project is kept."""
+        ...
 
 
 class PageFilter(Protocol):
     """Narrows a project's page; it never adds to it."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name that enables it."""
+        ...
+
     @property
-    def stage(self) -> Stage: ...
+    def stage(self) -> Stage:
+        """When it runs."""
+        ...
+
     @property
-    def terms(self) -> str: ...
-    def __call__(self, page: ProjectDetail, /) -> ProjectDetail: ...
+    def terms(self) -> str:
+        """A text that changes whenever its decisions may."""
+        ...
+
+    def __call__(self, page: ProjectDetail, /) -> ProjectDetail:
+        """Return what is left of a page."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,5 +94,5 @@ class FilterChain:
     @property
     def fingerprint(self) -> str:
         """A text that differs whenever the chain may decide differently."""
-        terms = sorted(filter_.terms for filter_ in (*self.projects, *self.pages))
+        terms = sorted([f.terms for f in self.projects] + [f.terms for f in self.pages])
         return sha256("\n".join(terms).encode()).hexdigest()

@@ -48,7 +48,12 @@ class MasterClient:
     """Asks one index: its changelog, its pages, and the hosts of its files."""
 
     def __init__(
-        self, master: str, transport: Transport, changelog: Changelog, budgets: Budgets, clock: Clock
+        self,
+        master: str,
+        transport: Transport,
+        changelog: Changelog,
+        budgets: Budgets,
+        clock: Clock,
     ) -> None:
         self._master = master
         self._transport = transport
@@ -166,9 +171,7 @@ def _validators(document: Document) -> Validators:
 
 
 def _is_known(document: Document, validators: Validators, known: Validators) -> bool:
-    return document.status == _NOT_MODIFIED or (
-        known.body != "" and known.body == validators.body
-    )
+    return document.status == _NOT_MODIFIED or (known.body != "" and known.body == validators.body)
 
 
 def _with_header_serial(detail: ProjectDetail, document: Document) -> ProjectDetail:

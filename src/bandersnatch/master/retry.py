@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,6 +17,7 @@ from bandersnatch.errors import (
 )
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Mapping
 
 LONGEST_RETRY_AFTER = 600.0
@@ -75,7 +75,9 @@ def pause_before(error: BandersnatchError, tried: int, jitter: random.Random) ->
     return nominal * jitter.uniform(0.5, 1.5)
 
 
-def error_for(url: str, status: int, headers: Mapping[str, str], now: datetime) -> BandersnatchError:
+def error_for(
+    url: str, status: int, headers: Mapping[str, str], now: datetime
+) -> BandersnatchError:
     """Return the error that a response's status stands for."""
     if status in MISSING_STATUSES:
         return NotFound(url, status)

@@ -22,7 +22,9 @@ _RECEIVE_BUFFER = 256 * 1024
 def user_agent(comment: str) -> str:
     """Return the name that the index's operators see (contract, section 4.1)."""
     version = sys.version_info
-    python = f"{version.major}.{version.minor}.{version.micro}-{version.releaselevel}{version.serial}"
+    python = (
+        f"{version.major}.{version.minor}.{version.micro}-{version.releaselevel}{version.serial}"
+    )
     agent = (
         f"bandersnatch/{__version__} ({sys.implementation.name} {python}, "
         f"{platform.system()} {platform.machine()}) (aiohttp {aiohttp.__version__})"

@@ -1,4 +1,4 @@
-"""An existing tree taken into the catalogue: read, not fetched (design, 1: the tree is the truth)."""
+"""An existing tree taken into the catalogue: read, not fetched."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from bandersnatch.config.settings import ApiMethod
@@ -20,6 +19,7 @@ from bandersnatch.records import Validators
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import timedelta
 
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectList
@@ -169,4 +169,3 @@ def _reached(listing: ProjectList) -> Serial | None:
         return listing.serial
     told = [serial for serial in listing.serials.values() if serial is not None]
     return max(told, default=None)
-

@@ -21,9 +21,9 @@ from bandersnatch.events import (
     FilesRejected,
     SidecarsMissing,
 )
+from bandersnatch.mirror.pool import side_by_side
 from bandersnatch.model.content import Expected, expect, expect_sidecar
 from bandersnatch.model.urls import quote_path
-from bandersnatch.mirror.pool import side_by_side
 from bandersnatch.records import FileRecord
 
 if TYPE_CHECKING:
@@ -112,9 +112,7 @@ class FileSync:
         largest_first = sorted(wanted, key=lambda file: file.size or 0, reverse=True)
         await side_by_side(fetch, largest_first, most=most)
         present = [had[file.path] for file in detail.files if file.path in had]
-        outcome.records = await self._with_sidecars(
-            present, known, detail.name, outcome, most
-        )
+        outcome.records = await self._with_sidecars(present, known, detail.name, outcome, most)
         return outcome
 
     # ------------------------------------------------------------ what is there
@@ -139,9 +137,8 @@ class FileSync:
             if unchanged and (by_stat or known.verified is not None):
                 complete = replace(file, hashes=known.file.hashes, size=found.size)
                 return await self._with_digest(FileRecord(complete, found.modified, known.verified))
-        if by_stat and file.size is not None and file.modified is not None:
-            if abs(found.modified - file.modified) < SAME_TIME:
-                return await self._with_digest(FileRecord(file, found.modified, None))
+        if by_stat and file.size is not None and _is_same_time(found.modified, file.modified):
+            return await self._with_digest(FileRecord(file, found.modified, None))
         algorithms = list(dict.fromkeys(("sha256", self._digest_name)))
         hashes = await self._storage.digest(found.key, algorithms)
         if hashes.get("sha256") != file.sha256:
@@ -270,7 +267,7 @@ class FileSync:
         if stat is None:
             return False
         digest = found.file.sidecar
-        same_time = abs(stat.modified - found.modified) < SAME_TIME
+        same_time = _is_same_time(stat.modified, found.modified)
         if known is not None and known.file.sidecar == digest and same_time:
             return True
         if self._settings.compare_method is CompareMethod.STAT and same_time:
@@ -282,8 +279,9 @@ class FileSync:
         key, digest = layout.sidecar(file), file.sidecar
         if key is None or digest is None:
             return "its name would be too long"
+        expected = expect_sidecar(file, digest, file.url + layout.SIDECAR_SUFFIX)
         try:
-            content = await self._download(file, key, expect_sidecar(file, digest))
+            content = await self._download(file, key, expected)
         except StorageError as error:
             if not isinstance(error, UnstorableName):
                 raise
@@ -295,6 +293,10 @@ class FileSync:
 
     def _now(self) -> int:
         return int(self._clock.now().timestamp())
+
+
+def _is_same_time(found: int, told: int | None) -> bool:
+    return told is not None and abs(found - told) < SAME_TIME
 
 
 def _advertising(record: FileRecord, *, sidecar: bool) -> FileRecord:

@@ -45,9 +45,7 @@ class PageReader:
             rejected = fetched.detail.rejected
             if rejected:
                 first = rejected[0]
-                self._events(
-                    FilesRejected(wanted.name, len(rejected), first.entry, first.reason)
-                )
+                self._events(FilesRejected(wanted.name, len(rejected), first.entry, first.reason))
         return fetched
 
     def require_new(self, wanted: Wanted, serial: Serial | None) -> None:

@@ -6,7 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bandersnatch.config.settings import Provenance, RemovedProjects
-from bandersnatch.errors import ChangedFile, EmptiedProject, FilesMissing, InvalidPage, ProjectNotFound
+from bandersnatch.errors import (
+    ChangedFile,
+    EmptiedProject,
+    FilesMissing,
+    InvalidPage,
+    ProjectNotFound,
+)
 from bandersnatch.mirror.files import FilesOutcome
 from bandersnatch.mirror.outcome import Outcome, Result, Visit
 from bandersnatch.mirror.plan import SECOND_LOOK
@@ -194,9 +200,7 @@ class ProjectSync:
 
     # ------------------------------------------------------------ what it leaves behind
 
-    def _unnamed(
-        self, record: ProjectRecord | None, published: ProjectRecord
-    ) -> list[FileRecord]:
+    def _unnamed(self, record: ProjectRecord | None, published: ProjectRecord) -> list[FileRecord]:
         """Return the files that were published and that no page names any more."""
         if record is None:
             return []

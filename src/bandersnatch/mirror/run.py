@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bandersnatch.config.settings import RemovedProjects
 from bandersnatch.errors import SafetyStop
 from bandersnatch.events import Planned, Stopped
-from bandersnatch.config.settings import RemovedProjects
 from bandersnatch.mirror.checkpoint import ROOT, ROOT_WRITTEN, Checkpoint
 from bandersnatch.mirror.discover import Discoverer, Question
 from bandersnatch.mirror.parts import (
@@ -188,9 +188,7 @@ class MirrorRun:
     ) -> dict[ProjectName, Wanted]:
         """Visit what is wanted and return the projects that turned out to be gone."""
         orders = self._orders
-        visit = await open_visit(
-            self._mirror, began, accepted=orders.accepted, force=orders.force
-        )
+        visit = await open_visit(self._mirror, began, accepted=orders.accepted, force=orders.force)
         stop = self._mirror.settings.run.stop_on_error
         visits = open_visits(self._mirror, checkpoint, visit, began, stop_on_error=stop)
         await visits.run(plan.wanted.values(), workers=side_by_side(self._mirror))

@@ -54,9 +54,7 @@ async def sync(
     )
     visit = await open_visit(mirror, began, accepted=accepted, force=True)
     stop = mirror.settings.run.stop_on_error
-    visits = open_visits(
-        mirror, checkpoint, visit, began, stop_on_error=stop, on_the_side=True
-    )
+    visits = open_visits(mirror, checkpoint, visit, began, stop_on_error=stop, on_the_side=True)
     try:
         await visits.run(wanted, workers=side_by_side(mirror))
     finally:

@@ -131,7 +131,9 @@ class Visits:
         elif outcome.result is Result.UNCHANGED:
             self._events(ProjectUnchanged(name))
         elif outcome.result is Result.SUSPECTED:
-            self._events(Noticed(f"{name} seems to be gone from the index; the next run looks again"))
+            self._events(
+                Noticed(f"{name} seems to be gone from the index; the next run looks again")
+            )
 
     def _watch(self, outcome: Outcome, queue: WorkQueue[Wanted]) -> None:
         """Stop asking when that has become pointless."""
@@ -145,9 +147,7 @@ class Visits:
         if self._silent >= SILENT:
             reason = f"{self._silent} projects in a row got no answer; the last: {error}"
         elif self._missing > max(MISSING, self._asked * MISSING_SHARE):
-            reason = (
-                f"the index has no page for {self._missing} of {self._asked} projects it lists"
-            )
+            reason = f"the index has no page for {self._missing} of {self._asked} projects it lists"
         if reason:
             self._events(Stopped(UnusableIndex(reason)))
         if reason or (error is not None and self._stop_on_error):

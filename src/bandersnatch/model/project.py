@@ -78,5 +78,5 @@ class ProjectList:
 
 
 def is_version(text: object) -> bool:
-    """Whether ``text`` can stand in a list of versions: short printable ASCII, maybe not PEP 440."""
+    """Whether ``text`` can be listed as a version: short printable ASCII, maybe not PEP 440."""
     return isinstance(text, str) and _VERSION.fullmatch(text) is not None

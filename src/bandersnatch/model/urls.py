@@ -15,7 +15,7 @@ _CONTENT_PATH = re.compile(r"packages/[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{60}/[^/]+
 _PLAIN = re.compile(
     r"(https?)://[A-Za-z0-9][A-Za-z0-9.-]*(?::[1-9][0-9]{0,4})?(?:/[A-Za-z0-9._~%+!-]+)+", re.ASCII
 )
-_MOST_SEGMENTS = 9
+_FEWEST_SEGMENTS, _MOST_SEGMENTS = 2, 10
 
 
 def absolute_url(value: object, *, base: str) -> str:
@@ -85,7 +85,7 @@ def file_path(url: str, *, filename: str, sha256: str) -> str:
         return content
     if (
         segments[0] == "packages"
-        and 2 < len(segments) <= _MOST_SEGMENTS
+        and _FEWEST_SEGMENTS <= len(segments) <= _MOST_SEGMENTS
         and all(_SEGMENT.fullmatch(s) and ".." not in s for s in segments)
     ):
         return "/".join(segments)

@@ -70,12 +70,12 @@ def _link(file: ReleaseFile, digest_name: str, url: str) -> str:
     if file.requires_python is not None:
         attributes += f' data-requires-python="{escape(file.requires_python)}"'
     if file.sidecar is not None:
-        attributes += f' data-core-metadata="{file.sidecar}" data-dist-info-metadata="{file.sidecar}"'
+        attributes += (
+            f' data-core-metadata="{file.sidecar}" data-dist-info-metadata="{file.sidecar}"'
+        )
     if file.yanked is not None:
         attributes += f' data-yanked="{escape(file.yanked)}"'
-    return (
-        f'    <a href="{escape(url)}#{digest}"{attributes}>{escape(file.filename)}</a><br/>'
-    )
+    return f'    <a href="{escape(url)}#{digest}"{attributes}>{escape(file.filename)}</a><br/>'
 
 
 def render_list_html(names: Iterable[ProjectName]) -> bytes:

@@ -77,9 +77,7 @@ def _file(entry: dict[str, Any], hashes: Hashes, now: datetime) -> LegacyFile:
         size = check_size(entry.get("size"))
     except InvalidValue:
         size = None
-    return LegacyFile(
-        size, parse_upload_time(entry.get("upload_time_iso_8601"), now=now), hashes
-    )
+    return LegacyFile(size, parse_upload_time(entry.get("upload_time_iso_8601"), now=now), hashes)
 
 
 def render_legacy(document: LegacyDocument) -> bytes:

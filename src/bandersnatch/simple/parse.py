@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from bandersnatch.errors import InvalidPage, InvalidValue
+from bandersnatch.model.files import clean_reason
 from bandersnatch.model.names import project_name
 from bandersnatch.model.project import (
     ProjectDetail,
@@ -19,7 +20,6 @@ from bandersnatch.model.project import (
     ProjectStatus,
     Rejection,
 )
-from bandersnatch.model.files import clean_reason
 from bandersnatch.model.serials import Serial, parse_serial
 from bandersnatch.simple.entries import Context, Entry, release_files, version_texts
 
@@ -113,16 +113,11 @@ def _decode(text: bytes, kind: type[_Struct], where: str) -> _Struct:
         raise InvalidPage(where, f"it is no JSON ({error})") from error
 
 
-def _decode_twice(
-    text: bytes, strict: type[_Struct], loose: type[_Struct], where: str
-) -> _Struct:
+def _decode_loosely(text: bytes, kind: type[_Struct], where: str) -> _Struct:
     try:
-        return _decode(text, strict, where)
-    except msgspec.ValidationError:
-        try:
-            return _decode(text, loose, where)
-        except msgspec.ValidationError as error:
-            raise InvalidPage(where, str(error)) from error
+        return _decode(text, kind, where)
+    except msgspec.ValidationError as error:
+        raise InvalidPage(where, str(error)) from error
 
 
 def check_api_version(version: object, where: str) -> None:
@@ -148,7 +143,11 @@ def parse_detail(text: bytes, context: Context) -> ProjectDetail:
     :raises InvalidPage: if the page as a whole cannot be accepted; a bad file entry only ends
         up in ``rejected``.
     """
-    page = _decode_twice(text, _Page, _LoosePage, context.url)
+    page: _Page | _LoosePage
+    try:
+        page = _decode(text, _Page, context.url)
+    except msgspec.ValidationError:
+        page = _decode_loosely(text, _LoosePage, context.url)
     check_api_version(page.meta.api_version, context.url)
     check_page_name(page.name, context)
     files, rejected = release_files(_entries(page.files, context.url), context)
@@ -227,7 +226,11 @@ def parse_list(text: bytes, where: str) -> ProjectList:
 
     :raises InvalidPage: if it is no such page, or more than 1 % of its entries are bad.
     """
-    page = _decode_twice(text, _List, _LooseList, where)
+    page: _List | _LooseList
+    try:
+        page = _decode(text, _List, where)
+    except msgspec.ValidationError:
+        page = _decode_loosely(text, _LooseList, where)
     check_api_version(page.meta.api_version, where)
     return project_list(
         _listed(page.projects, where), where=where, serial=optional_serial(page.meta.serial)
@@ -263,7 +266,8 @@ def project_list(
     displays: dict[ProjectName, str] = {}
     rejected = []
     count = 0
-    for count, (shown, told) in enumerate(pairs, start=1):
+    for shown, told in pairs:
+        count += 1
         try:
             name = project_name(shown)
             own = None if told is None else parse_serial(told)

@@ -120,4 +120,3 @@ def _core_metadata(value: object) -> object:
     if equals:
         return {algorithm: digest}
     return value == "true" or None
-

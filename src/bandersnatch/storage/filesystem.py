@@ -15,8 +15,8 @@ from filelock import FileLock, Timeout
 from bandersnatch.errors import MirrorLocked, NotStored, StorageError
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.storage.partial import PartialDownload
-from bandersnatch.threads import Threads
 from bandersnatch.storage.tree import AREAS, PARTIAL, Tree, translated
+from bandersnatch.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from bandersnatch.errors import NotStored, TooLarge
-from bandersnatch.layout import StorageKey
 from bandersnatch.model.content import ContentCheck
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.records import StoredObject
@@ -15,6 +14,7 @@ from bandersnatch.records import StoredObject
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
+    from bandersnatch.layout import StorageKey
     from bandersnatch.model.content import Content, Expected
     from bandersnatch.ports import Sink
 

@@ -18,8 +18,8 @@ from bandersnatch.storage.tree import translated, write_all
 if TYPE_CHECKING:
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.content import Content, Expected
-    from bandersnatch.threads import Threads
     from bandersnatch.storage.tree import Tree
+    from bandersnatch.threads import Threads
 
 
 WORTH_KEEPING = 1024 * 1024
