@@ -85,6 +85,10 @@ def replace_by_file(logger: logging.Logger, path: str) -> None:
         raise ConfigError("configuration", [Problem("mirror", "log-config", message)]) from error
 
 
+_EMITTER = 3
+"""How far up the stack the event was made: above this sink, and what calls all sinks."""
+
+
 class EventLog:
     """Turns events into log lines: one for each project, none for each file but at debug."""
 
@@ -95,7 +99,7 @@ class EventLog:
         """Log an event."""
         level, text = _told(event)
         if text:
-            self._logger.log(level, "%s", text)
+            self._logger.log(level, "%s", text, stacklevel=_EMITTER)
 
 
 def _told(event: Event) -> tuple[int, str]:  # noqa: C901, PLR0911, PLR0912 - one line for each kind

@@ -5,18 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from bandersnatch.cli.arguments import DEFAULT_CONFIG, parse
-from bandersnatch.cli.exit_codes import ExitCode, code_for, code_of
-from bandersnatch.errors import (
-    BandersnatchError,
-    Interrupted,
-    InvalidValue,
-    StorageError,
-    UsageError,
-)
+from bandersnatch.cli.exit_codes import ExitCode, code_for
+from bandersnatch.errors import BandersnatchError
 
 if TYPE_CHECKING:
     import logging
@@ -24,35 +17,37 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from bandersnatch.app import Configuration
-    from bandersnatch.mirror.report import RunReport
-    from bandersnatch.model.names import ProjectName
-    from bandersnatch.ports import EventSink
+    from bandersnatch.ports import Clock
 
 _UMASK = 0o022
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program and return its exit status."""
+def main(argv: Sequence[str] | None = None, *, clock: Clock | None = None) -> int:
+    """Run the program and return its exit status.
+
+    ``clock`` is the machine's unless another is given.
+    """
     arguments = parse(sys.argv[1:] if argv is None else argv)
     os.umask(_UMASK)  # whatever the caller's, a web server must be able to read the mirror
     from bandersnatch.cli import logs  # noqa: PLC0415 - --help needs none of what follows
 
     logger = logs.set_up(arguments)
     try:
-        return _run(arguments, logger)
+        return _run(arguments, logger, clock)
     except BandersnatchError as error:
-        for line in str(error).splitlines():
-            logger.exception("%s", line)
-        return code_for(error)
+        foreseen = error
     except Exception:
         logger.exception("this is a bug in bandersnatch; please report it with these lines")
         return ExitCode.BUG
+    for line in str(foreseen).splitlines():
+        logger.error("%s", line)
+    return code_for(foreseen)
 
 
-def _run(arguments: Namespace, logger: logging.Logger) -> int:
+def _run(arguments: Namespace, logger: logging.Logger, clock: Clock | None) -> int:
     from bandersnatch import app  # noqa: PLC0415 - see main
     from bandersnatch.cli import logs  # noqa: PLC0415
+    from bandersnatch.cli.commands import run_command  # noqa: PLC0415
 
     try:
         configuration = app.load(arguments.config)
@@ -64,7 +59,8 @@ def _run(arguments: Namespace, logger: logging.Logger) -> int:
         logger.setLevel(logs.level(arguments))
     for note in settings.notes:
         logger.warning("%s: %s", arguments.config, note)
-    return _runner()(_command(arguments, configuration, logger))
+    chosen = clock if clock is not None else app.SystemClock()
+    return _runner()(run_command(arguments, configuration, logger, chosen))
 
 
 def _runner() -> Callable[..., int]:
@@ -98,99 +94,3 @@ def _write_example(path: Path, logger: logging.Logger) -> int:
             "%s did not exist; a safe example is there now: edit it and run this again", path
         )
     return ExitCode.BUG
-
-
-async def _command(
-    arguments: Namespace, configuration: Configuration, logger: logging.Logger
-) -> int:
-    from bandersnatch.app import SystemClock  # noqa: PLC0415
-    from bandersnatch.cli.logs import EventLog  # noqa: PLC0415
-    from bandersnatch.cli.signals import interruptible  # noqa: PLC0415
-    from bandersnatch.mirror.report import RunReport  # noqa: PLC0415
-
-    dry_run = getattr(arguments, "dry_run", False)
-    clock = SystemClock()
-    report = RunReport(arguments.command, clock.now())
-    sinks: list[EventSink] = [report, EventLog(logger)]
-    ended: BandersnatchError | None = None
-    with ExitStack() as stack:
-        if sys.stderr.isatty() and not (arguments.quiet or arguments.debug):
-            from bandersnatch.cli.progress import progress_display  # noqa: PLC0415
-
-            sinks.append(stack.enter_context(progress_display(logger)))
-        if configuration.settings.diff.path and not dry_run:
-            from bandersnatch.cli.diff import diff_files  # noqa: PLC0415
-
-            settings = configuration.settings
-            sinks.append(stack.enter_context(diff_files(settings, clock.now())))
-        try:
-            await interruptible(_work(arguments, configuration, report, sinks))
-        except (Interrupted, StorageError) as error:
-            ended = error
-    report.ended = clock.now()
-    code = code_for(ended) if ended is not None else int(code_of(report))
-    if ended is not None:
-        logger.error("%s", ended)
-    _tell(arguments, configuration, report, interrupted=isinstance(ended, Interrupted))
-    if arguments.report:
-        _report(report, arguments.report, code, logger)
-    return code
-
-
-async def _work(
-    arguments: Namespace,
-    configuration: Configuration,
-    report: RunReport,
-    sinks: Sequence[EventSink],
-) -> None:
-    from bandersnatch.app import SystemClock, open_mirror  # noqa: PLC0415
-    from bandersnatch.mirror.run import MirrorRun, Orders  # noqa: PLC0415
-    from bandersnatch.mirror.sync import sync  # noqa: PLC0415
-
-    def events(event: object) -> None:
-        for sink in sinks:
-            sink(event)  # type: ignore[arg-type]
-
-    accepted = frozenset(_names(arguments.accept_change))
-    dry_run = getattr(arguments, "dry_run", False)
-    async with open_mirror(configuration, events, SystemClock(), dry_run=dry_run) as mirror:
-        if arguments.command == "sync":
-            names = _names(arguments.projects)
-            await sync(mirror, names, accepted=accepted, skip_root=arguments.skip_simple_root)
-            return
-        position = await MirrorRun(mirror, Orders(arguments.force_check, accepted)).run()
-        report.serial_before, report.serial_after = position.before, position.after
-        report.index_serial, report.pending = position.index, position.pending
-
-
-def _names(texts: Sequence[str]) -> list[ProjectName]:
-    from bandersnatch.model.names import project_name  # noqa: PLC0415
-
-    try:
-        return [project_name(text) for text in texts]
-    except InvalidValue as error:
-        raise UsageError(str(error)) from error
-
-
-def _tell(
-    arguments: Namespace, configuration: Configuration, report: RunReport, *, interrupted: bool
-) -> None:
-    if arguments.quiet:
-        return
-    from bandersnatch.cli.summary import how_to_serve, summary  # noqa: PLC0415
-
-    dry_run = getattr(arguments, "dry_run", False)
-    print(summary(report, dry_run=dry_run, interrupted=interrupted))
-    first_sync = report.serial_before == 0 and report.synced and not dry_run
-    if first_sync and not interrupted:
-        directory = configuration.settings.storage.directory
-        print(how_to_serve(directory, min(report.synced)))
-
-
-def _report(report: RunReport, path: Path, code: int, logger: logging.Logger) -> None:
-    from bandersnatch.cli.summary import write_report  # noqa: PLC0415
-
-    try:
-        write_report(report, path, code=code)
-    except StorageError as error:
-        logger.warning("the report could not be written: %s", error)

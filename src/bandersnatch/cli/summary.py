@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 _SHOWN_FAILURES = 20
 
 
-def summary(report: RunReport, *, dry_run: bool, interrupted: bool) -> str:
+def summary(report: RunReport, *, dry_run: bool) -> str:
     """Return the lines that end a run."""
     lines = []
     if dry_run:
         lines.append("Dry run: this is what would be done; nothing was changed.")
-    elif interrupted:
+    elif report.ended_by is not None:
         lines.append("Interrupted; what was done is kept, and the next run goes on from here.")
     lines += [
         (

@@ -52,7 +52,7 @@ class RunReport:
     """Counts of what happened. Sizes are in bytes; serials are None while they are not known.
 
     ``index_serial`` is the index's newest change when the run began; the lag is what lies
-    between it and ``serial_after``.
+    between it and ``serial_after``. ``ended_by`` is what ended the run before its time.
     """
 
     command: str
@@ -76,6 +76,7 @@ class RunReport:
     serial_after: Serial | None = None
     index_serial: Serial | None = None
     pending: int = 0
+    ended_by: BandersnatchError | None = None
 
     def __call__(self, event: Event) -> None:  # noqa: C901, PLR0912 - one line for each kind
         """Count an event."""
@@ -161,6 +162,7 @@ class RunReport:
             },
             "pages": {"written": self.pages_written, "removed": self.pages_removed},
             "stopped": [
-                {"error": type(error).__name__, "reason": str(error)} for error in self.stopped
+                {"error": type(error).__name__, "reason": str(error)}
+                for error in (*self.stopped, *([self.ended_by] if self.ended_by else []))
             ],
         }

@@ -1,0 +1,123 @@
+"""The commands: a mirror is opened, the work done, and what came of it told."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from bandersnatch.app import open_mirror
+from bandersnatch.cli.diff import diff_files
+from bandersnatch.cli.exit_codes import code_for, code_of
+from bandersnatch.cli.logs import EventLog
+from bandersnatch.cli.signals import interruptible
+from bandersnatch.cli.summary import how_to_serve, summary, write_report
+from bandersnatch.errors import (
+    BandersnatchError,
+    Interrupted,
+    InvalidValue,
+    StorageError,
+    UsageError,
+)
+from bandersnatch.mirror.report import RunReport
+from bandersnatch.mirror.run import MirrorRun, Orders
+from bandersnatch.mirror.sync import sync
+from bandersnatch.model.names import project_name
+
+if TYPE_CHECKING:
+    import logging
+    from argparse import Namespace
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from bandersnatch.app import Configuration
+    from bandersnatch.events import Event
+    from bandersnatch.mirror.parts import Mirror
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.ports import Clock, EventSink
+
+
+async def run_command(
+    arguments: Namespace, configuration: Configuration, logger: logging.Logger, clock: Clock
+) -> int:
+    """Do what the arguments ask for, tell what was done, and return the exit status."""
+    report = RunReport(arguments.command, clock.now())
+    ended: BandersnatchError | None = None
+    with ExitStack() as stack:
+        sinks: list[EventSink] = [report, EventLog(logger)]
+        if sys.stderr.isatty() and not (arguments.quiet or arguments.debug):
+            from bandersnatch.cli.progress import progress_display  # noqa: PLC0415 - for terminals
+
+            sinks.append(stack.enter_context(progress_display(logger)))
+        try:
+            await interruptible(_work(arguments, configuration, report, sinks, clock))
+        except BandersnatchError as error:
+            ended = error
+    report.ended = clock.now()
+    code = int(code_of(report)) if ended is None else code_for(ended)
+    if ended is not None:
+        report.ended_by = ended
+        for line in str(ended).splitlines():
+            logger.error("%s", line)
+    if not arguments.quiet and (ended is None or isinstance(ended, Interrupted)):
+        _print_summary(arguments, configuration, report)
+    if arguments.report:
+        _save_report(report, arguments.report, code, logger)
+    return code
+
+
+async def _work(
+    arguments: Namespace,
+    configuration: Configuration,
+    report: RunReport,
+    sinks: list[EventSink],
+    clock: Clock,
+) -> None:
+    def events(event: Event) -> None:
+        for sink in sinks:
+            sink(event)
+
+    dry_run = _is_dry_run(arguments)
+    accepted = frozenset(_names(arguments.accept_change))
+    named = _names(getattr(arguments, "projects", []))
+    async with open_mirror(configuration, events, clock, dry_run=dry_run) as mirror:
+        with ExitStack() as stack:
+            if configuration.settings.diff.path and not dry_run:
+                diff = diff_files(configuration.settings, clock.now())
+                sinks.append(stack.enter_context(diff))
+            if arguments.command == "sync":
+                await sync(mirror, named, accepted=accepted, skip_root=arguments.skip_simple_root)
+            else:
+                await _mirror(mirror, Orders(arguments.force_check, accepted), report)
+
+
+async def _mirror(mirror: Mirror, orders: Orders, report: RunReport) -> None:
+    position = await MirrorRun(mirror, orders).run()
+    report.serial_before, report.serial_after = position.before, position.after
+    report.index_serial, report.pending = position.index, position.pending
+
+
+def _is_dry_run(arguments: Namespace) -> bool:
+    return bool(getattr(arguments, "dry_run", False))
+
+
+def _names(texts: Sequence[str]) -> list[ProjectName]:
+    try:
+        return [project_name(text) for text in texts]
+    except InvalidValue as error:
+        raise UsageError(str(error)) from error
+
+
+def _print_summary(arguments: Namespace, configuration: Configuration, report: RunReport) -> None:
+    dry_run = _is_dry_run(arguments)
+    print(summary(report, dry_run=dry_run))
+    first_run = report.serial_before == 0 and not dry_run
+    if first_run and report.synced and report.ended_by is None:
+        print(how_to_serve(configuration.settings.storage.directory, min(report.synced)))
+
+
+def _save_report(report: RunReport, path: Path, code: int, logger: logging.Logger) -> None:
+    try:
+        write_report(report, path, code=code)
+    except StorageError as error:
+        logger.warning("the report could not be written: %s", error)

@@ -1,0 +1,1 @@
+"""Trees and configurations of earlier releases; pip and uv."""

@@ -1,0 +1,47 @@
+"""Fixtures: an index, a server that is it, and mirrors of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.index import Index
+from tests.support.server import IndexServer, serving
+from tests.support.site import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def index() -> Index:
+    """Return an index with nothing on it."""
+    return Index()
+
+
+@pytest.fixture
+def server(index: Index) -> Iterator[IndexServer]:
+    """Serve the index."""
+    with serving(index) as running:
+        yield running
+
+
+@pytest.fixture
+def make_site(tmp_path: Path, server: IndexServer) -> Callable[..., Site]:
+    """Return a maker of mirrors, each in a directory of its own, all of the same index."""
+    count = iter(range(100))
+
+    def make(**options: object) -> Site:
+        home = tmp_path / f"site{next(count)}"
+        home.mkdir()
+        return Site(home, server, **options)
+
+    return make
+
+
+@pytest.fixture
+def site(make_site: Callable[..., Site]) -> Site:
+    """Return a mirror of the index with default options."""
+    return make_site()

@@ -1,0 +1,1 @@
+"""The whole program against a local server that is the index."""

@@ -1,0 +1,299 @@
+"""A real server on a real socket that *is* the index, with faults on demand.
+
+It runs in a thread of its own, so that the program under test, pip and uv can be run in any way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import threading
+import time
+import xmlrpc.client
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from tests.support.index import Index
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable, Callable, Iterator
+
+JSON = "application/vnd.pypi.simple.v1+json"
+HTML = "application/vnd.pypi.simple.v1+html"
+
+
+@dataclass
+class Answer:
+    """What the server is about to send."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as it came in; ``at`` is in monotonic seconds."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    at: float
+
+    @property
+    def kind(self) -> str:
+        """The route: list, detail, legacy, xmlrpc, sidecar or file."""
+        return route(self.path)
+
+
+def route(path: str) -> str:
+    """Return the kind of thing that lies at a path."""
+    if path in {"/simple/", "/simple"}:
+        return "list"
+    if path.startswith("/simple/"):
+        return "detail"
+    if path == "/pypi":
+        return "xmlrpc"
+    if path.startswith("/pypi/"):
+        return "legacy"
+    return "sidecar" if path.endswith(".metadata") else "file"
+
+
+class Fault:
+    """Something that goes wrong: where, how often, and how.
+
+    ``where`` is a route or a part of a path. ``act`` either changes the answer and returns
+    None, or sends something itself and returns a response.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        act: Callable[[web.Request, Answer], Awaitable[web.StreamResponse | None]],
+        times: int | None = None,
+    ) -> None:
+        self.where = where
+        self.act = act
+        self.left = times
+        self.hits = 0
+
+    def applies(self, path: str) -> bool:
+        """Whether this request is hit; counts it if so."""
+        if self.left == 0 or (self.where != route(path) and self.where not in path):
+            return False
+        if self.left is not None:
+            self.left -= 1
+        self.hits += 1
+        return True
+
+
+class IndexServer:
+    """Serves an ``Index``; its attributes say what kind of index this is."""
+
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        self.url = ""
+        self.asked: list[Asked] = []
+        self.faults: list[Fault] = []
+        self.frozen: dict[str, tuple[str, Answer]] = {}
+        # What kind of index it is.
+        self.speaks_json = True
+        self.has_changelog = True
+        self.has_legacy = True
+        self.has_serials = True
+        self.list_has_serials = True
+        self.has_etags = True
+        self.has_ranges = True
+        self.journal_page = 50_000
+        self.on_request: Callable[[Asked], None] = lambda _: None
+
+    # ------------------------------------------------------------ what tests ask
+
+    def paths(self, *kinds: str) -> list[str]:
+        """Return the paths that were asked for, of these kinds, in order."""
+        return [asked.path for asked in self.asked if asked.kind in kinds]
+
+    def forget(self) -> None:
+        """Forget what was asked so far."""
+        self.asked.clear()
+
+    def fault(
+        self,
+        where: str,
+        act: Callable[[web.Request, Answer], Awaitable[web.StreamResponse | None]],
+        times: int | None = None,
+    ) -> Fault:
+        """Arm a fault, and return it."""
+        fault = Fault(where, act, times)
+        self.faults.append(fault)
+        return fault
+
+    def freeze(self, path: str) -> None:
+        """Let a cache answer for a path with what is there now, until ``thaw``."""
+        self.frozen[path] = ("", self._answer(path, {}, "GET", b""))
+
+    def thaw(self) -> None:
+        """Purge the cache."""
+        self.frozen.clear()
+
+    # ------------------------------------------------------------ answering
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer a request."""
+        body = await request.read()
+        asked = Asked(
+            request.method, request.path, dict(request.headers), body, time.monotonic()
+        )
+        self.asked.append(asked)
+        self.on_request(asked)
+        if request.path in self.frozen:
+            answer = self.frozen[request.path][1]
+            answer = Answer(answer.status, answer.body, answer.headers.copy())
+        else:
+            answer = self._answer(request.path, request.headers, request.method, body)
+        for fault in [fault for fault in self.faults if fault.applies(request.path)]:
+            response = await fault.act(request, answer)
+            if response is not None:
+                return response
+        return self._send(request, answer)
+
+    def _answer(self, path: str, headers: Any, method: str, body: bytes) -> Answer:  # noqa: PLR0911
+        kind = route(path)
+        if kind == "xmlrpc":
+            return self._xmlrpc(method, body)
+        if kind == "list":
+            return self._page(self._list(headers), headers)
+        if kind == "detail":
+            name = path.split("/")[2]
+            if name not in self.index.projects:
+                return Answer(404)
+            return self._page(self._detail(name, headers), headers)
+        if kind == "legacy":
+            name = path.split("/")[2]
+            if not self.has_legacy or name not in self.index.projects:
+                return Answer(404)
+            text = self.index.legacy(name, files_at=self.url).encode()
+            return Answer(200, text, CIMultiDict({"Content-Type": "application/json"}))
+        file = self.index.files.get(path.removesuffix(".metadata"))
+        if file is None:
+            return Answer(404)
+        content = file.content if kind == "file" else file.metadata
+        if content is None:
+            return Answer(404)
+        return Answer(200, content, CIMultiDict({"Content-Type": "application/octet-stream"}))
+
+    def _list(self, headers: Any) -> Answer:
+        if self._wants_json(headers):
+            page = self.index.list_json(
+                serials=self.has_serials,
+                own_serials=self.has_serials and self.list_has_serials,
+            )
+            answer = Answer(200, json.dumps(page).encode(), CIMultiDict({"Content-Type": JSON}))
+        else:
+            text = self.index.list_html().encode()
+            answer = Answer(200, text, CIMultiDict({"Content-Type": "text/html; charset=utf-8"}))
+        if self.has_serials:
+            answer.headers["X-PyPI-Last-Serial"] = str(self.index.serial)
+        return answer
+
+    def _detail(self, name: str, headers: Any) -> Answer:
+        if self._wants_json(headers):
+            page = self.index.detail_json(name, files_at=self.url, serials=self.has_serials)
+            answer = Answer(200, json.dumps(page).encode(), CIMultiDict({"Content-Type": JSON}))
+        else:
+            text = self.index.detail_html(name, files_at=self.url).encode()
+            answer = Answer(200, text, CIMultiDict({"Content-Type": "text/html; charset=utf-8"}))
+        if self.has_serials:
+            answer.headers["X-PyPI-Last-Serial"] = str(self.index.projects[name].serial)
+        return answer
+
+    def _wants_json(self, headers: Any) -> bool:
+        return self.speaks_json and ("json" in headers.get("Accept", JSON))
+
+    def _page(self, answer: Answer, headers: Any) -> Answer:
+        if self.has_etags:
+            etag = f'"{hashlib.sha256(answer.body).hexdigest()[:32]}"'
+            answer.headers["ETag"] = etag
+            if headers.get("If-None-Match") == etag:
+                return Answer(304, b"", answer.headers)
+        return answer
+
+    def _xmlrpc(self, method: str, body: bytes) -> Answer:
+        if not self.has_changelog or method != "POST":
+            return Answer(405, b"", CIMultiDict({"Allow": "GET"}))
+        arguments, name = xmlrpc.client.loads(body.decode())
+        result: Any
+        if name == "changelog_last_serial":
+            result = self.index.serial
+        elif name == "changelog_since_serial":
+            (since,) = arguments
+            events = [event for event in self.index.journal if event.serial > since]
+            result = [
+                [event.name, event.version, event.time, event.action, event.serial]
+                for event in events[: self.journal_page]
+            ]
+        elif name == "list_packages_with_serial":
+            result = {
+                project.display: project.serial
+                for project in self.index.projects.values()
+                if project.status != "quarantined"
+            }
+        else:
+            fault = xmlrpc.client.Fault(-32601, f"no method {name}")
+            return _xml(xmlrpc.client.dumps(fault))
+        return _xml(xmlrpc.client.dumps((result,), methodresponse=True, allow_none=True))
+
+    def _send(self, request: web.Request, answer: Answer) -> web.Response:
+        wanted = request.headers.get("Range", "")
+        if self.has_ranges and wanted.startswith("bytes=") and answer.status == 200:
+            start = int(wanted.removeprefix("bytes=").rstrip("-"))
+            total = len(answer.body)
+            if start >= total:
+                answer = Answer(416)
+            else:
+                answer.headers["Content-Range"] = f"bytes {start}-{total - 1}/{total}"
+                answer = Answer(206, answer.body[start:], answer.headers)
+        return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+
+
+def _xml(text: str) -> Answer:
+    return Answer(200, text.encode(), CIMultiDict({"Content-Type": "text/xml"}))
+
+
+@contextmanager
+def serving(index: Index, tls: ssl.SSLContext | None = None) -> Iterator[IndexServer]:
+    """Run a server for an index while the block runs."""
+    server = IndexServer(index)
+    loop = asyncio.new_event_loop()
+    stopping = asyncio.Event()
+    ready = threading.Event()
+
+    async def serve() -> None:
+        application = web.Application(client_max_size=64 * 1024**2)
+        application.router.add_route("*", "/{path:.*}", server.handle)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
+        await site.start()
+        port = runner.addresses[0][1]
+        server.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+        ready.set()
+        await stopping.wait()
+        await runner.cleanup()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
+    thread.start()
+    ready.wait(10)
+    try:
+        yield server
+    finally:
+        loop.call_soon_threadsafe(stopping.set)
+        thread.join(10)
+        loop.close()
