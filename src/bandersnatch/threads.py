@@ -1,9 +1,16 @@
-"""Blocking calls, kept off the event loop."""
+"""Blocking calls: on the event loop while they take microseconds, in threads when they do not.
+
+Handing a call to a thread and its result back costs more than creating a small file on a local
+disk does, most of it in waiting for the interpreter lock. On a slow disk, or one across a
+network, it is the other way round, and the loop must not wait. So quick calls are timed, and it
+is what they take that decides.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -11,15 +18,39 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 
+QUICK = 0.001
+"""Seconds; calls that take longer on the average belong in threads."""
+
+_WEIGHT = 0.05
+"""How much the last call counts in the average."""
+
+_RECONSIDER = 10.0
+"""Seconds after which calls that were slow are given another chance."""
+
 
 class Threads:
     """A few threads that run one blocking call each at a time."""
 
     def __init__(self, count: int, name: str) -> None:
         self._executor = ThreadPoolExecutor(count, thread_name_prefix=name)
+        self._average = 0.0
+        self._slow_until = 0.0
+
+    async def quick(self, call: Callable[[], _Result]) -> _Result:
+        """Return what a call returns that is expected to take microseconds."""
+        began = perf_counter()
+        if began < self._slow_until:
+            return await self.run(call)
+        try:
+            return call()
+        finally:
+            took = perf_counter() - began
+            self._average += (took - self._average) * _WEIGHT
+            if self._average > QUICK:
+                self._average, self._slow_until = 0.0, began + took + _RECONSIDER
 
     async def run(self, call: Callable[[], _Result]) -> _Result:
-        """Return what ``call`` returns, or raise what it raises.
+        """Return what ``call`` returns, or raise what it raises; it runs in a thread.
 
         A call cannot be taken back once it runs. So a cancelled task waits for its end: what
         the task then cleans up is no longer in use.

@@ -94,7 +94,7 @@ class Index:
             self._happens(display, "create")
         return self.projects[name]
 
-    def release(  # noqa: PLR0913 - each is a property of a file
+    def release(
         self,
         display: str,
         version: str,
@@ -240,8 +240,10 @@ class Index:
                 f'<a href="{escape(files_at + file.path)}#sha256={file.sha256}"{attributes}>'
                 f"{escape(file.filename)}</a><br />"
             )
-        status = "" if project.status == "active" else (
-            f'<meta name="pypi:project-status" content="{project.status}">'
+        status = (
+            ""
+            if project.status == "active"
+            else (f'<meta name="pypi:project-status" content="{project.status}">')
         )
         return (
             '<!DOCTYPE html><html><head><meta name="pypi:repository-version" content="1.4">'
@@ -270,7 +272,8 @@ class Index:
             for name, project in self.projects.items()
             if project.status != "quarantined"
         )
-        return f"<!DOCTYPE html><html><head><title>Simple index</title></head><body>{links}</body></html>"
+        head = "<head><title>Simple index</title></head>"
+        return f"<!DOCTYPE html><html>{head}<body>{links}</body></html>"
 
     def legacy(self, name: str, *, files_at: str = "") -> str:
         """Return the legacy document."""

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from multidict import CIMultiDict
 
-from tests.support.index import Index
-
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Iterator
+
+    from tests.support.index import Index
 
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "application/vnd.pypi.simple.v1+html"
@@ -148,9 +148,7 @@ class IndexServer:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer a request."""
         body = await request.read()
-        asked = Asked(
-            request.method, request.path, dict(request.headers), body, time.monotonic()
-        )
+        asked = Asked(request.method, request.path, dict(request.headers), body, time.monotonic())
         self.asked.append(asked)
         self.on_request(asked)
         if request.path in self.frozen:
@@ -233,7 +231,7 @@ class IndexServer:
         if name == "changelog_last_serial":
             result = self.index.serial
         elif name == "changelog_since_serial":
-            (since,) = arguments
+            since = int(str(arguments[0]))
             events = [event for event in self.index.journal if event.serial > since]
             result = [
                 [event.name, event.version, event.time, event.action, event.serial]

@@ -6,7 +6,7 @@ import logging
 import logging.config
 import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bandersnatch.errors import ConfigError, Problem
 from bandersnatch.events import (
@@ -32,6 +32,7 @@ from bandersnatch.events import (
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Callable
 
 FORMAT = "%(asctime)s %(levelname)s: %(message)s (%(filename)s:%(lineno)d)"
 
@@ -97,47 +98,46 @@ class EventLog:
 
     def __call__(self, event: Event) -> None:
         """Log an event."""
-        level, text = _told(event)
-        if text:
-            self._logger.log(level, "%s", text, stacklevel=_EMITTER)
+        told = _TOLD.get(type(event))
+        if told is not None and self._logger.isEnabledFor(told[0]):
+            level, tell = told
+            self._logger.log(level, "%s", tell(event), stacklevel=_EMITTER)
 
 
-def _told(event: Event) -> tuple[int, str]:  # noqa: C901, PLR0911, PLR0912 - one line for each kind
-    match event:
-        case Stopped(error):
-            return logging.ERROR, str(error)
-        case ProjectFailed(name, error, will_retry):
-            again = "the next run tries again" if will_retry else "run sync again to retry"
-            return logging.ERROR, f"{name} failed: {error}; {again}"
-        case Noticed(text):
-            return logging.WARNING, text
-        case ProjectAbsent(name):
-            return logging.WARNING, f"{name} is not on the index"
-        case FilesRejected(name, count, entry, reason):
-            return logging.WARNING, f"{name}: left out {count} file(s); {entry}: {reason}"
-        case SidecarsMissing(name, count, reason):
-            return logging.WARNING, f"{name}: {count} file(s) without core metadata; {reason}"
-        case Doing(text):
-            return logging.INFO, text
-        case Planned(projects, removals):
-            return logging.INFO, f"{projects} project(s) to look at, {removals} to remove"
-        case ProjectSynced(name, serial):
-            return logging.INFO, f"synced {name}" + (f" at serial {serial}" if serial else "")
-        case ProjectRemoved(name):
-            return logging.INFO, f"removed {name}"
-        case ProjectPostponed(name, error, seconds):
-            return logging.DEBUG, f"{name} is asked for again in {seconds:.0f} s: {error}"
-        case ProjectUnchanged(name):
-            return logging.DEBUG, f"{name} is unchanged"
-        case FileDownloaded(_, key, size):
-            return logging.DEBUG, f"downloaded {key} ({size} bytes)"
-        case FileRestored(_, key, _):
-            return logging.DEBUG, f"restored {key}"
-        case FileRemoved(_, key):
-            return logging.DEBUG, f"moved {key} to removed/"
-        case PageWritten(key):
-            return logging.DEBUG, f"wrote {key}"
-        case PageRemoved(key):
-            return logging.DEBUG, f"took away {key}"
-        case _:
-            return logging.DEBUG, ""
+def _failure(event: ProjectFailed) -> str:
+    again = "the next run tries again" if event.will_retry else "run sync again to retry"
+    return f"{event.name} failed: {event.error}; {again}"
+
+
+_TOLD: dict[type, tuple[int, Callable[[Any], str]]] = {
+    Stopped: (logging.ERROR, lambda e: str(e.error)),
+    ProjectFailed: (logging.ERROR, _failure),
+    Noticed: (logging.WARNING, lambda e: e.text),
+    ProjectAbsent: (logging.WARNING, lambda e: f"{e.name} is not on the index"),
+    FilesRejected: (
+        logging.WARNING,
+        lambda e: f"{e.name}: left out {e.count} file(s); {e.entry}: {e.reason}",
+    ),
+    SidecarsMissing: (
+        logging.WARNING,
+        lambda e: f"{e.name}: {e.count} file(s) without core metadata; {e.reason}",
+    ),
+    Doing: (logging.INFO, lambda e: e.text),
+    Planned: (
+        logging.INFO,
+        lambda e: f"{e.projects} project(s) to look at, {e.removals} to remove",
+    ),
+    ProjectSynced: (logging.INFO, lambda e: f"synced {e.name} at serial {e.serial}"),
+    ProjectRemoved: (logging.INFO, lambda e: f"removed {e.name}"),
+    ProjectPostponed: (
+        logging.DEBUG,
+        lambda e: f"{e.name} is asked for again in {e.seconds:.0f} s: {e.error}",
+    ),
+    ProjectUnchanged: (logging.DEBUG, lambda e: f"{e.name} is unchanged"),
+    FileDownloaded: (logging.DEBUG, lambda e: f"downloaded {e.key} ({e.size} bytes)"),
+    FileRestored: (logging.DEBUG, lambda e: f"restored {e.key}"),
+    FileRemoved: (logging.DEBUG, lambda e: f"moved {e.key} to removed/"),
+    PageWritten: (logging.DEBUG, lambda e: f"wrote {e.key}"),
+    PageRemoved: (logging.DEBUG, lambda e: f"took away {e.key}"),
+}
+"""The level and the words of each kind of event; a run has several for every file."""

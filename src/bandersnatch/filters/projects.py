@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from packaging.requirements import InvalidRequirement, Requirement
-
 from bandersnatch.errors import InvalidValue, OptionError
 from bandersnatch.model.names import project_name
 
@@ -37,6 +35,8 @@ def requirement_names(text: str) -> frozenset[ProjectName]:
 
     :raises OptionError: for a line that is no requirement.
     """
+    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - slow
+
     names = set()
     for number, line in enumerate(text.splitlines(), start=1):
         requirement = line.partition("#")[0].strip()

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bandersnatch.errors import Refused, TooLarge, Unavailable
+from bandersnatch.master.transport import failures
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping
+
+    import aiohttp
 
     from bandersnatch.master.transport import Transport
     from bandersnatch.model.content import Content
@@ -64,18 +67,24 @@ async def _request(transport: Transport, url: str, sink: Sink, clock: Clock) -> 
     headers = {"Accept-Encoding": "identity"}
     if sink.held:
         headers["Range"] = f"bytes={sink.held}-"
-    opened = transport.open(url, headers=headers, accepted=_ACCEPTED, decompress=False)
-    async with opened as response:
-        if sink.held and not _continues(response.status, response.headers, sink.held):
-            await sink.restart()
-        pace = _Pace(url, clock)
-        try:
-            async for chunk in response.content.iter_any():
-                await sink.write(chunk)
-                pace.take(len(chunk))
-        except TooLarge:
-            await sink.restart()
-            raise
+    with failures(url):
+        async with await transport.send(
+            url, headers=headers, accepted=_ACCEPTED, decompress=False
+        ) as response:
+            if sink.held and not _continues(response.status, response.headers, sink.held):
+                await sink.restart()
+            await _take(response, url, sink, clock)
+
+
+async def _take(response: aiohttp.ClientResponse, url: str, sink: Sink, clock: Clock) -> None:
+    pace = _Pace(url, clock)
+    try:
+        async for chunk in response.content.iter_any():
+            await sink.write(chunk)
+            pace.take(len(chunk))
+    except TooLarge:
+        await sink.restart()
+        raise
 
 
 def _continues(status: int, headers: Mapping[str, str], held: int) -> bool:

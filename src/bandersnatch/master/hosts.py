@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aiohttp.abc import ResolveResult
+    from yarl import URL
 
 
 class HostGuard:
@@ -31,14 +32,14 @@ class HostGuard:
         self._trusted = {self._master, *(urlsplit(url).hostname or "" for url in others)}
         self._inside = _is_private(self._master)
 
-    def check_url(self, url: str) -> None:
+    def check_url(self, url: URL) -> None:
         """Refuse a URL of a private address; names are looked at when they are resolved.
 
         :raises UnsafeUrl: if it is refused.
         """
-        host = urlsplit(url).hostname or ""
+        host = url.host or ""
         if host not in self._trusted and not self._inside and _is_private(host):
-            raise UnsafeUrl(url, "its address is not a public one")
+            raise UnsafeUrl(str(url), "its address is not a public one")
 
     def check_addresses(self, host: str, addresses: Iterable[str]) -> None:
         """Refuse a host that resolves to a private address, and learn about the index's own.

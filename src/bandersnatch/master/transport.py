@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 from yarl import URL
@@ -22,7 +20,8 @@ from bandersnatch.master.retry import LONGEST_RETRY_AFTER, error_for, pause_befo
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
+    from types import TracebackType
 
     from multidict import CIMultiDictProxy
 
@@ -119,53 +118,41 @@ class Transport:
 
     # ------------------------------------------------------------ one request
 
-    @asynccontextmanager
-    async def open(
-        self,
-        url: str,
-        *,
-        headers: Mapping[str, str],
-        accepted: frozenset[int],
-        decompress: bool,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Make one request, follow its redirects, and yield the answer to read the body from.
+    async def send(
+        self, url: str, *, headers: Mapping[str, str], accepted: frozenset[int], decompress: bool
+    ) -> aiohttp.ClientResponse:
+        """Make one request, follow its redirects, and return the answer to read the body from.
 
-        :raises UpstreamError: for any status not in ``accepted``, and whatever breaks.
+        The answer is a context, to be used within ``failures``.
+
+        :raises UpstreamError: for any status not in ``accepted``.
         """
-        host = urlsplit(url).netloc
-        await self._wait_for(host)
-        try:
-            async with self._following(url, headers, decompress=decompress) as response:
-                if response.status not in accepted:
-                    raise error_for(url, response.status, response.headers, self._clock.now())
-                yield response
-        except RateLimited as error:
+        target = URL(url, encoded=True)
+        host = target.authority
+        if host in self._paused_until:
+            await self._wait_for(host)
+        response = await self._following(target, headers, decompress=decompress)
+        if response.status in accepted:
+            return response
+        response.release()
+        error = error_for(url, response.status, response.headers, self._clock.now())
+        if isinstance(error, RateLimited):
             self._pause(host, error)
-            raise
-        except TimeoutError as error:
-            raise Unavailable(url, "it was silent for too long") from error
-        except aiohttp.ClientSSLError as error:
-            raise UnsafeUrl(url, f"its certificate is not valid ({_reason(error)})") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise Unavailable(url, _reason(error)) from error
+        raise error
 
-    @asynccontextmanager
     async def _following(
-        self, url: str, headers: Mapping[str, str], *, decompress: bool
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        self, url: URL, headers: Mapping[str, str], *, decompress: bool
+    ) -> aiohttp.ClientResponse:
         for _ in range(_MOST_REDIRECTS + 1):
             self._guard.check_url(url)
-            async with self._session.get(
-                URL(url, encoded=True),
-                headers=headers,
-                allow_redirects=False,
-                auto_decompress=decompress,
-            ) as response:
-                if response.status not in _REDIRECTS:
-                    yield response
-                    return
-                url = _redirected(url, response.headers.get("Location", ""))
-        raise UnsafeUrl(url, f"there are more than {_MOST_REDIRECTS} redirects")
+            response = await self._session.get(
+                url, headers=headers, allow_redirects=False, auto_decompress=decompress
+            )
+            if response.status not in _REDIRECTS:
+                return response
+            response.release()
+            url = _redirected(url, response.headers.get("Location", ""))
+        raise UnsafeUrl(str(url), f"there are more than {_MOST_REDIRECTS} redirects")
 
     # ------------------------------------------------------------ documents
 
@@ -192,14 +179,36 @@ class Transport:
     async def _document(
         self, url: str, limit: int, headers: Mapping[str, str], accepted: frozenset[int]
     ) -> Document:
-        opened = self.open(url, headers=headers, accepted=accepted, decompress=True)
-        try:
-            async with asyncio.timeout(self._document_timeout), opened as response:
-                body = await read_body(response, url, limit)
-                return Document(str(response.url), response.status, response.headers, body)
-        except TimeoutError as error:
-            why = f"it took longer than {self._document_timeout:.0f} s"
-            raise Unavailable(url, why) from error
+        with failures(url):
+            async with asyncio.timeout(self._document_timeout):
+                response = await self.send(url, headers=headers, accepted=accepted, decompress=True)
+                async with response:
+                    body = await read_body(response, url, limit)
+                    return Document(str(response.url), response.status, response.headers, body)
+
+
+class failures:  # noqa: N801 - used like a function
+    """A context that turns the HTTP library's errors into this program's."""
+
+    __slots__ = ("_url",)
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
+    ) -> None:
+        """Raise this program's error for the library's, if there was one."""
+        if isinstance(error, TimeoutError):
+            raise Unavailable(self._url, "it was silent, or slow, for too long") from error
+        if isinstance(error, aiohttp.ClientSSLError):
+            why = f"its certificate is not valid ({_reason(error)})"
+            raise UnsafeUrl(self._url, why) from error
+        if isinstance(error, aiohttp.ClientError | OSError):
+            raise Unavailable(self._url, _reason(error)) from error
 
 
 async def read_body(response: aiohttp.ClientResponse, url: str, limit: int) -> bytes:
@@ -217,20 +226,20 @@ async def read_body(response: aiohttp.ClientResponse, url: str, limit: int) -> b
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _redirected(url: str, location: str) -> str:
+def _redirected(url: URL, location: str) -> URL:
     """Return where a redirect leads, if it may be followed.
 
     :raises UnsafeUrl: if it leads to another scheme than https, or from https to http.
     """
-    target = urljoin(url, location)
-    schemes = {"https", urlsplit(url).scheme}
-    if not location or urlsplit(target).scheme not in schemes:
-        raise UnsafeUrl(url, f"it redirects to {ascii(target)[:200]}")
-    if "@" in urlsplit(target).netloc:
-        raise UnsafeUrl(url, "it redirects to a URL with a user name")
+    try:
+        target = url.join(URL(location, encoded=True))
+    except ValueError:
+        target = URL()
+    if not location or target.scheme not in {"https", url.scheme} or target.user is not None:
+        raise UnsafeUrl(str(url), f"it redirects to {ascii(location)[:200]}")
     return target
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     text = str(error) or type(error).__name__
     return text.splitlines()[0][:300]

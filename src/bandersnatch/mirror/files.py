@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bandersnatch.config.settings import FileSettings
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.content import Content
+    from bandersnatch.model.digests import Hashes
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
@@ -135,7 +136,7 @@ class FileSync:
         if known is not None and known.file.sha256 == file.sha256:
             unchanged = (found.size, found.modified) == (known.file.size, known.modified)
             if unchanged and (by_stat or known.verified is not None):
-                complete = replace(file, hashes=known.file.hashes, size=found.size)
+                complete = _complete(file, known.file.hashes, found.size)
                 return await self._with_digest(FileRecord(complete, found.modified, known.verified))
         if by_stat and file.size is not None and _is_same_time(found.modified, file.modified):
             return await self._with_digest(FileRecord(file, found.modified, None))
@@ -143,7 +144,7 @@ class FileSync:
         hashes = await self._storage.digest(found.key, algorithms)
         if hashes.get("sha256") != file.sha256:
             return None
-        complete = replace(file, hashes=hashes, size=found.size)
+        complete = _complete(file, hashes, found.size)
         return FileRecord(complete, found.modified, self._now())
 
     async def _with_digest(self, record: FileRecord) -> FileRecord:
@@ -194,8 +195,7 @@ class FileSync:
             outcome.missing.append(error)
             return None
         self._events(FileDownloaded(name, key, content.size))
-        complete = replace(file, hashes=content.hashes, size=content.size)
-        return await self._placed(complete, key)
+        return await self._placed(_complete(file, content.hashes, content.size), key)
 
     async def _placed(self, file: ReleaseFile, key: StorageKey) -> FileRecord:
         modified = file.modified
@@ -295,12 +295,19 @@ class FileSync:
         return int(self._clock.now().timestamp())
 
 
+def _complete(file: ReleaseFile, hashes: Hashes, size: int) -> ReleaseFile:
+    """Return the file with the digests and the size that its content was found to have."""
+    if file.size == size and file.hashes == hashes:
+        return file
+    return replace(file, hashes=hashes, size=size)
+
+
 def _is_same_time(found: int, told: int | None) -> bool:
     return told is not None and abs(found - told) < SAME_TIME
 
 
 def _advertising(record: FileRecord, *, sidecar: bool) -> FileRecord:
     """Return the record with its core metadata advertised or not; a plain "no" is passed on."""
-    if sidecar or record.file.core_metadata is False:
+    if sidecar or not record.file.core_metadata:
         return record
     return replace(record, file=replace(record.file, core_metadata=None))

@@ -23,7 +23,7 @@ class Visit:
     ``now`` is when the run began, in seconds since 1970. ``terms`` is the fingerprint of the
     options and page filters that pages are made under. ``lying`` are the files in ``removed/``.
     ``accepted`` are the projects whose published files may change. ``force`` looks at the files
-    even where the page is the same.
+    even where the page is the same. ``established`` says that this is not the first run.
     """
 
     now: int
@@ -31,6 +31,7 @@ class Visit:
     lying: Mapping[StorageKey, Removed] = field(default_factory=dict)
     accepted: frozenset[ProjectName] = frozenset()
     force: bool = False
+    established: bool = True
 
 
 class Result(Enum):

@@ -132,6 +132,7 @@ async def open_visit(
         lying={each.key: each for each in await mirror.catalogue.removed()},
         accepted=accepted,
         force=force,
+        established=await mirror.catalogue.count() > 0,
     )
 
 

@@ -123,7 +123,7 @@ class ProjectSync:
         if self._settings.files.release_files:
             detail = replace(detail, files=tuple(found.file for found in files.records))
         display = wanted.display or (record.display if record else detail.name)
-        anew = record is None or record.terms != self._visit.terms
+        anew = self._visit.established if record is None else record.terms != self._visit.terms
         await self._publisher.publish(detail, display=display, legacy=legacy, anew=anew)
         await self._publisher.clean_up(display, detail.name)
         published = ProjectRecord(

@@ -24,6 +24,7 @@ from bandersnatch.events import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from bandersnatch.errors import BandersnatchError
@@ -78,38 +79,11 @@ class RunReport:
     pending: int = 0
     ended_by: BandersnatchError | None = None
 
-    def __call__(self, event: Event) -> None:  # noqa: C901, PLR0912 - one line for each kind
+    def __call__(self, event: Event) -> None:
         """Count an event."""
-        match event:
-            case ProjectSynced(name):
-                self.synced.append(name)
-            case ProjectUnchanged():
-                self.unchanged += 1
-            case ProjectAbsent(name):
-                self.absent.append(name)
-            case ProjectRemoved(name):
-                self.removed.append(name)
-            case ProjectFailed(name, error, will_retry):
-                self.failures[name] = Failure(name, error, will_retry)
-            case FileDownloaded(size=size):
-                self.files_downloaded += 1
-                self.bytes_downloaded += size
-            case FileRestored():
-                self.files_restored += 1
-            case FileRemoved():
-                self.files_removed += 1
-            case FilesRejected(count=count):
-                self.files_rejected += count
-            case SidecarsMissing(count=count):
-                self.sidecars_missing += count
-            case PageWritten():
-                self.pages_written += 1
-            case PageRemoved():
-                self.pages_removed += 1
-            case Stopped(error):
-                self.stopped.append(error)
-            case _:
-                pass
+        count = _COUNTED.get(type(event))
+        if count is not None:
+            count(self, event)
 
     @property
     def seconds(self) -> float:
@@ -166,3 +140,48 @@ class RunReport:
                 for error in (*self.stopped, *([self.ended_by] if self.ended_by else []))
             ],
         }
+
+
+def _downloaded(report: RunReport, event: FileDownloaded) -> None:
+    report.files_downloaded += 1
+    report.bytes_downloaded += event.size
+
+
+def _failed(report: RunReport, event: ProjectFailed) -> None:
+    report.failures[event.name] = Failure(event.name, event.error, event.will_retry)
+
+
+def _adds(counter: str) -> Callable[[RunReport, Any], None]:
+    """Return what adds an event's count, or one, to a counter."""
+
+    def count(report: RunReport, event: object) -> None:
+        setattr(report, counter, getattr(report, counter) + getattr(event, "count", 1))
+
+    return count
+
+
+def _lists(names: str) -> Callable[[RunReport, Any], None]:
+    """Return what adds an event's project to a list."""
+
+    def append(report: RunReport, event: ProjectSynced | ProjectRemoved | ProjectAbsent) -> None:
+        getattr(report, names).append(event.name)
+
+    return append
+
+
+_COUNTED: dict[type, Callable[[RunReport, Any], None]] = {
+    ProjectSynced: _lists("synced"),
+    ProjectUnchanged: _adds("unchanged"),
+    ProjectAbsent: _lists("absent"),
+    ProjectRemoved: _lists("removed"),
+    ProjectFailed: _failed,
+    FileDownloaded: _downloaded,
+    FileRestored: _adds("files_restored"),
+    FileRemoved: _adds("files_removed"),
+    FilesRejected: _adds("files_rejected"),
+    SidecarsMissing: _adds("sidecars_missing"),
+    PageWritten: _adds("pages_written"),
+    PageRemoved: _adds("pages_removed"),
+    Stopped: lambda report, event: report.stopped.append(event.error),
+}
+"""What each kind of event does to the report; a run has several for every file."""

@@ -67,7 +67,10 @@ class Hashes:
 
     def get(self, algorithm: str) -> Digest | None:
         """Return the digest made by ``algorithm``, if there is one."""
-        return next((d for d in self.digests if d.algorithm == algorithm), None)
+        for digest in self.digests:
+            if digest.algorithm == algorithm:
+                return digest
+        return None
 
     def __iter__(self) -> Iterator[Digest]:
         return iter(self.digests)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _THREADS = 4
 _SCAN_BATCH = 1_000
+_MANY, _MUCH = 100, 256 * 1024
+"""Files and bytes; looking at more, and writing more, takes longer than waking a thread."""
 _READ = 1024 * 1024
 _LOCK = ".lock"
 
@@ -99,7 +101,7 @@ class FilesystemStorage:
 
     async def read(self, key: StorageKey, /) -> bytes:
         """Return the bytes at ``key``."""
-        return await self._threads.run(lambda: self._tree.read(key))
+        return await self._threads.quick(lambda: self._tree.read(key))
 
     async def write(
         self,
@@ -120,12 +122,14 @@ class FilesystemStorage:
             return changed + [key for key in absent if self._tree.delete(key)]
 
         self._unsynced = True
-        return await self._threads.run(write)
+        if durable or sum(map(len, objects.values())) > _MUCH:
+            return await self._threads.run(write)
+        return await self._threads.quick(write)
 
     async def alias(self, key: StorageKey, target: StorageKey, /) -> None:
         """Let ``key`` be a relative link to ``target``."""
         self._unsynced = True
-        await self._threads.run(lambda: self._tree.link(key, target))
+        await self._threads.quick(lambda: self._tree.link(key, target))
 
     async def move(self, moves: Sequence[tuple[StorageKey, StorageKey]], /) -> None:
         """Rename each first to its second key."""
@@ -134,8 +138,9 @@ class FilesystemStorage:
             for source, target in moves:
                 self._tree.move(source, target)
 
-        self._unsynced = True
-        await self._threads.run(move)
+        if moves:
+            self._unsynced = True
+            await self._threads.run(move)
 
     async def delete(self, keys: Collection[StorageKey], /) -> None:
         """Delete the objects, and the directories that are empty then."""
@@ -144,8 +149,9 @@ class FilesystemStorage:
             for key in keys:
                 self._tree.delete(key)
 
-        self._unsynced = True
-        await self._threads.run(delete)
+        if keys:
+            self._unsynced = True
+            await self._threads.run(delete)
 
     async def scan(self, prefix: StorageKey, /) -> AsyncIterator[StoredObject]:
         """Yield the files below ``prefix``."""
@@ -181,7 +187,10 @@ class FilesystemStorage:
 
     async def stat(self, keys: Sequence[StorageKey], /) -> Sequence[StoredObject | None]:
         """Return what is known of each file."""
-        return await self._threads.run(lambda: [self._tree.stat(key) for key in keys])
+        stat = self._tree.stat
+        if len(keys) > _MANY:
+            return await self._threads.run(lambda: [stat(key) for key in keys])
+        return await self._threads.quick(lambda: [stat(key) for key in keys])
 
     async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
         """Read a file through and return its digests."""
@@ -200,26 +209,10 @@ class FilesystemStorage:
 
         return await self._threads.run(digest)
 
-    @asynccontextmanager
-    async def receive(
-        self, key: StorageKey, expected: Expected, /
-    ) -> AsyncIterator[PartialDownload]:
+    def receive(self, key: StorageKey, expected: Expected, /) -> PartialDownload:
         """Begin, or go on with, a download."""
-        name = expected.sha256.value
-        while name in self._busy:
-            # Two files with the same content at once: the second cannot share the first's bytes.
-            name += "+"
-        self._busy.add(name)
-        path = self._tree.temporary(name)
-        sink = PartialDownload(self._tree, key, expected, path, self._threads)
-        try:
-            if expected.size is None or expected.size > _READ:
-                await self._threads.run(sink.resume)
-            self._unsynced = True
-            yield sink
-        finally:
-            sink.close()
-            self._busy.discard(name)
+        self._unsynced = True
+        return PartialDownload(self._tree, key, expected, self._threads, self._busy)
 
     async def sweep(self, *, before: int) -> None:
         """Delete unfinished downloads that nobody will go on with."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from bandersnatch.errors import IntegrityError, TooLarge
 from bandersnatch.model.content import ContentCheck
@@ -26,23 +26,52 @@ WORTH_KEEPING = 1024 * 1024
 """Bytes; an unfinished download of fewer is begun anew."""
 
 _PIECE = 1024 * 1024
+_SMALL = 128 * 1024
+"""Bytes that are hashed and written faster than a thread is woken."""
 
 
 class PartialDownload:
     """A ``Sink`` that ends in a file of the tree."""
 
     def __init__(
-        self, tree: Tree, key: StorageKey, expected: Expected, path: str, threads: Threads
+        self,
+        tree: Tree,
+        key: StorageKey,
+        expected: Expected,
+        threads: Threads,
+        busy: set[str],
     ) -> None:
+        """Take what is needed; ``busy`` are the names of the downloads that are under way."""
         self._tree = tree
         self._key = key
         self._expected = expected
-        self._path = path
         self._threads = threads
+        self._busy = busy
         self._check = ContentCheck(expected)
         self._pieces: list[bytes] = []
         self._waiting = 0
         self._descriptor: int | None = None
+        self._name = ""
+        self._path = ""
+
+    async def __aenter__(self) -> Self:
+        """Take up what an earlier run left."""
+        name = self._expected.sha256.value
+        while name in self._busy:
+            # Two files with the same content at once: the second cannot share the first's bytes.
+            name += "+"
+        self._busy.add(name)
+        self._name, self._path = name, self._tree.temporary(name)
+        if self._expected.limit >= WORTH_KEEPING:
+            left = await self._threads.quick(lambda: os.path.lexists(self._path))
+            if left:
+                await self._threads.run(self._resume)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """End, finished or not: keep what is worth it."""
+        self._close()
+        self._busy.discard(self._name)
 
     @property
     def held(self) -> int:
@@ -65,28 +94,29 @@ class PartialDownload:
 
     async def restart(self) -> None:
         """Forget what is held."""
-        await self._threads.run(self._discard)
+        await self._threads.quick(self._discard)
 
     async def finish(self) -> Content:
         """Check what is held and rename it to its place; wrong bytes are gone afterwards."""
-        return await self._threads.run(self._finish)
+        if self.held > _SMALL:
+            return await self._threads.run(self._finish)
+        return await self._threads.quick(self._finish)
 
     # ------------------------------------------------------------ in a thread
 
-    def resume(self) -> None:
-        """Take up what an earlier run left."""
-        if self._expected.limit < WORTH_KEEPING:
-            return
-        with translated(self._key), suppress(FileNotFoundError):
-            self._descriptor = os.open(self._path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    def _resume(self) -> None:
+        with translated(self._key):
+            try:
+                self._descriptor = os.open(self._path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return
             try:
                 while piece := os.read(self._descriptor, _PIECE):
                     self._check.update(piece)
             except TooLarge:
                 self._discard()
 
-    def close(self) -> None:
-        """End without having finished: keep what is worth it."""
+    def _close(self) -> None:
         self._pieces.clear()
         self._waiting = 0
         if self._descriptor is None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import re
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bandersnatch.errors import NotStored, StorageError, UnstorableName
@@ -19,6 +20,7 @@ from bandersnatch.records import StoredObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import TracebackType
 
 AREAS = ("web", "web/simple", "web/packages", "web/json", "web/pypi", "removed")
 """Directories that may be links, and that stay when they are empty."""
@@ -26,25 +28,38 @@ AREAS = ("web", "web/simple", "web/packages", "web/json", "web/pypi", "removed")
 PARTIAL = ".partial"
 """Where everything is written before it is renamed to its place; on the same file system."""
 
+_KEY = re.compile(r"(?:(?!\.{1,2}/)[^/\0]+/)*(?!\.{1,2}\Z)[^/\0]+")
 _FILE_MODE = 0o644
 _REMEMBERED_DIRECTORIES = 100_000
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@contextmanager
-def translated(key: str) -> Iterator[None]:
-    """Turn the operating system's errors into this program's."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise NotStored(key) from error
-    except OSError as error:
+class translated:  # noqa: N801 - used like a function
+    """A context that turns the operating system's errors into this program's."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
+    ) -> None:
+        """Raise this program's error for the system's, if there was one."""
+        if not isinstance(error, OSError):
+            return
+        if isinstance(error, FileNotFoundError):
+            raise NotStored(self._key) from error
         if error.errno == errno.ENAMETOOLONG:
-            raise UnstorableName(key, "its name is too long for the file system") from error
+            why = "its name is too long for the file system"
+            raise UnstorableName(self._key, why) from error
         why = os.strerror(error.errno) if error.errno else str(error)
         if error.errno == errno.EXDEV:
             why = f"it is on another file system than {PARTIAL}; keep the mirror on one"
-        raise StorageError(key, why) from error
+        raise StorageError(self._key, why) from error
 
 
 def write_all(descriptor: int, content: bytes) -> None:
@@ -72,7 +87,7 @@ class Tree:
 
         :raises StorageError: if it could lead anywhere else.
         """
-        if "\0" in key or any(part in {"", ".", ".."} for part in key.split("/")):
+        if not _KEY.fullmatch(key):
             raise StorageError(ascii(key), "it is no key of this storage")
         return self._join(key)
 
