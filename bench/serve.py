@@ -88,8 +88,9 @@ class _ChangelogHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         _, method = xmlrpc.client.loads(body.decode())
-        result = (self.serial,) if method == "changelog_last_serial" else ([],)
-        answer = xmlrpc.client.dumps(result, methodresponse=True).encode()
+        is_head = method == "changelog_last_serial"
+        text = xmlrpc.client.dumps((self.serial if is_head else [],), methodresponse=True)
+        answer = text.encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/xml")
         self.send_header("Content-Length", str(len(answer)))

@@ -86,17 +86,24 @@ class UpstreamError(BandersnatchError):
     """The index, or a host it names, did not give what was asked for."""
 
 
-class Unavailable(UpstreamError):
-    """No usable answer came: a refused connection, a timeout, a cut body, a 5xx status."""
+class AnswerError(UpstreamError):
+    """What came from a URL, or did not come; ``why`` tells which."""
 
-    transient = True
+    sentence: ClassVar[str]
 
     def __init__(self, url: str, why: str) -> None:
         super().__init__(url, why)
         self.url, self.why = url, why
 
     def __str__(self) -> str:
-        return f"{self.url} is unavailable: {self.why}"
+        return self.sentence.format(url=self.url, why=self.why)
+
+
+class Unavailable(AnswerError):
+    """No usable answer came: a refused connection, a timeout, a cut body, a 5xx status."""
+
+    transient = True
+    sentence = "{url} is unavailable: {why}"
 
 
 class RateLimited(Unavailable):
@@ -154,15 +161,10 @@ class StalePage(UpstreamError):
         return f"the page of {self.name} is at serial {self.got}, {self.wanted} is wanted"
 
 
-class InvalidPage(UpstreamError):
+class InvalidPage(AnswerError):
     """A document of the index is not what the specification says it is."""
 
-    def __init__(self, where: str, why: str) -> None:
-        super().__init__(where, why)
-        self.where, self.why = where, why
-
-    def __str__(self) -> str:
-        return f"{self.where} cannot be read: {self.why}"
+    sentence = "{url} cannot be read: {why}"
 
 
 class TooLarge(UpstreamError):
@@ -176,26 +178,16 @@ class TooLarge(UpstreamError):
         return f"{self.url} is larger than {self.limit} bytes"
 
 
-class UnsafeUrl(UpstreamError):
+class UnsafeUrl(AnswerError):
     """A URL or a redirect leads where this program must not go."""
 
-    def __init__(self, url: str, why: str) -> None:
-        super().__init__(url, why)
-        self.url, self.why = url, why
-
-    def __str__(self) -> str:
-        return f"{self.url} is not followed: {self.why}"
+    sentence = "{url} is not followed: {why}"
 
 
-class ChangelogRefused(UpstreamError):
+class ChangelogRefused(AnswerError):
     """The index offers no usable XML-RPC changelog."""
 
-    def __init__(self, url: str, why: str) -> None:
-        super().__init__(url, why)
-        self.url, self.why = url, why
-
-    def __str__(self) -> str:
-        return f"{self.url} offers no changelog: {self.why}"
+    sentence = "{url} offers no changelog: {why}"
 
 
 class UnusableIndex(UpstreamError):
@@ -209,28 +201,26 @@ class IntegrityError(BandersnatchError):
     """The bytes received are not the bytes the index promised."""
 
     transient = True
+    sentence: ClassVar[str]
+
+    def __init__(self, url: str, *, expected: str | int, actual: str | int) -> None:
+        super().__init__(url, expected, actual)
+        self.url, self.expected, self.actual = url, expected, actual
+
+    def __str__(self) -> str:
+        return self.sentence.format(url=self.url, expected=self.expected, actual=self.actual)
 
 
 class DigestMismatch(IntegrityError):
     """The content has another digest than it should have."""
 
-    def __init__(self, url: str, *, expected: str, actual: str) -> None:
-        super().__init__(url, expected, actual)
-        self.url, self.expected, self.actual = url, expected, actual
-
-    def __str__(self) -> str:
-        return f"{self.url} has {self.actual}, the index says {self.expected}"
+    sentence = "{url} has {actual}, the index says {expected}"
 
 
 class SizeMismatch(IntegrityError):
     """The content has another length than it should have."""
 
-    def __init__(self, url: str, *, expected: int, actual: int) -> None:
-        super().__init__(url, expected, actual)
-        self.url, self.expected, self.actual = url, expected, actual
-
-    def __str__(self) -> str:
-        return f"{self.url} has {self.actual} bytes, the index says {self.expected}"
+    sentence = "{url} has {actual} bytes, the index says {expected}"
 
 
 class FilesMissing(BandersnatchError):

@@ -1,0 +1,177 @@
+"""Who may import what; a new arrow is decided here, not by accident."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOURCE = Path(__file__).parent.parent / "src" / "bandersnatch"
+MODULES = sorted(SOURCE.rglob("*.py"))
+
+VALUES = {"errors", "model"}
+EDGE = VALUES | {"records", "ports", "layout", "simple", "config.settings", "threads"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "model": VALUES,
+    "layout": VALUES,
+    "records": VALUES | {"layout"},
+    "events": VALUES | {"layout"},
+    "ports": VALUES | {"layout", "records", "events"},
+    "threads": set(),
+    "simple": VALUES | {"simple"},
+    "filters": VALUES | {"filters"},
+    "config": VALUES | {"layout", "config"},
+    "config.settings": {"layout"},
+    "master": EDGE | {"master", "config.values"},
+    "storage": EDGE | {"storage"},
+    "catalogue": EDGE | {"catalogue"},
+    "mirror": VALUES
+    | {"layout", "records", "events", "ports", "simple", "filters.chain", "config.settings"}
+    | {"mirror"},
+}
+"""The layers, each with what it may import of this package; app and cli may import all."""
+
+HOMES: dict[str, set[str]] = {
+    "aiohttp": {"master"},
+    "yarl": {"master"},
+    "multidict": {"master"},
+    "aiohttp_socks": {"master.proxy"},
+    "aiohttp_xmlrpc": {"master.changelog"},
+    "filelock": {"storage.filesystem"},
+    "uvloop": {"cli"},
+    "humanfriendly": {"cli", "config.values"},
+    "packaging": {"model", "filters"},
+    "msgspec": {"simple"},
+    "pypi_simple": {"simple", "app", "config.load"},
+    "sqlite3": {"catalogue.sqlite"},
+    "configparser": {"config.ini"},
+    "argparse": {"cli"},
+    "rich": {"cli"},
+}
+"""The places that a library may be imported in."""
+
+NEVER: dict[str, set[str]] = {
+    "errors": {"asyncio", "logging", "os", "pathlib"},
+    "model": {"asyncio", "logging", "os", "pathlib"},
+    "simple": {"asyncio", "logging", "os", "pathlib"},
+    "filters": {"asyncio", "logging"},
+    "layout": {"asyncio", "logging", "os", "pathlib"},
+    "records": {"asyncio", "logging", "os", "pathlib"},
+    "events": {"asyncio", "logging", "os", "pathlib"},
+    "ports": {"asyncio", "logging", "os", "pathlib"},
+    "mirror": {"logging", "os", "pathlib", "time", "random", "tempfile", "shutil"},
+}
+"""What would let the world into a layer that is to know nothing of it."""
+
+
+def name_of(path: Path) -> str:
+    """Return a module's name within the package: ``model.names``, or "" for the package itself."""
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def layer_of(module: str) -> str:
+    """Return the most particular layer that a module belongs to."""
+    return module if module in MAY_IMPORT else module.partition(".")[0]
+
+
+def is_within(module: str, places: set[str]) -> bool:
+    """Whether a module is one of the places, or inside one."""
+    return any(module == place or module.startswith(f"{place}.") for place in places)
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """Yield what a file imports, and whether only the type checker does."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for_types = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, id(node) in for_types
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path} has a relative import"
+            for alias in node.names:
+                inner = (
+                    node.module == "bandersnatch"
+                    or (SOURCE.parent / node.module.replace(".", "/")).is_dir()
+                )
+                yield f"{node.module}.{alias.name}" if inner else node.module, id(node) in for_types
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_point_inward(path: Path) -> None:
+    module = name_of(path)
+    layer = layer_of(module)
+    if layer not in MAY_IMPORT:
+        return
+    for imported, _ in imports(path):
+        if imported.startswith("bandersnatch.") and imported != "bandersnatch.__version__":
+            inner = imported.removeprefix("bandersnatch.")
+            assert is_within(inner, MAY_IMPORT[layer]), f"{module} must not import {inner}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_each_library_has_one_home(path: Path) -> None:
+    module = name_of(path)
+    for imported, only_types in imports(path):
+        homes = HOMES.get(imported.partition(".")[0])
+        if homes is not None and not only_types:
+            assert is_within(module, homes), f"{module} must not import {imported}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_the_inner_layers_know_nothing_of_the_world(path: Path) -> None:
+    module = name_of(path)
+    forbidden = NEVER.get(layer_of(module), set())
+    for imported, only_types in imports(path):
+        assert only_types or imported.partition(".")[0] not in forbidden, f"{module}: {imported}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_room_is_too_large(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= 350, "a module this long has two subjects"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
+            assert node.end_lineno - node.lineno < 45, f"{node.name} is too long"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_module_is_a_rag_bag(path: Path) -> None:
+    assert path.stem not in {"utils", "util", "helpers", "common", "base", "manager", "misc"}
+
+
+def test_help_needs_none_of_the_heavy_libraries() -> None:
+    """A library that is slow to import is imported by what needs it, when it needs it."""
+    heavy = {"aiohttp", "pypi_simple", "rich", "sqlite3", "msgspec", "packaging", "uvloop"}
+    program = (
+        "import sys; from bandersnatch.cli.arguments import parser; parser().format_help();"
+        "import bandersnatch.cli.main; print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert not heavy & set(done.stdout.split())
+
+
+def test_importing_a_module_does_nothing() -> None:
+    """No module has statements at its top that act, beyond making what it is made of."""
+    for path in MODULES:
+        if path.name == "__main__.py":
+            continue
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            acts = isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant)
+            assert not acts, f"{name_of(path)}:{node.lineno}"
