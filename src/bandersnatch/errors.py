@@ -15,9 +15,16 @@ if TYPE_CHECKING:
 
 
 class BandersnatchError(Exception):
-    """Anything this program foresees going wrong."""
+    """Anything this program foresees going wrong.
+
+    ``sentence`` is what it says to people, with the names of attributes in braces.
+    """
 
     transient: ClassVar[bool] = False
+    sentence: ClassVar[str] = ""
+
+    def __str__(self) -> str:
+        return self.sentence.format_map(vars(self)) if self.sentence else super().__str__()
 
 
 # ---------------------------------------------------------------- configuration and arguments
@@ -89,14 +96,9 @@ class UpstreamError(BandersnatchError):
 class AnswerError(UpstreamError):
     """What came from a URL, or did not come; ``why`` tells which."""
 
-    sentence: ClassVar[str]
-
     def __init__(self, url: str, why: str) -> None:
         super().__init__(url, why)
         self.url, self.why = url, why
-
-    def __str__(self) -> str:
-        return self.sentence.format(url=self.url, why=self.why)
 
 
 class Unavailable(AnswerError):
@@ -117,19 +119,17 @@ class RateLimited(Unavailable):
 class Refused(UpstreamError):
     """The host answered with a status that asking again will not change."""
 
+    sentence = "{url} was refused with status {status}"
+
     def __init__(self, url: str, status: int) -> None:
         super().__init__(url, status)
         self.url, self.status = url, status
-
-    def __str__(self) -> str:
-        return f"{self.url} was refused with status {self.status}"
 
 
 class NotFound(Refused):
     """The host says that there is no such thing (404, 410)."""
 
-    def __str__(self) -> str:
-        return f"{self.url} does not exist (status {self.status})"
+    sentence = "{url} does not exist (status {status})"
 
 
 class ProjectNotFound(UpstreamError):
@@ -139,26 +139,22 @@ class ProjectNotFound(UpstreamError):
     """
 
     transient = True
+    sentence = "the index has no page for {name}"
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.name = name
-
-    def __str__(self) -> str:
-        return f"the index has no page for {self.name}"
 
 
 class StalePage(UpstreamError):
     """The page that was served is older than the change it should show."""
 
     transient = True
+    sentence = "the page of {name} is at serial {got}, {wanted} is wanted"
 
     def __init__(self, name: str, *, wanted: int, got: int | None) -> None:
         super().__init__(name, wanted, got)
         self.name, self.wanted, self.got = name, wanted, got
-
-    def __str__(self) -> str:
-        return f"the page of {self.name} is at serial {self.got}, {self.wanted} is wanted"
 
 
 class InvalidPage(AnswerError):
@@ -170,12 +166,11 @@ class InvalidPage(AnswerError):
 class TooLarge(UpstreamError):
     """A body is larger than its limit, or than what was announced."""
 
+    sentence = "{url} is larger than {limit} bytes"
+
     def __init__(self, url: str, limit: int) -> None:
         super().__init__(url, limit)
         self.url, self.limit = url, limit
-
-    def __str__(self) -> str:
-        return f"{self.url} is larger than {self.limit} bytes"
 
 
 class UnsafeUrl(AnswerError):
@@ -201,14 +196,10 @@ class IntegrityError(BandersnatchError):
     """The bytes received are not the bytes the index promised."""
 
     transient = True
-    sentence: ClassVar[str]
 
     def __init__(self, url: str, *, expected: str | int, actual: str | int) -> None:
         super().__init__(url, expected, actual)
         self.url, self.expected, self.actual = url, expected, actual
-
-    def __str__(self) -> str:
-        return self.sentence.format(url=self.url, expected=self.expected, actual=self.actual)
 
 
 class DigestMismatch(IntegrityError):
@@ -259,57 +250,52 @@ class SafetyStop(BandersnatchError):
 class ChangedFile(SafetyStop):
     """The index gives other bytes for a file name that is published already."""
 
+    sentence = (
+        "{filename} is published with sha256 {had} and the index now says "
+        "{offered}; the published file stays; if the change is genuine, "
+        "run with --accept-change {name}"
+    )
+
     def __init__(self, name: str, filename: str, *, had: str, offered: str) -> None:
         super().__init__(name, filename, had, offered)
         self.name, self.filename, self.had, self.offered = name, filename, had, offered
-
-    def __str__(self) -> str:
-        return (
-            f"{self.filename} is published with sha256 {self.had} and the index now says "
-            f"{self.offered}; the published file stays; if the change is genuine, "
-            f"run with --accept-change {self.name}"
-        )
 
 
 class EmptiedProject(BandersnatchError):
     """A project lost all its files at once; it is published so when a second look agrees."""
 
     transient = True
+    sentence = "{name} now has no files and had {had}; the next run looks again"
 
     def __init__(self, name: str, had: int) -> None:
         super().__init__(name, had)
         self.name, self.had = name, had
 
-    def __str__(self) -> str:
-        return f"{self.name} now has no files and had {self.had}; the next run looks again"
-
 
 class TooManyRemovals(SafetyStop):
     """More projects are to be removed than one run may remove."""
+
+    sentence = (
+        "{count} projects are gone from the index and one run may remove {limit}; "
+        "nothing was removed; if that is right, set max-removals = {count} for one run"
+    )
 
     def __init__(self, count: int, limit: int) -> None:
         super().__init__(count, limit)
         self.count, self.limit = count, limit
 
-    def __str__(self) -> str:
-        return (
-            f"{self.count} projects are gone from the index and one run may remove {self.limit}; "
-            f"nothing was removed; if that is right, set max-removals = {self.count} for one run"
-        )
-
 
 class IndexWentBack(SafetyStop):
     """The index is much older than what this mirror already reflects."""
 
+    sentence = (
+        "the index is at serial {got} and this mirror already at {had}; "
+        "if the mirror follows another index now, delete its status and todo files"
+    )
+
     def __init__(self, *, had: int, got: int) -> None:
         super().__init__(had, got)
         self.had, self.got = had, got
-
-    def __str__(self) -> str:
-        return (
-            f"the index is at serial {self.got} and this mirror already at {self.had}; "
-            f"if the mirror follows another index now, delete its status and todo files"
-        )
 
 
 # ---------------------------------------------------------------- this side
@@ -318,34 +304,31 @@ class IndexWentBack(SafetyStop):
 class MirrorLocked(BandersnatchError):
     """Another command is at work on the same mirror."""
 
+    sentence = "{path} is held by {holder}; wait for it to end"
+
     def __init__(self, path: str, holder: str) -> None:
         super().__init__(path, holder)
         self.path, self.holder = path, holder
-
-    def __str__(self) -> str:
-        return f"{self.path} is held by {self.holder}; wait for it to end"
 
 
 class CorruptState(BandersnatchError):
     """A state file says something that this release must not guess about."""
 
+    sentence = "{key}: {why}"
+
     def __init__(self, key: str, why: str) -> None:
         super().__init__(key, why)
         self.key, self.why = key, why
-
-    def __str__(self) -> str:
-        return f"{self.key}: {self.why}"
 
 
 class StorageError(BandersnatchError):
     """The storage did not do what was asked of it."""
 
+    sentence = "storage failed at {key}: {why}"
+
     def __init__(self, key: str, why: str) -> None:
         super().__init__(key, why)
         self.key, self.why = key, why
-
-    def __str__(self) -> str:
-        return f"storage failed at {self.key}: {self.why}"
 
 
 class NotStored(StorageError):
@@ -362,9 +345,8 @@ class UnstorableName(StorageError):
 class Interrupted(BandersnatchError):
     """The operator asked the program to stop."""
 
+    sentence = "interrupted by signal {signal}; the next run goes on from here"
+
     def __init__(self, signal: int) -> None:
         super().__init__(signal)
         self.signal = signal
-
-    def __str__(self) -> str:
-        return f"interrupted by signal {self.signal}; the next run goes on from here"
