@@ -229,15 +229,8 @@ class FilesMissing(BandersnatchError):
         return any(isinstance(cause, Unavailable) for cause in self.causes)
 
     def __str__(self) -> str:
-        shown = "; ".join(str(cause) for cause in self.causes[:SHOWN_CAUSES])
-        more = len(self.causes) - SHOWN_CAUSES
-        count = len(self.causes)
-        files = "1 file is" if count == 1 else f"{count} files are"
-        return f"{files} missing: {shown}" + (f"; and {more} more" if more > 0 else "")
-
-
-SHOWN_CAUSES = 3
-"""How many files are told of in one line."""
+        count, first = len(self.causes), self.causes[0]
+        return f"{count} file(s) missing; the first: {first}"
 
 
 # ---------------------------------------------------------------- safety limits
