@@ -107,7 +107,7 @@ class FileDownloaded:
 
 @dataclass(frozen=True, slots=True)
 class FileRestored:
-    """A file came back out of ``removed/``."""
+    """A file or a sidecar came back out of ``removed/``."""
 
     name: ProjectName
     key: StorageKey
@@ -116,7 +116,7 @@ class FileRestored:
 
 @dataclass(frozen=True, slots=True)
 class FileRemoved:
-    """A file left the served tree for ``removed/``."""
+    """A file or a sidecar left the served tree for ``removed/``."""
 
     name: ProjectName
     key: StorageKey

@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
 
+from tests.support.clock import FakeClock
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+START = int(FakeClock().start.timestamp())
+"""When everything happens unless a test says otherwise: now, by the clock of the tests."""
 
 
 def _upload_time(serial: int) -> str:
@@ -70,7 +76,7 @@ class Event:
 class Index:
     """What an index knows. Every change adds to the journal, as PyPI's does."""
 
-    def __init__(self, time: Callable[[], int] = lambda: 1_795_000_000) -> None:
+    def __init__(self, time: Callable[[], int] = lambda: START) -> None:
         self.projects: dict[str, Project] = {}
         self.journal: list[Event] = []
         self.files: dict[str, File] = {}

@@ -80,6 +80,7 @@ class Site:
             lines += ["[plugins]", "enabled = allowlist_project", "[allowlist]", "packages ="]
             lines += [f"    {name}" for name in self.allowlist]
         self.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self.config.chmod(0o600)
 
     def allow(self, *names: str) -> None:
         """Mirror only these projects."""

@@ -16,10 +16,9 @@ from bandersnatch.errors import (
     ChangelogRefused,
     InvalidValue,
     RateLimited,
-    Unavailable,
 )
 from bandersnatch.master.retry import RETRIED_STATUSES, error_for
-from bandersnatch.master.transport import read_body
+from bandersnatch.master.transport import failures, read_body
 from bandersnatch.model.names import project_name
 from bandersnatch.model.serials import Change, Serial, parse_serial
 from bandersnatch.simple.parse import project_list
@@ -153,13 +152,12 @@ class Changelog:
         async def attempt() -> Any:  # noqa: ANN401 - of XML-RPC
             async with self._budget:
                 try:
-                    return await (await getattr(proxy, method)(*arguments))
+                    with failures(self._url):
+                        return await (await getattr(proxy, method)(*arguments))
                 except BandersnatchError:
                     raise
                 except XMLRPCError as fault:
                     raise self._fault(fault) from fault
-                except (aiohttp.ClientError, OSError) as error:
-                    raise Unavailable(self._url, str(error) or type(error).__name__) from error
                 except (SyntaxError, ValueError, TypeError) as error:
                     # What lxml and the client raise for a body that is no XML-RPC.
                     why = f"{method} gave no XML-RPC ({str(error)[:100]})"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import replace
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from bandersnatch.errors import InvalidPage, NotFound, ProjectNotFound
@@ -14,7 +16,7 @@ from bandersnatch.simple.entries import Context
 from bandersnatch.simple.parse import optional_serial, parse_detail, parse_list
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from bandersnatch.master.changelog import Changelog
     from bandersnatch.master.transport import Budgets, Document, Transport
@@ -40,6 +42,7 @@ _LARGEST_LEGACY = 128 * 1024**2
 _PARSED_INLINE = 64 * 1024
 """Bytes; a larger JSON body is parsed in a thread."""
 
+_SETTLED = timedelta(seconds=2)
 _NOT_MODIFIED = 304
 _OK_OR_SAME = frozenset({200, _NOT_MODIFIED})
 
@@ -165,9 +168,23 @@ async def _parsed(document: Document, parse: Callable[[], _Result]) -> _Result:
 def _validators(document: Document) -> Validators:
     return Validators(
         etag=document.headers.get("ETag", ""),
-        last_modified=document.headers.get("Last-Modified", ""),
+        last_modified=_settled_time(document.headers),
         body=hashlib.blake2b(document.body, digest_size=16).hexdigest(),
     )
+
+
+def _settled_time(headers: Mapping[str, str]) -> str:
+    """Return the time of the last change, if no later one can bear the same time.
+
+    Such times are in whole seconds. One that is not clearly before the moment of the answer may
+    be that of two different bodies (RFC 9110, section 8.8.2.2).
+    """
+    text = headers.get("Last-Modified", "")
+    try:
+        changed, answered = parsedate_to_datetime(text), parsedate_to_datetime(headers["Date"])
+    except (KeyError, ValueError, TypeError):
+        return ""
+    return text if answered - changed > _SETTLED else ""
 
 
 def _is_known(document: Document, validators: Validators, known: Validators) -> bool:

@@ -160,7 +160,9 @@ class Discoverer:
             raise UnusableIndex("the index lists no projects at all")
         for rejection in fetched.projects.rejected:
             self._events(Noticed(f"entry of the list left out: {rejection.reason}"))
-        return fetched.projects, self._compared(fetched.validators)
+        # A list without its projects' serials may stay the same while their pages change.
+        told = None not in fetched.projects.serials.values()
+        return fetched.projects, self._compared(fetched.validators if told else Validators())
 
 
 def _reached(listing: ProjectList) -> Serial | None:

@@ -165,18 +165,17 @@ class FileSync:
         """Bring a file back that left the served tree not long ago."""
         key = layout.release_file(file)
         lies = lying.get(layout.removed(key))
-        if lies is None or lies.sha256 != file.sha256.value:
+        if lies is None or lies.sha256 not in {"", file.sha256.value}:
             return None
-        moves = [(layout.removed(key), key)]
-        side = layout.sidecar(file)
-        if side is not None:
-            moves.append((layout.removed(side), side))
+        keys = [each for each in (key, layout.sidecar(file)) if each is not None]
+        moves = [(layout.removed(each), each) for each in keys if layout.removed(each) in lying]
         await self._storage.move(moves)
         (found,) = await self._storage.stat([key])
         judged = await self._judged(file, found, None)
         if judged is not None:
             outcome.restored += [source for source, _ in moves]
-            self._events(FileRestored(name, key, lies.size))
+            for source, target in moves:
+                self._events(FileRestored(name, target, lying[source].size))
         return judged
 
     # ------------------------------------------------------------ what is fetched

@@ -110,7 +110,7 @@ def make_plan(
     wishes: dict[ProjectName, Wanted] = {}
     for wish in (
         *_from_earlier(found, before),
-        *_from_listing(found, before),
+        *_from_listing(found, before, force=force),
         *_from_sweep(found, before),
     ):
         if selects(wish.name):
@@ -141,9 +141,14 @@ def _is_had(wish: Wanted, before: Situation) -> bool:
         and wish.need != NO_SERIAL
         and had.reflects >= wish.need
         and had.terms == before.terms
-        and wish.display in {"", had.display}
+        and is_same_display(wish.display, had.display)
         and (left is None or left.kind == PENDING)
     )
+
+
+def is_same_display(wanted: str, had: str) -> bool:
+    """Whether a page need not be made anew for its title; either name may be unknown ("")."""
+    return wanted == had or "" in {wanted, had}
 
 
 def _from_earlier(found: Discovery, before: Situation) -> Iterable[Wanted]:
@@ -173,8 +178,11 @@ def is_expired(noticed: int, now: int) -> bool:
     return now - noticed > PROOF_BY_EXPIRY
 
 
-def _from_listing(found: Discovery, before: Situation) -> Iterable[Wanted]:
-    """Yield what the whole list says: projects to look at, and those that it no longer has."""
+def _from_listing(found: Discovery, before: Situation, *, force: bool) -> Iterable[Wanted]:
+    """Yield what the whole list says: projects to look at, and those that it no longer has.
+
+    What is had is left out here already: of a large list that is nearly everything.
+    """
     listing = found.listing
     if listing is None:
         return
@@ -189,7 +197,7 @@ def _from_listing(found: Discovery, before: Situation) -> Iterable[Wanted]:
             display=listing.displays.get(name, name),
             listed=True,
         )
-        if serial is None or not _is_had(wish, before):
+        if force or not _is_had(wish, before):
             yield wish
     for name, had in before.had.items():
         younger = listing.serial is not None and listing.serial < had.reflects

@@ -15,7 +15,7 @@ from bandersnatch.errors import (
 )
 from bandersnatch.mirror.files import FilesOutcome
 from bandersnatch.mirror.outcome import Outcome, Result, Visit
-from bandersnatch.mirror.plan import SECOND_LOOK
+from bandersnatch.mirror.plan import SECOND_LOOK, is_same_display
 from bandersnatch.model.project import ProjectStatus
 from bandersnatch.model.serials import NO_SERIAL
 from bandersnatch.records import ABSENT, INCOMPLETE, ProjectRecord, Validators
@@ -85,7 +85,7 @@ class ProjectSync:
         incomplete = wanted.earlier is not None and wanted.earlier.kind == INCOMPLETE
         if record is None or incomplete or record.terms != self._visit.terms:
             return Validators()
-        if wanted.display not in {"", record.display}:
+        if not is_same_display(wanted.display, record.display):
             return Validators()
         return record.validators
 
@@ -122,7 +122,7 @@ class ProjectSync:
         files, error = await self._have_files(wanted, record, detail)
         if self._settings.files.release_files:
             detail = replace(detail, files=tuple(found.file for found in files.records))
-        display = wanted.display or (record.display if record else detail.name)
+        display = wanted.display or (record.display if record else "") or detail.name
         anew = self._visit.established if record is None else record.terms != self._visit.terms
         await self._publisher.publish(detail, display=display, legacy=legacy, anew=anew)
         await self._publisher.clean_up(display, detail.name)

@@ -67,8 +67,8 @@ class Removals:
                 moves.append((key, layout.removed(key)))
                 removed.append(Removed(layout.removed(key), size, sha256, self._now))
         await self._storage.move(moves)
-        for found in files:
-            self._events(FileRemoved(name, layout.release_file(found.file)))
+        for key, _ in moves:
+            self._events(FileRemoved(name, key))
         return tuple(removed)
 
     async def remove_project(

@@ -1,0 +1,448 @@
+"""What goes wrong on the way: recovered where it can be, told of where it cannot."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from email.utils import format_datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import faults
+
+if TYPE_CHECKING:
+    from tests.support.index import Index
+    from tests.support.server import IndexServer
+    from tests.support.site import Site
+
+ONCE = [
+    faults.status(500),
+    faults.status(502),
+    faults.status(503),
+    faults.status(504),
+    faults.status(429),
+    faults.status(408),
+    faults.status(522),
+    faults.reset(),
+    faults.cut(10),
+]
+ONCE_IDS = ["500", "502", "503", "504", "429", "408", "522", "reset", "cut"]
+
+
+@pytest.mark.parametrize("act", ONCE, ids=ONCE_IDS)
+@pytest.mark.parametrize("where", ["list", "detail", "file", "sidecar", "xmlrpc"])
+def test_what_passes_is_recovered_in_the_same_run(
+    index: Index, server: IndexServer, site: Site, where: str, act: faults.Act
+) -> None:
+    index.release("foo", "1.0")
+    fault = server.fault(where, act, times=1)
+
+    ran = site.mirror()
+
+    assert ran.code == 0, ran.log
+    assert fault.hits == 1
+    assert ran.report["files"]["sidecars_missing"] == 0
+    assert site.leftovers() == []
+    assert site.status == index.serial
+    site.check()
+
+
+@pytest.mark.parametrize(
+    "act",
+    [faults.status(500), faults.status(403), faults.reset(), faults.cut(10)],
+    ids=["500", "403", "reset", "cut"],
+)
+def test_one_project_that_always_fails_stops_nothing(
+    index: Index, server: IndexServer, site: Site, act: faults.Act
+) -> None:
+    for name in ("aaa", "bad", "zzz"):
+        index.release(name, "1.0")
+    fault = server.fault("/simple/bad/", act)
+
+    first = site.mirror()
+    assert first.code == 4
+    assert list(first.failed) == ["bad"]
+    assert len(first.errors()) == 1
+    assert "bad failed: " in first.errors()[0]
+    assert site.names() == ["aaa", "zzz"]
+    assert [line.split()[0] for line in site.todo()[1:]] == ["bad"]
+
+    index.release("later", "1.0")
+    second = site.mirror()
+    assert second.code == 4
+    assert second.synced == ["later"]
+    assert site.names() == ["aaa", "later", "zzz"]
+    assert site.status < index.serial
+
+    fault.left = 0
+    third = site.mirror()
+    assert third.code == 0
+    assert third.synced == ["bad"]
+    assert site.todo() == []
+    assert site.status == index.serial
+    site.check()
+
+
+def test_retry_after_in_seconds_is_waited_for_by_all(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    for number in range(6):
+        index.release(f"p{number}", "1.0")
+    server.fault("/simple/p0/", faults.status(429, Retry_After="77"), times=1)
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert site.clock.passed >= 77
+    assert 77 in [round(seconds) for seconds in site.clock.slept]
+
+
+def test_retry_after_as_a_date_is_waited_for(index: Index, server: IndexServer, site: Site) -> None:
+    index.release("foo", "1.0")
+    date = format_datetime(site.clock.now() + timedelta(seconds=123), usegmt=True)
+    server.fault("detail", faults.status(503, Retry_After=date), times=1)
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert site.clock.passed >= 120
+
+
+@pytest.mark.parametrize("text", ["soon", "-5", ""])
+def test_rubbish_in_retry_after_means_an_ordinary_pause(
+    index: Index, server: IndexServer, site: Site, text: str
+) -> None:
+    index.release("foo", "1.0")
+    server.fault("detail", faults.status(429, Retry_After=text), times=1)
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert 0 < site.clock.passed < 10
+
+
+def test_a_host_that_asks_for_too_long_a_pause_is_left_alone_for_the_run(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    index.release("foo", "1.0")
+    index.release("bar", "1.0")
+    server.fault("file", faults.status(429, Retry_After="1000000000"))
+
+    ran = site.mirror()
+
+    assert ran.code == 4
+    assert site.clock.passed < 100
+    assert len(server.paths("file")) <= 2
+
+
+def test_the_rate_limit_of_the_changelog_is_waited_for(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    index.release("foo", "1.0")
+    text = (
+        b"<?xml version='1.0'?><methodResponse><fault><value><struct><member>"
+        b"<name>faultCode</name><value><int>-32500</int></value></member><member>"
+        b"<name>faultString</name><value><string>HTTPTooManyRequests: The action could not be "
+        b"performed because there were too many requests by the client. Limit may reset in 42 "
+        b"seconds.</string></value></member></struct></value></fault></methodResponse>"
+    )
+    server.fault("xmlrpc", faults.body(text), times=1)
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert 42 in site.clock.slept
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"<html>log in</html>", b"<?xml version='1.0'?><methodResponse/>", b"{}"],
+    ids=["nothing", "html", "empty", "json"],
+)
+def test_a_changelog_that_makes_no_sense_is_done_without(
+    index: Index, server: IndexServer, site: Site, answer: bytes
+) -> None:
+    index.release("foo", "1.0")
+    server.fault("xmlrpc", faults.body(answer))
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert site.names() == ["foo"]
+
+
+def test_a_stale_page_waits_at_the_back_of_the_queue(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    for name in ("aaa", "zzz"):
+        index.release(name, "1.0")
+    site.mirror()
+    server.freeze("/simple/aaa/")
+    index.release("aaa", "2.0")
+    index.release("zzz", "2.0")
+    server.forget()
+    server.on_request = lambda asked: server.thaw() if site.clock.passed > 5 else None
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert ran.report["projects"]["synced"] == ["zzz", "aaa"]
+    assert site.filenames("aaa")[-1] == "aaa-2.0-py3-none-any.whl"
+
+
+def test_a_page_that_stays_stale_is_left_for_the_next_run(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    index.release("foo", "1.0")
+    index.release("bar", "1.0")
+    site.mirror()
+    status = site.status
+    server.freeze("/simple/foo/")
+    index.release("foo", "2.0")
+    index.release("bar", "2.0")
+
+    ran = site.mirror()
+
+    assert ran.code == 4
+    assert ran.failed == {"foo": "StalePage"}
+    assert ran.synced == ["bar"]
+    assert status <= site.status < index.serial
+    assert site.filenames("foo") == ["foo-1.0-py3-none-any.whl"]
+
+    server.thaw()
+    assert site.mirror().code == 0
+    assert site.filenames("foo")[-1] == "foo-2.0-py3-none-any.whl"
+
+
+def test_a_serial_that_lags_for_49_hours_is_believed(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    index.release("foo", "1.0")
+    site.mirror()
+    index._time = lambda: int(site.clock.now().timestamp())
+    index.release("foo", "2.0")
+    index.projects["foo"].serial -= 1
+    assert site.mirror().failed == {"foo": "StalePage"}
+
+    site.clock.advance(hours=48)
+    assert site.mirror().failed == {"foo": "StalePage"}
+
+    site.clock.advance(hours=2)
+    ran = site.mirror()
+    assert ran.code == 0
+    assert site.status == index.serial
+    assert len(site.filenames("foo")) == 2
+    assert site.mirror().report["projects"]["synced"] == []
+
+
+def test_a_page_that_is_missing_once_is_asked_for_again(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    index.release("foo", "1.0")
+    server.fault("detail", faults.status(404), times=1)
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert site.clock.passed >= 60
+    assert site.names() == ["foo"]
+
+
+def test_a_listed_project_whose_page_is_missing_has_failed(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    index.release("foo", "1.0")
+    index.release("ghost", "1.0")
+    server.fault("/simple/ghost/", faults.status(404))
+
+    for _ in range(2):
+        ran = site.mirror()
+        assert ran.code == 4
+        assert ran.failed == {"ghost": "ProjectNotFound"}
+    assert site.status == 0
+    assert site.names() == ["foo"]
+
+
+def test_too_many_missing_pages_mean_that_the_index_is_broken(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    for number in range(60):
+        index.release(f"p{number:02}", "1.0")
+    server.fault("detail", faults.status(404))
+
+    ran = site.mirror()
+
+    assert ran.code == 3
+    assert "UnusableIndex" in ran.stopped
+    assert len(server.paths("detail")) < 110
+
+
+def test_an_index_that_falls_silent_is_not_asked_on_and_on(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    for number in range(100):
+        index.release(f"p{number:02}", "1.0")
+    server.fault("detail", faults.status(500))
+
+    ran = site.mirror()
+
+    assert ran.code == 3
+    assert len(server.paths("detail")) < 60 * 5
+    assert len(site.todo()) == 101
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"<html><title>Log in</title><a href='/x'>x</a></html>", "text/html"),
+        (b"<html><title>Log in</title></html>", None),
+        (b"", None),
+        (b"null", None),
+        (b"[]", None),
+        (b"{}", None),
+        (b"[" * 100_000, None),
+        (b'{"meta": {"api-version": "2.0"}, "name": "foo", "files": []}', None),
+        (b'{"meta": {"api-version": "1.0"}, "name": "bar", "files": []}', None),
+        (b'{"meta": {"api-version": "1.0"}, "name": "foo", "files": {}}', None),
+        (b'{"name": "foo", "files": [], "x": NaN}', None),
+        (b"\xff\xfe", None),
+        (b"PK\x03\x04", "application/zip"),
+    ],
+)
+def test_a_page_that_makes_no_sense_leaves_the_last_good_one(
+    index: Index, server: IndexServer, site: Site, content: bytes, kind: str | None
+) -> None:
+    index.release("foo", "1.0")
+    index.release("bar", "1.0")
+    site.mirror()
+    before = site.tree()
+    server.fault("/simple/foo/", faults.body(content, kind))
+    index.yank("foo", "1.0")
+
+    ran = site.mirror()
+
+    assert ran.code == 4
+    assert ran.failed == {"foo": "InvalidPage"}
+    assert site.tree() == before
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"<html><title>Log in</title></html>", "text/html"),
+        (b"null", None),
+        (b'{"projects": 3}', None),
+        (b'{"projects": [{"name": "../x"}, {"name": 3}, {"name": "ok"}]}', None),
+        (b"\x00\x01", "application/octet-stream"),
+    ],
+)
+def test_a_list_that_makes_no_sense_is_an_unusable_index(
+    index: Index, server: IndexServer, site: Site, content: bytes, kind: str | None
+) -> None:
+    site.configure(api_method="simple")
+    index.release("foo", "1.0")
+    site.mirror()
+    before, status = site.tree(), site.status
+    index.release("foo", "2.0")
+    server.fault("list", faults.body(content, kind))
+
+    ran = site.mirror()
+
+    assert ran.code == 3
+    assert (site.tree(), site.status) == (before, status)
+
+
+def test_a_document_larger_than_its_limit_is_given_up(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    index.release("foo", "1.0")
+    index.release("bar", "1.0")
+    server.fault("/simple/foo/", faults.endless())
+
+    ran = site.mirror()
+
+    assert ran.code == 4
+    assert ran.failed == {"foo": "TooLarge"}
+
+
+def test_a_redirect_is_followed_where_it_may_be(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    (file,) = index.release("foo", "1.0")
+    index.files["/packages/moved"] = file
+    server.fault(file.path, faults.redirect("/packages/moved"))
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    site.check()
+
+
+@pytest.mark.parametrize(
+    "to",
+    ["ftp://127.0.0.1/x", "file:///etc/passwd", "data:text/plain,x", "http://u@127.0.0.1/", ""],
+)
+def test_a_redirect_elsewhere_is_refused(
+    index: Index, server: IndexServer, site: Site, to: str
+) -> None:
+    index.release("foo", "1.0")
+    server.fault("detail", faults.redirect(to))
+
+    ran = site.mirror()
+
+    assert ran.failed == {"foo": "UnsafeUrl"}
+    assert len(server.paths("detail")) == 1
+
+
+def test_a_redirect_in_a_circle_is_given_up(index: Index, server: IndexServer, site: Site) -> None:
+    index.release("foo", "1.0")
+    server.fault("/simple/foo/", faults.redirect("/simple/foo/"))
+
+    ran = site.mirror()
+
+    assert ran.failed == {"foo": "UnsafeUrl"}
+    assert len(server.paths("detail")) == 4
+
+
+def test_silence_is_given_up_after_the_timeout(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    site.configure(timeout=0.3)
+    index.release("foo", "1.0", size=5000)
+    server.fault("file", faults.silence(5, after=100), times=1)
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    site.check()
+
+
+def test_stop_on_error_stops_at_the_first(index: Index, server: IndexServer, site: Site) -> None:
+    site.configure(stop_on_error="true", workers=1, download_workers=1)
+    for number in range(20):
+        index.release(f"p{number:02}", "1.0")
+    server.fault("/simple/p00/", faults.status(403))
+
+    ran = site.mirror()
+
+    assert ran.code == 4
+    assert len(ran.synced) < 5
+    assert len(site.todo()) > 15
+
+
+def test_a_project_that_failed_eight_times_gets_one_try_a_run(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    index.release("foo", "1.0")
+    index.release("bar", "1.0")
+    site.mirror()
+    server.freeze("/simple/foo/")
+    index.release("foo", "2.0")
+    index._time = lambda: int(site.clock.now().timestamp())
+    for _ in range(8):
+        site.mirror()
+    server.forget()
+
+    site.mirror()
+
+    assert len(server.paths("detail")) == 1

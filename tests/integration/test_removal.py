@@ -1,0 +1,317 @@
+"""What the index takes away: in the order of the promises, within limits, and reversibly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.support import faults
+
+if TYPE_CHECKING:
+    from tests.support.index import Index
+    from tests.support.server import IndexServer
+    from tests.support.site import Site
+
+
+def test_a_removed_project_leaves_the_pages_at_once_and_its_files_wait(
+    index: Index, site: Site
+) -> None:
+    index.release("keep", "1.0")
+    (file,) = index.release("gone", "1.0")
+    site.mirror()
+    index.remove_project("gone")
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert ran.report["projects"]["removed"] == ["gone"]
+    assert site.names() == ["keep"]
+    assert not (site.web / "simple/gone").exists()
+    assert not (site.web / file.path.lstrip("/")).exists()
+    waiting = site.root / "removed" / file.path.lstrip("/")
+    assert waiting.read_bytes() == file.content
+    assert waiting.with_name(waiting.name + ".metadata").exists()
+    assert (site.root / "removed/simple/gone/index.html").exists()
+    assert site.status == index.serial
+    site.check()
+
+
+def test_what_waits_is_deleted_after_the_grace_time(index: Index, site: Site) -> None:
+    index.release("keep", "1.0")
+    index.release("gone", "1.0")
+    site.mirror()
+    index.remove_project("gone")
+    site.mirror()
+
+    site.clock.advance(days=13.9)
+    site.mirror()
+    assert any((site.root / "removed").rglob("*.whl"))
+
+    site.clock.advance(days=0.2)
+    site.mirror()
+    assert not any(path.is_file() for path in (site.root / "removed").rglob("*"))
+
+
+def test_what_comes_back_in_time_is_restored_without_a_download(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    index.release("keep", "1.0")
+    (file,) = index.release("gone", "1.0")
+    site.mirror()
+    project = index.projects["gone"]
+    index.remove_project("gone")
+    site.mirror()
+    index.projects["gone"] = project
+    index._happens("gone", "create")
+    server.forget()
+
+    ran = site.mirror()
+
+    assert ran.report["files"]["restored"] == 2, "the file and its core metadata"
+    assert server.paths("file", "sidecar") == []
+    assert site.filenames("gone") == [file.filename]
+    assert "core-metadata" in site.page("gone")["files"][0]
+    site.check()
+
+
+def test_a_removed_file_leaves_the_page_first_and_waits(index: Index, site: Site) -> None:
+    old, new = *index.release("foo", "1.0"), *index.release("foo", "2.0")
+    site.mirror()
+    index.remove_file("foo", old.filename)
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert site.filenames("foo") == [new.filename]
+    assert (site.root / "removed" / old.path.lstrip("/")).exists()
+    site.check()
+
+
+def test_a_project_that_is_created_again_is_not_removed(index: Index, site: Site) -> None:
+    index.release("keep", "1.0")
+    index.release("foo", "1.0")
+    site.mirror()
+    index.remove_project("foo")
+    index.release("foo", "2.0")
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert site.filenames("foo") == ["foo-2.0-py3-none-any.whl"]
+
+
+def test_a_cached_page_does_not_bring_a_removed_project_back(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    index.release("keep", "1.0")
+    index.release("gone", "1.0")
+    site.mirror()
+    server.freeze("/simple/gone/")
+    index.remove_project("gone")
+
+    site.mirror()
+
+    assert site.names() == ["keep"]
+
+
+def test_a_quarantined_project_keeps_an_empty_page_with_its_status(
+    index: Index, site: Site
+) -> None:
+    (file,) = index.release("evil", "1.0")
+    site.mirror()
+    index.quarantine("evil")
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    page = site.page("evil")
+    assert page["files"] == []
+    assert page["project-status"] == {"status": "quarantined"}
+    html = site.text("web/simple/evil/index.html")
+    assert '<meta name="pypi:project-status" content="quarantined">' in html
+    assert "<a " not in html
+    assert not (site.web / file.path.lstrip("/")).exists()
+    assert (site.root / "removed" / file.path.lstrip("/")).exists()
+
+
+def test_the_end_of_a_quarantine_restores_the_files(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    (file,) = index.release("cleared", "1.0")
+    site.mirror()
+    index.quarantine("cleared")
+    site.mirror()
+    index.clear_quarantine("cleared")
+    server.forget()
+
+    site.mirror()
+
+    assert site.filenames("cleared") == [file.filename]
+    assert server.paths("file") == []
+    site.check()
+
+
+def test_files_that_an_index_still_lists_in_quarantine_are_not_offered(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    index.release("evil", "1.0")
+    site.mirror()
+    index.archive("evil")
+    server.fault(
+        "/simple/evil/", faults.edit(lambda body: body.replace(b"archived", b"quarantined"))
+    )
+    index.yank("evil", "1.0")
+
+    site.mirror()
+
+    assert site.page("evil")["files"] == []
+
+
+def test_too_many_removals_at_once_remove_nothing(index: Index, site: Site) -> None:
+    for number in range(12):
+        index.release(f"project{number}", "1.0")
+    site.mirror()
+    before = site.tree()
+    for number in range(6):
+        index.remove_project(f"project{number}")
+
+    ran = site.mirror()
+
+    assert ran.code == 5
+    assert ran.stopped == ["TooManyRemovals"]
+    assert "max-removals = 6" in ran.log
+    assert site.tree() == before
+    assert site.status < index.serial
+    assert len(site.todo()) == 7
+
+
+def test_held_removals_go_through_when_the_operator_lets_them(index: Index, site: Site) -> None:
+    for number in range(12):
+        index.release(f"project{number}", "1.0")
+    site.mirror()
+    for number in range(6):
+        index.remove_project(f"project{number}")
+    site.mirror()
+    index.release("new", "1.0")
+    again = site.mirror()
+    assert again.code == 5
+    assert again.synced == ["new"]
+
+    site.configure(max_removals=6)
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert len(ran.report["projects"]["removed"]) == 6
+    assert len(site.names()) == 7
+    assert site.todo() == []
+    assert site.status == index.serial
+    site.check()
+
+
+def test_the_last_project_is_never_removed_by_default(index: Index, site: Site) -> None:
+    index.release("only", "1.0")
+    site.mirror()
+    index.remove_project("only")
+
+    ran = site.mirror()
+
+    assert ran.code == 5
+    assert site.names() == ["only"]
+
+
+def test_removed_projects_can_be_kept(index: Index, site: Site) -> None:
+    site.configure(removed_projects="keep")
+    index.release("keep", "1.0")
+    index.release("gone", "1.0")
+    site.mirror()
+    before = site.tree()
+    index.remove_project("gone")
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert site.tree() == before
+    assert site.status == index.serial
+
+
+def test_absence_from_the_list_removes_after_two_looks_ten_minutes_apart(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    site.configure(api_method="simple")
+    for name in ("foo", "bar", "gone"):
+        index.release(name, "1.0")
+    site.mirror()
+    index.remove_project("gone")
+
+    first = site.mirror()
+    assert first.code == 0
+    assert "gone seems to be gone" in first.log
+    assert "gone" in site.names()
+
+    site.clock.advance(minutes=5)
+    site.mirror()
+    assert "gone" in site.names(), "too soon"
+
+    site.clock.advance(minutes=6)
+    last = site.mirror()
+    assert last.report["projects"]["removed"] == ["gone"]
+    assert site.names() == ["bar", "foo"]
+    site.check()
+
+
+def test_a_project_that_is_only_missing_from_the_list_stays(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    site.configure(api_method="simple")
+    for name in ("foo", "bar", "hidden"):
+        index.release(name, "1.0")
+    site.mirror()
+    server.fault("list", faults.edit(lambda body: body.replace(b'"hidden"', b'"other"')))
+    index.release("bar", "2.0")
+
+    for _ in range(3):
+        site.mirror()
+        site.clock.advance(hours=1)
+
+    assert "hidden" in site.names()
+
+
+def test_an_index_that_lists_nothing_any_more_removes_nothing(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    site.configure(api_method="simple")
+    for name in ("foo", "bar", "baz"):
+        index.release(name, "1.0")
+    site.mirror()
+    before = site.tree()
+    index.serial += 1
+    server.fault("list", faults.body(b'{"meta": {"_last-serial": 999}, "projects": []}'))
+
+    for _ in range(2):
+        ran = site.mirror()
+        site.clock.advance(hours=1)
+        assert ran.code == 5
+
+    assert site.tree() == before
+
+
+def test_a_first_run_against_an_empty_index_is_refused(index: Index, site: Site) -> None:
+    ran = site.mirror()
+
+    assert ran.code == 3
+    assert "no projects" in ran.log
+
+
+def test_all_files_gone_at_once_are_believed_at_the_second_look(index: Index, site: Site) -> None:
+    (file,) = index.release("foo", "1.0")
+    site.mirror()
+    index.remove_file("foo", file.filename)
+
+    first = site.mirror()
+    assert first.code == 4
+    assert first.failed == {"foo": "EmptiedProject"}
+    assert site.filenames("foo") == [file.filename]
+
+    second = site.mirror()
+    assert second.code == 0
+    assert site.filenames("foo") == []
+    site.check()
