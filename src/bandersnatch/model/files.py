@@ -19,6 +19,12 @@ LARGEST_FILE = 2 * 1024**3
 LONGEST_FILENAME = 255
 """Bytes; what the usual file systems can hold."""
 
+FILE_ENDINGS = (
+    ".whl", ".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz", ".tar.z", ".tar",
+    ".egg", ".exe", ".msi", ".rpm", ".deb", ".dmg",
+)  # fmt: skip
+"""What the names of release files end with, in lower case."""
+
 LONGEST_REQUIRES_PYTHON = 1_000
 LONGEST_REASON = 4_000
 
@@ -93,6 +99,8 @@ def check_filename(value: object) -> str:
         raise InvalidValue("file name", value, "is not letters, digits and . _ + ! -")
     if ".." in value:
         raise InvalidValue("file name", value, "contains ..")
+    if value.endswith(".metadata"):
+        raise InvalidValue("file name", value, "is that of another file's core metadata")
     if len(value) > LONGEST_FILENAME:
         raise InvalidValue("file name", value, f"is longer than {LONGEST_FILENAME} bytes")
     return value

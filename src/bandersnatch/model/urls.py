@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv6Address
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from bandersnatch.errors import InvalidValue
-from bandersnatch.model.files import check_filename
+from bandersnatch.model.files import FILE_ENDINGS, check_filename
 
-_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]", re.ASCII)
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\]", re.ASCII)
 _UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
-_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*", re.ASCII)
+_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,254}", re.ASCII)
 _CONTENT_PATH = re.compile(r"packages/[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{60}/[^/]+", re.ASCII)
 _PLAIN = re.compile(
-    r"(https?)://[A-Za-z0-9][A-Za-z0-9.-]*(?::[1-9][0-9]{0,4})?(?:/[A-Za-z0-9._~%+!-]+)+", re.ASCII
+    rf"(https?)://(?![^/]*[xX][nN]--){_LABEL}(?:\.{_LABEL})*(?::[1-9][0-9]{{0,3}})?"
+    r"(?:/[A-Za-z0-9._~%+!-]+)+",
+    re.ASCII,
 )
 _FEWEST_SEGMENTS, _MOST_SEGMENTS = 2, 10
 
@@ -33,6 +37,7 @@ def absolute_url(value: object, *, base: str) -> str:
     try:
         parts = urlsplit(urljoin(base, value))
         port = parts.port
+        _check_host(parts.hostname or "")
     except ValueError as error:
         raise InvalidValue("URL", value, "is not a URL") from error
     schemes = {"https", urlsplit(base).scheme}
@@ -44,6 +49,16 @@ def absolute_url(value: object, *, base: str) -> str:
     if parts.query:
         raise InvalidValue("URL", value, "has a query")
     return parts._replace(fragment="").geturl()
+
+
+def _check_host(host: str) -> None:
+    """Refuse what only looks like an address or an international name.
+
+    :raises ValueError: if it is refused; the HTTP library would raise it in mid-request.
+    """
+    if ":" in host:
+        IPv6Address(host)
+    host.encode("ascii").decode("idna")
 
 
 def decode_path(url: str) -> str:
@@ -70,7 +85,8 @@ def file_path(url: str, *, filename: str, sha256: str) -> str:
     """Return where the file of this URL lies below the served root.
 
     PyPI's form ``packages/aa/bb/<60 hex>/<name>`` is taken from wherever it stands at the end
-    of the path; another path below ``/packages/`` is kept when every segment is harmless; any
+    of the path; another path below ``/packages/`` is kept when every segment is harmless, and
+    the last and only the last is named like a file, so that no file is in another one's way; any
     other file gets a path of PyPI's form made from its sha256. The result is rebuilt from
     checked segments, never a copy of the index's text.
 
@@ -87,6 +103,7 @@ def file_path(url: str, *, filename: str, sha256: str) -> str:
         segments[0] == "packages"
         and _FEWEST_SEGMENTS <= len(segments) <= _MOST_SEGMENTS
         and all(_SEGMENT.fullmatch(s) and ".." not in s for s in segments)
+        and [s for s in segments if s.lower().endswith(FILE_ENDINGS)] == [filename]
     ):
         return "/".join(segments)
     return f"packages/{sha256[:2]}/{sha256[2:4]}/{sha256[4:]}/{filename}"

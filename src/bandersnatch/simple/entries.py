@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from bandersnatch.errors import InvalidPage, InvalidValue
 from bandersnatch.model.digests import Hashes, parse_hashes
@@ -96,7 +95,7 @@ def _core_metadata(value: object) -> Hashes | bool | None:
 
 
 def _provenance(value: object) -> str | None:
-    if not isinstance(value, str) or urlsplit(value).scheme != "https":
+    if not isinstance(value, str) or value[:8].lower() != "https://":
         return None
     try:
         return absolute_url(value, base=value)

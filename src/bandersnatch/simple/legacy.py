@@ -81,8 +81,15 @@ def _file(entry: dict[str, Any], hashes: Hashes, now: datetime) -> LegacyFile:
 
 
 def render_legacy(document: LegacyDocument) -> bytes:
-    """Return the document as it is stored: indented by four, keys sorted, ASCII."""
-    return json.dumps(document.content, indent=4, sort_keys=True).encode("ascii")
+    """Return the document as it is stored: indented by four, keys sorted, ASCII.
+
+    :raises InvalidPage: if it is nested more deeply than can be written.
+    """
+    try:
+        return json.dumps(document.content, indent=4, sort_keys=True).encode("ascii")
+    except RecursionError:
+        name = ascii(document.content["info"]["name"])
+        raise InvalidPage(f"the legacy document of {name}", "it is nested too deeply") from None
 
 
 def supplement(detail: ProjectDetail, document: LegacyDocument) -> ProjectDetail:

@@ -100,10 +100,6 @@ class _LooseList(msgspec.Struct):
     meta: _Meta = msgspec.field(default_factory=_Meta)
 
 
-class _LastSerial(msgspec.Struct):
-    last_serial: Any = None
-
-
 def _decode(text: bytes, kind: type[_Struct], where: str) -> _Struct:
     try:
         return msgspec.json.decode(text.removeprefix(b"\xef\xbb\xbf"), type=kind)
@@ -126,7 +122,7 @@ def check_api_version(version: object, where: str) -> None:
     :raises InvalidPage: if it is of one.
     """
     if not isinstance(version, str) or version.partition(".")[0] != "1":
-        raise InvalidPage(where, f"its API version {version!r} is not 1.x")
+        raise InvalidPage(where, f"its API version {ascii(version)[:80]} is not 1.x")
 
 
 def optional_serial(value: object) -> Serial | None:
@@ -184,7 +180,7 @@ def _entries(files: Iterable[_File | msgspec.Raw], where: str) -> Iterator[Entry
         try:
             loose = _decode(bytes(file), _LooseFile, where)
         except msgspec.ValidationError:
-            loose = _LooseFile(filename=msgspec.json.decode(file))
+            loose = _LooseFile(filename=bytes(file))
         yield _entry(loose)
 
 
@@ -210,10 +206,10 @@ def _entry(file: _File | _LooseFile) -> Entry:
 
 def parse_status(value: object) -> tuple[ProjectStatus, str]:
     """Return the status and its reason; a status this release does not know counts as active."""
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not isinstance(value.get("status"), str):
         return ProjectStatus.ACTIVE, ""
     try:
-        status = ProjectStatus(value.get("status"))
+        status = ProjectStatus(value["status"])
     except ValueError:
         return ProjectStatus.ACTIVE, ""
     return status, clean_reason(value.get("reason"))
@@ -247,7 +243,7 @@ def _listed(
         try:
             loose = _decode(bytes(project), _LooseProject, where)
         except msgspec.ValidationError:
-            loose = _LooseProject(name=msgspec.json.decode(project))
+            loose = _LooseProject(name=bytes(project))
         yield loose.name, loose.serial
 
 
@@ -274,10 +270,12 @@ def project_list(
         except InvalidValue as error:
             rejected.append(Rejection(ascii(shown)[:200], str(error)))
             continue
-        before = serials.get(name)
-        serials[name] = own if before is None or own is None else max(own, before)
+        before = serials.setdefault(name, own)
+        if own is not None and (before is None or own > before):
+            serials[name] = own
         if shown != name:
             displays[name] = str(shown)
     if len(rejected) > max(1, count * BAD_ENTRIES_ALLOWED):
-        raise InvalidPage(where, f"{len(rejected)} of its {count} entries are bad: {rejected[0]}")
+        first = rejected[0].reason
+        raise InvalidPage(where, f"{len(rejected)} of its {count} entries are bad: {first}")
     return ProjectList(serials, displays, serial, tuple(rejected))

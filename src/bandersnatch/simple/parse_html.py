@@ -6,10 +6,12 @@ The library weighs a third of a second at import, so it is loaded when the first
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from bandersnatch.errors import InvalidPage
+from bandersnatch.model.files import FILE_ENDINGS
 from bandersnatch.model.project import ProjectDetail, ProjectList
 from bandersnatch.simple.entries import Context, Entry, release_files
 from bandersnatch.simple.parse import (
@@ -26,10 +28,6 @@ if TYPE_CHECKING:
 
 _SERIAL_COMMENT = re.compile(rb"<!--SERIAL ([0-9]{1,16})-->\s*\Z")
 _SIMPLE_PAGE = re.compile(rb"pypi:repository-version|<title>\s*Links for", re.IGNORECASE)
-_FILE_ENDINGS = (
-    ".whl", ".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz", ".tar.Z", ".tar",
-    ".egg", ".exe", ".msi", ".rpm", ".deb", ".dmg",
-)  # fmt: skip
 
 
 def parse_detail_html(text: bytes, context: Context, *, charset: str | None) -> ProjectDetail:
@@ -64,29 +62,37 @@ def parse_list_html(text: bytes, where: str, *, charset: str | None) -> ProjectL
 
     :raises InvalidPage: if it links to none, or too many of its links are no project's.
     """
-    from pypi_simple import UnsupportedRepoVersionError, parse_links_stream  # noqa: PLC0415
+    from pypi_simple import parse_links_stream  # noqa: PLC0415
 
-    try:
+    with _reading(where):
         links = [
             link
             for link in parse_links_stream([text], base_url=where, http_charset=charset)
             if urlsplit(link.url).path.startswith(urlsplit(where).path)
         ]
-    except (UnsupportedRepoVersionError, LookupError, RecursionError, ValueError) as error:
-        raise InvalidPage(where, f"it is no simple index ({error})") from error
     if not links:
         raise InvalidPage(where, "it is HTML without a link to a project")
     return project_list(((link.text, None) for link in links), where=where, serial=None)
 
 
+@contextmanager
+def _reading(where: str) -> Iterator[None]:
+    """Blame the page for whatever its readers trip over: some of them only assert.
+
+    :raises InvalidPage: for anything raised within.
+    """
+    try:
+        yield
+    except Exception as error:
+        why = str(error).partition("\n")[0] or type(error).__name__
+        raise InvalidPage(where, f"it is no simple index ({ascii(why)[1:-1][:200]})") from error
+
+
 def _read(text: bytes, where: str, charset: str | None) -> RepositoryPage:
-    from pypi_simple import UnsupportedRepoVersionError  # noqa: PLC0415
     from pypi_simple.html import RepositoryPage  # noqa: PLC0415
 
-    try:
+    with _reading(where):
         page = RepositoryPage.from_html(text, base_url=where, from_encoding=charset)
-    except (UnsupportedRepoVersionError, LookupError, RecursionError, ValueError) as error:
-        raise InvalidPage(where, f"it is no simple index ({error})") from error
     check_api_version(page.repository_version or "1.0", where)
     return page
 
@@ -94,7 +100,7 @@ def _read(text: bytes, where: str, charset: str | None) -> RepositoryPage:
 def _entries(page: RepositoryPage) -> Iterator[Entry]:
     for link in page.links:
         filename = unquote(urlsplit(link.url).path.rpartition("/")[2])
-        if filename.endswith(_FILE_ENDINGS):
+        if filename.lower().endswith(FILE_ENDINGS):
             yield _entry(link, filename)
 
 

@@ -1,0 +1,94 @@
+"""Digests and the hashes of one content."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bandersnatch.errors import InvalidValue
+from bandersnatch.model.digests import HEX_DIGITS, Digest, Hashes, parse_digest, parse_hashes
+from tests.unit.strategies import json_values
+
+SHA256 = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize("algorithm", HEX_DIGITS)
+def test_what_the_algorithm_gives_is_accepted(algorithm: str) -> None:
+    value = hashlib.new(algorithm, b"content").hexdigest()
+    assert parse_digest(algorithm, value) == Digest(algorithm, value)
+
+
+def test_an_upper_case_value_is_lowered() -> None:
+    assert parse_digest("sha256", SHA256.upper()) == Digest("sha256", SHA256)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "value"),
+    [
+        ("sha256", SHA256[1:]),
+        ("sha256", SHA256 + "0"),
+        ("sha256", ""),
+        ("sha256", SHA256[1:] + "g"),
+        ("sha256", SHA256[1:] + "\n"),
+        ("sha256", " " + SHA256[1:]),
+        ("sha256", "\u0661" * 64),
+        ("sha256", "\uff41" * 64),
+        ("sha256", "0x" + SHA256[2:]),
+        ("sha256", "../" + SHA256[3:]),
+        ("md5", SHA256),
+        ("sha256", None),
+        ("sha256", 5),
+        ("sha256", SHA256.encode()),
+        ("SHA256", SHA256),
+        ("shake_128", SHA256),
+        ("crc32", "00000000"),
+        ("", SHA256),
+        (None, SHA256),
+        (5, SHA256),
+        (["sha256"], SHA256),
+    ],
+)
+def test_anything_else_is_refused(algorithm: object, value: object) -> None:
+    with pytest.raises(InvalidValue):
+        parse_digest(algorithm, value)
+
+
+@given(st.sampled_from(["sha256", "md5"]) | json_values, st.text("0aF\ng", max_size=70))
+def test_a_digest_is_lower_case_hexadecimal_or_refused(algorithm: object, value: str) -> None:
+    try:
+        digest = parse_digest(algorithm, value)
+    except InvalidValue:
+        return
+    assert bytes.fromhex(digest.value).hex() == digest.value == value.lower()
+    assert digest.algorithm == algorithm
+
+
+def test_a_digest_shows_its_algorithm() -> None:
+    assert str(Digest("md5", "ab")) == "md5=ab"
+
+
+def test_hashes_that_are_not_understood_are_left_out() -> None:
+    texts: dict[str, object] = {"md5": "short", "sha256": SHA256, "crc32": "00", "sha1": None}
+    assert parse_hashes(texts) == Hashes((Digest("sha256", SHA256),))
+
+
+def test_hashes_are_had_by_algorithm() -> None:
+    md5, sha256 = Digest("md5", "0" * 32), Digest("sha256", SHA256)
+    hashes = Hashes((md5, sha256))
+    assert hashes.get("sha256") is sha256
+    assert hashes.get("sha512") is None
+    assert list(hashes) == [md5, sha256]
+
+
+def test_hashes_are_true_if_there_are_any() -> None:
+    assert Hashes((Digest("md5", "0" * 32),))
+    assert not Hashes()
+
+
+def test_having_replaces_the_digest_of_the_same_algorithm_only() -> None:
+    md5, old, new = Digest("md5", "0" * 32), Digest("sha256", SHA256), Digest("sha256", "0" * 64)
+    assert set(Hashes((md5, old)).having(new)) == {md5, new}
+    assert set(Hashes((md5,)).having(new)) == {md5, new}

@@ -1,0 +1,252 @@
+"""Release files, and the gates of their names, sizes, times and texts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bandersnatch.errors import InvalidValue
+from bandersnatch.model.digests import Digest, Hashes
+from bandersnatch.model.files import (
+    LARGEST_FILE,
+    LONGEST_REASON,
+    check_filename,
+    check_size,
+    clean_reason,
+    clean_text,
+    format_upload_time,
+    parse_upload_time,
+)
+from tests.support.factories import NOW, make_file
+from tests.unit.confinement import stays_below
+from tests.unit.strategies import hostile_text, json_values
+
+# ---------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize(
+    "filename",
+    [
+        "foo-1.0-py3-none-any.whl",
+        "foo-1!1.0+local.2.tar.gz",
+        "Foo_Bar-1.0.win-amd64-py2.7.exe",
+        "0.egg",
+        "f" * 246,
+        "f" * 255,
+    ],
+)
+def test_the_name_of_a_release_file_is_accepted(filename: str) -> None:
+    assert check_filename(filename) == filename
+
+
+HOSTILE = [
+    *["", ".", "..", "../foo-1.0.tar.gz", "../../etc/foo-1.0.tar.gz", "foo/../bar-1.0.zip"],
+    *["/etc/passwd", "foo/bar-1.0.zip", "foo\\bar-1.0.zip", "C:\\x-1.0.zip", "foo-1.0:s.zip"],
+    *["%2e%2e", "foo%2f-1.0.zip", "foo%00.zip"],
+    *["foo\0-1.0.zip", "foo-1.0.zip\n", "\nfoo.zip", "foo\r.zip", "foo\t.zip", "foo\x1b[1m.zip"],
+    *["foo\x7f.zip", "foo\x85.zip", "foo\u202egz.zip", "foo\u200b.zip", "\ufefffoo.zip"],
+    *["foo\ud800.zip", "caf\xe9-1.0.zip", "cafe\u0301-1.0.zip", "\u212a-1.0.zip", "\uff46.zip"],
+    *[".htaccess", ".foo-1.0.zip", "-rf", "_foo.zip", "+foo.zip", "!foo.zip", " foo.zip"],
+    *["foo.zip ", "foo bar.zip", "foo..zip", "foo-1.0..tar.gz", "foo.."],
+    *["*", "?", "foo*.zip", "<b>foo.zip", "foo&.zip", "foo'.zip", 'foo".zip', "foo|.zip", "~foo"],
+    *["foo#.zip", "foo?x.zip", "foo;x.zip", "foo,1.zip", "foo=1.zip", "foo@1.zip", "$foo.zip"],
+    *["f" * 256, "f" * 300, "f" * 10_000],
+]
+
+
+@pytest.mark.parametrize("filename", HOSTILE, ids=lambda text: ascii(text)[:30])
+def test_what_is_no_file_name_is_refused(filename: str) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        check_filename(filename)
+    assert str(caught.value).isprintable()
+    assert str(caught.value).isascii()
+
+
+def test_the_place_of_a_core_metadata_file_is_not_given_to_another() -> None:
+    with pytest.raises(InvalidValue, match="core metadata"):
+        check_filename("foo-1.0-py3-none-any.whl.metadata")
+
+
+@pytest.mark.parametrize("value", [None, 5, True, b"foo.zip", ["foo.zip"]], ids=repr)
+def test_what_is_no_text_is_no_file_name(value: object) -> None:
+    with pytest.raises(InvalidValue, match="is not text"):
+        check_filename(value)
+
+
+@given(hostile_text | st.text() | json_values)
+def test_an_accepted_file_name_stays_below_its_directory(value: object) -> None:
+    try:
+        filename = check_filename(value)
+    except InvalidValue:
+        return
+    assert filename == value
+    assert stays_below(filename)
+    assert "/" not in filename
+    assert len(filename.encode()) <= 255
+
+
+# ---------------------------------------------------------------- sizes
+
+
+@pytest.mark.parametrize("size", [0, 1, 2**30, LARGEST_FILE])
+def test_a_size_is_accepted(size: int) -> None:
+    assert check_size(size) == size
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, -1, LARGEST_FILE + 1, 10**400, True, False, 1.0, 0.5, float("inf"), "1", "abc", [], {}],
+    ids=lambda value: ascii(value)[:20],
+)
+def test_what_is_no_size_is_refused(value: object) -> None:
+    with pytest.raises(InvalidValue, match=r"^size "):
+        check_size(value)
+
+
+@given(json_values | st.integers())
+def test_a_size_is_a_number_within_the_limit_or_refused(value: object) -> None:
+    try:
+        size = check_size(value)
+    except InvalidValue:
+        return
+    assert type(size) is int
+    assert 0 <= size <= LARGEST_FILE
+
+
+# ---------------------------------------------------------------- times
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2024-02-29T23:59:59Z", datetime(2024, 2, 29, 23, 59, 59, 0, UTC)),
+        ("2024-01-02T03:04:05.6Z", datetime(2024, 1, 2, 3, 4, 5, 600_000, UTC)),
+        ("2024-01-02T03:04:05.678901Z", datetime(2024, 1, 2, 3, 4, 5, 678_901, UTC)),
+        ("2024-01-02T03:04:05.000001+00:00", datetime(2024, 1, 2, 3, 4, 5, 1, UTC)),
+        ("1980-01-01T00:00:00Z", datetime(1980, 1, 1, tzinfo=UTC)),
+        ("2026-11-22T12:00:00Z", NOW + timedelta(days=1)),
+    ],
+)
+def test_an_upload_time_is_read(text: str, time: datetime) -> None:
+    assert parse_upload_time(text, now=NOW) == time
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *[None, 5, 1.5, True, [], {}, b"2024-01-02T03:04:05Z"],
+        *["", "yesterday", "2024-01-02", "2024-01-02 03:04:05Z", "20240102T030405Z"],
+        *["2024-01-02T03:04:05", "2024-01-02T03:04:05+01:00", "2024-01-02T03:04:05z"],
+        *["2024-01-02T03:04:05.Z", "2024-01-02T03:04:05.1234567Z", "2024-01-02T03:04Z"],
+        *["2024-01-02T03:04:05Z\n", " 2024-01-02T03:04:05Z", "2024-01-02T03:04:05ZZ"],
+        *["2023-02-29T00:00:00Z", "2024-13-01T00:00:00Z", "2024-01-01T25:00:00Z"],
+        *["2024-01-01T00:00:61Z", "0000-01-01T00:00:00Z", "\u0662024-01-02T03:04:05Z"],
+        *["0001-01-01T00:00:00Z", "1979-12-31T23:59:59Z", "9999-12-31T23:59:59Z"],
+        "2026-11-22T12:00:01Z",
+    ],
+    ids=ascii,
+)
+def test_a_time_that_is_none_or_cannot_be_true_is_absent(value: object) -> None:
+    assert parse_upload_time(value, now=NOW) is None
+
+
+@given(json_values | st.from_regex(r"[0-2][0-9]{3}-[0-2][0-9]-[0-3][0-9]T[0-3][0-9]:10:10\.?5?Z"))
+def test_a_time_that_is_read_is_in_utc_and_plausible(value: object) -> None:
+    time = parse_upload_time(value, now=NOW)
+    if time is not None:
+        assert time.utcoffset() == timedelta(0)
+        assert datetime(1980, 1, 1, tzinfo=UTC) <= time <= NOW + timedelta(days=1)
+
+
+@given(
+    st.datetimes(
+        min_value=datetime(1980, 1, 2),  # noqa: DTZ001 - hypothesis wants naive bounds
+        max_value=datetime(2026, 11, 21),  # noqa: DTZ001 - as above
+        timezones=st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone),
+    )
+)
+def test_a_time_that_is_written_is_read_as_the_same(time: datetime) -> None:
+    text = format_upload_time(time)
+    assert len(text) == len("2024-01-02T03:04:05.000000Z")
+    assert parse_upload_time(text, now=NOW) == time
+
+
+@given(
+    st.datetimes(
+        min_value=datetime(1980, 1, 1),  # noqa: DTZ001 - hypothesis wants naive bounds
+        timezones=st.just(UTC),
+    )
+)
+def test_the_modification_time_is_exact_to_the_microsecond(time: datetime) -> None:
+    since = (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    assert make_file(upload_time=time).modified == since * 1000
+
+
+def test_a_file_without_upload_time_has_no_modification_time() -> None:
+    assert make_file(upload_time=None).modified is None
+
+
+# ---------------------------------------------------------------- texts
+
+CONTROLS = "\0\n\r\t\x1b\x7f\x80\x85\x9f\ud800\udfff"
+
+
+def test_controls_in_a_text_become_spaces() -> None:
+    assert clean_text(f">=3{CONTROLS}", longest=20) == ">=3" + " " * len(CONTROLS)
+    assert clean_reason(f"bad{CONTROLS}!") == "bad" + " " * len(CONTROLS) + "!"
+
+
+def test_a_text_is_kept_up_to_its_limit() -> None:
+    assert clean_text("x" * 20, longest=20) == "x" * 20
+    assert clean_text("x" * 21, longest=20) is None
+
+
+def test_a_reason_is_cut_to_its_limit() -> None:
+    assert clean_reason("x" * 10_000) == "x" * LONGEST_REASON
+
+
+@pytest.mark.parametrize("value", [None, 5, True, b"text", ["text"]], ids=repr)
+def test_what_is_no_text_is_no_text(value: object) -> None:
+    assert clean_text(value, longest=20) is None
+    assert clean_reason(value) == ""
+
+
+@given(st.text(st.characters()) | hostile_text)
+def test_a_clean_text_can_be_written_and_has_no_controls(text: str) -> None:
+    for cleaned in (clean_text(text, longest=1000), clean_reason(text)):
+        assert cleaned is not None
+        assert len(cleaned) == len(text)
+        assert cleaned.encode().decode() == cleaned
+        assert not any(ord(c) < 32 or 127 <= ord(c) < 160 for c in cleaned)
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_the_sha256_decides() -> None:
+    sha256 = Digest("sha256", "0" * 64)
+    assert make_file(hashes=Hashes((Digest("md5", "0" * 32), sha256))).sha256 is sha256
+
+
+@pytest.mark.parametrize(
+    ("told", "digest"),
+    [
+        (None, None),
+        (False, None),
+        (True, None),
+        (Hashes(), None),
+        (Hashes((Digest("md5", "0" * 32),)), None),
+        (
+            Hashes((Digest("md5", "0" * 32), Digest("sha256", "1" * 64))),
+            Digest("sha256", "1" * 64),
+        ),
+    ],
+)
+def test_a_sidecar_counts_only_if_it_can_be_verified(
+    told: Hashes | bool | None,  # noqa: FBT001 - it is the value of the field
+    digest: Digest | None,
+) -> None:
+    assert make_file(core_metadata=told).sidecar == digest

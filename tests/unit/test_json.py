@@ -1,0 +1,250 @@
+"""Values to JSON pages."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pypi_simple import IndexPage, ProjectPage
+
+from bandersnatch import layout
+from bandersnatch.model.digests import Digest, Hashes
+from bandersnatch.model.files import ReleaseFile, parse_upload_time
+from bandersnatch.model.names import ProjectName
+from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus
+from bandersnatch.model.serials import Serial
+from bandersnatch.simple.json import render_detail_json, render_list_json
+from bandersnatch.simple.parse import parse_detail, parse_list
+from tests.support.factories import NOW, SHA256, make_context, make_detail, make_file
+from tests.unit.strategies import names, pages, unhurried
+
+DATA = Path(__file__).parent.parent / "data"
+MY_PKG = make_detail(
+    make_file(
+        "my_pkg-1.0-py3-none-any.whl",
+        path="packages/aa/bb/cc/my_pkg-1.0-py3-none-any.whl",
+        hashes=Hashes((Digest("md5", "0" * 32), Digest("sha256", SHA256))),
+        size=196,
+        upload_time=parse_upload_time("2021-03-04T05:06:07.123456Z", now=NOW),
+        requires_python=">=3.9",
+        yanked="",
+        core_metadata=Hashes((Digest("sha256", "d131" * 16),)),
+    ),
+    make_file(
+        "my_pkg-1.0.tar.gz",
+        path="packages/aa/bb/cc/my_pkg-1.0.tar.gz",
+        hashes=Hashes((Digest("sha256", "0a1b" * 16),)),
+        size=0,
+        upload_time=parse_upload_time("2021-03-04T05:06:08Z", now=NOW),
+        core_metadata=False,
+    ),
+    name="my-pkg",
+    serial=Serial(10),
+)
+MARKED_UP = make_detail(
+    make_file(
+        "my_pkg-1!2.0+x.tar.gz",
+        path="packages/aa/bb/cc/my_pkg-1!2.0+x.tar.gz",
+        hashes=Hashes((Digest("sha256", SHA256),)),
+        size=196,
+        upload_time=None,
+        requires_python=">=3,<'4'",
+        yanked='</a><script>alert("1")</script> &amp; caf\xe9 \u65e5\u672c',
+    ),
+    name="my-pkg",
+    versions=("1!2.0+x",),
+)
+
+
+def rendered(detail: ProjectDetail, *, root: str = "", digest_name: str = "sha256") -> bytes:
+    """Return the page."""
+    file_url = partial(layout.file_url, root=root)
+    return render_detail_json(detail, digest_name=digest_name, file_url=file_url)
+
+
+def first_file(detail: ProjectDetail, **options: Any) -> dict[str, Any]:
+    """Return the entry of the page's first file."""
+    entry: dict[str, Any] = json.loads(rendered(detail, **options))["files"][0]
+    return entry
+
+
+# ---------------------------------------------------------------- byte for byte
+
+
+def test_a_page_is_as_it_always_was_at_a_newer_version() -> None:
+    assert rendered(MY_PKG) == (DATA / "detail.json").read_bytes()
+
+
+def test_a_page_may_have_no_files() -> None:
+    empty = ProjectDetail(ProjectName("my-pkg"), serial=Serial(11))
+    assert rendered(empty) == (DATA / "empty.json").read_bytes()
+
+
+def test_a_page_in_quarantine_tells_why() -> None:
+    quarantined = ProjectDetail(
+        ProjectName("my-pkg"),
+        serial=Serial(12),
+        status=ProjectStatus.QUARANTINED,
+        status_reason='it "phones" <home>',
+    )
+    assert rendered(quarantined) == (DATA / "quarantined.json").read_bytes()
+
+
+def test_texts_are_in_ascii() -> None:
+    page = rendered(MARKED_UP, root="https://files.example.org/a&b")
+    assert page == (DATA / "markup.json").read_bytes()
+
+
+def test_a_page_with_a_file_of_unknown_size_is_of_the_first_version() -> None:
+    file = make_file(
+        "my_pkg-1.0.tar.gz",
+        path="packages/aa/bb/cc/my_pkg-1.0.tar.gz",
+        hashes=Hashes((Digest("sha512", "5e" * 64), Digest("sha256", SHA256))),
+        size=None,
+        upload_time=None,
+        core_metadata=True,
+        provenance="https://example.org/integrity/my-pkg/provenance",
+    )
+    detail = make_detail(
+        file, name="my-pkg", serial=Serial(13), status=ProjectStatus.ARCHIVED, status_reason="x"
+    )
+    assert rendered(detail, digest_name="sha512") == (DATA / "unsized.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("serial", "own", "golden"),
+    [(Serial(20), Serial(7), "root.json"), (None, None, "root_without_serials.json")],
+)
+def test_a_root_page_tells_the_serials_that_are_known(
+    serial: Serial | None, own: Serial | None, golden: str
+) -> None:
+    projects = [(ProjectName("bar"), own), (ProjectName("foo-baz"), None)]
+    assert render_list_json(projects, serial=serial) == (DATA / golden).read_bytes()
+
+
+# ---------------------------------------------------------------- what is on a page
+
+
+@pytest.mark.parametrize("digest_name", ["md5", "sha256"])
+def test_the_digest_that_is_asked_for_comes_first_and_sha256_always(digest_name: str) -> None:
+    assert list(first_file(MY_PKG, digest_name=digest_name)["hashes"]) == list(
+        dict.fromkeys([digest_name, "sha256"])
+    )
+
+
+def test_a_digest_that_is_not_known_is_left_out() -> None:
+    assert list(first_file(MY_PKG, digest_name="sha512")["hashes"]) == ["sha256"]
+
+
+@pytest.mark.parametrize(("yanked", "told"), [(None, False), ("", True), ("broken", "broken")])
+def test_a_yank_is_told_with_its_reason(yanked: str | None, *, told: bool | str) -> None:
+    assert first_file(make_detail(make_file(yanked=yanked)))["yanked"] == told
+
+
+@pytest.mark.parametrize("told", [None, True, Hashes(), Hashes((Digest("md5", "0" * 32),))])
+def test_core_metadata_that_cannot_be_verified_is_not_advertised(told: object) -> None:
+    assert "core-metadata" not in first_file(make_detail(make_file(core_metadata=told)))
+
+
+def test_nothing_is_null() -> None:
+    bare = make_file(size=None, upload_time=None)
+    assert b"null" not in rendered(make_detail(bare, serial=None))
+
+
+def test_the_first_serial_is_a_serial() -> None:
+    assert b'"_last-serial": 0' in rendered(make_detail(serial=Serial(0)))
+    listed = render_list_json([(ProjectName("foo"), Serial(0))], serial=Serial(0))
+    assert listed.count(b'"_last-serial": 0') == 2
+
+
+# ---------------------------------------------------------------- read back
+
+
+def carried(detail: ProjectDetail, root: str, digest_name: str) -> ProjectDetail:
+    """Return what a JSON page can carry of a project's page."""
+    sized = all(file.size is not None for file in detail.files)
+    return ProjectDetail(
+        name=detail.name,
+        files=tuple(_carried_file(file, root, digest_name) for file in detail.files),
+        versions=detail.versions if sized else (),
+        serial=detail.serial,
+        status=detail.status if sized else ProjectStatus.ACTIVE,
+        status_reason=detail.status_reason if sized else "",
+    )
+
+
+def _carried_file(file: ReleaseFile, root: str, digest_name: str) -> ReleaseFile:
+    shown = dict.fromkeys([file.hashes.get(digest_name), file.sha256])
+    metadata = False if file.core_metadata is False else None
+    return replace(
+        file,
+        url=layout.file_url(file, root or "https://mirror.example.org"),
+        hashes=Hashes(tuple(digest for digest in shown if digest is not None)),
+        core_metadata=metadata if file.sidecar is None else Hashes((file.sidecar,)),
+    )
+
+
+@unhurried
+@given(
+    pages(),
+    st.sampled_from(["", "https://files.example.org"]),
+    st.sampled_from(["sha256", "md5", "blake2b"]),
+)
+def test_a_page_is_read_back_as_it_was(
+    drawn: tuple[str, bytes], root: str, digest_name: str
+) -> None:
+    name, text = drawn
+    detail = parse_detail(text, make_context(name))
+    page = rendered(detail, root=root, digest_name=digest_name)
+    context = make_context(name, f"https://mirror.example.org/simple/{name}/")
+    assert parse_detail(page, context) == carried(detail, root, digest_name)
+
+
+@unhurried
+@given(pages())
+def test_another_reader_sees_the_same(drawn: tuple[str, bytes]) -> None:
+    name, text = drawn
+    detail = parse_detail(text, make_context(name))
+    page = rendered(detail)
+    assert page.isascii()
+    assert b"\n" not in page
+    seen = ProjectPage.from_json_data(json.loads(page))
+    assert seen.project == name
+    assert [
+        (package.filename, package.url, package.digests, package.size, package.upload_time)
+        for package in seen.packages
+    ] == [
+        (
+            file.filename,
+            layout.file_url(file, ""),
+            {"sha256": file.sha256.value},
+            file.size,
+            file.upload_time,
+        )
+        for file in detail.files
+    ]
+    assert [
+        (package.is_yanked, package.yanked_reason or "", package.requires_python)
+        for package in seen.packages
+    ] == [
+        (file.yanked is not None, file.yanked or "", file.requires_python) for file in detail.files
+    ]
+
+
+serials = st.none() | st.integers(0, 2**53 - 1).map(Serial)
+
+
+@given(st.dictionaries(names.map(ProjectName), serials), serials)
+def test_a_root_page_is_read_back_as_it_was(
+    own: dict[ProjectName, Serial | None], serial: Serial | None
+) -> None:
+    page = render_list_json(own.items(), serial=serial)
+    assert page.isascii()
+    assert parse_list(page, "https://mirror.example.org/simple/") == ProjectList(own, serial=serial)
+    assert IndexPage.from_json_data(json.loads(page)).projects == list(own)

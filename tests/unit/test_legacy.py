@@ -1,0 +1,228 @@
+"""The legacy document: what is read of it, what it adds to a page, and how it is stored."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bandersnatch.errors import InvalidPage
+from bandersnatch.model.digests import Digest, Hashes
+from bandersnatch.simple.legacy import LegacyDocument, LegacyFile, parse_legacy, render_legacy
+from bandersnatch.simple.legacy import supplement as supplemented
+from tests.support.factories import SHA256, UPLOADED, make_context, make_detail, make_file
+from tests.unit.strategies import absent_or, encoded, json_values, unhurried
+
+CONTEXT = make_context("foo", "https://example.org/pypi/foo/json")
+DIGEST = Digest("sha256", SHA256)
+MD5 = Digest("md5", "0" * 32)
+NO_OBJECTS: list[Any] = [None, True, 5, 1.5, "", "x", [], ["foo"]]
+FILE = {
+    "filename": "foo-1.0.tar.gz",
+    "size": 7,
+    "upload_time_iso_8601": "2024-05-06T07:08:09.123456Z",
+    "digests": {"sha256": SHA256, "md5": "0" * 32, "blake2b_256": "0" * 64},
+}
+
+
+def document(*files: object, **fields: object) -> dict[str, Any]:
+    """Return a document with these file entries, all of one version."""
+    told = {"info": {"name": "Foo"}, "releases": {"1.0": files}, "last_serial": 10}
+    return told | fields
+
+
+def read(*files: object, **fields: object) -> LegacyDocument:
+    """Return what a document says."""
+    return parse_legacy(json.dumps(document(*files, **fields)).encode(), CONTEXT)
+
+
+def test_a_document_is_read() -> None:
+    assert read(FILE, urls=[]) == LegacyDocument(
+        content=json.loads(json.dumps(document(FILE, urls=[]))),
+        versions=("1.0",),
+        files={DIGEST: LegacyFile(7, UPLOADED, Hashes((DIGEST, MD5)))},
+        serial=read().serial,
+    )
+    assert read().serial == 10
+
+
+def test_versions_without_files_are_versions() -> None:
+    assert read(releases={"2.0": [], "1.0": None, "\x1b": []}).versions == ("2.0", "1.0")
+
+
+@pytest.mark.parametrize("value", [None, -1, True, 7.5, "7", 2**31 + 1, []], ids=repr)
+def test_a_wrong_size_is_not_told(value: object) -> None:
+    assert read(FILE | {"size": value}).files[DIGEST].size is None
+
+
+@pytest.mark.parametrize("value", [None, 5, "", "2024-05-06T07:08:09", "0001-01-01T00:00:00Z"])
+def test_a_wrong_time_is_not_told(value: object) -> None:
+    assert read(FILE | {"upload_time_iso_8601": value}).files[DIGEST].upload_time is None
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *[None, 5, "x", [], {}, {"digests": None}, {"digests": {}}, {"digests": {"sha256": 5}}],
+        *[{"digests": {"md5": "0" * 32}}],
+    ],
+    ids=repr,
+)
+def test_an_entry_that_identifies_no_content_is_left_out(entry: object) -> None:
+    assert list(read(entry, FILE).files) == [DIGEST]
+
+
+@pytest.mark.parametrize("value", [None, 5, "x", {}], ids=repr)
+def test_a_version_whose_files_are_no_list_has_none(value: object) -> None:
+    assert read(releases={"1.0": value}).files == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *[
+            b"",
+            b"null",
+            b"[]",
+            b"5",
+            b"{",
+            b"<html>",
+            b"\xff",
+            b"{}",
+            b'{"x": NaN}',
+            b'{"x": 1e400}',
+        ],
+        *[encoded(document(info=value)) for value in [*NO_OBJECTS, {}]],
+        *[encoded(document(info={"name": value})) for value in [*NO_OBJECTS, "bar", {}]],
+        *[encoded(document(releases=value)) for value in NO_OBJECTS],
+        *[b"[" * 100_000, b'{"x": ' + b"9" * 5000 + b"}", b'{"x": "\\ud800"}'],
+    ],
+    ids=lambda text: ascii(text[:40]),
+)
+def test_what_is_no_document_of_the_project_is_refused(text: bytes) -> None:
+    with pytest.raises(InvalidPage) as caught:
+        parse_legacy(text, CONTEXT)
+    assert caught.value.url == CONTEXT.url
+    assert str(caught.value).isprintable()
+
+
+legacy_documents = st.fixed_dictionaries(
+    {},
+    optional={
+        "info": absent_or(st.just({"name": "foo"})),
+        "releases": absent_or(
+            st.dictionaries(
+                st.text(max_size=5),
+                absent_or(
+                    st.lists(
+                        absent_or(
+                            st.fixed_dictionaries(
+                                {"digests": absent_or(st.just({"sha256": SHA256}))},
+                                optional={
+                                    "size": json_values,
+                                    "upload_time_iso_8601": json_values,
+                                },
+                            )
+                        ),
+                        max_size=3,
+                    )
+                ),
+                max_size=3,
+            )
+        ),
+        "last_serial": json_values,
+        "urls": json_values,
+    },
+)
+
+
+@unhurried
+@given(legacy_documents | json_values)
+def test_any_json_is_a_document_or_refused(value: object) -> None:
+    try:
+        read_ = parse_legacy(encoded(value), CONTEXT)
+    except InvalidPage:
+        return
+    assert json.loads(render_legacy(read_)) == read_.content
+    assert all(len(digest.value) == 64 for digest in read_.files)
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_a_document_or_refused(text: bytes) -> None:
+    with pytest.raises(InvalidPage):
+        parse_legacy(text, CONTEXT)
+
+
+# ---------------------------------------------------------------- stored
+
+
+def test_a_document_is_stored_with_sorted_keys_and_in_ascii() -> None:
+    stored = render_legacy(read(last_serial=5, b="caf\xe9", a=None))
+    assert stored == (
+        b"{\n"
+        b'    "a": null,\n'
+        b'    "b": "caf\\u00e9",\n'
+        b'    "info": {\n'
+        b'        "name": "Foo"\n'
+        b"    },\n"
+        b'    "last_serial": 5,\n'
+        b'    "releases": {\n'
+        b'        "1.0": []\n'
+        b"    }\n"
+        b"}"
+    )
+
+
+def test_no_depth_of_nesting_is_a_surprise() -> None:
+    """What is just not too deep to be read may be too deep to be written."""
+    readable = []
+    for depth in range(500, sys.getrecursionlimit()):
+        text = encoded(document(x="?")).replace(b'"?"', b"[" * depth + b"]" * depth)
+        try:
+            readable.append(parse_legacy(text, CONTEXT))
+        except InvalidPage:
+            break
+    else:
+        pytest.fail("no depth was too deep")
+    for deep in readable[-5:]:
+        with suppress(InvalidPage):
+            assert render_legacy(deep)
+
+
+def test_a_document_that_cannot_be_written_is_refused_by_name() -> None:
+    nested: list[Any] = []
+    for _ in range(sys.getrecursionlimit()):
+        nested = [nested]
+    deep = LegacyDocument({"info": {"name": "Foo"}, "x": nested}, (), {}, None)
+    with pytest.raises(InvalidPage, match=r"the legacy document of 'Foo' .* nested too deeply"):
+        render_legacy(deep)
+
+
+# ---------------------------------------------------------------- what it adds
+
+
+def test_what_a_page_does_not_tell_comes_from_the_document() -> None:
+    bare = make_file(hashes=Hashes((DIGEST,)), size=None, upload_time=None)
+    page = supplemented(make_detail(bare, versions=()), read(FILE))
+    full = make_file(hashes=Hashes((DIGEST, MD5)), size=7, upload_time=UPLOADED)
+    assert page == make_detail(full, versions=("1.0",))
+
+
+def test_what_a_page_tells_stays() -> None:
+    other = Digest("md5", "1" * 32)
+    time = datetime(2020, 1, 1, tzinfo=UTC)
+    page = make_detail(
+        make_file(hashes=Hashes((DIGEST, other)), size=0, upload_time=time), versions=("3.0",)
+    )
+    assert supplemented(page, read(FILE)) == page
+
+
+def test_what_the_document_says_of_other_bytes_is_not_taken() -> None:
+    page = make_detail(make_file(size=None, upload_time=None))
+    assert supplemented(page, read(FILE)) == page

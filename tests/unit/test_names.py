@@ -1,0 +1,126 @@
+"""Project names: what is one, and which files can be a project's."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.utils import InvalidName, canonicalize_name
+
+from bandersnatch.errors import InvalidValue
+from bandersnatch.model.names import ProjectName, belongs_to, project_name
+from tests.unit.confinement import stays_below
+from tests.unit.strategies import hostile_text, json_values, unhurried
+
+HOSTILE = [
+    *["", ".", "..", "/", "/etc/passwd", "a/b", "a\\b", "../a", "C:", "a:b", "*", "?", "~"],
+    *["a b", " a", "a ", "a\n", "a\r\n", "\ta", "a\0", "a\x1b[0m", "a\x7f", "a\x85"],
+    *["-rf", ".htaccess", "_a", "a.", "a-", "a_", "-", "._-"],
+    *["<b>", "a<script>", "a'b", 'a"b', "a&b", "a%2fb", "%2e%2e", "a+b", "a!b", "a@b"],
+    *["\u212aelvin", "na\xefve", "a\u200bb", "\u202ea", "\ufeffa", "a\ud800", "\uff41", "\u0661"],
+    *["x" * 201, "x" * 10_000, "a" + "-" * 199 + "a"],
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("foo", "foo"),
+        ("Foo", "foo"),
+        ("foo_bar", "foo-bar"),
+        ("zope.interface", "zope-interface"),
+        ("A..b--C__d-._e", "a-b-c-d-e"),
+        ("0", "0"),
+        ("x" * 200, "x" * 200),
+    ],
+)
+def test_a_name_is_normalised(text: str, name: str) -> None:
+    assert project_name(text) == name
+
+
+@pytest.mark.parametrize(("text", "name"), [("index.html", "index-html"), ("simple", "simple")])
+def test_a_name_that_looks_like_a_page_is_only_a_name(text: str, name: str) -> None:
+    assert project_name(text) == name
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text)[:30])
+def test_what_is_no_name_is_refused(text: str) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        project_name(text)
+    assert caught.value.field == "project name"
+    assert caught.value.value == text
+
+
+@pytest.mark.parametrize("value", [None, 5, 1.5, True, b"foo", ["foo"], {"foo": 1}], ids=repr)
+def test_what_is_no_text_is_no_name(value: object) -> None:
+    with pytest.raises(InvalidValue, match="is not text"):
+        project_name(value)
+
+
+@given(hostile_text | st.text() | json_values)
+def test_anything_at_all_is_a_name_or_refused(value: object) -> None:
+    try:
+        name = project_name(value)
+    except InvalidValue:
+        return
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)
+    assert stays_below(name)
+    assert project_name(name) == name
+
+
+@given(st.text("aZ09._- /\n", max_size=8))
+def test_the_gate_is_that_of_the_specification(text: str) -> None:
+    try:
+        expected = canonicalize_name(text, validate=True)
+    except InvalidName:
+        with pytest.raises(InvalidValue):
+            project_name(text)
+    else:
+        assert project_name(text) == expected
+
+
+@unhurried
+@given(st.lists(st.text("aAbB-._", min_size=1, max_size=4), min_size=2, max_size=12))
+def test_two_accepted_names_differ_by_more_than_case(texts: list[str]) -> None:
+    """Whatever the file system folds, two projects never share a directory."""
+    names = set()
+    for text in texts:
+        try:
+            names.add(project_name(text))
+        except InvalidValue:
+            continue
+    assert len({unicodedata.normalize("NFC", name).casefold() for name in names}) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("filename", "name"),
+    [
+        ("foo-1.0-py3-none-any.whl", "foo"),
+        ("Foo_Bar-1.0-py3-none-any.whl", "foo-bar"),
+        ("foo.bar-1.0-1-py3-none-any.whl", "foo-bar"),
+        ("foo-1.0.tar.gz", "foo"),
+        ("Foo.Bar-1.0.zip", "foo-bar"),
+        ("foo_bar-1.0.win32-py2.7.exe", "foo-bar"),
+        ("foo-bar-1.0.tar.gz", "foo"),  # the sdist of bar-1.0 of foo, for all that can be known
+    ],
+)
+def test_a_file_that_begins_with_the_name_belongs_to_the_project(filename: str, name: str) -> None:
+    assert belongs_to(filename, ProjectName(name))
+
+
+@pytest.mark.parametrize(
+    ("filename", "name"),
+    [
+        ("foobar-1.0.tar.gz", "foo"),
+        ("bar-1.0.tar.gz", "foo"),
+        ("foo", "foo"),
+        ("foo.whl", "foo"),
+        ("foo_bar-1.0-py3-none-any.whl", "foo"),
+        ("foo-1.0-py3-none-any.whl", "foo-1-0"),
+    ],
+)
+def test_a_file_of_another_name_does_not(filename: str, name: str) -> None:
+    assert not belongs_to(filename, ProjectName(name))

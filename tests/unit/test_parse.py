@@ -1,0 +1,495 @@
+"""JSON pages to values."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bandersnatch.errors import InvalidPage
+from bandersnatch.model.digests import Digest, Hashes
+from bandersnatch.model.files import ReleaseFile
+from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus
+from bandersnatch.model.serials import Serial
+from bandersnatch.simple.parse import (
+    check_api_version,
+    check_page_name,
+    optional_serial,
+    parse_detail,
+    parse_list,
+    parse_status,
+    project_list,
+)
+from tests.support.factories import FILENAME, SHA256, json_file, json_page, make_context
+from tests.unit.strategies import broken_pages, encoded, json_values, unhurried
+
+CONTEXT = make_context("foo")
+WHERE = "https://example.org/simple/"
+DEEP = 100_000
+WRONG: list[Any] = [None, True, False, 5, -1, 1.5, "", "x", "\0", [], ["x"], {}, {"x": "y"}]
+"""Values that are wrong nearly everywhere."""
+
+
+def read(*files: object, **fields: object) -> ProjectDetail:
+    """Return what a page with these entries and keys says."""
+    return parse_detail(json_page(*files, **fields), CONTEXT)
+
+
+# ---------------------------------------------------------------- a whole page
+
+
+def test_a_page_is_read() -> None:
+    page = read(
+        json_file(
+            hashes={"sha256": SHA256, "blake2b": "0" * 128},
+            size=7,
+            upload_time="2024-01-02T03:04:05.678901Z",
+            requires_python=">=3",
+            yanked="broken",
+            core_metadata={"sha256": "0" * 64},
+            provenance="https://example.org/provenance",
+            gpg_sig=False,
+        ),
+        versions=["1.0", "0.9"],
+        project_status={"status": "archived", "reason": "done"},
+        namespaces=None,
+    )
+    assert page == ProjectDetail(
+        name=CONTEXT.name,
+        files=(
+            ReleaseFile(
+                filename=FILENAME,
+                url=f"https://files.example.org/packages/{FILENAME}",
+                path=f"packages/{FILENAME}",
+                hashes=Hashes((Digest("sha256", SHA256), Digest("blake2b", "0" * 128))),
+                size=7,
+                upload_time=datetime(2024, 1, 2, 3, 4, 5, 678_901, UTC),
+                requires_python=">=3",
+                yanked="broken",
+                core_metadata=Hashes((Digest("sha256", "0" * 64),)),
+                provenance="https://example.org/provenance",
+            ),
+        ),
+        versions=("1.0", "0.9"),
+        serial=Serial(10),
+        status=ProjectStatus.ARCHIVED,
+        status_reason="done",
+    )
+
+
+def test_a_page_of_the_first_version_is_read() -> None:
+    text = json.dumps({"name": "Foo", "files": [json_file()], "meta": {"api-version": "1.0"}})
+    page = parse_detail(text.encode(), CONTEXT)
+    assert [file.filename for file in page.files] == [FILENAME]
+    assert (page.versions, page.serial, page.status) == ((), None, ProjectStatus.ACTIVE)
+
+
+def test_a_page_without_meta_is_of_the_first_version() -> None:
+    assert parse_detail(b'{"name": "foo", "files": []}', CONTEXT) == ProjectDetail(CONTEXT.name)
+
+
+def test_a_byte_order_mark_is_tolerated() -> None:
+    assert parse_detail(b"\xef\xbb\xbf" + json_page(), CONTEXT).serial == 10
+
+
+def test_the_last_of_equal_keys_counts() -> None:
+    text = b'{"name": "bar", "files": [5], "name": "foo", "files": []}'
+    assert parse_detail(text, CONTEXT) == ProjectDetail(CONTEXT.name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *[b"", b" ", b"null", b"[]", b"{}", b"5", b'"foo"', b"true", b"NaN", b"<html></html>"],
+        *[json_page()[:-1], json_page(json_file())[:100], json_page() + b"}", b"\0" + json_page()],
+        *[json_page().replace(b"foo", b"f\xff"), json_page().decode().encode("utf-16")],
+        *[b'{"name": "foo", "files": [], "x": NaN}', b'{"name": "foo", "files": [],}'],
+        *[b'{"name": "foo", "files": ["\\ud800"]}', b'{"name": "foo", "files": ["\\q"]}'],
+        *[b'{"name": "foo"}', b'{"files": []}'],
+        *[json_page(name=value) for value in [*WRONG, "..", "bar"]],
+        *[json_page(files=value) for value in WRONG if not isinstance(value, list)],
+        *[json_page(meta=value) for value in WRONG if not isinstance(value, dict)],
+        json_page(meta={"api-version": "2.0"}),
+        *[b"[" * DEEP, b'{"name": "foo", "files": ' + b"[" * DEEP + b"]" * DEEP + b"}"],
+        b'{"name": "foo", "files": [], "x": ' + b'{"x":' * DEEP + b"0" + b"}" * DEEP + b"}",
+        b'{"name": "foo", "files": [], "meta": {"_last-serial": ' + b"9" * 5000 + b"}}",
+    ],
+    ids=lambda text: ascii(text[:40]),
+)
+def test_what_is_no_page_of_the_project_is_refused(text: bytes) -> None:
+    with pytest.raises(InvalidPage) as caught:
+        parse_detail(text, CONTEXT)
+    assert caught.value.url == CONTEXT.url
+    assert len(str(caught.value)) < 300
+    assert str(caught.value).isprintable()
+
+
+# ---------------------------------------------------------------- wrong values, key by key
+
+GOOD = "foo-2.0.tar.gz"
+
+
+@pytest.mark.parametrize("value", WRONG, ids=repr)
+@pytest.mark.parametrize("key", ["filename", "url", "hashes"])
+def test_a_wrong_value_where_one_must_be_costs_the_entry(key: str, value: object) -> None:
+    page = read(json_file() | {key: value}, json_file(GOOD))
+    assert [file.filename for file in page.files] == [GOOD]
+    assert len(page.rejected) == 1
+
+
+@pytest.mark.parametrize("key", ["filename", "url", "hashes"])
+def test_a_missing_value_where_one_must_be_costs_the_entry(key: str) -> None:
+    entry = json_file()
+    del entry[key]
+    page = read(entry, json_file(GOOD))
+    assert [file.filename for file in page.files] == [GOOD]
+    assert len(page.rejected) == 1
+
+
+@pytest.mark.parametrize("value", [v for v in WRONG if v is not None and v != 5], ids=repr)
+def test_a_wrong_size_costs_the_entry(value: object) -> None:
+    page = read(json_file(size=value), json_file(GOOD))
+    assert [file.filename for file in page.files] == [GOOD]
+
+
+def test_an_untold_size_costs_nothing() -> None:
+    assert [file.size for file in read(json_file(size=None)).files] == [None]
+
+
+@pytest.mark.parametrize("value", WRONG, ids=repr)
+@pytest.mark.parametrize(
+    ("key", "field"), [("upload-time", "upload_time"), ("provenance", "provenance")]
+)
+def test_a_wrong_description_is_left_out(key: str, field: str, value: object) -> None:
+    files = read(json_file() | {key: value}, json_file(GOOD)).files
+    assert [file.filename for file in files] == [FILENAME, GOOD]
+    assert getattr(files[0], field) is None
+
+
+@pytest.mark.parametrize("value", [v for v in WRONG if not isinstance(v, str)], ids=repr)
+@pytest.mark.parametrize(
+    ("key", "field"), [("requires-python", "requires_python"), ("yanked", "yanked")]
+)
+def test_a_description_of_a_wrong_type_is_left_out(key: str, field: str, value: object) -> None:
+    files = read(json_file() | {key: value}, json_file(GOOD)).files
+    assert len(files) == 2
+    assert getattr(files[0], field) == ("" if key == "yanked" and value is True else None)
+
+
+@pytest.mark.parametrize("value", [None, 5, -1, 1.5, "", "x", [], ["x"]], ids=repr)
+@pytest.mark.parametrize("key", ["core-metadata", "dist-info-metadata", "data-dist-info-metadata"])
+def test_core_metadata_of_a_wrong_type_is_left_out(key: str, value: object) -> None:
+    files = read(json_file() | {key: value}, json_file(GOOD)).files
+    assert len(files) == 2
+    assert files[0].core_metadata is None
+
+
+@pytest.mark.parametrize("key", ["core-metadata", "dist-info-metadata", "data-dist-info-metadata"])
+@pytest.mark.parametrize("loosely", [False, True])
+def test_each_spelling_of_core_metadata_is_understood(key: str, *, loosely: bool) -> None:
+    """``loosely``: also on the second way, which a wrong value elsewhere leads to."""
+    bad = [5] if loosely else []
+    page = read(json_file() | {key: {"sha256": SHA256}}, *bad)
+    assert [file.sidecar for file in page.files] == [Digest("sha256", SHA256)]
+
+
+def test_the_newest_spelling_of_core_metadata_counts() -> None:
+    entry = json_file(core_metadata=False, dist_info_metadata={"sha256": SHA256})
+    assert [file.core_metadata for file in read(entry).files] == [False]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [None, True, 5, 1.5, "foo-1.0.tar.gz", [], [5], {}, {"x": 5}, [{"filename": FILENAME}]],
+    ids=repr,
+)
+def test_what_is_no_entry_costs_itself_only(entry: object) -> None:
+    page = read(entry, json_file(GOOD), entry)
+    assert [file.filename for file in page.files] == [GOOD]
+    assert len(page.rejected) == 2
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *[b"1e400", b"[1e400]", b'{"size": 1e400}', b"9" * 5000, b'{"size": ' + b"9" * 5000 + b"}"],
+        *[b'["\xff"]', b'"\xff"', b"[" * 500 + b"]" * 500],
+    ],
+    ids=lambda text: ascii(text[:12]),
+)
+def test_an_entry_that_cannot_be_decoded_costs_itself_only(entry: bytes) -> None:
+    text = json_page("?", json_file(GOOD)).replace(b'"?"', entry)
+    page = parse_detail(text, CONTEXT)
+    assert [file.filename for file in page.files] == [GOOD]
+    assert len(page.rejected) == 1
+    assert len(page.rejected[0].entry) <= 300
+
+
+def test_a_good_entry_means_the_same_beside_a_bad_one() -> None:
+    entry = json_file(
+        size=7,
+        upload_time="2024-01-02T03:04:05Z",
+        requires_python=">=3",
+        yanked=True,
+        core_metadata=True,
+        provenance="https://example.org/provenance",
+    )
+    assert read(entry).files == read(entry, 5).files
+
+
+@pytest.mark.parametrize("value", WRONG, ids=repr)
+def test_versions_of_a_wrong_type_are_left_out(value: object) -> None:
+    page = read(json_file(), versions=value)
+    assert page.versions == (("x",) if value == ["x"] else ())
+    assert len(page.files) == 1
+
+
+@pytest.mark.parametrize("value", [v for v in WRONG if v != 5], ids=repr)
+def test_a_serial_of_a_wrong_type_is_not_told(value: object) -> None:
+    meta = {"api-version": "1.4", "_last-serial": value}
+    assert read(meta=meta).serial is None
+
+
+def test_a_serial_that_is_text_is_read() -> None:
+    """Older mirrors wrote it so."""
+    assert read(meta={"api-version": "1.1", "_last-serial": "10"}).serial == 10
+
+
+@pytest.mark.parametrize("name", ["Foo", "FOO", "foo"])
+def test_a_page_may_spell_its_name_otherwise(name: str) -> None:
+    assert read(name=name).name == "foo"
+
+
+def test_a_page_of_another_project_is_refused() -> None:
+    with pytest.raises(InvalidPage, match="it is the page of 'bar'"):
+        read(json_file(), name="bar")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": "foo", "files": [?]}',
+        '{"name": "foo", "files": [{"filename": ?}]}',
+        '{"name": "foo", "files": [], "project-status": {"status": ?}}',
+        '{"name": "foo", "files": [], "meta": {"api-version": ?}}',
+        '{"name": "foo", "files": [], "meta": {"_last-serial": ?}}',
+        '{"name": "foo", "files": [], "versions": [?]}',
+    ],
+)
+def test_no_depth_of_nesting_is_a_surprise(text: str) -> None:
+    """Where the decoder is just within its limit, what looks at the value must be too."""
+    for depth in range(500, sys.getrecursionlimit()):
+        nested = text.replace("?", "[" * depth + "]" * depth)
+        try:
+            page = parse_detail(nested.encode(), CONTEXT)
+        except InvalidPage:
+            break
+        assert page.files == ()
+    else:
+        pytest.fail("no depth was too deep")
+
+
+@unhurried
+@given(broken_pages | json_values)
+@example({"name": "foo", "files": [{"filename": FILENAME, "provenance": "https://["}]})
+def test_any_json_is_a_page_or_refused(value: object) -> None:
+    try:
+        page = parse_detail(encoded(value), CONTEXT)
+    except InvalidPage:
+        return
+    assert page.name == "foo"
+    assert [file.filename for file in page.files] == sorted({f.filename for f in page.files})
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_a_page_or_refused(text: bytes) -> None:
+    for document in (text, json_page("?").replace(b'"?"', text)):
+        try:
+            assert parse_detail(document, CONTEXT).name == "foo"
+        except InvalidPage:
+            continue
+
+
+# ---------------------------------------------------------------- its parts
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.4", "1.5", "1.99", "1"])
+def test_a_known_major_version_is_read(version: str) -> None:
+    check_api_version(version, WHERE)
+
+
+@pytest.mark.parametrize(
+    "version",
+    ["2.0", "0.9", "10.0", "", "1x", " 1.0", "one", "\u0661.0", None, 1, 1.0, True, ["1.0"]],
+    ids=ascii,
+)
+def test_another_major_version_is_refused(version: object) -> None:
+    with pytest.raises(InvalidPage, match=r"is not 1\.x"):
+        check_api_version(version, WHERE)
+
+
+def test_little_is_repeated_of_a_version_that_is_refused() -> None:
+    with pytest.raises(InvalidPage) as caught:
+        check_api_version("\x1b" * 10**6, WHERE)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(("value", "serial"), [(5, 5), ("5", 5), (None, None), ("x", None)])
+def test_a_serial_is_optional(value: object, serial: int | None) -> None:
+    assert optional_serial(value) == serial
+
+
+@pytest.mark.parametrize("shown", ["bar", "", None, 5, ["foo"], "foo\n"], ids=repr)
+def test_a_name_that_is_not_the_one_asked_for_is_refused(shown: object) -> None:
+    with pytest.raises(InvalidPage):
+        check_page_name(shown, CONTEXT)
+
+
+@pytest.mark.parametrize("status", ProjectStatus)
+def test_each_status_is_read_with_its_reason(status: ProjectStatus) -> None:
+    told = {"status": status.value, "reason": "a\nb"}
+    assert parse_status(told) == (status, "a b")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *[
+            None,
+            5,
+            "quarantined",
+            ["quarantined"],
+            {},
+            {"status": None},
+            {"status": 5},
+            {"status": []},
+        ],
+        *[{"status": "QUARANTINED"}, {"status": "new", "reason": "x"}, {"state": "quarantined"}],
+    ],
+    ids=repr,
+)
+def test_a_status_that_is_not_known_is_active(value: object) -> None:
+    assert parse_status(value) == (ProjectStatus.ACTIVE, "")
+
+
+# ---------------------------------------------------------------- the list of projects
+
+
+def listed(*projects: object, **fields: object) -> ProjectList:
+    """Return what a root page with these entries says."""
+    page = {"meta": {"api-version": "1.4", "_last-serial": 20}, "projects": projects} | fields
+    return parse_list(json.dumps(page).encode(), WHERE)
+
+
+def test_a_list_is_read() -> None:
+    page = listed({"name": "Foo_Bar", "_last-serial": 7}, {"name": "baz", "_last-serial": "8"})
+    assert page == ProjectList({"foo-bar": 7, "baz": 8}, {"foo-bar": "Foo_Bar"}, Serial(20))  # type: ignore[dict-item]
+
+
+def test_a_list_without_serials_is_read() -> None:
+    text = b'{"meta": {"api-version": "1.0"}, "projects": [{"name": "foo"}]}'
+    assert parse_list(text, WHERE) == ProjectList({CONTEXT.name: None})
+
+
+def test_an_empty_list_is_one() -> None:
+    assert listed() == ProjectList({}, serial=Serial(20))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *[b"", b"null", b"[]", b"{}", b"5", b'"x"', b"<html>", b'{"projects": null}', b"\xff"],
+        *[b'{"projects": {}}', b'{"projects": 5}', b'{"projects": "foo"}', b'{"projects": ['],
+        *[b'{"projects": [], "meta": 5}', b'{"projects": [], "meta": {"api-version": "2.0"}}'],
+        *[b'{"projects": ' + b"[" * DEEP, b'{"projects": [NaN]}', b'{"projects": []}}'],
+    ],
+    ids=lambda text: ascii(text[:40]),
+)
+def test_what_is_no_list_is_refused(text: bytes) -> None:
+    with pytest.raises(InvalidPage) as caught:
+        parse_list(text, WHERE)
+    assert caught.value.url == WHERE
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *[None, 5, True, 1.5, "foo", [], {}, ["foo"]],
+        *[{"name": value} for value in [*WRONG, "..", "../foo", "a b", "a/b"] if value != "x"],
+        *[{"name": "foo", "_last-serial": v} for v in [*WRONG, 2**53] if v not in (None, 5)],
+    ],
+    ids=repr,
+)
+def test_a_bad_entry_of_a_list_costs_itself_only(entry: object) -> None:
+    page = listed({"name": "bar", "_last-serial": 7}, entry)
+    assert page.serials == {"bar": 7}
+    assert len(page.rejected) == 1
+
+
+@pytest.mark.parametrize(
+    "entry", [b"1e400", b'["\xff"]', b'{"name": "foo", "_last-serial": 1e400}', b"9" * 5000]
+)
+def test_an_entry_of_a_list_that_cannot_be_decoded_costs_itself_only(entry: bytes) -> None:
+    page = parse_list(b'{"projects": [{"name": "bar"}, %s]}' % entry, WHERE)
+    assert page.serials == {"bar": None}
+    assert len(page.rejected) == 1
+
+
+@pytest.mark.parametrize(("good", "bad"), [(0, 1), (1, 1), (198, 2), (297, 3)])
+def test_a_few_bad_entries_are_borne(good: int, bad: int) -> None:
+    page = listed(*({"name": f"p{n}"} for n in range(good)), *[{"name": None}] * bad)
+    assert (len(page.serials), len(page.rejected)) == (good, bad)
+
+
+@pytest.mark.parametrize(("good", "bad"), [(0, 2), (197, 2), (296, 3)])
+def test_more_bad_entries_than_one_in_a_hundred_are_not(good: int, bad: int) -> None:
+    with pytest.raises(InvalidPage) as caught:
+        listed(*({"name": f"p{n}"} for n in range(good)), *[{"name": "a b"}] * bad)
+    assert caught.value.why == (
+        f"{bad} of its {good + bad} entries are bad: "
+        "project name 'a b' is not letters, digits and inner . _ -"
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "serial"),
+    [
+        ((5, 7), 7),
+        ((7, 5), 7),
+        ((None, 7), 7),
+        ((7, None), 7),
+        ((0, None), 0),
+        ((None, None), None),
+        (("5", 7), 7),
+    ],
+)
+def test_names_that_are_one_are_listed_with_the_higher_serial(
+    told: tuple[object, object], serial: int | None
+) -> None:
+    page = project_list(zip(["Foo", "foo"], told, strict=True), where=WHERE, serial=None)
+    assert page.serials == {"foo": serial}
+    assert page.displays == {"foo": "Foo"}
+
+
+@unhurried
+@given(broken_pages | json_values)
+def test_any_json_is_a_list_or_refused(value: object) -> None:
+    try:
+        page = parse_list(encoded(value), WHERE)
+    except InvalidPage:
+        return
+    assert set(page.displays) <= set(page.serials)
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_a_list_or_refused(text: bytes) -> None:
+    for document in (text, b'{"projects": [%s]}' % text):
+        try:
+            parse_list(document, WHERE)
+        except InvalidPage:
+            continue

@@ -1,0 +1,396 @@
+"""HTML pages to values."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bandersnatch.errors import InvalidPage
+from bandersnatch.model.digests import Digest, Hashes
+from bandersnatch.model.files import FILE_ENDINGS, ReleaseFile
+from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus
+from bandersnatch.model.serials import Serial
+from bandersnatch.simple.parse_html import parse_detail_html, parse_list_html
+from tests.support.factories import FILENAME, SHA256, make_context
+from tests.unit.strategies import hostile_text, unhurried
+
+CONTEXT = make_context("foo")
+WHERE = "https://example.org/simple/"
+HREF = f"../../packages/{FILENAME}#sha256={SHA256}"
+FILE = ReleaseFile(
+    filename=FILENAME,
+    url=f"https://example.org/packages/{FILENAME}",
+    path=f"packages/{FILENAME}",
+    hashes=Hashes((Digest("sha256", SHA256),)),
+)
+
+
+def link(href: str = HREF, attributes: str = "", text: str = FILENAME) -> str:
+    """Return a link, as a page has it."""
+    return f'<a href="{href}" {attributes}>{text}</a><br/>\n'
+
+
+def page_of(*links: str, head: str = "", end: str = "") -> str:
+    """Return a project's page with these links."""
+    head = f"<head>{head}<title>Links for foo</title></head>"
+    return f"<!DOCTYPE html><html>{head}<body>{''.join(links)}</body></html>{end}"
+
+
+def read(*links: str, charset: str | None = "utf-8", **parts: str) -> ProjectDetail:
+    """Return what a page with these links says."""
+    return parse_detail_html(page_of(*links, **parts).encode(), CONTEXT, charset=charset)
+
+
+# ---------------------------------------------------------------- a project's page
+
+
+def test_a_page_is_read() -> None:
+    page = read(
+        link(
+            attributes=f'data-requires-python="&gt;=3" data-yanked="&lt;b&gt;broken"'
+            f' data-core-metadata="sha256={SHA256}"'
+            f' data-provenance="https://example.org/provenance"'
+        ),
+        head='<meta name="pypi:repository-version" content="1.4">'
+        '<meta name="pypi:project-status" content="archived">'
+        '<meta name="pypi:project-status-reason" content="done &amp; gone">',
+        end="\n<!--SERIAL 10-->",
+    )
+    assert page == ProjectDetail(
+        name=CONTEXT.name,
+        files=(
+            ReleaseFile(
+                filename=FILENAME,
+                url=FILE.url,
+                path=FILE.path,
+                hashes=FILE.hashes,
+                requires_python=">=3",
+                yanked="<b>broken",
+                core_metadata=Hashes((Digest("sha256", SHA256),)),
+                provenance="https://example.org/provenance",
+            ),
+        ),
+        serial=Serial(10),
+        status=ProjectStatus.ARCHIVED,
+        status_reason="done & gone",
+    )
+
+
+def test_a_page_of_the_first_version_is_read() -> None:
+    assert read(link()) == ProjectDetail(CONTEXT.name, (FILE,))
+
+
+def test_a_page_without_files_is_read_if_it_says_what_it_is() -> None:
+    marked = b'<meta name="pypi:repository-version" content="1.0">'
+    for text in (page_of().encode(), marked):
+        assert parse_detail_html(text, CONTEXT, charset=None) == ProjectDetail(CONTEXT.name)
+
+
+def test_a_newer_minor_version_is_read() -> None:
+    with pytest.warns(UserWarning, match="greater minor"):
+        page = read(link(), head='<meta name="pypi:repository-version" content="1.9">')
+    assert page.files == (FILE,)
+
+
+@pytest.mark.parametrize("ending", FILE_ENDINGS)
+def test_a_link_that_looks_like_a_release_file_is_one(ending: str) -> None:
+    for name in (f"foo-1.0{ending}", f"foo-1.0{ending.upper()}"):
+        page = read(link(f"/packages/{name}#sha256={SHA256}"), link("/packages/foo-1.html"))
+        assert [file.filename for file in page.files] == [name]
+
+
+@pytest.mark.parametrize(
+    "href",
+    ["..", "", "#top", "https://example.org/", "/packages/foo-1.0.html", "mailto:a@b.example"],
+)
+def test_any_other_link_is_ignored(href: str) -> None:
+    assert read(link(), link(href)) == ProjectDetail(CONTEXT.name, (FILE,))
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        f"/packages/{FILENAME}",
+        f"/packages/{FILENAME}#md5={'0' * 32}",
+        f"/packages/{FILENAME}#sha256={SHA256[1:]}",
+        f"/packages/{FILENAME}#{SHA256}",
+        f"/packages/bar-1.0.tar.gz#sha256={SHA256}",
+        f"/packages/..%2f{FILENAME}#sha256={SHA256}",
+        f"/packages/%2e%2e/{FILENAME}#sha256={SHA256}",
+        f"http://example.org/packages/{FILENAME}#sha256={SHA256}",
+        f"https://user@example.org/packages/{FILENAME}#sha256={SHA256}",
+        f"https://example.org:0/packages/{FILENAME}#sha256={SHA256}",
+        f"/packages/foo-1.0.tar.gz%0a{FILENAME}#sha256={SHA256}",
+        f"/packages/caf\xe9-1.0.tar.gz#sha256={SHA256}",
+        f"file:///packages/{FILENAME}#sha256={SHA256}",
+    ],
+    ids=ascii,
+)
+def test_a_bad_link_costs_itself_only(href: str) -> None:
+    other = f"foo-2.0.tar.gz#sha256={SHA256}"
+    page = read(link(href), link(f"/packages/{other}"))
+    assert [file.filename for file in page.files] == ["foo-2.0.tar.gz"]
+    assert len(page.rejected) == 1
+
+
+def test_the_address_decides_and_not_the_text() -> None:
+    assert read(link(text="<b>../../bar</b>-9.9.zip")).files == (FILE,)
+
+
+def test_an_escaped_address_is_decoded_once() -> None:
+    page = read(link(f"/packages/foo-1%212.0%2Blocal.tar.gz#sha256={SHA256}"))
+    assert [file.path for file in page.files] == ["packages/foo-1!2.0+local.tar.gz"]
+
+
+def test_a_base_is_honoured() -> None:
+    page = read(link(f"packages/{FILENAME}#sha256={SHA256}"), head='<base href="/mirror/">')
+    assert [file.url for file in page.files] == [f"https://example.org/mirror/packages/{FILENAME}"]
+
+
+def test_a_name_for_two_different_files_is_refused() -> None:
+    with pytest.raises(InvalidPage, match="twice, differently"):
+        read(link(), link(attributes="data-yanked"))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "yanked"),
+    [
+        ("", None),
+        ("data-yanked", ""),
+        ('data-yanked=""', ""),
+        ('data-yanked="a&#10;b\tc"', "a b c"),
+        ("DATA-YANKED=x", "x"),
+        ('data-yanked="caf\xe9 \u65e5\u672c"', "caf\xe9 \u65e5\u672c"),
+    ],
+)
+def test_a_yank_is_an_attribute(attributes: str, yanked: str | None) -> None:
+    assert [file.yanked for file in read(link(attributes=attributes)).files] == [yanked]
+
+
+DIGEST = Digest("sha256", SHA256)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "told"),
+    [
+        ("", None),
+        (f"data-core-metadata=sha256={SHA256}", Hashes((DIGEST,))),
+        (f"data-dist-info-metadata=sha256={SHA256}", Hashes((DIGEST,))),
+        (f"data-core-metadata=true data-dist-info-metadata=sha256={SHA256}", Hashes()),
+        ("data-core-metadata=true", Hashes()),
+        ("data-core-metadata=sha256=short", Hashes()),
+        ("data-core-metadata=false", None),
+        ("data-core-metadata", None),
+    ],
+)
+def test_core_metadata_is_a_digest_or_true(attributes: str, told: object) -> None:
+    assert [file.core_metadata for file in read(link(attributes=attributes)).files] == [told]
+
+
+@pytest.mark.parametrize(
+    ("end", "serial"),
+    [
+        ("<!--SERIAL 10-->", 10),
+        ("<!--SERIAL 10-->\n \n", 10),
+        ("<!--SERIAL 10--><p>", None),
+        ("<!--SERIAL x-->", None),
+        ("<!--SERIAL 9999999999999999-->", None),
+        ("<!--SERIAL 99999999999999999-->", None),
+        ("", None),
+    ],
+)
+def test_the_serial_is_the_last_thing_on_the_page(end: str, serial: int | None) -> None:
+    assert read(link(), end=end).serial == serial
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        ('<meta name="pypi:project-status" content="quarantined">', ProjectStatus.QUARANTINED),
+        ('<meta name="pypi:project-status" content="new">', ProjectStatus.ACTIVE),
+        ('<meta name="pypi:project-status-reason" content="why">', ProjectStatus.ACTIVE),
+        ('<meta name="project-status" content="archived">', ProjectStatus.ACTIVE),
+    ],
+)
+def test_a_status_is_a_meta_tag(head: str, status: ProjectStatus) -> None:
+    assert (read(head=head).status, read(head=head).status_reason) == (status, "")
+
+
+def test_the_first_of_equal_tags_counts() -> None:
+    tags = "".join(f'<meta name="pypi:project-status" content="{s}">' for s in ("archived", "new"))
+    assert read(head=tags).status is ProjectStatus.ARCHIVED
+
+
+REFUSED = [
+    *[b"", b" ", b"Hello.", b"\0", b"\xff\xfe\xfa", b"<html><body>Sign in, please.</body></html>"],
+    *[b"<a href='/'>home</a>", b"{}", b"null", b'<meta name="robots" content="none">'],
+    *[b'<title>Links for</title><meta name="pypi:repository-version" content="2.0">'],
+    *[b'<title>Links for</title><meta name="pypi:repository-version" content="x">'],
+    *[b'<title>Links for</title><meta name="pypi:repository-version" content="0.1">'],
+    *[b"<title>Links for</title><![n00b <a href='x'>"],
+    *[b"<base href='https://['><title>Links for</title><a href='x'>x</a>"],
+]
+
+
+@pytest.mark.parametrize("text", REFUSED, ids=lambda text: ascii(text[-40:]))
+def test_what_is_no_page_of_a_simple_index_is_refused(text: bytes) -> None:
+    with pytest.raises(InvalidPage) as caught:
+        parse_detail_html(text, CONTEXT, charset=None)
+    assert caught.value.url == CONTEXT.url
+    assert len(str(caught.value)) < 400
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("charset", [None, "utf-8", "UTF8", "nonsense", "a\0b", "zlib", "rot13"])
+def test_a_wrong_character_set_does_no_harm(charset: str | None) -> None:
+    assert read(link(attributes="data-yanked='caf\xe9'"), charset=charset).files[0].yanked == (
+        "caf\xe9"
+    )
+
+
+def test_the_character_set_of_the_answer_counts() -> None:
+    page = read(link(attributes="data-yanked='caf\xe9'"), charset="iso-8859-1")
+    assert [file.yanked for file in page.files] == ["caf\xc3\xa9"]
+
+
+@given(st.lists(hostile_text | st.text(), min_size=2, max_size=2))
+def test_no_text_gets_out_of_its_attribute(texts: list[str]) -> None:
+    requires, reason = (text.encode(errors="replace").decode() for text in texts)
+    attributes = f'data-requires-python="{escape(requires)}" data-yanked="{escape(reason)}"'
+    files = read(link(attributes=attributes)).files
+    assert [file.path for file in files] == [FILE.path]
+    assert files[0].yanked is not None
+
+
+pieces: Any = st.sampled_from(
+    [
+        *[
+            "<a href='",
+            "<a",
+            "</a>",
+            ">",
+            "'",
+            '"',
+            "<",
+            "<!",
+            "<![",
+            "<!--",
+            "-->",
+            "<?",
+            "&#x",
+            "&amp",
+            ";",
+        ],
+        *[
+            "\0",
+            "\n",
+            "\xe9",
+            "foo",
+            FILENAME,
+            f"#sha256={SHA256}",
+            "//[",
+            "https://",
+            "data-yanked",
+        ],
+        *[
+            "<meta name='pypi:repository-version' content='",
+            "1.0",
+            "2",
+            "<base href='",
+            "<title>Links for",
+        ],
+        *[
+            "<script>",
+            "</script>",
+            "<p>",
+            "CDATA[",
+            "]]>",
+            "<svg>",
+            "\ufeff",
+            "=",
+            "class=a",
+            " href=x",
+        ],
+    ]
+)
+documents = st.lists(pieces, max_size=14).map(lambda parts: "".join(parts).encode()) | st.binary()
+
+
+@unhurried
+@given(documents, st.sampled_from([None, "utf-8", "utf-16", "nonsense", "zlib"]))
+def test_any_bytes_are_a_page_or_refused(text: bytes, charset: str | None) -> None:
+    try:
+        page = parse_detail_html(text, CONTEXT, charset=charset)
+    except InvalidPage:
+        return
+    assert page.name == "foo"
+    assert all(file.path.startswith("packages/") for file in page.files)
+
+
+# ---------------------------------------------------------------- the list of projects
+
+
+def listed(text: str, *, charset: str | None = None) -> ProjectList:
+    """Return what a root page says."""
+    return parse_list_html(text.encode(), WHERE, charset=charset)
+
+
+def test_a_list_is_read() -> None:
+    page = listed("<a href='/simple/foo-bar/'>Foo_Bar</a><br/><a href='baz/'> baz </a>")
+    assert page == ProjectList({"foo-bar": None, "baz": None}, {"foo-bar": "Foo_Bar"})  # type: ignore[dict-item]
+
+
+def test_a_link_that_leads_elsewhere_is_no_project() -> None:
+    page = listed("<a href='/'>home</a><a href='foo/'>foo</a><a href='../help/'>help</a>")
+    assert list(page.serials) == ["foo"]
+
+
+def test_a_bad_name_costs_itself_only() -> None:
+    page = listed("<a href='foo/'>foo</a><a href='bar/'>../bar</a>")
+    assert list(page.serials) == ["foo"]
+    assert [rejection.entry for rejection in page.rejected] == ["'../bar'"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *[
+            "",
+            "{}",
+            "<html>",
+            "<a>foo</a>",
+            "<a href='/'>home</a>",
+            "<![n00b <a href='foo/'>foo</a>",
+        ],
+        *["<a href='//['>foo</a>", "<a href='a/'>..</a><a href='b/'>.</a>"],
+        *["<meta name='pypi:repository-version' content='2.0'><a href='foo/'>foo</a>"],
+    ],
+)
+def test_what_is_no_list_is_refused(text: str) -> None:
+    with pytest.raises(InvalidPage) as caught:
+        listed(text)
+    assert caught.value.url == WHERE
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "charset", ["nonsense", "a\0b", "zlib", "rot13", "hex", "idna", "undefined"]
+)
+def test_a_list_in_a_character_set_that_is_none_is_refused(charset: str) -> None:
+    with pytest.raises(InvalidPage):
+        listed("<a href='foo/'>foo</a>", charset=charset)
+
+
+@unhurried
+@given(documents, st.sampled_from([None, "utf-8", "utf-16", "nonsense", "zlib"]))
+def test_any_bytes_are_a_list_or_refused(text: bytes, charset: str | None) -> None:
+    try:
+        page = parse_list_html(text, WHERE, charset=charset)
+    except InvalidPage:
+        return
+    assert page.serial is None
+    assert set(page.displays) <= set(page.serials)

@@ -1,0 +1,60 @@
+"""Project pages, and what can be a version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bandersnatch.model.project import ProjectStatus, is_version
+from bandersnatch.model.serials import Serial
+from tests.support.factories import make_detail, make_file
+from tests.unit.strategies import hostile_text, json_values
+
+ONE, TWO = make_file("foo-1.0.tar.gz"), make_file("foo-2.0.tar.gz")
+
+
+def test_a_page_keeps_the_files_that_are_wanted_and_all_else() -> None:
+    page = make_detail(ONE, TWO, versions=("1.0", "2.0"), serial=Serial(5))
+    kept = page.keep(lambda file: file is TWO)
+    assert kept == make_detail(TWO, versions=("1.0", "2.0"), serial=Serial(5))
+
+
+def test_a_page_without_files_still_tells_its_status_and_serial() -> None:
+    told: dict[str, Any] = {
+        "serial": Serial(5),
+        "status": ProjectStatus.QUARANTINED,
+        "status_reason": "malware",
+        "name": "foo",
+    }
+    page = make_detail(ONE, TWO, **told)
+    assert page.without_files() == make_detail(files=(), versions=(), **told)
+
+
+@pytest.mark.parametrize(
+    "text", ["1.0", "1!2.0.post1+local", "2004d", "0", "dev-r1234", "1.0 beta", "~" * 128]
+)
+def test_short_printable_text_can_be_a_version(text: str) -> None:
+    assert is_version(text)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *["", " 1.0", "1.0\n", "1.0\0", "1\x1b[0m", "1\x7f", "caf\xe9", "\u0661", "1" * 129],
+        *[None, 1, 1.0, True, b"1.0", ["1.0"]],
+    ],
+    ids=ascii,
+)
+def test_anything_else_cannot(value: object) -> None:
+    assert not is_version(value)
+
+
+@given(json_values | hostile_text | st.text())
+def test_a_version_can_be_shown_to_people(value: object) -> None:
+    if is_version(value):
+        assert isinstance(value, str)
+        assert value.isascii()
+        assert value.isprintable()
