@@ -70,16 +70,19 @@ async def open_mirror(
 ) -> AsyncIterator[Mirror]:
     """Open the storage with its lock, the catalogue and the session, and yield what uses them.
 
+    :raises ConfigError: if the environment names a proxy that cannot be used; nothing was touched.
     :raises MirrorLocked: if another command is at work on the mirror.
     :raises StorageError: if the mirror's directory cannot be used.
     """
     # Half of the start-up time is spent on these; --help and a mistaken option need none.
+    from bandersnatch.master.proxy import choose_proxy  # noqa: PLC0415
     from bandersnatch.mirror.parts import Mirror  # noqa: PLC0415
 
     settings = _with_master(configuration.settings)
+    proxy = choose_proxy(settings.index.proxy, settings.index.master, os.environ)
     async with AsyncExitStack() as stack:
         storage, catalogue = await _open_storage(settings, stack, dry_run=dry_run)
-        index = await _open_index(settings, stack, clock)
+        index = await _open_index(settings, stack, clock, proxy)
         yield Mirror(
             index=index,
             storage=storage,
@@ -118,16 +121,16 @@ async def _open_storage(
     return DryRunStorage(storage), DryRunCatalogue(catalogue)
 
 
-async def _open_index(settings: Settings, stack: AsyncExitStack, clock: Clock) -> PackageIndex:
+async def _open_index(
+    settings: Settings, stack: AsyncExitStack, clock: Clock, proxy: str
+) -> PackageIndex:
     from bandersnatch.master.changelog import Changelog  # noqa: PLC0415
     from bandersnatch.master.client import MasterClient  # noqa: PLC0415
     from bandersnatch.master.hosts import HostGuard  # noqa: PLC0415
-    from bandersnatch.master.proxy import choose_proxy  # noqa: PLC0415
     from bandersnatch.master.session import open_session  # noqa: PLC0415
     from bandersnatch.master.transport import Budgets, Transport  # noqa: PLC0415
 
     index = settings.index
-    proxy = choose_proxy(index.proxy, index.master, os.environ)
     guard = HostGuard(index.master, [settings.files.download_mirror, proxy])
     session = await stack.enter_async_context(open_session(index, guard, proxy))
     budgets = Budgets(asyncio.Semaphore(index.workers), asyncio.Semaphore(index.download_workers))

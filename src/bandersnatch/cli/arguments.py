@@ -33,6 +33,7 @@ def _global_flags(*, default: bool) -> ArgumentParser:
         "--debug", action="store_true", default=unset, help="log everything that happens"
     )
     flags.add_argument("--quiet", action="store_true", default=unset, help="say nothing but errors")
+    flags.add_argument("--version", action="version", version=f"bandersnatch {__version__}")
     return flags
 
 
@@ -43,7 +44,6 @@ def parser() -> ArgumentParser:
         description="Mirror PyPI, or a part of it.",
         parents=[_global_flags(default=True)],
     )
-    top.add_argument("--version", action="version", version=f"bandersnatch {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     after = _global_flags(default=False)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from bandersnatch.cli.diff import diff_files
 from bandersnatch.cli.exit_codes import code_for, code_of
 from bandersnatch.cli.logs import EventLog
 from bandersnatch.cli.signals import interruptible
+from bandersnatch.cli.streams import is_terminal, say
 from bandersnatch.cli.summary import how_to_serve, summary, write_report
 from bandersnatch.errors import (
     BandersnatchError,
@@ -45,7 +45,7 @@ async def run_command(
     ended: BandersnatchError | None = None
     with ExitStack() as stack:
         sinks: list[EventSink] = [report, EventLog(logger)]
-        if sys.stderr.isatty() and not (arguments.quiet or arguments.debug):
+        if is_terminal() and not (arguments.quiet or arguments.debug):
             from bandersnatch.cli.progress import progress_display  # noqa: PLC0415 - for terminals
 
             sinks.append(stack.enter_context(progress_display(logger)))
@@ -57,10 +57,12 @@ async def run_command(
     code = int(code_of(report)) if ended is None else code_for(ended)
     if ended is not None:
         report.ended_by = ended
-        for line in str(ended).splitlines():
+        for line in str(ended).split("\n"):
             logger.error("%s", line)
     if not arguments.quiet and (ended is None or isinstance(ended, Interrupted)):
-        _print_summary(arguments, configuration, report)
+        failure = say(_summary(arguments, configuration, report))
+        if failure:
+            logger.warning("the summary could not be written: %s", failure)
     if arguments.report:
         _save_report(report, arguments.report, code, logger)
     return code
@@ -108,12 +110,14 @@ def _names(texts: Sequence[str]) -> list[ProjectName]:
         raise UsageError(str(error)) from error
 
 
-def _print_summary(arguments: Namespace, configuration: Configuration, report: RunReport) -> None:
+def _summary(arguments: Namespace, configuration: Configuration, report: RunReport) -> str:
     dry_run = _is_dry_run(arguments)
-    print(summary(report, dry_run=dry_run))
+    text = summary(report, dry_run=dry_run)
     first_run = report.serial_before == 0 and not dry_run
     if first_run and report.synced and report.ended_by is None:
-        print(how_to_serve(configuration.settings.storage.directory, min(report.synced)))
+        directory = configuration.settings.storage.directory
+        text += f"\n{how_to_serve(directory, min(report.synced))}"
+    return text
 
 
 def _save_report(report: RunReport, path: Path, code: int, logger: logging.Logger) -> None:

@@ -1,7 +1,8 @@
 """``diff-file``: what changed in this run, for those who copy a mirror on (contract, section 3.3).
 
 The list grows as things happen, files before the pages that name them, so that it is complete at
-any moment; what went away is in a second list beside it.
+any moment; what went away is in a second list beside it. A project's legacy JSON is listed in
+``web/json`` only, and not also its copy in ``web/pypi``.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ if TYPE_CHECKING:
 
 _DEFAULT_NAME = "mirrored-files"
 _DELETED = ".deleted"
+_COPIES = "web/pypi/"
 
 
 def diff_path(settings: Settings, now: datetime) -> Path:
     """Return where the list goes: the epoch is added first, then a directory gets a file in it."""
-    path = settings.diff.path
+    chosen = Path(settings.diff.path).absolute()
     if settings.diff.append_epoch:
-        path = f"{path}-{int(now.timestamp())}"
-    chosen = Path(path).absolute()
+        chosen = Path(f"{chosen}-{int(now.timestamp())}")
     return chosen / _DEFAULT_NAME if chosen.is_dir() else chosen
 
 
@@ -52,7 +53,8 @@ class DiffSink:
         """Take note of an event."""
         match event:
             case FileDownloaded(key=key) | FileRestored(key=key) | PageWritten(key=key):
-                self._changed.add(self._path(key))
+                if not key.startswith(_COPIES):
+                    self._changed.add(self._path(key))
             case FileRemoved(key=key) | PageRemoved(key=key):
                 self._deleted.add(self._path(key))
             case _:
@@ -85,9 +87,13 @@ def diff_files(settings: Settings, now: datetime) -> Iterator[DiffSink]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with (
-            path.open("w", encoding="utf-8") as changed,
-            path.with_name(path.name + _DELETED).open("w", encoding="utf-8") as deleted,
+            _open(path) as changed,
+            _open(path.with_name(path.name + _DELETED)) as deleted,
         ):
             yield DiffSink(Path(settings.storage.directory).absolute(), changed, deleted)
     except OSError as error:
         raise StorageError(str(path), error.strerror or str(error)) from error
+
+
+def _open(path: Path) -> TextIO:
+    return path.open("w", encoding="utf-8", errors="surrogateescape")

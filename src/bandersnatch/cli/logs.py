@@ -6,6 +6,8 @@ import logging
 import logging.config
 import re
 import sys
+from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bandersnatch.errors import ConfigError, Problem
@@ -36,19 +38,42 @@ if TYPE_CHECKING:
 
 FORMAT = "%(asctime)s %(levelname)s: %(message)s (%(filename)s:%(lineno)d)"
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
+_CONTROLS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def without_credentials(text: str) -> str:
+    """Return text with the user names and passwords in its URLs hidden."""
+    return _CREDENTIALS.sub("***@", text)
+
+
+def one_line(text: str) -> str:
+    """Return text with nothing in it that is secret, begins a line, or acts on a terminal."""
+    return _escaped(without_credentials(text)).replace("\n", "\\n")
+
+
+def _escaped(text: str) -> str:
+    return _CONTROLS.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 class SafeFormatter(logging.Formatter):
     """Hides credentials in URLs and shows control characters as escapes."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record's text."""
-        text = _CREDENTIALS.sub("***@", super().format(record))
-        if not record.exc_info:
-            text = text.replace("\n", "\\n")
-        return _CONTROLS.sub(lambda match: ascii(match[0])[1:-1], text)
+        """Return the record's text; only a traceback takes more than one line."""
+        text = super().format(record)
+        return _escaped(without_credentials(text)) if record.exc_info else one_line(text)
+
+
+class SafeMessage(logging.Filter):
+    """Does the same to messages themselves, for handlers and formats that an operator chose."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass."""
+        record.msg, record.args = one_line(record.getMessage()), None
+        return True
 
 
 def set_up(arguments: Namespace) -> logging.Logger:
@@ -57,6 +82,7 @@ def set_up(arguments: Namespace) -> logging.Logger:
     handler.setFormatter(SafeFormatter(FORMAT))
     logger = logging.getLogger("bandersnatch")
     logger.handlers = [handler]
+    logger.filters = [SafeMessage()]
     logger.propagate = False
     logger.setLevel(level(arguments))
     return logger
@@ -69,21 +95,36 @@ def level(arguments: Namespace) -> int:
     return logging.ERROR if arguments.quiet else logging.INFO
 
 
-def replace_by_file(logger: logging.Logger, path: str) -> None:
+def replace_by_file(logger: logging.Logger, path: str, arguments: Namespace) -> None:
     """Log as the operator's own ``log-config`` file says (contract, section 2.3).
 
     Loggers that the file does not name stay alive, so that a file with just a root logger works.
+    A level that it gives to this program's logger counts, unless a flag asks for another.
 
-    :raises ConfigError: if it cannot be used.
+    :raises ConfigError: if the file cannot be used; the log is as it was then.
     """
-    logger.handlers = []
-    logger.propagate = True
+    before = logger.handlers
+    logger.handlers, logger.propagate = [], True
+    logger.setLevel(logging.NOTSET)
     try:
-        logging.config.fileConfig(path, disable_existing_loggers=False)
-    except (OSError, KeyError, ValueError, RuntimeError, ImportError, AttributeError) as error:
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        message = f"{path} is no usable logging configuration ({why})"
-        raise ConfigError("configuration", [Problem("mirror", "log-config", message)]) from error
+        text = Path(path).read_text(encoding="utf-8")
+        logging.config.fileConfig(StringIO(text), disable_existing_loggers=False)
+    except Exception as error:  # the file names classes and has expressions: anything may come
+        logger.handlers, logger.propagate = before, False
+        logger.setLevel(level(arguments))
+        message = f"{path} is no usable logging configuration ({_reason(error)})"
+        problem = Problem("mirror", "log-config", message)
+        raise ConfigError(str(arguments.config), [problem]) from error
+    if logger.level == logging.NOTSET or arguments.debug or arguments.quiet:
+        logger.setLevel(level(arguments))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, KeyError):
+        return f"there is no {error}"
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 _EMITTER = 3

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
 from bandersnatch.cli.arguments import DEFAULT_CONFIG, parse
 from bandersnatch.cli.exit_codes import ExitCode, code_for
-from bandersnatch.errors import BandersnatchError
+from bandersnatch.cli.streams import open_closed
+from bandersnatch.errors import BandersnatchError, Interrupted
 
 if TYPE_CHECKING:
     import logging
@@ -27,6 +29,7 @@ def main(argv: Sequence[str] | None = None, *, clock: Clock | None = None) -> in
 
     ``clock`` is the machine's unless another is given.
     """
+    open_closed()
     arguments = parse(sys.argv[1:] if argv is None else argv)
     os.umask(_UMASK)  # whatever the caller's, a web server must be able to read the mirror
     from bandersnatch.cli import logs  # noqa: PLC0415 - --help needs none of what follows
@@ -36,10 +39,12 @@ def main(argv: Sequence[str] | None = None, *, clock: Clock | None = None) -> in
         return _run(arguments, logger, clock)
     except BandersnatchError as error:
         foreseen = error
+    except KeyboardInterrupt:  # before the work began, or after it ended
+        return code_for(Interrupted(signal.SIGINT))
     except Exception:
         logger.exception("this is a bug in bandersnatch; please report it with these lines")
         return ExitCode.BUG
-    for line in str(foreseen).splitlines():
+    for line in str(foreseen).split("\n"):
         logger.error("%s", line)
     return code_for(foreseen)
 
@@ -55,8 +60,7 @@ def _run(arguments: Namespace, logger: logging.Logger, clock: Clock | None) -> i
         return _write_example(arguments.config, logger)
     settings = configuration.settings
     if settings.log_config:
-        logs.replace_by_file(logger, settings.log_config)
-        logger.setLevel(logs.level(arguments))
+        logs.replace_by_file(logger, settings.log_config, arguments)
     for note in settings.notes:
         logger.warning("%s: %s", arguments.config, note)
     chosen = clock if clock is not None else app.SystemClock()
@@ -88,9 +92,10 @@ def _write_example(path: Path, logger: logging.Logger) -> int:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        logger.error("%s does not exist, and cannot be written: %s", path, error.strerror)  # noqa: TRY400 - no bug
+        why = error.strerror
+        logger.error("%s does not exist, and no example can be written there: %s", path, why)  # noqa: TRY400 - no bug
     else:
-        logger.warning(
+        logger.error(
             "%s did not exist; a safe example is there now: edit it and run this again", path
         )
     return ExitCode.BUG

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -87,7 +88,8 @@ class _AboveHandler(logging.Handler):
 def progress_display(logger: logging.Logger) -> Iterator[ProgressSink]:
     """Show a display on standard error while the block runs, and yield what feeds it.
 
-    While it is shown, log lines below WARNING are left out and the others go above it.
+    While it is shown, log lines for the terminal are left out below WARNING, and the others go
+    above it.
     """
     columns = (
         TextColumn("{task.description:>12}"),
@@ -96,9 +98,17 @@ def progress_display(logger: logging.Logger) -> Iterator[ProgressSink]:
         TimeRemainingColumn(),
     )
     handlers = logger.handlers
+    to_terminal = {handler for handler in handlers if _writes_to(handler, sys.stderr)}
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        logger.handlers = [_AboveHandler(progress, handler) for handler in handlers]
+        logger.handlers = [
+            _AboveHandler(progress, handler) if handler in to_terminal else handler
+            for handler in handlers
+        ]
         try:
             yield ProgressSink(progress)
         finally:
             logger.handlers = handlers
+
+
+def _writes_to(handler: logging.Handler, stream: TextIO) -> bool:
+    return isinstance(handler, logging.StreamHandler) and handler.stream is stream

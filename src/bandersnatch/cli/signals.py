@@ -21,6 +21,8 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 async def interruptible(work: Coroutine[Any, Any, _Result]) -> _Result:
     """Return what ``work`` returns.
 
+    A signal that the caller lets be ignored, as ``nohup`` does, stays so.
+
     :raises Interrupted: if a signal came; by then ``work`` has been cancelled and has ended.
     """
     loop = asyncio.get_running_loop()
@@ -34,7 +36,8 @@ async def interruptible(work: Coroutine[Any, Any, _Result]) -> _Result:
         received.append(number)
         task.cancel()
 
-    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+    known = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+    numbers = [number for number in known if signal.getsignal(number) != signal.SIG_IGN]
     for number in numbers:
         loop.add_signal_handler(number, stop, number)
     try:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from typing import TYPE_CHECKING
 
+from bandersnatch.cli.logs import one_line, without_credentials
 from bandersnatch.errors import StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from bandersnatch.mirror.report import RunReport
+    from bandersnatch.mirror.report import Failure, RunReport
 
 _SHOWN_FAILURES = 20
 
@@ -31,7 +34,7 @@ def summary(report: RunReport, *, dry_run: bool) -> str:
         _files(report),
     ]
     if report.absent:
-        lines.append(f"Not on the index: {', '.join(sorted(report.absent)[:_SHOWN_FAILURES])}.")
+        lines.append(f"Not on the index: {_listed(sorted(report.absent))}.")
     lines += _failures(report)
     if report.serial_after is not None:
         lines.append(_serials(report))
@@ -53,18 +56,25 @@ def _files(report: RunReport) -> str:
     return ", ".join([text, *(f"{count} {what}" for count, what in more if count)]) + "."
 
 
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN_FAILURES
+    return ", ".join(names[:_SHOWN_FAILURES]) + (f" and {more} more" if more > 0 else "")
+
+
 def _failures(report: RunReport) -> list[str]:
     failures = list(report.failures.values())
-    lines = [
-        f"Failed: {failure.name}: {failure.error} "
-        f"({failure.kind}; {'retried by the next run' if failure.will_retry else 'not retried'})"
-        for failure in failures[:_SHOWN_FAILURES]
-    ]
+    lines = [_failure(failure) for failure in failures[:_SHOWN_FAILURES]]
     if len(failures) > _SHOWN_FAILURES:
         lines.append(
             f"Failed: and {len(failures) - _SHOWN_FAILURES} more; --report lists them all."
         )
-    return lines + [f"Stopped: {error}" for error in report.stopped]
+    return lines + [f"Stopped: {one_line(str(error))}" for error in report.stopped]
+
+
+def _failure(failure: Failure) -> str:
+    again = "retried by the next run" if failure.will_retry else "not retried"
+    what = again if failure.kind == "retry" else f"{failure.kind}; {again}"
+    return f"Failed: {failure.name}: {one_line(str(failure.error))} ({what})"
 
 
 def _serials(report: RunReport) -> str:
@@ -84,20 +94,31 @@ def how_to_serve(directory: str, project: str) -> str:
     """Return what a newcomer does next."""
     return (
         f"\nThe mirror is in {directory}. To serve it from this machine and install from it:\n"
-        f"  python3 -m http.server --directory {directory}/web 8080 &\n"
+        f"  python3 -m http.server --directory {shlex.quote(f'{directory}/web')} 8080 &\n"
         f"  pip install --index-url http://127.0.0.1:8080/simple/ {project}"
     )
 
 
 def write_report(report: RunReport, path: Path, *, code: int) -> None:
-    """Write the report as JSON, in one step.
+    """Write the report as JSON: in one step, or, into what is no file, as a stream.
 
     :raises StorageError: if that fails.
     """
-    text = json.dumps({**report.as_dict(), "exit_code": code}, indent=2)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    told = {**report.as_dict(), "exit_code": code}
+    text = without_credentials(json.dumps(told, indent=2)) + "\n"
     try:
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(path)
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            path.write_text(text, encoding="utf-8")  # /dev/stdout must not be replaced
+        else:
+            _replace(path, text)
     except OSError as error:
         raise StorageError(str(path), error.strerror or str(error)) from error
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

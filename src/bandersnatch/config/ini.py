@@ -3,34 +3,50 @@
 from __future__ import annotations
 
 import re
+import stat
 from configparser import (
     BasicInterpolation,
     ConfigParser,
     DuplicateOptionError,
     DuplicateSectionError,
+    InterpolationDepthError,
     InterpolationError,
+    InterpolationMissingOptionError,
     MissingSectionHeaderError,
     ParsingError,
 )
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bandersnatch.errors import ConfigError, Problem
+from bandersnatch.errors import SHOWN_CHARACTERS, ConfigError, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+_BEFORE_NAME = re.compile(r"\s*")
+_NONSENSE = re.compile(r"[^\s#;\[=][^=]*\Z")
 _REFERENCE = re.compile(r"\{\{(.*?)\}\}")
 _LARGEST_FILE = 16 * 1024 * 1024
+_MOST_PROBLEMS = 20
+_DEEPEST_REFERENCE = 5
+_SHARED = "DEFAULT"
 
 
 @dataclass(slots=True)
 class IniFile:
-    """The sections of a file with all references resolved, and what was wrong on the way."""
+    """The sections of a file with all references resolved, and what was wrong on the way.
+
+    ``shared`` are the options of ``[DEFAULT]``: they can be referred to from everywhere, and
+    count for ``[mirror]`` where it does not set them. ``is_public`` is whether every user of
+    the machine can read the file.
+    """
 
     path: str
     sections: dict[str, dict[str, str]] = field(default_factory=dict)
+    shared: frozenset[str] = frozenset()
     problems: list[Problem] = field(default_factory=list)
+    is_public: bool = False
 
 
 def read_ini(path: Path) -> IniFile:
@@ -41,78 +57,121 @@ def read_ini(path: Path) -> IniFile:
     :raises FileNotFoundError: if there is no such file.
     :raises ConfigError: if it cannot be read as INI at all.
     """
-    text = _text(path)
     file = IniFile(str(path))
+    text = _text(path, file)
     parser = _parse(text, file)
+    shared = dict(parser.items(_SHARED, raw=True)) if parser.has_section(_SHARED) else {}
+    file.shared = frozenset(shared)
     for section in parser.sections():
-        options = file.sections.setdefault(section, {})
-        for option in parser.options(section):
-            try:
-                value = parser.get(section, option)
-            except (InterpolationError, ValueError) as error:
-                file.problems.append(
-                    Problem(
-                        section,
-                        option,
-                        f"% begins a reference like %(option)s, and a literal one is written %% "
-                        f"({str(error).splitlines()[0]})",
-                    )
-                )
-                continue
-            if option not in parser.defaults() or value != parser.defaults()[option]:
-                options[option] = value
+        if section != _SHARED:
+            file.sections[section] = _values(parser, section, shared, file.problems)
     _resolve_references(file)
     return file
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, file: IniFile) -> str:
+    """Return the file's text; a pipe is read as well, and nothing is read without end."""
     try:
-        size = path.stat().st_size
-        content = path.read_bytes() if size <= _LARGEST_FILE else b""
+        with path.open("rb") as opened:
+            content = opened.read(_LARGEST_FILE + 1)
+        file.is_public = bool(path.stat().st_mode & stat.S_IROTH)
     except FileNotFoundError:
         raise
     except OSError as error:
         message = f"the file cannot be read ({error.strerror})"
-        raise ConfigError(str(path), [Problem("", "", message)]) from error
-    if size > _LARGEST_FILE:
-        raise ConfigError(str(path), [Problem("", "", f"the file has {size} bytes; too many")])
+        raise ConfigError(file.path, [Problem("", "", message)]) from error
+    if len(content) > _LARGEST_FILE:
+        message = f"the file has more than {_LARGEST_FILE} bytes; is it the right one?"
+        raise ConfigError(file.path, [Problem("", "", message)])
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         message = f"line {line} is not UTF-8; save the file in that encoding"
-        raise ConfigError(str(path), [Problem("", "", message)]) from error
+        raise ConfigError(file.path, [Problem("", "", message)]) from error
 
 
 def _parse(text: str, file: IniFile) -> ConfigParser:
-    try:
+    """Return a parser that has read the text, and note everything that is there twice.
+
+    The strict parser stops at the first of these, so that one gets another name, and it begins
+    anew; the values are those of the text as it is.
+    """
+    lines = text.split("\n")
+    # The parser's time for these grows with the square of their number.
+    nonsense = [(number, line) for number, line in enumerate(lines, 1) if _NONSENSE.match(line)]
+    if len(nonsense) > _MOST_PROBLEMS:
+        raise ConfigError(file.path, _nonsense(nonsense))
+    for _ in range(_MOST_PROBLEMS):
         strict = _parser(strict=True)
-        strict.read_string(text)
-    except DuplicateOptionError as error:
-        message = f"it is set twice (again in line {error.lineno}); keep one"
-        file.problems.append(Problem(error.section, error.option, message))
-    except DuplicateSectionError as error:
-        message = f"the section is there twice (again in line {error.lineno}); join the two"
-        file.problems.append(Problem(error.section, "", message))
+        try:
+            _read(strict, "\n".join(lines), file)
+        except DuplicateOptionError as error:
+            number = error.lineno or 0
+            message = f"it is set twice (again in line {number}); keep one"
+            file.problems.append(Problem(error.section, error.option, message))
+            lines[number - 1] = _BEFORE_NAME.sub(rf"\g<0>{number} ", lines[number - 1], count=1)
+        except DuplicateSectionError as error:
+            number = error.lineno or 0
+            message = f"the section is there twice (again in line {number}); join the two"
+            file.problems.append(Problem(error.section, "", message))
+            lines[number - 1] = lines[number - 1].replace("[", f"[{number} ", 1)
+        else:
+            break
+    lenient = _parser(strict=False)
+    _read(lenient, text, file)
+    return lenient
+
+
+def _read(parser: ConfigParser, text: str, file: IniFile) -> None:
+    try:
+        parser.read_string(text)
     except MissingSectionHeaderError as error:
         message = f"line {error.lineno} stands before the first [section]"
-        raise ConfigError(file.path, [Problem("", "", message)]) from error
+        raise ConfigError(file.path, [*file.problems, Problem("", "", message)]) from error
     except ParsingError as error:
-        problems = [
-            Problem("", "", f"line {number} is neither a section nor 'option = value': {line}")
-            for number, line in error.errors
-        ]
-        raise ConfigError(file.path, problems) from error
-    else:
-        return strict
-    lenient = _parser(strict=False)
-    lenient.read_string(text)
-    return lenient
+        raise ConfigError(file.path, [*file.problems, *_nonsense(error.errors)]) from error
+
+
+def _nonsense(lines: Sequence[tuple[int, str]]) -> list[Problem]:
+    """Return what to say about lines, each with its number, that mean nothing."""
+    what = "neither a section nor 'option = value'"
+    if len(lines) > _MOST_PROBLEMS:
+        message = f"{len(lines)} lines are {what}, first line {lines[0][0]}; is it the right file?"
+        return [Problem("", "", message)]
+    return [
+        Problem("", "", f"line {number} is {what}: {line[:SHOWN_CHARACTERS]}")
+        for number, line in lines
+    ]
+
+
+def _values(
+    parser: ConfigParser, section: str, shared: Mapping[str, str], problems: list[Problem]
+) -> dict[str, str]:
+    """Return the values of a section with all ``%`` references resolved."""
+    own = parser.options(section)
+    others = {option: text for option, text in shared.items() if option not in own}
+    values = {}
+    for option in [*own, *(others if section == "mirror" else ())]:
+        try:
+            values[option] = parser.get(section, option, vars=others)
+        except InterpolationMissingOptionError as error:
+            why = f"%({error.reference})s names no option"
+        except InterpolationDepthError:
+            why = "its % references lead in a circle"
+        except InterpolationError:
+            why = "% begins a reference like %(option)s"
+        else:
+            continue
+        # The parser's own words would repeat the value, and with it a password.
+        problems.append(Problem(section, option, f"{why}; a literal % is written %%"))
+    return values
 
 
 def _parser(*, strict: bool) -> ConfigParser:
     parser = ConfigParser(
         strict=strict,
+        default_section="",
         delimiters=("=",),
         comment_prefixes=("#", ";"),
         interpolation=BasicInterpolation(),
@@ -124,12 +183,24 @@ def _parser(*, strict: bool) -> ConfigParser:
 def _resolve_references(file: IniFile) -> None:
     mirror = file.sections.get("mirror", {})
     for option, value in mirror.items():
-        if "{{" not in value:
-            continue
         try:
-            mirror[option] = _REFERENCE.sub(lambda match: _referenced(match[1], file), value)
+            mirror[option] = _replaced(value, file, _DEEPEST_REFERENCE)
         except LookupError as error:
             file.problems.append(Problem("mirror", option, str(error.args[0])))
+
+
+def _replaced(value: str, file: IniFile, deepest: int) -> str:
+    """Return a value with the option's value in place of each ``{{ SECTION_OPTION }}``."""
+    if "{{" not in value:
+        return value
+    if not deepest:
+        raise LookupError("its {{ }} references lead in a circle")
+    text = _REFERENCE.sub(
+        lambda match: _replaced(_referenced(match[1], file), file, deepest - 1), value
+    )
+    if "{{" in text:
+        raise LookupError("a {{ has no }} after it; a reference is like {{ mirror_directory }}")
+    return text
 
 
 def _referenced(text: str, file: IniFile) -> str:
@@ -139,8 +210,9 @@ def _referenced(text: str, file: IniFile) -> str:
         section = "_".join(parts[:count]).strip()
         option = "_".join(parts[count:]).strip()
         value = file.sections.get(section, {}).get(option)
-        if value is not None and "{{" not in value:
+        if value is not None:
             return value
     raise LookupError(
-        f"{{{{{text}}}}} names no option that has a value, as in {{{{ mirror_directory }}}}"
+        f"{{{{{text[:SHOWN_CHARACTERS]}}}}} names no option that has a value, as in "
+        "{{ mirror_directory }}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 MOST_WORKERS_AT_PYPI = 10
 
+_PASSWORD = re.compile(r"://[^/\s]*:[^/\s]*@")
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -52,7 +55,9 @@ def read_settings(file: IniFile, filter_sections: Mapping[str, frozenset[str]]) 
     notes: list[str] = []
     _check_names(file, filter_sections, problems, notes)
     groups, others = _read_mirror(file.sections.get("mirror", {}), problems)
-    _check_together(groups, others, problems, notes)
+    _check_master(file, groups["index"], others, problems)
+    _check_removal(groups["run"], others, problems, notes)
+    _check_secrecy(file, problems)
     settings = Settings(
         storage=StorageSettings(**{"directory": "", **groups["storage"]}),
         index=IndexSettings(**groups["index"]),
@@ -74,7 +79,7 @@ def _check_names(
     notes: list[str],
 ) -> None:
     known = {
-        "mirror": frozenset(option.name for option in MIRROR_OPTIONS),
+        "mirror": file.shared.union(option.name for option in MIRROR_OPTIONS),
         "plugins": frozenset({"enabled"}),
         **filter_sections,
     }
@@ -123,27 +128,21 @@ def _read_mirror(
     return groups, others
 
 
-def _check_together(
-    groups: dict[str, dict[str, Any]],
+def _check_master(
+    file: IniFile,
+    index: Mapping[str, Any],
     others: Mapping[str, Any],
     problems: list[Problem],
-    notes: list[str],
 ) -> None:
-    """Look at options that depend on one another."""
-    index = groups["index"]
-    if index.get("master", "").startswith("http:") and not others.get("allow-non-https"):
+    if "master" not in index and "master" in file.sections.get("mirror", {}):
+        return  # it is a problem already, and nobody knows which index was meant
+    master = index.get("master", "")
+    if master.startswith("http:") and not others.get("allow-non-https"):
         message = "it is not https; set allow-non-https = true if that is meant"
         problems.append(Problem("mirror", "master", message))
-    if index.get("workers", 0) > MOST_WORKERS_AT_PYPI and _is_pypi(index.get("master", "")):
+    if index.get("workers", 0) > MOST_WORKERS_AT_PYPI and _is_pypi(master):
         message = f"PyPI asks for at most {MOST_WORKERS_AT_PYPI}"
         problems.append(Problem("mirror", "workers", message))
-    missing = others.get("delete_missing_packages")
-    if missing is not None:
-        chosen = RemovedProjects.DELETE if missing else RemovedProjects.KEEP
-        groups["run"].setdefault("removed_projects", chosen)
-        notes.append(
-            f"[mirror] delete_missing_packages is read as removed-projects = {chosen.value}"
-        )
 
 
 def _is_pypi(master: str) -> bool:
@@ -152,6 +151,36 @@ def _is_pypi(master: str) -> bool:
     from pypi_simple import PYPI_SIMPLE_ENDPOINT  # noqa: PLC0415 - slow, and rarely needed
 
     return urlsplit(master).hostname == urlsplit(PYPI_SIMPLE_ENDPOINT).hostname
+
+
+def _check_removal(
+    run: dict[str, Any],
+    others: Mapping[str, Any],
+    problems: list[Problem],
+    notes: list[str],
+) -> None:
+    missing = others.get("delete_missing_packages")
+    if missing is None:
+        return
+    chosen = RemovedProjects.DELETE if missing else RemovedProjects.KEEP
+    meaning = f"removed-projects = {chosen.value}"
+    if run.setdefault("removed_projects", chosen) is chosen:
+        notes.append(f"[mirror] delete_missing_packages is read as {meaning}")
+    else:
+        message = f"it means {meaning}, and removed-projects says otherwise; keep that one"
+        problems.append(Problem("mirror", "delete_missing_packages", message))
+
+
+def _check_secrecy(file: IniFile, problems: list[Problem]) -> None:
+    """Refuse a password that every user of the machine can read."""
+    if not file.is_public:
+        return
+    for option, text in file.sections.get("mirror", {}).items():
+        if _PASSWORD.search(text):
+            message = (
+                f"it has a password, and everybody can read the file; run: chmod o= {file.path}"
+            )
+            problems.append(Problem("mirror", option, message))
 
 
 def _filters(file: IniFile, problems: list[Problem]) -> FilterSettings:

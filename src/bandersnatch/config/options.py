@@ -40,7 +40,7 @@ def _formats(text: str) -> tuple[PageFormat, ...]:
     try:
         return formats[text.strip().lower()]
     except KeyError:
-        raise OptionError(f"{text!r} is not one of ALL, HTML, JSON") from None
+        raise OptionError(f"{values.shown(text)} is not one of ALL, HTML, JSON") from None
 
 
 def _layout(text: str) -> MirrorLayout:
@@ -49,7 +49,7 @@ def _layout(text: str) -> MirrorLayout:
 
 def _backend(text: str) -> str:
     if text.strip() != "filesystem":
-        raise OptionError(f"{text!r} is not available; this release has 'filesystem'")
+        raise OptionError(f"{values.shown(text)} is not available; this release has 'filesystem'")
     return "filesystem"
 
 
@@ -98,8 +98,6 @@ MIRROR_OPTIONS = (
 RETIRED_OPTIONS = {
     ("mirror", "delete-packages"): "use removed-projects",
     ("mirror", "cleanup-todo"): "a project that is gone never stays in todo",
-    ("blacklist", "plugins"): "use [plugins] enabled",
-    ("whitelist", "plugins"): "use [plugins] enabled",
 }
 """Options of earlier releases that no longer do anything, with what to do instead."""
 

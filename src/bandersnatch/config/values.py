@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from bandersnatch.errors import OptionError
+from bandersnatch.errors import SHOWN_CHARACTERS, OptionError
 from bandersnatch.model.digests import HEX_DIGITS
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ _BOOLEANS = {
     **dict.fromkeys(("0", "no", "false", "off"), False),
 }
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks4h", "socks5", "socks5h")
+_URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
+_HOST = re.compile(r"(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?|[0-9a-f.]*:[0-9a-f:.]*")
+_LONGEST_TIMEOUT = 30 * 86_400
 
 _Choice = TypeVar("_Choice", bound=Enum)
 
@@ -28,7 +32,7 @@ def boolean(text: str) -> bool:
     try:
         return _BOOLEANS[text.strip().lower()]
     except KeyError:
-        raise OptionError(f"{text!r} is neither true nor false") from None
+        raise OptionError(f"{shown(text)} is neither true nor false") from None
 
 
 def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
@@ -38,10 +42,10 @@ def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
         try:
             number = int(text)
         except ValueError:
-            raise OptionError(f"{text!r} is not a whole number{_comment_hint(text)}") from None
+            raise OptionError(f"{shown(text)} is not a whole number{_comment_hint(text)}") from None
         if number < least or (most is not None and number > most):
             limits = f"{least} or more" if most is None else f"from {least} to {most}"
-            raise OptionError(f"{number} is not {limits}")
+            raise OptionError(f"{shown(text)} is not {limits}")
         return number
 
     return read
@@ -52,9 +56,11 @@ def seconds(text: str) -> float:
     try:
         number = float(text)
     except ValueError:
-        raise OptionError(f"{text!r} is not a number of seconds{_comment_hint(text)}") from None
-    if not 0 < number < float("inf"):
-        raise OptionError(f"{text!r} is not a positive number of seconds")
+        raise OptionError(
+            f"{shown(text)} is not a number of seconds{_comment_hint(text)}"
+        ) from None
+    if not 0 < number <= _LONGEST_TIMEOUT:
+        raise OptionError(f"{shown(text)} is not between 0 and {_LONGEST_TIMEOUT} seconds")
     return number
 
 
@@ -68,8 +74,8 @@ def duration(text: str) -> timedelta:
 
     try:
         return timedelta(seconds=parse_timespan(text))
-    except (InvalidTimespan, OverflowError):
-        raise OptionError(f"{text!r} is not a time span like '24 h' or '14 days'") from None
+    except (InvalidTimespan, ValueError, OverflowError):
+        raise OptionError(f"{shown(text)} is not a time span like '24 h' or '14 days'") from None
 
 
 def plain(text: str) -> str:
@@ -83,7 +89,9 @@ def path(text: str) -> str:
     """Read a path."""
     value = plain(text)
     if not value or "\0" in value:
-        raise OptionError(f"{text!r} is not a path")
+        raise OptionError(f"{shown(text)} is not a path")
+    if value.startswith("~"):
+        raise OptionError(f"{shown(text)} begins with ~, which only a shell understands")
     return value
 
 
@@ -96,7 +104,7 @@ def header_text(text: str) -> str:
     """Read what may stand in an HTTP header."""
     value = plain(text)
     if not value.isascii() or not value.isprintable() or set("()\\") & set(value):
-        raise OptionError(f"{text!r} is not plain ASCII without parentheses")
+        raise OptionError(f"{shown(text)} is not plain ASCII without parentheses")
     return value
 
 
@@ -108,7 +116,7 @@ def choice(kind: type[_Choice]) -> Callable[[str], _Choice]:
             return kind(text.strip().lower())
         except ValueError:
             known = [str(member.value) for member in kind]
-            raise OptionError(f"{text!r} is not one of {', '.join(known)}") from None
+            raise OptionError(f"{shown(text)} is not one of {', '.join(known)}") from None
 
     return read
 
@@ -125,10 +133,14 @@ def url(*schemes: str) -> Callable[[str], str]:
             hostname, _ = parts.hostname, parts.port
         except ValueError:
             hostname, parts = None, urlsplit("")
-        if parts.scheme.lower() not in schemes or not hostname or not value.isascii():
-            raise OptionError(f"{redacted(value)!r} is not a URL of {' or '.join(schemes)}")
+        if (
+            parts.scheme.lower() not in schemes
+            or not _URL.fullmatch(value)
+            or not _HOST.fullmatch(hostname or "")
+        ):
+            raise OptionError(f"{shown(redacted(value))} is not a URL of {' or '.join(schemes)}")
         if parts.query or parts.fragment:
-            raise OptionError(f"{redacted(value)!r} has a query or a fragment")
+            raise OptionError(f"{shown(redacted(value))} has a query or a fragment")
         return parts._replace(scheme=parts.scheme.lower()).geturl().rstrip("/")
 
     return read
@@ -138,7 +150,7 @@ def proxy(text: str) -> str:
     """Read a proxy's URL; SOCKS proxies resolve names at their end, whatever the spelling."""
     value = url(*_PROXY_SCHEMES)(text)
     if value.startswith("socks") and urlsplit(value).port is None:
-        raise OptionError(f"{redacted(value)!r} has no port")
+        raise OptionError(f"{shown(redacted(value))} has no port")
     return value
 
 
@@ -146,16 +158,20 @@ def digest_name(text: str) -> str:
     """Read the name of a hash algorithm."""
     value = text.strip().lower()
     if value not in HEX_DIGITS or value not in hashlib.algorithms_available:
-        raise OptionError(f"{text!r} is not one of {', '.join(sorted(HEX_DIGITS))}")
+        raise OptionError(f"{shown(text)} is not one of {', '.join(sorted(HEX_DIGITS))}")
     return value
 
 
 def redacted(text: str) -> str:
-    """Return a URL without its user name and password."""
-    scheme, separator, rest = text.partition("://")
-    if not separator or "@" not in rest:
-        return text
-    return f"{scheme}://***@{rest.rpartition('@')[2]}"
+    """Return a URL without its user name and password, even if it is not quite a URL."""
+    before, separator, rest = text.rpartition("@")
+    scheme, slashes, _ = before.partition("://")
+    return f"{scheme + slashes if slashes else ''}***@{rest}" if separator else text
+
+
+def shown(text: str) -> str:
+    """Return a value as it is repeated in a message: quoted, on one line, and not without end."""
+    return repr(text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}...")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

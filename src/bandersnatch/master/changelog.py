@@ -7,7 +7,6 @@ import re
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 from aiohttp_xmlrpc.client import ServerProxy
 from aiohttp_xmlrpc.exceptions import XMLRPCError
 
@@ -25,6 +24,8 @@ from bandersnatch.simple.parse import project_list
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+
+    import aiohttp
 
     from bandersnatch.master.transport import Transport
     from bandersnatch.model.project import ProjectList

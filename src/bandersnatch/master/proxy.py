@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-from urllib.request import proxy_bypass_environment
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # undocumented
 
 from bandersnatch.config.values import proxy as read_proxy
 from bandersnatch.errors import ConfigError, OptionError, Problem

@@ -1,0 +1,160 @@
+"""The argument tree: what is accepted where, and what is a usage error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bandersnatch import __version__
+from bandersnatch.cli.arguments import parse, parser
+
+COMMANDS = [["mirror"], ["sync", "six"]]
+
+
+def test_the_configuration_lies_in_etc_unless_it_is_said_where() -> None:
+    arguments = parse(["mirror"])
+
+    assert arguments.config == Path("/etc/bandersnatch.conf")
+    assert not arguments.debug
+    assert not arguments.quiet
+    assert arguments.report is None
+    assert arguments.accept_change == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("flag", [["-c", "here"], ["--config", "here"], ["--config=here"]])
+def test_the_configuration_is_named_before_or_after_the_command(
+    command: list[str], flag: list[str]
+) -> None:
+    assert parse([*flag, *command]).config == Path("here")
+    assert parse([*command, *flag]).config == Path("here")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("flag", ["--debug", "--quiet"])
+def test_flags_stand_before_or_after_the_command(command: list[str], flag: str) -> None:
+    before = parse([flag, *command])
+    after = parse([*command, flag])
+
+    assert getattr(before, flag.removeprefix("--")) is True
+    assert vars(before) == vars(after)
+
+
+def test_what_stands_after_the_command_leaves_alone_what_stands_before_it() -> None:
+    arguments = parse(["--debug", "-c", "here", "mirror", "--quiet"])
+
+    assert arguments.debug
+    assert arguments.quiet
+    assert arguments.config == Path("here")
+
+
+def test_the_last_of_two_configurations_counts() -> None:
+    assert parse(["-c", "one", "mirror", "-c", "two"]).config == Path("two")
+
+
+def test_mirror_has_its_flags() -> None:
+    arguments = parse(
+        ["mirror", "--force-check", "--dry-run", "--cleanup-todo", "--report", "r.json"]
+    )
+
+    assert arguments.command == "mirror"
+    assert arguments.force_check
+    assert arguments.dry_run
+    assert arguments.report == Path("r.json")
+
+
+def test_mirror_does_nothing_special_unless_asked() -> None:
+    arguments = parse(["mirror"])
+
+    assert not arguments.force_check
+    assert not arguments.dry_run
+
+
+def test_sync_takes_projects_and_may_leave_the_root_page_alone() -> None:
+    arguments = parse(["sync", "six", "Foo.Bar", "--skip-simple-root"])
+
+    assert arguments.command == "sync"
+    assert arguments.projects == ["six", "Foo.Bar"]
+    assert arguments.skip_simple_root
+    assert not parse(["sync", "six"]).skip_simple_root
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_several_projects_may_be_allowed_to_change(command: list[str]) -> None:
+    arguments = parse([*command, "--accept-change", "one", "--accept-change", "two"])
+
+    assert arguments.accept_change == ["one", "two"]
+
+
+def test_two_parses_share_nothing() -> None:
+    parse(["mirror", "--accept-change", "one"])
+
+    assert parse(["mirror"]).accept_change == []
+
+
+def test_no_arguments_at_all_print_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        parse([])
+
+    out, err = capsys.readouterr()
+    assert left.value.code == 0
+    assert out == parser().format_help()
+    assert err == ""
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["-h"], ["mirror", "--help"], ["sync", "-h"]])
+def test_help_is_printed_on_request(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        parse(argv)
+
+    assert left.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: bandersnatch")
+
+
+def test_the_help_names_every_command_and_every_flag() -> None:
+    text = parser().format_help()
+
+    for word in ("mirror", "sync", "--config", "--debug", "--quiet", "--version", "--help"):
+        assert word in text
+
+
+@pytest.mark.parametrize("argv", [["--version"], ["mirror", "--version"], ["sync", "--version"]])
+def test_the_version_is_printed_on_request(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        parse(argv)
+
+    assert left.value.code == 0
+    assert capsys.readouterr().out == f"bandersnatch {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--debug"], "name a command: mirror or sync"),
+        (["-c", "here"], "name a command: mirror or sync"),
+        (["-c"], "argument -c/--config: expected one argument"),
+        (["sync"], "the following arguments are required: PROJECT"),
+        (["mirror", "six"], "unrecognized arguments: six"),
+        (["mirror", "--nonsense"], "unrecognized arguments: --nonsense"),
+        (["mirror", "--skip-simple-root"], "unrecognized arguments: --skip-simple-root"),
+        (["sync", "six", "--force-check"], "unrecognized arguments: --force-check"),
+        (["mirror", "--report"], "argument --report: expected one argument"),
+        (["mirror", "--accept-change"], "argument --accept-change: expected one argument"),
+        (["mirrors"], "invalid choice: 'mirrors'"),
+        (["--nonsense"], "unrecognized arguments: --nonsense"),
+    ],
+)
+def test_what_makes_no_sense_is_a_usage_error(
+    argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        parse(argv)
+
+    out, err = capsys.readouterr()
+    assert left.value.code == 2
+    assert out == ""
+    assert err.startswith("usage: bandersnatch")
+    assert said in err

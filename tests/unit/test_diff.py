@@ -1,0 +1,199 @@
+"""``diff-file``: where the list goes, and what is in it (contract, sections 2.4 and 3.3)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bandersnatch.cli.diff import diff_files, diff_path
+from bandersnatch.config.settings import DiffSettings, Settings, StorageSettings
+from bandersnatch.errors import StorageError
+from bandersnatch.events import (
+    Doing,
+    FileDownloaded,
+    FilePlanned,
+    FileRemoved,
+    FileRestored,
+    PageRemoved,
+    PageWritten,
+    ProjectRemoved,
+    ProjectSynced,
+)
+from bandersnatch.layout import StorageKey
+from bandersnatch.model.names import project_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = datetime(2026, 11, 21, 12, 0, 0, 999_999, tzinfo=UTC)
+EPOCH = 1_795_262_400
+FOO = project_name("foo")
+
+
+def key(name: str) -> StorageKey:
+    """Return a place in the served tree."""
+    return StorageKey(f"web/{name}")
+
+
+def settings(path: Path | str, *, epoch: bool = False, mirror: str = "/srv/pypi") -> Settings:
+    """Return settings with a diff file."""
+    return Settings(StorageSettings(mirror), diff=DiffSettings(str(path), append_epoch=epoch))
+
+
+# ---------------------------------------------------------------- where
+
+
+def test_the_list_goes_where_the_option_says(tmp_path: Path) -> None:
+    assert diff_path(settings(tmp_path / "list"), NOW) == tmp_path / "list"
+
+
+def test_a_directory_gets_a_file_in_it(tmp_path: Path) -> None:
+    assert diff_path(settings(tmp_path), NOW) == tmp_path / "mirrored-files"
+
+
+def test_the_epoch_is_added_to_the_name_in_whole_seconds(tmp_path: Path) -> None:
+    path = diff_path(settings(tmp_path / "list", epoch=True), NOW)
+
+    assert path == tmp_path / f"list-{EPOCH}"
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_with_the_epoch_a_directory_gets_a_file_beside_it(tmp_path: Path, slash: str) -> None:
+    (tmp_path / "diffs").mkdir()
+
+    path = diff_path(settings(f"{tmp_path}/diffs{slash}", epoch=True), NOW)
+
+    assert path == tmp_path / f"diffs-{EPOCH}"
+
+
+def test_a_directory_that_has_the_epoch_in_its_name_gets_a_file_in_it(tmp_path: Path) -> None:
+    (tmp_path / f"diffs-{EPOCH}").mkdir()
+
+    path = diff_path(settings(tmp_path / "diffs", epoch=True), NOW)
+
+    assert path == tmp_path / f"diffs-{EPOCH}" / "mirrored-files"
+
+
+def test_a_relative_path_begins_in_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert diff_path(settings("some/list"), NOW) == tmp_path / "some" / "list"
+
+
+# ---------------------------------------------------------------- what
+
+
+def test_what_changed_and_what_went_away_are_two_lists(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "directory" / "list"
+    with diff_files(settings(path), NOW) as sink:
+        for event in (
+            Doing("reading"),
+            FilePlanned(key("packages/a"), 1),
+            FileDownloaded(FOO, key("packages/a"), 1),
+            FileRestored(FOO, key("packages/b"), 1),
+            FileRemoved(FOO, key("packages/c")),
+            PageWritten(key("simple/foo/index.html")),
+            ProjectSynced(FOO, None),
+            PageRemoved(key("simple/bar/index.html")),
+            ProjectRemoved(FOO),
+        ):
+            sink(event)
+
+    assert path.read_text() == (
+        "/srv/pypi/web/packages/a\n/srv/pypi/web/packages/b\n/srv/pypi/web/simple/foo/index.html"
+    )
+    assert path.with_name("list.deleted").read_text() == (
+        "/srv/pypi/web/packages/c\n/srv/pypi/web/simple/bar/index.html"
+    )
+
+
+def test_the_copy_of_a_legacy_document_is_not_listed_beside_it(tmp_path: Path) -> None:
+    """Where both went away, both are listed: who deletes by the list must not leave the copy."""
+    both = [key("json/foo"), key("pypi/foo/json")]
+    with diff_files(settings(tmp_path / "list"), NOW) as sink:
+        for each in both:
+            sink(PageWritten(each))
+        for each in both:
+            sink(PageRemoved(each))
+
+    assert (tmp_path / "list").read_text() == "/srv/pypi/web/json/foo"
+    deleted = (tmp_path / "list.deleted").read_text().splitlines()
+    assert deleted == ["/srv/pypi/web/json/foo", "/srv/pypi/web/pypi/foo/json"]
+
+
+def test_both_lists_are_empty_when_nothing_changed(tmp_path: Path) -> None:
+    with diff_files(settings(tmp_path / "list"), NOW):
+        pass
+
+    assert (tmp_path / "list").read_bytes() == b""
+    assert (tmp_path / "list.deleted").read_bytes() == b""
+
+
+def test_the_lists_of_the_run_before_are_gone_when_a_run_begins(tmp_path: Path) -> None:
+    for name in ("list", "list.deleted"):
+        (tmp_path / name).write_text("old\nlines\n")
+
+    with diff_files(settings(tmp_path / "list"), NOW):
+        assert (tmp_path / "list").read_bytes() == b""
+        assert (tmp_path / "list.deleted").read_bytes() == b""
+
+
+def test_a_line_is_on_the_disk_as_soon_as_it_is_true(tmp_path: Path) -> None:
+    """So the list of a run that is killed is right as far as it goes."""
+    with diff_files(settings(tmp_path / "list"), NOW) as sink:
+        sink(PageWritten(key("simple/a/index.html")))
+        sink(PageWritten(key("simple/b/index.html")))
+
+        assert len((tmp_path / "list").read_text().splitlines()) == 2
+
+
+def test_paths_are_absolute_also_for_a_mirror_that_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with diff_files(settings("list", mirror="./mirror"), NOW) as sink:
+        sink(PageWritten(key("simple/index.html")))
+
+    assert (tmp_path / "list").read_text() == f"{tmp_path}/mirror/web/simple/index.html"
+
+
+def test_a_directory_whose_name_is_no_text_is_written_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = tmp_path / "gr\udcf6\udcdfe"
+    odd.mkdir()
+    monkeypatch.chdir(odd)
+    with diff_files(settings(tmp_path / "list", mirror="mirror"), NOW) as sink:
+        sink(PageWritten(key("simple/index.html")))
+
+    assert b"/gr\xf6\xdfe/mirror/web/simple" in (tmp_path / "list").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("path", "why"), [("file/list", "File exists"), ("list-that-is-a-link", "Not a directory")]
+)
+def test_a_list_that_cannot_be_begun_is_a_failure_of_the_storage(
+    tmp_path: Path, path: str, why: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "list-that-is-a-link").symlink_to(tmp_path / "file" / "list")
+
+    with (
+        pytest.raises(StorageError, match=f"/{path}: {why}"),
+        diff_files(settings(tmp_path / path), NOW),
+    ):
+        pytest.fail("there is no list to write to")
+
+
+def test_a_full_disk_is_a_failure_of_the_storage(tmp_path: Path) -> None:
+    (tmp_path / "list").symlink_to("/dev/full")
+
+    with (
+        pytest.raises(StorageError, match="No space left on device"),
+        diff_files(settings(tmp_path / "list"), NOW) as sink,
+    ):
+        sink(PageWritten(key("simple/index.html")))

@@ -1,0 +1,181 @@
+"""Errors: what they say to people, and whether another attempt may help."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bandersnatch import errors
+from bandersnatch.errors import (
+    AnswerError,
+    BandersnatchError,
+    ChangedFile,
+    ChangelogRefused,
+    ConfigError,
+    CorruptState,
+    DigestMismatch,
+    EmptiedProject,
+    FilesMissing,
+    IndexWentBack,
+    IntegrityError,
+    Interrupted,
+    InvalidPage,
+    InvalidValue,
+    MirrorLocked,
+    NotFound,
+    NotStored,
+    OptionError,
+    Problem,
+    ProjectNotFound,
+    RateLimited,
+    Refused,
+    SafetyStop,
+    SizeMismatch,
+    StalePage,
+    StorageError,
+    TooLarge,
+    TooManyRemovals,
+    Unavailable,
+    UnsafeUrl,
+    UnstorableName,
+    UnusableIndex,
+    UpstreamError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+URL = "https://example.org/x"
+GONE = NotFound(URL, 404)
+SILENT = Unavailable(URL, "it was silent for too long")
+
+SENTENCES: list[tuple[BandersnatchError, str]] = [
+    (
+        ConfigError("a.conf", [Problem("mirror", "workers", "is 0"), Problem("", "", "is empty")]),
+        "a.conf: [mirror] workers: is 0\na.conf: is empty",
+    ),
+    (OptionError("it is no number"), "it is no number"),
+    (UsageError("name a project"), "name a project"),
+    (InvalidValue("size", -1, "is too small"), "size -1 is too small"),
+    (Unavailable(URL, "timeout"), f"{URL} is unavailable: timeout"),
+    (RateLimited(URL, "429", retry_after=60.0), f"{URL} is unavailable: 429"),
+    (Refused(URL, 403), f"{URL} was refused with status 403"),
+    (NotFound(URL, 410), f"{URL} does not exist (status 410)"),
+    (ProjectNotFound("foo"), "the index has no page for foo"),
+    (StalePage("foo", wanted=9, got=7), "the page of foo is at serial 7, 9 is wanted"),
+    (InvalidPage(URL, "it is empty"), f"{URL} cannot be read: it is empty"),
+    (TooLarge(URL, 5), f"{URL} is larger than 5 bytes"),
+    (UnsafeUrl(URL, "it is private"), f"{URL} is not followed: it is private"),
+    (ChangelogRefused(URL, "status 404"), f"{URL} offers no changelog: status 404"),
+    (UnusableIndex("it lists no projects"), "it lists no projects"),
+    (
+        DigestMismatch(URL, expected="sha256=a", actual="sha256=b"),
+        f"{URL} has sha256=b, the index says sha256=a",
+    ),
+    (SizeMismatch(URL, expected=5, actual=4), f"{URL} has 4 bytes, the index says 5"),
+    (FilesMissing("foo", [GONE, SILENT]), f"2 file(s) missing; the first: {GONE}"),
+    (
+        ChangedFile("foo", "foo-1.zip", had="a", offered="b"),
+        (
+            "foo-1.zip is published with sha256 a and the index now says b; the published file "
+            "stays; if the change is genuine, run with --accept-change foo"
+        ),
+    ),
+    (EmptiedProject("foo", 3), "foo now has no files and had 3; the next run looks again"),
+    (
+        TooManyRemovals(9, 5),
+        (
+            "9 projects are gone from the index and one run may remove 5; nothing was removed; "
+            "if that is right, set max-removals = 9 for one run"
+        ),
+    ),
+    (
+        IndexWentBack(had=9, got=7),
+        (
+            "the index is at serial 7 and this mirror already at 9; if the mirror follows "
+            "another index now, delete its status and todo files"
+        ),
+    ),
+    (MirrorLocked(".lock", "process 5"), ".lock is held by process 5; wait for it to end"),
+    (CorruptState("status", "it is no number"), "status: it is no number"),
+    (StorageError("web/x", "disk full"), "storage failed at web/x: disk full"),
+    (NotStored("web/x"), "storage failed at web/x: it does not exist"),
+    (UnstorableName("web/x", "too long"), "storage failed at web/x: too long"),
+    (Interrupted(15), "interrupted by signal 15; the next run goes on from here"),
+]
+
+FAMILIES = {BandersnatchError, UpstreamError, AnswerError, IntegrityError, SafetyStop}
+"""Errors that are only raised as one of their kinds."""
+
+TRANSIENT = {
+    *(Unavailable, RateLimited, ProjectNotFound, StalePage),
+    *(IntegrityError, DigestMismatch, SizeMismatch, FilesMissing, EmptiedProject),
+}
+
+
+def kinds(of: type[BandersnatchError]) -> Iterator[type[BandersnatchError]]:
+    """Yield an error of the tree and all its kinds."""
+    if of.__module__ == errors.__name__:
+        yield of
+    for kind in of.__subclasses__():
+        yield from kinds(kind)
+
+
+TREE = list(dict.fromkeys(kinds(BandersnatchError)))
+
+
+@pytest.mark.parametrize(("error", "sentence"), SENTENCES)
+def test_an_error_says_its_sentence(error: BandersnatchError, sentence: str) -> None:
+    assert str(error) == sentence
+
+
+def test_every_error_of_the_tree_has_been_asked_for_its_sentence() -> None:
+    assert set(TREE) - FAMILIES == {type(error) for error, _ in SENTENCES}
+
+
+@pytest.mark.parametrize("kind", TREE)
+def test_an_error_says_whether_another_attempt_may_help(kind: type[BandersnatchError]) -> None:
+    assert kind.transient is (kind in TRANSIENT)
+
+
+@pytest.mark.parametrize(
+    ("problem", "text"),
+    [
+        (Problem("mirror", "workers", "is 0"), "[mirror] workers: is 0"),
+        (Problem("mirror", "", "is missing"), "[mirror]: is missing"),
+        (Problem("", "line 3", "has no section"), "line 3: has no section"),
+        (Problem("", "", "is empty"), "is empty"),
+    ],
+)
+def test_a_problem_says_where_it_is(problem: Problem, text: str) -> None:
+    assert str(problem) == text
+
+
+def test_facts_with_braces_are_only_facts() -> None:
+    assert str(InvalidPage("{why}", "{url}")) == "{why} cannot be read: {url}"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("a\x1b[0m\n\u202e", "'a\\x1b[0m\\n\\u202e'"),
+        (None, "None"),
+        ("x" * 100, "'" + "x" * 79 + "..."),
+        (10**400, "1" + "0" * 79 + "..."),
+        (b"\xff", "b'\\xff'"),
+    ],
+    ids=type,
+)
+def test_a_refused_value_is_shown_escaped_and_short(value: object, shown: str) -> None:
+    assert str(InvalidValue("x", value, "is refused")) == f"x {shown} is refused"
+
+
+def test_a_refused_value_is_a_value_error() -> None:
+    assert isinstance(InvalidValue("x", 1, "is refused"), ValueError)
+
+
+def test_a_host_that_is_silent_is_told_from_one_that_is_wrong() -> None:
+    assert FilesMissing("foo", [GONE, SILENT]).unavailable
+    assert not FilesMissing("foo", [GONE]).unavailable

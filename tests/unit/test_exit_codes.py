@@ -1,0 +1,114 @@
+"""Exit codes that tell the truth (design, section 7)."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime
+
+import pytest
+
+from bandersnatch.cli.exit_codes import ExitCode, code_for, code_of, first
+from bandersnatch.errors import (
+    BandersnatchError,
+    ChangedFile,
+    ConfigError,
+    CorruptState,
+    EmptiedProject,
+    IndexWentBack,
+    Interrupted,
+    InvalidPage,
+    MirrorLocked,
+    NotStored,
+    Problem,
+    ProjectNotFound,
+    Refused,
+    StorageError,
+    TooManyRemovals,
+    Unavailable,
+    UnstorableName,
+    UnusableIndex,
+    UsageError,
+)
+from bandersnatch.events import (
+    Event,
+    FilesRejected,
+    Noticed,
+    ProjectAbsent,
+    ProjectFailed,
+    ProjectSynced,
+    SidecarsMissing,
+    Stopped,
+)
+from bandersnatch.mirror.report import RunReport
+from bandersnatch.model.names import project_name
+
+FOO, BAR = project_name("foo"), project_name("bar")
+URL = "https://example.org/"
+FAILED = ProjectFailed(FOO, Refused(URL, 403), will_retry=True)
+CHANGED = ProjectFailed(BAR, ChangedFile("bar", "f", had="1", offered="2"), will_retry=True)
+UNUSABLE = Stopped(UnusableIndex("no answer"))
+LIMIT = Stopped(TooManyRemovals(9, 5))
+
+PRECEDENCE = [1, 7, 5, 3, 4, 8]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigError("f", [Problem("mirror", "workers", "no")]), 2),
+        (UsageError("no"), 2),
+        (CorruptState("generation", "it is from a newer release"), 2),
+        (Unavailable(URL, "it timed out"), 3),
+        (Refused(URL, 403), 3),
+        (InvalidPage(URL, "it is no JSON"), 3),
+        (UnusableIndex("nothing there"), 3),
+        (TooManyRemovals(9, 5), 5),
+        (IndexWentBack(had=9, got=5), 5),
+        (MirrorLocked("/srv/pypi/.lock", "process 7"), 6),
+        (StorageError("status", "No space left on device"), 7),
+        (NotStored("status"), 7),
+        (UnstorableName("web/x", "too long"), 7),
+        (Interrupted(2), 130),
+        (Interrupted(15), 143),
+        (Interrupted(1), 129),
+        (BandersnatchError("unheard of"), 1),
+    ],
+)
+def test_an_error_that_ends_a_run_has_a_code(error: BandersnatchError, code: int) -> None:
+    assert code_for(error) == code
+
+
+@pytest.mark.parametrize(
+    ("events", "code"),
+    [
+        ([], 0),
+        ([ProjectSynced(FOO, None), ProjectAbsent(BAR), Noticed("something")], 0),
+        ([FilesRejected(FOO, 1, "a", "b"), SidecarsMissing(FOO, 1, "a")], 0),
+        ([FAILED, ProjectSynced(BAR, None)], 4),
+        ([ProjectFailed(FOO, ProjectNotFound("foo"), will_retry=False)], 4),
+        ([ProjectFailed(FOO, EmptiedProject("foo", 3), will_retry=True)], 4),
+        ([CHANGED], 5),
+        ([FAILED, CHANGED], 5),
+        ([LIMIT], 5),
+        ([UNUSABLE], 3),
+        ([FAILED, UNUSABLE], 3),
+        ([FAILED, UNUSABLE, CHANGED], 5),
+        ([UNUSABLE, LIMIT, FAILED], 5),
+    ],
+)
+def test_a_run_that_came_to_its_end_has_the_gravest_code(events: list[Event], code: int) -> None:
+    for order in itertools.permutations(events):
+        report = RunReport("mirror", datetime(2026, 11, 21, tzinfo=UTC))
+        for event in order:
+            report(event)
+        assert code_of(report) == code
+
+
+@pytest.mark.parametrize(("graver", "lesser"), [*itertools.combinations(PRECEDENCE, 2)])
+def test_of_two_codes_the_graver_is_given_in_any_order(graver: int, lesser: int) -> None:
+    assert first([ExitCode(graver), ExitCode(lesser)]) == graver
+    assert first([ExitCode(lesser), ExitCode(graver), ExitCode.OK]) == graver
+
+
+def test_where_no_code_applies_all_is_well() -> None:
+    assert first([]) == 0

@@ -1,0 +1,530 @@
+"""From a file's sections to settings: every option, every default, and every problem at once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from operator import attrgetter
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+from pypi_simple import PYPI_SIMPLE_ENDPOINT
+
+from bandersnatch.app import Configuration
+from bandersnatch.app import load as load_file
+from bandersnatch.config.options import MIRROR_OPTIONS
+from bandersnatch.config.settings import (
+    ApiMethod,
+    CompareMethod,
+    Provenance,
+    RemovedProjects,
+    Settings,
+    StorageSettings,
+)
+from bandersnatch.errors import ConfigError
+from bandersnatch.layout import MirrorLayout, PageFormat
+from bandersnatch.model.names import project_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    Load = Callable[[str], Configuration]
+    Refusal = Callable[[str], list[str]]
+
+HTML = (PageFormat.HTML, PageFormat.V1_HTML)
+JSON = (PageFormat.V1_JSON,)
+PYPI = f"https://{urlsplit(PYPI_SIMPLE_ENDPOINT).hostname}"
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    """Return what loads a text as a configuration that only its owner can read."""
+    path = tmp_path / "mirror.conf"
+    path.touch(mode=0o600)
+
+    def load(text: str) -> Configuration:
+        path.write_text(text, encoding="utf-8")
+        return load_file(path)
+
+    return load
+
+
+@pytest.fixture
+def refusal(load: Load, tmp_path: Path) -> Refusal:
+    """Return what says the problems of a text, a line each, without the file's name."""
+
+    def refusal(text: str) -> list[str]:
+        with pytest.raises(ConfigError) as caught:
+            load(text)
+        lines = str(caught.value).splitlines()
+        file = f"{tmp_path / 'mirror.conf'}: "
+        assert all(line.startswith(file) for line in lines)
+        return [line.removeprefix(file) for line in lines]
+
+    return refusal
+
+
+def mirror(**options: object) -> str:
+    """Return a good configuration with some more options; those with dashes in a mapping."""
+    return mirror_with({name: str(value) for name, value in options.items()})
+
+
+def mirror_with(options: Mapping[str, str]) -> str:
+    """Return a good configuration with these options, which may replace the usual ones."""
+    lines = {"directory": "/srv/pypi", **options}
+    return "\n".join(["[mirror]", *(f"{name} = {text}" for name, text in lines.items()), ""])
+
+
+# ---------------------------------------------------------------- every option
+
+ACCEPTED: list[tuple[str, str, str, object]] = [
+    ("directory", "./mirror", "storage.directory", "./mirror"),
+    ("storage-backend", "filesystem", "storage.backend", "filesystem"),
+    ("master", "https://index.example.org/", "index.master", "https://index.example.org"),
+    ("master", "", "index.master", ""),
+    ("proxy", "http://proxy.example.org:3128", "index.proxy", "http://proxy.example.org:3128"),
+    ("proxy", "", "index.proxy", ""),
+    ("timeout", "2.5", "index.timeout", 2.5),
+    ("global-timeout", "3600", "index.global_timeout", 3600.0),
+    ("workers", "1", "index.workers", 1),
+    ("workers", "10", "index.workers", 10),
+    ("download-workers", "1", "index.download_workers", 1),
+    ("download-workers", "100", "index.download_workers", 100),
+    ("api-method", "auto", "index.api_method", ApiMethod.AUTO),
+    ("api-method", "xmlrpc", "index.api_method", ApiMethod.XMLRPC),
+    ("api-method", "SIMPLE", "index.api_method", ApiMethod.SIMPLE),
+    ("user-agent-comment", "example.org", "index.user_agent_comment", "example.org"),
+    ("release-files", "off", "files.release_files", False),
+    ("core-metadata", "no", "files.core_metadata", False),
+    ("compare-method", "stat", "files.compare_method", CompareMethod.STAT),
+    ("compare-method", "hash", "files.compare_method", CompareMethod.HASH),
+    ("download-mirror", "https://example.com/", "files.download_mirror", "https://example.com"),
+    ("download-mirror-no-fallback", "true", "files.download_mirror_no_fallback", True),
+    ("hash-index", "true", "pages.layout", MirrorLayout(hash_index=True)),
+    ("simple-format", "ALL", "pages.formats", HTML + JSON),
+    ("simple-format", "html", "pages.formats", HTML),
+    ("simple-format", "Json", "pages.formats", JSON),
+    ("root_uri", "https://files.example.org/", "pages.root_uri", "https://files.example.org"),
+    ("digest_name", "MD5", "pages.digest_name", "md5"),
+    ("keep_index_versions", "5", "pages.keep_index_versions", 5),
+    ("keep-index-versions", "5", "pages.keep_index_versions", 5),
+    ("json", "true", "pages.legacy_json", True),
+    ("provenance", "drop", "pages.provenance", Provenance.DROP),
+    ("provenance", "link", "pages.provenance", Provenance.LINK),
+    ("cleanup", "true", "pages.cleanup", True),
+    ("stop-on-error", "true", "run.stop_on_error", True),
+    ("reconcile-interval", "1 h", "run.reconcile_interval", timedelta(hours=1)),
+    ("removed-projects", "keep", "run.removed_projects", RemovedProjects.KEEP),
+    ("removed-projects", "delete", "run.removed_projects", RemovedProjects.DELETE),
+    ("removal-grace", "3 days", "run.removal_grace", timedelta(days=3)),
+    ("max-removals", "0", "run.max_removals", 0),
+    ("max-removals", "100000", "run.max_removals", 100_000),
+    ("diff-file", "/srv/diff", "diff.path", "/srv/diff"),
+    ("diff-file", "", "diff.path", ""),
+    ("diff-append-epoch", "true", "diff.append_epoch", True),
+    ("log-config", "/etc/log.conf", "log_config", "/etc/log.conf"),
+    ("log-config", "", "log_config", ""),
+]
+WITHOUT_EFFECT = [
+    ("storage-filesystem-manage-permissions", "false"),
+    ("verifiers", "5"),
+    ("cleanup_todo", "true"),
+    ("allow-non-https", "true"),
+]
+REFUSED = [
+    ("directory", "", "'' is not a path"),
+    ("storage-backend", "s3", "'s3' is not available; this release has 'filesystem'"),
+    ("storage-filesystem-manage-permissions", "0644", "'0644' is neither true nor false"),
+    ("master", "index.example.org", "'index.example.org' is not a URL of https or http"),
+    ("allow-non-https", "maybe", "'maybe' is neither true nor false"),
+    ("proxy", "socks5://example.org", "'socks5://example.org' has no port"),
+    ("timeout", "0", "'0' is not between 0 and 2592000 seconds"),
+    ("global-timeout", "1 h", "'1 h' is not a number of seconds"),
+    ("workers", "0", "'0' is not from 1 to 100"),
+    ("workers", "11", "PyPI asks for at most 10"),
+    ("download-workers", "101", "'101' is not from 1 to 100"),
+    ("verifiers", "0", "'0' is not 1 or more"),
+    ("api-method", "json", "'json' is not one of auto, xmlrpc, simple"),
+    ("user-agent-comment", "(x)", "'(x)' is not plain ASCII without parentheses"),
+    ("release-files", "some", "'some' is neither true nor false"),
+    ("core-metadata", "2", "'2' is neither true nor false"),
+    ("compare-method", "size", "'size' is not one of hash, stat"),
+    ("download-mirror", "ftp://example.org", "'ftp://example.org' is not a URL of https or http"),
+    ("download-mirror-no-fallback", "x", "'x' is neither true nor false"),
+    ("hash-index", "x", "'x' is neither true nor false"),
+    ("simple-format", "XML", "'XML' is not one of ALL, HTML, JSON"),
+    ("root_uri", "/packages", "'/packages' is not a URL of https or http"),
+    ("digest_name", "crc32", None),
+    ("keep_index_versions", "-1", "'-1' is not 0 or more"),
+    ("keep-index-versions", "x", "'x' is not a whole number"),
+    ("json", "x", "'x' is neither true nor false"),
+    ("provenance", "keep", "'keep' is not one of link, drop"),
+    ("cleanup", "x", "'x' is neither true nor false"),
+    ("stop-on-error", "x", "'x' is neither true nor false"),
+    ("reconcile-interval", "daily", "'daily' is not a time span like '24 h' or '14 days'"),
+    ("removed-projects", "hide", "'hide' is not one of delete, keep"),
+    ("removal-grace", "-1 h", "'-1 h' is not a time span like '24 h' or '14 days'"),
+    ("max-removals", "5 %%", "'5 %' is not a whole number"),
+    ("cleanup_todo", "x", "'x' is neither true nor false"),
+    ("delete_missing_packages", "x", "'x' is neither true nor false"),
+    ("diff-file", "~/diff", "'~/diff' begins with ~, which only a shell understands"),
+    ("diff-append-epoch", "x", "'x' is neither true nor false"),
+    ("log-config", "~/log", "'~/log' begins with ~, which only a shell understands"),
+]
+
+
+@pytest.mark.parametrize(("option", "text", "field", "value"), ACCEPTED)
+def test_an_option_of_the_mirror_section_is_read(
+    load: Load, option: str, text: str, field: str, value: object
+) -> None:
+    settings = load(mirror_with({option: text})).settings
+
+    assert attrgetter(field)(settings) == value
+
+
+@pytest.mark.parametrize(("option", "text"), WITHOUT_EFFECT)
+def test_an_option_that_means_nothing_here_is_accepted(load: Load, option: str, text: str) -> None:
+    assert load(mirror_with({option: text})).settings == load(mirror()).settings
+
+
+@pytest.mark.parametrize(("option", "text", "said"), REFUSED)
+def test_a_value_that_makes_no_sense_is_refused(
+    refusal: Refusal, option: str, text: str, said: str | None
+) -> None:
+    [line] = refusal(mirror_with({option: text}))
+
+    assert line.startswith(f"[mirror] {option}: ")
+    if said is not None:
+        assert line == f"[mirror] {option}: {said}"
+
+
+def test_no_option_is_forgotten_here() -> None:
+    accepted = {option for option, *_ in [*ACCEPTED, *WITHOUT_EFFECT]}
+    names = {option.name for option in MIRROR_OPTIONS}
+
+    assert accepted | {"delete_missing_packages"} == names
+    assert {option for option, *_ in REFUSED} == names
+
+
+def test_everything_but_the_directory_has_a_default(load: Load) -> None:
+    settings = load("[mirror]\ndirectory = /srv/pypi\n").settings
+
+    assert settings == Settings(StorageSettings("/srv/pypi"))
+    assert settings.storage.backend == "filesystem"
+    assert settings.index.master == ""
+    assert settings.index.proxy == ""
+    assert settings.index.timeout == 10
+    assert settings.index.global_timeout == 1800
+    assert settings.index.workers == 3
+    assert settings.index.download_workers == 8
+    assert settings.index.api_method is ApiMethod.AUTO
+    assert settings.index.user_agent_comment == ""
+    assert settings.files.release_files
+    assert settings.files.core_metadata
+    assert settings.files.compare_method is CompareMethod.HASH
+    assert settings.files.download_mirror == ""
+    assert not settings.files.download_mirror_no_fallback
+    assert settings.pages.layout == MirrorLayout(hash_index=False)
+    assert settings.pages.formats == HTML + JSON
+    assert settings.pages.root_uri == ""
+    assert settings.pages.digest_name == "sha256"
+    assert settings.pages.keep_index_versions == 0
+    assert not settings.pages.legacy_json
+    assert settings.pages.provenance is Provenance.LINK
+    assert not settings.pages.cleanup
+    assert not settings.run.stop_on_error
+    assert settings.run.reconcile_interval == timedelta(hours=24)
+    assert settings.run.removed_projects is RemovedProjects.DELETE
+    assert settings.run.removal_grace == timedelta(days=14)
+    assert settings.run.max_removals is None
+    assert settings.diff.path == ""
+    assert not settings.diff.append_epoch
+    assert settings.log_config == ""
+    assert settings.notes == ()
+
+
+def test_a_directory_is_required(refusal: Refusal) -> None:
+    assert refusal("[mirror]\nworkers = 3\n") == [
+        "[mirror] directory: it must say where the mirror is kept"
+    ]
+
+
+def test_a_mirror_section_is_required(refusal: Refusal) -> None:
+    assert "[mirror]: the section is missing" in refusal("[plugins]\nenabled =\n")
+
+
+# ---------------------------------------------------------------- options that go together
+
+
+def test_an_index_without_encryption_needs_permission(load: Load, refusal: Refusal) -> None:
+    text = mirror(master="http://index.example.org")
+
+    assert refusal(text) == [
+        "[mirror] master: it is not https; set allow-non-https = true if that is meant"
+    ]
+    assert refusal(f"{text}allow-non-https = false\n") == refusal(text)
+    master = load(f"{text}allow-non-https = true\n").settings.index.master
+    assert master == "http://index.example.org"
+
+
+def test_capital_letters_do_not_hide_that_there_is_no_encryption(refusal: Refusal) -> None:
+    assert len(refusal(mirror(master="HTTP://index.example.org"))) == 1
+
+
+@pytest.mark.parametrize("master", ["", PYPI, f"{PYPI.upper()}/", f"{PYPI}:443"])
+def test_pypi_is_asked_by_ten_workers_at_most(load: Load, refusal: Refusal, master: str) -> None:
+    assert refusal(mirror(master=master, workers=11)) == [
+        "[mirror] workers: PyPI asks for at most 10"
+    ]
+    assert load(mirror(master=master, workers=10)).settings.index.workers == 10
+
+
+def test_another_index_may_be_asked_by_more_workers(load: Load) -> None:
+    text = mirror(master="https://index.example.org", workers=100)
+
+    assert load(text).settings.index.workers == 100
+
+
+def test_an_index_that_could_not_be_read_is_not_taken_for_pypi(refusal: Refusal) -> None:
+    assert refusal(mirror(master="index.example.org", workers=50)) == [
+        "[mirror] master: 'index.example.org' is not a URL of https or http"
+    ]
+
+
+def test_both_spellings_of_keep_index_versions_cannot_be_set(refusal: Refusal) -> None:
+    text = mirror_with({"keep_index_versions": "3", "keep-index-versions": "3"})
+
+    assert refusal(text) == ["[mirror] keep_index_versions: both spellings are set; keep one"]
+
+
+@pytest.mark.parametrize(("text", "meaning"), [("true", "delete"), ("false", "keep")])
+def test_delete_missing_packages_is_a_spelling_of_removed_projects(
+    load: Load, text: str, meaning: str
+) -> None:
+    settings = load(mirror(delete_missing_packages=text)).settings
+
+    assert settings.run.removed_projects is RemovedProjects(meaning)
+    assert settings.notes == (
+        f"[mirror] delete_missing_packages is read as removed-projects = {meaning}",
+    )
+
+
+@pytest.mark.parametrize(("text", "meaning"), [("true", "delete"), ("false", "keep")])
+def test_both_of_these_may_say_the_same(load: Load, text: str, meaning: str) -> None:
+    options = {"delete_missing_packages": text, "removed-projects": meaning}
+    settings = load(mirror_with(options)).settings
+
+    assert settings.run.removed_projects is RemovedProjects(meaning)
+
+
+@pytest.mark.parametrize(("text", "other"), [("true", "keep"), ("false", "delete")])
+def test_they_must_not_contradict_each_other(refusal: Refusal, text: str, other: str) -> None:
+    options = {"delete_missing_packages": text, "removed-projects": other}
+    [said] = refusal(mirror_with(options))
+
+    assert said.startswith("[mirror] delete_missing_packages: it means removed-projects = ")
+    assert said.endswith(", and removed-projects says otherwise; keep that one")
+
+
+def test_options_of_the_default_section_count_for_the_mirror(load: Load) -> None:
+    text = "[DEFAULT]\nworkers = 5\nbase = /srv\n[mirror]\ndirectory = %(base)s/pypi\n"
+    settings = load(text).settings
+
+    assert settings.index.workers == 5
+    assert settings.storage.directory == "/srv/pypi"
+
+
+@pytest.mark.parametrize("option", ["master", "proxy", "download-mirror"])
+def test_a_password_in_a_file_for_everybody_is_refused(tmp_path: Path, option: str) -> None:
+    path = tmp_path / "mirror.conf"
+    path.write_text(mirror_with({option: "https://user:secret@example.org:3128"}))
+    path.chmod(0o644)
+
+    with pytest.raises(ConfigError) as caught:
+        load_file(path)
+
+    assert str(caught.value) == (
+        f"{path}: [mirror] {option}: it has a password, and everybody can read the file; "
+        f"run: chmod o= {path}"
+    )
+    for mode in (0o640, 0o600, 0o400):
+        path.chmod(mode)
+        assert load_file(path).settings.storage.directory == "/srv/pypi"
+
+
+def test_a_user_name_alone_is_no_secret(tmp_path: Path) -> None:
+    path = tmp_path / "mirror.conf"
+    path.write_text(mirror(proxy="http://user@proxy.example.org:3128"))
+    path.chmod(0o644)
+
+    assert load_file(path).settings.index.proxy == "http://user@proxy.example.org:3128"
+
+
+# ---------------------------------------------------------------- names
+
+
+def test_an_unknown_option_is_refused_with_the_nearest_that_is_known(refusal: Refusal) -> None:
+    options = {"worker": "3", "JSON": "true", "keep-index-version": "1", "zzz": "1"}
+
+    assert refusal(mirror_with(options)) == [
+        "[mirror] worker: there is no such option; did you mean 'workers'?",
+        "[mirror] JSON: there is no such option",
+        "[mirror] keep-index-version: there is no such option; did you mean 'keep-index-versions'?",
+        "[mirror] zzz: there is no such option",
+    ]
+
+
+def test_an_unknown_option_of_a_filter_is_refused(refusal: Refusal) -> None:
+    text = f"{mirror()}[allowlist]\npackage = six\n[plugins]\nenable = allowlist_project\n"
+
+    assert refusal(text) == [
+        "[allowlist] package: there is no such option; did you mean 'packages'?",
+        "[plugins] enable: there is no such option; did you mean 'enabled'?",
+    ]
+
+
+def test_an_unknown_section_is_refused_with_the_nearest_that_is_known(refusal: Refusal) -> None:
+    assert refusal(f"{mirror()}[alowlist]\npackages = x\n[nonsense]\n") == [
+        "[alowlist]: there is no such section; did you mean 'allowlist'?",
+        "[nonsense]: there is no such section",
+    ]
+
+
+def test_a_misspelt_mirror_section_is_recognised(refusal: Refusal) -> None:
+    said = refusal("[mirrors]\ndirectory = /srv/pypi\n")
+
+    assert "[mirrors]: there is no such section; did you mean 'mirror'?" in said
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "allowlist", "blocklist", "filter_regex", "filter_prerelease", "latest_release",
+        "size_project_metadata", "versions_count_project_metadata", "regex_project_metadata",
+        "regex_release_file_metadata", "version_range_release_file_metadata", "s3",
+    ],
+)  # fmt: skip
+def test_the_section_of_a_filter_that_is_not_enabled_is_left_alone(
+    load: Load, section: str
+) -> None:
+    settings = load(f"{mirror()}[{section}]\n").settings
+
+    assert settings.notes == ()
+    assert settings.filters.enabled == ()
+
+
+def test_a_section_whose_options_are_patterns_may_have_any(load: Load) -> None:
+    text = f"{mirror()}[regex_project_metadata]\nany:info.classifiers = .*Python.*\n"
+
+    assert "any:info.classifiers" in load(text).settings.filters.sections["regex_project_metadata"]
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("delete-packages = true\n", "[mirror] delete-packages does nothing any more: use removed"),
+        ("cleanup-todo = true\n", "[mirror] cleanup-todo does nothing any more: a project that"),
+        ("[statistics]\naccess-log-pattern = *.log\n", "[statistics] does nothing any more: "),
+        ("[whitelist]\npackages = x\n", "[whitelist] does nothing any more: use [allowlist]"),
+        ("[blacklist]\nplugins = all\n", "[blacklist] does nothing any more: use [blocklist]"),
+        ("[swift]\nauth = x\n", "[swift] does nothing any more: use storage-backend"),
+    ],
+)
+def test_what_an_earlier_release_knew_is_a_note_and_no_problem(
+    load: Load, text: str, note: str
+) -> None:
+    [said] = load(f"{mirror()}{text}").settings.notes
+
+    assert said.startswith(note)
+
+
+# ---------------------------------------------------------------- filters
+
+
+def test_filters_are_named_one_to_a_line(load: Load) -> None:
+    text = (
+        f"{mirror()}[plugins]\nenabled =\n    # a comment\n    allowlist_project\n\n"
+        "    allowlist_project\n[allowlist]\npackages =\n    Six\n    foo-bar>=1 # two\n"
+    )
+    configuration = load(text)
+
+    assert configuration.settings.filters.enabled == ("allowlist_project",)
+    assert configuration.filters.finite_names == frozenset(map(project_name, ["six", "foo-bar"]))
+
+
+def test_without_filters_every_project_is_wanted(load: Load) -> None:
+    assert load(mirror()).filters.finite_names is None
+
+
+def test_names_with_commas_between_are_refused(refusal: Refusal) -> None:
+    text = f"{mirror()}[plugins]\nenabled = allowlist_project, blocklist_project\n"
+
+    assert refusal(text) == ["[plugins] enabled: names stand one to a line, without commas"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "alowlist_project",
+            "nobody provides 'alowlist_project'; did you mean 'allowlist_project'?",
+        ),
+        ("whitelist_project", "nobody provides 'whitelist_project'; did you mean "),
+        ("all", "nobody provides 'all'"),
+    ],
+)
+def test_a_filter_that_nobody_provides_is_refused(refusal: Refusal, name: str, said: str) -> None:
+    [line] = refusal(f"{mirror()}[plugins]\nenabled = {name}\n")
+
+    assert line.startswith(f"[plugins] enabled: {said}")
+
+
+@pytest.mark.parametrize("section", ["", "[allowlist]\n", "[allowlist]\npackages =\n    # none\n"])
+def test_an_empty_allowlist_is_refused_rather_than_everything_mirrored(
+    refusal: Refusal, section: str
+) -> None:
+    [line] = refusal(f"{mirror()}[plugins]\nenabled = allowlist_project\n{section}")
+
+    assert line.startswith("[allowlist] packages: allowlist_project is enabled and the list is ")
+
+
+def test_a_line_that_names_no_project_is_refused(refusal: Refusal) -> None:
+    text = (
+        f"{mirror()}[plugins]\nenabled = allowlist_project\n[allowlist]\npackages =\n  six\n  a b\n"
+    )
+
+    assert refusal(text) == [
+        "[allowlist] packages: line 3, 'a b', is not a project's name or a requirement"
+    ]
+
+
+# ---------------------------------------------------------------- all at once
+
+
+def test_every_problem_is_reported_in_one_error(refusal: Refusal) -> None:
+    said = refusal(
+        "[mirror]\nworkers = many\nworker = 3\nmaster = http://index.example.org\n"
+        "proxy = nonsense\ndiff-file = {{ nowhere_at all }}\nroot_uri = 50%\ntimeout = 1\n"
+        "timeout = 2\n[mirro]\n[plugins]\nenabled =\n    allowlist_project\n    nonsense\n"
+        "[allowlist]\npackage = six\n"
+    )
+
+    assert sorted(line.partition(":")[0] for line in said) == [
+        "[allowlist] package",
+        "[allowlist] packages",
+        "[mirro]",
+        "[mirror] diff-file",
+        "[mirror] directory",
+        "[mirror] master",
+        "[mirror] proxy",
+        "[mirror] root_uri",
+        "[mirror] timeout",
+        "[mirror] worker",
+        "[mirror] workers",
+        "[plugins] enabled",
+    ]
+
+
+def test_a_note_does_not_hide_a_problem(refusal: Refusal) -> None:
+    assert len(refusal(f"{mirror(workers='x')}delete-packages = true\n[statistics]\n")) == 1

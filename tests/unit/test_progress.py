@@ -1,0 +1,203 @@
+"""The progress display, on a terminal that is a text."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from io import StringIO
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+
+from bandersnatch.cli.progress import ProgressSink, progress_display
+from bandersnatch.errors import ProjectNotFound
+from bandersnatch.events import (
+    Doing,
+    FileDownloaded,
+    FilePlanned,
+    Noticed,
+    PageWritten,
+    Planned,
+    ProjectAbsent,
+    ProjectFailed,
+    ProjectSynced,
+    ProjectUnchanged,
+)
+from bandersnatch.layout import StorageKey
+from bandersnatch.model.names import project_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FOO = project_name("foo")
+KEY = StorageKey("web/packages/foo-1.0.tar.gz")
+
+
+@pytest.fixture
+def progress() -> Iterator[Progress]:
+    """Return a display that nobody sees, and that is drawn only on request."""
+    console = Console(file=StringIO(), force_terminal=True, width=100)
+    with Progress(console=console, auto_refresh=False) as progress:
+        yield progress
+
+
+@pytest.fixture
+def _logger() -> Iterator[None]:
+    """Leave no handlers behind."""
+    yield
+    logging.getLogger("bandersnatch.test_progress").handlers = []
+
+
+def program_logger() -> logging.Logger:
+    """Return a logger that writes to what is standard error now, as the program's does."""
+    logger = logging.getLogger("bandersnatch.test_progress")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(logging.INFO)
+    return logger
+
+
+@pytest.fixture
+def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let rich take standard error for a terminal."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+def plain(text: str) -> str:
+    """Return text without what moves the cursor and chooses colours."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
+# ---------------------------------------------------------------- what moves the bars
+
+
+def test_the_bar_of_projects_has_no_end_before_the_work_is_known(progress: Progress) -> None:
+    sink = ProgressSink(progress)
+    totals = [progress.tasks[0].total]
+    sink(Planned(4, 1))
+    totals.append(progress.tasks[0].total)
+
+    assert totals == [None, 4]
+
+
+def test_a_project_counts_whatever_became_of_it(progress: Progress) -> None:
+    sink = ProgressSink(progress)
+    sink(Planned(4, 0))
+    sink(ProjectSynced(FOO, None))
+    sink(ProjectUnchanged(FOO))
+    sink(ProjectFailed(FOO, ProjectNotFound("foo"), will_retry=True))
+    sink(ProjectAbsent(FOO))
+
+    projects, _ = progress.tasks
+    assert projects.completed == projects.total == 4
+
+
+def test_files_count_by_their_bytes_and_by_their_number(progress: Progress) -> None:
+    sink = ProgressSink(progress)
+    sink(FilePlanned(KEY, 1000))
+    sink(FilePlanned(KEY, None))
+    sink(FilePlanned(KEY, 500))
+    sink(FileDownloaded(FOO, KEY, 1000))
+    sink(FileDownloaded(FOO, KEY, 200))
+
+    _, files = progress.tasks
+    assert files.total == 1500
+    assert files.completed == 1200
+    assert files.description == "2 files"
+
+
+def test_what_is_of_no_interest_moves_nothing(progress: Progress) -> None:
+    sink = ProgressSink(progress)
+    before = [(task.completed, task.total) for task in progress.tasks]
+    sink(PageWritten(KEY))
+    sink(Noticed("something"))
+
+    assert [(task.completed, task.total) for task in progress.tasks] == before
+
+
+# ---------------------------------------------------------------- on a terminal
+
+
+@pytest.mark.usefixtures("_terminal", "_logger")
+def test_a_terminal_shows_projects_files_bytes_and_longer_steps(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logger = program_logger()
+    with progress_display(logger) as sink:
+        sink(Doing("reading the [list] of all projects"))
+        sink(Planned(3, 0))
+        sink(ProjectSynced(FOO, None))
+        sink(FilePlanned(KEY, 4_000_000))
+        sink(FileDownloaded(FOO, KEY, 1_000_000))
+
+    out, err = capsys.readouterr()
+    shown = plain(err)
+    assert out == ""
+    assert "reading the [list] of all projects" in shown
+    assert "projects" in shown
+    assert "1/3" in shown
+    assert "1 files" in shown
+    assert "1.0 MB/4.0 MB" in shown
+
+
+@pytest.mark.usefixtures("_terminal", "_logger")
+def test_warnings_go_above_the_display_and_lesser_lines_nowhere(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logger = program_logger()
+    with progress_display(logger):
+        logger.info("synced foo")
+        logger.warning("[bold]careful[/bold]")
+    logger.info("it is over")
+
+    shown = plain(capsys.readouterr().err)
+    assert "synced foo" not in shown
+    assert "WARNING: [bold]careful[/bold]" in shown
+    assert shown.endswith("INFO: it is over\n")
+
+
+@pytest.mark.usefixtures("_terminal", "_logger")
+def test_the_display_goes_away_when_the_work_is_over_or_fails(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logger = program_logger()
+    before = logger.handlers
+    with pytest.raises(ProjectNotFound), progress_display(logger):
+        raise ProjectNotFound("foo")
+
+    assert logger.handlers is before
+    assert "\x1b[?25h" in capsys.readouterr().err, "the cursor is there again"
+
+
+@pytest.mark.usefixtures("_terminal", "_logger")
+def test_a_log_that_goes_elsewhere_is_left_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """An operator's log-config may write to a file; the display must not take that away."""
+    logger = program_logger()
+    file = StringIO()
+    logger.handlers = [*logger.handlers, logging.StreamHandler(file), logging.NullHandler()]
+    with progress_display(logger):
+        logger.info("synced foo")
+        logger.error("bar failed")
+
+    assert file.getvalue() == "synced foo\nbar failed\n"
+    assert "bar failed" in plain(capsys.readouterr().err)
+
+
+@pytest.mark.usefixtures("_logger")
+def test_where_there_is_no_terminal_nothing_is_drawn(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logger = program_logger()
+    with progress_display(logger) as sink:
+        sink(Planned(3, 0))
+        sink(ProjectSynced(FOO, None))
+
+    assert capsys.readouterr().err.strip() == ""

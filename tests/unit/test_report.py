@@ -1,0 +1,233 @@
+"""What a run is counted to have done."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bandersnatch.errors import (
+    BandersnatchError,
+    ChangedFile,
+    DigestMismatch,
+    EmptiedProject,
+    FilesMissing,
+    IndexWentBack,
+    Interrupted,
+    InvalidPage,
+    ProjectNotFound,
+    Refused,
+    StalePage,
+    Unavailable,
+    UnusableIndex,
+)
+from bandersnatch.events import (
+    Doing,
+    FileDownloaded,
+    FilePlanned,
+    FileRemoved,
+    FileRestored,
+    FilesRejected,
+    Noticed,
+    PageRemoved,
+    PageWritten,
+    Planned,
+    ProjectAbsent,
+    ProjectFailed,
+    ProjectPostponed,
+    ProjectRemoved,
+    ProjectSynced,
+    ProjectUnchanged,
+    SidecarsMissing,
+    Stopped,
+)
+from bandersnatch.layout import StorageKey
+from bandersnatch.mirror.report import RunReport
+from bandersnatch.model.names import project_name
+from bandersnatch.model.serials import Serial
+
+BEGAN = datetime(2026, 11, 21, 12, tzinfo=UTC)
+FOO, BAR = project_name("foo"), project_name("bar")
+KEY = StorageKey("web/packages/foo-1.0.tar.gz")
+
+
+def report() -> RunReport:
+    """Return the report of a run that has just begun."""
+    return RunReport("mirror", BEGAN)
+
+
+def test_a_run_that_did_nothing_has_done_nothing() -> None:
+    assert report().as_dict() == {
+        "command": "mirror",
+        "began": "2026-11-21T12:00:00+00:00",
+        "seconds": 0.0,
+        "serial": {"before": None, "after": None, "index": None, "lag": None},
+        "projects": {
+            "synced": [],
+            "unchanged": 0,
+            "absent": [],
+            "removed": [],
+            "pending": 0,
+            "failed": [],
+        },
+        "files": {
+            "downloaded": 0,
+            "bytes": 0,
+            "restored": 0,
+            "removed": 0,
+            "rejected": 0,
+            "sidecars_missing": 0,
+        },
+        "pages": {"written": 0, "removed": 0},
+        "stopped": [],
+    }
+
+
+def test_projects_are_listed_and_those_without_news_are_counted() -> None:
+    told = report()
+    told(ProjectSynced(FOO, Serial(7)))
+    told(ProjectSynced(BAR, None))
+    told(ProjectUnchanged(FOO))
+    told(ProjectUnchanged(BAR))
+    told(ProjectAbsent(FOO))
+    told(ProjectRemoved(BAR))
+
+    projects = told.as_dict()["projects"]
+
+    assert projects["synced"] == ["foo", "bar"]
+    assert projects["unchanged"] == 2
+    assert projects["absent"] == ["foo"]
+    assert projects["removed"] == ["bar"]
+
+
+def test_files_and_bytes_and_pages_are_counted() -> None:
+    told = report()
+    told(FileDownloaded(FOO, KEY, 300))
+    told(FileDownloaded(FOO, KEY, 45))
+    told(FileRestored(FOO, KEY, 300))
+    told(FileRemoved(FOO, KEY))
+    told(FilesRejected(FOO, 3, "a.whl", "no digest"))
+    told(FilesRejected(BAR, 1, "b.whl", "no digest"))
+    told(SidecarsMissing(FOO, 2, "not there"))
+    told(PageWritten(KEY))
+    told(PageWritten(KEY))
+    told(PageRemoved(KEY))
+
+    whole = told.as_dict()
+
+    assert whole["files"] == {
+        "downloaded": 2,
+        "bytes": 345,
+        "restored": 1,
+        "removed": 1,
+        "rejected": 4,
+        "sidecars_missing": 2,
+    }
+    assert whole["pages"] == {"written": 2, "removed": 1}
+
+
+def test_what_is_said_on_the_way_counts_for_nothing() -> None:
+    told = report()
+    for event in (
+        Doing("reading"),
+        Noticed("something"),
+        Planned(3, 1),
+        FilePlanned(KEY, 300),
+        ProjectPostponed(FOO, StalePage("foo", wanted=8, got=7), 2.0),
+    ):
+        told(event)
+
+    assert told.as_dict() == report().as_dict()
+
+
+def test_a_failure_is_told_with_its_class_its_reason_and_whether_it_is_tried_again() -> None:
+    told = report()
+    told(ProjectFailed(FOO, Refused("https://example.org/foo/", 403), will_retry=True))
+
+    assert told.as_dict()["projects"]["failed"] == [
+        {
+            "name": "foo",
+            "class": "rejected",
+            "error": "Refused",
+            "reason": "https://example.org/foo/ was refused with status 403",
+            "will_retry": True,
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ProjectNotFound("foo"), "retry"),
+        (Unavailable("https://example.org", "it timed out"), "retry"),
+        (DigestMismatch("https://example.org/f", expected="a", actual="b"), "retry"),
+        (FilesMissing("foo", [Refused("https://example.org", 403)]), "retry"),
+        (InvalidPage("https://example.org", "it is no JSON"), "rejected"),
+        (ChangedFile("foo", "f", had="a", offered="b"), "held"),
+        (EmptiedProject("foo", 3), "held"),
+    ],
+)
+def test_a_failure_is_to_be_retried_or_held_by_a_limit_or_rejected(
+    error: BandersnatchError, kind: str
+) -> None:
+    told = report()
+    told(ProjectFailed(FOO, error, will_retry=True))
+
+    assert told.failures[FOO].kind == kind
+
+
+def test_a_project_that_fails_twice_has_failed_once() -> None:
+    told = report()
+    told(ProjectFailed(FOO, ProjectNotFound("foo"), will_retry=True))
+    told(ProjectFailed(FOO, Refused("https://example.org", 403), will_retry=True))
+
+    [failed] = told.as_dict()["projects"]["failed"]
+    assert failed["error"] == "Refused"
+
+
+def test_what_stopped_a_part_of_the_run_is_told_and_then_what_ended_it() -> None:
+    told = report()
+    told(Stopped(UnusableIndex("no answer")))
+    told(Stopped(IndexWentBack(had=8, got=7)))
+    told.ended_by = Interrupted(15)
+
+    stopped = told.as_dict()["stopped"]
+
+    assert [each["error"] for each in stopped] == ["UnusableIndex", "IndexWentBack", "Interrupted"]
+    assert stopped[0]["reason"] == "no answer"
+    assert stopped[2]["reason"] == "interrupted by signal 15; the next run goes on from here"
+
+
+@pytest.mark.parametrize(
+    ("after", "index", "lag"),
+    [(90, 100, 10), (100, 100, 0), (101, 100, 0), (None, 100, None), (100, None, None)],
+)
+def test_the_lag_is_what_lies_between_the_mirror_and_the_index(
+    after: int | None, index: int | None, lag: int | None
+) -> None:
+    told = report()
+    told.serial_after = None if after is None else Serial(after)
+    told.index_serial = None if index is None else Serial(index)
+
+    assert told.lag == lag
+    assert told.as_dict()["serial"]["lag"] == lag
+
+
+def test_a_run_takes_the_time_from_its_begin_to_its_end() -> None:
+    told = report()
+    assert told.seconds == 0
+    told.ended = BEGAN + timedelta(seconds=1.23456)
+
+    assert told.seconds == 1.23456
+    assert told.as_dict()["seconds"] == 1.235
+
+
+def test_the_report_is_made_of_what_json_has() -> None:
+    told = report()
+    told(ProjectSynced(FOO, Serial(7)))
+    told(ProjectFailed(BAR, ProjectNotFound("bar"), will_retry=True))
+    told(Stopped(UnusableIndex("no answer")))
+    told.serial_before, told.serial_after = Serial(1), Serial(2)
+
+    assert json.loads(json.dumps(told.as_dict())) == told.as_dict()

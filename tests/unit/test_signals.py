@@ -1,0 +1,112 @@
+"""Signals: the first ends the work in order, the second at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from bandersnatch.cli.signals import interruptible
+from bandersnatch.errors import Interrupted, StorageError
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+async def test_work_that_is_not_interrupted_gives_its_result() -> None:
+    async def work() -> str:
+        return "done"
+
+    assert await interruptible(work()) == "done"
+
+
+async def test_what_the_work_raises_is_raised() -> None:
+    async def work() -> None:
+        raise StorageError("status", "No space left on device")
+
+    with pytest.raises(StorageError):
+        await interruptible(work())
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+async def test_a_signal_cancels_the_work_and_waits_for_its_end(number: int) -> None:
+    said = []
+
+    async def work() -> None:
+        os.kill(os.getpid(), number)
+        try:
+            await asyncio.sleep(10)
+        finally:
+            await asyncio.sleep(0)
+            said.append("state saved")
+
+    with pytest.raises(Interrupted) as caught:
+        await interruptible(work())
+
+    assert caught.value.signal == number
+    assert said == ["state saved"]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+async def test_afterwards_signals_mean_what_they_usually_mean(number: int) -> None:
+    await interruptible(asyncio.sleep(0))
+
+    usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    assert signal.getsignal(number) == usual
+
+
+async def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+
+        async def work() -> str:
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.sleep(0.05)
+            return "done"
+
+        assert await interruptible(work()) == "done"
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+async def test_a_cancellation_from_elsewhere_is_no_interruption() -> None:
+    task = asyncio.ensure_future(interruptible(asyncio.sleep(10)))
+    await asyncio.sleep(0)
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+STUBBORN = """
+import asyncio
+from bandersnatch.cli.signals import interruptible
+
+async def work():
+    while True:
+        try:
+            print("working", flush=True)
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
+
+asyncio.run(interruptible(work()))
+"""
+
+
+def test_a_second_signal_ends_work_that_does_not_end() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for _ in range(2):
+            assert process.stdout.readline() == "working\n"
+            assert process.poll() is None
+            process.send_signal(signal.SIGTERM)
+        process.wait(timeout=10)
+
+    assert process.returncode == -signal.SIGTERM

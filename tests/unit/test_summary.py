@@ -1,0 +1,294 @@
+"""The lines that end a run, and the report as a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from bandersnatch.cli.summary import how_to_serve, summary, write_report
+from bandersnatch.errors import (
+    ChangedFile,
+    Interrupted,
+    InvalidPage,
+    ProjectNotFound,
+    StorageError,
+    UnusableIndex,
+)
+from bandersnatch.events import (
+    Event,
+    FileDownloaded,
+    FileRemoved,
+    FileRestored,
+    FilesRejected,
+    ProjectAbsent,
+    ProjectFailed,
+    ProjectRemoved,
+    ProjectSynced,
+    ProjectUnchanged,
+    SidecarsMissing,
+    Stopped,
+)
+from bandersnatch.layout import StorageKey
+from bandersnatch.mirror.report import RunReport
+from bandersnatch.model.names import project_name
+from bandersnatch.model.serials import Serial
+
+BEGAN = datetime(2026, 11, 21, 12, tzinfo=UTC)
+FOO, BAR = project_name("foo"), project_name("bar")
+KEY = StorageKey("web/packages/foo-1.0.tar.gz")
+
+
+def ended(*events: Event, command: str = "mirror") -> RunReport:
+    """Return the report of a run of two and a half seconds in which these events came."""
+    report = RunReport(command, BEGAN)
+    for event in events:
+        report(event)
+    report.ended = BEGAN + timedelta(seconds=2.5)
+    return report
+
+
+def lines(report: RunReport, *, dry_run: bool = False) -> list[str]:
+    """Return the lines of the summary."""
+    return summary(report, dry_run=dry_run).splitlines()
+
+
+# ---------------------------------------------------------------- for people
+
+
+def test_a_run_with_nothing_to_do_says_so() -> None:
+    report = ended(ProjectUnchanged(FOO), ProjectUnchanged(BAR))
+    report.serial_before = report.serial_after = report.index_serial = Serial(100)
+
+    assert lines(report) == [
+        "Projects: 0 synced, 2 unchanged, 0 failed, 0 removed.",
+        "Files: none had to be downloaded.",
+        "Serial: 100 before, 100 now, 100 on the index (0 behind); 0 project(s) pending.",
+        "Time: 2.5 s.",
+    ]
+
+
+def test_what_was_done_is_counted() -> None:
+    report = ended(
+        ProjectSynced(FOO, Serial(7)),
+        ProjectRemoved(BAR),
+        FileDownloaded(FOO, KEY, 1_500_000),
+        FileDownloaded(FOO, KEY, 500_000),
+    )
+    report.serial_before, report.serial_after = Serial(90), Serial(97)
+    report.index_serial, report.pending = Serial(100), 2
+
+    assert lines(report) == [
+        "Projects: 1 synced, 0 unchanged, 0 failed, 1 removed.",
+        "Files: 2 downloaded, 2 MB.",
+        "Serial: 90 before, 97 now, 100 on the index (3 behind); 2 project(s) pending.",
+        "Time: 2.5 s.",
+    ]
+
+
+def test_what_is_unusual_about_files_is_told_only_when_there_is_some() -> None:
+    report = ended(
+        FileRestored(FOO, KEY, 1),
+        FileRemoved(FOO, KEY),
+        FileRemoved(FOO, KEY),
+        FilesRejected(FOO, 3, "a.whl", "no digest"),
+        SidecarsMissing(FOO, 4, "not there"),
+    )
+
+    assert lines(report)[1] == (
+        "Files: none had to be downloaded, 1 restored, 2 moved to removed/, 3 rejected, "
+        "4 without core metadata."
+    )
+
+
+def test_a_failure_has_its_reason_and_what_becomes_of_it() -> None:
+    report = ended(
+        ProjectFailed(FOO, ProjectNotFound("foo"), will_retry=True),
+        ProjectFailed(BAR, InvalidPage("https://example.org", "it is no JSON"), will_retry=False),
+    )
+
+    assert lines(report)[2:4] == [
+        "Failed: foo: the index has no page for foo (retried by the next run)",
+        "Failed: bar: https://example.org cannot be read: it is no JSON (rejected; not retried)",
+    ]
+
+
+def test_a_project_that_a_limit_holds_is_told_with_the_way_out() -> None:
+    error = ChangedFile("foo", "foo-1.0.tar.gz", had="1", offered="2")
+    line = lines(ended(ProjectFailed(FOO, error, will_retry=True)))[2]
+
+    assert "run with --accept-change foo" in line
+    assert line.endswith(" (held; retried by the next run)")
+
+
+def test_many_failures_are_cut_short_with_a_word_about_where_all_are() -> None:
+    names = [project_name(f"p{number:02}") for number in range(25)]
+    failures = [ProjectFailed(name, ProjectNotFound(name), will_retry=True) for name in names]
+
+    failed = [line for line in lines(ended(*failures)) if line.startswith("Failed: ")]
+
+    assert len(failed) == 21
+    assert failed[-1] == "Failed: and 5 more; --report lists them all."
+    assert "more" not in "".join(lines(ended(*failures[:20])))
+
+
+def test_projects_that_are_not_on_the_index_are_named() -> None:
+    assert "Not on the index: bar, foo." in lines(ended(ProjectAbsent(FOO), ProjectAbsent(BAR)))
+
+
+def test_many_of_these_are_cut_short_too() -> None:
+    absent = [ProjectAbsent(project_name(f"p{number:02}")) for number in range(25)]
+
+    [line] = [line for line in lines(ended(*absent)) if line.startswith("Not on the index")]
+
+    assert line.endswith("p18, p19 and 5 more.")
+
+
+def test_what_stopped_a_part_of_the_run_is_told() -> None:
+    assert "Stopped: no answer" in lines(ended(Stopped(UnusableIndex("no answer"))))
+
+
+def test_a_reason_can_neither_show_a_password_nor_forge_a_line() -> None:
+    why = "no JSON\nProjects: all well.\x1b[2J"
+    error = InvalidPage("https://user:secret@example.org/simple/", why)
+    text = "\n".join(lines(ended(ProjectFailed(FOO, error, will_retry=True), Stopped(error))))
+
+    assert "secret" not in text
+    assert "\x1b" not in text
+    assert "\nProjects: all well." not in text
+
+
+def test_sync_has_no_serials_to_tell() -> None:
+    assert "Serial" not in summary(ended(command="sync"), dry_run=False)
+
+
+def test_an_index_without_serials_has_no_lag() -> None:
+    report = ended()
+    report.serial_before = report.serial_after = Serial(0)
+
+    assert "Serial: 0 before, 0 now; 0 project(s) pending." in lines(report)
+
+
+def test_a_dry_run_says_first_that_nothing_was_changed() -> None:
+    first = lines(ended(), dry_run=True)[0]
+
+    assert first == "Dry run: this is what would be done; nothing was changed."
+
+
+def test_an_interrupted_run_says_first_that_the_next_goes_on() -> None:
+    report = ended()
+    report.ended_by = Interrupted(2)
+
+    assert lines(report)[0].startswith("Interrupted; what was done is kept")
+
+
+def test_a_newcomer_is_told_how_to_serve_and_install() -> None:
+    text = how_to_serve("./mirror", "six")
+
+    assert "python3 -m http.server --directory ./mirror/web 8080 &" in text
+    assert "pip install --index-url http://127.0.0.1:8080/simple/ six" in text
+
+
+def test_the_command_can_be_pasted_whatever_the_directory_is_called() -> None:
+    text = how_to_serve("/srv/it's mine; rm -rf *", "six")
+    [command] = [line for line in text.splitlines() if "http.server" in line]
+
+    assert shlex.split(command) == [
+        *("python3", "-m", "http.server", "--directory"),
+        "/srv/it's mine; rm -rf */web",
+        "8080",
+        "&",
+    ]
+
+
+# ---------------------------------------------------------------- for machines
+
+
+def test_the_report_is_json_with_the_exit_code(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    report = ended(ProjectSynced(FOO, Serial(7)))
+    write_report(report, path, code=4)
+
+    assert json.loads(path.read_text()) == {**report.as_dict(), "exit_code": 4}
+    assert path.read_text().endswith("}\n")
+
+
+def test_a_report_takes_the_place_of_the_one_before_in_one_step(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_text("old")
+    before = path.stat().st_ino
+
+    with path.open() as reader:
+        write_report(ended(), path, code=0)
+        assert reader.read() == "old"
+
+    assert path.stat().st_ino != before
+    assert [each.name for each in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_no_password_gets_into_the_report(tmp_path: Path) -> None:
+    error = InvalidPage("https://user:sec@ret@example.org/simple/", "no JSON")
+    write_report(
+        ended(ProjectFailed(FOO, error, will_retry=True)), tmp_path / "report.json", code=4
+    )
+
+    told = json.loads((tmp_path / "report.json").read_text())
+    [failed] = told["projects"]["failed"]
+    assert failed["reason"] == "https://***@example.org/simple/ cannot be read: no JSON"
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("none/report.json", "No such file or directory"),
+        ("file/report.json", "Not a directory"),
+        ("directory", "Is a directory"),
+        (".", "Is a directory"),
+    ],
+)
+def test_a_report_that_cannot_be_written_leaves_nothing_behind(
+    tmp_path: Path, name: str, why: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "directory").mkdir()
+    before = sorted(tmp_path.iterdir())
+
+    with pytest.raises(StorageError) as caught:
+        write_report(ended(), tmp_path / name, code=0)
+
+    assert caught.value.why == why
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("path", [".", "/", ""])
+def test_a_path_without_a_name_is_no_bug(path: str) -> None:
+    with pytest.raises(StorageError, match="Is a directory"):
+        write_report(ended(), Path(path), code=0)
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    """With ``--report /dev/stdout`` or ``/dev/null``, root would replace the device otherwise."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(path.read_text()))
+    reader.start()
+    write_report(ended(), path, code=0)
+    reader.join(10)
+
+    assert json.loads(read[0])["exit_code"] == 0
+    assert path.is_fifo()
+
+
+def test_a_link_is_followed_and_not_replaced(tmp_path: Path) -> None:
+    link, path = tmp_path / "link", tmp_path / "report.json"
+    link.symlink_to(path)
+    write_report(ended(), link, code=0)
+
+    assert link.is_symlink()
+    assert json.loads(path.read_text())["exit_code"] == 0
