@@ -107,7 +107,8 @@ class Unfinished:
     ``status`` stays where it is); ``need`` is the last. ``since`` is when it was first noticed,
     ``tried`` when it was last, in seconds since 1970; ``attempts`` counts the runs that failed.
     ``kind`` says what the next run makes of it, ``fault`` is the class of the error that
-    ``reason`` tells in words.
+    ``reason`` tells in words. ``display`` is the name as the index shows it, "" if it is not
+    known.
     """
 
     name: ProjectName
@@ -119,6 +120,7 @@ class Unfinished:
     attempts: int
     fault: str
     reason: str
+    display: str = ""
 
 
 PENDING = "pending"

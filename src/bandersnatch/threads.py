@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
@@ -31,20 +32,23 @@ _RECONSIDER = 10.0
 class Threads:
     """A few threads that run one blocking call each at a time."""
 
-    def __init__(self, count: int, name: str) -> None:
+    def __init__(
+        self, count: int, name: str, stopwatch: Callable[[], float] = perf_counter
+    ) -> None:
         self._executor = ThreadPoolExecutor(count, thread_name_prefix=name)
+        self._stopwatch = stopwatch
         self._average = 0.0
         self._slow_until = 0.0
 
     async def quick(self, call: Callable[[], _Result]) -> _Result:
         """Return what a call returns that is expected to take microseconds."""
-        began = perf_counter()
+        began = self._stopwatch()
         if began < self._slow_until:
             return await self.run(call)
         try:
             return call()
         finally:
-            took = perf_counter() - began
+            took = self._stopwatch() - began
             self._average += (took - self._average) * _WEIGHT
             if self._average > QUICK:
                 self._average, self._slow_until = 0.0, began + took + _RECONSIDER
@@ -59,10 +63,10 @@ class Threads:
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            if not future.done():
-                await asyncio.wait([future])
-            if not future.cancelled():
-                future.exception()  # seen; the cancellation matters more
+            while not future.done():
+                with suppress(asyncio.CancelledError):  # being cancelled twice changes nothing
+                    await asyncio.wait([future])
+            future.exception()  # seen; the cancellation matters more
             raise
 
     def close(self) -> None:

@@ -52,17 +52,26 @@ class MemoryCatalogue:
         return self.notes.get(key, "")
 
     async def commit(self, batch: Batch, /) -> None:
-        """Remember the changes."""
-        for name in (*batch.forgotten, *batch.finished, *(r.name for r in batch.records)):
+        """Remember the changes, all or none: what can fail comes before the first of them."""
+        records = {record.name: _as_kept(record) for record in batch.records}
+        waiting = {each.name: each for each in batch.unfinished}
+        lying = {each.key: each for each in batch.removed}
+        settled, restored = _settled(batch), frozenset(batch.restored)
+        for name in settled:
             self.waiting.pop(name, None)
         for name in batch.forgotten:
             self.records.pop(name, None)
-        self.records.update((record.name, _as_kept(record)) for record in batch.records)
-        self.waiting.update((each.name, each) for each in batch.unfinished)
-        self.lying.update((each.key, each) for each in batch.removed)
-        for key in batch.restored:
+        self.records.update(records)
+        self.waiting.update(waiting)
+        self.lying.update(lying)
+        for key in restored:
             self.lying.pop(key, None)
         self.notes.update(batch.notes)
+
+
+def _settled(batch: Batch) -> frozenset[ProjectName]:
+    """Return the projects that nobody has to come back to, unless the batch says otherwise."""
+    return frozenset((*batch.forgotten, *batch.finished, *(r.name for r in batch.records)))
 
 
 def _had(record: ProjectRecord) -> Had:
@@ -90,6 +99,8 @@ class DryRunCatalogue(MemoryCatalogue):
         super().__init__()
         self._catalogue = catalogue
         self._forgotten: set[ProjectName] = set()
+        self._settled: set[ProjectName] = set()
+        self._restored: set[StorageKey] = set()
 
     async def had(self, names: Iterable[ProjectName] | None, /) -> dict[ProjectName, Had]:
         """Return what is known of the projects named, or of all; in the order of names."""
@@ -108,19 +119,26 @@ class DryRunCatalogue(MemoryCatalogue):
         return await super().project(name) or await self._catalogue.project(name)
 
     async def unfinished(self) -> Sequence[Unfinished]:
-        """Return the projects to come back to."""
-        return await self._catalogue.unfinished()
+        """Return the projects to come back to, in the order of names."""
+        found = {each.name: each for each in await self._catalogue.unfinished()}
+        found = {n: each for n, each in found.items() if n not in self._settled} | self.waiting
+        return [found[name] for name in sorted(found)]
 
     async def removed(self, *, before: int | None = None) -> Sequence[Removed]:
-        """Return what lies in ``removed/``."""
-        return await self._catalogue.removed(before=before)
+        """Return what lies in ``removed/``, or only what was put there before a time."""
+        found = {each.key: each for each in await self._catalogue.removed()}
+        found = {k: each for k, each in found.items() if k not in self._restored} | self.lying
+        lying = (found[key] for key in sorted(found))
+        return [each for each in lying if before is None or each.at < before]
 
     async def note(self, key: str, /) -> str:
-        """Return a remembered text."""
-        return await super().note(key) or await self._catalogue.note(key)
+        """Return a remembered text, "" if there is none."""
+        return self.notes[key] if key in self.notes else await self._catalogue.note(key)
 
     async def commit(self, batch: Batch, /) -> None:
         """Remember the changes until the end of the run."""
-        self._forgotten -= {record.name for record in batch.records}
-        self._forgotten.update(batch.forgotten)
         await super().commit(batch)
+        self._forgotten.update(batch.forgotten)
+        self._forgotten -= {record.name for record in batch.records}
+        self._settled |= _settled(batch)
+        self._restored.update(batch.restored)

@@ -39,15 +39,14 @@ CREATE TABLE project (
     status TEXT NOT NULL, reason TEXT NOT NULL, versions TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE file (
-    path TEXT PRIMARY KEY, project TEXT NOT NULL, size INTEGER, modified INTEGER,
+    path TEXT NOT NULL, project TEXT NOT NULL, size INTEGER, modified INTEGER,
     verified INTEGER, hashes TEXT NOT NULL, uploaded TEXT, requires_python TEXT, yanked TEXT,
-    core_metadata TEXT, provenance TEXT
+    core_metadata TEXT, provenance TEXT, PRIMARY KEY (project, path)
 ) WITHOUT ROWID;
-CREATE INDEX file_project ON file (project);
 CREATE TABLE unfinished (
     name TEXT PRIMARY KEY, kind TEXT NOT NULL, need INTEGER NOT NULL, lo INTEGER,
     since INTEGER NOT NULL, tried INTEGER NOT NULL, attempts INTEGER NOT NULL,
-    fault TEXT NOT NULL, reason TEXT NOT NULL
+    fault TEXT NOT NULL, reason TEXT NOT NULL, display TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE removed (
     key TEXT PRIMARY KEY, size INTEGER NOT NULL, sha256 TEXT NOT NULL, at INTEGER NOT NULL
@@ -55,6 +54,10 @@ CREATE TABLE removed (
 CREATE TABLE note (key TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
 """
 _NAMES_A_QUERY = 500
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+"""How the names of the errors begin that tell of a damaged file."""
+_CUT_OFF = "SQLITE_READONLY_ROLLBACK"
+"""The name of the error for a commit that was cut off and may not be taken back here."""
 _HAD = "SELECT name, reflects, serial, display, terms FROM project"
 
 
@@ -66,26 +69,20 @@ _PUT_PROJECT = f"INSERT OR REPLACE INTO project VALUES ({_placeholders(len(PROJE
 _PUT_FILE = f"INSERT OR REPLACE INTO file VALUES ({_placeholders(len(FILE_COLUMNS))})"
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StorageError(FILE_NAME, str(error)) from error
-
-
 class SqliteCatalogue:
     """Implements ``Catalogue``; as a context it opens and closes the file.
 
     A file that is damaged, or of another program or version, is put aside and begun anew:
-    everything in it can be found out again from the tree.
+    everything in it can be found out again from the tree. Damage that is only met with later is
+    an error, and the file is put aside when it is closed. ``read_only`` begins anew in memory.
     """
 
     def __init__(self, directory: str, *, read_only: bool = False) -> None:
-        self._path = f"{directory}/{FILE_NAME}"
+        self._path = f"{os.path.abspath(directory)}/{FILE_NAME}"
         self._read_only = read_only
         self._threads = Threads(1, "catalogue")
         self._database: sqlite3.Connection | None = None
+        self._damaged = False
 
     async def __aenter__(self) -> Self:
         """Open the file, making it if needed.
@@ -95,14 +92,16 @@ class SqliteCatalogue:
         try:
             await self._threads.run(self._open)
         except BaseException:
-            self._threads.close()
+            await self.__aexit__()
             raise
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         """Close the file."""
-        await self._threads.run(self._db.close)
-        self._threads.close()
+        try:
+            await self._threads.run(lambda: self._close(put_aside=self._damaged))
+        finally:
+            self._threads.close()
 
     @property
     def _db(self) -> sqlite3.Connection:
@@ -111,40 +110,49 @@ class SqliteCatalogue:
 
     async def _run(self, call: Callable[[], _Result]) -> _Result:
         def translated() -> _Result:
-            with _translated():
+            with self._translated():
                 return call()
 
         return await self._threads.run(translated)
 
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            why = str(error)
+            if getattr(error, "sqlite_errorname", "").startswith(_DAMAGED):
+                self._damaged = True
+                why += "; it is put aside, and the next run makes a new one"
+            raise StorageError(FILE_NAME, why) from error
+
     # ------------------------------------------------------------ opening
 
     def _open(self) -> None:
-        with _translated():
+        with self._translated():
             if self._read_only and not os.path.exists(self._path):
-                self._database = self._connect(":memory:")
-                self._create()
+                self._begin_anew()
                 return
             try:
-                self._database = self._connect(self._path)
+                self._connect(
+                    f"file://{quote(self._path)}?mode={'ro' if self._read_only else 'rwc'}"
+                )
                 usable = self._is_usable()
             except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):
+                cut_off = error.sqlite_errorname == _CUT_OFF
+                if isinstance(error, sqlite3.OperationalError) and not cut_off:
                     raise  # locked, full, not permitted: the file itself may be all right
                 usable = False
             if not usable:
-                self._put_aside()
+                self._begin_anew()
 
-    def _connect(self, path: str) -> sqlite3.Connection:
-        mode = "?mode=ro" if self._read_only and path != ":memory:" else ""
-        database = sqlite3.connect(
-            path if path == ":memory:" else f"file:{quote(path)}{mode}",
-            isolation_level=None,
-            check_same_thread=False,
-            uri=path != ":memory:",
+    def _connect(self, uri: str) -> None:
+        self._database = sqlite3.connect(
+            uri, isolation_level=None, check_same_thread=False, uri=True
         )
-        database.execute("PRAGMA synchronous = FULL")
-        database.execute("PRAGMA cache_size = -16000")
-        return database
+        # FULL alone does not make the end of the journal durable, and with it the commit.
+        self._db.execute("PRAGMA synchronous = EXTRA")
+        self._db.execute("PRAGMA cache_size = -16000")
 
     def _is_usable(self) -> bool:
         (application,) = self._db.execute("PRAGMA application_id").fetchone()
@@ -161,16 +169,17 @@ class SqliteCatalogue:
             f"PRAGMA user_version = {_VERSION}; COMMIT;"
         )
 
-    def _put_aside(self) -> None:
+    def _begin_anew(self) -> None:
+        self._close(put_aside=True)
+        self._connect("file::memory:" if self._read_only else f"file://{quote(self._path)}")
+        self._create()
+
+    def _close(self, *, put_aside: bool) -> None:
         if self._database is not None:
             self._database.close()
-        if self._read_only:
-            self._database = self._connect(":memory:")
-        else:
+        if put_aside and not self._read_only:
             with suppress(OSError):
                 os.replace(self._path, f"{self._path}.unusable")
-            self._database = self._connect(self._path)
-        self._create()
 
     # ------------------------------------------------------------ reading
 
@@ -216,9 +225,9 @@ class SqliteCatalogue:
 
     async def removed(self, *, before: int | None = None) -> Sequence[Removed]:
         """Return what lies in ``removed/``, or only what was put there before a time."""
-        query = "SELECT * FROM removed WHERE ?1 IS NULL OR at < ?1 ORDER BY key"
+        query = "SELECT * FROM removed WHERE ? IS NULL OR at < ? ORDER BY key"
         return await self._run(
-            lambda: [Removed(*row) for row in self._db.execute(query, (before,))]
+            lambda: [Removed(*row) for row in self._db.execute(query, (before, before))]
         )
 
     async def note(self, key: str, /) -> str:
@@ -238,19 +247,19 @@ class SqliteCatalogue:
             await self._run(lambda: self._commit(batch))
 
     def _commit(self, batch: Batch) -> None:
-        db = self._db
+        db, records = self._db, {record.name: record for record in batch.records}
         db.execute("BEGIN IMMEDIATE")
         try:
-            gone = [(name,) for name in (*batch.forgotten, *(r.name for r in batch.records))]
+            gone = [(name,) for name in (*batch.forgotten, *records)]
             db.executemany("DELETE FROM file WHERE project = ?", gone)
             db.executemany("DELETE FROM project WHERE name = ?", [(n,) for n in batch.forgotten])
-            db.executemany(_PUT_PROJECT, map(project_row, batch.records))
-            for record in batch.records:
+            db.executemany(_PUT_PROJECT, map(project_row, records.values()))
+            for record in records.values():
                 db.executemany(_PUT_FILE, file_rows(record))
             finished = [*gone, *((name,) for name in batch.finished)]
             db.executemany("DELETE FROM unfinished WHERE name = ?", finished)
             db.executemany(
-                f"INSERT OR REPLACE INTO unfinished VALUES ({_placeholders(9)})",
+                f"INSERT OR REPLACE INTO unfinished VALUES ({_placeholders(10)})",
                 [astuple(each) for each in batch.unfinished],
             )
             db.executemany(

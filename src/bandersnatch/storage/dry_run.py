@@ -40,9 +40,16 @@ class DryRunStorage:
         durable: bool = False,  # noqa: ARG002 - there is nothing to make durable
     ) -> Sequence[StorageKey]:
         """Return the keys that would change."""
-        there = await self._storage.stat([*absent])
-        gone = [found.key for found in there if found is not None]
-        return [key for key in objects if not await self._holds(key, objects[key])] + gone
+        changed = [key for key in objects if not await self._holds(key, objects[key])]
+        return changed + [key for key in absent if await self._is_there(key)]
+
+    async def _is_there(self, key: StorageKey) -> bool:
+        """Whether a read finds something; ``stat`` would not know of an alias."""
+        try:
+            await self._storage.read(key)
+        except NotStored:
+            return False
+        return True
 
     async def _holds(self, key: StorageKey, content: bytes) -> bool:
         try:

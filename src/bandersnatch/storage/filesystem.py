@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import hashlib
 import os
+import stat
 from contextlib import AsyncExitStack, suppress
 from itertools import islice
 from pathlib import Path
@@ -15,7 +17,7 @@ from filelock import FileLock, Timeout
 from bandersnatch.errors import MirrorLocked, NotStored, StorageError
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.storage.partial import PartialDownload
-from bandersnatch.storage.tree import AREAS, PARTIAL, Tree, translated
+from bandersnatch.storage.tree import AREAS, PARTIAL, Tree, open_regular, translated
 from bandersnatch.threads import Threads
 
 if TYPE_CHECKING:
@@ -46,7 +48,8 @@ class FilesystemStorage:
         self._tree = Tree(self._root)
         self._threads = Threads(_THREADS, "storage")
         self._busy: set[str] = set()
-        self._unsynced = False
+        self._syncing = asyncio.Lock()
+        self._lost: StorageError | None = None
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -57,6 +60,8 @@ class FilesystemStorage:
         """
         async with AsyncExitStack() as stack:
             stack.callback(self._threads.close)
+            if not self._root.strip("/"):
+                raise StorageError(self._root, "a mirror needs a directory of its own")
             if not self._read_only:
                 await self._threads.run(self._prepare)
                 stack.callback(self._lock().release)
@@ -73,21 +78,27 @@ class FilesystemStorage:
     def _prepare(self) -> None:
         with translated(self._root):
             os.makedirs(f"{self._root}/{PARTIAL}", mode=0o755, exist_ok=True)
-            device = os.stat(f"{self._root}/{PARTIAL}").st_dev
+            found = os.lstat(f"{self._root}/{PARTIAL}")
+            if stat.S_ISLNK(found.st_mode):
+                raise StorageError(PARTIAL, "it is a link; make it a directory")
             for area in AREAS:
-                with suppress(FileNotFoundError):
-                    if os.stat(f"{self._root}/{area}").st_dev != device:
-                        why = f"it is on another file system than {PARTIAL}; keep both on one"
-                        raise StorageError(area, why)
+                path = f"{self._root}/{area}"
+                if not os.path.lexists(path):
+                    continue
+                if not os.path.isdir(path):
+                    raise StorageError(area, "it leads to no directory; is its disk mounted?")
+                if os.stat(path).st_dev != found.st_dev:
+                    why = f"it is on another file system than {PARTIAL}; keep both on one"
+                    raise StorageError(area, why)
 
     def _lock(self) -> FileLock:
         path = f"{self._root}/{_LOCK}"
         lock = FileLock(path, mode=0o644, thread_local=False)
-        try:
-            with translated(_LOCK):
+        with translated(_LOCK):
+            try:
                 lock.acquire(timeout=0)
-        except Timeout:
-            raise MirrorLocked(path, _lock_holder(path)) from None
+            except Timeout:  # is an OSError too
+                raise MirrorLocked(path, _lock_holder(path)) from None
         return lock
 
     def _clear_temporaries(self) -> None:
@@ -119,16 +130,14 @@ class FilesystemStorage:
                 if not self._tree.holds(key, content):
                     self._tree.write(key, content, durable=durable)
                     changed.append(key)
-            return changed + [key for key in absent if self._tree.delete(key)]
+            return changed + [key for key in absent if self._tree.delete(key, durable=durable)]
 
-        self._unsynced = True
         if durable or sum(map(len, objects.values())) > _MUCH:
             return await self._threads.run(write)
         return await self._threads.quick(write)
 
     async def alias(self, key: StorageKey, target: StorageKey, /) -> None:
         """Let ``key`` be a relative link to ``target``."""
-        self._unsynced = True
         await self._threads.quick(lambda: self._tree.link(key, target))
 
     async def move(self, moves: Sequence[tuple[StorageKey, StorageKey]], /) -> None:
@@ -139,7 +148,6 @@ class FilesystemStorage:
                 self._tree.move(source, target)
 
         if moves:
-            self._unsynced = True
             await self._threads.run(move)
 
     async def delete(self, keys: Collection[StorageKey], /) -> None:
@@ -150,7 +158,6 @@ class FilesystemStorage:
                 self._tree.delete(key)
 
         if keys:
-            self._unsynced = True
             await self._threads.run(delete)
 
     async def scan(self, prefix: StorageKey, /) -> AsyncIterator[StoredObject]:
@@ -167,30 +174,31 @@ class FilesystemStorage:
 
     async def barrier(self) -> None:
         """Write back the whole file system, once: far cheaper than every file by itself."""
-        if self._unsynced:
-            self._unsynced = False
-            await self._threads.run(self._sync)
+        async with self._syncing:
+            if self._lost is not None:
+                raise self._lost
+            if self._tree.unsynced:
+                self._tree.unsynced = False
+                await self._threads.run(self._sync)
 
     def _sync(self) -> None:
-        with translated(self._root):
-            descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-                if syncfs is None:
-                    os.sync()
-                elif syncfs(descriptor) != 0:
-                    raise OSError(ctypes.get_errno(), "syncfs")
-            finally:
-                os.close(descriptor)
+        try:
+            with translated(self._root):
+                _sync_file_system(self._root)
+        except StorageError as error:
+            # The system forgets what it could not write, and says so once: another try would
+            # succeed and prove nothing.
+            self._lost = error
+            raise
 
     # ------------------------------------------------------------ FileStore
 
     async def stat(self, keys: Sequence[StorageKey], /) -> Sequence[StoredObject | None]:
         """Return what is known of each file."""
-        stat = self._tree.stat
+        look = self._tree.stat
         if len(keys) > _MANY:
-            return await self._threads.run(lambda: [stat(key) for key in keys])
-        return await self._threads.quick(lambda: [stat(key) for key in keys])
+            return await self._threads.run(lambda: [look(key) for key in keys])
+        return await self._threads.quick(lambda: [look(key) for key in keys])
 
     async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
         """Read a file through and return its digests."""
@@ -200,7 +208,8 @@ class FilesystemStorage:
             with translated(key):
                 if self._tree.stat(key) is None:
                     raise NotStored(key)
-                with open(self._tree.path(key), "rb", buffering=0) as file:
+                path = self._tree.path(key)
+                with open(path, "rb", buffering=0, opener=open_regular) as file:
                     while piece := file.read(_READ):
                         for hasher in hashers:
                             hasher.update(piece)
@@ -211,7 +220,6 @@ class FilesystemStorage:
 
     def receive(self, key: StorageKey, expected: Expected, /) -> PartialDownload:
         """Begin, or go on with, a download."""
-        self._unsynced = True
         return PartialDownload(self._tree, key, expected, self._threads, self._busy)
 
     async def sweep(self, *, before: int) -> None:
@@ -224,6 +232,18 @@ class FilesystemStorage:
                         os.unlink(entry.path)
 
         await self._threads.run(sweep)
+
+
+def _sync_file_system(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+        if syncfs is None:
+            os.sync()
+        elif syncfs(descriptor) != 0:
+            raise OSError(ctypes.get_errno(), "syncfs")
+    finally:
+        os.close(descriptor)
 
 
 def _lock_holder(path: str) -> str:

@@ -77,20 +77,19 @@ class MemoryStorage:
     async def scan(self, prefix: StorageKey, /) -> AsyncIterator[StoredObject]:
         """Yield the objects whose keys begin with ``prefix``."""
         for key in sorted(self.objects):
-            if key.startswith(prefix):
-                yield StoredObject(key, len(self.objects[key]), self.modified[key])
+            if key.startswith(prefix) and (found := self._seen(key)) is not None:
+                yield found
 
     async def barrier(self) -> None:
         """Do nothing."""
 
     async def stat(self, keys: Sequence[StorageKey], /) -> Sequence[StoredObject | None]:
         """Return what is known of each object."""
-        return [
-            StoredObject(key, len(self.objects[key]), self.modified[key])
-            if key in self.objects
-            else None
-            for key in keys
-        ]
+        return [self._seen(key) for key in keys]
+
+    def _seen(self, key: StorageKey) -> StoredObject | None:
+        content = self.objects.get(key)
+        return None if content is None else StoredObject(key, len(content), self.modified[key])
 
     async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
         """Return an object's digests."""
@@ -102,7 +101,8 @@ class MemoryStorage:
     @asynccontextmanager
     async def receive(self, key: StorageKey, expected: Expected, /) -> AsyncIterator[Sink]:
         """Begin, or go on with, a download."""
-        sink = _MemorySink(self, key, expected, self.partial.pop(expected.sha256.value, b""))
+        held = self.partial.pop(expected.sha256.value, b"")
+        sink = _MemorySink(self, key, expected, held if len(held) <= expected.limit else b"")
         try:
             yield sink
         finally:

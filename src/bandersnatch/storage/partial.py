@@ -8,10 +8,11 @@ later try or a later run.
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
-from bandersnatch.errors import IntegrityError, TooLarge
+from bandersnatch.errors import TooLarge
 from bandersnatch.model.content import ContentCheck
 from bandersnatch.storage.tree import translated, write_all
 
@@ -62,10 +63,14 @@ class PartialDownload:
             name += "+"
         self._busy.add(name)
         self._name, self._path = name, self._tree.temporary(name)
-        if self._expected.limit >= WORTH_KEEPING:
-            left = await self._threads.quick(lambda: os.path.lexists(self._path))
-            if left:
-                await self._threads.run(self._resume)
+        try:
+            if self._expected.limit >= WORTH_KEEPING:
+                left = await self._threads.quick(lambda: os.path.lexists(self._path))
+                if left:
+                    await self._threads.run(self._resume)
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -105,16 +110,21 @@ class PartialDownload:
     # ------------------------------------------------------------ in a thread
 
     def _resume(self) -> None:
-        with translated(self._key):
-            try:
-                self._descriptor = os.open(self._path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-            except FileNotFoundError:
-                return
-            try:
-                while piece := os.read(self._descriptor, _PIECE):
-                    self._check.update(piece)
-            except TooLarge:
+        """Take up what is there, if it is a plain file of ours; ``open_new`` replaces others."""
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            self._descriptor = os.open(self._path, flags)
+        except OSError:
+            return
+        try:
+            found = os.fstat(self._descriptor)
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
                 self._discard()
+                return
+            while piece := os.read(self._descriptor, _PIECE):
+                self._check.update(piece)
+        except (TooLarge, OSError):
+            self._discard()
 
     def _close(self) -> None:
         self._pieces.clear()
@@ -130,35 +140,38 @@ class PartialDownload:
     def _flush(self) -> None:
         pieces, self._pieces, self._waiting = self._pieces, [], 0
         with translated(self._key):
-            if self._descriptor is None:
-                self._descriptor = self._tree.open_new(self._path)
-            for piece in pieces:
-                self._check.update(piece)
-                write_all(self._descriptor, piece)
+            try:
+                if self._descriptor is None:
+                    self._descriptor = self._tree.open_new(self._path)
+                for piece in pieces:
+                    self._check.update(piece)
+                    write_all(self._descriptor, piece)
+            except OSError:
+                self._discard()  # a full disk needs the room
+                raise
 
     def _finish(self) -> Content:
         self._flush()
         try:
             content = self._check.finish()
-        except IntegrityError:
+            with translated(self._key):
+                self._place()
+        except BaseException:
             self._discard()
             raise
+        self._check = ContentCheck(self._expected)
+        return content
+
+    def _place(self) -> None:
         descriptor, self._descriptor = self._descriptor, None
         assert descriptor is not None, "_flush has opened it"
-        with translated(self._key):
-            try:
-                try:
-                    if self._expected.modified is not None:
-                        times = (self._expected.modified, self._expected.modified)
-                        os.utime(descriptor, ns=times)
-                finally:
-                    os.close(descriptor)
-                self._tree.place(self._path, self._tree.path(self._key))
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(self._path)
-                raise
-        return content
+        try:
+            if self._expected.modified is not None:
+                times = (self._expected.modified, self._expected.modified)
+                os.utime(descriptor, ns=times)
+        finally:
+            os.close(descriptor)  # some file systems say only here that they could not write
+        self._tree.place(self._path, self._tree.path(self._key))
 
     def _discard(self) -> None:
         self._pieces.clear()
@@ -167,5 +180,5 @@ class PartialDownload:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-            with suppress(OSError):
-                os.unlink(self._path)
+        with suppress(OSError):
+            os.unlink(self._path)

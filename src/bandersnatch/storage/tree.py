@@ -1,7 +1,7 @@
 """A directory tree on a local disk that no key leads out of; everything here blocks.
 
-Below the root no link is followed when something is written or deleted, except where an
-operator put one deliberately: at the few areas that may lie on another disk.
+Below the root no link is followed when something is written, read or deleted, except where an
+operator put one deliberately: at the few areas that may lie elsewhere.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import itertools
 import os
 import re
 import stat
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,10 @@ AREAS = ("web", "web/simple", "web/packages", "web/json", "web/pypi", "removed")
 PARTIAL = ".partial"
 """Where everything is written before it is renamed to its place; on the same file system."""
 
-_KEY = re.compile(r"(?:(?!\.{1,2}/)[^/\0]+/)*(?!\.{1,2}\Z)[^/\0]+")
+_SEGMENT = r"(?!\.{1,2}(?:/|\Z))[^/\0\ud800-\udfff]+"
+_KEY = re.compile(f"{_SEGMENT}(?:/{_SEGMENT})*")
 _FILE_MODE = 0o644
+_NO_FILE = "it is no regular file"
 _REMEMBERED_DIRECTORIES = 100_000
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -69,18 +72,35 @@ def write_all(descriptor: int, content: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
+def open_regular(path: str, flags: int) -> int:
+    """Open a file for ``open``; neither a link is followed nor anything that can make one wait."""
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(_NO_FILE)
+    return descriptor
+
+
 class Tree:
-    """The files below one directory, by key. Safe to use from several threads at once."""
+    """The files below one directory, by key. Safe to use from several threads at once.
+
+    ``unsynced`` becomes true with every change that a power cut could undo.
+    """
 
     def __init__(self, root: str) -> None:
         self.root = root
+        self.unsynced = False
         self._areas = {self._join(area) for area in AREAS}
         self._stay = {root, *self._areas}
         self._known: set[str] = set()
+        self._directories = threading.RLock()  # they are made and removed by one thread at a time
         self._count = itertools.count()
 
     def _join(self, key: str) -> str:
         return f"{self.root}/{key}"
+
+    def _key(self, path: str) -> str:
+        return os.path.relpath(path, self.root)
 
     def path(self, key: StorageKey) -> str:
         """Return where ``key`` lies.
@@ -97,58 +117,78 @@ class Tree:
 
     # ------------------------------------------------------------ directories
 
-    def directory(self, path: str) -> None:
+    def _directory(self, path: str) -> None:
         """Make a directory and those above it, unless they are there already."""
         if path in self._known or path == self.root:
             return
-        self.directory(os.path.dirname(path))
-        try:
-            os.mkdir(path, 0o755)
-        except FileExistsError:
-            mode = os.lstat(path).st_mode
-            if stat.S_ISLNK(mode) and path in self._areas:
-                mode = os.stat(path).st_mode
-            if not stat.S_ISDIR(mode):
-                raise StorageError(
-                    os.path.relpath(path, self.root), "it is no directory, or a link to one"
-                ) from None
-        if len(self._known) >= _REMEMBERED_DIRECTORIES:
-            self._known.clear()
-        self._known.add(path)
-
-    def _prune(self, path: str) -> None:
-        """Remove the directories that are empty now, upwards from the one that held ``path``."""
-        while (path := os.path.dirname(path)) not in self._stay:
-            self._known.discard(path)
+        with self._directories:
+            self._directory(os.path.dirname(path))
             try:
-                os.rmdir(path)
-            except OSError:
-                return
+                os.mkdir(path, 0o755)
+            except FileExistsError:
+                if not os.path.isdir(path):
+                    raise StorageError(self._key(path), "it is no directory") from None
+            if len(self._known) >= _REMEMBERED_DIRECTORIES:
+                self._known.clear()
+            self._known.add(path)
+
+    def _prune(self, path: str) -> str:
+        """Remove the directories that are empty now, upwards from the one that held ``path``.
+
+        Returns the lowest that is left.
+        """
+        with self._directories:
+            while (path := os.path.dirname(path)) not in self._stay:
+                self._known.discard(path)
+                try:
+                    os.rmdir(path)
+                except FileNotFoundError:
+                    continue
+                except OSError:
+                    break
+        return path
+
+    def _link_above(self, path: str) -> str | None:
+        """Return the link that stands between the root and ``path``, if one does."""
+        while (path := os.path.dirname(path)) != self.root:
+            if path not in self._areas and os.path.islink(path):
+                return path
+        return None
+
+    def _check_way(self, path: str) -> None:
+        if link := self._link_above(path):
+            raise StorageError(self._key(link), "it is a link, which is not followed here")
 
     # ------------------------------------------------------------ files
 
     def stat(self, key: StorageKey) -> StoredObject | None:
         """Return what is known of a file; None for what is no regular file."""
         with translated(key):
-            try:
-                found = os.lstat(self.path(key))
-            except (FileNotFoundError, NotADirectoryError):
-                return None
-        if not stat.S_ISREG(found.st_mode):
+            found = _seen(self.path(key))
+        if found is None or not stat.S_ISREG(found.st_mode):
             return None
         return StoredObject(key, found.st_size, found.st_mtime_ns)
 
     def read(self, key: StorageKey) -> bytes:
         """Return what is in a file, or behind a link that stays within the tree."""
         path = self.path(key)
+        self._check_way(path)
         with translated(key):
-            if os.path.islink(path):
-                path = os.path.realpath(path)
-                if not path.startswith(os.path.realpath(self.root) + "/"):
-                    raise StorageError(key, "it is a link that leads out of the mirror")
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            with open(descriptor, "rb") as file:
-                return file.read()
+            try:
+                if os.path.islink(path):
+                    path = self._resolved(path)
+                with open(path, "rb", opener=open_regular) as file:
+                    return file.read()
+            except NotADirectoryError:
+                raise NotStored(key) from None
+
+    def _resolved(self, path: str) -> str:
+        """Return where a link leads, if that is within the tree."""
+        found = os.path.realpath(path)
+        for home in (self.root, *self._areas):
+            if found.startswith(f"{os.path.realpath(home)}/"):
+                return found
+        raise StorageError(self._key(path), "it is a link that leads out of the mirror")
 
     def open_new(self, path: str) -> int:
         """Create a file that is not there and return its descriptor."""
@@ -185,15 +225,17 @@ class Tree:
 
     def place(self, temporary: str, path: str) -> None:
         """Rename something finished to where it belongs."""
-        parent = os.path.dirname(path)
-        self.directory(parent)
+        self._check_way(path)
         try:
+            self._directory(os.path.dirname(path))
             os.replace(temporary, path)
         except FileNotFoundError:
-            # Another thread removed the directory in between, because it was empty.
-            self._known.clear()
-            self.directory(parent)
-            os.replace(temporary, path)
+            # Another thread removed a directory in between, because it was empty.
+            with self._directories:
+                self._known.clear()
+                self._directory(os.path.dirname(path))
+                os.replace(temporary, path)
+        self.unsynced = True
 
     def link(self, key: StorageKey, target: StorageKey) -> None:
         """Put a relative link to ``target`` in the place of whatever is at ``key``."""
@@ -203,41 +245,46 @@ class Tree:
             with suppress(OSError):
                 os.unlink(temporary)
             os.symlink(relative, temporary)
-            self.place(temporary, path)
+            try:
+                self.place(temporary, path)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(temporary)
+                raise
 
-    def delete(self, key: StorageKey) -> bool:
+    def delete(self, key: StorageKey, *, durable: bool = False) -> bool:
         """Delete what is at ``key``; say whether there was something."""
         path = self.path(key)
         with translated(key):
-            if not self._is_reachable(path):
+            if self._link_above(path):
                 return False
             try:
                 os.unlink(path)
             except (FileNotFoundError, NotADirectoryError):
                 return False
-            self._prune(path)
+            left = self._prune(path)
+            self.unsynced = True
+            if durable:
+                self.sync_directory(left)
         return True
 
     def move(self, source: StorageKey, target: StorageKey) -> None:
         """Rename a file; do nothing if it is not there."""
         path = self.path(source)
         with translated(source):
-            if self._is_reachable(path) and os.path.lexists(path):
+            found = None if self._link_above(path) else _seen(path)
+            if found is None or stat.S_ISDIR(found.st_mode):
+                return
+            with suppress(FileNotFoundError):  # another thread was faster
                 self.place(path, self.path(target))
                 self._prune(path)
 
-    def _is_reachable(self, path: str) -> bool:
-        """Whether no link stands between the root and ``path`` but those at areas."""
-        parent = os.path.dirname(path)
-        while parent != self.root:
-            if parent not in self._areas and os.path.islink(parent):
-                return False
-            parent = os.path.dirname(parent)
-        return True
-
     def sync_directory(self, path: str) -> None:
-        """Make the names in a directory durable."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        """Make the names in a directory durable; one that is gone again has none."""
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
         try:
             os.fsync(descriptor)
         finally:
@@ -250,14 +297,17 @@ class Tree:
         lead nowhere.
         """
         start = prefix.rpartition("/")[0]
-        for found in self._walk(self._join(start) if start else self.root, f"{start}/"):
+        path = self.path(StorageKey(start)) if start else self.root
+        if start and self._link_above(f"{path}/"):
+            return
+        for found in self._walk(path, f"{start}/"):
             if found.key.startswith(prefix):
                 yield found
 
     def _walk(self, directory: str, prefix: str) -> Iterator[StoredObject]:
         try:
             with os.scandir(directory) as listing:
-                entries = list(listing)
+                entries = [entry for entry in listing if _KEY.fullmatch(entry.name)]
         except (FileNotFoundError, NotADirectoryError):
             return
         folders = {
@@ -269,8 +319,27 @@ class Tree:
             key = f"{prefix}{entry.name}".removeprefix("/")
             if entry.name in folders:
                 yield from self._walk(entry.path, f"{key}/")
-                continue
-            with suppress(FileNotFoundError):
-                found = entry.stat()
-                if stat.S_ISREG(found.st_mode):
-                    yield StoredObject(StorageKey(key), found.st_size, found.st_mtime_ns)
+            elif (found := _stat_of(entry)) is not None and stat.S_ISREG(found.st_mode):
+                yield StoredObject(StorageKey(key), found.st_size, found.st_mtime_ns)
+
+
+def _seen(path: str) -> os.stat_result | None:
+    """Return what is at a path; None if nothing is there, or could be."""
+    try:
+        return os.lstat(path)
+    except OSError as error:
+        if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}:
+            return None
+        raise
+
+
+def _stat_of(entry: os.DirEntry[str]) -> os.stat_result | None:
+    """Return what an entry is or leads to; None if it vanished or leads nowhere."""
+    try:
+        return entry.stat()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        if entry.is_symlink():
+            return None
+        raise

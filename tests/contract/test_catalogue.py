@@ -1,0 +1,466 @@
+"""What every ``Catalogue`` promises."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bandersnatch.catalogue.memory import DryRunCatalogue, MemoryCatalogue
+from bandersnatch.catalogue.sqlite import SqliteCatalogue
+from bandersnatch.errors import StorageError
+from bandersnatch.model.digests import Digest, Hashes
+from bandersnatch.model.names import project_name
+from bandersnatch.model.project import ProjectStatus
+from bandersnatch.model.serials import Serial
+from bandersnatch.records import Batch, FileRecord, Had, Validators
+from tests.support import records as drawn
+from tests.support.factories import make_file
+from tests.support.records import as_kept, make_record, make_removed, make_unfinished
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from bandersnatch.ports import Catalogue
+    from bandersnatch.records import ProjectRecord, Removed, Unfinished
+
+BASE = Batch(
+    records=[make_record("base-b", "1.zip", "2.zip", serial=20), make_record("base-a", serial=10)],
+    unfinished=[make_unfinished("base-u"), make_unfinished("base-b", kind="incomplete")],
+    removed=[make_removed("base-2", at=50), make_removed("base-1", at=60)],
+    notes={"base": "note", "empty": ""},
+)
+"""What every catalogue has in it when a test begins; a dry run has it from the real one."""
+
+FOO = project_name("foo")
+BASE_A, BASE_B, BASE_U = project_name("base-a"), project_name("base-b"), project_name("base-u")
+
+
+@asynccontextmanager
+async def sqlite(home: Path) -> AsyncIterator[Catalogue]:
+    async with SqliteCatalogue(str(home)) as catalogue:
+        await catalogue.commit(BASE)
+        yield catalogue
+
+
+@asynccontextmanager
+async def memory(_: Path) -> AsyncIterator[Catalogue]:
+    catalogue = MemoryCatalogue()
+    await catalogue.commit(BASE)
+    yield catalogue
+
+
+@asynccontextmanager
+async def dry_run(home: Path) -> AsyncIterator[Catalogue]:
+    """Yield a dry run; afterwards the real catalogue must be as it was."""
+    async with sqlite(home) as real:
+        before = await state(real)
+        yield DryRunCatalogue(real)
+        assert await state(real) == before
+
+
+ADAPTERS: dict[str, Callable[[Path], AbstractAsyncContextManager[Catalogue]]] = {
+    "sqlite": sqlite,
+    "memory": memory,
+    "dry run": dry_run,
+}
+
+
+@pytest.fixture(params=ADAPTERS)
+async def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Catalogue]:
+    async with ADAPTERS[request.param](tmp_path) as opened:
+        yield opened
+
+
+async def state(catalogue: Catalogue) -> dict[str, object]:
+    """Return everything that a catalogue says of the names and keys in these tests."""
+    had = await catalogue.had(None)
+    return {
+        "had": list(had.items()),
+        "count": await catalogue.count(),
+        "projects": [await catalogue.project(name) for name in had],
+        "unfinished": list(await catalogue.unfinished()),
+        "removed": list(await catalogue.removed()),
+        "notes": [await catalogue.note(key) for key in ("base", "empty", "new")],
+    }
+
+
+async def projects(catalogue: Catalogue) -> list[str]:
+    """Return the names of the projects that there are, having asked in every way."""
+    names = list(await catalogue.had(None))
+    assert await catalogue.count() == len(names)
+    for name in {*names, FOO, BASE_A, BASE_B}:
+        assert (await catalogue.project(name) is not None) == (name in names)
+        assert list(await catalogue.had([name])) == [name][: name in names]
+    return [str(name) for name in names]
+
+
+async def unfinished(catalogue: Catalogue) -> list[str]:
+    """Return the names of the projects to come back to."""
+    return [str(each.name) for each in await catalogue.unfinished()]
+
+
+async def removed(catalogue: Catalogue, before: int | None = None) -> list[str]:
+    """Return the keys in ``removed/``."""
+    return [str(each.key) for each in await catalogue.removed(before=before)]
+
+
+def hashes(**values: str) -> Hashes:
+    """Return digests."""
+    return Hashes(tuple(Digest(name, value) for name, value in values.items()))
+
+
+# ---------------------------------------------------------------- records
+
+
+def full_record() -> ProjectRecord:
+    """Return a record in which every field has a value of its own."""
+    stored = make_file(
+        "foo-1.0-py3-none-any.whl",
+        hashes=hashes(blake2b="1" * 128, sha256="2" * 64, md5="3" * 32),
+        size=12_345_678_901,
+        requires_python=">=3.9, !=3.10",
+        yanked="broken\N{EM DASH}on <ARM>",
+        core_metadata=hashes(sha256="4" * 64),
+        provenance="https://example.org/provenance",
+    )
+    plain = make_file("foo-1.0.tar.gz", yanked="", core_metadata=Hashes(), requires_python="")
+    missing = make_file("foo-2.0.tar.gz", core_metadata=False, size=None, upload_time=None)
+    record = make_record()
+    return replace(
+        record,
+        detail=replace(
+            record.detail,
+            files=(stored, plain, missing),
+            versions=("2.0", "1.0", "0.1 alpha"),
+            serial=Serial(2**53 - 1),
+            status=ProjectStatus.DEPRECATED,
+            status_reason="use bar",
+        ),
+        display="Foo",
+        reflects=Serial(2**53 - 2),
+        terms="t\N{SNOWMAN}",
+        validators=Validators('W/"etag"', "Sat, 21 Nov 2026 12:00:00 GMT", "5" * 64),
+        files=(
+            FileRecord(stored, 1_700_000_000_123_456_789, 1_800_000_000),
+            FileRecord(plain, 0, None),
+        ),
+    )
+
+
+async def test_a_record_comes_back_as_it_was_but_for_its_urls(catalogue: Catalogue) -> None:
+    record = full_record()
+
+    await catalogue.commit(Batch(records=[record]))
+
+    assert await catalogue.project(FOO) == as_kept(record)
+
+
+async def test_a_record_in_which_nothing_is_known_comes_back(catalogue: Catalogue) -> None:
+    record = make_record()
+    bare = replace(
+        record,
+        detail=replace(record.detail, serial=None, versions=()),
+        display="",
+        reflects=Serial(0),
+        terms="",
+        validators=Validators(),
+    )
+
+    await catalogue.commit(Batch(records=[bare]))
+
+    assert await catalogue.project(FOO) == bare
+    assert await catalogue.had([FOO]) == {FOO: Had(Serial(0), None, "", "")}
+
+
+async def test_what_is_not_known_is_not_told(catalogue: Catalogue) -> None:
+    assert await catalogue.project(FOO) is None
+    assert await catalogue.had([FOO]) == {}
+    assert await catalogue.had([]) == {}
+    assert await catalogue.note("never") == ""
+
+
+async def test_planning_sees_a_part_of_each_record_in_the_order_of_names(
+    catalogue: Catalogue,
+) -> None:
+    await catalogue.commit(Batch(records=[make_record("zoo", serial=3), make_record("a-z")]))
+
+    had = await catalogue.had(None)
+
+    assert list(had) == ["a-z", "base-a", "base-b", "zoo"]
+    assert had[project_name("zoo")] == Had(Serial(4), Serial(3), "Zoo", "terms")
+    some = await catalogue.had(project_name(name) for name in ("zoo", "foo", "a-z", "zoo"))
+    assert list(some) == ["a-z", "zoo"]
+
+
+async def test_many_projects_can_be_asked_for_at_once(catalogue: Catalogue) -> None:
+    names = [project_name(f"p{number:04}") for number in range(1200)]
+    await catalogue.commit(Batch(records=[make_record(name) for name in names[::2]]))
+
+    assert list(await catalogue.had(reversed(names))) == names[::2]
+    assert await catalogue.count() == 602
+
+
+async def test_a_record_takes_the_place_of_the_earlier_one_with_all_its_files(
+    catalogue: Catalogue,
+) -> None:
+    for name in ("foo", "base-b"):
+        await catalogue.commit(Batch(records=[make_record(name, "1.zip", "2.zip", "3.zip")]))
+        newer = make_record(name, "2.zip", "4.zip", serial=99)
+        await catalogue.commit(Batch(records=[newer]))
+
+        assert await catalogue.project(project_name(name)) == as_kept(newer)
+    assert await projects(catalogue) == ["base-a", "base-b", "foo"]
+
+
+async def test_the_last_of_two_records_of_a_project_counts(catalogue: Catalogue) -> None:
+    last = make_record("foo", "2.zip")
+
+    await catalogue.commit(Batch(records=[make_record("foo", "1.zip"), last]))
+
+    assert await catalogue.project(FOO) == as_kept(last)
+
+
+async def test_two_projects_may_name_the_same_file(catalogue: Catalogue) -> None:
+    """An index may offer ``foo-bar-1.zip`` to ``foo`` and to ``foo-bar``."""
+    first, second = make_record("foo", "bar-1.zip"), make_record("foo-bar", "1.zip")
+    assert first.files[0].file == second.files[0].file
+
+    await catalogue.commit(Batch(records=[first, second]))
+    assert await catalogue.project(first.name) == as_kept(first)
+    assert await catalogue.project(second.name) == as_kept(second)
+
+    await catalogue.commit(Batch(forgotten=[second.name]))
+    assert await catalogue.project(first.name) == as_kept(first)
+
+
+async def test_what_is_forgotten_is_gone_with_everything(catalogue: Catalogue) -> None:
+    await catalogue.commit(Batch(records=[make_record("foo", "1.zip")]))
+
+    await catalogue.commit(Batch(forgotten=[FOO, BASE_B, project_name("never")]))
+
+    assert await projects(catalogue) == ["base-a"]
+    assert await unfinished(catalogue) == ["base-u"]
+    await catalogue.commit(Batch(records=[make_record("base-b", "3.zip")]))
+    assert await catalogue.project(BASE_B) == as_kept(make_record("base-b", "3.zip"))
+    assert await projects(catalogue) == ["base-a", "base-b"]
+
+
+async def test_a_record_wins_over_being_forgotten_in_one_batch(catalogue: Catalogue) -> None:
+    record = make_record("base-b", "9.zip")
+
+    await catalogue.commit(Batch(records=[record], forgotten=[BASE_B]))
+
+    assert await catalogue.project(BASE_B) == as_kept(record)
+
+
+# ---------------------------------------------------------------- unfinished
+
+
+async def test_the_unfinished_come_back_in_the_order_of_names(catalogue: Catalogue) -> None:
+    new = [make_unfinished("zoo", lo=0), make_unfinished("a-z", kind="absent")]
+    without_lo = replace(make_unfinished("foo"), lo=None, display="", fault="", reason="")
+
+    await catalogue.commit(Batch(unfinished=[*new, without_lo]))
+
+    assert list(await catalogue.unfinished()) == [
+        new[1],
+        BASE.unfinished[1],
+        BASE.unfinished[0],
+        without_lo,
+        new[0],
+    ]
+
+
+async def test_the_later_word_on_an_unfinished_project_counts(catalogue: Catalogue) -> None:
+    later = make_unfinished("base-u", kind="gone", attempts=9)
+
+    await catalogue.commit(Batch(unfinished=[later]))
+
+    assert list(await catalogue.unfinished()) == [BASE.unfinished[1], later]
+
+
+@pytest.mark.parametrize("how", ["records", "finished", "forgotten"])
+async def test_a_project_is_settled(catalogue: Catalogue, how: str) -> None:
+    values: dict[str, Any] = {
+        "records": [make_record("base-u"), make_record("base-b")],
+        "finished": [BASE_U, BASE_B, FOO],
+        "forgotten": [BASE_U, BASE_B],
+    }
+
+    await catalogue.commit(Batch(**{how: values[how]}))
+
+    assert await unfinished(catalogue) == []
+    await catalogue.commit(Batch(unfinished=[make_unfinished("base-u")]))
+    assert await unfinished(catalogue) == ["base-u"]
+
+
+@pytest.mark.parametrize("how", ["records", "finished", "forgotten"])
+async def test_a_project_stays_unfinished_if_the_batch_says_so(
+    catalogue: Catalogue, how: str
+) -> None:
+    """It may be published and incomplete."""
+    values: dict[str, Any] = {"records": [make_record("base-u")]}
+    again = make_unfinished("base-u", kind="incomplete", attempts=3)
+
+    await catalogue.commit(Batch(unfinished=[again], **{how: values.get(how, [BASE_U])}))
+
+    assert list(await catalogue.unfinished()) == [BASE.unfinished[1], again]
+
+
+# ---------------------------------------------------------------- removed, notes
+
+
+async def test_what_waits_in_removed_is_told_by_key_and_by_time(catalogue: Catalogue) -> None:
+    new = [make_removed("z", at=50), make_removed("a", at=59)]
+
+    await catalogue.commit(Batch(removed=new))
+
+    assert list(await catalogue.removed()) == [new[1], BASE.removed[1], BASE.removed[0], new[0]]
+    assert await removed(catalogue, before=60) == ["removed/a", "removed/base-2", "removed/z"]
+    assert await removed(catalogue, before=59) == ["removed/base-2", "removed/z"]
+    assert await removed(catalogue, before=50) == await removed(catalogue, before=0) == []
+
+
+async def test_what_is_removed_again_waits_anew(catalogue: Catalogue) -> None:
+    await catalogue.commit(Batch(removed=[make_removed("base-1", at=900)]))
+
+    assert list(await catalogue.removed()) == [make_removed("base-1", at=900), BASE.removed[0]]
+    assert await removed(catalogue, before=900) == ["removed/base-2"]
+
+
+async def test_what_is_restored_waits_no_more(catalogue: Catalogue) -> None:
+    new, never = make_removed("new"), make_removed("never")
+    await catalogue.commit(Batch(removed=[new]))
+
+    await catalogue.commit(Batch(restored=[new.key, BASE.removed[0].key, never.key]))
+
+    assert await removed(catalogue) == ["removed/base-1"]
+    await catalogue.commit(Batch(removed=[BASE.removed[0]]))
+    assert await removed(catalogue) == ["removed/base-1", "removed/base-2"]
+
+
+async def test_what_came_and_went_in_one_batch_is_gone(catalogue: Catalogue) -> None:
+    new = make_removed("new")
+
+    await catalogue.commit(Batch(removed=[new, BASE.removed[0]], restored=[new.key]))
+
+    assert await removed(catalogue) == ["removed/base-1", "removed/base-2"]
+
+
+async def test_notes_are_replaced_one_by_one_and_may_become_empty(catalogue: Catalogue) -> None:
+    await catalogue.commit(Batch(notes={"new": "line\nline", "empty": "no more"}))
+    assert await catalogue.note("new") == "line\nline"
+    assert await catalogue.note("empty") == "no more"
+    assert await catalogue.note("base") == "note"
+
+    await catalogue.commit(Batch(notes={"base": "", "new": "\N{SNOWMAN}"}))
+    assert await catalogue.note("base") == ""
+    assert await catalogue.note("new") == "\N{SNOWMAN}"
+
+
+# ---------------------------------------------------------------- commits
+
+
+async def test_an_empty_batch_changes_nothing(catalogue: Catalogue) -> None:
+    before = await state(catalogue)
+
+    await catalogue.commit(Batch())
+
+    assert await state(catalogue) == before
+
+
+async def test_a_batch_changes_everything_at_once(catalogue: Catalogue) -> None:
+    await catalogue.commit(
+        Batch(
+            records=[make_record("foo", "1.zip")],
+            forgotten=[BASE_A],
+            unfinished=[make_unfinished("foo")],
+            finished=[BASE_U],
+            removed=[make_removed("new")],
+            restored=[BASE.removed[0].key],
+            notes={"new": "1"},
+        )
+    )
+
+    assert await projects(catalogue) == ["base-b", "foo"]
+    assert await unfinished(catalogue) == ["base-b", "foo"]
+    assert await removed(catalogue) == ["removed/base-1", "removed/new"]
+    assert await catalogue.note("new") == "1"
+
+
+@pytest.mark.parametrize(
+    "where", ["records", "forgotten", "unfinished", "finished", "removed", "restored"]
+)
+async def test_of_a_batch_that_cannot_be_kept_nothing_is(catalogue: Catalogue, where: str) -> None:
+    """Whatever the place of what cannot be: nothing before it is kept, and nothing after."""
+    before = await state(catalogue)
+    batch = Batch(
+        records=[make_record("foo", "1.zip"), make_record("base-a", "1.zip")],
+        forgotten=[BASE_B],
+        unfinished=[make_unfinished("foo")],
+        finished=[BASE_U],
+        removed=[make_removed("new")],
+        restored=[BASE.removed[0].key],
+        notes={"new": "1", "base": "2"},
+    )
+    getattr(batch, where).append([])
+
+    with pytest.raises((AttributeError, TypeError, StorageError)):
+        await catalogue.commit(batch)
+
+    assert await state(catalogue) == before
+    await catalogue.commit(Batch(notes={"new": "usable"}))
+    assert await catalogue.note("new") == "usable"
+
+
+async def test_a_batch_is_not_kept_by_reference(catalogue: Catalogue) -> None:
+    batch = Batch(records=[make_record("foo")], notes={"new": "1"})
+    await catalogue.commit(batch)
+    batch.records.clear()
+    batch.notes.clear()
+
+    assert await projects(catalogue) == ["base-a", "base-b", "foo"]
+    assert await catalogue.note("new") == "1"
+
+
+# ---------------------------------------------------------------- anything
+
+
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    record=drawn.project_records(),
+    left=st.lists(drawn.unfinished, max_size=2, unique_by=lambda each: each.name),
+    lying=st.lists(drawn.removed, max_size=2, unique_by=lambda each: each.key),
+    note=drawn.texts,
+)
+async def test_whatever_passes_the_gates_comes_back(
+    catalogue: Catalogue,
+    record: ProjectRecord,
+    left: list[Unfinished],
+    lying: list[Removed],
+    note: str,
+) -> None:
+    await catalogue.commit(
+        Batch(records=[record], unfinished=left, removed=lying, notes={"note": note})
+    )
+
+    assert await catalogue.project(record.name) == as_kept(record)
+    assert (await catalogue.had([record.name]))[record.name] == Had(
+        record.reflects, record.detail.serial, record.display, record.terms
+    )
+    assert [each for each in await catalogue.unfinished() if each in left] == sorted(
+        left, key=lambda each: each.name
+    )
+    assert [each for each in await catalogue.removed() if each in lying] == sorted(
+        lying, key=lambda each: each.key
+    )
+    assert await catalogue.note("note") == note

@@ -1,0 +1,579 @@
+"""What every ``FileStore`` promises: downloads that are right appear whole, others not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bandersnatch.errors import DigestMismatch, NotStored, SizeMismatch, TooLarge
+from bandersnatch.model.digests import Digest
+from bandersnatch.records import StoredObject
+from bandersnatch.storage.dry_run import DryRunStorage
+from tests.support.storages import (
+    BIG,
+    PLACES,
+    URL,
+    contents,
+    expected,
+    feed,
+    key,
+    names,
+    polling,
+    put,
+    receive,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from bandersnatch.errors import BandersnatchError
+    from bandersnatch.model.content import Expected
+    from bandersnatch.ports import MirrorStorage
+    from tests.support.storages import Place
+
+FILE = key("web/packages/aa/bb/cc/foo-1.0.tar.gz")
+TWIN = key("web/packages/dd/ee/ff/bar-1.0.tar.gz")
+SMALL = b"a small file"
+MEDIUM = bytes(range(256)) * 1000
+SIZES = pytest.mark.parametrize("content", [b"", SMALL, MEDIUM, BIG], ids=lambda c: str(len(c)))
+"""For files that are handled in different ways."""
+
+
+@pytest.fixture(params=PLACES)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    return PLACES[request.param](tmp_path)
+
+
+@pytest.fixture
+async def storage(place: Place) -> AsyncIterator[MirrorStorage]:
+    async with place.work() as opened:
+        yield opened
+
+
+async def break_off(
+    storage: MirrorStorage, content: bytes, wanted: Expected, where: str = FILE
+) -> None:
+    """Begin a download that ends after ``content``."""
+    async with storage.receive(key(where), wanted) as sink:
+        await feed(sink, content)
+
+
+# ---------------------------------------------------------------- stat and digest
+
+
+async def test_stat_answers_for_each_key_in_order(storage: MirrorStorage) -> None:
+    await put(storage, a=b"1", b__c=b"four")
+
+    found = await storage.stat(names(["web/b/c", "web/never", "web/a", "web/a", "web/a/x"]))
+
+    assert [each and (each.key, each.size) for each in found] == [
+        ("web/b/c", 4),
+        None,
+        ("web/a", 1),
+        ("web/a", 1),
+        None,
+    ]
+    assert await storage.stat([]) == []
+
+
+async def test_stat_answers_for_many_keys(storage: MirrorStorage) -> None:
+    await put(storage, there=b"1")
+    keys = names(["web/there", *(f"web/missing/{number}" for number in range(300)), "web/there"])
+
+    found = await storage.stat(keys)
+
+    assert [index for index, each in enumerate(found) if each is not None] == [0, 301]
+    assert len(found) == 302
+
+
+@SIZES
+async def test_digests_are_those_of_the_bytes_in_the_order_asked_for(
+    storage: MirrorStorage, content: bytes
+) -> None:
+    await storage.write({FILE: content})
+
+    hashes = await storage.digest(FILE, ["sha256", "md5", "blake2b"])
+
+    assert hashes.digests == tuple(
+        Digest(name, hashlib.new(name, content).hexdigest())
+        for name in ("sha256", "md5", "blake2b")
+    )
+
+
+@pytest.mark.parametrize("where", ["web/packages/never", "web/there/below"])
+async def test_what_is_not_there_has_no_digest(storage: MirrorStorage, where: str) -> None:
+    await put(storage, there=b"an object, and no directory")
+
+    with pytest.raises(NotStored) as caught:
+        await storage.digest(key(where), ["sha256"])
+
+    assert caught.value.key == where
+
+
+# ---------------------------------------------------------------- a download that ends well
+
+
+@SIZES
+async def test_a_finished_download_is_in_its_place(storage: MirrorStorage, content: bytes) -> None:
+    async with storage.receive(FILE, expected(content, also=("md5",))) as sink:
+        assert sink.held == 0
+        await feed(sink, content)
+        assert sink.held == len(content)
+        assert sink.complete
+        assert await contents(storage) == {}
+        found = await sink.finish()
+        assert await contents(storage) == {FILE: content}
+
+    assert await contents(storage) == {FILE: content}
+    assert found.size == len(content)
+    assert found.hashes.digests == (
+        Digest("sha256", hashlib.sha256(content).hexdigest()),
+        Digest("md5", hashlib.md5(content).hexdigest()),
+    )
+
+
+@SIZES
+@pytest.mark.parametrize("pieces_of", [1000, 300_000, 6_000_000])
+async def test_the_size_of_the_pieces_does_not_matter(
+    storage: MirrorStorage, content: bytes, pieces_of: int
+) -> None:
+    async with storage.receive(FILE, expected(content)) as sink:
+        await feed(sink, content, pieces_of=pieces_of)
+        await sink.write(b"")
+        await sink.finish()
+
+    assert await contents(storage) == {FILE: content}
+
+
+async def test_an_empty_file_is_complete_before_it_begins(storage: MirrorStorage) -> None:
+    async with storage.receive(FILE, expected(b"")) as sink:
+        assert sink.complete
+        await sink.finish()
+
+    assert await contents(storage) == {FILE: b""}
+
+
+@pytest.mark.parametrize("modified", [0, 1_700_000_000_123_456_000, 315_532_800_000_001_000])
+@pytest.mark.parametrize("content", [SMALL, BIG], ids=["small", "big"])
+async def test_a_file_is_given_its_time_exactly(
+    storage: MirrorStorage, content: bytes, modified: int
+) -> None:
+    async with storage.receive(FILE, expected(content, modified=modified)) as sink:
+        await feed(sink, content)
+        await sink.finish()
+
+    assert await storage.stat([FILE]) == [StoredObject(FILE, len(content), modified)]
+
+
+@SIZES
+async def test_a_download_takes_the_place_of_what_was_there(
+    storage: MirrorStorage, content: bytes
+) -> None:
+    await storage.write({FILE: b"what was there before"})
+
+    await receive(storage, FILE, content)
+
+    assert await contents(storage) == {FILE: content}
+
+
+async def test_what_is_not_announced_is_never_complete(storage: MirrorStorage) -> None:
+    wanted = expected(SMALL, size=None, largest=100)
+    async with storage.receive(FILE, wanted) as sink:
+        await sink.write(SMALL)
+        assert not sink.complete
+        await sink.finish()
+
+    assert await contents(storage) == {FILE: SMALL}
+
+
+# ---------------------------------------------------------------- a download that is wrong
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted", "error"),
+    [
+        (SMALL, expected(SMALL[::-1]), DigestMismatch),
+        (SMALL, expected(SMALL + b"more"), SizeMismatch),
+        (b"", expected(SMALL), SizeMismatch),
+        (b"", expected(SMALL, size=None), DigestMismatch),
+        (BIG, expected(BIG[::-1]), DigestMismatch),
+        (BIG, expected(BIG, size=None), None),
+        (BIG[:-1], expected(BIG), SizeMismatch),
+        (BIG[:-1], expected(BIG, size=None), DigestMismatch),
+        (SMALL, replace(expected(SMALL), content="0" * 64), DigestMismatch),
+        (SMALL, replace(expected(SMALL), content=hashlib.sha256(SMALL).hexdigest()), None),
+    ],
+)
+async def test_wrong_bytes_are_refused_and_forgotten(
+    storage: MirrorStorage,
+    content: bytes,
+    wanted: Expected,
+    error: type[BandersnatchError] | None,
+) -> None:
+    await storage.write({FILE: b"old"})
+
+    async with storage.receive(FILE, wanted) as sink:
+        await feed(sink, content)
+        if error is None:
+            await sink.finish()
+        else:
+            with pytest.raises(error):
+                await sink.finish()
+        assert sink.held == 0
+
+    assert await contents(storage) == {FILE: b"old" if error else content}
+    async with storage.receive(FILE, wanted) as sink:
+        assert sink.held == 0
+
+
+@pytest.mark.parametrize("content", [SMALL, BIG], ids=["small", "big"])
+async def test_the_right_bytes_may_follow_the_wrong_ones(
+    storage: MirrorStorage, content: bytes
+) -> None:
+    async with storage.receive(FILE, expected(content)) as sink:
+        await feed(sink, content[::-1])
+        with pytest.raises(DigestMismatch):
+            await sink.finish()
+        await feed(sink, content)
+        await sink.finish()
+
+    assert await contents(storage) == {FILE: content}
+
+
+@pytest.mark.parametrize("content", [SMALL, BIG], ids=["small", "big"])
+async def test_one_download_is_finished_once(storage: MirrorStorage, content: bytes) -> None:
+    async with storage.receive(FILE, expected(content)) as sink:
+        await feed(sink, content)
+        await sink.finish()
+        with pytest.raises(SizeMismatch):
+            await sink.finish()
+
+    assert await contents(storage) == {FILE: content}
+
+
+@pytest.mark.parametrize("limit", ["size", "largest"])
+@pytest.mark.parametrize("content", [SMALL, BIG], ids=["small", "big"])
+async def test_more_than_the_limit_is_refused_as_soon_as_it_comes(
+    storage: MirrorStorage, content: bytes, limit: str
+) -> None:
+    size = len(content) if limit == "size" else None
+    wanted = expected(content, size=size, largest=len(content))
+    async with storage.receive(FILE, wanted) as sink:
+        await feed(sink, content)
+        with pytest.raises(TooLarge) as caught:
+            await sink.write(b"1")
+        assert (caught.value.url, caught.value.limit) == (URL, len(content))
+        assert sink.held == len(content)
+        await sink.finish()
+
+    assert await contents(storage) == {FILE: content}
+
+
+async def test_a_single_piece_that_is_too_large_is_not_kept(storage: MirrorStorage) -> None:
+    async with storage.receive(FILE, expected(SMALL)) as sink:
+        with pytest.raises(TooLarge):
+            await sink.write(BIG)
+        assert sink.held == 0
+        await sink.write(SMALL)
+        await sink.finish()
+
+    assert await contents(storage) == {FILE: SMALL}
+
+
+@pytest.mark.parametrize("content", [SMALL, BIG], ids=["small", "big"])
+async def test_a_restart_forgets_what_is_held(storage: MirrorStorage, content: bytes) -> None:
+    async with storage.receive(FILE, expected(content)) as sink:
+        await sink.restart()
+        await feed(sink, content[:-1][::-1])
+        await sink.restart()
+        assert sink.held == 0
+        assert not sink.complete
+        await feed(sink, content)
+        await sink.finish()
+
+    assert await contents(storage) == {FILE: content}
+
+
+# ---------------------------------------------------------------- going on
+
+
+@pytest.mark.parametrize("size", [len(BIG), None], ids=["announced", "not announced"])
+async def test_a_download_goes_on_where_it_ended(storage: MirrorStorage, size: int | None) -> None:
+    wanted = expected(BIG, size=size)
+    await break_off(storage, BIG[:3_500_000], wanted)
+    assert await contents(storage) == {}
+
+    async with storage.receive(FILE, wanted) as sink:
+        assert 3_500_000 - 1024**2 <= sink.held <= 3_500_000
+        await feed(sink, BIG[sink.held :])
+        await sink.finish()
+
+    assert await contents(storage) == {FILE: BIG}
+
+
+async def test_another_run_goes_on_with_a_download(place: Place) -> None:
+    wanted = expected(BIG, modified=5_000)
+    for upto in (1_200_000, 2_700_000, 4_300_000):
+        async with place.work() as storage, storage.receive(FILE, wanted) as sink:
+            await feed(sink, BIG[sink.held : upto])
+
+    async with place.work() as storage:
+        async with storage.receive(FILE, wanted) as sink:
+            assert sink.held >= 3 * 1024**2
+            await feed(sink, BIG[sink.held :])
+            await sink.finish()
+        assert await contents(storage) == {FILE: BIG}
+        assert await storage.stat([FILE]) == [StoredObject(FILE, len(BIG), 5_000)]
+
+
+async def test_what_came_whole_and_was_not_finished_is_complete_at_once(place: Place) -> None:
+    content = BIG[: 2 * 1024**2]
+    async with place.work() as storage:
+        await break_off(storage, content, expected(content))
+
+    async with place.work() as storage:
+        async with storage.receive(FILE, expected(content)) as sink:
+            assert sink.complete
+            await sink.finish()
+        assert await contents(storage) == {FILE: content}
+
+
+async def test_wrong_bytes_of_an_earlier_try_are_noticed_and_forgotten(
+    storage: MirrorStorage,
+) -> None:
+    await break_off(storage, BIG[::-1][:2_500_000], expected(BIG))
+
+    async with storage.receive(FILE, expected(BIG)) as sink:
+        assert sink.held > 0
+        await feed(sink, BIG[sink.held :])
+        with pytest.raises(DigestMismatch):
+            await sink.finish()
+        assert sink.held == 0
+        await feed(sink, BIG)
+        await sink.finish()
+
+    assert await contents(storage) == {FILE: BIG}
+
+
+async def test_more_of_an_earlier_try_than_there_may_be_is_forgotten(
+    storage: MirrorStorage,
+) -> None:
+    """An index may correct the size that it announces."""
+    content = BIG[:1_100_000]
+    await break_off(storage, BIG, expected(content, size=len(BIG)))
+
+    async with storage.receive(FILE, expected(content)) as sink:
+        assert sink.held == 0
+        await feed(sink, content)
+        await sink.finish()
+
+    assert await contents(storage) == {FILE: content}
+
+
+async def test_little_is_not_worth_keeping(storage: MirrorStorage) -> None:
+    await break_off(storage, SMALL[:-1], expected(SMALL))
+    await break_off(storage, BIG[:1_000_000], expected(BIG))
+
+    for content in (SMALL, BIG):
+        async with storage.receive(FILE, expected(content)) as sink:
+            assert sink.held == 0
+
+
+async def test_what_was_restarted_is_not_gone_on_with(storage: MirrorStorage) -> None:
+    async with storage.receive(FILE, expected(BIG)) as sink:
+        await feed(sink, BIG[:3_000_000])
+        await sink.restart()
+
+    async with storage.receive(FILE, expected(BIG)) as sink:
+        assert sink.held == 0
+
+
+async def test_what_was_swept_is_not_gone_on_with(storage: MirrorStorage) -> None:
+    await break_off(storage, BIG[:3_000_000], expected(BIG))
+
+    await storage.sweep(before=sys.maxsize)
+    await storage.sweep(before=sys.maxsize)
+
+    async with storage.receive(FILE, expected(BIG)) as sink:
+        assert sink.held == 0
+
+
+# ---------------------------------------------------------------- several at once
+
+
+@pytest.mark.parametrize("content", [b"", SMALL, BIG], ids=lambda content: str(len(content)))
+async def test_files_with_the_same_content_can_come_at_once(
+    storage: MirrorStorage, content: bytes
+) -> None:
+    wanted = expected(content)
+    third = key("web/packages/x")
+    async with (
+        storage.receive(FILE, wanted) as first,
+        storage.receive(TWIN, wanted) as second,
+        storage.receive(third, wanted) as last,
+    ):
+        half = len(content) // 2
+        await asyncio.gather(feed(first, content[:half]), feed(second, content[: half + 1]))
+        await asyncio.gather(feed(first, content[half:]), feed(last, content))
+        await first.finish()
+        await feed(second, content[half + 1 :])
+        await asyncio.gather(second.finish(), last.finish())
+
+    assert await contents(storage) == {FILE: content, TWIN: content, third: content}
+
+
+async def test_one_of_two_twins_may_fail(storage: MirrorStorage) -> None:
+    async with storage.receive(FILE, expected(BIG)) as good:
+        await feed(good, BIG[:2_000_000])
+        async with storage.receive(TWIN, expected(BIG)) as bad:
+            await feed(bad, BIG[::-1])
+            with pytest.raises(DigestMismatch):
+                await bad.finish()
+        await feed(good, BIG[2_000_000:])
+        await good.finish()
+
+    assert await contents(storage) == {FILE: BIG}
+
+
+async def test_many_downloads_come_side_by_side(storage: MirrorStorage) -> None:
+    files = {f"web/packages/{number}": bytes([number]) * 1_500_000 for number in range(12)}
+
+    await asyncio.gather(*(receive(storage, where, files[where]) for where in files))
+
+    assert await contents(storage) == files
+
+
+# ---------------------------------------------------------------- leaving
+
+
+class Stop(Exception):
+    """Something that happens in the middle."""
+
+
+@SIZES
+@pytest.mark.parametrize("old", [b"old", None])
+async def test_leaving_by_an_exception_leaves_what_was_there(
+    storage: MirrorStorage, content: bytes, old: bytes | None
+) -> None:
+    before = {} if old is None else {FILE: old}
+    await storage.write(before)
+
+    async def stop_in_the_middle() -> None:
+        async with storage.receive(FILE, expected(content)) as sink:
+            await feed(sink, content)
+            raise Stop
+
+    with pytest.raises(Stop):
+        await stop_in_the_middle()
+
+    assert await contents(storage) == before
+
+
+@pytest.mark.parametrize("after", [0, 1, 2_500_000, len(BIG)])
+async def test_a_cancelled_download_leaves_what_was_there(
+    storage: MirrorStorage, after: int
+) -> None:
+    reached = asyncio.Event()
+    await storage.write({FILE: b"old"})
+
+    async def download() -> None:
+        async with storage.receive(FILE, expected(BIG)) as sink:
+            await feed(sink, BIG[:after])
+            reached.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(download())
+    await reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert await contents(storage) == {FILE: b"old"}
+    await receive(storage, FILE, BIG)
+    assert await contents(storage) == {FILE: BIG}
+
+
+@pytest.mark.parametrize("turns", range(0, 30, 3))
+async def test_a_download_that_is_cancelled_at_any_step_is_whole_or_absent(
+    storage: MirrorStorage, turns: int
+) -> None:
+    async def download() -> None:
+        async with storage.receive(FILE, expected(BIG)) as sink:
+            await feed(sink, BIG, pieces_of=500_000)
+            await sink.finish()
+
+    task = asyncio.create_task(download())
+    for _ in range(turns):
+        await asyncio.sleep(0.0005)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert await contents(storage) in ({}, {FILE: BIG})
+    await receive(storage, FILE, BIG)
+    assert await contents(storage) == {FILE: BIG}
+
+
+async def test_a_reader_never_sees_half_a_file(place: Place) -> None:
+    versions = [bytes([letter]) * 1_500_000 for letter in b"ab"]
+
+    async def look(storage: MirrorStorage) -> None:
+        seen = await storage.read(FILE)
+        assert seen in versions
+
+    async with place.work() as storage:
+        await receive(storage, FILE, versions[0])
+        with polling(place, look):
+            for number in range(40):
+                await receive(storage, FILE, versions[number % 2])
+
+
+# ---------------------------------------------------------------- a dry run
+
+
+async def test_a_dry_run_knows_what_is_there(storage: MirrorStorage) -> None:
+    dry = DryRunStorage(storage)
+    await put(storage, a=SMALL)
+    keys = names(["web/a", "web/never"])
+
+    assert await dry.stat(keys) == await storage.stat(keys)
+    assert await dry.digest(keys[0], ["md5"]) == await storage.digest(keys[0], ["md5"])
+    with pytest.raises(NotStored):
+        await dry.digest(keys[1], ["sha256"])
+
+
+async def test_a_dry_run_receives_nothing_and_asks_for_nothing(storage: MirrorStorage) -> None:
+    await storage.write({FILE: b"old"})
+
+    async with DryRunStorage(storage).receive(FILE, expected(BIG, also=("md5",))) as sink:
+        assert sink.complete
+        await sink.restart()
+        assert sink.complete
+        await sink.write(SMALL)
+        found = await sink.finish()
+
+    assert (found.size, found.hashes.get("sha256")) == (len(BIG), expected(BIG).sha256)
+    assert len(str(found.hashes.get("md5"))) == len("md5=") + 32
+    assert await contents(storage) == {FILE: b"old"}
+
+
+async def test_a_dry_run_says_nothing_of_a_size_that_is_not_announced(
+    storage: MirrorStorage,
+) -> None:
+    async with DryRunStorage(storage).receive(FILE, expected(BIG, size=None)) as sink:
+        assert sink.complete
+        assert (await sink.finish()).size == 0
+
+
+async def test_a_dry_run_sweeps_nothing(storage: MirrorStorage) -> None:
+    await break_off(storage, BIG[:3_000_000], expected(BIG))
+
+    await DryRunStorage(storage).sweep(before=sys.maxsize)
+
+    async with storage.receive(FILE, expected(BIG)) as sink:
+        assert sink.held > 0

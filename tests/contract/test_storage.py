@@ -1,0 +1,371 @@
+"""What every ``Storage`` promises."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bandersnatch.errors import NotStored
+from bandersnatch.storage.dry_run import DryRunStorage
+from tests.support.storages import PLACES, contents, key, names, polling, put
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from bandersnatch.ports import MirrorStorage
+    from tests.support.storages import Place
+
+PAGE, OTHER = key("web/simple/foo/index.html"), key("web/simple/bar/index.html")
+LARGE = 200_000
+"""Bytes; what is this large is not written by a single call of the system."""
+
+
+@pytest.fixture(params=PLACES)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    return PLACES[request.param](tmp_path)
+
+
+@pytest.fixture
+async def storage(place: Place) -> AsyncIterator[MirrorStorage]:
+    async with place.work() as opened:
+        yield opened
+
+
+# ---------------------------------------------------------------- read and write
+
+
+async def test_what_was_written_is_read(storage: MirrorStorage) -> None:
+    await storage.write({PAGE: b"<html>", key("status"): b"17", OTHER: b""})
+
+    assert await storage.read(PAGE) == b"<html>"
+    assert await storage.read(key("status")) == b"17"
+    assert await storage.read(OTHER) == b""
+
+
+@pytest.mark.parametrize(
+    "where", ["web/simple/foo/index.html", "web/nothing", "status", "web/there/below"]
+)
+async def test_reading_what_is_not_there_says_so(storage: MirrorStorage, where: str) -> None:
+    await put(storage, there=b"an object, and no directory")
+
+    with pytest.raises(NotStored) as caught:
+        await storage.read(key(where))
+
+    assert caught.value.key == where
+
+
+async def test_what_was_written_is_there_for_the_next_run(place: Place) -> None:
+    async with place.work() as storage:
+        await storage.write({PAGE: b"1"})
+
+    async with place.work() as storage:
+        assert await storage.read(PAGE) == b"1"
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_only_what_changes_is_written_and_told(
+    storage: MirrorStorage, *, durable: bool
+) -> None:
+    await storage.write({PAGE: b"old", OTHER: b"same"}, durable=durable)
+    (before,) = await storage.stat([OTHER])
+    new = key("web/a/new")
+
+    changed = await storage.write({new: b"1", OTHER: b"same", PAGE: b"new"}, durable=durable)
+
+    assert changed == [new, PAGE]
+    assert await contents(storage) == {new: b"1", OTHER: b"same", PAGE: b"new"}
+    assert await storage.stat([OTHER]) == [before]
+
+
+@pytest.mark.parametrize(
+    "content", [b"longer than before", b"old", b"other"[:3], b"", b"x" * LARGE]
+)
+async def test_a_write_takes_the_place_of_the_whole_object(
+    storage: MirrorStorage, content: bytes
+) -> None:
+    await storage.write({PAGE: b"was"})
+    await storage.write({PAGE: content})
+
+    assert await contents(storage) == {PAGE: content}
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_what_is_to_be_absent_goes_away_and_is_told_after_the_rest(
+    storage: MirrorStorage, *, durable: bool
+) -> None:
+    old, never = key("web/simple/f/foo/index.html"), key("web/simple/never/index.html")
+    await storage.write({old: b"old", OTHER: b"other"})
+
+    changed = await storage.write({PAGE: b"new"}, absent=[never, old], durable=durable)
+
+    assert changed == [PAGE, old]
+    assert await contents(storage) == {PAGE: b"new", OTHER: b"other"}
+    assert await storage.write({}, absent=[old, never], durable=durable) == []
+
+
+async def test_a_reader_sees_every_write_whole_and_in_order(place: Place) -> None:
+    """The object that is written first is never seen older than the one written after it."""
+
+    async def look(storage: MirrorStorage) -> None:
+        second = await storage.read(OTHER)
+        first = await storage.read(PAGE)
+        assert len(set(first)) == len(set(second)) == 1
+        assert len(first) == len(second) == LARGE
+        assert first[0] >= second[0]
+
+    async with place.work() as storage:
+        await storage.write({PAGE: bytes(LARGE), OTHER: bytes(LARGE)})
+        with polling(place, look):
+            for number in range(1, 120):
+                content = bytes([number]) * LARGE
+                await storage.write({PAGE: content, OTHER: content})
+
+
+# ---------------------------------------------------------------- alias
+
+
+async def test_an_alias_answers_with_what_is_at_its_target(storage: MirrorStorage) -> None:
+    version = key("web/simple/foo/versions/index_7.html")
+    await storage.write({version: b"seven"})
+
+    await storage.alias(PAGE, version)
+
+    assert await contents(storage) == {PAGE: b"seven", version: b"seven"}
+    assert [each.size async for each in storage.scan(PAGE)] == [5]
+
+
+@pytest.mark.parametrize("first", ["object", "alias"])
+async def test_an_alias_takes_the_place_of_what_was_there(
+    storage: MirrorStorage, first: str
+) -> None:
+    old, new = key("web/simple/foo/versions/1"), key("web/simple/foo/versions/2")
+    await storage.write({old: b"one", new: b"two"})
+    if first == "alias":
+        await storage.alias(PAGE, old)
+    else:
+        await storage.write({PAGE: b"zero"})
+
+    await storage.alias(PAGE, new)
+
+    assert await contents(storage) == {PAGE: b"two", old: b"one", new: b"two"}
+
+
+async def test_an_alias_is_replaced_and_deleted_without_its_target(storage: MirrorStorage) -> None:
+    version = key("web/simple/foo/versions/1")
+    await storage.write({version: b"one"})
+    await storage.alias(PAGE, version)
+    await storage.alias(OTHER, version)
+
+    assert await storage.write({PAGE: b"changed"}) == [PAGE]
+    assert await storage.write({}, absent=[OTHER]) == [OTHER]
+
+    assert await contents(storage) == {PAGE: b"changed", version: b"one"}
+
+
+async def test_a_reader_finds_an_alias_at_every_moment(place: Place) -> None:
+    versions = names(f"web/simple/foo/versions/{number}" for number in range(3))
+
+    async def look(storage: MirrorStorage) -> None:
+        assert await storage.read(PAGE) in {b"0", b"1", b"2"}
+
+    async with place.work() as storage:
+        await storage.write({version: version[-1:].encode() for version in versions})
+        await storage.alias(PAGE, versions[0])
+        with polling(place, look):
+            for number in range(600):
+                await storage.alias(PAGE, versions[number % 3])
+
+
+# ---------------------------------------------------------------- move and delete
+
+
+async def test_a_move_takes_objects_with_their_times_over_what_was_there(
+    storage: MirrorStorage,
+) -> None:
+    sources = names(["web/packages/aa/one", "web/packages/bb/two"])
+    targets = names(["removed/packages/aa/one", "removed/packages/bb/two"])
+    await storage.write({sources[0]: b"1", sources[1]: b"22", targets[1]: b"older", OTHER: b"o"})
+    before = await storage.stat(sources)
+
+    await storage.move(list(zip(sources, targets, strict=True)))
+
+    assert await contents(storage) == {targets[0]: b"1", targets[1]: b"22", OTHER: b"o"}
+    after = await storage.stat(targets)
+    assert [(s and s.size, s and s.modified) for s in after] == [
+        (s and s.size, s and s.modified) for s in before
+    ]
+
+
+async def test_moves_are_made_in_their_order_and_pass_over_what_is_not_there(
+    storage: MirrorStorage,
+) -> None:
+    a, b, c, gone = names(["web/x/a", "web/x/b", "web/y/c", "web/x/gone"])
+    await storage.write({a: b"a", b: b"b"})
+
+    await storage.move([(b, c), (gone, OTHER), (a, b), (a, c)])
+
+    assert await contents(storage) == {b: b"a", c: b"b"}
+
+
+async def test_what_was_moved_can_be_moved_back(storage: MirrorStorage) -> None:
+    away = key("removed/simple/foo/index.html")
+    await storage.write({PAGE: b"1"})
+
+    await storage.move([(PAGE, away)])
+    await storage.move([(away, PAGE)])
+    await storage.move([])
+
+    assert await contents(storage) == {PAGE: b"1"}
+
+
+async def test_deleting_takes_away_what_is_there_and_only_that(storage: MirrorStorage) -> None:
+    near = key("web/simple/foo/index.html.old")
+    await storage.write({PAGE: b"1", OTHER: b"2", near: b"3"})
+
+    await storage.delete([PAGE, key("web/simple/never/index.html"), key("web/simple/foo/x/y")])
+    await storage.delete([PAGE])
+    await storage.delete([])
+
+    assert await contents(storage) == {OTHER: b"2", near: b"3"}
+    with pytest.raises(NotStored):
+        await storage.read(PAGE)
+
+
+async def test_what_was_deleted_can_be_written_again(storage: MirrorStorage) -> None:
+    await storage.write({PAGE: b"1"})
+    await storage.delete([PAGE])
+
+    assert await storage.write({PAGE: b"1"}) == [PAGE]
+    assert await contents(storage) == {PAGE: b"1"}
+
+
+# ---------------------------------------------------------------- scan
+
+
+async def test_a_scan_tells_size_and_time_as_stat_does(storage: MirrorStorage) -> None:
+    await put(storage, a=b"1", b=b"", c__d=b"x" * 1000)
+
+    found = [each async for each in storage.scan(key("web/"))]
+
+    assert [(each.key, each.size) for each in found] == [
+        ("web/a", 1),
+        ("web/b", 0),
+        ("web/c/d", 1000),
+    ]
+    assert await storage.stat([each.key for each in found]) == found
+
+
+@pytest.mark.parametrize("prefix", ["web/simple/", "web/never/", "removed/", "web/simple/foo/x/"])
+async def test_a_scan_where_nothing_is_finds_nothing(storage: MirrorStorage, prefix: str) -> None:
+    await put(storage, simple__foo=b"an object", packages__x=b"")
+    await storage.delete([key("web/simple/foo")])
+
+    assert [each async for each in storage.scan(key(prefix))] == []
+
+
+async def test_what_goes_away_during_a_scan_does_not_disturb_it(storage: MirrorStorage) -> None:
+    keys = names(f"web/{number:02}/x" for number in range(20))
+    await storage.write(dict.fromkeys(keys, b"x"))
+    seen = []
+
+    async for found in storage.scan(key("web/")):
+        seen.append(found.key)
+        await storage.delete(keys[1:])
+
+    assert seen[0] == keys[0]
+    assert set(seen) <= set(keys)
+    assert [each.key async for each in storage.scan(key("web/"))] == keys[:1]
+
+
+async def test_a_scan_finds_many_objects_in_one_place(storage: MirrorStorage) -> None:
+    keys = names(f"web/many/{number:04}" for number in range(2_500))
+    await storage.write(dict.fromkeys(keys, b""))
+
+    assert [each.key async for each in storage.scan(key("web/many/"))] == keys
+
+
+_FOLDERS = st.sampled_from(["a", "a-", "a.b", "a0", "b", "_"])
+_LEAVES = st.sampled_from(["a.f", "a-.f", "a0.f", "b.f", "~.f", "A.f", "ä.f"])
+_KEYS = st.builds(
+    lambda folders, leaf: key("/".join(["web", *folders, leaf])),
+    st.lists(_FOLDERS, max_size=3),
+    _LEAVES,
+)
+
+
+@pytest.mark.parametrize("adapter", PLACES)
+@settings(deadline=None, max_examples=60)
+@given(keys=st.sets(_KEYS, max_size=12), prefix=_KEYS, cut=st.integers(0, 12))
+async def test_a_scan_gives_the_keys_with_the_prefix_in_order(
+    adapter: str, keys: set[str], prefix: str, cut: int
+) -> None:
+    """Directories or not: ``a-/x`` comes before ``a/x``, and a prefix may end in a name."""
+    start = key("web/" + prefix.removeprefix("web/")[:cut])
+    with tempfile.TemporaryDirectory() as home:
+        async with PLACES[adapter](Path(home)).work() as storage:
+            await storage.write(dict.fromkeys(names(keys), b"x"))
+
+            found = [each.key async for each in storage.scan(start)]
+
+    assert found == sorted(each for each in keys if each.startswith(start))
+
+
+# ---------------------------------------------------------------- barrier
+
+
+async def test_a_barrier_returns_whether_or_not_something_was_written(
+    storage: MirrorStorage,
+) -> None:
+    await storage.barrier()
+    await storage.write({PAGE: b"1"})
+    await storage.barrier()
+    await storage.barrier()
+
+    assert await contents(storage) == {PAGE: b"1"}
+
+
+# ---------------------------------------------------------------- a dry run
+
+
+@pytest.fixture
+async def filled(storage: MirrorStorage) -> MirrorStorage:
+    """Return a storage with a page that is an alias, and an object that is none."""
+    version = key("web/simple/foo/versions/1")
+    await storage.write({version: b"one", OTHER: b"other"})
+    await storage.alias(PAGE, version)
+    return storage
+
+
+async def test_a_dry_run_reads_what_is_there(filled: MirrorStorage) -> None:
+    dry = DryRunStorage(filled)
+
+    assert await contents(dry) == await contents(filled)
+    with pytest.raises(NotStored):
+        await dry.read(key("web/never"))
+
+
+async def test_a_dry_run_writes_nothing(filled: MirrorStorage) -> None:
+    dry, before = DryRunStorage(filled), await contents(filled)
+
+    await dry.write({PAGE: b"new", key("web/new"): b""}, absent=[OTHER], durable=True)
+    await dry.alias(OTHER, PAGE)
+    await dry.move([(OTHER, key("removed/x"))])
+    await dry.delete([PAGE, OTHER])
+    await dry.barrier()
+
+    assert await contents(filled) == before
+
+
+async def test_a_dry_run_tells_the_changes_that_a_run_would_make(filled: MirrorStorage) -> None:
+    objects = {OTHER: b"other", key("web/new"): b"", key("web/simple/foo/versions/1"): b"1"}
+    absent = [key("web/never"), PAGE]
+
+    told = await DryRunStorage(filled).write(objects, absent=absent)
+
+    assert told == ["web/new", "web/simple/foo/versions/1", PAGE]
+    assert told == await filled.write(objects, absent=absent)

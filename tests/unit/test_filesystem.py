@@ -1,0 +1,543 @@
+"""A mirror on a disk: opened, locked, written, made durable, and left in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bandersnatch.errors import MirrorLocked, NotStored, StorageError
+from bandersnatch.storage import filesystem
+from bandersnatch.storage.filesystem import FilesystemStorage
+from bandersnatch.storage.tree import AREAS, PARTIAL
+from tests.support.disks import files, is_there, listing, make_read_only, modes, mounted, umask
+from tests.support.storages import BIG, contents, expected, feed, key, receive
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+PAGE, OTHER = key("web/simple/foo/index.html"), key("web/simple/bar/index.html")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    with umask(0o022):
+        yield tmp_path / "mirror"
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    """Return the files of a mirror but for the lock."""
+    found = files(root)
+    del found[".lock"]
+    return found
+
+
+async def opened(root: Path) -> None:
+    """Open a mirror and close it again."""
+    async with FilesystemStorage(str(root)):
+        pass
+
+
+@contextlib.contextmanager
+def child(root: Path, program: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a program that has a storage of ``root`` open, and has said so."""
+    frame = """
+        import asyncio, sys
+        from bandersnatch.storage.filesystem import FilesystemStorage
+        async def main():
+            async with FilesystemStorage(sys.argv[1]) as storage:
+                print("open", flush=True)
+                {}
+        asyncio.run(main())
+    """
+    text = textwrap.dedent(frame).format(program)
+    command = [sys.executable, "-c", text, str(root)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as it:
+        assert it.stdout is not None
+        assert it.stdout.readline() == "open\n"
+        try:
+            yield it
+        finally:
+            it.kill()
+
+
+# ---------------------------------------------------------------- opening
+
+
+async def test_opening_makes_the_directory_and_what_work_needs(root: Path) -> None:
+    async with FilesystemStorage(str(root / "deep" / "er")):
+        pass
+
+    assert modes(root) == {
+        "deep": 0o755,
+        "deep/er": 0o755,
+        "deep/er/.partial": 0o755,
+        "deep/er/.lock": 0o644,
+    }
+
+
+async def test_a_relative_directory_stays_where_it_was(tmp_path: Path) -> None:
+    here = Path.cwd()
+    os.chdir(tmp_path)
+    try:
+        storage = FilesystemStorage("mirror")
+    finally:
+        os.chdir(here)
+    async with storage:
+        await storage.write({PAGE: b"1"})
+
+    assert tree(tmp_path / "mirror") == {PAGE: b"1"}
+
+
+@pytest.mark.parametrize("directory", ["/", "//", "/../"])
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_the_whole_file_system_is_no_mirror(directory: str, *, read_only: bool) -> None:
+    with pytest.raises(StorageError, match="a mirror needs a directory of its own"):
+        async with FilesystemStorage(directory, read_only=read_only):
+            pass
+
+    assert not is_there(Path("/.partial"))
+
+
+async def test_a_directory_that_cannot_be_made_is_named(root: Path) -> None:
+    (root.parent / "file").write_bytes(b"")
+    below = root.parent / "file" / "below"
+
+    with pytest.raises(StorageError) as caught:
+        await opened(below)
+
+    assert caught.value.key == str(below)
+
+
+async def test_the_temporaries_of_a_killed_run_are_cleared_and_downloads_kept(root: Path) -> None:
+    await opened(root)
+    for name in ("t0", "t17", "0f" * 32, "0f" * 32 + "+"):
+        (root / PARTIAL / name).write_bytes(b"x")
+    (root / PARTIAL / "t3").symlink_to(root / "status")
+
+    await opened(root)
+
+    assert {path.name for path in (root / PARTIAL).iterdir()} == {"0f" * 32, "0f" * 32 + "+"}
+
+
+async def test_what_cannot_be_cleared_is_an_error_and_lets_the_lock_go(root: Path) -> None:
+    (root / PARTIAL / "t0").mkdir(parents=True)
+
+    with pytest.raises(StorageError):
+        await opened(root)
+
+    (root / PARTIAL / "t0").rmdir()
+    await opened(root)
+
+
+async def test_a_kill_leaves_whole_files_and_the_next_run_clears_up(root: Path) -> None:
+    text = "str(number).encode() * 100_000"
+    write = f'await storage.write(dict.fromkeys(["{PAGE}", "{OTHER}"], {text}))'
+    tell = 'number or print("written once", flush=True)'
+    with child(root, f"for number in range(10 ** 9): {write}; {tell}") as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        await asyncio.sleep(0.1)
+
+    await opened(root)
+
+    found = tree(root)
+    assert set(found) == {PAGE, OTHER}
+    first, second = number_in(found[PAGE]), number_in(found[OTHER])
+    assert first in {second, second + 1}
+
+
+def number_in(content: bytes) -> int:
+    """Return the number that a content repeats."""
+    digits = len(content) // 100_000
+    assert content == content[:digits] * 100_000
+    return int(content[:digits])
+
+
+# ---------------------------------------------------------------- areas
+
+
+@pytest.mark.parametrize("area", AREAS)
+async def test_an_area_may_be_a_link_to_a_directory(root: Path, area: str) -> None:
+    elsewhere = root.with_name("elsewhere")
+    elsewhere.mkdir()
+    (root / area).parent.mkdir(parents=True)
+    (root / area).symlink_to(elsewhere)
+
+    async with FilesystemStorage(str(root)) as storage:
+        await storage.write({key(f"{area}/x"): b"1"})
+
+    assert files(elsewhere) == {"x": b"1"}
+
+
+@pytest.mark.parametrize("kind", ["dangling", "loop", "file"])
+@pytest.mark.parametrize("area", AREAS)
+async def test_an_area_that_is_no_directory_is_refused_before_anything_is_done(
+    root: Path, area: str, kind: str
+) -> None:
+    path = root / area
+    path.parent.mkdir(parents=True)
+    if kind == "file":
+        path.write_bytes(b"")
+    else:
+        path.symlink_to(path if kind == "loop" else root.with_name("not mounted"))
+
+    with pytest.raises(StorageError) as caught:
+        await opened(root)
+
+    says = "it leads to no directory; is its disk mounted?"
+    assert str(caught.value) == f"storage failed at {area}: {says}"
+
+
+@pytest.mark.parametrize("how", ["mounted there", "linked to"])
+async def test_an_area_on_another_file_system_is_refused(root: Path, how: str) -> None:
+    elsewhere = root.with_name("elsewhere") if how == "linked to" else root / "web/packages"
+    elsewhere.mkdir(parents=True)
+    with mounted(elsewhere):
+        if how == "linked to":
+            (root / "web").mkdir(parents=True)
+            (root / "web/packages").symlink_to(elsewhere)
+
+        with pytest.raises(StorageError) as caught:
+            await opened(root)
+
+    says = "it is on another file system than .partial; keep both on one"
+    assert str(caught.value) == f"storage failed at web/packages: {says}"
+
+
+async def test_a_file_system_in_the_way_is_an_error_and_never_copied_to(root: Path) -> None:
+    below = root / "web/packages/aa"
+    below.mkdir(parents=True)
+    with mounted(below):
+        async with FilesystemStorage(str(root)) as storage:
+            for write in (
+                storage.write({key("web/packages/aa/x"): b"1"}),
+                receive(storage, "web/packages/aa/x", b"1"),
+            ):
+                with pytest.raises(StorageError, match="it is on another file system"):
+                    await write
+
+            assert tree(root) == {}
+
+
+async def test_the_place_of_downloads_may_not_be_a_link(root: Path) -> None:
+    """Everything in it is ours to delete, and what a link leads to is not."""
+    elsewhere = root.with_name("elsewhere")
+    elsewhere.mkdir()
+    (elsewhere / "thesis.txt").write_bytes(b"1")
+    await opened(root)
+    (root / PARTIAL).rmdir()
+    (root / PARTIAL).symlink_to(elsewhere)
+
+    with pytest.raises(StorageError, match="it is a link; make it a directory"):
+        await opened(root)
+
+    assert files(elsewhere) == {"thesis.txt": b"1"}
+
+
+# ---------------------------------------------------------------- the lock
+
+
+async def test_a_second_command_is_refused_at_once_and_told_who_has_the_lock(root: Path) -> None:
+    with child(root, "sys.stdin.read()") as holder:
+        began = time.monotonic()
+        with pytest.raises(MirrorLocked) as caught:
+            await opened(root)
+
+        assert time.monotonic() - began < 2
+        assert caught.value.path == str(root / ".lock")
+        assert caught.value.holder == f"process {holder.pid}"
+
+    await opened(root)
+
+
+async def test_a_second_holder_in_one_process_is_refused_too(root: Path) -> None:
+    async with FilesystemStorage(str(root)) as storage:
+        with pytest.raises(MirrorLocked, match=f"held by process {os.getpid()}; wait for it"):
+            await opened(root)
+        await storage.write({PAGE: b"still at work"})
+
+    assert tree(root) == {PAGE: b"still at work"}
+
+
+async def test_a_refused_command_leaves_the_holders_temporaries(root: Path) -> None:
+    async with FilesystemStorage(str(root)):
+        (root / PARTIAL / "t0").write_bytes(b"half a page")
+        with pytest.raises(MirrorLocked):
+            await opened(root)
+
+        assert (root / PARTIAL / "t0").exists()
+
+
+@pytest.mark.parametrize("how", ["error", "cancelled"])
+async def test_the_lock_is_let_go_however_the_work_ends(root: Path, how: str) -> None:
+    async def work() -> None:
+        async with FilesystemStorage(str(root)):
+            if how == "error":
+                raise ZeroDivisionError
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises((ZeroDivisionError, asyncio.CancelledError)):
+        await task
+
+    await opened(root)
+
+
+async def test_a_lock_file_that_nobody_holds_is_no_obstacle(root: Path) -> None:
+    await opened(root)
+    assert (root / ".lock").exists()
+
+    await opened(root)
+
+
+async def test_a_lock_file_that_is_a_link_is_not_followed(root: Path) -> None:
+    await opened(root)
+    (root / ".lock").unlink()
+    outside = root.with_name("outside")
+    (root / ".lock").symlink_to(outside)
+
+    with pytest.raises(StorageError) as caught:
+        await opened(root)
+
+    assert caught.value.key == ".lock"
+    assert not outside.exists()
+
+
+async def test_a_holder_that_the_system_does_not_tell_of_is_another_process(root: Path) -> None:
+    async with FilesystemStorage(str(root)) as storage:
+        await storage.write({PAGE: b"not locked"})
+
+        assert filesystem._lock_holder(str(root / PAGE)) == "another process"
+        assert filesystem._lock_holder(str(root / "never")) == "another process"
+
+
+# ---------------------------------------------------------------- read only
+
+
+async def test_reading_only_changes_nothing_not_even_by_opening(root: Path) -> None:
+    async with FilesystemStorage(str(root)) as storage:
+        await storage.write({PAGE: b"1"})
+        async with storage.receive(OTHER, expected(BIG)) as sink:
+            await feed(sink, BIG[:3_000_000])
+    (root / PARTIAL / "t0").write_bytes(b"")
+    before = listing(root)
+
+    async with FilesystemStorage(str(root), read_only=True) as storage:
+        assert await contents(storage) == {PAGE: b"1"}
+        assert len(await storage.stat([PAGE])) == 1
+        await storage.digest(PAGE, ["sha256"])
+        await storage.barrier()
+
+    assert listing(root) == before
+
+
+async def test_reading_only_what_is_not_there_makes_nothing(root: Path) -> None:
+    async with FilesystemStorage(str(root), read_only=True) as storage:
+        assert await contents(storage) == {}
+        assert await storage.stat([PAGE]) == [None]
+        with pytest.raises(NotStored):
+            await storage.read(PAGE)
+
+    assert not is_there(root)
+
+
+async def test_somebody_may_read_while_another_writes(root: Path) -> None:
+    async with (
+        FilesystemStorage(str(root)) as writer,
+        FilesystemStorage(str(root), read_only=True) as reader,
+    ):
+        await writer.write({PAGE: b"1"})
+        assert await reader.read(PAGE) == b"1"
+
+
+# ---------------------------------------------------------------- a disk that fails
+
+
+async def test_a_full_disk_leaves_the_old_bytes_and_nothing_else(tmp_path: Path) -> None:
+    with mounted(tmp_path, size="1m"):
+        async with FilesystemStorage(str(tmp_path)) as storage:
+            await storage.write({PAGE: b"old", OTHER: b"old"})
+
+            with pytest.raises(StorageError) as caught:
+                await storage.write({PAGE: b"new", OTHER: BIG, key("web/x"): b"never"})
+
+            assert str(caught.value) == f"storage failed at {OTHER}: No space left on device"
+            assert tree(tmp_path) == {PAGE: b"new", OTHER: b"old"}
+            await storage.write({key("status"): bytes(500_000)}, durable=True)
+
+
+async def test_a_disk_without_room_for_names_is_an_error(tmp_path: Path) -> None:
+    with mounted(tmp_path, size="1m,nr_inodes=12"):
+        async with FilesystemStorage(str(tmp_path)) as storage:
+            many = {key(f"web/{number}"): b"" for number in range(20)}
+            with pytest.raises(StorageError, match="No space left on device"):
+                await storage.write(many)
+
+            assert list((tmp_path / PARTIAL).iterdir()) == []
+
+
+async def test_a_disk_that_is_read_only_is_an_error(tmp_path: Path) -> None:
+    with mounted(tmp_path):
+        async with FilesystemStorage(str(tmp_path)) as storage:
+            await storage.write({PAGE: b"old"})
+        make_read_only(tmp_path)
+        async with FilesystemStorage(str(tmp_path), read_only=True) as storage:
+            for act in (
+                storage.write({PAGE: b"new"}),
+                storage.write({}, absent=[PAGE]),
+                storage.alias(OTHER, PAGE),
+                storage.move([(PAGE, OTHER)]),
+                storage.delete([PAGE]),
+                receive(storage, OTHER, b"1"),
+                receive(storage, OTHER, BIG),
+            ):
+                with pytest.raises(StorageError, match="Read-only file system"):
+                    await act
+            assert await contents(storage) == {PAGE: b"old"}
+
+        with pytest.raises(StorageError, match="Read-only file system"):
+            await opened(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not stop root")
+async def test_a_directory_that_may_not_be_written_is_an_error(root: Path) -> None:
+    async with FilesystemStorage(str(root)) as storage:
+        await storage.write({PAGE: b"old"})
+        (root / PAGE).parent.chmod(0o555)
+        try:
+            with pytest.raises(StorageError, match="Permission denied"):
+                await storage.write({PAGE: b"new"})
+            assert await contents(storage) == {PAGE: b"old"}
+        finally:
+            (root / PAGE).parent.chmod(0o755)
+
+
+# ---------------------------------------------------------------- the barrier
+
+
+@contextlib.contextmanager
+def gone(root: Path) -> Iterator[None]:
+    """Let a barrier fail, and so show whether it does anything."""
+    away = root.with_name("away")
+    root.rename(away)
+    try:
+        yield
+    finally:
+        away.rename(root)
+
+
+async def test_a_barrier_without_changes_does_nothing(root: Path) -> None:
+    async with FilesystemStorage(str(root)) as storage:
+        await storage.write({PAGE: b"1"})
+        await storage.barrier()
+        await storage.write({PAGE: b"1"}, absent=[OTHER])
+        await storage.delete([OTHER])
+        await storage.move([(OTHER, PAGE)])
+        with gone(root):
+            await storage.barrier()
+
+
+@pytest.mark.parametrize("change", ["write", "absent", "alias", "move", "delete", "receive"])
+async def test_a_barrier_follows_every_change(root: Path, change: str) -> None:
+    async with FilesystemStorage(str(root)) as storage:
+        await storage.write({PAGE: b"1"})
+        await storage.barrier()
+        changes: dict[str, Callable[[], Awaitable[object]]] = {
+            "write": lambda: storage.write({PAGE: b"2"}),
+            "absent": lambda: storage.write({}, absent=[PAGE]),
+            "alias": lambda: storage.alias(OTHER, PAGE),
+            "move": lambda: storage.move([(PAGE, OTHER)]),
+            "delete": lambda: storage.delete([PAGE]),
+            "receive": lambda: receive(storage, OTHER, b"3"),
+        }
+        await changes[change]()
+        with gone(root), pytest.raises(StorageError):
+            await storage.barrier()
+
+
+async def test_what_ends_after_a_barrier_waits_for_the_next(root: Path) -> None:
+    """A download is made durable by a barrier after it, whatever came before it began."""
+    async with FilesystemStorage(str(root)) as storage:
+        async with storage.receive(PAGE, expected(BIG)) as sink:
+            await feed(sink, BIG)
+            await storage.barrier()
+            await sink.finish()
+        with gone(root), pytest.raises(StorageError):
+            await storage.barrier()
+
+
+async def test_what_a_barrier_lost_stays_lost(root: Path) -> None:
+    """The system tells once of what it could not write; to ask again would prove nothing."""
+    async with FilesystemStorage(str(root)) as storage:
+        await storage.write({PAGE: b"1"})
+        with gone(root):
+            results = await asyncio.gather(
+                storage.barrier(), storage.barrier(), return_exceptions=True
+            )
+        assert [type(each) for each in results] == [NotStored, NotStored]
+
+        for _ in range(2):
+            with pytest.raises(StorageError):
+                await storage.barrier()
+
+
+# ---------------------------------------------------------------- times
+
+
+@pytest.mark.parametrize("modified", [1_700_000_000_123_456_000, 0, -1_000_000_000])
+async def test_the_time_of_a_file_is_exact_to_the_nanosecond(root: Path, modified: int) -> None:
+    wanted = expected(b"1", modified=modified)
+    async with FilesystemStorage(str(root)) as storage, storage.receive(PAGE, wanted) as sink:
+        await feed(sink, b"1")
+        await sink.finish()
+
+    assert (root / PAGE).stat().st_mtime_ns == modified
+
+
+async def test_a_file_without_a_time_has_that_of_its_writing(root: Path) -> None:
+    before = time.time_ns()
+    async with FilesystemStorage(str(root)) as storage:
+        await receive(storage, PAGE, b"1")
+
+    assert before - 10**9 < (root / PAGE).stat().st_mtime_ns < time.time_ns() + 10**9
+
+
+async def test_an_alias_is_a_relative_link(root: Path) -> None:
+    version = key("web/simple/foo/versions/1")
+    async with FilesystemStorage(str(root)) as storage:
+        await storage.write({version: b"1"})
+        await storage.alias(PAGE, version)
+
+    assert str((root / PAGE).readlink()) == "versions/1"
+
+
+async def test_what_is_the_same_is_not_touched(root: Path) -> None:
+    async with FilesystemStorage(str(root)) as storage:
+        await storage.write({PAGE: b"1"})
+        before = listing(root / "web")
+        await storage.write({PAGE: b"1"}, durable=True)
+
+    assert listing(root / "web") == before
+
+
+async def test_a_link_gives_way_to_a_file_with_the_same_bytes(root: Path) -> None:
+    """What it leads to may be deleted; a page must not go with it."""
+    version = key("web/simple/foo/versions/1")
+    async with FilesystemStorage(str(root)) as storage:
+        await storage.write({version: b"1"})
+        await storage.alias(PAGE, version)
+
+        assert await storage.write({PAGE: b"1"}) == [PAGE]
+
+    assert not (root / PAGE).is_symlink()

@@ -1,0 +1,359 @@
+"""Bounded work: limits, order, the first failure, and what is put off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bandersnatch.mirror.pool import WorkQueue, run_pool, side_by_side, task_group
+from tests.support.clock import FakeClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class Gauge:
+    """Counts who is at work, and keeps the order in which they came."""
+
+    def __init__(self, turns: Callable[[int], int] = lambda _: 3) -> None:
+        self.begun: list[int] = []
+        self.ended: list[int] = []
+        self.now = 0
+        self.most = 0
+        self._turns = turns
+
+    async def __call__(self, item: int) -> None:
+        self.begun.append(item)
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            for _ in range(self._turns(item)):
+                await asyncio.sleep(0)
+            self.ended.append(item)
+        finally:
+            self.now -= 1
+
+
+# ---------------------------------------------------------------- side by side
+
+
+@given(
+    items=st.lists(st.integers(0, 5), max_size=15),
+    most=st.integers(0, 20),
+)
+@settings(deadline=None)
+async def test_everything_is_done_once_and_never_too_much_at_once(
+    items: list[int], most: int
+) -> None:
+    gauge = Gauge(turns=lambda item: item)
+
+    await side_by_side(gauge, items, most=most)
+
+    assert gauge.begun == items
+    assert Counter(gauge.ended) == Counter(items)
+    assert gauge.most <= max(most, 1)
+
+
+async def test_as_many_as_may_be_are_at_work(clock: FakeClock) -> None:
+    gauge = Gauge()
+
+    await side_by_side(gauge, range(10), most=4)
+
+    assert gauge.most == 4
+
+
+@pytest.mark.parametrize("most", [1, 2, 100])
+async def test_the_first_failure_wins_and_stops_the_rest(most: int) -> None:
+    cleaned: list[int] = []
+
+    async def work(item: int) -> None:
+        try:
+            await asyncio.sleep(0)
+            if item == 3:
+                raise LookupError("first")
+            await asyncio.sleep(0.001 if item < 3 else 60)
+        finally:
+            cleaned.append(item)
+            if item > 3:
+                raise ValueError("later")
+
+    with pytest.raises(LookupError, match="first"):
+        await side_by_side(work, range(10), most=most)
+
+    assert 3 in cleaned
+    assert len(cleaned) <= 3 + most
+
+
+async def test_a_failure_is_raised_as_itself_from_a_group_in_a_group() -> None:
+    async def fail() -> None:
+        async with task_group() as inner:
+            inner.create_task(fail_at_last())
+
+    async def fail_at_last() -> None:
+        raise LookupError("deep")
+
+    with pytest.raises(LookupError, match="deep") as caught:
+        async with task_group() as outer:
+            outer.create_task(fail())
+
+    assert caught.value.__cause__ is None
+
+
+async def test_cancelling_stops_everything() -> None:
+    gauge = Gauge(turns=lambda _: 10**6)
+    task = asyncio.create_task(side_by_side(gauge, range(10), most=3))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert gauge.now == 3
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert gauge.now == 0
+    assert gauge.begun == [0, 1, 2]
+
+
+# ---------------------------------------------------------------- the queue
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+async def taken(queue: WorkQueue[str]) -> str | None:
+    """Take an item and do nothing with it."""
+    item = await queue.take()
+    if item is not None:
+        queue.returned()
+    return item
+
+
+async def test_items_come_in_order_and_then_none(clock: FakeClock) -> None:
+    queue = WorkQueue(iter("abc"), clock)
+
+    assert [await taken(queue) for _ in range(5)] == ["a", "b", "c", None, None]
+    assert clock.slept == []
+
+
+async def test_what_is_put_off_comes_back_behind_the_others_when_its_time_has_come(
+    clock: FakeClock,
+) -> None:
+    queue = WorkQueue("abc", clock)
+    assert await queue.take() == "a"
+    queue.put_off("a", 60.0)
+    queue.returned()
+
+    assert [await taken(queue) for _ in range(2)] == ["b", "c"]
+    assert clock.passed == 0
+    assert await taken(queue) == "a"
+    assert clock.passed == 60
+    assert await taken(queue) is None
+
+
+async def test_what_is_put_off_comes_back_in_the_order_of_its_time(clock: FakeClock) -> None:
+    queue = WorkQueue[str]((), clock)
+    for item, seconds in (("c", 30.0), ("a", 10.0), ("d", 30.0), ("b", 20.0)):
+        queue.put_off(item, seconds)
+
+    seen = [(await taken(queue), clock.passed) for _ in range(4)]
+
+    assert seen == [("a", 10), ("b", 20), ("c", 30), ("d", 30)]
+
+
+async def test_what_is_fresh_comes_before_what_waited_long_enough(clock: FakeClock) -> None:
+    queue = WorkQueue("ab", clock)
+    queue.put_off("x", 1.0)
+    clock.advance(seconds=5)
+
+    assert [await taken(queue) for _ in range(4)] == ["a", "b", "x", None]
+    assert clock.slept == []
+
+
+async def test_nobody_goes_while_something_may_come_back(clock: FakeClock) -> None:
+    queue = WorkQueue("a", clock)
+    assert await queue.take() == "a"
+    others = [asyncio.create_task(taken(queue)) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    assert not any(other.done() for other in others)
+
+    queue.put_off("a", 2.0)
+    queue.returned()
+
+    assert sorted(map(str, await asyncio.gather(*others))) == ["None", "None", "a"]
+
+
+async def test_those_who_wait_go_when_nothing_comes_back(clock: FakeClock) -> None:
+    queue = WorkQueue("ab", clock)
+    assert [await queue.take() for _ in range(2)] == ["a", "b"]
+    others = [asyncio.create_task(taken(queue)) for _ in range(3)]
+    await asyncio.sleep(0.01)
+
+    queue.returned()
+    await asyncio.sleep(0.01)
+    assert not any(other.done() for other in others)
+    queue.returned()
+
+    assert await asyncio.gather(*others) == [None, None, None]
+    assert clock.slept == []
+
+
+async def test_a_closed_queue_gives_out_nothing(clock: FakeClock) -> None:
+    queue = WorkQueue("abc", clock)
+    assert await taken(queue) == "a"
+    queue.put_off("a", 0.0)
+    queue.close()
+
+    assert [await taken(queue) for _ in range(2)] == [None, None]
+    assert clock.slept == []
+
+
+class PatientClock(FakeClock):
+    """A clock on which a sleep lasts until somebody ends it."""
+
+    async def sleep(self, seconds: float, /) -> None:
+        self.slept.append(seconds)
+        await asyncio.Event().wait()
+
+
+async def test_closing_wakes_those_who_wait() -> None:
+    """One waits for the time of what was put off, another for what is still at work."""
+    napping, waiting = WorkQueue[str]((), PatientClock()), WorkQueue("a", PatientClock())
+    napping.put_off("x", 60.0)
+    assert await waiting.take() == "a"
+    tasks = [asyncio.create_task(taken(queue)) for queue in (napping, napping, waiting)]
+    await asyncio.sleep(0.01)
+    assert not any(task.done() for task in tasks)
+
+    napping.close()
+    waiting.close()
+
+    assert await asyncio.wait_for(asyncio.gather(*tasks), 5) == [None, None, None]
+
+
+async def test_a_nap_ends_with_the_task_that_took_it() -> None:
+    queue = WorkQueue[str]((), PatientClock())
+    queue.put_off("x", 60.0)
+    before = asyncio.all_tasks()
+    task = asyncio.create_task(queue.take())
+    await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait([task])
+    await asyncio.sleep(0)
+
+    assert asyncio.all_tasks() == before
+
+
+# ---------------------------------------------------------------- the pool
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    delays=st.lists(
+        st.lists(st.sampled_from([0.0, 0.5, 1.0, 60.0]), max_size=3), min_size=0, max_size=8
+    ),
+    workers=st.integers(1, 6),
+)
+async def test_every_item_is_visited_once_and_once_more_for_each_time_it_is_put_off(
+    delays: list[list[float]], workers: int
+) -> None:
+    clock = FakeClock()
+    queue = WorkQueue(range(len(delays)), clock)
+    gauge = Gauge(turns=lambda item: item % 3)
+    left = [list(each) for each in delays]
+    due: dict[int, float] = {}
+
+    async def visit(item: int) -> None:
+        assert clock.monotonic() >= due.get(item, 0)
+        await gauge(item)
+        if left[item]:
+            pause = left[item].pop(0)
+            due[item] = clock.monotonic() + pause
+            queue.put_off(item, pause)
+
+    await asyncio.wait_for(run_pool(queue, visit, workers=workers), 20)
+
+    assert Counter(gauge.ended) == {item: 1 + len(each) for item, each in enumerate(delays)}
+    assert gauge.begun[: len(delays)] == list(range(len(delays)))
+    assert gauge.most <= workers
+
+
+async def test_all_workers_work(clock: FakeClock) -> None:
+    gauge = Gauge()
+
+    await run_pool(WorkQueue(range(20), clock), gauge, workers=5)
+
+    assert gauge.most == 5
+
+
+@settings(deadline=None, max_examples=40)
+@given(close_at=st.integers(0, 9), workers=st.integers(1, 4), delays=st.lists(st.booleans()))
+async def test_after_closing_what_was_begun_is_ended_and_no_more_begun(
+    close_at: int, workers: int, delays: Sequence[bool]
+) -> None:
+    queue = WorkQueue(range(10), FakeClock())
+    gauge = Gauge()
+    put_off = iter(delays)
+    begun_at_close: list[int] = []
+
+    async def visit(item: int) -> None:
+        await gauge(item)
+        if next(put_off, False):
+            queue.put_off(item, 1.0)
+        if item == close_at and not begun_at_close:
+            queue.close()
+            begun_at_close.extend(gauge.begun)
+
+    await asyncio.wait_for(run_pool(queue, visit, workers=workers), 20)
+
+    assert gauge.begun == begun_at_close
+    assert Counter(gauge.ended) == Counter(gauge.begun)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+async def test_what_a_visit_raises_stops_everything_at_once(workers: int) -> None:
+    """Those at work are cancelled, and so are those who wait for what was put off."""
+    queue = WorkQueue(range(20), PatientClock())
+    gauge = Gauge()
+    queue.put_off(99, 60.0)
+
+    async def visit(item: int) -> None:
+        await gauge(item)
+        if item == 5:
+            raise LookupError("a bug")
+
+    with pytest.raises(LookupError, match="a bug"):
+        await asyncio.wait_for(run_pool(queue, visit, workers=workers), 20)
+
+    assert gauge.now == 0
+    assert max(gauge.begun) < 5 + workers + 1
+
+
+async def test_a_failure_wakes_those_who_wait_for_time() -> None:
+    queue = WorkQueue(["bad", "late"], PatientClock())
+    napping = asyncio.Event()
+
+    async def visit(item: str) -> None:
+        if item == "late":
+            queue.put_off(item, 60.0)
+            napping.set()
+        else:
+            await napping.wait()
+            await asyncio.sleep(0.01)
+            raise LookupError(item)
+
+    with pytest.raises(LookupError, match="bad"):
+        await asyncio.wait_for(run_pool(queue, visit, workers=2), 20)
+
+
+async def test_an_empty_queue_is_done_at_once(clock: FakeClock) -> None:
+    gauge = Gauge()
+
+    await run_pool(WorkQueue[int]((), clock), gauge, workers=3)
+
+    assert gauge.begun == clock.slept == []

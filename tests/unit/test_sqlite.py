@@ -1,0 +1,385 @@
+"""The catalogue's file: kept, made again when it is of no use, and never stood in the way of."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bandersnatch.catalogue.sqlite import FILE_NAME, SqliteCatalogue
+from bandersnatch.errors import StorageError
+from bandersnatch.model.names import project_name
+from bandersnatch.records import Batch
+from tests.support.disks import is_there, listing, mounted, open_files
+from tests.support.records import as_kept, make_record, make_removed, make_unfinished
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FOO = project_name("foo")
+UNUSABLE = f"{FILE_NAME}.unusable"
+BATCH = Batch(
+    records=[make_record("foo", "1.zip")],
+    unfinished=[make_unfinished("bar")],
+    removed=[make_removed("baz")],
+    notes={"key": "text"},
+)
+
+
+async def fill(home: Path) -> None:
+    """Make a catalogue with something of everything, and a few hundred pages of notes."""
+    async with SqliteCatalogue(str(home)) as catalogue:
+        await catalogue.commit(BATCH)
+        await catalogue.commit(Batch(notes={f"n{number}": "x" * 2000 for number in range(300)}))
+
+
+async def assert_filled(catalogue: SqliteCatalogue) -> None:
+    """Check that everything is there."""
+    assert await catalogue.project(FOO) == as_kept(BATCH.records[0])
+    assert list(await catalogue.unfinished()) == BATCH.unfinished
+    assert list(await catalogue.removed()) == BATCH.removed
+    assert await catalogue.note("key") == "text"
+    assert await catalogue.note("n299") == "x" * 2000
+
+
+async def assert_empty(catalogue: SqliteCatalogue) -> None:
+    """Check that nothing is there."""
+    assert await catalogue.count() == 0
+    assert await catalogue.had(None) == {}
+    assert list(await catalogue.unfinished()) == []
+    assert list(await catalogue.removed()) == []
+    assert await catalogue.note("key") == ""
+
+
+# ---------------------------------------------------------------- files of no use
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(b"no database at all, but long enough to be looked at " * 500)
+
+
+def short(path: Path) -> None:
+    path.write_bytes(b"x")
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100_000])
+
+
+def beheaded(path: Path) -> None:
+    path.write_bytes(bytes(100) + path.read_bytes()[100:])
+
+
+def schema_lost(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:100] + b"\xff" * 3000 + content[3100:])
+
+
+def foreign(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE project (something TEXT)")
+
+
+def newer(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 2")
+
+
+def another_programs(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA application_id = 7")
+
+
+def half_lost(path: Path) -> None:
+    """Leave what is looked at when the file is opened, and little else."""
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2].ljust(len(content), b"\xff"))
+
+
+async def read_all(catalogue: SqliteCatalogue) -> None:
+    """Read every page of the notes."""
+    for number in range(300):
+        await catalogue.note(f"n{number}")
+
+
+UNUSABLES = [garbage, truncated, beheaded, schema_lost, foreign, newer, another_programs]
+
+
+@pytest.mark.parametrize("harm", UNUSABLES)
+async def test_a_file_of_no_use_is_put_aside_and_begun_anew(
+    tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    await fill(tmp_path)
+    harm(tmp_path / FILE_NAME)
+    harmed = (tmp_path / FILE_NAME).read_bytes()
+    before = open_files()
+
+    async with SqliteCatalogue(str(tmp_path)) as catalogue:
+        await assert_empty(catalogue)
+        assert (tmp_path / UNUSABLE).read_bytes() == harmed
+    assert open_files() == before
+    await fill(tmp_path)
+
+    async with SqliteCatalogue(str(tmp_path)) as catalogue:
+        await assert_filled(catalogue)
+    assert set(listing(tmp_path)) == {".", FILE_NAME, UNUSABLE}
+
+
+@pytest.mark.parametrize("harm", [empty, short])
+async def test_a_file_with_nothing_in_it_is_begun(
+    tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    harm(tmp_path / FILE_NAME)
+
+    await fill(tmp_path)
+
+    async with SqliteCatalogue(str(tmp_path)) as catalogue:
+        await assert_filled(catalogue)
+    assert set(listing(tmp_path)) == {".", FILE_NAME}
+
+
+async def test_only_the_last_file_that_was_put_aside_is_kept(tmp_path: Path) -> None:
+    for content in (b"first" * 1000, b"second" * 1000):
+        (tmp_path / FILE_NAME).write_bytes(content)
+        async with SqliteCatalogue(str(tmp_path)):
+            pass
+
+    assert (tmp_path / UNUSABLE).read_bytes() == b"second" * 1000
+
+
+async def test_a_file_that_cannot_be_put_aside_is_an_error(tmp_path: Path) -> None:
+    garbage(tmp_path / FILE_NAME)
+    (tmp_path / UNUSABLE).mkdir()
+    before = open_files()
+
+    with pytest.raises(StorageError, match="file is not a database"):
+        await fill(tmp_path)
+
+    assert open_files() == before
+
+
+async def test_what_is_left_of_a_commit_does_not_spoil_a_new_file(tmp_path: Path) -> None:
+    """An operator may delete the catalogue at any time, and not know of its journal."""
+    await fill(tmp_path)
+    cut_off_a_commit(tmp_path)
+    (tmp_path / FILE_NAME).unlink()
+
+    async with SqliteCatalogue(str(tmp_path)) as catalogue:
+        await assert_empty(catalogue)
+    await fill(tmp_path)
+
+    async with SqliteCatalogue(str(tmp_path)) as catalogue:
+        await assert_filled(catalogue)
+
+
+async def test_damage_that_is_met_with_later_is_an_error_once(tmp_path: Path) -> None:
+    """To look through the whole file at the beginning would take minutes."""
+    await fill(tmp_path)
+    half_lost(tmp_path / FILE_NAME)
+    damaged = (tmp_path / FILE_NAME).read_bytes()
+
+    async with SqliteCatalogue(str(tmp_path)) as catalogue:
+        with pytest.raises(StorageError) as caught:
+            await read_all(catalogue)
+
+    assert str(caught.value) == (
+        "storage failed at catalogue.sqlite: database disk image is malformed; "
+        "it is put aside, and the next run makes a new one"
+    )
+    assert (tmp_path / UNUSABLE).read_bytes() == damaged
+    async with SqliteCatalogue(str(tmp_path)) as catalogue:
+        await assert_empty(catalogue)
+
+
+# ---------------------------------------------------------------- reading only
+
+
+@pytest.mark.parametrize("harm", [*UNUSABLES, empty, short])
+async def test_reading_only_a_file_of_no_use_is_left_alone_and_taken_for_none(
+    tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    await fill(tmp_path)
+    harm(tmp_path / FILE_NAME)
+    before = listing(tmp_path)
+
+    async with SqliteCatalogue(str(tmp_path), read_only=True) as catalogue:
+        await assert_empty(catalogue)
+
+    assert listing(tmp_path) == before
+
+
+async def test_reading_only_changes_nothing_not_even_by_opening(tmp_path: Path) -> None:
+    await fill(tmp_path)
+    before = listing(tmp_path)
+
+    async with SqliteCatalogue(str(tmp_path), read_only=True) as catalogue:
+        await assert_filled(catalogue)
+        with pytest.raises(StorageError, match="readonly"):
+            await catalogue.commit(Batch(notes={"key": "changed"}))
+
+    assert listing(tmp_path) == before
+
+
+async def test_reading_only_what_is_not_there_makes_nothing(tmp_path: Path) -> None:
+    async with SqliteCatalogue(str(tmp_path / "never"), read_only=True) as catalogue:
+        await assert_empty(catalogue)
+
+    assert not is_there(tmp_path / "never")
+
+
+async def test_reading_only_damage_that_is_met_with_later_is_left_alone(tmp_path: Path) -> None:
+    await fill(tmp_path)
+    half_lost(tmp_path / FILE_NAME)
+    before = listing(tmp_path)
+
+    async with SqliteCatalogue(str(tmp_path), read_only=True) as catalogue:
+        with pytest.raises(StorageError, match="malformed"):
+            await read_all(catalogue)
+
+    assert listing(tmp_path) == before
+
+
+async def test_reading_only_what_a_killed_run_left_is_taken_for_none(tmp_path: Path) -> None:
+    """To take back the commit that was cut off would be to write."""
+    await fill(tmp_path)
+    cut_off_a_commit(tmp_path)
+    before = listing(tmp_path)
+
+    async with SqliteCatalogue(str(tmp_path), read_only=True) as catalogue:
+        await assert_empty(catalogue)
+
+    assert listing(tmp_path) == before
+
+
+# ---------------------------------------------------------------- commits
+
+
+def cut_off_a_commit(home: Path) -> None:
+    """Let a process die in the middle of one, with half of it in the file."""
+    program = """
+        import os, sqlite3, sys
+        database = sqlite3.connect(sys.argv[1], isolation_level=None)
+        database.execute("PRAGMA cache_size = 2")
+        database.execute("BEGIN IMMEDIATE")
+        database.execute("UPDATE note SET text = 'half a commit'")
+        database.execute("DELETE FROM project")
+        os._exit(9)
+    """
+    text = "\n".join(line.strip() for line in program.splitlines())
+    done = subprocess.run([sys.executable, "-c", text, str(home / FILE_NAME)], check=False)
+    assert done.returncode == 9
+    assert (home / f"{FILE_NAME}-journal").exists()
+
+
+async def test_a_commit_survives_reopening(tmp_path: Path) -> None:
+    await fill(tmp_path)
+
+    for _ in range(2):
+        async with SqliteCatalogue(str(tmp_path)) as catalogue:
+            await assert_filled(catalogue)
+
+    assert set(listing(tmp_path)) == {".", FILE_NAME}
+
+
+async def test_a_commit_that_was_cut_off_is_taken_back(tmp_path: Path) -> None:
+    await fill(tmp_path)
+    cut_off_a_commit(tmp_path)
+
+    async with SqliteCatalogue(str(tmp_path)) as catalogue:
+        await assert_filled(catalogue)
+
+    assert set(listing(tmp_path)) == {".", FILE_NAME}
+
+
+async def test_a_commit_is_durable_to_the_end_of_its_journal(tmp_path: Path) -> None:
+    async with SqliteCatalogue(str(tmp_path)) as catalogue:
+        (level,) = catalogue._db.execute("PRAGMA synchronous").fetchone()
+        (journal,) = catalogue._db.execute("PRAGMA journal_mode").fetchone()
+
+    assert (level, journal) == (3, "delete")
+
+
+async def test_a_full_disk_is_an_error_and_changes_nothing(tmp_path: Path) -> None:
+    with mounted(tmp_path, size="2m"):
+        await fill(tmp_path)
+        large = {f"m{number}": "y" * 100_000 for number in range(30)}
+        async with SqliteCatalogue(str(tmp_path)) as catalogue:
+            with pytest.raises(StorageError, match="database or disk is full"):
+                await catalogue.commit(Batch(forgotten=[FOO], notes=large))
+            await assert_filled(catalogue)
+            await catalogue.commit(Batch(notes={"key": "text"}))
+
+        async with SqliteCatalogue(str(tmp_path)) as catalogue:
+            await assert_filled(catalogue)
+
+
+# ---------------------------------------------------------------- opening
+
+
+async def test_a_locked_file_is_an_error_and_no_reason_to_begin_anew(tmp_path: Path) -> None:
+    await fill(tmp_path)
+    before = open_files()
+
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StorageError, match="database is locked"):
+            await fill(tmp_path)
+
+    assert open_files() == before
+    async with SqliteCatalogue(str(tmp_path)) as catalogue:
+        await assert_filled(catalogue)
+
+
+@pytest.mark.parametrize("kind", ["no directory", "a directory"])
+async def test_a_file_that_cannot_be_opened_is_an_error(tmp_path: Path, kind: str) -> None:
+    home = tmp_path / "home"
+    if kind == "a directory":
+        (home / FILE_NAME).mkdir(parents=True)
+
+    with pytest.raises(StorageError, match="unable to open database file"):
+        await fill(home)
+
+
+@pytest.mark.parametrize(
+    "name", ["plain", "a b", "a%20b", "a?mode=ro", "a#b", "\N{SNOWMAN}", "a:b"]
+)
+async def test_the_name_of_the_directory_does_not_matter(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+
+    await fill(tmp_path / name)
+
+    assert set(listing(tmp_path / name)) == {".", FILE_NAME}
+    for read_only in (False, True):
+        async with SqliteCatalogue(str(tmp_path / name), read_only=read_only) as catalogue:
+            await assert_filled(catalogue)
+
+
+async def test_a_second_slash_before_the_directory_does_not_matter(tmp_path: Path) -> None:
+    await fill(tmp_path)
+
+    async with SqliteCatalogue(f"/{tmp_path}") as catalogue:
+        await assert_filled(catalogue)
+
+
+async def test_a_relative_directory_stays_where_it_was(tmp_path: Path) -> None:
+    await fill(tmp_path)
+    here = Path.cwd()
+    os.chdir(tmp_path)
+    try:
+        catalogue = SqliteCatalogue(".")
+    finally:
+        os.chdir(here)
+
+    async with catalogue:
+        await assert_filled(catalogue)

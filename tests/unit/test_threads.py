@@ -1,0 +1,229 @@
+"""Blocking calls: on the loop while they are quick, in threads while they are not."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bandersnatch.threads import QUICK, Threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+LOOP = threading.current_thread()
+
+
+class Stopwatch:
+    """Time that passes in calls."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+    def call(self, seconds: float) -> Callable[[], bool]:
+        """Return a call that takes so long, and says whether it ran on the loop."""
+
+        def take_time() -> bool:
+            self.time += seconds
+            return threading.current_thread() is LOOP
+
+        return take_time
+
+
+@pytest.fixture
+def stopwatch() -> Stopwatch:
+    return Stopwatch()
+
+
+@pytest.fixture
+def threads(stopwatch: Stopwatch) -> Iterator[Threads]:
+    threads = Threads(2, "test", stopwatch)
+    yield threads
+    threads.close()
+
+
+def fail() -> None:
+    raise LookupError("of the call")
+
+
+# ---------------------------------------------------------------- quick
+
+
+async def test_quick_calls_run_on_the_loop(threads: Threads, stopwatch: Stopwatch) -> None:
+    assert all([await threads.quick(stopwatch.call(QUICK / 2)) for _ in range(500)])
+
+
+async def test_calls_that_became_slow_run_in_threads(
+    threads: Threads, stopwatch: Stopwatch
+) -> None:
+    ran_here = [await threads.quick(stopwatch.call(QUICK * 2)) for _ in range(100)]
+
+    here = ran_here.index(False)
+    assert here < 30
+    assert not any(ran_here[here:])
+
+
+async def test_one_very_slow_call_is_enough(threads: Threads, stopwatch: Stopwatch) -> None:
+    assert await threads.quick(stopwatch.call(1.0))
+    assert not await threads.quick(stopwatch.call(0))
+
+
+async def test_a_few_slow_calls_among_many_are_borne(
+    threads: Threads, stopwatch: Stopwatch
+) -> None:
+    for _ in range(50):
+        assert await threads.quick(stopwatch.call(QUICK * 10))
+        assert all([await threads.quick(stopwatch.call(0)) for _ in range(20)])
+
+
+async def test_slow_calls_get_another_chance_later(threads: Threads, stopwatch: Stopwatch) -> None:
+    await threads.quick(stopwatch.call(1.0))
+    stopwatch.time += 9.9
+    assert not await threads.quick(stopwatch.call(0))
+    stopwatch.time += 0.2
+
+    assert await threads.quick(stopwatch.call(0))
+    assert await threads.quick(stopwatch.call(QUICK))
+    assert await threads.quick(stopwatch.call(1.0))
+    assert not await threads.quick(stopwatch.call(0))
+
+
+async def test_calls_that_fail_are_timed_too(threads: Threads, stopwatch: Stopwatch) -> None:
+    def fail_slowly() -> None:
+        stopwatch.time += 1.0
+        fail()
+
+    with pytest.raises(LookupError):
+        await threads.quick(fail_slowly)
+
+    assert not await threads.quick(stopwatch.call(0))
+
+
+async def test_real_time_counts_where_no_other_is_given() -> None:
+    threads = Threads(1, "test")
+    pause = threading.Event()
+    try:
+        await threads.quick(lambda: pause.wait(0.05))
+        assert await threads.quick(threading.current_thread) is not LOOP
+    finally:
+        threads.close()
+
+
+# ---------------------------------------------------------------- run
+
+
+async def test_a_call_runs_in_a_thread_and_the_loop_goes_on(threads: Threads) -> None:
+    release = threading.Event()
+    task = asyncio.create_task(threads.run(lambda: release.wait(30)))
+
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not task.done()
+    release.set()
+
+    assert await task
+
+
+async def test_as_many_calls_as_there_are_threads_run_at_once(threads: Threads) -> None:
+    both = threading.Barrier(2, timeout=30)
+    running: list[str] = []
+
+    def call() -> None:
+        both.wait()
+        running.append(threading.current_thread().name)
+
+    await asyncio.gather(*(threads.run(call) for _ in range(4)))
+
+    assert set(running) == {"test_0", "test_1"}
+
+
+@pytest.mark.parametrize("way", ["run", "quick", "quick in a thread"])
+async def test_errors_pass_through(threads: Threads, stopwatch: Stopwatch, way: str) -> None:
+    if way == "quick in a thread":
+        await threads.quick(stopwatch.call(1.0))
+    act = threads.run if way == "run" else threads.quick
+
+    with pytest.raises(LookupError, match="of the call"):
+        await act(fail)
+
+    assert await threads.run(lambda: 17) == 17
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("times", [1, 2, 5])
+async def test_a_cancelled_task_waits_for_the_end_of_its_call(
+    threads: Threads, times: int, *, fails: bool
+) -> None:
+    """However often it is cancelled, and however the call ends."""
+    began, release = threading.Event(), threading.Event()
+    ended: list[str] = []
+
+    def call() -> None:
+        began.set()
+        release.wait(30)
+        ended.append("call")
+        if fails:
+            fail()
+
+    async def work() -> None:
+        try:
+            await threads.run(call)
+        finally:
+            ended.append("task")
+
+    task = asyncio.create_task(work())
+    await asyncio.to_thread(began.wait)
+    for _ in range(times):
+        task.cancel()
+        for _ in range(3):
+            await asyncio.sleep(0)
+    assert not task.done()
+    release.set()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended == ["call", "task"]
+
+
+async def test_a_task_that_is_cancelled_when_its_call_has_ended_waits_no_more(
+    threads: Threads,
+) -> None:
+    async def work() -> None:
+        await threads.run(lambda: None)
+
+    task = asyncio.create_task(work())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert threads._executor.submit(lambda: 1).result() == 1
+    task.cancel()
+
+    await asyncio.wait([task])
+
+
+def test_closing_waits_for_what_runs_and_lets_nothing_begin() -> None:
+    threads = Threads(1, "test")
+    began, ended = threading.Event(), threading.Event()
+
+    def call() -> None:
+        began.set()
+        ended.wait(30)
+
+    async def main() -> None:
+        task = asyncio.create_task(threads.run(call))
+        await asyncio.to_thread(began.wait)
+        with ThreadPoolExecutor(1) as other:
+            closing = other.submit(threads.close)
+            assert not closing.done()
+            ended.set()
+            await asyncio.wrap_future(closing)
+        await task
+        with pytest.raises(RuntimeError):
+            await threads.run(lambda: None)
+
+    asyncio.run(main())

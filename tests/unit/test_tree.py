@@ -1,0 +1,697 @@
+"""A tree on a disk that no key, and nothing that somebody planted, leads out of."""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+import shutil
+import socket
+import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bandersnatch.errors import NotStored, StorageError, UnstorableName
+from bandersnatch.storage import tree as tree_module
+from bandersnatch.storage.tree import AREAS, PARTIAL, Tree, translated
+from tests.support.disks import files, listing, modes, open_files, umask
+from tests.support.storages import key, names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from bandersnatch.layout import StorageKey
+
+PAGE = key("web/simple/foo/index.html")
+BELOW = key("web/simple/foo/versions/1/index.html")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    root = tmp_path / "mirror"
+    (root / PARTIAL).mkdir(parents=True)
+    with umask(0o022):
+        yield root
+
+
+@pytest.fixture
+def tree(root: Path) -> Tree:
+    return Tree(str(root))
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Iterator[Path]:
+    """Return a directory beside the mirror; afterwards all must be there as it was."""
+    outside = tmp_path / "outside"
+    (outside / "inner").mkdir(parents=True)
+    (outside / "index.html").write_bytes(b"secret")
+    (outside / "inner" / "index.html").write_bytes(b"secret")
+    before = listing(outside)
+    yield outside
+    assert listing(outside) == before
+
+
+def found(tree: Tree, prefix: str = "web/") -> list[str]:
+    """Return the keys that a walk finds."""
+    return [each.key for each in tree.walk(key(prefix))]
+
+
+def plant(root: Path, where: str, target: Path | str) -> Path:
+    """Put a link somewhere, and return where."""
+    path = root / where
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(target)
+    return path
+
+
+# ---------------------------------------------------------------- keys
+
+ACTS: dict[str, Callable[[Tree, StorageKey], object]] = {
+    "stat": lambda tree, bad: tree.stat(bad),
+    "read": lambda tree, bad: tree.read(bad),
+    "holds": lambda tree, bad: tree.holds(bad, b""),
+    "write": lambda tree, bad: tree.write(bad, b"x", durable=False),
+    "delete": lambda tree, bad: tree.delete(bad),
+    "link from": lambda tree, bad: tree.link(bad, PAGE),
+    "link to": lambda tree, bad: tree.link(PAGE, bad),
+    "move from": lambda tree, bad: tree.move(bad, key("web/new")),
+    "move to": lambda tree, bad: tree.move(PAGE, bad),
+    "walk": lambda tree, bad: list(tree.walk(key(f"{bad}/"))),
+}
+LEADING_OUT = [
+    *("/", "/etc/passwd", ".", "..", "../outside", "web/..", "web/../..", "web/./x", "./web"),
+    *("web//x", "web/../../outside/index.html", "a\0b", "web/\ud800", "web/../mirror"),
+]
+
+
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("bad", LEADING_OUT)
+def test_a_key_that_could_lead_out_is_refused_by_everything(
+    tree: Tree, root: Path, outside: Path, act: str, bad: str
+) -> None:
+    tree.write(PAGE, b"page", durable=False)
+    before = listing(root)
+
+    with pytest.raises(StorageError, match="it is no key of this storage"):
+        ACTS[act](tree, key(bad))
+
+    assert listing(root) == before
+
+
+@pytest.mark.parametrize("bad", ["", "web/", "web/x/"])
+def test_a_key_names_something(tree: Tree, bad: str) -> None:
+    with pytest.raises(StorageError):
+        tree.path(key(bad))
+
+
+SEGMENTS = st.sampled_from(
+    ["", ".", "..", "...", ".. ", "..\n", "\n", "a", "~", "\\", "..\\..", "C:", "\0", "é", "\ud800"]
+)
+
+
+@given(st.lists(SEGMENTS | st.text(max_size=3), max_size=6).map("/".join))
+@example("../")
+@example("..\n/x")
+def test_a_key_is_refused_or_leads_strictly_below_the_root(text: str) -> None:
+    try:
+        path = Tree("/srv/mirror").path(key(text))
+    except StorageError:
+        return
+
+    assert path == f"/srv/mirror/{text}"
+    assert posixpath.normpath(path) == path
+    assert path.encode()
+
+
+@pytest.mark.parametrize("good", ["a", "...", "..a", "a..", ".a/.b", "a b/c\nd", "é", "-", "~"])
+def test_an_odd_key_is_no_bad_key(tree: Tree, good: str) -> None:
+    tree.write(key(f"web/{good}"), b"1", durable=False)
+
+    assert tree.read(key(f"web/{good}")) == b"1"
+    assert found(tree) == [f"web/{good}"]
+
+
+# ---------------------------------------------------------------- links at a file's place
+
+
+@pytest.mark.parametrize("target", ["index.html", "new", "inner"], ids=["file", "none", "folder"])
+class TestALinkThatLeadsOut:
+    """One is planted where a file should be; it may lead to a file, to nothing, to a folder."""
+
+    def test_is_not_read(self, tree: Tree, root: Path, outside: Path, target: str) -> None:
+        plant(root, PAGE, outside / target)
+
+        with pytest.raises(StorageError, match="it is a link that leads out of the mirror"):
+            tree.read(PAGE)
+        assert tree.stat(PAGE) is None
+        assert not tree.holds(PAGE, b"secret")
+
+    def test_is_replaced(self, tree: Tree, root: Path, outside: Path, target: str) -> None:
+        path = plant(root, PAGE, outside / target)
+
+        tree.write(PAGE, b"page", durable=False)
+
+        assert not path.is_symlink()
+        assert files(root) == {PAGE: b"page"}
+
+    def test_is_replaced_by_another(
+        self, tree: Tree, root: Path, outside: Path, target: str
+    ) -> None:
+        path = plant(root, PAGE, outside / target)
+
+        tree.link(PAGE, BELOW)
+
+        assert str(path.readlink()) == "versions/1/index.html"
+
+    def test_is_deleted_itself(self, tree: Tree, root: Path, outside: Path, target: str) -> None:
+        path = plant(root, PAGE, outside / target)
+
+        assert tree.delete(PAGE)
+
+        assert not path.is_symlink()
+
+    def test_is_moved_itself(self, tree: Tree, root: Path, outside: Path, target: str) -> None:
+        path = plant(root, PAGE, outside / target)
+
+        tree.move(PAGE, key("removed/x"))
+
+        assert not path.is_symlink()
+        assert (root / "removed/x").is_symlink()
+
+    def test_does_not_receive_what_is_moved_there(
+        self, tree: Tree, root: Path, outside: Path, target: str
+    ) -> None:
+        path = plant(root, PAGE, outside / target)
+        tree.write(key("removed/x"), b"x", durable=False)
+
+        tree.move(key("removed/x"), PAGE)
+
+        assert not path.is_symlink()
+        assert files(root) == {PAGE: b"x"}
+
+
+@pytest.mark.parametrize("target", ["loop", "nothing", "file/x"])
+def test_a_link_that_leads_nowhere_is_not_found_and_can_be_replaced(
+    tree: Tree, root: Path, target: str
+) -> None:
+    tree.write(key("web/file"), b"", durable=False)
+    plant(root, "web/loop", target)
+
+    assert found(tree) == ["web/file"]
+    with pytest.raises(StorageError):
+        tree.read(key("web/loop"))
+    tree.write(key("web/loop"), b"1", durable=False)
+    assert found(tree) == ["web/file", "web/loop"]
+
+
+def test_a_link_that_stays_within_is_read(tree: Tree, root: Path) -> None:
+    tree.write(key("web/target"), b"1", durable=False)
+    plant(root, PAGE, "../../target")
+
+    assert tree.read(PAGE) == b"1"
+    assert found(tree) == [PAGE, "web/target"]
+
+
+def test_a_link_to_nothing_within_is_nothing(tree: Tree, root: Path) -> None:
+    plant(root, PAGE, "never")
+
+    with pytest.raises(NotStored):
+        tree.read(PAGE)
+
+
+def test_a_mirror_may_lie_behind_a_link(tree: Tree, root: Path) -> None:
+    root.with_name("link").symlink_to(root)
+    tree = Tree(str(root.with_name("link")))
+    tree.write(BELOW, b"1", durable=True)
+    tree.link(PAGE, BELOW)
+
+    assert tree.read(PAGE) == b"1"
+
+
+# ---------------------------------------------------------------- links in place of directories
+
+PARENTS = pytest.mark.parametrize("where", ["web/simple/foo", "web/simple/foo/versions"])
+
+
+def prepared(tree: Tree, root: Path, outside: Path, where: str, *, swapped: bool) -> None:
+    """Plant a link as a directory, maybe after the tree has seen that there was one."""
+    if swapped:
+        tree.write(BELOW, b"page", durable=False)
+        shutil.rmtree(root / where)
+    plant(root, where, outside)
+
+
+@PARENTS
+@pytest.mark.parametrize("swapped", [False, True])
+class TestALinkInPlaceOfADirectory:
+    """It is planted before the run, or during it."""
+
+    def test_is_not_written_through(
+        self, tree: Tree, root: Path, outside: Path, where: str, *, swapped: bool
+    ) -> None:
+        prepared(tree, root, outside, where, swapped=swapped)
+
+        with pytest.raises(StorageError, match="it is a link") as caught:
+            tree.write(BELOW, b"page", durable=False)
+
+        assert caught.value.key == where
+        assert files(root) == {}
+
+    def test_is_not_linked_through(
+        self, tree: Tree, root: Path, outside: Path, where: str, *, swapped: bool
+    ) -> None:
+        prepared(tree, root, outside, where, swapped=swapped)
+
+        with pytest.raises(StorageError, match="it is a link"):
+            tree.link(BELOW, key("web/x"))
+
+    def test_is_not_moved_through(
+        self, tree: Tree, root: Path, outside: Path, where: str, *, swapped: bool
+    ) -> None:
+        prepared(tree, root, outside, where, swapped=swapped)
+        tree.write(key("web/x"), b"x", durable=False)
+
+        tree.move(key(f"{where}/index.html"), key("web/new"))
+        with pytest.raises(StorageError, match="it is a link"):
+            tree.move(key("web/x"), key(f"{where}/index.html"))
+
+        assert files(root) == {"web/x": b"x"}
+
+    def test_is_not_read_deleted_or_walked_through(
+        self, tree: Tree, root: Path, outside: Path, where: str, *, swapped: bool
+    ) -> None:
+        prepared(tree, root, outside, where, swapped=swapped)
+        inner = key(f"{where}/index.html")
+
+        with pytest.raises(StorageError, match="it is a link"):
+            tree.read(inner)
+        assert not tree.delete(inner)
+        assert found(tree) == found(tree, f"{where}/") == found(tree, f"{where}/inner/") == []
+
+
+def test_what_is_no_directory_is_named(tree: Tree) -> None:
+    tree.write(key("web/simple/foo"), b"a file", durable=False)
+
+    with pytest.raises(StorageError, match="it is no directory") as caught:
+        tree.write(BELOW, b"page", durable=False)
+
+    assert caught.value.key == "web/simple/foo"
+    assert tree.stat(BELOW) is None
+    assert not tree.delete(BELOW)
+    assert found(tree, "web/simple/foo/") == []
+
+
+def test_below_a_loop_of_links_nothing_can_be_known(tree: Tree, root: Path) -> None:
+    plant(root, "web/loop", "loop")
+
+    with pytest.raises(StorageError):
+        tree.stat(key("web/loop/x"))
+
+
+# ---------------------------------------------------------------- areas
+
+
+@pytest.mark.parametrize("area", AREAS)
+def test_an_operator_may_keep_an_area_elsewhere(tree: Tree, root: Path, area: str) -> None:
+    elsewhere = root.parent / "elsewhere"
+    elsewhere.mkdir()
+    plant(root, area, elsewhere)
+    one, two, alias = names([f"{area}/foo/1", f"{area}/foo/2", f"{area}/foo/index.html"])
+
+    tree.write(one, b"1", durable=True)
+    tree.write(two, b"2", durable=False)
+    tree.link(alias, one)
+
+    assert tree.read(alias) == tree.read(one) == b"1"
+    assert found(tree, f"{area}/") == found(tree, f"{area[:3]}") == [one, two, alias]
+    assert files(elsewhere) == {"foo/1": b"1", "foo/2": b"2"}
+    tree.move(two, one)
+    assert tree.delete(one)
+    assert tree.delete(alias)
+    assert list(elsewhere.iterdir()) == []
+    assert (root / area).is_symlink()
+
+
+def test_a_link_out_of_an_area_elsewhere_is_not_followed(
+    tree: Tree, root: Path, outside: Path
+) -> None:
+    elsewhere = root.parent / "elsewhere"
+    elsewhere.mkdir()
+    plant(root, "web/simple", elsewhere)
+    (elsewhere / "index.html").symlink_to(outside / "index.html")
+    (elsewhere / "foo").symlink_to(outside)
+
+    for bad in ("web/simple/index.html", PAGE):
+        with pytest.raises(StorageError, match="it is a link"):
+            tree.read(key(bad))
+    with pytest.raises(StorageError, match="it is a link"):
+        tree.write(PAGE, b"page", durable=False)
+
+
+# ---------------------------------------------------------------- temporary names
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "hard link", "file", "fifo"])
+def test_what_lies_at_a_temporary_name_is_replaced(
+    tree: Tree, root: Path, outside: Path, kind: str
+) -> None:
+    for number in range(2):
+        planted = root / PARTIAL / f"t{number}"
+        if kind == "file":
+            planted.write_bytes(b"left by a run that was killed")
+        elif kind == "fifo":
+            os.mkfifo(planted)
+        elif kind == "hard link":
+            os.link(outside / "index.html", planted)
+        else:
+            planted.symlink_to(outside / ("index.html" if kind == "link" else "never"))
+
+    tree.write(BELOW, b"page", durable=False)
+    tree.link(PAGE, BELOW)
+
+    assert files(root) == {BELOW: b"page"}
+    assert tree.read(PAGE) == b"page"
+
+
+# ---------------------------------------------------------------- what is no file
+
+
+def test_a_hard_link_is_replaced_and_not_written_through(
+    tree: Tree, root: Path, outside: Path
+) -> None:
+    (root / PAGE).parent.mkdir(parents=True)
+    (root / PAGE).hardlink_to(outside / "index.html")
+
+    tree.write(PAGE, b"page", durable=False)
+
+    assert (root / PAGE).stat().st_nlink == 1
+    assert tree.read(PAGE) == b"page"
+
+
+def test_a_hard_link_is_deleted_alone(tree: Tree, root: Path, outside: Path) -> None:
+    (root / PAGE).parent.mkdir(parents=True)
+    (root / PAGE).hardlink_to(outside / "index.html")
+
+    assert tree.delete(PAGE)
+
+
+def plant_odd(path: Path, kind: str) -> None:
+    """Put something where a file should be that none can be read from."""
+    path.parent.mkdir(parents=True)
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    elif kind == "device":
+        if os.geteuid() != 0:
+            pytest.skip("only root can make a device")
+        os.mknod(path, 0o644 | stat.S_IFCHR, os.makedev(1, 3))
+    else:
+        with socket.socket(socket.AF_UNIX) as listener:
+            here = Path.cwd()
+            os.chdir(path.parent)  # the path of a socket must be short
+            listener.bind(path.name)
+            os.chdir(here)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "directory", "socket", "device"])
+def test_what_is_no_file_is_an_error_to_read_at_once(tree: Tree, root: Path, kind: str) -> None:
+    """A reader of a FIFO would wait for somebody to write."""
+    plant_odd(root / PAGE, kind)
+    before = open_files()
+
+    with ThreadPoolExecutor(1) as executor:
+        future = executor.submit(tree.read, PAGE)
+        try:
+            with pytest.raises(StorageError) as caught:
+                future.result(timeout=5)
+        finally:
+            if kind == "fifo" and not future.done():
+                os.close(os.open(root / PAGE, os.O_RDWR | os.O_NONBLOCK))
+
+    assert caught.value.key == PAGE
+    assert not isinstance(caught.value, NotStored)
+    assert tree.stat(PAGE) is None
+    assert found(tree) == []
+    assert open_files() <= before
+
+
+@pytest.mark.parametrize("kind", ["fifo", "socket", "device"])
+def test_what_is_no_file_is_replaced_and_not_written_to(tree: Tree, root: Path, kind: str) -> None:
+    plant_odd(root / PAGE, kind)
+
+    tree.write(PAGE, b"page", durable=False)
+
+    assert files(root) == {PAGE: b"page"}
+
+
+def test_a_directory_where_a_file_should_be_is_left_alone(tree: Tree, root: Path) -> None:
+    tree.write(key(f"{PAGE}/inner"), b"1", durable=False)
+    tree.write(key("web/x"), b"x", durable=False)
+    before = listing(root / "web")
+
+    tree.move(PAGE, key("removed/x"))
+    acts: list[Callable[[], object]] = [
+        lambda: tree.write(PAGE, b"page", durable=False),
+        lambda: tree.link(PAGE, key("web/x")),
+        lambda: tree.delete(PAGE),
+        lambda: tree.move(key("web/x"), PAGE),
+    ]
+    for act in acts:
+        with pytest.raises(StorageError):
+            act()
+
+    assert listing(root / "web") == before
+    assert list((root / PARTIAL).iterdir()) == []
+
+
+# ---------------------------------------------------------------- modes, directories
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022])
+def test_files_can_be_read_by_all_and_written_by_their_owner(
+    tree: Tree, root: Path, mask: int
+) -> None:
+    with umask(mask):
+        tree.write(PAGE, b"page", durable=True)
+        tree.write(key("status"), b"1", durable=True)
+
+    found = modes(root / "web")
+    assert found.pop("simple/foo/index.html") == 0o644
+    assert set(found.values()) == {0o755}
+    assert (root / "status").stat().st_mode & 0o7777 == 0o644
+
+
+@pytest.mark.parametrize("away", ["deleted", "moved"])
+@pytest.mark.parametrize("area", AREAS)
+def test_directories_that_are_empty_go_but_areas_stay(
+    tree: Tree, root: Path, area: str, away: str
+) -> None:
+    stays, goes = names([f"{area}/a/keep", f"{area}/a/b/c/d"])
+    tree.write(stays, b"1", durable=False)
+    tree.write(goes, b"1", durable=False)
+
+    for each in (goes, stays):
+        if away == "deleted":
+            assert tree.delete(each)
+        else:
+            tree.move(each, key("x"))
+        assert not (root / area / "a/b").exists()
+        assert (root / area / "a").exists() == (each == goes)
+
+    assert list((root / area).iterdir()) == []
+    assert (root / PARTIAL).is_dir()
+
+
+def test_a_directory_that_somebody_removed_is_made_again(tree: Tree, root: Path) -> None:
+    tree.write(BELOW, b"1", durable=False)
+    shutil.rmtree(root / "web")
+
+    tree.write(BELOW, b"2", durable=False)
+
+    assert files(root) == {BELOW: b"2"}
+
+
+def test_the_directories_that_are_remembered_are_limited_in_number(tree: Tree, root: Path) -> None:
+    tree._known.update(f"/{number}" for number in range(tree_module._REMEMBERED_DIRECTORIES))
+
+    tree.write(BELOW, b"1", durable=False)
+    tree.write(PAGE, b"2", durable=False)
+
+    assert len(tree._known) < 10
+    assert files(root) == {BELOW: b"1", PAGE: b"2"}
+
+
+def test_a_directory_can_be_filled_while_it_is_emptied(tree: Tree, root: Path) -> None:
+    """What one thread removes because it is empty is what another is about to write to."""
+    together = threading.Barrier(4, timeout=30)
+
+    def work(mine: int) -> None:
+        together.wait()
+        for number in range(120):
+            each = key(f"web/a/b{number % 2}/c/{mine}")
+            tree.write(each, b"1", durable=number % 10 == 0)
+            if mine % 2:
+                tree.move(each, key(f"removed/a/{mine}"))
+                tree.move(key(f"removed/a/{mine}"), each)
+            assert tree.delete(each, durable=number % 10 == 1)
+
+    with ThreadPoolExecutor(4) as executor:
+        for done in [executor.submit(work, mine) for mine in range(4)]:
+            done.result()
+
+    assert files(root) == {}
+    assert not (root / "web/a").exists()
+
+
+def test_a_directory_that_is_gone_again_needs_no_sync(tree: Tree, root: Path) -> None:
+    tree.sync_directory(str(root / "web/a"))
+
+
+def test_two_threads_may_move_the_same(tree: Tree, root: Path) -> None:
+    together = threading.Barrier(2, timeout=30)
+    rounds = range(150)
+    for number in rounds:
+        tree.write(key(f"web/{number}/x"), b"1", durable=False)
+
+    def work() -> None:
+        for number in rounds:
+            together.wait()
+            tree.move(key(f"web/{number}/x"), key(f"removed/{number}/x"))
+
+    with ThreadPoolExecutor(2) as executor:
+        for done in [executor.submit(work) for _ in range(2)]:
+            done.result()
+
+    assert len(files(root / "removed")) == len(rounds)
+
+
+# ---------------------------------------------------------------- walking
+
+
+def test_names_that_are_no_text_are_passed_over(tree: Tree, root: Path) -> None:
+    """No key could name them, and no catalogue take them."""
+    tree.write(key("web/a"), b"1", durable=False)
+    (root / "web" / os.fsdecode(b"folder\xff")).mkdir()
+    (root / "web" / os.fsdecode(b"folder\xff") / "x").touch()
+    (root / "web" / os.fsdecode(b"file\xff")).touch()
+
+    assert found(tree) == ["web/a"]
+
+
+def test_a_walk_of_everything_begins_at_the_root(tree: Tree) -> None:
+    tree.write(key("status"), b"1", durable=False)
+    tree.write(PAGE, b"1", durable=False)
+
+    assert found(tree, "") == ["status", PAGE]
+    assert found(tree, "st") == ["status"]
+
+
+class FailingEntry:
+    """An entry of a directory on a disk that fails."""
+
+    def stat(self) -> os.stat_result:
+        raise OSError(errno.EIO, "bad")
+
+    def is_symlink(self) -> bool:
+        return False
+
+
+def test_a_disk_that_fails_is_not_taken_for_an_empty_one() -> None:
+    with pytest.raises(OSError, match="bad"):
+        tree_module._stat_of(cast("os.DirEntry[str]", FailingEntry()))
+
+
+# ---------------------------------------------------------------- failures
+
+
+LONG = "x" * 256
+
+
+def test_a_name_that_is_too_long_is_told_from_other_failures(tree: Tree, root: Path) -> None:
+    tree.write(PAGE, b"1", durable=False)
+
+    acts: list[Callable[[], object]] = [
+        lambda: tree.write(key(f"web/{LONG}"), b"1", durable=False),
+        lambda: tree.write(key(f"web/{LONG}/x"), b"1", durable=False),
+        lambda: tree.link(key(f"web/{LONG}"), PAGE),
+        lambda: tree.move(PAGE, key(f"web/{LONG}")),
+    ]
+    for act in acts:
+        with pytest.raises(UnstorableName, match="its name is too long for the file system"):
+            act()
+
+    assert tree.stat(key(f"web/{LONG}")) is None
+    tree.move(key(f"web/{LONG}"), PAGE)
+    assert files(root) == {PAGE: b"1"}
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_failed_write_leaves_the_old_bytes_and_nothing_else(
+    tree: Tree, root: Path, *, durable: bool
+) -> None:
+    tree.write(PAGE, b"old", durable=durable)
+
+    with pytest.raises(TypeError):
+        tree.write(PAGE, cast("bytes", "no bytes"), durable=durable)
+
+    assert files(root) == {PAGE: b"old"}
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "says"),
+    [
+        (FileNotFoundError(errno.ENOENT, "x"), NotStored, "it does not exist"),
+        (OSError(errno.ENOSPC, "x"), StorageError, "No space left on device"),
+        (PermissionError(errno.EACCES, "x"), StorageError, "Permission denied"),
+        (OSError(errno.ENAMETOOLONG, "x"), UnstorableName, "its name is too long"),
+        (OSError(errno.EXDEV, "x"), StorageError, "it is on another file system than .partial"),
+        (OSError("odd"), StorageError, "odd"),
+    ],
+)
+def test_the_systems_errors_become_this_programs(
+    error: OSError, kind: type[StorageError], says: str
+) -> None:
+    with pytest.raises(StorageError, match=says) as caught, translated("web/x"):
+        raise error
+
+    assert type(caught.value) is kind
+    assert caught.value.key == "web/x"
+    assert caught.value.__cause__ is error
+    assert not caught.value.transient
+
+
+def test_other_errors_stay_what_they_are() -> None:
+    with pytest.raises(ValueError, match="a bug"), translated("web/x"):
+        raise ValueError("a bug")
+
+
+# ---------------------------------------------------------------- what a power cut could undo
+
+
+def test_every_change_is_noted(tree: Tree) -> None:
+    tree.write(PAGE, b"1", durable=False)
+    acts: list[Callable[[], object]] = [
+        lambda: tree.write(BELOW, b"1", durable=False),
+        lambda: tree.link(PAGE, BELOW),
+        lambda: tree.move(PAGE, key("web/x")),
+        lambda: tree.delete(key("web/x")),
+    ]
+    for act in acts:
+        tree.unsynced = False
+        act()
+        assert tree.unsynced
+
+
+def test_what_changes_nothing_is_not_noted(tree: Tree) -> None:
+    tree.delete(PAGE)
+    tree.move(PAGE, key("web/x"))
+    tree.stat(PAGE)
+
+    assert not tree.unsynced
