@@ -181,7 +181,7 @@ def test_a_stale_page_waits_at_the_back_of_the_queue(
     index.release("aaa", "2.0")
     index.release("zzz", "2.0")
     server.forget()
-    server.on_request = lambda asked: server.thaw() if site.clock.passed > 5 else None
+    server.on_request = lambda _: server.thaw() if site.clock.passed > 5 else None
 
     ran = site.mirror()
 

@@ -262,7 +262,7 @@ def test_a_file_of_another_size_is_replaced(
 
     site.mirror()
 
-    assert sorted(server.paths("file"))[0:1] and file.path in server.paths("file")
+    assert file.path in server.paths("file")
     site.check()
 
 
@@ -514,6 +514,5 @@ def test_hostile_entries_are_left_out_and_the_rest_is_published(
     assert ran.report["files"]["rejected"] == 6
     assert "foo: left out 6 file(s)" in ran.log
     assert "\n.tar" not in ran.log
-    outside = [path for path in site.home.rglob("*evil*")]
-    assert outside == []
+    assert list(site.home.rglob("*evil*")) == []
     site.check()

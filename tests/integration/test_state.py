@@ -1,4 +1,4 @@
-"""``status``, ``todo``, ``generation`` and the catalogue: promises kept, and honoured when found."""
+"""``status``, ``todo``, ``generation``, the catalogue: promises kept, honoured when found."""
 
 from __future__ import annotations
 

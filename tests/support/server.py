@@ -285,6 +285,10 @@ def serving(index: Index, tls: ssl.SSLContext | None = None) -> Iterator[IndexSe
         ready.set()
         await stopping.wait()
         await runner.cleanup()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
     thread.start()

@@ -187,7 +187,7 @@ def check_tree(web: Path) -> int:
     """
     count = 0
     for page in sorted(web.glob("simple/**/index.html")):
-        base = f"https://mirror.example.org/{page.parent.relative_to(web)}/"
+        base = _base(page, web)
         for link in RepositoryPage.from_html(page.read_bytes(), base).links:
             parts = urlsplit(link.url)
             if parts.path.endswith("/"):
@@ -200,7 +200,7 @@ def check_tree(web: Path) -> int:
                 _check_file(web, f"{parts._replace(fragment='').geturl()}.metadata#{metadata}")
             count += 1
     for page in sorted(web.glob("simple/**/index.v1_json")):
-        base = f"https://mirror.example.org/{page.parent.relative_to(web)}/"
+        base = _base(page, web)
         for file in json.loads(page.read_text()).get("files", ()):
             url = urljoin(base, file["url"])
             path = _check_file(web, f"{url}#sha256={file['hashes']['sha256']}")
@@ -210,6 +210,12 @@ def check_tree(web: Path) -> int:
                 _check_file(web, f"{url}.metadata#sha256={metadata['sha256']}")
             count += 1
     return count
+
+
+def _base(page: Path, web: Path) -> str:
+    """Return the URL of a page as clients see it, with ``hash-index`` too."""
+    name = "" if page.parent == web / "simple" else f"{page.parent.name}/"
+    return f"https://mirror.example.org/simple/{name}"
 
 
 def _check_file(web: Path, url: str) -> Path:

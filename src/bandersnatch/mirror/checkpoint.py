@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from bandersnatch.errors import TooManyRemovals
 from bandersnatch.mirror.outcome import Result
 from bandersnatch.mirror.state import Todo
+from bandersnatch.model.serials import NO_SERIAL
 from bandersnatch.records import ABSENT, GONE, INCOMPLETE, PENDING, Batch, Unfinished
 
 if TYPE_CHECKING:
@@ -32,6 +34,10 @@ _ROOT_STALE = "stale"
 ROOT_WRITTEN = "written"
 
 
+_NOT_DONE = frozenset({Result.FAILED, Result.SUSPECTED})
+"""What keeps a project in ``todo``, and ``status`` before the change that is not shown."""
+
+
 class Checkpoint:
     """Collects the outcomes of a run and commits them in groups.
 
@@ -55,7 +61,7 @@ class Checkpoint:
         self._state = state
         self._clock = clock
         self._on_the_side = todo is None
-        self._cursor = todo.cursor if todo else None
+        self.cursor = todo.cursor if todo else NO_SERIAL
         self.pending: dict[ProjectName, Serial] = dict(todo.pending) if todo else {}
         self._now = now
         self._batch = Batch()
@@ -63,15 +69,33 @@ class Checkpoint:
         self._committed_at = self._saved_at = clock.monotonic()
         self._lock = asyncio.Lock()
 
-    async def begin(self, notes: Mapping[str, str], finished: list[ProjectName]) -> None:
-        """Write the plan down, then the notes that rely on its being written."""
+    async def begin(self, finished: list[ProjectName]) -> None:
+        """Write the plan down; ``finished`` is what nobody has to come back to any more.
+
+        The cursor stays where it was until everything was visited: what the changes say besides
+        names and serials is read again after a run that was cut short.
+        """
         await self._save_todo()
-        await self._catalogue.commit(Batch(notes=dict(notes), finished=finished))
+        await self._catalogue.commit(Batch(finished=finished))
+
+    async def begin_on_the_side(self, new: list[ProjectName]) -> None:
+        """Write down which projects may be published before they are recorded."""
+        handled = [_handled(name, self._now) for name in new]
+        await self._catalogue.commit(Batch(unfinished=handled))
+
+    async def reach(self, cursor: Serial, notes: Mapping[str, str]) -> None:
+        """Move the cursor, now that everything was visited, and then remember ``notes``.
+
+        They let a later run leave something out, so they may not be there before the cursor is.
+        """
+        self.cursor = cursor
+        await self.save()
+        await self._catalogue.commit(Batch(notes=dict(notes)))
 
     async def add(self, outcome: Outcome) -> None:
         """Take in what became of a project, and commit if it is time to."""
         _record(outcome, self._batch, self._now, on_the_side=self._on_the_side)
-        if outcome.result is not Result.FAILED:
+        if outcome.result not in _NOT_DONE:
             self._done.append(outcome.wanted.name)
         waited = self._clock.monotonic() - self._committed_at
         enough = len(self._batch.records) >= MOST_WAITING or waited >= LONGEST_WAIT
@@ -113,16 +137,17 @@ class Checkpoint:
                     since=wish.noticed,
                     tried=self._now,
                     attempts=0,
-                    fault="TooManyRemovals",
+                    fault=TooManyRemovals.__name__,
                     reason="one run may not remove so many projects",
+                    display=wish.display,
                 )
                 for name, wish in gone.items()
             ]
         )
 
     async def _save_todo(self) -> None:
-        if self._cursor is not None:
-            await self._state.save_todo(Todo(self._cursor, self.pending))
+        if not self._on_the_side:
+            await self._state.save_todo(Todo(self.cursor, self.pending))
         self._saved_at = self._clock.monotonic()
 
 
@@ -140,11 +165,20 @@ def _record(outcome: Outcome, batch: Batch, now: int, *, on_the_side: bool) -> N
     elif earlier is not None and outcome.result in {Result.UNCHANGED, Result.ABSENT}:
         batch.finished.append(name)
     kind = _kind_of(outcome)
+    if on_the_side and outcome.result is Result.FAILED and earlier is None:
+        batch.finished.append(name)
     if on_the_side and earlier is not None and earlier.kind in {PENDING, GONE}:
         if outcome.record is None or outcome.record.reflects < earlier.need:
             batch.unfinished.append(earlier)
     elif kind == INCOMPLETE or (kind is not None and not on_the_side):
         batch.unfinished.append(_unfinished(outcome, kind, now))
+
+
+def _handled(name: ProjectName, now: int) -> Unfinished:
+    """Return the note that a project was in hand, for the run that finds it there."""
+    return Unfinished(
+        name, INCOMPLETE, NO_SERIAL, None, since=now, tried=now, attempts=0, fault="", reason=""
+    )
 
 
 def _kind_of(outcome: Outcome) -> str | None:
@@ -171,4 +205,5 @@ def _unfinished(outcome: Outcome, kind: str, now: int) -> Unfinished:
         attempts=(earlier.attempts if earlier is not None else 0) + 1,
         fault=type(error).__name__ if error is not None else "",
         reason=str(error) if error is not None else "",
+        display=wanted.display,
     )

@@ -154,23 +154,38 @@ def is_same_display(wanted: str, had: str) -> bool:
 def _from_earlier(found: Discovery, before: Situation) -> Iterable[Wanted]:
     """Yield what earlier runs left to do."""
     for name, need in before.pending.items():
-        left = before.unfinished.get(name)
-        noticed = left.since if left else 0
-        yield Wanted(
-            name,
-            need=need,
-            lo=left.lo if left else None,
-            noticed=noticed,
-            listed=(
-                found.listing is None
-                and not is_expired(noticed, before.now)
-                and (left is None or left.kind != GONE)
-            ),
-        )
+        wish = _still_wanted(name, need, found, before)
+        if not _is_had(wish, before):
+            yield wish
     for name, left in before.unfinished.items():
         rested = not before.keep_removed and before.now - left.tried >= SECOND_LOOK
         if left.kind == INCOMPLETE or (left.kind == ABSENT and rested):
-            yield Wanted(name, lo=left.lo, noticed=left.since)
+            yield Wanted(name, lo=left.lo, noticed=left.since, display=left.display)
+
+
+def _still_wanted(name: ProjectName, need: Serial, found: Discovery, before: Situation) -> Wanted:
+    """Return the wish for a project that an earlier run could not bring up to ``need``.
+
+    A whole list that does not name it takes back what an earlier one said; what happened after
+    the list is among the changes.
+    """
+    left = before.unfinished.get(name)
+    noticed = left.since if left else 0
+    if found.listing is not None and name not in found.listing.serials:
+        need = NO_SERIAL
+    return Wanted(
+        name,
+        need=need,
+        lo=left.lo if left else None,
+        noticed=noticed,
+        display=left.display if left else "",
+        listed=(
+            need != NO_SERIAL
+            and found.listing is None
+            and not is_expired(noticed, before.now)
+            and (left is None or left.kind != GONE)
+        ),
+    )
 
 
 def is_expired(noticed: int, now: int) -> bool:

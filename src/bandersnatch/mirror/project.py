@@ -106,6 +106,8 @@ class ProjectSync:
             raise ProjectNotFound(wanted.name)
         if not wanted.had:
             return Outcome(wanted, Result.ABSENT)
+        if self._settings.run.removed_projects is RemovedProjects.KEEP:
+            return Outcome(wanted, Result.UNCHANGED)
         earlier = wanted.earlier
         if earlier is None or earlier.kind != ABSENT:
             return Outcome(wanted, Result.SUSPECTED)

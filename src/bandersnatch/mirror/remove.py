@@ -71,27 +71,35 @@ class Removals:
             self._events(FileRemoved(name, key))
         return tuple(removed)
 
-    async def remove_project(
-        self, name: ProjectName, catalogue: Catalogue, publisher: Publisher
+    async def remove_projects(
+        self, names: Iterable[ProjectName], catalogue: Catalogue, publisher: Publisher
     ) -> Batch:
-        """Take a project's pages away and then its files; return what the catalogue is to forget.
+        """Take the projects' pages away and then their files; return what is to be forgotten.
 
-        The root page must not name the project any more when this begins. The pages wait with
-        the files, so that everything can be brought back.
+        The root page must not name them any more when this begins. The pages wait with the
+        files, so that everything can be brought back.
         """
-        record = await catalogue.project(name)
-        versions = publisher.kept_pages(name)
+        batch = Batch()
+        for name in names:
+            pages = await self._pages(name, publisher)
+            record = await catalogue.project(name)
+            if not pages and record is None:
+                continue
+            await self._storage.move([(key, layout.removed(key)) for key in pages])
+            for key in pages:
+                self._events(PageRemoved(key))
+                batch.removed.append(Removed(layout.removed(key), 0, "", self._now))
+            if record is not None:
+                batch.removed += await self.drop_files(name, record.files)
+            batch.forgotten.append(name)
+            self._events(ProjectRemoved(name))
+        return batch
+
+    async def _pages(self, name: ProjectName, publisher: Publisher) -> list[StorageKey]:
+        """Return the pages and documents of a project that are there."""
         pages = publisher.pages_of(name)
-        pages += [found.key async for found in self._storage.scan(versions)]
-        there = [key for key in pages if await self._is_there(key)]
-        await self._storage.move([(key, layout.removed(key)) for key in there])
-        for key in there:
-            self._events(PageRemoved(key))
-        removed = [Removed(layout.removed(key), 0, "", self._now) for key in there]
-        if record is not None:
-            removed += await self.drop_files(name, record.files)
-        self._events(ProjectRemoved(name))
-        return Batch(forgotten=[name], removed=removed)
+        pages += [found.key async for found in self._storage.scan(publisher.kept_pages(name))]
+        return [key for key in pages if await self._is_there(key)]
 
     async def _is_there(self, key: StorageKey) -> bool:
         return any([found.key == key async for found in self._storage.scan(key)])

@@ -32,15 +32,16 @@ from bandersnatch.mirror.plan import (
 from bandersnatch.mirror.remove import check_removals, removal_limit
 from bandersnatch.mirror.state import StateFiles, Todo, next_status
 from bandersnatch.model.serials import NO_SERIAL, Serial
-from bandersnatch.records import ABSENT, Batch
+from bandersnatch.records import ABSENT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from bandersnatch.mirror.parts import Mirror
     from bandersnatch.mirror.plan import Discovery
     from bandersnatch.mirror.state import MirrorState
+    from bandersnatch.mirror.visits import Visits
     from bandersnatch.model.names import ProjectName
     from bandersnatch.records import Unfinished
 
@@ -82,6 +83,7 @@ class MirrorRun:
         self._orders = orders
         self._state = StateFiles(mirror.storage)
         self._publisher = mirror.publisher()
+        self._refused = False
 
     async def run(self) -> Position:
         """Bring the mirror up to what the index has now.
@@ -98,19 +100,22 @@ class MirrorRun:
         plan = make_plan(found, before, mirror.filters.selects, force=self._orders.force)
         count = await mirror.catalogue.count()
         limit = removal_limit(count, mirror.settings.run.max_removals)
-        notes = {TERMS: mirror.terms, FILTERS: mirror.filters.fingerprint}
+        notes = {TERMS: mirror.terms, FILTERS: mirror.filters.fingerprint, **found.notes}
         missing = vanished(plan, found)
         if self._is_refused(len(missing), limit):
             plan = without(plan, missing)
-        else:
-            notes |= found.notes
+            notes = {}
         mirror.events(Planned(len(plan.wanted), len(plan.gone)))
-        checkpoint = self._checkpoint(plan, found, state, now)
-        await checkpoint.begin(notes, _settled(unfinished, plan))
+        checkpoint = self._checkpoint(plan, state, now)
+        await checkpoint.begin(_settled(unfinished, plan))
         try:
-            gone = await self._visit_all(plan, checkpoint, began)
+            visits = await self._visit_all(plan, checkpoint, began)
             await checkpoint.commit()
-            await self._remove_and_publish_root(plan, gone, checkpoint, limit, began)
+            await self._remove_and_publish_root(plan, visits.gone, checkpoint, limit, began)
+            await self._remove_strays(state, unfinished, checkpoint, began)
+            cursor = await self._cursor(plan, state)
+            if visits.complete:
+                await checkpoint.reach(cursor, notes)
         finally:
             await checkpoint.save()
         return await self._finish(plan, state, checkpoint, began)
@@ -164,35 +169,31 @@ class MirrorRun:
             check_removals(removals, limit)
         except SafetyStop as error:
             self._mirror.events(Stopped(error))
+            self._refused = True
             return True
         return False
 
-    def _checkpoint(
-        self, plan: SyncPlan, found: Discovery, state: MirrorState, now: int
-    ) -> Checkpoint:
+    def _checkpoint(self, plan: SyncPlan, state: MirrorState, now: int) -> Checkpoint:
         pending = {name: wish.need for name, wish in {**plan.wanted, **plan.gone}.items()}
-        cursor = found.cursor if found.cursor is not None else state.cursor
         return Checkpoint(
             self._mirror.storage,
             self._mirror.catalogue,
             self._state,
             self._mirror.clock,
-            todo=Todo(cursor, pending),
+            todo=Todo(state.cursor, pending),
             now=now,
         )
 
     # ------------------------------------------------------------ the work
 
-    async def _visit_all(
-        self, plan: SyncPlan, checkpoint: Checkpoint, began: datetime
-    ) -> dict[ProjectName, Wanted]:
-        """Visit what is wanted and return the projects that turned out to be gone."""
+    async def _visit_all(self, plan: SyncPlan, checkpoint: Checkpoint, began: datetime) -> Visits:
+        """Visit what is wanted, and return who did."""
         orders = self._orders
         visit = await open_visit(self._mirror, began, accepted=orders.accepted, force=orders.force)
         stop = self._mirror.settings.run.stop_on_error
         visits = open_visits(self._mirror, checkpoint, visit, began, stop_on_error=stop)
         await visits.run(plan.wanted.values(), workers=side_by_side(self._mirror))
-        return visits.gone
+        return visits
 
     async def _remove_and_publish_root(
         self,
@@ -215,13 +216,35 @@ class MirrorRun:
                 del checkpoint.pending[name]
         await publish_root(mirror, without_names=gone, always=self._orders.force or bool(gone))
         removals = mirror.removals(began)
-        for name in gone:
-            batch = await removals.remove_project(name, mirror.catalogue, self._publisher)
-            await checkpoint.commit(batch)
-        if gone:
-            await mirror.catalogue.commit(Batch(notes={ROOT: ROOT_WRITTEN}))
+        removed = await removals.remove_projects(gone, mirror.catalogue, self._publisher)
+        removed.notes[ROOT] = ROOT_WRITTEN
+        await checkpoint.commit(removed)
         lying = await mirror.catalogue.removed()
         await checkpoint.commit(await removals.expire(lying, mirror.settings.run.removal_grace))
+
+    async def _remove_strays(
+        self,
+        state: MirrorState,
+        unfinished: Iterable[ProjectName],
+        checkpoint: Checkpoint,
+        began: datetime,
+    ) -> None:
+        """Take away the page of what an earlier run had in hand, and nobody wants any more.
+
+        It was published, perhaps, when that run was killed, and not recorded; no list tells of it.
+        """
+        mirror = self._mirror
+        if mirror.settings.run.removed_projects is RemovedProjects.KEEP:
+            return
+        handled = dict.fromkeys(unfinished, NO_SERIAL) | dict(
+            state.todo.pending if state.todo else {}
+        )
+        known = (await mirror.catalogue.had(handled)).keys() | checkpoint.pending.keys()
+        strays = [name for name in handled if name not in known]
+        removals = mirror.removals(began)
+        await checkpoint.commit(
+            await removals.remove_projects(strays, mirror.catalogue, self._publisher)
+        )
 
     # ------------------------------------------------------------ after
 
@@ -229,20 +252,24 @@ class MirrorRun:
         self, plan: SyncPlan, state: MirrorState, checkpoint: Checkpoint, began: datetime
     ) -> Position:
         mirror = self._mirror
-        cursor = plan.cursor if plan.cursor is not None else await self._reached(plan, state)
+        cursor = checkpoint.cursor
         wishes = {**plan.wanted, **plan.gone}
         firsts = [wishes[name].lo for name in checkpoint.pending]
-        status = next_status(state.status, cursor, firsts)
+        # Removals that were refused are changes that the tree does not show.
+        status = next_status(state.status, cursor, [*firsts, *([None] if self._refused else [])])
         await self._publisher.publish_time(began)
         if not checkpoint.pending:
             await mirror.storage.sweep(before=int(mirror.clock.now().timestamp()) + 1)
         else:
             await mirror.storage.sweep(before=int(began.timestamp()) - _ABANDONED)
-        await self._state.save_status(status, finished=not checkpoint.pending)
+        finished = not checkpoint.pending and not self._refused
+        await self._state.save_status(status, finished=finished)
         return Position(state.status, status, plan.cursor, len(checkpoint.pending))
 
-    async def _reached(self, plan: SyncPlan, state: MirrorState) -> Serial:
-        """Return how far the pages reach where neither changelog nor list has told."""
+    async def _cursor(self, plan: SyncPlan, state: MirrorState) -> Serial:
+        """Return T after this run: what the changelog or list told, else how far pages reach."""
+        if plan.cursor is not None:
+            return plan.cursor
         had = await self._mirror.catalogue.had(plan.wanted)
         told = (each.serial for each in had.values() if each.serial is not None)
         return max(state.cursor, max(told, default=NO_SERIAL))

@@ -52,6 +52,8 @@ async def sync(
         todo=None,
         now=int(began.timestamp()),
     )
+    new = [name for name in names if name not in had and name not in unfinished]
+    await checkpoint.begin_on_the_side(new)
     visit = await open_visit(mirror, began, accepted=accepted, force=True)
     stop = mirror.settings.run.stop_on_error
     visits = open_visits(mirror, checkpoint, visit, began, stop_on_error=stop, on_the_side=True)

@@ -76,9 +76,12 @@ class Visits:
         self._missing = 0
         self._asked = 0
         self.gone: dict[ProjectName, Wanted] = {}
+        self.complete = True
 
     async def run(self, wanted: Collection[Wanted], *, workers: int) -> None:
         """Visit every project; afterwards ``gone`` has those that the index no longer has.
+
+        ``complete`` tells whether it was every one, or the run stopped asking.
 
         :raises StorageError: if the storage fails; everything stops then.
         """
@@ -151,4 +154,5 @@ class Visits:
         if reason:
             self._events(Stopped(UnusableIndex(reason)))
         if reason or (error is not None and self._stop_on_error):
+            self.complete = False
             queue.close()

@@ -1,0 +1,174 @@
+"""``kill -9`` at any moment, then one more run: the tree of a clean run, and never a false page."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.site import check_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.support.index import Index
+    from tests.support.server import IndexServer
+    from tests.support.site import Site
+
+
+def start(site: Site) -> subprocess.Popen[bytes]:
+    """Start ``bandersnatch mirror`` as a process of its own."""
+    command = [sys.executable, "-m", "bandersnatch", "-c", str(site.config), "--quiet", "mirror"]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+
+
+def kill_at_request(site: Site, number: int) -> bool:
+    """Run ``mirror`` and kill it as its n-th request comes in; say whether it came to that."""
+    running = start(site)
+    left = number
+
+    def count(_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(running.pid, signal.SIGKILL)
+
+    site.server.on_request = count
+    try:
+        _, err = running.communicate(timeout=60)
+    finally:
+        site.server.on_request = lambda _: None
+    assert running.returncode in {0, -signal.SIGKILL}, err.decode()
+    return running.returncode != 0
+
+
+@contextmanager
+def reader(site: Site) -> Iterator[list[str]]:
+    """Read the tree over and over, as clients do, and yield what was ever found wrong with it."""
+    wrong: list[str] = []
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            try:
+                check_tree(site.web)
+            except AssertionError as error:
+                # The reader may have had a page in its hands that was replaced since, and whose
+                # file left the tree after it. Only what is still wrong a moment later is wrong.
+                time.sleep(0.02)
+                try:
+                    check_tree(site.web)
+                except AssertionError:
+                    wrong.append(str(error))
+            except FileNotFoundError:
+                continue
+            time.sleep(0.005)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    try:
+        yield wrong
+    finally:
+        stop.set()
+        thread.join()
+
+
+def fill(index: Index) -> None:
+    """Publish a few projects of different kinds."""
+    index.release("Alpha", "1.0", sdist=True)
+    index.release("beta", "1.0", size=2_000_000)
+    index.release("beta", "2.0")
+    for number in range(4):
+        index.release(f"gamma{number}", "1.0")
+
+
+def change(index: Index) -> None:
+    """Let all kinds of things happen to them."""
+    index.release("Alpha", "2.0", size=1_500_000)
+    index.yank("beta", "1.0", "broken")
+    index.remove_file("Alpha", "alpha-1.0.tar.gz")
+    index.remove_project("gamma0")
+    index.quarantine("gamma1")
+    index.release("delta", "1.0")
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 6, 8, 10, 13, 16, 19])
+def test_a_first_run_that_is_killed(
+    index: Index, make_site: Callable[..., Site], number: int
+) -> None:
+    fill(index)
+    clean, killed = make_site(), make_site()
+    clean.mirror()
+
+    with reader(killed) as wrong:
+        assert kill_at_request(killed, number)
+        killed.clock = clean.clock
+        ran = killed.mirror()
+
+    assert ran.code == 0, ran.log
+    assert wrong == []
+    assert killed.tree() == clean.tree()
+    assert killed.status == clean.status
+    assert killed.todo() == []
+    assert killed.leftovers() == []
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6, 7, 8])
+def test_a_run_with_changes_that_is_killed(
+    index: Index, make_site: Callable[..., Site], number: int
+) -> None:
+    fill(index)
+    clean, killed = make_site(), make_site()
+    clean.mirror()
+    killed.mirror()
+    change(index)
+    clean.mirror()
+
+    with reader(killed) as wrong:
+        kill_at_request(killed, number)
+        assert killed.status <= index.serial
+        ran = killed.mirror()
+
+    assert ran.code == 0, ran.log
+    assert wrong == []
+    assert killed.tree() == clean.tree()
+    assert killed.status == clean.status == index.serial
+    assert killed.leftovers() == []
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_a_run_that_is_killed_at_any_time(
+    index: Index, server: IndexServer, make_site: Callable[..., Site], part: int
+) -> None:
+    """At moments between the requests too: while it writes, commits, removes and publishes."""
+    fill(index)
+    clean, killed = make_site(), make_site()
+    clean.mirror()
+    killed.mirror()
+    change(index)
+    began = time.monotonic()
+    clean.run("mirror")
+    whole = time.monotonic() - began
+    first_request = threading.Event()
+    server.on_request = lambda _: first_request.set()
+
+    with reader(killed) as wrong:
+        running = start(killed)
+        first_request.wait(30)
+        time.sleep(whole * part / 8)
+        os.kill(running.pid, signal.SIGKILL)
+        running.communicate()
+        ran = killed.mirror()
+
+    assert ran.code == 0, ran.log
+    assert wrong == []
+    assert killed.tree() == clean.tree()
+    assert killed.status == index.serial
+    assert killed.leftovers() == []

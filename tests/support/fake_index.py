@@ -1,0 +1,115 @@
+"""The port ``PackageIndex`` over an ``Index`` in memory, with caches that lag."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from bandersnatch.errors import NotFound, ProjectNotFound, Unavailable
+from bandersnatch.model.names import project_name
+from bandersnatch.model.serials import Change, Serial
+from bandersnatch.records import FetchedDetail, FetchedList, Validators
+from bandersnatch.simple.entries import Context
+from bandersnatch.simple.parse import parse_detail, parse_list
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bandersnatch.model.content import Content
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.project import ProjectList
+    from bandersnatch.ports import Clock, Sink
+    from tests.support.index import Index
+
+URL = "https://index.example.org"
+
+
+class FakePackageIndex:
+    """Answers at once; ``stale`` holds cached pages, ``broken`` what does not answer."""
+
+    def __init__(self, index: Index, clock: Clock) -> None:
+        self.index = index
+        self.clock = clock
+        self.stale: dict[str, bytes | None] = {}
+        self.stale_list: bytes | None = None
+        self.broken: set[str] = set()
+        self.downloads = 0
+
+    def cache(self, name: str) -> None:
+        """Let a project's page stay what it is now."""
+        self.stale[name] = self._page(name)
+
+    def cache_list(self) -> None:
+        """Let the list stay what it is now."""
+        self.stale_list = json.dumps(self.index.list_json()).encode()
+
+    def mend(self) -> None:
+        """Let everything be fresh and answer."""
+        self.stale.clear()
+        self.stale_list = None
+        self.broken.clear()
+
+    def _page(self, name: str) -> bytes | None:
+        if name not in self.index.projects:
+            return None
+        return json.dumps(self.index.detail_json(name, files_at=URL)).encode()
+
+    # ------------------------------------------------------------ the port
+
+    async def last_serial(self) -> Serial:
+        """Return the newest serial."""
+        return Serial(self.index.serial)
+
+    async def changes(self, since: Serial, until: Serial, /) -> Sequence[Change]:
+        """Return the journal between two serials."""
+        return [
+            Change(project_name(e.name), e.name, Serial(e.serial), e.action, e.time)
+            for e in self.index.journal
+            if since < e.serial <= until
+        ]
+
+    async def list_with_serials(self) -> ProjectList:
+        """Return the list, which is never late."""
+        return parse_list(json.dumps(self.index.list_json()).encode(), URL)
+
+    async def fetch_list(self, known: Validators, /) -> FetchedList | None:
+        """Return the list, maybe a late one."""
+        body = self.stale_list or json.dumps(self.index.list_json()).encode()
+        validators = Validators(etag=hashlib.sha256(body).hexdigest())
+        if known.etag == validators.etag:
+            return None
+        return FetchedList(parse_list(body, URL), validators)
+
+    async def fetch_detail(self, name: ProjectName, known: Validators, /) -> FetchedDetail | None:
+        """Return a page, maybe a late one."""
+        if name in self.broken:
+            raise Unavailable(f"{URL}/simple/{name}/", "it is broken")
+        body = self.stale[name] if name in self.stale else self._page(name)
+        if body is None:
+            raise ProjectNotFound(name)
+        validators = Validators(etag=hashlib.sha256(body).hexdigest())
+        if known.etag == validators.etag:
+            return None
+        context = Context(name, f"{URL}/simple/{name}/", self.clock.now())
+        return FetchedDetail(parse_detail(body, context), validators)
+
+    async def fetch_legacy(self, name: ProjectName, /) -> bytes | None:
+        """Return the legacy document."""
+        return self.index.legacy(name).encode() if name in self.index.projects else None
+
+    async def download(self, url: str, sink: Sink, /) -> Content:
+        """Give the whole file at once."""
+        path = urlsplit(url).path
+        file = self.index.files.get(path.removesuffix(".metadata"))
+        content = None
+        if file is not None:
+            content = file.metadata if path.endswith(".metadata") else file.content
+        if content is None or (file is not None and file.filename in self.broken):
+            raise NotFound(url, 404)
+        self.downloads += 1
+        if sink.held:
+            await sink.restart()
+        await sink.write(content)
+        return await sink.finish()
