@@ -1,0 +1,159 @@
+"""pip and uv install from a mirrored tree: hashes checked, sidecars used."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.test_indexes import web_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.index import Index
+    from tests.support.server import IndexServer
+    from tests.support.site import Site
+
+
+def wheel(name: str, version: str, *requires: str) -> tuple[bytes, bytes]:
+    """Return a wheel that can be installed, and its metadata."""
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    metadata += "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
+    info = f"{name}-{version}.dist-info"
+    members = {
+        f"{name}.py": f"VERSION = {version!r}\n",
+        f"{info}/METADATA": metadata,
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{path},{_digest(text)},{len(text)}\n" for path, text in members.items())
+    members[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n"
+    content = BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for path, text in members.items():
+            archive.writestr(path, text)
+    return content.getvalue(), metadata.encode()
+
+
+def _digest(text: str) -> str:
+    digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
+    return f"sha256={digest.rstrip(b'=').decode()}"
+
+
+@pytest.fixture
+def served(index: Index, site: Site) -> Iterator[tuple[str, list[str]]]:
+    """Mirror two projects, the first of which needs the second, and serve the tree."""
+    for name, version, requires in (
+        ("ham", "1.0", ["spam>=1"]),
+        ("spam", "1.0", []),
+        ("spam", "2.0", []),
+        ("spam", "3.0", []),
+    ):
+        content, metadata = wheel(name, version, *requires)
+        index.upload(
+            name,
+            version,
+            f"{name}-{version}-py3-none-any.whl",
+            content=content,
+            metadata=metadata,
+            requires_python=">=3.8",
+        )
+    index.yank("spam", "3.0", "broken")
+    ran = site.mirror()
+    assert ran.code == 0, ran.log
+    with web_server(site.web) as running:
+        yield running
+
+
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Return an environment in which nothing but the command line says where to install from."""
+    kept = {key: value for key, value in os.environ.items() if key in {"PATH", "SystemRoot"}}
+    return {**kept, "HOME": str(tmp_path), "PIP_CONFIG_FILE": os.devnull, "UV_NO_CONFIG": "1"}
+
+
+INSTALLERS = {
+    "pip": [sys.executable, "-m", "pip", "install", "--no-cache-dir", "--no-input"],
+    "uv": [sys.executable, "-m", "uv", "pip", "install", "--no-cache", "--python", sys.executable],
+}
+
+
+@pytest.mark.parametrize("installer", INSTALLERS)
+def test_installing_from_the_json_pages_uses_the_sidecars(
+    served: tuple[str, list[str]], tmp_path: Path, installer: str
+) -> None:
+    url, asked = served
+    target = tmp_path / "installed"
+    command = [*INSTALLERS[installer], "--index-url", f"{url}/simple/", "--target", str(target)]
+
+    subprocess.run([*command, "ham"], check=True, env=environment(tmp_path), timeout=120)
+
+    assert (target / "ham.py").exists()
+    assert (target / "spam.py").read_text() == "VERSION = '2.0'\n", "3.0 is yanked"
+    wheels = [path for path in asked if path.endswith(".whl")]
+    sidecars = [path for path in asked if path.endswith(".metadata")]
+    assert len(wheels) == 2
+    assert len(sidecars) == 2
+
+
+@pytest.mark.parametrize("installer", INSTALLERS)
+def test_installing_checks_the_hashes(
+    index: Index, served: tuple[str, list[str]], tmp_path: Path, installer: str
+) -> None:
+    url, _ = served
+    lines = [
+        f"{name}=={version} --hash=sha256:{file.sha256}\n"
+        for name, version in (("ham", "1.0"), ("spam", "2.0"))
+        for file in index.projects[name].files.values()
+        if file.version == version
+    ]
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("".join(lines))
+    command = [*INSTALLERS[installer], "--index-url", f"{url}/simple/", "--require-hashes"]
+    command += ["-r", str(requirements), "--target"]
+
+    right = [*command, str(tmp_path / "installed")]
+    subprocess.run(right, check=True, env=environment(tmp_path), timeout=120)
+
+    requirements.write_text(re.sub("sha256:.*", "sha256:" + "0" * 64, "".join(lines)))
+    wrong = [*command, str(tmp_path / "refused")]
+    failed = subprocess.run(wrong, check=False, env=environment(tmp_path), timeout=120)
+    assert failed.returncode != 0
+
+
+@pytest.mark.parametrize("installer", INSTALLERS)
+def test_installing_from_the_html_pages(
+    server: IndexServer, site: Site, index: Index, tmp_path: Path, installer: str
+) -> None:
+    """As from a web server that was told nothing, like the one in the README."""
+    content, metadata = wheel("spam", "1.0")
+    index.upload("spam", "1.0", "spam-1.0-py3-none-any.whl", content=content, metadata=metadata)
+    site.configure(simple_format="HTML")
+    site.mirror()
+    target = tmp_path / "installed"
+    module = [sys.executable, "-m", "http.server", "--directory", str(site.web), "--bind"]
+    with subprocess.Popen(
+        [*module, "127.0.0.1", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        port = running.stdout.readline().split(" port ")[1].split()[0]
+        command = [*INSTALLERS[installer], "--target", str(target)]
+        command += ["--index-url", f"http://127.0.0.1:{port}/simple/", "spam"]
+        try:
+            subprocess.run(command, check=True, env=environment(tmp_path), timeout=120)
+        finally:
+            running.terminate()
+
+    assert (target / "spam.py").exists()
