@@ -1,0 +1,148 @@
+"""HTML to links: what a page may do, and pypi-simple as the judge of what it means."""
+
+from __future__ import annotations
+
+from html import escape
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pypi_simple.html import RepositoryPage
+
+from bandersnatch.errors import InvalidPage
+from bandersnatch.simple.links import Link, LinkedPage, read_links
+
+WHERE = "https://example.org/simple/foo/"
+
+
+def read(text: str, *, charset: str | None = None) -> LinkedPage:
+    """Return what a page in UTF-8 links to."""
+    return read_links(text.encode(), WHERE, charset=charset)
+
+
+def urls(text: str) -> list[str]:
+    """Return the addresses that a page links to."""
+    return [link.url for link in read(text).links]
+
+
+# ---------------------------------------------------------------- the judge
+
+words = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_size=1, max_size=12)
+addresses = st.from_regex(
+    r"(/|\.\./|https://example\.com/)[a-z0-9/._-]{0,12}(#[a-z0-9=]*)?", fullmatch=True
+)
+attributes = st.dictionaries(
+    st.sampled_from(["data-yanked", "data-requires-python", "data-core-metadata", "title", "id"]),
+    words | st.just(""),
+    max_size=3,
+)
+
+
+@given(
+    st.lists(st.tuples(addresses, words, attributes), max_size=4),
+    st.none() | addresses,
+    st.lists(st.tuples(st.sampled_from(["repository-version", "x"]), words), max_size=2),
+)
+def test_a_page_means_what_pypi_simple_reads_in_it(
+    shown: list[tuple[str, str, dict[str, str]]],
+    base: str | None,
+    tags: list[tuple[str, str]],
+) -> None:
+    head = "" if base is None else f'<base href="{escape(base)}">'
+    head += "".join(f'<meta name="pypi:x-{key}" content="{escape(v)}">' for key, v in tags)
+    body = "".join(
+        f'<a href="{escape(url)}" '
+        + " ".join(f'{key}="{escape(value)}"' for key, value in attrs.items())
+        + f">{escape(text)}</a><br/>\n"
+        for url, text, attrs in shown
+    )
+    text = f"<!DOCTYPE html><html><head>{head}</head><body>{body}</body></html>".encode()
+    page = read_links(text, WHERE, charset="utf-8")
+    judged = RepositoryPage.from_html(text, base_url=WHERE, from_encoding="utf-8")
+    assert [(link.url, link.text) for link in page.links] == [
+        (link.url, link.text) for link in judged.links
+    ]
+    assert [link.attributes for link in page.links] == [
+        {key: value for key, value in link.attrs.items() if key != "href"} for link in judged.links
+    ]
+    assert page.meta == {key: values[0] for key, values in judged.pypi_meta.items()}
+
+
+# ---------------------------------------------------------------- what a page may do
+
+
+def test_a_link_is_its_address_its_text_and_its_attributes() -> None:
+    page = read("<A HREF=' x ' data-yanked data-id=1 data-id=2> a <b>b</b>&amp;\n</A> c")
+    assert page.links == [Link(f"{WHERE}x", "a b&", {"data-yanked": "", "data-id": "1"})]
+
+
+def test_a_link_that_is_not_closed_ends_where_the_next_begins() -> None:
+    assert [link.text for link in read("<a href=x>one<a href=y>two").links] == ["one", "two"]
+
+
+def test_an_anchor_without_an_address_is_no_link() -> None:
+    assert urls("<a name=top>x</a><a>y</a><a href>z</a>") == [WHERE]
+
+
+def test_an_address_that_is_none_costs_itself_only() -> None:
+    assert urls("<a href='https://['>x</a><a href=y>y</a>") == [f"{WHERE}y"]
+
+
+@pytest.mark.parametrize("hidden", ["<!-- {} -->", "<script>{}</script>", "<style>{}</style>"])
+def test_what_is_no_markup_holds_no_links(hidden: str) -> None:
+    assert urls(hidden.format("<a href=x>x</a>") + "<a href=y>y</a>") == [f"{WHERE}y"]
+
+
+def test_only_the_first_base_counts() -> None:
+    page = "<base><base href='/one/'><base href='/two/'><a href=x>x</a>"
+    assert urls(page) == ["https://example.org/one/x"]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("<a href=x>x</a><a href='y", "ends inside a tag"),
+        ("<a href=x>x</a><!-- and", "ends inside a tag"),
+        ("<a href=x>x</a></a", "ends inside a tag"),
+        ("<a href=x>x</a><", "ends inside a tag"),
+        ("<base href='https://['><a href=x>x</a>", "base"),
+        ("<![n00b <a href=x>x</a>", "declaration"),
+    ],
+)
+def test_a_page_that_is_cut_off_or_mangled_is_refused(text: str, why: str) -> None:
+    with pytest.raises(InvalidPage, match=why):
+        read(text)
+
+
+def test_a_page_that_ends_in_text_is_whole() -> None:
+    for end in ("&", "&amp", "x", "a & b", ">"):
+        assert urls(f"<a href=x>x</a>{end}") == [f"{WHERE}x"]
+
+
+def test_the_links_are_counted() -> None:
+    link = b"<a href=x>x</a>"
+    assert len(read_links(link * 2, WHERE, charset=None, most=2).links) == 2
+    with pytest.raises(InvalidPage, match="more than 2 links"):
+        read_links(link * 3, WHERE, charset=None, most=2)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["<a href=x>", "<a ", "<a href='", '<a x="', "<!--", "<!", "<?", "</", "</a", "&", "&#", "< "],
+)
+def test_a_page_that_repeats_one_thing_is_read_in_a_time_that_grows_with_it(piece: str) -> None:
+    """A quadratic reader would be at this for hours."""
+    try:
+        page = read(piece * 100_000)
+    except InvalidPage:
+        return
+    assert len(page.links) in {0, 100_000}
+
+
+@pytest.mark.parametrize(
+    ("charset", "encoding"),
+    [(None, "utf-8"), ("utf-8", "utf-8-sig"), ("latin-1", "latin-1"), ("zlib", "utf-8")],
+)
+def test_a_page_is_read_in_its_character_set(charset: str | None, encoding: str) -> None:
+    page = read_links("<a href=x>caf\xe9</a>".encode(encoding), WHERE, charset=charset)
+    assert [link.text for link in page.links] == ["caf\xe9"]
