@@ -179,6 +179,50 @@ def test_a_proxy_that_is_not_there_is_an_unusable_index(index: Index, site: Site
     assert "secret" not in ran.log
 
 
+# ---------------------------------------------------------------- credentials
+
+
+@pytest.mark.parametrize("has_changelog", [True, False])
+def test_credentials_of_the_index_go_to_its_origin_and_nowhere_else(
+    index: Index, server: IndexServer, site: Site, *, has_changelog: bool
+) -> None:
+    index.release("foo", "1.0")
+    index.release("bar", "1.0")
+    server.has_changelog = has_changelog
+    server.login = "Basic " + base64.b64encode("j\xf6rg:s3cr et".encode()).decode()
+    with serving(index) as elsewhere:
+        old = f'"{server.url}/packages'.encode()
+        new = f'"{elsewhere.url}/packages'.encode()
+        server.fault("/simple/bar/", faults.edit(lambda body: body.replace(old, new)))
+        site.configure(master=server.url.replace("://", "://j%%C3%%B6rg:s3cr%%20et@"))
+        ran = site.mirror("--debug")
+        told = [asked.headers for asked in elsewhere.asked]
+
+    assert ran.code == 0, ran.log
+    assert {asked.kind for asked in server.asked} >= {"detail", "file", "sidecar"}
+    assert told
+    assert not any("Authorization" in headers for headers in told)
+    kept = [path.read_bytes() for path in site.root.rglob("*") if path.is_file()]
+    for secret in ("s3cr", "j%C3", "j\xf6rg"):
+        assert not any(secret.encode() in content for content in kept)
+        assert secret not in ran.log + ran.out + str(ran.report)
+
+
+def test_a_redirect_within_a_private_index_keeps_its_credentials(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    (file,) = index.release("foo", "1.0")
+    index.files["/packages/moved"] = file
+    server.login = "Basic " + base64.b64encode(b"token:").decode()
+    server.fault(file.path, faults.redirect("/packages/moved"))
+    site.configure(master=server.url.replace("://", "://token@"))
+
+    ran = site.mirror()
+
+    assert ran.code == 0, ran.log
+    site.check()
+
+
 # ---------------------------------------------------------------- TLS
 
 

@@ -111,6 +111,7 @@ class IndexServer:
         self.list_has_serials = True
         self.has_etags = True
         self.has_ranges = True
+        self.login = ""
         self.journal_page = 50_000
         self.on_request: Callable[[Asked], None] = lambda _: None
 
@@ -151,6 +152,8 @@ class IndexServer:
         asked = Asked(request.method, request.path, dict(request.headers), body, time.monotonic())
         self.asked.append(asked)
         self.on_request(asked)
+        if self.login and request.headers.get("Authorization") != self.login:
+            return web.Response(status=401)
         if request.path in self.frozen:
             answer = self.frozen[request.path][1]
             answer = Answer(answer.status, answer.body, answer.headers.copy())

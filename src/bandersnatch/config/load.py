@@ -24,7 +24,7 @@ from bandersnatch.config.settings import (
     Settings,
     StorageSettings,
 )
-from bandersnatch.config.values import nearest, unknown
+from bandersnatch.config.values import nearest, split_login, unknown
 from bandersnatch.errors import OptionError, Problem
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def read_settings(file: IniFile, filter_sections: Mapping[str, frozenset[str]]) 
     groups, others = _read_mirror(file.sections.get("mirror", {}), problems)
     _check_master(file, groups["index"], others, problems)
     _check_removal(groups["run"], others, problems, notes)
+    _take_logins(groups)
     _check_secrecy(file, problems)
     settings = Settings(
         storage=StorageSettings(**{"directory": "", **groups["storage"]}),
@@ -151,6 +152,16 @@ def _is_pypi(master: str) -> bool:
     from pypi_simple import PYPI_SIMPLE_ENDPOINT  # noqa: PLC0415 - slow, and rarely needed
 
     return urlsplit(master).hostname == urlsplit(PYPI_SIMPLE_ENDPOINT).hostname
+
+
+def _take_logins(groups: Mapping[str, dict[str, Any]]) -> None:
+    """Move the credentials out of the URLs."""
+    logins = []
+    for group, option in (("index", "master"), ("files", "download_mirror")):
+        if option in groups[group]:
+            groups[group][option], login = split_login(groups[group][option])
+            logins += [login] if login else []
+    groups["index"]["logins"] = tuple(logins)
 
 
 def _check_removal(

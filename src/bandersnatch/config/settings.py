@@ -43,11 +43,21 @@ class Provenance(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Login:
+    """What is sent to one origin (scheme, host and port) and to no other."""
+
+    origin: str
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class IndexSettings:
     """How the index is asked.
 
-    ``master`` has no trailing slash and is empty for PyPI. ``timeout`` (connecting, and silence)
-    and ``global_timeout`` (one whole document) are in seconds.
+    ``master`` has no trailing slash and no credentials, and is empty for PyPI; ``logins`` are
+    the credentials that stood in it and in ``download-mirror``. ``timeout`` (connecting, and
+    silence) and ``global_timeout`` (one whole document) are in seconds.
     """
 
     master: str = ""
@@ -58,6 +68,7 @@ class IndexSettings:
     download_workers: int = 8
     api_method: ApiMethod = ApiMethod.AUTO
     user_agent_comment: str = ""
+    logins: tuple[Login, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

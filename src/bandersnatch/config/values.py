@@ -7,8 +7,9 @@ import re
 from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
+from bandersnatch.config.settings import Login
 from bandersnatch.errors import SHOWN_CHARACTERS, OptionError
 from bandersnatch.model.digests import HEX_DIGITS
 
@@ -160,6 +161,21 @@ def digest_name(text: str) -> str:
     if value not in HEX_DIGITS or value not in hashlib.algorithms_available:
         raise OptionError(f"{shown(text)} is not one of {', '.join(sorted(HEX_DIGITS))}")
     return value
+
+
+def split_login(url: str) -> tuple[str, Login | None]:
+    """Return a URL without its user name and password, and these, if it has any.
+
+    They are for the server alone: whatever else is made of the URL is logged and published.
+    """
+    parts = urlsplit(url)
+    if parts.username is None:
+        return url, None
+    host = parts.netloc.rpartition("@")[2]
+    login = Login(
+        f"{parts.scheme}://{host}", unquote(parts.username), unquote(parts.password or "")
+    )
+    return parts._replace(netloc=host).geturl(), login
 
 
 def redacted(text: str) -> str:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import platform
 import sys
+from base64 import b64encode
 from typing import TYPE_CHECKING
 
 import aiohttp
+from yarl import URL
 
 from bandersnatch import __version__
 from bandersnatch.master.hosts import GuardedResolver, HostGuard
 from bandersnatch.master.proxy import socks_connector
 
 if TYPE_CHECKING:
-    from bandersnatch.config.settings import IndexSettings
+    from collections.abc import Sequence
+
+    from bandersnatch.config.settings import IndexSettings, Login
 
 _SPARE_CONNECTIONS = 2
 _RECEIVE_BUFFER = 256 * 1024
@@ -32,6 +36,25 @@ def user_agent(comment: str) -> str:
     return f"{agent} ({comment})" if comment else agent
 
 
+def _log_in(logins: Sequence[Login]) -> aiohttp.ClientMiddlewareType:
+    """Return what adds each login to the requests to its origin, and to no others (RFC 7617)."""
+    headers = {
+        URL(login.origin).origin(): "Basic "
+        + b64encode(f"{login.user}:{login.password}".encode()).decode()
+        for login in logins
+    }
+
+    async def middleware(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        header = headers.get(request.url.origin())
+        if header is not None:
+            request.headers["Authorization"] = header
+        return await handler(request)
+
+    return middleware
+
+
 def open_session(settings: IndexSettings, guard: HostGuard, proxy: str) -> aiohttp.ClientSession:
     """Return the session; it is to be used as a context.
 
@@ -47,6 +70,7 @@ def open_session(settings: IndexSettings, guard: HostGuard, proxy: str) -> aioht
         connector = aiohttp.TCPConnector(limit=limit, resolver=resolver, ttl_dns_cache=300)
     return aiohttp.ClientSession(
         connector=connector,
+        middlewares=[_log_in(settings.logins)] if settings.logins else (),
         headers={"User-Agent": user_agent(settings.user_agent_comment)},
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(
