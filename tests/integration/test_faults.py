@@ -380,7 +380,11 @@ def test_a_redirect_is_followed_where_it_may_be(
 
 @pytest.mark.parametrize(
     "to",
-    ["ftp://127.0.0.1/x", "file:///etc/passwd", "data:text/plain,x", "http://u@127.0.0.1/", ""],
+    [
+        *["ftp://127.0.0.1/x", "file:///etc/passwd", "data:text/plain,x", "http://u@127.0.0.1/"],
+        *["", "http://[::1/", "http://127.0.0.1:x/", "http://a..b/", f"http://{'a' * 64}.example/"],
+        "https://xn--/",
+    ],
 )
 def test_a_redirect_elsewhere_is_refused(
     index: Index, server: IndexServer, site: Site, to: str

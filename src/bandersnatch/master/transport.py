@@ -209,6 +209,9 @@ class failures:  # noqa: N801 - used like a function
             raise UnsafeUrl(self._url, why) from error
         if isinstance(error, aiohttp.ClientError | OSError):
             raise Unavailable(self._url, _reason(error)) from error
+        if isinstance(error, ValueError) and not isinstance(error, BandersnatchError):
+            # A redirect to a host that no resolver can be asked about: a..example.org
+            raise UnsafeUrl(self._url, f"it leads to what is no address ({_reason(error)})")
 
 
 async def read_body(response: aiohttp.ClientResponse, url: str, limit: int) -> bytes:
