@@ -42,10 +42,11 @@ def load(path: Path) -> Configuration:
     """
     file = read_ini(path)
     reading = read_settings(file, SECTIONS)
-    chain, problems = build_chain(reading.settings.filters.enabled, file.sections)
-    if reading.problems or problems:
-        raise ConfigError(file.path, [*reading.problems, *problems])
-    return Configuration(reading.settings, chain)
+    built = build_chain(reading.settings.filters.enabled, file.sections)
+    if reading.problems or built.problems:
+        raise ConfigError(file.path, [*reading.problems, *built.problems])
+    notes = (*reading.settings.notes, *built.notes)
+    return Configuration(replace(reading.settings, notes=notes), built.chain)
 
 
 class SystemClock:

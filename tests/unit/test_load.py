@@ -471,7 +471,7 @@ def test_names_with_commas_between_are_refused(refusal: Refusal) -> None:
             "nobody provides 'alowlist_project'; did you mean 'allowlist_project'?",
         ),
         ("whitelist_project", "nobody provides 'whitelist_project'; did you mean "),
-        ("all", "nobody provides 'all'"),
+        ("all", "'all' enables every filter that something is set for, and nothing is"),
     ],
 )
 def test_a_filter_that_nobody_provides_is_refused(refusal: Refusal, name: str, said: str) -> None:
