@@ -169,6 +169,7 @@ def test_the_first_serial_is_a_serial() -> None:
 def carried(detail: ProjectDetail, root: str, digest_name: str) -> ProjectDetail:
     """Return what a JSON page can carry of a project's page."""
     sized = all(file.size is not None for file in detail.files)
+    sized = sized and bool(detail.versions or not detail.files)
     return ProjectDetail(
         name=detail.name,
         files=tuple(_carried_file(file, root, digest_name) for file in detail.files),

@@ -396,6 +396,13 @@ def test_a_list_without_serials_is_read() -> None:
     assert parse_list(text, WHERE) == ProjectList({CONTEXT.name: None})
 
 
+def test_only_some_of_many_bad_entries_are_told() -> None:
+    page = listed(*({"name": f"p{number}"} for number in range(5000)), *([None] * 50))
+    assert len(page.serials) == 5000
+    assert page.rejected_count == 50
+    assert len(page.rejected) == 20
+
+
 def test_an_empty_list_is_one() -> None:
     assert listed() == ProjectList({}, serial=Serial(20))
 

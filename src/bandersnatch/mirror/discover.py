@@ -158,8 +158,11 @@ class Discoverer:
             return None, self._compared()
         if not fetched.projects.serials and not await self._catalogue.count():
             raise UnusableIndex("the index lists no projects at all")
-        for rejection in fetched.projects.rejected:
+        rejected = fetched.projects.rejected
+        for rejection in rejected:
             self._events(Noticed(f"entry of the list left out: {rejection.reason}"))
+        if more := fetched.projects.rejected_count - len(rejected):
+            self._events(Noticed(f"and {more} more entries of the list left out"))
         # A list without its projects' serials may stay the same while their pages change.
         told = None not in fetched.projects.serials.values()
         return fetched.projects, self._compared(fetched.validators if told else Validators())

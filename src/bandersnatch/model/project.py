@@ -68,13 +68,15 @@ class ProjectList:
     """The projects of an index, each with its serial, or None where the index tells none.
 
     ``displays`` has the names that the index shows in another form than the normalised one.
-    ``serial`` is that of the whole list.
+    ``serial`` is that of the whole list. ``rejected`` are the first entries that were left out,
+    of ``rejected_count``.
     """
 
     serials: Mapping[ProjectName, Serial | None]
     displays: Mapping[ProjectName, str] = field(default_factory=dict)
     serial: Serial | None = None
     rejected: tuple[Rejection, ...] = ()
+    rejected_count: int = 0
 
 
 def is_version(text: object) -> bool:

@@ -27,11 +27,12 @@ def render_detail_json(
 ) -> bytes:
     """Return a project's page on one line.
 
-    It claims version 1.0 and leaves out what came later when a size is not known, because
-    from 1.1 on every file must have one (PEP 700).
+    It claims version 1.0 and leaves out what came later when a size is not known, or no version
+    of files that there are, because from 1.1 on a page must tell them all (PEP 700).
     """
     sized = all(file.size is not None for file in detail.files)
-    meta: dict[str, Any] = {"api-version": API_VERSION if sized else "1.0"}
+    told = sized and bool(detail.versions or not detail.files)
+    meta: dict[str, Any] = {"api-version": API_VERSION if told else "1.0"}
     if detail.serial is not None:
         meta["_last-serial"] = detail.serial
     page: dict[str, Any] = {
@@ -39,7 +40,7 @@ def render_detail_json(
         "meta": meta,
         "name": detail.name,
     }
-    if sized:
+    if told:
         page["versions"] = detail.versions
         page["project-status"] = {"status": detail.status.value}
         if detail.status_reason:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from bandersnatch.model.serials import Serial
     from bandersnatch.simple.entries import Context
 
+_DEEPEST = 64
+
 
 @dataclass(frozen=True, slots=True)
 class LegacyFile:
@@ -49,12 +51,14 @@ class LegacyDocument:
 def parse_legacy(text: bytes, context: Context) -> LegacyDocument:
     """Return the document.
 
-    :raises InvalidPage: if it is no such document, or another project's.
+    :raises InvalidPage: if it is no such document, or another project's, or nested too deeply.
     """
     try:
         content = msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise InvalidPage(context.url, f"it is no JSON object ({error})") from error
+    if _is_deep(content):
+        raise InvalidPage(context.url, f"it is nested more than {_DEEPEST} levels deep")
     info, releases = content.get("info"), content.get("releases")
     if not isinstance(info, dict) or not isinstance(releases, dict):
         raise InvalidPage(context.url, "it has no info and releases")
@@ -72,6 +76,17 @@ def parse_legacy(text: bytes, context: Context) -> LegacyDocument:
     )
 
 
+def _is_deep(content: dict[str, Any]) -> bool:
+    """Whether so little may become so much, once every level is indented."""
+    level: list[Any] = [content]
+    for _ in range(_DEEPEST):
+        inner = (
+            value for each in level for value in (each.values() if isinstance(each, dict) else each)
+        )
+        level = [value for value in inner if isinstance(value, dict | list)]
+    return bool(level)
+
+
 def _file(entry: dict[str, Any], hashes: Hashes, now: datetime) -> LegacyFile:
     try:
         size = check_size(entry.get("size"))
@@ -81,15 +96,8 @@ def _file(entry: dict[str, Any], hashes: Hashes, now: datetime) -> LegacyFile:
 
 
 def render_legacy(document: LegacyDocument) -> bytes:
-    """Return the document as it is stored: indented by four, keys sorted, ASCII.
-
-    :raises InvalidPage: if it is nested more deeply than can be written.
-    """
-    try:
-        return json.dumps(document.content, indent=4, sort_keys=True).encode("ascii")
-    except RecursionError:
-        name = ascii(document.content["info"]["name"])
-        raise InvalidPage(f"the legacy document of {name}", "it is nested too deeply") from None
+    """Return the document as it is stored: indented by four, keys sorted, ASCII."""
+    return json.dumps(document.content, indent=4, sort_keys=True).encode("ascii")
 
 
 def supplement(detail: ProjectDetail, document: LegacyDocument) -> ProjectDetail:

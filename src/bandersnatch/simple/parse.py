@@ -249,6 +249,7 @@ def _listed(
 
 BAD_ENTRIES_ALLOWED = 0.01
 """The share of a listing's entries that may be bad before the listing as a whole is."""
+_REJECTIONS_TOLD = 20
 
 
 def project_list(
@@ -260,22 +261,24 @@ def project_list(
     """
     serials: dict[ProjectName, Serial | None] = {}
     displays: dict[ProjectName, str] = {}
-    rejected = []
-    count = 0
+    rejected: list[Rejection] = []
+    count = bad = 0
     for shown, told in pairs:
         count += 1
         try:
             name = project_name(shown)
             own = None if told is None else parse_serial(told)
         except InvalidValue as error:
-            rejected.append(Rejection(ascii(shown)[:200], str(error)))
+            bad += 1
+            if bad <= _REJECTIONS_TOLD:
+                rejected.append(Rejection(ascii(shown)[:200], str(error)))
             continue
         before = serials.setdefault(name, own)
         if own is not None and (before is None or own > before):
             serials[name] = own
         if shown != name:
             displays[name] = str(shown)
-    if len(rejected) > max(1, count * BAD_ENTRIES_ALLOWED):
+    if bad > max(1, count * BAD_ENTRIES_ALLOWED):
         first = rejected[0].reason
-        raise InvalidPage(where, f"{len(rejected)} of its {count} entries are bad: {first}")
-    return ProjectList(serials, displays, serial, tuple(rejected))
+        raise InvalidPage(where, f"{bad} of its {count} entries are bad: {first}")
+    return ProjectList(serials, displays, serial, tuple(rejected), bad)
