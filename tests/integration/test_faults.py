@@ -171,6 +171,121 @@ def test_a_changelog_that_makes_no_sense_is_done_without(
     assert site.names() == ["foo"]
 
 
+@pytest.mark.parametrize(
+    ("method", "result"),
+    [
+        ("changelog_last_serial", "soon"),
+        ("changelog_last_serial", -1),
+        ("changelog_last_serial", []),
+    ],
+)
+def test_a_newest_serial_that_is_none_means_that_there_is_no_changelog(
+    index: Index, server: IndexServer, site: Site, method: str, result: object
+) -> None:
+    index.release("foo", "1.0")
+    server.fault("xmlrpc", faults.call(method, result))
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert site.names() == ["foo"]
+
+
+EVENT = ["foo", "1.0", 1_700_000_000, "new release"]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        {},
+        "foo",
+        ["foo"],
+        [[*EVENT]],
+        [[*EVENT, "x"]],
+        [[*EVENT, -1]],
+        [[*EVENT, 1]],
+        [["foo", "1.0", "now", "new release", 10_000]],
+        [["foo", "1.0", 1_700_000_000, None, 10_000]],
+    ],
+    ids=repr,
+)
+def test_events_that_make_no_sense_stop_the_run_and_lose_nothing(
+    index: Index, server: IndexServer, site: Site, rows: object
+) -> None:
+    index.release("foo", "1.0")
+    site.mirror()
+    before, status = site.tree(), site.status
+    index.release("foo", "2.0")
+    bad = server.fault("xmlrpc", faults.call("changelog_since_serial", rows))
+
+    ran = site.mirror()
+
+    assert ran.code == 3
+    assert (site.tree(), site.status) == (before, status)
+    bad.left = 0
+    assert site.mirror().code == 0
+    assert len(site.filenames("foo")) == 2
+
+
+def test_an_event_without_a_name_concerns_nobody(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    index.release("foo", "1.0")
+    site.mirror()
+    for version in ("2.0", "3.0"):
+        index.release("foo", version)
+    rows = [
+        [None, None, 1_700_000_000, "nobody knows", index.serial - 1],
+        ["foo", "3.0", 1_700_000_000, "new release", index.serial],
+    ]
+    server.fault("xmlrpc", faults.call("changelog_since_serial", rows))
+
+    assert site.mirror().code == 0
+    assert site.status == index.serial
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'ETag: "\xff\xfe"',
+        b"ETag: " + b"x" * 5000,
+        b"Last-Modified: Sat, 21 Nov 99999999999 12:00:00 GMT",
+        b"Last-Modified: \xff",
+        b"Date: Sat, 99 Nov 2026 12:00:00 GMT",
+        b"X-PyPI-Last-Serial: \xff",
+        b"X-PyPI-Last-Serial: " + b"9" * 5000,
+        b"Cache-Control: \x7f",
+    ],
+    ids=lambda line: ascii(line[:30]),
+)
+def test_a_header_may_say_anything(
+    index: Index, server: IndexServer, site: Site, line: bytes
+) -> None:
+    index.release("foo", "1.0")
+    server.fault("detail", faults.raw_header(line))
+
+    for _ in range(2):
+        ran = site.mirror("--force-check")
+
+        assert ran.code == 0, ran.log
+    assert site.names() == ["foo"]
+
+
+def test_a_download_that_trickles_is_given_up_and_goes_on_later(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    """The clock moves ten seconds for each piece of a hundred bytes."""
+    (file,) = index.release("foo", "1.0", size=2000)
+    slow = server.fault("file", faults.trickle(100, lambda: site.clock.advance(seconds=10)), 1)
+
+    ran = site.mirror("--debug")
+
+    assert ran.code == 0
+    assert slow.hits == 1
+    assert server.paths("file") == [file.path] * 2
+    site.check()
+
+
 def test_a_stale_page_waits_at_the_back_of_the_queue(
     index: Index, server: IndexServer, site: Site
 ) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import xmlrpc.client
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -60,6 +61,48 @@ def header(name: str, value: str | None) -> Act:
         answer.headers.popall(name, None)
         if value is not None:
             answer.headers[name] = value
+
+    return act
+
+
+def raw_header(line: bytes) -> Act:
+    """Answer with a header line that no library would write."""
+
+    async def act(request: web.Request, answer: Answer) -> web.StreamResponse:
+        assert request.transport is not None
+        kept = [f"{k}: {v}".encode() for k, v in answer.headers.items() if k.encode() not in line]
+        begin = b"HTTP/1.1 %d OK\r\nContent-Length: %d" % (answer.status, len(answer.body))
+        lines = [begin, *kept, line]
+        request.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + answer.body)
+        _close(request)
+        return web.Response()
+
+    return act
+
+
+def trickle(piece: int, pause: Callable[[], None]) -> Act:
+    """Send the body in small pieces; ``pause`` is called before each."""
+
+    async def act(request: web.Request, answer: Answer) -> web.StreamResponse:
+        response = web.StreamResponse(headers=answer.headers)
+        response.content_length = len(answer.body)
+        await response.prepare(request)
+        for start in range(0, len(answer.body), piece):
+            pause()
+            await response.write(answer.body[start : start + piece])
+            await asyncio.sleep(0.01)
+        return response
+
+    return act
+
+
+def call(method: str, result: Any) -> Act:
+    """Answer a call of an XML-RPC method with another result."""
+
+    async def act(request: web.Request, answer: Answer) -> None:
+        if f"<methodName>{method}</methodName>".encode() in await request.read():
+            text = xmlrpc.client.dumps((result,), methodresponse=True, allow_none=True)
+            answer.body = text.encode()
 
     return act
 

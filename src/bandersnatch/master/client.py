@@ -6,11 +6,11 @@ import asyncio
 import hashlib
 from dataclasses import replace
 from datetime import timedelta
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from bandersnatch.errors import InvalidPage, NotFound, ProjectNotFound
 from bandersnatch.master.download import download
+from bandersnatch.master.headers import http_date, repeatable
 from bandersnatch.records import FetchedDetail, FetchedList, Validators
 from bandersnatch.simple.entries import Context
 from bandersnatch.simple.parse import optional_serial, parse_detail, parse_list
@@ -167,7 +167,7 @@ async def _parsed(document: Document, parse: Callable[[], _Result]) -> _Result:
 
 def _validators(document: Document) -> Validators:
     return Validators(
-        etag=document.headers.get("ETag", ""),
+        etag=repeatable(document.headers.get("ETag", "")),
         last_modified=_settled_time(document.headers),
         body=hashlib.blake2b(document.body, digest_size=16).hexdigest(),
     )
@@ -179,10 +179,9 @@ def _settled_time(headers: Mapping[str, str]) -> str:
     Such times are in whole seconds. One that is not clearly before the moment of the answer may
     be that of two different bodies (RFC 9110, section 8.8.2.2).
     """
-    text = headers.get("Last-Modified", "")
-    try:
-        changed, answered = parsedate_to_datetime(text), parsedate_to_datetime(headers["Date"])
-    except (KeyError, ValueError, TypeError):
+    text = repeatable(headers.get("Last-Modified", ""))
+    changed, answered = http_date(text), http_date(headers.get("Date", ""))
+    if changed is None or answered is None:
         return ""
     return text if answered - changed > _SETTLED else ""
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from bandersnatch.errors import (
@@ -15,10 +13,12 @@ from bandersnatch.errors import (
     Refused,
     Unavailable,
 )
+from bandersnatch.master.headers import http_date
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Mapping
+    from datetime import datetime
 
 LONGEST_RETRY_AFTER = 600.0
 """Seconds; a host that asks for more is left alone for the rest of the run."""
@@ -96,10 +96,5 @@ def parse_retry_after(text: str, now: datetime) -> float | None:
     """
     if text.isascii() and text.isdigit():
         return min(float(text), 1e9)
-    try:
-        date = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
-        return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return max(0.0, (date - now).total_seconds())
+    date = http_date(text)
+    return None if date is None else max(0.0, (date - now).total_seconds())
