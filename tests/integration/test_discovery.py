@@ -347,17 +347,39 @@ def test_an_index_that_is_far_behind_is_refused(index: Index, site: Site) -> Non
     assert "already at" in ran.log
 
 
-def test_an_unreachable_index_is_status_3_and_touches_nothing(index: Index, site: Site) -> None:
+@pytest.mark.parametrize("finite", [False, True])
+def test_an_unreachable_index_is_status_3_and_touches_nothing(
+    index: Index, site: Site, *, finite: bool
+) -> None:
     index.release("foo", "1.0")
+    if finite:
+        site.allow("foo")
     site.mirror()
-    before, status = site.tree(), site.status
+    before, status, when = site.tree(), site.status, site.text("web/last-modified")
     site.configure(master="http://127.0.0.1:9")
+    site.clock.advance(days=2)
 
     ran = site.mirror()
 
     assert ran.code == 3
     assert (site.tree(), site.status) == (before, status)
-    assert len(ran.errors()) == 1
+    assert site.text("web/last-modified") == when
+
+
+def test_a_run_that_stopped_asking_is_not_taken_for_a_good_one(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    for number in range(30):
+        index.release(f"p{number}", "1.0")
+    site.mirror()
+    when = site.text("web/last-modified")
+    site.clock.advance(days=2)
+    server.fault("detail", faults.status(502))
+
+    ran = site.mirror("--force-check")
+
+    assert ran.code == 3
+    assert site.text("web/last-modified") == when
 
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(

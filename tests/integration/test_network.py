@@ -12,9 +12,11 @@ import sys
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
+from pypi_simple import PYPI_SIMPLE_ENDPOINT
 from yarl import URL
 
 from bandersnatch.errors import UnsafeUrl
@@ -82,6 +84,10 @@ class ProxyHandler(socketserver.BaseRequestHandler):
             data += piece
         line, _, rest = data.partition(b"\r\n")
         method, url, version = line.decode().split(" ")
+        if method == "CONNECT":
+            self.seen.append(f"connect {url}")
+            self.request.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+            return None
         for header in rest.decode().split("\r\n"):
             if header.lower().startswith("proxy-authorization: basic "):
                 self.seen.append(base64.b64decode(header.split(" ")[2]).decode())
@@ -151,6 +157,18 @@ def test_everything_goes_through_the_proxy_which_resolves_the_names(
     assert ran.code == 0, ran.log
     assert set(seen) == {seen_as}
     assert site.filenames("foo") == ["foo-1.0-py3-none-any.whl"]
+
+
+def test_without_a_master_the_index_is_pypi(site: Site, proxy: tuple[int, list[str]]) -> None:
+    """A proxy that lets nobody through sees who is asked for."""
+    port, seen = proxy
+    site.options = {"directory": site.root, "proxy": f"http://127.0.0.1:{port}"}
+    site.allow("foo")
+
+    ran = site.mirror()
+
+    assert ran.code == 3
+    assert set(seen) == {f"connect {urlsplit(PYPI_SIMPLE_ENDPOINT).hostname}:443"}
 
 
 def test_the_proxy_of_the_environment_is_used(

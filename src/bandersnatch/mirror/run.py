@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bandersnatch.config.settings import RemovedProjects
-from bandersnatch.errors import SafetyStop
+from bandersnatch.errors import SafetyStop, UnusableIndex
 from bandersnatch.events import Planned, Stopped
 from bandersnatch.mirror.checkpoint import ROOT, ROOT_WRITTEN, Checkpoint
 from bandersnatch.mirror.discover import Discoverer, Question
@@ -118,6 +118,8 @@ class MirrorRun:
                 await checkpoint.reach(cursor, notes)
         finally:
             await checkpoint.save()
+        if visits.complete:
+            await self._publisher.publish_time(began)
         return await self._finish(plan, state, checkpoint, began)
 
     # ------------------------------------------------------------ before
@@ -187,12 +189,17 @@ class MirrorRun:
     # ------------------------------------------------------------ the work
 
     async def _visit_all(self, plan: SyncPlan, checkpoint: Checkpoint, began: datetime) -> Visits:
-        """Visit what is wanted, and return who did."""
+        """Visit what is wanted, and return who did.
+
+        :raises UnusableIndex: if the index has not answered a single time in this run.
+        """
         orders = self._orders
         visit = await open_visit(self._mirror, began, accepted=orders.accepted, force=orders.force)
         stop = self._mirror.settings.run.stop_on_error
         visits = open_visits(self._mirror, checkpoint, visit, began, stop_on_error=stop)
         await visits.run(plan.wanted.values(), workers=side_by_side(self._mirror))
+        if plan.cursor is None and plan.wanted and not visits.answered:
+            raise UnusableIndex(f"the index answered for none of {len(plan.wanted)} projects")
         return visits
 
     async def _remove_and_publish_root(
@@ -257,7 +264,6 @@ class MirrorRun:
         firsts = [wishes[name].lo for name in checkpoint.pending]
         # Removals that were refused are changes that the tree does not show.
         status = next_status(state.status, cursor, [*firsts, *([None] if self._refused else [])])
-        await self._publisher.publish_time(began)
         if not checkpoint.pending:
             await mirror.storage.sweep(before=int(mirror.clock.now().timestamp()) + 1)
         else:

@@ -77,11 +77,13 @@ class Visits:
         self._asked = 0
         self.gone: dict[ProjectName, Wanted] = {}
         self.complete = True
+        self.answered = False
 
     async def run(self, wanted: Collection[Wanted], *, workers: int) -> None:
         """Visit every project; afterwards ``gone`` has those that the index no longer has.
 
-        ``complete`` tells whether it was every one, or the run stopped asking.
+        ``complete`` tells whether it was every one, or the run stopped asking; ``answered``
+        whether the index answered for any.
 
         :raises StorageError: if the storage fails; everything stops then.
         """
@@ -145,6 +147,7 @@ class Visits:
             isinstance(error, FilesMissing) and error.unavailable
         )
         self._silent = self._silent + 1 if silent else 0
+        self.answered = self.answered or not isinstance(error, Unavailable)
         self._missing += isinstance(error, ProjectNotFound)
         reason = ""
         if self._silent >= SILENT:
