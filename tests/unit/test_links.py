@@ -73,7 +73,9 @@ def test_a_page_means_what_pypi_simple_reads_in_it(
 
 def test_a_link_is_its_address_its_text_and_its_attributes() -> None:
     page = read("<A HREF=' x ' data-yanked data-id=1 data-id=2> a <b>b</b>&amp;\n</A> c")
-    assert page.links == [Link(f"{WHERE}x", "a b&", {"data-yanked": "", "data-id": "1"})]
+    assert page.links == [
+        Link(f"{WHERE}x", "/simple/foo/x", "a b&", {"data-yanked": "", "data-id": "1"})
+    ]
 
 
 def test_a_link_that_is_not_closed_ends_where_the_next_begins() -> None:

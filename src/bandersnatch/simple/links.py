@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from bandersnatch.errors import InvalidPage
 
@@ -23,10 +23,11 @@ _LONGEST_TEXT = 1000
 class Link:
     """One ``<a>``: its address, joined with the page's, its text, and its other attributes.
 
-    An attribute without a value has the value "".
+    ``path`` is that of the address. An attribute without a value has the value "".
     """
 
     url: str
+    path: str
     text: str
     attributes: dict[str, str]
 
@@ -109,9 +110,10 @@ class _Reader(HTMLParser):
             raise InvalidPage(self._where, f"it has more than {self._most} links")
         try:
             url = urljoin(self._base, attributes.pop("href").strip())
+            path = urlsplit(url).path
         except ValueError:
             return
-        self.page.links.append(Link(url, text, attributes))
+        self.page.links.append(Link(url, path, text, attributes))
 
     def _take_base(self, attributes: dict[str, str]) -> None:
         if self._has_base or "href" not in attributes:

@@ -65,22 +65,15 @@ def parse_list_html(text: bytes, where: str, *, charset: str | None) -> ProjectL
     page = read_links(text, where, charset=charset)
     check_api_version(page.meta.get("repository-version") or "1.0", where)
     root = urlsplit(where).path
-    links = [link for link in page.links if _path(link.url).startswith(root)]
+    links = [link for link in page.links if link.path.startswith(root)]
     if not links:
         raise InvalidPage(where, "it is HTML without a link to a project")
     return project_list(((link.text, None) for link in links), where=where, serial=None)
 
 
-def _path(url: str) -> str:
-    try:
-        return urlsplit(url).path
-    except ValueError:
-        return ""
-
-
 def _entries(links: Iterable[Link]) -> Iterator[Entry]:
     for link in links:
-        filename = unquote(_path(link.url).rpartition("/")[2])
+        filename = unquote(link.path.rpartition("/")[2])
         if filename.lower().endswith(FILE_ENDINGS):
             yield _entry(link, filename)
 

@@ -1,0 +1,100 @@
+"""``status`` and ``todo``: the file formats, and where S may go."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bandersnatch.errors import CorruptState
+from bandersnatch.mirror.state import MirrorState, Todo, next_status, parse_todo, render_todo
+from bandersnatch.model.names import ProjectName
+from bandersnatch.model.serials import Serial
+from tests.unit.strategies import hostile_text
+
+serials = st.integers(0, 2**53 - 1).map(Serial)
+names = st.from_regex(r"[a-z0-9]+(-[a-z0-9]+)*", fullmatch=True).map(ProjectName)
+todos = st.builds(Todo, serials, st.dictionaries(names, serials, max_size=5))
+
+
+# ---------------------------------------------------------------- todo
+
+
+@given(todos)
+def test_a_todo_is_read_back_as_it_was(todo: Todo) -> None:
+    assert parse_todo(render_todo(todo)) == todo
+
+
+@given(todos)
+def test_a_todo_has_the_form_that_earlier_releases_read(todo: Todo) -> None:
+    """A serial on the first line, then a name and a serial on each (contract, section 3.2)."""
+    first, *lines = render_todo(todo).splitlines()
+    assert int(first) == todo.cursor
+    assert {name: int(serial) for name, serial in map(str.split, lines)} == todo.pending
+
+
+@pytest.mark.parametrize(
+    ("text", "todo"),
+    [
+        ("5", Todo(Serial(5))),
+        ("5\n", Todo(Serial(5))),
+        (" 5 \r\nfoo 3\r\n\r\n", Todo(Serial(5), {ProjectName("foo"): Serial(3)})),
+        ("5\nFoo_Bar 3\nfoo-bar 4", Todo(Serial(5), {ProjectName("foo-bar"): Serial(4)})),
+        ("0\nfoo 0", Todo(Serial(0), {ProjectName("foo"): Serial(0)})),
+    ],
+)
+def test_a_todo_of_an_earlier_release_is_read(text: str, todo: Todo) -> None:
+    assert parse_todo(text) == todo
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "\n", "x", "-1", "5.0", "5 6", "5\nfoo", "5\nfoo x", "5\n../foo 3", "5\nfoo -3", "5\n 3"],
+)
+def test_a_todo_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(CorruptState) as caught:
+        parse_todo(text)
+    assert "todo" in str(caught.value)
+
+
+@given(st.lists(hostile_text | names | serials.map(str), max_size=6).map("\n".join))
+def test_any_text_is_a_todo_or_refused(text: str) -> None:
+    try:
+        todo = parse_todo(text)
+    except CorruptState:
+        return
+    assert parse_todo(render_todo(todo)) == todo
+
+
+def test_the_cursor_is_never_before_what_is_reflected() -> None:
+    assert MirrorState(Serial(7), None).cursor == 7
+    assert MirrorState(Serial(7), Todo(Serial(5))).cursor == 7
+    assert MirrorState(Serial(7), Todo(Serial(9))).cursor == 9
+
+
+# ---------------------------------------------------------------- status
+
+
+@given(serials, serials, st.lists(serials | st.none(), max_size=5))
+def test_nothing_that_the_tree_does_not_show_is_passed_over(
+    status: Serial, cursor: Serial, firsts: list[Serial | None]
+) -> None:
+    reached = next_status(status, cursor, firsts)
+    assert reached >= status
+    if reached > status:
+        assert reached <= cursor
+        assert all(first is not None and reached < first for first in firsts)
+
+
+@given(serials, serials, st.lists(serials, max_size=5))
+def test_what_can_be_claimed_is_claimed(
+    status: Serial, cursor: Serial, firsts: list[Serial]
+) -> None:
+    reached = next_status(status, cursor, firsts)
+    assert reached >= cursor or any(first <= reached + 1 for first in firsts)
+
+
+def test_the_first_change_of_each_project_counts_and_not_its_last() -> None:
+    assert next_status(Serial(10), Serial(100), [Serial(50), Serial(20)]) == 19
+    assert next_status(Serial(10), Serial(100), []) == 100
+    assert next_status(Serial(10), Serial(100), [Serial(50), None]) == 10
