@@ -1,8 +1,8 @@
 """The benchmark: ``python bench/run.py``; needs nginx and curl, and nothing from outside.
 
 It mirrors a generated index with ``bandersnatch`` and fetches the very same list with
-``curl --parallel``, in turn, and compares the two by their medians. Figures of one run belong
-together; those of different hours or machines do not.
+``curl --parallel`` into the very same tree, in turn, and compares the two by their medians.
+Figures of one run belong together; those of different hours or machines do not.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Figures:
     """The costs of the runs of each kind, and what is counted once."""
 
     curl: list[Cost] = field(default_factory=list)
+    curl_flat: list[Cost] = field(default_factory=list)
     first: list[Cost] = field(default_factory=list)
     again: list[Cost] = field(default_factory=list)
     requests_first: int = 0
@@ -58,6 +59,7 @@ def main() -> None:
         for number in range(arguments.runs):
             print(f"round {number + 1} of {arguments.runs}", file=sys.stderr)
             figures.curl.append(_curl(index, made, work, arguments.connections))
+            figures.curl_flat.append(_curl(index, made, work, arguments.connections, flat=True))
             _mirror(index, work, arguments, figures)
     _check_complete(work / "mirror", made)
     table = _table(figures, made)
@@ -81,17 +83,24 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _curl(index: Served, made: Generated, work: Path, connections: int) -> Cost:
+def _curl(
+    index: Served, made: Generated, work: Path, connections: int, *, flat: bool = False
+) -> Cost:
+    """Fetch everything into the tree that a mirror is, or into one directory."""
     target = work / "curl"
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     lines = []
     for number, path in enumerate(made.paths):
-        lines += [f'url = "{index.url}{path}"', f'output = "{target}/{number}"']
+        name = str(number) if flat else f"{path}index.v1_json" if path[-1] == "/" else path
+        lines += [f'url = "{index.url}{path}"', f'output = "{target}/{name.lstrip("/")}"']
     listing = work / "curl.list"
     listing.write_text("\n".join(lines))
     command = ["curl", "--silent", "--fail", "--parallel", "--parallel-max", str(connections)]
-    return measure([*command, "--config", str(listing)], log=work / "curl.log")
+    command += ["--create-dirs", "--config", str(listing)]
+    cost = measure(command, log=work / "curl.log")
+    shutil.rmtree(target)
+    return cost
 
 
 def _mirror(index: Served, work: Path, arguments: argparse.Namespace, figures: Figures) -> None:
@@ -137,7 +146,8 @@ def _table(figures: Figures, made: Generated) -> str:
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for name, costs, requests in (
-        ("curl", figures.curl, len(made.paths)),
+        ("curl, the same tree", figures.curl, len(made.paths)),
+        ("curl, one directory", figures.curl_flat, len(made.paths)),
         ("first run", figures.first, figures.requests_first),
         ("run with nothing to do", figures.again, figures.requests_again),
     ):
@@ -155,6 +165,7 @@ def _as_dict(figures: Figures) -> dict[str, object]:
         name: {key: _median(costs, key) for key in ("wall", "user", "system", "cpu", "memory")}
         for name, costs in (
             ("curl", figures.curl),
+            ("curl_flat", figures.curl_flat),
             ("first", figures.first),
             ("again", figures.again),
         )

@@ -10,10 +10,9 @@ from bandersnatch.errors import CorruptState
 from bandersnatch.mirror.state import MirrorState, Todo, next_status, parse_todo, render_todo
 from bandersnatch.model.names import ProjectName
 from bandersnatch.model.serials import Serial
+from tests.support.records import names, serials
 from tests.unit.strategies import hostile_text
 
-serials = st.integers(0, 2**53 - 1).map(Serial)
-names = st.from_regex(r"[a-z0-9]+(-[a-z0-9]+)*", fullmatch=True).map(ProjectName)
 todos = st.builds(Todo, serials, st.dictionaries(names, serials, max_size=5))
 
 

@@ -18,10 +18,11 @@ LOOP = threading.current_thread()
 
 
 class Stopwatch:
-    """Time that passes in calls."""
+    """Time that passes in calls, in waiting or at work."""
 
     def __init__(self) -> None:
         self.time = 1000.0
+        self.worked = 0.0
 
     def __call__(self) -> float:
         return self.time
@@ -43,9 +44,15 @@ def stopwatch() -> Stopwatch:
 
 @pytest.fixture
 def threads(stopwatch: Stopwatch) -> Iterator[Threads]:
-    threads = Threads(2, "test", stopwatch)
+    threads = Threads(2, "test", stopwatch, lambda: stopwatch.worked)
     yield threads
     threads.close()
+
+
+async def stalled(threads: Threads, stopwatch: Stopwatch) -> None:
+    """Make so many calls that wait for long that the next ones run in threads."""
+    for _ in range(3):
+        await threads.quick(stopwatch.call(1.0))
 
 
 def fail() -> None:
@@ -69,9 +76,29 @@ async def test_calls_that_became_slow_run_in_threads(
     assert not any(ran_here[here:])
 
 
-async def test_one_very_slow_call_is_enough(threads: Threads, stopwatch: Stopwatch) -> None:
-    assert await threads.quick(stopwatch.call(1.0))
+async def test_one_that_stalls_is_borne_and_a_few_in_a_row_are_not(
+    threads: Threads, stopwatch: Stopwatch
+) -> None:
+    for _ in range(3):
+        assert all([await threads.quick(stopwatch.call(0)) for _ in range(200)])
+        assert await threads.quick(stopwatch.call(5.0))
+    assert all([await threads.quick(stopwatch.call(0)) for _ in range(200)])
+
+    await stalled(threads, stopwatch)
     assert not await threads.quick(stopwatch.call(0))
+
+
+async def test_calls_that_work_for_long_stay_on_the_loop(
+    threads: Threads, stopwatch: Stopwatch
+) -> None:
+    """A thread would not make them any faster."""
+
+    def work() -> bool:
+        stopwatch.time += 1.0
+        stopwatch.worked += 1.0
+        return threading.current_thread() is LOOP
+
+    assert all([await threads.quick(work) for _ in range(100)])
 
 
 async def test_a_few_slow_calls_among_many_are_borne(
@@ -83,14 +110,14 @@ async def test_a_few_slow_calls_among_many_are_borne(
 
 
 async def test_slow_calls_get_another_chance_later(threads: Threads, stopwatch: Stopwatch) -> None:
-    await threads.quick(stopwatch.call(1.0))
+    await stalled(threads, stopwatch)
     stopwatch.time += 9.9
     assert not await threads.quick(stopwatch.call(0))
     stopwatch.time += 0.2
 
     assert await threads.quick(stopwatch.call(0))
     assert await threads.quick(stopwatch.call(QUICK))
-    assert await threads.quick(stopwatch.call(1.0))
+    await stalled(threads, stopwatch)
     assert not await threads.quick(stopwatch.call(0))
 
 
@@ -99,8 +126,9 @@ async def test_calls_that_fail_are_timed_too(threads: Threads, stopwatch: Stopwa
         stopwatch.time += 1.0
         fail()
 
-    with pytest.raises(LookupError):
-        await threads.quick(fail_slowly)
+    for _ in range(3):
+        with pytest.raises(LookupError):
+            await threads.quick(fail_slowly)
 
     assert not await threads.quick(stopwatch.call(0))
 
@@ -109,7 +137,8 @@ async def test_real_time_counts_where_no_other_is_given() -> None:
     threads = Threads(1, "test")
     pause = threading.Event()
     try:
-        await threads.quick(lambda: pause.wait(0.05))
+        for _ in range(3):
+            await threads.quick(lambda: pause.wait(0.05))
         assert await threads.quick(threading.current_thread) is not LOOP
     finally:
         threads.close()
@@ -146,7 +175,7 @@ async def test_as_many_calls_as_there_are_threads_run_at_once(threads: Threads) 
 @pytest.mark.parametrize("way", ["run", "quick", "quick in a thread"])
 async def test_errors_pass_through(threads: Threads, stopwatch: Stopwatch, way: str) -> None:
     if way == "quick in a thread":
-        await threads.quick(stopwatch.call(1.0))
+        await stalled(threads, stopwatch)
     act = threads.run if way == "run" else threads.quick
 
     with pytest.raises(LookupError, match="of the call"):

@@ -239,23 +239,24 @@ def test_a_mirror_may_lie_behind_a_link(tree: Tree, root: Path) -> None:
 PARENTS = pytest.mark.parametrize("where", ["web/simple/foo", "web/simple/foo/versions"])
 
 
-def prepared(tree: Tree, root: Path, outside: Path, where: str, *, swapped: bool) -> None:
-    """Plant a link as a directory, maybe after the tree has seen that there was one."""
+def prepared(root: Path, outside: Path, where: str, *, swapped: bool) -> Tree:
+    """Plant a link as a directory, maybe where an earlier run had made one."""
     if swapped:
-        tree.write(BELOW, b"page", durable=False)
+        Tree(str(root)).write(BELOW, b"page", durable=False)
         shutil.rmtree(root / where)
     plant(root, where, outside)
+    return Tree(str(root))
 
 
 @PARENTS
 @pytest.mark.parametrize("swapped", [False, True])
 class TestALinkInPlaceOfADirectory:
-    """It is planted before the run, or during it."""
+    """It is planted before the run, in a new place or in that of a directory."""
 
     def test_is_not_written_through(
-        self, tree: Tree, root: Path, outside: Path, where: str, *, swapped: bool
+        self, root: Path, outside: Path, where: str, *, swapped: bool
     ) -> None:
-        prepared(tree, root, outside, where, swapped=swapped)
+        tree = prepared(root, outside, where, swapped=swapped)
 
         with pytest.raises(StorageError, match="it is a link") as caught:
             tree.write(BELOW, b"page", durable=False)
@@ -264,17 +265,17 @@ class TestALinkInPlaceOfADirectory:
         assert files(root) == {}
 
     def test_is_not_linked_through(
-        self, tree: Tree, root: Path, outside: Path, where: str, *, swapped: bool
+        self, root: Path, outside: Path, where: str, *, swapped: bool
     ) -> None:
-        prepared(tree, root, outside, where, swapped=swapped)
+        tree = prepared(root, outside, where, swapped=swapped)
 
         with pytest.raises(StorageError, match="it is a link"):
             tree.link(BELOW, key("web/x"))
 
     def test_is_not_moved_through(
-        self, tree: Tree, root: Path, outside: Path, where: str, *, swapped: bool
+        self, root: Path, outside: Path, where: str, *, swapped: bool
     ) -> None:
-        prepared(tree, root, outside, where, swapped=swapped)
+        tree = prepared(root, outside, where, swapped=swapped)
         tree.write(key("web/x"), b"x", durable=False)
 
         tree.move(key(f"{where}/index.html"), key("web/new"))
@@ -284,9 +285,9 @@ class TestALinkInPlaceOfADirectory:
         assert files(root) == {"web/x": b"x"}
 
     def test_is_not_read_deleted_or_walked_through(
-        self, tree: Tree, root: Path, outside: Path, where: str, *, swapped: bool
+        self, root: Path, outside: Path, where: str, *, swapped: bool
     ) -> None:
-        prepared(tree, root, outside, where, swapped=swapped)
+        tree = prepared(root, outside, where, swapped=swapped)
         inner = key(f"{where}/index.html")
 
         with pytest.raises(StorageError, match="it is a link"):

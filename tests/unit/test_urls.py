@@ -142,8 +142,24 @@ urls = st.builds(
 )
 
 
-@given(urls | hostile_text | json_values, st.sampled_from([BASE, PLAIN_BASE]))
+upward = st.builds(
+    "{}{}{}".format,
+    st.integers(1, 5).map(lambda steps: "../" * steps),
+    st.lists(st.sampled_from(["packages", "aa", FILENAME, "", ".", "..", "%2e%2e"])).map("/".join),
+    st.sampled_from(["", "#sha256=x", "?q", "/"]),
+)
+bases = st.sampled_from(
+    [
+        *[BASE, PLAIN_BASE, "https://example.org/", "https://example.org/simple/foo"],
+        *["https://example.org/a/../b/", "https://example.org/a//b/", "https://xn--a/simple/foo/"],
+        *["https://example.org/a/b/?q=/c/", "https://example.org:8080/a/b/c/"],
+    ]
+)
+
+
+@given(urls | upward | hostile_text | json_values, bases)
 @example("https://h/packages/../x", BASE)
+@example("../../packages/x", "https://example.org/simple/foo/")
 def test_an_accepted_url_is_what_it_seems(value: object, base: str) -> None:
     try:
         url = absolute_url(value, base=base)

@@ -66,7 +66,7 @@ def _placeholders(count: int) -> str:
 
 
 _PUT_PROJECT = f"INSERT OR REPLACE INTO project VALUES ({_placeholders(len(PROJECT_COLUMNS))})"
-_PUT_FILE = f"INSERT OR REPLACE INTO file VALUES ({_placeholders(len(FILE_COLUMNS))})"
+_PUT_FILE = f"INSERT INTO file VALUES ({_placeholders(len(FILE_COLUMNS))})"
 
 
 class SqliteCatalogue:

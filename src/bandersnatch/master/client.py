@@ -166,9 +166,10 @@ async def _parsed(document: Document, parse: Callable[[], _Result]) -> _Result:
 
 
 def _validators(document: Document) -> Validators:
+    etag = repeatable(document.headers.get("ETag", ""))
     return Validators(
-        etag=repeatable(document.headers.get("ETag", "")),
-        last_modified=_settled_time(document.headers),
+        etag=etag,
+        last_modified="" if etag else _settled_time(document.headers),
         body=hashlib.blake2b(document.body, digest_size=16).hexdigest(),
     )
 

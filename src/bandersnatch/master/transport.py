@@ -128,16 +128,15 @@ class Transport:
         :raises UpstreamError: for any status not in ``accepted``.
         """
         target = URL(url, encoded=True)
-        host = target.authority
-        if host in self._paused_until:
-            await self._wait_for(host)
+        if self._paused_until:
+            await self._wait_for(target.authority)
         response = await self._following(target, headers, decompress=decompress)
         if response.status in accepted:
             return response
         response.release()
         error = error_for(url, response.status, response.headers, self._clock.now())
         if isinstance(error, RateLimited):
-            self._pause(host, error)
+            self._pause(target.authority, error)
         raise error
 
     async def _following(
@@ -202,6 +201,8 @@ class failures:  # noqa: N801 - used like a function
         self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
     ) -> None:
         """Raise this program's error for the library's, if there was one."""
+        if error is None:
+            return
         if isinstance(error, TimeoutError):
             raise Unavailable(self._url, "it was silent, or slow, for too long") from error
         if isinstance(error, aiohttp.ClientSSLError):

@@ -43,8 +43,9 @@ async def side_by_side(
         await worker()
         return
     async with task_group() as group:
-        for _ in range(min(most, len(items))):
+        for _ in range(min(most, len(items)) - 1):
             group.create_task(worker())
+        await worker()
 
 
 class WorkQueue(Generic[_Item]):

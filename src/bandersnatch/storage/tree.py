@@ -33,6 +33,7 @@ _SEGMENT = r"(?!\.{1,2}(?:/|\Z))[^/\0\ud800-\udfff]+"
 _KEY = re.compile(f"{_SEGMENT}(?:/{_SEGMENT})*")
 _FILE_MODE = 0o644
 _NO_FILE = "it is no regular file"
+_A_LINK = "it is a link, which is not followed here"
 _REMEMBERED_DIRECTORIES = 100_000
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -118,14 +119,21 @@ class Tree:
     # ------------------------------------------------------------ directories
 
     def _directory(self, path: str) -> None:
-        """Make a directory and those above it, unless they are there already."""
+        """Make a directory and those above it, unless they are there already.
+
+        What was found to be one is not looked at again in this run.
+
+        :raises StorageError: if something else is there; a link is not followed.
+        """
         if path in self._known or path == self.root:
             return
         with self._directories:
-            self._directory(os.path.dirname(path))
+            self._directory(path.rpartition("/")[0])
             try:
                 os.mkdir(path, 0o755)
             except FileExistsError:
+                if path not in self._areas and os.path.islink(path):
+                    raise StorageError(self._key(path), _A_LINK) from None
                 if not os.path.isdir(path):
                     raise StorageError(self._key(path), "it is no directory") from None
             if len(self._known) >= _REMEMBERED_DIRECTORIES:
@@ -150,14 +158,14 @@ class Tree:
 
     def _link_above(self, path: str) -> str | None:
         """Return the link that stands between the root and ``path``, if one does."""
-        while (path := os.path.dirname(path)) != self.root:
+        while (path := path.rpartition("/")[0]) != self.root and path not in self._known:
             if path not in self._areas and os.path.islink(path):
                 return path
         return None
 
     def _check_way(self, path: str) -> None:
         if link := self._link_above(path):
-            raise StorageError(self._key(link), "it is a link, which is not followed here")
+            raise StorageError(self._key(link), _A_LINK)
 
     # ------------------------------------------------------------ files
 
@@ -225,9 +233,8 @@ class Tree:
 
     def place(self, temporary: str, path: str) -> None:
         """Rename something finished to where it belongs."""
-        self._check_way(path)
         try:
-            self._directory(os.path.dirname(path))
+            self._directory(path.rpartition("/")[0])
             os.replace(temporary, path)
         except FileNotFoundError:
             # Another thread removed a directory in between, because it was empty.
