@@ -7,7 +7,7 @@ from ipaddress import IPv6Address
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from bandersnatch.errors import InvalidValue
-from bandersnatch.model.files import FILE_ENDINGS
+from bandersnatch.model.files import FILE_ENDINGS, check_filename
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\]", re.ASCII)
@@ -102,7 +102,7 @@ def decode_path(url: str) -> str:
 
 
 def file_path(url: str, *, filename: str, sha256: str) -> str:
-    """Return where the file of this URL, whose name has passed its gate, lies below the root.
+    """Return where the file of this URL lies below the served root.
 
     PyPI's form ``packages/aa/bb/<60 hex>/<name>`` is taken from wherever it stands at the end
     of the path; another path below ``/packages/`` is kept when every segment is harmless, and
@@ -114,7 +114,7 @@ def file_path(url: str, *, filename: str, sha256: str) -> str:
     """
     path = decode_path(url)
     segments = path.split("/")[1:]
-    if segments[-1] != filename:
+    if check_filename(segments[-1]) != filename:
         raise InvalidValue("file name", filename, "is not the last part of its URL")
     content = "/".join(segments[-5:])
     if _CONTENT_PATH.fullmatch(content):

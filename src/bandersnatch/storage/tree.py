@@ -163,10 +163,6 @@ class Tree:
                 return path
         return None
 
-    def _check_way(self, path: str) -> None:
-        if link := self._link_above(path):
-            raise StorageError(self._key(link), _A_LINK)
-
     # ------------------------------------------------------------ files
 
     def stat(self, key: StorageKey) -> StoredObject | None:
@@ -180,7 +176,8 @@ class Tree:
     def read(self, key: StorageKey) -> bytes:
         """Return what is in a file, or behind a link that stays within the tree."""
         path = self.path(key)
-        self._check_way(path)
+        if link := self._link_above(path):
+            raise StorageError(self._key(link), _A_LINK)
         with translated(key):
             try:
                 if os.path.islink(path):
