@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from datetime import datetime
@@ -15,6 +16,17 @@ if TYPE_CHECKING:
     from tests.support.index import File, Index
     from tests.support.server import IndexServer
     from tests.support.site import Site
+
+
+def _sidecar(file: File) -> str:
+    """Return the digest of a file's core metadata, "" if it has none."""
+    return "" if file.metadata is None else hashlib.sha256(file.metadata).hexdigest()
+
+
+def _attributes(file: File) -> str:
+    digest = _sidecar(file)
+    names = ("data-core-metadata", "data-dist-info-metadata") if digest else ()
+    return "".join(f' {name}="sha256={digest}"' for name in names)
 
 
 class EarlierRelease:
@@ -77,7 +89,8 @@ class EarlierRelease:
 
     def _html(self, display: str, files: list[File], serial: int) -> str:
         links = "\n".join(
-            f'    <a href="../..{f.path}#sha256={f.sha256}">{f.filename}</a><br/>' for f in files
+            f'    <a href="../..{f.path}#sha256={f.sha256}"{_attributes(f)}>{f.filename}</a><br/>'
+            for f in files
         )
         return (
             "<!DOCTYPE html>\n<html>\n  <head>\n"
@@ -97,6 +110,7 @@ class EarlierRelease:
                     "upload-time": file.upload_time,
                     "url": f"../..{file.path}",
                     "yanked": bool(file.yanked),
+                    **({"core-metadata": {"sha256": digest}} if (digest := _sidecar(file)) else {}),
                 }
                 for file in files
             ],
@@ -273,3 +287,48 @@ def test_an_interrupted_takeover_goes_on_where_it_was(
     assert ran.code == 0
     assert server.paths("detail", "file") == []
     assert "took over" not in ran.log, "that was done before the index was asked"
+
+
+def test_many_projects_are_taken_over(index: Index, server: IndexServer, site: Site) -> None:
+    for number in range(520):
+        index.release(f"p{number:03}", "1.0", metadata=False)
+    EarlierRelease(site, index).write()
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert "took over 520 projects" in ran.log
+    assert server.paths("detail", "file") == []
+    assert len(site.names()) == 520
+
+
+def test_a_lost_sidecar_is_fetched_and_nothing_else(
+    earlier: EarlierRelease, server: IndexServer, site: Site
+) -> None:
+    earlier.write()
+    lost = earlier.index.projects["qux"].files["qux-1.0-py3-none-any.whl"].path + ".metadata"
+    (site.web / lost.lstrip("/")).unlink()
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert ran.synced == ["qux"]
+    assert server.paths("file", "sidecar") == [lost]
+    site.check()
+
+
+def test_a_tree_without_json_pages_gets_them_without_a_download(
+    earlier: EarlierRelease, server: IndexServer, site: Site
+) -> None:
+    """Releases before 6 wrote HTML only."""
+    earlier.write()
+    for page in (site.web / "simple").rglob("index.v1_*"):
+        page.unlink()
+    (site.web / "simple/baz/notes.txt").write_text("an operator's own")
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert server.paths("file") == []
+    assert (site.web / "simple/baz/notes.txt").exists()
+    site.check()
