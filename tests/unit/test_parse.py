@@ -497,6 +497,7 @@ def test_any_json_is_a_list_or_refused(value: object) -> None:
 def test_any_bytes_are_a_list_or_refused(text: bytes) -> None:
     for document in (text, b'{"projects": [%s]}' % text):
         try:
-            parse_list(document, WHERE)
+            page = parse_list(document, WHERE)
         except InvalidPage:
             continue
+        assert set(page.displays) <= set(page.serials)

@@ -553,6 +553,7 @@ def test_a_directory_can_be_filled_while_it_is_emptied(tree: Tree, root: Path) -
 
 def test_a_directory_that_is_gone_again_needs_no_sync(tree: Tree, root: Path) -> None:
     tree.sync_directory(str(root / "web/a"))
+    assert not (root / "web/a").exists()
 
 
 def test_two_threads_may_move_the_same(tree: Tree, root: Path) -> None:
