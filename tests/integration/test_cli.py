@@ -322,10 +322,10 @@ def test_an_argument_that_is_no_projects_name_is_status_2_and_nothing_is_begun(
     assert not site.root.exists()
 
 
-def test_the_program_runs_as_a_module() -> None:
-    done = subprocess.run(
-        [*PROGRAM, "--version"], capture_output=True, text=True, timeout=30, check=False
-    )
+@pytest.mark.parametrize("module", ["bandersnatch", "bandersnatch.main"])
+def test_the_program_runs_as_a_module(module: str) -> None:
+    command = [sys.executable, "-m", module, "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
     assert done.returncode == 0
     assert done.stdout == f"bandersnatch {__version__}\n"
