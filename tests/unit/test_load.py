@@ -155,6 +155,11 @@ REFUSED = [
     ("hash-index", "x", "'x' is neither true nor false"),
     ("simple-format", "XML", "'XML' is not one of ALL, HTML, JSON"),
     ("root_uri", "/packages", "'/packages' is not a URL of https or http"),
+    (
+        "root_uri",
+        "https://me@example.org",
+        "'https://***@example.org' has a user name, and every page would show it",
+    ),
     ("digest_name", "crc32", None),
     ("keep_index_versions", "-1", "'-1' is not 0 or more"),
     ("keep-index-versions", "x", "'x' is not a whole number"),

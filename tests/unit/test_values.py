@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bandersnatch.config import values
-from bandersnatch.config.settings import CompareMethod
+from bandersnatch.config.settings import CompareMethod, Login
 from bandersnatch.errors import OptionError
 
 if TYPE_CHECKING:
@@ -320,3 +321,27 @@ def test_any_text_has_a_value_or_is_refused_on_one_line(
         said = ""
     assert said.isprintable()
     assert len(said) < 500
+
+
+# ---------------------------------------------------------------- credentials
+
+secrets = st.text(st.characters(codec="ascii", categories=["L", "N", "P", "S"]), min_size=1)
+
+
+@given(secrets, secrets | st.just(""))
+def test_a_login_is_taken_out_of_a_url_and_decoded(user: str, password: str) -> None:
+    text = f"https://{quote(user, safe='')}:{quote(password, safe='')}@example.org:8080/pypi"
+    url, login = values.split_login(text)
+    assert url == "https://example.org:8080/pypi"
+    assert login == Login("https://example.org:8080", user, password)
+    assert "password" not in repr(login)
+
+
+def test_a_url_without_a_login_stays_as_it_is() -> None:
+    for text in ("https://example.org", "http://[::1]:8080/x", ""):
+        assert values.split_login(text) == (text, None)
+
+
+def test_a_token_may_stand_alone() -> None:
+    _, login = values.split_login("https://token@example.org")
+    assert login == Login("https://example.org", "token", "")

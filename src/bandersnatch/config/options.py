@@ -76,7 +76,7 @@ MIRROR_OPTIONS = (
     Option("download-mirror-no-fallback", "files", "download_mirror_no_fallback", values.boolean),
     Option("hash-index", "pages", "layout", _layout),
     Option("simple-format", "pages", "formats", _formats),
-    Option("root_uri", "pages", "root_uri", values.url("https", "http")),
+    Option("root_uri", "pages", "root_uri", values.public_url),
     Option("digest_name", "pages", "digest_name", values.digest_name),
     Option("keep_index_versions", "pages", "keep_index_versions", _KEPT),
     Option("keep-index-versions", "pages", "keep_index_versions", _KEPT),

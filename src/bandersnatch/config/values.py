@@ -147,6 +147,14 @@ def url(*schemes: str) -> Callable[[str], str]:
     return read
 
 
+def public_url(text: str) -> str:
+    """Read the URL of something that everybody is told of."""
+    value = url("https", "http")(text)
+    if urlsplit(value).username is not None:
+        raise OptionError(f"{shown(redacted(value))} has a user name, and every page would show it")
+    return value
+
+
 def proxy(text: str) -> str:
     """Read a proxy's URL; SOCKS proxies resolve names at their end, whatever the spelling."""
     value = url(*_PROXY_SCHEMES)(text)
