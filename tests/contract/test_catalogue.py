@@ -433,9 +433,7 @@ async def test_a_batch_is_not_kept_by_reference(catalogue: Catalogue) -> None:
 # ---------------------------------------------------------------- anything
 
 
-@settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     record=drawn.project_records(),
     left=st.lists(drawn.unfinished, max_size=2, unique_by=lambda each: each.name),

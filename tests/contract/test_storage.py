@@ -299,7 +299,7 @@ _KEYS = st.builds(
 
 
 @pytest.mark.parametrize("adapter", PLACES)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(keys=st.sets(_KEYS, max_size=12), prefix=_KEYS, cut=st.integers(0, 12))
 async def test_a_scan_gives_the_keys_with_the_prefix_in_order(
     adapter: str, keys: set[str], prefix: str, cut: int

@@ -7,14 +7,10 @@ import string
 from datetime import UTC, datetime
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from bandersnatch.model.digests import HEX_DIGITS
 from bandersnatch.model.files import FILE_ENDINGS
-
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""For a machine that others work on at the same time."""
 
 # ---------------------------------------------------------------- rubbish
 

@@ -21,7 +21,7 @@ from bandersnatch.simple.html import render_detail_html, render_list_html
 from bandersnatch.simple.parse import parse_detail
 from bandersnatch.simple.parse_html import parse_detail_html, parse_list_html
 from tests.support.factories import SHA256, make_context, make_detail, make_file
-from tests.unit.strategies import names, pages, unhurried
+from tests.unit.strategies import names, pages
 
 DATA = Path(__file__).parent.parent / "data"
 MY_PKG = make_detail(
@@ -161,7 +161,6 @@ def carried(detail: ProjectDetail, root: str) -> ProjectDetail:
     )
 
 
-@unhurried
 @given(pages(), st.sampled_from(["", "https://files.example.org"]), st.text())
 def test_a_page_is_read_back_as_it_was(drawn: tuple[str, bytes], root: str, display: str) -> None:
     name, text = drawn
@@ -171,7 +170,6 @@ def test_a_page_is_read_back_as_it_was(drawn: tuple[str, bytes], root: str, disp
     assert parse_detail_html(page, context, charset="utf-8") == carried(detail, root)
 
 
-@unhurried
 @given(pages(), st.sampled_from(["", "https://files.example.org/a&b<c"]), st.text())
 def test_another_reader_sees_the_same(drawn: tuple[str, bytes], root: str, display: str) -> None:
     name, text = drawn
@@ -224,7 +222,6 @@ def test_no_text_becomes_markup(display: str, requires: str, reason: str) -> Non
     assert tags.text.count(f"Links for {display}") == 2
 
 
-@unhurried
 @given(st.lists(names, min_size=1, unique=True))
 def test_a_root_page_is_read_back_as_it_was(listed: list[str]) -> None:
     page = render_list_html(map(ProjectName, listed))

@@ -395,7 +395,7 @@ PIECES = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.one_of(st.text(), PIECES).map(str.encode) | st.binary())
 @example(b"[mirror]\ndirectory = /x\ndirectory = /y\nnonsense\n")
 @example(b"[[]\n[mirror]\n[mirror]\n =\n")

@@ -22,7 +22,7 @@ from bandersnatch.model.serials import Serial
 from bandersnatch.simple.json import render_detail_json, render_list_json
 from bandersnatch.simple.parse import parse_detail, parse_list
 from tests.support.factories import NOW, SHA256, make_context, make_detail, make_file
-from tests.unit.strategies import names, pages, unhurried
+from tests.unit.strategies import names, pages
 
 DATA = Path(__file__).parent.parent / "data"
 MY_PKG = make_detail(
@@ -191,7 +191,6 @@ def _carried_file(file: ReleaseFile, root: str, digest_name: str) -> ReleaseFile
     )
 
 
-@unhurried
 @given(
     pages(),
     st.sampled_from(["", "https://files.example.org"]),
@@ -207,7 +206,6 @@ def test_a_page_is_read_back_as_it_was(
     assert parse_detail(page, context) == carried(detail, root, digest_name)
 
 
-@unhurried
 @given(pages())
 def test_another_reader_sees_the_same(drawn: tuple[str, bytes]) -> None:
     name, text = drawn

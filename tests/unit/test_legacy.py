@@ -15,7 +15,7 @@ from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.simple.legacy import LegacyDocument, LegacyFile, parse_legacy, render_legacy
 from bandersnatch.simple.legacy import supplement as supplemented
 from tests.support.factories import SHA256, UPLOADED, make_context, make_detail, make_file
-from tests.unit.strategies import absent_or, encoded, json_values, unhurried
+from tests.unit.strategies import absent_or, encoded, json_values
 
 CONTEXT = make_context("foo", "https://example.org/pypi/foo/json")
 DIGEST = Digest("sha256", SHA256)
@@ -140,7 +140,6 @@ legacy_documents = st.fixed_dictionaries(
 )
 
 
-@unhurried
 @given(legacy_documents | json_values)
 def test_any_json_is_a_document_or_refused(value: object) -> None:
     try:

@@ -13,7 +13,7 @@ from packaging.utils import InvalidName, canonicalize_name
 from bandersnatch.errors import InvalidValue
 from bandersnatch.model.names import ProjectName, belongs_to, project_name
 from tests.unit.confinement import stays_below
-from tests.unit.strategies import hostile_text, json_values, unhurried
+from tests.unit.strategies import hostile_text, json_values
 
 HOSTILE = [
     *["", ".", "..", "/", "/etc/passwd", "a/b", "a\\b", "../a", "C:", "a:b", "*", "?", "~"],
@@ -82,7 +82,6 @@ def test_the_gate_is_that_of_the_specification(text: str) -> None:
         assert project_name(text) == expected
 
 
-@unhurried
 @given(st.lists(st.text("aAbB-._", min_size=1, max_size=4), min_size=2, max_size=12))
 def test_two_accepted_names_differ_by_more_than_case(texts: list[str]) -> None:
     """Whatever the file system folds, two projects never share a directory."""

@@ -26,7 +26,7 @@ from bandersnatch.simple.parse import (
     project_list,
 )
 from tests.support.factories import FILENAME, SHA256, json_file, json_page, make_context
-from tests.unit.strategies import broken_pages, encoded, json_values, unhurried
+from tests.unit.strategies import broken_pages, encoded, json_values
 
 CONTEXT = make_context("foo")
 WHERE = "https://example.org/simple/"
@@ -294,7 +294,6 @@ def test_no_depth_of_nesting_is_a_surprise(text: str) -> None:
         pytest.fail("no depth was too deep")
 
 
-@unhurried
 @given(broken_pages | json_values)
 @example({"name": "foo", "files": [{"filename": FILENAME, "provenance": "https://["}]})
 def test_any_json_is_a_page_or_refused(value: object) -> None:
@@ -483,7 +482,6 @@ def test_names_that_are_one_are_listed_with_the_higher_serial(
     assert page.displays == {"foo": "Foo"}
 
 
-@unhurried
 @given(broken_pages | json_values)
 def test_any_json_is_a_list_or_refused(value: object) -> None:
     try:

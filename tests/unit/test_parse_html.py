@@ -16,7 +16,7 @@ from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus
 from bandersnatch.model.serials import Serial
 from bandersnatch.simple.parse_html import parse_detail_html, parse_list_html
 from tests.support.factories import FILENAME, SHA256, make_context
-from tests.unit.strategies import hostile_text, unhurried
+from tests.unit.strategies import hostile_text
 
 CONTEXT = make_context("foo")
 WHERE = "https://example.org/simple/"
@@ -319,7 +319,6 @@ pieces: Any = st.sampled_from(
 documents = st.lists(pieces, max_size=14).map(lambda parts: "".join(parts).encode()) | st.binary()
 
 
-@unhurried
 @given(documents, st.sampled_from([None, "utf-8", "utf-16", "nonsense", "zlib"]))
 def test_any_bytes_are_a_page_or_refused(text: bytes, charset: str | None) -> None:
     try:
@@ -381,7 +380,6 @@ def test_a_list_in_a_character_set_that_is_none_is_read_as_utf_8(charset: str) -
     assert list(listed("<a href='foo/'>foo</a>", charset=charset).serials) == ["foo"]
 
 
-@unhurried
 @given(documents, st.sampled_from([None, "utf-8", "utf-16", "nonsense", "zlib"]))
 def test_any_bytes_are_a_list_or_refused(text: bytes, charset: str | None) -> None:
     try:

@@ -252,7 +252,7 @@ async def test_a_nap_ends_with_the_task_that_took_it() -> None:
 # ---------------------------------------------------------------- the pool
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     delays=st.lists(
         st.lists(st.sampled_from([0.0, 0.5, 1.0, 60.0]), max_size=3), min_size=0, max_size=8
@@ -291,7 +291,7 @@ async def test_all_workers_work(clock: FakeClock) -> None:
     assert gauge.most == 5
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(close_at=st.integers(0, 9), workers=st.integers(1, 4), delays=st.lists(st.booleans()))
 async def test_after_closing_what_was_begun_is_ended_and_no_more_begun(
     close_at: int, workers: int, delays: Sequence[bool]

@@ -18,7 +18,7 @@ from bandersnatch.model.urls import (
     quote_path,
 )
 from tests.unit.confinement import stays_below
-from tests.unit.strategies import hostile_text, json_values, unhurried
+from tests.unit.strategies import hostile_text, json_values
 
 BASE = "https://example.org/simple/foo/"
 PLAIN_BASE = "http://127.0.0.1:8080/simple/foo/"
@@ -345,7 +345,6 @@ paths = st.lists(segments, max_size=9).map("/".join)
 names = st.sampled_from([FILENAME, "bar-1.zip", "foo-1", "foo-1.0%2B1.egg", "x..y", ".x", "%2e"])
 
 
-@unhurried
 @given(paths, names)
 def test_a_file_stays_below_packages_wherever_its_url_points(path: str, quoted: str) -> None:
     filename = quoted.replace("%2B", "+")
@@ -360,7 +359,6 @@ def test_a_file_stays_below_packages_wherever_its_url_points(path: str, quoted: 
     assert stays_below(place)
 
 
-@unhurried
 @given(paths, names, paths, names)
 def test_files_are_never_in_each_others_way(one: str, a: str, other: str, b: str) -> None:
     assume(a != b)

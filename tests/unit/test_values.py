@@ -308,7 +308,7 @@ TEXTS = st.one_of(
 
 
 @pytest.mark.parametrize("read", READERS)
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(text=TEXTS)
 def test_any_text_has_a_value_or_is_refused_on_one_line(
     read: Callable[[str], object], text: str
