@@ -364,6 +364,7 @@ def test_an_unreachable_index_is_status_3_and_touches_nothing(
     assert ran.code == 3
     assert (site.tree(), site.status) == (before, status)
     assert site.text("web/last-modified") == when
+    assert len(ran.errors()) == (2 if finite else 1)
 
 
 def test_a_run_that_stopped_asking_is_not_taken_for_a_good_one(

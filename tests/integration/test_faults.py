@@ -498,7 +498,7 @@ def test_a_redirect_is_followed_where_it_may_be(
     [
         *["ftp://127.0.0.1/x", "file:///etc/passwd", "data:text/plain,x", "http://u@127.0.0.1/"],
         *["", "http://[::1/", "http://127.0.0.1:x/", "http://a..b/", f"http://{'a' * 64}.example/"],
-        "https://xn--/",
+        *["https://xn--/", "http://%00/", "http://a b/", "http:///x"],
     ],
 )
 def test_a_redirect_elsewhere_is_refused(

@@ -239,24 +239,23 @@ def test_a_mirror_may_lie_behind_a_link(tree: Tree, root: Path) -> None:
 PARENTS = pytest.mark.parametrize("where", ["web/simple/foo", "web/simple/foo/versions"])
 
 
-def prepared(root: Path, outside: Path, where: str, *, swapped: bool) -> Tree:
-    """Plant a link as a directory, maybe where an earlier run had made one."""
+def prepared(tree: Tree, root: Path, outside: Path, where: str, *, swapped: bool) -> None:
+    """Plant a link as a directory, maybe after the tree has seen that there was one."""
     if swapped:
-        Tree(str(root)).write(BELOW, b"page", durable=False)
+        tree.write(BELOW, b"page", durable=False)
         shutil.rmtree(root / where)
     plant(root, where, outside)
-    return Tree(str(root))
 
 
 @PARENTS
 @pytest.mark.parametrize("swapped", [False, True])
 class TestALinkInPlaceOfADirectory:
-    """It is planted before the run, in a new place or in that of a directory."""
+    """It is planted before the run, or during it."""
 
     def test_is_not_written_through(
-        self, root: Path, outside: Path, where: str, *, swapped: bool
+        self, tree: Tree, root: Path, outside: Path, where: str, *, swapped: bool
     ) -> None:
-        tree = prepared(root, outside, where, swapped=swapped)
+        prepared(tree, root, outside, where, swapped=swapped)
 
         with pytest.raises(StorageError, match="it is a link") as caught:
             tree.write(BELOW, b"page", durable=False)
@@ -265,17 +264,17 @@ class TestALinkInPlaceOfADirectory:
         assert files(root) == {}
 
     def test_is_not_linked_through(
-        self, root: Path, outside: Path, where: str, *, swapped: bool
+        self, tree: Tree, root: Path, outside: Path, where: str, *, swapped: bool
     ) -> None:
-        tree = prepared(root, outside, where, swapped=swapped)
+        prepared(tree, root, outside, where, swapped=swapped)
 
         with pytest.raises(StorageError, match="it is a link"):
             tree.link(BELOW, key("web/x"))
 
     def test_is_not_moved_through(
-        self, root: Path, outside: Path, where: str, *, swapped: bool
+        self, tree: Tree, root: Path, outside: Path, where: str, *, swapped: bool
     ) -> None:
-        tree = prepared(root, outside, where, swapped=swapped)
+        prepared(tree, root, outside, where, swapped=swapped)
         tree.write(key("web/x"), b"x", durable=False)
 
         tree.move(key(f"{where}/index.html"), key("web/new"))
@@ -285,9 +284,9 @@ class TestALinkInPlaceOfADirectory:
         assert files(root) == {"web/x": b"x"}
 
     def test_is_not_read_deleted_or_walked_through(
-        self, root: Path, outside: Path, where: str, *, swapped: bool
+        self, tree: Tree, root: Path, outside: Path, where: str, *, swapped: bool
     ) -> None:
-        tree = prepared(root, outside, where, swapped=swapped)
+        prepared(tree, root, outside, where, swapped=swapped)
         inner = key(f"{where}/index.html")
 
         with pytest.raises(StorageError, match="it is a link"):

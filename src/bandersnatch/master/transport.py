@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     _Result = TypeVar("_Result")
 
 _MOST_REDIRECTS = 3
+_HOST = re.compile(r"[A-Za-z0-9._:-]+", re.ASCII)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -236,10 +238,13 @@ def _redirected(url: URL, location: str) -> URL:
     :raises UnsafeUrl: if it leads to another scheme than https, or from https to http.
     """
     try:
-        target = url.join(URL(location, encoded=True))
+        step = URL(location, encoded=True)
+        target = url.join(step)
     except ValueError:
-        target = URL()
-    if not location or target.scheme not in {"https", url.scheme} or target.user is not None:
+        step = target = URL()
+    nowhere = not location or (step.scheme and not step.host)
+    leads_on = target.scheme in {"https", url.scheme} and _HOST.fullmatch(target.host or "")
+    if nowhere or not leads_on or target.user is not None:
         raise UnsafeUrl(str(url), f"it redirects to {ascii(location)[:200]}")
     return target
 

@@ -20,7 +20,7 @@ from bandersnatch.layout import StorageKey
 from bandersnatch.records import StoredObject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
     from types import TracebackType
 
 AREAS = ("web", "web/simple", "web/packages", "web/json", "web/pypi", "removed")
@@ -121,8 +121,6 @@ class Tree:
     def _directory(self, path: str) -> None:
         """Make a directory and those above it, unless they are there already.
 
-        What was found to be one is not looked at again in this run.
-
         :raises StorageError: if something else is there; a link is not followed.
         """
         if path in self._known or path == self.root:
@@ -156,10 +154,11 @@ class Tree:
                     break
         return path
 
-    def _link_above(self, path: str) -> str | None:
+    def _link_above(self, path: str, among: Container[str] | None = None) -> str | None:
         """Return the link that stands between the root and ``path``, if one does."""
-        while (path := path.rpartition("/")[0]) != self.root and path not in self._known:
-            if path not in self._areas and os.path.islink(path):
+        while (path := path.rpartition("/")[0]) != self.root:
+            looked_at = path not in self._areas and (among is None or path in among)
+            if looked_at and os.path.islink(path):
                 return path
         return None
 
@@ -229,7 +228,9 @@ class Tree:
                 self.sync_directory(os.path.dirname(path))
 
     def place(self, temporary: str, path: str) -> None:
-        """Rename something finished to where it belongs."""
+        """Rename something finished to where it belongs; new directories are judged when made."""
+        if link := self._link_above(path, among=self._known):
+            raise StorageError(self._key(link), _A_LINK)
         try:
             self._directory(path.rpartition("/")[0])
             os.replace(temporary, path)
