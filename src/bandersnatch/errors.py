@@ -61,6 +61,27 @@ class OptionError(BandersnatchError):
     """The value of one option cannot be used; the reader adds file, section and option."""
 
 
+class InvalidRules(BandersnatchError):
+    """A filter cannot be made of what is set for it; every problem found is listed."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(problems)
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.problems))
+
+
+class FilterFailed(BandersnatchError):
+    """A filter of a plugin raised, or returned what is no answer; nothing is let through."""
+
+    sentence = "the filter {filter_name} failed: {why}"
+
+    def __init__(self, filter_name: str, why: str) -> None:
+        super().__init__(filter_name, why)
+        self.filter_name, self.why = filter_name, why
+
+
 class UsageError(BandersnatchError):
     """The command line asks for something that makes no sense."""
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from bandersnatch.model.versions import version_key, version_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.serials import Serial
+    from bandersnatch.model.versions import VersionKey
 
 MOST_FILES = 200_000
 """A page that names more files is refused."""
@@ -43,7 +46,8 @@ class ProjectDetail:
 
     ``files`` are in the order of their names, each name once. ``versions`` may name versions
     that have no file, and is empty when the index does not list them. ``serial`` is None for an
-    index without serials. ``rejected`` tells what was left out of ``files``.
+    index without serials. ``rejected`` tells what was left out of ``files``. ``document`` is the
+    legacy JSON document, decoded, there only while a filter reads it.
     """
 
     name: ProjectName
@@ -53,10 +57,27 @@ class ProjectDetail:
     status: ProjectStatus = ProjectStatus.ACTIVE
     status_reason: str = ""
     rejected: tuple[Rejection, ...] = ()
+    document: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
     def keep(self, wanted: Callable[[ReleaseFile], bool]) -> ProjectDetail:
         """Return the page with only the files that ``wanted`` is true of."""
         return replace(self, files=tuple(file for file in self.files if wanted(file)))
+
+    def keep_versions(self, wanted: Callable[[str], bool]) -> ProjectDetail:
+        """Return the page with only the versions, as texts, that ``wanted`` is true of."""
+        files = tuple(file for file in self.files if wanted(self.version_of(file)))
+        return replace(self, files=files, versions=tuple(filter(wanted, self.versions)))
+
+    def version_of(self, file: ReleaseFile) -> str:
+        """Return the version that a file of this page is of, as its name has it."""
+        return version_text(file.filename, self.name)
+
+    def releases(self) -> dict[VersionKey, list[ReleaseFile]]:
+        """Return the files by version, in the order of the page."""
+        found: dict[VersionKey, list[ReleaseFile]] = {}
+        for file in self.files:
+            found.setdefault(version_key(self.version_of(file)), []).append(file)
+        return found
 
     def without_files(self) -> ProjectDetail:
         """Return the page of a project that offers nothing, as quarantine demands."""

@@ -1,0 +1,77 @@
+"""Versions (PEP 440), and what the names of release files say (binary distribution format).
+
+Parsing is remembered: a page's filters ask for the same few thousand texts again and again.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
+
+from packaging.version import InvalidVersion, Version
+
+from bandersnatch.model.files import FILE_ENDINGS
+
+if TYPE_CHECKING:
+    from bandersnatch.model.names import ProjectName
+
+VersionKey: TypeAlias = "Version | str"
+"""What makes two texts the same version: the parsed version, or the text if it is none."""
+
+_REMEMBERED = 32_768
+_SEPARATORS = re.compile(r"[-_.]+")
+_BUILT = re.compile(
+    r"[-.](?:py\d[\d.]*|(?:linux|win|macosx|freebsd|openbsd|netbsd|cygwin|aix|sunos|solaris|"
+    r"hp-ux|java|darwin)[-_\d].*|noarch|src|\d+\.(?:noarch|src|x86_64|i[3-6]86))\Z|[-.]win32.*\Z",
+    re.IGNORECASE,
+)
+"""What follows the version in the name of a file that was built with distutils."""
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def parse_version(text: str) -> Version | None:
+    """Return the version that a text is, or None if it is none by PEP 440."""
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return None
+
+
+def version_key(text: str) -> VersionKey:
+    """Return what two texts of the same version have in common."""
+    return parse_version(text) or text
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def version_text(filename: str, name: ProjectName) -> str:
+    """Return the version in the name of a project's file, as it is written there.
+
+    A wheel tells it exactly. Of another file it is what follows the project's name, less what a
+    builder appended; "" if the file does not begin with that name.
+    """
+    if filename.endswith(".whl"):
+        return filename.removesuffix(".whl").split("-")[1] if filename.count("-") else ""
+    stem = without_ending(filename)
+    rest = stem[_prefix_length(stem, name) :]
+    while (shorter := _BUILT.sub("", rest)) != rest:
+        if parse_version(rest) is not None:
+            break
+        rest = shorter
+    return rest
+
+
+def without_ending(filename: str) -> str:
+    """Return a file name without the ending that tells what kind of file it is."""
+    lowered = filename.lower()
+    for ending in FILE_ENDINGS:
+        if lowered.endswith(ending):
+            return filename[: -len(ending)]
+    return filename
+
+
+def _prefix_length(stem: str, name: ProjectName) -> int:
+    """Return where the version begins: after the project's name in any spelling, and a hyphen."""
+    pattern = "[-_.]+".join(re.escape(part) for part in _SEPARATORS.split(name))
+    match = re.match(rf"{pattern}-", stem, re.IGNORECASE)
+    return match.end() if match else len(stem)
