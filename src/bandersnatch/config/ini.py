@@ -18,6 +18,7 @@ from configparser import (
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bandersnatch.config.lines import line_numbers
 from bandersnatch.errors import SHOWN_CHARACTERS, ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -38,13 +39,15 @@ class IniFile:
     """The sections of a file with all references resolved, and what was wrong on the way.
 
     ``shared`` are the options of ``[DEFAULT]``: they can be referred to from everywhere, and
-    count for ``[mirror]`` where it does not set them. ``is_public`` is whether every user of
-    the machine can read the file.
+    count for ``[mirror]`` where it does not set them. ``numbers`` are those of the lines that
+    each option's value stands on. ``is_public`` is whether every user of the machine can read
+    the file.
     """
 
     path: str
     sections: dict[str, dict[str, str]] = field(default_factory=dict)
     shared: frozenset[str] = frozenset()
+    numbers: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     is_public: bool = False
 
@@ -65,6 +68,12 @@ def read_ini(path: Path) -> IniFile:
     for section in parser.sections():
         if section != _SHARED:
             file.sections[section] = _values(parser, section, shared, file.problems)
+    numbers = line_numbers(text)
+    for section, options in file.sections.items():
+        for option, value in options.items():
+            # Blank lines at a value's end are none of it.
+            known = numbers.get((section, option), [])
+            file.numbers[section, option] = known[: value.count("\n") + 1]
     _resolve_references(file)
     return file
 

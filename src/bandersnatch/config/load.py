@@ -48,8 +48,8 @@ class Reading:
 def read_settings(file: IniFile, filter_sections: Mapping[str, frozenset[str]]) -> Reading:
     """Return what the file says.
 
-    ``filter_sections`` maps each section that a filter reads to the options it may have; an
-    empty set allows any.
+    ``filter_sections`` maps each section that a filter reads to the options it may have; ""
+    among them allows any.
     """
     problems = list(file.problems)
     notes: list[str] = []
@@ -94,7 +94,7 @@ def _check_names(
                 if (section, option) in RETIRED_OPTIONS:
                     way = RETIRED_OPTIONS[section, option]
                     notes.append(f"[{section}] {option} does nothing any more: {way}")
-                elif known[section] and option not in known[section]:
+                elif not {option, ""} & known[section]:
                     problems.append(Problem(section, option, unknown(option, known[section])))
         elif section not in OTHER_SECTIONS:
             message = f"there is no such section{nearest(section, known)}"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from bandersnatch.errors import SHOWN_CHARACTERS, InvalidRules, OptionError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from datetime import datetime
 
     _Result = TypeVar("_Result")
 
@@ -138,3 +138,11 @@ def read_each(
 def line_problem(line: Line, section: str, option: str, why: str) -> Problem:
     """Return a problem that names the line."""
     return Problem(section, option, f"{line.origin}: {why}")
+
+
+def nearest(word: str, known: Iterable[str], what: str) -> OptionError:
+    """Return the error for a word that is not known, with the known ones or the nearest."""
+    names = sorted(known)
+    close = get_close_matches(word, names, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names)}"
+    return OptionError(f"{word[:SHOWN_CHARACTERS]!r} is not {what}; {hint}")

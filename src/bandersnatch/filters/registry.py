@@ -1,52 +1,118 @@
-"""The built-in filters, by the names that configurations use."""
+"""The built-in filters, by the names that configurations use, and the chain made of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, TypeAlias
 
-from bandersnatch.errors import OptionError, Problem
-from bandersnatch.filters.chain import FilterChain, ProjectFilter
-from bandersnatch.filters.projects import allowlist_project
+from bandersnatch.errors import InvalidRules, Problem
+from bandersnatch.filters.chain import FilterChain, PageFilter, ProjectFilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Sections = Mapping[str, Mapping[str, str]]
+    from bandersnatch.filters.options import FilterOptions, Sections
+
+ALL = "all"
+"""The name that stands for every built-in filter that something is set for."""
+
+Filter: TypeAlias = ProjectFilter | PageFilter
+Maker: TypeAlias = "Callable[[FilterOptions], Filter]"
+Setting: TypeAlias = tuple[str, str]
+"""A section and an option; "" stands for the section as a whole, with whatever is in it."""
+
+_NAMED: tuple[Setting, ...] = (("allowlist", "packages"), ("allowlist", "packages-file"))
+_REQUIRED: tuple[Setting, ...] = (("allowlist", "requirements"),)
+_BLOCKED: tuple[Setting, ...] = (("blocklist", "packages"), ("blocklist", "packages-file"))
+_WHERE: tuple[Setting, ...] = (("allowlist", "requirements_path"),)
 
 
 @dataclass(frozen=True, slots=True)
-class ProjectFilterEntry:
-    """A filter that is provided: how to make it, and the option that its problems are about."""
+class BuiltIn:
+    """A filter of this program.
 
-    make: Callable[[Sections], ProjectFilter]
-    section: str
-    option: str
+    ``module`` is where its factory is, which has the filter's own name. ``set_by`` is what lets
+    ``all`` enable it, ``reads`` what it reads besides; ``section`` is one that is all its own,
+    which lets ``all`` enable it too, even if it is empty.
+    """
+
+    module: str
+    set_by: tuple[Setting, ...] = ()
+    reads: tuple[Setting, ...] = ()
+    section: str = ""
+
+    def all_settings(self) -> tuple[Setting, ...]:
+        """Return everything that it reads."""
+        return self.set_by + self.reads
 
 
-PROJECT_FILTERS = {
-    "allowlist_project": ProjectFilterEntry(allowlist_project, "allowlist", "packages"),
+BUILT_IN: Mapping[str, BuiltIn] = {
+    "allowlist_project": BuiltIn("projects", _NAMED),
+    "project_requirements": BuiltIn("projects", _REQUIRED, _WHERE),
+    "blocklist_project": BuiltIn("projects", _BLOCKED),
+    "regex_project": BuiltIn("expressions", (("filter_regex", "packages"),)),
+    "regex_project_metadata": BuiltIn("metadata", (("regex_project_metadata", ""),)),
+    "version_range_project_metadata": BuiltIn(
+        "metadata", (("version_range_project_metadata", ""),)
+    ),
+    "size_project_metadata": BuiltIn(
+        "limits", (("size_project_metadata", "max_package_size"),), _NAMED
+    ),
+    "versions_count_project_metadata": BuiltIn(
+        "limits",
+        tuple(("versions_count_project_metadata", o) for o in ("min_versions", "max_versions")),
+        _NAMED,
+    ),
+    "project_status": BuiltIn("limits", tuple(("project_status", o) for o in ("drop", "keep"))),
+    "exclude_platform": BuiltIn("platforms", (("blocklist", "platforms"),)),
+    "regex_release_file_metadata": BuiltIn("metadata", (("regex_release_file_metadata", ""),)),
+    "version_range_release_file_metadata": BuiltIn(
+        "metadata", (("version_range_release_file_metadata", ""),)
+    ),
+    "release_age": BuiltIn(
+        "age",
+        tuple(
+            ("release_age", option)
+            for option in ("min-age", "freeze-at", "exceptions", "exceptions-file", "prefetch")
+        ),
+        section="release_age",
+    ),
+    "target_environments": BuiltIn(
+        "environments", (("environments", ""),), (("target_environments", "sdists"),)
+    ),
+    "yanked_release": BuiltIn(
+        "releases", reads=(*_NAMED, *_REQUIRED, *_WHERE), section="yanked_release"
+    ),
+    "blocklist_release": BuiltIn("releases", _BLOCKED),
+    "allowlist_release": BuiltIn("releases", _NAMED),
+    "project_requirements_pinned": BuiltIn("releases", _REQUIRED, _WHERE),
+    "prerelease_release": BuiltIn(
+        "prereleases",
+        tuple(("filter_prerelease", o) for o in ("packages", "packages-file")),
+        section="filter_prerelease",
+    ),
+    "regex_release": BuiltIn("expressions", (("filter_regex", "releases"),)),
+    "latest_release": BuiltIn(
+        "latest", tuple(("latest_release", o) for o in ("keep", "sort_by", "keep-per"))
+    ),
 }
 
-SECTIONS: Mapping[str, frozenset[str]] = {
-    "allowlist": frozenset({"packages", "requirements_path", "requirements"}),
-    "blocklist": frozenset({"packages", "platforms"}),
-    "filter_regex": frozenset({"packages", "releases"}),
-    "filter_prerelease": frozenset({"packages"}),
-    "latest_release": frozenset({"keep", "sort_by"}),
-    "size_project_metadata": frozenset({"max_package_size"}),
-    "versions_count_project_metadata": frozenset({"min_versions", "max_versions"}),
-    "regex_project_metadata": frozenset(),
-    "regex_release_file_metadata": frozenset(),
-    "version_range_release_file_metadata": frozenset(),
-}
-"""The sections that filters read, with their options; an empty set allows any."""
+
+def _sections() -> Mapping[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for built_in in BUILT_IN.values():
+        for section, option in built_in.all_settings():
+            found.setdefault(section, set()).add(option)
+        if built_in.section:
+            found.setdefault(built_in.section, set())
+    return {section: frozenset(options) for section, options in found.items()}
 
 
-ALL = "all"
-"""The name that stands for every filter that something is set for."""
+SECTIONS: Mapping[str, frozenset[str]] = _sections()
+"""The sections that filters read, with their options; "" among them allows any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,54 +124,78 @@ class Built:
     notes: tuple[str, ...] = ()
 
 
-def build_chain(enabled: Iterable[str], sections: Sections) -> Built:
+def build_chain(
+    enabled: Iterable[str], options: FilterOptions, plugins: Mapping[str, Maker] | None = None
+) -> Built:
     """Make the filters that are enabled, and say what is wrong with those that cannot be made.
 
-    What is set for a filter and read by none is told of, and a problem where all were wanted:
-    a rule that does not count lets in what it was to keep out.
+    ``plugins`` are the makers of filters that are not built in. What is set for a filter and
+    read by none is told of: a rule that does not count lets in what it was to keep out.
     """
-    is_set = [(s, option) for s in sections if s in SECTIONS for option in sections[s]]
-    names, problems = _expanded(enabled, is_set)
-    entries = {name: PROJECT_FILTERS[name] for name in names if name in PROJECT_FILTERS}
-    filters = []
+    provided = plugins or {}
+    names, problems = _expanded(enabled, options.sections)
+    options = replace(options, enabled=frozenset(names))
+    filters: list[Filter] = []
     for name in names:
-        if name not in entries:
-            problems.append(_nobody_provides(name))
+        maker = _maker(name) if name in BUILT_IN else provided.get(name)
+        if maker is None:
+            problems.append(_nobody_provides(name, provided))
             continue
         try:
-            filters.append(entries[name].make(sections))
-        except OptionError as error:
-            problems.append(Problem(entries[name].section, entries[name].option, str(error)))
-    notes = [
-        f"[{section}] {option} has no effect: no enabled filter reads it"
-        for section, option in is_set
-        if (section, option) not in {(entry.section, entry.option) for entry in entries.values()}
-    ]
-    return Built(FilterChain(tuple(filters)), tuple(problems), tuple(notes))
+            filters.append(maker(options))
+        except InvalidRules as error:
+            problems += [each for each in error.problems if each not in problems]
+    chain = FilterChain(
+        tuple(each for each in filters if isinstance(each, ProjectFilter)),
+        tuple(each for each in filters if isinstance(each, PageFilter)),
+    )
+    notes = dict.fromkeys(note for each in filters for note in each.notes)
+    return Built(chain, tuple(problems), (*notes, *_without_effect(names, options.sections)))
 
 
-def _expanded(
-    enabled: Iterable[str], is_set: Iterable[tuple[str, str]]
-) -> tuple[list[str], list[Problem]]:
-    """Return the names with those that "all" stands for, and what it cannot stand for."""
-    names = list(enabled)
+def _maker(name: str) -> Maker:
+    """Return the factory of a built-in filter; its module is imported only when it is enabled."""
+    module = import_module(f"bandersnatch.filters.{BUILT_IN[name].module}")
+    factory: Maker = getattr(module, name)
+    return factory
+
+
+def _is_set(setting: Setting, sections: Sections) -> bool:
+    section, option = setting
+    return section in sections and (not option or option in sections[section])
+
+
+def _expanded(enabled: Iterable[str], sections: Sections) -> tuple[list[str], list[Problem]]:
+    """Return the names with those that "all" stands for, and what is wrong with it."""
+    names = list(dict.fromkeys(enabled))
     if ALL not in names:
         return names, []
-    readers = {(entry.section, entry.option): name for name, entry in PROJECT_FILTERS.items()}
-    configured = [readers[each] for each in is_set if each in readers]
-    problems = [
-        Problem(section, option, f"no filter of this release reads it, and {ALL!r} wants it read")
-        for section, option in is_set
-        if (section, option) not in readers
-    ]
-    if not configured and not problems:
+    configured = [name for name in BUILT_IN if _is_configured(name, sections)]
+    problems = []
+    if not configured:
         message = f"{ALL!r} enables every filter that something is set for, and nothing is"
         problems.append(Problem("plugins", "enabled", message))
-    every = dict.fromkeys([*names, *configured])
-    return [name for name in every if name != ALL], problems
+    return [name for name in dict.fromkeys([*names, *configured]) if name != ALL], problems
 
 
-def _nobody_provides(name: str) -> Problem:
-    close = get_close_matches(name, PROJECT_FILTERS, n=1)
+def _is_configured(name: str, sections: Sections) -> bool:
+    """Whether a filter has an option set that it goes by, or its own section."""
+    built_in = BUILT_IN[name]
+    return built_in.section in sections or any(_is_set(each, sections) for each in built_in.set_by)
+
+
+def _without_effect(names: Iterable[str], sections: Sections) -> list[str]:
+    read = {each for name in names if name in BUILT_IN for each in BUILT_IN[name].all_settings()}
+    return [
+        f"[{section}] {option} has no effect: no enabled filter reads it"
+        for section, options in sections.items()
+        if section in SECTIONS
+        for option in options
+        if not read & {(section, option), (section, "")}
+    ]
+
+
+def _nobody_provides(name: str, plugins: Iterable[str]) -> Problem:
+    close = get_close_matches(name, [*BUILT_IN, *plugins, ALL], n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return Problem("plugins", "enabled", f"nobody provides {name!r}{hint}")
