@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from bandersnatch.config.files import ListFiles
 from bandersnatch.config.ini import read_ini
 from bandersnatch.config.load import read_settings
 from bandersnatch.errors import ConfigError
+from bandersnatch.filters.options import FilterOptions
 from bandersnatch.filters.registry import SECTIONS, build_chain
 
 if TYPE_CHECKING:
@@ -34,15 +36,23 @@ class Configuration:
     filters: FilterChain
 
 
-def load(path: Path) -> Configuration:
-    """Read the configuration file.
+def load(path: Path, now: datetime | None = None) -> Configuration:
+    """Read the configuration file; ``now`` is what filters by age go by, by default the time.
 
     :raises FileNotFoundError: if there is none.
     :raises ConfigError: with every problem that it has.
     """
     file = read_ini(path)
     reading = read_settings(file, SECTIONS)
-    built = build_chain(reading.settings.filters.enabled, file.sections)
+    moment = now if now is not None else datetime.now(UTC)
+    options = FilterOptions(
+        sections=file.sections,
+        path=file.path,
+        numbers=file.numbers,
+        files=ListFiles(),
+        now=int(moment.timestamp()),
+    )
+    built = build_chain(reading.settings.filters.enabled, options)
     if reading.problems or built.problems:
         raise ConfigError(file.path, [*reading.problems, *built.problems])
     notes = (*reading.settings.notes, *built.notes)

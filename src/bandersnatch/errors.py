@@ -290,13 +290,25 @@ class TooManyRemovals(SafetyStop):
     """More projects are to be removed than one run may remove."""
 
     sentence = (
-        "{count} projects are gone from the index and one run may remove {limit}; "
+        "{what} and one run may remove {limit}; "
         "nothing was removed; if that is right, set max-removals = {count} for one run"
     )
 
-    def __init__(self, count: int, limit: int) -> None:
-        super().__init__(count, limit)
-        self.count, self.limit = count, limit
+    def __init__(self, count: int, limit: int, *, by_filters: int = 0) -> None:
+        super().__init__(count, limit, by_filters)
+        self.count, self.limit, self.by_filters = count, limit, by_filters
+
+    @property
+    def what(self) -> str:
+        """What is to go, and why."""
+        if not self.by_filters:
+            return f"{self.count} projects are gone from the index"
+        dropped = f"the filters want {self.by_filters} projects, or all their files, no more"
+        gone = self.count - self.by_filters
+        return f"{dropped}, {gone} are gone from the index," if gone else dropped
+
+    def __str__(self) -> str:
+        return self.sentence.format(what=self.what, limit=self.limit, count=self.count)
 
 
 class IndexWentBack(SafetyStop):

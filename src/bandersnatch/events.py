@@ -64,6 +64,24 @@ class ProjectAbsent:
 
 
 @dataclass(frozen=True, slots=True)
+class ProjectLeftOut:
+    """A filter wants nothing of a project, and nothing of it is here."""
+
+    name: ProjectName
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilesFiltered:
+    """A filter dropped files of a page; ``size`` is that of all of them, in bytes."""
+
+    name: ProjectName
+    by: str
+    count: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectFailed:
     """A project is not as the index has it; ``will_retry`` says whether the next run tries."""
 
@@ -163,6 +181,8 @@ Event: TypeAlias = (
     | ProjectSynced
     | ProjectUnchanged
     | ProjectAbsent
+    | ProjectLeftOut
+    | FilesFiltered
     | ProjectFailed
     | ProjectPostponed
     | ProjectRemoved

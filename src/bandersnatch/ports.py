@@ -219,15 +219,22 @@ class Catalogue(Protocol):
     """The memory of what the mirror has. All raise ``StorageError``."""
 
     async def had(self, names: Iterable[ProjectName] | None, /) -> dict[ProjectName, Had]:
-        """Return what is known of the projects named, or of all; in the order of names."""
+        """Return what is known of the projects named, or of all; in the order of names.
+
+        Projects that are left out are among them.
+        """
         ...
 
     async def count(self) -> int:
-        """Return how many projects there are."""
+        """Return how many projects are here; those that are left out do not count."""
         ...
 
     async def project(self, name: ProjectName, /) -> ProjectRecord | None:
         """Return one project with its files."""
+        ...
+
+    async def due(self, now: int, /) -> Sequence[ProjectName]:
+        """Return the projects that more of the same page is to be published of by now."""
         ...
 
     async def unfinished(self) -> Sequence[Unfinished]:

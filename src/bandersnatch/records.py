@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -67,14 +68,26 @@ class FileRecord:
     verified: int | None
 
 
+class Standing(Enum):
+    """Why a project has a record."""
+
+    WANTED = "wanted"
+    """The filters want it."""
+    KEPT = "kept"
+    """It is here though the project filters do not want it: by name, or from before."""
+    LEFT_OUT = "left out"
+    """The page filters want nothing of it; it is not here, and remembered to be left alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProjectRecord:
-    """A project that the mirror has, as it is published.
+    """A project that the mirror has, as it is published, or has decided to leave out.
 
     ``reflects`` is the highest serial whose change the page is known to show; it can be above
     ``detail.serial`` for a page that was accepted although its own serial lags.
     ``terms`` is the fingerprint of the options and page filters the page was made under.
-    ``files`` are those of ``detail.files`` that are stored, in the same order.
+    ``files`` are those of ``detail.files`` that are stored, in the same order. ``due`` is when,
+    in seconds since 1970, the filters will let more of the same page through.
     """
 
     detail: ProjectDetail
@@ -83,6 +96,8 @@ class ProjectRecord:
     terms: str
     validators: Validators
     files: tuple[FileRecord, ...]
+    standing: Standing = Standing.WANTED
+    due: int | None = None
 
     @property
     def name(self) -> ProjectName:
@@ -91,12 +106,14 @@ class ProjectRecord:
 
 
 class Had(NamedTuple):
-    """The part of a record that planning looks at."""
+    """The part of a record that planning looks at; ``size`` is that of its files, in bytes."""
 
     reflects: Serial
     serial: Serial | None
     display: str
     terms: str
+    standing: Standing = Standing.WANTED
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bandersnatch.records import Had
+from bandersnatch.records import Had, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,8 +31,13 @@ class MemoryCatalogue:
         return {name: _had(self.records[name]) for name in sorted(wanted)}
 
     async def count(self) -> int:
-        """Return how many projects there are."""
-        return len(self.records)
+        """Return how many projects are here; those that are left out do not count."""
+        return sum(each.standing is not Standing.LEFT_OUT for each in self.records.values())
+
+    async def due(self, now: int, /) -> Sequence[ProjectName]:
+        """Return the projects that more of the same page is to be published of by now."""
+        dues = ((name, each.due) for name, each in sorted(self.records.items()))
+        return [name for name, due in dues if due is not None and due <= now]
 
     async def project(self, name: ProjectName, /) -> ProjectRecord | None:
         """Return one project with its files."""
@@ -75,7 +80,14 @@ def _settled(batch: Batch) -> frozenset[ProjectName]:
 
 
 def _had(record: ProjectRecord) -> Had:
-    return Had(record.reflects, record.detail.serial, record.display, record.terms)
+    return Had(
+        record.reflects,
+        record.detail.serial,
+        record.display,
+        record.terms,
+        record.standing,
+        sum(found.file.size or 0 for found in record.files),
+    )
 
 
 def _as_kept(record: ProjectRecord) -> ProjectRecord:
@@ -88,6 +100,7 @@ def _as_kept(record: ProjectRecord) -> ProjectRecord:
         record.detail,
         files=tuple(replace(file, url="") for file in record.detail.files),
         rejected=(),
+        document=None,
     )
     return replace(record, detail=detail, files=tuple(map(kept, record.files)))
 
@@ -109,8 +122,15 @@ class DryRunCatalogue(MemoryCatalogue):
         return {name: found[name] for name in sorted(found) if name not in self._forgotten}
 
     async def count(self) -> int:
-        """Return how many projects there are."""
-        return len(await self.had(None))
+        """Return how many projects are here; those that are left out do not count."""
+        had = await self.had(None)
+        return sum(each.standing is not Standing.LEFT_OUT for each in had.values())
+
+    async def due(self, now: int, /) -> Sequence[ProjectName]:
+        """Return the projects that more of the same page is to be published of by now."""
+        ours = self.records.keys() | self._forgotten
+        theirs = [name for name in await self._catalogue.due(now) if name not in ours]
+        return sorted([*theirs, *await super().due(now)])
 
     async def project(self, name: ProjectName, /) -> ProjectRecord | None:
         """Return one project with its files."""

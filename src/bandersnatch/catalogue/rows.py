@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.files import ReleaseFile
 from bandersnatch.model.project import ProjectDetail, ProjectStatus
-from bandersnatch.records import FileRecord, ProjectRecord, Validators
+from bandersnatch.records import FileRecord, ProjectRecord, Standing, Validators
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 PROJECT_COLUMNS = (
     "name", "display", "serial", "reflects", "terms", "etag", "last_modified", "body",
-    "status", "reason", "versions",
+    "status", "reason", "versions", "standing", "due", "size",
 )  # fmt: skip
 FILE_COLUMNS = (
     "path", "project", "size", "modified", "verified", "hashes", "uploaded",
@@ -40,6 +40,9 @@ def project_row(record: ProjectRecord) -> tuple[Any, ...]:
         detail.status.value,
         detail.status_reason,
         "\n".join(detail.versions),
+        record.standing.value,
+        record.due,
+        sum(found.file.size or 0 for found in record.files),
     )
 
 
@@ -69,7 +72,7 @@ def file_rows(record: ProjectRecord) -> Iterator[tuple[Any, ...]]:
 def project_record(row: tuple[Any, ...], files: Iterable[tuple[Any, ...]]) -> ProjectRecord:
     """Return the record that a project's row and its files' rows make."""
     name, display, serial, reflects, terms, etag, last_modified, body, *rest = row
-    status, reason, versions = rest
+    status, reason, versions, standing, due, _ = rest
     recorded = [(_file(found), found[3], found[4]) for found in files]
     recorded.sort(key=lambda each: each[0].filename)
     detail = ProjectDetail(
@@ -91,6 +94,8 @@ def project_record(row: tuple[Any, ...], files: Iterable[tuple[Any, ...]]) -> Pr
             for file, modified, verified in recorded
             if modified is not None
         ),
+        standing=Standing(standing),
+        due=due,
     )
 
 

@@ -17,13 +17,14 @@ from bandersnatch.catalogue.rows import (
     project_row,
 )
 from bandersnatch.errors import StorageError
-from bandersnatch.records import Had, Removed, Unfinished
+from bandersnatch.records import Had, Removed, Standing, Unfinished
 from bandersnatch.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.serials import Serial
     from bandersnatch.records import Batch, ProjectRecord
 
     _Result = TypeVar("_Result")
@@ -31,13 +32,15 @@ if TYPE_CHECKING:
 FILE_NAME = "catalogue.sqlite"
 
 _APPLICATION = 0x62616E64
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE project (
     name TEXT PRIMARY KEY, display TEXT NOT NULL, serial INTEGER, reflects INTEGER NOT NULL,
     terms TEXT NOT NULL, etag TEXT NOT NULL, last_modified TEXT NOT NULL, body TEXT NOT NULL,
-    status TEXT NOT NULL, reason TEXT NOT NULL, versions TEXT NOT NULL
+    status TEXT NOT NULL, reason TEXT NOT NULL, versions TEXT NOT NULL,
+    standing TEXT NOT NULL, due INTEGER, size INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX due ON project (due) WHERE due IS NOT NULL;
 CREATE TABLE file (
     path TEXT NOT NULL, project TEXT NOT NULL, size INTEGER, modified INTEGER,
     verified INTEGER, hashes TEXT NOT NULL, uploaded TEXT, requires_python TEXT, yanked TEXT,
@@ -58,7 +61,8 @@ _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 """How the names of the errors begin that tell of a damaged file."""
 _CUT_OFF = "SQLITE_READONLY_ROLLBACK"
 """The name of the error for a commit that was cut off and may not be taken back here."""
-_HAD = "SELECT name, reflects, serial, display, terms FROM project"
+_HAD = "SELECT name, reflects, serial, display, terms, standing, size FROM project"
+_STANDINGS = {each.value: each for each in Standing}
 
 
 def _placeholders(count: int) -> str:
@@ -193,19 +197,23 @@ class SqliteCatalogue:
             rows: Iterable[tuple[ProjectName, *tuple[object, ...]]] = self._db.execute(
                 f"{_HAD} ORDER BY name"
             )
-            return {name: Had(*rest) for name, *rest in rows}  # type: ignore[arg-type]
+            return {name: _had(*rest) for name, *rest in rows}  # type: ignore[arg-type]
         found: dict[ProjectName, Had] = {}
         for start in range(0, len(names), _NAMES_A_QUERY):
             some = names[start : start + _NAMES_A_QUERY]
             query = f"{_HAD} WHERE name IN ({_placeholders(len(some))}) ORDER BY name"
-            found.update((name, Had(*rest)) for name, *rest in self._db.execute(query, some))
+            found.update((name, _had(*rest)) for name, *rest in self._db.execute(query, some))
         return found
 
     async def count(self) -> int:
-        """Return how many projects there are."""
-        return await self._run(
-            lambda: int(self._db.execute("SELECT count(*) FROM project").fetchone()[0])
-        )
+        """Return how many projects are here; those that are left out do not count."""
+        query, out = "SELECT count(*) FROM project WHERE standing <> ?", Standing.LEFT_OUT.value
+        return await self._run(lambda: int(self._db.execute(query, (out,)).fetchone()[0]))
+
+    async def due(self, now: int, /) -> Sequence[ProjectName]:
+        """Return the projects that more of the same page is to be published of by now."""
+        query = "SELECT name FROM project WHERE due <= ? ORDER BY name"
+        return await self._run(lambda: [name for (name,) in self._db.execute(query, (now,))])
 
     async def project(self, name: ProjectName, /) -> ProjectRecord | None:
         """Return one project with its files."""
@@ -273,3 +281,9 @@ class SqliteCatalogue:
             with suppress(sqlite3.Error):
                 db.execute("ROLLBACK")
             raise
+
+
+def _had(
+    reflects: Serial, serial: Serial | None, display: str, terms: str, standing: str, size: int
+) -> Had:
+    return Had(reflects, serial, display, terms, _STANDINGS[standing], size)

@@ -59,7 +59,8 @@ def _run(arguments: Namespace, logger: logging.Logger, clock: Clock | None) -> i
     from bandersnatch.cli.commands import run_command  # noqa: PLC0415
 
     try:
-        configuration = app.load(arguments.config)
+        chosen = clock if clock is not None else app.SystemClock()
+        configuration = app.load(arguments.config, chosen.now())
     except FileNotFoundError:
         return _write_example(arguments.config, logger)
     settings = configuration.settings
@@ -68,7 +69,6 @@ def _run(arguments: Namespace, logger: logging.Logger, clock: Clock | None) -> i
     for note in settings.notes:
         logger.warning("%s: %s", arguments.config, note)
     gc.set_threshold(_ALLOCATIONS)
-    chosen = clock if clock is not None else app.SystemClock()
     return _runner()(run_command(arguments, configuration, logger, chosen))
 
 

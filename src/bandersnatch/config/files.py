@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import glob
-import os
+from pathlib import Path
 
 from bandersnatch.errors import OptionError
 
@@ -19,7 +18,7 @@ class ListFiles:
         :raises OptionError: if it cannot be read, or is too large to be a list.
         """
         try:
-            with open(path, "rb") as file:
+            with Path(path).open("rb") as file:
                 content = file.read(_LARGEST_FILE + 1)
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
@@ -35,9 +34,10 @@ class ListFiles:
 
         :raises OptionError: if there are none.
         """
-        names = glob.glob(pattern, root_dir=directory, recursive=True)
-        paths = sorted(os.path.join(directory, name) for name in names)
-        found = [path for path in paths if os.path.isfile(path)]
+        try:
+            found = sorted(str(path) for path in Path(directory).glob(pattern) if path.is_file())
+        except (NotImplementedError, ValueError, OSError) as error:
+            raise OptionError(f"{pattern} cannot be looked for: {error}") from None
         if not found:
-            raise OptionError(f"no file in {os.path.abspath(directory)} is named {pattern}")
+            raise OptionError(f"no file in {Path(directory).resolve()} is named {pattern}")
         return found

@@ -7,6 +7,7 @@ from enum import Flag, IntEnum, auto
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from bandersnatch.errors import FilterFailed
 from bandersnatch.model.versions import version_key
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ class PageFilter:
     at all (at the stage METADATA only). ``terms`` is a text that changes whenever that may;
     ``terms_for`` is the part of it that matters to one project, where most projects have none.
     ``words`` say what it does, a sentence each, ``notes`` what the operator should know, and
-    ``because`` which rule of it drops a file, or the project. ``decides`` is whether it alone decides on the releases of a project.
+    ``because`` which rule of it drops a file, or the project. ``decides`` is
+    whether it alone decides on the releases of a project.
     ``matures`` is when, in seconds since 1970, it lets more of a page through than now, and
     ``ahead`` what it lets through by then, if that is to be fetched already.
     """
@@ -129,6 +131,13 @@ class FilterChain:
         """
         return all(each.keeps(name) for each in self.projects)
 
+    def may_select(self, name: ProjectName) -> bool:
+        """Whether the project is selected, or that cannot be told because a plugin fails."""
+        try:
+            return self.selects(name)
+        except FilterFailed:
+            return True
+
     def refuses(self, name: ProjectName) -> ProjectFilter | None:
         """Return the first project filter that drops the project."""
         return next((each for each in self.projects if not each.keeps(name)), None)
@@ -139,7 +148,7 @@ class FilterChain:
         named = [each.names for each in self.projects if each.names is not None]
         if not named:
             return None
-        return frozenset(filter(self.selects, frozenset.intersection(*named)))
+        return frozenset(filter(self.may_select, frozenset.intersection(*named)))
 
     @property
     def reads(self) -> Reads:

@@ -89,9 +89,7 @@ def size_project_metadata(options: FilterOptions) -> PageFilter:
         Stage.METADATA,
         limit.narrows,
         terms=f"{_SIZE} {most} {limit.exempt.terms}",
-        words=(
-            f"drop projects whose files have more than {most:,} bytes{_but_for(limit.exempt)}",
-        ),
+        words=(f"drop projects whose files have more than {most:,} bytes{_but_for(limit.exempt)}",),
         because=limit.because,
         reads=Reads.SIZES,
         terms_for=limit.terms_for,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib import import_module
@@ -12,7 +11,7 @@ from bandersnatch.errors import InvalidRules, Problem
 from bandersnatch.filters.chain import FilterChain, PageFilter, ProjectFilter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from bandersnatch.filters.options import FilterOptions, Sections
 

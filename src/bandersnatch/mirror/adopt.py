@@ -10,9 +10,10 @@ from bandersnatch import layout
 from bandersnatch.errors import InvalidValue, NotStored, UpstreamError
 from bandersnatch.events import Doing, Noticed
 from bandersnatch.layout import REMOVED, SIMPLE, PageFormat
+from bandersnatch.mirror.terms import PageTerms
 from bandersnatch.model.names import project_name
 from bandersnatch.model.serials import NO_SERIAL
-from bandersnatch.records import Batch, FileRecord, ProjectRecord, Removed, Validators
+from bandersnatch.records import Batch, FileRecord, ProjectRecord, Removed, Standing, Validators
 from bandersnatch.simple.entries import Context
 from bandersnatch.simple.parse import parse_detail
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bandersnatch.config.settings import Settings
+    from bandersnatch.filters.chain import FilterChain
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
     from bandersnatch.ports import Catalogue, EventSink, MirrorStorage
@@ -47,8 +49,8 @@ class Adoption:
         catalogue: Catalogue,
         events: EventSink,
         settings: Settings,
+        filters: FilterChain,
         *,
-        terms: str,
         now: datetime,
     ) -> None:
         self._storage = storage
@@ -56,7 +58,8 @@ class Adoption:
         self._events = events
         self._pages = settings.pages
         self._files_are_here = settings.files.release_files
-        self._terms = terms
+        self._selects = filters.may_select
+        self._terms = PageTerms(settings, filters)
         self._now = now
 
     async def run(self) -> None:
@@ -64,7 +67,7 @@ class Adoption:
         if await self._catalogue.note(ADOPTED):
             return
         known = await self._catalogue.had(None)
-        batch, count = Batch(), 0
+        batch, count, unwanted = Batch(), 0, 0
         async for name, forms in self._projects():
             if name in known:
                 continue
@@ -75,18 +78,26 @@ class Adoption:
                 continue
             batch.records.append(record)
             count += 1
+            unwanted += record.standing is Standing.KEPT
             if len(batch.records) >= _BATCH:
                 await self._catalogue.commit(batch)
                 batch = Batch()
             if count % _TELL_EVERY == 0:
                 self._events(Doing(f"taking over: {count} projects so far"))
+        await self._finish(batch)
+        if count:
+            self._events(Noticed(f"took over {count} projects that were here already"))
+        if unwanted:
+            text = f"the project filters want {unwanted} of them no more; these stay as they are"
+            self._events(Noticed(text))
+
+    async def _finish(self, batch: Batch) -> None:
+        """Record the last projects, what lies in ``removed/``, and that all was looked through."""
         now = int(self._now.timestamp())
         async for found in self._storage.scan(REMOVED):
             batch.removed.append(Removed(found.key, found.size, "", now))
         batch.notes[ADOPTED] = str(now)
         await self._catalogue.commit(batch)
-        if count:
-            self._events(Noticed(f"took over {count} projects that were here already"))
 
     async def _projects(self) -> AsyncIterator[tuple[ProjectName, frozenset[PageFormat]]]:
         """Yield the projects that have a page, with the formats it is there in."""
@@ -123,9 +134,10 @@ class Adoption:
             detail=detail,
             display="",
             reflects=detail.serial or NO_SERIAL,
-            terms=self._terms if forms == frozenset(self._pages.formats) else "",
+            terms=self._terms(name) if forms == frozenset(self._pages.formats) else "",
             validators=Validators(),
             files=tuple(files),
+            standing=Standing.WANTED if self._selects(name) else Standing.KEPT,
         )
 
     async def _parsed(self, text: bytes, name: ProjectName, form: PageFormat) -> ProjectDetail:

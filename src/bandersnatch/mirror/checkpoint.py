@@ -34,7 +34,7 @@ _ROOT_STALE = "stale"
 ROOT_WRITTEN = "written"
 
 
-_NOT_DONE = frozenset({Result.FAILED, Result.SUSPECTED})
+_NOT_DONE = frozenset({Result.FAILED, Result.SUSPECTED, Result.UNWANTED, Result.EMPTIED})
 """What keeps a project in ``todo``, and ``status`` before the change that is not shown."""
 
 
@@ -160,8 +160,10 @@ def _record(outcome: Outcome, batch: Batch, now: int, *, on_the_side: bool) -> N
     name, earlier = outcome.wanted.name, outcome.wanted.earlier
     batch.removed += outcome.removed
     batch.restored += outcome.restored
-    if outcome.record is not None:
+    if outcome.record is not None and outcome.result is not Result.UNWANTED:
         batch.records.append(outcome.record)
+    elif outcome.result is Result.ABSENT and outcome.wanted.left_out:
+        batch.forgotten.append(name)
     elif earlier is not None and outcome.result in {Result.UNCHANGED, Result.ABSENT}:
         batch.finished.append(name)
     kind = _kind_of(outcome)

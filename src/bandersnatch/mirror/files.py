@@ -24,7 +24,7 @@ from bandersnatch.events import (
 from bandersnatch.mirror.pool import side_by_side
 from bandersnatch.model.content import Expected, expect, expect_sidecar
 from bandersnatch.model.urls import quote_path
-from bandersnatch.records import FileRecord
+from bandersnatch.records import FileRecord, Removed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
     from bandersnatch.ports import Clock, EventSink, MirrorStorage, PackageIndex
-    from bandersnatch.records import ProjectRecord, Removed, StoredObject
+    from bandersnatch.records import ProjectRecord, StoredObject
 
 SAME_TIME = 1_000_000
 """Nanoseconds; two times that differ by less are the same, written with other roundings."""
@@ -115,6 +115,35 @@ class FileSync:
         present = [had[file.path] for file in detail.files if file.path in had]
         outcome.records = await self._with_sidecars(present, known, detail.name, outcome, most)
         return outcome
+
+    async def fetch_early(
+        self, detail: ProjectDetail, lying: Mapping[StorageKey, Removed], most: int, *, until: int
+    ) -> tuple[Removed, ...]:
+        """Download files that are not to be listed yet to where removed files wait.
+
+        What cannot be had now is had when it is listed. Returns what waits there ``until`` then.
+        """
+        waiting: list[Removed] = []
+
+        async def fetch(file: ReleaseFile) -> None:
+            key = layout.removed(layout.release_file(file))
+            expected = expect(file, digest_name=self._digest_name)
+            self._events(FilePlanned(key, file.size))
+            try:
+                content = await self._download(file, key, expected)
+            except (UnstorableName, UpstreamError, IntegrityError):
+                return
+            self._events(FileDownloaded(detail.name, key, content.size))
+            waiting.append(Removed(key, content.size, file.sha256.value, until))
+
+        for file in detail.files:
+            lies = lying.get(layout.removed(layout.release_file(file)))
+            if lies is not None and lies.sha256 == file.sha256.value:
+                waiting.append(replace(lies, at=max(lies.at, until)))
+        here = {each.key for each in waiting}
+        wanted = [f for f in detail.files if layout.removed(layout.release_file(f)) not in here]
+        await side_by_side(fetch, wanted, most=most)
+        return tuple(waiting)
 
     # ------------------------------------------------------------ what is there
 

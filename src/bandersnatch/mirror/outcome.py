@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bandersnatch.errors import BandersnatchError
+    from bandersnatch.filters.chain import Dropped
     from bandersnatch.layout import StorageKey
     from bandersnatch.mirror.plan import Wanted
+    from bandersnatch.mirror.terms import PageTerms
     from bandersnatch.model.names import ProjectName
     from bandersnatch.records import ProjectRecord, Removed
 
@@ -20,18 +22,20 @@ if TYPE_CHECKING:
 class Visit:
     """What is the same for every project of a run.
 
-    ``now`` is when the run began, in seconds since 1970. ``terms`` is the fingerprint of the
-    options and page filters that pages are made under. ``lying`` are the files in ``removed/``.
+    ``now`` is when the run began, in seconds since 1970. ``terms`` are those of the options and
+    page filters that pages are made under. ``lying`` are the files in ``removed/``.
     ``accepted`` are the projects whose published files may change. ``force`` looks at the files
     even where the page is the same. ``established`` says that this is not the first run.
+    ``may_empty`` lets the filters take all its files from a project.
     """
 
     now: int
-    terms: str
+    terms: PageTerms
     lying: Mapping[StorageKey, Removed] = field(default_factory=dict)
     accepted: frozenset[ProjectName] = frozenset()
     force: bool = False
     established: bool = True
+    may_empty: bool = False
 
 
 class Result(Enum):
@@ -45,6 +49,12 @@ class Result(Enum):
     """It seems to be gone; another run is to look again."""
     GONE = auto()
     """It is gone: seen twice."""
+    LEFT_OUT = auto()
+    """The page filters want nothing of it, and nothing of it is here."""
+    UNWANTED = auto()
+    """The page filters want nothing of it any more; what is here is to be removed."""
+    EMPTIED = auto()
+    """The page filters want none of its files any more; whether that may be is not decided."""
     FAILED = auto()
     """It is not as the index has it; what was published stays."""
 
@@ -56,6 +66,8 @@ class Outcome:
     ``record`` is what the catalogue is to hold from now on. ``error`` is why the project failed,
     or why it is published without some of its files; ``again`` is set for one to look at again.
     ``removed`` are files that left the served tree, ``restored`` those that came back.
+    ``dropped`` is what the filters took from the page; the last of them the whole of it, if the
+    project is left out.
     """
 
     wanted: Wanted
@@ -65,3 +77,4 @@ class Outcome:
     again: bool = False
     removed: tuple[Removed, ...] = ()
     restored: tuple[StorageKey, ...] = ()
+    dropped: tuple[Dropped, ...] = ()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bandersnatch.errors import InvalidPage, StalePage
 from bandersnatch.events import FilesRejected
+from bandersnatch.filters.chain import Reads
 from bandersnatch.mirror.plan import is_expired
 from bandersnatch.model.serials import NO_SERIAL
 from bandersnatch.simple.entries import Context
@@ -62,28 +64,39 @@ class PageReader:
             raise StalePage(wanted.name, wanted=wanted.need, got=serial)
 
     async def supplemented(
-        self, wanted: Wanted, detail: ProjectDetail
+        self, wanted: Wanted, detail: ProjectDetail, reads: Reads
     ) -> tuple[ProjectDetail, bytes | None]:
         """Return the page with what the legacy document adds, and the document to keep, if any.
 
-        :raises InvalidPage: if it is not known what a page of these options must show.
+        ``reads`` is what the filters that come next need to know.
+
+        :raises InvalidPage: if the document is not one.
         """
         pages, files = self._settings.pages, self._settings.files
         sized = all(file.size is not None for file in detail.files)
         kind = pages.digest_name
         digested = files.release_files or all(file.hashes.get(kind) for file in detail.files)
         kept = None
-        if pages.legacy_json or not sized or not digested:
+        timed = Reads.TIMES not in reads or all(file.upload_time for file in detail.files)
+        if pages.legacy_json or Reads.DOCUMENT in reads or not (sized and timed and digested):
             text = await self._index.fetch_legacy(detail.name)
             if text is not None:
                 where = f"/pypi/{detail.name}/json"
                 document = parse_legacy(text, Context(detail.name, where, self._now))
                 self.require_new(wanted, document.serial)
                 detail = supplement(detail, document)
+                if Reads.DOCUMENT in reads:
+                    detail = replace(detail, document=document.content)
                 kept = render_legacy(document) if pages.legacy_json else None
-        if not files.release_files:
-            for file in detail.files:
-                if file.hashes.get(kind) is None:
-                    why = f"it has no {kind} digest, which digest_name demands"
-                    raise InvalidPage(file.filename, why)
         return detail, kept
+
+    def require_digests(self, detail: ProjectDetail) -> None:
+        """Refuse a page whose files are not had here and lack the digest that pages show.
+
+        :raises InvalidPage: if it is one.
+        """
+        kind = self._settings.pages.digest_name
+        for file in detail.files:
+            if not self._settings.files.release_files and file.hashes.get(kind) is None:
+                why = f"it has no {kind} digest, which digest_name demands"
+                raise InvalidPage(file.filename, why)

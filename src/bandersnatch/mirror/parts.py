@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,11 +14,12 @@ from bandersnatch.mirror.page import PageReader
 from bandersnatch.mirror.project import ProjectSync
 from bandersnatch.mirror.publish import Publisher
 from bandersnatch.mirror.remove import Removals
+from bandersnatch.mirror.terms import PageTerms
 from bandersnatch.mirror.visits import Visits
-from bandersnatch.records import Batch
+from bandersnatch.records import Batch, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection
     from datetime import datetime
 
     from bandersnatch.config.settings import Settings
@@ -43,25 +43,9 @@ class Mirror:
     filters: FilterChain
 
     @property
-    def terms(self) -> str:
-        """A fingerprint of everything that a project's pages depend on besides the index.
-
-        A page that was made under other terms is made anew. Project filters are not part of it:
-        naming one project more changes no other project's page.
-        """
-        pages, files = self.settings.pages, self.settings.files
-        made_of = (
-            pages.layout,
-            [form.value for form in pages.formats],
-            pages.root_uri,
-            pages.digest_name,
-            pages.legacy_json,
-            pages.provenance.value,
-            files.release_files,
-            files.core_metadata,
-            sorted(page_filter.terms for page_filter in self.filters.pages),
-        )
-        return hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
+    def terms(self) -> PageTerms:
+        """What says whether a project's page was made under the options and filters of now."""
+        return PageTerms(self.settings, self.filters)
 
     def publisher(self) -> Publisher:
         """Return what writes this mirror's pages."""
@@ -115,7 +99,7 @@ async def open_tree(mirror: Mirror, state_files: StateFiles, began: datetime) ->
         mirror.catalogue,
         mirror.events,
         mirror.settings,
-        terms=mirror.terms,
+        mirror.filters,
         now=began,
     )
     await adoption.run()
@@ -123,7 +107,12 @@ async def open_tree(mirror: Mirror, state_files: StateFiles, began: datetime) ->
 
 
 async def open_visit(
-    mirror: Mirror, began: datetime, *, accepted: frozenset[ProjectName], force: bool
+    mirror: Mirror,
+    began: datetime,
+    *,
+    accepted: frozenset[ProjectName],
+    force: bool,
+    may_empty: bool = False,
 ) -> Visit:
     """Return what is the same for every project of a run that begins now."""
     return Visit(
@@ -133,6 +122,7 @@ async def open_visit(
         accepted=accepted,
         force=force,
         established=await mirror.catalogue.count() > 0,
+        may_empty=may_empty,
     )
 
 
@@ -157,14 +147,17 @@ def open_visits(
 
 
 async def publish_root(
-    mirror: Mirror, *, without_names: Sequence[ProjectName] = (), always: bool = False
+    mirror: Mirror, *, without_names: Collection[ProjectName] = (), always: bool = False
 ) -> None:
     """Publish the root page if it does not show what the catalogue has."""
     if not always and await mirror.catalogue.note(ROOT) == ROOT_WRITTEN:
         return
     had = await mirror.catalogue.had(None)
-    for name in without_names:
-        had.pop(name, None)
-    await mirror.publisher().publish_root(had)
+    shown = {
+        name: each
+        for name, each in had.items()
+        if each.standing is not Standing.LEFT_OUT and name not in without_names
+    }
+    await mirror.publisher().publish_root(shown)
     await mirror.storage.barrier()
     await mirror.catalogue.commit(Batch(notes={ROOT: ROOT_WRITTEN}))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bandersnatch.model.serials import NO_SERIAL, Serial
-from bandersnatch.records import ABSENT, GONE, INCOMPLETE, PENDING
+from bandersnatch.records import ABSENT, GONE, INCOMPLETE, PENDING, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,7 +31,9 @@ class Wanted:
     change that the tree does not show, None if that is not known. ``noticed`` is when the
     change became known, in seconds since 1970, 0 if it is not known.
     ``listed`` says that the index itself names the project, so that a missing page is a fault
-    and not an answer. ``earlier`` is what an earlier run left unfinished about it.
+    and not an answer. ``left_out`` says that what is had is only the memory that the filters
+    want nothing of it. ``anew`` asks for the page even if it is the same, because more of it is
+    to be published by now. ``earlier`` is what an earlier run left unfinished about it.
     """
 
     name: ProjectName
@@ -41,6 +43,8 @@ class Wanted:
     display: str = ""
     listed: bool = False
     had: bool = False
+    left_out: bool = False
+    anew: bool = False
     earlier: Unfinished | None = None
 
     def merged(self, other: Wanted) -> Wanted:
@@ -53,6 +57,8 @@ class Wanted:
             display=other.display or self.display,
             listed=self.listed or other.listed,
             had=self.had or other.had,
+            left_out=self.left_out or other.left_out,
+            anew=self.anew or other.anew,
             earlier=self.earlier or other.earlier,
         )
 
@@ -88,14 +94,19 @@ class Discovery:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What the mirror knew before it asked. ``now`` is in seconds since 1970."""
+    """What the mirror knew before it asked.
+
+    ``terms`` are those that a project's page is to be made under. ``due`` are the projects that
+    more of the same page is to be published of by now. ``now`` is in seconds since 1970.
+    """
 
     status: Serial
     pending: Mapping[ProjectName, Serial]
     unfinished: Mapping[ProjectName, Unfinished]
     had: Mapping[ProjectName, Had]
-    terms: str
+    terms: Callable[[ProjectName], str]
     now: int
+    due: Sequence[ProjectName] = ()
     keep_removed: bool = False
     """Whether projects that the index no longer has are left as they are."""
 
@@ -112,6 +123,7 @@ def make_plan(
         *_from_earlier(found, before),
         *_from_listing(found, before, force=force),
         *_from_sweep(found, before),
+        *_from_due(found, before),
     ):
         if selects(wish.name):
             known = wishes.get(wish.name)
@@ -123,12 +135,22 @@ def make_plan(
     }
     _apply_changes(found.changes, selects, wishes, gone)
     wanted = {
-        name: replace(wish, earlier=before.unfinished.get(name), had=name in before.had)
+        name: _with_memory(wish, before)
         for name, wish in sorted(wishes.items())
         if force or not _is_had(wish, before)
     }
-    return SyncPlan(
-        found.cursor, wanted, {name: gone[name] for name in sorted(gone) if name in before.had}
+    leaving = {n: _with_memory(gone[n], before) for n in sorted(gone) if n in before.had}
+    return SyncPlan(found.cursor, wanted, leaving)
+
+
+def _with_memory(wish: Wanted, before: Situation) -> Wanted:
+    """Return a wish with what is known of the project already."""
+    had = before.had.get(wish.name)
+    return replace(
+        wish,
+        earlier=before.unfinished.get(wish.name),
+        had=had is not None,
+        left_out=had is not None and had.standing is Standing.LEFT_OUT,
     )
 
 
@@ -140,7 +162,8 @@ def _is_had(wish: Wanted, before: Situation) -> bool:
         had is not None
         and wish.need != NO_SERIAL
         and had.reflects >= wish.need
-        and had.terms == before.terms
+        and had.terms == before.terms(wish.name)
+        and not wish.anew
         and is_same_display(wish.display, had.display)
         and (left is None or left.kind == PENDING)
     )
@@ -226,6 +249,29 @@ def _from_sweep(found: Discovery, before: Situation) -> Iterable[Wanted]:
         yield Wanted(name, lo=Serial(before.status + 1) if had else None)
 
 
+def _from_due(found: Discovery, before: Situation) -> Iterable[Wanted]:
+    """Yield the projects whose page is to show more by now, though no event says so."""
+    lo = None if found.cursor is None else Serial(found.cursor + 1)
+    for name in before.due:
+        yield Wanted(name, lo=lo, noticed=before.now, anew=True)
+
+
+def no_more_wanted(
+    had: Mapping[ProjectName, Had], selects: Callable[[ProjectName], bool]
+) -> tuple[frozenset[ProjectName], frozenset[ProjectName]]:
+    """Return the projects that the filters wanted once and do not any more.
+
+    Those that are here, and those of which nothing but a memory is.
+    """
+    names = [
+        (name, each.standing is Standing.LEFT_OUT)
+        for name, each in had.items()
+        if each.standing is not Standing.KEPT and not selects(name)
+    ]
+    here = frozenset(name for name, left_out in names if not left_out)
+    return here, frozenset(name for name, left_out in names if left_out)
+
+
 def _apply_changes(
     changes: Sequence[Change],
     selects: Callable[[ProjectName], bool],
@@ -261,7 +307,7 @@ def vanished(plan: SyncPlan, found: Discovery) -> frozenset[ProjectName]:
     return frozenset(
         name
         for name, wish in plan.wanted.items()
-        if wish.had and not wish.listed and name not in found.listing.serials
+        if wish.had and not (wish.listed or wish.left_out) and name not in found.listing.serials
     )
 
 

@@ -18,12 +18,12 @@ from bandersnatch.mirror.outcome import Outcome, Result, Visit
 from bandersnatch.mirror.plan import SECOND_LOOK, is_same_display
 from bandersnatch.model.project import ProjectStatus
 from bandersnatch.model.serials import NO_SERIAL
-from bandersnatch.records import ABSENT, INCOMPLETE, ProjectRecord, Validators
+from bandersnatch.records import ABSENT, INCOMPLETE, ProjectRecord, Standing, Validators
 
 if TYPE_CHECKING:
     from bandersnatch.config.settings import Settings
     from bandersnatch.errors import BandersnatchError
-    from bandersnatch.filters.chain import FilterChain
+    from bandersnatch.filters.chain import FilterChain, Narrowed
     from bandersnatch.mirror.files import FileSync
     from bandersnatch.mirror.page import PageReader
     from bandersnatch.mirror.plan import Wanted
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bandersnatch.model.project import ProjectDetail
     from bandersnatch.model.serials import Serial
     from bandersnatch.ports import Catalogue
-    from bandersnatch.records import FetchedDetail, FileRecord
+    from bandersnatch.records import FetchedDetail, FileRecord, Removed
 
 
 class ProjectSync:
@@ -65,25 +65,30 @@ class ProjectSync:
         :raises StalePage: if its page is not new enough yet.
         :raises BandersnatchError: if it cannot be done; then what was published stays.
         """
+        selected = self._filters.selects(wanted.name)
         record = await self._catalogue.project(wanted.name) if wanted.had else None
         try:
             fetched = await self._reader.read(wanted, self._known(wanted, record))
             if fetched is None and record is not None:
                 self._reader.require_new(wanted, record.detail.serial)
-                if self._visit.force and not await self._is_complete(record):
+                here = record.standing is not Standing.LEFT_OUT
+                if self._visit.force and here and not await self._is_complete(record):
                     fetched = await self._reader.read(wanted, Validators())
         except ProjectNotFound:
             return self._missing(wanted)
         if fetched is None or (record is not None and _is_older(fetched.detail, record)):
             return self._unchanged(wanted, record)
-        return await self._publish(wanted, record, fetched)
+        standing = Standing.WANTED if selected else Standing.KEPT
+        return await self._narrow(wanted, record, fetched, standing)
 
     # ------------------------------------------------------------ is there anything to do
 
     def _known(self, wanted: Wanted, record: ProjectRecord | None) -> Validators:
         """Return what a conditional request may say: nothing, if the body is needed anyway."""
         incomplete = wanted.earlier is not None and wanted.earlier.kind == INCOMPLETE
-        if record is None or incomplete or record.terms != self._visit.terms:
+        if record is None or incomplete or wanted.anew:
+            return Validators()
+        if record.terms != self._visit.terms(wanted.name):
             return Validators()
         if not is_same_display(wanted.display, record.display):
             return Validators()
@@ -104,7 +109,7 @@ class ProjectSync:
         """Judge a project that has no page: a fault, gone, perhaps gone, or never there."""
         if wanted.listed:
             raise ProjectNotFound(wanted.name)
-        if not wanted.had:
+        if not wanted.had or wanted.left_out:
             return Outcome(wanted, Result.ABSENT)
         if self._settings.run.removed_projects is RemovedProjects.KEEP:
             return Outcome(wanted, Result.UNCHANGED)
@@ -116,26 +121,64 @@ class ProjectSync:
 
     # ------------------------------------------------------------ what there is to do
 
-    async def _publish(
-        self, wanted: Wanted, record: ProjectRecord | None, fetched: FetchedDetail
+    async def _narrow(
+        self,
+        wanted: Wanted,
+        record: ProjectRecord | None,
+        fetched: FetchedDetail,
+        standing: Standing,
     ) -> Outcome:
+        """Let the filters decide what is wanted of a page, and publish that."""
         self._require_no_surprise(wanted, record, fetched.detail)
-        detail, legacy = await self._reader.supplemented(wanted, self._narrowed(fetched.detail))
+        plain = self._plain(fetched.detail)
+        detail, legacy = await self._reader.supplemented(wanted, plain, self._filters.reads)
+        narrowed = self._filters.narrow(detail)
+        proposed = ProjectRecord(
+            detail=replace(narrowed.page or plain.without_files(), document=None),
+            display=wanted.display or (record.display if record else "") or plain.name,
+            reflects=max(wanted.need, plain.serial or NO_SERIAL, _reflected(record)),
+            terms=self._visit.terms(plain.name),
+            validators=fetched.validators,
+            files=(),
+            standing=standing if narrowed.page is not None else Standing.LEFT_OUT,
+            due=narrowed.due,
+        )
+        if narrowed.page is None:
+            here = record is not None and record.standing is not Standing.LEFT_OUT
+            result = Result.UNWANTED if here else Result.LEFT_OUT
+            return Outcome(wanted, result, proposed, dropped=narrowed.dropped)
+        emptied = record is not None and record.files and plain.files and not narrowed.page.files
+        if emptied and not self._visit.may_empty:
+            return Outcome(wanted, Result.EMPTIED)
+        outcome = await self._publish(wanted, record, proposed, legacy)
+        early = await self._fetch_early(narrowed)
+        return replace(outcome, removed=(*outcome.removed, *early), dropped=narrowed.dropped)
+
+    async def _fetch_early(self, narrowed: Narrowed) -> tuple[Removed, ...]:
+        """Fetch what is listed when it is old enough; it waits where removed files wait."""
+        if not (narrowed.early and narrowed.page and self._settings.files.release_files):
+            return ()
+        assert narrowed.due is not None, "what comes later comes at some time"
+        most = self._settings.index.download_workers
+        page = replace(narrowed.page, files=narrowed.early)
+        return await self._files.fetch_early(page, self._visit.lying, most, until=narrowed.due)
+
+    async def _publish(
+        self,
+        wanted: Wanted,
+        record: ProjectRecord | None,
+        proposed: ProjectRecord,
+        legacy: bytes | None,
+    ) -> Outcome:
+        detail = proposed.detail
+        self._reader.require_digests(detail)
         files, error = await self._have_files(wanted, record, detail)
         if self._settings.files.release_files:
             detail = replace(detail, files=tuple(found.file for found in files.records))
-        display = wanted.display or (record.display if record else "") or detail.name
-        anew = self._visit.established if record is None else record.terms != self._visit.terms
-        await self._publisher.publish(detail, display=display, legacy=legacy, anew=anew)
-        await self._publisher.clean_up(display, detail.name)
-        published = ProjectRecord(
-            detail=detail,
-            display=display,
-            reflects=max(wanted.need, detail.serial or NO_SERIAL, _reflected(record)),
-            terms=self._visit.terms,
-            validators=fetched.validators,
-            files=tuple(files.records),
-        )
+        anew = self._visit.established if record is None else record.terms != proposed.terms
+        await self._publisher.publish(detail, display=proposed.display, legacy=legacy, anew=anew)
+        await self._publisher.clean_up(proposed.display, detail.name)
+        published = replace(proposed, detail=detail, files=tuple(files.records))
         dropped = self._unnamed(record, published)
         return Outcome(
             wanted,
@@ -172,14 +215,14 @@ class ProjectSync:
         if record.detail.files and not (detail.files or quarantined or seen):
             raise EmptiedProject(detail.name, len(record.detail.files))
 
-    def _narrowed(self, detail: ProjectDetail) -> ProjectDetail:
-        """Return what quarantine, the options and the page filters leave of a page."""
+    def _plain(self, detail: ProjectDetail) -> ProjectDetail:
+        """Return what quarantine and the options leave of a page."""
         if detail.status is ProjectStatus.QUARANTINED:
             detail = detail.without_files()
         if self._settings.pages.provenance is Provenance.DROP:
             bare = tuple(replace(file, provenance=None) for file in detail.files)
             detail = replace(detail, files=bare)
-        return self._filters.narrow(detail)
+        return detail
 
     async def _have_files(
         self, wanted: Wanted, record: ProjectRecord | None, detail: ProjectDetail

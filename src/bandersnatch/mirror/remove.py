@@ -37,15 +37,17 @@ def removal_limit(projects: int, configured: int | None) -> int:
     return min(max(FEWEST_ALLOWED, int(projects * SHARE_ALLOWED)), max(projects - 1, 0))
 
 
-def check_removals(count: int, limit: int) -> None:
+def check_removals(count: int, limit: int, *, by_filters: int = 0) -> None:
     """Refuse a removal of more than the limit as a whole.
 
     To remove some of them would let a mirror that is run every few minutes drain in an hour.
 
+    ``by_filters`` is how many of them are not wanted any more, rather than gone.
+
     :raises TooManyRemovals: if there are more.
     """
     if count > limit:
-        raise TooManyRemovals(count, limit)
+        raise TooManyRemovals(count, limit, by_filters=by_filters)
 
 
 class Removals:

@@ -12,30 +12,26 @@ from typing import TYPE_CHECKING
 from bandersnatch.config.settings import RemovedProjects
 from bandersnatch.errors import SafetyStop, UnusableIndex
 from bandersnatch.events import Planned, Stopped
-from bandersnatch.mirror.checkpoint import ROOT, ROOT_WRITTEN, Checkpoint
+from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.discover import Discoverer, Question
-from bandersnatch.mirror.parts import (
-    open_tree,
-    open_visit,
-    open_visits,
-    publish_root,
-    side_by_side,
-)
+from bandersnatch.mirror.leaving import Leaving, let_go, remove_strays
+from bandersnatch.mirror.parts import open_tree, open_visit, open_visits, side_by_side
 from bandersnatch.mirror.plan import (
     Situation,
     SyncPlan,
     Wanted,
     make_plan,
+    no_more_wanted,
     vanished,
     without,
 )
 from bandersnatch.mirror.remove import check_removals, removal_limit
 from bandersnatch.mirror.state import StateFiles, Todo, next_status
 from bandersnatch.model.serials import NO_SERIAL, Serial
-from bandersnatch.records import ABSENT
+from bandersnatch.records import ABSENT, Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from bandersnatch.mirror.parts import Mirror
@@ -45,9 +41,9 @@ if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
     from bandersnatch.records import Unfinished
 
-TERMS = "terms"
+OPTIONS = "options"
 FILTERS = "filters"
-"""Notes in the catalogue: the fingerprints of options and project filters of the last plan."""
+"""Notes in the catalogue: the fingerprints of options and filters of the last complete run."""
 
 _ABANDONED = 7 * 86_400
 """Seconds after which an unfinished download is given up while others are still pending."""
@@ -97,25 +93,31 @@ class MirrorRun:
         unfinished = {each.name: each for each in await mirror.catalogue.unfinished()}
         found = await self._discover(state)
         before = await self._situation(state, unfinished, found, now)
-        plan = make_plan(found, before, mirror.filters.selects, force=self._orders.force)
+        plan = make_plan(found, before, mirror.filters.may_select, force=self._orders.force)
+        unwanted, forgotten = await self._unwanted()
         count = await mirror.catalogue.count()
         limit = removal_limit(count, mirror.settings.run.max_removals)
-        notes = {TERMS: mirror.terms, FILTERS: mirror.filters.fingerprint, **found.notes}
+        notes = {
+            OPTIONS: mirror.terms.options,
+            FILTERS: mirror.filters.fingerprint,
+            **found.notes,
+        }
         missing = vanished(plan, found)
         if self._is_refused(len(missing), limit):
             plan = without(plan, missing)
-            notes = {}
-        mirror.events(Planned(len(plan.wanted), len(plan.gone)))
+        mirror.events(Planned(len(plan.wanted), len(plan.gone) + len(unwanted)))
         checkpoint = self._checkpoint(plan, state, now)
         await checkpoint.begin(_settled(unfinished, plan))
         try:
             visits = await self._visit_all(plan, checkpoint, began)
             await checkpoint.commit()
-            await self._remove_and_publish_root(plan, visits.gone, checkpoint, limit, began)
-            await self._remove_strays(state, unfinished, checkpoint, began)
+            leaving = Leaving(plan.gone, visits.gone, unwanted, visits.unwanted, visits.emptied)
+            await self._part_with(leaving, checkpoint, limit, began)
+            await checkpoint.commit(Batch(forgotten=sorted(forgotten)))
+            await remove_strays(mirror, state, unfinished, checkpoint, began)
             cursor = await self._cursor(plan, state)
             if visits.complete:
-                await checkpoint.reach(cursor, notes)
+                await checkpoint.reach(cursor, {} if self._refused else notes)
         finally:
             await checkpoint.save()
         if visits.complete:
@@ -127,10 +129,7 @@ class MirrorRun:
     async def _discover(self, state: MirrorState) -> Discovery:
         mirror = self._mirror
         catalogue, settings = mirror.catalogue, mirror.settings
-        changed = (
-            await catalogue.note(TERMS) != mirror.terms
-            or await catalogue.note(FILTERS) != mirror.filters.fingerprint
-        )
+        changed = await self._is_changed()
         discoverer = Discoverer(mirror.index, catalogue, mirror.clock, mirror.events)
         return await discoverer.discover(
             Question(
@@ -142,6 +141,22 @@ class MirrorRun:
             )
         )
 
+    async def _is_changed(self) -> bool:
+        """Whether options or filters are others than those of the last run that was complete."""
+        mirror = self._mirror
+        options, filters = (
+            await mirror.catalogue.note(OPTIONS),
+            await mirror.catalogue.note(FILTERS),
+        )
+        return (options, filters) != (mirror.terms.options, mirror.filters.fingerprint)
+
+    async def _unwanted(self) -> tuple[frozenset[ProjectName], frozenset[ProjectName]]:
+        """Return the projects that the project filters want no more; see ``plan.unwanted``."""
+        if not (self._orders.force or await self._is_changed()):
+            return frozenset(), frozenset()
+        mirror = self._mirror
+        return no_more_wanted(await mirror.catalogue.had(None), mirror.filters.may_select)
+
     async def _situation(
         self,
         state: MirrorState,
@@ -150,10 +165,11 @@ class MirrorRun:
         now: int,
     ) -> Situation:
         pending = state.todo.pending if state.todo else {}
+        due = await self._mirror.catalogue.due(now)
         names = None
         if found.listing is None:
             changed = {change.name for change in found.changes}
-            names = {*changed, *found.sweep, *pending, *unfinished}
+            names = {*changed, *found.sweep, *pending, *unfinished, *due}
         run = self._mirror.settings.run
         return Situation(
             status=state.status,
@@ -162,13 +178,14 @@ class MirrorRun:
             had=await self._mirror.catalogue.had(names),
             terms=self._mirror.terms,
             now=now,
+            due=due,
             keep_removed=run.removed_projects is RemovedProjects.KEEP,
         )
 
-    def _is_refused(self, removals: int, limit: int) -> bool:
+    def _is_refused(self, removals: int, limit: int, *, by_filters: int = 0) -> bool:
         """Whether so many removals are too many to be believed; if so, say it."""
         try:
-            check_removals(removals, limit)
+            check_removals(removals, limit, by_filters=by_filters)
         except SafetyStop as error:
             self._mirror.events(Stopped(error))
             self._refused = True
@@ -193,65 +210,50 @@ class MirrorRun:
 
         :raises UnusableIndex: if the index has not answered a single time in this run.
         """
-        orders = self._orders
-        visit = await open_visit(self._mirror, began, accepted=orders.accepted, force=orders.force)
-        stop = self._mirror.settings.run.stop_on_error
-        visits = open_visits(self._mirror, checkpoint, visit, began, stop_on_error=stop)
-        await visits.run(plan.wanted.values(), workers=side_by_side(self._mirror))
+        visits = await self._visit(plan.wanted.values(), checkpoint, began)
         if plan.cursor is None and plan.wanted and not visits.answered:
             raise UnusableIndex(f"the index answered for none of {len(plan.wanted)} projects")
         return visits
 
-    async def _remove_and_publish_root(
+    async def _visit(
         self,
-        plan: SyncPlan,
-        seen_gone: Mapping[ProjectName, Wanted],
+        wanted: Collection[Wanted],
         checkpoint: Checkpoint,
-        limit: int,
         began: datetime,
+        *,
+        may_empty: bool = False,
+    ) -> Visits:
+        orders = self._orders
+        visit = await open_visit(
+            self._mirror,
+            began,
+            accepted=orders.accepted,
+            force=orders.force,
+            may_empty=may_empty,
+        )
+        stop = self._mirror.settings.run.stop_on_error
+        visits = open_visits(self._mirror, checkpoint, visit, began, stop_on_error=stop)
+        await visits.run(wanted, workers=side_by_side(self._mirror))
+        return visits
+
+    async def _part_with(
+        self, leaving: Leaving, checkpoint: Checkpoint, limit: int, began: datetime
     ) -> None:
-        """Remove what is gone: from the root page first, then its pages, then its files."""
-        mirror = self._mirror
-        gone = sorted({**plan.gone, **seen_gone})
-        if mirror.settings.run.removed_projects is RemovedProjects.KEEP:
-            gone = []
-        if self._is_refused(len(gone), limit):
-            await checkpoint.commit(checkpoint.keep_for_later(plan.gone))
-            gone = []
+        """Remove what leaves, unless that is too much to be believed, and publish the root."""
+        keeps = self._mirror.settings.run.removed_projects is RemovedProjects.KEEP
+        gone: frozenset[ProjectName] = frozenset() if keeps else leaving.gone
+        by_filters = len(leaving.unwanted - gone) + len(leaving.emptied)
+        projects = gone | leaving.unwanted
+        if self._is_refused(len(gone) + by_filters, limit, by_filters=by_filters):
+            await checkpoint.commit(checkpoint.keep_for_later(leaving.told))
+            projects = frozenset()
         else:
-            for name in plan.gone:
-                del checkpoint.pending[name]
-        await publish_root(mirror, without_names=gone, always=self._orders.force or bool(gone))
-        removals = mirror.removals(began)
-        removed = await removals.remove_projects(gone, mirror.catalogue, self._publisher)
-        removed.notes[ROOT] = ROOT_WRITTEN
-        await checkpoint.commit(removed)
-        lying = await mirror.catalogue.removed()
-        await checkpoint.commit(await removals.expire(lying, mirror.settings.run.removal_grace))
-
-    async def _remove_strays(
-        self,
-        state: MirrorState,
-        unfinished: Iterable[ProjectName],
-        checkpoint: Checkpoint,
-        began: datetime,
-    ) -> None:
-        """Take away the page of what an earlier run had in hand, and nobody wants any more.
-
-        It was published, perhaps, when that run was killed, and not recorded; no list tells of it.
-        """
-        mirror = self._mirror
-        if mirror.settings.run.removed_projects is RemovedProjects.KEEP:
-            return
-        handled = dict.fromkeys(unfinished, NO_SERIAL) | dict(
-            state.todo.pending if state.todo else {}
-        )
-        known = (await mirror.catalogue.had(handled)).keys() | checkpoint.pending.keys()
-        strays = [name for name in handled if name not in known]
-        removals = mirror.removals(began)
-        await checkpoint.commit(
-            await removals.remove_projects(strays, mirror.catalogue, self._publisher)
-        )
+            await self._visit(leaving.emptied.values(), checkpoint, began, may_empty=True)
+            await checkpoint.commit()
+            for name in (*leaving.told, *leaving.rejected):
+                checkpoint.pending.pop(name, None)
+        force = self._orders.force
+        await let_go(self._mirror, leaving, projects, checkpoint, began, force=force)
 
     # ------------------------------------------------------------ after
 

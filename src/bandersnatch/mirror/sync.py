@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bandersnatch.events import Planned
+from bandersnatch.events import Noticed, Planned
 from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.parts import (
     open_tree,
@@ -54,12 +54,15 @@ async def sync(
     )
     new = [name for name in names if name not in had and name not in unfinished]
     await checkpoint.begin_on_the_side(new)
-    visit = await open_visit(mirror, began, accepted=accepted, force=True)
+    visit = await open_visit(mirror, began, accepted=accepted, force=True, may_empty=True)
     stop = mirror.settings.run.stop_on_error
     visits = open_visits(mirror, checkpoint, visit, began, stop_on_error=stop, on_the_side=True)
     try:
         await visits.run(wanted, workers=side_by_side(mirror))
     finally:
         await checkpoint.commit()
+    for name in visits.unwanted:
+        text = f"the filters want nothing of {name} any more; it stays until mirror takes it away"
+        mirror.events(Noticed(text))
     if not skip_root:
         await publish_root(mirror)

@@ -15,9 +15,11 @@ from bandersnatch.errors import (
     UnusableIndex,
 )
 from bandersnatch.events import (
+    FilesFiltered,
     Noticed,
     ProjectAbsent,
     ProjectFailed,
+    ProjectLeftOut,
     ProjectPostponed,
     ProjectSynced,
     ProjectUnchanged,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from bandersnatch.mirror.plan import Wanted
     from bandersnatch.model.names import ProjectName
     from bandersnatch.ports import Clock, EventSink
+    from bandersnatch.records import ProjectRecord
 
 PAUSES: Mapping[type[BandersnatchError], tuple[float, ...]] = {
     StalePage: (2.0, 5.0, 15.0, 60.0),
@@ -76,12 +79,17 @@ class Visits:
         self._missing = 0
         self._asked = 0
         self.gone: dict[ProjectName, Wanted] = {}
+        self.unwanted: dict[ProjectName, ProjectRecord] = {}
+        self.emptied: dict[ProjectName, Wanted] = {}
         self.complete = True
         self.answered = False
 
     async def run(self, wanted: Collection[Wanted], *, workers: int) -> None:
-        """Visit every project; afterwards ``gone`` has those that the index no longer has.
+        """Visit every project.
 
+        Afterwards ``gone`` has those that the index no longer has, ``unwanted`` those that the
+        filters want nothing of any more, with what is to be remembered of them, and ``emptied``
+        those that would lose all their files to the filters.
         ``complete`` tells whether it was every one, or the run stopped asking; ``answered``
         whether the index answered for any.
 
@@ -107,6 +115,10 @@ class Visits:
         self._tell(outcome)
         if outcome.result is Result.GONE:
             self.gone[wanted.name] = wanted
+        elif outcome.result is Result.EMPTIED:
+            self.emptied[wanted.name] = wanted
+        elif outcome.result is Result.UNWANTED and outcome.record is not None:
+            self.unwanted[wanted.name] = outcome.record
         await self._checkpoint.add(outcome)
         self._watch(outcome, queue)
 
@@ -126,6 +138,9 @@ class Visits:
 
     def _tell(self, outcome: Outcome) -> None:
         name = outcome.wanted.name
+        for each in outcome.dropped:
+            size = sum(file.size or 0 for file in each.files)
+            self._events(FilesFiltered(name, each.by, len(each.files), size))
         if outcome.error is not None:
             self._events(ProjectFailed(name, outcome.error, will_retry=not self._on_the_side))
         elif outcome.result is Result.SYNCED:
@@ -133,6 +148,8 @@ class Visits:
             self._events(ProjectSynced(name, outcome.record.detail.serial))
         elif outcome.result is Result.ABSENT:
             self._events(ProjectAbsent(name))
+        elif outcome.result is Result.LEFT_OUT:
+            self._events(ProjectLeftOut(name, outcome.dropped[-1].by))
         elif outcome.result is Result.UNCHANGED:
             self._events(ProjectUnchanged(name))
         elif outcome.result is Result.SUSPECTED:
