@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.config.settings import Settings
     from bandersnatch.filters.chain import FilterChain
+    from bandersnatch.master.kept import Keeper
     from bandersnatch.mirror.parts import Mirror
     from bandersnatch.ports import Catalogue, Clock, EventSink, MirrorStorage, PackageIndex
 
@@ -77,23 +78,37 @@ class SystemClock:
 
 @asynccontextmanager
 async def open_mirror(
-    configuration: Configuration, events: EventSink, clock: Clock, *, dry_run: bool = False
+    configuration: Configuration,
+    events: EventSink,
+    clock: Clock,
+    *,
+    dry_run: bool = False,
+    planning: bool = False,
 ) -> AsyncIterator[Mirror]:
     """Open the storage with its lock, the catalogue and the session, and yield what uses them.
+
+    With ``dry_run`` nothing is changed, and no lock taken. With ``planning`` the pages that are
+    fetched are kept for the run that follows.
 
     :raises ConfigError: if the environment names a proxy that cannot be used; nothing was touched.
     :raises MirrorLocked: if another command is at work on the mirror.
     :raises StorageError: if the mirror's directory cannot be used.
     """
     # Half of the start-up time is spent on these; --help and a mistaken option need none.
+    from bandersnatch.master.kept import KeepsNothing  # noqa: PLC0415
     from bandersnatch.master.proxy import choose_proxy  # noqa: PLC0415
     from bandersnatch.mirror.parts import Mirror  # noqa: PLC0415
+    from bandersnatch.storage.kept import KeptDocuments  # noqa: PLC0415
 
     settings = _with_master(configuration.settings)
     proxy = choose_proxy(settings.index.proxy, settings.index.master, os.environ)
     async with AsyncExitStack() as stack:
         storage, catalogue = await _open_storage(settings, stack, dry_run=dry_run)
-        index = await _open_index(settings, stack, clock, proxy)
+        keeper: Keeper = KeepsNothing()
+        if planning or not dry_run:
+            kept = KeptDocuments(settings.storage.directory, collecting=planning)
+            keeper = await stack.enter_async_context(kept)
+        index = await _open_index(settings, stack, clock, proxy, keeper)
         yield Mirror(
             index=index,
             storage=storage,
@@ -133,7 +148,7 @@ async def _open_storage(
 
 
 async def _open_index(
-    settings: Settings, stack: AsyncExitStack, clock: Clock, proxy: str
+    settings: Settings, stack: AsyncExitStack, clock: Clock, proxy: str, keeper: Keeper
 ) -> PackageIndex:
     from bandersnatch.master.changelog import Changelog  # noqa: PLC0415
     from bandersnatch.master.client import MasterClient  # noqa: PLC0415
@@ -148,4 +163,4 @@ async def _open_index(
     jitter = random.Random()  # noqa: S311 - spreads retries, guards nothing
     transport = Transport(session, guard, clock, jitter, document_timeout=index.global_timeout)
     changelog = Changelog(session, transport, clock, budgets.index, f"{index.master}/pypi")
-    return MasterClient(index.master, transport, changelog, budgets, clock)
+    return MasterClient(index.master, transport, changelog, budgets, clock, keeper)

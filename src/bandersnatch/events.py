@@ -138,6 +138,7 @@ class FileRemoved:
 
     name: ProjectName
     key: StorageKey
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,6 +200,10 @@ class FileStore(Protocol):
         """
         ...
 
+    async def free(self) -> int | None:
+        """Return how many bytes may still be written; None if there is no telling."""
+        ...
+
     async def sweep(self, *, before: int) -> None:
         """Delete what unfinished downloads left that nobody went on with since ``before``.
 

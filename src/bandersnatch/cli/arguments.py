@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 from bandersnatch import __version__
 
 if TYPE_CHECKING:
+    from argparse import _SubParsersAction
     from collections.abc import Sequence
+    from typing import TypeAlias
+
+    Commands: TypeAlias = _SubParsersAction[ArgumentParser]
 
 DEFAULT_CONFIG = Path("/etc/bandersnatch.conf")
 
@@ -77,7 +81,29 @@ def parser() -> ArgumentParser:
     sync.add_argument(
         "--skip-simple-root", action="store_true", help="leave the root page as it is"
     )
+    _add_questions(commands, after)
     return top
+
+
+def _add_questions(commands: Commands, after: ArgumentParser) -> None:
+    """Add the commands that look, and change nothing."""
+    text = "say what mirror would do, what it would cost, and what each filter keeps out"
+    plan = commands.add_parser("plan", help=text, description=text, parents=[after])
+    plan.add_argument(
+        "projects", nargs="*", metavar="PROJECT", help="only these (default: all there is to do)"
+    )
+    plan.add_argument("--bandwidth", metavar="RATE", help="tell the time at RATE: '100 Mbit/s'")
+    plan.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+    text = "say why a project, a version or a file is in the mirror, or is not"
+    why = commands.add_parser("why", help=text, description=text, parents=[after])
+    why.add_argument("project", metavar="PROJECT")
+    why.add_argument("what", nargs="?", metavar="VERSION|FILE")
+
+    config = commands.add_parser("config", help="look at the configuration", parents=[after])
+    within = config.add_subparsers(dest="part", metavar="check", required=True)
+    text = "check the configuration, and say in words what it means; asks nothing of the network"
+    within.add_parser("check", help=text, description=text, parents=[after])
 
 
 def parse(argv: Sequence[str]) -> Namespace:
@@ -88,5 +114,5 @@ def parse(argv: Sequence[str]) -> Namespace:
         raise SystemExit(0)
     arguments = whole.parse_args(argv)
     if arguments.command is None:
-        whole.error("name a command: mirror or sync")
+        whole.error("name a command: mirror, sync, plan, why or config check")
     return arguments

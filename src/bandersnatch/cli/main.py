@@ -57,6 +57,7 @@ def _run(arguments: Namespace, logger: logging.Logger, clock: Clock | None) -> i
     from bandersnatch import app  # noqa: PLC0415 - see main
     from bandersnatch.cli import logs  # noqa: PLC0415
     from bandersnatch.cli.commands import run_command  # noqa: PLC0415
+    from bandersnatch.cli.questions import QUESTIONS, answer  # noqa: PLC0415
 
     try:
         chosen = clock if clock is not None else app.SystemClock()
@@ -69,6 +70,8 @@ def _run(arguments: Namespace, logger: logging.Logger, clock: Clock | None) -> i
     for note in settings.notes:
         logger.warning("%s: %s", arguments.config, note)
     gc.set_threshold(_ALLOCATIONS)
+    if arguments.command in QUESTIONS:
+        return _runner()(answer(arguments, configuration, logger, chosen))
     return _runner()(run_command(arguments, configuration, logger, chosen))
 
 

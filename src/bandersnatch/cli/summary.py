@@ -33,6 +33,8 @@ def summary(report: RunReport, *, dry_run: bool) -> str:
         ),
         _files(report),
     ]
+    if report.left_out:
+        lines.append(f"Left out by filters: {report.left_out} projects.")
     if report.absent:
         lines.append(f"Not on the index: {_listed(sorted(report.absent))}.")
     lines += _failures(report)

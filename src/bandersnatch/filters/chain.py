@@ -158,13 +158,17 @@ class FilterChain:
             reads |= each.reads
         return reads
 
+    def in_order_of_stages(self) -> list[PageFilter]:
+        """Return the page filters in the order they run."""
+        return sorted(self.pages, key=lambda each: (each.stage, each.name))
+
     def in_order(self, name: ProjectName) -> Iterator[PageFilter]:
         """Yield the page filters for a project in the order they run.
 
         Where one decides alone on the releases, no other looks at them (contract, 5.2).
         """
         alone = [each for each in self.pages if each.decides(name)]
-        for each in sorted(self.pages, key=lambda each: (each.stage, each.name)):
+        for each in self.in_order_of_stages():
             if each.stage < Stage.RELEASE or not alone or each in alone:
                 yield each
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from bandersnatch.errors import InvalidPage, NotFound, ProjectNotFound
 from bandersnatch.master.download import download
 from bandersnatch.master.headers import http_date, repeatable
+from bandersnatch.master.kept import kept_or_fetched
 from bandersnatch.records import FetchedDetail, FetchedList, Validators
 from bandersnatch.simple.entries import Context
 from bandersnatch.simple.parse import optional_serial, parse_detail, parse_list
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from bandersnatch.master.changelog import Changelog
+    from bandersnatch.master.kept import Keeper
     from bandersnatch.master.transport import Budgets, Document, Transport
     from bandersnatch.model.content import Content
     from bandersnatch.model.names import ProjectName
@@ -57,12 +59,15 @@ class MasterClient:
         changelog: Changelog,
         budgets: Budgets,
         clock: Clock,
+        keeper: Keeper,
     ) -> None:
+        """Take what is needed; ``keeper`` is where a plan keeps pages for the run that follows."""
         self._master = master
         self._transport = transport
         self._changelog = changelog
         self._budgets = budgets
         self._clock = clock
+        self._keeper = keeper
 
     # ------------------------------------------------------------ the changelog
 
@@ -102,7 +107,9 @@ class MasterClient:
         """Return a project's page, or None if it is the one that is known."""
         url = f"{self._master}/simple/{name}/"
         try:
-            document = await self._page(url, known, _LARGEST_PAGE)
+            document = await kept_or_fetched(
+                self._keeper, url, lambda: self._page(url, known, _LARGEST_PAGE)
+            )
         except NotFound:
             raise ProjectNotFound(name) from None
         validators = _validators(document)
@@ -130,16 +137,20 @@ class MasterClient:
 
     async def fetch_legacy(self, name: ProjectName, /) -> bytes | None:
         """Return a project's legacy JSON document, or None if there is none."""
+        url = f"{self._master}/pypi/{name}/json"
         try:
-            document = await self._transport.document(
-                f"{self._master}/pypi/{name}/json",
-                limit=_LARGEST_LEGACY,
-                budget=self._budgets.index,
-                headers={"Accept": "application/json"},
-            )
+            document = await kept_or_fetched(self._keeper, url, lambda: self._legacy(url))
         except NotFound:
             return None
         return document.body
+
+    async def _legacy(self, url: str) -> Document:
+        return await self._transport.document(
+            url,
+            limit=_LARGEST_LEGACY,
+            budget=self._budgets.index,
+            headers={"Accept": "application/json"},
+        )
 
     async def _page(self, url: str, known: Validators, limit: int) -> Document:
         headers = {"Accept": ACCEPT}

@@ -315,3 +315,12 @@ def without(plan: SyncPlan, names: frozenset[ProjectName]) -> SyncPlan:
     """Return the plan without looking at some projects."""
     kept = {name: wish for name, wish in plan.wanted.items() if name not in names}
     return replace(plan, wanted=kept)
+
+
+def restricted(plan: SyncPlan, names: frozenset[ProjectName]) -> SyncPlan:
+    """Return the part of the plan that is about some projects."""
+    return replace(
+        plan,
+        wanted={name: wish for name, wish in plan.wanted.items() if name in names},
+        gone={name: wish for name, wish in plan.gone.items() if name in names},
+    )

@@ -69,8 +69,8 @@ class Removals:
                 moves.append((key, layout.removed(key)))
                 removed.append(Removed(layout.removed(key), size, sha256, self._now))
         await self._storage.move(moves)
-        for key, _ in moves:
-            self._events(FileRemoved(name, key))
+        for (key, _), left in zip(moves, removed, strict=True):
+            self._events(FileRemoved(name, key, left.size))
         return tuple(removed)
 
     async def remove_projects(

@@ -16,6 +16,7 @@ from bandersnatch.events import (
     PageWritten,
     ProjectAbsent,
     ProjectFailed,
+    ProjectLeftOut,
     ProjectRemoved,
     ProjectSynced,
     ProjectUnchanged,
@@ -62,6 +63,7 @@ class RunReport:
     synced: list[ProjectName] = field(default_factory=list)
     unchanged: int = 0
     absent: list[ProjectName] = field(default_factory=list)
+    left_out: int = 0
     removed: list[ProjectName] = field(default_factory=list)
     failures: dict[ProjectName, Failure] = field(default_factory=dict)
     files_downloaded: int = 0
@@ -113,6 +115,7 @@ class RunReport:
                 "synced": self.synced,
                 "unchanged": self.unchanged,
                 "absent": self.absent,
+                "left_out": self.left_out,
                 "removed": self.removed,
                 "pending": self.pending,
                 "failed": [
@@ -173,6 +176,7 @@ _COUNTED: dict[type, Callable[[RunReport, Any], None]] = {
     ProjectSynced: _lists("synced"),
     ProjectUnchanged: _adds("unchanged"),
     ProjectAbsent: _lists("absent"),
+    ProjectLeftOut: _adds("left_out"),
     ProjectRemoved: _lists("removed"),
     ProjectFailed: _failed,
     FileDownloaded: _downloaded,

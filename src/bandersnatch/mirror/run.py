@@ -17,11 +17,13 @@ from bandersnatch.mirror.discover import Discoverer, Question
 from bandersnatch.mirror.leaving import Leaving, let_go, remove_strays
 from bandersnatch.mirror.parts import open_tree, open_visit, open_visits, side_by_side
 from bandersnatch.mirror.plan import (
+    Discovery,
     Situation,
     SyncPlan,
     Wanted,
     make_plan,
     no_more_wanted,
+    restricted,
     vanished,
     without,
 )
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bandersnatch.mirror.parts import Mirror
-    from bandersnatch.mirror.plan import Discovery
     from bandersnatch.mirror.state import MirrorState
     from bandersnatch.mirror.visits import Visits
     from bandersnatch.model.names import ProjectName
@@ -54,11 +55,12 @@ class Orders:
     """What the operator asks of one run.
 
     ``force`` looks at every project, whatever the state says. ``accepted`` are the projects
-    whose published files may change.
+    whose published files may change. ``only``, for a dry run, are those to look at.
     """
 
     force: bool = False
     accepted: frozenset[ProjectName] = frozenset()
+    only: frozenset[ProjectName] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ class MirrorRun:
         before = await self._situation(state, unfinished, found, now)
         plan = make_plan(found, before, mirror.filters.may_select, force=self._orders.force)
         unwanted, forgotten = await self._unwanted()
+        if self._orders.only is not None:
+            plan, unwanted = restricted(plan, self._orders.only), unwanted & self._orders.only
         count = await mirror.catalogue.count()
         limit = removal_limit(count, mirror.settings.run.max_removals)
         notes = {
@@ -130,6 +134,8 @@ class MirrorRun:
         mirror = self._mirror
         catalogue, settings = mirror.catalogue, mirror.settings
         changed = await self._is_changed()
+        if self._orders.only is not None:
+            return Discovery(None, sweep=self._orders.only)
         discoverer = Discoverer(mirror.index, catalogue, mirror.clock, mirror.events)
         return await discoverer.discover(
             Question(

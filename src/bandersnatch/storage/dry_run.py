@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bandersnatch.errors import NotStored
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
 class DryRunStorage:
     """Wraps a storage: reads go through, writes only say what they would change.
 
-    A download is complete before it begins, so that nothing is asked of the network for it.
+    A download is complete before it begins, so that nothing is asked of the network for it. What
+    would have been moved is found where it would be then.
     """
 
     def __init__(self, storage: MirrorStorage) -> None:
         self._storage = storage
+        self._moved: dict[StorageKey, StorageKey] = {}
 
     async def read(self, key: StorageKey, /) -> bytes:
         """Return the bytes at ``key``."""
@@ -61,7 +64,15 @@ class DryRunStorage:
         """Do nothing."""
 
     async def move(self, moves: Sequence[tuple[StorageKey, StorageKey]], /) -> None:
-        """Do nothing."""
+        """Remember where things would be."""
+        self._moved.update((target, self._source(source)) for source, target in moves)
+
+    def _source(self, key: StorageKey) -> StorageKey:
+        return self._moved.get(key, key)
+
+    async def free(self) -> int | None:
+        """Return how many bytes may still be written."""
+        return await self._storage.free()
 
     async def delete(self, keys: Collection[StorageKey], /) -> None:
         """Do nothing."""
@@ -75,11 +86,15 @@ class DryRunStorage:
 
     async def stat(self, keys: Sequence[StorageKey], /) -> Sequence[StoredObject | None]:
         """Return what is known of each object."""
-        return await self._storage.stat(keys)
+        found = await self._storage.stat([self._source(key) for key in keys])
+        return [
+            None if each is None else replace(each, key=key)
+            for key, each in zip(keys, found, strict=True)
+        ]
 
     async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
         """Read an object through and return its digests."""
-        return await self._storage.digest(key, algorithms)
+        return await self._storage.digest(self._source(key), algorithms)
 
     @asynccontextmanager
     async def receive(self, key: StorageKey, expected: Expected, /) -> AsyncIterator[_DrySink]:

@@ -222,6 +222,18 @@ class FilesystemStorage:
         """Begin, or go on with, a download."""
         return PartialDownload(self._tree, key, expected, self._threads, self._busy)
 
+    async def free(self) -> int:
+        """Return how many bytes may still be written by this user."""
+        return await self._threads.run(self._free)
+
+    def _free(self) -> int:
+        path = self._root
+        while not os.path.isdir(path):  # the mirror may not be there yet
+            path = os.path.dirname(path)
+        with translated(path):
+            found = os.statvfs(path)
+        return found.f_bavail * found.f_frsize
+
     async def sweep(self, *, before: int) -> None:
         """Delete unfinished downloads that nobody will go on with."""
 

@@ -109,6 +109,9 @@ class MemoryStorage:
             if sink.held >= WORTH_KEEPING:
                 self.partial[expected.sha256.value] = bytes(sink.content)
 
+    async def free(self) -> None:
+        """Return that there is no telling."""
+
     async def sweep(self, *, before: int) -> None:
         """Forget unfinished downloads; they have no age here."""
         del before

@@ -1,0 +1,99 @@
+"""A forecast as a table for people."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from bandersnatch.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bandersnatch.mirror.forecast import Forecast
+
+_RATE = re.compile(r"\s*([0-9.]+)\s*([kmgt]?)(bit|b)?(?:/s|ps)?\s*", re.IGNORECASE)
+_STEPS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+def bandwidth(text: str) -> float:
+    """Return bytes a second: of ``100 Mbit/s``, ``12 MB/s`` or a plain number of bytes.
+
+    :raises UsageError: if it is none of these.
+    """
+    found = _RATE.fullmatch(text)
+    try:
+        number = float(found[1]) if found else 0.0
+    except ValueError:
+        number = 0.0
+    if found is None or number <= 0:
+        raise UsageError(f"--bandwidth {text!r} is not a rate like '100 Mbit/s' or '12 MB/s'")
+    rate: float = number * 1000.0 ** _STEPS[found[2].lower()]
+    return rate / 8 if (found[3] or "").lower() == "bit" else rate
+
+
+def table(forecast: Forecast, rate: float | None) -> str:
+    """Return the lines that tell a forecast; ``rate`` is in bytes a second."""
+    lines = [*_work(forecast, rate), *_disk(forecast)]
+    if forecast.rules:
+        rows = [
+            (name, f"{each.projects:,}", f"{each.kept_out.files:,}", size(each.kept_out.size))
+            for name, each in sorted(forecast.rules.items())
+        ]
+        lines += ["", *_columns([("kept out by", "projects", "files", "size"), *rows])]
+    if forecast.largest:
+        rows = [(name, *_share(forecast, name), size(whole)) for name, whole in forecast.largest]
+        head = ("largest projects", "new files", "to download", "size then")
+        lines += ["", *_columns([head, *rows])]
+    return "\n".join(lines)
+
+
+def _share(forecast: Forecast, name: str) -> tuple[str, str]:
+    found = forecast.downloads.get(name)  # type: ignore[call-overload]  # a name is a text
+    return (f"{found.files:,}", size(found.size)) if found else ("", "")
+
+
+def _work(forecast: Forecast, rate: float | None) -> Iterator[str]:
+    whole = forecast.to_download
+    yield (
+        f"To download: {whole.files:,} files of {len(forecast.downloads):,} projects, "
+        f"{size(whole.size)}"
+    )
+    if forecast.sidecars:
+        yield f"  and {forecast.sidecars:,} small files of core metadata, whose sizes nobody tells"
+    if rate is not None:
+        taken = timedelta(seconds=round(forecast.seconds(rate)))
+        yield f"Time for that: {taken} at {size(rate)}/s"
+    if forecast.restored.files:
+        yield f"To bring back out of removed/: {forecast.restored.files:,} files"
+    if forecast.removed.files or forecast.projects_removed:
+        yield (
+            f"To move to removed/: {forecast.removed.files:,} files, "
+            f"{size(forecast.removed.size)}, and {len(forecast.projects_removed):,} whole projects"
+        )
+
+
+def _disk(forecast: Forecast) -> Iterator[str]:
+    yield (
+        f"Mirror afterwards: {forecast.projects_after:,} projects, {size(forecast.size_after)} "
+        f"(now {size(forecast.size_before)})"
+    )
+    if forecast.free is not None:
+        verdict = "enough" if forecast.fits else "NOT ENOUGH"
+        yield f"Free on the disk: {size(forecast.free)}: {verdict}"
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the rows with their columns aligned, all but the first to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        first, *rest = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join([row[0].ljust(widths[0]), *rest]).rstrip() if first else ""
+
+
+def size(count: float) -> str:
+    """Return a number of bytes as people read it."""
+    from humanfriendly import format_size  # noqa: PLC0415 - slow to import
+
+    return str(format_size(count))

@@ -1,0 +1,116 @@
+"""The commands that look and change nothing: ``plan``, ``why`` and ``config check``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from bandersnatch.app import open_mirror
+from bandersnatch.cli.exit_codes import ExitCode, code_for, code_of
+from bandersnatch.cli.forecast import bandwidth, table
+from bandersnatch.cli.logs import EventLog, one_line
+from bandersnatch.cli.policy import policy
+from bandersnatch.cli.signals import interruptible
+from bandersnatch.cli.streams import say
+from bandersnatch.errors import BandersnatchError, InvalidValue, UsageError
+from bandersnatch.events import Doing, Noticed, ProjectAbsent, Stopped
+from bandersnatch.mirror.forecast import Forecast
+from bandersnatch.mirror.report import RunReport
+from bandersnatch.mirror.run import MirrorRun, Orders
+from bandersnatch.mirror.why import why
+from bandersnatch.model.names import project_name
+
+if TYPE_CHECKING:
+    import logging
+    from argparse import Namespace
+
+    from bandersnatch.app import Configuration
+    from bandersnatch.events import Event
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.ports import Clock
+
+_TOLD = (Doing, Noticed, Stopped, ProjectAbsent)
+"""What a plan logs; of the rest it would have to say that it does not happen."""
+
+QUESTIONS = frozenset({"plan", "why", "config"})
+"""The names of these commands."""
+
+
+async def answer(
+    arguments: Namespace, configuration: Configuration, logger: logging.Logger, clock: Clock
+) -> int:
+    """Answer what is asked, and return the exit status."""
+    try:
+        if arguments.command == "config":
+            return _told(policy(configuration, str(arguments.config)), logger)
+        if arguments.command == "why":
+            lines = await _why(arguments, configuration, logger, clock)
+            return _told("\n".join(map(one_line, lines)), logger)
+        return await _plan(arguments, configuration, logger, clock)
+    except BandersnatchError as error:
+        for line in str(error).split("\n"):
+            logger.error("%s", line)  # noqa: TRY400 - no bug
+        return code_for(error)
+
+
+def _told(text: str, logger: logging.Logger) -> int:
+    failure = say(text)
+    if failure:
+        logger.error("the answer could not be written: %s", failure)
+        return ExitCode.STORAGE
+    return ExitCode.OK
+
+
+def _name(text: str) -> ProjectName:
+    try:
+        return project_name(text)
+    except InvalidValue as error:
+        raise UsageError(str(error)) from error
+
+
+async def _why(
+    arguments: Namespace, configuration: Configuration, logger: logging.Logger, clock: Clock
+) -> list[str]:
+    name = _name(arguments.project)
+    lines: list[str] = []
+
+    async def ask() -> None:
+        log = EventLog(logger)
+        async with open_mirror(configuration, log, clock, dry_run=True) as mirror:
+            lines.extend(await why(mirror, name, arguments.what))
+
+    await interruptible(ask())
+    return lines
+
+
+async def _plan(
+    arguments: Namespace, configuration: Configuration, logger: logging.Logger, clock: Clock
+) -> int:
+    rate = bandwidth(arguments.bandwidth) if arguments.bandwidth else None
+    only = frozenset(map(_name, arguments.projects)) or None
+    forecast, report, log = Forecast(), RunReport("plan", clock.now()), EventLog(logger)
+
+    def events(event: Event) -> None:
+        forecast(event)
+        report(event)
+        if isinstance(event, _TOLD):
+            log(event)
+
+    async def run() -> None:
+        opened = open_mirror(configuration, events, clock, dry_run=True, planning=True)
+        async with opened as mirror:
+            await forecast.before(mirror.catalogue)
+            await MirrorRun(mirror, Orders(only=only)).run()
+            await forecast.after(mirror.catalogue, mirror.storage)
+
+    await interruptible(run())
+    failed = {name: str(each.error) for name, each in report.failures.items()}
+    if arguments.json:
+        told = {**forecast.as_dict(), "failed": failed}
+        if rate is not None:
+            told["download"]["seconds"] = round(forecast.seconds(rate))
+        text = json.dumps(told, indent=2)
+    else:
+        notes = [f"Could not be looked at: {name}: {one_line(why)}" for name, why in failed.items()]
+        text = "\n".join([table(forecast, rate), *notes])
+    return _told(text, logger) or int(code_of(report))
