@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 from itertools import permutations
 from typing import TYPE_CHECKING
 
@@ -10,93 +10,124 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandersnatch.filters.chain import FilterChain, Stage
-from bandersnatch.filters.projects import AllowedProjects
+from bandersnatch.errors import FilterFailed
+from bandersnatch.filters.chain import (
+    Dropped,
+    FilterChain,
+    Narrowed,
+    PageFilter,
+    ProjectFilter,
+    Reads,
+    Stage,
+)
 from bandersnatch.model.names import ProjectName
 from tests.support.factories import make_detail, make_file
 from tests.unit.strategies import names
 
 if TYPE_CHECKING:
+    from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.project import ProjectDetail
 
 FOO, BAR, BAZ = ProjectName("foo"), ProjectName("bar"), ProjectName("baz")
-PAGE = make_detail(*(make_file(f"foo-{n}.0.tar.gz") for n in range(4)))
+FILES = tuple(make_file(f"foo-{n}.0.tar.gz") for n in range(4))
+VERSIONS = ("0.0", "1.0", "2.0", "3.0", "9.9")
+PAGE = make_detail(*FILES, versions=VERSIONS)
 
 
-@dataclass(frozen=True)
-class Blocked:
-    """A project filter that keeps all but the projects it names."""
-
-    blocked: frozenset[ProjectName]
-    names: None = None
-
-    @property
-    def terms(self) -> str:
-        return f"blocked {' '.join(sorted(self.blocked))}"
-
-    def __call__(self, name: ProjectName, /) -> bool:
-        return name not in self.blocked
+def allowed(*listed: ProjectName) -> ProjectFilter:
+    """Return a filter that keeps the projects listed."""
+    kept = frozenset(listed)
+    return ProjectFilter("allowed", kept.__contains__, f"allowed {sorted(kept)}", names=kept)
 
 
-@dataclass(frozen=True)
-class Dropping:
-    """A page filter that drops the first file, and writes down that it ran."""
+def blocked(*listed: ProjectName) -> ProjectFilter:
+    """Return a filter that keeps all but the projects listed."""
+    return ProjectFilter("blocked", lambda name: name not in listed, f"blocked {sorted(listed)}")
 
-    stage: Stage
-    name: str
-    ran: list[str] = field(default_factory=list, compare=False)
 
-    @property
-    def terms(self) -> str:
-        return f"dropping {self.name}"
+def failing(name: ProjectName) -> bool:
+    """Fail, as a plugin's filter may."""
+    raise FilterFailed("failing", f"it cannot tell of {name}")
 
-    def __call__(self, page: ProjectDetail, /) -> ProjectDetail:
-        self.ran.append(f"{self.stage.name.lower()} {self.name} {len(page.files)}")
+
+FAILING = ProjectFilter("failing", failing, "failing")
+
+
+def dropping(
+    name: str = "dropping", stage: Stage = Stage.FILE, ran: list[str] | None = None
+) -> PageFilter:
+    """Return a filter that drops the first file, and writes down that it ran."""
+
+    def narrows(page: ProjectDetail) -> ProjectDetail:
+        if ran is not None:
+            ran.append(f"{stage.name.lower()} {name} {len(page.files)}")
         return page.keep(lambda file: file is not page.files[0])
 
+    return PageFilter(name, stage, narrows, f"dropping {name}", because=lambda _, __: f"it is {name}")
 
-def allowed(*listed: ProjectName) -> AllowedProjects:
-    """Return a filter that keeps the projects listed."""
-    return AllowedProjects(frozenset(listed))
+
+def nothing_of(page: ProjectDetail) -> None:
+    """Drop a whole project."""
+    del page
+
+
+REJECTING = PageFilter(
+    "rejecting", Stage.METADATA, nothing_of, "rejecting", because=lambda _, file: f"it is {file}"
+)
 
 
 def test_no_filters_keep_everything() -> None:
     chain = FilterChain()
     assert chain.selects(FOO)
     assert chain.finite_names is None
-    assert chain.narrow(PAGE) is PAGE
+    assert chain.narrow(PAGE) == Narrowed(PAGE)
+    assert chain.explain(PAGE, FILES[0].filename) is None
+    assert chain.reads is Reads.NOTHING
+    assert chain.terms_for(FOO) == ""
+
+
+# ---------------------------------------------------------------- projects
 
 
 def test_a_project_is_selected_if_every_filter_keeps_it() -> None:
-    chain = FilterChain((allowed(FOO, BAR), Blocked(frozenset({BAR}))))
+    chain = FilterChain((allowed(FOO, BAR), blocked(BAR)))
     assert [chain.selects(name) for name in (FOO, BAR, BAZ)] == [True, False, False]
+    refusing = [chain.refuses(name) for name in (FOO, BAR, BAZ)]
+    assert [each and each.name for each in refusing] == [None, "blocked", "allowed"]
+
+
+def test_a_filter_that_fails_lets_no_project_be_taken_for_selected_or_for_not() -> None:
+    chain = FilterChain((allowed(FOO), FAILING))
+    with pytest.raises(FilterFailed, match="cannot tell of foo"):
+        chain.selects(FOO)
+    assert chain.may_select(FOO)
+    assert not chain.may_select(BAR), "another filter drops it"
+    assert chain.finite_names == {FOO}, "it is to be looked at, and then fails"
 
 
 @pytest.mark.parametrize(
     ("projects", "finite"),
     [
         ((), None),
-        ((Blocked(frozenset({BAR})),), None),
+        ((blocked(BAR),), None),
         ((allowed(FOO, BAR),), {FOO, BAR}),
         ((allowed(FOO, BAR), allowed(BAR, BAZ)), {BAR}),
-        ((allowed(FOO, BAR), Blocked(frozenset({BAR}))), {FOO}),
+        ((allowed(FOO, BAR), blocked(BAR)), {FOO}),
         ((allowed(FOO), allowed(BAR)), set()),
         ((allowed(),), set()),
     ],
 )
 def test_the_projects_that_can_be_selected_are_known_if_a_filter_lists_them(
-    projects: tuple[AllowedProjects | Blocked, ...], finite: set[ProjectName] | None
+    projects: tuple[ProjectFilter, ...], finite: set[ProjectName] | None
 ) -> None:
     assert FilterChain(projects).finite_names == finite
 
 
 @given(st.lists(st.frozensets(names.map(ProjectName)), max_size=3), st.frozensets(names))
 def test_what_is_selected_is_in_the_finite_set_and_the_other_way_round(
-    lists: list[frozenset[ProjectName]], blocked: frozenset[str]
+    lists: list[frozenset[ProjectName]], refused: frozenset[str]
 ) -> None:
-    chain = FilterChain(
-        (*map(AllowedProjects, lists), Blocked(frozenset(map(ProjectName, blocked))))
-    )
+    chain = FilterChain((*(allowed(*each) for each in lists), blocked(*map(ProjectName, refused))))
     finite = chain.finite_names
     if finite is None:
         assert not lists
@@ -104,27 +135,131 @@ def test_what_is_selected_is_in_the_finite_set_and_the_other_way_round(
         assert finite == {name for name in frozenset().union(*lists) if chain.selects(name)}
 
 
+# ---------------------------------------------------------------- pages
+
+
 def test_page_filters_run_by_stage_and_then_by_name() -> None:
     ran: list[str] = []
     filters = [
-        Dropping(Stage.SELECTION, "a", ran),
-        Dropping(Stage.FILE, "c", ran),
-        Dropping(Stage.FILE, "b", ran),
-        Dropping(Stage.METADATA, "d", ran),
+        dropping("a", Stage.SELECTION, ran),
+        dropping("c", Stage.FILE, ran),
+        dropping("b", Stage.FILE, ran),
+        dropping("d", Stage.METADATA, ran),
     ]
     for order in permutations(filters):
         ran.clear()
-        assert FilterChain(pages=order).narrow(PAGE).files == ()
+        chain = FilterChain(pages=order)
+        narrowed = chain.narrow(PAGE)
+        assert narrowed.page is not None
+        assert narrowed.page.files == ()
         assert ran == ["metadata d 4", "file b 3", "file c 2", "selection a 1"]
+        assert [each.name for each in chain.in_order_of_stages()] == ["d", "b", "c", "a"]
 
 
 def test_the_stages_are_in_the_order_that_is_written_down() -> None:
     assert sorted(Stage) == [Stage.METADATA, Stage.FILE, Stage.RELEASE, Stage.SELECTION]
 
 
+def test_what_each_filter_dropped_is_told_and_why() -> None:
+    chain = FilterChain(pages=(dropping("b"), dropping("a")))
+    narrowed = chain.narrow(PAGE)
+    assert narrowed.dropped == (Dropped("a", FILES[:1]), Dropped("b", FILES[1:2]))
+    told = [chain.explain(PAGE, file.filename) for file in FILES]
+    assert [each and (each[0].name, each[1]) for each in told] == [
+        ("a", "it is a"),
+        ("b", "it is b"),
+        None,
+        None,
+    ]
+
+
+def test_a_version_that_lost_all_its_files_is_listed_no_more() -> None:
+    narrowed = FilterChain(pages=(dropping(),)).narrow(PAGE)
+    assert narrowed.page is not None
+    assert narrowed.page.versions == ("1.0", "2.0", "3.0", "9.9"), "9.9 never had a file"
+
+
+def test_a_project_that_a_filter_drops_is_dropped_whatever_the_others_say() -> None:
+    chain = FilterChain(pages=(dropping(), REJECTING))
+    assert chain.narrow(PAGE) == Narrowed(None, (Dropped("rejecting", FILES),))
+    assert chain.explain(PAGE, FILES[0].filename) == (REJECTING, "it is None")
+
+
+def test_a_filter_that_decides_alone_silences_the_other_release_filters_of_a_project() -> None:
+    alone = replace(dropping("alone", Stage.RELEASE), decides=lambda name: name == FOO)
+    others = (dropping("file"), dropping("release", Stage.RELEASE), dropping("z", Stage.SELECTION))
+    chain = FilterChain(pages=(alone, *others))
+    assert [each.name for each in chain.in_order(FOO)] == ["file", "alone"]
+    assert [each.name for each in chain.in_order(BAR)] == ["file", "alone", "release", "z"]
+
+
+def test_what_the_filters_read_is_known() -> None:
+    one = replace(dropping("a"), reads=Reads.SIZES)
+    two = replace(dropping("b"), reads=Reads.DOCUMENT)
+    assert FilterChain(pages=(one, two)).reads == Reads.SIZES | Reads.DOCUMENT
+
+
+# ---------------------------------------------------------------- what comes later
+
+
+def young(*, ahead: bool, matures: int | None = 1000) -> PageFilter:
+    """Return a filter that drops the last two files for now."""
+
+    def narrows(page: ProjectDetail) -> ProjectDetail:
+        return page.keep(lambda file: file.filename < "foo-2")
+
+    return PageFilter(
+        "young",
+        Stage.FILE,
+        narrows,
+        "young",
+        matures=lambda _: matures,
+        ahead=(lambda page: page) if ahead else None,
+    )
+
+
+def early(chain: FilterChain, page: ProjectDetail = PAGE) -> tuple[int | None, list[ReleaseFile]]:
+    """Return when more comes, and what of it is to be fetched already."""
+    narrowed = chain.narrow(page)
+    return narrowed.due, list(narrowed.early)
+
+
+def test_when_more_of_a_page_comes_is_told() -> None:
+    assert early(FilterChain(pages=(young(ahead=False),))) == (1000, [])
+    both = (young(ahead=False), replace(young(ahead=False, matures=900), name="younger"))
+    assert early(FilterChain(pages=both))[0] == 1000, "the second filter dropped nothing more"
+    assert early(FilterChain(pages=(young(ahead=False, matures=None),))) == (None, [])
+
+
+def test_what_comes_later_may_be_fetched_already_but_not_what_others_drop() -> None:
+    assert early(FilterChain(pages=(young(ahead=True),))) == (1000, list(FILES[2:]))
+
+    def without_last(page: ProjectDetail) -> ProjectDetail:
+        return page.keep(lambda file: file is not FILES[3])
+
+    selecting = PageFilter("selecting", Stage.SELECTION, without_last, "selecting")
+    assert early(FilterChain(pages=(young(ahead=True), selecting))) == (1000, [FILES[2]])
+
+
+def test_nothing_is_fetched_early_of_a_page_that_is_mature() -> None:
+    page = replace(PAGE, files=FILES[:2])
+    assert early(FilterChain(pages=(young(ahead=True),)), page) == (None, [])
+
+
+def test_a_project_that_would_be_dropped_then_has_nothing_to_fetch_early() -> None:
+    def few(page: ProjectDetail) -> ProjectDetail | None:
+        return page if len(page.files) < 4 else None
+
+    counting = PageFilter("z", Stage.FILE, few, "counting")
+    assert early(FilterChain(pages=(young(ahead=True), counting))) == (1000, [])
+
+
+# ---------------------------------------------------------------- terms
+
+
 def test_the_fingerprint_does_not_depend_on_the_order() -> None:
-    projects = (allowed(FOO), Blocked(frozenset({BAR})))
-    pages = (Dropping(Stage.FILE, "a"), Dropping(Stage.FILE, "b"))
+    projects = (allowed(FOO), blocked(BAR))
+    pages = (dropping("a"), dropping("b"))
     one = FilterChain(projects, pages).fingerprint
     assert FilterChain(projects[::-1], pages[::-1]).fingerprint == one
 
@@ -135,9 +270,18 @@ def test_the_fingerprint_differs_when_a_decision_may() -> None:
         FilterChain((allowed(FOO),)),
         FilterChain((allowed(BAR),)),
         FilterChain((allowed(FOO, BAR),)),
-        FilterChain((Blocked(frozenset({FOO})),)),
-        FilterChain((allowed(FOO), Blocked(frozenset({FOO})))),
-        FilterChain(pages=(Dropping(Stage.FILE, "a"),)),
-        FilterChain((allowed(FOO),), (Dropping(Stage.FILE, "a"),)),
+        FilterChain((blocked(FOO),)),
+        FilterChain((allowed(FOO), blocked(FOO))),
+        FilterChain(pages=(dropping("a"),)),
+        FilterChain((allowed(FOO),), (dropping("a"),)),
     ]
     assert len({chain.fingerprint for chain in chains}) == len(chains)
+
+
+def test_a_rule_about_one_project_changes_the_terms_of_no_other() -> None:
+    ruled = replace(dropping("a"), terms="of foo", terms_for=lambda n: "rule" if n == FOO else "")
+    chain, before = FilterChain(pages=(ruled, dropping("b"))), FilterChain(pages=(dropping("b"),))
+    empty = replace(ruled, terms="none", terms_for=lambda _: "")
+    assert chain.terms_for(FOO) != FilterChain(pages=(empty, dropping("b"))).terms_for(FOO)
+    assert chain.terms_for(BAR) == FilterChain(pages=(empty, dropping("b"))).terms_for(BAR)
+    assert chain.terms_for(BAR) != before.terms_for(BAR) or chain.fingerprint != before.fingerprint

@@ -27,7 +27,7 @@ from bandersnatch.records import ABSENT, GONE, INCOMPLETE, PENDING, Had, Unfinis
 from tests.support.records import make_unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 FOO, BAR = ProjectName("foo"), ProjectName("bar")
 NOW = 2_000_000_000
@@ -57,7 +57,10 @@ def change(serial: int, name: ProjectName = FOO, action: str = "new release") ->
 
 
 def situation(
-    had: Mapping[ProjectName, Had] | None = None, *left: Unfinished, status: int = 10
+    had: Mapping[ProjectName, Had] | None = None,
+    *left: Unfinished,
+    status: int = 10,
+    due: Sequence[ProjectName] = (),
 ) -> Situation:
     """Return what a mirror knew; what is left as pending is in ``todo`` too."""
     return Situation(
@@ -65,8 +68,9 @@ def situation(
         pending={each.name: each.need for each in left if each.kind in {PENDING, GONE}},
         unfinished={each.name: each for each in left},
         had=had or {},
-        terms=TERMS,
+        terms=lambda _: TERMS,
         now=NOW,
+        due=due,
     )
 
 

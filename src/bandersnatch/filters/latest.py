@@ -108,9 +108,9 @@ _LEAST = parse_version("0")
 
 def _series(key: VersionKey, parts: int) -> tuple[int, ...] | None:
     """Return the beginning of a version that its series shares; texts that are none share one."""
-    if isinstance(key, str):
-        return None
-    return (key.epoch, *(*key.release, 0)[:parts]) if parts else ()
+    if not parts:
+        return ()
+    return None if isinstance(key, str) else (key.epoch, *(*key.release, 0)[:parts])
 
 
 def _current(releases: Releases) -> VersionKey:

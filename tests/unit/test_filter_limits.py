@@ -1,0 +1,258 @@
+"""The filters that look at a project as a whole: size, number of versions, status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bandersnatch.errors import FilterFailed, InvalidRules
+from bandersnatch.filters.chain import Reads, Stage
+from bandersnatch.filters.limits import (
+    project_status,
+    size_project_metadata,
+    versions_count_project_metadata,
+)
+from bandersnatch.filters.options import FilterOptions
+from bandersnatch.model.project import ProjectStatus
+from tests.support.factories import make_detail, make_file
+
+if TYPE_CHECKING:
+    from bandersnatch.filters.chain import PageFilter
+
+MIB = 1024**2
+
+
+def options(enabled: str = "", **sections: dict[str, str]) -> FilterOptions:
+    """Return options as a file would give them."""
+    return FilterOptions(sections=sections, enabled=frozenset(enabled.split()))
+
+
+def size(limit: str, allowed: str | None = None, enabled: str = "") -> PageFilter:
+    """Return the filter by size."""
+    sections = {"size_project_metadata": {"max_package_size": limit}}
+    if allowed is not None:
+        sections["allowlist"] = {"packages": allowed}
+    return size_project_metadata(options(enabled, **sections))
+
+
+def count(enabled: str = "", allowed: str = "", **limits: str) -> PageFilter:
+    """Return the filter by the number of versions."""
+    sections = {"versions_count_project_metadata": limits, "allowlist": {"packages": allowed}}
+    return versions_count_project_metadata(options(enabled, **sections))
+
+
+def of_sizes(*sizes: int | None, **fields: Any) -> Any:
+    """Return a page with files of these sizes."""
+    files = (make_file(f"foo-{n}.tar.gz", size=each) for n, each in enumerate(sizes))
+    return make_detail(*files, **fields)
+
+
+# ---------------------------------------------------------------- size
+
+
+@pytest.mark.parametrize(
+    ("limit", "sizes", "kept"),
+    [
+        ("1048576", (MIB,), True),
+        ("1048575", (MIB,), False),
+        ("1 MB", (MIB,), True),
+        ("1M", (MIB, 1), False),
+        ("1 MiB", (MIB // 2, MIB // 2), True),
+        (" 2 GB\n", (2 * 1024 * MIB,), True),
+        ("0", (0,), True),
+        ("0", (1,), False),
+    ],
+)
+def test_a_project_is_kept_up_to_the_limit_in_powers_of_1024(
+    limit: str, sizes: tuple[int, ...], kept: bool
+) -> None:
+    page = of_sizes(*sizes)
+    assert size(limit).narrows(page) == (page if kept else None)
+
+
+def test_a_listed_project_is_exempt() -> None:
+    page = of_sizes(10)
+    assert size("5", "FOO>=1").narrows(page) == page
+    assert size("5", "fo*").narrows(page) == page
+    assert size("5", "bar").narrows(page) is None
+
+
+def test_where_the_allowlist_says_what_is_mirrored_the_limit_holds_for_it() -> None:
+    assert size("5", "foo", "allowlist_project").narrows(of_sizes(10)) is None
+    assert size("15", "foo", "allowlist_project").narrows(of_sizes(10)) is not None
+
+
+def test_a_size_that_is_not_known_lets_nothing_through() -> None:
+    assert size("5").reads is Reads.SIZES
+    with pytest.raises(FilterFailed, match=r"does not tell the size of foo-1\.tar\.gz"):
+        size("500").narrows(of_sizes(1, None))
+    assert size("5", "foo").narrows(of_sizes(None)) is not None, "nobody asks for its size"
+
+
+@pytest.mark.parametrize("limit", ["", "a lot", "-5", "5 apples"])
+def test_what_is_no_size_is_refused(limit: str) -> None:
+    with pytest.raises(InvalidRules, match="max_package_size"):
+        size(limit)
+
+
+def test_a_size_filter_without_a_limit_is_refused() -> None:
+    with pytest.raises(InvalidRules, match="how large a project may be"):
+        size_project_metadata(options())
+
+
+def test_the_size_filter_says_what_it_does() -> None:
+    made = size("2000", "bar")
+    assert made.stage is Stage.METADATA
+    assert made.words == (
+        "drop projects whose files have more than 2,000 bytes, except the 1 named in "
+        "[allowlist] packages",
+    )
+    assert made.because(of_sizes(3000), None) == (
+        "its files have 3000 bytes, more than '2000' in bandersnatch.conf"
+    )
+    assert made.terms_for is not None
+    other = size("2000", "bar\nfoo").terms_for
+    assert other is not None
+    assert made.terms_for(of_sizes(1).name) != other(of_sizes(1).name)
+    assert made.terms != size("2001", "bar").terms
+
+
+# ---------------------------------------------------------------- number of versions
+
+
+@pytest.mark.parametrize(
+    ("limits", "versions", "kept"),
+    [
+        ({"min_versions": "2"}, ("1",), False),
+        ({"min_versions": "2"}, ("1", "2"), True),
+        ({"max_versions": "2"}, ("1", "2"), True),
+        ({"max_versions": "2"}, ("1", "2", "3"), False),
+        ({"min_versions": "1", "max_versions": "0"}, ("1", "2", "3"), True),
+        ({"min_versions": "2", "max_versions": "2"}, ("1", "2"), True),
+        ({"min_versions": "2", "max_versions": "2"}, ("1", "2", "3"), False),
+    ],
+)
+def test_versions_count_with_or_without_files(
+    limits: dict[str, str], versions: tuple[str, ...], kept: bool
+) -> None:
+    page = make_detail(make_file("foo-1.tar.gz"), versions=versions)
+    assert count(**limits).narrows(page) == (page if kept else None)
+
+
+def test_a_version_counts_once_however_it_is_written() -> None:
+    files = (make_file("foo-1.0.tar.gz"), make_file("foo-1.0.0-py3-none-any.whl"))
+    assert count(max_versions="1").narrows(make_detail(*files, versions=("1",))) is not None
+
+
+def test_an_index_that_lists_no_versions_is_counted_by_its_files() -> None:
+    files = (make_file("foo-1.0.tar.gz"), make_file("foo-2.0.tar.gz"))
+    assert count(max_versions="1").narrows(make_detail(*files, versions=())) is None
+
+
+def test_the_number_of_versions_has_the_same_exceptions_as_the_size() -> None:
+    page = make_detail(versions=("1.0", "2.0"))
+    assert count(allowed="foo", max_versions="1").narrows(page) == page
+    assert count("allowlist_project", allowed="foo", max_versions="1").narrows(page) is None
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({}, "neither it nor min_versions is set"),
+        ({"min_versions": "0", "max_versions": "0"}, "neither it nor"),
+        ({"min_versions": "many"}, "'many' is not a whole number"),
+        ({"max_versions": "-1"}, "'-1' is not a whole number"),
+        ({"max_versions": "1.5"}, "'1.5' is not a whole number"),
+        ({"min_versions": "3", "max_versions": "2"}, "3 is more than max_versions, 2"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(limits: dict[str, str], message: str) -> None:
+    with pytest.raises(InvalidRules, match=message):
+        count(**limits)
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"min_versions": "2"}, "2 or more"),
+        ({"max_versions": "9"}, "at most 9"),
+        ({"min_versions": "2", "max_versions": "9"}, "2 to 9"),
+    ],
+)
+def test_the_count_filter_says_what_it_does(limits: dict[str, str], words: str) -> None:
+    made = count(**limits)
+    assert made.words == (f"keep only projects with {words} versions",)
+    assert made.because(make_detail(), None) == f"it has 1 versions, and {words} are allowed"
+    assert made.terms_for is not None
+    assert made.terms_for(make_detail().name) == made.terms.strip()
+    exempt = count(allowed="foo", **limits).terms_for
+    assert exempt is not None
+    assert exempt(make_detail().name) == "versions_count_project_metadata exempt"
+
+
+# ---------------------------------------------------------------- status
+
+
+@pytest.mark.parametrize("status", ProjectStatus)
+@pytest.mark.parametrize(
+    ("rules", "dropped"),
+    [
+        ({"drop": "archived"}, {"archived"}),
+        ({"drop": "archived, Deprecated"}, {"archived", "deprecated"}),
+        ({"drop": "archived\ndeprecated\nquarantined"}, {"archived", "deprecated", "quarantined"}),
+        ({"keep": "active"}, {"archived", "deprecated", "quarantined"}),
+        ({"keep": "active deprecated"}, {"archived", "quarantined"}),
+    ],
+)
+def test_projects_are_dropped_by_their_status(
+    rules: dict[str, str], dropped: set[str], status: ProjectStatus
+) -> None:
+    page = make_detail(status=status)
+    made = project_status(options(project_status=rules))
+    assert made.narrows(page) == (None if status.value in dropped else page)
+    assert made.words == (f"drop projects that are {', '.join(sorted(dropped))}",)
+    (option,) = rules
+    assert made.because(page, None).startswith(f"it is {status.value}: {option} = ")
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ({}, "must name statuses"),
+        ({"drop": ""}, "must name statuses"),
+        ({"drop": "archived", "keep": "active"}, "and not both"),
+        ({"drop": "archivd"}, "'archivd' is not a project's status; did you mean 'archived'"),
+        ({"keep": "xyzzy"}, "there are: active, archived, deprecated, quarantined"),
+        ({"drop": "active"}, "drops active projects"),
+        ({"keep": "archived"}, "drops active projects"),
+    ],
+)
+def test_statuses_that_make_no_sense_are_refused(rules: dict[str, str], message: str) -> None:
+    with pytest.raises(InvalidRules, match=message):
+        project_status(options(project_status=rules))
+
+
+# ---------------------------------------------------------------- all of them
+
+
+@given(
+    sizes=st.lists(st.integers(0, 100), min_size=1, max_size=5),
+    status=st.sampled_from(ProjectStatus),
+    limit=st.integers(0, 300),
+    most=st.integers(1, 6),
+)
+def test_a_filter_of_projects_keeps_a_page_as_it_is_or_drops_it(
+    sizes: list[int], status: ProjectStatus, limit: int, most: int
+) -> None:
+    page = of_sizes(*sizes, status=status, versions=())
+    for made, kept in (
+        (size(str(limit)), sum(sizes) <= limit),
+        (count(max_versions=str(most)), len(sizes) <= most),
+        (project_status(options(project_status={"keep": "active"})), status.value == "active"),
+    ):
+        assert made.narrows(page) == (page if kept else None)
+        reversed_page = of_sizes(*sizes[::-1], status=status, versions=())
+        assert (made.narrows(reversed_page) is None) == (not kept)
