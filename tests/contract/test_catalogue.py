@@ -17,7 +17,7 @@ from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.names import project_name
 from bandersnatch.model.project import ProjectStatus
 from bandersnatch.model.serials import Serial
-from bandersnatch.records import Batch, FileRecord, Had, Validators
+from bandersnatch.records import Batch, FileRecord, Had, Standing, Validators
 from tests.support import records as drawn
 from tests.support.factories import make_file
 from tests.support.records import as_kept, make_record, make_removed, make_unfinished
@@ -205,6 +205,32 @@ async def test_many_projects_can_be_asked_for_at_once(catalogue: Catalogue) -> N
 
     assert list(await catalogue.had(reversed(names))) == names[::2]
     assert await catalogue.count() == 602
+
+
+async def test_what_is_left_out_is_remembered_and_is_not_here(catalogue: Catalogue) -> None:
+    out = replace(make_record("out"), standing=Standing.LEFT_OUT, files=())
+    kept = replace(make_record("kept", "1.zip", "2.zip"), standing=Standing.KEPT)
+    await catalogue.commit(Batch(records=[out, kept]))
+
+    had = await catalogue.had([out.name, kept.name])
+
+    assert await catalogue.count() == 3, "the two of before, and one of the new ones"
+    assert [each.standing for each in had.values()] == [Standing.KEPT, Standing.LEFT_OUT]
+    size = sum(found.file.size or 0 for found in kept.files)
+    assert [each.size for each in had.values()] == [size, 0]
+    assert size
+
+
+async def test_what_is_due_is_told_when_its_time_has_come(catalogue: Catalogue) -> None:
+    records = [replace(make_record(name), due=due) for name, due in [("b", 20), ("a", 30)]]
+    await catalogue.commit(Batch(records=[*records, make_record("never")]))
+
+    assert await catalogue.due(19) == []
+    assert await catalogue.due(20) == ["b"]
+    assert await catalogue.due(31) == ["a", "b"]
+
+    await catalogue.commit(Batch(records=[make_record("b")], forgotten=[project_name("a")]))
+    assert await catalogue.due(31) == []
 
 
 async def test_a_record_takes_the_place_of_the_earlier_one_with_all_its_files(

@@ -14,7 +14,14 @@ from bandersnatch.model.files import ReleaseFile
 from bandersnatch.model.names import project_name
 from bandersnatch.model.project import ProjectDetail, ProjectStatus, Rejection
 from bandersnatch.model.serials import Serial
-from bandersnatch.records import FileRecord, ProjectRecord, Removed, Unfinished, Validators
+from bandersnatch.records import (
+    FileRecord,
+    ProjectRecord,
+    Removed,
+    Standing,
+    Unfinished,
+    Validators,
+)
 from tests.support.factories import make_detail, make_file
 
 # ---------------------------------------------------------------- by hand
@@ -131,6 +138,8 @@ def project_records(draw: st.DrawFn) -> ProjectRecord:
             FileRecord(file, draw(st.integers(0, 2**62)), draw(st.none() | seconds))
             for file in stored
         ),
+        standing=draw(st.sampled_from(Standing)),
+        due=draw(st.none() | seconds),
     )
 
 

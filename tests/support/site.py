@@ -7,8 +7,9 @@ import json
 import logging
 import os
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
+from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -68,6 +69,7 @@ class Site:
             "timeout": 2,
         }
         self.allowlist: list[str] | None = None
+        self.filters = ""
         self.configure(**options)
 
     def configure(self, **options: object) -> None:
@@ -79,12 +81,18 @@ class Site:
         if self.allowlist is not None:
             lines += ["[plugins]", "enabled = allowlist_project", "[allowlist]", "packages ="]
             lines += [f"    {name}" for name in self.allowlist]
+        lines += self.filters.splitlines()
         self.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
         self.config.chmod(0o600)
 
     def allow(self, *names: str) -> None:
         """Mirror only these projects."""
         self.allowlist = list(names)
+        self.configure()
+
+    def filter(self, text: str) -> None:
+        """Let the sections of filters say just this."""
+        self.allowlist, self.filters = None, dedent(text)
         self.configure()
 
     @property
@@ -111,19 +119,21 @@ class Site:
         """Run a command in this process, with a clock of its own, and return what it came to."""
         report = self.home / "report.json"
         report.unlink(missing_ok=True)
+        ran = self.ask(command, "--report", str(report), *arguments)
+        told = json.loads(report.read_text()) if report.exists() else {}
+        return replace(ran, report=told)
+
+    def ask(self, *arguments: str) -> Ran:
+        """Run a command that writes no report, and return what it came to."""
         out, err = StringIO(), StringIO()
         umask = os.umask(0o022)
         try:
             with redirect_stdout(out), redirect_stderr(err):
-                code = main(
-                    ["-c", str(self.config), command, "--report", str(report), *arguments],
-                    clock=self.clock,
-                )
+                code = main(["-c", str(self.config), *arguments], clock=self.clock)
         finally:
             os.umask(umask)
             logging.getLogger("bandersnatch").handlers.clear()
-        told = json.loads(report.read_text()) if report.exists() else {}
-        return Ran(code, out.getvalue(), err.getvalue(), told)
+        return Ran(code, out.getvalue(), err.getvalue(), {})
 
     # ------------------------------------------------------------ looking
 
