@@ -12,14 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LINUX_ARCHITECTURES = frozenset(
-    "x86_64 i386 i486 i586 i686 aarch64 aarch64_be armv5tel armv6l armv7l armv8l ppc ppc64 ppc64le "
-    "s390 s390x riscv32 riscv64 loongarch64 mips mipsel mips64 mips64el ia64 alpha sparc64".split()
+    {"x86_64", "i386", "i486", "i586", "i686", "aarch64", "aarch64_be"}
+    | {"armv5tel", "armv6l", "armv7l", "armv8l", "ppc", "ppc64", "ppc64le", "s390", "s390x"}
+    | {"riscv32", "riscv64", "loongarch64", "mips", "mipsel", "mips64", "mips64el"}
+    | {"ia64", "alpha", "sparc64"}
 )
 """Those of ``linux_*``, ``manylinux*`` and ``musllinux*`` tags."""
 
 WINDOWS_ARCHITECTURES = frozenset({"amd64", "arm64", "arm32", "ia64"})
 MACOS_FORMATS = frozenset(
-    "x86_64 arm64 universal2 universal intel i386 ppc ppc64 fat fat3 fat32 fat64".split()
+    {"x86_64", "arm64", "universal2", "universal", "intel", "i386"}
+    | {"ppc", "ppc64", "fat", "fat3", "fat32", "fat64"}
 )
 
 _FAMILIES = (
@@ -50,8 +53,8 @@ def is_platform_tag(tag: str) -> bool:
         found = pattern.fullmatch(tag)
         if found is not None and found[1] not in architectures:
             raise OptionError(
-                f"there is no platform {tag!r}{nearest(found[1], architectures)}; it would end with "
-                f"one of {', '.join(sorted(architectures))}"
+                f"there is no platform {tag!r}{nearest(found[1], architectures)}; it would end "
+                f"with one of {', '.join(sorted(architectures))}"
             )
         if found is not None:
             return True

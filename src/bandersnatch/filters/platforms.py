@@ -44,7 +44,16 @@ _PYTHON = re.compile(r"py([1-9](?:\.(?:0|[1-9]\d{0,2}))?)")
 _PYTHON_MISSPELT = re.compile(r"(?:c?python|py|cp|pp)[-_]?([1-9])\.?(\d*)t?")
 _IMPLEMENTATIONS = frozenset({"py", "cp", "pp", "ip", "jy"})
 _STABLE_ABIS = frozenset({"abi3", "abi3t"})
-_SUGGESTED = (*_GROUPS, "win32", "win_amd64", "win_arm64", "linux_x86_64", "linux_i686", "py2", "py3")
+_SUGGESTED = (
+    *_GROUPS,
+    "win32",
+    "win_amd64",
+    "win_arm64",
+    "linux_x86_64",
+    "linux_i686",
+    "py2",
+    "py3",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +108,9 @@ def _exclusion(token: Line) -> Exclusion:
         meant = ".".join(filter(None, python.groups()))
         raise OptionError(f"no platform or Python is called so; did you mean 'py{meant}'?")
     raise OptionError(
-        f"no platform or Python is called so{nearest(word.strip(',;.-'), _SUGGESTED)}; write windows, "
-        "macos, linux, freebsd, a platform tag such as win_amd64, py2, py3 or a Python such as "
-        "py2.7, with spaces between them"
+        f"no platform or Python is called so{nearest(word.strip(',;.-'), _SUGGESTED)}; write "
+        "windows, macos, linux, freebsd, a platform tag such as win_amd64, py2, py3 or a Python "
+        "such as py2.7, with spaces between them"
     )
 
 
