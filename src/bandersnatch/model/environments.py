@@ -28,6 +28,8 @@ _LINUX_TAG = re.compile(
 )
 _LEGACY = {"1": (2, 5), "2010": (2, 12), "2014": (2, 17)}
 
+_PYTHON_2 = 2
+
 ANY = "any"
 OLDEST_GLIBC = (2, 5)
 """The oldest that wheels are made for, on x86; elsewhere it is that of manylinux2014."""
@@ -202,8 +204,9 @@ def _pypy(major: int, minor: int | None, abi: str) -> Span | None:
     if minor is None:
         anywhere = Span(major, 0, single=False, here=False, anywhere=True)
         return anywhere if abi == "none" else None
-    own = re.fullmatch(rf"pypy(?:{major}(?:{minor})?)?_(?:pp)?\d+", abi)
-    return Span(major, minor, single=True) if abi == "none" or own else None
+    own = r"pypy_\d+" if major == _PYTHON_2 else rf"pypy{major}{minor}_pp\d+"
+    able = abi == "none" or re.fullmatch(own, abi) is not None
+    return Span(major, minor, single=True) if able else None
 
 
 @lru_cache(maxsize=_REMEMBERED)
