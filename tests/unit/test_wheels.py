@@ -156,3 +156,8 @@ def test_names_tell_the_kind_and_what_distutils_appended(filename: str, build: B
 )
 def test_a_projects_own_name_is_no_platform(filename: str, name: str) -> None:
     assert build_of(filename, project_name(name)) == Build(Kind.SDIST)
+
+
+def test_a_projects_own_name_is_no_version() -> None:
+    build = build_of("a-1-1.linux-x86_64.tar.gz", project_name("a-1"))
+    assert build == Build(Kind.DUMB, "", "linux_x86_64")

@@ -146,10 +146,11 @@ class Exclusions:
         return " and ".join(dict.fromkeys(str(each.origin) for each in rules))
 
     def _of_build(self, filename: str, name: ProjectName) -> list[Exclusion]:
-        """Return the rules that drop a file that is no wheel; none does a source distribution."""
+        """Return the rules that drop a file that is no wheel.
+
+        None drops a source distribution: its name tells no platform and no Python.
+        """
         build = build_of(filename, name)
-        if build.kind is Kind.SDIST:
-            return []
         return [each for each in self.rules if each.has_build(build)]
 
     def _of_wheel(self, tags: WheelTags) -> list[Exclusion]:
