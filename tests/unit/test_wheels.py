@@ -1,0 +1,163 @@
+"""What the names of release files say about Pythons and platforms."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+from bandersnatch.model.names import project_name
+from bandersnatch.model.wheels import Build, Kind, build_of, tag_part, wheel_tags
+from tests.unit.strategies import hostile_text, names
+
+
+@pytest.mark.parametrize(
+    ("filename", "part"),
+    [
+        ("foo-1.0-py3-none-any.whl", "py3-none-any"),
+        ("foo-1.0-py2.py3-none-any.whl", "py2.py3-none-any"),
+        ("foo-1.0-1-py3-none-any.whl", "py3-none-any"),
+        ("foo-1.0-2b_c-CP39-Abi3-Win_AMD64.whl", "cp39-abi3-win_amd64"),
+        ("foo-1.0+local.1-cp27-cp27mu-linux_x86_64.whl", "cp27-cp27mu-linux_x86_64"),
+        (
+            "foo-1.0-cp39-cp39-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+            "cp39-cp39-manylinux_2_17_x86_64.manylinux2014_x86_64",
+        ),
+        ("foo-not_pep440-py3-none-any.whl", "py3-none-any"),
+    ],
+)
+def test_a_wheels_name_ends_with_its_tags(filename: str, part: str) -> None:
+    assert tag_part(filename) == part
+
+
+@pytest.mark.parametrize(
+    "filename",
+    [
+        "foo-1.0.tar.gz",
+        "foo-1.0.whl",
+        "foo-1.0-py3-none.whl",
+        "foo-1.0-b1-py3-none-any.whl",
+        "foo-1.0-1-2-py3-none-any.whl",
+        "foo-1.0-py3..py2-none-any.whl",
+        "foo-1.0-py3-none-any..whl",
+        "foo-1.0-py3--any.whl",
+        "foo-1.0-3-none-any.whl",
+        "foo-1.0-py3-none-any.WHL",
+        "foo-1.0-py3-none-any.whl\n",
+        "foo-1.0-py3-none-\u00e4ny.whl",
+        "-1.0-py3-none-any.whl",
+        "",
+    ],
+)
+def test_other_names_are_no_wheels(filename: str) -> None:
+    assert tag_part(filename) is None
+
+
+def test_compressed_tags_are_sets() -> None:
+    tags = wheel_tags("py2.py3-none.abi3-linux_x86_64.any")
+    assert tags.pythons == {"py2", "py3"}
+    assert tags.abis == {"none", "abi3"}
+    assert tags.platforms == {"linux_x86_64", "any"}
+
+
+TAG = st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_]{0,5}", fullmatch=True)
+TAG_SET = st.lists(TAG, min_size=1, max_size=3).map(".".join)
+
+
+@given(st.sampled_from(["foo-1.0", "a.b-2rc1-7", "Foo_Bar-1!1-0x"]), TAG_SET, TAG_SET, TAG_SET)
+def test_the_tags_are_those_that_packaging_reads(
+    start: str, py: str, abi: str, system: str
+) -> None:
+    filename = f"{start}-{py}-{abi}-{system}.whl"
+    part = tag_part(filename)
+    assert part is not None
+    ours = wheel_tags(part)
+    expected = parse_wheel_filename(filename)[3]
+    assert len(expected) == len(ours.pythons) * len(ours.abis) * len(ours.platforms)
+    assert {tag.interpreter for tag in expected} == ours.pythons
+    assert {tag.abi for tag in expected} == ours.abis
+    assert {tag.platform for tag in expected} == ours.platforms
+
+
+@given(hostile_text | st.text(), names)
+def test_odd_names_never_raise_and_are_no_wheels_that_packaging_refuses(
+    text: str, name: str
+) -> None:
+    for filename in (
+        text,
+        f"{name}-{text}",
+        f"{name}-1.0{text}",
+        f"{name}-1.0-py3-none-{text}.whl",
+    ):
+        build_of(filename, project_name(name))
+        if tag_part(filename) is None:
+            continue
+        try:
+            tags = parse_wheel_filename(filename)[3]
+        except InvalidWheelFilename as error:
+            assert "version" in str(error)  # noqa: PT017 - of the names it refuses, only those
+        else:
+            assert {tag.platform for tag in tags} == wheel_tags(tag_part(filename) or "").platforms
+
+
+@pytest.mark.parametrize(
+    ("filename", "build"),
+    [
+        ("foo-1.0.tar.gz", Build(Kind.SDIST)),
+        ("foo-1.0.zip", Build(Kind.SDIST)),
+        ("foo-1.0.tar.bz2", Build(Kind.SDIST)),
+        ("foo-1.0.tgz", Build(Kind.SDIST)),
+        ("foo-1.0-src.tar.gz", Build(Kind.SDIST)),
+        ("foo-1.0-py2.7.tar.gz", Build(Kind.SDIST)),
+        ("bar-1.0.linux-x86_64.tar.gz", Build(Kind.SDIST)),
+        ("foo-1.0-py3-none-any.whl", Build(Kind.WHEEL)),
+        ("foo.whl", Build(Kind.WHEEL)),
+        ("foo-1.0.linux-x86_64.tar.gz", Build(Kind.DUMB, "", "linux_x86_64")),
+        ("foo-1.0.win32.zip", Build(Kind.DUMB, "", "win32")),
+        ("foo-1.0.win-amd64.zip", Build(Kind.DUMB, "", "win_amd64")),
+        ("foo-1.0.macosx-10.9-x86_64.tar.gz", Build(Kind.DUMB, "", "macosx_10_9_x86_64")),
+        ("foo-1.0.win32.exe", Build(Kind.WININST, "", "win32")),
+        ("foo-1.0.win32-py2.7.exe", Build(Kind.WININST, "2.7", "win32")),
+        ("foo-1.0.win-amd64-py3.10.exe", Build(Kind.WININST, "3.10", "win_amd64")),
+        ("foo-1.0.exe", Build(Kind.WININST)),
+        ("foo-1.0.win32-py2.6.msi", Build(Kind.MSI, "2.6", "win32")),
+        ("foo-1.0-py2.7.egg", Build(Kind.EGG, "2.7")),
+        ("foo-1.0-py3.egg", Build(Kind.EGG, "3")),
+        ("foo-1.0-py2.7-linux-x86_64.egg", Build(Kind.EGG, "2.7", "linux_x86_64")),
+        ("foo-1.0-py2.7-win32.egg", Build(Kind.EGG, "2.7", "win32")),
+        ("foo-1.0-py3.6-macosx-10.6-intel.egg", Build(Kind.EGG, "3.6", "macosx_10_6_intel")),
+        ("Foo-1.0-py2.7-FreeBSD-9.1-RELEASE-amd64.egg",
+         Build(Kind.EGG, "2.7", "freebsd_9_1_release_amd64")),
+        ("foo-1.0.egg", Build(Kind.EGG)),
+        ("foo-1.0-1.noarch.rpm", Build(Kind.RPM)),
+        ("foo-1.0-1.src.rpm", Build(Kind.RPM)),
+        ("foo-1.0-1.x86_64.rpm", Build(Kind.RPM)),
+        ("foo-1.0_all.deb", Build(Kind.DEB)),
+        ("foo-1.0-py2.7-macosx10.5.dmg", Build(Kind.DMG, "2.7", "macosx10_5")),
+        ("foo-1.0.dmg", Build(Kind.DMG)),
+        ("foo-1.0.jar", Build(Kind.OTHER)),
+        ("foo", Build(Kind.OTHER)),
+    ],
+)  # fmt: skip
+def test_names_tell_the_kind_and_what_distutils_appended(filename: str, build: Build) -> None:
+    assert build_of(filename, project_name("foo")) == build
+
+
+@pytest.mark.parametrize(
+    ("filename", "name"),
+    [
+        ("my-linux-tools-1.0.tar.gz", "my-linux-tools"),
+        ("foo-2-linux-tools-1.0.tar.gz", "foo-2-linux-tools"),
+        ("foo.win32-tools-1.0.zip", "foo-win32-tools"),
+        ("pywin32-306.zip", "pywin32"),
+        ("win-1-1.tar.gz", "win-1"),
+    ],
+)
+def test_a_projects_own_name_is_no_platform(filename: str, name: str) -> None:
+    assert build_of(filename, project_name(name)) == Build(Kind.SDIST)
+
+
+def test_a_projects_own_name_is_no_version() -> None:
+    build = build_of("a-1-1.linux-x86_64.tar.gz", project_name("a-1"))
+    assert build == Build(Kind.DUMB, "", "linux_x86_64")
