@@ -479,8 +479,14 @@ async def test_whatever_passes_the_gates_comes_back(
 
     assert await catalogue.project(record.name) == as_kept(record)
     assert (await catalogue.had([record.name]))[record.name] == Had(
-        record.reflects, record.detail.serial, record.display, record.terms
+        record.reflects,
+        record.detail.serial,
+        record.display,
+        record.terms,
+        record.standing,
+        sum(found.file.size or 0 for found in record.files),
     )
+    assert (record.name in await catalogue.due(2**60)) == (record.due is not None)
     assert [each for each in await catalogue.unfinished() if each in left] == sorted(
         left, key=lambda each: each.name
     )
