@@ -50,9 +50,8 @@ def _never(_: object) -> bool:
 class ProjectFilter:
     """Decides by its name alone whether a project is mirrored.
 
-    ``terms`` is a text that changes whenever ``keeps`` may. ``names`` is the finite set that it
-    keeps at most, or None if there is no such set. ``words`` say what it does, a sentence each,
-    and ``because`` which rule of it drops a project.
+        ``terms`` is a text that changes whenever ``keeps`` may. ``names`` is the finite set that it
+    X
     """
 
     name: str
@@ -61,6 +60,7 @@ class ProjectFilter:
     names: frozenset[ProjectName] | None = None
     words: tuple[str, ...] = ()
     because: Callable[[ProjectName], str] = _of_nothing
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,8 @@ class PageFilter:
     ``words`` say what it does, a sentence each, and ``because`` which rule of it drops a file,
     or the project. ``decides`` is whether it alone decides on the releases of a project.
     ``matures`` is when, in seconds since 1970, it lets more of a page through than now, and
-    ``ahead`` what it lets through by then, if that is to be fetched already.
+    ``ahead`` what it lets through by then, if that is to be fetched already. ``notes`` are for
+    the operator: what was left out of the rules, where it stands, and why.
     """
 
     name: str
@@ -87,6 +88,7 @@ class PageFilter:
     decides: Callable[[ProjectName], bool] = _never
     matures: Callable[[ProjectDetail], int | None] | None = None
     ahead: Narrows | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
