@@ -17,7 +17,7 @@ from bandersnatch.model.names import ProjectName, project_name
 from bandersnatch.model.versions import parse_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version
@@ -84,29 +84,33 @@ def _is_same(version: str, wanted: str) -> bool:
     return str(one) == str(other)
 
 
-def satisfying(entries: Iterable[ListedRequirement]) -> Callable[[str], bool]:
+def satisfying(entries: Collection[ListedRequirement]) -> Callable[[str], bool]:
     """Return whether a version, as a text, satisfies one of the entries; answers are remembered.
 
     What ``ListedRequirement.matches`` says of each decides. Only ``foo==1.0``, of which there may
     be thousands for one project, is looked up.
     """
-    pinned: set[Version] = set()
-    others = []
-    for each in entries:
-        version = _plain_pin(each)
-        if version is None:
-            others.append(each)
-        else:
-            pinned.add(version)
+    pins = {version for each in entries if (version := _plain_pin(each)) is not None}
+    ranges = [each.specifier for each in entries if not _is_by_text(each) and not _plain_pin(each)]
+    texts = [each for each in entries if _is_by_text(each)]
 
     @cache
     def is_satisfied(text: str) -> bool:
         version = parse_version(text)
-        if version is not None and version.local is not None:
-            version = parse_version(version.public)  # PEP 440: == ignores it, unless it has one
-        return version in pinned or any(each.matches(text) for each in others)
+        if version is not None:
+            public = parse_version(version.public) if version.local else version
+            if pins and public in pins:  # PEP 440: == ignores what is local, unless it has that
+                return True
+            for each in ranges:  # any() takes as long again as the answer
+                if each.contains(version, prereleases=True):
+                    return True
+        return bool(texts) and any(each.matches(text) for each in texts)
 
     return is_satisfied
+
+
+def _is_by_text(entry: ListedRequirement) -> bool:
+    return any(each.operator == "===" for each in entry.specifier)
 
 
 def _plain_pin(entry: ListedRequirement) -> Version | None:

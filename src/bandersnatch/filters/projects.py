@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from bandersnatch.filters.names import NameList
     from bandersnatch.filters.options import FilterOptions
     from bandersnatch.filters.requirements import Requirements
-    from bandersnatch.model.names import ProjectName
 
 
 def allowlist_project(options: FilterOptions) -> ProjectFilter:

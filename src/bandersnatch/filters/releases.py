@@ -83,8 +83,12 @@ class Choice:
     def wanting(self) -> Callable[[str], bool]:
         """Return whether a version, as a text, is wanted; answers are remembered."""
         is_required = satisfying(self.entries)
+        if not self.constraints:
+            return is_required
         allowed = [satisfying([each]) for each in self.constraints]
-        return lambda version: is_required(version) and all(each(version) for each in allowed)
+        return cache(
+            lambda version: is_required(version) and all(each(version) for each in allowed)
+        )
 
     def refusing(self, version: str) -> Sequence[ListedRequirement]:
         """Return what does not allow a version: constraints, or else all entries."""
@@ -192,7 +196,9 @@ class _Wanted:
 
     def narrow(self, page: ProjectDetail) -> ProjectDetail:
         wanted = [each.wanting() for each in self.choices(page.name)]
-        return page.keep_versions(cache(lambda version: any(each(version) for each in wanted)))
+        if len(wanted) == 1:
+            return page.keep_versions(wanted[0])
+        return page.keep_versions(lambda version: any(each(version) for each in wanted))
 
     def because(self, page: ProjectDetail, file: ReleaseFile | None) -> str:
         if file is None:
