@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from posixpath import normpath
 from typing import TYPE_CHECKING
 
 from bandersnatch.errors import OptionError
@@ -20,9 +21,9 @@ class OptionFiles:
 
     def read(self, path: str, /) -> bytes:
         """Return what is in a file."""
-        if path not in self.files:
+        content = self.files.get(normpath(path))
+        if content is None:
             raise OptionError(f"{path} does not exist")
-        content = self.files[path]
         return content if isinstance(content, bytes) else content.encode()
 
     def find(self, directory: str, pattern: str, /) -> list[str]:

@@ -26,6 +26,7 @@ _Elsewhere: TypeAlias = "Callable[[_Package], str | None]"
 _PYLOCK = re.compile(r"pylock(?:\.[^.]+)?\.toml")
 _OTHERS = re.compile(r".*\.toml|Pipfile(?:\.lock)?|pdm\.lock", re.IGNORECASE)
 _HEADER = re.compile(r"[ \t]*\[\[[ \t]*([\w\"'-]+)[ \t]*\]\]")
+_VERSION = re.compile(rf"[^*\s]{{1,{LONGEST_REQUIREMENT}}}")
 _OWN = ""
 """Where a project comes from that is locked because it is being worked on."""
 
@@ -86,7 +87,7 @@ def _locked(
 
 
 def _pin(version: object, origin: Origin) -> SpecifierSet:
-    if isinstance(version, str) and len(version) <= LONGEST_REQUIREMENT:
+    if isinstance(version, str) and _VERSION.fullmatch(version):
         operator = "===" if parse_version(version) is None else "=="
         try:
             specifier = SpecifierSet(f"{operator}{version}")
@@ -94,7 +95,7 @@ def _pin(version: object, origin: Origin) -> SpecifierSet:
             specifier = SpecifierSet()
         if len(specifier) == 1:
             return specifier
-    raise OptionError(f"{origin}: the version is none")
+    raise OptionError(f"{origin}: its version is none")
 
 
 def _check_version(path: str, document: Mapping[str, Any]) -> None:

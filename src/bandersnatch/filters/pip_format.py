@@ -134,7 +134,7 @@ def _options(text: str, line: Line) -> list[Statement]:
         raise OptionError(f"its quotes cannot be read ({error})") from None
     found: list[Statement] = []
     for word in words:
-        if not word.startswith("-"):
+        if not word.startswith("-") or word == "--":
             continue  # the value of an option that is passed over
         option, value = _option(word)
         if option in {_REQUIREMENT, _CONSTRAINT}:

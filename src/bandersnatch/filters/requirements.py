@@ -110,21 +110,21 @@ class _Reading:
         """
         found: dict[bool, list[ListedRequirement]] = {False: [], True: []}
         seen: set[tuple[str, bool]] = set()
-        waiting = deque([(Included(path, constraints=False, line=line), 0)])
+        waiting = deque([(Included(normpath(path), constraints=False, line=line), 0)])
         while waiting:
             asked, depth = waiting.popleft()
-            if (normpath(asked.path), asked.constraints) in seen:
+            if (asked.path, asked.constraints) in seen:
                 continue
-            seen.add((normpath(asked.path), asked.constraints))
+            seen.add((asked.path, asked.constraints))
             if depth > DEEPEST:
-                why = f"more than {DEEPEST} files name one another here"
+                why = f"{DEEPEST} files name one another up to here"
                 self.problems.append(line_problem(asked.line, SECTION, OPTION, why))
                 continue
             for each in self._statements(asked.path, asked.line):
                 if isinstance(each, ListedRequirement):
                     found[asked.constraints].append(each)
                 elif isinstance(each, Included):
-                    nested = join(dirname(asked.path), each.path)
+                    nested = normpath(join(dirname(asked.path), each.path))
                     waiting.append((Included(nested, each.constraints, each.line), depth + 1))
         return RequirementSet(tuple(found[False]), tuple(found[True]))
 
