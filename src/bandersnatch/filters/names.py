@@ -5,26 +5,30 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fnmatch import translate
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import SpecifierSet
 
-from bandersnatch.errors import InvalidValue, OptionError
-from bandersnatch.filters.options import FilterOptions, Line, Origin, read_each, without_comment
+from bandersnatch.errors import InvalidRules, InvalidValue, OptionError
+from bandersnatch.filters.options import FilterOptions, Line, Origin, line_problem, read_each
+from bandersnatch.filters.textfiles import file_lines
 from bandersnatch.model.names import ProjectName, project_name
 from bandersnatch.model.versions import parse_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Collection, Iterable
+
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import Version
+
+LONGEST_REQUIREMENT = 4_000
+"""Characters; Python reads no number of more than 4,300 digits."""
 
 _NAME = re.compile(r"[A-Za-z0-9*?](?:[A-Za-z0-9._*?-]*[A-Za-z0-9*?])?", re.ASCII)
 _WILD = re.compile(r"[*?]")
 _SEPARATORS = re.compile(r"[-_.]+")
-_CODINGS = ((b"\xff\xfe\x00\x00", "utf-32"), (b"\x00\x00\xfe\xff", "utf-32"),
-            (b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))  # fmt: skip
-_CODING_COMMENT = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
+_NO_REQUIREMENT = "it is not a project's name or a requirement; write one a line, like foo>=1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +52,73 @@ class ListedRequirement:
     @property
     def pin(self) -> str | None:
         """The one version that is allowed, if the specifier says so with ``==`` or ``===``."""
-        exact = [each for each in self.specifier if each.operator in {"==", "==="}]
-        fixed = [each.version for each in exact if not each.version.endswith(".*")]
-        return fixed[0] if fixed else None
+        exact = (each for each in self.specifier if each.operator in {"==", "==="})
+        return min((each.version for each in exact if not _is_any_of(each.version)), default=None)
 
     def matches(self, version: str) -> bool:
         """Whether a version satisfies the specifier; pre-releases are considered.
 
-        A text that is no version satisfies ``===`` with just that text, and nothing else.
+        A text that is no version satisfies ``===`` with just that text, and nothing else; an
+        entry without a specifier is satisfied by every version (contract, section 5.3).
         """
-        if parse_version(version) is None:
-            return bool(self.specifier) and all(
-                each.operator == "===" and each.version == version for each in self.specifier
-            )
-        return self.specifier.contains(version, prereleases=True)
+        parsed = parse_version(version)
+        same = [each.version for each in self.specifier if each.operator == "==="]
+        if not same:
+            return parsed is not None and self.specifier.contains(parsed, prereleases=True)
+        return all(_is_same(version, each) for each in same) and all(
+            parsed is not None and each.contains(parsed, prereleases=True)
+            for each in self.specifier
+            if each.operator != "==="
+        )
+
+
+def _is_any_of(version: str) -> bool:
+    return version.endswith(".*")
+
+
+def _is_same(version: str, wanted: str) -> bool:
+    """Whether two texts are one version to ``===``: no zero is added, the spelling is the same."""
+    one, other = parse_version(version), parse_version(wanted)
+    if one is None or other is None:
+        return version.lower() == wanted.lower()
+    return str(one) == str(other)
+
+
+def satisfying(entries: Collection[ListedRequirement]) -> Callable[[str], bool]:
+    """Return whether a version, as a text, satisfies one of the entries; answers are remembered.
+
+    What ``ListedRequirement.matches`` says of each decides. Only ``foo==1.0``, of which there may
+    be thousands for one project, is looked up.
+    """
+    pins = {version for each in entries if (version := _plain_pin(each)) is not None}
+    ranges = [each.specifier for each in entries if not _is_by_text(each) and not _plain_pin(each)]
+    texts = [each for each in entries if _is_by_text(each)]
+
+    @cache
+    def is_satisfied(text: str) -> bool:
+        version = parse_version(text)
+        if version is not None:
+            public = parse_version(version.public) if version.local else version
+            if pins and public in pins:  # PEP 440: == ignores what is local, unless it has that
+                return True
+            for each in ranges:  # any() takes as long again as the answer
+                if each.contains(version, prereleases=True):
+                    return True
+        return bool(texts) and any(each.matches(text) for each in texts)
+
+    return is_satisfied
+
+
+def _is_by_text(entry: ListedRequirement) -> bool:
+    return any(each.operator == "===" for each in entry.specifier)
+
+
+def _plain_pin(entry: ListedRequirement) -> Version | None:
+    specifiers = list(entry.specifier)
+    if len(specifiers) != 1 or specifiers[0].operator != "==":
+        return None
+    version = parse_version(specifiers[0].version)
+    return version if version is not None and version.local is None else None
 
 
 def requirement(line: Line) -> ListedRequirement:
@@ -69,17 +126,19 @@ def requirement(line: Line) -> ListedRequirement:
 
     :raises OptionError: if it is none of these, or would name every project.
     """
-    found = _NAME.match(line.text)
-    if found is None:
-        raise OptionError("it is not a project's name or a requirement")
-    name, rest = found[0], line.text[found.end() :]
+    # a comment may follow at once (contract, 5.3); only in a URL is "#" anything else
+    text = line.text if "@" in line.text else line.text.partition("#")[0].rstrip()
+    found = _NAME.match(text)
+    if found is None or len(text) > LONGEST_REQUIREMENT:
+        raise OptionError(_NO_REQUIREMENT)
+    name, rest = found[0], text[found.end() :]
     if not name.strip("*?-._"):
-        raise OptionError(f"{name} names every project; name some")
+        raise OptionError(f"{name} has no letter and no digit, so it names nearly every project")
     try:
         parsed = Requirement(_WILD.sub("x", name) + rest)
         project_name(parsed.name)
-    except (InvalidRequirement, InvalidValue):
-        raise OptionError("it is not a project's name or a requirement") from None
+    except (InvalidRequirement, InvalidValue, RecursionError):
+        raise OptionError(_NO_REQUIREMENT) from None
     normalized = _SEPARATORS.sub("-", name).lower()
     return ListedRequirement(normalized, parsed.specifier, not rest.strip(), line.origin)
 
@@ -91,48 +150,22 @@ def listed(
 
     :raises InvalidRules: with every line that cannot be read.
     """
-    found = read_each(options.lines(section, option), section, option, requirement)
-    path = (options.text(section, f"{option}-file") or "").strip()
-    if not path:
-        return found
-    lines = read_each(
-        [Line(path, options.origin(section, f"{option}-file"))],
-        section,
-        f"{option}-file",
-        lambda line: file_lines(line.text, options.files.read(line.text)),
-    )[0]
-    return found + read_each(lines, section, f"{option}-file", requirement)
-
-
-def file_lines(path: str, content: bytes) -> list[Line]:
-    """Return the lines of a list file that say something.
-
-    :raises OptionError: if it is no text.
-    """
-    lines = []
-    for number, text in enumerate(decoded(path, content).splitlines(), start=1):
-        said = without_comment(text)
-        if said:
-            lines.append(Line(said, Origin(path, number, text.strip())))
-    return lines
-
-
-def decoded(path: str, content: bytes) -> str:
-    """Return a text file's text: by its byte order mark, its coding comment, or as UTF-8.
-
-    :raises OptionError: if it is no such text.
-    """
-    coding = next((name for mark, name in _CODINGS if content.startswith(mark)), "")
-    if not coding:
-        comments = map(_CODING_COMMENT.match, content.split(b"\n", 2)[:2])
-        coding = next((found[1].decode() for found in comments if found), "utf-8")
-    try:
-        return content.decode(coding)
-    except LookupError:
-        raise OptionError(f"{path} says that its encoding is {coding}; nobody knows that") from None
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise OptionError(f"{path}, line {line} is not {coding}; save it as UTF-8") from None
+    from_file = f"{option}-file"
+    sources = [(option, options.lines(section, option))]
+    found, problems = [], []
+    for path in options.lines(section, from_file):
+        try:
+            sources.append((from_file, file_lines(path.text, options.files.read(path.text))))
+        except OptionError as error:
+            problems.append(line_problem(path, section, from_file, str(error)))
+    for source, lines in sources:
+        try:
+            found += read_each(lines, section, source, requirement)
+        except InvalidRules as error:
+            problems += error.problems
+    if problems:
+        raise InvalidRules(problems)
+    return found
 
 
 @dataclass(frozen=True)
@@ -147,34 +180,54 @@ class NameList:
         found: dict[ProjectName, list[ListedRequirement]] = {}
         for each in self.entries:
             if not each.wild:
-                found.setdefault(ProjectName(each.name), []).append(each)  # type: ignore[call-arg]
+                found.setdefault(project_name(each.name), []).append(each)
         return found
+
+    @cached_property
+    def _wild(self) -> list[ListedRequirement]:
+        return [each for each in self.entries if each.wild]
 
     @cached_property
     def _prefixes(self) -> dict[int, dict[str, list[ListedRequirement]]]:
         """The patterns that are a beginning and ``*``, by the length of the beginning."""
         found: dict[int, dict[str, list[ListedRequirement]]] = {}
-        for each in self.entries:
-            if each.wild and _is_prefix(each.name):
-                beginning = each.name[:-1]
-                found.setdefault(len(beginning), {}).setdefault(beginning, []).append(each)
+        for each in filter(_is_prefix, self._wild):
+            beginning = each.name[:-1]
+            found.setdefault(len(beginning), {}).setdefault(beginning, []).append(each)
         return found
 
     @cached_property
     def _patterns(self) -> list[tuple[re.Pattern[str], ListedRequirement]]:
-        others = (each for each in self.entries if each.wild and not _is_prefix(each.name))
+        """All other patterns."""
+        others = (each for each in self._wild if not _is_prefix(each))
         return [(re.compile(translate(each.name)), each) for each in others]
+
+    @cached_property
+    def _any_pattern(self) -> re.Pattern[str] | None:
+        """All of ``_patterns`` in one, for the many names that none of them is about."""
+        alternatives = dict.fromkeys(pattern.pattern for pattern, _ in self._patterns)
+        return re.compile("|".join(alternatives)) if alternatives else None
 
     @property
     def names(self) -> frozenset[ProjectName] | None:
         """The projects that are listed, or None if patterns stand for others too."""
-        if any(each.wild for each in self.entries):
-            return None
-        return frozenset(self.exact)
+        return None if self._wild else frozenset(self.exact)
+
+    @property
+    def counted(self) -> str:
+        """How many there are, in words: "the 42 projects and 2 patterns"."""
+        exact, wild = len(self.exact), len({each.name for each in self._wild})
+        counts = [_count(exact, "project")] if exact or not wild else []
+        return f"the {' and '.join(counts + ([_count(wild, 'pattern')] if wild else []))}"
 
     def __contains__(self, name: ProjectName) -> bool:
         """Whether an entry is about the project."""
-        return name in self.exact or bool(self._prefixes or self._patterns) and bool(self.of(name))
+        if name in self.exact:
+            return True
+        for length, beginnings in self._prefixes.items():
+            if name[:length] in beginnings:
+                return True
+        return self._any_pattern is not None and self._any_pattern.match(name) is not None
 
     def of(self, name: ProjectName) -> list[ListedRequirement]:
         """Return the entries that are about a project."""
@@ -187,15 +240,24 @@ class NameList:
     @property
     def terms(self) -> str:
         """A text that changes whenever an entry does, and not with their order."""
-        return " ".join(sorted({f"{each.name}{each.specifier}" for each in self.entries}))
+        return entry_terms(self.entries)
 
     def terms_for(self, name: ProjectName) -> str:
         """Return the part of ``terms`` that is about one project."""
-        return " ".join(sorted({f"{each.name}{each.specifier}" for each in self.of(name)}))
+        return entry_terms(self.of(name))
 
 
-def _is_prefix(pattern: str) -> bool:
-    return pattern.endswith("*") and _WILD.search(pattern[:-1]) is None
+def entry_terms(entries: Iterable[ListedRequirement]) -> str:
+    """Return a text that changes whenever an entry does, and not with their order."""
+    return " ".join(sorted({f"{each.name}{each.specifier}" for each in entries}))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _is_prefix(entry: ListedRequirement) -> bool:
+    return entry.name.endswith("*") and _WILD.search(entry.name[:-1]) is None
 
 
 def name_list(entries: Iterable[ListedRequirement]) -> NameList:

@@ -90,22 +90,22 @@ class FilterOptions:
 
     def origin(self, section: str, option: str, index: int = 0) -> Origin:
         """Return where a line of an option's value stands."""
-        text = self.text(section, option) or ""
-        lines = text.split("\n")
-        shown = lines[index].strip() if index < len(lines) else ""
-        numbers = self.numbers.get((section, option), ())
-        known = numbers[index] if len(numbers) == len(lines) else next(iter(numbers), 0)
-        return Origin(self.path, known, shown)
+        origins = self._origins(section, option)
+        return origins[index] if index < len(origins) else Origin(self.path, 0, "")
 
     def lines(self, section: str, option: str) -> list[Line]:
         """Return the lines of an option's value that say something."""
         texts = (self.text(section, option) or "").split("\n")
-        found = []
-        for index, text in enumerate(texts):
-            said = without_comment(text)
-            if said:
-                found.append(Line(said, self.origin(section, option, index)))
-        return found
+        told = zip(map(without_comment, texts), self._origins(section, option), strict=True)
+        return [Line(said, origin) for said, origin in told if said]
+
+    def _origins(self, section: str, option: str) -> list[Origin]:
+        texts = (self.text(section, option) or "").split("\n")
+        numbers = self.numbers.get((section, option), ())
+        if len(numbers) != len(texts):
+            numbers = [next(iter(numbers), 0)] * len(texts)
+        told = zip(texts, numbers, strict=True)
+        return [Origin(self.path, number, text.strip()) for text, number in told]
 
 
 def without_comment(text: str) -> str:

@@ -1,65 +1,112 @@
-"""Project filters: they see a name, before anything is fetched (contract, section 5.3)."""
+"""Project filters that go by lists: they see a name, before anything is fetched (contract, 5.3)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bandersnatch.errors import InvalidValue, OptionError
-from bandersnatch.model.names import project_name
+from bandersnatch.errors import InvalidRules, Problem
+from bandersnatch.filters.chain import ProjectFilter
+from bandersnatch.filters.names import listed, name_list
+from bandersnatch.filters.requirements import required
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from bandersnatch.model.names import ProjectName
-
-
-@dataclass(frozen=True, slots=True)
-class AllowedProjects:
-    """Keep only the projects that are named."""
-
-    names: frozenset[ProjectName]
-
-    @property
-    def terms(self) -> str:
-        """The names, in one text."""
-        return f"allowlist_project {' '.join(sorted(self.names))}"
-
-    def __call__(self, name: ProjectName, /) -> bool:
-        """Whether the project is one of those named."""
-        return name in self.names
+    from bandersnatch.filters.names import NameList
+    from bandersnatch.filters.options import FilterOptions
+    from bandersnatch.filters.requirements import Requirements
 
 
-def requirement_names(text: str) -> frozenset[ProjectName]:
-    """Return the projects that requirement lines name; specifiers and markers do not matter.
+def allowlist_project(options: FilterOptions) -> ProjectFilter:
+    """Keep the projects that a line of ``[allowlist] packages`` names.
 
-    :raises OptionError: for a line that is no requirement.
+    :raises InvalidRules: if no project is named; an empty list must not mean everything.
     """
-    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - slow
-
-    names = set()
-    for number, line in enumerate(text.splitlines(), start=1):
-        requirement = line.partition("#")[0].strip()
-        if not requirement:
-            continue
-        try:
-            names.add(project_name(Requirement(requirement).name))
-        except (InvalidRequirement, InvalidValue):
-            raise OptionError(
-                f"line {number}, {requirement[:80]!r}, is not a project's name or a requirement"
-            ) from None
-    return frozenset(names)
+    return _only("allowlist_project", allowlist(options, "allowlist_project"), where(options))
 
 
-def allowlist_project(sections: Mapping[str, Mapping[str, str]]) -> AllowedProjects:
-    """Make the filter from ``[allowlist] packages``.
+def project_requirements(options: FilterOptions) -> ProjectFilter:
+    """Keep the projects that a requirement file names.
 
-    :raises OptionError: if no project is named; an empty list must not mean everything.
+    :raises InvalidRules: if none is named, or a file cannot be read.
     """
-    names = requirement_names(sections.get("allowlist", {}).get("packages", ""))
-    if not names:
-        raise OptionError(
-            "allowlist_project is enabled and the list is empty; name a project, or take the "
-            "filter out of [plugins] enabled to mirror everything"
-        )
-    return AllowedProjects(names)
+    found = requirements(options, "project_requirements")
+    names = name_list(found.entries)
+    return _only("project_requirements", names, f"in {found.where}", found.warnings)
+
+
+def blocklist_project(options: FilterOptions) -> ProjectFilter:
+    """Drop the projects that a line of ``[blocklist] packages`` names and says nothing else about.
+
+    :raises InvalidRules: if there are no lines at all.
+    """
+    entries = blocklist(options, "blocklist_project")
+    names = name_list(entry for entry in entries.entries if entry.bare)
+    place = where(options, "blocklist")
+    words = f"drop {names.counted} named {place}"
+    if not names.entries:
+        words = f"drop no project, for no line {place} is a name alone"
+    return ProjectFilter(
+        name="blocklist_project",
+        keeps=lambda name: name not in names,
+        terms=f"blocklist_project {names.terms}",
+        words=(words,),
+        because=lambda name: next((str(entry.origin) for entry in names.of(name)), ""),
+    )
+
+
+def _only(name: str, names: NameList, place: str, notes: tuple[str, ...] = ()) -> ProjectFilter:
+    return ProjectFilter(
+        name=name,
+        keeps=names.__contains__,
+        terms=f"{name} {' '.join(sorted({each.name for each in names.entries}))}",
+        names=names.names,
+        words=(f"keep only {names.counted} named {place}",),
+        because=lambda dropped: f"{dropped} is not named {place}",
+        notes=notes,
+    )
+
+
+# ---------------------------------------------------------------- the lists, never empty
+
+
+def allowlist(options: FilterOptions, name: str) -> NameList:
+    """Return ``[allowlist] packages`` for a filter.
+
+    :raises InvalidRules: if it is empty or cannot be read.
+    """
+    return _some(options, "allowlist", f"{name} is enabled and the list is empty; name a project")
+
+
+def blocklist(options: FilterOptions, name: str) -> NameList:
+    """Return ``[blocklist] packages`` for a filter.
+
+    :raises InvalidRules: if it is empty or cannot be read.
+    """
+    return _some(options, "blocklist", f"{name} is enabled and the list is empty; name a project")
+
+
+def _some(options: FilterOptions, section: str, why: str) -> NameList:
+    found = listed(options, section)
+    if not found:
+        way_out = ", or take the filter out of [plugins] enabled"
+        raise InvalidRules([Problem(section, "packages", why + way_out)])
+    return name_list(found)
+
+
+def requirements(options: FilterOptions, name: str) -> Requirements:
+    """Return what the files of ``[allowlist] requirements`` ask for, for a filter.
+
+    :raises InvalidRules: if that is nothing, or a file cannot be read.
+    """
+    found = required(options)
+    if not found.entries:
+        what = "its files name no project" if found.sources else "no file is named"
+        message = f"{name} is enabled and {what}; name one, or take the filter out of [plugins]"
+        raise InvalidRules([Problem("allowlist", "requirements", f"{message} enabled")])
+    return found
+
+
+def where(options: FilterOptions, section: str = "allowlist") -> str:
+    """Return where a list stands, in words."""
+    files = [line.text for line in options.lines(section, "packages-file")]
+    own = [f"[{section}] packages ({options.path})"] if options.lines(section, "packages") else []
+    return f"in {' and '.join(own + files)}"

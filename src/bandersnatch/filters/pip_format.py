@@ -1,0 +1,173 @@
+"""Requirement files as pip reads them: lines to what they ask for (pip, file format)."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TypeAlias
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from bandersnatch.errors import OptionError
+from bandersnatch.filters.names import LONGEST_REQUIREMENT, ListedRequirement, requirement
+from bandersnatch.filters.options import Line, Origin
+from bandersnatch.filters.textfiles import text_lines
+
+
+@dataclass(frozen=True, slots=True)
+class Included:
+    """Another file that a line names: of requirements (``-r``) or of constraints (``-c``)."""
+
+    path: str
+    constraints: bool
+    line: Line
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A line that asks for something that the index does not have, and what that is."""
+
+    line: Line
+    why: str
+
+
+Statement: TypeAlias = ListedRequirement | Included | Skipped
+
+_REQUIREMENT, _CONSTRAINT, _EDITABLE = "--requirement", "--constraint", "--editable"
+_SHORT = {"-r": _REQUIREMENT, "-c": _CONSTRAINT, "-e": _EDITABLE}
+_OPTIONS = (
+    *(_REQUIREMENT, _CONSTRAINT, _EDITABLE, "--index-url", "--pypi-url", "--extra-index-url"),
+    *("--no-index", "--find-links", "--no-binary", "--only-binary", "--prefer-binary", "--pre"),
+    *("--require-hashes", "--trusted-host", "--use-feature", "--always-unzip", "--all-releases"),
+    *("--only-final", "--hash", "--global-option", "--install-option", "--config-settings"),
+    *("--config-setting", "--no-deps", "--uploaded-prior-to"),
+)
+_IGNORED_SHORT = frozenset({"-i", "-f", "-Z", "-C"})
+
+_COMMENT_LINE = re.compile(r"\s*#")
+_COMMENT = re.compile(r"(?:^|\s)#.*")
+_OPTION = re.compile(r"(?:^|\s)(-.*)")
+_AT_A_URL = re.compile(r"[A-Za-z0-9][\w.-]*\s*(?:\[[^\]]*\]\s*)?@", re.ASCII)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:", re.ASCII)
+_ARCHIVE = re.compile(
+    r"\.(?:whl|zip|tar|tgz|tbz|txz|tlz|tar\.(?:gz|bz2|xz|lz|lzma))(?:\[[^\]]*\])?\Z", re.IGNORECASE
+)
+_USER = re.compile(r"(?<=://)[^\s/]*@")
+
+
+def logical_lines(path: str, text: str) -> list[Line]:
+    """Return the lines that say something, continued ones joined, without their comments.
+
+    The number is that of the first of the lines that were joined. What a URL says of its user is
+    left out of what is shown.
+    """
+    lines: list[Line] = []
+    begun: list[str] = []
+    first = 0
+    for number, written in [*text_lines(text), (0, "")]:
+        first = first if begun else number
+        said = written.rstrip()
+        is_comment = _COMMENT_LINE.match(said) is not None
+        if said.endswith("\\") and not is_comment:
+            begun.append(said.rstrip("\\"))
+            continue
+        begun.append(f" {said}" if is_comment else said)
+        whole = _COMMENT.sub("", "".join(begun)).strip()
+        if whole:
+            lines.append(Line(whole, Origin(path, first, _USER.sub("", whole))))
+        begun = []
+    return lines
+
+
+def statements(line: Line) -> list[Statement]:
+    """Return what a line asks for; nothing for one that only says where pip looks.
+
+    Markers are not evaluated: what is required somewhere counts.
+
+    :raises OptionError: if it is no line of a requirement file.
+    """
+    found = _OPTION.search(line.text)
+    required = line.text[: found.start()].strip() if found else line.text
+    options = _options(found[1], line) if found else []
+    if not required:
+        return options
+    if options:
+        raise OptionError("an option that names another file stands on a line of its own")
+    return [_required(required, line)]
+
+
+def _required(text: str, line: Line) -> ListedRequirement | Skipped:
+    if _AT_A_URL.match(text) and _is_requirement(text):
+        return Skipped(line, "its files come from a URL, not from the index")
+    where = re.split(r"[\s;]", text, maxsplit=1)[0]
+    is_path = "/" in where or "\\" in where or where.startswith(".")
+    is_known = not where.startswith("${")
+    if is_known and (is_path or _SCHEME.match(where) or _ARCHIVE.search(where)):
+        return Skipped(line, "it is a URL or a path, not a project of the index")
+    try:
+        entry = requirement(Line(text, line.origin))
+    except OptionError as error:
+        hint = "; variables are not replaced" if "${" in text else ""
+        raise OptionError(f"{error}{hint}") from None
+    if entry.wild:
+        raise OptionError("patterns have their place in [allowlist] packages, not in such a file")
+    return entry
+
+
+def _is_requirement(text: str) -> bool:
+    if len(text) > LONGEST_REQUIREMENT:
+        return False
+    try:
+        Requirement(text)
+    except (InvalidRequirement, RecursionError):
+        return False
+    return True
+
+
+def _options(text: str, line: Line) -> list[Statement]:
+    """Return what the options of a line name; those that do not matter here name nothing."""
+    try:
+        words = iter(shlex.split(text))
+    except ValueError as error:
+        raise OptionError(f"its quotes cannot be read ({error})") from None
+    found: list[Statement] = []
+    for word in words:
+        if not word.startswith("-") or word == "--":
+            continue  # the value of an option that is passed over
+        option, value = _option(word)
+        if option in {_REQUIREMENT, _CONSTRAINT}:
+            found.append(_included(option, value or next(words, ""), line))
+        elif option == _EDITABLE:
+            next(words, "")
+            found.append(Skipped(line, "it is an editable project, not one of the index"))
+        elif option is None:
+            found.append(Skipped(line, f"{word.partition('=')[0]} is no option that is known here"))
+    return found
+
+
+def _option(word: str) -> tuple[str | None, str]:
+    """Return the full name of an option, None if it is unknown, and the value joined to it.
+
+    :raises OptionError: if it may well be a misspelt one that names a file.
+    """
+    if not word.startswith("--"):
+        known = _SHORT.get(word[:2], word[:2])
+        return (known if known in {*_SHORT.values(), *_IGNORED_SHORT} else None), word[2:]
+    name, _, value = word.partition("=")
+    meant = [name] if name in _OPTIONS else [each for each in _OPTIONS if each.startswith(name)]
+    if len(meant) == 1:
+        return meant[0], value  # pip takes the beginning of a name for the name
+    close = get_close_matches(name, (_REQUIREMENT, _CONSTRAINT), n=1)
+    if close or meant:
+        raise OptionError(f"{name} is no option; did you mean {(close or meant)[0]}?")
+    return None, value
+
+
+def _included(option: str, path: str, line: Line) -> Included:
+    if not path:
+        raise OptionError(f"{option} names no file")
+    if "://" in path:
+        raise OptionError(f"{option} names a URL; fetch that file and name its path")
+    return Included(path, option == _CONSTRAINT, line)

@@ -1,0 +1,243 @@
+"""Project filters that go by lists: allowlist_project, project_requirements, blocklist_project."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bandersnatch.errors import InvalidRules
+from bandersnatch.filters.projects import (
+    allowlist_project,
+    blocklist_project,
+    project_requirements,
+)
+from bandersnatch.model.names import ProjectName, project_name
+from tests.support.option_files import make_options
+from tests.unit.strategies import names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bandersnatch.filters.chain import ProjectFilter
+    from bandersnatch.filters.options import FilterOptions
+
+NAMES = [project_name(each) for each in ["foo", "foo-bar", "foo-baz", "bar", "baz"]]
+
+
+def kept(made: ProjectFilter) -> list[str]:
+    """Return the names that a filter keeps."""
+    return [name for name in NAMES if made.keeps(name)]
+
+
+def allow(*lines: str) -> ProjectFilter:
+    """Return an allowlist of these lines."""
+    return allowlist_project(make_options(allowlist={"packages": "\n".join(lines)}))
+
+
+def block(*lines: str) -> ProjectFilter:
+    """Return a blocklist of these lines."""
+    return blocklist_project(make_options(blocklist={"packages": "\n".join(lines)}))
+
+
+def require(files: dict[str, str | bytes], named: str = "requirements.txt") -> ProjectFilter:
+    """Return the filter of these files."""
+    return project_requirements(make_options(files, allowlist={"requirements": named}))
+
+
+def problem(make: Callable[[FilterOptions], ProjectFilter], options: FilterOptions) -> str:
+    """Return the one thing that is wrong."""
+    with pytest.raises(InvalidRules) as caught:
+        make(options)
+    (found,) = caught.value.problems
+    return str(found)
+
+
+# ---------------------------------------------------------------- allowlist_project
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["foo"], ["foo"]),
+        (["Foo_Bar", "", "# bar", "baz # why"], ["foo-bar", "baz"]),
+        (["foo>=99; python_version < '3'", "bar[x]", "baz @ https://example.org/baz.zip"],
+         ["foo", "bar", "baz"]),
+        (["foo-*"], ["foo-bar", "foo-baz"]),
+        (["foo*"], ["foo", "foo-bar", "foo-baz"]),
+        (["ba?", "*-bar"], ["foo-bar", "bar", "baz"]),
+        (["nothing"], []),
+    ],
+)  # fmt: skip
+def test_an_allowlist_keeps_what_it_names(lines: list[str], expected: list[str]) -> None:
+    assert kept(allow(*lines)) == expected
+
+
+def test_an_allowlist_is_finite_but_for_patterns() -> None:
+    assert allow("foo>1", "Foo", "bar").names == frozenset(map(project_name, ["foo", "bar"]))
+    assert allow("foo", "bar*").names is None
+
+
+def test_an_allowlist_may_be_in_a_file() -> None:
+    options = make_options({"x.txt": "foo\nbar"}, allowlist={"packages-file": "x.txt"})
+    made = allowlist_project(options)
+    assert kept(made) == ["foo", "bar"]
+    assert made.words == ("keep only the 2 projects named in x.txt",)
+
+
+def test_an_allowlist_says_what_it_does_and_why() -> None:
+    options = make_options(
+        {"x.txt": "foo-*"}, allowlist={"packages": "foo\nbar", "packages-file": "x.txt"}
+    )
+    made = allowlist_project(options)
+    place = "[allowlist] packages (bandersnatch.conf) and x.txt"
+    assert made.words == (f"keep only the 2 projects and 1 pattern named in {place}",)
+    assert made.because(ProjectName("baz")) == f"baz is not named in {place}"
+
+
+@pytest.mark.parametrize(
+    "make", [allowlist_project, blocklist_project], ids=lambda make: make.__name__
+)
+@pytest.mark.parametrize(
+    "section",
+    [None, {}, {"packages": ""}, {"packages": "\n# foo\n  "}, {"packages-file": "empty.txt"}],
+    ids=repr,
+)
+def test_an_empty_list_does_not_mean_everything(
+    make: Callable[[FilterOptions], ProjectFilter], section: dict[str, str] | None
+) -> None:
+    name = make.__name__.removesuffix("_project")
+    sections = {} if section is None else {name: section}
+    assert problem(make, make_options({"empty.txt": "# foo\n"}, **sections)) == (
+        f"[{name}] packages: {name}_project is enabled and the list is empty; "
+        "name a project, or take the filter out of [plugins] enabled"
+    )
+
+
+@pytest.mark.parametrize(
+    "make", [allowlist_project, blocklist_project], ids=lambda make: make.__name__
+)
+def test_a_line_that_names_no_project_is_pointed_at(
+    make: Callable[[FilterOptions], ProjectFilter],
+) -> None:
+    section = make.__name__.removesuffix("_project")
+    assert problem(make, make_options(**{section: {"packages": "foo\nfoo, bar"}})) == (
+        f"[{section}] packages: 'foo, bar' in bandersnatch.conf: "
+        "it is not a project's name or a requirement; write one a line, like foo>=1"
+    )
+
+
+def test_a_list_file_that_is_not_there_is_refused() -> None:
+    options = make_options(allowlist={"packages": "foo", "packages-file": "x.txt"})
+    assert problem(allowlist_project, options) == (
+        "[allowlist] packages-file: 'x.txt' in bandersnatch.conf: x.txt does not exist"
+    )
+
+
+def test_two_configurations_in_one_process_have_nothing_in_common() -> None:
+    """The rules of the first are not those of the second (contract, D10)."""
+    first, second = allow("foo"), allow("bar")
+    assert (kept(first), kept(second)) == (["foo"], ["bar"])
+
+
+# ---------------------------------------------------------------- blocklist_project
+
+
+@pytest.mark.parametrize(
+    ("lines", "dropped"),
+    [
+        (["foo"], ["foo"]),
+        (["Foo_Bar # why", "#bar", "baz#why"], ["foo-bar", "baz"]),
+        (["foo>=1", "bar[x]", "baz; python_version < '3'", "foo-bar @ https://example.org/x"], []),
+        (["foo>=1", "foo"], ["foo"]),
+        (["foo-*", "ba*>=1"], ["foo-bar", "foo-baz"]),
+        (["nothing"], []),
+    ],
+)
+def test_a_blocklist_drops_what_a_bare_line_names(lines: list[str], dropped: list[str]) -> None:
+    made = block(*lines)
+    assert kept(made) == [name for name in NAMES if name not in dropped]
+    assert made.names is None
+
+
+def test_a_blocklist_says_what_it_does_and_why() -> None:
+    made = block("foo>=1", "foo-b*", "bar  # old")
+    place = "in [blocklist] packages (bandersnatch.conf)"
+    assert made.words == (f"drop the 1 project and 1 pattern named {place}",)
+    assert made.because(ProjectName("bar")) == "'bar  # old' in bandersnatch.conf"
+    assert made.because(ProjectName("foo-bar")) == "'foo-b*' in bandersnatch.conf"
+    assert made.because(ProjectName("foo")) == ""
+    assert block("foo>1").words == (f"drop no project, for no line {place} is a name alone",)
+
+
+def test_what_is_said_of_releases_changes_no_terms_of_projects() -> None:
+    assert block("foo", "bar>=1").terms == block("foo", "bar>=2").terms
+    assert block("foo", "bar>=1").terms != block("foo", "bar").terms
+    assert allow("foo>=1").terms == allow("Foo").terms
+
+
+# ---------------------------------------------------------------- project_requirements
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("foo==1.0\nBar", ["foo", "bar"]),
+        ("-r more.txt", ["foo-bar"]),
+        ("foo\n-c more.txt", ["foo"]),
+        ("foo==1 \\\n  --hash=sha256:00 \\\n  --hash=sha256:11\nbaz", ["foo", "baz"]),
+        ("foo; python_version < '3'\n-e .\ngit+https://example.org/bar", ["foo"]),
+    ],
+)
+def test_requirement_files_keep_what_they_require(text: str, expected: list[str]) -> None:
+    made = require({"requirements.txt": text, "more.txt": "foo-bar>=1"})
+    assert kept(made) == expected
+    assert made.names == frozenset(map(project_name, expected))
+
+
+def test_requirement_files_say_what_they_keep_and_why_and_what_they_skip() -> None:
+    files: dict[str, str | bytes] = {
+        "requirements.txt": "foo>=1\nfoo<2\n./x",
+        "uv.lock": '[[package]]\nname = "bar"\nversion = "1.0"',
+    }
+    made = require(files, "requirements.txt\nuv.lock")
+    place = "in requirements.txt, uv.lock"
+    assert made.words == (f"keep only the 2 projects named {place}",)
+    assert made.because(ProjectName("baz")) == f"baz is not named {place}"
+    assert [note.partition(":")[0] for note in made.notes] == [
+        "'./x' in requirements.txt, line 3 is skipped"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("files", "section", "what"),
+    [
+        ({}, {}, "no file is named"),
+        ({}, {"requirements": "# x"}, "no file is named"),
+        ({"x": "# foo"}, {"requirements": "x"}, "its files name no project"),
+        ({"x": "-c y", "y": "foo"}, {"requirements": "x"}, "its files name no project"),
+        ({"x": "./foo"}, {"requirements": "x"}, "its files name no project"),
+    ],
+)
+def test_files_without_a_project_do_not_mean_everything(
+    files: dict[str, str], section: dict[str, str], what: str
+) -> None:
+    assert problem(project_requirements, make_options(files, allowlist=section)) == (
+        f"[allowlist] requirements: project_requirements is enabled and {what}; "
+        "name one, or take the filter out of [plugins] enabled"
+    )
+
+
+# ---------------------------------------------------------------- all
+
+
+@given(st.lists(names | names.map(lambda name: f"{name}*"), min_size=1, max_size=5), names)
+def test_the_order_of_the_lines_does_not_matter(lines: list[str], name: str) -> None:
+    asked = project_name(name)
+    for make in (allow, block):
+        one, other = make(*lines), make(*reversed(lines))
+        assert one.keeps(asked) is other.keeps(asked)
+        assert (one.terms, one.names) == (other.terms, other.names)
+    assert allow(*lines).keeps(asked) is not block(*lines).keeps(asked)
