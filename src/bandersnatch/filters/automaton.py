@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from bandersnatch.errors import OptionError
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterable, Iterator
 
 Ways: TypeAlias = dict[int, int]
@@ -204,12 +205,13 @@ class Automaton:
         return {position: known[self.letters[position].key] for position in wanted}
 
 
-def automaton(pattern: str) -> Automaton:
-    """Return the automaton of a pattern that the library can compile.
+def automaton(pattern: re.Pattern[str]) -> Automaton:
+    """Return the automaton of a pattern.
 
     :raises OptionError: if it is too large, or has what this does not know.
+    :raises RecursionError: if it is nested too deeply.
     """
-    tree = _parser.parse(pattern)
+    tree = _parser.parse(pattern.pattern, pattern.flags)
     made = Automaton()
     made.sequence(tree, tree.state.flags)
     return made
