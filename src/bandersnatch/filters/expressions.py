@@ -41,10 +41,11 @@ class Expression:
         """The expression as it is written."""
         return self.compiled.pattern
 
-    def matches_name(self, name: ProjectName) -> bool:
-        """Whether a project's name matches at its start, in any spelling of its separators."""
+    def matches_name(self, name: str, *, anywhere: bool = False) -> bool:
+        """Whether a normalised name matches at its start, in any spelling of its separators."""
         kinds = sum(each in self.text for each in _SEPARATORS)
-        return any(map(self.compiled.match, _spellings(name, mixed=kinds > 1)))
+        match = self.compiled.search if anywhere else self.compiled.match
+        return any(map(match, _spellings(name, mixed=kinds > 1)))
 
 
 def expression(line: Line, flags: re.RegexFlag = re.NOFLAG) -> Expression:
