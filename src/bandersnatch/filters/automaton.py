@@ -32,6 +32,7 @@ _FURTHER = "\u0663\u0664\u0966\uff11\u0416\u0436\u4e2d\u5b57\u2003\u2028\u2014\u
 _LARGEST_CHARACTER = 0x10FFFF
 _LETTERS = frozenset({_constants.LITERAL, _constants.NOT_LITERAL, _constants.ANY, _constants.IN})
 _REPEATS = frozenset({_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_REPEAT})
+_EMPTY = frozenset({_constants.AT, _constants.FAILURE})
 _LOOKAROUNDS = frozenset({_constants.ASSERT, _constants.ASSERT_NOT})
 
 
@@ -103,10 +104,8 @@ class Automaton:
         if operation in _LOOKAROUNDS:
             self.sequence(argument[1], flags)
             return _NOTHING
-        if operation is _constants.AT:
+        if operation in _EMPTY:
             return _NOTHING
-        if operation is _constants.FAILURE:
-            return Part(0, {}, {})
         return self._group(operation, argument, flags)
 
     def _group(self, operation: Any, argument: Any, flags: int) -> Part:  # noqa: ANN401 - as above
@@ -153,7 +152,7 @@ class Automaton:
             return part if low else _maybe(part)
         endless = high is _constants.MAXREPEAT
         copied = (len(self.letters) - size) * (low if endless else high)
-        if part.empty or not 0 < copied <= _MOST_COPIED:
+        if part.empty or copied > _MOST_COPIED:
             return self._loop(part, low)
         rest = self._loop(part, 0) if endless else _NOTHING
         for _ in range(0 if endless else high - low):
