@@ -151,7 +151,7 @@ def _info(page: ProjectDetail) -> object:
 
 
 def _read(
-    options: FilterOptions, name: str, roots: Sequence[str], read: ReadRule, skip: str = ""
+    options: FilterOptions, name: str, roots: Sequence[str], read: ReadRule, skip: str | None = None
 ) -> list[Rule]:
     """Read the section that has the filter's name, where each option but one is a path.
 
