@@ -121,10 +121,11 @@ def test_flags_that_are_given_apart_from_the_pattern_count() -> None:
 @pytest.mark.parametrize(
     "pattern",
     [
+        "(?:" + "|".join(f"{chr(0x4E00 + n)}a" for n in range(300)) + ")*x",
         "(?:" + "|".join(f"{n:04}" for n in range(1500)) + ")*x",
         "".join(rf"(?:{'|'.join('ab'[n % 2] + str(n) for n in range(30))})?" for _ in range(30)),
     ],
-    ids=["pairs", "edges"],
+    ids=["pairs", "circle", "edges"],
 )
 def test_a_pattern_that_is_too_large_to_judge_is_refused(pattern: str) -> None:
     assert COMPLICATED in (refusal(pattern) or "")

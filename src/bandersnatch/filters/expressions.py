@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import warnings
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING
 
 from bandersnatch.errors import InvalidRules, OptionError, Problem
@@ -31,10 +30,14 @@ _MOST_SEPARATORS = 6
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A regular expression, and where it is written."""
+    """A regular expression, and where it is written.
+
+    ``mixed`` is whether it may ask for more than one of the separators that a name can have.
+    """
 
     compiled: re.Pattern[str]
     origin: Origin
+    mixed: bool
 
     @property
     def text(self) -> str:
@@ -43,9 +46,8 @@ class Expression:
 
     def matches_name(self, name: str, *, anywhere: bool = False) -> bool:
         """Whether a normalised name matches at its start, in any spelling of its separators."""
-        kinds = sum(each in self.text for each in _SEPARATORS)
         match = self.compiled.search if anywhere else self.compiled.match
-        return any(map(match, _spellings(name, mixed=kinds > 1)))
+        return any(map(match, _spellings(name, mixed=self.mixed)))
 
 
 def expression(line: Line, flags: re.RegexFlag = re.NOFLAG) -> Expression:
@@ -67,7 +69,8 @@ def expression(line: Line, flags: re.RegexFlag = re.NOFLAG) -> Expression:
             "' #' begins no comment within a pattern; put the comment on a line of its own, or "
             "write [#] for the character"
         )
-    return Expression(compiled, line.origin)
+    kinds = sum(separator in line.text for separator in _SEPARATORS)
+    return Expression(compiled, line.origin, mixed=kinds > 1)
 
 
 def expressions(
@@ -97,16 +100,17 @@ def _listed(found: Iterable[Expression]) -> str:
     return ", ".join(dict.fromkeys(each.text for each in found))
 
 
-def _spellings(name: str, *, mixed: bool) -> Iterable[str]:
-    """Yield a name with every separator, and if asked for with every mixture of them."""
+def _spellings(name: str, *, mixed: bool) -> list[str]:
+    """Return a name with every separator, and if asked for with every mixture of them."""
     parts = name.split("-")
     if len(parts) == 1:
-        yield name
-    elif mixed and len(parts) <= _MOST_SEPARATORS + 1:
-        for separators in product(_SEPARATORS, repeat=len(parts) - 1):
-            yield parts[0] + "".join(map("".join, zip(separators, parts[1:], strict=True)))
-    else:
-        yield from (separator.join(parts) for separator in _SEPARATORS)
+        return parts
+    if not mixed or len(parts) > _MOST_SEPARATORS + 1:
+        return [name, name.replace("-", "_"), name.replace("-", ".")]
+    found = parts[:1]
+    for part in parts[1:]:
+        found = [beginning + separator + part for beginning in found for separator in _SEPARATORS]
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +118,16 @@ class NameExpressions:
     """Drop the projects whose name matches; neither case nor separators matter in a name."""
 
     listed: tuple[Expression, ...]
+    mixed: bool
 
     def which(self, name: ProjectName) -> Expression | None:
         """Return the first expression that a project's name matches."""
-        return next((each for each in self.listed if each.matches_name(name)), None)
+        plain = _spellings(name, mixed=False)
+        mixed = _spellings(name, mixed=True) if self.mixed else plain
+        for each in self.listed:
+            if any(map(each.compiled.match, mixed if each.mixed else plain)):
+                return each
+        return None
 
     def keeps(self, name: ProjectName) -> bool:
         """Whether no expression matches."""
@@ -134,7 +144,8 @@ def regex_project(options: FilterOptions) -> ProjectFilter:
 
     :raises InvalidRules: if there is no pattern, or one that cannot be used.
     """
-    rules = NameExpressions(tuple(expressions(options, SECTION, "packages", re.IGNORECASE)))
+    listed = tuple(expressions(options, SECTION, "packages", re.IGNORECASE))
+    rules = NameExpressions(listed, mixed=any(each.mixed for each in listed))
     return ProjectFilter(
         name="regex_project",
         keeps=rules.keeps,

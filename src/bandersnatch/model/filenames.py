@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from bandersnatch.model.versions import without_ending
 
@@ -22,6 +23,7 @@ _BUILT_FOR = re.compile(r"[-.]py(\d[\d.]*)(?=[-.]|\Z)", re.IGNORECASE | re.ASCII
 _WHEEL_PARTS = 5
 
 
+@lru_cache(maxsize=32_768)
 def package_type(filename: str) -> str:
     """Return the kind of distribution: ``sdist``, ``bdist_wheel``, ``bdist_wininst``, ...
 
