@@ -1,0 +1,143 @@
+"""The legacy JSON API's dictionaries, built from a page for those who read these (contract, 5.1).
+
+What the page tells is told as it has it: it passed the gates, and its answers must not depend
+on whether another filter had the document fetched. The document adds what the page lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+from bandersnatch.model.filenames import package_type, python_version
+from bandersnatch.model.versions import parse_version, version_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bandersnatch.model.files import ReleaseFile
+    from bandersnatch.model.project import ProjectDetail
+    from bandersnatch.model.versions import VersionKey
+
+    Json = dict[str, Any]
+
+_NOT_IN_PAGES = ("packagetype", "python_version")
+"""What is worked out from the file's name, unless the document says it."""
+
+
+def older_project(page: ProjectDetail) -> Json:
+    """Return ``{"info", "last_serial", "releases", "urls"}``, and what else the document has.
+
+    ``releases`` has the page's versions, each with a list of the page's files, maybe empty.
+    """
+    releases = _releases(page)
+    info = _info(page, releases)
+    told: Json = dict(page.document or {})
+    current = version_key(str(info["version"]))
+    urls = next((files for text, files in releases.items() if version_key(text) == current), [])
+    serial = told.get("last_serial") if page.serial is None else int(page.serial)
+    return told | {"info": info, "last_serial": serial, "releases": releases, "urls": list(urls)}
+
+
+def older_file(page: ProjectDetail, file: ReleaseFile) -> Json:
+    """Return what ``older_project`` has for one file; ``older_files`` is faster for many."""
+    return _file(file, _entries(page.document).get(file.filename))
+
+
+def older_files(page: ProjectDetail) -> dict[str, Json]:
+    """Return what ``older_project`` has for each file, by file name."""
+    entries = _entries(page.document)
+    return {file.filename: _file(file, entries.get(file.filename)) for file in page.files}
+
+
+def _releases(page: ProjectDetail) -> dict[str, list[Json]]:
+    """Return the files by version, which is written as the index writes it, if it does."""
+    files = older_files(page)
+    texts: dict[VersionKey, str] = {}
+    for text in (*page.versions, *_mapping(page, "releases")):
+        texts.setdefault(version_key(text), text)
+    found: dict[str, list[Json]] = {text: [] for text in page.versions}
+    for key, members in page.releases().items():
+        found[texts.get(key, str(key))] = [files[file.filename] for file in members]
+    return found
+
+
+def _info(page: ProjectDetail, releases: Mapping[str, Sequence[Json]]) -> Json:
+    """Return the document's ``info``, or as much of it as the page tells."""
+    version = max(releases, key=lambda text: _rank(text, releases[text]), default="")
+    files = releases.get(version, ())
+    told = {
+        "name": page.name,
+        "version": version,
+        "requires_python": next(filter(None, (f["requires_python"] for f in files)), None),
+        "yanked": _is_yanked(files),
+        "yanked_reason": next(filter(None, (f["yanked_reason"] for f in files)), None),
+    }
+    return told | deepcopy(dict(_mapping(page, "info")))
+
+
+def _rank(text: str, files: Sequence[Json]) -> tuple[bool, bool, bool, Any, str]:
+    """Return what the newest version has most of; what is no version ranks below all others."""
+    version = parse_version(text)
+    final = version is not None and not version.is_prerelease
+    return version is not None, not _is_yanked(files), final, version or text, text
+
+
+def _is_yanked(files: Sequence[Json]) -> bool:
+    return bool(files) and all(file["yanked"] for file in files)
+
+
+def _file(file: ReleaseFile, entry: Mapping[str, Any] | None) -> Json:
+    time = file.upload_time and file.upload_time.astimezone(UTC).replace(tzinfo=None)
+    digests = {digest.algorithm: digest.value for digest in file.hashes}
+    told: Json = {
+        "filename": file.filename,
+        "packagetype": package_type(file.filename),
+        "python_version": python_version(file.filename),
+        "requires_python": file.requires_python,
+        "size": file.size,
+        "upload_time": time and time.isoformat(timespec="seconds"),
+        "upload_time_iso_8601": time and time.isoformat(timespec="microseconds") + "Z",
+        "url": file.url,
+        "yanked": file.yanked is not None,
+        "yanked_reason": file.yanked or None,
+        "digests": digests,
+    }
+    if entry is None or _is_of_others(entry, file):
+        return told
+    known = {key: told[key] for key in told if _is_told(key, told[key])}
+    return told | dict(entry) | known | {"digests": {**_digests(entry), **digests}}
+
+
+def _is_told(key: str, value: object) -> bool:
+    """Whether a page tells this of a file; one that is not yanked has no reason for it."""
+    return key == "yanked_reason" or (value is not None and key not in _NOT_IN_PAGES)
+
+
+def _is_of_others(entry: Mapping[str, Any], file: ReleaseFile) -> bool:
+    """Whether the document's entry is about other bytes than the page's, of the same name."""
+    digest = _digests(entry).get("sha256")
+    return digest is not None and str(digest).lower() != file.sha256.value
+
+
+def _digests(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    digests = entry.get("digests")
+    return digests if isinstance(digests, Mapping) else {}
+
+
+def _entries(document: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
+    """Return the document's entries of files, by file name; what is none is left out."""
+    releases = (document or {}).get("releases")
+    found: dict[str, Mapping[str, Any]] = {}
+    for files in releases.values() if isinstance(releases, Mapping) else ():
+        for entry in files if isinstance(files, list) else ():
+            if isinstance(entry, Mapping) and isinstance(entry.get("filename"), str):
+                found.setdefault(entry["filename"], entry)
+    return found
+
+
+def _mapping(page: ProjectDetail, key: str) -> Mapping[str, Any]:
+    part = (page.document or {}).get(key)
+    return part if isinstance(part, Mapping) else {}
