@@ -14,7 +14,13 @@ from traceback import format_exception_only
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias
 
-from bandersnatch.errors import BandersnatchError, FilterFailed, InvalidRules, Problem
+from bandersnatch.errors import (
+    SHOWN_CHARACTERS,
+    BandersnatchError,
+    FilterFailed,
+    InvalidRules,
+    Problem,
+)
 from bandersnatch.filters.chain import PageFilter, ProjectFilter, Reads, Stage
 from bandersnatch.model.files import ReleaseFile, clean_reason
 from bandersnatch.model.names import ProjectName, project_name
@@ -293,4 +299,4 @@ def told(error: BaseException) -> str:
 
 
 def _shown(value: object) -> str:
-    return clean_reason(repr(value))[:_LONGEST_REASON]
+    return clean_reason(repr(value))[:SHOWN_CHARACTERS]
