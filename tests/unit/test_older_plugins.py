@@ -21,9 +21,9 @@ from bandersnatch.filter import (
 )
 from bandersnatch.filters.chain import FilterChain, PageFilter, ProjectFilter, Reads, Stage
 from bandersnatch.filters.installed import provided
+from bandersnatch.filters.newer import GROUP
 from bandersnatch.filters.older import OlderClass, OlderClasses
 from bandersnatch.filters.options import FilterOptions
-from bandersnatch.filters.plugins import GROUP
 from bandersnatch.model.names import ProjectName
 from bandersnatch.model.versions import version_key
 from tests.support.factories import make_detail, make_file

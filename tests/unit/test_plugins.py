@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from bandersnatch.errors import FilterFailed, InvalidRules, OptionError
 from bandersnatch.filters.chain import FilterChain, PageFilter, ProjectFilter, Reads, Stage
 from bandersnatch.filters.installed import Found, installed, provided
+from bandersnatch.filters.newer import GROUP, newer_providers
 from bandersnatch.filters.options import FilterOptions
-from bandersnatch.filters.plugins import GROUP, v1_providers
 from bandersnatch.model.names import ProjectName
 from bandersnatch.model.project import ProjectStatus
 from tests.support.factories import make_detail, make_file
@@ -159,7 +159,7 @@ def wrapped(plugin: Any) -> ProjectFilter | PageFilter:
         def load(self) -> Callable[[object], Any]:
             return lambda _: plugin
 
-    (provider,) = v1_providers(["own"], [EntryPoint()])  # type: ignore[list-item]
+    (provider,) = newer_providers(["own"], [EntryPoint()])  # type: ignore[list-item]
     return provider.make(FilterOptions())
 
 

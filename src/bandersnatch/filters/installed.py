@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bandersnatch.filters.plugins import GROUP, v1_providers
+from bandersnatch.filters.newer import GROUP, newer_providers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from importlib.metadata import EntryPoint
 
-    from bandersnatch.filters.plugins import EntryPoints, Provider
+    from bandersnatch.filters.providers import EntryPoints, Provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def provided(names: Iterable[str], entry_points: EntryPoints = installed) -> Fou
     if not wanted:
         return Found()
     newer = tuple(entry_points(group=GROUP))
-    providers = v1_providers(wanted, newer)
+    providers = newer_providers(wanted, newer)
     rest = wanted - {each.name for each in providers}
     if not rest:
         return Found(providers)

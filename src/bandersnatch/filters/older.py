@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bandersnatch.errors import BandersnatchError, FilterFailed
 from bandersnatch.filter import Filter
 from bandersnatch.filters.chain import PageFilter, ProjectFilter, Reads, Stage
-from bandersnatch.filters.plugins import (
+from bandersnatch.filters.providers import (
     Provider,
     ambiguous,
     described,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from bandersnatch.filters.options import FilterOptions, Sections
-    from bandersnatch.filters.plugins import EntryPoints
+    from bandersnatch.filters.providers import EntryPoints
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
 
