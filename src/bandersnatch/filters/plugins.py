@@ -11,17 +11,23 @@ from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
 
 from bandersnatch.filters.chain import Reads, Stage
+from bandersnatch.model.digests import Hashes
 from bandersnatch.model.files import ReleaseFile
+from bandersnatch.model.names import project_name
 from bandersnatch.model.project import ProjectDetail
+from bandersnatch.model.versions import parse_version
 
 __all__ = [
     "Factory",
+    "Hashes",
     "PagePlugin",
     "ProjectDetail",
     "ProjectPlugin",
     "Reads",
     "ReleaseFile",
     "Stage",
+    "parse_version",
+    "project_name",
 ]
 
 
