@@ -155,7 +155,8 @@ def _digest(sections: Sections) -> str:
 class _Asked:
     """Asks an object of the older interface; whatever it raises fails the project.
 
-    Each question has dictionaries of its own, so what is done to them changes no page.
+    Each question has dictionaries of its own, so what is done to them changes no page. Only the
+    files of other versions are the same lists in all questions about a page's versions.
     """
 
     name: str
@@ -184,17 +185,19 @@ class _Asked:
     def releases(self, page: ProjectDetail) -> ProjectDetail:
         """Return the page with only the versions that are kept."""
         project = older_project(page)
-        info, releases = project["info"], project["releases"]
-        members = {text: {each["filename"] for each in releases[text]} for text in releases}
-        kept = {text for text in members if self._keeps_version(info, releases, text)}
-        names = frozenset().union(*(members[text] for text in kept))
+        releases, shared = project["releases"], fresh(project["releases"])
+        kept = {
+            version: {file["filename"] for file in files}
+            for version, files in releases.items()
+            # Whole copies for each version would cost the square of their number.
+            if self._keeps_version(project["info"], shared | {version: fresh(files)}, version)
+        }
+        names = frozenset().union(*kept.values())
         versions = tuple(text for text in page.versions if text in kept)
         return replace(page.keep(lambda file: file.filename in names), versions=versions)
 
     def _keeps_version(self, info: _Json, releases: _Json, version: str) -> bool:
-        # A whole copy for each version would cost the square of their number.
-        own = releases | {version: fresh(releases[version])}
-        asked = {"info": fresh(info), "releases": own, "version": version}
+        asked = {"info": fresh(info), "releases": releases, "version": version}
         return self._ask(self.plugin.filter, asked)
 
     def files(self, page: ProjectDetail) -> ProjectDetail:
