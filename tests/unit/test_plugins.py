@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandersnatch.errors import FilterFailed, InvalidRules, OptionError
+from bandersnatch.filters import plugins
 from bandersnatch.filters.chain import FilterChain, PageFilter, ProjectFilter, Reads, Stage
 from bandersnatch.filters.installed import Found, installed, provided
 from bandersnatch.filters.newer import GROUP, newer_providers
@@ -502,3 +503,15 @@ def test_the_protocols_can_be_checked_against() -> None:
     makers: list[Factory] = [prefixed, first_only]
     assert isinstance(makers[0]({"prefix": "f"}), type(project))
     assert page(PAGE) is PAGE
+
+
+def test_what_authors_were_promised_is_there() -> None:
+    """Whoever takes a name away breaks the packages that import it."""
+    promised = {
+        *["Factory", "PagePlugin", "ProjectPlugin", "Reads", "Stage"],
+        *["Hashes", "ProjectDetail", "ReleaseFile", "parse_version", "project_name"],
+    }
+    assert promised <= set(plugins.__all__)
+    assert all(hasattr(plugins, name) for name in plugins.__all__)
+    assert {stage.name for stage in plugins.Stage} >= {"METADATA", "FILE", "RELEASE", "SELECTION"}
+    assert {reads.name for reads in plugins.Reads} >= {"DOCUMENT", "SIZES", "TIMES"}
