@@ -27,7 +27,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ports": VALUES | {"layout", "records", "events"},
     "threads": set(),
     "simple": VALUES | {"simple"},
+    "filter": set(),
     "filters": VALUES | {"filters"},
+    "filters.older": VALUES | {"filters", "filter"},
     "config": VALUES | {"layout", "config"},
     "config.settings": {"layout"},
     "master": EDGE | {"master", "config.values"},
@@ -52,7 +54,8 @@ HOMES: dict[str, set[str]] = {
     "msgspec": {"simple"},
     "pypi_simple": {"app", "config.load"},
     "sqlite3": {"catalogue.sqlite"},
-    "configparser": {"config.ini"},
+    # Filters of the older interface are given the configuration as a parser.
+    "configparser": {"config.ini", "filters.older"},
     "argparse": {"cli"},
     "rich": {"cli"},
 }

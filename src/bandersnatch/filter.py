@@ -1,0 +1,70 @@
+"""The base classes of filters that were written for the older interface (contract, section 5.1).
+
+``bandersnatch.filters.older`` runs them. New filters need no base class; their interface is in
+``bandersnatch.filters.plugins``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from configparser import ConfigParser, SectionProxy
+
+
+class Filter:
+    """One filter; ``configuration`` is the whole file, and set before ``__init__`` runs."""
+
+    name: str = ""
+    deprecated_name: str = ""
+    configuration: ConfigParser
+
+    def __init__(self) -> None:
+        self.initialize_plugin()
+
+    def initialize_plugin(self) -> None:
+        """Read the configuration; called once, and only if the filter is enabled."""
+
+    def filter(self, metadata: dict[str, Any]) -> bool:  # noqa: ARG002 - for subclasses
+        """Whether to keep what ``metadata`` is about; a class that does not say drops it."""
+        return False
+
+    def check_match(self, **kwargs: Any) -> bool:  # noqa: ANN401, ARG002 - each class has its own
+        """Whether a rule of the filter matches."""
+        return False
+
+    def pinned_version_exists(self, metadata: dict[str, Any]) -> bool:  # noqa: ARG002 - as above
+        """Whether this filter alone decides on the releases of a project."""
+        return False
+
+    @property
+    def allowlist(self) -> SectionProxy:
+        """The section ``[allowlist]``.
+
+        :raises KeyError: if there is none.
+        """
+        return self.configuration["allowlist"]
+
+    @property
+    def blocklist(self) -> SectionProxy:
+        """The section ``[blocklist]``.
+
+        :raises KeyError: if there is none.
+        """
+        return self.configuration["blocklist"]
+
+
+class FilterProjectPlugin(Filter):
+    """Gets ``{"info": {"name"}}`` before anything is fetched."""
+
+
+class FilterMetadataPlugin(Filter):
+    """Gets the project's legacy JSON document."""
+
+
+class FilterReleasePlugin(Filter):
+    """Gets ``{"info", "releases", "version"}``, once for each version."""
+
+
+class FilterReleaseFilePlugin(Filter):
+    """Gets ``{"info", "release", "release_file"}``, once for each file."""

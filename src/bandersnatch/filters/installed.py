@@ -1,0 +1,56 @@
+"""The filters that installed packages provide, of both interfaces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bandersnatch.filters.newer import GROUP, newer_providers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from importlib.metadata import EntryPoint
+
+    from bandersnatch.filters.providers import EntryPoints, Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What packages provide of the names that were asked for.
+
+    A name may have several providers, of the same package. If a name has none, ``names`` are all
+    that there are, to suggest from, and ``broken`` says which classes of the older interface
+    could not be loaded: one of them may be what is wanted. Otherwise both may be empty.
+    """
+
+    providers: tuple[Provider, ...] = ()
+    names: frozenset[str] = frozenset()
+    broken: tuple[str, ...] = ()
+
+
+def installed(*, group: str) -> Iterable[EntryPoint]:
+    """Return the entry points of a group that installed packages have."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 - slow, and seldom needed
+
+    return entry_points(group=group)
+
+
+def provided(names: Iterable[str], entry_points: EntryPoints = installed) -> Found:
+    """Return the providers of the names; they are enabled and of no built-in filter.
+
+    Nothing is looked up for no names, and classes of the older interface are loaded only for
+    names that the newer one does not have.
+    """
+    wanted = frozenset(names)
+    if not wanted:
+        return Found()
+    newer = tuple(entry_points(group=GROUP))
+    providers = newer_providers(wanted, newer)
+    rest = wanted - {each.name for each in providers}
+    if not rest:
+        return Found(providers)
+    from bandersnatch.filters.older import older_classes  # noqa: PLC0415 - seldom needed
+
+    older = older_classes(entry_points)
+    names_of_all = older.names | {each.name for each in newer}
+    return Found((*providers, *older.providers(rest)), names_of_all, older.broken)
