@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from bandersnatch.config.files import ListFiles
 from bandersnatch.config.ini import read_ini
-from bandersnatch.config.load import read_settings
+from bandersnatch.config.load import enabled_filters, read_settings
 from bandersnatch.errors import ConfigError
+from bandersnatch.filters.installed import provided
 from bandersnatch.filters.options import FilterOptions
-from bandersnatch.filters.registry import SECTIONS, build_chain
+from bandersnatch.filters.registry import ALL, BUILT_IN, SECTIONS, build_chain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -44,7 +45,11 @@ def load(path: Path, now: datetime | None = None) -> Configuration:
     :raises ConfigError: with every problem that it has.
     """
     file = read_ini(path)
-    reading = read_settings(file, SECTIONS)
+    foreign = [name for name in enabled_filters(file) if name not in BUILT_IN and name != ALL]
+    found = provided(foreign)
+    sections = {**SECTIONS, **{each.name: frozenset({""}) for each in found.providers}}
+    others = any(each.reads_anything for each in found.providers)
+    reading = read_settings(file, sections, others=others)
     moment = now if now is not None else datetime.now(UTC)
     options = FilterOptions(
         sections=file.sections,
@@ -53,7 +58,7 @@ def load(path: Path, now: datetime | None = None) -> Configuration:
         files=ListFiles(),
         now=int(moment.timestamp()),
     )
-    built = build_chain(reading.settings.filters.enabled, options)
+    built = build_chain(reading.settings.filters.enabled, options, found)
     if reading.problems or built.problems:
         raise ConfigError(file.path, [*reading.problems, *built.problems])
     notes = (*reading.settings.notes, *built.notes)

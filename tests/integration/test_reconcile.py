@@ -300,9 +300,7 @@ def test_a_project_that_is_left_out_is_remembered_and_asked_for_again_only_when_
     site.check()
 
 
-def test_a_project_that_grows_too_large_leaves_and_may_come_back(
-    index: Index, site: Site
-) -> None:
+def test_a_project_that_grows_too_large_leaves_and_may_come_back(index: Index, site: Site) -> None:
     index.release("small", "1.0")
     index.release("grows", "1.0")
     site.filter(SMALL)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DAY = timedelta(days=1)
 
 
-def age(now: datetime = NOW, **texts: str) -> PageFilter:
+def age(now: datetime = NOW, /, **texts: str) -> PageFilter:
     """Return the filter; in the names of options ``_`` stands for ``-``."""
     section = {name.replace("_", "-"): text for name, text in texts.items()}
     seconds = int(now.timestamp())
@@ -160,7 +160,9 @@ def test_an_exception_changes_the_terms_of_its_project_only() -> None:
     assert without is not None
     assert with_one(ProjectName("foo")) != without(ProjectName("foo"))
     assert with_one(ProjectName("bar")) == without(ProjectName("bar"))
-    terms = {age(**t).terms for t in ({}, {"min_age": "1d"}, {"exceptions": "x"}, {"prefetch": "1"})}
+    terms = {
+        age(**t).terms for t in ({}, {"min_age": "1d"}, {"exceptions": "x"}, {"prefetch": "1"})
+    }
     assert len(terms) == 4
 
 

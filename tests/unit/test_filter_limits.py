@@ -67,7 +67,7 @@ def of_sizes(*sizes: int | None, **fields: Any) -> Any:
     ],
 )
 def test_a_project_is_kept_up_to_the_limit_in_powers_of_1024(
-    limit: str, sizes: tuple[int, ...], kept: bool
+    limit: str, sizes: tuple[int, ...], *, kept: bool
 ) -> None:
     page = of_sizes(*sizes)
     assert size(limit).narrows(page) == (page if kept else None)
@@ -107,8 +107,10 @@ def test_the_size_filter_says_what_it_does() -> None:
     made = size("2000", "bar")
     assert made.stage is Stage.METADATA
     assert made.words == (
-        "drop projects whose files have more than 2,000 bytes, except the 1 named in "
-        "[allowlist] packages",
+        (
+            "drop projects whose files have more than 2,000 bytes, except the 1 named in "
+            "[allowlist] packages"
+        ),
     )
     assert made.because(of_sizes(3000), None) == (
         "its files have 3000 bytes, more than '2000' in bandersnatch.conf"
@@ -136,7 +138,7 @@ def test_the_size_filter_says_what_it_does() -> None:
     ],
 )
 def test_versions_count_with_or_without_files(
-    limits: dict[str, str], versions: tuple[str, ...], kept: bool
+    limits: dict[str, str], versions: tuple[str, ...], *, kept: bool
 ) -> None:
     page = make_detail(make_file("foo-1.tar.gz"), versions=versions)
     assert count(**limits).narrows(page) == (page if kept else None)

@@ -1,25 +1,87 @@
-"""The built-in filters by their names."""
+"""The built-in filters by their names, and the chain that is made of them."""
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import pytest
 
-from bandersnatch.errors import Problem
-from bandersnatch.filters.chain import FilterChain
-from bandersnatch.filters.projects import AllowedProjects
-from bandersnatch.filters.registry import PROJECT_FILTERS, SECTIONS, Built, build_chain
-from bandersnatch.model.names import ProjectName
+from bandersnatch.errors import InvalidRules, Problem
+from bandersnatch.filters.chain import FilterChain, PageFilter, ProjectFilter
+from bandersnatch.filters.installed import Found
+from bandersnatch.filters.options import FilterOptions
+from bandersnatch.filters.providers import Provider
+from bandersnatch.filters.registry import BUILT_IN, SECTIONS, Built, build_chain
+from tests.support.option_files import OptionFiles
 
-ALLOWLIST = {"allowlist": {"packages": "foo"}}
-ALLOWED = FilterChain((AllowedProjects(frozenset({ProjectName("foo")})),))
+WHOLE: dict[str, dict[str, str]] = {
+    "allowlist": {"packages": "foo", "requirements": "requirements.txt"},
+    "blocklist": {"packages": "bar\nfoo<1", "platforms": "windows"},
+    "filter_regex": {"packages": "^odd", "releases": ".*dev"},
+    "filter_prerelease": {"packages": "foo"},
+    "latest_release": {"keep": "3"},
+    "size_project_metadata": {"max_package_size": "1 GB"},
+    "versions_count_project_metadata": {"max_versions": "99"},
+    "regex_project_metadata": {"any:info.classifiers": ".*Python.*"},
+    "regex_release_file_metadata": {"any:release_file.packagetype": "bdist_wheel"},
+    "version_range_project_metadata": {"any:info.requires_python": "3.11"},
+    "version_range_release_file_metadata": {"any:release_file.requires_python": "3.11"},
+    "environments": {"here": "python 3.11; linux x86_64 glibc 2.28"},
+    "target_environments": {"sdists": "keep"},
+    "release_age": {"min-age": "3 days"},
+    "project_status": {"drop": "archived"},
+    "yanked_release": {},
+}
+"""Something for every filter."""
+
+FILES = OptionFiles({"requirements.txt": b"foo==1.0\n"})
+
+
+def options(**sections: dict[str, str]) -> FilterOptions:
+    """Return options with these sections."""
+    return FilterOptions(sections=sections, files=FILES)
+
+
+ALLOWLIST = options(allowlist={"packages": "foo"})
+
+
+def names(chain: FilterChain) -> list[str]:
+    """Return the names of the filters of a chain."""
+    return [each.name for each in (*chain.projects, *chain.pages)]
 
 
 def test_nothing_enabled_makes_an_empty_chain() -> None:
-    assert build_chain([], {}) == Built(FilterChain())
+    assert build_chain([], options()) == Built(FilterChain())
 
 
-def test_an_enabled_filter_is_made() -> None:
-    assert build_chain(["allowlist_project"], ALLOWLIST) == Built(ALLOWED)
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_filter_can_be_enabled_by_its_name(name: str) -> None:
+    built = build_chain([name], options(**WHOLE))
+    assert built.problems == ()
+    (made,) = (*built.chain.projects, *built.chain.pages)
+    assert made.name == name
+    assert made.words
+    assert made.terms
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_filter_that_has_nothing_to_go_by_is_refused(name: str) -> None:
+    built = build_chain([name], options())
+    needs_nothing = {"prerelease_release", "release_age", "yanked_release"}
+    if name in needs_nothing:
+        assert built.problems == ()
+        return
+    assert built.problems
+    for problem in built.problems:
+        assert problem.section in SECTIONS
+        assert {problem.option, ""} & SECTIONS[problem.section] or not problem.option
+        assert problem.message
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_filter_stands_where_the_registry_says(name: str) -> None:
+    module = import_module(f"bandersnatch.filters.{BUILT_IN[name].module}")
+    assert callable(getattr(module, name))
 
 
 @pytest.mark.parametrize(
@@ -31,22 +93,22 @@ def test_an_enabled_filter_is_made() -> None:
             "whitelist_project",
             "nobody provides 'whitelist_project'; did you mean 'allowlist_project'?",
         ),
-        (
-            "allowlist_projects, blocklist_project",
-            "nobody provides 'allowlist_projects, blocklist_project'",
-        ),
+        ("lastest_release", "nobody provides 'lastest_release'; did you mean 'latest_release'?"),
+        ("acme_filtr", "nobody provides 'acme_filtr'; did you mean 'acme_filter'?; one is broken"),
     ],
 )
 def test_a_name_that_nobody_provides_is_a_problem(name: str, message: str) -> None:
-    built = build_chain([name], ALLOWLIST)
-    problems = built.problems
-    assert [problem.message.startswith(message) for problem in problems] == [True]
-    assert [(problem.section, problem.option) for problem in problems] == [("plugins", "enabled")]
+    found = Found(names=frozenset({"acme_filter"}), broken=("one is broken",))
+    built = build_chain([name], ALLOWLIST, found)
+    assert [problem.message.startswith(message) for problem in built.problems] == [True]
+    assert [(p.section, p.option) for p in built.problems] == [("plugins", "enabled")]
     assert built.chain == FilterChain()
 
 
-def test_every_problem_is_told() -> None:
-    problems = build_chain(["nonsense", "allowlist_project", "rubbish"], {}).problems
+def test_every_problem_is_told_once() -> None:
+    enabled = ["nonsense", "allowlist_project", "allowlist_release", "rubbish"]
+    bad = options(allowlist={"packages": "foo bar"})
+    problems = build_chain(enabled, bad).problems
     assert [(problem.section, problem.option) for problem in problems] == [
         ("plugins", "enabled"),
         ("allowlist", "packages"),
@@ -54,21 +116,13 @@ def test_every_problem_is_told() -> None:
     ]
 
 
-def test_a_problem_of_a_filter_is_one_of_its_option() -> None:
-    problems = build_chain(["allowlist_project"], {"allowlist": {"packages": "foo bar"}}).problems
-    message = "line 1, 'foo bar', is not a project's name or a requirement"
-    assert problems == (Problem("allowlist", "packages", message),)
-
-
-@pytest.mark.parametrize("name", PROJECT_FILTERS)
-def test_a_filter_reads_a_section_that_is_known(name: str) -> None:
-    entry = PROJECT_FILTERS[name]
-    assert entry.option in SECTIONS[entry.section]
-
-
 def test_what_no_enabled_filter_reads_is_told_of() -> None:
-    sections = {"mirror": {"x": "y"}, "blocklist": {"packages": "foo", "platforms": "x"}}
-    assert build_chain([], ALLOWLIST | sections).notes == (
+    sections = {
+        "mirror": {"x": "y"},
+        "allowlist": {"packages": "foo"},
+        "blocklist": {"packages": "foo", "platforms": "x"},
+    }
+    assert build_chain([], options(**sections)).notes == (
         "[allowlist] packages has no effect: no enabled filter reads it",
         "[blocklist] packages has no effect: no enabled filter reads it",
         "[blocklist] platforms has no effect: no enabled filter reads it",
@@ -76,14 +130,78 @@ def test_what_no_enabled_filter_reads_is_told_of() -> None:
     assert build_chain(["allowlist_project"], ALLOWLIST).notes == ()
 
 
+# ---------------------------------------------------------------- all
+
+
 def test_all_is_every_filter_that_something_is_set_for() -> None:
-    assert build_chain(["all"], ALLOWLIST) == Built(ALLOWED)
-    assert build_chain(["all", "allowlist_project"], ALLOWLIST) == Built(ALLOWED)
+    built = build_chain(["all"], options(**WHOLE))
+    assert built.problems == ()
+    assert sorted(names(built.chain)) == sorted(BUILT_IN)
+    assert built.notes == ()
 
 
-def test_all_is_refused_where_it_would_let_in_more_than_was_meant() -> None:
-    assert [
-        (problem.section, problem.option)
-        for sections in ({}, {"mirror": {"x": "y"}}, ALLOWLIST | {"blocklist": {"packages": "x"}})
-        for problem in build_chain(["all"], sections).problems
-    ] == [("plugins", "enabled"), ("plugins", "enabled"), ("blocklist", "packages")]
+def test_all_is_no_release_allowlist_without_a_list() -> None:
+    built = build_chain(["all"], options(latest_release={"keep": "3"}))
+    assert names(built.chain) == ["latest_release"]
+    blocking = build_chain(
+        ["all", "latest_release"],
+        options(latest_release={"keep": "3"}, blocklist={"platforms": "windows"}),
+    )
+    assert sorted(names(blocking.chain)) == ["exclude_platform", "latest_release"]
+
+
+@pytest.mark.parametrize("section", ["yanked_release", "filter_prerelease", "release_age"])
+def test_a_section_of_its_own_is_enough_for_all_even_if_it_is_empty(section: str) -> None:
+    assert len(names(build_chain(["all"], options(**{section: {}})).chain)) == 1
+
+
+def test_all_is_refused_where_it_would_be_nothing() -> None:
+    for sections in ({}, {"mirror": {"x": "y"}}):
+        (problem,) = build_chain(["all"], options(**sections)).problems
+        assert (problem.section, problem.option) == ("plugins", "enabled")
+        assert "and nothing is" in problem.message
+
+
+# ---------------------------------------------------------------- of other packages
+
+
+def of_name(name: str) -> ProjectFilter:
+    """Return a filter that a package makes."""
+    return ProjectFilter(name, lambda _: True, name)
+
+
+def refusing(_: FilterOptions) -> PageFilter:
+    """Fail, as a package's filter may."""
+    raise InvalidRules([Problem("plugins", "enabled", "acme is broken")])
+
+
+def test_filters_of_other_packages_are_made_with_their_notes() -> None:
+    found = Found(
+        (
+            Provider("acme", "acme 1.0", lambda _: of_name("acme"), note="acme is old"),
+            Provider("acme", "acme 1.0", lambda _: of_name("acme too")),
+            Provider("other", "other 1.0", lambda _: of_name("other")),
+        )
+    )
+    built = build_chain(["acme"], options(), found)
+    assert names(built.chain) == ["acme", "acme too"]
+    assert built.notes == ("acme is old",)
+
+
+def test_a_filter_of_another_package_that_cannot_be_made_is_a_problem() -> None:
+    found = Found((Provider("acme", "acme 1.0", refusing),))
+    built = build_chain(["acme"], options(), found)
+    assert built.problems == (Problem("plugins", "enabled", "acme is broken"),)
+
+
+def test_a_built_in_name_cannot_be_taken_over() -> None:
+    found = Found((Provider("allowlist_project", "evil 1.0", lambda _: of_name("evil")),))
+    assert names(build_chain(["allowlist_project"], ALLOWLIST, found).chain) == [
+        "allowlist_project"
+    ]
+
+
+def test_what_a_plugin_of_the_older_interface_may_read_is_not_without_effect() -> None:
+    provider = Provider("acme", "acme 1.0", lambda _: of_name("acme"), reads_anything=True)
+    sections = options(blocklist={"packages": "foo"})
+    assert build_chain(["acme"], sections, Found((provider,))).notes == ()

@@ -45,18 +45,27 @@ class Reading:
     problems: tuple[Problem, ...]
 
 
-def read_settings(file: IniFile, filter_sections: Mapping[str, frozenset[str]]) -> Reading:
+def enabled_filters(file: IniFile) -> list[str]:
+    """Return the names in ``[plugins] enabled``, each once."""
+    lines = file.sections.get("plugins", {}).get("enabled", "").splitlines()
+    said = (line.strip() for line in lines)
+    return list(dict.fromkeys(line for line in said if line and not line.startswith("#")))
+
+
+def read_settings(
+    file: IniFile, filter_sections: Mapping[str, frozenset[str]], *, others: bool = False
+) -> Reading:
     """Return what the file says.
 
     ``filter_sections`` maps each section that a filter reads to the options it may have; ""
-    among them allows any.
+    among them allows any. ``others`` allows sections that nobody knows, with a note.
     """
     problems = list(file.problems)
     notes: list[str] = []
-    _check_names(file, filter_sections, problems, notes)
-    groups, others = _read_mirror(file.sections.get("mirror", {}), problems)
-    _check_master(file, groups["index"], others, problems)
-    _check_removal(groups["run"], others, problems, notes)
+    _check_names(file, filter_sections, problems, notes, others=others)
+    groups, ungrouped = _read_mirror(file.sections.get("mirror", {}), problems)
+    _check_master(file, groups["index"], ungrouped, problems)
+    _check_removal(groups["run"], ungrouped, problems, notes)
     _take_logins(groups)
     _check_secrecy(file, problems)
     settings = Settings(
@@ -67,7 +76,7 @@ def read_settings(file: IniFile, filter_sections: Mapping[str, frozenset[str]]) 
         run=RunSettings(**groups["run"]),
         diff=DiffSettings(**groups["diff"]),
         filters=_filters(file, problems),
-        log_config=others.get("log-config", ""),
+        log_config=ungrouped.get("log-config", ""),
         notes=tuple(notes),
     )
     return Reading(settings, tuple(problems))
@@ -78,6 +87,8 @@ def _check_names(
     filter_sections: Mapping[str, frozenset[str]],
     problems: list[Problem],
     notes: list[str],
+    *,
+    others: bool,
 ) -> None:
     known = {
         "mirror": file.shared.union(option.name for option in MIRROR_OPTIONS),
@@ -98,7 +109,12 @@ def _check_names(
                     problems.append(Problem(section, option, unknown(option, known[section])))
         elif section not in OTHER_SECTIONS:
             message = f"there is no such section{nearest(section, known)}"
-            problems.append(Problem(section, "", message))
+            if others:
+                notes.append(
+                    f"[{section}]: {message}; maybe a plugin of the older interface reads it"
+                )
+            else:
+                problems.append(Problem(section, "", message))
 
 
 def _read_mirror(
@@ -195,11 +211,10 @@ def _check_secrecy(file: IniFile, problems: list[Problem]) -> None:
 
 
 def _filters(file: IniFile, problems: list[Problem]) -> FilterSettings:
-    lines = file.sections.get("plugins", {}).get("enabled", "").splitlines()
-    enabled = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
+    enabled = enabled_filters(file)
     if any("," in name for name in enabled):
         message = "names stand one to a line, without commas"
         problems.append(Problem("plugins", "enabled", message))
         enabled = [name for name in enabled if "," not in name]
     others = {name: dict(texts) for name, texts in file.sections.items() if name != "mirror"}
-    return FilterSettings(tuple(dict.fromkeys(enabled)), others)
+    return FilterSettings(tuple(enabled), others)

@@ -53,8 +53,7 @@ class ProjectFilter:
 
     ``terms`` is a text that changes whenever ``keeps`` may. ``names`` is the finite set that it
     keeps at most, or None if there is no such set. ``words`` say what it does, a sentence each,
-    ``notes`` what the operator should know,
-    and ``because`` which rule of it drops a project.
+    ``because`` which rule of it drops a project, and ``notes`` what the operator should know.
     """
 
     name: str
@@ -62,8 +61,8 @@ class ProjectFilter:
     terms: str
     names: frozenset[ProjectName] | None = None
     words: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
     because: Callable[[ProjectName], str] = _of_nothing
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +72,11 @@ class PageFilter:
     ``narrows`` returns what is left of a page, or None for a project that is not to be mirrored
     at all (at the stage METADATA only). ``terms`` is a text that changes whenever that may;
     ``terms_for`` is the part of it that matters to one project, where most projects have none.
-    ``words`` say what it does, a sentence each, ``notes`` what the operator should know, and
-    ``because`` which rule of it drops a file, or the project. ``decides`` is
-    whether it alone decides on the releases of a project.
-    ``matures`` is when, in seconds since 1970, it lets more of a page through than now, and
-    ``ahead`` what it lets through by then, if that is to be fetched already.
+    ``words`` say what it does, a sentence each, ``because`` which rule of it drops a file, or the
+    project, and ``notes`` what the operator should know. ``decides`` is whether it alone decides
+    on the releases of a project. ``matures`` is when, in seconds since 1970, it lets more of a
+    page through than now, and ``ahead`` what it lets through by then, if that is to be fetched
+    already.
     """
 
     name: str
@@ -85,13 +84,13 @@ class PageFilter:
     narrows: Narrows
     terms: str
     words: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
     because: Callable[[ProjectDetail, ReleaseFile | None], str] = _of_nothing
     reads: Reads = Reads.NOTHING
     terms_for: Callable[[ProjectName], str] | None = None
     decides: Callable[[ProjectName], bool] = _never
     matures: Callable[[ProjectDetail], int | None] | None = None
     ahead: Narrows | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

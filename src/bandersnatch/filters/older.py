@@ -116,7 +116,9 @@ def _loaded(kind: str, entry_point: EntryPoint) -> OlderClass:
 def _provider(name: str, older: OlderClass) -> Provider:
     now = older.made.name
     note = "" if name == now else f"{name!r} in [plugins] enabled is now called {now!r}; write that"
-    return Provider(name, older.distribution, partial(_make, name, older), note)
+    return Provider(
+        name, older.distribution, partial(_make, name, older), note, reads_anything=True
+    )
 
 
 def _make(name: str, older: OlderClass, options: FilterOptions) -> ProjectFilter | PageFilter:

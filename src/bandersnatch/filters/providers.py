@@ -34,13 +34,15 @@ class Provider:
     """An installed filter that is enabled; ``make`` raises ``InvalidRules`` if it cannot be made.
 
     ``distribution`` is the name and the version of the package, for people. ``note`` is what the
-    operator should know about having enabled it, if anything.
+    operator should know about having enabled it, if anything. ``reads_anything`` is for those that
+    may read any section of the configuration.
     """
 
     name: str
     distribution: str
     make: Callable[[FilterOptions], ProjectFilter | PageFilter]
     note: str = ""
+    reads_anything: bool = False
 
 
 def ambiguous(name: str, candidates: Iterable[str]) -> Provider:

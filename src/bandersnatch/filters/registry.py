@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from bandersnatch.errors import InvalidRules, Problem
 from bandersnatch.filters.chain import FilterChain, PageFilter, ProjectFilter
+from bandersnatch.filters.installed import Found
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -22,6 +23,8 @@ Filter: TypeAlias = ProjectFilter | PageFilter
 Maker: TypeAlias = "Callable[[FilterOptions], Filter]"
 Setting: TypeAlias = tuple[str, str]
 """A section and an option; "" stands for the section as a whole, with whatever is in it."""
+
+_NOTHING_FOUND = Found()
 
 _NAMED: tuple[Setting, ...] = (("allowlist", "packages"), ("allowlist", "packages-file"))
 _REQUIRED: tuple[Setting, ...] = (("allowlist", "requirements"),)
@@ -83,7 +86,7 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         "environments", (("environments", ""),), (("target_environments", "sdists"),)
     ),
     "yanked_release": BuiltIn(
-        "releases", reads=(*_NAMED, *_REQUIRED, *_WHERE), section="yanked_release"
+        "yanked", reads=(*_NAMED, *_REQUIRED, *_WHERE), section="yanked_release"
     ),
     "blocklist_release": BuiltIn("releases", _BLOCKED),
     "allowlist_release": BuiltIn("releases", _NAMED),
@@ -124,32 +127,41 @@ class Built:
 
 
 def build_chain(
-    enabled: Iterable[str], options: FilterOptions, plugins: Mapping[str, Maker] | None = None
+    enabled: Iterable[str], options: FilterOptions, found: Found = _NOTHING_FOUND
 ) -> Built:
     """Make the filters that are enabled, and say what is wrong with those that cannot be made.
 
-    ``plugins`` are the makers of filters that are not built in. What is set for a filter and
-    read by none is told of: a rule that does not count lets in what it was to keep out.
+    ``found`` is what installed packages provide. What is set for a filter and read by none is
+    told of: a rule that does not count lets in what it was to keep out.
     """
-    provided = plugins or {}
     names, problems = _expanded(enabled, options.sections)
     options = replace(options, enabled=frozenset(names))
     filters: list[Filter] = []
     for name in names:
-        maker = _maker(name) if name in BUILT_IN else provided.get(name)
-        if maker is None:
-            problems.append(_nobody_provides(name, provided))
-            continue
-        try:
-            filters.append(maker(options))
-        except InvalidRules as error:
-            problems += [each for each in error.problems if each not in problems]
+        makers = _makers(name, found)
+        if not makers:
+            problems.append(_nobody_provides(name, found))
+        for make in makers:
+            try:
+                filters.append(make(options))
+            except InvalidRules as error:
+                problems += [each for each in error.problems if each not in problems]
     chain = FilterChain(
         tuple(each for each in filters if isinstance(each, ProjectFilter)),
         tuple(each for each in filters if isinstance(each, PageFilter)),
     )
-    notes = dict.fromkeys(note for each in filters for note in each.notes)
-    return Built(chain, tuple(problems), (*notes, *_without_effect(names, options.sections)))
+    notes = [each.note for each in found.providers if each.note]
+    notes += [note for each in filters for note in each.notes]
+    if not any(each.reads_anything for each in found.providers):
+        notes += _without_effect(names, options.sections)
+    return Built(chain, tuple(problems), tuple(dict.fromkeys(notes)))
+
+
+def _makers(name: str, found: Found) -> list[Maker]:
+    """Return the factories of the filters of a name; a package may have several."""
+    if name in BUILT_IN:
+        return [_maker(name)]
+    return [each.make for each in found.providers if each.name == name]
 
 
 def _maker(name: str) -> Maker:
@@ -194,7 +206,8 @@ def _without_effect(names: Iterable[str], sections: Sections) -> list[str]:
     ]
 
 
-def _nobody_provides(name: str, plugins: Iterable[str]) -> Problem:
-    close = get_close_matches(name, [*BUILT_IN, *plugins, ALL], n=1)
+def _nobody_provides(name: str, found: Found) -> Problem:
+    close = get_close_matches(name, [*BUILT_IN, *found.names, ALL], n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return Problem("plugins", "enabled", f"nobody provides {name!r}{hint}")
+    broken = "".join(f"; {each}" for each in found.broken)
+    return Problem("plugins", "enabled", f"nobody provides {name!r}{hint}{broken}")
