@@ -19,7 +19,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 VALUES = {"errors", "model"}
 EDGE = VALUES | {"records", "ports", "layout", "simple", "config.settings", "threads"}
 MAY_IMPORT: dict[str, set[str]] = {
-    "errors": set(),
+    "errors": {"errors"},
     "model": VALUES,
     "layout": VALUES,
     "records": VALUES | {"layout"},
@@ -49,7 +49,7 @@ HOMES: dict[str, set[str]] = {
     "aiohttp_xmlrpc": {"master.changelog"},
     "filelock": {"storage.filesystem"},
     "uvloop": {"cli"},
-    "humanfriendly": {"cli", "config.values"},
+    "humanfriendly": {"cli", "config.values", "filters"},
     "packaging": {"model", "filters"},
     "msgspec": {"simple"},
     "pypi_simple": {"app", "config.load"},

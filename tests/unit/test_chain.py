@@ -104,7 +104,7 @@ def test_a_filter_that_fails_lets_no_project_be_taken_for_selected_or_for_not() 
         chain.selects(FOO)
     assert chain.may_select(FOO)
     assert not chain.may_select(BAR), "another filter drops it"
-    assert chain.finite_names == {FOO}, "it is to be looked at, and then fails"
+    assert chain.finite_names == frozenset({FOO}), "it is to be looked at, and then fails"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,8 @@ def test_what_is_selected_is_in_the_finite_set_and_the_other_way_round(
     if finite is None:
         assert not lists
     else:
-        assert finite == {name for name in frozenset().union(*lists) if chain.selects(name)}
+        every = frozenset[ProjectName]().union(*lists)
+        assert finite == frozenset(name for name in every if chain.selects(name))
 
 
 # ---------------------------------------------------------------- pages

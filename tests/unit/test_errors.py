@@ -17,10 +17,12 @@ from bandersnatch.errors import (
     DigestMismatch,
     EmptiedProject,
     FilesMissing,
+    FilterFailed,
     IndexWentBack,
     IntegrityError,
     Interrupted,
     InvalidPage,
+    InvalidRules,
     InvalidValue,
     MirrorLocked,
     NotFound,
@@ -98,6 +100,22 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
             "another index now, delete its status and todo files"
         ),
     ),
+    (
+        TooManyRemovals(9, 5, by_filters=9),
+        "the filters want 9 projects, or all their files, no more and one run may remove 5; "
+        "nothing was removed; if that is right, set max-removals = 9 for one run",
+    ),
+    (
+        TooManyRemovals(9, 5, by_filters=6),
+        "the filters want 6 projects, or all their files, no more, 3 are gone from the index, and "
+        "one run may remove 5; "
+        "nothing was removed; if that is right, set max-removals = 9 for one run",
+    ),
+    (FilterFailed("acme", "it broke"), "the filter acme failed: it broke"),
+    (
+        InvalidRules([Problem("a", "b", "it is odd"), Problem("c", "", "it too")]),
+        "[a] b: it is odd\n[c]: it too",
+    ),
     (MirrorLocked(".lock", "process 5"), ".lock is held by process 5; wait for it to end"),
     (CorruptState("status", "it is no number"), "status: it is no number"),
     (StorageError("web/x", "disk full"), "storage failed at web/x: disk full"),
@@ -117,7 +135,7 @@ TRANSIENT = {
 
 def kinds(of: type[BandersnatchError]) -> Iterator[type[BandersnatchError]]:
     """Yield an error of the tree and all its kinds."""
-    if of.__module__ == errors.__name__:
+    if of.__module__.startswith(f"{errors.__name__}."):
         yield of
     for kind in of.__subclasses__():
         yield from kinds(kind)

@@ -47,7 +47,7 @@ ALLOWLIST = options(allowlist={"packages": "foo"})
 
 def names(chain: FilterChain) -> list[str]:
     """Return the names of the filters of a chain."""
-    return [each.name for each in (*chain.projects, *chain.pages)]
+    return [each.name for each in chain.projects] + [each.name for each in chain.pages]
 
 
 def test_nothing_enabled_makes_an_empty_chain() -> None:
@@ -58,10 +58,9 @@ def test_nothing_enabled_makes_an_empty_chain() -> None:
 def test_every_filter_can_be_enabled_by_its_name(name: str) -> None:
     built = build_chain([name], options(**WHOLE))
     assert built.problems == ()
-    (made,) = (*built.chain.projects, *built.chain.pages)
-    assert made.name == name
-    assert made.words
-    assert made.terms
+    made: list[ProjectFilter | PageFilter] = [*built.chain.projects, *built.chain.pages]
+    assert [each.name for each in made] == [name]
+    assert all(each.words and each.terms for each in made)
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

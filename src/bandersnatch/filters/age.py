@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from bandersnatch.errors import InvalidRules, OptionError, Problem
 from bandersnatch.filters.chain import PageFilter, Reads, Stage
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
+
+_Value = TypeVar("_Value")
 
 _NAME = "release_age"
 _DEFAULT = "7 days"
@@ -123,29 +125,23 @@ def release_age(options: FilterOptions) -> PageFilter:
     :raises InvalidRules: with everything that cannot be read.
     """
     problems: list[Problem] = []
-    least, frozen, prefetch = timedelta(0), None, False
+
+    def read(
+        option: str, default: str, reader: Callable[[str], _Value], otherwise: _Value
+    ) -> _Value:
+        try:
+            return reader((options.text(_NAME, option) or default).strip())
+        except OptionError as error:
+            problems.append(Problem(_NAME, option, str(error)))
+            return otherwise
+
+    least = read("min-age", _DEFAULT, _span, timedelta(0))
+    frozen = read("freeze-at", "", _date, None)
+    prefetch = read("prefetch", "no", _yes_or_no, False)  # noqa: FBT003 - a value like the others
     try:
-        least = _span(options.text(_NAME, "min-age") or _DEFAULT)
-    except OptionError as error:
-        problems.append(Problem(_NAME, "min-age", str(error)))
-    try:
-        frozen = _date(options.text(_NAME, "freeze-at"))
-    except OptionError as error:
-        problems.append(Problem(_NAME, "freeze-at", str(error)))
-    answer = (options.text(_NAME, "prefetch") or "no").strip().lower()
-    if answer in _ANSWERS:
-        prefetch = _ANSWERS[answer]
-    else:
-        problems.append(Problem(_NAME, "prefetch", f"{answer!r} is neither true nor false"))
-    try:
-        exceptions = name_list(listed(options, _NAME, "exceptions"))
+        exceptions = _exceptions(options)
     except InvalidRules as error:
-        raise InvalidRules([*problems, *error.problems]) from None
-    problems += [
-        Problem(_NAME, "exceptions", f"{each.origin}: name a project or one version, as foo==1.0")
-        for each in exceptions.entries
-        if not each.bare and each.pin is None
-    ]
+        problems += error.problems
     if problems:
         raise InvalidRules(problems)
     age = _Age(least, frozen, exceptions, datetime.fromtimestamp(options.now, UTC))
@@ -163,24 +159,42 @@ def release_age(options: FilterOptions) -> PageFilter:
     )
 
 
+def _exceptions(options: FilterOptions) -> NameList:
+    entries = listed(options, _NAME, "exceptions")
+    problems = [
+        Problem(_NAME, "exceptions", f"{each.origin}: name a project or one version, as foo==1.0")
+        for each in entries
+        if not each.bare and each.pin is None
+    ]
+    if problems:
+        raise InvalidRules(problems)
+    return name_list(entries)
+
+
+def _yes_or_no(text: str) -> bool:
+    if text.lower() not in _ANSWERS:
+        raise OptionError(f"{text!r} is neither true nor false")
+    return _ANSWERS[text.lower()]
+
+
 def _span(text: str) -> timedelta:
     from humanfriendly import InvalidTimespan, parse_timespan  # noqa: PLC0415 - slow to import
 
     try:
-        return timedelta(seconds=parse_timespan(text.strip()))
+        return timedelta(seconds=parse_timespan(text))
     except (InvalidTimespan, ValueError, OverflowError):
-        raise OptionError(f"{text.strip()!r} is not a time span like '7 days'") from None
+        raise OptionError(f"{text!r} is not a time span like '7 days'") from None
 
 
-def _date(text: str | None) -> datetime | None:
+def _date(text: str) -> datetime | None:
     """Return the first moment after a date, or the moment that a text with a time names."""
-    if text is None or not text.strip():
+    if not text:
         return None
     try:
-        moment = datetime.fromisoformat(text.strip())
+        moment = datetime.fromisoformat(text)
     except ValueError:
-        raise OptionError(f"{text.strip()!r} is not a date like '2026-08-01'") from None
+        raise OptionError(f"{text!r} is not a date like '2026-08-01'") from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    is_date = moment.time() == time(0) and len(text.strip()) <= len("2026-08-01")
+    is_date = moment.time() == time(0) and len(text) <= len("2026-08-01")
     return moment.astimezone(UTC) + timedelta(days=1 if is_date else 0)

@@ -1,0 +1,56 @@
+"""This side: the lock, the state, the storage, and the operator's wish to stop."""
+
+from __future__ import annotations
+
+from bandersnatch.errors.tree import BandersnatchError
+
+
+class MirrorLocked(BandersnatchError):
+    """Another command is at work on the same mirror."""
+
+    sentence = "{path} is held by {holder}; wait for it to end"
+
+    def __init__(self, path: str, holder: str) -> None:
+        super().__init__(path, holder)
+        self.path, self.holder = path, holder
+
+
+class CorruptState(BandersnatchError):
+    """A state file says something that this release must not guess about."""
+
+    sentence = "{key}: {why}"
+
+    def __init__(self, key: str, why: str) -> None:
+        super().__init__(key, why)
+        self.key, self.why = key, why
+
+
+class StorageError(BandersnatchError):
+    """The storage did not do what was asked of it."""
+
+    sentence = "storage failed at {key}: {why}"
+
+    def __init__(self, key: str, why: str) -> None:
+        super().__init__(key, why)
+        self.key, self.why = key, why
+
+
+class NotStored(StorageError):
+    """There is nothing at a key."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key, "it does not exist")
+
+
+class UnstorableName(StorageError):
+    """The storage cannot hold a file of this name (too long for it, usually)."""
+
+
+class Interrupted(BandersnatchError):
+    """The operator asked the program to stop."""
+
+    sentence = "interrupted by signal {signal}; the next run goes on from here"
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.signal = signal
