@@ -27,6 +27,7 @@ LONGEST_REQUIREMENT = 4_000
 
 _NAME = re.compile(r"[A-Za-z0-9*?](?:[A-Za-z0-9._*?-]*[A-Za-z0-9*?])?", re.ASCII)
 _WILD = re.compile(r"[*?]")
+_END = re.compile(r"[^*?]+\*|\*[^*?]+")
 _SEPARATORS = re.compile(r"[-_.]+")
 _NO_REQUIREMENT = "it is not a project's name or a requirement; write one a line, like foo>=1"
 
@@ -188,25 +189,38 @@ class NameList:
         return [each for each in self.entries if each.wild]
 
     @cached_property
-    def _prefixes(self) -> dict[int, dict[str, list[ListedRequirement]]]:
-        """The patterns that are a beginning and ``*``, by the length of the beginning."""
+    def _ends(self) -> dict[int, dict[str, list[ListedRequirement]]]:
+        """The patterns ``foo*``, by the length of what is fixed; ``*foo``, by minus the length."""
         found: dict[int, dict[str, list[ListedRequirement]]] = {}
-        for each in filter(_is_prefix, self._wild):
-            beginning = each.name[:-1]
-            found.setdefault(len(beginning), {}).setdefault(beginning, []).append(each)
+        for each in filter(_is_end, self._wild):
+            fixed = each.name.strip("*")
+            length = -len(fixed) if each.name.startswith("*") else len(fixed)
+            found.setdefault(length, {}).setdefault(fixed, []).append(each)
         return found
 
     @cached_property
     def _patterns(self) -> list[tuple[re.Pattern[str], ListedRequirement]]:
         """All other patterns."""
-        others = (each for each in self._wild if not _is_prefix(each))
+        others = (each for each in self._wild if not _is_end(each))
         return [(re.compile(translate(each.name)), each) for each in others]
 
     @cached_property
-    def _any_pattern(self) -> re.Pattern[str] | None:
-        """All of ``_patterns`` in one, for the many names that none of them is about."""
-        alternatives = dict.fromkeys(pattern.pattern for pattern, _ in self._patterns)
-        return re.compile("|".join(alternatives)) if alternatives else None
+    def covers(self) -> Callable[[ProjectName], bool]:
+        """Whether an entry is about a project; made to be asked of every name of an index."""
+        exact = self.exact
+        ends = [(_slice(length), frozenset(fixed)) for length, fixed in self._ends.items()]
+        patterns = dict.fromkeys(pattern.pattern for pattern, _ in self._patterns)
+        match = re.compile("|".join(patterns)).match if patterns else None
+
+        def is_covered(name: ProjectName) -> bool:
+            if name in exact:
+                return True
+            for part, fixed in ends:
+                if name[part] in fixed:
+                    return True
+            return match is not None and match(name) is not None
+
+        return is_covered
 
     @property
     def names(self) -> frozenset[ProjectName] | None:
@@ -222,18 +236,13 @@ class NameList:
 
     def __contains__(self, name: ProjectName) -> bool:
         """Whether an entry is about the project."""
-        if name in self.exact:
-            return True
-        for length, beginnings in self._prefixes.items():
-            if name[:length] in beginnings:
-                return True
-        return self._any_pattern is not None and self._any_pattern.match(name) is not None
+        return self.covers(name)
 
     def of(self, name: ProjectName) -> list[ListedRequirement]:
         """Return the entries that are about a project."""
         found = list(self.exact.get(name, ()))
-        for length, beginnings in self._prefixes.items():
-            found += beginnings.get(name[:length], ())
+        for length, fixed in self._ends.items():
+            found += fixed.get(name[_slice(length)], ())
         found += [each for pattern, each in self._patterns if pattern.match(name)]
         return found
 
@@ -256,8 +265,14 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _is_prefix(entry: ListedRequirement) -> bool:
-    return entry.name.endswith("*") and _WILD.search(entry.name[:-1]) is None
+def _is_end(entry: ListedRequirement) -> bool:
+    """Whether a pattern is one ``*`` before or after what is fixed."""
+    return _END.fullmatch(entry.name) is not None
+
+
+def _slice(length: int) -> slice:
+    """Return the beginning of a text of this length, or the end if it is below 0."""
+    return slice(length) if length > 0 else slice(length, None)
 
 
 def name_list(entries: Iterable[ListedRequirement]) -> NameList:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from packaging.requirements import InvalidRequirement, Requirement
 
 from bandersnatch.errors import OptionError
-from bandersnatch.filters.names import LONGEST_REQUIREMENT, ListedRequirement, requirement
+from bandersnatch.filters.names import ListedRequirement, requirement
 from bandersnatch.filters.options import Line, Origin
 from bandersnatch.filters.textfiles import text_lines
 
@@ -117,8 +117,6 @@ def _required(text: str, line: Line) -> ListedRequirement | Skipped:
 
 
 def _is_requirement(text: str) -> bool:
-    if len(text) > LONGEST_REQUIREMENT:
-        return False
     try:
         Requirement(text)
     except (InvalidRequirement, RecursionError):
@@ -140,7 +138,6 @@ def _options(text: str, line: Line) -> list[Statement]:
         if option in {_REQUIREMENT, _CONSTRAINT}:
             found.append(_included(option, value or next(words, ""), line))
         elif option == _EDITABLE:
-            next(words, "")
             found.append(Skipped(line, "it is an editable project, not one of the index"))
         elif option is None:
             found.append(Skipped(line, f"{word.partition('=')[0]} is no option that is known here"))

@@ -40,13 +40,14 @@ def blocklist_project(options: FilterOptions) -> ProjectFilter:
     """
     entries = blocklist(options, "blocklist_project")
     names = name_list(entry for entry in entries.entries if entry.bare)
+    drops = names.covers
     place = where(options, "blocklist")
     words = f"drop {names.counted} named {place}"
     if not names.entries:
         words = f"drop no project, for no line {place} is a name alone"
     return ProjectFilter(
         name="blocklist_project",
-        keeps=lambda name: name not in names,
+        keeps=lambda name: not drops(name),
         terms=f"blocklist_project {names.terms}",
         words=(words,),
         because=lambda name: next((str(entry.origin) for entry in names.of(name)), ""),
@@ -56,7 +57,7 @@ def blocklist_project(options: FilterOptions) -> ProjectFilter:
 def _only(name: str, names: NameList, place: str, notes: tuple[str, ...] = ()) -> ProjectFilter:
     return ProjectFilter(
         name=name,
-        keeps=names.__contains__,
+        keeps=names.covers,
         terms=f"{name} {' '.join(sorted({each.name for each in names.entries}))}",
         names=names.names,
         words=(f"keep only {names.counted} named {place}",),
