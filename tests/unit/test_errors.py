@@ -102,14 +102,18 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
     ),
     (
         TooManyRemovals(9, 5, by_filters=9),
-        "the filters want 9 projects, or all their files, no more and one run may remove 5; "
-        "nothing was removed; if that is right, set max-removals = 9 for one run",
+        (
+            "the filters want 9 projects, or all their files, no more and one run may remove 5; "
+            "nothing was removed; if that is right, set max-removals = 9 for one run"
+        ),
     ),
     (
         TooManyRemovals(9, 5, by_filters=6),
-        "the filters want 6 projects, or all their files, no more, 3 are gone from the index, and "
-        "one run may remove 5; "
-        "nothing was removed; if that is right, set max-removals = 9 for one run",
+        (
+            "the filters want 6 projects, or all their files, no more, 3 are gone from the index, "
+            "and one run may remove 5; "
+            "nothing was removed; if that is right, set max-removals = 9 for one run"
+        ),
     ),
     (FilterFailed("acme", "it broke"), "the filter acme failed: it broke"),
     (

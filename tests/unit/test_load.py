@@ -499,9 +499,13 @@ def test_a_line_that_names_no_project_is_refused(refusal: Refusal) -> None:
         f"{mirror()}[plugins]\nenabled = allowlist_project\n[allowlist]\npackages =\n  six\n  a b\n"
     )
 
-    assert refusal(text) == [
-        "[allowlist] packages: line 3, 'a b', is not a project's name or a requirement"
-    ]
+    [line] = refusal(text)
+    number = text.splitlines().index("  a b") + 1
+    assert line.startswith("[allowlist] packages: 'a b' in ")
+    assert line.endswith(
+        f"mirror.conf, line {number}: it is not a project's name or a requirement; "
+        "write one a line, like foo>=1"
+    )
 
 
 # ---------------------------------------------------------------- all at once

@@ -67,6 +67,7 @@ def test_a_run_that_did_nothing_has_done_nothing() -> None:
             "synced": [],
             "unchanged": 0,
             "absent": [],
+            "left_out": 0,
             "removed": [],
             "pending": 0,
             "failed": [],

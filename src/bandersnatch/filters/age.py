@@ -138,6 +138,7 @@ def release_age(options: FilterOptions) -> PageFilter:
     least = read("min-age", _DEFAULT, _span, timedelta(0))
     frozen = read("freeze-at", "", _date, None)
     prefetch = read("prefetch", "no", _yes_or_no, False)  # noqa: FBT003 - a value like the others
+    exceptions = name_list(())
     try:
         exceptions = _exceptions(options)
     except InvalidRules as error:

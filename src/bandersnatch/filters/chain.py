@@ -218,7 +218,7 @@ class FilterChain:
     def terms_for(self, name: ProjectName) -> str:
         """Return a text that differs whenever a page of this project may be narrowed otherwise."""
         terms = (f.terms if f.terms_for is None else f.terms_for(name) for f in self.pages)
-        return "\n".join(sorted(terms))
+        return "\n".join(sorted(filter(None, terms)))
 
     @property
     def fingerprint(self) -> str:
