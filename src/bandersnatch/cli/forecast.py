@@ -63,8 +63,8 @@ def _work(forecast: Forecast, rate: float | None) -> Iterator[str]:
     if forecast.sidecars:
         yield f"  and {forecast.sidecars:,} small files of core metadata, whose sizes nobody tells"
     if rate is not None:
-        taken = timedelta(seconds=round(forecast.seconds(rate)))
-        yield f"Time for that: {taken} at {size(rate)}/s"
+        taken = timedelta(seconds=max(1, round(forecast.seconds(rate))))
+        yield f"Time for that: about {taken} at {size(rate)}/s"
     if forecast.restored.files:
         yield f"To bring back out of removed/: {forecast.restored.files:,} files"
     if forecast.removed.files or forecast.projects_removed:

@@ -40,6 +40,8 @@ class _Inquiry:
         record = await catalogue.project(self._name)
         left = [each for each in await catalogue.unfinished() if each.name == self._name]
         lines = [*self._about_selection(record), *self._about_failure(left)]
+        if not (self._mirror.filters.may_select(self._name) or _is_here(record)):
+            return lines
         page = await self._page(lines)
         if page is None:
             lying = await catalogue.removed()
@@ -59,7 +61,7 @@ class _Inquiry:
     # ------------------------------------------------------------ the project
 
     def _about_selection(self, record: ProjectRecord | None) -> Iterator[str]:
-        here = record is not None and record.standing is not Standing.LEFT_OUT
+        here = _is_here(record)
         try:
             refusing = self._mirror.filters.refuses(self._name)
         except FilterFailed as error:
@@ -167,6 +169,10 @@ class _Inquiry:
             if self._what is not None and filename == self._what:
                 until = _time(each.at + grace)
                 yield f"{filename}: lies in {layout.REMOVED} since {_time(each.at)}, until {until}"
+
+
+def _is_here(record: ProjectRecord | None) -> bool:
+    return record is not None and record.standing is not Standing.LEFT_OUT
 
 
 def _after_colon(text: str) -> str:
