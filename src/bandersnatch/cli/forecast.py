@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.mirror.forecast import Forecast
 
-_RATE = re.compile(r"\s*([0-9.]+)\s*([kmgt]?)(bit|b)?(?:/s|ps)?\s*", re.IGNORECASE)
+_RATE = re.compile(r"\s*([0-9.]+)\s*([kKmMgGtT]?)(bit(?:/s|ps)?|bps|Bps|[bB](?:/s)?|/s|)\s*")
 _STEPS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -30,7 +30,7 @@ def bandwidth(text: str) -> float:
     if found is None or number <= 0:
         raise UsageError(f"--bandwidth {text!r} is not a rate like '100 Mbit/s' or '12 MB/s'")
     rate: float = number * 1000.0 ** _STEPS[found[2].lower()]
-    return rate / 8 if (found[3] or "").lower() == "bit" else rate
+    return rate / 8 if found[3].startswith(("bit", "bps")) else rate
 
 
 def table(forecast: Forecast, rate: float | None) -> str:

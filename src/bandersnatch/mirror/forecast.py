@@ -52,8 +52,8 @@ class RuleYield:
 class Forecast:
     """Takes a dry run's events; sizes in bytes.
 
-    ``downloads`` are release files, by project. ``sidecars`` counts core metadata, whose sizes
-    no index tells. ``size_before`` and ``size_after`` are those of all files that are served;
+    Files are release files. ``downloads`` are those of each project. ``sidecars`` counts core
+    metadata to download, whose sizes no index tells. ``size_before`` and ``size_after`` are those of all files that are served;
     ``largest`` are the projects with the most of it afterwards. ``free`` is the room on the disk,
     None if that is not known.
     """
@@ -163,11 +163,13 @@ def _left_out(forecast: Forecast, event: ProjectLeftOut) -> None:
 
 
 def _restored(forecast: Forecast, event: FileRestored) -> None:
-    forecast.restored.add(event.size)
+    if not event.key.endswith(SIDECAR_SUFFIX):
+        forecast.restored.add(event.size)
 
 
 def _removed(forecast: Forecast, event: FileRemoved) -> None:
-    forecast.removed.add(event.size)
+    if not event.key.endswith(SIDECAR_SUFFIX):
+        forecast.removed.add(event.size)
 
 
 def _project_removed(forecast: Forecast, event: ProjectRemoved) -> None:

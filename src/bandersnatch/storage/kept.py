@@ -32,6 +32,7 @@ class KeptDocuments:
         self._directory = f"{os.path.abspath(directory)}/{KEPT}"
         self._collecting = collecting
         self._there: set[str] = set()
+        self._usable = False
 
     async def __aenter__(self) -> Self:
         """Look what is there."""
@@ -40,6 +41,7 @@ class KeptDocuments:
                 os.makedirs(self._directory, mode=0o700, exist_ok=True)
             if stat.S_ISDIR(os.lstat(self._directory).st_mode):
                 self._there = set(os.listdir(self._directory))
+                self._usable = True
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -49,7 +51,7 @@ class KeptDocuments:
 
     def keep(self, name: str, content: bytes) -> None:
         """Keep something for the next run."""
-        if not self._collecting:
+        if not (self._collecting and self._usable):
             return
         path = self._path(name)
         with suppress(OSError):
