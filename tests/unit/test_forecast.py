@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -124,6 +126,21 @@ def test_the_table_tells_it_in_words() -> None:
     )
 
 
+def test_each_file_is_listed_if_somebody_asks() -> None:
+    made = Forecast(files=[])
+    for size, name in ((5, "b"), (1234, "a")):
+        made(FileDownloaded(A, StorageKey(f"web/packages/{name}.whl"), size))
+    made(FileDownloaded(A, SIDE, 0))
+    assert made.as_dict()["files"] == [
+        {"path": "web/packages/a.whl", "bytes": 1234},
+        {"path": "web/packages/b.whl", "bytes": 5},
+    ]
+    assert table(made, None).endswith(
+        "\n\nfiles to download   bytes\nweb/packages/a.whl  1,234\nweb/packages/b.whl      5"
+    )
+    assert "files" not in forecast().as_dict()
+
+
 def test_where_there_is_nothing_to_do_little_is_said() -> None:
     assert table(Forecast(), None) == (
         "To download: 0 files of 0 projects, 0 bytes\n"
@@ -158,7 +175,5 @@ def test_what_is_no_bandwidth_is_refused(text: str) -> None:
 
 @given(st.text(max_size=12))
 def test_any_text_is_a_bandwidth_or_refused(text: str) -> None:
-    try:
+    with suppress(UsageError):
         assert bandwidth(text) > 0
-    except UsageError:
-        pass

@@ -46,6 +46,9 @@ def table(forecast: Forecast, rate: float | None) -> str:
         rows = [(name, *_share(forecast, name), size(whole)) for name, whole in forecast.largest]
         head = ("largest projects", "new files", "to download", "size then")
         lines += ["", *_columns([head, *rows])]
+    if forecast.files:
+        listed = [(path, f"{count:,}") for path, count in sorted(forecast.files)]
+        lines += ["", *_columns([("files to download", "bytes"), *listed])]
     return "\n".join(lines)
 
 

@@ -88,7 +88,8 @@ async def _plan(
 ) -> int:
     rate = bandwidth(arguments.bandwidth) if arguments.bandwidth else None
     only = frozenset(map(_name, arguments.projects)) or None
-    forecast, report, log = Forecast(), RunReport("plan", clock.now()), EventLog(logger)
+    forecast = Forecast(files=[] if arguments.files else None)
+    report, log = RunReport("plan", clock.now()), EventLog(logger)
 
     def events(event: Event) -> None:
         forecast(event)
