@@ -123,6 +123,9 @@ FILTERS = """
 """
 
 
+SIZE = "[size_project_metadata]\nmax_package_size = 20 kB"
+
+
 def many(index: Index) -> None:
     """Publish projects of all kinds."""
     for name in ("a", "b", "c", "blocked"):
@@ -387,6 +390,30 @@ def test_why_a_project_failed(index: Index, server: IndexServer, site: Site) -> 
     assert "b is wanted, and is not here yet" in told
     assert "it failed 1 time, last 20" in told
     assert "what the index has now cannot be told: " in told
+
+
+def test_why_nothing_changes_where_a_filter_cannot_decide(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    index.release("a", "1.0", metadata=False)
+    server.speaks_json = server.has_legacy = False  # so that nobody tells a size
+    site.filter("[plugins]\nenabled = size_project_metadata\n" + SIZE)
+    assert site.mirror().code == 4
+    told = why(site, "a")
+    assert "the filter size_project_metadata failed: the index does not tell the size of" in told
+    assert "until that is mended nothing of a changes" in told
+
+
+def test_why_removals_are_held(index: Index, site: Site) -> None:
+    for number in range(9):
+        index.release(f"p{number}", "1.0")
+    site.mirror()
+    for number in range(8):
+        index.remove_project(f"p{number}")
+    assert site.mirror().code == 5
+    told = why(site, "p0")
+    assert "it is gone from the index since " in told
+    assert "one run may not remove so many projects" in told
 
 
 def test_why_a_file_is_too_young(index: Index, site: Site) -> None:

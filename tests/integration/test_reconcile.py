@@ -339,6 +339,26 @@ def test_too_many_projects_that_are_not_wanted_any_more_stay(index: Index, site:
     assert site.names() == ["small"]
 
 
+def test_sync_leaves_what_the_page_filters_want_no_more_to_mirror(index: Index, site: Site) -> None:
+    index.release("small", "1.0")
+    index.release("grows", "1.0")
+    index.release("large", "1.0", size=5000)
+    site.filter(SMALL)
+    site.mirror()
+    for name in ("grows", "large"):
+        index.release(name, "2.0", size=5000)
+
+    ran = site.sync("grows", "large")
+
+    assert ran.code == 0
+    assert ran.report["projects"]["left_out"] == 1
+    assert "the filters want nothing of grows any more; it stays until mirror takes it" in ran.log
+    assert site.filenames("grows") == ["grows-1.0-py3-none-any.whl"]
+    assert site.names() == ["grows", "small"]
+    assert site.mirror().report["projects"]["removed"] == ["grows"]
+    site.check()
+
+
 def test_a_project_that_was_left_out_and_is_gone_is_forgotten(index: Index, site: Site) -> None:
     for number in range(9):
         index.release(f"p{number}", "1.0", size=3000)

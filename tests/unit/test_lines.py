@@ -12,6 +12,7 @@ from bandersnatch.config.files import ListFiles
 from bandersnatch.config.ini import read_ini
 from bandersnatch.config.lines import line_numbers
 from bandersnatch.errors import OptionError
+from bandersnatch.filters.options import FilterOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,6 +93,13 @@ def test_a_text_without_sections_has_no_numbers_that_matter() -> None:
 
 
 # ---------------------------------------------------------------- list files
+
+
+def test_filters_without_files_find_none() -> None:
+    with pytest.raises(OptionError, match=r"x\.txt cannot be read"):
+        FilterOptions().files.read("x.txt")
+    with pytest.raises(OptionError, match=r"no file in \. is named \*\.txt"):
+        FilterOptions().files.find(".", "*.txt")
 
 
 def test_a_list_file_is_read_from_where_it_is(
