@@ -414,8 +414,10 @@ def test_a_file_that_was_fetched_early_is_listed_without_a_download(
     now = site.clock.now()
     index.release("a", "1.0")
     late = index.upload("a", "2.0", "a-2.0.tar.gz", upload_time=f"{now:%Y-%m-%dT%H:%M:%S}.000000Z")
+    site.configure(diff_file=site.home / "changed")
     site.filter(f"{YOUNG.rstrip()}\n    prefetch = true")
     ran = site.mirror()
+    assert "a-2.0.tar.gz" not in (site.home / "changed").read_text()
     assert ran.report["files"]["downloaded"] == 3, "two files and one core metadata"
     assert site.filenames("a") == ["a-1.0-py3-none-any.whl"]
     assert not (site.web / late.path.lstrip("/")).exists(), "it is not served yet"
@@ -425,6 +427,7 @@ def test_a_file_that_was_fetched_early_is_listed_without_a_download(
     ran = site.mirror()
 
     assert ran.report["files"]["downloaded"] == 0
+    assert str(site.web / late.path.lstrip("/")) in (site.home / "changed").read_text()
     assert site.filenames("a") == ["a-1.0-py3-none-any.whl", "a-2.0.tar.gz"]
     site.check()
 
