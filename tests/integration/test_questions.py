@@ -232,6 +232,7 @@ def test_a_plan_of_some_projects_looks_at_no_other(
     many(index)
     site.filter(FILTERS)
     told = planned(site, "B", "blocked")
+    assert "do not want blocked; ask: why blocked" in site.ask("plan", "blocked").log
     assert told["download"]["per_project"] == {"b": {"files": 4, "bytes": 4000}}
     assert server.paths("detail") == ["/simple/b/"]
     assert not server.paths("list")
@@ -468,6 +469,22 @@ def test_why_of_a_project_that_was_synced_by_name(index: Index, site: Site) -> N
     told = why(site, "blocked")
     assert "blocked is not mirrored: blocklist_project drops it" in told
     assert "it is here nevertheless, from before or by name, and stays as it is" in told
+    told = why(site, "blocked", "2.0")
+    assert "blocked-2.0-py3-none-any.whl: here, and stays" in told
+    assert "blocked-3.0" not in told
+
+
+def test_why_a_file_of_a_project_that_nobody_wants_any_more_is_gone(
+    index: Index, site: Site
+) -> None:
+    index.release("a", "1.0")
+    index.release("b", "1.0")
+    site.mirror()
+    site.filter("[plugins]\nenabled = blocklist_project\n[blocklist]\npackages = b")
+    site.mirror()
+    assert "b-1.0-py3-none-any.whl: lies in removed/ since " in why(
+        site, "b", "b-1.0-py3-none-any.whl"
+    )
 
 
 def test_a_question_changes_nothing_and_needs_no_lock(

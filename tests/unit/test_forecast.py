@@ -110,10 +110,10 @@ def test_the_table_tells_it_in_words() -> None:
     )
     assert table(made, 1000.0) == (
         "To download: 3 files of 2 projects, 1.52 KB\n"
-        "  and 1 small files of core metadata, whose sizes nobody tells\n"
+        "  and 1 small file of core metadata, whose sizes nobody tells\n"
         "Time for that: about 0:00:02 at 1 KB/s\n"
-        "To bring back out of removed/: 1 files\n"
-        "To move to removed/: 1 files, 9 bytes, and 1 whole projects\n"
+        "To bring back out of removed/: 1 file\n"
+        "To move to removed/: 1 file, 9 bytes, with 1 whole project\n"
         "Mirror afterwards: 2 projects, 9 KB (now 5 bytes)\n"
         "\n"
         "kept out by       projects  files       size\n"

@@ -60,26 +60,38 @@ def _share(forecast: Forecast, name: str) -> tuple[str, str]:
 def _work(forecast: Forecast, rate: float | None) -> Iterator[str]:
     whole = forecast.to_download
     yield (
-        f"To download: {whole.files:,} files of {len(forecast.downloads):,} projects, "
-        f"{size(whole.size)}"
+        f"To download: {counted(whole.files, 'file')} of "
+        f"{counted(len(forecast.downloads), 'project')}, {size(whole.size)}"
     )
     if forecast.sidecars:
-        yield f"  and {forecast.sidecars:,} small files of core metadata, whose sizes nobody tells"
+        small = counted(forecast.sidecars, "small file")
+        yield f"  and {small} of core metadata, whose sizes nobody tells"
     if rate is not None:
         taken = timedelta(seconds=max(1, round(forecast.seconds(rate))))
         yield f"Time for that: about {taken} at {size(rate)}/s"
     if forecast.restored.files:
-        yield f"To bring back out of removed/: {forecast.restored.files:,} files"
+        yield f"To bring back out of removed/: {counted(forecast.restored.files, 'file')}"
     if forecast.removed.files or forecast.projects_removed:
         yield (
-            f"To move to removed/: {forecast.removed.files:,} files, "
-            f"{size(forecast.removed.size)}, and {len(forecast.projects_removed):,} whole projects"
+            f"To move to removed/: {counted(forecast.removed.files, 'file')}, "
+            f"{size(forecast.removed.size)}"
+            f"{_whole_projects(len(forecast.projects_removed))}"
         )
+
+
+def _whole_projects(count: int) -> str:
+    return f", with {counted(count, 'whole project')}" if count else ""
+
+
+def counted(count: int, what: str) -> str:
+    """Return a number with what it counts, in the singular or the plural."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _disk(forecast: Forecast) -> Iterator[str]:
     yield (
-        f"Mirror afterwards: {forecast.projects_after:,} projects, {size(forecast.size_after)} "
+        f"Mirror afterwards: {counted(forecast.projects_after, 'project')}, "
+        f"{size(forecast.size_after)} "
         f"(now {size(forecast.size_before)})"
     )
     if forecast.free is not None:

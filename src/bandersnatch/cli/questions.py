@@ -112,6 +112,9 @@ async def _plan(
 
             sinks.append(stack.enter_context(progress_display(logger)))
         await interruptible(run())
+    for name in sorted(only or ()):
+        if not configuration.filters.may_select(name):
+            logger.warning("the project filters do not want %s; ask: why %s", name, name)
     text = _as_json(forecast, report, rate) if arguments.json else _as_table(forecast, report, rate)
     return _told(text, logger) or int(code_of(report))
 

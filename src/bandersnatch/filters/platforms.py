@@ -108,9 +108,9 @@ def _exclusion(token: Line) -> Exclusion:
         meant = ".".join(filter(None, python.groups()))
         raise OptionError(f"no platform or Python is called so; did you mean 'py{meant}'?")
     raise OptionError(
-        f"no platform or Python is called so{nearest(word.strip(',;.-'), _SUGGESTED)}; write "
-        "windows, macos, linux, freebsd, a platform tag such as win_amd64, py2, py3 or a Python "
-        "such as py2.7, with spaces between them"
+        "no platform or Python is called so; write windows, macos, linux, freebsd, a platform "
+        "tag such as win_amd64, py2, py3 or a Python such as py2.7, with spaces between them"
+        f"{nearest(word.strip(',;.-'), _SUGGESTED)}"
     )
 
 
