@@ -236,7 +236,7 @@ def _listed(page: ProjectDetail, kept: ProjectDetail) -> ProjectDetail:
     """Return what is kept, without the versions whose files are all dropped."""
     if len(kept.files) == len(page.files):
         return kept
-    had, left = page.releases(), kept.releases()
-    gone = had.keys() - left.keys()
+    had, left = frozenset(page.version_texts()), frozenset(kept.version_texts())
+    gone = set(map(version_key, had - left)) - set(map(version_key, left))
     versions = tuple(text for text in kept.versions if version_key(text) not in gone)
     return replace(kept, versions=versions)

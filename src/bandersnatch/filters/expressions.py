@@ -181,7 +181,7 @@ class VersionExpressions:
 def _written(page: ProjectDetail) -> dict[VersionKey, set[str]]:
     """Return all the texts that each version of a page is written as."""
     found: dict[VersionKey, set[str]] = {}
-    for text in (*page.versions, *map(page.version_of, page.files)):
+    for text in dict.fromkeys((*page.versions, *page.version_texts())):
         found.setdefault(version_key(text), set()).add(text)
     return found
 
