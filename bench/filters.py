@@ -1,14 +1,14 @@
 """What the filters cost: ``python bench/filters.py`` prints a table; it needs nothing else.
 
 Pages are measured when they are seen for the first time, so that every name and version is read
-anew, and once more, as with the next filter or command of the same process. Every figure is the
-median of several pages of the same shape. Time is that of the processor.
+anew, and once more, as with a page that changed by a few files. Every figure is the best of seven
+pages of the same shape: the others tell of what else the machine does. Time is that of the
+processor.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -150,7 +150,7 @@ def of_pages(what: str, pages: Iterable[ProjectDetail], *enabled: str, aim: floa
     """Measure filters on pages that they have not seen."""
     filters = chain(*enabled)
     times = [(seconds(filters, each), seconds(filters, each)) for each in pages]
-    first, again = (statistics.median(column) for column in zip(*times, strict=True))
+    first, again = map(min, zip(*times, strict=True))
     return Row(what, first, again, aim)
 
 

@@ -238,5 +238,5 @@ def _listed(page: ProjectDetail, kept: ProjectDetail) -> ProjectDetail:
         return kept
     had, left = frozenset(page.version_texts()), frozenset(kept.version_texts())
     gone = set(map(version_key, had - left)) - set(map(version_key, left))
-    versions = tuple(text for text in kept.versions if version_key(text) not in gone)
+    versions = tuple(v for v in kept.versions if v in left or version_key(v) not in gone)
     return replace(kept, versions=versions)

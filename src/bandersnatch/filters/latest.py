@@ -129,7 +129,8 @@ def _current(ordered: Iterable[VersionKey], releases: Releases) -> VersionKey:
         yanked = all(file.yanked is not None for file in releases[key])
         return not yanked, not isinstance(key, str) and not key.is_prerelease
 
-    return max(ordered, key=preference)
+    found = next((key for key in ordered if preference(key) == (True, True)), None)
+    return found if found is not None else max(ordered, key=preference)
 
 
 def latest_release(options: FilterOptions) -> PageFilter:

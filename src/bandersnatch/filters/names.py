@@ -103,9 +103,10 @@ def satisfying(entries: Collection[ListedRequirement]) -> Callable[[str], bool]:
         if version is not None:
             if by_any:
                 return True
-            public = parse_version(version.public) if version.local else version
-            if pins and public in pins:  # PEP 440: == ignores what is local, unless it has that
-                return True
+            if pins:  # PEP 440: == ignores what is local, unless it has that
+                public = parse_version(version.public) if version.local else version
+                if public in pins:
+                    return True
             for each in ranges:  # any() takes as long again as the answer
                 if each.contains(version, prereleases=True):
                     return True

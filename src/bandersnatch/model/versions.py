@@ -55,9 +55,7 @@ def version_text(filename: str, name: ProjectName) -> str:
         return filename.removesuffix(".whl").split("-")[1] if filename.count("-") else ""
     stem = without_ending(filename)
     rest = stem[_prefix_length(stem, name) :]
-    while (shorter := _BUILT.sub("", rest)) != rest:
-        if parse_version(rest) is not None:
-            break
+    while parse_version(rest) is None and (shorter := _BUILT.sub("", rest)) != rest:
         rest = shorter
     return rest
 
