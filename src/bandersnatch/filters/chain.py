@@ -128,7 +128,10 @@ class FilterChain:
 
         :raises FilterFailed: if one, from a plugin, raises.
         """
-        return all(each.keeps(name) for each in self.projects)
+        for each in self.projects:  # noqa: SIM110 - all() takes twice as long, for each name
+            if not each.keeps(name):
+                return False
+        return True
 
     def may_select(self, name: ProjectName) -> bool:
         """Whether the project is selected, or that cannot be told because a plugin fails."""
