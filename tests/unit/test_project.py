@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.version import Version
 
 from bandersnatch.model.project import ProjectStatus, is_version
 from bandersnatch.model.serials import Serial
@@ -20,6 +22,34 @@ def test_a_page_keeps_the_files_that_are_wanted_and_all_else() -> None:
     page = make_detail(ONE, TWO, versions=("1.0", "2.0"), serial=Serial(5))
     kept = page.keep(lambda file: file is TWO)
     assert kept == make_detail(TWO, versions=("1.0", "2.0"), serial=Serial(5))
+
+
+def test_versions_are_asked_for_once_each_and_files_keep_their_order() -> None:
+    files = tuple(
+        make_file(name)
+        for name in (
+            "foo-1.0-py3-none-any.whl",
+            "foo-1.0.0.tar.gz",
+            "foo-1.0.tar.gz",
+            "foo-2.tar.gz",
+        )
+    )
+    page = make_detail(*files, versions=("1.0", "2", "3"))
+    asked: list[str] = []
+
+    def wanted(text: str) -> bool:
+        asked.append(text)
+        return text != "1.0"
+
+    kept = page.keep_versions(wanted)
+    assert sorted(asked) == ["1.0", "1.0.0", "2", "3"]
+    assert kept == make_detail(files[1], files[3], versions=("2", "3"))
+    assert kept.version_texts() == ("1.0.0", "2")
+    assert page.version_texts() == ("1.0", "1.0.0", "1.0", "2")
+    assert page.keep(lambda file: file is files[3]).version_texts() == ("2",)
+    assert replace(kept, files=files[:1]).version_texts() == ("1.0",), "nothing old is remembered"
+    assert page.releases() == {Version("1.0"): [*files[:3]], Version("2"): [files[3]]}
+    assert page.keep_versions(lambda _: True) is page
 
 
 def test_a_page_without_files_still_tells_its_status_and_serial() -> None:

@@ -15,7 +15,7 @@ from bandersnatch.model.versions import version_key
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bandersnatch.filters.names import ListedRequirement, NameList
+    from bandersnatch.filters.names import NameList
     from bandersnatch.filters.options import FilterOptions
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
@@ -47,10 +47,10 @@ class _Age:
         return self._keep(page, lambda _: True)
 
     def _keep(self, page: ProjectDetail, old_enough: Callable[[datetime], bool]) -> ProjectDetail:
-        excepted = self.exceptions.of(page.name)
+        is_excepted = self._excepting(page)
 
         def keeps(file: ReleaseFile) -> bool:
-            if excepted and _is_excepted(page.version_of(file), excepted):
+            if is_excepted(file):
                 return True
             uploaded = file.upload_time
             if uploaded is None or self._is_frozen(uploaded):
@@ -59,17 +59,26 @@ class _Age:
 
         return page.keep(keeps)
 
+    def _excepting(self, page: ProjectDetail) -> Callable[[ReleaseFile], bool]:
+        """Return whether a file of a page is let through at any age."""
+        entries = self.exceptions.of(page.name)
+        every = any(each.bare for each in entries)
+        pins = {version_key(each.pin) for each in entries if each.pin is not None}
+        if every or not pins:
+            return lambda _: every
+        return lambda file: version_key(page.version_of(file)) in pins
+
     def _is_frozen(self, uploaded: datetime) -> bool:
         return self.frozen is not None and uploaded >= self.frozen
 
     def matures(self, page: ProjectDetail) -> int | None:
-        excepted = self.exceptions.of(page.name)
+        is_excepted = self._excepting(page)
         times = [
             file.upload_time + self.least
             for file in page.files
             if file.upload_time is not None
             and not self._is_frozen(file.upload_time)
-            and not (excepted and _is_excepted(page.version_of(file), excepted))
+            and not is_excepted(file)
         ]
         young = [each for each in times if each > self.now]
         return -int(-min(young).timestamp() // 1) if young else None
@@ -99,13 +108,6 @@ class _Age:
         if self.frozen is not None:
             sentences.append(f"list no file uploaded from {_shown(self.frozen)} on{exceptions}")
         return tuple(sentences)
-
-
-def _is_excepted(version: str, entries: list[ListedRequirement]) -> bool:
-    return any(
-        each.bare or (each.pin is not None and version_key(each.pin) == version_key(version))
-        for each in entries
-    )
 
 
 def _days(span: timedelta) -> str:

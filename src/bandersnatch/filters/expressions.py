@@ -15,7 +15,7 @@ from bandersnatch.filters.options import FilterOptions, Line, Origin, read_each
 from bandersnatch.model.versions import version_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
@@ -161,15 +161,19 @@ class VersionExpressions:
 
     listed: tuple[Expression, ...]
 
-    def which(self, texts: Iterable[str]) -> Expression | None:
+    def which(self, texts: Collection[str]) -> Expression | None:
         """Return the first expression that one of the texts matches at its start."""
-        written = set(texts)
-        return next((e for e in self.listed if any(map(e.compiled.match, written))), None)
+        for each in self.listed:
+            for text in texts:
+                if each.compiled.match(text):
+                    return each
+        return None
 
     def narrow(self, page: ProjectDetail) -> ProjectDetail:
         """Return the page without the versions that match."""
-        gone = {key for key, texts in _written(page).items() if self.which(texts) is not None}
-        return page.keep_versions(lambda text: version_key(text) not in gone)
+        written = dict.fromkeys((*page.versions, *page.version_texts()))
+        gone = {version_key(text) for text in written if self.which((text,)) is not None}
+        return page.keep_versions(lambda text: version_key(text) not in gone) if gone else page
 
     def because(self, page: ProjectDetail, file: ReleaseFile | None) -> str:
         """Return the expression that drops a file's version, and where it is written."""
@@ -181,7 +185,7 @@ class VersionExpressions:
 def _written(page: ProjectDetail) -> dict[VersionKey, set[str]]:
     """Return all the texts that each version of a page is written as."""
     found: dict[VersionKey, set[str]] = {}
-    for text in (*page.versions, *map(page.version_of, page.files)):
+    for text in dict.fromkeys((*page.versions, *page.version_texts())):
         found.setdefault(version_key(text), set()).add(text)
     return found
 

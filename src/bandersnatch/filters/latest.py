@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from bandersnatch.errors import InvalidRules, OptionError, Problem
 from bandersnatch.filters.chain import PageFilter, Reads, Stage
 from bandersnatch.filters.options import nearest
-from bandersnatch.model.versions import parse_version, version_key
+from bandersnatch.model.versions import version_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,9 +57,11 @@ class _Latest:
         releases = page.releases()
         if len(releases) <= self.keep:
             return page
-        ordered = sorted(releases, key=lambda key: self._rank(key, releases), reverse=True)
+        ordered = _newest_first(releases)
+        current = _current(ordered, releases)
+        if self.sort_by is SortBy.TIME:
+            ordered.sort(key=lambda key: _uploaded(releases[key]), reverse=True)
         kept = self._newest(ordered)
-        current = _current(releases)
         if current not in kept:
             # The newest that is not a pre-release or yanked is what most people install.
             kept = [*(kept if self._parts else kept[: self.keep - 1]), current]
@@ -81,12 +83,6 @@ class _Latest:
                 kept.append(key)
         return kept
 
-    def _rank(self, key: VersionKey, releases: Releases) -> tuple[object, ...]:
-        if self.sort_by is SortBy.VERSION:
-            return _order(key)
-        times = [file.upload_time for file in releases[key] if file.upload_time is not None]
-        return (min(times, default=_LONG_AGO), *_order(key))
-
     def because(self, page: ProjectDetail, file: ReleaseFile | None) -> str:
         del page, file
         return f"its version is not one of {self.words}"
@@ -98,12 +94,21 @@ class _Latest:
         return f"the latest {self.keep}{of_each}{by_time}"
 
 
-def _order(key: VersionKey) -> tuple[bool, Version | None, str]:
-    """Return what sorts versions by PEP 440, and before them the texts that are none."""
-    return (False, _LEAST, key) if isinstance(key, str) else (True, key, "")
+def _newest_first(keys: Iterable[VersionKey]) -> list[VersionKey]:
+    """Return versions by PEP 440, the newest first, and after them the texts that are none."""
+    texts: list[str] = []
+    versions: list[Version] = []
+    for key in keys:
+        if isinstance(key, str):
+            texts.append(key)
+        else:
+            versions.append(key)
+    return [*sorted(versions, reverse=True), *sorted(texts, reverse=True)]
 
 
-_LEAST = parse_version("0")
+def _uploaded(files: Iterable[ReleaseFile]) -> datetime:
+    times = [file.upload_time for file in files if file.upload_time is not None]
+    return min(times, default=_LONG_AGO)
 
 
 def _series(key: VersionKey, parts: int) -> tuple[int, ...] | None:
@@ -113,18 +118,19 @@ def _series(key: VersionKey, parts: int) -> tuple[int, ...] | None:
     return None if isinstance(key, str) else (key.epoch, *(*key.release, 0)[:parts])
 
 
-def _current(releases: Releases) -> VersionKey:
+def _current(ordered: Iterable[VersionKey], releases: Releases) -> VersionKey:
     """Return the release that an installer takes by default, as the index shows it.
 
-    It is the newest that is neither yanked nor a pre-release, if there is one.
+    It is the newest that is neither yanked nor a pre-release, if there is one. ``ordered`` has
+    the newest first.
     """
 
-    def preference(key: VersionKey) -> tuple[object, ...]:
+    def preference(key: VersionKey) -> tuple[bool, bool]:
         yanked = all(file.yanked is not None for file in releases[key])
-        final = not isinstance(key, str) and not key.is_prerelease
-        return (not yanked, final, *_order(key))
+        return not yanked, not isinstance(key, str) and not key.is_prerelease
 
-    return max(releases, key=preference)
+    found = next((key for key in ordered if preference(key) == (True, True)), None)
+    return found if found is not None else max(ordered, key=preference)
 
 
 def latest_release(options: FilterOptions) -> PageFilter:

@@ -9,6 +9,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 
 from bandersnatch.errors import InvalidRules, InvalidValue, OptionError
 from bandersnatch.filters.options import FilterOptions, Line, Origin, line_problem, read_each
@@ -19,7 +20,6 @@ from bandersnatch.model.versions import parse_version
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
-    from packaging.specifiers import SpecifierSet
     from packaging.version import Version
 
 LONGEST_REQUIREMENT = 4_000
@@ -29,6 +29,7 @@ _NAME = re.compile(r"[A-Za-z0-9*?](?:[A-Za-z0-9._*?-]*[A-Za-z0-9*?])?", re.ASCII
 _WILD = re.compile(r"[*?]")
 _END = re.compile(r"[^*?]+\*|\*[^*?]+")
 _SEPARATORS = re.compile(r"[-_.]+")
+_ANY = SpecifierSet()
 _NO_REQUIREMENT = "it is not a project's name or a requirement; write one a line, like foo>=1"
 
 
@@ -91,6 +92,7 @@ def satisfying(entries: Collection[ListedRequirement]) -> Callable[[str], bool]:
     What ``ListedRequirement.matches`` says of each decides. Only ``foo==1.0``, of which there may
     be thousands for one project, is looked up.
     """
+    by_any = any(not len(each.specifier) for each in entries)
     pins = {version for each in entries if (version := _plain_pin(each)) is not None}
     ranges = [each.specifier for each in entries if not _is_by_text(each) and not _plain_pin(each)]
     texts = [each for each in entries if _is_by_text(each)]
@@ -99,9 +101,12 @@ def satisfying(entries: Collection[ListedRequirement]) -> Callable[[str], bool]:
     def is_satisfied(text: str) -> bool:
         version = parse_version(text)
         if version is not None:
-            public = parse_version(version.public) if version.local else version
-            if pins and public in pins:  # PEP 440: == ignores what is local, unless it has that
+            if by_any:
                 return True
+            if pins:  # PEP 440: == ignores what is local, unless it has that
+                public = parse_version(version.public) if version.local else version
+                if public in pins:
+                    return True
             for each in ranges:  # any() takes as long again as the answer
                 if each.contains(version, prereleases=True):
                     return True
@@ -135,13 +140,15 @@ def requirement(line: Line) -> ListedRequirement:
     name, rest = found[0], text[found.end() :]
     if not name.strip("*?-._"):
         raise OptionError(f"{name} has no letter and no digit, so it names nearly every project")
+    plain = _WILD.sub("x", name)
     try:
-        parsed = Requirement(_WILD.sub("x", name) + rest)
-        project_name(parsed.name)
+        project_name(plain)
+        # most lines are names and nothing else, and there may be very many
+        specifier = Requirement(plain + rest).specifier if rest.strip() else _ANY
     except (InvalidRequirement, InvalidValue, RecursionError):
         raise OptionError(_NO_REQUIREMENT) from None
     normalized = _SEPARATORS.sub("-", name).lower()
-    return ListedRequirement(normalized, parsed.specifier, not rest.strip(), line.origin)
+    return ListedRequirement(normalized, specifier, not rest.strip(), line.origin)
 
 
 def listed(

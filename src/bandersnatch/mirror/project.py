@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     from bandersnatch.records import FetchedDetail, FileRecord, Removed
 
 
+FEW_FILES = 250
+"""A page with more is narrowed in a thread: filters take up to 20 microseconds for each file."""
+
+
 class ProjectSync:
     """Visits one project at a time; what it raises is that project's failure."""
 
@@ -58,6 +63,7 @@ class ProjectSync:
         self._removals = removals
         self._settings = settings
         self._visit = visit
+        self._narrowing = asyncio.Lock()
 
     async def sync(self, wanted: Wanted) -> Outcome:
         """Bring one project up to what the index has.
@@ -132,7 +138,7 @@ class ProjectSync:
         self._require_no_surprise(wanted, record, fetched.detail)
         plain = self._plain(fetched.detail)
         detail, legacy = await self._reader.supplemented(wanted, plain, self._filters.reads)
-        narrowed = self._filters.narrow(detail)
+        narrowed = await self._narrowed(detail)
         proposed = ProjectRecord(
             detail=replace(narrowed.page or plain.without_files(), document=None),
             display=wanted.display or (record.display if record else "") or plain.name,
@@ -153,6 +159,16 @@ class ProjectSync:
         outcome = await self._publish(wanted, record, proposed, legacy)
         early = await self._fetch_early(narrowed)
         return replace(outcome, removed=(*outcome.removed, *early), dropped=narrowed.dropped)
+
+    async def _narrowed(self, detail: ProjectDetail) -> Narrowed:
+        """Return what the filters leave of a page; nobody else waits for a large one.
+
+        They look at one page at a time, for those of plugins may not bear two.
+        """
+        async with self._narrowing:
+            if len(detail.files) <= FEW_FILES:
+                return self._filters.narrow(detail)
+            return await asyncio.to_thread(self._filters.narrow, detail)
 
     async def _fetch_early(self, narrowed: Narrowed) -> tuple[Removed, ...]:
         """Fetch what is listed when it is old enough; it waits where removed files wait."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from bandersnatch.model.versions import version_key, version_text
@@ -47,7 +48,8 @@ class ProjectDetail:
     ``files`` are in the order of their names, each name once. ``versions`` may name versions
     that have no file, and is empty when the index does not list them. ``serial`` is None for an
     index without serials. ``rejected`` tells what was left out of ``files``. ``document`` is the
-    legacy JSON document, decoded, there only while a filter reads it.
+    legacy JSON document, decoded, there only while a filter reads it. ``_texts`` is the answer of
+    ``version_texts`` once it was asked: release filters ask one after another.
     """
 
     name: ProjectName
@@ -58,15 +60,37 @@ class ProjectDetail:
     status_reason: str = ""
     rejected: tuple[Rejection, ...] = ()
     document: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    _texts: tuple[str, ...] | None = field(default=None, init=False, compare=False, repr=False)
 
     def keep(self, wanted: Callable[[ReleaseFile], bool]) -> ProjectDetail:
         """Return the page with only the files that ``wanted`` is true of."""
         return replace(self, files=tuple(file for file in self.files if wanted(file)))
 
     def keep_versions(self, wanted: Callable[[str], bool]) -> ProjectDetail:
-        """Return the page with only the versions, as texts, that ``wanted`` is true of."""
-        files = tuple(file for file in self.files if wanted(self.version_of(file)))
-        return replace(self, files=files, versions=tuple(filter(wanted, self.versions)))
+        """Return the page with only the versions, as texts, that ``wanted`` is true of.
+
+        It is asked once for each text.
+        """
+        texts = self.version_texts()
+        answers = {text: wanted(text) for text in dict.fromkeys((*texts, *self.versions))}
+        if all(answers.values()):
+            return self
+        kept = list(map(answers.__getitem__, texts))
+        page = replace(
+            self,
+            files=tuple(compress(self.files, kept)),
+            versions=tuple(filter(answers.__getitem__, self.versions)),
+        )
+        object.__setattr__(page, "_texts", tuple(compress(texts, kept)))
+        return page
+
+    def version_texts(self) -> tuple[str, ...]:
+        """Return the version of each file as its name has it, in the order of the files."""
+        texts = self._texts
+        if texts is None:
+            texts = tuple(version_text(file.filename, self.name) for file in self.files)
+            object.__setattr__(self, "_texts", texts)
+        return texts
 
     def version_of(self, file: ReleaseFile) -> str:
         """Return the version that a file of this page is of, as its name has it."""
@@ -75,8 +99,12 @@ class ProjectDetail:
     def releases(self) -> dict[VersionKey, list[ReleaseFile]]:
         """Return the files by version, in the order of the page."""
         found: dict[VersionKey, list[ReleaseFile]] = {}
-        for file in self.files:
-            found.setdefault(version_key(self.version_of(file)), []).append(file)
+        by_text: dict[str, list[ReleaseFile]] = {}
+        for file, text in zip(self.files, self.version_texts(), strict=True):
+            files = by_text.get(text)
+            if files is None:  # a version is hashed slowly, a text at once
+                files = by_text[text] = found.setdefault(version_key(text), [])
+            files.append(file)
         return found
 
     def without_files(self) -> ProjectDetail:

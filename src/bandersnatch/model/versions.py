@@ -20,6 +20,7 @@ VersionKey: TypeAlias = "Version | str"
 """What makes two texts the same version: the parsed version, or the text if it is none."""
 
 _REMEMBERED = 32_768
+_FEW = 256
 _SEPARATORS = re.compile(r"[-_.]+")
 _BUILT = re.compile(
     r"[-.](?:py\d[\d.]*|(?:linux|win|macosx|freebsd|openbsd|netbsd|cygwin|aix|sunos|solaris|"
@@ -54,9 +55,7 @@ def version_text(filename: str, name: ProjectName) -> str:
         return filename.removesuffix(".whl").split("-")[1] if filename.count("-") else ""
     stem = without_ending(filename)
     rest = stem[_prefix_length(stem, name) :]
-    while (shorter := _BUILT.sub("", rest)) != rest:
-        if parse_version(rest) is not None:
-            break
+    while parse_version(rest) is None and (shorter := _BUILT.sub("", rest)) != rest:
         rest = shorter
     return rest
 
@@ -72,6 +71,11 @@ def without_ending(filename: str) -> str:
 
 def _prefix_length(stem: str, name: ProjectName) -> int:
     """Return where the version begins: after the project's name in any spelling, and a hyphen."""
-    pattern = "[-_.]+".join(re.escape(part) for part in _SEPARATORS.split(name))
-    match = re.match(rf"{pattern}-", stem, re.IGNORECASE)
+    match = _prefix(name).match(stem)
     return match.end() if match else len(stem)
+
+
+@lru_cache(maxsize=_FEW)
+def _prefix(name: ProjectName) -> re.Pattern[str]:
+    pattern = "[-_.]+".join(re.escape(part) for part in _SEPARATORS.split(name))
+    return re.compile(rf"{pattern}-", re.IGNORECASE)
