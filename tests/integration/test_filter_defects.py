@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bandersnatch.filters.chain import Narrowed
-        from bandersnatch.filters.providers import Found
-from bandersnatch.filters.options import FilterOptions
+    from bandersnatch.filters.options import FilterOptions
+    from bandersnatch.filters.providers import Found
     from bandersnatch.filters.registry import Built
     from bandersnatch.model.project import ProjectDetail
     from tests.support.index import Index
