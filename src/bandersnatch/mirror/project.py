@@ -166,7 +166,7 @@ class ProjectSync:
         They look at one page at a time, for those of plugins may not bear two.
         """
         async with self._narrowing:
-            if len(detail.files) <= FEW_FILES:
+            if len(detail.files) <= FEW_FILES or not self._filters.pages:
                 return self._filters.narrow(detail)
             return await asyncio.to_thread(self._filters.narrow, detail)
 
