@@ -189,7 +189,7 @@ def latest(keep: int | str) -> str:
 
 def calls(act: Callable[[], object]) -> int:
     """Return how many functions are called in doing something."""
-    compared = 0
+    count = 0
 
     def counting(_: object, event: str, __: object) -> None:
         nonlocal count
