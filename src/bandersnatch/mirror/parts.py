@@ -149,7 +149,10 @@ def open_visits(
 async def publish_root(
     mirror: Mirror, *, without_names: Collection[ProjectName] = (), always: bool = False
 ) -> None:
-    """Publish the root page if it does not show what the catalogue has."""
+    """Publish the root page if it does not show what the catalogue has.
+
+    ``without_names`` are projects that are still in the catalogue and about to leave it.
+    """
     if not always and await mirror.catalogue.note(ROOT) == ROOT_WRITTEN:
         return
     had = await mirror.catalogue.had(None)
@@ -160,4 +163,5 @@ async def publish_root(
     }
     await mirror.publisher().publish_root(shown)
     await mirror.storage.barrier()
-    await mirror.catalogue.commit(Batch(notes={ROOT: ROOT_WRITTEN}))
+    if not without_names:
+        await mirror.catalogue.commit(Batch(notes={ROOT: ROOT_WRITTEN}))

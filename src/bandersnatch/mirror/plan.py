@@ -33,7 +33,8 @@ class Wanted:
     ``listed`` says that the index itself names the project, so that a missing page is a fault
     and not an answer. ``left_out`` says that what is had is only the memory that the filters
     want nothing of it. ``anew`` asks for the page even if it is the same, because more of it is
-    to be published by now. ``earlier`` is what an earlier run left unfinished about it.
+    to be published by now. ``remade`` says that what is had was made under other terms.
+    ``earlier`` is what an earlier run left unfinished about it.
     """
 
     name: ProjectName
@@ -45,6 +46,7 @@ class Wanted:
     had: bool = False
     left_out: bool = False
     anew: bool = False
+    remade: bool = False
     earlier: Unfinished | None = None
 
     def merged(self, other: Wanted) -> Wanted:
@@ -151,11 +153,12 @@ def _with_memory(wish: Wanted, before: Situation) -> Wanted:
         earlier=before.unfinished.get(wish.name),
         had=had is not None,
         left_out=had is not None and had.standing is Standing.LEFT_OUT,
+        remade=had is not None and had.terms != before.terms(wish.name),
     )
 
 
 def _is_had(wish: Wanted, before: Situation) -> bool:
-    """Whether the tree already shows what the wish is for."""
+    """Whether the tree already shows what the wish is for, as that of a project that is wanted."""
     had = before.had.get(wish.name)
     left = before.unfinished.get(wish.name)
     return (
@@ -163,6 +166,7 @@ def _is_had(wish: Wanted, before: Situation) -> bool:
         and wish.need != NO_SERIAL
         and had.reflects >= wish.need
         and had.terms == before.terms(wish.name)
+        and had.standing is not Standing.KEPT
         and not wish.anew
         and is_same_display(wish.display, had.display)
         and (left is None or left.kind == PENDING)

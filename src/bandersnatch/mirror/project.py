@@ -12,6 +12,7 @@ from bandersnatch.errors import (
     FilesMissing,
     InvalidPage,
     ProjectNotFound,
+    StalePage,
 )
 from bandersnatch.mirror.files import FilesOutcome
 from bandersnatch.mirror.outcome import Outcome, Result, Visit
@@ -21,6 +22,8 @@ from bandersnatch.model.serials import NO_SERIAL
 from bandersnatch.records import ABSENT, INCOMPLETE, ProjectRecord, Standing, Validators
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bandersnatch.config.settings import Settings
     from bandersnatch.errors import BandersnatchError
     from bandersnatch.filters.chain import FilterChain, Narrowed
@@ -76,9 +79,9 @@ class ProjectSync:
                     fetched = await self._reader.read(wanted, Validators())
         except ProjectNotFound:
             return self._missing(wanted)
-        if fetched is None or (record is not None and _is_older(fetched.detail, record)):
-            return self._unchanged(wanted, record)
         standing = Standing.WANTED if selected else Standing.KEPT
+        if fetched is None or (record is not None and self._is_older(fetched.detail, record)):
+            return self._unchanged(wanted, record, standing)
         return await self._narrow(wanted, record, fetched, standing)
 
     # ------------------------------------------------------------ is there anything to do
@@ -86,7 +89,7 @@ class ProjectSync:
     def _known(self, wanted: Wanted, record: ProjectRecord | None) -> Validators:
         """Return what a conditional request may say: nothing, if the body is needed anyway."""
         incomplete = wanted.earlier is not None and wanted.earlier.kind == INCOMPLETE
-        if record is None or incomplete or wanted.anew:
+        if record is None or incomplete or wanted.anew or record.standing is Standing.KEPT:
             return Validators()
         if record.terms != self._visit.terms(wanted.name):
             return Validators()
@@ -98,11 +101,29 @@ class ProjectSync:
         """Whether everything that was recorded lies there as it was recorded."""
         return await self._files.are_there(record) and await self._publisher.has_pages(record.name)
 
-    def _unchanged(self, wanted: Wanted, record: ProjectRecord | None) -> Outcome:
+    def _is_older(self, detail: ProjectDetail, record: ProjectRecord) -> bool:
+        """Whether a page goes back behind what is published; then it is ignored.
+
+        :raises StalePage: if other rules are to be applied, which cannot wait for ever.
+        """
+        had = record.detail.serial
+        if detail.serial is None or had is None or detail.serial >= had:
+            return False
+        if record.terms != self._visit.terms(detail.name):
+            raise StalePage(detail.name, wanted=had, got=detail.serial)
+        return True
+
+    def _unchanged(
+        self, wanted: Wanted, record: ProjectRecord | None, standing: Standing
+    ) -> Outcome:
         assert record is not None, "only what is had can be unchanged"
-        if wanted.need <= record.reflects and wanted.earlier is None:
+        if record.standing is Standing.LEFT_OUT:
+            standing = record.standing
+        same = wanted.need <= record.reflects and standing is record.standing
+        if same and wanted.earlier is None:
             return Outcome(wanted, Result.UNCHANGED)
-        reflecting = replace(record, reflects=max(record.reflects, wanted.need))
+        reflects = max(record.reflects, wanted.need)
+        reflecting = replace(record, reflects=reflects, standing=standing)
         return Outcome(wanted, Result.UNCHANGED, reflecting)
 
     def _missing(self, wanted: Wanted) -> Outcome:
@@ -147,21 +168,28 @@ class ProjectSync:
             here = record is not None and record.standing is not Standing.LEFT_OUT
             result = Result.UNWANTED if here else Result.LEFT_OUT
             return Outcome(wanted, result, proposed, dropped=narrowed.dropped)
-        emptied = record is not None and record.files and plain.files and not narrowed.page.files
+        named = record is not None and record.detail.files
+        emptied = named and plain.files and not narrowed.page.files
         if emptied and not self._visit.may_empty:
             return Outcome(wanted, Result.EMPTIED)
         outcome = await self._publish(wanted, record, proposed, legacy)
-        early = await self._fetch_early(narrowed)
+        early = await self._fetch_early(narrowed, outcome.removed)
         return replace(outcome, removed=(*outcome.removed, *early), dropped=narrowed.dropped)
 
-    async def _fetch_early(self, narrowed: Narrowed) -> tuple[Removed, ...]:
-        """Fetch what is listed when it is old enough; it waits where removed files wait."""
+    async def _fetch_early(
+        self, narrowed: Narrowed, removed: Iterable[Removed]
+    ) -> tuple[Removed, ...]:
+        """Fetch what is listed when it is old enough; it waits where removed files wait.
+
+        ``removed`` are the project's files that have only just come there.
+        """
         if not (narrowed.early and narrowed.page and self._settings.files.release_files):
             return ()
         assert narrowed.due is not None, "what comes later comes at some time"
         most = self._settings.index.download_workers
         page = replace(narrowed.page, files=narrowed.early)
-        return await self._files.fetch_early(page, self._visit.lying, most, until=narrowed.due)
+        lying = {**self._visit.lying, **{each.key: each for each in removed}}
+        return await self._files.fetch_early(page, lying, most, until=narrowed.due)
 
     async def _publish(
         self,
@@ -258,9 +286,3 @@ class ProjectSync:
 
 def _reflected(record: ProjectRecord | None) -> Serial:
     return record.reflects if record is not None else NO_SERIAL
-
-
-def _is_older(detail: ProjectDetail, record: ProjectRecord) -> bool:
-    """Whether a page goes back behind what is published; then it is ignored."""
-    had = record.detail.serial
-    return detail.serial is not None and had is not None and detail.serial < had

@@ -33,7 +33,7 @@ from bandersnatch.model.serials import NO_SERIAL, Serial
 from bandersnatch.records import ABSENT, Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
     from bandersnatch.mirror.parts import Mirror
@@ -82,6 +82,7 @@ class MirrorRun:
         self._state = StateFiles(mirror.storage)
         self._publisher = mirror.publisher()
         self._refused = False
+        self._changed = False
 
     async def run(self) -> Position:
         """Bring the mirror up to what the index has now.
@@ -92,6 +93,7 @@ class MirrorRun:
         began = mirror.clock.now()
         now = int(began.timestamp())
         state = await open_tree(mirror, self._state, began)
+        self._changed = await self._is_changed()
         unfinished = {each.name: each for each in await mirror.catalogue.unfinished()}
         found = await self._discover(state)
         before = await self._situation(state, unfinished, found, now)
@@ -111,7 +113,10 @@ class MirrorRun:
             plan = without(plan, missing)
         mirror.events(Planned(len(plan.wanted), len(plan.gone) + len(unwanted)))
         checkpoint = self._checkpoint(plan, state, now)
-        await checkpoint.begin(_settled(unfinished, plan))
+        # From here on the tree is neither what the filters of before made of it, nor those of now.
+        unsettled = dict.fromkeys((OPTIONS, FILTERS), "") if self._changed else {}
+        settled = _settled(unfinished, plan, unwanted)
+        await checkpoint.begin(settled, plan.wanted.values(), unsettled)
         try:
             visits = await self._visit_all(plan, checkpoint, began)
             await checkpoint.commit()
@@ -133,7 +138,6 @@ class MirrorRun:
     async def _discover(self, state: MirrorState) -> Discovery:
         mirror = self._mirror
         catalogue, settings = mirror.catalogue, mirror.settings
-        changed = await self._is_changed()
         if self._orders.only is not None:
             return Discovery(None, sweep=self._orders.only)
         discoverer = Discoverer(mirror.index, catalogue, mirror.clock, mirror.events)
@@ -143,7 +147,7 @@ class MirrorRun:
                 cursor=state.cursor,
                 finite=mirror.filters.finite_names,
                 interval=settings.run.reconcile_interval,
-                thorough=changed or self._orders.force,
+                thorough=self._changed or self._orders.force,
             )
         )
 
@@ -158,7 +162,7 @@ class MirrorRun:
 
     async def _unwanted(self) -> tuple[frozenset[ProjectName], frozenset[ProjectName]]:
         """Return the projects that the project filters want no more; see ``plan.unwanted``."""
-        if not (self._orders.force or await self._is_changed()):
+        if not (self._orders.force or self._changed):
             return frozenset(), frozenset()
         mirror = self._mirror
         return no_more_wanted(await mirror.catalogue.had(None), mirror.filters.may_select)
@@ -249,15 +253,19 @@ class MirrorRun:
         keeps = self._mirror.settings.run.removed_projects is RemovedProjects.KEEP
         gone: frozenset[ProjectName] = frozenset() if keeps else leaving.gone
         by_filters = len(leaving.unwanted - gone) + len(leaving.emptied)
-        projects = gone | leaving.unwanted
-        if self._is_refused(len(gone) + by_filters, limit, by_filters=by_filters):
+        projects: frozenset[ProjectName] = frozenset()
+        held = self._is_refused(len(gone) + by_filters, limit, by_filters=by_filters)
+        if held and len(gone) > limit:
             await checkpoint.commit(checkpoint.keep_for_later(leaving.told))
-            projects = frozenset()
         else:
-            await self._visit(leaving.emptied.values(), checkpoint, began, may_empty=True)
-            await checkpoint.commit()
-            for name in (*leaving.told, *leaving.rejected):
-                checkpoint.pending.pop(name, None)
+            projects |= gone
+            _drop(checkpoint.pending, leaving.told)
+        if not held:
+            projects |= leaving.unwanted
+            if leaving.emptied:
+                await self._visit(leaving.emptied.values(), checkpoint, began, may_empty=True)
+                await checkpoint.commit()
+            _drop(checkpoint.pending, leaving.rejected)
         force = self._orders.force
         await let_go(self._mirror, leaving, projects, checkpoint, began, force=force)
 
@@ -289,10 +297,17 @@ class MirrorRun:
         return max(state.cursor, max(told, default=NO_SERIAL))
 
 
-def _settled(unfinished: Mapping[ProjectName, Unfinished], plan: SyncPlan) -> list[ProjectName]:
-    """Return the projects that nobody has to come back to any more."""
-    return [
-        name
-        for name, left in unfinished.items()
-        if name not in plan.wanted and name not in plan.gone and left.kind != ABSENT
-    ]
+def _drop(pending: dict[ProjectName, Serial], names: Iterable[ProjectName]) -> None:
+    for name in names:
+        pending.pop(name, None)
+
+
+def _settled(
+    unfinished: Mapping[ProjectName, Unfinished], plan: SyncPlan, unwanted: frozenset[ProjectName]
+) -> list[ProjectName]:
+    """Return the projects that nobody has to come back to any more.
+
+    Those that are ``unwanted`` may stay, and be wanted again.
+    """
+    looked_at = plan.wanted.keys() | plan.gone.keys() | unwanted
+    return [n for n, left in unfinished.items() if n not in looked_at and left.kind != ABSENT]

@@ -39,8 +39,15 @@ async def sync(
     await open_tree(mirror, state_files, began)
     had = await mirror.catalogue.had(names)
     unfinished = {each.name: each for each in await mirror.catalogue.unfinished()}
+    terms = mirror.terms
     wanted = [
-        Wanted(name, listed=True, had=name in had, earlier=unfinished.get(name))
+        Wanted(
+            name,
+            listed=True,
+            had=name in had,
+            remade=name in had and had[name].terms != terms(name),
+            earlier=unfinished.get(name),
+        )
         for name in dict.fromkeys(names)
     ]
     mirror.events(Planned(len(wanted), 0))
@@ -53,7 +60,7 @@ async def sync(
         now=int(began.timestamp()),
     )
     new = [name for name in names if name not in had and name not in unfinished]
-    await checkpoint.begin_on_the_side(new)
+    await checkpoint.mark(new)
     visit = await open_visit(mirror, began, accepted=accepted, force=True, may_empty=True)
     stop = mirror.settings.run.stop_on_error
     visits = open_visits(mirror, checkpoint, visit, began, stop_on_error=stop, on_the_side=True)
