@@ -30,10 +30,10 @@ from tests.integration.test_invariants import (
     QuickClock,
     World,
 )
-from tests.support.index import Index
 
 if TYPE_CHECKING:
     from bandersnatch.mirror.parts import Mirror
+    from tests.support.index import Index
 
 names = st.sampled_from(NAMES)
 lists = st.frozensets(names, min_size=1)
@@ -176,9 +176,11 @@ class ReconcilingMachine(MirrorMachine):
     # ------------------------------------------------------------ what holds
 
     def _check_status(self) -> None:
-        """What is shown is as new as ``status`` says, or known to be pending."""
+        """Assert that what is shown is as new as ``status`` says, or known to be pending."""
         pending = [line.split()[0] for line in (self.world.text("todo") or "").splitlines()[1:]]
-        last = {project_name(e.name): e for e in self.index.journal if e.serial <= self.world.status}
+        last = {
+            project_name(e.name): e for e in self.index.journal if e.serial <= self.world.status
+        }
         for name, event in last.items():
             page = self.world.page(name)
             if page is not None and name not in pending and self.world.rules.selects(name):
@@ -190,7 +192,7 @@ class ReconcilingMachine(MirrorMachine):
 
     @invariant()
     def status_claims_no_more_than_the_tree_shows(self) -> None:
-        """Checked after runs: filters change what ``status`` is about."""
+        """Leave it to ``_check_status``: filters change what ``status`` is about."""
 
     def _settle(self) -> None:
         self.world.upstream.mend()
@@ -203,7 +205,9 @@ class ReconcilingMachine(MirrorMachine):
 
     def _compare(self) -> None:
         if self.method is not ApiMethod.SIMPLE or self.world.rules.allowed is None:
-            assert self.world.status == self.index.serial, "only pages tell where a list is not read"
+            assert self.world.status == self.index.serial, (
+                "only pages tell where a list is not read"
+            )
         assert self.world.text("todo") is None
         clean = FilteredWorld(self.index, self.clock, self.method)
         clean.rules = self.world.rules
@@ -216,8 +220,12 @@ class ReconcilingMachine(MirrorMachine):
         extra = {k for k in ours.keys() - theirs.keys() if not k.startswith("web/packages/")}
         kept = {name for name in self.by_name if not self.world.rules.selects(name)}
         assert {key.split("/")[2] for key in extra} <= kept
-        listed = {p["name"] for p in json.loads(ours[StorageKey("web/simple/index.v1_json")])["projects"]}
-        with_page = {k.split("/")[2] for k in ours if k.endswith("/index.v1_json")} - {"index.v1_json"}
+        listed = {
+            p["name"] for p in json.loads(ours[StorageKey("web/simple/index.v1_json")])["projects"]
+        }
+        with_page = {k.split("/")[2] for k in ours if k.endswith("/index.v1_json")} - {
+            "index.v1_json"
+        }
         assert listed == with_page
         if not (self.killed or kept):
             files = {k for k in ours.keys() - theirs.keys() if k.startswith("web/packages/")}

@@ -200,9 +200,9 @@ def _record(outcome: Outcome, batch: Batch, now: int, *, on_the_side: bool) -> N
     kind = _kind_of(outcome)
     if on_the_side and outcome.result is Result.FAILED and earlier is None:
         batch.finished.append(name)
-    if on_the_side and earlier is not None and earlier.kind in {PENDING, GONE}:
-        if outcome.record is None or outcome.record.reflects < earlier.need:
-            batch.unfinished.append(earlier)
+    reached = NO_SERIAL if outcome.record is None else outcome.record.reflects
+    if on_the_side and earlier is not None and earlier.kind != ABSENT and reached < earlier.need:
+        batch.unfinished.append(earlier)
     elif kind is not None and (outcome.again or not on_the_side):
         batch.unfinished.append(_unfinished(outcome, kind, now))
 
@@ -235,11 +235,13 @@ def _kind_of(outcome: Outcome) -> str | None:
     """Return the kind of what is left to do.
 
     What is held is told of as incomplete: a removal may be cut short, and then the project is
-    looked at even if the filters want it again.
+    looked at even if the filters want it again. What was incomplete is so until it succeeds.
     """
-    if outcome.result is Result.FAILED:
+    earlier = outcome.wanted.earlier
+    cut_short = earlier is not None and earlier.kind == INCOMPLETE
+    if outcome.result is Result.FAILED and not cut_short:
         return PENDING
-    if outcome.result in _HELD:
+    if outcome.result is Result.FAILED or outcome.result in _HELD:
         return INCOMPLETE
     if outcome.result is Result.SUSPECTED:
         return ABSENT

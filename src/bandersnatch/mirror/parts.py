@@ -16,7 +16,7 @@ from bandersnatch.mirror.publish import Publisher
 from bandersnatch.mirror.remove import Removals
 from bandersnatch.mirror.terms import PageTerms
 from bandersnatch.mirror.visits import Visits
-from bandersnatch.records import Batch, Standing
+from bandersnatch.records import INCOMPLETE, Batch, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -151,7 +151,8 @@ async def publish_root(
 ) -> None:
     """Publish the root page if it does not show what the catalogue has.
 
-    ``without_names`` are projects that are still in the catalogue and about to leave it.
+    ``without_names`` are projects that are still in the catalogue and about to leave it. Others
+    may have no page because a run was killed that removed it, and wait to be looked at again.
     """
     if not always and await mirror.catalogue.note(ROOT) == ROOT_WRITTEN:
         return
@@ -161,6 +162,10 @@ async def publish_root(
         for name, each in had.items()
         if each.standing is not Standing.LEFT_OUT and name not in without_names
     }
+    for left in await mirror.catalogue.unfinished():
+        cut_short = left.kind == INCOMPLETE and left.name in shown
+        if cut_short and not await mirror.publisher().has_pages(left.name):
+            del shown[left.name]
     await mirror.publisher().publish_root(shown)
     await mirror.storage.barrier()
     if not without_names:

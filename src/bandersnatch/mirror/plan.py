@@ -197,7 +197,7 @@ def _still_wanted(name: ProjectName, need: Serial, found: Discovery, before: Sit
     the list is among the changes.
     """
     left = before.unfinished.get(name)
-    noticed = left.since if left else 0
+    noticed = left.since if left else before.now
     if found.listing is not None and name not in found.listing.serials:
         need = NO_SERIAL
     return Wanted(
@@ -210,7 +210,8 @@ def _still_wanted(name: ProjectName, need: Serial, found: Discovery, before: Sit
             need != NO_SERIAL
             and found.listing is None
             and not is_expired(noticed, before.now)
-            and (left is None or left.kind != GONE)
+            and left is not None
+            and left.kind != GONE
         ),
     )
 

@@ -154,6 +154,8 @@ class ProjectSync:
         plain = self._plain(fetched.detail)
         detail, legacy = await self._reader.supplemented(wanted, plain, self._filters.reads)
         narrowed = self._filters.narrow(detail)
+        if record is not None and narrowed.page is not None:
+            self._require_same_files(record, narrowed.page)
         proposed = ProjectRecord(
             detail=replace(narrowed.page or plain.without_files(), document=None),
             display=wanted.display or (record.display if record else "") or plain.name,
@@ -224,24 +226,33 @@ class ProjectSync:
         """Hold what must not be published just because the index says so.
 
         :raises InvalidPage: if the entry of a file that is published does not pass its gate.
-        :raises ChangedFile: if a file that is published would change.
         :raises EmptiedProject: if all files are gone at once, the first time that is seen.
         """
         if record is None:
             return
         refused = {rejection.entry for rejection in detail.rejected}
-        offered = {file.filename: file.sha256 for file in detail.files}
         for found in record.files:
-            filename, had = found.file.filename, found.file.sha256
+            filename = found.file.filename
             if ascii(filename) in refused:
                 raise InvalidPage(detail.name, f"the entry of {filename}, published here, is bad")
-            now = offered.get(filename, had)
-            if now != had and detail.name not in self._visit.accepted:
-                raise ChangedFile(detail.name, filename, had=had.value, offered=now.value)
         quarantined = detail.status is ProjectStatus.QUARANTINED
         seen = wanted.earlier is not None and wanted.earlier.fault == EmptiedProject.__name__
         if record.detail.files and not (detail.files or quarantined or seen):
             raise EmptiedProject(detail.name, len(record.detail.files))
+
+    def _require_same_files(self, record: ProjectRecord, detail: ProjectDetail) -> None:
+        """Hold a file that is published and would change, unless the filters drop it.
+
+        :raises ChangedFile: if there is one.
+        """
+        if detail.name in self._visit.accepted:
+            return
+        offered = {file.filename: file.sha256 for file in detail.files}
+        for found in record.files:
+            filename, had = found.file.filename, found.file.sha256
+            now = offered.get(filename, had)
+            if now != had:
+                raise ChangedFile(detail.name, filename, had=had.value, offered=now.value)
 
     def _plain(self, detail: ProjectDetail) -> ProjectDetail:
         """Return what quarantine and the options leave of a page."""
