@@ -286,3 +286,17 @@ def test_a_dry_run_tells_of_each_removal_once(
 
     assert dry.report["projects"]["removed"] == ran.report["projects"]["removed"] == ["b"]
     assert dry.report["files"] == ran.report["files"]
+
+
+def test_a_project_that_is_asked_for_by_name_is_fetched_whatever_a_plan_kept(
+    index: Index, site: Site
+) -> None:
+    for name in ("a", "b"):
+        index.release(name, "1.0")
+    site.ask("plan")
+    index.release("a", "2.0")
+
+    assert site.sync("a").code == 0
+
+    assert len(site.filenames("a")) == 2
+    assert (site.root / ".plan").exists(), "the next run goes by what is left"

@@ -112,11 +112,8 @@ class MirrorRun:
         if self._is_refused(len(missing), limit):
             plan = without(plan, missing)
         mirror.events(Planned(len(plan.wanted), len(plan.gone) + len(unwanted)))
-        checkpoint = self._checkpoint(plan, state, now)
-        # From here on the tree is neither what the filters of before made of it, nor those of now.
-        unsettled = dict.fromkeys((OPTIONS, FILTERS), "") if self._changed else {}
         settled = _settled(unfinished, plan, unwanted)
-        await checkpoint.begin(settled, plan.wanted.values(), unsettled)
+        checkpoint = await self._begin(plan, state, settled, now)
         try:
             visits = await self._visit_all(plan, checkpoint, began)
             await checkpoint.commit()
@@ -202,9 +199,12 @@ class MirrorRun:
             return True
         return False
 
-    def _checkpoint(self, plan: SyncPlan, state: MirrorState, now: int) -> Checkpoint:
+    async def _begin(
+        self, plan: SyncPlan, state: MirrorState, settled: list[ProjectName], now: int
+    ) -> Checkpoint:
+        """Write down what is to be done, and return what records how far that is."""
         pending = {name: wish.need for name, wish in {**plan.wanted, **plan.gone}.items()}
-        return Checkpoint(
+        checkpoint = Checkpoint(
             self._mirror.storage,
             self._mirror.catalogue,
             self._state,
@@ -212,6 +212,10 @@ class MirrorRun:
             todo=Todo(state.cursor, pending),
             now=now,
         )
+        # From here on the tree is neither what the filters of before made of it, nor those of now.
+        unsettled = dict.fromkeys((OPTIONS, FILTERS), "") if self._changed else {}
+        await checkpoint.begin(settled, plan.wanted.values(), unsettled)
+        return checkpoint
 
     # ------------------------------------------------------------ the work
 
