@@ -300,3 +300,16 @@ def test_a_project_that_is_asked_for_by_name_is_fetched_whatever_a_plan_kept(
 
     assert len(site.filenames("a")) == 2
     assert (site.root / ".plan").exists(), "the next run goes by what is left"
+
+
+def test_what_was_published_and_not_recorded_goes_though_run_after_run_is_killed() -> None:
+    for first in range(8, 40):
+        for second in range(12):
+            here = world()
+            here.index.release("new", "1.0", size=400)
+            here.run(kill_after=first)
+            here.rules = Rules(allowed=frozenset("abc")) if second % 2 else Rules(small=True)
+            here.run(kill_after=second)
+            here.run()
+
+            assert here.page("new") is None, (first, second)

@@ -38,6 +38,8 @@ ROOT_WRITTEN = "written"
 _HELD = frozenset({Result.UNWANTED, Result.EMPTIED})
 """What is decided at the end of a run, together with all other removals."""
 
+_NOT_HERE = frozenset({Result.LEFT_OUT, Result.ABSENT})
+
 _NOT_DONE = frozenset({Result.FAILED, Result.SUSPECTED}) | _HELD
 """What keeps a project in ``todo``, and ``status`` before the change that is not shown."""
 
@@ -70,6 +72,7 @@ class Checkpoint:
         self._now = now
         self._batch = Batch()
         self._done: list[ProjectName] = []
+        self.strays: list[ProjectName] = []
         self._committed_at = self._saved_at = clock.monotonic()
         self._lock = asyncio.Lock()
         self._marking = asyncio.Lock()
@@ -124,9 +127,15 @@ class Checkpoint:
         await self._catalogue.commit(Batch(notes=dict(notes)))
 
     async def add(self, outcome: Outcome) -> None:
-        """Take in what became of a project, and commit if it is time to."""
+        """Take in what became of a project, and commit if it is time to.
+
+        What is not to be here and may have been published is done when that was removed: it is
+        among ``strays`` then.
+        """
         _record(outcome, self._batch, self._now, on_the_side=self._on_the_side)
-        if outcome.result not in _NOT_DONE:
+        if outcome.result in _NOT_HERE and outcome.wanted.handled:
+            self.strays.append(outcome.wanted.name)
+        elif outcome.result not in _NOT_DONE:
             self._done.append(outcome.wanted.name)
         waited = self._clock.monotonic() - self._committed_at
         enough = len(self._batch.records) >= MOST_WAITING or waited >= LONGEST_WAIT

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING
 from bandersnatch.config.settings import RemovedProjects
 from bandersnatch.mirror.checkpoint import MOST_WAITING, ROOT, ROOT_STALE, ROOT_WRITTEN
 from bandersnatch.mirror.parts import publish_root
-from bandersnatch.model.serials import NO_SERIAL
 from bandersnatch.records import Batch, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from bandersnatch.mirror.checkpoint import Checkpoint
     from bandersnatch.mirror.parts import Mirror
     from bandersnatch.mirror.plan import Wanted
-    from bandersnatch.mirror.state import MirrorState
     from bandersnatch.model.names import ProjectName
     from bandersnatch.records import ProjectRecord
 
@@ -82,21 +80,16 @@ async def let_go(
 
 
 async def remove_strays(
-    mirror: Mirror,
-    state: MirrorState,
-    unfinished: Iterable[ProjectName],
-    checkpoint: Checkpoint,
-    began: datetime,
+    mirror: Mirror, handled: Collection[ProjectName], checkpoint: Checkpoint, began: datetime
 ) -> None:
     """Take away the page of what an earlier run had in hand, and nobody wants any more.
 
     It was published, perhaps, when that run was killed, and not recorded; no list tells of it.
     What the index does not have any more stays where that is wanted.
     """
-    handled = dict.fromkeys(unfinished, NO_SERIAL) | dict(state.todo.pending if state.todo else {})
     had = await mirror.catalogue.had(handled)
     here = {name for name, each in had.items() if each.standing is not Standing.LEFT_OUT}
-    strays = [name for name in handled if name not in here | checkpoint.pending.keys()]
+    strays = [name for name in handled if name not in here]
     if mirror.settings.run.removed_projects is RemovedProjects.KEEP:
         strays = [n for n in strays if n in had or not mirror.filters.may_select(n)]
     removals = mirror.removals(began)

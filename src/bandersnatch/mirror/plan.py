@@ -33,7 +33,8 @@ class Wanted:
     ``listed`` says that the index itself names the project, so that a missing page is a fault
     and not an answer. ``left_out`` says that what is had is only the memory that the filters
     want nothing of it. ``anew`` asks for the page even if it is the same, because more of it is
-    to be published by now. ``remade`` says that what is had was made under other terms.
+    to be published by now. ``remade`` says that what is had was made under other terms,
+    ``handled`` that an earlier run may have published something of it and not recorded that.
     ``earlier`` is what an earlier run left unfinished about it.
     """
 
@@ -47,6 +48,7 @@ class Wanted:
     left_out: bool = False
     anew: bool = False
     remade: bool = False
+    handled: bool = False
     earlier: Unfinished | None = None
 
     def merged(self, other: Wanted) -> Wanted:
@@ -147,10 +149,11 @@ def make_plan(
 
 def _with_memory(wish: Wanted, before: Situation) -> Wanted:
     """Return a wish with what is known of the project already."""
-    had = before.had.get(wish.name)
+    had, left = before.had.get(wish.name), before.unfinished.get(wish.name)
     return replace(
         wish,
-        earlier=before.unfinished.get(wish.name),
+        earlier=left,
+        handled=left is not None or wish.name in before.pending,
         had=had is not None,
         left_out=had is not None and had.standing is Standing.LEFT_OUT,
         remade=had is not None and had.terms != before.terms(wish.name),

@@ -112,15 +112,16 @@ class MirrorRun:
         if self._is_refused(len(missing), limit):
             plan = without(plan, missing)
         mirror.events(Planned(len(plan.wanted), len(plan.gone) + len(unwanted)))
-        settled = _settled(unfinished, plan, unwanted)
-        checkpoint = await self._begin(plan, state, settled, now)
+        checkpoint = self._checkpoint(plan, state, now)
+        await self._begin(checkpoint, plan, before, unwanted, began)
         try:
             visits = await self._visit_all(plan, checkpoint, began)
             await checkpoint.commit()
             leaving = Leaving(plan.gone, visits.gone, unwanted, visits.unwanted, visits.emptied)
             await self._part_with(leaving, checkpoint, limit, began)
             await checkpoint.commit(Batch(forgotten=sorted(forgotten)))
-            await remove_strays(mirror, state, unfinished, checkpoint, began)
+            await remove_strays(mirror, checkpoint.strays, checkpoint, began)
+            _drop(checkpoint.pending, checkpoint.strays)
             cursor = await self._cursor(plan, state)
             if visits.complete:
                 await checkpoint.reach(cursor, {} if self._refused else notes)
@@ -199,12 +200,9 @@ class MirrorRun:
             return True
         return False
 
-    async def _begin(
-        self, plan: SyncPlan, state: MirrorState, settled: list[ProjectName], now: int
-    ) -> Checkpoint:
-        """Write down what is to be done, and return what records how far that is."""
+    def _checkpoint(self, plan: SyncPlan, state: MirrorState, now: int) -> Checkpoint:
         pending = {name: wish.need for name, wish in {**plan.wanted, **plan.gone}.items()}
-        checkpoint = Checkpoint(
+        return Checkpoint(
             self._mirror.storage,
             self._mirror.catalogue,
             self._state,
@@ -212,10 +210,29 @@ class MirrorRun:
             todo=Todo(state.cursor, pending),
             now=now,
         )
-        # From here on the tree is neither what the filters of before made of it, nor those of now.
+
+    async def _begin(
+        self,
+        checkpoint: Checkpoint,
+        plan: SyncPlan,
+        before: Situation,
+        unwanted: frozenset[ProjectName],
+        began: datetime,
+    ) -> None:
+        """Write down what is to be done, and take away what nobody would think of afterwards.
+
+        If the filters are others than before, the tree is neither what those made of it from here
+        on, nor what these will, and the next run compares everything, whatever filters it has.
+        """
+        looked_at = plan.wanted.keys() | plan.gone.keys()
+        strays = (before.unfinished.keys() | before.pending.keys()) - looked_at
+        only = self._orders.only
+        await remove_strays(
+            self._mirror, sorted(strays if only is None else strays & only), checkpoint, began
+        )
+        settled = _settled(before.unfinished, plan, unwanted)
         unsettled = dict.fromkeys((OPTIONS, FILTERS), "") if self._changed else {}
         await checkpoint.begin(settled, plan.wanted.values(), unsettled)
-        return checkpoint
 
     # ------------------------------------------------------------ the work
 
