@@ -91,12 +91,11 @@ class MirrorRun:
         """
         mirror = self._mirror
         began = mirror.clock.now()
-        now = int(began.timestamp())
         state = await open_tree(mirror, self._state, began)
         self._changed = await self._is_changed()
         unfinished = {each.name: each for each in await mirror.catalogue.unfinished()}
         found = await self._discover(state)
-        before = await self._situation(state, unfinished, found, now)
+        before = await self._situation(state, unfinished, found, int(began.timestamp()))
         plan = make_plan(found, before, mirror.filters.may_select, force=self._orders.force)
         unwanted, forgotten = await self._unwanted()
         if self._orders.only is not None:
@@ -112,7 +111,7 @@ class MirrorRun:
         if self._is_refused(len(missing), limit):
             plan = without(plan, missing)
         mirror.events(Planned(len(plan.wanted), len(plan.gone) + len(unwanted)))
-        checkpoint = self._checkpoint(plan, state, now)
+        checkpoint = self._checkpoint(plan, state, before.now)
         await self._begin(checkpoint, plan, before, unwanted, began)
         try:
             visits = await self._visit_all(plan, checkpoint, began)
