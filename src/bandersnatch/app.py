@@ -15,8 +15,8 @@ from bandersnatch.config.files import ListFiles
 from bandersnatch.config.ini import read_ini
 from bandersnatch.config.load import enabled_filters, read_settings
 from bandersnatch.errors import ConfigError
-from bandersnatch.filters.installed import provided
 from bandersnatch.filters.options import FilterOptions
+from bandersnatch.filters.providers import Found
 from bandersnatch.filters.registry import ALL, BUILT_IN, SECTIONS, build_chain
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def load(path: Path, now: datetime | None = None) -> Configuration:
     """
     file = read_ini(path)
     foreign = [name for name in enabled_filters(file) if name not in BUILT_IN and name != ALL]
-    found = provided(foreign)
+    found = _installed(foreign)
     sections = {**SECTIONS, **{each.name: frozenset({""}) for each in found.providers}}
     others = any(each.reads_anything for each in found.providers)
     reading = read_settings(file, sections, others=others)
@@ -63,6 +63,14 @@ def load(path: Path, now: datetime | None = None) -> Configuration:
         raise ConfigError(file.path, [*reading.problems, *built.problems])
     notes = (*reading.settings.notes, *built.notes)
     return Configuration(replace(reading.settings, notes=notes), built.chain)
+
+
+def _installed(names: list[str]) -> Found:
+    if not names:
+        return Found()
+    from bandersnatch.filters.installed import provided  # noqa: PLC0415 - slow, and seldom needed
+
+    return provided(names)
 
 
 class SystemClock:

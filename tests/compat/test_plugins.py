@@ -11,11 +11,16 @@ import sys
 import sysconfig
 import venv
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import bandersnatch
+
+if TYPE_CHECKING:
+    from tests.support.index import Index
+    from tests.support.server import IndexServer
+    from tests.support.site import Site
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "docs" / "examples" / "filter-plugin"
@@ -84,8 +89,14 @@ class Scratch:
 
     def run(self, *arguments: str, told: object = None) -> str:
         """Run Python, where the packages' sources are, and return what it prints."""
+        done = self.start(*arguments, told=told)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def start(self, *arguments: str, told: object = None) -> subprocess.CompletedProcess[str]:
+        """Run Python, and return what it came to."""
         places = [str(Path(bandersnatch.__file__).parent.parent), str(ROOT)]
-        done = subprocess.run(
+        return subprocess.run(
             [str(self.python), "-W", "error", *arguments],
             check=False,
             input=json.dumps(told),
@@ -95,8 +106,6 @@ class Scratch:
             cwd=self.home.parent,
             timeout=120,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
     def decide(
         self, *enabled: str, document: object = DOCUMENT, **sections: dict[str, str]
@@ -219,3 +228,88 @@ def test_a_name_that_is_misspelt_has_others_to_suggest(scratch: Scratch) -> None
         "size_release_file",
         "wheels_release",
     ]
+
+
+# ---------------------------------------------------------------- through the command line
+
+EVERYTHING = """
+    [plugins]
+    enabled =
+        name_prefix
+        dev_releases
+        length_project
+        licence_project_metadata
+        wheels_release
+        size_release_file
+        blocklist_project
+    [name_prefix]
+    prefixes = a
+    [dev_releases]
+    keep = 0
+    [length_project]
+    longest = 4
+    [licence]
+    licences = MIT
+    [size_release_file]
+    largest = 1000
+    [blocklist]
+    packages = a-no
+"""
+
+
+def test_a_mirror_goes_by_filters_of_both_interfaces_and_its_own(
+    scratch: Scratch, index: Index, server: IndexServer, site: Site
+) -> None:
+    index.info["license"] = "MIT"
+    for name in ("a", "a-b", "a-no", "a-much-too-long", "b"):
+        index.release(name, "1.0", sdist=True)
+    index.release("a", "0.9", wheel=False, sdist=True)
+    index.release("a", "1.1.dev1")
+    index.release("a", "1.0.1", size=2000)
+    site.filter(EVERYTHING)
+
+    told = scratch.run("-m", "bandersnatch", "-c", str(site.config), "config", "check")
+    assert "name_prefix: " in told
+    assert "wheels_release: " in told
+    told = scratch.run("-m", "bandersnatch", "-c", str(site.config), "mirror")
+
+    assert "Projects: 2 synced" in told
+    assert site.names() == ["a", "a-b"]
+    assert site.filenames("a") == ["a-1.0-py3-none-any.whl", "a-1.0.tar.gz"]
+    assert "/simple/b/" not in server.paths("detail")
+    site.check()
+    told = scratch.run("-m", "bandersnatch", "-c", str(site.config), "why", "a", "1.0.1")
+    assert "a-1.0.1-py3-none-any.whl: dropped by size_release_file" in told
+
+
+def test_a_filter_that_raises_fails_its_project_and_lets_nothing_through(
+    scratch: Scratch, index: Index, server: IndexServer, site: Site
+) -> None:
+    index.release("a", "1.0", metadata=False)
+    server.speaks_json = server.has_legacy = False  # so that nobody tells a size
+    site.filter("[plugins]\nenabled = size_release_file\n[size_release_file]\nlargest = 9")
+
+    done = scratch.start("-m", "bandersnatch", "-c", str(site.config), "mirror")
+
+    assert done.returncode == 4
+    assert "a failed: the filter size_release_file failed: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (site.web / "simple/a").exists()
+    assert not server.paths("file")
+
+
+def test_a_filter_that_cannot_be_made_is_a_mistake_in_the_configuration(
+    scratch: Scratch, server: IndexServer, site: Site
+) -> None:
+    site.filter("[plugins]\nenabled =\n    dev_releases\n    wheels_relase\n    length_project")
+
+    done = scratch.start("-m", "bandersnatch", "-c", str(site.config), "mirror")
+
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if " ERROR: " in line]
+    assert len(lines) == 3
+    assert "'dev_releases' of example-filters 1.0" in done.stderr
+    assert "did you mean 'wheels_release'?" in done.stderr
+    assert "length_project" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not server.asked

@@ -339,6 +339,26 @@ def test_too_many_projects_that_are_not_wanted_any_more_stay(index: Index, site:
     assert site.names() == ["small"]
 
 
+def test_sync_leaves_what_the_page_filters_want_no_more_to_mirror(index: Index, site: Site) -> None:
+    index.release("small", "1.0")
+    index.release("grows", "1.0")
+    index.release("large", "1.0", size=5000)
+    site.filter(SMALL)
+    site.mirror()
+    for name in ("grows", "large"):
+        index.release(name, "2.0", size=5000)
+
+    ran = site.sync("grows", "large")
+
+    assert ran.code == 0
+    assert ran.report["projects"]["left_out"] == 1
+    assert "the filters want nothing of grows any more; it stays until mirror takes it" in ran.log
+    assert site.filenames("grows") == ["grows-1.0-py3-none-any.whl"]
+    assert site.names() == ["grows", "small"]
+    assert site.mirror().report["projects"]["removed"] == ["grows"]
+    site.check()
+
+
 def test_a_project_that_was_left_out_and_is_gone_is_forgotten(index: Index, site: Site) -> None:
     for number in range(9):
         index.release(f"p{number}", "1.0", size=3000)
@@ -394,8 +414,10 @@ def test_a_file_that_was_fetched_early_is_listed_without_a_download(
     now = site.clock.now()
     index.release("a", "1.0")
     late = index.upload("a", "2.0", "a-2.0.tar.gz", upload_time=f"{now:%Y-%m-%dT%H:%M:%S}.000000Z")
+    site.configure(diff_file=site.home / "changed")
     site.filter(f"{YOUNG.rstrip()}\n    prefetch = true")
     ran = site.mirror()
+    assert "a-2.0.tar.gz" not in (site.home / "changed").read_text()
     assert ran.report["files"]["downloaded"] == 3, "two files and one core metadata"
     assert site.filenames("a") == ["a-1.0-py3-none-any.whl"]
     assert not (site.web / late.path.lstrip("/")).exists(), "it is not served yet"
@@ -405,6 +427,7 @@ def test_a_file_that_was_fetched_early_is_listed_without_a_download(
     ran = site.mirror()
 
     assert ran.report["files"]["downloaded"] == 0
+    assert str(site.web / late.path.lstrip("/")) in (site.home / "changed").read_text()
     assert site.filenames("a") == ["a-1.0-py3-none-any.whl", "a-2.0.tar.gz"]
     site.check()
 

@@ -139,6 +139,13 @@ class ReconcilingMachine(MirrorMachine):
         version, uploaded = f"{next(self.versions)}.0", self._uploaded()
         self.index.release(name, version, size=size, sdist=sdist, upload_time=uploaded)
 
+    @rule(name=names)
+    def file_breaks(self, name: str) -> None:
+        super().file_breaks(name)
+        # What came with it waits for it, named by no page; if the index drops that meanwhile
+        # nobody but ``verify`` knows of it, as after a kill.
+        self.killed = True
+
     # ------------------------------------------------------------ the operator
 
     @rule(chosen=rules)

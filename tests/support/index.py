@@ -80,6 +80,8 @@ class Index:
         self.projects: dict[str, Project] = {}
         self.journal: list[Event] = []
         self.files: dict[str, File] = {}
+        self.info: dict[str, Any] = {}
+        """What the legacy documents tell of every project besides."""
         self.serial = 100
         self._time = time
 
@@ -301,4 +303,5 @@ class Index:
             }
             releases.setdefault(file.version, []).append(entry)
         info = {"name": project.display, "version": project.versions[-1], "summary": "größer"}
+        info |= self.info
         return json.dumps({"info": info, "last_serial": project.serial, "releases": releases})

@@ -254,7 +254,15 @@ def test_a_project_that_would_be_dropped_then_has_nothing_to_fetch_early() -> No
         return page if len(page.files) < 4 else None
 
     counting = PageFilter("z", Stage.FILE, few, "counting")
-    assert early(FilterChain(pages=(young(ahead=True), counting))) == (1000, [])
+    last = dropping("last", Stage.SELECTION)
+    assert early(FilterChain(pages=(young(ahead=True), counting, last))) == (1000, [])
+
+
+def test_a_filter_that_gives_no_reason_has_none() -> None:
+    project = ProjectFilter("p", lambda _: False, "p")
+    assert project.because(FOO) == ""
+    bare = PageFilter("bare", Stage.FILE, lambda page: page.keep(lambda _: False), "bare")
+    assert FilterChain(pages=(bare,)).explain(PAGE, FILES[0].filename) == (bare, "")
 
 
 # ---------------------------------------------------------------- terms

@@ -269,7 +269,7 @@ def test_the_filter_of_pre_releases_says_what_it_does() -> None:
     assert prerelease().words == ("drop the pre-releases",)
     assert prerelease().because(page, page.files[0]) == "its version is a pre-release"
     made = prerelease(packages="foo")
-    assert made.words == ("drop the pre-releases of the 1 projects named in [filter_prerelease]",)
+    assert made.words == ("drop the pre-releases of what is named in [filter_prerelease] (1)",)
     assert "'foo' in bandersnatch.conf" in made.because(page, page.files[0])
     assert made.terms_for is not None
     assert [made.terms_for(ProjectName(n)) for n in ("foo", "bar")] == ["prerelease_release", ""]

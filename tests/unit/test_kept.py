@@ -1,87 +1,182 @@
-"""What a plan keeps for the run that follows: believed once, not for long, and from nobody else."""
+"""Documents that a plan keeps for the run that follows."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict, CIMultiDictProxy
 
+from bandersnatch.master.kept import KeepsNothing, kept_or_fetched
+from bandersnatch.master.transport import Document
 from bandersnatch.storage.kept import KEPT, LONGEST_KEPT, KeptDocuments
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
-URL = "https://index.example.org/simple/foo/"
+URL = "https://example.org/simple/foo/"
 
 
-def keep(home: Path, texts: Mapping[str, bytes]) -> None:
-    """Keep texts as a plan does."""
-
-    async def run() -> None:
-        async with KeptDocuments(str(home), collecting=True) as kept:
-            for name, text in texts.items():
-                kept.keep(name, text)
-            assert all(kept.take(name) is None for name in texts), "a plan asks the index"
-
-    asyncio.run(run())
+async def keep(directory: Path, name: str = URL, content: bytes = b"content") -> Path:
+    """Keep something as a plan does, and return the file that it is in."""
+    async with KeptDocuments(str(directory), collecting=True) as kept:
+        before = set((directory / KEPT).iterdir())
+        kept.keep(name, content)
+        (path,) = set((directory / KEPT).iterdir()) - before
+        return path
 
 
-def take(home: Path, *names: str) -> list[bytes | None]:
-    """Take what is kept, as the run that follows does."""
-
-    async def run() -> list[bytes | None]:
-        async with KeptDocuments(str(home), collecting=False) as kept:
-            kept.keep("other", b"nothing is kept by a run")
-            return [kept.take(name) for name in names]
-
-    return asyncio.run(run())
+async def taken(directory: Path, name: str = URL) -> bytes | None:
+    """Take something as a run does."""
+    async with KeptDocuments(str(directory), collecting=False) as kept:
+        return kept.take(name)
 
 
-def test_what_is_kept_is_taken_once(tmp_path: Path) -> None:
-    keep(tmp_path, {URL: b"a page" * 1000, "other": b""})
-    assert take(tmp_path, URL, URL, "third", "other") == [b"a page" * 1000, None, None, b""]
+async def test_what_a_plan_kept_is_taken_once_and_then_all_is_gone(tmp_path: Path) -> None:
+    await keep(tmp_path)
+    await keep(tmp_path, "another")
+
+    async with KeptDocuments(str(tmp_path), collecting=False) as kept:
+        assert kept.take(URL) == b"content"
+        assert kept.take(URL) is None, "a second try is a new one"
+        assert kept.take("never kept") is None
+        kept.keep(URL, b"a run keeps nothing")
+
     assert not (tmp_path / KEPT).exists()
-    assert take(tmp_path, URL) == [None]
+    assert await taken(tmp_path, "another") is None
 
 
-@pytest.mark.parametrize(("age", "found"), [(LONGEST_KEPT - 60, b"x"), (LONGEST_KEPT + 60, None)])
-def test_what_is_kept_is_believed_for_a_while(
-    tmp_path: Path, age: int, found: bytes | None
+async def test_a_plan_goes_by_nothing_that_was_kept(tmp_path: Path) -> None:
+    await keep(tmp_path)
+    async with KeptDocuments(str(tmp_path), collecting=True) as kept:
+        assert kept.take(URL) is None
+    assert await taken(tmp_path) == b"content"
+
+
+async def test_a_later_plan_replaces_what_an_earlier_one_kept(tmp_path: Path) -> None:
+    await keep(tmp_path, content=b"old")
+    async with KeptDocuments(str(tmp_path), collecting=True) as kept:
+        kept.keep(URL, b"new")
+    assert await taken(tmp_path) == b"new"
+
+
+@pytest.mark.parametrize("seconds", [-LONGEST_KEPT - 10, 100])
+async def test_what_is_old_or_from_the_future_is_fetched_again(
+    tmp_path: Path, seconds: int
 ) -> None:
-    keep(tmp_path, {URL: b"x"})
-    (path,) = (tmp_path / KEPT).iterdir()
-    os.utime(path, (time.time() - age,) * 2)
-    assert take(tmp_path, URL) == [found]
+    path = await keep(tmp_path)
+    os.utime(path, (time.time() + seconds,) * 2)
+    assert await taken(tmp_path) is None
 
 
-@pytest.mark.parametrize("content", [b"", b"no such format", b"\x78\x01"])
-def test_what_cannot_be_read_is_fetched_again(tmp_path: Path, content: bytes) -> None:
-    keep(tmp_path, {URL: b"x"})
-    (path,) = (tmp_path / KEPT).iterdir()
+@pytest.mark.parametrize("content", [b"", b"no zlib", b"x\x9c\x03"])
+async def test_what_is_damaged_is_fetched_again(tmp_path: Path, content: bytes) -> None:
+    path = await keep(tmp_path)
     path.write_bytes(content)
-    assert take(tmp_path, URL) == [None]
+    assert await taken(tmp_path) is None
 
 
-@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
-def test_a_directory_that_others_can_write_to_is_not_believed(tmp_path: Path, mode: int) -> None:
-    keep(tmp_path, {URL: b"x"})
-    (tmp_path / KEPT).chmod(mode)
-    assert take(tmp_path, URL) == [None]
-    assert not (tmp_path / KEPT).exists()
+async def test_no_link_is_followed(tmp_path: Path) -> None:
+    path = await keep(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+    assert await taken(tmp_path) is None
+    assert elsewhere.exists()
+
+    (tmp_path / "outside").mkdir()
+    (tmp_path / KEPT).symlink_to(tmp_path / "outside")
+    async with KeptDocuments(str(tmp_path), collecting=True) as kept:
+        kept.keep(URL, b"x")
+    assert await taken(tmp_path) is None
+    assert not list((tmp_path / "outside").iterdir())
 
 
-def test_links_are_followed_neither_to_write_nor_to_read_nor_to_delete(tmp_path: Path) -> None:
-    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
-    home.mkdir()
-    keep(elsewhere, {URL: b"planted"})
-    (home / KEPT).symlink_to(elsewhere / KEPT)
-    before = sorted((elsewhere / KEPT).iterdir())
+async def test_a_directory_that_cannot_be_written_only_costs_a_second_look(tmp_path: Path) -> None:
+    (tmp_path / KEPT).write_text("a file is here")
+    async with KeptDocuments(str(tmp_path), collecting=True) as kept:
+        kept.keep(URL, b"x")
+    assert await taken(tmp_path) is None
 
-    keep(home, {"another": b"x"})
 
-    assert take(home, URL, "another") == [None, None]
-    assert sorted((elsewhere / KEPT).iterdir()) == before
+# ---------------------------------------------------------------- answers
+
+
+class Shelf:
+    """A keeper in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    def keep(self, name: str, content: bytes) -> None:
+        """Keep something."""
+        self.kept[name] = content
+
+    def holds(self, name: str) -> bool:
+        """Whether something lies there."""
+        return name in self.kept
+
+    def take(self, name: str) -> bytes | None:
+        """Return it."""
+        return self.kept.get(name)
+
+
+def document(body: bytes = b"{}", status: int = 200, **headers: str) -> Document:
+    """Return an answer; ``_`` stands for ``-`` in the names of headers."""
+    told = CIMultiDict({name.replace("_", "-"): text for name, text in headers.items()})
+    return Document(URL, status, CIMultiDictProxy(told), body)
+
+
+async def never() -> Document:
+    """Fail: nothing is to be fetched."""
+    raise AssertionError
+
+
+@given(st.binary(max_size=50), st.text("abc/;=+ \xe9", max_size=20))
+async def test_an_answer_comes_back_with_all_that_its_meaning_depends_on(
+    body: bytes, text: str
+) -> None:
+    shelf, told = Shelf(), document(body, Content_Type=text, ETag='"1"', Server="example")
+
+    async def fetch() -> Document:
+        return told
+
+    assert await kept_or_fetched(shelf, URL, fetch) is told
+    again = await kept_or_fetched(shelf, URL, never)
+    assert (again.body, again.url, again.status) == (body, URL, 200)
+    assert (again.content_type, again.charset) == (told.content_type, told.charset)
+    assert again.headers["etag"] == '"1"'
+    assert "Server" not in again.headers
+
+
+async def test_an_answer_that_nothing_changed_is_not_kept() -> None:
+    shelf = Shelf()
+
+    async def fetch() -> Document:
+        return document(status=304)
+
+    await kept_or_fetched(shelf, URL, fetch)
+    assert not shelf.kept
+
+
+@pytest.mark.parametrize(
+    "kept", [b"", b"no json\n{}", b"[]\n{}", b'{"url": "x"}\n{}', b'{"url": "x", "headers": 3}\n']
+)
+async def test_what_was_not_kept_by_a_plan_is_fetched_again(kept: bytes) -> None:
+    shelf, told = Shelf(), document(b"new")
+    shelf.kept[URL] = kept
+
+    async def fetch() -> Document:
+        return told
+
+    assert await kept_or_fetched(shelf, URL, fetch) is told
+
+
+async def test_most_commands_keep_nothing() -> None:
+    keeper = KeepsNothing()
+    keeper.keep(URL, b"x")
+    assert keeper.take(URL) is None  # type: ignore[func-returns-value]

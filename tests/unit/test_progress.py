@@ -23,6 +23,7 @@ from bandersnatch.events import (
     Planned,
     ProjectAbsent,
     ProjectFailed,
+    ProjectLeftOut,
     ProjectSynced,
     ProjectUnchanged,
 )
@@ -88,14 +89,15 @@ def test_the_bar_of_projects_has_no_end_before_the_work_is_known(progress: Progr
 
 def test_a_project_counts_whatever_became_of_it(progress: Progress) -> None:
     sink = ProgressSink(progress)
-    sink(Planned(4, 0))
+    sink(Planned(5, 0))
     sink(ProjectSynced(FOO, None))
     sink(ProjectUnchanged(FOO))
     sink(ProjectFailed(FOO, ProjectNotFound("foo"), will_retry=True))
     sink(ProjectAbsent(FOO))
+    sink(ProjectLeftOut(FOO, "size_project_metadata"))
 
     projects, _ = progress.tasks
-    assert projects.completed == projects.total == 4
+    assert projects.completed == projects.total == 5
 
 
 def test_files_count_by_their_bytes_and_by_their_number(progress: Progress) -> None:

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandersnatch.filters.views import older_file, older_files, older_project
-from bandersnatch.model.filenames import package_type, python_version
 from bandersnatch.model.serials import Serial
 from tests.support.factories import make_detail, make_file
 from tests.unit.strategies import json_values
@@ -53,7 +52,9 @@ def document(**fields: Any) -> dict[str, Any]:
     ],
 )
 def test_a_file_name_tells_the_kind_and_the_python(filename: str, kind: str, python: str) -> None:
-    assert (package_type(filename), python_version(filename)) == (kind, python)
+    name = "foo-linux" if "linux-1.0" in filename else "foo"
+    told = older_file(make_detail(name=name), make_file(filename))
+    assert (told["packagetype"], told["python_version"]) == (kind, python)
 
 
 def test_a_file_is_told_as_the_legacy_api_tells_it() -> None:

@@ -93,6 +93,7 @@ def _add_questions(commands: Commands, after: ArgumentParser) -> None:
         "projects", nargs="*", metavar="PROJECT", help="only these (default: all there is to do)"
     )
     plan.add_argument("--bandwidth", metavar="RATE", help="tell the time at RATE: '100 Mbit/s'")
+    plan.add_argument("--files", action="store_true", help="list each file to download, too")
     plan.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     text = "say why a project, a version or a file is in the mirror, or is not"

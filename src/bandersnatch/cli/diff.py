@@ -20,6 +20,7 @@ from bandersnatch.events import (
     PageRemoved,
     PageWritten,
 )
+from bandersnatch.layout import REMOVED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +54,7 @@ class DiffSink:
         """Take note of an event."""
         match event:
             case FileDownloaded(key=key) | FileRestored(key=key) | PageWritten(key=key):
-                if not key.startswith(_COPIES):
+                if not key.startswith((_COPIES, REMOVED)):  # what waits there is not served
                     self._changed.add(self._path(key))
             case FileRemoved(key=key) | PageRemoved(key=key):
                 self._deleted.add(self._path(key))

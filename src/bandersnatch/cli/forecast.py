@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.mirror.forecast import Forecast
 
-_RATE = re.compile(r"\s*([0-9.]+)\s*([kmgt]?)(bit|b)?(?:/s|ps)?\s*", re.IGNORECASE)
+_RATE = re.compile(r"\s*([0-9.]+)\s*([kKmMgGtT]?)(bit(?:/s|ps)?|bps|Bps|[bB](?:/s)?|/s|)\s*")
 _STEPS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -30,7 +30,7 @@ def bandwidth(text: str) -> float:
     if found is None or number <= 0:
         raise UsageError(f"--bandwidth {text!r} is not a rate like '100 Mbit/s' or '12 MB/s'")
     rate: float = number * 1000.0 ** _STEPS[found[2].lower()]
-    return rate / 8 if (found[3] or "").lower() == "bit" else rate
+    return rate / 8 if found[3].startswith(("bit", "bps")) else rate
 
 
 def table(forecast: Forecast, rate: float | None) -> str:
@@ -46,6 +46,9 @@ def table(forecast: Forecast, rate: float | None) -> str:
         rows = [(name, *_share(forecast, name), size(whole)) for name, whole in forecast.largest]
         head = ("largest projects", "new files", "to download", "size then")
         lines += ["", *_columns([head, *rows])]
+    if forecast.files:
+        listed = [(path, f"{count:,}") for path, count in sorted(forecast.files)]
+        lines += ["", *_columns([("files to download", "bytes"), *listed])]
     return "\n".join(lines)
 
 
@@ -57,26 +60,38 @@ def _share(forecast: Forecast, name: str) -> tuple[str, str]:
 def _work(forecast: Forecast, rate: float | None) -> Iterator[str]:
     whole = forecast.to_download
     yield (
-        f"To download: {whole.files:,} files of {len(forecast.downloads):,} projects, "
-        f"{size(whole.size)}"
+        f"To download: {counted(whole.files, 'file')} of "
+        f"{counted(len(forecast.downloads), 'project')}, {size(whole.size)}"
     )
     if forecast.sidecars:
-        yield f"  and {forecast.sidecars:,} small files of core metadata, whose sizes nobody tells"
+        small = counted(forecast.sidecars, "small file")
+        yield f"  and {small} of core metadata, whose sizes nobody tells"
     if rate is not None:
         taken = timedelta(seconds=max(1, round(forecast.seconds(rate))))
         yield f"Time for that: about {taken} at {size(rate)}/s"
     if forecast.restored.files:
-        yield f"To bring back out of removed/: {forecast.restored.files:,} files"
+        yield f"To bring back out of removed/: {counted(forecast.restored.files, 'file')}"
     if forecast.removed.files or forecast.projects_removed:
         yield (
-            f"To move to removed/: {forecast.removed.files:,} files, "
-            f"{size(forecast.removed.size)}, and {len(forecast.projects_removed):,} whole projects"
+            f"To move to removed/: {counted(forecast.removed.files, 'file')}, "
+            f"{size(forecast.removed.size)}"
+            f"{_whole_projects(len(forecast.projects_removed))}"
         )
+
+
+def _whole_projects(count: int) -> str:
+    return f", with {counted(count, 'whole project')}" if count else ""
+
+
+def counted(count: int, what: str) -> str:
+    """Return a number with what it counts, in the singular or the plural."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _disk(forecast: Forecast) -> Iterator[str]:
     yield (
-        f"Mirror afterwards: {forecast.projects_after:,} projects, {size(forecast.size_after)} "
+        f"Mirror afterwards: {counted(forecast.projects_after, 'project')}, "
+        f"{size(forecast.size_after)} "
         f"(now {size(forecast.size_before)})"
     )
     if forecast.free is not None:

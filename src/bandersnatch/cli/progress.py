@@ -20,6 +20,7 @@ from bandersnatch.events import (
     Planned,
     ProjectAbsent,
     ProjectFailed,
+    ProjectLeftOut,
     ProjectSynced,
     ProjectUnchanged,
 )
@@ -45,7 +46,13 @@ class ProgressSink:
         match event:
             case Planned(projects):
                 self._progress.update(self._projects, total=projects)
-            case ProjectSynced() | ProjectUnchanged() | ProjectFailed() | ProjectAbsent():
+            case (
+                ProjectSynced()
+                | ProjectUnchanged()
+                | ProjectFailed()
+                | ProjectAbsent()
+                | ProjectLeftOut()
+            ):
                 self._progress.advance(self._projects)
             case FilePlanned(size=size):
                 self._size += size or 0

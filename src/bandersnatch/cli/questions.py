@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from bandersnatch.app import open_mirror
@@ -11,7 +12,7 @@ from bandersnatch.cli.forecast import bandwidth, table
 from bandersnatch.cli.logs import EventLog, one_line
 from bandersnatch.cli.policy import policy
 from bandersnatch.cli.signals import interruptible
-from bandersnatch.cli.streams import say
+from bandersnatch.cli.streams import is_terminal, say
 from bandersnatch.errors import BandersnatchError, InvalidValue, UsageError
 from bandersnatch.events import Doing, Noticed, ProjectAbsent, Stopped
 from bandersnatch.mirror.forecast import Forecast
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from bandersnatch.app import Configuration
     from bandersnatch.events import Event
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.ports import Clock
+    from bandersnatch.ports import Clock, EventSink
 
 _TOLD = (Doing, Noticed, Stopped, ProjectAbsent)
 """What a plan logs; of the rest it would have to say that it does not happen."""
@@ -88,11 +89,13 @@ async def _plan(
 ) -> int:
     rate = bandwidth(arguments.bandwidth) if arguments.bandwidth else None
     only = frozenset(map(_name, arguments.projects)) or None
-    forecast, report, log = Forecast(), RunReport("plan", clock.now()), EventLog(logger)
+    forecast = Forecast(files=[] if arguments.files else None)
+    report, log = RunReport("plan", clock.now()), EventLog(logger)
+    sinks: list[EventSink] = [forecast, report]
 
     def events(event: Event) -> None:
-        forecast(event)
-        report(event)
+        for sink in sinks:
+            sink(event)
         if isinstance(event, _TOLD):
             log(event)
 
@@ -103,14 +106,30 @@ async def _plan(
             await MirrorRun(mirror, Orders(only=only)).run()
             await forecast.after(mirror.catalogue, mirror.storage)
 
-    await interruptible(run())
-    failed = {name: str(each.error) for name, each in report.failures.items()}
-    if arguments.json:
-        told = {**forecast.as_dict(), "failed": failed}
-        if rate is not None:
-            told["download"]["seconds"] = round(forecast.seconds(rate))
-        text = json.dumps(told, indent=2)
-    else:
-        notes = [f"Could not be looked at: {name}: {one_line(why)}" for name, why in failed.items()]
-        text = "\n".join([table(forecast, rate), *notes])
+    with ExitStack() as stack:
+        if is_terminal() and not (arguments.quiet or arguments.debug):
+            from bandersnatch.cli.progress import progress_display  # noqa: PLC0415 - for terminals
+
+            sinks.append(stack.enter_context(progress_display(logger)))
+        await interruptible(run())
+    for name in sorted(only or ()):
+        if not configuration.filters.may_select(name):
+            logger.warning("the project filters do not want %s; ask: why %s", name, name)
+    text = _as_json(forecast, report, rate) if arguments.json else _as_table(forecast, report, rate)
     return _told(text, logger) or int(code_of(report))
+
+
+def _as_json(forecast: Forecast, report: RunReport, rate: float | None) -> str:
+    failed = {name: str(each.error) for name, each in report.failures.items()}
+    told = {**forecast.as_dict(), "failed": failed}
+    if rate is not None:
+        told["download"]["seconds"] = round(forecast.seconds(rate))
+    return json.dumps(told, indent=2)
+
+
+def _as_table(forecast: Forecast, report: RunReport, rate: float | None) -> str:
+    failures = [
+        f"Could not be looked at: {name}: {one_line(str(each.error))}"
+        for name, each in report.failures.items()
+    ]
+    return "\n".join([table(forecast, rate), *failures])

@@ -181,6 +181,8 @@ def _yes_or_no(text: str) -> bool:
 def _span(text: str) -> timedelta:
     from humanfriendly import InvalidTimespan, parse_timespan  # noqa: PLC0415 - slow to import
 
+    if text.strip("0123456789.") == "" and text.strip("0."):
+        raise OptionError(f"{text!r} has no unit; write one, such as '{text} days'")
     try:
         return timedelta(seconds=parse_timespan(text))
     except (InvalidTimespan, ValueError, OverflowError):

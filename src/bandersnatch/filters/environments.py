@@ -10,8 +10,8 @@ from bandersnatch.errors import SHOWN_CHARACTERS, InvalidRules, Problem
 from bandersnatch.filters.chain import PageFilter, Stage
 from bandersnatch.filters.declared import declared
 from bandersnatch.filters.platform_tags import nearest
+from bandersnatch.model.filenames import Kind, build_of, tag_part, wheel_tags
 from bandersnatch.model.versions import parse_version, version_key
-from bandersnatch.model.wheels import Kind, build_of, tag_part, wheel_tags
 
 if TYPE_CHECKING:
     from bandersnatch.filters.options import FilterOptions, Origin

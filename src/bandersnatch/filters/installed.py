@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bandersnatch.filters.newer import GROUP, newer_providers
+from bandersnatch.filters.providers import Found
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from importlib.metadata import EntryPoint
 
-    from bandersnatch.filters.providers import EntryPoints, Provider
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What packages provide of the names that were asked for.
-
-    A name may have several providers, of the same package. If a name has none, ``names`` are all
-    that there are, to suggest from, and ``broken`` says which classes of the older interface
-    could not be loaded: one of them may be what is wanted. Otherwise both may be empty.
-    """
-
-    providers: tuple[Provider, ...] = ()
-    names: frozenset[str] = frozenset()
-    broken: tuple[str, ...] = ()
+    from bandersnatch.filters.providers import EntryPoints
 
 
 def installed(*, group: str) -> Iterable[EntryPoint]:

@@ -10,16 +10,16 @@ from bandersnatch.errors import InvalidRules, OptionError, Problem
 from bandersnatch.filters.chain import PageFilter, Stage
 from bandersnatch.filters.options import Line, read_each
 from bandersnatch.filters.platform_tags import is_platform_tag, nearest, spelt
-from bandersnatch.model.wheels import Kind, build_of, tag_part, wheel_tags
+from bandersnatch.model.filenames import Kind, build_of, tag_part, wheel_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bandersnatch.filters.options import FilterOptions, Origin
+    from bandersnatch.model.filenames import Build, WheelTags
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
-    from bandersnatch.model.wheels import Build, WheelTags
 
 _SECTION, _OPTION = "blocklist", "platforms"
 
@@ -108,9 +108,9 @@ def _exclusion(token: Line) -> Exclusion:
         meant = ".".join(filter(None, python.groups()))
         raise OptionError(f"no platform or Python is called so; did you mean 'py{meant}'?")
     raise OptionError(
-        f"no platform or Python is called so{nearest(word.strip(',;.-'), _SUGGESTED)}; write "
-        "windows, macos, linux, freebsd, a platform tag such as win_amd64, py2, py3 or a Python "
-        "such as py2.7, with spaces between them"
+        "no platform or Python is called so; write windows, macos, linux, freebsd, a platform "
+        "tag such as win_amd64, py2, py3 or a Python such as py2.7, with spaces between them"
+        f"{nearest(word.strip(',;.-'), _SUGGESTED)}"
     )
 
 

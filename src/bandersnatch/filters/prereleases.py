@@ -58,7 +58,7 @@ def prerelease_release(options: FilterOptions) -> PageFilter:
         message = "the list is empty; name a project, or take the option out to mean all"
         raise InvalidRules([Problem(_SECTION, "packages", message)])
     rule = _Prereleases(only)
-    of_whom = "" if only is None else f" of the {len(only.entries)} projects named in [{_SECTION}]"
+    of_whom = "" if only is None else f" of what is named in [{_SECTION}] ({len(only.entries)})"
     return PageFilter(
         _NAME,
         Stage.RELEASE,

@@ -45,6 +45,20 @@ class Provider:
     reads_anything: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What packages provide of the names that were asked for.
+
+    A name may have several providers, of the same package. If a name has none, ``names`` are all
+    that there are, to suggest from, and ``broken`` says which classes of the older interface
+    could not be loaded: one of them may be what is wanted. Otherwise both may be empty.
+    """
+
+    providers: tuple[Provider, ...] = ()
+    names: frozenset[str] = frozenset()
+    broken: tuple[str, ...] = ()
+
+
 def ambiguous(name: str, candidates: Iterable[str]) -> Provider:
     """Return a provider that refuses: several packages provide the name, and nothing is guessed."""
     everyone = " and ".join(sorted(candidates))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from bandersnatch.errors import InvalidRules, Problem
 from bandersnatch.filters.chain import FilterChain, PageFilter, ProjectFilter
-from bandersnatch.filters.installed import Found
+from bandersnatch.filters.providers import Found
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -11,13 +11,14 @@ from copy import deepcopy
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from bandersnatch.model.filenames import package_type, python_version
+from bandersnatch.model.filenames import Kind, build_of, tag_part
 from bandersnatch.model.versions import parse_version, version_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bandersnatch.model.files import ReleaseFile
+    from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
     from bandersnatch.model.versions import VersionKey
 
@@ -43,13 +44,15 @@ def older_project(page: ProjectDetail) -> Json:
 
 def older_file(page: ProjectDetail, file: ReleaseFile) -> Json:
     """Return what ``older_project`` has for one file; ``older_files`` is faster for many."""
-    return _file(file, _entries(page.document).get(file.filename))
+    return _file(file, page.name, _entries(page.document).get(file.filename))
 
 
 def older_files(page: ProjectDetail) -> dict[str, Json]:
     """Return what ``older_project`` has for each file, by file name."""
     entries = _entries(page.document)
-    return {file.filename: _file(file, entries.get(file.filename)) for file in page.files}
+    return {
+        file.filename: _file(file, page.name, entries.get(file.filename)) for file in page.files
+    }
 
 
 def _releases(page: ProjectDetail) -> dict[str, list[Json]]:
@@ -89,13 +92,14 @@ def _is_yanked(files: Sequence[Json]) -> bool:
     return bool(files) and all(file["yanked"] for file in files)
 
 
-def _file(file: ReleaseFile, entry: Mapping[str, Any] | None) -> Json:
+def _file(file: ReleaseFile, name: ProjectName, entry: Mapping[str, Any] | None) -> Json:
     time = file.upload_time and file.upload_time.astimezone(UTC).replace(tzinfo=None)
     digests = {digest.algorithm: digest.value for digest in file.hashes}
+    kind, python = _kind(file.filename, name)
     told: Json = {
         "filename": file.filename,
-        "packagetype": package_type(file.filename),
-        "python_version": python_version(file.filename),
+        "packagetype": kind,
+        "python_version": python,
         "requires_python": file.requires_python,
         "size": file.size,
         "upload_time": time and time.isoformat(timespec="seconds"),
@@ -109,6 +113,30 @@ def _file(file: ReleaseFile, entry: Mapping[str, Any] | None) -> Json:
         return told
     known = {key: told[key] for key in told if _is_told(key, told[key])}
     return told | dict(entry) | known | {"digests": {**_digests(entry), **digests}}
+
+
+_KINDS = {
+    Kind.WHEEL: "bdist_wheel",
+    Kind.SDIST: "sdist",
+    Kind.EGG: "bdist_egg",
+    Kind.WININST: "bdist_wininst",
+    Kind.MSI: "bdist_msi",
+    Kind.RPM: "bdist_rpm",
+    Kind.DMG: "bdist_dmg",
+    Kind.DUMB: "bdist_dumb",
+    Kind.DEB: "bdist_dumb",
+    Kind.OTHER: "sdist",
+}
+
+
+def _kind(filename: str, name: ProjectName) -> tuple[str, str]:
+    """Return the legacy API's words for a file's kind and the Python that it is for."""
+    build = build_of(filename, name)
+    if build.kind is Kind.WHEEL:
+        return _KINDS[build.kind], (tag_part(filename) or "").partition("-")[0]
+    if _KINDS[build.kind] == "sdist":
+        return "sdist", "source"
+    return _KINDS[build.kind], build.python or "any"
 
 
 def _is_told(key: str, value: object) -> bool:

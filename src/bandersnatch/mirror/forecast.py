@@ -20,6 +20,7 @@ from bandersnatch.records import Standing
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bandersnatch.layout import StorageKey
     from bandersnatch.model.names import ProjectName
     from bandersnatch.ports import Catalogue, FileStore
 
@@ -52,10 +53,11 @@ class RuleYield:
 class Forecast:
     """Takes a dry run's events; sizes in bytes.
 
-    ``downloads`` are release files, by project. ``sidecars`` counts core metadata, whose sizes
-    no index tells. ``size_before`` and ``size_after`` are those of all files that are served;
-    ``largest`` are the projects with the most of it afterwards. ``free`` is the room on the disk,
-    None if that is not known.
+    Files are release files. ``downloads`` are those of each project. ``sidecars`` counts core
+    metadata to download, whose sizes no index tells. ``size_before`` and ``size_after`` are those
+    of all files that are served; ``largest`` are the projects with the most of it afterwards.
+    ``free`` is the room on the disk, None if that is not known. ``files`` are the files to
+    download with their sizes, in the order in which they would be, None if nobody asked for them.
     """
 
     downloads: dict[ProjectName, Amount] = field(default_factory=dict)
@@ -69,6 +71,7 @@ class Forecast:
     projects_after: int = 0
     largest: list[tuple[ProjectName, int]] = field(default_factory=list)
     free: int | None = None
+    files: list[tuple[StorageKey, int]] | None = None
 
     def __call__(self, event: Event) -> None:
         """Count an event."""
@@ -109,9 +112,12 @@ class Forecast:
         return self.to_download.size / bandwidth
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the forecast with nothing but JSON's own types."""
+        """Return the forecast with nothing but JSON's own types; "files" only if asked for."""
         whole = self.to_download
+        listed = sorted(self.files or ())
+        told = {"files": [{"path": path, "bytes": size} for path, size in listed]}
         return {
+            **(told if self.files is not None else {}),
             "download": {
                 "projects": len(self.downloads),
                 "files": whole.files,
@@ -152,6 +158,8 @@ def _downloaded(forecast: Forecast, event: FileDownloaded) -> None:
         forecast.sidecars += 1
     else:
         forecast.downloads.setdefault(event.name, Amount()).add(event.size)
+        if forecast.files is not None:
+            forecast.files.append((event.key, event.size))
 
 
 def _filtered(forecast: Forecast, event: FilesFiltered) -> None:
@@ -163,11 +171,13 @@ def _left_out(forecast: Forecast, event: ProjectLeftOut) -> None:
 
 
 def _restored(forecast: Forecast, event: FileRestored) -> None:
-    forecast.restored.add(event.size)
+    if not event.key.endswith(SIDECAR_SUFFIX):
+        forecast.restored.add(event.size)
 
 
 def _removed(forecast: Forecast, event: FileRemoved) -> None:
-    forecast.removed.add(event.size)
+    if not event.key.endswith(SIDECAR_SUFFIX):
+        forecast.removed.add(event.size)
 
 
 def _project_removed(forecast: Forecast, event: ProjectRemoved) -> None:

@@ -10,7 +10,7 @@ from bandersnatch.errors import FilterFailed, ProjectNotFound, UpstreamError
 from bandersnatch.mirror.page import PageReader
 from bandersnatch.mirror.plan import Wanted
 from bandersnatch.model.project import ProjectStatus
-from bandersnatch.model.versions import version_key
+from bandersnatch.model.versions import version_key, version_text
 from bandersnatch.records import GONE, Standing, Validators
 
 if TYPE_CHECKING:
@@ -40,8 +40,9 @@ class _Inquiry:
         record = await catalogue.project(self._name)
         left = [each for each in await catalogue.unfinished() if each.name == self._name]
         lines = [*self._about_selection(record), *self._about_failure(left)]
-        if not (self._mirror.filters.may_select(self._name) or _is_here(record)):
-            return lines
+        if not self._mirror.filters.may_select(self._name):
+            lying = await catalogue.removed()
+            return [*lines, *self._about_what_is_left(record, lying)]
         page = await self._page(lines)
         if page is None:
             lying = await catalogue.removed()
@@ -148,7 +149,18 @@ class _Inquiry:
             return f"{file.filename}: kept, and here"
         return f"{file.filename}: kept, and not here yet; the next run downloads it"
 
-    # ------------------------------------------------------------ what the index does not have
+    # ------------------------------------------------------------ what the index does not tell
+
+    def _about_what_is_left(
+        self, record: ProjectRecord | None, lying: Iterable[Removed]
+    ) -> Iterator[str]:
+        """Tell of the files of a project that nobody wants and that are here, or were."""
+        key = version_key(self._what or "")
+        for found in record.files if record is not None and self._what is not None else ():
+            filename = found.file.filename
+            if filename == self._what or version_key(version_text(filename, self._name)) == key:
+                yield f"{filename}: here, and stays"
+        yield from self._about_waiting(lying)
 
     def _about_unknown(
         self, record: ProjectRecord | None, lying: Iterable[Removed]
@@ -163,6 +175,9 @@ class _Inquiry:
         for found in record.files if record is not None else ():
             if self._what in {None, found.file.filename}:
                 yield f"{found.file.filename}: here; the next run takes it away"
+        yield from self._about_waiting(lying)
+
+    def _about_waiting(self, lying: Iterable[Removed]) -> Iterator[str]:
         grace = int(self._mirror.settings.run.removal_grace.total_seconds())
         for each in lying:
             filename = each.key.rpartition("/")[2]

@@ -18,7 +18,7 @@ from packaging.tags import mac_platforms
 from bandersnatch.model.versions import parse_version
 
 if TYPE_CHECKING:
-    from bandersnatch.model.wheels import WheelTags
+    from bandersnatch.model.filenames import WheelTags
 
 _REMEMBERED = 32_768
 _FEW = 1_024

@@ -1,50 +1,124 @@
-"""What kind of distribution a file's name says it is, in the words of the legacy JSON document."""
+"""What the name of a release file says about Pythons and platforms (PEP 425, PEP 427, distutils).
+
+Everything is read from names: the Simple API tells no kind of file.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from bandersnatch.model.versions import without_ending
+from bandersnatch.model.versions import version_text, without_ending
+
+if TYPE_CHECKING:
+    from bandersnatch.model.names import ProjectName
+
+_REMEMBERED = 32_768
+_WHEEL = re.compile(
+    r"[a-z0-9][\w.]*-[\w.+!]+(?:-\d[\w.]*)?"
+    r"-([a-z_]\w*(?:\.[a-z_]\w*)*-\w+(?:\.\w+)*-\w+(?:\.\w+)*)\.whl",
+    re.ASCII | re.IGNORECASE,
+)
+_SEPARATORS = re.compile(r"[-.]")
+_SYSTEM = (
+    r"win32|(?:linux|win|macosx|freebsd|openbsd|netbsd|cygwin|aix|sunos|solaris|hp-ux|java|darwin)"
+    r"[-_\d][\w.+-]*?"
+)
+_BUILT = re.compile(
+    rf"(?:[-.](?P<before>{_SYSTEM}))?(?:[-.]py(?P<python>\d(?:\.\d+)?))?(?:[-.](?P<after>{_SYSTEM}))?",
+    re.ASCII | re.IGNORECASE,
+)
+"""What distutils appends to a version: the platform before the Python, in eggs after it."""
+
+
+class Kind(Enum):
+    """The kinds of release files, each with its name in a sentence."""
+
+    WHEEL = "a wheel"
+    SDIST = "a source distribution"
+    EGG = "an egg"
+    WININST = "a Windows installer"
+    MSI = "a Windows installer package"
+    RPM = "an RPM package"
+    DEB = "a Debian package"
+    DMG = "a disk image"
+    DUMB = "a built archive"
+    OTHER = "of no known kind"
+
 
 _KINDS = {
-    ".whl": "bdist_wheel", ".egg": "bdist_egg", ".exe": "bdist_wininst", ".msi": "bdist_msi",
-    ".rpm": "bdist_rpm", ".dmg": "bdist_dmg", ".deb": "bdist_dumb",
-}  # fmt: skip
-_DUMB = re.compile(
-    r"-v?\d[^/]*\.(?:linux-(?!\d)\w+|win32|win-\w+|macosx-[\d.]+-\w+|(?:freebsd|openbsd|netbsd|"
-    r"dragonfly|cygwin|aix|sunos|solaris|hp-ux|irix|darwin|mingw|msys|java)[-\d][-\w.]*)"
-    r"(?:-py\d[\d.]*)?\Z",
-    re.IGNORECASE | re.ASCII,
-)
-"""How the name of what ``bdist_dumb`` built goes on after the project's: version and platform."""
-
-_BUILT_FOR = re.compile(r"[-.]py(\d[\d.]*)(?=[-.]|\Z)", re.IGNORECASE | re.ASCII)
-_WHEEL_PARTS = 5
+    ".whl": Kind.WHEEL,
+    ".egg": Kind.EGG,
+    ".exe": Kind.WININST,
+    ".msi": Kind.MSI,
+    ".rpm": Kind.RPM,
+    ".deb": Kind.DEB,
+    ".dmg": Kind.DMG,
+}
 
 
-@lru_cache(maxsize=32_768)
-def package_type(filename: str) -> str:
-    """Return the kind of distribution: ``sdist``, ``bdist_wheel``, ``bdist_wininst``, ...
+@dataclass(frozen=True, slots=True)
+class WheelTags:
+    """The compressed tag sets of a wheel, in lower case."""
 
-    An archive that names a platform after its version is what ``bdist_dumb`` made.
+    pythons: frozenset[str]
+    abis: frozenset[str]
+    platforms: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What the name of a file that is no wheel says.
+
+    ``python`` is "2.7", "3" or, where it is not told, "". ``platform`` is in the form of a
+    wheel's platform tag, such as ``win_amd64`` or ``macosx_10_9_x86_64``, or "".
     """
-    ending = filename.lower()[-4:]
-    if ending in _KINDS:
-        return _KINDS[ending]
-    return "bdist_dumb" if _DUMB.search(without_ending(filename)) else "sdist"
+
+    kind: Kind
+    python: str = ""
+    platform: str = ""
 
 
-def python_version(filename: str) -> str:
-    """Return the Python that a file is for: a wheel's python tag, ``2.7``, ``any`` or ``source``.
+def tag_part(filename: str) -> str | None:
+    """Return the tags in a wheel's name as they stand there, or None if it is no such name.
 
-    "" for a wheel whose name has no tags.
+    The version is not looked at: one that is none by PEP 440 says nothing against the tags.
     """
-    kind = package_type(filename)
-    if kind == "sdist":
-        return "source"
-    if kind == "bdist_wheel":
-        parts = without_ending(filename).split("-")
-        return parts[-3] if len(parts) >= _WHEEL_PARTS else ""
-    found = _BUILT_FOR.findall(without_ending(filename))
-    return found[-1].rstrip(".") if found else "any"
+    found = _WHEEL.fullmatch(filename)
+    return found[1].lower() if found and filename.endswith(".whl") else None
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def wheel_tags(part: str) -> WheelTags:
+    """Return the sets of tags that ``tag_part`` found."""
+    pythons, abis, platforms = (frozenset(tags.split(".")) for tags in part.split("-"))
+    return WheelTags(pythons, abis, platforms)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def build_of(filename: str, name: ProjectName) -> Build:
+    """Return what the name of a project's file says; for a wheel, its kind alone.
+
+    An archive is a source distribution unless a platform follows its version.
+    """
+    stem = without_ending(filename)
+    ending = filename[len(stem) :].lower()
+    kind = _KINDS.get(ending, Kind.SDIST if ending else Kind.OTHER)
+    if kind is Kind.WHEEL:
+        return Build(kind)
+    found = _BUILT.fullmatch(_after_version(stem, version_text(filename, name), name))
+    if found is None:
+        return Build(kind)
+    platform = _SEPARATORS.sub("_", (found["before"] or found["after"] or "").lower())
+    if kind is Kind.SDIST:
+        return Build(Kind.DUMB, found["python"] or "", platform) if platform else Build(kind)
+    return Build(kind, found["python"] or "", platform)
+
+
+def _after_version(stem: str, version: str, name: ProjectName) -> str:
+    """Return what follows the version; a name is never longer than it is spelt in a file's."""
+    at = stem.find(f"-{version}", len(name)) if version else -1
+    return stem[at + 1 + len(version) :] if at >= 0 else ""

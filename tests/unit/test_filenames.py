@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
+from bandersnatch.model.filenames import Build, Kind, build_of, tag_part, wheel_tags
 from bandersnatch.model.names import project_name
-from bandersnatch.model.wheels import Build, Kind, build_of, tag_part, wheel_tags
 from tests.unit.strategies import hostile_text, names
 
 

@@ -1,0 +1,506 @@
+"""``config check``, ``plan`` and ``why``: what a configuration means, costs and leaves out."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import faults
+
+if TYPE_CHECKING:
+    from tests.support.index import Index
+    from tests.support.server import IndexServer
+    from tests.support.site import Site
+
+POLICY = """
+    [plugins]
+    enabled =
+        latest_release
+        allowlist_project
+        exclude_platform
+    [allowlist]
+    packages =
+        six
+        zope.interface   # a comment
+    [latest_release]
+    keep = 2
+    [blocklist]
+    platforms =
+        windows
+"""
+
+
+def line_of(site: Site, text: str) -> int:
+    """Return the number of a line of the configuration."""
+    return [line.strip() for line in site.config.read_text().splitlines()].index(text) + 1
+
+
+# ---------------------------------------------------------------- config check
+
+
+def test_a_configuration_is_told_in_words_in_the_order_it_is_applied(
+    server: IndexServer, site: Site
+) -> None:
+    site.filter(POLICY)
+
+    ran = site.ask("config", "check")
+
+    assert ran.code == 0
+    lines = ran.out.splitlines()
+    assert lines[0] == f"{site.config} can be used."
+    assert f"Mirror:  {site.root}" in lines
+    names = [line.split()[1] for line in lines if line.lstrip()[:2] in {"1.", "2.", "3."}]
+    assert names == ["allowlist_project:", "exclude_platform:", "latest_release:"]
+    assert "keep only the 2 projects named in [allowlist] packages" in ran.out
+    assert "at most 2 can be selected" in ran.out
+    assert "keep the latest 2" in ran.out
+    assert not server.asked, "nothing is asked of the network"
+    assert not site.root.exists(), "nothing is written"
+
+
+def test_a_configuration_without_filters_says_that_it_means_everything(site: Site) -> None:
+    ran = site.ask("config", "check")
+    assert ran.code == 0
+    assert "Projects: all that the index has. No filter chooses among them." in ran.out
+    assert "Files: all." in ran.out
+
+
+def test_what_has_no_effect_is_noted(site: Site) -> None:
+    site.filter("[allowlist]\npackages = six\n[latest_release]\nkeep = 1")
+    ran = site.ask("config", "check")
+    assert ran.code == 0
+    assert "Note: [allowlist] packages has no effect: no enabled filter reads it" in ran.out
+
+
+def test_a_configuration_that_cannot_be_used_is_status_2_with_every_problem(
+    server: IndexServer, site: Site
+) -> None:
+    site.filter(
+        """
+        [plugins]
+        enabled =
+            lastest_release
+            allowlist_project
+            exclude_platform
+        [blocklist]
+        platforms = windos
+        """
+    )
+    for command in (("config", "check"), ("mirror",), ("plan",), ("why", "six")):
+        ran = site.ask(*command)
+        assert ran.code == 2
+        assert len(ran.errors()) == 3
+        assert "did you mean 'latest_release'" in ran.log
+        assert "the list is empty" in ran.log
+        assert "did you mean 'windows'" in ran.log
+        assert f"line {line_of(site, 'platforms = windos')}" in ran.log
+    assert not server.asked
+
+
+def test_config_needs_to_be_told_what_to_do(site: Site) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        site.ask("config")
+
+
+# ---------------------------------------------------------------- plan
+
+FILTERS = """
+    [plugins]
+    enabled =
+        blocklist_project
+        exclude_platform
+        latest_release
+        size_project_metadata
+    [blocklist]
+    packages = blocked
+    platforms = windows
+    [latest_release]
+    keep = 2
+    [size_project_metadata]
+    max_package_size = 20 kB
+"""
+
+
+SIZE = "[size_project_metadata]\nmax_package_size = 20 kB"
+
+
+def many(index: Index) -> None:
+    """Publish projects of all kinds."""
+    for name in ("a", "b", "c", "blocked"):
+        for version in ("1.0", "2.0", "3.0"):
+            index.release(name, version, sdist=name == "b", size=1000)
+    index.upload("c", "3.0", "c-3.0-cp311-cp311-win_amd64.whl", size=700)
+    index.release("large", "1.0", size=30_000)
+
+
+def planned(site: Site, *arguments: str) -> dict[str, Any]:
+    """Return a plan."""
+    ran = site.ask("plan", "--json", *arguments)
+    assert ran.code == 0, ran.log
+    told: dict[str, Any] = json.loads(ran.out)
+    return told
+
+
+def test_a_plan_agrees_with_the_run_that_follows_and_no_page_is_fetched_twice(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    many(index)
+    site.filter(FILTERS)
+
+    told = planned(site, "--files")
+    assert sorted(path.name for path in site.root.iterdir()) == [".plan"]
+    assert not server.paths("file"), "a plan fetches no files"
+    pages = server.paths("detail")
+    server.forget()
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert server.paths("detail") == [], "the pages were kept"
+    assert sorted(pages) == [f"/simple/{name}/" for name in ("a", "b", "c", "large")]
+    release_files = [path for path in server.paths("file") if not path.endswith(".metadata")]
+    assert told["download"]["files"] == len(release_files) == 8
+    files = [path for path in (site.web / "packages").rglob("*") if path.is_file()]
+    sizes = [path.stat().st_size for path in files if path.suffix != ".metadata"]
+    assert told["download"]["bytes"] == sum(sizes) == told["disk"]["bytes_after"]
+    assert {(site.root / each["path"], each["bytes"]) for each in told["files"]} == {
+        (path, path.stat().st_size) for path in files if path.suffix != ".metadata"
+    }
+    sidecars = [path for path in files if path.suffix == ".metadata"]
+    assert told["download"]["core_metadata_files"] == len(sidecars)
+    assert told["download"]["per_project"]["b"] == {"files": 4, "bytes": 4000}
+    assert not (site.root / ".plan").exists()
+    site.check()
+
+
+def test_a_plan_tells_what_each_rule_keeps_out(index: Index, site: Site) -> None:
+    many(index)
+    site.filter(FILTERS)
+    told = planned(site)
+    assert told["rules"] == {
+        "exclude_platform": {"projects": 0, "files": 1, "bytes": 700},
+        "latest_release": {"projects": 0, "files": 4, "bytes": 4000},
+        "size_project_metadata": {"projects": 1, "files": 1, "bytes": 30_000},
+    }
+    assert told["disk"]["projects_after"] == 3
+    assert [each["name"] for each in told["disk"]["largest"]] == ["b", "a", "c"]
+    assert told["disk"]["fits"] is True
+
+
+def test_a_plan_of_a_current_mirror_is_to_do_nothing(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    many(index)
+    site.filter(FILTERS)
+    site.mirror()
+    before = {path: path.stat().st_mtime_ns for path in site.root.rglob("*")}
+    told = planned(site)
+    assert told["download"]["files"] == 0
+    assert told["disk"]["bytes_before"] == told["disk"]["bytes_after"] == 8000
+    after = {path: path.stat().st_mtime_ns for path in site.root.rglob("*")}
+    assert {path: time for path, time in after.items() if path in before} == before
+    assert after.keys() - before.keys() <= {site.root / ".plan"}
+
+
+def test_a_plan_tells_what_other_filters_would_take_away_and_bring_back(
+    index: Index, site: Site
+) -> None:
+    many(index)
+    site.filter(FILTERS)
+    site.mirror()
+    site.filter(
+        FILTERS.replace("keep = 2", "keep = 1").replace("= blocked", "= blocked\n        a")
+    )
+
+    told = planned(site)
+    assert told["remove"] == {"projects": ["a"], "files": 5, "bytes": 5000}
+    ran = site.mirror()
+    assert ran.report["projects"]["removed"] == ["a"]
+    assert ran.report["files"]["removed"] == 5 + 4, "with core metadata"
+
+    site.filter(FILTERS)
+    told = planned(site)
+    assert told["download"]["files"] == 0, "all of it lies in removed/"
+    assert told["restore"] == {"files": 5, "bytes": 5000}
+    assert site.mirror().report["files"]["restored"] == 5 + 4
+
+
+def test_a_plan_of_some_projects_looks_at_no_other(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    many(index)
+    site.filter(FILTERS)
+    told = planned(site, "B", "blocked")
+    assert "do not want blocked; ask: why blocked" in site.ask("plan", "blocked").log
+    assert told["download"]["per_project"] == {"b": {"files": 4, "bytes": 4000}}
+    assert server.paths("detail") == ["/simple/b/"]
+    assert not server.paths("list")
+
+
+def test_a_plan_for_people_is_a_table(index: Index, site: Site) -> None:
+    many(index)
+    site.filter(FILTERS)
+    ran = site.ask("plan", "--bandwidth", "8 kbit/s")
+    assert ran.code == 0
+    assert "To download: 8 files of 3 projects, 8 KB" in ran.out
+    assert "Time for that: about 0:00:08 at 1 KB/s" in ran.out
+    assert "exclude_platform" in ran.out
+    assert "synced" not in ran.log, "it did not happen"
+
+
+def test_a_plan_that_could_not_look_everywhere_says_so(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    many(index)
+    site.filter(FILTERS)
+    server.fault("/simple/b/", faults.body(b"{}", "application/vnd.pypi.simple.v1+json"))
+    ran = site.ask("plan")
+    assert ran.code == 4
+    assert "Could not be looked at: b: " in ran.out
+    assert site.ask("plan", "--json").code == 4
+
+
+def test_a_plan_that_would_remove_too_much_says_so(index: Index, site: Site) -> None:
+    for number in range(9):
+        index.release(f"p{number}", "1.0")
+    site.mirror()
+    site.filter("[plugins]\nenabled = allowlist_project\n[allowlist]\npackages = p1")
+    ran = site.ask("plan")
+    assert ran.code == 5
+    assert "max-removals = 8" in ran.log
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("plan", "--bandwidth", "fast"), "--bandwidth 'fast' is not a rate"),
+        (("plan", "no/name"), "is not letters, digits"),
+        (("why", "no/name"), "is not letters, digits"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_status_2(
+    site: Site, arguments: tuple[str, ...], message: str
+) -> None:
+    ran = site.ask(*arguments)
+    assert ran.code == 2
+    assert message in ran.log
+
+
+def test_an_index_that_is_not_there_cannot_be_planned_for(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    index.release("a", "1.0")
+    server.fault("", faults.status(503))
+    ran = site.ask("plan")
+    assert ran.code == 3
+    assert not ran.out
+
+
+def test_pages_that_changed_after_the_plan_are_fetched_again(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    index.release("a", "1.0")
+    planned(site)
+    index.release("a", "2.0")
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert site.filenames("a") == ["a-1.0-py3-none-any.whl", "a-2.0-py3-none-any.whl"]
+    assert site.status == index.serial
+
+
+# ---------------------------------------------------------------- why
+
+
+def why(site: Site, *arguments: str) -> str:
+    """Return an answer."""
+    ran = site.ask("why", *arguments)
+    assert ran.code == 0, ran.log
+    return ran.out
+
+
+def test_why_a_project_is_not_mirrored_names_the_rule_and_its_line(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    many(index)
+    site.filter(FILTERS)
+    site.mirror()
+    server.forget()
+
+    told = why(site, "Blocked")
+
+    assert told == (
+        "blocked is not mirrored: blocklist_project drops it: 'blocked' in "
+        f"{site.config}, line {line_of(site, 'packages = blocked')}\n"
+    )
+    assert not server.asked
+
+
+def test_why_a_project_is_mirrored_tells_how_much_of_it(index: Index, site: Site) -> None:
+    many(index)
+    site.filter(FILTERS)
+    assert "c is wanted, and is not here yet" in why(site, "c")
+    site.mirror()
+    told = why(site, "c")
+    assert f"c is mirrored, as of serial {index.projects['c'].serial}" in told
+    assert "of 4 files on the index the filters keep 2; 2 are here" in told
+    assert "exclude_platform drops 1" in told
+    assert "latest_release drops 1" in told
+
+
+def test_why_a_file_or_version_is_not_there(index: Index, site: Site) -> None:
+    many(index)
+    site.filter(FILTERS)
+    site.mirror()
+    line = line_of(site, "platforms = windows")
+    windows = (
+        "c-3.0-cp311-cp311-win_amd64.whl: dropped by exclude_platform: "
+        f"'windows' in {site.config}, line {line}"
+    )
+    assert why(site, "c", "c-3.0-cp311-cp311-win_amd64.whl").splitlines()[1:] == [windows]
+    assert why(site, "c", "3.0.0").splitlines()[1:] == [
+        windows,
+        "c-3.0-py3-none-any.whl: kept, and here",
+    ]
+    assert "dropped by latest_release: its version is not one of the latest 2" in why(
+        site, "c", "1.0"
+    )
+    assert "the index has no file or version 9.9 of c" in why(site, "c", "9.9")
+    index.release("c", "4.0")
+    assert "c-4.0-py3-none-any.whl: kept, and not here yet" in why(site, "c", "4.0")
+
+
+def test_why_a_whole_project_is_left_out(index: Index, site: Site) -> None:
+    many(index)
+    site.filter(FILTERS)
+    site.mirror()
+    told = why(site, "large")
+    assert "it is left out: size_project_metadata drops the whole project" in told
+    assert "its files have 30000 bytes, more than '20 kB' in" in told
+    assert "dropped by size_project_metadata" in why(site, "large", "1.0")
+
+
+def test_why_a_project_failed(index: Index, server: IndexServer, site: Site) -> None:
+    index.release("a", "1.0")
+    index.release("b", "1.0")
+    server.fault("/simple/b/", faults.body(b"{}", "application/vnd.pypi.simple.v1+json"))
+    site.mirror()
+    told = why(site, "b")
+    assert "b is wanted, and is not here yet" in told
+    assert "it failed 1 time, last 20" in told
+    assert "what the index has now cannot be told: " in told
+
+
+def test_why_nothing_changes_where_a_filter_cannot_decide(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    index.release("a", "1.0", metadata=False)
+    server.speaks_json = server.has_legacy = False  # so that nobody tells a size
+    site.filter("[plugins]\nenabled = size_project_metadata\n" + SIZE)
+    assert site.mirror().code == 4
+    told = why(site, "a")
+    assert "the filter size_project_metadata failed: the index does not tell the size of" in told
+    assert "until that is mended nothing of a changes" in told
+
+
+def test_why_removals_are_held(index: Index, site: Site) -> None:
+    for number in range(9):
+        index.release(f"p{number}", "1.0")
+    site.mirror()
+    for number in range(8):
+        index.remove_project(f"p{number}")
+    assert site.mirror().code == 5
+    told = why(site, "p0")
+    assert "it is gone from the index since " in told
+    assert "one run may not remove so many projects" in told
+
+
+def test_why_a_file_is_too_young(index: Index, site: Site) -> None:
+    now = site.clock.now()
+    index.release("a", "1.0")
+    index.upload("a", "2.0", "a-2.0.tar.gz", upload_time=f"{now:%Y-%m-%dT%H:%M:%S}.000000Z")
+    site.filter("[plugins]\nenabled = release_age")
+    site.mirror()
+    told = why(site, "a", "2.0")
+    assert "dropped by release_age: it is too young: uploaded " in told
+    assert ", listed from " in told
+    assert "more is listed from " in why(site, "a")
+
+
+def test_why_something_is_gone(index: Index, site: Site) -> None:
+    index.release("keep", "1.0")
+    index.release("gone", "1.0", metadata=False)
+    index.release("less", "1.0", metadata=False)
+    index.release("less", "2.0", metadata=False)
+    site.mirror()
+    index.remove_project("gone")
+    index.remove_file("less", "less-1.0-py3-none-any.whl")
+
+    told = why(site, "gone")
+    assert "the index has no such project" in told
+    assert "gone-1.0-py3-none-any.whl: here; the next run takes it away" in told
+    site.mirror()
+    told = why(site, "less", "less-1.0-py3-none-any.whl")
+    assert "the index has no file or version less-1.0-py3-none-any.whl of less" in told
+    assert "less-1.0-py3-none-any.whl: lies in removed/ since " in told
+    assert "gone-1.0-py3-none-any.whl: lies in removed/" in why(
+        site, "gone", "gone-1.0-py3-none-any.whl"
+    )
+
+
+def test_why_of_a_project_in_quarantine_or_archived(index: Index, site: Site) -> None:
+    index.release("odd", "1.0")
+    site.mirror()
+    index.archive("odd")
+    assert "the index says that it is archived" in why(site, "odd")
+    index.quarantine("odd")
+    told = why(site, "odd")
+    assert "the index says that it is quarantined" in told
+    assert "its page is mirrored without files as long as it is quarantined" in told
+
+
+def test_why_of_a_project_that_was_synced_by_name(index: Index, site: Site) -> None:
+    many(index)
+    site.filter(FILTERS)
+    site.mirror()
+    site.sync("blocked")
+    told = why(site, "blocked")
+    assert "blocked is not mirrored: blocklist_project drops it" in told
+    assert "it is here nevertheless, from before or by name, and stays as it is" in told
+    told = why(site, "blocked", "2.0")
+    assert "blocked-2.0-py3-none-any.whl: here, and stays" in told
+    assert "blocked-3.0" not in told
+
+
+def test_why_a_file_of_a_project_that_nobody_wants_any_more_is_gone(
+    index: Index, site: Site
+) -> None:
+    index.release("a", "1.0")
+    index.release("b", "1.0")
+    site.mirror()
+    site.filter("[plugins]\nenabled = blocklist_project\n[blocklist]\npackages = b")
+    site.mirror()
+    assert "b-1.0-py3-none-any.whl: lies in removed/ since " in why(
+        site, "b", "b-1.0-py3-none-any.whl"
+    )
+
+
+def test_a_question_changes_nothing_and_needs_no_lock(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    many(index)
+    site.filter(FILTERS)
+    site.mirror()
+    before = {path: path.stat().st_mtime_ns for path in site.root.rglob("*")}
+    answers: list[str] = []
+
+    def ask(_: object) -> None:
+        if not answers:
+            answers.append("asking")
+
+    server.on_request = ask
+    why(site, "a")
+    why(site, "a", "1.0")
+    assert {path: path.stat().st_mtime_ns for path in site.root.rglob("*")} == before

@@ -1,0 +1,179 @@
+"""What a run would do, as numbers and as a table."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bandersnatch.catalogue.memory import MemoryCatalogue
+from bandersnatch.cli.forecast import bandwidth, table
+from bandersnatch.errors import UsageError
+from bandersnatch.events import (
+    Doing,
+    FileDownloaded,
+    FileRemoved,
+    FileRestored,
+    FilesFiltered,
+    ProjectLeftOut,
+    ProjectRemoved,
+)
+from bandersnatch.layout import StorageKey
+from bandersnatch.mirror.forecast import Forecast
+from bandersnatch.model.names import ProjectName
+from bandersnatch.records import Batch
+from bandersnatch.storage.memory import MemoryStorage
+from tests.support.records import make_record
+
+A, B = ProjectName("a"), ProjectName("b")
+FILE, SIDE = StorageKey("web/packages/a.whl"), StorageKey("web/packages/a.whl.metadata")
+
+
+def forecast() -> Forecast:
+    """Return a forecast that has seen a little of everything."""
+    made = Forecast()
+    for event in (
+        Doing("something"),
+        FileDownloaded(A, FILE, 1000),
+        FileDownloaded(A, FILE, 500),
+        FileDownloaded(A, SIDE, 0),
+        FileDownloaded(B, FILE, 20),
+        FileRestored(B, FILE, 7),
+        FileRestored(B, SIDE, 0),
+        FileRemoved(B, FILE, 9),
+        FileRemoved(B, SIDE, 0),
+        ProjectRemoved(B),
+        FilesFiltered(A, "exclude_platform", 3, 300),
+        FilesFiltered(B, "exclude_platform", 1, 50),
+        FilesFiltered(B, "project_status", 2, 60),
+        ProjectLeftOut(B, "project_status"),
+    ):
+        made(event)
+    return made
+
+
+def test_release_files_are_counted_apart_from_core_metadata() -> None:
+    told = forecast().as_dict()
+    assert told["download"] == {
+        "projects": 2,
+        "files": 3,
+        "bytes": 1520,
+        "core_metadata_files": 1,
+        "per_project": {"a": {"files": 2, "bytes": 1500}, "b": {"files": 1, "bytes": 20}},
+    }
+    assert told["restore"] == {"files": 1, "bytes": 7}
+    assert told["remove"] == {"projects": ["b"], "files": 1, "bytes": 9}
+
+
+def test_what_each_rule_keeps_out_is_counted() -> None:
+    assert forecast().as_dict()["rules"] == {
+        "exclude_platform": {"projects": 0, "files": 4, "bytes": 350},
+        "project_status": {"projects": 1, "files": 2, "bytes": 60},
+    }
+
+
+async def test_the_disk_before_and_after_is_told() -> None:
+    catalogue, made = MemoryCatalogue(), Forecast()
+    await catalogue.commit(Batch(records=[make_record("a", "1.zip")]))
+    await made.before(catalogue)
+    records = [make_record(f"p{n:02}", *[f"{m}.zip" for m in range(n)]) for n in range(25)]
+    await catalogue.commit(Batch(records=records))
+    await made.after(catalogue, MemoryStorage())
+    assert made.size_before == len("a-1.zip")
+    assert made.size_after == len("a-1.zip") + sum(n * len("p00-0.zip") for n in range(11)) + sum(
+        10 * len("p00-0.zip") + (n - 10) * len("p00-10.zip") for n in range(11, 25)
+    )
+    assert made.projects_after == 26
+    assert [name for name, _ in made.largest] == [f"p{n:02}" for n in range(24, 4, -1)]
+    assert made.fits is None, "a storage in memory does not tell its room"
+
+
+@pytest.mark.parametrize(
+    ("free", "fits", "verdict"), [(1520, True, "enough"), (1519, False, "NOT ENOUGH")]
+)
+def test_whether_the_disk_has_room_is_told(*, free: int, fits: bool, verdict: str) -> None:
+    made = forecast()
+    made.free = free
+    assert made.fits is fits
+    assert f"Free on the disk: 1.52 KB: {verdict}" in table(made, None)
+
+
+def test_the_table_tells_it_in_words() -> None:
+    made = forecast()
+    made.largest, made.size_before, made.size_after, made.projects_after = (
+        [(A, 9000), (B, 1)],
+        5,
+        9001,
+        2,
+    )
+    assert table(made, 1000.0) == (
+        "To download: 3 files of 2 projects, 1.52 KB\n"
+        "  and 1 small file of core metadata, whose sizes nobody tells\n"
+        "Time for that: about 0:00:02 at 1 KB/s\n"
+        "To bring back out of removed/: 1 file\n"
+        "To move to removed/: 1 file, 9 bytes, with 1 whole project\n"
+        "Mirror afterwards: 2 projects, 9 KB (now 5 bytes)\n"
+        "\n"
+        "kept out by       projects  files       size\n"
+        "exclude_platform         0      4  350 bytes\n"
+        "project_status           1      2   60 bytes\n"
+        "\n"
+        "largest projects  new files  to download  size then\n"
+        "a                         2       1.5 KB       9 KB\n"
+        "b                         1     20 bytes     1 byte"
+    )
+
+
+def test_each_file_is_listed_if_somebody_asks() -> None:
+    made = Forecast(files=[])
+    for size, name in ((5, "b"), (1234, "a")):
+        made(FileDownloaded(A, StorageKey(f"web/packages/{name}.whl"), size))
+    made(FileDownloaded(A, SIDE, 0))
+    assert made.as_dict()["files"] == [
+        {"path": "web/packages/a.whl", "bytes": 1234},
+        {"path": "web/packages/b.whl", "bytes": 5},
+    ]
+    assert table(made, None).endswith(
+        "\n\nfiles to download   bytes\nweb/packages/a.whl  1,234\nweb/packages/b.whl      5"
+    )
+    assert "files" not in forecast().as_dict()
+
+
+def test_where_there_is_nothing_to_do_little_is_said() -> None:
+    assert table(Forecast(), None) == (
+        "To download: 0 files of 0 projects, 0 bytes\n"
+        "Mirror afterwards: 0 projects, 0 bytes (now 0 bytes)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("100 Mbit/s", 12_500_000),
+        ("100mbit", 12_500_000),
+        ("100 Mbps", 12_500_000),
+        ("100 MBps", 100_000_000),
+        ("5/s", 5),
+        ("12 MB/s", 12_000_000),
+        ("1.5G", 1.5e9),
+        ("800", 800),
+        ("8 bit/s", 1),
+        ("2 Tb", 2e12),
+    ],
+)
+def test_a_bandwidth_is_read(text: str, rate: float) -> None:
+    assert bandwidth(text) == rate
+
+
+@pytest.mark.parametrize("text", ["", "fast", "-5", "0", "1.2.3 MB/s", "5 apples", "."])
+def test_what_is_no_bandwidth_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--bandwidth"):
+        bandwidth(text)
+
+
+@given(st.text(max_size=12))
+def test_any_text_is_a_bandwidth_or_refused(text: str) -> None:
+    with suppress(UsageError):
+        assert bandwidth(text) > 0
