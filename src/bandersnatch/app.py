@@ -97,11 +97,12 @@ async def open_mirror(
     *,
     dry_run: bool = False,
     planning: bool = False,
+    planned: bool = False,
 ) -> AsyncIterator[Mirror]:
     """Open the storage with its lock, the catalogue and the session, and yield what uses them.
 
     With ``dry_run`` nothing is changed, and no lock taken. With ``planning`` the pages that are
-    fetched are kept for the run that follows.
+    fetched are kept for the run that follows; ``planned`` is that run, which goes by them.
 
     :raises ConfigError: if the environment names a proxy that cannot be used; nothing was touched.
     :raises MirrorLocked: if another command is at work on the mirror.
@@ -118,7 +119,7 @@ async def open_mirror(
     async with AsyncExitStack() as stack:
         storage, catalogue = await _open_storage(settings, stack, dry_run=dry_run)
         keeper: Keeper = KeepsNothing()
-        if planning or not dry_run:
+        if planning or (planned and not dry_run):
             kept = KeptDocuments(settings.storage.directory, collecting=planning)
             keeper = await stack.enter_async_context(kept)
         index = await _open_index(settings, stack, clock, proxy, keeper)

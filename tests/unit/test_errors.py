@@ -112,6 +112,14 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
         (
             "the filters want 6 projects, or all their files, no more, 3 are gone from the index, "
             "and one run may remove 5; "
+            "only what is gone was removed; if that is right, set max-removals = 9 for one run"
+        ),
+    ),
+    (
+        TooManyRemovals(9, 5, by_filters=2),
+        (
+            "the filters want 2 projects, or all their files, no more, 7 are gone from the index, "
+            "and one run may remove 5; "
             "nothing was removed; if that is right, set max-removals = 9 for one run"
         ),
     ),

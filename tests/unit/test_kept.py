@@ -116,6 +116,10 @@ class Shelf:
         """Keep something."""
         self.kept[name] = content
 
+    def holds(self, name: str) -> bool:
+        """Whether something lies there."""
+        return name in self.kept
+
     def take(self, name: str) -> bytes | None:
         """Return it."""
         return self.kept.get(name)

@@ -260,7 +260,7 @@ def test_what_is_pending_is_wanted_as_before() -> None:
 
 def test_what_is_pending_in_a_todo_of_an_earlier_release_is_wanted() -> None:
     before = replace(situation(), pending={FOO: Serial(9)})
-    assert plan(changed(), before).wanted[FOO] == Wanted(FOO, Serial(9))
+    assert plan(changed(), before).wanted[FOO] == Wanted(FOO, Serial(9), noticed=NOW, handled=True)
 
 
 def test_what_is_pending_and_had_by_now_is_done() -> None:

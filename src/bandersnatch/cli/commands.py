@@ -82,7 +82,10 @@ async def _work(
     dry_run = _is_dry_run(arguments)
     accepted = frozenset(_names(arguments.accept_change))
     named = _names(getattr(arguments, "projects", []))
-    async with open_mirror(configuration, events, clock, dry_run=dry_run) as mirror:
+    opened = open_mirror(
+        configuration, events, clock, dry_run=dry_run, planned=arguments.command == "mirror"
+    )
+    async with opened as mirror:
         with ExitStack() as stack:
             if configuration.settings.diff.path and not dry_run:
                 diff = diff_files(configuration.settings, clock.now())

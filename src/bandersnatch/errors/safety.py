@@ -39,7 +39,7 @@ class TooManyRemovals(SafetyStop):
 
     sentence = (
         "{what} and one run may remove {limit}; "
-        "nothing was removed; if that is right, set max-removals = {count} for one run"
+        "{kept}; if that is right, set max-removals = {count} for one run"
     )
 
     def __init__(self, count: int, limit: int, *, by_filters: int = 0) -> None:
@@ -55,8 +55,16 @@ class TooManyRemovals(SafetyStop):
         gone = self.count - self.by_filters
         return f"{dropped}, {gone} are gone from the index," if gone else dropped
 
+    @property
+    def kept(self) -> str:
+        """What that means: filters that want too little do not protect what is gone."""
+        gone = self.count - self.by_filters
+        return "only what is gone was removed" if 0 < gone <= self.limit else "nothing was removed"
+
     def __str__(self) -> str:
-        return self.sentence.format(what=self.what, limit=self.limit, count=self.count)
+        return self.sentence.format(
+            what=self.what, limit=self.limit, kept=self.kept, count=self.count
+        )
 
 
 class IndexWentBack(SafetyStop):

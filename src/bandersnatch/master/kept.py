@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +17,8 @@ _TOLD = ("Content-Type", "ETag", "Last-Modified", "Date", "X-PyPI-Last-Serial")
 """The headers that a page's meaning depends on."""
 
 _OK = 200
+_LARGE = 64 * 1024
+"""Bytes; a larger document is kept by a thread."""
 
 
 class Keeper(Protocol):
@@ -23,6 +26,10 @@ class Keeper(Protocol):
 
     def keep(self, name: str, content: bytes) -> None:
         """Keep something, if that is possible."""
+        ...
+
+    def holds(self, name: str) -> bool:
+        """Whether there may be something to take."""
         ...
 
     def take(self, name: str) -> bytes | None:
@@ -36,6 +43,11 @@ class KeepsNothing:
     def keep(self, name: str, content: bytes) -> None:
         """Do nothing."""
 
+    def holds(self, name: str) -> bool:
+        """Return that there is nothing."""
+        del name
+        return False
+
     def take(self, name: str) -> None:
         """Return nothing."""
         del name
@@ -45,11 +57,13 @@ async def kept_or_fetched(
     keeper: Keeper, url: str, fetch: Callable[[], Awaitable[Document]]
 ) -> Document:
     """Return what a plan kept of ``url``, or else fetch it, and let a plan keep it."""
-    kept = keeper.take(url)
+    kept = await asyncio.to_thread(keeper.take, url) if keeper.holds(url) else None
     document = None if kept is None else _parsed(kept)
     if document is None:
         document = await fetch()
-        if document.status == _OK:
+        if document.status == _OK and len(document.body) > _LARGE:
+            await asyncio.to_thread(lambda: keeper.keep(url, _rendered(document)))
+        elif document.status == _OK:
             keeper.keep(url, _rendered(document))
     return document
 

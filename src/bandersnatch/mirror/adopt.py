@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bandersnatch import layout
-from bandersnatch.errors import InvalidValue, NotStored, UpstreamError
+from bandersnatch.errors import FilterFailed, InvalidValue, NotStored, UpstreamError
 from bandersnatch.events import Doing, Noticed
+from bandersnatch.filters.chain import Reads
 from bandersnatch.layout import REMOVED, SIMPLE, PageFormat
 from bandersnatch.mirror.terms import PageTerms
 from bandersnatch.model.names import project_name
@@ -59,6 +60,7 @@ class Adoption:
         self._pages = settings.pages
         self._files_are_here = settings.files.release_files
         self._selects = filters.may_select
+        self._filters = filters
         self._terms = PageTerms(settings, filters)
         self._now = now
 
@@ -134,11 +136,28 @@ class Adoption:
             detail=detail,
             display="",
             reflects=detail.serial or NO_SERIAL,
-            terms=self._terms(name) if forms == frozenset(self._pages.formats) else "",
+            terms=self._terms(name) if self._is_ours(detail, forms) else "",
             validators=Validators(),
             files=tuple(files),
             standing=Standing.WANTED if self._selects(name) else Standing.KEPT,
         )
+
+    def _is_ours(self, detail: ProjectDetail, forms: frozenset[PageFormat]) -> bool:
+        """Whether a page may have been made under the options and filters of now.
+
+        Where they would take something from it, it was not; where more of it is listed as time
+        passes, there is no telling when. What a legacy document would say is not asked.
+        """
+        filters = self._filters
+        if forms != frozenset(self._pages.formats) or any(f.matures for f in filters.pages):
+            return False
+        if Reads.DOCUMENT in filters.reads:
+            return True
+        try:
+            page = filters.narrow(detail).page
+        except FilterFailed:
+            return False
+        return page is not None and len(page.files) == len(detail.files)
 
     async def _parsed(self, text: bytes, name: ProjectName, form: PageFormat) -> ProjectDetail:
         context = Context(name, f"{_HERE}{name}/", self._now)

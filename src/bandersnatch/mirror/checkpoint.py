@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from bandersnatch.errors import TooManyRemovals
@@ -12,7 +14,7 @@ from bandersnatch.model.serials import NO_SERIAL
 from bandersnatch.records import ABSENT, GONE, INCOMPLETE, PENDING, Batch, Unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from bandersnatch.mirror.outcome import Outcome
     from bandersnatch.mirror.plan import Wanted
@@ -30,11 +32,15 @@ LONGEST_WAIT = 10.0
 ROOT = "root"
 """Note in the catalogue: whether the root page shows what the catalogue has."""
 
-_ROOT_STALE = "stale"
+ROOT_STALE = "stale"
 ROOT_WRITTEN = "written"
 
+_HELD = frozenset({Result.UNWANTED, Result.EMPTIED})
+"""What is decided at the end of a run, together with all other removals."""
 
-_NOT_DONE = frozenset({Result.FAILED, Result.SUSPECTED, Result.UNWANTED, Result.EMPTIED})
+_NOT_HERE = frozenset({Result.LEFT_OUT, Result.ABSENT})
+
+_NOT_DONE = frozenset({Result.FAILED, Result.SUSPECTED}) | _HELD
 """What keeps a project in ``todo``, and ``status`` before the change that is not shown."""
 
 
@@ -66,21 +72,49 @@ class Checkpoint:
         self._now = now
         self._batch = Batch()
         self._done: list[ProjectName] = []
+        self.strays: list[ProjectName] = []
         self._committed_at = self._saved_at = clock.monotonic()
         self._lock = asyncio.Lock()
+        self._marking = asyncio.Lock()
+        self._marked: set[ProjectName] = set()
+        self._to_mark: Iterator[Wanted] = iter(())
 
-    async def begin(self, finished: list[ProjectName]) -> None:
+    async def begin(
+        self,
+        finished: list[ProjectName],
+        wanted: Iterable[Wanted] = (),
+        notes: Mapping[str, str] | None = None,
+    ) -> None:
         """Write the plan down; ``finished`` is what nobody has to come back to any more.
+
+        ``wanted`` are the projects in the order that they are taken up in. ``notes`` are for the
+        catalogue before anything is touched.
 
         The cursor stays where it was until everything was visited: what the changes say besides
         names and serials is read again after a run that was cut short.
         """
+        self._to_mark = filter(_may_be_cut_short, wanted)
         await self._save_todo()
-        await self._catalogue.commit(Batch(finished=finished))
+        await self._catalogue.commit(Batch(finished=finished, notes=dict(notes or {})))
 
-    async def begin_on_the_side(self, new: list[ProjectName]) -> None:
-        """Write down which projects may be published before they are recorded."""
-        handled = [_handled(name, self._now) for name in new]
+    async def take_up(self, wanted: Wanted) -> None:
+        """Write down that a project may be made under other terms from now on.
+
+        Its record tells of the terms that it was made under last. After a kill that would be
+        believed as soon as these are in force again, though the tree is another by then.
+        """
+        if not _may_be_cut_short(wanted) or wanted.name in self._marked:
+            return
+        async with self._marking:
+            if wanted.name not in self._marked:
+                some = [wanted, *islice(self._to_mark, MOST_WAITING)]
+                marks = {each.name: _in_hand(each, self._now) for each in some}
+                await self._catalogue.commit(Batch(unfinished=list(marks.values())))
+                self._marked |= marks.keys()
+
+    async def mark(self, names: Iterable[ProjectName]) -> None:
+        """Write down that these may be other than they are recorded, or not be, from now on."""
+        handled = [_handled(name, self._now) for name in names]
         await self._catalogue.commit(Batch(unfinished=handled))
 
     async def reach(self, cursor: Serial, notes: Mapping[str, str]) -> None:
@@ -93,9 +127,15 @@ class Checkpoint:
         await self._catalogue.commit(Batch(notes=dict(notes)))
 
     async def add(self, outcome: Outcome) -> None:
-        """Take in what became of a project, and commit if it is time to."""
+        """Take in what became of a project, and commit if it is time to.
+
+        What is not to be here and may have been published is done when that was removed: it is
+        among ``strays`` then.
+        """
         _record(outcome, self._batch, self._now, on_the_side=self._on_the_side)
-        if outcome.result not in _NOT_DONE:
+        if outcome.result in _NOT_HERE and outcome.wanted.handled:
+            self.strays.append(outcome.wanted.name)
+        elif outcome.result not in _NOT_DONE:
             self._done.append(outcome.wanted.name)
         waited = self._clock.monotonic() - self._committed_at
         enough = len(self._batch.records) >= MOST_WAITING or waited >= LONGEST_WAIT
@@ -112,7 +152,7 @@ class Checkpoint:
                 batch, self._batch = self._batch, Batch()
                 done, self._done = self._done, []
             if batch.records or batch.forgotten:
-                batch.notes.setdefault(ROOT, _ROOT_STALE)
+                batch.notes.setdefault(ROOT, ROOT_STALE)
             if batch:
                 await self._storage.barrier()
                 await self._catalogue.commit(batch)
@@ -169,10 +209,10 @@ def _record(outcome: Outcome, batch: Batch, now: int, *, on_the_side: bool) -> N
     kind = _kind_of(outcome)
     if on_the_side and outcome.result is Result.FAILED and earlier is None:
         batch.finished.append(name)
-    if on_the_side and earlier is not None and earlier.kind in {PENDING, GONE}:
-        if outcome.record is None or outcome.record.reflects < earlier.need:
-            batch.unfinished.append(earlier)
-    elif kind == INCOMPLETE or (kind is not None and not on_the_side):
+    reached = NO_SERIAL if outcome.record is None else outcome.record.reflects
+    if on_the_side and earlier is not None and earlier.kind != ABSENT and reached < earlier.need:
+        batch.unfinished.append(earlier)
+    elif kind is not None and (outcome.again or not on_the_side):
         batch.unfinished.append(_unfinished(outcome, kind, now))
 
 
@@ -183,9 +223,35 @@ def _handled(name: ProjectName, now: int) -> Unfinished:
     )
 
 
+def _may_be_cut_short(wanted: Wanted) -> bool:
+    """Whether a stop in the middle would leave another page than the record tells of.
+
+    The first of the two looks at a project that seems to be gone is not to be forgotten.
+    """
+    return wanted.remade and (wanted.earlier is None or wanted.earlier.kind != ABSENT)
+
+
+def _in_hand(wanted: Wanted, now: int) -> Unfinished:
+    """Return the note that a project is being made anew, with what is known of it already."""
+    if wanted.earlier is not None:
+        return replace(wanted.earlier, kind=INCOMPLETE)
+    noted = _handled(wanted.name, now)
+    since = wanted.noticed or now
+    return replace(noted, need=wanted.need, lo=wanted.lo, since=since, display=wanted.display)
+
+
 def _kind_of(outcome: Outcome) -> str | None:
-    if outcome.result is Result.FAILED:
+    """Return the kind of what is left to do.
+
+    What is held is told of as incomplete: a removal may be cut short, and then the project is
+    looked at even if the filters want it again. What was incomplete is so until it succeeds.
+    """
+    earlier = outcome.wanted.earlier
+    cut_short = earlier is not None and earlier.kind == INCOMPLETE
+    if outcome.result is Result.FAILED and not cut_short:
         return PENDING
+    if outcome.result is Result.FAILED or outcome.result in _HELD:
+        return INCOMPLETE
     if outcome.result is Result.SUSPECTED:
         return ABSENT
     return INCOMPLETE if outcome.again else None
@@ -204,7 +270,7 @@ def _unfinished(outcome: Outcome, kind: str, now: int) -> Unfinished:
         lo=wanted.lo,
         since=since,
         tried=now,
-        attempts=(earlier.attempts if earlier is not None else 0) + 1,
+        attempts=(earlier.attempts if earlier is not None else 0) + (outcome.result not in _HELD),
         fault=type(error).__name__ if error is not None else "",
         reason=str(error) if error is not None else "",
         display=wanted.display,

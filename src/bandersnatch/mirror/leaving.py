@@ -6,18 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bandersnatch.config.settings import RemovedProjects
-from bandersnatch.mirror.checkpoint import ROOT, ROOT_WRITTEN
+from bandersnatch.mirror.checkpoint import MOST_WAITING, ROOT, ROOT_STALE, ROOT_WRITTEN
 from bandersnatch.mirror.parts import publish_root
-from bandersnatch.model.serials import NO_SERIAL
+from bandersnatch.records import Batch, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from bandersnatch.mirror.checkpoint import Checkpoint
     from bandersnatch.mirror.parts import Mirror
     from bandersnatch.mirror.plan import Wanted
-    from bandersnatch.mirror.state import MirrorState
     from bandersnatch.model.names import ProjectName
     from bandersnatch.records import ProjectRecord
 
@@ -59,35 +58,40 @@ async def let_go(
 ) -> None:
     """Remove ``projects``, those of ``leaving`` that may go, and what has waited long enough.
 
-    From the root page first, then their pages, then their files.
+    From the root page first, then their pages, then their files. Until all of that is recorded
+    the root page counts as one that does not show what the catalogue has.
     """
+    if projects:
+        await checkpoint.commit(Batch(notes={ROOT: ROOT_STALE}))
     await publish_root(mirror, without_names=projects, always=force or bool(projects))
-    removals = mirror.removals(began)
-    removed = await removals.remove_projects(sorted(projects), mirror.catalogue, mirror.publisher())
-    removed.records += [leaving.rejected[n] for n in sorted(projects & leaving.rejected.keys())]
-    removed.forgotten += [name for name, wish in leaving.told.items() if wish.left_out]
-    removed.notes[ROOT] = ROOT_WRITTEN
-    await checkpoint.commit(removed)
-    lying = await mirror.catalogue.removed()
-    await checkpoint.commit(await removals.expire(lying, mirror.settings.run.removal_grace))
+    removals, publisher = mirror.removals(began), mirror.publisher()
+    ordered = sorted(projects)
+    for start in range(0, len(ordered), MOST_WAITING):
+        some = ordered[start : start + MOST_WAITING]
+        await checkpoint.mark(name for name in some if name in leaving.deselected)
+        removed = await removals.remove_projects(some, mirror.catalogue, publisher)
+        removed.records += [leaving.rejected[name] for name in some if name in leaving.rejected]
+        await checkpoint.commit(removed)
+    forgotten = [name for name, wish in leaving.told.items() if wish.left_out]
+    await checkpoint.commit(Batch(forgotten=forgotten, notes={ROOT: ROOT_WRITTEN}))
+    await checkpoint.commit(
+        await removals.expire(mirror.catalogue, mirror.settings.run.removal_grace)
+    )
 
 
 async def remove_strays(
-    mirror: Mirror,
-    state: MirrorState,
-    unfinished: Iterable[ProjectName],
-    checkpoint: Checkpoint,
-    began: datetime,
+    mirror: Mirror, handled: Collection[ProjectName], checkpoint: Checkpoint, began: datetime
 ) -> None:
     """Take away the page of what an earlier run had in hand, and nobody wants any more.
 
     It was published, perhaps, when that run was killed, and not recorded; no list tells of it.
+    What the index does not have any more stays where that is wanted.
     """
+    had = await mirror.catalogue.had(handled)
+    here = {name for name, each in had.items() if each.standing is not Standing.LEFT_OUT}
+    strays = [name for name in handled if name not in here]
     if mirror.settings.run.removed_projects is RemovedProjects.KEEP:
-        return
-    handled = dict.fromkeys(unfinished, NO_SERIAL) | dict(state.todo.pending if state.todo else {})
-    known = (await mirror.catalogue.had(handled)).keys() | checkpoint.pending.keys()
-    strays = [name for name in handled if name not in known]
+        strays = [n for n in strays if n in had or not mirror.filters.may_select(n)]
     removals = mirror.removals(began)
     await checkpoint.commit(
         await removals.remove_projects(strays, mirror.catalogue, mirror.publisher())

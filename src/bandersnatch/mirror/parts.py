@@ -16,7 +16,7 @@ from bandersnatch.mirror.publish import Publisher
 from bandersnatch.mirror.remove import Removals
 from bandersnatch.mirror.terms import PageTerms
 from bandersnatch.mirror.visits import Visits
-from bandersnatch.records import Batch, Standing
+from bandersnatch.records import INCOMPLETE, Batch, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -149,7 +149,11 @@ def open_visits(
 async def publish_root(
     mirror: Mirror, *, without_names: Collection[ProjectName] = (), always: bool = False
 ) -> None:
-    """Publish the root page if it does not show what the catalogue has."""
+    """Publish the root page if it does not show what the catalogue has.
+
+    ``without_names`` are projects that are still in the catalogue and about to leave it. Others
+    may have no page because a run was killed that removed it, and wait to be looked at again.
+    """
     if not always and await mirror.catalogue.note(ROOT) == ROOT_WRITTEN:
         return
     had = await mirror.catalogue.had(None)
@@ -158,6 +162,11 @@ async def publish_root(
         for name, each in had.items()
         if each.standing is not Standing.LEFT_OUT and name not in without_names
     }
+    for left in await mirror.catalogue.unfinished():
+        cut_short = left.kind == INCOMPLETE and left.name in shown
+        if cut_short and not await mirror.publisher().has_pages(left.name):
+            del shown[left.name]
     await mirror.publisher().publish_root(shown)
     await mirror.storage.barrier()
-    await mirror.catalogue.commit(Batch(notes={ROOT: ROOT_WRITTEN}))
+    if not without_names:
+        await mirror.catalogue.commit(Batch(notes={ROOT: ROOT_WRITTEN}))

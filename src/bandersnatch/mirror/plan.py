@@ -33,7 +33,9 @@ class Wanted:
     ``listed`` says that the index itself names the project, so that a missing page is a fault
     and not an answer. ``left_out`` says that what is had is only the memory that the filters
     want nothing of it. ``anew`` asks for the page even if it is the same, because more of it is
-    to be published by now. ``earlier`` is what an earlier run left unfinished about it.
+    to be published by now. ``remade`` says that what is had was made under other terms,
+    ``handled`` that an earlier run may have published something of it and not recorded that.
+    ``earlier`` is what an earlier run left unfinished about it.
     """
 
     name: ProjectName
@@ -45,6 +47,8 @@ class Wanted:
     had: bool = False
     left_out: bool = False
     anew: bool = False
+    remade: bool = False
+    handled: bool = False
     earlier: Unfinished | None = None
 
     def merged(self, other: Wanted) -> Wanted:
@@ -145,17 +149,19 @@ def make_plan(
 
 def _with_memory(wish: Wanted, before: Situation) -> Wanted:
     """Return a wish with what is known of the project already."""
-    had = before.had.get(wish.name)
+    had, left = before.had.get(wish.name), before.unfinished.get(wish.name)
     return replace(
         wish,
-        earlier=before.unfinished.get(wish.name),
+        earlier=left,
+        handled=left is not None or wish.name in before.pending,
         had=had is not None,
         left_out=had is not None and had.standing is Standing.LEFT_OUT,
+        remade=had is not None and had.terms != before.terms(wish.name),
     )
 
 
 def _is_had(wish: Wanted, before: Situation) -> bool:
-    """Whether the tree already shows what the wish is for."""
+    """Whether the tree already shows what the wish is for, as that of a project that is wanted."""
     had = before.had.get(wish.name)
     left = before.unfinished.get(wish.name)
     return (
@@ -163,6 +169,7 @@ def _is_had(wish: Wanted, before: Situation) -> bool:
         and wish.need != NO_SERIAL
         and had.reflects >= wish.need
         and had.terms == before.terms(wish.name)
+        and had.standing is not Standing.KEPT
         and not wish.anew
         and is_same_display(wish.display, had.display)
         and (left is None or left.kind == PENDING)
@@ -193,7 +200,7 @@ def _still_wanted(name: ProjectName, need: Serial, found: Discovery, before: Sit
     the list is among the changes.
     """
     left = before.unfinished.get(name)
-    noticed = left.since if left else 0
+    noticed = left.since if left else before.now
     if found.listing is not None and name not in found.listing.serials:
         need = NO_SERIAL
     return Wanted(
@@ -206,7 +213,8 @@ def _still_wanted(name: ProjectName, need: Serial, found: Discovery, before: Sit
             need != NO_SERIAL
             and found.listing is None
             and not is_expired(noticed, before.now)
-            and (left is None or left.kind != GONE)
+            and left is not None
+            and left.kind != GONE
         ),
     )
 

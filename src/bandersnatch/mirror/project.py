@@ -13,6 +13,7 @@ from bandersnatch.errors import (
     FilesMissing,
     InvalidPage,
     ProjectNotFound,
+    StalePage,
 )
 from bandersnatch.mirror.files import FilesOutcome
 from bandersnatch.mirror.outcome import Outcome, Result, Visit
@@ -22,6 +23,8 @@ from bandersnatch.model.serials import NO_SERIAL
 from bandersnatch.records import ABSENT, INCOMPLETE, ProjectRecord, Standing, Validators
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bandersnatch.config.settings import Settings
     from bandersnatch.errors import BandersnatchError
     from bandersnatch.filters.chain import FilterChain, Narrowed
@@ -82,9 +85,9 @@ class ProjectSync:
                     fetched = await self._reader.read(wanted, Validators())
         except ProjectNotFound:
             return self._missing(wanted)
-        if fetched is None or (record is not None and _is_older(fetched.detail, record)):
-            return self._unchanged(wanted, record)
         standing = Standing.WANTED if selected else Standing.KEPT
+        if fetched is None or (record is not None and self._is_older(fetched.detail, record)):
+            return self._unchanged(wanted, record, standing)
         return await self._narrow(wanted, record, fetched, standing)
 
     # ------------------------------------------------------------ is there anything to do
@@ -92,7 +95,7 @@ class ProjectSync:
     def _known(self, wanted: Wanted, record: ProjectRecord | None) -> Validators:
         """Return what a conditional request may say: nothing, if the body is needed anyway."""
         incomplete = wanted.earlier is not None and wanted.earlier.kind == INCOMPLETE
-        if record is None or incomplete or wanted.anew:
+        if record is None or incomplete or wanted.anew or record.standing is Standing.KEPT:
             return Validators()
         if record.terms != self._visit.terms(wanted.name):
             return Validators()
@@ -104,11 +107,29 @@ class ProjectSync:
         """Whether everything that was recorded lies there as it was recorded."""
         return await self._files.are_there(record) and await self._publisher.has_pages(record.name)
 
-    def _unchanged(self, wanted: Wanted, record: ProjectRecord | None) -> Outcome:
+    def _is_older(self, detail: ProjectDetail, record: ProjectRecord) -> bool:
+        """Whether a page goes back behind what is published; then it is ignored.
+
+        :raises StalePage: if other rules are to be applied, which cannot wait for ever.
+        """
+        had = record.detail.serial
+        if detail.serial is None or had is None or detail.serial >= had:
+            return False
+        if record.terms != self._visit.terms(detail.name):
+            raise StalePage(detail.name, wanted=had, got=detail.serial)
+        return True
+
+    def _unchanged(
+        self, wanted: Wanted, record: ProjectRecord | None, standing: Standing
+    ) -> Outcome:
         assert record is not None, "only what is had can be unchanged"
-        if wanted.need <= record.reflects and wanted.earlier is None:
+        if record.standing is Standing.LEFT_OUT:
+            standing = record.standing
+        same = wanted.need <= record.reflects and standing is record.standing
+        if same and wanted.earlier is None:
             return Outcome(wanted, Result.UNCHANGED)
-        reflecting = replace(record, reflects=max(record.reflects, wanted.need))
+        reflects = max(record.reflects, wanted.need)
+        reflecting = replace(record, reflects=reflects, standing=standing)
         return Outcome(wanted, Result.UNCHANGED, reflecting)
 
     def _missing(self, wanted: Wanted) -> Outcome:
@@ -139,6 +160,8 @@ class ProjectSync:
         plain = self._plain(fetched.detail)
         detail, legacy = await self._reader.supplemented(wanted, plain, self._filters.reads)
         narrowed = await self._narrowed(detail)
+        if record is not None and narrowed.page is not None:
+            self._require_same_files(record, narrowed.page)
         proposed = ProjectRecord(
             detail=replace(narrowed.page or plain.without_files(), document=None),
             display=wanted.display or (record.display if record else "") or plain.name,
@@ -153,11 +176,12 @@ class ProjectSync:
             here = record is not None and record.standing is not Standing.LEFT_OUT
             result = Result.UNWANTED if here else Result.LEFT_OUT
             return Outcome(wanted, result, proposed, dropped=narrowed.dropped)
-        emptied = record is not None and record.files and plain.files and not narrowed.page.files
+        named = record is not None and record.detail.files
+        emptied = named and plain.files and not narrowed.page.files
         if emptied and not self._visit.may_empty:
             return Outcome(wanted, Result.EMPTIED)
         outcome = await self._publish(wanted, record, proposed, legacy)
-        early = await self._fetch_early(narrowed)
+        early = await self._fetch_early(narrowed, outcome.removed)
         return replace(outcome, removed=(*outcome.removed, *early), dropped=narrowed.dropped)
 
     async def _narrowed(self, detail: ProjectDetail) -> Narrowed:
@@ -170,14 +194,20 @@ class ProjectSync:
                 return self._filters.narrow(detail)
             return await asyncio.to_thread(self._filters.narrow, detail)
 
-    async def _fetch_early(self, narrowed: Narrowed) -> tuple[Removed, ...]:
-        """Fetch what is listed when it is old enough; it waits where removed files wait."""
+    async def _fetch_early(
+        self, narrowed: Narrowed, removed: Iterable[Removed]
+    ) -> tuple[Removed, ...]:
+        """Fetch what is listed when it is old enough; it waits where removed files wait.
+
+        ``removed`` are the project's files that have only just come there.
+        """
         if not (narrowed.early and narrowed.page and self._settings.files.release_files):
             return ()
         assert narrowed.due is not None, "what comes later comes at some time"
         most = self._settings.index.download_workers
         page = replace(narrowed.page, files=narrowed.early)
-        return await self._files.fetch_early(page, self._visit.lying, most, until=narrowed.due)
+        lying = {**self._visit.lying, **{each.key: each for each in removed}}
+        return await self._files.fetch_early(page, lying, most, until=narrowed.due)
 
     async def _publish(
         self,
@@ -212,24 +242,33 @@ class ProjectSync:
         """Hold what must not be published just because the index says so.
 
         :raises InvalidPage: if the entry of a file that is published does not pass its gate.
-        :raises ChangedFile: if a file that is published would change.
         :raises EmptiedProject: if all files are gone at once, the first time that is seen.
         """
         if record is None:
             return
         refused = {rejection.entry for rejection in detail.rejected}
-        offered = {file.filename: file.sha256 for file in detail.files}
         for found in record.files:
-            filename, had = found.file.filename, found.file.sha256
+            filename = found.file.filename
             if ascii(filename) in refused:
                 raise InvalidPage(detail.name, f"the entry of {filename}, published here, is bad")
-            now = offered.get(filename, had)
-            if now != had and detail.name not in self._visit.accepted:
-                raise ChangedFile(detail.name, filename, had=had.value, offered=now.value)
         quarantined = detail.status is ProjectStatus.QUARANTINED
         seen = wanted.earlier is not None and wanted.earlier.fault == EmptiedProject.__name__
         if record.detail.files and not (detail.files or quarantined or seen):
             raise EmptiedProject(detail.name, len(record.detail.files))
+
+    def _require_same_files(self, record: ProjectRecord, detail: ProjectDetail) -> None:
+        """Hold a file that is published and would change, unless the filters drop it.
+
+        :raises ChangedFile: if there is one.
+        """
+        if detail.name in self._visit.accepted:
+            return
+        offered = {file.filename: file.sha256 for file in detail.files}
+        for found in record.files:
+            filename, had = found.file.filename, found.file.sha256
+            now = offered.get(filename, had)
+            if now != had:
+                raise ChangedFile(detail.name, filename, had=had.value, offered=now.value)
 
     def _plain(self, detail: ProjectDetail) -> ProjectDetail:
         """Return what quarantine and the options leave of a page."""
@@ -274,9 +313,3 @@ class ProjectSync:
 
 def _reflected(record: ProjectRecord | None) -> Serial:
     return record.reflects if record is not None else NO_SERIAL
-
-
-def _is_older(detail: ProjectDetail, record: ProjectRecord) -> bool:
-    """Whether a page goes back behind what is published; then it is ignored."""
-    had = record.detail.serial
-    return detail.serial is not None and had is not None and detail.serial < had

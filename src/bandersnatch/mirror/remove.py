@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bandersnatch import layout
 from bandersnatch.errors import TooManyRemovals
 from bandersnatch.events import FileRemoved, PageRemoved, ProjectRemoved
-from bandersnatch.records import Batch, Removed
+from bandersnatch.records import Batch, Removed, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -85,7 +85,8 @@ class Removals:
         for name in names:
             pages = await self._pages(name, publisher)
             record = await catalogue.project(name)
-            if not pages and record is None:
+            here = record is not None and record.standing is not Standing.LEFT_OUT
+            if not (pages or here):
                 continue
             await self._storage.move([(key, layout.removed(key)) for key in pages])
             for key in pages:
@@ -93,7 +94,8 @@ class Removals:
                 batch.removed.append(Removed(layout.removed(key), 0, "", self._now))
             if record is not None:
                 batch.removed += await self.drop_files(name, record.files)
-            batch.forgotten.append(name)
+            if record is None or here:
+                batch.forgotten.append(name)
             self._events(ProjectRemoved(name))
         return batch
 
@@ -106,10 +108,10 @@ class Removals:
     async def _is_there(self, key: StorageKey) -> bool:
         return any([found.key == key async for found in self._storage.scan(key)])
 
-    async def expire(self, lying: Iterable[Removed], grace: timedelta) -> Batch:
+    async def expire(self, catalogue: Catalogue, grace: timedelta) -> Batch:
         """Delete what has waited for longer than the grace time."""
         limit = self._now - int(grace.total_seconds())
-        over = [each.key for each in lying if each.at <= limit]
+        over = [each.key for each in await catalogue.removed(before=limit + 1)]
         await self._storage.delete(over)
         return Batch(restored=over)
 

@@ -33,7 +33,7 @@ from bandersnatch.model.serials import NO_SERIAL, Serial
 from bandersnatch.records import ABSENT, Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
     from bandersnatch.mirror.parts import Mirror
@@ -82,6 +82,7 @@ class MirrorRun:
         self._state = StateFiles(mirror.storage)
         self._publisher = mirror.publisher()
         self._refused = False
+        self._changed = False
 
     async def run(self) -> Position:
         """Bring the mirror up to what the index has now.
@@ -90,11 +91,11 @@ class MirrorRun:
         """
         mirror = self._mirror
         began = mirror.clock.now()
-        now = int(began.timestamp())
         state = await open_tree(mirror, self._state, began)
+        self._changed = await self._is_changed()
         unfinished = {each.name: each for each in await mirror.catalogue.unfinished()}
         found = await self._discover(state)
-        before = await self._situation(state, unfinished, found, now)
+        before = await self._situation(state, unfinished, found, int(began.timestamp()))
         plan = make_plan(found, before, mirror.filters.may_select, force=self._orders.force)
         unwanted, forgotten = await self._unwanted()
         if self._orders.only is not None:
@@ -110,15 +111,16 @@ class MirrorRun:
         if self._is_refused(len(missing), limit):
             plan = without(plan, missing)
         mirror.events(Planned(len(plan.wanted), len(plan.gone) + len(unwanted)))
-        checkpoint = self._checkpoint(plan, state, now)
-        await checkpoint.begin(_settled(unfinished, plan))
+        checkpoint = self._checkpoint(plan, state, before.now)
+        await self._begin(checkpoint, plan, before, unwanted, began)
         try:
             visits = await self._visit_all(plan, checkpoint, began)
             await checkpoint.commit()
             leaving = Leaving(plan.gone, visits.gone, unwanted, visits.unwanted, visits.emptied)
             await self._part_with(leaving, checkpoint, limit, began)
             await checkpoint.commit(Batch(forgotten=sorted(forgotten)))
-            await remove_strays(mirror, state, unfinished, checkpoint, began)
+            await remove_strays(mirror, checkpoint.strays, checkpoint, began)
+            _drop(checkpoint.pending, checkpoint.strays)
             cursor = await self._cursor(plan, state)
             if visits.complete:
                 await checkpoint.reach(cursor, {} if self._refused else notes)
@@ -133,7 +135,6 @@ class MirrorRun:
     async def _discover(self, state: MirrorState) -> Discovery:
         mirror = self._mirror
         catalogue, settings = mirror.catalogue, mirror.settings
-        changed = await self._is_changed()
         if self._orders.only is not None:
             return Discovery(None, sweep=self._orders.only)
         discoverer = Discoverer(mirror.index, catalogue, mirror.clock, mirror.events)
@@ -143,7 +144,7 @@ class MirrorRun:
                 cursor=state.cursor,
                 finite=mirror.filters.finite_names,
                 interval=settings.run.reconcile_interval,
-                thorough=changed or self._orders.force,
+                thorough=self._changed or self._orders.force,
             )
         )
 
@@ -158,7 +159,7 @@ class MirrorRun:
 
     async def _unwanted(self) -> tuple[frozenset[ProjectName], frozenset[ProjectName]]:
         """Return the projects that the project filters want no more; see ``plan.unwanted``."""
-        if not (self._orders.force or await self._is_changed()):
+        if not (self._orders.force or self._changed):
             return frozenset(), frozenset()
         mirror = self._mirror
         return no_more_wanted(await mirror.catalogue.had(None), mirror.filters.may_select)
@@ -209,6 +210,29 @@ class MirrorRun:
             now=now,
         )
 
+    async def _begin(
+        self,
+        checkpoint: Checkpoint,
+        plan: SyncPlan,
+        before: Situation,
+        unwanted: frozenset[ProjectName],
+        began: datetime,
+    ) -> None:
+        """Write down what is to be done, and take away what nobody would think of afterwards.
+
+        If the filters are others than before, the tree is neither what those made of it from here
+        on, nor what these will, and the next run compares everything, whatever filters it has.
+        """
+        looked_at = plan.wanted.keys() | plan.gone.keys()
+        strays = (before.unfinished.keys() | before.pending.keys()) - looked_at
+        only = self._orders.only
+        await remove_strays(
+            self._mirror, sorted(strays if only is None else strays & only), checkpoint, began
+        )
+        settled = _settled(before.unfinished, plan, unwanted)
+        unsettled = dict.fromkeys((OPTIONS, FILTERS), "") if self._changed else {}
+        await checkpoint.begin(settled, plan.wanted.values(), unsettled)
+
     # ------------------------------------------------------------ the work
 
     async def _visit_all(self, plan: SyncPlan, checkpoint: Checkpoint, began: datetime) -> Visits:
@@ -249,15 +273,19 @@ class MirrorRun:
         keeps = self._mirror.settings.run.removed_projects is RemovedProjects.KEEP
         gone: frozenset[ProjectName] = frozenset() if keeps else leaving.gone
         by_filters = len(leaving.unwanted - gone) + len(leaving.emptied)
-        projects = gone | leaving.unwanted
-        if self._is_refused(len(gone) + by_filters, limit, by_filters=by_filters):
+        projects: frozenset[ProjectName] = frozenset()
+        held = self._is_refused(len(gone) + by_filters, limit, by_filters=by_filters)
+        if held and len(gone) > limit:
             await checkpoint.commit(checkpoint.keep_for_later(leaving.told))
-            projects = frozenset()
         else:
-            await self._visit(leaving.emptied.values(), checkpoint, began, may_empty=True)
-            await checkpoint.commit()
-            for name in (*leaving.told, *leaving.rejected):
-                checkpoint.pending.pop(name, None)
+            projects |= gone
+            _drop(checkpoint.pending, leaving.told)
+        if not held:
+            projects |= leaving.unwanted
+            if leaving.emptied:
+                await self._visit(leaving.emptied.values(), checkpoint, began, may_empty=True)
+                await checkpoint.commit()
+            _drop(checkpoint.pending, leaving.rejected)
         force = self._orders.force
         await let_go(self._mirror, leaving, projects, checkpoint, began, force=force)
 
@@ -289,10 +317,17 @@ class MirrorRun:
         return max(state.cursor, max(told, default=NO_SERIAL))
 
 
-def _settled(unfinished: Mapping[ProjectName, Unfinished], plan: SyncPlan) -> list[ProjectName]:
-    """Return the projects that nobody has to come back to any more."""
-    return [
-        name
-        for name, left in unfinished.items()
-        if name not in plan.wanted and name not in plan.gone and left.kind != ABSENT
-    ]
+def _drop(pending: dict[ProjectName, Serial], names: Iterable[ProjectName]) -> None:
+    for name in names:
+        pending.pop(name, None)
+
+
+def _settled(
+    unfinished: Mapping[ProjectName, Unfinished], plan: SyncPlan, unwanted: frozenset[ProjectName]
+) -> list[ProjectName]:
+    """Return the projects that nobody has to come back to any more.
+
+    Those that are ``unwanted`` may stay, and be wanted again.
+    """
+    looked_at = plan.wanted.keys() | plan.gone.keys() | unwanted
+    return [n for n, left in unfinished.items() if n not in looked_at and left.kind != ABSENT]

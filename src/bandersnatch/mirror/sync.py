@@ -37,12 +37,7 @@ async def sync(
     began = mirror.clock.now()
     state_files = StateFiles(mirror.storage)
     await open_tree(mirror, state_files, began)
-    had = await mirror.catalogue.had(names)
-    unfinished = {each.name: each for each in await mirror.catalogue.unfinished()}
-    wanted = [
-        Wanted(name, listed=True, had=name in had, earlier=unfinished.get(name))
-        for name in dict.fromkeys(names)
-    ]
+    wanted = await _wanted(mirror, names)
     mirror.events(Planned(len(wanted), 0))
     checkpoint = Checkpoint(
         mirror.storage,
@@ -52,8 +47,7 @@ async def sync(
         todo=None,
         now=int(began.timestamp()),
     )
-    new = [name for name in names if name not in had and name not in unfinished]
-    await checkpoint.begin_on_the_side(new)
+    await checkpoint.mark(wish.name for wish in wanted if not wish.had and wish.earlier is None)
     visit = await open_visit(mirror, began, accepted=accepted, force=True, may_empty=True)
     stop = mirror.settings.run.stop_on_error
     visits = open_visits(mirror, checkpoint, visit, began, stop_on_error=stop, on_the_side=True)
@@ -66,3 +60,19 @@ async def sync(
         mirror.events(Noticed(text))
     if not skip_root:
         await publish_root(mirror)
+
+
+async def _wanted(mirror: Mirror, names: Collection[ProjectName]) -> list[Wanted]:
+    """Return the wish for each project, with what is known of it already."""
+    had, terms = await mirror.catalogue.had(names), mirror.terms
+    unfinished = {each.name: each for each in await mirror.catalogue.unfinished()}
+    return [
+        Wanted(
+            name,
+            listed=True,
+            had=name in had,
+            remade=name in had and had[name].terms != terms(name),
+            earlier=unfinished.get(name),
+        )
+        for name in dict.fromkeys(names)
+    ]

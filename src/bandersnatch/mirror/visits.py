@@ -105,6 +105,7 @@ class Visits:
 
     async def _visit(self, wanted: Wanted, queue: WorkQueue[Wanted]) -> None:
         try:
+            await self._checkpoint.take_up(wanted)
             outcome = await self._sync(wanted)
         except BandersnatchError as error:
             if isinstance(error, StorageError) and not isinstance(error, UnstorableName):

@@ -23,16 +23,22 @@ class DryRunStorage:
     """Wraps a storage: reads go through, writes only say what they would change.
 
     A download is complete before it begins, so that nothing is asked of the network for it. What
-    would have been moved is found where it would be then.
+    would have been moved or deleted is found where it would be then.
     """
 
     def __init__(self, storage: MirrorStorage) -> None:
         self._storage = storage
         self._moved: dict[StorageKey, StorageKey] = {}
+        self._gone: set[StorageKey] = set()
 
     async def read(self, key: StorageKey, /) -> bytes:
-        """Return the bytes at ``key``."""
-        return await self._storage.read(key)
+        """Return the bytes at ``key``.
+
+        :raises NotStored: if there are none, or would be none by now.
+        """
+        if key in self._gone:
+            raise NotStored(key)
+        return await self._storage.read(self._source(key))
 
     async def write(
         self,
@@ -44,19 +50,22 @@ class DryRunStorage:
     ) -> Sequence[StorageKey]:
         """Return the keys that would change."""
         changed = [key for key in objects if not await self._holds(key, objects[key])]
-        return changed + [key for key in absent if await self._is_there(key)]
+        self._gone.difference_update(objects)
+        gone = [key for key in absent if await self._is_there(key)]
+        self._gone.update(gone)
+        return changed + gone
 
     async def _is_there(self, key: StorageKey) -> bool:
         """Whether a read finds something; ``stat`` would not know of an alias."""
         try:
-            await self._storage.read(key)
+            await self.read(key)
         except NotStored:
             return False
         return True
 
     async def _holds(self, key: StorageKey, content: bytes) -> bool:
         try:
-            return await self._storage.read(key) == content
+            return await self.read(key) == content
         except NotStored:
             return False
 
@@ -65,7 +74,12 @@ class DryRunStorage:
 
     async def move(self, moves: Sequence[tuple[StorageKey, StorageKey]], /) -> None:
         """Remember where things would be."""
-        self._moved.update((target, self._source(source)) for source, target in moves)
+        there = await self.stat([source for source, _ in moves])
+        for (source, target), found in zip(moves, there, strict=True):
+            if found is not None:
+                self._moved[target] = self._source(source)
+                self._gone.discard(target)
+            self._gone.add(source)
 
     def _source(self, key: StorageKey) -> StorageKey:
         return self._moved.get(key, key)
@@ -75,11 +89,14 @@ class DryRunStorage:
         return await self._storage.free()
 
     async def delete(self, keys: Collection[StorageKey], /) -> None:
-        """Do nothing."""
+        """Remember what would be there no more."""
+        self._gone.update(keys)
 
-    def scan(self, prefix: StorageKey, /) -> AsyncIterator[StoredObject]:
-        """Yield the objects whose keys begin with ``prefix``."""
-        return self._storage.scan(prefix)
+    async def scan(self, prefix: StorageKey, /) -> AsyncIterator[StoredObject]:
+        """Yield the objects whose keys begin with ``prefix``, but for what came there since."""
+        async for found in self._storage.scan(prefix):
+            if found.key not in self._gone:
+                yield found
 
     async def barrier(self) -> None:
         """Do nothing."""
@@ -88,12 +105,17 @@ class DryRunStorage:
         """Return what is known of each object."""
         found = await self._storage.stat([self._source(key) for key in keys])
         return [
-            None if each is None else replace(each, key=key)
+            None if each is None or key in self._gone else replace(each, key=key)
             for key, each in zip(keys, found, strict=True)
         ]
 
     async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
-        """Read an object through and return its digests."""
+        """Read an object through and return its digests.
+
+        :raises NotStored: if it is not there, or would not be by now.
+        """
+        if key in self._gone:
+            raise NotStored(key)
         return await self._storage.digest(self._source(key), algorithms)
 
     @asynccontextmanager

@@ -39,9 +39,9 @@ class KeptDocuments:
         with suppress(OSError):
             if self._collecting:
                 os.makedirs(self._directory, mode=0o700, exist_ok=True)
-            if stat.S_ISDIR(os.lstat(self._directory).st_mode):
+            self._usable = _is_private(os.lstat(self._directory))
+            if self._usable:
                 self._there = set(os.listdir(self._directory))
-                self._usable = True
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -60,11 +60,15 @@ class KeptDocuments:
                 file.write(zlib.compress(content, 1))
             os.replace(f"{path}.new", path)
 
+    def holds(self, name: str) -> bool:
+        """Whether there may be something to take."""
+        return not self._collecting and self._path(name).rpartition("/")[2] in self._there
+
     def take(self, name: str) -> bytes | None:
         """Return what was kept not long ago; only once, so that a second try is a new one."""
-        path = self._path(name)
-        if self._collecting or path.rpartition("/")[2] not in self._there:
+        if not self.holds(name):
             return None
+        path = self._path(name)
         self._there.discard(path.rpartition("/")[2])
         try:
             with open(os.open(path, os.O_RDONLY | _FLAGS), "rb") as file:
@@ -79,3 +83,12 @@ class KeptDocuments:
 
     def _path(self, name: str) -> str:
         return f"{self._directory}/{hashlib.sha256(name.encode()).hexdigest()}"
+
+
+def _is_private(found: os.stat_result) -> bool:
+    """Whether only this user can have put anything into a directory.
+
+    What lies there is believed as if the index had said it.
+    """
+    owned = found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return owned and stat.S_ISDIR(found.st_mode)
