@@ -185,6 +185,13 @@ def test_a_project_filter_is_made_of_its_section(packages: Installed) -> None:
     assert found.because(BAR) == "acme-filters 1.2 does not keep it"
 
 
+def test_terms_that_are_long_are_digested(packages: Installed) -> None:
+    packages.add("acme-filters", "1.2", {GROUP: {"acme_names": here("prefixed")}})
+    one, other = (made(packages, "acme_names", prefix="f" * n).terms for n in (500, 501))
+    assert one != other
+    assert len(one) == len(other) < 100
+
+
 def test_a_page_filter_is_made_of_its_section(packages: Installed) -> None:
     packages.add("acme-filters", "1.2", {GROUP: {"acme_first": here("first_only")}})
 

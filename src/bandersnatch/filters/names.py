@@ -247,6 +247,8 @@ class NameList:
 
     def of(self, name: ProjectName) -> list[ListedRequirement]:
         """Return the entries that are about a project."""
+        if not self.covers(name):
+            return []
         found = list(self.exact.get(name, ()))
         for length, fixed in self._ends.items():
             found += fixed.get(name[_slice(length)], ())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import sha256
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from bandersnatch.filters.options import FilterOptions
+
+_LONGEST_TERMS = 64
 
 GROUP = "bandersnatch.filters.v1"
 _NO_STAGE = object()
@@ -74,6 +77,8 @@ def _wrapped(name: str, distribution: str, plugin: Any) -> ProjectFilter | PageF
     terms = getattr(plugin, "terms", None)
     if not isinstance(terms, str) or not terms.strip():
         raise _Wrong("it has no terms, a text that changes whenever its decisions may")
+    if len(terms) > _LONGEST_TERMS:  # they are joined for every project
+        terms = sha256(terms.encode()).hexdigest()
     terms = f"{name} {terms}"
     words = (f"leave out what {name} of {distribution} does not keep",)
     stage = getattr(plugin, "stage", _NO_STAGE)
