@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simple": VALUES | {"simple"},
     "filter": set(),
     "filters": VALUES | {"filters"},
-    "filters.older": VALUES | {"filters", "filter"},
+    "filters.installed.older": VALUES | {"filters", "filter"},
     "config": VALUES | {"layout", "config"},
     "config.settings": {"layout"},
     "master": EDGE | {"master", "config.values"},
@@ -55,7 +55,7 @@ HOMES: dict[str, set[str]] = {
     "pypi_simple": {"app", "config.load"},
     "sqlite3": {"catalogue.sqlite"},
     # Filters of the older interface are given the configuration as a parser.
-    "configparser": {"config.ini", "filters.older"},
+    "configparser": {"config.ini", "filters.installed.older"},
     "argparse": {"cli"},
     "rich": {"cli"},
 }

@@ -15,8 +15,8 @@ from bandersnatch.config.files import ListFiles
 from bandersnatch.config.ini import read_ini
 from bandersnatch.config.load import enabled_filters, read_settings
 from bandersnatch.errors import ConfigError
+from bandersnatch.filters.installed.providers import Found
 from bandersnatch.filters.options import FilterOptions
-from bandersnatch.filters.providers import Found
 from bandersnatch.filters.registry import ALL, BUILT_IN, SECTIONS, build_chain
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def load(path: Path, now: datetime | None = None) -> Configuration:
 def _installed(names: list[str]) -> Found:
     if not names:
         return Found()
-    from bandersnatch.filters.installed import provided  # noqa: PLC0415 - slow, and seldom needed
+    from bandersnatch.filters.installed.packages import provided  # noqa: PLC0415 - slow, and seldom needed
 
     return provided(names)
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from bandersnatch.errors import FilterFailed, InvalidRules
 from bandersnatch.filters.chain import Reads, Stage
-from bandersnatch.filters.metadata import (
+from bandersnatch.filters.options import FilterOptions
+from bandersnatch.filters.patterns.metadata import (
     regex_project_metadata,
     regex_release_file_metadata,
     version_range_project_metadata,
     version_range_release_file_metadata,
 )
-from bandersnatch.filters.options import FilterOptions
 from bandersnatch.model.serials import Serial
 from tests.support.factories import make_detail, make_file
 from tests.unit.strategies import json_values

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandersnatch.errors import InvalidRules, OptionError
-from bandersnatch.filters.names import (
+from bandersnatch.filters.lists.names import (
     ListedRequirement,
     listed,
     name_list,
     requirement,
     satisfying,
 )
+from bandersnatch.filters.lists.textfiles import decoded, file_lines
 from bandersnatch.filters.options import FilterOptions, Line, Origin
-from bandersnatch.filters.textfiles import decoded, file_lines
 from bandersnatch.model.names import ProjectName, project_name
 from tests.support.option_files import make_options
 from tests.unit.strategies import hostile_text, names

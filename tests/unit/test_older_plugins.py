@@ -21,9 +21,9 @@ from bandersnatch.filter import (
     FilterReleasePlugin,
 )
 from bandersnatch.filters.chain import FilterChain, PageFilter, ProjectFilter, Reads, Stage
-from bandersnatch.filters.installed import provided
-from bandersnatch.filters.newer import GROUP
-from bandersnatch.filters.older import OlderClass, OlderClasses
+from bandersnatch.filters.installed.newer import GROUP
+from bandersnatch.filters.installed.older import OlderClass, OlderClasses
+from bandersnatch.filters.installed.packages import provided
 from bandersnatch.filters.options import FilterOptions
 from bandersnatch.model.names import ProjectName
 from bandersnatch.model.versions import version_key

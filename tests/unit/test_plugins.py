@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from bandersnatch.errors import FilterFailed, InvalidRules, OptionError
 from bandersnatch.filters import plugins
 from bandersnatch.filters.chain import FilterChain, PageFilter, ProjectFilter, Reads, Stage
-from bandersnatch.filters.installed import installed, provided
-from bandersnatch.filters.newer import GROUP, newer_providers
+from bandersnatch.filters.installed.newer import GROUP, newer_providers
+from bandersnatch.filters.installed.packages import installed, provided
+from bandersnatch.filters.installed.providers import Found
 from bandersnatch.filters.options import FilterOptions
-from bandersnatch.filters.providers import Found
 from bandersnatch.model.names import ProjectName
 from bandersnatch.model.project import ProjectStatus
 from tests.support.factories import make_detail, make_file

@@ -8,8 +8,8 @@ import pytest
 
 from bandersnatch.errors import InvalidRules, Problem
 from bandersnatch.filters.chain import FilterChain, PageFilter, ProjectFilter
+from bandersnatch.filters.installed.providers import Found, Provider
 from bandersnatch.filters.options import FilterOptions
-from bandersnatch.filters.providers import Found, Provider
 from bandersnatch.filters.registry import BUILT_IN, SECTIONS, Built, build_chain
 from tests.support.option_files import OptionFiles
 

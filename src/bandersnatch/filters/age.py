@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from bandersnatch.errors import InvalidRules, OptionError, Problem
 from bandersnatch.filters.chain import PageFilter, Reads, Stage
-from bandersnatch.filters.names import listed, name_list
+from bandersnatch.filters.lists.names import listed, name_list
 from bandersnatch.model.files import format_upload_time
 from bandersnatch.model.versions import version_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bandersnatch.filters.names import NameList
+    from bandersnatch.filters.lists.names import NameList
     from bandersnatch.filters.options import FilterOptions
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName

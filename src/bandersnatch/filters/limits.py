@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from bandersnatch.errors import FilterFailed, InvalidRules, Problem
 from bandersnatch.filters.chain import PageFilter, Reads, Stage
-from bandersnatch.filters.names import listed, name_list
+from bandersnatch.filters.lists.names import listed, name_list
 from bandersnatch.filters.options import nearest, read_each
 from bandersnatch.model.project import ProjectStatus
 from bandersnatch.model.versions import version_key
 
 if TYPE_CHECKING:
-    from bandersnatch.filters.names import NameList
+    from bandersnatch.filters.lists.names import NameList
     from bandersnatch.filters.options import FilterOptions, Line
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from bandersnatch.errors import InvalidRules, Problem
 from bandersnatch.filters.chain import PageFilter, Stage
-from bandersnatch.filters.names import listed, name_list
+from bandersnatch.filters.lists.names import listed, name_list
 from bandersnatch.model.versions import parse_version
 
 if TYPE_CHECKING:
-    from bandersnatch.filters.names import NameList
+    from bandersnatch.filters.lists.names import NameList
     from bandersnatch.filters.options import FilterOptions
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName

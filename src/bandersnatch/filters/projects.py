@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from bandersnatch.errors import InvalidRules, Problem
 from bandersnatch.filters.chain import ProjectFilter
-from bandersnatch.filters.names import listed, name_list
-from bandersnatch.filters.requirements import required
+from bandersnatch.filters.lists.names import listed, name_list
+from bandersnatch.filters.lists.requirements import required
 
 if TYPE_CHECKING:
-    from bandersnatch.filters.names import NameList
+    from bandersnatch.filters.lists.names import NameList
+    from bandersnatch.filters.lists.requirements import Requirements
     from bandersnatch.filters.options import FilterOptions
-    from bandersnatch.filters.requirements import Requirements
 
 
 def allowlist_project(options: FilterOptions) -> ProjectFilter:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from bandersnatch.errors import InvalidRules, Problem
 from bandersnatch.filters.chain import FilterChain, PageFilter, ProjectFilter
-from bandersnatch.filters.providers import Found
+from bandersnatch.filters.installed.providers import Found
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -55,10 +55,10 @@ BUILT_IN: Mapping[str, BuiltIn] = {
     "allowlist_project": BuiltIn("projects", _NAMED),
     "project_requirements": BuiltIn("projects", _REQUIRED, _WHERE),
     "blocklist_project": BuiltIn("projects", _BLOCKED),
-    "regex_project": BuiltIn("expressions", (("filter_regex", "packages"),)),
-    "regex_project_metadata": BuiltIn("metadata", (("regex_project_metadata", ""),)),
+    "regex_project": BuiltIn("patterns.expressions", (("filter_regex", "packages"),)),
+    "regex_project_metadata": BuiltIn("patterns.metadata", (("regex_project_metadata", ""),)),
     "version_range_project_metadata": BuiltIn(
-        "metadata", (("version_range_project_metadata", ""),)
+        "patterns.metadata", (("version_range_project_metadata", ""),)
     ),
     "size_project_metadata": BuiltIn(
         "limits", (("size_project_metadata", "max_package_size"),), _NAMED
@@ -69,10 +69,12 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         _NAMED,
     ),
     "project_status": BuiltIn("limits", tuple(("project_status", o) for o in ("drop", "keep"))),
-    "exclude_platform": BuiltIn("platforms", (("blocklist", "platforms"),)),
-    "regex_release_file_metadata": BuiltIn("metadata", (("regex_release_file_metadata", ""),)),
+    "exclude_platform": BuiltIn("targets.platforms", (("blocklist", "platforms"),)),
+    "regex_release_file_metadata": BuiltIn(
+        "patterns.metadata", (("regex_release_file_metadata", ""),)
+    ),
     "version_range_release_file_metadata": BuiltIn(
-        "metadata", (("version_range_release_file_metadata", ""),)
+        "patterns.metadata", (("version_range_release_file_metadata", ""),)
     ),
     "release_age": BuiltIn(
         "age",
@@ -83,7 +85,7 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         section="release_age",
     ),
     "target_environments": BuiltIn(
-        "environments", (("environments", ""),), (("target_environments", "sdists"),)
+        "targets.environments", (("environments", ""),), (("target_environments", "sdists"),)
     ),
     "yanked_release": BuiltIn(
         "yanked", reads=(*_NAMED, *_REQUIRED, *_WHERE), section="yanked_release"
@@ -96,7 +98,7 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         tuple(("filter_prerelease", o) for o in ("packages", "packages-file")),
         section="filter_prerelease",
     ),
-    "regex_release": BuiltIn("expressions", (("filter_regex", "releases"),)),
+    "regex_release": BuiltIn("patterns.expressions", (("filter_regex", "releases"),)),
     "latest_release": BuiltIn(
         "latest", tuple(("latest_release", o) for o in ("keep", "sort_by", "keep-per"))
     ),

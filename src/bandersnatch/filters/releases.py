@@ -8,14 +8,14 @@ from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from bandersnatch.filters.chain import PageFilter, Stage
-from bandersnatch.filters.names import entry_terms, name_list, satisfying
+from bandersnatch.filters.lists.names import entry_terms, name_list, satisfying
 from bandersnatch.filters.projects import allowlist, blocklist, requirements, where
 from bandersnatch.model.names import ProjectName
 
 if TYPE_CHECKING:
-    from bandersnatch.filters.names import ListedRequirement, NameList
+    from bandersnatch.filters.lists.names import ListedRequirement, NameList
+    from bandersnatch.filters.lists.requirements import Requirements, RequirementSet
     from bandersnatch.filters.options import FilterOptions
-    from bandersnatch.filters.requirements import Requirements, RequirementSet
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.project import ProjectDetail
 

@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING
 
 from bandersnatch.errors import InvalidRules, Problem
 from bandersnatch.filters.chain import PageFilter, Stage
-from bandersnatch.filters.names import ListedRequirement, NameList, listed, name_list, satisfying
-from bandersnatch.filters.requirements import Requirements, required
+from bandersnatch.filters.lists.names import (
+    ListedRequirement,
+    NameList,
+    listed,
+    name_list,
+    satisfying,
+)
+from bandersnatch.filters.lists.requirements import Requirements, required
 
 if TYPE_CHECKING:
     from bandersnatch.filters.options import FilterOptions

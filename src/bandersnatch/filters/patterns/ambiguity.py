@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bandersnatch.errors import OptionError
-from bandersnatch.filters.automaton import TOO_COMPLICATED, automaton
+from bandersnatch.filters.patterns.automaton import TOO_COMPLICATED, automaton
 
 if TYPE_CHECKING:
     import re
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from bandersnatch.filters.automaton import Ways
+    from bandersnatch.filters.patterns.automaton import Ways
 
 _MOST_STEPS = 1_000_000
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bandersnatch.errors import InvalidRules, OptionError, Problem
 from bandersnatch.filters.chain import PageFilter, Stage
 from bandersnatch.filters.options import Line, read_each
-from bandersnatch.filters.platform_tags import is_platform_tag, nearest, spelt
+from bandersnatch.filters.targets.platform_tags import is_platform_tag, nearest, spelt
 from bandersnatch.model.filenames import Kind, build_of, tag_part, wheel_tags
 
 if TYPE_CHECKING:

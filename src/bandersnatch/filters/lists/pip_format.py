@@ -11,9 +11,9 @@ from typing import TypeAlias
 from packaging.requirements import InvalidRequirement, Requirement
 
 from bandersnatch.errors import OptionError
-from bandersnatch.filters.names import ListedRequirement, requirement
+from bandersnatch.filters.lists.names import ListedRequirement, requirement
+from bandersnatch.filters.lists.textfiles import text_lines
 from bandersnatch.filters.options import Line, Origin
-from bandersnatch.filters.textfiles import text_lines
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from bandersnatch.errors import SHOWN_CHARACTERS, InvalidRules, Problem
 from bandersnatch.filters.chain import PageFilter, Stage
-from bandersnatch.filters.declared import declared
-from bandersnatch.filters.platform_tags import nearest
+from bandersnatch.filters.targets.declared import declared
+from bandersnatch.filters.targets.platform_tags import nearest
 from bandersnatch.model.filenames import Kind, build_of, tag_part, wheel_tags
 from bandersnatch.model.versions import parse_version, version_key
 

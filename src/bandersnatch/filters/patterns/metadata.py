@@ -11,9 +11,9 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from bandersnatch.errors import FilterFailed, InvalidRules, OptionError, Problem
 from bandersnatch.filters.chain import PageFilter, Reads, Stage
-from bandersnatch.filters.expressions import expressions
 from bandersnatch.filters.options import FilterOptions, Line, read_each
-from bandersnatch.filters.paths import (
+from bandersnatch.filters.patterns.expressions import expressions
+from bandersnatch.filters.patterns.paths import (
     FILE_KEYS,
     PROJECT_KEYS,
     Demand,
@@ -22,13 +22,13 @@ from bandersnatch.filters.paths import (
     parse_path,
     values_at,
 )
-from bandersnatch.filters.views import older_files, older_project
+from bandersnatch.filters.patterns.views import older_files, older_project
 from bandersnatch.model.versions import parse_version, version_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from bandersnatch.filters.expressions import Expression
+    from bandersnatch.filters.patterns.expressions import Expression
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.project import ProjectDetail
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bandersnatch.errors import InvalidRules, OptionError, Problem
-from bandersnatch.filters.ambiguity import check_time
-from bandersnatch.filters.automaton import TOO_COMPLICATED
 from bandersnatch.filters.chain import PageFilter, ProjectFilter, Stage
 from bandersnatch.filters.options import FilterOptions, Line, Origin, read_each
+from bandersnatch.filters.patterns.ambiguity import check_time
+from bandersnatch.filters.patterns.automaton import TOO_COMPLICATED
 from bandersnatch.model.versions import version_key
 
 if TYPE_CHECKING:

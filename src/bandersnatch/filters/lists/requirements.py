@@ -8,11 +8,17 @@ from posixpath import basename, dirname, join, normpath
 from typing import TYPE_CHECKING
 
 from bandersnatch.errors import InvalidRules, OptionError, Problem
-from bandersnatch.filters.lockfiles import is_lock_file, locked
-from bandersnatch.filters.names import ListedRequirement
+from bandersnatch.filters.lists.lockfiles import is_lock_file, locked
+from bandersnatch.filters.lists.names import ListedRequirement
+from bandersnatch.filters.lists.pip_format import (
+    Included,
+    Skipped,
+    Statement,
+    logical_lines,
+    statements,
+)
+from bandersnatch.filters.lists.textfiles import decoded
 from bandersnatch.filters.options import line_problem
-from bandersnatch.filters.pip_format import Included, Skipped, Statement, logical_lines, statements
-from bandersnatch.filters.textfiles import decoded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

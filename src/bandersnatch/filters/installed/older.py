@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bandersnatch.errors import BandersnatchError, FilterFailed
 from bandersnatch.filter import Filter
 from bandersnatch.filters.chain import PageFilter, ProjectFilter, Reads, Stage
-from bandersnatch.filters.providers import (
+from bandersnatch.filters.installed.providers import (
     Provider,
     ambiguous,
     described,
@@ -26,14 +26,14 @@ from bandersnatch.filters.providers import (
     told,
     unusable,
 )
-from bandersnatch.filters.views import older_project
+from bandersnatch.filters.patterns.views import older_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from importlib.metadata import EntryPoint
 
+    from bandersnatch.filters.installed.providers import EntryPoints
     from bandersnatch.filters.options import FilterOptions, Sections
-    from bandersnatch.filters.providers import EntryPoints
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
 

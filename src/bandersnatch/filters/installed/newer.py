@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bandersnatch.errors import SHOWN_CHARACTERS, BandersnatchError, FilterFailed
 from bandersnatch.filters.chain import PageFilter, ProjectFilter, Reads, Stage
-from bandersnatch.filters.providers import (
+from bandersnatch.filters.installed.providers import (
     Provider,
     ambiguous,
     described,

@@ -10,7 +10,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from bandersnatch.errors import InvalidRules, OptionError, Problem
 from bandersnatch.filters.options import FilterOptions, Line, read_each
-from bandersnatch.filters.platform_tags import is_platform_tag, nearest, spelt
+from bandersnatch.filters.targets.platform_tags import is_platform_tag, nearest, spelt
 from bandersnatch.model.environments import (
     FIRST_THREADED,
     OLDEST_GLIBC,

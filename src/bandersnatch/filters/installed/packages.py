@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bandersnatch.filters.newer import GROUP, newer_providers
-from bandersnatch.filters.providers import Found
+from bandersnatch.filters.installed.newer import GROUP, newer_providers
+from bandersnatch.filters.installed.providers import Found
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from importlib.metadata import EntryPoint
 
-    from bandersnatch.filters.providers import EntryPoints
+    from bandersnatch.filters.installed.providers import EntryPoints
 
 
 def installed(*, group: str) -> Iterable[EntryPoint]:
@@ -35,7 +35,7 @@ def provided(names: Iterable[str], entry_points: EntryPoints = installed) -> Fou
     rest = wanted - {each.name for each in providers}
     if not rest:
         return Found(providers)
-    from bandersnatch.filters.older import older_classes  # noqa: PLC0415 - seldom needed
+    from bandersnatch.filters.installed.older import older_classes  # noqa: PLC0415 - seldom needed
 
     older = older_classes(entry_points)
     names_of_all = older.names | {each.name for each in newer}

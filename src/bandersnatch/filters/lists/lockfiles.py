@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from bandersnatch.errors import InvalidValue, OptionError
-from bandersnatch.filters.names import LONGEST_REQUIREMENT, ListedRequirement
+from bandersnatch.filters.lists.names import LONGEST_REQUIREMENT, ListedRequirement
+from bandersnatch.filters.lists.pip_format import Skipped
+from bandersnatch.filters.lists.textfiles import text_lines
 from bandersnatch.filters.options import Line, Origin
-from bandersnatch.filters.pip_format import Skipped
-from bandersnatch.filters.textfiles import text_lines
 from bandersnatch.model.names import project_name
 from bandersnatch.model.versions import parse_version
 

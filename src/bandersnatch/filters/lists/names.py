@@ -12,8 +12,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 
 from bandersnatch.errors import InvalidRules, InvalidValue, OptionError
+from bandersnatch.filters.lists.textfiles import file_lines
 from bandersnatch.filters.options import FilterOptions, Line, Origin, line_problem, read_each
-from bandersnatch.filters.textfiles import file_lines
 from bandersnatch.model.names import ProjectName, project_name
 from bandersnatch.model.versions import parse_version
 

@@ -1,0 +1,1 @@
+"""Lists: of names, of requirements, and what tools lock."""

@@ -1,0 +1,1 @@
+"""Patterns: regular expressions over names and versions, and dotted paths into metadata."""

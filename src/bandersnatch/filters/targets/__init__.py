@@ -1,0 +1,1 @@
+"""What files are built for: Pythons and platforms, as their names tell."""
