@@ -158,7 +158,7 @@ class MirrorRun:
         return (options, filters) != (mirror.terms.options, mirror.filters.fingerprint)
 
     async def _unwanted(self) -> tuple[frozenset[ProjectName], frozenset[ProjectName]]:
-        """Return the projects that the project filters want no more; see ``plan.unwanted``."""
+        """Return the projects that the project filters want no more; see ``no_more_wanted``."""
         if not (self._orders.force or self._changed):
             return frozenset(), frozenset()
         mirror = self._mirror
