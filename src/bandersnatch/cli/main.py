@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _UMASK = 0o022
 
-_ALLOCATIONS = 20_000
+ALLOCATIONS = 20_000
 """Between two searches for garbage in cycles, of which there is little; they cost 5 % at 700."""
 
 
@@ -69,7 +69,7 @@ def _run(arguments: Namespace, logger: logging.Logger, clock: Clock | None) -> i
         logs.replace_by_file(logger, settings.log_config, arguments)
     for note in settings.notes:
         logger.warning("%s: %s", arguments.config, note)
-    gc.set_threshold(_ALLOCATIONS)
+    gc.set_threshold(ALLOCATIONS)
     if arguments.command in QUESTIONS:
         return _runner()(answer(arguments, configuration, logger, chosen))
     return _runner()(run_command(arguments, configuration, logger, chosen))

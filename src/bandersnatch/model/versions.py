@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 VersionKey: TypeAlias = "Version | str"
 """What makes two texts the same version: the parsed version, or the text if it is none."""
 
-_REMEMBERED = 32_768
+_REMEMBERED = 8_192
 _FEW = 256
 _SEPARATORS = re.compile(r"[-_.]+")
 _BUILT = re.compile(
@@ -44,7 +44,6 @@ def version_key(text: str) -> VersionKey:
     return parse_version(text) or text
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def version_text(filename: str, name: ProjectName) -> str:
     """Return the version in the name of a project's file, as it is written there.
 
@@ -52,7 +51,8 @@ def version_text(filename: str, name: ProjectName) -> str:
     builder appended; "" if the file does not begin with that name.
     """
     if filename.endswith(".whl"):
-        return filename.removesuffix(".whl").split("-")[1] if filename.count("-") else ""
+        rest = filename[:-4].partition("-")[2]
+        return rest.partition("-")[0]
     stem = without_ending(filename)
     rest = stem[_prefix_length(stem, name) :]
     while parse_version(rest) is None and (shorter := _BUILT.sub("", rest)) != rest:
@@ -71,6 +71,8 @@ def without_ending(filename: str) -> str:
 
 def _prefix_length(stem: str, name: ProjectName) -> int:
     """Return where the version begins: after the project's name in any spelling, and a hyphen."""
+    if stem.startswith(name) and stem.startswith("-", len(name)):
+        return len(name) + 1  # as the pattern would find, in most cases
     match = _prefix(name).match(stem)
     return match.end() if match else len(stem)
 
