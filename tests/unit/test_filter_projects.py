@@ -97,23 +97,33 @@ def test_an_allowlist_says_what_it_does_and_why() -> None:
     assert made.because(ProjectName("baz")) == f"baz is not named in {place}"
 
 
-@pytest.mark.parametrize(
-    "make", [allowlist_project, blocklist_project], ids=lambda make: make.__name__
-)
-@pytest.mark.parametrize(
-    "section",
-    [None, {}, {"packages": ""}, {"packages": "\n# foo\n  "}, {"packages-file": "empty.txt"}],
-    ids=repr,
-)
-def test_an_empty_list_does_not_mean_everything(
-    make: Callable[[FilterOptions], ProjectFilter], section: dict[str, str] | None
-) -> None:
-    name = make.__name__.removesuffix("_project")
-    sections = {} if section is None else {name: section}
-    assert problem(make, make_options({"empty.txt": "# foo\n"}, **sections)) == (
-        f"[{name}] packages: {name}_project is enabled and the list is empty; "
+EMPTY: list[dict[str, str] | None] = [
+    None,
+    {},
+    {"packages": ""},
+    {"packages": "\n# foo\n  "},
+    {"packages-file": "empty.txt"},
+]
+
+
+@pytest.mark.parametrize("section", EMPTY, ids=repr)
+def test_an_empty_list_does_not_mean_everything(section: dict[str, str] | None) -> None:
+    sections = {} if section is None else {"allowlist": section}
+    options = make_options({"empty.txt": "# foo\n"}, **sections)
+    assert problem(allowlist_project, options) == (
+        "[allowlist] packages: allowlist_project is enabled and the list is empty; "
         "name a project, or take the filter out of [plugins] enabled"
     )
+
+
+@pytest.mark.parametrize("section", EMPTY, ids=repr)
+def test_an_empty_blocklist_drops_nothing_and_says_so(section: dict[str, str] | None) -> None:
+    sections = {} if section is None else {"blocklist": section}
+    made = blocklist_project(make_options({"empty.txt": "# foo\n"}, **sections))
+    assert made.keeps(ProjectName("foo"))
+    note = "blocklist_project is enabled and [blocklist] packages is empty: it drops nothing"
+    assert made.notes == (note,)
+    assert blocklist_project(make_options(blocklist={"packages": "bar"})).notes == ()
 
 
 @pytest.mark.parametrize(

@@ -187,18 +187,24 @@ def test_an_allowlist_touches_the_others_alike() -> None:
     assert one.terms_for(unlisted) == other.terms_for(unlisted) == "allowlist_release "
 
 
-@pytest.mark.parametrize(
-    ("make", "section"), [(blocklist_release, "blocklist"), (allowlist_release, "allowlist")]
-)
 @pytest.mark.parametrize("options", [None, {}, {"packages": " \n# foo"}], ids=repr)
-def test_an_empty_list_is_refused(make: Make, section: str, options: dict[str, str] | None) -> None:
+def test_an_empty_list_is_refused(options: dict[str, str] | None) -> None:
     """An allowlist that is not set drops no release of all (contract, D2)."""
     with pytest.raises(InvalidRules) as caught:
-        make(make_options(**({} if options is None else {section: options})))
+        allowlist_release(make_options(**({} if options is None else {"allowlist": options})))
     assert str(caught.value) == (
-        f"[{section}] packages: {section}_release is enabled and the list is empty; "
+        "[allowlist] packages: allowlist_release is enabled and the list is empty; "
         "name a project, or take the filter out of [plugins] enabled"
     )
+
+
+@pytest.mark.parametrize("options", [None, {}, {"packages": " \n# foo"}], ids=repr)
+def test_an_empty_blocklist_drops_nothing_and_says_so(options: dict[str, str] | None) -> None:
+    made = blocklist_release(make_options(**({} if options is None else {"blocklist": options})))
+    page = make_detail()
+    assert made.narrows(page) is page
+    note = "blocklist_release is enabled and [blocklist] packages is empty: it drops nothing"
+    assert made.notes == (note,)
 
 
 # ---------------------------------------------------------------- project_requirements_pinned

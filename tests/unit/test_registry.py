@@ -66,6 +66,7 @@ def test_every_filter_can_be_enabled_by_its_name(name: str) -> None:
 def test_a_filter_that_has_nothing_to_go_by_is_refused(name: str) -> None:
     built = build_chain([name], options())
     needs_nothing = {"prerelease_release", "release_age", "yanked_release"}
+    needs_nothing |= {"blocklist_project", "blocklist_release"}
     if name in needs_nothing:
         assert built.problems == ()
         return

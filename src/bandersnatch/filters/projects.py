@@ -36,9 +36,9 @@ def project_requirements(options: FilterOptions) -> ProjectFilter:
 def blocklist_project(options: FilterOptions) -> ProjectFilter:
     """Drop the projects that a line of ``[blocklist] packages`` names and says nothing else about.
 
-    :raises InvalidRules: if there are no lines at all.
+    :raises InvalidRules: if a line cannot be read.
     """
-    entries = blocklist(options, "blocklist_project")
+    entries, notes = blocklist(options, "blocklist_project")
     names = name_list(entry for entry in entries.entries if entry.bare)
     drops = names.covers
     place = where(options, "blocklist")
@@ -51,6 +51,7 @@ def blocklist_project(options: FilterOptions) -> ProjectFilter:
         terms=f"blocklist_project {names.terms}",
         words=(words,),
         because=lambda name: next((str(entry.origin) for entry in names.of(name)), ""),
+        notes=notes,
     )
 
 
@@ -66,7 +67,7 @@ def _only(name: str, names: NameList, place: str, notes: tuple[str, ...] = ()) -
     )
 
 
-# ---------------------------------------------------------------- the lists, never empty
+# ---------------------------------------------------------------- the lists
 
 
 def allowlist(options: FilterOptions, name: str) -> NameList:
@@ -74,23 +75,26 @@ def allowlist(options: FilterOptions, name: str) -> NameList:
 
     :raises InvalidRules: if it is empty or cannot be read.
     """
-    return _some(options, "allowlist", f"{name} is enabled and the list is empty; name a project")
-
-
-def blocklist(options: FilterOptions, name: str) -> NameList:
-    """Return ``[blocklist] packages`` for a filter.
-
-    :raises InvalidRules: if it is empty or cannot be read.
-    """
-    return _some(options, "blocklist", f"{name} is enabled and the list is empty; name a project")
-
-
-def _some(options: FilterOptions, section: str, why: str) -> NameList:
-    found = listed(options, section)
+    found = listed(options, "allowlist")
     if not found:
-        way_out = ", or take the filter out of [plugins] enabled"
-        raise InvalidRules([Problem(section, "packages", why + way_out)])
+        message = (
+            f"{name} is enabled and the list is empty; name a project, or take the filter out of "
+            "[plugins] enabled"
+        )
+        raise InvalidRules([Problem("allowlist", "packages", message)])
     return name_list(found)
+
+
+def blocklist(options: FilterOptions, name: str) -> tuple[NameList, tuple[str, ...]]:
+    """Return ``[blocklist] packages`` for a filter, and what to note if it is empty.
+
+    Nothing that was to be kept out gets in by an empty list, so that it is no mistake.
+
+    :raises InvalidRules: if a line cannot be read.
+    """
+    found = listed(options, "blocklist")
+    note = f"{name} is enabled and [blocklist] packages is empty: it drops nothing"
+    return name_list(found), () if found else (note,)
 
 
 def requirements(options: FilterOptions, name: str) -> Requirements:

@@ -31,9 +31,9 @@ def blocklist_release(options: FilterOptions) -> PageFilter:
     A line without a specifier is about every version. What is no version by PEP 440 is kept,
     unless a line names it with ``===``.
 
-    :raises InvalidRules: if there are no lines.
+    :raises InvalidRules: if a line cannot be read.
     """
-    names = blocklist(options, "blocklist_release")
+    names, notes = blocklist(options, "blocklist_release")
     rules = _Blocked(names)
     place = where(options, "blocklist")
     return PageFilter(
@@ -44,6 +44,7 @@ def blocklist_release(options: FilterOptions) -> PageFilter:
         words=(f"drop the releases of {names.counted} that match their lines {place}",),
         because=rules.because,
         terms_for=rules.terms_for,
+        notes=notes,
     )
 
 
