@@ -104,6 +104,11 @@ class ProjectRecord:
         """The project's normalised name."""
         return self.detail.name
 
+    @property
+    def size(self) -> int:
+        """How many bytes its stored files have, as far as that is known."""
+        return sum(found.file.size or 0 for found in self.files)
+
 
 class Had(NamedTuple):
     """The part of a record that planning looks at; ``size`` is that of its files, in bytes."""

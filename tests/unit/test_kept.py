@@ -109,6 +109,8 @@ async def test_a_directory_that_cannot_be_written_only_costs_a_second_look(tmp_p
 class Shelf:
     """A keeper in memory."""
 
+    collects = True
+
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
 
@@ -151,6 +153,19 @@ async def test_an_answer_comes_back_with_all_that_its_meaning_depends_on(
     assert (again.content_type, again.charset) == (told.content_type, told.charset)
     assert again.headers["etag"] == '"1"'
     assert "Server" not in again.headers
+
+
+async def test_nothing_is_made_ready_for_a_keeper_that_has_no_use_for_it() -> None:
+    """As in every run that follows no plan: a page may have megabytes."""
+    shelf = Shelf()
+    shelf.collects = False
+    told = document(b"x" * 100_000)
+
+    async def fetch() -> Document:
+        return told
+
+    assert await kept_or_fetched(shelf, URL, fetch) is told
+    assert not shelf.kept
 
 
 async def test_an_answer_that_nothing_changed_is_not_kept() -> None:

@@ -321,6 +321,7 @@ tables = st.lists(
 @given(st.lists(tables, max_size=3).map("\n".join) | hostile_text | st.text())
 def test_any_text_is_a_lock_file_or_is_refused(text: str) -> None:
     try:
-        read("uv.lock", text.encode("utf-8", "surrogatepass"))
+        found = read("uv.lock", text.encode("utf-8", "surrogatepass"))
     except InvalidRules:
         return
+    assert all(entry.pin is not None and not entry.wild for entry in found.entries)

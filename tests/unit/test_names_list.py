@@ -318,6 +318,9 @@ def test_lines_are_counted_as_editors_do() -> None:
 @given(st.binary(max_size=60))
 def test_any_bytes_are_lines_or_are_refused(content: bytes) -> None:
     try:
-        file_lines("x.txt", content)
+        lines = file_lines("x.txt", content)
     except OptionError:
         return
+    assert all(line.text and line.text == line.text.strip() for line in lines)
+    numbers = [line.origin.line for line in lines]
+    assert numbers == sorted(set(numbers))

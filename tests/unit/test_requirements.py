@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bandersnatch.errors import InvalidRules, OptionError
 from bandersnatch.filters.lists.pip_format import Skipped, logical_lines, statements
 from bandersnatch.filters.lists.requirements import DEEPEST, Requirements, required
+from bandersnatch.model.names import project_name
 from tests.support.option_files import make_options
 from tests.unit.strategies import hostile_text, names
 
@@ -362,9 +363,10 @@ def test_any_text_asks_for_something_or_is_refused(text: str) -> None:
 @given(st.binary(max_size=60))
 def test_any_bytes_ask_for_something_or_are_refused(content: bytes) -> None:
     try:
-        read({"requirements.txt": content})
+        found = read({"requirements.txt": content})
     except InvalidRules:
         return
+    assert all(project_name(entry.name) == entry.name for entry in found.entries)
 
 
 def test_a_line_may_be_as_deep_or_long_as_it_likes() -> None:

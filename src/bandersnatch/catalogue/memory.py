@@ -86,7 +86,7 @@ def _had(record: ProjectRecord) -> Had:
         record.display,
         record.terms,
         record.standing,
-        sum(found.file.size or 0 for found in record.files),
+        record.size,
     )
 
 

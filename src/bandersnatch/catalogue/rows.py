@@ -42,7 +42,7 @@ def project_row(record: ProjectRecord) -> tuple[Any, ...]:
         "\n".join(detail.versions),
         record.standing.value,
         record.due,
-        sum(found.file.size or 0 for found in record.files),
+        record.size,
     )
 
 

@@ -143,6 +143,11 @@ def line_problem(line: Line, section: str, option: str, why: str) -> Problem:
 def nearest(word: str, known: Iterable[str], what: str) -> OptionError:
     """Return the error for a word that is not known, with the known ones or the nearest."""
     names = sorted(known)
-    close = get_close_matches(word, names, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names)}"
-    return OptionError(f"{word[:SHOWN_CHARACTERS]!r} is not {what}; {hint}")
+    hint = suggestion(word, names) or f"; there are: {', '.join(names)}"
+    return OptionError(f"{word[:SHOWN_CHARACTERS]!r} is not {what}{hint}")
+
+
+def suggestion(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """Return the question whether a known word was meant, to follow a complaint, or ""."""
+    close = get_close_matches(word, sorted(known), n=1, cutoff=cutoff)
+    return f"; did you mean {close[0]!r}?" if close else ""

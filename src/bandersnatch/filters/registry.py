@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeAlias
 
 from bandersnatch.errors import InvalidRules, Problem
 from bandersnatch.filters.chain import FilterChain, PageFilter, ProjectFilter
 from bandersnatch.filters.installed.providers import Found
+from bandersnatch.filters.options import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -209,7 +209,6 @@ def _without_effect(names: Iterable[str], sections: Sections) -> list[str]:
 
 
 def _nobody_provides(name: str, found: Found) -> Problem:
-    close = get_close_matches(name, [*BUILT_IN, *found.names, ALL], n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = suggestion(name, [*BUILT_IN, *found.names, ALL])
     broken = "".join(f"; {each}" for each in found.broken)
     return Problem("plugins", "enabled", f"nobody provides {name!r}{hint}{broken}")

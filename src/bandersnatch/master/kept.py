@@ -24,6 +24,11 @@ _LARGE = 64 * 1024
 class Keeper(Protocol):
     """Somewhere that bytes are kept by name until they are taken."""
 
+    @property
+    def collects(self) -> bool:
+        """Whether there is any use in giving it something to keep."""
+        ...
+
     def keep(self, name: str, content: bytes) -> None:
         """Keep something, if that is possible."""
         ...
@@ -39,6 +44,8 @@ class Keeper(Protocol):
 
 class KeepsNothing:
     """A keeper for commands that neither plan nor go by a plan."""
+
+    collects = False
 
     def keep(self, name: str, content: bytes) -> None:
         """Do nothing."""
@@ -61,11 +68,16 @@ async def kept_or_fetched(
     document = None if kept is None else _parsed(kept)
     if document is None:
         document = await fetch()
-        if document.status == _OK and len(document.body) > _LARGE:
-            await asyncio.to_thread(lambda: keeper.keep(url, _rendered(document)))
-        elif document.status == _OK:
-            keeper.keep(url, _rendered(document))
+        if keeper.collects and document.status == _OK:
+            await _keep(keeper, url, document)
     return document
+
+
+async def _keep(keeper: Keeper, url: str, document: Document) -> None:
+    if len(document.body) > _LARGE:
+        await asyncio.to_thread(lambda: keeper.keep(url, _rendered(document)))
+    else:
+        keeper.keep(url, _rendered(document))
 
 
 def _rendered(document: Document) -> bytes:

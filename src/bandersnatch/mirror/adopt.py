@@ -59,7 +59,6 @@ class Adoption:
         self._events = events
         self._pages = settings.pages
         self._files_are_here = settings.files.release_files
-        self._selects = filters.may_select
         self._filters = filters
         self._terms = PageTerms(settings, filters)
         self._now = now
@@ -139,7 +138,7 @@ class Adoption:
             terms=self._terms(name) if self._is_ours(detail, forms) else "",
             validators=Validators(),
             files=tuple(files),
-            standing=Standing.WANTED if self._selects(name) else Standing.KEPT,
+            standing=Standing.WANTED if self._filters.may_select(name) else Standing.KEPT,
         )
 
     def _is_ours(self, detail: ProjectDetail, forms: frozenset[PageFormat]) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bandersnatch import layout
 from bandersnatch.config.settings import Provenance, RemovedProjects
 from bandersnatch.errors import (
     ChangedFile,
@@ -206,8 +207,10 @@ class ProjectSync:
         assert narrowed.due is not None, "what comes later comes at some time"
         most = self._settings.index.download_workers
         page = replace(narrowed.page, files=narrowed.early)
-        lying = {**self._visit.lying, **{each.key: each for each in removed}}
-        return await self._files.fetch_early(page, lying, most, until=narrowed.due)
+        just_now, lying = {each.key: each for each in removed}, self._visit.lying
+        keys = [layout.removed(layout.release_file(file)) for file in narrowed.early]
+        there = {key: each for key in keys if (each := just_now.get(key) or lying.get(key))}
+        return await self._files.fetch_early(page, there, most, until=narrowed.due)
 
     async def _publish(
         self,

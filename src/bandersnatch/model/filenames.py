@@ -11,7 +11,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from bandersnatch.model.versions import version_text, without_ending
+from bandersnatch.model.versions import SYSTEMS, version_text, without_ending
 
 if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
@@ -23,10 +23,7 @@ _WHEEL = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _SEPARATORS = re.compile(r"[-.]")
-_SYSTEM = (
-    r"win32|(?:linux|win|macosx|freebsd|openbsd|netbsd|cygwin|aix|sunos|solaris|hp-ux|java|darwin)"
-    r"[-_\d][\w.+-]*?"
-)
+_SYSTEM = rf"win32|(?:{SYSTEMS})[-_\d][\w.+-]*?"
 _BUILT = re.compile(
     rf"(?:[-.](?P<before>{_SYSTEM}))?(?:[-.]py(?P<python>\d(?:\.\d+)?))?(?:[-.](?P<after>{_SYSTEM}))?",
     re.ASCII | re.IGNORECASE,

@@ -22,9 +22,12 @@ VersionKey: TypeAlias = "Version | str"
 _REMEMBERED = 8_192
 _FEW = 256
 _SEPARATORS = re.compile(r"[-_.]+")
+SYSTEMS = "linux|win|macosx|freebsd|openbsd|netbsd|cygwin|aix|sunos|solaris|hp-ux|java|darwin"
+"""How the names of platforms begin that distutils appends, as an expression."""
+
 _BUILT = re.compile(
-    r"[-.](?:py\d[\d.]*|(?:linux|win|macosx|freebsd|openbsd|netbsd|cygwin|aix|sunos|solaris|"
-    r"hp-ux|java|darwin)[-_\d].*|noarch|src|\d+\.(?:noarch|src|x86_64|i[3-6]86))\Z|[-.]win32.*\Z",
+    rf"[-.](?:py\d[\d.]*|(?:{SYSTEMS})[-_\d].*|noarch|src|\d+\.(?:noarch|src|x86_64|i[3-6]86))\Z|"
+    r"[-.]win32.*\Z",
     re.IGNORECASE,
 )
 """What follows the version in the name of a file that was built with distutils."""

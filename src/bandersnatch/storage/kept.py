@@ -49,9 +49,14 @@ class KeptDocuments:
         if not self._collecting:
             shutil.rmtree(self._directory, ignore_errors=True)
 
+    @property
+    def collects(self) -> bool:
+        """Whether something can be kept."""
+        return self._collecting and self._usable
+
     def keep(self, name: str, content: bytes) -> None:
         """Keep something for the next run."""
-        if not (self._collecting and self._usable):
+        if not self.collects:
             return
         path = self._path(name)
         with suppress(OSError):
@@ -62,7 +67,9 @@ class KeptDocuments:
 
     def holds(self, name: str) -> bool:
         """Whether there may be something to take."""
-        return not self._collecting and self._path(name).rpartition("/")[2] in self._there
+        if self._collecting or not self._there:  # as in nearly every run
+            return False
+        return self._path(name).rpartition("/")[2] in self._there
 
     def take(self, name: str) -> bytes | None:
         """Return what was kept not long ago; only once, so that a second try is a new one."""

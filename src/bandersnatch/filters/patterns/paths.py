@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from bandersnatch.errors import OptionError
 from bandersnatch.filters.chain import Reads
+from bandersnatch.filters.options import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -127,14 +127,13 @@ def _check_keys(keys: tuple[str, ...], roots: Sequence[str]) -> None:
     if first in {"release", "last_serial"} and rest:
         raise OptionError(f"{first!r} is a single value; nothing is within it")
     if inner and rest[0] not in inner:
-        close = get_close_matches(rest[0], inner, n=1, cutoff=0.75)
-        if close:
-            raise OptionError(f"{first} has no {rest[0]!r}; did you mean {close[0]!r}?")
+        meant = suggestion(rest[0], inner, cutoff=0.75)
+        if meant:
+            raise OptionError(f"{first} has no {rest[0]!r}{meant}")
 
 
 def _nearest(word: str, words: Sequence[str]) -> str:
-    close = get_close_matches(word, words, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(words)}"
+    return suggestion(word, words) or f"; there are {', '.join(words)}"
 
 
 def values_at(data: object, keys: Iterable[str]) -> list[str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from bandersnatch.errors import OptionError
+from bandersnatch.filters.options import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,6 +62,5 @@ def is_platform_tag(tag: str) -> bool:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the question whether a known word was meant, to follow a complaint, or ""."""
-    close = get_close_matches(word, sorted(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    """Return the question whether a known word was meant; the words here are short."""
+    return suggestion(word, known, cutoff=0.5)
