@@ -67,6 +67,25 @@ def test_what_a_killed_run_took_away_comes_back_with_the_rules_of_before(rules: 
         assert here.status == here.index.serial
 
 
+def test_what_a_killed_sync_published_of_a_project_that_is_left_out_goes() -> None:
+    """Its record says that nothing of it is here, until the sync has recorded otherwise."""
+    for step in range(15):
+        here = world()
+        here.index.release("new", "1.0", size=400)
+        here.rules = Rules(small=True)
+        here.run()
+        here.index.quarantine("new")  # so that its page is small
+        here.sync("new", step)
+        here.storage.kill_after = -1
+        here.index.clear_quarantine("new")
+
+        here.run()
+        here.run()
+
+        assert here.page("new") is None, step
+        assert here.status == here.index.serial
+
+
 def test_a_page_that_was_published_when_the_run_was_killed_goes_if_it_is_left_out_now() -> None:
     for step in EVERY_STEP:
         here = world()

@@ -207,7 +207,8 @@ def _record(outcome: Outcome, batch: Batch, now: int, *, on_the_side: bool) -> N
     elif earlier is not None and outcome.result in {Result.UNCHANGED, Result.ABSENT}:
         batch.finished.append(name)
     kind = _kind_of(outcome)
-    if on_the_side and outcome.result is Result.FAILED and earlier is None:
+    as_it_was = outcome.result in {Result.FAILED, Result.UNCHANGED}
+    if on_the_side and as_it_was and earlier is None:
         batch.finished.append(name)
     reached = NO_SERIAL if outcome.record is None else outcome.record.reflects
     if on_the_side and earlier is not None and earlier.kind != ABSENT and reached < earlier.need:

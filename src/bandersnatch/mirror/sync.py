@@ -15,6 +15,7 @@ from bandersnatch.mirror.parts import (
 )
 from bandersnatch.mirror.plan import Wanted
 from bandersnatch.mirror.state import StateFiles
+from bandersnatch.records import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -47,7 +48,8 @@ async def sync(
         todo=None,
         now=int(began.timestamp()),
     )
-    await checkpoint.mark(wish.name for wish in wanted if not wish.had and wish.earlier is None)
+    new = (wish for wish in wanted if not wish.had or wish.left_out)
+    await checkpoint.mark(wish.name for wish in new if wish.earlier is None)
     visit = await open_visit(mirror, began, accepted=accepted, force=True, may_empty=True)
     stop = mirror.settings.run.stop_on_error
     visits = open_visits(mirror, checkpoint, visit, began, stop_on_error=stop, on_the_side=True)
@@ -71,6 +73,7 @@ async def _wanted(mirror: Mirror, names: Collection[ProjectName]) -> list[Wanted
             name,
             listed=True,
             had=name in had,
+            left_out=name in had and had[name].standing is Standing.LEFT_OUT,
             remade=name in had and had[name].terms != terms(name),
             earlier=unfinished.get(name),
         )
