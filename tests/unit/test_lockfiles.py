@@ -324,4 +324,4 @@ def test_any_text_is_a_lock_file_or_is_refused(text: str) -> None:
         found = read("uv.lock", text.encode("utf-8", "surrogatepass"))
     except InvalidRules:
         return
-    assert all(entry.pin is not None and not entry.wild for entry in found.entries)
+    assert all((entry.pin or entry.bare) and not entry.wild for entry in found.entries)

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import TypeAlias
 
+    from bandersnatch.model.names import ProjectName
+
     Commands: TypeAlias = _SubParsersAction[ArgumentParser]
+
+QUESTIONS = frozenset({"plan", "why", "config"})
+"""The commands that look, and change nothing."""
 
 DEFAULT_CONFIG = Path("/etc/bandersnatch.conf")
 
@@ -117,3 +122,17 @@ def parse(argv: Sequence[str]) -> Namespace:
     if arguments.command is None:
         whole.error("name a command: mirror, sync, plan, why or config check")
     return arguments
+
+
+def project_names(texts: Sequence[str]) -> list[ProjectName]:
+    """Return the names of projects that arguments give.
+
+    :raises UsageError: if one of them cannot be a name.
+    """
+    from bandersnatch.errors import InvalidValue, UsageError  # noqa: PLC0415 - --help needs none
+    from bandersnatch.model.names import project_name  # noqa: PLC0415
+
+    try:
+        return [project_name(text) for text in texts]
+    except InvalidValue as error:
+        raise UsageError(str(error)) from error

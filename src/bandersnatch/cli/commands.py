@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from bandersnatch.app import open_mirror
+from bandersnatch.cli.arguments import project_names
 from bandersnatch.cli.diff import diff_files
 from bandersnatch.cli.exit_codes import code_for, code_of
 from bandersnatch.cli.logs import EventLog
@@ -15,25 +16,20 @@ from bandersnatch.cli.summary import how_to_serve, summary, write_report
 from bandersnatch.errors import (
     BandersnatchError,
     Interrupted,
-    InvalidValue,
     StorageError,
-    UsageError,
 )
 from bandersnatch.mirror.report import RunReport
 from bandersnatch.mirror.run import MirrorRun, Orders
 from bandersnatch.mirror.sync import sync
-from bandersnatch.model.names import project_name
 
 if TYPE_CHECKING:
     import logging
     from argparse import Namespace
-    from collections.abc import Sequence
     from pathlib import Path
 
     from bandersnatch.app import Configuration
     from bandersnatch.events import Event
     from bandersnatch.mirror.parts import Mirror
-    from bandersnatch.model.names import ProjectName
     from bandersnatch.ports import Clock, EventSink
 
 
@@ -80,8 +76,8 @@ async def _work(
             sink(event)
 
     dry_run = _is_dry_run(arguments)
-    accepted = frozenset(_names(arguments.accept_change))
-    named = _names(getattr(arguments, "projects", []))
+    accepted = frozenset(project_names(arguments.accept_change))
+    named = project_names(getattr(arguments, "projects", []))
     opened = open_mirror(
         configuration, events, clock, dry_run=dry_run, planned=arguments.command == "mirror"
     )
@@ -104,13 +100,6 @@ async def _mirror(mirror: Mirror, orders: Orders, report: RunReport) -> None:
 
 def _is_dry_run(arguments: Namespace) -> bool:
     return bool(getattr(arguments, "dry_run", False))
-
-
-def _names(texts: Sequence[str]) -> list[ProjectName]:
-    try:
-        return [project_name(text) for text in texts]
-    except InvalidValue as error:
-        raise UsageError(str(error)) from error
 
 
 def _summary(arguments: Namespace, configuration: Configuration, report: RunReport) -> str:

@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from bandersnatch.cli.summary import size
 from bandersnatch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -102,13 +103,6 @@ def _disk(forecast: Forecast) -> Iterator[str]:
 def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Yield the rows with their columns aligned, all but the first to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        first, *rest = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        yield "  ".join([row[0].ljust(widths[0]), *rest]).rstrip() if first else ""
-
-
-def size(count: float) -> str:
-    """Return a number of bytes as people read it."""
-    from humanfriendly import format_size  # noqa: PLC0415 - slow to import
-
-    return str(format_size(count))
+    for first, *rest in rows:
+        aligned = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
+        yield "  ".join([first.ljust(widths[0]), *aligned]).rstrip()

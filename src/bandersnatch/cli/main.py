@@ -9,7 +9,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from bandersnatch.cli.arguments import DEFAULT_CONFIG, parse
+from bandersnatch.cli.arguments import DEFAULT_CONFIG, QUESTIONS, parse
 from bandersnatch.cli.exit_codes import ExitCode, code_for
 from bandersnatch.cli.streams import open_closed
 from bandersnatch.errors import BandersnatchError, Interrupted
@@ -56,8 +56,6 @@ def main(argv: Sequence[str] | None = None, *, clock: Clock | None = None) -> in
 def _run(arguments: Namespace, logger: logging.Logger, clock: Clock | None) -> int:
     from bandersnatch import app  # noqa: PLC0415 - see main
     from bandersnatch.cli import logs  # noqa: PLC0415
-    from bandersnatch.cli.commands import run_command  # noqa: PLC0415
-    from bandersnatch.cli.questions import QUESTIONS, answer  # noqa: PLC0415
 
     try:
         chosen = clock if clock is not None else app.SystemClock()
@@ -71,7 +69,11 @@ def _run(arguments: Namespace, logger: logging.Logger, clock: Clock | None) -> i
         logger.warning("%s: %s", arguments.config, note)
     gc.set_threshold(ALLOCATIONS)
     if arguments.command in QUESTIONS:
+        from bandersnatch.cli.questions import answer  # noqa: PLC0415 - a run needs none of it
+
         return _runner()(answer(arguments, configuration, logger, chosen))
+    from bandersnatch.cli.commands import run_command  # noqa: PLC0415
+
     return _runner()(run_command(arguments, configuration, logger, chosen))
 
 

@@ -7,19 +7,19 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from bandersnatch.app import open_mirror
+from bandersnatch.cli.arguments import project_names
 from bandersnatch.cli.exit_codes import ExitCode, code_for, code_of
 from bandersnatch.cli.forecast import bandwidth, table
 from bandersnatch.cli.logs import EventLog, one_line
 from bandersnatch.cli.policy import policy
 from bandersnatch.cli.signals import interruptible
 from bandersnatch.cli.streams import is_terminal, say
-from bandersnatch.errors import BandersnatchError, InvalidValue, UsageError
+from bandersnatch.errors import BandersnatchError
 from bandersnatch.events import Doing, Noticed, ProjectAbsent, Stopped
 from bandersnatch.mirror.forecast import Forecast
 from bandersnatch.mirror.report import RunReport
 from bandersnatch.mirror.run import MirrorRun, Orders
 from bandersnatch.mirror.why import why
-from bandersnatch.model.names import project_name
 
 if TYPE_CHECKING:
     import logging
@@ -27,14 +27,10 @@ if TYPE_CHECKING:
 
     from bandersnatch.app import Configuration
     from bandersnatch.events import Event
-    from bandersnatch.model.names import ProjectName
     from bandersnatch.ports import Clock, EventSink
 
 _TOLD = (Doing, Noticed, Stopped, ProjectAbsent)
 """What a plan logs; of the rest it would have to say that it does not happen."""
-
-QUESTIONS = frozenset({"plan", "why", "config"})
-"""The names of these commands."""
 
 
 async def answer(
@@ -62,17 +58,10 @@ def _told(text: str, logger: logging.Logger) -> int:
     return ExitCode.OK
 
 
-def _name(text: str) -> ProjectName:
-    try:
-        return project_name(text)
-    except InvalidValue as error:
-        raise UsageError(str(error)) from error
-
-
 async def _why(
     arguments: Namespace, configuration: Configuration, logger: logging.Logger, clock: Clock
 ) -> list[str]:
-    name = _name(arguments.project)
+    (name,) = project_names([arguments.project])
     lines: list[str] = []
 
     async def ask() -> None:
@@ -88,7 +77,7 @@ async def _plan(
     arguments: Namespace, configuration: Configuration, logger: logging.Logger, clock: Clock
 ) -> int:
     rate = bandwidth(arguments.bandwidth) if arguments.bandwidth else None
-    only = frozenset(map(_name, arguments.projects)) or None
+    only = frozenset(project_names(arguments.projects)) or None
     forecast = Forecast(files=[] if arguments.files else None)
     report, log = RunReport("plan", clock.now()), EventLog(logger)
     sinks: list[EventSink] = [forecast, report]

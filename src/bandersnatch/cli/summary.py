@@ -48,7 +48,7 @@ def _files(report: RunReport) -> str:
     if not report.files_downloaded:
         text = "Files: none had to be downloaded"
     else:
-        text = f"Files: {report.files_downloaded} downloaded, {_size(report.bytes_downloaded)}"
+        text = f"Files: {report.files_downloaded} downloaded, {size(report.bytes_downloaded)}"
     more = [
         (report.files_restored, "restored"),
         (report.files_removed, "moved to removed/"),
@@ -86,7 +86,8 @@ def _serials(report: RunReport) -> str:
     return f"{text}; {report.pending} project(s) pending."
 
 
-def _size(count: int) -> str:
+def size(count: float) -> str:
+    """Return a number of bytes as people read it."""
     from humanfriendly import format_size  # noqa: PLC0415 - slow to import
 
     return str(format_size(count))
