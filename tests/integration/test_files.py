@@ -422,7 +422,9 @@ def test_an_alternative_origin_is_tried_first(
 
 
 @pytest.mark.parametrize(
-    "act", [faults.status(404), faults.wrong_bytes(), faults.status(500)], ids=str
+    "act",
+    [faults.status(404), faults.wrong_bytes(), faults.status(500)],
+    ids=["404", "wrong bytes", "500"],
 )
 def test_what_the_alternative_origin_lacks_comes_from_the_index(
     index: Index, server: IndexServer, make_site: Callable[..., Site], act: faults.Act
