@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bandersnatch.filters.chain import FilterChain
     from bandersnatch.master.kept import Keeper
     from bandersnatch.mirror.parts import Mirror
-    from bandersnatch.ports import Catalogue, Clock, EventSink, MirrorStorage, PackageIndex
+    from bandersnatch.ports import Clock, EventSink, MirrorCatalogue, MirrorStorage, PackageIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def _with_master(settings: Settings) -> Settings:
 
 async def _open_storage(
     settings: Settings, stack: AsyncExitStack, *, dry_run: bool
-) -> tuple[MirrorStorage, Catalogue]:
+) -> tuple[MirrorStorage, MirrorCatalogue]:
     from bandersnatch.catalogue.sqlite import SqliteCatalogue  # noqa: PLC0415
     from bandersnatch.storage.filesystem import FilesystemStorage  # noqa: PLC0415
 
@@ -155,7 +155,7 @@ async def _open_storage(
     catalogue = await stack.enter_async_context(SqliteCatalogue(directory, read_only=dry_run))
     if not dry_run:
         return storage, catalogue
-    from bandersnatch.catalogue.memory import DryRunCatalogue  # noqa: PLC0415
+    from bandersnatch.catalogue.dry_run import DryRunCatalogue  # noqa: PLC0415
     from bandersnatch.storage.dry_run import DryRunStorage  # noqa: PLC0415
 
     return DryRunStorage(storage), DryRunCatalogue(catalogue)

@@ -24,9 +24,12 @@ if TYPE_CHECKING:
         FetchedDetail,
         FetchedList,
         Had,
+        Listed,
         ProjectRecord,
         Removed,
+        Stale,
         StoredObject,
+        Totals,
         Unfinished,
         Validators,
     )
@@ -256,6 +259,44 @@ class Catalogue(Protocol):
     async def commit(self, batch: Batch, /) -> None:
         """Remember the changes; they survive a power cut once this returns."""
         ...
+
+
+class Inventory(Protocol):
+    """The side of the catalogue that looks over the whole mirror, a piece at a time.
+
+    Projects that are left out are not among what it tells of. All raise ``StorageError``.
+    """
+
+    async def listed(self, after: str, /) -> Sequence[Listed]:
+        """Return the next projects after a name, in the order of names; "" is before all."""
+        ...
+
+    async def stale(self, before: int, after: Stale | None, /) -> Sequence[Stale]:
+        """Return the next projects that were verified before a time, the oldest first.
+
+        ``after`` is the last of the piece before.
+        """
+        ...
+
+    async def owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
+        """Return those of the paths that are files of the project that they are claimed for."""
+        ...
+
+    async def named(self, paths: Collection[str], /) -> frozenset[str]:
+        """Return those of the paths that are a file of any project; looks at every file."""
+        ...
+
+    async def totals(self) -> Totals:
+        """Return what the mirror has, counted."""
+        ...
+
+    async def largest(self, count: int, /) -> Sequence[Stale]:
+        """Return the projects with the most bytes, the largest first."""
+        ...
+
+
+class MirrorCatalogue(Catalogue, Inventory, Protocol):
+    """Both sides of a catalogue."""
 
 
 # ---------------------------------------------------------------- the rest

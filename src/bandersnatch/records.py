@@ -68,6 +68,10 @@ class FileRecord:
     verified: int | None
 
 
+NEVER = 0
+"""In place of a time: what is known by size and time alone."""
+
+
 class Standing(Enum):
     """Why a project has a record."""
 
@@ -108,6 +112,14 @@ class ProjectRecord:
     def size(self) -> int:
         """How many bytes its stored files have, as far as that is known."""
         return sum(found.file.size or 0 for found in self.files)
+
+    @property
+    def verified(self) -> int:
+        """When the content of all its files had last been found right; 0 if it never was.
+
+        A project without files counts as never verified until ``verify`` has seen its pages.
+        """
+        return min((found.verified or NEVER for found in self.files), default=NEVER)
 
 
 class Had(NamedTuple):
@@ -165,6 +177,51 @@ class Removed:
     at: int
 
 
+class Listed(NamedTuple):
+    """A project as the root page has it."""
+
+    name: ProjectName
+    serial: Serial | None
+
+
+class Stale(NamedTuple):
+    """A project whose content was last found right at ``verified``, in seconds since 1970.
+
+    ``size`` is that of its files, in bytes.
+    """
+
+    name: ProjectName
+    verified: int
+    files: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Files of a project whose content was found right ``at`` a time.
+
+    ``paths`` None stands for the whole project: every file of it, and its pages.
+    """
+
+    name: ProjectName
+    at: int
+    paths: frozenset[str] | None = None
+
+
+class Totals(NamedTuple):
+    """What the mirror has: projects, files, bytes, and how much of it has been read through.
+
+    ``unverified`` counts the projects with content that was never found right; ``verified`` is
+    the oldest time of the others, NEVER if there are none.
+    """
+
+    projects: int
+    files: int
+    size: int
+    unverified: int
+    verified: int
+
+
 @dataclass(slots=True)
 class Batch:
     """What one commit of the catalogue changes, all or nothing.
@@ -179,6 +236,7 @@ class Batch:
     finished: list[ProjectName] = field(default_factory=list)
     removed: list[Removed] = field(default_factory=list)
     restored: list[StorageKey] = field(default_factory=list)
+    verified: list[Verified] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:

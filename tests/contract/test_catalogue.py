@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bandersnatch.catalogue.memory import DryRunCatalogue, MemoryCatalogue
+from bandersnatch.catalogue.dry_run import DryRunCatalogue
+from bandersnatch.catalogue.memory import MemoryCatalogue
 from bandersnatch.catalogue.sqlite import SqliteCatalogue
 from bandersnatch.errors import StorageError
 from bandersnatch.model.digests import Digest, Hashes
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from bandersnatch.ports import Catalogue
+    from bandersnatch.ports import Catalogue, MirrorCatalogue
     from bandersnatch.records import ProjectRecord, Removed, Unfinished
 
 BASE = Batch(
@@ -43,21 +44,21 @@ BASE_A, BASE_B, BASE_U = project_name("base-a"), project_name("base-b"), project
 
 
 @asynccontextmanager
-async def sqlite(home: Path) -> AsyncIterator[Catalogue]:
+async def sqlite(home: Path) -> AsyncIterator[MirrorCatalogue]:
     async with SqliteCatalogue(str(home)) as catalogue:
         await catalogue.commit(BASE)
         yield catalogue
 
 
 @asynccontextmanager
-async def memory(_: Path) -> AsyncIterator[Catalogue]:
+async def memory(_: Path) -> AsyncIterator[MirrorCatalogue]:
     catalogue = MemoryCatalogue()
     await catalogue.commit(BASE)
     yield catalogue
 
 
 @asynccontextmanager
-async def dry_run(home: Path) -> AsyncIterator[Catalogue]:
+async def dry_run(home: Path) -> AsyncIterator[MirrorCatalogue]:
     """Yield a dry run; afterwards the real catalogue must be as it was."""
     async with sqlite(home) as real:
         before = await state(real)
@@ -65,7 +66,7 @@ async def dry_run(home: Path) -> AsyncIterator[Catalogue]:
         assert await state(real) == before
 
 
-ADAPTERS: dict[str, Callable[[Path], AbstractAsyncContextManager[Catalogue]]] = {
+ADAPTERS: dict[str, Callable[[Path], AbstractAsyncContextManager[MirrorCatalogue]]] = {
     "sqlite": sqlite,
     "memory": memory,
     "dry run": dry_run,

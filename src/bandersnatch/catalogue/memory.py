@@ -1,29 +1,36 @@
-"""The catalogue in memory: for tests, and over a real one in a dry run."""
+"""The catalogue in memory: for tests, and under a dry run."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bandersnatch.records import Had, Standing
+from bandersnatch.records import NEVER, Had, Listed, Stale, Standing, Totals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.ports import Catalogue
-    from bandersnatch.records import Batch, FileRecord, ProjectRecord, Removed, Unfinished
+    from bandersnatch.records import (
+        Batch,
+        FileRecord,
+        ProjectRecord,
+        Removed,
+        Unfinished,
+        Verified,
+    )
 
 
 class MemoryCatalogue:
-    """A few dictionaries that implement ``Catalogue``."""
+    """A few dictionaries that implement ``MirrorCatalogue``."""
 
     def __init__(self) -> None:
         self.records: dict[ProjectName, ProjectRecord] = {}
         self.waiting: dict[ProjectName, Unfinished] = {}
         self.lying: dict[StorageKey, Removed] = {}
         self.notes: dict[str, str] = {}
+        self.looked_at: dict[ProjectName, int] = {}
 
     async def had(self, names: Iterable[ProjectName] | None, /) -> dict[ProjectName, Had]:
         """Return what is known of the projects named, or of all; in the order of names."""
@@ -56,12 +63,60 @@ class MemoryCatalogue:
         """Return a remembered text, "" if there is none."""
         return self.notes.get(key, "")
 
+    async def listed(self, after: str, /) -> Sequence[Listed]:
+        """Return the next projects after a name, in the order of names: all at once."""
+        return [Listed(each.name, each.detail.serial) for each in self._here() if each.name > after]
+
+    async def stale(self, before: int, after: Stale | None, /) -> Sequence[Stale]:
+        """Return the next projects that were verified before a time: all at once."""
+        found = sorted(map(self._stale, self._here()), key=lambda each: (each.verified, each.name))
+        last = (after.verified, after.name) if after is not None else (NEVER - 1, "")
+        return [e for e in found if e.verified < before and (e.verified, e.name) > last]
+
+    async def owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
+        """Return those of the paths that are files of the project that they are claimed for."""
+        return frozenset(path for name, path in claims if path in self._paths(name))
+
+    async def named(self, paths: Collection[str], /) -> frozenset[str]:
+        """Return those of the paths that are a file of any project."""
+        return frozenset(paths) & {path for name in self.records for path in self._paths(name)}
+
+    async def totals(self) -> Totals:
+        """Return what the mirror has, counted."""
+        here = list(map(self._stale, self._here()))
+        times = [each.verified for each in here]
+        return Totals(
+            projects=len(here),
+            files=sum(each.files for each in here),
+            size=sum(each.size for each in here),
+            unverified=times.count(NEVER),
+            verified=min((time for time in times if time != NEVER), default=NEVER),
+        )
+
+    async def largest(self, count: int, /) -> Sequence[Stale]:
+        """Return the projects with the most bytes, the largest first."""
+        found = map(self._stale, self._here())
+        return sorted(found, key=lambda each: (-each.size, each.name))[:count]
+
+    def _here(self) -> list[ProjectRecord]:
+        here = (self.records[name] for name in sorted(self.records))
+        return [each for each in here if each.standing is not Standing.LEFT_OUT]
+
+    def _stale(self, record: ProjectRecord) -> Stale:
+        looked_at = self.looked_at.get(record.name, NEVER)
+        verified = record.verified if record.files else looked_at
+        return Stale(record.name, verified, len(record.files), record.size)
+
+    def _paths(self, name: ProjectName) -> set[str]:
+        record = self.records.get(name)
+        return {file.path for file in record.detail.files} if record is not None else set()
+
     async def commit(self, batch: Batch, /) -> None:
         """Remember the changes, all or none: what can fail comes before the first of them."""
         records = {record.name: _as_kept(record) for record in batch.records}
         waiting = {each.name: each for each in batch.unfinished}
         lying = {each.key: each for each in batch.removed}
-        settled, restored = _settled(batch), frozenset(batch.restored)
+        settled, restored = settled_by(batch), frozenset(batch.restored)
         for name in settled:
             self.waiting.pop(name, None)
         for name in batch.forgotten:
@@ -71,10 +126,28 @@ class MemoryCatalogue:
         self.lying.update(lying)
         for key in restored:
             self.lying.pop(key, None)
+        for name in (*batch.forgotten, *records):
+            self.looked_at.pop(name, None)
+        for verified in batch.verified:
+            self._put_verified(verified)
         self.notes.update(batch.notes)
 
+    def _put_verified(self, verified: Verified) -> None:
+        record = self.records.get(verified.name)
+        if record is None:
+            return
+        if verified.paths is None:
+            self.looked_at[verified.name] = verified.at
+        files = tuple(
+            replace(found, verified=verified.at)
+            if verified.paths is None or found.file.path in verified.paths
+            else found
+            for found in record.files
+        )
+        self.records[verified.name] = replace(record, files=files)
 
-def _settled(batch: Batch) -> frozenset[ProjectName]:
+
+def settled_by(batch: Batch) -> frozenset[ProjectName]:
     """Return the projects that nobody has to come back to, unless the batch says otherwise."""
     return frozenset((*batch.forgotten, *batch.finished, *(r.name for r in batch.records)))
 
@@ -103,62 +176,3 @@ def _as_kept(record: ProjectRecord) -> ProjectRecord:
         document=None,
     )
     return replace(record, detail=detail, files=tuple(map(kept, record.files)))
-
-
-class DryRunCatalogue(MemoryCatalogue):
-    """Answers from a real catalogue, and remembers what is committed only for itself."""
-
-    def __init__(self, catalogue: Catalogue) -> None:
-        super().__init__()
-        self._catalogue = catalogue
-        self._forgotten: set[ProjectName] = set()
-        self._settled: set[ProjectName] = set()
-        self._restored: set[StorageKey] = set()
-
-    async def had(self, names: Iterable[ProjectName] | None, /) -> dict[ProjectName, Had]:
-        """Return what is known of the projects named, or of all; in the order of names."""
-        wanted = None if names is None else set(names)
-        found = {**await self._catalogue.had(wanted), **await super().had(wanted)}
-        return {name: found[name] for name in sorted(found) if name not in self._forgotten}
-
-    async def count(self) -> int:
-        """Return how many projects are here; those that are left out do not count."""
-        had = await self.had(None)
-        return sum(each.standing is not Standing.LEFT_OUT for each in had.values())
-
-    async def due(self, now: int, /) -> Sequence[ProjectName]:
-        """Return the projects that more of the same page is to be published of by now."""
-        ours = self.records.keys() | self._forgotten
-        theirs = [name for name in await self._catalogue.due(now) if name not in ours]
-        return sorted([*theirs, *await super().due(now)])
-
-    async def project(self, name: ProjectName, /) -> ProjectRecord | None:
-        """Return one project with its files."""
-        if name in self._forgotten:
-            return None
-        return await super().project(name) or await self._catalogue.project(name)
-
-    async def unfinished(self) -> Sequence[Unfinished]:
-        """Return the projects to come back to, in the order of names."""
-        found = {each.name: each for each in await self._catalogue.unfinished()}
-        found = {n: each for n, each in found.items() if n not in self._settled} | self.waiting
-        return [found[name] for name in sorted(found)]
-
-    async def removed(self, *, before: int | None = None) -> Sequence[Removed]:
-        """Return what lies in ``removed/``, or only what was put there before a time."""
-        found = {each.key: each for each in await self._catalogue.removed()}
-        found = {k: each for k, each in found.items() if k not in self._restored} | self.lying
-        lying = (found[key] for key in sorted(found))
-        return [each for each in lying if before is None or each.at < before]
-
-    async def note(self, key: str, /) -> str:
-        """Return a remembered text, "" if there is none."""
-        return self.notes[key] if key in self.notes else await self._catalogue.note(key)
-
-    async def commit(self, batch: Batch, /) -> None:
-        """Remember the changes until the end of the run."""
-        await super().commit(batch)
-        self._forgotten.update(batch.forgotten)
-        self._forgotten -= {record.name for record in batch.records}
-        self._settled |= _settled(batch)
-        self._restored.update(batch.restored)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PROJECT_COLUMNS = (
     "name", "display", "serial", "reflects", "terms", "etag", "last_modified", "body",
-    "status", "reason", "versions", "standing", "due", "size",
+    "status", "reason", "versions", "standing", "due", "size", "files", "verified",
 )  # fmt: skip
 FILE_COLUMNS = (
     "path", "project", "size", "modified", "verified", "hashes", "uploaded",
@@ -43,6 +43,8 @@ def project_row(record: ProjectRecord) -> tuple[Any, ...]:
         record.standing.value,
         record.due,
         record.size,
+        len(record.files),
+        record.verified,
     )
 
 
@@ -72,7 +74,7 @@ def file_rows(record: ProjectRecord) -> Iterator[tuple[Any, ...]]:
 def project_record(row: tuple[Any, ...], files: Iterable[tuple[Any, ...]]) -> ProjectRecord:
     """Return the record that a project's row and its files' rows make."""
     name, display, serial, reflects, terms, etag, last_modified, body, *rest = row
-    status, reason, versions, standing, due, _ = rest
+    status, reason, versions, standing, due, *_ = rest
     recorded = [(_file(found), found[3], found[4]) for found in files]
     recorded.sort(key=lambda each: each[0].filename)
     detail = ProjectDetail(

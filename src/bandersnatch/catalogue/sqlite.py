@@ -9,6 +9,7 @@ from dataclasses import astuple
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import quote
 
+from bandersnatch.catalogue import survey
 from bandersnatch.catalogue.rows import (
     FILE_COLUMNS,
     PROJECT_COLUMNS,
@@ -21,26 +22,28 @@ from bandersnatch.records import Had, Removed, Standing, Unfinished
 from bandersnatch.threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.serials import Serial
-    from bandersnatch.records import Batch, ProjectRecord
+    from bandersnatch.records import Batch, Listed, ProjectRecord, Stale, Totals
 
     _Result = TypeVar("_Result")
 
 FILE_NAME = "catalogue.sqlite"
 
 _APPLICATION = 0x62616E64
-_VERSION = 2
+_VERSION = 3
 _SCHEMA = """
 CREATE TABLE project (
     name TEXT PRIMARY KEY, display TEXT NOT NULL, serial INTEGER, reflects INTEGER NOT NULL,
     terms TEXT NOT NULL, etag TEXT NOT NULL, last_modified TEXT NOT NULL, body TEXT NOT NULL,
     status TEXT NOT NULL, reason TEXT NOT NULL, versions TEXT NOT NULL,
-    standing TEXT NOT NULL, due INTEGER, size INTEGER NOT NULL
+    standing TEXT NOT NULL, due INTEGER, size INTEGER NOT NULL, files INTEGER NOT NULL,
+    verified INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX due ON project (due) WHERE due IS NOT NULL;
+CREATE INDEX scrub ON project (verified, name) WHERE standing <> 'left out';
 CREATE TABLE file (
     path TEXT NOT NULL, project TEXT NOT NULL, size INTEGER, modified INTEGER,
     verified INTEGER, hashes TEXT NOT NULL, uploaded TEXT, requires_python TEXT, yanked TEXT,
@@ -74,7 +77,7 @@ _PUT_FILE = f"INSERT INTO file VALUES ({_placeholders(len(FILE_COLUMNS))})"
 
 
 class SqliteCatalogue:
-    """Implements ``Catalogue``; as a context it opens and closes the file.
+    """Implements ``MirrorCatalogue``; as a context it opens and closes the file.
 
     A file that is damaged, or of another program or version, is put aside and begun anew:
     everything in it can be found out again from the tree. Damage that is only met with later is
@@ -247,6 +250,32 @@ class SqliteCatalogue:
 
         return await self._run(note)
 
+    # ------------------------------------------------------------ looking over everything
+
+    async def listed(self, after: str, /) -> Sequence[Listed]:
+        """Return the next projects after a name, in the order of names."""
+        return await self._run(lambda: survey.listed(self._db, after))
+
+    async def stale(self, before: int, after: Stale | None, /) -> Sequence[Stale]:
+        """Return the next projects that were verified before a time, the oldest first."""
+        return await self._run(lambda: survey.stale(self._db, before, after))
+
+    async def owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
+        """Return those of the paths that are files of the project that they are claimed for."""
+        return await self._run(lambda: survey.owned(self._db, claims))
+
+    async def named(self, paths: Collection[str], /) -> frozenset[str]:
+        """Return those of the paths that are a file of any project."""
+        return await self._run(lambda: survey.named(self._db, paths))
+
+    async def totals(self) -> Totals:
+        """Return what the mirror has, counted."""
+        return await self._run(lambda: survey.totals(self._db))
+
+    async def largest(self, count: int, /) -> Sequence[Stale]:
+        """Return the projects with the most bytes, the largest first."""
+        return await self._run(lambda: survey.largest(self._db, count))
+
     # ------------------------------------------------------------ writing
 
     async def commit(self, batch: Batch, /) -> None:
@@ -275,6 +304,8 @@ class SqliteCatalogue:
                 [astuple(each) for each in batch.removed],
             )
             db.executemany("DELETE FROM removed WHERE key = ?", [(k,) for k in batch.restored])
+            for each in batch.verified:
+                survey.put_verified(db, each)
             db.executemany("INSERT OR REPLACE INTO note VALUES (?, ?)", batch.notes.items())
             db.execute("COMMIT")
         except BaseException:

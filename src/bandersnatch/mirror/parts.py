@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bandersnatch.mirror.checkpoint import Checkpoint
     from bandersnatch.mirror.state import MirrorState, StateFiles
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.ports import Catalogue, Clock, EventSink, MirrorStorage, PackageIndex
+    from bandersnatch.ports import Clock, EventSink, MirrorCatalogue, MirrorStorage, PackageIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Mirror:
 
     index: PackageIndex
     storage: MirrorStorage
-    catalogue: Catalogue
+    catalogue: MirrorCatalogue
     clock: Clock
     events: EventSink
     settings: Settings

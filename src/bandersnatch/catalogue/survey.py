@@ -1,0 +1,99 @@
+"""The queries that look over a whole catalogue, a piece at a time; everything here blocks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bandersnatch.records import NEVER, Listed, Stale, Totals
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Collection
+
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.records import Verified
+
+_LISTED = 5_000
+_STALE = 500
+"""Projects a piece: few enough to weigh nothing, many enough that the queries do not either."""
+
+# "standing <> 'left out'" is as the index ``scrub`` has it, or that is not used.
+_NEXT = """
+    SELECT name, serial FROM project
+    WHERE name > ? AND standing <> 'left out' ORDER BY name LIMIT ?
+"""
+_OLDEST = """
+    SELECT name, verified, files, size FROM project
+    WHERE standing <> 'left out' AND verified < ? AND (verified, name) > (?, ?)
+    ORDER BY verified, name LIMIT ?
+"""
+_LARGEST = """
+    SELECT name, verified, files, size FROM project
+    WHERE standing <> 'left out' ORDER BY size DESC, name LIMIT ?
+"""
+_TOTALS = """
+    SELECT count(*), total(files), total(size), total(verified = 0),
+           min(CASE WHEN verified > 0 THEN verified END)
+    FROM project WHERE standing <> 'left out'
+"""
+_AS_ITS_OLDEST = """
+    UPDATE project SET verified = coalesce((
+        SELECT min(coalesce(verified, 0)) FROM file
+        WHERE project = project.name AND modified IS NOT NULL), 0)
+    WHERE name = ?
+"""
+
+
+def listed(db: sqlite3.Connection, after: str) -> list[Listed]:
+    """Return the next projects after a name, in the order of names."""
+    return [Listed(*row) for row in db.execute(_NEXT, (after, _LISTED))]
+
+
+def stale(db: sqlite3.Connection, before: int, after: Stale | None) -> list[Stale]:
+    """Return the next projects that were verified before a time, the oldest first."""
+    last = (after.verified, after.name) if after is not None else (NEVER - 1, "")
+    return [Stale(*row) for row in db.execute(_OLDEST, (before, *last, _STALE))]
+
+
+def owned(db: sqlite3.Connection, claims: Collection[tuple[ProjectName, str]]) -> frozenset[str]:
+    """Return those of the paths that are files of the project that they are claimed for."""
+    query = "SELECT 1 FROM file WHERE project = ? AND path = ?"
+    return frozenset(path for name, path in claims if db.execute(query, (name, path)).fetchone())
+
+
+def named(db: sqlite3.Connection, paths: Collection[str]) -> frozenset[str]:
+    """Return those of the paths that are a file of any project: one look at every row.
+
+    There is no index over paths: it would be as large as all the rest, for this alone.
+    """
+    wanted = frozenset(paths)
+    if not wanted:
+        return wanted
+    return frozenset(path for (path,) in db.execute("SELECT path FROM file") if path in wanted)
+
+
+def totals(db: sqlite3.Connection) -> Totals:
+    """Return what the mirror has, counted."""
+    projects, files, size, unverified, oldest = db.execute(_TOTALS).fetchone()
+    return Totals(projects, int(files), int(size), int(unverified), oldest or NEVER)
+
+
+def largest(db: sqlite3.Connection, count: int) -> list[Stale]:
+    """Return the projects with the most bytes, the largest first."""
+    return [Stale(*row) for row in db.execute(_LARGEST, (count,))]
+
+
+def put_verified(db: sqlite3.Connection, each: Verified) -> None:
+    """Write down that content was found right; a project is as old as the oldest of its files."""
+    if each.paths is None:
+        db.execute(
+            "UPDATE file SET verified = ? WHERE project = ? AND modified IS NOT NULL",
+            (each.at, each.name),
+        )
+        db.execute("UPDATE project SET verified = ? WHERE name = ?", (each.at, each.name))
+        return
+    db.executemany(
+        "UPDATE file SET verified = ? WHERE project = ? AND path = ? AND modified IS NOT NULL",
+        [(each.at, each.name, path) for path in each.paths],
+    )
+    db.execute(_AS_ITS_OLDEST, (each.name,))

@@ -1,0 +1,242 @@
+"""What every ``Inventory`` promises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bandersnatch.catalogue.memory import MemoryCatalogue
+from bandersnatch.catalogue.sqlite import SqliteCatalogue
+from bandersnatch.model.names import project_name
+from bandersnatch.records import NEVER, Batch, Stale, Standing, Totals, Verified
+from tests.contract.test_catalogue import ADAPTERS, BASE_A, BASE_B, FOO
+from tests.support.records import make_record
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from bandersnatch.ports import MirrorCatalogue
+    from bandersnatch.records import ProjectRecord
+
+REMEMBERING = {name: ADAPTERS[name] for name in ("sqlite", "memory")}
+"""Those that remember when something was found right; a dry run does not."""
+
+
+@pytest.fixture(params=ADAPTERS)
+async def catalogue(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[MirrorCatalogue]:
+    async with ADAPTERS[request.param](tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture(params=REMEMBERING)
+async def remembering(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[MirrorCatalogue]:
+    async with REMEMBERING[request.param](tmp_path) as opened:
+        yield opened
+
+
+def verified_at(record: ProjectRecord, *times: int | None) -> ProjectRecord:
+    """Return the record with its files verified at these times."""
+    pairs = zip(record.files, times, strict=True)
+    return replace(record, files=tuple(replace(each, verified=at) for each, at in pairs))
+
+
+async def all_listed(catalogue: MirrorCatalogue) -> list[str]:
+    names: list[str] = []
+    while piece := await catalogue.listed(names[-1] if names else ""):
+        names += [each.name for each in piece]
+    return names
+
+
+async def all_stale(catalogue: MirrorCatalogue, before: int) -> list[tuple[str, int]]:
+    found: list[Stale] = []
+    while piece := await catalogue.stale(before, found[-1] if found else None):
+        found += piece
+    return [(each.name, each.verified) for each in found]
+
+
+# ---------------------------------------------------------------- what is listed
+
+
+async def test_projects_are_listed_in_the_order_of_their_names(catalogue: MirrorCatalogue) -> None:
+    await catalogue.commit(Batch(records=[make_record("base-ab", serial=7), make_record("zoo")]))
+    assert await all_listed(catalogue) == [BASE_A, "base-ab", BASE_B, "zoo"]
+    assert [each.serial for each in await catalogue.listed("")][:3] == [10, 7, 20]
+    assert await catalogue.listed("zoo") == []
+
+
+async def test_what_is_left_out_or_forgotten_is_not_listed(catalogue: MirrorCatalogue) -> None:
+    out = replace(make_record("foo"), standing=Standing.LEFT_OUT)
+    await catalogue.commit(Batch(records=[out], forgotten=[BASE_B]))
+    assert await all_listed(catalogue) == [BASE_A]
+    await catalogue.commit(Batch(forgotten=[BASE_A]))
+    assert await all_listed(catalogue) == []
+
+
+async def test_a_large_mirror_is_listed_in_pieces_and_nothing_twice(tmp_path: Path) -> None:
+    names = [project_name(f"p{number:05}") for number in range(12_000)]
+    async with SqliteCatalogue(str(tmp_path)) as catalogue:
+        await catalogue.commit(Batch(records=[make_record(name) for name in names]))
+        assert len(await catalogue.listed("")) < len(names)
+        assert await all_listed(catalogue) == names
+        assert [name for name, _ in await all_stale(catalogue, 1)] == names
+
+
+# ---------------------------------------------------------------- what was verified when
+
+
+async def test_a_project_is_as_old_as_the_oldest_of_its_files(
+    remembering: MirrorCatalogue,
+) -> None:
+    record = make_record("foo", "1.zip", "2.zip")
+    await remembering.commit(Batch(records=[verified_at(record, 40, 30)], forgotten=[BASE_B]))
+    assert await all_stale(remembering, 100) == [(BASE_A, NEVER), (FOO, 30)]
+    assert await all_stale(remembering, 30) == [(BASE_A, NEVER)]
+
+
+async def test_a_file_that_was_never_read_makes_its_project_the_first(
+    remembering: MirrorCatalogue,
+) -> None:
+    first, last = make_record("foo", "1.zip", "2.zip"), make_record("bar", "1.zip")
+    records = [verified_at(first, 40, None), verified_at(last, 50)]
+    await remembering.commit(Batch(records=records, forgotten=[BASE_A, BASE_B]))
+    assert await all_stale(remembering, 100) == [(FOO, NEVER), ("bar", 50)]
+
+
+async def test_what_was_found_right_is_remembered_file_by_file(
+    remembering: MirrorCatalogue,
+) -> None:
+    record = verified_at(make_record("foo", "1.zip", "2.zip"), 10, 20)
+    await remembering.commit(Batch(records=[record], forgotten=[BASE_A, BASE_B]))
+    one, two = (found.file.path for found in record.files)
+    await remembering.commit(Batch(verified=[Verified(FOO, 60, frozenset({one}))]))
+    assert await all_stale(remembering, 100) == [(FOO, 20)]
+    await remembering.commit(Batch(verified=[Verified(FOO, 70, frozenset({two}))]))
+    assert await all_stale(remembering, 100) == [(FOO, 60)]
+    found = await remembering.project(FOO)
+    assert found is not None
+    assert {each.file.path: each.verified for each in found.files} == {one: 60, two: 70}
+
+
+async def test_a_whole_project_is_found_right_at_once(remembering: MirrorCatalogue) -> None:
+    record = verified_at(make_record("foo", "1.zip", "2.zip"), 10, None)
+    await remembering.commit(Batch(records=[record]))
+    await remembering.commit(Batch(verified=[Verified(FOO, 60), Verified(BASE_A, 50)]))
+    assert [each for each in await all_stale(remembering, 100) if each[0] != BASE_B] == [
+        (BASE_A, 50),
+        (FOO, 60),
+    ]
+    found = await remembering.project(FOO)
+    assert found is not None
+    assert found.verified == 60
+
+
+async def test_a_new_record_tells_anew_when_its_project_was_found_right(
+    remembering: MirrorCatalogue,
+) -> None:
+    await remembering.commit(Batch(verified=[Verified(BASE_A, 50), Verified(FOO, 50)]))
+    await remembering.commit(Batch(records=[make_record("base-a")]))
+    assert (BASE_A, NEVER) in await all_stale(remembering, 100)
+
+
+# ---------------------------------------------------------------- whose a file is
+
+
+async def test_a_file_belongs_to_the_project_whose_page_names_it(
+    catalogue: MirrorCatalogue,
+) -> None:
+    record = make_record("foo", "1.zip", "2.zip")
+    await catalogue.commit(Batch(records=[record]))
+    one, two = (found.file.path for found in record.files)
+    claims = [(FOO, one), (BASE_A, two), (FOO, "packages/none")]
+    assert await catalogue.owned(claims) == {one}
+    assert await catalogue.named({one, two, "packages/none"}) == {one, two}
+    assert await catalogue.named([]) == frozenset()
+    assert await catalogue.owned([]) == frozenset()
+
+
+async def test_what_a_project_dropped_belongs_to_nobody(catalogue: MirrorCatalogue) -> None:
+    record = make_record("foo", "1.zip", "2.zip")
+    await catalogue.commit(Batch(records=[record]))
+    await catalogue.commit(Batch(records=[make_record("foo", "2.zip")]))
+    paths = {found.file.path for found in record.files}
+    (left,) = await catalogue.owned([(FOO, path) for path in paths])
+    assert left.endswith("2.zip")
+
+
+# ---------------------------------------------------------------- how much there is
+
+
+async def test_the_totals_count_what_is_here(remembering: MirrorCatalogue) -> None:
+    before = await remembering.totals()
+    out = replace(make_record("out", "9.zip"), standing=Standing.LEFT_OUT)
+    new = verified_at(make_record("foo", "1.zip", "2.zip"), 30, 40)
+    await remembering.commit(Batch(records=[out, new]))
+    after = await remembering.totals()
+    assert after == Totals(
+        before.projects + 1,
+        before.files + 2,
+        before.size + new.size,
+        before.unverified,
+        min(filter(None, (before.verified, 30))),
+    )
+
+
+async def test_an_empty_mirror_has_totals_too(remembering: MirrorCatalogue) -> None:
+    await remembering.commit(Batch(forgotten=[BASE_A, BASE_B]))
+    assert await remembering.totals() == Totals(0, 0, 0, 0, NEVER)
+    assert await remembering.largest(3) == []
+
+
+async def test_the_largest_projects_come_first(remembering: MirrorCatalogue) -> None:
+    await remembering.commit(Batch(records=[make_record("foo", "1.zip", "2.zip", "3.zip")]))
+    first, second = await remembering.largest(2)
+    assert (first.name, first.files, second.name) == (FOO, 3, BASE_B)
+    assert first.size > second.size
+
+
+# ---------------------------------------------------------------- all of it
+
+changes = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b", "c"]),
+        st.sampled_from(["record", "forget", "some", "whole"]),
+        st.frozensets(st.sampled_from(["1.zip", "2.zip"])),
+        st.integers(1, 50),
+    ),
+    max_size=12,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(changes)
+async def test_a_database_tells_what_plain_dictionaries_do(
+    tmp_path_factory: pytest.TempPathFactory,
+    made: list[tuple[str, str, frozenset[str], int]],
+) -> None:
+    home = str(tmp_path_factory.mktemp("catalogue"))
+    plain = MemoryCatalogue()
+    async with SqliteCatalogue(home) as database:
+        for name, what, files, at in made:
+            record = verified_at(make_record(name, *sorted(files)), *[at] * len(files))
+            paths = frozenset(found.file.path for found in record.files)
+            batch = {
+                "record": Batch(records=[record]),
+                "forget": Batch(forgotten=[project_name(name)]),
+                "some": Batch(verified=[Verified(project_name(name), at, paths)]),
+                "whole": Batch(verified=[Verified(project_name(name), at)]),
+            }[what]
+            for each in (plain, database):
+                await each.commit(batch)
+        for before in (1, 25, 100):
+            assert await all_stale(database, before) == await all_stale(plain, before)
+        assert await database.totals() == await plain.totals()
+        assert await database.listed("") == await plain.listed("")
