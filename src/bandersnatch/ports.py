@@ -26,8 +26,10 @@ if TYPE_CHECKING:
         Had,
         Listed,
         ProjectRecord,
+        Reading,
         Removed,
         Stale,
+        Stored,
         StoredObject,
         Totals,
         Unfinished,
@@ -195,6 +197,17 @@ class FileStore(Protocol):
         """
         ...
 
+    async def read_through(self, keys: Sequence[StorageKey], /) -> Sequence[Reading]:
+        """Read objects through and return what came of each; it is no error if one cannot be."""
+        ...
+
+    def pieces(self, key: StorageKey, /) -> AsyncIterator[bytes]:
+        """Yield what is in an object, at most a mebibyte at a time.
+
+        :raises NotStored: if it is not there.
+        """
+        ...
+
     def receive(self, key: StorageKey, expected: Expected, /) -> AbstractAsyncContextManager[Sink]:
         """Begin, or go on with, the download of what is to be at ``key``.
 
@@ -278,12 +291,19 @@ class Inventory(Protocol):
         """
         ...
 
+    async def stored(self, names: Collection[ProjectName], /) -> Mapping[ProjectName, list[Stored]]:
+        """Return the files of projects as they lie there; who has none is not among them."""
+        ...
+
     async def owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
-        """Return those of the paths that are files of the project that they are claimed for."""
+        """Return those of the paths that belong to the project that they are claimed for.
+
+        These are its files' own, and those of the core metadata that it advertises.
+        """
         ...
 
     async def named(self, paths: Collection[str], /) -> frozenset[str]:
-        """Return those of the paths that are a file of any project; looks at every file."""
+        """Return those of the paths that belong to any project; looks at every file."""
         ...
 
     async def totals(self) -> Totals:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from bandersnatch.layout import StorageKey
+    from bandersnatch.model.digests import Digest
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail, ProjectList
@@ -52,6 +53,14 @@ class StoredObject:
     key: StorageKey
     size: int
     modified: int
+
+
+class Reading(NamedTuple):
+    """What came of reading an object through; ``problem`` says why it could not be read."""
+
+    size: int
+    sha256: Digest | None
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +191,18 @@ class Listed(NamedTuple):
 
     name: ProjectName
     serial: Serial | None
+
+
+class Stored(NamedTuple):
+    """A file as it was recorded; ``modified`` is in nanoseconds since 1970.
+
+    ``sidecar`` says that its core metadata is advertised.
+    """
+
+    path: str
+    size: int | None
+    modified: int
+    sidecar: bool
 
 
 class Stale(NamedTuple):

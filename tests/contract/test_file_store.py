@@ -116,6 +116,45 @@ async def test_what_is_not_there_has_no_digest(storage: MirrorStorage, where: st
     assert caught.value.key == where
 
 
+@SIZES
+async def test_objects_are_read_through_in_the_order_asked_for(
+    storage: MirrorStorage, content: bytes
+) -> None:
+    await storage.write({FILE: content, TWIN: SMALL})
+
+    found = await storage.read_through([TWIN, key("web/packages/never"), FILE])
+
+    assert [(each.size, each.sha256) for each in found] == [
+        (len(SMALL), sha256(SMALL)),
+        (0, None),
+        (len(content), sha256(content)),
+    ]
+    assert [each.problem for each in found] == ["", "it is missing", ""]
+    assert await storage.read_through([]) == []
+
+
+@SIZES
+async def test_an_object_comes_in_pieces(storage: MirrorStorage, content: bytes) -> None:
+    await storage.write({FILE: content})
+
+    pieces = [piece async for piece in storage.pieces(FILE)]
+
+    assert b"".join(pieces) == content
+    assert all(pieces)
+
+
+@pytest.mark.parametrize("where", ["web/packages/never", "web/there/below"])
+async def test_what_is_not_there_has_no_pieces(storage: MirrorStorage, where: str) -> None:
+    await put(storage, there=b"an object, and no directory")
+
+    with pytest.raises(NotStored):
+        assert [piece async for piece in storage.pieces(key(where))] == []
+
+
+def sha256(content: bytes) -> Digest:
+    return Digest("sha256", hashlib.sha256(content).hexdigest())
+
+
 # ---------------------------------------------------------------- a download that ends well
 
 

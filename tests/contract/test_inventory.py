@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from bandersnatch.catalogue.memory import MemoryCatalogue
 from bandersnatch.catalogue.sqlite import SqliteCatalogue
+from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.names import project_name
-from bandersnatch.records import NEVER, Batch, Stale, Standing, Totals, Verified
+from bandersnatch.records import NEVER, Batch, Stale, Standing, Stored, Totals, Verified
 from tests.contract.test_catalogue import ADAPTERS, BASE_A, BASE_B, FOO
+from tests.support.factories import make_file
 from tests.support.records import make_record
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
     from bandersnatch.ports import MirrorCatalogue
     from bandersnatch.records import ProjectRecord
+
+SIDE = Hashes((Digest("sha256", "0e" * 32),))
 
 REMEMBERING = {name: ADAPTERS[name] for name in ("sqlite", "memory")}
 """Those that remember when something was found right; a dry run does not."""
@@ -170,6 +174,38 @@ async def test_what_a_project_dropped_belongs_to_nobody(catalogue: MirrorCatalog
     paths = {found.file.path for found in record.files}
     (left,) = await catalogue.owned([(FOO, path) for path in paths])
     assert left.endswith("2.zip")
+
+
+async def test_core_metadata_that_is_advertised_belongs_to_its_files_project(
+    catalogue: MirrorCatalogue,
+) -> None:
+    plain, sided = make_file("foo-1.zip"), make_file("foo-2.zip", core_metadata=SIDE)
+    record = make_record("foo", "1.zip", "2.zip")
+    files = tuple(
+        replace(each, file=f) for each, f in zip(record.files, (plain, sided), strict=True)
+    )
+    detail = replace(record.detail, files=(plain, sided))
+    await catalogue.commit(Batch(records=[replace(record, detail=detail, files=files)]))
+    sides = {f"{plain.path}.metadata", f"{sided.path}.metadata"}
+    assert await catalogue.owned([(FOO, path) for path in sides]) == {f"{sided.path}.metadata"}
+    assert await catalogue.named(sides) == {f"{sided.path}.metadata"}
+
+
+async def test_files_are_told_of_as_they_were_recorded(catalogue: MirrorCatalogue) -> None:
+    record = make_record("foo", "1.zip", "2.zip")
+    await catalogue.commit(Batch(records=[record]))
+    found = await catalogue.stored([FOO, BASE_A, project_name("nobody")])
+    assert found == {
+        FOO: [Stored(f.file.path, f.file.size, f.modified, sidecar=False) for f in record.files]
+    }
+
+
+async def test_what_is_named_and_not_here_is_not_stored(catalogue: MirrorCatalogue) -> None:
+    record = replace(make_record("foo", "1.zip"), files=())
+    await catalogue.commit(Batch(records=[record], forgotten=[BASE_B]))
+    assert await catalogue.stored([FOO]) == {}
+    (path,) = (file.path for file in record.detail.files)
+    assert await catalogue.owned([(FOO, path)]) == {path}
 
 
 # ---------------------------------------------------------------- how much there is

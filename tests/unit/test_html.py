@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -17,11 +18,14 @@ from bandersnatch.model.files import FILE_ENDINGS, ReleaseFile
 from bandersnatch.model.names import ProjectName
 from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus
 from bandersnatch.model.serials import Serial
-from bandersnatch.simple.html import render_detail_html, render_list_html
+from bandersnatch.simple.html import ListHtml, render_detail_html
 from bandersnatch.simple.parse import parse_detail
 from bandersnatch.simple.parse_html import parse_detail_html, parse_list_html
 from tests.support.factories import SHA256, make_context, make_detail, make_file
 from tests.unit.strategies import names, pages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 DATA = Path(__file__).parent.parent / "data"
 MY_PKG = make_detail(
@@ -90,9 +94,17 @@ def test_markup_is_escaped_everywhere() -> None:
     assert page == (DATA / "markup.html").read_bytes()
 
 
+def rendered_list(*pieces: Iterable[ProjectName]) -> bytes:
+    """Return the root page that comes of adding projects piece by piece."""
+    page = ListHtml()
+    for each in pieces:
+        page.add(each)
+    return page.finish()
+
+
 def test_a_root_page_is_as_it_always_was() -> None:
     listed = [ProjectName("bar"), ProjectName("foo-baz")]
-    assert render_list_html(listed) == (DATA / "root.html").read_bytes()
+    assert rendered_list(listed) == (DATA / "root.html").read_bytes()
 
 
 # ---------------------------------------------------------------- what is on a page
@@ -222,9 +234,9 @@ def test_no_text_becomes_markup(display: str, requires: str, reason: str) -> Non
     assert tags.text.count(f"Links for {display}") == 2
 
 
-@given(st.lists(names, min_size=1, unique=True))
-def test_a_root_page_is_read_back_as_it_was(listed: list[str]) -> None:
-    page = render_list_html(map(ProjectName, listed))
+@given(st.lists(names, min_size=1, unique=True), st.integers(0, 5))
+def test_a_root_page_is_read_back_as_it_was(listed: list[str], cut: int) -> None:
+    page = rendered_list(map(ProjectName, listed[:cut]), map(ProjectName, listed[cut:]))
     where = "https://mirror.example.org/simple/"
     read = parse_list_html(page, where, charset="utf-8")
     assert read == ProjectList(dict.fromkeys(map(ProjectName, listed)))

@@ -8,7 +8,7 @@ from bandersnatch.catalogue.memory import MemoryCatalogue, settled_by
 from bandersnatch.records import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.names import ProjectName
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ProjectRecord,
         Removed,
         Stale,
+        Stored,
         Totals,
         Unfinished,
     )
@@ -94,14 +95,19 @@ class DryRunCatalogue(MemoryCatalogue):
         """
         return await self._catalogue.stale(before, after)
 
+    async def stored(self, names: Collection[ProjectName], /) -> Mapping[ProjectName, list[Stored]]:
+        """Return the files of projects as they lie there."""
+        theirs = [n for n in names if n not in self._forgotten and n not in self.records]
+        return {**await self._catalogue.stored(theirs), **await super().stored(names)}
+
     async def owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
-        """Return those of the paths that are files of the project that they are claimed for."""
+        """Return those of the paths that belong to the project that they are claimed for."""
         changed = self.records.keys() | self._forgotten
         theirs = [claim for claim in claims if claim[0] not in changed]
         return await self._catalogue.owned(theirs) | await super().owned(claims)
 
     async def named(self, paths: Collection[str], /) -> frozenset[str]:
-        """Return those of the paths that are a file of any project, here or in the real one."""
+        """Return those of the paths that belong to any project, here or in the real one."""
         return await self._catalogue.named(paths) | await super().named(paths)
 
     async def totals(self) -> Totals:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bandersnatch.records import NEVER, Had, Listed, Stale, Standing, Totals
+from bandersnatch.layout import SIDECAR_SUFFIX
+from bandersnatch.records import NEVER, Had, Listed, Stale, Standing, Stored, Totals
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.names import ProjectName
@@ -73,12 +74,19 @@ class MemoryCatalogue:
         last = (after.verified, after.name) if after is not None else (NEVER - 1, "")
         return [e for e in found if e.verified < before and (e.verified, e.name) > last]
 
+    async def stored(self, names: Collection[ProjectName], /) -> Mapping[ProjectName, list[Stored]]:
+        """Return the files of projects as they lie there."""
+        records = {name: self.records[name] for name in names if name in self.records}
+        return {
+            name: list(map(_stored, each.files)) for name, each in records.items() if each.files
+        }
+
     async def owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
-        """Return those of the paths that are files of the project that they are claimed for."""
+        """Return those of the paths that belong to the project that they are claimed for."""
         return frozenset(path for name, path in claims if path in self._paths(name))
 
     async def named(self, paths: Collection[str], /) -> frozenset[str]:
-        """Return those of the paths that are a file of any project."""
+        """Return those of the paths that belong to any project."""
         return frozenset(paths) & {path for name in self.records for path in self._paths(name)}
 
     async def totals(self) -> Totals:
@@ -109,7 +117,9 @@ class MemoryCatalogue:
 
     def _paths(self, name: ProjectName) -> set[str]:
         record = self.records.get(name)
-        return {file.path for file in record.detail.files} if record is not None else set()
+        files = record.detail.files if record is not None else ()
+        sides = {file.path + SIDECAR_SUFFIX for file in files if file.sidecar is not None}
+        return {file.path for file in files} | sides
 
     async def commit(self, batch: Batch, /) -> None:
         """Remember the changes, all or none: what can fail comes before the first of them."""
@@ -150,6 +160,11 @@ class MemoryCatalogue:
 def settled_by(batch: Batch) -> frozenset[ProjectName]:
     """Return the projects that nobody has to come back to, unless the batch says otherwise."""
     return frozenset((*batch.forgotten, *batch.finished, *(r.name for r in batch.records)))
+
+
+def _stored(found: FileRecord) -> Stored:
+    file = found.file
+    return Stored(file.path, file.size, found.modified, file.sidecar is not None)
 
 
 def _had(record: ProjectRecord) -> Had:

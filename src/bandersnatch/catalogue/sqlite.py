@@ -22,11 +22,11 @@ from bandersnatch.records import Had, Removed, Standing, Unfinished
 from bandersnatch.threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.serials import Serial
-    from bandersnatch.records import Batch, Listed, ProjectRecord, Stale, Totals
+    from bandersnatch.records import Batch, Listed, ProjectRecord, Stale, Stored, Totals
 
     _Result = TypeVar("_Result")
 
@@ -260,12 +260,16 @@ class SqliteCatalogue:
         """Return the next projects that were verified before a time, the oldest first."""
         return await self._run(lambda: survey.stale(self._db, before, after))
 
+    async def stored(self, names: Collection[ProjectName], /) -> Mapping[ProjectName, list[Stored]]:
+        """Return the files of projects as they lie there."""
+        return await self._run(lambda: survey.stored(self._db, names))
+
     async def owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
-        """Return those of the paths that are files of the project that they are claimed for."""
+        """Return those of the paths that belong to the project that they are claimed for."""
         return await self._run(lambda: survey.owned(self._db, claims))
 
     async def named(self, paths: Collection[str], /) -> frozenset[str]:
-        """Return those of the paths that are a file of any project."""
+        """Return those of the paths that belong to any project."""
         return await self._run(lambda: survey.named(self._db, paths))
 
     async def totals(self) -> Totals:

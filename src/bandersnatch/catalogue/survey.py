@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bandersnatch.records import NEVER, Listed, Stale, Totals
+from bandersnatch.layout import SIDECAR_SUFFIX
+from bandersnatch.records import NEVER, Listed, Stale, Stored, Totals
 
 if TYPE_CHECKING:
     import sqlite3
@@ -27,6 +28,14 @@ _OLDEST = """
     WHERE standing <> 'left out' AND verified < ? AND (verified, name) > (?, ?)
     ORDER BY verified, name LIMIT ?
 """
+# A digest has a "=" in it: the core metadata is advertised.
+_STORED = """
+    SELECT path, size, modified, coalesce(instr(core_metadata, '='), 0) FROM file
+    WHERE project = ? AND modified IS NOT NULL
+"""
+_FILE = "SELECT 1 FROM file WHERE project = ? AND path = ?"
+_WITH_SIDECAR = f"{_FILE} AND instr(core_metadata, '=') > 0"
+_ALL = "SELECT path, coalesce(instr(core_metadata, '='), 0) FROM file"
 _LARGEST = """
     SELECT name, verified, files, size FROM project
     WHERE standing <> 'left out' ORDER BY size DESC, name LIMIT ?
@@ -55,21 +64,44 @@ def stale(db: sqlite3.Connection, before: int, after: Stale | None) -> list[Stal
     return [Stale(*row) for row in db.execute(_OLDEST, (before, *last, _STALE))]
 
 
+def stored(
+    db: sqlite3.Connection, names: Collection[ProjectName]
+) -> dict[ProjectName, list[Stored]]:
+    """Return the files of projects as they lie there."""
+    found: dict[ProjectName, list[Stored]] = {}
+    for name in names:
+        if rows := db.execute(_STORED, (name,)).fetchall():
+            found[name] = [Stored(path, size, at, bool(side)) for path, size, at, side in rows]
+    return found
+
+
 def owned(db: sqlite3.Connection, claims: Collection[tuple[ProjectName, str]]) -> frozenset[str]:
-    """Return those of the paths that are files of the project that they are claimed for."""
-    query = "SELECT 1 FROM file WHERE project = ? AND path = ?"
-    return frozenset(path for name, path in claims if db.execute(query, (name, path)).fetchone())
+    """Return those of the paths that belong to the project that they are claimed for."""
+    return frozenset(path for name, path in claims if _is_owned(db, name, path))
+
+
+def _is_owned(db: sqlite3.Connection, name: ProjectName, path: str) -> bool:
+    if db.execute(_FILE, (name, path)).fetchone():
+        return True
+    file = path.removesuffix(SIDECAR_SUFFIX)
+    return file != path and db.execute(_WITH_SIDECAR, (name, file)).fetchone() is not None
 
 
 def named(db: sqlite3.Connection, paths: Collection[str]) -> frozenset[str]:
-    """Return those of the paths that are a file of any project: one look at every row.
+    """Return those of the paths that belong to any project: one look at every row.
 
     There is no index over paths: it would be as large as all the rest, for this alone.
     """
-    wanted = frozenset(paths)
+    wanted, found = frozenset(paths), set[str]()
     if not wanted:
         return wanted
-    return frozenset(path for (path,) in db.execute("SELECT path FROM file") if path in wanted)
+    for path, sidecar in db.execute(_ALL):
+        found.add(path)
+        if sidecar:
+            found.add(path + SIDECAR_SUFFIX)
+        if len(found) > _LISTED:
+            found &= wanted
+    return wanted & found
 
 
 def totals(db: sqlite3.Connection) -> Totals:

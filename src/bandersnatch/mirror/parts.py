@@ -16,18 +16,20 @@ from bandersnatch.mirror.publish import Publisher
 from bandersnatch.mirror.remove import Removals
 from bandersnatch.mirror.terms import PageTerms
 from bandersnatch.mirror.visits import Visits
-from bandersnatch.records import INCOMPLETE, Batch, Standing
+from bandersnatch.records import INCOMPLETE, Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import AsyncIterator, Collection, Sequence
     from datetime import datetime
 
     from bandersnatch.config.settings import Settings
     from bandersnatch.filters.chain import FilterChain
+    from bandersnatch.layout import StorageKey
     from bandersnatch.mirror.checkpoint import Checkpoint
     from bandersnatch.mirror.state import MirrorState, StateFiles
     from bandersnatch.model.names import ProjectName
     from bandersnatch.ports import Clock, EventSink, MirrorCatalogue, MirrorStorage, PackageIndex
+    from bandersnatch.records import Listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,25 +150,30 @@ def open_visits(
 
 async def publish_root(
     mirror: Mirror, *, without_names: Collection[ProjectName] = (), always: bool = False
-) -> None:
-    """Publish the root page if it does not show what the catalogue has.
+) -> Sequence[StorageKey]:
+    """Publish the root page if it does not show what the catalogue has; return what changed.
 
     ``without_names`` are projects that are still in the catalogue and about to leave it. Others
     may have no page because a run was killed that removed it, and wait to be looked at again.
     """
     if not always and await mirror.catalogue.note(ROOT) == ROOT_WRITTEN:
-        return
-    had = await mirror.catalogue.had(None)
-    shown = {
-        name: each
-        for name, each in had.items()
-        if each.standing is not Standing.LEFT_OUT and name not in without_names
-    }
+        return ()
+    hidden = set(without_names)
     for left in await mirror.catalogue.unfinished():
-        cut_short = left.kind == INCOMPLETE and left.name in shown
-        if cut_short and not await mirror.publisher().has_pages(left.name):
-            del shown[left.name]
-    await mirror.publisher().publish_root(shown)
+        if left.kind == INCOMPLETE and not await mirror.publisher().has_pages(left.name):
+            hidden.add(left.name)
+    changed = await mirror.publisher().publish_root(_shown(mirror.catalogue, hidden))
     await mirror.storage.barrier()
     if not without_names:
         await mirror.catalogue.commit(Batch(notes={ROOT: ROOT_WRITTEN}))
+    return changed
+
+
+async def _shown(
+    catalogue: MirrorCatalogue, hidden: Collection[ProjectName]
+) -> AsyncIterator[Sequence[Listed]]:
+    """Yield the projects that the root page names, some at a time."""
+    after = ""
+    while some := await catalogue.listed(after):
+        after = some[-1].name
+        yield [each for each in some if each.name not in hidden] if hidden else some

@@ -8,11 +8,11 @@ from bandersnatch import layout
 from bandersnatch.errors import NotStored
 from bandersnatch.events import PageRemoved, PageWritten
 from bandersnatch.layout import LAST_MODIFIED, MirrorLayout, PageFormat, StorageKey
-from bandersnatch.simple.html import render_detail_html, render_list_html
-from bandersnatch.simple.json import render_detail_json, render_list_json
+from bandersnatch.simple.html import ListHtml, render_detail_html
+from bandersnatch.simple.json import ListJson, render_detail_json
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import AsyncIterable, Collection, Mapping, Sequence
     from datetime import datetime
 
     from bandersnatch.config.settings import PageSettings
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
     from bandersnatch.ports import Clock, EventSink, Storage
-    from bandersnatch.records import Had
+    from bandersnatch.records import Listed
 
 
 class Publisher:
@@ -52,7 +52,7 @@ class Publisher:
         ``anew`` says that the page may have been published under other options before, so that
         what those options put elsewhere goes away.
         """
-        pages = self._rendered(detail, display)
+        pages = self.rendered(detail, display)
         documents: dict[StorageKey, bytes] = {}
         if legacy is not None:
             documents = dict.fromkeys(layout.legacy_documents(detail.name), legacy)
@@ -63,7 +63,8 @@ class Publisher:
         else:
             await self._write({**documents, **pages}, absent)
 
-    def _rendered(self, detail: ProjectDetail, display: str) -> dict[StorageKey, bytes]:
+    def rendered(self, detail: ProjectDetail, display: str) -> dict[StorageKey, bytes]:
+        """Return a project's page in every format, by where it belongs."""
         name, digest_name = detail.name, self._settings.digest_name
         texts: dict[PageFormat, bytes] = {}
         if PageFormat.HTML in self._settings.formats:
@@ -93,9 +94,11 @@ class Publisher:
 
     async def _write(
         self, pages: Mapping[StorageKey, bytes], absent: Collection[StorageKey] = ()
-    ) -> None:
-        for key in await self._storage.write(pages, absent=absent):
+    ) -> Sequence[StorageKey]:
+        changed = await self._storage.write(pages, absent=absent)
+        for key in changed:
             self._events(PageWritten(key) if key in pages else PageRemoved(key))
+        return changed
 
     # ------------------------------------------------------------ earlier versions
 
@@ -174,24 +177,26 @@ class Publisher:
 
     # ------------------------------------------------------------ the root
 
-    async def publish_root(self, had: Mapping[ProjectName, Had]) -> None:
-        """Publish the list of the projects that have a page; ``had`` is in the order of names.
+    async def publish_root(self, projects: AsyncIterable[Sequence[Listed]]) -> Sequence[StorageKey]:
+        """Publish the list of the projects that have a page, given in the order of names.
 
         Its serial is the highest of its projects', so that it changes when they do and never
-        claims more than they show.
+        claims more than they show. Returns the keys that changed.
         """
         ours, formats = self._settings.layout, self._settings.formats
+        html, json = ListHtml(), ListJson()
+        async for some in projects:
+            if PageFormat.HTML in formats:
+                html.add(each.name for each in some)
+            if PageFormat.V1_JSON in formats:
+                json.add(some)
         pages: dict[StorageKey, bytes] = {}
         if PageFormat.HTML in formats:
-            html = render_list_html(had)
-            pages[ours.root(PageFormat.HTML)] = pages[ours.root(PageFormat.V1_HTML)] = html
+            page = html.finish()
+            pages[ours.root(PageFormat.HTML)] = pages[ours.root(PageFormat.V1_HTML)] = page
         if PageFormat.V1_JSON in formats:
-            serials = [each.serial for each in had.values() if each.serial is not None]
-            pages[ours.root(PageFormat.V1_JSON)] = render_list_json(
-                ((name, each.serial) for name, each in had.items()),
-                serial=max(serials, default=None),
-            )
-        await self._write(pages, [ours.root(f) for f in PageFormat if f not in formats])
+            pages[ours.root(PageFormat.V1_JSON)] = json.finish()
+        return await self._write(pages, [ours.root(f) for f in PageFormat if f not in formats])
 
     async def publish_time(self, began: datetime) -> None:
         """Say when the run began that the tree is as of (contract, section 3.1)."""

@@ -78,8 +78,26 @@ def _link(file: ReleaseFile, digest_name: str, url: str) -> str:
     return f'    <a href="{escape(url)}#{digest}"{attributes}>{escape(file.filename)}</a><br/>'
 
 
-def render_list_html(names: Iterable[ProjectName]) -> bytes:
-    """Return the root page that links to the projects, in the order given."""
-    links = "\n".join([f'    <a href="{name}/">{name}</a><br/>' for name in names])
-    page = _PAGE.format(version="1.0", status="", title="Simple Index", body=links)
-    return page.removesuffix("\n").encode()
+class ListHtml:
+    """The root page, made as projects are added to it in order.
+
+    It holds the page's bytes, and not a text for each of hundreds of thousands of projects.
+    """
+
+    def __init__(self) -> None:
+        page = _PAGE.format(version="1.0", status="", title="Simple Index", body="\0")
+        head, tail = page.removesuffix("\n").encode().split(b"\0")
+        self._page, self._tail = bytearray(head), tail
+        self._empty = True
+
+    def add(self, names: Iterable[ProjectName]) -> None:
+        """Add a link for each project."""
+        links = "\n".join([f'    <a href="{name}/">{name}</a><br/>' for name in names])
+        if links:
+            self._page += links.encode() if self._empty else f"\n{links}".encode()
+            self._empty = False
+
+    def finish(self) -> bytes:
+        """Return the page; nothing is added after that."""
+        self._page += self._tail
+        return bytes(self._page)

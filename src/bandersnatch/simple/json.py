@@ -71,20 +71,33 @@ def _file(file: ReleaseFile, digest_name: str, url: str) -> dict[str, Any]:
     return entry
 
 
-def render_list_json(
-    projects: Iterable[tuple[ProjectName, Serial | None]], *, serial: Serial | None
-) -> bytes:
-    """Return the root page, in the order given, with each project's serial where it is known.
+class ListJson:
+    """The root page, made as projects are added to it in order.
 
-    The serials are PyPI's private keys; with them a mirror of this mirror sees what changed.
+    Each project has its serial where it is known, and the page the highest of them. The serials
+    are PyPI's private keys; with them a mirror of this mirror sees what changed.
     """
-    meta = f'"_last-serial": {serial}, ' if serial is not None else ""
-    listed = ", ".join(
-        [
-            f'{{"name": "{name}", "_last-serial": {own}}}'
-            if own is not None
-            else f'{{"name": "{name}"}}'
-            for name, own in projects
-        ]
-    )
-    return f'{{"meta": {{{meta}"api-version": "{API_VERSION}"}}, "projects": [{listed}]}}'.encode()
+
+    def __init__(self) -> None:
+        self._projects = bytearray()
+        self._serial: Serial | None = None
+
+    def add(self, projects: Iterable[tuple[ProjectName, Serial | None]]) -> None:
+        """Add each project, with its serial."""
+        entries = []
+        for name, serial in projects:
+            if serial is None:
+                entries.append(f'{{"name": "{name}"}}')
+                continue
+            entries.append(f'{{"name": "{name}", "_last-serial": {serial}}}')
+            if self._serial is None or serial > self._serial:
+                self._serial = serial
+        if entries:
+            self._projects += b", " if self._projects else b""
+            self._projects += ", ".join(entries).encode()
+
+    def finish(self) -> bytes:
+        """Return the page; nothing is added after that."""
+        meta = f'"_last-serial": {self._serial}, ' if self._serial is not None else ""
+        head = f'{{"meta": {{{meta}"api-version": "{API_VERSION}"}}, "projects": ['
+        return b"".join((head.encode(), self._projects, b"]}"))

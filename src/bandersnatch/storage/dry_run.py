@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bandersnatch.errors import NotStored
 from bandersnatch.model.content import Content
 from bandersnatch.model.digests import HEX_DIGITS, Digest, Hashes
+from bandersnatch.records import Reading
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -117,6 +118,22 @@ class DryRunStorage:
         if key in self._gone:
             raise NotStored(key)
         return await self._storage.digest(self._source(key), algorithms)
+
+    async def read_through(self, keys: Sequence[StorageKey], /) -> Sequence[Reading]:
+        """Return what reading each object through comes to."""
+        found = await self._storage.read_through([self._source(key) for key in keys])
+        gone = Reading(0, None, "it is missing")
+        return [gone if k in self._gone else each for k, each in zip(keys, found, strict=True)]
+
+    async def pieces(self, key: StorageKey, /) -> AsyncIterator[bytes]:
+        """Yield what is in an object.
+
+        :raises NotStored: if it is not there, or would not be by now.
+        """
+        if key in self._gone:
+            raise NotStored(key)
+        async for piece in self._storage.pieces(self._source(key)):
+            yield piece
 
     @asynccontextmanager
     async def receive(self, key: StorageKey, expected: Expected, /) -> AsyncIterator[_DrySink]:

@@ -17,7 +17,8 @@ from filelock import FileLock, Timeout
 from bandersnatch.errors import MirrorLocked, NotStored, StorageError
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.storage.partial import PartialDownload
-from bandersnatch.storage.tree import AREAS, PARTIAL, Tree, open_regular, translated
+from bandersnatch.storage.reading import READ, open_to_read, read_into, read_through
+from bandersnatch.storage.tree import AREAS, PARTIAL, Tree, translated
 from bandersnatch.threads import Threads
 
 if TYPE_CHECKING:
@@ -25,13 +26,12 @@ if TYPE_CHECKING:
 
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.content import Expected
-    from bandersnatch.records import StoredObject
+    from bandersnatch.records import Reading, StoredObject
 
 _THREADS = 4
 _SCAN_BATCH = 1_000
 _MANY, _MUCH = 100, 256 * 1024
 """Files and bytes; looking at more, and writing more, takes longer than waking a thread."""
-_READ = 1024 * 1024
 _LOCK = ".lock"
 
 
@@ -42,11 +42,11 @@ class FilesystemStorage:
     ``read_only`` takes no lock and changes nothing, not even by opening.
     """
 
-    def __init__(self, directory: str, *, read_only: bool = False) -> None:
+    def __init__(self, directory: str, *, read_only: bool = False, threads: int = _THREADS) -> None:
         self._root = os.path.abspath(directory)
         self._read_only = read_only
         self._tree = Tree(self._root)
-        self._threads = Threads(_THREADS, "storage")
+        self._threads = Threads(max(threads, _THREADS), "storage")
         self._busy: set[str] = set()
         self._syncing = asyncio.Lock()
         self._lost: StorageError | None = None
@@ -206,17 +206,39 @@ class FilesystemStorage:
         def digest() -> Hashes:
             hashers = [hashlib.new(name) for name in algorithms]
             with translated(key):
-                if self._tree.stat(key) is None:
-                    raise NotStored(key)
-                path = self._tree.path(key)
-                with open(path, "rb", buffering=0, opener=open_regular) as file:
-                    while piece := file.read(_READ):
-                        for hasher in hashers:
-                            hasher.update(piece)
+                self._require(key)
+                read_into(self._tree, key, hashers)
             pairs = zip(algorithms, hashers, strict=True)
             return Hashes(tuple(Digest(name, hasher.hexdigest()) for name, hasher in pairs))
 
         return await self._threads.run(digest)
+
+    def _require(self, key: StorageKey) -> None:
+        if self._tree.stat(key) is None:
+            raise NotStored(key)
+
+    async def read_through(self, keys: Sequence[StorageKey], /) -> Sequence[Reading]:
+        """Read files through and return what came of each."""
+        return await self._threads.run(lambda: [read_through(self._tree, key) for key in keys])
+
+    async def pieces(self, key: StorageKey, /) -> AsyncIterator[bytes]:
+        """Yield what is in a file, at most a mebibyte at a time."""
+
+        def opened() -> int:
+            with translated(key):
+                self._require(key)
+                return open_to_read(self._tree, key)
+
+        file = await self._threads.run(opened)
+        try:
+            while True:
+                with translated(key):
+                    piece = await self._threads.run(lambda: os.read(file, READ))
+                if not piece:
+                    break
+                yield piece
+        finally:
+            os.close(file)
 
     def receive(self, key: StorageKey, expected: Expected, /) -> PartialDownload:
         """Begin, or go on with, a download."""

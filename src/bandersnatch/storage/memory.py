@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bandersnatch.errors import NotStored, TooLarge
 from bandersnatch.model.content import ContentCheck
 from bandersnatch.model.digests import Digest, Hashes
-from bandersnatch.records import StoredObject
+from bandersnatch.records import Reading, StoredObject
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -97,6 +97,21 @@ class MemoryStorage:
         return Hashes(
             tuple(Digest(name, hashlib.new(name, content).hexdigest()) for name in algorithms)
         )
+
+    async def read_through(self, keys: Sequence[StorageKey], /) -> Sequence[Reading]:
+        """Return what reading each object through comes to."""
+        return [self._reading(key) for key in keys]
+
+    def _reading(self, key: StorageKey) -> Reading:
+        content = self.objects.get(key)
+        if content is None:
+            return Reading(0, None, "it is missing")
+        return Reading(len(content), Digest("sha256", hashlib.sha256(content).hexdigest()))
+
+    async def pieces(self, key: StorageKey, /) -> AsyncIterator[bytes]:
+        """Yield an object's content."""
+        if content := await self.read(key):
+            yield content
 
     @asynccontextmanager
     async def receive(self, key: StorageKey, expected: Expected, /) -> AsyncIterator[Sink]:
