@@ -98,11 +98,13 @@ async def open_mirror(
     dry_run: bool = False,
     planning: bool = False,
     planned: bool = False,
+    readers: int = 0,
 ) -> AsyncIterator[Mirror]:
     """Open the storage with its lock, the catalogue and the session, and yield what uses them.
 
     With ``dry_run`` nothing is changed, and no lock taken. With ``planning`` the pages that are
     fetched are kept for the run that follows; ``planned`` is that run, which goes by them.
+    ``readers`` is how many files are to be read at once, if that is more than usual.
 
     :raises ConfigError: if the environment names a proxy that cannot be used; nothing was touched.
     :raises MirrorLocked: if another command is at work on the mirror.
@@ -117,7 +119,7 @@ async def open_mirror(
     settings = _with_master(configuration.settings)
     proxy = choose_proxy(settings.index.proxy, settings.index.master, os.environ)
     async with AsyncExitStack() as stack:
-        storage, catalogue = await _open_storage(settings, stack, dry_run=dry_run)
+        storage, catalogue = await _open_storage(settings, stack, dry_run=dry_run, readers=readers)
         keeper: Keeper = KeepsNothing()
         if planning or (planned and not dry_run):
             kept = KeptDocuments(settings.storage.directory, collecting=planning)
@@ -145,13 +147,14 @@ def _with_master(settings: Settings) -> Settings:
 
 
 async def _open_storage(
-    settings: Settings, stack: AsyncExitStack, *, dry_run: bool
+    settings: Settings, stack: AsyncExitStack, *, dry_run: bool, readers: int
 ) -> tuple[MirrorStorage, MirrorCatalogue]:
     from bandersnatch.catalogue.sqlite import SqliteCatalogue  # noqa: PLC0415
     from bandersnatch.storage.filesystem import FilesystemStorage  # noqa: PLC0415
 
     directory = settings.storage.directory
-    storage = await stack.enter_async_context(FilesystemStorage(directory, read_only=dry_run))
+    opened = FilesystemStorage(directory, read_only=dry_run, threads=readers)
+    storage = await stack.enter_async_context(opened)
     catalogue = await stack.enter_async_context(SqliteCatalogue(directory, read_only=dry_run))
     if not dry_run:
         return storage, catalogue

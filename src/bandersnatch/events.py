@@ -174,6 +174,55 @@ class PageRemoved:
     key: StorageKey
 
 
+@dataclass(frozen=True, slots=True)
+class ProjectVerified:
+    """A project was looked at by ``verify``; ``size`` is what was read, in bytes."""
+
+    name: ProjectName
+    files: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class DamageFound:
+    """Something in the tree is not as it should be; ``what`` goes on from its key."""
+
+    key: StorageKey
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class DamageRepaired:
+    """What was damaged is right again."""
+
+    key: StorageKey
+
+
+@dataclass(frozen=True, slots=True)
+class DamageLeft:
+    """What is damaged could not be repaired."""
+
+    key: StorageKey
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerUnknown:
+    """A project has pages or documents here that cannot be read, so what it owns is unknown."""
+
+    name: ProjectName
+
+
+@dataclass(frozen=True, slots=True)
+class Unowned:
+    """Something in the served tree belongs to no project; ``size`` in bytes."""
+
+    key: StorageKey
+    size: int
+    moved: bool
+
+
 Event: TypeAlias = (
     Noticed
     | Stopped
@@ -195,4 +244,10 @@ Event: TypeAlias = (
     | SidecarsMissing
     | PageWritten
     | PageRemoved
+    | ProjectVerified
+    | DamageFound
+    | DamageRepaired
+    | DamageLeft
+    | OwnerUnknown
+    | Unowned
 )

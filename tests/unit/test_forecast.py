@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bandersnatch.catalogue.memory import MemoryCatalogue
-from bandersnatch.cli.forecast import bandwidth, table
-from bandersnatch.errors import UsageError
+from bandersnatch.cli.forecast import table
 from bandersnatch.events import (
     Doing,
     FileDownloaded,
@@ -146,34 +141,3 @@ def test_where_there_is_nothing_to_do_little_is_said() -> None:
         "To download: 0 files of 0 projects, 0 bytes\n"
         "Mirror afterwards: 0 projects, 0 bytes (now 0 bytes)"
     )
-
-
-@pytest.mark.parametrize(
-    ("text", "rate"),
-    [
-        ("100 Mbit/s", 12_500_000),
-        ("100mbit", 12_500_000),
-        ("100 Mbps", 12_500_000),
-        ("100 MBps", 100_000_000),
-        ("5/s", 5),
-        ("12 MB/s", 12_000_000),
-        ("1.5G", 1.5e9),
-        ("800", 800),
-        ("8 bit/s", 1),
-        ("2 Tb", 2e12),
-    ],
-)
-def test_a_bandwidth_is_read(text: str, rate: float) -> None:
-    assert bandwidth(text) == rate
-
-
-@pytest.mark.parametrize("text", ["", "fast", "-5", "0", "1.2.3 MB/s", "5 apples", "."])
-def test_what_is_no_bandwidth_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="--bandwidth"):
-        bandwidth(text)
-
-
-@given(st.text(max_size=12))
-def test_any_text_is_a_bandwidth_or_refused(text: str) -> None:
-    with suppress(UsageError):
-        assert bandwidth(text) > 0

@@ -118,6 +118,7 @@ ACCEPTED: list[tuple[str, str, str, object]] = [
     ("removed-projects", "keep", "run.removed_projects", RemovedProjects.KEEP),
     ("removed-projects", "delete", "run.removed_projects", RemovedProjects.DELETE),
     ("removal-grace", "3 days", "run.removal_grace", timedelta(days=3)),
+    ("verifiers", "5", "run.verifiers", 5),
     ("max-removals", "0", "run.max_removals", 0),
     ("max-removals", "100000", "run.max_removals", 100_000),
     ("diff-file", "/srv/diff", "diff.path", "/srv/diff"),
@@ -128,7 +129,6 @@ ACCEPTED: list[tuple[str, str, str, object]] = [
 ]
 WITHOUT_EFFECT = [
     ("storage-filesystem-manage-permissions", "false"),
-    ("verifiers", "5"),
     ("cleanup_todo", "true"),
     ("allow-non-https", "true"),
 ]
@@ -144,7 +144,7 @@ REFUSED = [
     ("workers", "0", "'0' is not from 1 to 100"),
     ("workers", "11", "PyPI asks for at most 10"),
     ("download-workers", "101", "'101' is not from 1 to 100"),
-    ("verifiers", "0", "'0' is not 1 or more"),
+    ("verifiers", "0", "'0' is not from 1 to 100"),
     ("api-method", "json", "'json' is not one of auto, xmlrpc, simple"),
     ("user-agent-comment", "(x)", "'(x)' is not plain ASCII without parentheses"),
     ("release-files", "some", "'some' is neither true nor false"),

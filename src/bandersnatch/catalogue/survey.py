@@ -28,14 +28,14 @@ _OLDEST = """
     WHERE standing <> 'left out' AND verified < ? AND (verified, name) > (?, ?)
     ORDER BY verified, name LIMIT ?
 """
-# A digest has a "=" in it: the core metadata is advertised.
+# Core metadata that has a sha256 is advertised, other is not.
 _STORED = """
-    SELECT path, size, modified, coalesce(instr(core_metadata, '='), 0) FROM file
+    SELECT path, size, modified, coalesce(instr(core_metadata, 'sha256='), 0) FROM file
     WHERE project = ? AND modified IS NOT NULL
 """
 _FILE = "SELECT 1 FROM file WHERE project = ? AND path = ?"
-_WITH_SIDECAR = f"{_FILE} AND instr(core_metadata, '=') > 0"
-_ALL = "SELECT path, coalesce(instr(core_metadata, '='), 0) FROM file"
+_WITH_SIDECAR = f"{_FILE} AND instr(core_metadata, 'sha256=') > 0"
+_ALL = "SELECT path, coalesce(instr(core_metadata, 'sha256='), 0) FROM file"
 _LARGEST = """
     SELECT name, verified, files, size FROM project
     WHERE standing <> 'left out' ORDER BY size DESC, name LIMIT ?

@@ -56,10 +56,11 @@ def parser() -> ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     after = _global_flags(default=False)
 
-    run = ArgumentParser(add_help=False)
-    run.add_argument(
+    reporting = ArgumentParser(add_help=False)
+    reporting.add_argument(
         "--report", type=Path, metavar="FILE", help="write what was done to FILE, as JSON"
     )
+    run = ArgumentParser(add_help=False, parents=[reporting])
     run.add_argument(
         "--accept-change",
         action="append",
@@ -86,8 +87,48 @@ def parser() -> ArgumentParser:
     sync.add_argument(
         "--skip-simple-root", action="store_true", help="leave the root page as it is"
     )
+    _add_verify(commands, [after, reporting])
     _add_questions(commands, after)
     return top
+
+
+def _add_verify(commands: Commands, parents: list[ArgumentParser]) -> None:
+    text = "check every file and page, and repair what is damaged"
+    verify = commands.add_parser("verify", help=text, description=text, parents=parents)
+    verify.add_argument(
+        "--delete", action="store_true", help="move what belongs to no project to removed/"
+    )
+    verify.add_argument("--dry-run", action="store_true", help="say what is wrong, do nothing")
+    verify.add_argument(
+        "--json-update",
+        action="store_true",
+        help="first ask the index for what changed of every page, and of every JSON document",
+    )
+    verify.add_argument(
+        "--workers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="projects to read side by side (default: the option verifiers)",
+    )
+    verify.add_argument(
+        "--quick", action="store_true", help="compare sizes and times, read only what differs"
+    )
+    verify.add_argument(
+        "--sample", metavar="PERCENT", help="read so much of the mirror, the longest unread first"
+    )
+    verify.add_argument("--max-age", metavar="DAYS", help="read what was not read for so many days")
+    verify.add_argument(
+        "--budget", metavar="TIME|SIZE", help="stop after so much: '2 h' or '50 GB'"
+    )
+    verify.add_argument("--rate", metavar="RATE", help="read no faster: '20 MB/s'")
+    verify.add_argument(
+        "--despite",
+        action="append",
+        default=[],
+        metavar="PROJECT",
+        help="with --delete: take PROJECT, which cannot be read, for one that has nothing",
+    )
 
 
 def _add_questions(commands: Commands, after: ArgumentParser) -> None:
@@ -120,7 +161,7 @@ def parse(argv: Sequence[str]) -> Namespace:
         raise SystemExit(0)
     arguments = whole.parse_args(argv)
     if arguments.command is None:
-        whole.error("name a command: mirror, sync, plan, why or config check")
+        whole.error("name a command: mirror, sync, verify, plan, why or config check")
     return arguments
 
 

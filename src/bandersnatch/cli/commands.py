@@ -13,6 +13,7 @@ from bandersnatch.cli.logs import EventLog
 from bandersnatch.cli.signals import interruptible
 from bandersnatch.cli.streams import is_terminal, say
 from bandersnatch.cli.summary import how_to_serve, summary, write_report
+from bandersnatch.cli.verify import verify_orders
 from bandersnatch.errors import (
     BandersnatchError,
     Interrupted,
@@ -21,6 +22,7 @@ from bandersnatch.errors import (
 from bandersnatch.mirror.report import RunReport
 from bandersnatch.mirror.run import MirrorRun, Orders
 from bandersnatch.mirror.sync import sync
+from bandersnatch.mirror.verify.run import Verification
 
 if TYPE_CHECKING:
     import logging
@@ -76,17 +78,26 @@ async def _work(
             sink(event)
 
     dry_run = _is_dry_run(arguments)
-    accepted = frozenset(project_names(arguments.accept_change))
+    accepted = frozenset(project_names(getattr(arguments, "accept_change", [])))
     named = project_names(getattr(arguments, "projects", []))
+    command, settings = arguments.command, configuration.settings
+    verify = verify_orders(arguments, settings) if command == "verify" else None
     opened = open_mirror(
-        configuration, events, clock, dry_run=dry_run, planned=arguments.command == "mirror"
+        configuration,
+        events,
+        clock,
+        dry_run=dry_run,
+        planned=command == "mirror",
+        readers=verify.workers if verify is not None else 0,
     )
     async with opened as mirror:
         with ExitStack() as stack:
-            if configuration.settings.diff.path and not dry_run:
-                diff = diff_files(configuration.settings, clock.now())
+            if settings.diff.path and not dry_run and verify is None:
+                diff = diff_files(settings, clock.now())
                 sinks.append(stack.enter_context(diff))
-            if arguments.command == "sync":
+            if verify is not None:
+                await Verification(mirror, verify).run()
+            elif command == "sync":
                 await sync(mirror, named, accepted=accepted, skip_root=arguments.skip_simple_root)
             else:
                 await _mirror(mirror, Orders(arguments.force_check, accepted), report)

@@ -73,6 +73,8 @@ def code_of(report: RunReport) -> ExitCode:
     for failure in report.failures.values():
         safety = isinstance(failure.error, SafetyStop)
         codes.append(ExitCode.SAFETY if safety else ExitCode.PARTIAL)
+    if report.damage_left or report.unknown:
+        codes.append(ExitCode.DAMAGE)
     return first(codes)
 
 

@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from bandersnatch.cli.summary import size
-from bandersnatch.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bandersnatch.mirror.forecast import Forecast
-
-_RATE = re.compile(r"\s*([0-9.]+)\s*([kKmMgGtT]?)(bit(?:/s|ps)?|bps|Bps|[bB](?:/s)?|/s|)\s*")
-_STEPS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-
-
-def bandwidth(text: str) -> float:
-    """Return bytes a second: of ``100 Mbit/s``, ``12 MB/s`` or a plain number of bytes.
-
-    :raises UsageError: if it is none of these.
-    """
-    found = _RATE.fullmatch(text)
-    try:
-        number = float(found[1]) if found else 0.0
-    except ValueError:
-        number = 0.0
-    if found is None or number <= 0:
-        raise UsageError(f"--bandwidth {text!r} is not a rate like '100 Mbit/s' or '12 MB/s'")
-    rate: float = number * 1000.0 ** _STEPS[found[2].lower()]
-    return rate / 8 if found[3].startswith(("bit", "bps")) else rate
 
 
 def table(forecast: Forecast, rate: float | None) -> str:

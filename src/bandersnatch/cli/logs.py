@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from bandersnatch.errors import ConfigError, Problem
 from bandersnatch.events import (
+    DamageFound,
+    DamageLeft,
+    DamageRepaired,
     Doing,
     Event,
     FileDownloaded,
@@ -20,6 +23,7 @@ from bandersnatch.events import (
     FilesFiltered,
     FilesRejected,
     Noticed,
+    OwnerUnknown,
     PageRemoved,
     PageWritten,
     Planned,
@@ -32,6 +36,7 @@ from bandersnatch.events import (
     ProjectUnchanged,
     SidecarsMissing,
     Stopped,
+    Unowned,
 )
 
 if TYPE_CHECKING:
@@ -164,6 +169,20 @@ _TOLD: dict[type, tuple[int, Callable[[Any], str]]] = {
     SidecarsMissing: (
         logging.WARNING,
         lambda e: f"{e.name}: {e.count} file(s) without core metadata; {e.reason}",
+    ),
+    DamageLeft: (
+        logging.ERROR,
+        lambda e: f"{e.key}: {e.what}; it could not be repaired: {e.reason}",
+    ),
+    OwnerUnknown: (
+        logging.ERROR,
+        lambda e: f"{e.name} has pages or documents here that cannot be read or are incomplete",
+    ),
+    DamageFound: (logging.WARNING, lambda e: f"{e.key}: {e.what}"),
+    DamageRepaired: (logging.INFO, lambda e: f"repaired {e.key}"),
+    Unowned: (
+        logging.INFO,
+        lambda e: f"{'moved to removed/' if e.moved else 'belongs to no project'}: {e.key}",
     ),
     Doing: (logging.INFO, lambda e: e.text),
     Planned: (

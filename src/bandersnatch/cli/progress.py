@@ -23,6 +23,7 @@ from bandersnatch.events import (
     ProjectLeftOut,
     ProjectSynced,
     ProjectUnchanged,
+    ProjectVerified,
 )
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class ProgressSink:
                 | ProjectFailed()
                 | ProjectAbsent()
                 | ProjectLeftOut()
+                | ProjectVerified()
             ):
                 self._progress.advance(self._projects)
             case FilePlanned(size=size):

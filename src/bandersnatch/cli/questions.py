@@ -7,9 +7,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from bandersnatch.app import open_mirror
+from bandersnatch.cli.amounts import rate
 from bandersnatch.cli.arguments import project_names
 from bandersnatch.cli.exit_codes import ExitCode, code_for, code_of
-from bandersnatch.cli.forecast import bandwidth, table
+from bandersnatch.cli.forecast import table
 from bandersnatch.cli.logs import EventLog, one_line
 from bandersnatch.cli.policy import policy
 from bandersnatch.cli.signals import interruptible
@@ -76,7 +77,7 @@ async def _why(
 async def _plan(
     arguments: Namespace, configuration: Configuration, logger: logging.Logger, clock: Clock
 ) -> int:
-    rate = bandwidth(arguments.bandwidth) if arguments.bandwidth else None
+    speed = rate(arguments.bandwidth, "--bandwidth") if arguments.bandwidth else None
     only = frozenset(project_names(arguments.projects)) or None
     forecast = Forecast(files=[] if arguments.files else None)
     report, log = RunReport("plan", clock.now()), EventLog(logger)
@@ -104,21 +105,23 @@ async def _plan(
     for name in sorted(only or ()):
         if not configuration.filters.may_select(name):
             logger.warning("the project filters do not want %s; ask: why %s", name, name)
-    text = _as_json(forecast, report, rate) if arguments.json else _as_table(forecast, report, rate)
+    text = (
+        _as_json(forecast, report, speed) if arguments.json else _as_table(forecast, report, speed)
+    )
     return _told(text, logger) or int(code_of(report))
 
 
-def _as_json(forecast: Forecast, report: RunReport, rate: float | None) -> str:
+def _as_json(forecast: Forecast, report: RunReport, speed: float | None) -> str:
     failed = {name: str(each.error) for name, each in report.failures.items()}
     told = {**forecast.as_dict(), "failed": failed}
-    if rate is not None:
-        told["download"]["seconds"] = round(forecast.seconds(rate))
+    if speed is not None:
+        told["download"]["seconds"] = round(forecast.seconds(speed))
     return json.dumps(told, indent=2)
 
 
-def _as_table(forecast: Forecast, report: RunReport, rate: float | None) -> str:
+def _as_table(forecast: Forecast, report: RunReport, speed: float | None) -> str:
     failures = [
         f"Could not be looked at: {name}: {one_line(str(each.error))}"
         for name, each in report.failures.items()
     ]
-    return "\n".join([table(forecast, rate), *failures])
+    return "\n".join([table(forecast, speed), *failures])

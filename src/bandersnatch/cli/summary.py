@@ -26,6 +26,8 @@ def summary(report: RunReport, *, dry_run: bool) -> str:
         lines.append("Dry run: this is what would be done; nothing was changed.")
     elif report.ended_by is not None:
         lines.append("Interrupted; what was done is kept, and the next run goes on from here.")
+    if report.command == "verify":
+        return "\n".join([*lines, *_verification(report), *_failures(report), _time(report)])
     lines += [
         (
             f"Projects: {len(report.synced)} synced, {report.unchanged} unchanged, "
@@ -40,8 +42,37 @@ def summary(report: RunReport, *, dry_run: bool) -> str:
     lines += _failures(report)
     if report.serial_after is not None:
         lines.append(_serials(report))
-    lines.append(f"Time: {report.seconds:.1f} s.")
+    lines.append(_time(report))
     return "\n".join(lines)
+
+
+def _time(report: RunReport) -> str:
+    return f"Time: {report.seconds:.1f} s."
+
+
+def _verification(report: RunReport) -> list[str]:
+    """Return what ``verify`` has to tell."""
+    left = len(report.damage_left)
+    lines = [
+        (
+            f"Verified: {report.verified} projects with {report.files_verified} files, "
+            f"{size(report.bytes_read)} read."
+        ),
+        f"Damage: {report.damage_found} found, {report.damage_repaired} repaired, {left} left.",
+    ]
+    lines += [
+        f"Left: {one_line(f'{each.key}: {each.what}; {each.reason}')}"
+        for each in report.damage_left[:_SHOWN_FAILURES]
+    ]
+    if left > _SHOWN_FAILURES:
+        lines.append(f"Left: and {left - _SHOWN_FAILURES} more; --report lists them all.")
+    if report.unknown:
+        lines.append(f"Unknown, so that nothing can be removed: {_listed(sorted(report.unknown))}.")
+    if report.unowned:
+        moved = "moved to removed/" if report.unowned_moved else "verify --delete moves them away"
+        what = f"{report.unowned} files, {size(report.unowned_bytes)}"
+        lines.append(f"Belonging to no project: {what}; {moved}.")
+    return lines
 
 
 def _files(report: RunReport) -> str:

@@ -66,7 +66,7 @@ MIRROR_OPTIONS = (
     Option("global-timeout", "index", "global_timeout", values.seconds),
     Option("workers", "index", "workers", values.whole_number(1, 100)),
     Option("download-workers", "index", "download_workers", values.whole_number(1, 100)),
-    Option("verifiers", "", "", values.whole_number(1)),
+    Option("verifiers", "run", "verifiers", values.whole_number(1, 100)),
     Option("api-method", "index", "api_method", values.choice(ApiMethod)),
     Option("user-agent-comment", "index", "user_agent_comment", values.header_text),
     Option("release-files", "files", "release_files", values.boolean),

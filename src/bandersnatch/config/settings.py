@@ -106,6 +106,7 @@ class RunSettings:
     """How a run goes about its work.
 
     ``max_removals`` is None for the default: the larger of 5 and 0.5 % of the projects.
+    ``verifiers`` is how many projects ``verify`` reads side by side.
     """
 
     stop_on_error: bool = False
@@ -113,6 +114,7 @@ class RunSettings:
     removed_projects: RemovedProjects = RemovedProjects.DELETE
     removal_grace: timedelta = timedelta(days=14)
     max_removals: int | None = None
+    verifiers: int = 3
 
 
 @dataclass(frozen=True, slots=True)

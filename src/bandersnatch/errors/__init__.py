@@ -48,6 +48,7 @@ from bandersnatch.errors.safety import (
     IndexWentBack,
     SafetyStop,
     TooManyRemovals,
+    TooMuchUnowned,
 )
 from bandersnatch.errors.tree import (
     BandersnatchError,
@@ -89,6 +90,7 @@ __all__ = [
     "StorageError",
     "TooLarge",
     "TooManyRemovals",
+    "TooMuchUnowned",
     "Unavailable",
     "UnsafeUrl",
     "UnstorableName",

@@ -67,6 +67,19 @@ class TooManyRemovals(SafetyStop):
         )
 
 
+class TooMuchUnowned(SafetyStop):
+    """More files belong to no project than one run may move out of the served tree."""
+
+    sentence = (
+        "{count} files belong to no project and one run may move {limit} of them out of the tree; "
+        "nothing was moved; if that is right, set max-removals = {count} for one run"
+    )
+
+    def __init__(self, count: int, limit: int) -> None:
+        super().__init__(count, limit)
+        self.count, self.limit = count, limit
+
+
 class IndexWentBack(SafetyStop):
     """The index is much older than what this mirror already reflects."""
 

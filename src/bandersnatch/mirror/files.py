@@ -212,16 +212,22 @@ class FileSync:
     async def _fetched(
         self, file: ReleaseFile, name: ProjectName, outcome: FilesOutcome
     ) -> FileRecord | None:
-        key = layout.release_file(file)
-        expected = expect(file, digest_name=self._digest_name)
         try:
-            content = await self._download(file, key, expected)
+            return await self.fetch(file, name)
         except UnstorableName as error:
             self._events(FilesRejected(name, 1, file.filename, str(error)))
-            return None
         except (UpstreamError, IntegrityError) as error:
             outcome.missing.append(error)
-            return None
+        return None
+
+    async def fetch(self, file: ReleaseFile, name: ProjectName) -> FileRecord:
+        """Download a file to its place, whatever is there, and return its record.
+
+        :raises UnstorableName: if the storage cannot hold a file of that name.
+        :raises UpstreamError: or IntegrityError, if the right bytes cannot be had.
+        """
+        key = layout.release_file(file)
+        content = await self._download(file, key, expect(file, digest_name=self._digest_name))
         self._events(FileDownloaded(name, key, content.size))
         return await self._placed(_complete(file, content.hashes, content.size), key)
 
@@ -277,7 +283,7 @@ class FileSync:
                 wanted.append(found)
 
         async def fetch(found: FileRecord) -> None:
-            reason = await self._fetch_sidecar(found.file, name)
+            reason = await self.fetch_sidecar(found.file, name)
             if reason is None:
                 stored.add(found.file.path)
             else:
@@ -302,7 +308,7 @@ class FileSync:
             return True
         return (await self._storage.digest(stat.key, ["sha256"])).get("sha256") == digest
 
-    async def _fetch_sidecar(self, file: ReleaseFile, name: ProjectName) -> str | None:
+    async def fetch_sidecar(self, file: ReleaseFile, name: ProjectName) -> str | None:
         """Download a file's core metadata; return why that failed, None if it did not."""
         key, digest = layout.sidecar(file), file.sidecar
         if key is None or digest is None:

@@ -26,7 +26,8 @@ class Visit:
     page filters that pages are made under. ``lying`` are the files in ``removed/``.
     ``accepted`` are the projects whose published files may change. ``force`` looks at the files
     even where the page is the same. ``established`` says that this is not the first run.
-    ``may_empty`` lets the filters take all its files from a project.
+    ``may_empty`` lets the filters take all its files from a project. ``is_second_look`` lets a
+    project lose what an earlier run saw it lose already.
     """
 
     now: int
@@ -36,6 +37,7 @@ class Visit:
     force: bool = False
     established: bool = True
     may_empty: bool = False
+    is_second_look: bool = True
 
 
 class Result(Enum):

@@ -60,6 +60,17 @@ class Mirror:
         """Return what takes things out of this mirror."""
         return Removals(self.storage, self.events, now=int(now.timestamp()))
 
+    def file_sync(self) -> FileSync:
+        """Return what has this mirror's release files."""
+        return FileSync(
+            self.index,
+            self.storage,
+            self.settings.files,
+            self.settings.pages.digest_name,
+            self.clock,
+            self.events,
+        )
+
     def project_sync(self, visit: Visit, now: datetime) -> ProjectSync:
         """Return what brings one project after the other up to date."""
         settings = self.settings
@@ -67,14 +78,7 @@ class Mirror:
             self.catalogue,
             PageReader(self.index, settings, self.events, now=now),
             self.filters,
-            FileSync(
-                self.index,
-                self.storage,
-                settings.files,
-                settings.pages.digest_name,
-                self.clock,
-                self.events,
-            ),
+            self.file_sync(),
             self.publisher(),
             self.removals(now),
             settings=settings,
@@ -115,6 +119,7 @@ async def open_visit(
     accepted: frozenset[ProjectName],
     force: bool,
     may_empty: bool = False,
+    is_second_look: bool = True,
 ) -> Visit:
     """Return what is the same for every project of a run that begins now."""
     return Visit(
@@ -125,6 +130,7 @@ async def open_visit(
         force=force,
         established=await mirror.catalogue.count() > 0,
         may_empty=may_empty,
+        is_second_look=is_second_look,
     )
 
 

@@ -255,7 +255,11 @@ class ProjectSync:
             if ascii(filename) in refused:
                 raise InvalidPage(detail.name, f"the entry of {filename}, published here, is bad")
         quarantined = detail.status is ProjectStatus.QUARANTINED
-        seen = wanted.earlier is not None and wanted.earlier.fault == EmptiedProject.__name__
+        seen = (
+            self._visit.is_second_look
+            and wanted.earlier is not None
+            and wanted.earlier.fault == EmptiedProject.__name__
+        )
         if record.detail.files and not (detail.files or quarantined or seen):
             raise EmptiedProject(detail.name, len(record.detail.files))
 

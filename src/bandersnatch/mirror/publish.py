@@ -63,6 +63,10 @@ class Publisher:
         else:
             await self._write({**documents, **pages}, absent)
 
+    async def publish_document(self, name: ProjectName, legacy: bytes) -> None:
+        """Publish a project's legacy document and its copy."""
+        await self._write(dict.fromkeys(layout.legacy_documents(name), legacy))
+
     def rendered(self, detail: ProjectDetail, display: str) -> dict[StorageKey, bytes]:
         """Return a project's page in every format, by where it belongs."""
         name, digest_name = detail.name, self._settings.digest_name

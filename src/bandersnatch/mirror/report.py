@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from bandersnatch.errors import EmptiedProject, SafetyStop
 from bandersnatch.events import (
+    DamageFound,
+    DamageLeft,
+    DamageRepaired,
     Event,
     FileDownloaded,
     FileRemoved,
     FileRestored,
     FilesRejected,
+    OwnerUnknown,
     PageRemoved,
     PageWritten,
     ProjectAbsent,
@@ -20,8 +24,10 @@ from bandersnatch.events import (
     ProjectRemoved,
     ProjectSynced,
     ProjectUnchanged,
+    ProjectVerified,
     SidecarsMissing,
     Stopped,
+    Unowned,
 )
 
 if TYPE_CHECKING:
@@ -74,6 +80,16 @@ class RunReport:
     sidecars_missing: int = 0
     pages_written: int = 0
     pages_removed: int = 0
+    verified: int = 0
+    files_verified: int = 0
+    bytes_read: int = 0
+    damage_found: int = 0
+    damage_repaired: int = 0
+    damage_left: list[DamageLeft] = field(default_factory=list)
+    unknown: list[ProjectName] = field(default_factory=list)
+    unowned: int = 0
+    unowned_bytes: int = 0
+    unowned_moved: int = 0
     stopped: list[BandersnatchError] = field(default_factory=list)
     serial_before: Serial | None = None
     serial_after: Serial | None = None
@@ -138,16 +154,55 @@ class RunReport:
                 "sidecars_missing": self.sidecars_missing,
             },
             "pages": {"written": self.pages_written, "removed": self.pages_removed},
+            **self._verification(),
             "stopped": [
                 {"error": type(error).__name__, "reason": str(error)}
                 for error in (*self.stopped, *([self.ended_by] if self.ended_by else []))
             ],
         }
 
+    def _verification(self) -> dict[str, Any]:
+        """Return what only ``verify`` has to tell."""
+        if self.command != "verify":
+            return {}
+        return {
+            "verified": {
+                "projects": self.verified,
+                "files": self.files_verified,
+                "bytes": self.bytes_read,
+            },
+            "damage": {
+                "found": self.damage_found,
+                "repaired": self.damage_repaired,
+                "left": [
+                    {"key": each.key, "what": each.what, "reason": each.reason}
+                    for each in self.damage_left
+                ],
+            },
+            "unknown": self.unknown,
+            "unowned": {
+                "files": self.unowned,
+                "bytes": self.unowned_bytes,
+                "moved": self.unowned_moved,
+            },
+        }
+
 
 def _downloaded(report: RunReport, event: FileDownloaded) -> None:
     report.files_downloaded += 1
     report.bytes_downloaded += event.size
+
+
+def _verified(report: RunReport, event: ProjectVerified) -> None:
+    report.verified += 1
+    report.files_verified += event.files
+    report.bytes_read += event.size
+
+
+def _unowned(report: RunReport, event: Unowned) -> None:
+    report.unowned += 1
+    report.unowned_bytes += event.size
+    report.unowned_moved += event.moved
 
 
 def _failed(report: RunReport, event: ProjectFailed) -> None:
@@ -186,6 +241,12 @@ _COUNTED: dict[type, Callable[[RunReport, Any], None]] = {
     SidecarsMissing: _adds("sidecars_missing"),
     PageWritten: _adds("pages_written"),
     PageRemoved: _adds("pages_removed"),
+    ProjectVerified: _verified,
+    DamageFound: _adds("damage_found"),
+    DamageRepaired: _adds("damage_repaired"),
+    DamageLeft: lambda report, event: report.damage_left.append(event),
+    OwnerUnknown: lambda report, event: report.unknown.append(event.name),
+    Unowned: _unowned,
     Stopped: lambda report, event: report.stopped.append(event.error),
 }
 """What each kind of event does to the report; a run has several for every file."""

@@ -38,7 +38,7 @@ async def sync(
     began = mirror.clock.now()
     state_files = StateFiles(mirror.storage)
     await open_tree(mirror, state_files, began)
-    wanted = await _wanted(mirror, names)
+    wanted = await wanted_by_name(mirror, names)
     mirror.events(Planned(len(wanted), 0))
     checkpoint = Checkpoint(
         mirror.storage,
@@ -64,7 +64,7 @@ async def sync(
         await publish_root(mirror)
 
 
-async def _wanted(mirror: Mirror, names: Collection[ProjectName]) -> list[Wanted]:
+async def wanted_by_name(mirror: Mirror, names: Collection[ProjectName]) -> list[Wanted]:
     """Return the wish for each project, with what is known of it already."""
     had, terms = await mirror.catalogue.had(names), mirror.terms
     unfinished = {each.name: each for each in await mirror.catalogue.unfinished()}

@@ -83,6 +83,7 @@ class Visits:
         self.emptied: dict[ProjectName, Wanted] = {}
         self.complete = True
         self.answered = False
+        self.succeeded = 0
 
     async def run(self, wanted: Collection[Wanted], *, workers: int) -> None:
         """Visit every project.
@@ -90,6 +91,7 @@ class Visits:
         Afterwards ``gone`` has those that the index no longer has, ``unwanted`` those that the
         filters want nothing of any more, with what is to be remembered of them, and ``emptied``
         those that would lose all their files to the filters.
+        ``succeeded`` counts the projects that are as the index has them, or unchanged;
         ``complete`` tells whether it was every one, or the run stopped asking; ``answered``
         whether the index answered for any.
 
@@ -166,6 +168,7 @@ class Visits:
         )
         self._silent = self._silent + 1 if silent else 0
         self.answered = self.answered or not isinstance(error, Unavailable)
+        self.succeeded += outcome.result in {Result.SYNCED, Result.UNCHANGED} and error is None
         self._missing += isinstance(error, ProjectNotFound)
         reason = ""
         if self._silent >= SILENT:

@@ -1,0 +1,179 @@
+"""What is damaged is fetched or rendered again; what is right is never touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from bandersnatch.errors import (
+    IntegrityError,
+    InvalidPage,
+    NotFound,
+    UnstorableName,
+    UpstreamError,
+)
+from bandersnatch.mirror.stored import stored_context
+from bandersnatch.model.serials import NO_SERIAL
+from bandersnatch.records import INCOMPLETE, Unfinished, Validators
+from bandersnatch.simple.legacy import parse_legacy, render_legacy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bandersnatch.mirror.files import FileSync
+    from bandersnatch.mirror.publish import Publisher
+    from bandersnatch.mirror.verify.damage import Damage, Findings
+    from bandersnatch.model.files import ReleaseFile
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.ports import Clock, PackageIndex
+    from bandersnatch.records import FileRecord, ProjectRecord
+
+_NOT_OFFERED = "the index does not have this file with this content any more"
+
+
+@dataclass(slots=True)
+class Repairs:
+    """What became of the damage: the record as it is now, what was mended, and what was not."""
+
+    record: ProjectRecord
+    done: list[Damage] = field(default_factory=list)
+    left: list[tuple[Damage, str]] = field(default_factory=list)
+
+    def take(self, damage: Damage, reason: str | None) -> None:
+        """Take note of a try; ``reason`` says why it failed."""
+        if reason is None:
+            self.done.append(damage)
+        else:
+            self.left.append((damage, reason))
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """The files that the index has now, by path, and why others cannot be had."""
+
+    files: Mapping[str, ReleaseFile]
+    why_not: str
+
+    def having(self, file: ReleaseFile) -> ReleaseFile | None:
+        """Return a file as it was recorded, with the URL where just these bytes are."""
+        there = self.files.get(file.path)
+        if there is None or there.sha256 != file.sha256:
+            return None
+        return replace(file, url=there.url)
+
+
+class Repairer:
+    """Brings projects back to what their records say.
+
+    The index is asked for a page only to learn where the files are; nothing else that the page
+    says is followed here. So no answer of the index takes anything away.
+    """
+
+    def __init__(
+        self, index: PackageIndex, files: FileSync, publisher: Publisher, clock: Clock
+    ) -> None:
+        self._index = index
+        self._files = files
+        self._publisher = publisher
+        self._clock = clock
+
+    async def repair(self, findings: Findings) -> Repairs:
+        """Repair what can be repaired.
+
+        :raises StorageError: if the storage fails.
+        """
+        repairs = Repairs(findings.record)
+        if findings.files or findings.sidecars:
+            await self._repair_files(findings, repairs)
+        if findings.documents:
+            await self._repair_documents(findings, repairs)
+        if findings.pages:
+            await self._repair_pages(findings, repairs)
+        return repairs
+
+    # ------------------------------------------------------------ files
+
+    async def _repair_files(self, findings: Findings, repairs: Repairs) -> None:
+        record = findings.record
+        offer = await self._offer(record.name)
+        files = []
+        for found in record.files:
+            path = found.file.path
+            file = offer.having(found.file)
+            if path in findings.files:
+                mended, reason = await self._file(found, file, record.name)
+                repairs.take(findings.files[path], reason if file else offer.why_not)
+                files.append(mended)
+            else:
+                files.append(found)
+            if path in findings.sidecars:
+                reason = await self._files.fetch_sidecar(file, record.name) if file else ""
+                repairs.take(findings.sidecars[path], reason if file else offer.why_not)
+        repairs.record = replace(record, files=tuple(files))
+
+    async def _offer(self, name: ProjectName) -> _Offer:
+        try:
+            fetched = await self._index.fetch_detail(name, Validators())
+        except UpstreamError as error:
+            return _Offer({}, str(error))
+        assert fetched is not None, "an unconditional request is answered with a page"
+        return _Offer({file.path: file for file in fetched.detail.files}, _NOT_OFFERED)
+
+    async def _file(
+        self, found: FileRecord, file: ReleaseFile | None, name: ProjectName
+    ) -> tuple[FileRecord, str | None]:
+        """Return the file's record as it is now, and why it could not be had.
+
+        What could not be had is not known by size and time any more, so that a run reads it.
+        """
+        unread = replace(found, verified=None)
+        if file is None:
+            return unread, None
+        try:
+            return await self._files.fetch(file, name), None
+        except (IntegrityError, UnstorableName, UpstreamError) as error:
+            return unread, str(error)
+
+    # ------------------------------------------------------------ pages and documents
+
+    async def _repair_pages(self, findings: Findings, repairs: Repairs) -> None:
+        record = repairs.record
+        await self._publisher.publish(
+            record.detail, display=record.display or record.name, legacy=None, anew=False
+        )
+        for damage in findings.pages:
+            repairs.take(damage, None)
+
+    async def _repair_documents(self, findings: Findings, repairs: Repairs) -> None:
+        reason = await self._document(findings.record)
+        for damage in findings.documents:
+            repairs.take(damage, reason)
+
+    async def _document(self, record: ProjectRecord) -> str | None:
+        """Fetch the legacy document and store it; return why that failed, None if it did not."""
+        try:
+            text = await self._index.fetch_legacy(record.name)
+            if text is None:
+                return "the index has no such document"
+            document = parse_legacy(text, stored_context(record.name, self._clock.now()))
+        except (InvalidPage, NotFound, UpstreamError) as error:
+            return str(error)
+        await self._publisher.publish_document(record.name, render_legacy(document))
+        return None
+
+
+def left_to_do(record: ProjectRecord, left: list[tuple[Damage, str]], now: int) -> Unfinished:
+    """Return the note that lets the next run of ``mirror`` look at a project."""
+    damage, reason = left[0]
+    return Unfinished(
+        name=record.name,
+        kind=INCOMPLETE,
+        need=NO_SERIAL,
+        lo=None,
+        since=now,
+        tried=now,
+        attempts=0,
+        fault="Damaged",
+        reason=f"{damage.key}: {damage.what}; {reason}",
+        display=record.display,
+    )
