@@ -173,7 +173,7 @@ def test_a_file_that_was_only_touched_is_right(mirrored: Site, server: IndexServ
     assert mirrored.times() == before
 
 
-@pytest.mark.parametrize("thing", ["file", "html", "json page"])
+@pytest.mark.parametrize("thing", ["file", "sidecar", "html", "json page", "root"])
 def test_a_quick_look_finds_what_sizes_and_times_tell(mirrored: Site, thing: str) -> None:
     before = mirrored.tree()
     path = min(mirrored.web.glob(THINGS[thing]))
@@ -251,6 +251,24 @@ def test_what_cannot_be_repaired_is_told_with_its_reason(
     assert left["reason"]
     assert "Traceback" not in ran.log
     assert mirrored.tree() == before
+
+
+def test_an_index_that_does_not_answer_is_not_asked_for_every_project(
+    index: Index, site: Site, server: IndexServer
+) -> None:
+    for number in range(12):
+        index.release(f"project-{number}", "1.0")
+    site.mirror()
+    for path in site.web.glob("packages/**/*.whl"):
+        path.unlink()
+    server.fault("", faults.reset())
+    server.forget()
+
+    ran = site.run("verify", "--workers", "1")
+
+    assert (ran.code, len(damage(ran)["left"])) == (8, 12)
+    assert len(set(server.paths("detail"))) == 5
+    assert "is left alone" in damage(ran)["left"][-1]["reason"]
 
 
 def test_the_next_run_of_mirror_mends_what_verify_could_not(

@@ -9,6 +9,7 @@ from bandersnatch.errors import (
     IntegrityError,
     InvalidPage,
     NotFound,
+    Unavailable,
     UnstorableName,
     UpstreamError,
 )
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
     from bandersnatch.ports import Clock, PackageIndex
     from bandersnatch.records import FileRecord, ProjectRecord
+
+_SILENT = 5
+"""Projects in a row without an answer, each after all retries, that end the asking."""
 
 _NOT_OFFERED = "the index does not have this file with this content any more"
 
@@ -76,6 +80,7 @@ class Repairer:
         self._files = files
         self._publisher = publisher
         self._clock = clock
+        self._silent = 0
 
     async def repair(self, findings: Findings) -> Repairs:
         """Repair what can be repaired.
@@ -112,10 +117,14 @@ class Repairer:
         repairs.record = replace(record, files=tuple(files))
 
     async def _offer(self, name: ProjectName) -> _Offer:
+        if self._silent >= _SILENT:
+            return _Offer({}, f"the index did not answer {self._silent} times, and is left alone")
         try:
             fetched = await self._index.fetch_detail(name, Validators())
         except UpstreamError as error:
+            self._silent = self._silent + 1 if isinstance(error, Unavailable) else 0
             return _Offer({}, str(error))
+        self._silent = 0
         assert fetched is not None, "an unconditional request is answered with a page"
         return _Offer({file.path: file for file in fetched.detail.files}, _NOT_OFFERED)
 

@@ -72,8 +72,11 @@ class Verification:
         if self._orders.update:
             await self._update(began)
         await self._scrub(began)
-        if self._orders.delete or not self._orders.is_partial:
+        whole = not (self._orders.is_partial or self._orders.quick)
+        if whole or self._orders.delete:
             await self._look_over_the_tree(began)
+        elif self._orders.quick:
+            await self._check_root()
 
     # ------------------------------------------------------------ pages as the index has them
 
