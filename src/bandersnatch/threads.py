@@ -63,16 +63,20 @@ class Threads:
             if self._average > QUICK:
                 self._average, self._slow_until = 0.0, ended + _RECONSIDER
 
-    async def run(self, call: Callable[[], _Result]) -> _Result:
+    async def run(
+        self, call: Callable[[], _Result], *, give_up: Callable[[], None] | None = None
+    ) -> _Result:
         """Return what ``call`` returns, or raise what it raises; it runs in a thread.
 
         A call cannot be taken back once it runs. So a cancelled task waits for its end: what
-        the task then cleans up is no longer in use.
+        the task then cleans up is no longer in use. ``give_up`` tells a long call to end early.
         """
         future = asyncio.get_running_loop().run_in_executor(self._executor, call)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
+            if give_up is not None:
+                give_up()
             while not future.done():
                 with suppress(asyncio.CancelledError):  # being cancelled twice changes nothing
                     await asyncio.wait([future])

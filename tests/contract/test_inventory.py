@@ -143,6 +143,16 @@ async def test_a_whole_project_is_found_right_at_once(remembering: MirrorCatalog
     assert found.verified == 60
 
 
+async def test_projects_that_a_dry_run_recorded_are_among_the_stale(
+    catalogue: MirrorCatalogue,
+) -> None:
+    new = verified_at(make_record("foo", "1.zip"), 5)
+    await catalogue.commit(Batch(records=[new], forgotten=[BASE_B]))
+    assert await all_stale(catalogue, 100) == [(BASE_A, NEVER), (FOO, 5)]
+    await catalogue.commit(Batch(forgotten=[BASE_A]))
+    assert await all_stale(catalogue, 100) == [(FOO, 5)]
+
+
 async def test_a_new_record_tells_anew_when_its_project_was_found_right(
     remembering: MirrorCatalogue,
 ) -> None:

@@ -363,6 +363,16 @@ def test_a_dry_run_tells_what_is_wrong_and_changes_nothing(
     assert server.asked == []
 
 
+def test_a_dry_run_without_a_catalogue_reads_the_tree_all_the_same(mirrored: Site) -> None:
+    (mirrored.root / "catalogue.sqlite").unlink()
+    flip(min(mirrored.web.glob("packages/**/*.whl")))
+
+    ran = mirrored.run("verify", "--dry-run")
+
+    assert (ran.code, ran.report["verified"]["projects"], damage(ran)["found"]) == (8, 3, 1)
+    assert not (mirrored.root / "catalogue.sqlite").exists()
+
+
 # ---------------------------------------------------------------- what belongs to nobody
 
 

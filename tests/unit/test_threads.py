@@ -220,6 +220,23 @@ async def test_a_cancelled_task_waits_for_the_end_of_its_call(
     assert ended == ["call", "task"]
 
 
+async def test_a_long_call_is_told_when_nobody_waits_for_its_result(threads: Threads) -> None:
+    began, told = threading.Event(), threading.Event()
+
+    def call() -> bool:
+        began.set()
+        return told.wait(30)
+
+    task = asyncio.create_task(threads.run(call, give_up=told.set))
+    await asyncio.to_thread(began.wait)
+    assert not told.is_set()
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert told.is_set()
+
+
 async def test_a_task_that_is_cancelled_when_its_call_has_ended_waits_no_more(
     threads: Threads,
 ) -> None:

@@ -89,11 +89,19 @@ class DryRunCatalogue(MemoryCatalogue):
         return sorted(found)
 
     async def stale(self, before: int, after: Stale | None, /) -> Sequence[Stale]:
-        """Return the next projects that were verified before a time, as the real one has them.
+        """Return the next projects that were verified before a time, the oldest first.
 
-        When something was found right in a dry run is not remembered.
+        When something of the real one was found right in a dry run is not remembered.
         """
-        return await self._catalogue.stale(before, after)
+        theirs = await self._catalogue.stale(before, after)
+        ours = await super().stale(before, after)
+        if theirs:
+            ours = [each for each in ours if _age(each) <= _age(theirs[-1])]
+        changed = self.records.keys() | self._forgotten
+        found = [*ours, *(each for each in theirs if each.name not in changed)]
+        if theirs and not found:
+            return await self.stale(before, theirs[-1])
+        return sorted(found, key=_age)
 
     async def stored(self, names: Collection[ProjectName], /) -> Mapping[ProjectName, list[Stored]]:
         """Return the files of projects as they lie there."""
@@ -111,12 +119,13 @@ class DryRunCatalogue(MemoryCatalogue):
         return await self._catalogue.named(paths) | await super().named(paths)
 
     async def totals(self) -> Totals:
-        """Return what the real one has, counted."""
-        return await self._catalogue.totals()
+        """Return what there is: in the real one, or, if that is empty, what was found."""
+        theirs = await self._catalogue.totals()
+        return theirs if theirs.projects else await super().totals()
 
     async def largest(self, count: int, /) -> Sequence[Stale]:
-        """Return the largest projects of the real one."""
-        return await self._catalogue.largest(count)
+        """Return the largest projects of the real one, or, if that is empty, of what was found."""
+        return await self._catalogue.largest(count) or await super().largest(count)
 
     async def commit(self, batch: Batch, /) -> None:
         """Remember the changes until the end of the run."""
@@ -125,3 +134,7 @@ class DryRunCatalogue(MemoryCatalogue):
         self._forgotten -= {record.name for record in batch.records}
         self._settled |= settled_by(batch)
         self._restored.update(batch.restored)
+
+
+def _age(each: Stale) -> tuple[int, str]:
+    return each.verified, each.name

@@ -10,6 +10,7 @@ import stat
 from contextlib import AsyncExitStack, suppress
 from itertools import islice
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Self
 
 from filelock import FileLock, Timeout
@@ -202,16 +203,17 @@ class FilesystemStorage:
 
     async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
         """Read a file through and return its digests."""
+        stop = Event()
 
         def digest() -> Hashes:
             hashers = [hashlib.new(name) for name in algorithms]
             with translated(key):
                 self._require(key)
-                read_into(self._tree, key, hashers)
+                read_into(self._tree, key, hashers, stop)
             pairs = zip(algorithms, hashers, strict=True)
             return Hashes(tuple(Digest(name, hasher.hexdigest()) for name, hasher in pairs))
 
-        return await self._threads.run(digest)
+        return await self._threads.run(digest, give_up=stop.set)
 
     def _require(self, key: StorageKey) -> None:
         if self._tree.stat(key) is None:
@@ -219,7 +221,12 @@ class FilesystemStorage:
 
     async def read_through(self, keys: Sequence[StorageKey], /) -> Sequence[Reading]:
         """Read files through and return what came of each."""
-        return await self._threads.run(lambda: [read_through(self._tree, key) for key in keys])
+        stop = Event()
+
+        def read() -> list[Reading]:
+            return [read_through(self._tree, key, stop) for key in keys]
+
+        return await self._threads.run(read, give_up=stop.set)
 
     async def pieces(self, key: StorageKey, /) -> AsyncIterator[bytes]:
         """Yield what is in a file, at most a mebibyte at a time."""

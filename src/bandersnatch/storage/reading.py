@@ -14,6 +14,7 @@ from bandersnatch.storage.tree import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from threading import Event
 
     from bandersnatch.layout import StorageKey
     from bandersnatch.storage.tree import Tree
@@ -41,14 +42,16 @@ def open_to_read(tree: Tree, key: StorageKey) -> int:
     return open_regular(tree.path(key), _READING)
 
 
-def read_into(tree: Tree, key: StorageKey, hashers: Iterable[Hasher]) -> int:
+def read_into(tree: Tree, key: StorageKey, hashers: Iterable[Hasher], stop: Event) -> int:
     """Feed hashers what is in a file and return how many bytes that were.
+
+    Once ``stop`` is set nobody waits for the result any more.
 
     :raises OSError: if it cannot be read.
     """
     descriptor, size = open_to_read(tree, key), 0
     try:
-        while piece := os.read(descriptor, READ):
+        while not stop.is_set() and (piece := os.read(descriptor, READ)):
             size += len(piece)
             for hasher in hashers:
                 hasher.update(piece)
@@ -57,11 +60,11 @@ def read_into(tree: Tree, key: StorageKey, hashers: Iterable[Hasher]) -> int:
     return size
 
 
-def read_through(tree: Tree, key: StorageKey) -> Reading:
+def read_through(tree: Tree, key: StorageKey, stop: Event) -> Reading:
     """Return the size and sha256 of a file, or why it could not be read."""
     hasher = hashlib.sha256()
     try:
-        size = read_into(tree, key, [hasher])
+        size = read_into(tree, key, [hasher], stop)
     except StorageError as error:
         return Reading(0, None, error.why)
     except OSError as error:

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 class VerifyOrders:
     """Everything that the flags of ``verify`` say.
 
-    ``quick`` compares sizes and times of what is known and reads only what differs. ``sample`` is how many of a
-    hundred bytes to read, ``max_age`` the seconds after which content is read again; ``seconds``
-    and ``size``, in bytes, limit the run, and ``rate``, in bytes per second, its pace.
+    ``quick`` compares sizes and times of what is known and reads only what differs. ``sample``
+    is how many of a hundred bytes to read, ``max_age`` the seconds after which content is read
+    again; ``seconds`` and ``size``, in bytes, limit the run, and ``rate``, in bytes per second,
+    its pace.
     ``despite`` are unknown projects that are to count as having nothing.
     """
 
