@@ -52,7 +52,7 @@ def _time(report: RunReport) -> str:
 
 def _verification(report: RunReport) -> list[str]:
     """Return what ``verify`` has to tell."""
-    left = len(report.damage_left)
+    left = report.damage_left
     lines = [
         (
             f"Verified: {report.verified} projects with {report.files_verified} files, "
@@ -62,10 +62,10 @@ def _verification(report: RunReport) -> list[str]:
     ]
     lines += [
         f"Left: {one_line(f'{each.key}: {each.what}; {each.reason}')}"
-        for each in report.damage_left[:_SHOWN_FAILURES]
+        for each in report.left[:_SHOWN_FAILURES]
     ]
     if left > _SHOWN_FAILURES:
-        lines.append(f"Left: and {left - _SHOWN_FAILURES} more; --report lists them all.")
+        lines.append(f"Left: and {left - _SHOWN_FAILURES} more; the log has them all.")
     if report.unknown:
         lines.append(f"Unknown, so that nothing can be removed: {_listed(sorted(report.unknown))}.")
     if report.unowned:

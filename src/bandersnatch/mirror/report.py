@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from bandersnatch.model.serials import Serial
 
 
+MOST_TOLD = 10_000
+"""Pieces of damage that a report names; the log has every one, and a lost disk has millions."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A project that is not as the index has it, why, and whether the next run tries again."""
@@ -61,6 +65,7 @@ class RunReport:
 
     ``index_serial`` is the index's newest change when the run began; the lag is what lies
     between it and ``serial_after``. ``ended_by`` is what ended the run before its time.
+    ``left`` are the first pieces of damage that could not be repaired.
     """
 
     command: str
@@ -85,7 +90,8 @@ class RunReport:
     bytes_read: int = 0
     damage_found: int = 0
     damage_repaired: int = 0
-    damage_left: list[DamageLeft] = field(default_factory=list)
+    damage_left: int = 0
+    left: list[DamageLeft] = field(default_factory=list)
     unknown: list[ProjectName] = field(default_factory=list)
     unowned: int = 0
     unowned_bytes: int = 0
@@ -174,9 +180,10 @@ class RunReport:
             "damage": {
                 "found": self.damage_found,
                 "repaired": self.damage_repaired,
-                "left": [
+                "left": self.damage_left,
+                "told": [
                     {"key": each.key, "what": each.what, "reason": each.reason}
-                    for each in self.damage_left
+                    for each in self.left
                 ],
             },
             "unknown": self.unknown,
@@ -197,6 +204,12 @@ def _verified(report: RunReport, event: ProjectVerified) -> None:
     report.verified += 1
     report.files_verified += event.files
     report.bytes_read += event.size
+
+
+def _left(report: RunReport, event: DamageLeft) -> None:
+    report.damage_left += 1
+    if len(report.left) < MOST_TOLD:
+        report.left.append(event)
 
 
 def _unowned(report: RunReport, event: Unowned) -> None:
@@ -244,7 +257,7 @@ _COUNTED: dict[type, Callable[[RunReport, Any], None]] = {
     ProjectVerified: _verified,
     DamageFound: _adds("damage_found"),
     DamageRepaired: _adds("damage_repaired"),
-    DamageLeft: lambda report, event: report.damage_left.append(event),
+    DamageLeft: _left,
     OwnerUnknown: lambda report, event: report.unknown.append(event.name),
     Unowned: _unowned,
     Stopped: lambda report, event: report.stopped.append(event.error),
