@@ -194,13 +194,15 @@ class Publisher:
                 html.add(each.name for each in some)
             if PageFormat.V1_JSON in formats:
                 json.add(some)
-        pages: dict[StorageKey, bytes] = {}
+        changed: list[StorageKey] = []
         if PageFormat.HTML in formats:
-            page = html.finish()
-            pages[ours.root(PageFormat.HTML)] = pages[ours.root(PageFormat.V1_HTML)] = page
+            keys = [ours.root(PageFormat.HTML), ours.root(PageFormat.V1_HTML)]
+            changed += await self._write(dict.fromkeys(keys, html.finish()))
+        del html  # each is tens of megabytes for all of PyPI
         if PageFormat.V1_JSON in formats:
-            pages[ours.root(PageFormat.V1_JSON)] = json.finish()
-        return await self._write(pages, [ours.root(f) for f in PageFormat if f not in formats])
+            changed += await self._write({ours.root(PageFormat.V1_JSON): json.finish()})
+        absent = [ours.root(f) for f in PageFormat if f not in formats]
+        return [*changed, *await self._write({}, absent)]
 
     async def publish_time(self, began: datetime) -> None:
         """Say when the run began that the tree is as of (contract, section 3.1)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from bandersnatch.model.project import ProjectStatus
@@ -87,17 +88,18 @@ class ListHtml:
     def __init__(self) -> None:
         page = _PAGE.format(version="1.0", status="", title="Simple Index", body="\0")
         head, tail = page.removesuffix("\n").encode().split(b"\0")
-        self._page, self._tail = bytearray(head), tail
+        self._page, self._tail = BytesIO(), tail
+        self._page.write(head)
         self._empty = True
 
     def add(self, names: Iterable[ProjectName]) -> None:
         """Add a link for each project."""
         links = "\n".join([f'    <a href="{name}/">{name}</a><br/>' for name in names])
         if links:
-            self._page += links.encode() if self._empty else f"\n{links}".encode()
+            self._page.write(links.encode() if self._empty else f"\n{links}".encode())
             self._empty = False
 
     def finish(self) -> bytes:
         """Return the page; nothing is added after that."""
-        self._page += self._tail
-        return bytes(self._page)
+        self._page.write(self._tail)
+        return self._page.getvalue()
