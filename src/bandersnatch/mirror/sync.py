@@ -71,6 +71,7 @@ async def _wanted(mirror: Mirror, names: Collection[ProjectName]) -> list[Wanted
     return [
         Wanted(
             name,
+            display=unfinished[name].display if name in unfinished else "",
             listed=True,
             had=name in had,
             left_out=name in had and had[name].standing is Standing.LEFT_OUT,
