@@ -38,3 +38,22 @@ def test_what_sync_had_in_hand_when_the_power_went_is_made_good_by_mirror(seed: 
         assert page is not None
         assert [file["filename"] for file in page["files"]] == ["foo-1.0-py3-none-any.whl"]
         assert here.text("web/simple/foo/index.html")
+
+
+@pytest.mark.parametrize("step", range(20))
+def test_what_was_published_and_not_recorded_is_not_taken_for_what_is_recorded(step: int) -> None:
+    """An index without serials can take back what it said; its page is then the old one."""
+    here = world(ApiMethod.SIMPLE)
+    here.upstream.has_serials = False
+    here.run()
+    here.clock.advance(minutes=60 * 25)
+    here.run()
+    before = here.tree()
+    here.index.yank("foo", "1.0", "broken")
+    here.run(step)
+    for file in here.index.projects["foo"].files.values():
+        file.yanked = False
+
+    here.run()
+
+    assert here.tree() == before
