@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import random
 from dataclasses import dataclass
@@ -11,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
-from bandersnatch.config.settings import ApiMethod
 from bandersnatch.errors import StorageError
 from bandersnatch.layout import StorageKey
+from bandersnatch.mirror.checkpoint import ROOT, ROOT_WRITTEN
 from tests.integration.test_invariants import (
+    FollowingTheList,
     KillableCatalogue,
     KillableStorage,
     MirrorMachine,
@@ -26,6 +26,7 @@ from tests.integration.test_invariants import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from bandersnatch.config.settings import ApiMethod
     from tests.support.index import Index
 
 Objects = dict[StorageKey, tuple[bytes, int]]
@@ -157,13 +158,15 @@ class LossyMachine(MirrorMachine):
         self.world.run()
 
     def in_hand(self) -> frozenset[str]:
-        """Return the projects that the mirror itself says it will look at."""
+        """Return what the mirror itself says it will look at, the root page by its file name."""
         pending = (self.world.text("todo") or "").splitlines()[1:]
-        unfinished = asyncio.run(self.world.catalogue.unfinished())
-        return frozenset([*(line.split()[0] for line in pending), *(u.name for u in unfinished)])
+        known = {line.split()[0] for line in pending} | self.world.catalogue.waiting.keys()
+        if self.world.catalogue.notes.get(ROOT) != ROOT_WRITTEN:
+            known.add("index.v1_json")
+        return frozenset(known)
 
 
-class LossyAndFollowingTheList(LossyMachine):
+class LossyAndFollowingTheList(LossyMachine, FollowingTheList):
     """The same with nothing but the whole list to go by."""
 
-    method = ApiMethod.SIMPLE
+    method = FollowingTheList.method
