@@ -15,7 +15,16 @@ import pytest
 
 from tests.chaos.calls import KILL, noted, spread
 from tests.chaos.power import WAYS, PowerDisk
-from tests.chaos.workloads import FIRST, REBUILD, REMOVAL, SYNC, UPDATE, VERSIONS, Trials
+from tests.chaos.workloads import (
+    FIRST,
+    PUT_ASIDE,
+    REBUILD,
+    REMOVAL,
+    SYNC,
+    UPDATE,
+    VERSIONS,
+    Trials,
+)
 from tests.support.site import check_tree
 
 if TYPE_CHECKING:
@@ -60,7 +69,7 @@ def cut_before(trials: Trials, disk: PowerDisk, calls: Iterable[Call | None], se
                     check_time(site)
                 check_what_is_left(trials, site)
                 trials.check_healed(site)
-                assert not (site.root / "catalogue.sqlite.unusable").exists()
+                assert not (site.root / PUT_ASIDE).exists()
 
 
 def check_time(site: Site) -> None:
