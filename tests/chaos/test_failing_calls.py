@@ -130,6 +130,27 @@ def reading(trials: Trials) -> list[Call]:
     return [call for call in looking if call.name in {"look", "read", "list"}]
 
 
+def test_what_cannot_be_renamed_is_not_copied(prepare: Callable[[Workload], Trials]) -> None:
+    """A copy would be seen while it is made, and would not be whole after a kill."""
+    trials = prepare(UPDATE)
+    site = trials.copy()
+    failed: list[str] = []
+
+    def decide(call: Call) -> int | None:
+        if call.name == "rename" and call.paths[1].startswith("web/"):
+            failed.append(call.paths[1])
+            return errno.EXDEV
+        return None
+
+    watched = trials.watch(site, decide)
+
+    assert watched.code == 7
+    assert "keep the mirror on one" in watched.log
+    assert failed
+    assert trials.shown(site).tree == trials.before.tree
+    trials.check_healed(site)
+
+
 EVERYTHING = (FIRST, UPDATE, REMOVAL, EXPIRY, REBUILD, VERSIONS)
 
 
