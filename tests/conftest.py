@@ -25,6 +25,14 @@ settings.register_profile("same", settings.get_profile("fresh"), derandomize=Tru
 settings.load_profile("same")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell what tests have measured (``record_property``)."""
+    for report in terminalreporter.getreports("passed"):
+        if report.user_properties:
+            told = ", ".join(f"{key}: {value}" for key, value in report.user_properties)
+            terminalreporter.write_line(f"{report.nodeid}: {told}")
+
+
 @pytest.fixture(autouse=True)
 def no_proxy_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no test go through a proxy that this machine's environment names."""

@@ -240,6 +240,22 @@ def test_sync_and_then_mirror_is_mirror(index: Index, make_site: Callable[..., S
     assert first.status == second.status
 
 
+def test_a_project_that_failed_keeps_its_title_when_it_is_synced_by_name(
+    index: Index, server: IndexServer, make_site: Callable[..., Site]
+) -> None:
+    (dead,) = index.release("Foo_Bar", "1.0")
+    site, clean = make_site(), make_site()
+    fault = server.fault(dead.filename, faults.status(404))
+    assert site.mirror().code == 4
+    assert site.sync("foo-bar").code == 4
+    fault.left = 0
+
+    assert site.mirror().code == 0
+
+    clean.mirror()
+    assert site.tree() == clean.tree()
+
+
 def test_the_number_of_runs_makes_no_difference(
     index: Index, make_site: Callable[..., Site]
 ) -> None:

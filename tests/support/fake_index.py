@@ -35,6 +35,7 @@ class FakePackageIndex:
         self.stale: dict[str, bytes | None] = {}
         self.stale_list: bytes | None = None
         self.broken: set[str] = set()
+        self.has_serials = True
         self.downloads = 0
 
     def cache(self, name: str) -> None:
@@ -43,7 +44,7 @@ class FakePackageIndex:
 
     def cache_list(self) -> None:
         """Let the list stay what it is now."""
-        self.stale_list = json.dumps(self.index.list_json()).encode()
+        self.stale_list = self._list()
 
     def mend(self) -> None:
         """Let everything be fresh and answer."""
@@ -54,7 +55,12 @@ class FakePackageIndex:
     def _page(self, name: str) -> bytes | None:
         if name not in self.index.projects:
             return None
-        return json.dumps(self.index.detail_json(name, files_at=URL)).encode()
+        page = self.index.detail_json(name, files_at=URL, serials=self.has_serials)
+        return json.dumps(page).encode()
+
+    def _list(self) -> bytes:
+        serials = self.has_serials
+        return json.dumps(self.index.list_json(serials=serials, own_serials=serials)).encode()
 
     # ------------------------------------------------------------ the port
 
@@ -76,7 +82,7 @@ class FakePackageIndex:
 
     async def fetch_list(self, known: Validators, /) -> FetchedList | None:
         """Return the list, maybe a late one."""
-        body = self.stale_list or json.dumps(self.index.list_json()).encode()
+        body = self.stale_list or self._list()
         validators = Validators(etag=hashlib.sha256(body).hexdigest())
         if known.etag == validators.etag:
             return None

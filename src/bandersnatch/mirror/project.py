@@ -94,9 +94,14 @@ class ProjectSync:
     # ------------------------------------------------------------ is there anything to do
 
     def _known(self, wanted: Wanted, record: ProjectRecord | None) -> Validators:
-        """Return what a conditional request may say: nothing, if the body is needed anyway."""
+        """Return what a conditional request may say: nothing, if the body is needed anyway.
+
+        What is here may be another page than the one recorded, if an earlier run was cut short.
+        """
         incomplete = wanted.earlier is not None and wanted.earlier.kind == INCOMPLETE
-        if record is None or incomplete or wanted.anew or record.standing is Standing.KEPT:
+        if record is None or incomplete or wanted.handled:
+            return Validators()
+        if wanted.anew or record.standing is Standing.KEPT:
             return Validators()
         if record.terms != self._visit.terms(wanted.name):
             return Validators()

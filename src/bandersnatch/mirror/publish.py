@@ -207,7 +207,7 @@ class Publisher:
     async def publish_time(self, began: datetime) -> None:
         """Say when the run began that the tree is as of (contract, section 3.1)."""
         text = began.strftime("%Y%m%dT%H:%M:%S\n")
-        await self._storage.write({LAST_MODIFIED: text.encode()})
+        await self._storage.write({LAST_MODIFIED: text.encode()}, durable=True)
 
 
 def _version_time(key: StorageKey) -> str:

@@ -48,8 +48,7 @@ async def sync(
         todo=None,
         now=int(began.timestamp()),
     )
-    new = (wish for wish in wanted if not wish.had or wish.left_out)
-    await checkpoint.mark(wish.name for wish in new if wish.earlier is None)
+    await checkpoint.mark(wish.name for wish in wanted if wish.earlier is None)
     visit = await open_visit(mirror, began, accepted=accepted, force=True, may_empty=True)
     stop = mirror.settings.run.stop_on_error
     visits = open_visits(mirror, checkpoint, visit, began, stop_on_error=stop, on_the_side=True)
@@ -71,6 +70,7 @@ async def wanted_by_name(mirror: Mirror, names: Collection[ProjectName]) -> list
     return [
         Wanted(
             name,
+            display=unfinished[name].display if name in unfinished else "",
             listed=True,
             had=name in had,
             left_out=name in had and had[name].standing is Standing.LEFT_OUT,

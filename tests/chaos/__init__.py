@@ -1,0 +1,1 @@
+"""The fault suite: everything that can go wrong, made to go wrong."""

@@ -1,0 +1,105 @@
+"""Faults of other mirrors, put into this one by hand, one by one: each must fail a test.
+
+Run as ``python -m tests.chaos.mutants [name ...]``. Each mutant is one small change of one file
+in a copy of everything; the tests that should notice are run first, and all of them if those do
+not. ``--processes N`` is how many run side by side.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from tests.chaos.seeded import MUTANTS, WAITING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.chaos.seeded import Mutant
+
+ROOT = Path(__file__).parents[2]
+_LONGEST = 1800
+_FAILED = 1
+
+
+# ---------------------------------------------------------------- running
+
+
+class Workshop:
+    """A copy of everything, in which one mutant at a time is tried."""
+
+    def __init__(self, home: Path, processes: int) -> None:
+        self._home = home
+        self._processes = processes
+        unneeded = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "dist", "build")
+        shutil.copytree(ROOT, home, ignore=unneeded, dirs_exist_ok=True)
+
+    def try_out(self, mutant: Mutant) -> str | None:
+        """Return the test that notices a mutant, or None if none does."""
+        path = self._home / mutant.path
+        sound = path.read_text(encoding="utf-8")
+        path.write_text(mutant.applied(sound), encoding="utf-8")
+        try:
+            there = [f"tests/{test}" for test in mutant.tests]
+            return self.failing(there) or self.failing(["tests"])
+        finally:
+            path.write_text(sound, encoding="utf-8")
+
+    def failing(self, tests: Sequence[str]) -> str | None:
+        """Run tests until one fails, and return it; None if none does."""
+        paths = os.pathsep.join([str(self._home / "src"), str(self._home)])
+        side_by_side = ["-n", str(self._processes)] if self._processes > 1 else []
+        try:
+            done = subprocess.run(
+                [
+                    *(sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=no"),
+                    *("-p", "no:cacheprovider", "-p", "no:randomly", *side_by_side, *tests),
+                ],
+                cwd=self._home,
+                env={**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"},
+                capture_output=True,
+                text=True,
+                timeout=_LONGEST,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return "(it hangs)"
+        if done.returncode not in {0, _FAILED}:
+            raise RuntimeError(f"the tests could not be run:\n{done.stdout}{done.stderr}")
+        failed = re.findall(r"^FAILED (\S+)|^ERROR (\S+)", done.stdout, re.MULTILINE)
+        return next((name or error for name, error in failed), None) if done.returncode else None
+
+
+def main() -> int:
+    """Try the mutants that are named, or all; print what became of each, and the score."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.mutants", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help="part of a mutant's name")
+    parser.add_argument("--processes", type=int, default=2, metavar="N")
+    arguments = parser.parse_args()
+    chosen = [
+        mutant
+        for mutant in MUTANTS
+        if not arguments.names or any(part in mutant.name for part in arguments.names)
+    ]
+    survivors = 0
+    with TemporaryDirectory() as home:
+        workshop = Workshop(Path(home), arguments.processes)
+        for mutant in chosen:
+            test = workshop.try_out(mutant)
+            survivors += test is None
+            print(f"| {mutant.name} | {test or '**survives**'} |", flush=True)  # noqa: T201 - a script prints
+    for name, reason in WAITING.items():
+        print(f"| {name} | {reason} |")  # noqa: T201 - as above
+    print(f"{len(chosen) - survivors} of {len(chosen)} mutants are killed")  # noqa: T201 - as above
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

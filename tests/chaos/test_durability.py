@@ -1,0 +1,105 @@
+"""What is vouched for was made durable first, seen from outside: by the order of system calls."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.chaos.workloads import FIRST, REMOVAL, UPDATE, Trials
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.chaos.calls import Call
+    from tests.chaos.workloads import Workload
+    from tests.support.server import IndexServer
+    from tests.support.site import Site
+
+STATE = {"status", "todo", "generation"}
+JOURNAL = "catalogue.sqlite-journal"
+
+
+class Disk:
+    """What of a mirror a power cut could take back, by the calls that were seen."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._flushed: set[str] = set()
+        self._contents: set[str] = set()
+        self._names: set[str] = set()
+        self._committed = False
+        self.vouched = 0
+
+    @property
+    def volatile(self) -> set[str]:
+        """The files that would not be there, or not be whole."""
+        return self._contents | self._names
+
+    def decide(self, call: Call) -> None:
+        """Take in a call that is about to be made."""
+        path = call.paths[0]
+        if self._committed and path != JOURNAL:
+            self._committed = False
+            self._check_rows()
+        if call.name in {"write", "open"}:
+            self._flushed.discard(path)
+        elif call.name == "fsync":
+            self._flushed.add(path)
+            self._names = {each for each in self._names if parent(each) != path}
+        elif call.name == "syncfs":
+            self._names, self._contents = set(), set()
+        elif call.name == "rename":
+            self._renamed(*call.paths)
+        elif call.name == "unlink":
+            self._committed = path == JOURNAL
+            self._names |= {path} & STATE
+
+    def _renamed(self, source: str, target: str) -> None:
+        if target in STATE:
+            assert source in self._flushed, f"{target} has no content that lasts"
+            assert self.volatile == set(), f"{target} is there before them"
+        self._names.add(target)
+        if parent(source) != ".partial":
+            self._names.add(source)
+        elif source not in self._flushed:
+            self._contents.add(target)
+
+    def _check_rows(self) -> None:
+        """Assert that whatever the catalogue names by now would survive."""
+        copy = self._site.home / "copy.sqlite"
+        shutil.copy(self._site.root / "catalogue.sqlite", copy)
+        with closing(sqlite3.connect(copy)) as catalogue:
+            files = [f"web/{path}" for (path,) in catalogue.execute("SELECT path FROM file")]
+            names = [name for (name,) in catalogue.execute("SELECT name FROM project")]
+            removed = [key for (key,) in catalogue.execute("SELECT key FROM removed")]
+        pages = [f"web/simple/{name}/index.v1_json" for name in names]
+        self.vouched = len(files) + len(pages) + len(removed)
+        assert self.volatile & {*files, *pages, *removed} == set()
+
+    def check_at_the_end(self) -> None:
+        """Assert that a power cut after the end would take nothing back."""
+        assert self.volatile == set()
+        assert self.vouched > 5
+
+
+def parent(path: str) -> str:
+    """Return the directory that a file is in, "" for the root."""
+    return path.rpartition("/")[0]
+
+
+@pytest.mark.parametrize("workload", [FIRST, UPDATE, REMOVAL], ids=str)
+def test_nothing_is_vouched_for_that_a_power_cut_could_take_back(
+    tmp_path: Path, server: IndexServer, workload: Workload
+) -> None:
+    trials = Trials(tmp_path, server, workload)
+    site = trials.copy()
+    disk = Disk(site)
+
+    watched = trials.watch(site, disk.decide)
+
+    assert watched.code == 0, watched.log
+    disk.check_at_the_end()

@@ -1,0 +1,72 @@
+"""``kill -9`` before the n-th system call that changes something, for n = 1, 2, ... to the end.
+
+At each of these moments readers see nothing wrong and ``status`` claims nothing that is not so;
+and one more run makes the tree of a run that was not killed, with nothing left over.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.chaos.calls import KILL, noted, spread
+from tests.chaos.workloads import WORKLOADS, Trials, Workload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from tests.chaos.calls import Call
+    from tests.support.server import IndexServer
+
+
+FEW = 5
+"""Moments of each workload that are tried for every change of the program."""
+
+PARTS = 8
+"""Parts that all moments are tried in, side by side."""
+
+
+def kill_before(trials: Trials, calls: Iterable[Call]) -> None:
+    """Kill a copy before each of these calls, look, and let it heal.
+
+    What is done at once comes in another order each time, so a run may be over before that.
+    """
+    for last in calls:
+        site = trials.copy()
+
+        def decide(call: Call, last: Call = last) -> int | None:
+            return KILL if call.number == last.number else None
+
+        watched = trials.watch(site, decide)
+        with noted(f"killed before call {watched.calls[-1]}"):
+            assert watched.killed or watched.code == 0, watched.log
+            trials.check_in_between(site)
+            trials.check_healed(site)
+
+
+@pytest.fixture
+def prepare(tmp_path: Path, server: IndexServer) -> Callable[[Workload], Trials]:
+    """Return what makes a workload ready."""
+    return lambda workload: Trials(tmp_path, server, workload)
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=str)
+def test_a_run_that_is_killed_at_any_moment_is_whole_to_readers_and_to_the_next_run(
+    prepare: Callable[[Workload], Trials], workload: Workload
+) -> None:
+    trials = prepare(workload)
+
+    kill_before(trials, spread(trials.calls(), FEW))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("workload", WORKLOADS, ids=str)
+def test_a_run_that_is_killed_at_every_moment(
+    prepare: Callable[[Workload], Trials], workload: Workload, part: int
+) -> None:
+    trials = prepare(workload)
+
+    kill_before(trials, trials.calls()[part::PARTS])

@@ -1,0 +1,128 @@
+"""The power goes at any moment: on the disk is what was made durable, and of the rest some.
+
+``status`` never tells of more than is there. What may be damaged is in hand: it is named in
+``todo``, or was named to ``sync``. The next run makes it good, and once a run has ended with 0
+nothing is damaged at all.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.chaos.calls import KILL, noted, spread
+from tests.chaos.power import WAYS, PowerDisk
+from tests.chaos.workloads import (
+    FIRST,
+    PUT_ASIDE,
+    REBUILD,
+    REMOVAL,
+    SYNC,
+    UPDATE,
+    VERSIONS,
+    Trials,
+)
+from tests.support.site import check_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from tests.chaos.calls import Call
+    from tests.chaos.workloads import Workload
+    from tests.support.server import IndexServer
+    from tests.support.site import Site
+
+SEED = 20261121
+CUTS = 24
+"""Cuts of each workload in the long run; there are five of them, and their ends besides."""
+
+
+@pytest.fixture
+def prepare(tmp_path: Path, server: IndexServer) -> Callable[[Workload], Trials]:
+    """Return what makes a workload ready."""
+    return lambda workload: Trials(tmp_path, server, workload)
+
+
+def cut_before(trials: Trials, disk: PowerDisk, calls: Iterable[Call | None], seed: int) -> None:
+    """Cut the power before each of these calls, or after the end; look, and let it heal."""
+    dice = random.Random(seed)
+    for last in calls:
+        way = dice.choice(WAYS)
+        with disk.running(way):
+            site = trials.copy(disk.at / "mirror")
+            disk.settle()
+
+            def decide(call: Call, last: Call | None = last) -> int | None:
+                return KILL if last is not None and call.number == last.number else None
+
+            watched = trials.watch(site, decide)
+            disk.cut(dice)
+            told = f"cut ({way}) before call {watched.calls[-1] if watched.killed else 'none'}"
+            with noted(told):
+                if not watched.killed:
+                    assert (watched.code, watched.log) == (0, "")
+                    assert trials.shown(site) == trials.after
+                    check_time(site)
+                check_what_is_left(trials, site)
+                trials.check_healed(site)
+                assert not (site.root / PUT_ASIDE).exists()
+
+
+def check_time(site: Site) -> None:
+    """Assert that the mirror says when it was brought up to date, unless it was not."""
+    told = site.web / "last-modified"
+    assert not told.exists() or re.fullmatch(r"\d{8}T\d\d:\d\d:\d\d\n", told.read_text())
+
+
+def check_what_is_left(trials: Trials, site: Site) -> None:
+    """Assert that whatever is not in hand is as it was, or as it is to be."""
+    now, in_hand = trials.shown(site), names_in_hand(trials, site)
+    assert now.status in {trials.before.status, trials.after.status}
+    if now.status != trials.before.status:
+        assert now.tree == trials.after.tree, "status tells of what is not there"
+    if not in_hand:
+        check_tree(site.web)
+    for key in trials.before.tree.keys() | trials.after.tree.keys() | now.tree.keys():
+        was, is_to_be = trials.before.tree.get(key), trials.after.tree.get(key)
+        if not in_hand or not is_in_hand(key, in_hand):
+            assert now.tree.get(key) in {was, is_to_be}, f"{key} is damaged, and nobody knows"
+
+
+def names_in_hand(trials: Trials, site: Site) -> set[str]:
+    """Return the projects that the next run will look at, as the mirror itself says."""
+    return {line.split()[0] for line in site.todo()[1:]} | set(trials.workload.command[1:])
+
+
+def is_in_hand(key: str, names: set[str]) -> bool:
+    """Whether a file of the tree is a project's that is in hand, or a list of projects."""
+    if key.startswith("simple/index."):
+        return True
+    parts = key.split("/")
+    if parts[0] == "packages":
+        return any(parts[-1].startswith((f"{n}-", f"{n.replace('-', '_')}-")) for n in names)
+    return parts[1] in names
+
+
+@pytest.mark.parametrize("workload", [FIRST, UPDATE], ids=str)
+def test_a_power_cut_damages_nothing_that_is_done(
+    prepare: Callable[[Workload], Trials], tmp_path: Path, workload: Workload
+) -> None:
+    trials = prepare(workload)
+
+    cut_before(trials, PowerDisk(tmp_path), [*spread(trials.calls(), 2), None], SEED)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("workload", [FIRST, UPDATE, REMOVAL, REBUILD, SYNC, VERSIONS], ids=str)
+def test_no_power_cut_damages_anything_that_is_done(
+    prepare: Callable[[Workload], Trials], tmp_path: Path, workload: Workload, part: int
+) -> None:
+    trials = prepare(workload)
+    moments = spread(trials.calls(), CUTS, SEED)[part::4]
+
+    cut_before(trials, PowerDisk(tmp_path), [*moments, None], SEED + part)

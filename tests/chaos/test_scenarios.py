@@ -1,0 +1,132 @@
+"""Random histories of an index, on a disk that fails and a machine whose power goes.
+
+Every change of the program is judged by the same few hundred of them. The long run has 10,000
+that are always the same, and 1,000 that nobody has seen before: each test says how many steps a
+minute it made. ``SCENARIOS`` in the environment is how many there are to be of the first kind.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import seed, settings
+from hypothesis.stateful import invariant, run_state_machine_as_test
+
+from bandersnatch.config.settings import ApiMethod
+from tests.chaos.scenarios import LossyAndFollowingTheList, LossyMachine, LossyWorld
+from tests.integration.test_invariants import PROFILE, FollowingTheList, MirrorMachine, QuickClock
+from tests.integration.test_reconcile_machine import ReconcilingByTheList, ReconcilingMachine
+from tests.support.index import Index
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SCENARIOS = int(os.environ.get("SCENARIOS", "10000"))
+FRESH = 1000
+MACHINES = (
+    MirrorMachine,
+    FollowingTheList,
+    ReconcilingMachine,
+    ReconcilingByTheList,
+    LossyMachine,
+    LossyAndFollowingTheList,
+)
+SEEDS = 5
+
+TestLossy = LossyMachine.TestCase
+TestLossy.settings = PROFILE
+TestLossyAndFollowingTheList = LossyAndFollowingTheList.TestCase
+TestLossyAndFollowingTheList.settings = PROFILE
+
+
+def world(method: ApiMethod = ApiMethod.AUTO) -> LossyWorld:
+    """Return a mirror of two projects, up to date."""
+    clock = QuickClock()
+    index = Index(lambda: int(clock.now().timestamp()))
+    index.release("Foo", "1.0", size=20)
+    index.release("bar", "1.0", size=20)
+    made = LossyWorld(index, clock, method)
+    made.run()
+    return made
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_sync_had_in_hand_when_the_power_went_is_made_good_by_mirror(seed: int) -> None:
+    """Even where no serial tells that the page is another, as when a project is archived."""
+    for step in range(10):
+        here = world()
+        here.index.archive("Foo")
+        here.sync("foo", step)
+        here.storage.lose_power(random.Random(seed))
+
+        here.run()
+
+        page = here.page("foo")
+        assert page is not None
+        assert [file["filename"] for file in page["files"]] == ["foo-1.0-py3-none-any.whl"]
+        assert here.text("web/simple/foo/index.html")
+
+
+@pytest.mark.parametrize("step", range(20))
+def test_what_was_published_and_not_recorded_is_not_taken_for_what_is_recorded(step: int) -> None:
+    """An index without serials can take back what it said; its page is then the old one."""
+    here = world(ApiMethod.SIMPLE)
+    here.upstream.has_serials = False
+    here.run()
+    here.clock.advance(minutes=60 * 25)
+    here.run()
+    before = here.tree()
+    here.index.yank("foo", "1.0", "broken")
+    here.run(step)
+    for file in here.index.projects["foo"].files.values():
+        file.yanked = False
+
+    here.run()
+
+    assert here.tree() == before
+
+
+def play(
+    machine: type[MirrorMachine], count: int, number: int, tell: Callable[[str, object], None]
+) -> None:
+    """Play as many scenarios, those of a seed, and tell how fast that went."""
+    steps = 0
+
+    class Counting(machine):  # type: ignore[misc,valid-type]  # it is one of ours
+        @invariant()
+        def count_the_step(self) -> None:
+            nonlocal steps
+            steps += 1
+
+    began = time.monotonic()
+    drawn = settings(PROFILE, max_examples=count, derandomize=False, database=None)
+    run_state_machine_as_test(seed(number)(Counting), settings=drawn)
+    tell("scenarios", count)
+    tell("steps a minute", round(60 * steps / (time.monotonic() - began)))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("number", range(SEEDS))
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.__name__)
+def test_thousands_of_scenarios(
+    machine: type[MirrorMachine], number: int, record_property: Callable[[str, object], None]
+) -> None:
+    play(machine, -(-SCENARIOS // (SEEDS * len(MACHINES))), number, record_property)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.__name__)
+def test_scenarios_that_nobody_has_seen_before(
+    machine: type[MirrorMachine], record_property: Callable[[str, object], None]
+) -> None:
+    number = random.SystemRandom().randrange(2**32)
+    record_property("seed", number)
+    try:
+        play(machine, -(-FRESH // len(MACHINES)), number, record_property)
+    except AssertionError as error:
+        error.add_note(f"with the seed {number}")
+        raise

@@ -1,0 +1,273 @@
+"""What is interrupted: a mirror, what happened to its index since, and the command that is run.
+
+A workload is one small object. It is prepared once; every trial begins with a copy, and is
+compared with what was there before and with what a run that nothing happened to makes of it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from tests.chaos.calls import watch
+from tests.support.clock import FakeClock
+from tests.support.disks import files
+from tests.support.site import Ran, Site, check_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.chaos.calls import Call, Watched
+    from tests.support.index import Index
+    from tests.support.server import IndexServer
+
+
+@dataclass(frozen=True)
+class Workload:
+    """How a mirror comes to the point where the command is run, with which options."""
+
+    name: str
+    prepare: Callable[[Index, Site], None]
+    command: tuple[str, ...] = ("mirror",)
+    keeps_versions: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def fill(index: Index) -> None:
+    """Publish a few projects of different kinds."""
+    index.release("Alpha", "1.0", sdist=True)
+    index.release("beta", "1.0", size=200_000)
+    index.release("beta", "2.0")
+    index.release("Gamma.x", "1.0", requires_python=">=3.9")
+
+
+def nothing_yet(index: Index, _: Site) -> None:
+    """Let there be an index, and no mirror of it."""
+    fill(index)
+
+
+def news(index: Index, site: Site) -> None:
+    """Let there be new projects, releases and yanks."""
+    site.configure(json=True)
+    fill(index)
+    assert site.mirror().code == 0
+    index.release("Alpha", "2.0", size=1_500_000)
+    index.yank("beta", "1.0", "broken")
+    index.release("delta", "1.0", metadata=False)
+
+
+def losses(index: Index, site: Site) -> None:
+    """Let files and projects be gone."""
+    site.configure(json=True)
+    fill(index)
+    index.release("delta", "1.0")
+    assert site.mirror().code == 0
+    index.remove_file("Alpha", "alpha-1.0.tar.gz")
+    index.remove_project("beta")
+    index.quarantine("Gamma.x")
+
+
+def leftovers_of_losses(index: Index, site: Site) -> None:
+    """Let what is gone have waited long enough, and some of it be back."""
+    losses(index, site)
+    assert site.mirror().code == 0
+    site.configure(removal_grace="0 s")
+    index.clear_quarantine("Gamma.x")
+
+
+def no_catalogue(index: Index, site: Site) -> None:
+    """Let the catalogue be lost, and something be new besides."""
+    news(index, site)
+    (site.root / "catalogue.sqlite").unlink()
+
+
+def other_filters(index: Index, site: Site) -> None:
+    """Let an operator want less of it."""
+    fill(index)
+    index.release("delta", "1.0")
+    assert site.mirror().code == 0
+    site.filter(
+        """
+        [plugins]
+        enabled = blocklist_project
+            latest_release
+        [blocklist]
+        packages = gamma-x
+        [latest_release]
+        keep = 1
+        """
+    )
+
+
+def earlier_pages(index: Index, site: Site) -> None:
+    """Let pages have earlier versions."""
+    site.configure(keep_index_versions=2)
+    fill(index)
+    assert site.mirror().code == 0
+    site.clock.advance(minutes=1)
+    index.release("beta", "3.0")
+    assert site.mirror().code == 0
+    site.clock.advance(minutes=1)
+    index.release("Alpha", "2.0")
+    index.release("beta", "4.0")
+
+
+FIRST = Workload("first", nothing_yet)
+UPDATE = Workload("update", news)
+REMOVAL = Workload("removal", losses)
+EXPIRY = Workload("expiry", leftovers_of_losses)
+REBUILD = Workload("rebuild", no_catalogue)
+FILTERS = Workload("filters", other_filters)
+SYNC = Workload("sync", news, ("sync", "alpha", "delta"))
+VERSIONS = Workload("versions", earlier_pages, keeps_versions=True)
+
+PUT_ASIDE = "catalogue.sqlite.unusable"
+"""A catalogue that could not be read; it is for the operator to delete."""
+
+WORKLOADS = (FIRST, UPDATE, REMOVAL, EXPIRY, REBUILD, FILTERS, SYNC, VERSIONS)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a mirror shows and says of itself, and what it holds besides."""
+
+    pages: dict[str, bytes]
+    packages: dict[str, bytes]
+    removed: dict[str, bytes]
+    status: str
+    beside: frozenset[str]
+
+    @property
+    def tree(self) -> dict[str, bytes]:
+        """Everything that is served, but for what tells the time."""
+        return {**self.pages, **self.packages}
+
+
+class Trials:
+    """A workload made ready, of which any number of copies can be run."""
+
+    def __init__(self, home: Path, server: IndexServer, workload: Workload) -> None:
+        self._home = home
+        self._server = server
+        self._count = 0
+        self.workload = workload
+        self._prepared = self._site("prepared")
+        workload.prepare(server.index, self._prepared)
+        self._prepared.root.mkdir(exist_ok=True)
+        self.before = self.shown(self._prepared)
+        clean = self.copy()
+        self.must_succeed(self.finish(clean))
+        self.after = self.shown(clean)
+
+    def _site(self, name: str) -> Site:
+        home = self._home / name
+        home.mkdir()
+        site = Site(home, self._server)
+        # A process that is started goes by the machine's time, and what follows goes on from it.
+        site.clock = FakeClock(datetime.now(UTC))
+        return site
+
+    def copy(self, root: Path | None = None) -> Site:
+        """Return the mirror as it was prepared, at a place of its own."""
+        self._count += 1
+        site = self._site(f"copy{self._count}")
+        site.root = root if root is not None else site.root
+        site.options = {**self._prepared.options, "directory": site.root}
+        site.allowlist, site.filters = self._prepared.allowlist, self._prepared.filters
+        site.configure()
+        shutil.copytree(self._prepared.root, site.root, symlinks=True, dirs_exist_ok=True)
+        site.clock.passed = max(self._prepared.clock.passed, site.clock.passed) + 60
+        return site
+
+    def command(self, site: Site) -> list[str]:
+        """Return how the command is started as a program of its own."""
+        program = [sys.executable, "-m", "bandersnatch", "-c", str(site.config), "--quiet"]
+        return [*program, *self.workload.command]
+
+    def finish(self, site: Site) -> Ran:
+        """Run the command in this process."""
+        return site.run(*self.workload.command)
+
+    def watch(
+        self,
+        site: Site,
+        decide: Callable[[Call], int | None] = lambda _: None,
+        *,
+        looking: bool = False,
+    ) -> Watched:
+        """Run the command as a program of its own; see ``calls.watch``."""
+        return watch(self.command(site), site.root, decide, looking=looking)
+
+    def calls(self, *, looking: bool = False) -> list[Call]:
+        """Return the calls that the command makes when nothing happens to it."""
+        whole = self.copy()
+        watched = self.watch(whole, looking=looking)
+        assert (watched.code, watched.log) == (0, "")
+        assert self.shown(whole) == self.after
+        return watched.calls
+
+    @staticmethod
+    def must_succeed(ran: Ran) -> None:
+        """Assert that a run went well, and said nothing of anything going wrong."""
+        assert (ran.code, ran.errors()) == (0, []), ran.log
+
+    def shown(self, site: Site) -> Shown:
+        """Look at a mirror."""
+        web = site.tree() if site.web.is_dir() else {}
+        versions = "/versions/" if self.workload.keeps_versions else None
+        web = {key: text for key, text in web.items() if not (versions and versions in key)}
+        status = site.root / "status"
+        return Shown(
+            pages={k: text for k, text in web.items() if not k.startswith("packages/")},
+            packages={k: text for k, text in web.items() if k.startswith("packages/")},
+            removed=files(site.root / "removed"),
+            status=status.read_text() if status.exists() else "",
+            beside=frozenset(path.name for path in site.root.iterdir()) - {PUT_ASIDE},
+        )
+
+    # ------------------------------------------------------------ what must hold
+
+    def check_in_between(self, site: Site) -> None:
+        """Assert what holds at any moment, for readers and for who goes by ``status``."""
+        now = self.shown(site)
+        check_tree(site.web)
+        for key, text in now.tree.items():
+            ours = (self.before.tree.get(key), self.after.tree.get(key))
+            assert text in ours, f"{key} is neither what it was nor what it is to be"
+        for key in self.before.tree.keys() & self.after.tree.keys():
+            assert key in now.tree, f"{key} is away"
+        _check_root(now.pages)
+        assert now.status in {self.before.status, self.after.status}
+        if now.status != self.before.status:
+            assert now.tree == self.after.tree, "status tells of what is not there"
+
+    def check_healed(self, site: Site) -> None:
+        """Assert that one more run makes the tree of a clean one, and that another has no work."""
+        self.must_succeed(self.finish(site))
+        now = self.shown(site)
+        _assert_same(now.tree, self.after.tree)
+        _assert_same(now.removed, self.after.removed)
+        assert (now.status, now.beside) == (self.after.status, self.after.beside)
+        assert site.leftovers() == []
+        times = site.times()
+        self.must_succeed(self.finish(site))
+        assert site.times() == times
+
+
+def _check_root(pages: dict[str, bytes]) -> None:
+    """Assert that the list of projects names only those that have a page."""
+    root: dict[str, Any] = json.loads(pages.get("simple/index.v1_json", b'{"projects": []}'))
+    for project in root["projects"]:
+        assert f"simple/{project['name']}/index.v1_json" in pages, f"{project} has no page"
+
+
+def _assert_same(ours: dict[str, bytes], clean: dict[str, bytes]) -> None:
+    assert ours.keys() == clean.keys()
+    assert [key for key in ours if ours[key] != clean[key]] == []
