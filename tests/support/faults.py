@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import xmlrpc.client
 from typing import TYPE_CHECKING, Any
 
@@ -69,13 +70,77 @@ def raw_header(line: bytes) -> Act:
     """Answer with a header line that no library would write."""
 
     async def act(request: web.Request, answer: Answer) -> web.StreamResponse:
-        assert request.transport is not None
         kept = [f"{k}: {v}".encode() for k, v in answer.headers.items() if k.encode() not in line]
         begin = b"HTTP/1.1 %d OK\r\nContent-Length: %d" % (answer.status, len(answer.body))
         lines = [begin, *kept, line]
-        request.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + answer.body)
-        _close(request)
-        return web.Response()
+        return await _written(request, b"\r\n".join(lines) + b"\r\n\r\n" + answer.body)
+
+    return act
+
+
+def raw(content: bytes) -> Act:
+    """Write just these bytes, and close the connection."""
+
+    async def act(request: web.Request, _: Answer) -> web.StreamResponse:
+        return await _written(request, content)
+
+    return act
+
+
+def announced(length: int) -> Act:
+    """Announce another length than the body has, and send the whole body all the same."""
+
+    async def act(request: web.Request, answer: Answer) -> web.StreamResponse:
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length
+        return await _written(request, head + answer.body)
+
+    return act
+
+
+def chunked(after: int, *, ended: bool) -> Act:
+    """Send some of the body in chunks, and then the end of them, or nothing."""
+
+    async def act(request: web.Request, answer: Answer) -> web.StreamResponse:
+        content = answer.body[:after]
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+        head += b"Content-Type: %s\r\n\r\n" % answer.headers["Content-Type"].encode()
+        end = b"\r\n0\r\n\r\n" if ended else b"\r\n"
+        return await _written(request, head + b"%x\r\n%b" % (len(content), content) + end)
+
+    return act
+
+
+def partial(content_range: str | None, start: int = 0) -> Act:
+    """Answer every request for a part with 206, this range, and the body from ``start`` on."""
+
+    async def act(request: web.Request, answer: Answer) -> web.StreamResponse | None:
+        if "Range" not in request.headers:
+            return None
+        headers = {} if content_range is None else {"Content-Range": content_range}
+        return web.Response(status=206, body=answer.body[start:], headers=headers)
+
+    return act
+
+
+def compressed() -> Act:
+    """Answer with the body wrapped in a content encoding, whether that was asked for or not."""
+
+    async def act(_: web.Request, answer: Answer) -> None:
+        answer.body = gzip.compress(answer.body)
+        answer.headers["Content-Encoding"] = "gzip"
+
+    return act
+
+
+def held(until: Callable[[], bool], then: Act | None = None) -> Act:
+    """Keep the answer back until something is so, and then answer as usual, or so."""
+
+    async def act(request: web.Request, answer: Answer) -> web.StreamResponse | None:
+        for _ in range(1000):
+            if until():
+                break
+            await asyncio.sleep(0.005)
+        return None if then is None else await then(request, answer)
 
     return act
 
@@ -169,6 +234,13 @@ def endless(piece: bytes = b"x" * 65536, pieces: int = 10_000) -> Act:
 def redirect(to: str, code: int = 302) -> Act:
     """Send the client elsewhere."""
     return status(code, Location=to)
+
+
+async def _written(request: web.Request, content: bytes) -> web.StreamResponse:
+    assert request.transport is not None
+    request.transport.write(content)
+    _close(request)
+    return web.Response()
 
 
 def _close(request: web.Request) -> None:
