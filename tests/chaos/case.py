@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from tests.support.server import Asked, Fault, IndexServer
     from tests.support.site import Ran
 
-LOOKS = 40
-"""How often a reader looks at the tree during one run, at most."""
+LOOKS = 200
+"""Projects that a reader looks at during one run, over and over, at most."""
 
 TRIES = 4
 """Times that a reader looks before something counts as wrong: it may have changed in between."""
@@ -60,13 +60,15 @@ class Reader:
     root: Path
     expected: list[str]
     looks: int = 0
+    pages: int = 0
     wrong: list[Complaint] = field(default_factory=list)
 
     def look(self, _: Asked) -> None:
         """Look once, and again if something seems wrong: only what stays wrong is."""
-        if self.looks >= LOOKS:
+        if self.pages > LOOKS:
             return
         self.looks += 1
+        self.pages += max(1, len(self.expected))
         tree = Disk(self.root)
         found: list[Complaint] = []
         for _try in range(TRIES):

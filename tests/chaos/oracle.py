@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from tests.chaos.tree import FORMS, Link, Page, Unreadable, read_page, read_root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from tests.chaos.tree import Snapshot, Tree
     from tests.support.index import Index, Project
@@ -99,7 +99,8 @@ class Oracle:
 
     def pages(self, tree: Tree, *, at_rest: bool = True) -> Iterator[Complaint]:
         """Pages name what is there and right, and the root names what has a page (K3, I1-I5)."""
-        for form, listed in roots(tree):
+        listings = list(roots(tree))
+        for form, listed in listings:
             for name in listed:
                 here = page_forms(tree, name)
                 if not here or (at_rest and len(here) != len(FORMS)):
@@ -116,7 +117,7 @@ class Oracle:
                     yield from self._link(tree, name, link)
             if at_rest:
                 yield from _agreement(name, forms)
-                yield from self._in_the_root(tree, name)
+                yield from _listed_in_all(name, listings)
 
     def _link(self, tree: Tree, name: str, link: Link) -> Iterator[Complaint]:
         if link.path is None:
@@ -134,11 +135,6 @@ class Oracle:
             metadata = tree.read(f"web/{link.path}.metadata")
             if metadata is None or hashlib.sha256(metadata).hexdigest() != link.sidecar:
                 yield Complaint("I5", f"{name} advertises wrong core metadata of {link.path}")
-
-    def _in_the_root(self, tree: Tree, name: str) -> Iterator[Complaint]:
-        for form, listed in roots(tree):
-            if name not in listed:
-                yield Complaint("I4", f"{name} has a page and the root page ({form}) lacks it")
 
     def strays(self, after: Snapshot) -> Iterator[Complaint]:
         """Nothing is served that is not the index's, and the modes are right (I10)."""
@@ -404,6 +400,14 @@ def excess_of_removals(before: Snapshot, after: Snapshot, granted: Granted) -> i
     if had and granted.removals is None:
         limit = min(limit, len(had) - 1)
     return len(gone) - limit
+
+
+def _listed_in_all(
+    name: str, listings: Sequence[tuple[str, Collection[str]]]
+) -> Iterator[Complaint]:
+    for form, listed in listings:
+        if name not in listed:
+            yield Complaint("I4", f"{name} has a page and the root page ({form}) lacks it")
 
 
 def _mode(path: str, mode: int) -> Iterator[Complaint]:

@@ -110,14 +110,30 @@ def chunked(after: int, *, ended: bool) -> Act:
     return act
 
 
-def partial(content_range: str | None, start: int = 0) -> Act:
-    """Answer every request for a part with 206, this range, and the body from ``start`` on."""
+def partly(then: Act) -> Act:
+    """Answer so, if only a part is asked for."""
 
     async def act(request: web.Request, answer: Answer) -> web.StreamResponse | None:
-        if "Range" not in request.headers:
-            return None
+        return await then(request, answer) if "Range" in request.headers else None
+
+    return act
+
+
+def part(content_range: str | None, start: int = 0) -> Act:
+    """Answer with 206, this range, and the body from ``start`` on."""
+
+    async def act(_: web.Request, answer: Answer) -> web.StreamResponse:
         headers = {} if content_range is None else {"Content-Range": content_range}
         return web.Response(status=206, body=answer.body[start:], headers=headers)
+
+    return act
+
+
+def whole() -> Act:
+    """Answer with 200 and the whole body, whatever part is asked for."""
+
+    async def act(_: web.Request, answer: Answer) -> web.StreamResponse:
+        return web.Response(body=answer.body)
 
     return act
 
@@ -226,6 +242,21 @@ def endless(piece: bytes = b"x" * 65536, pieces: int = 10_000) -> Act:
         await response.prepare(request)
         for _ in range(pieces):
             await response.write(piece)
+        return response
+
+    return act
+
+
+def flood(look: Callable[[], None], pieces: int, size: int = 65536) -> Act:
+    """Send a body without a length that is far too long; ``look`` is called before each piece."""
+
+    async def act(request: web.Request, answer: Answer) -> web.StreamResponse:
+        response = web.StreamResponse(headers=answer.headers)
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        for _ in range(pieces):
+            look()
+            await response.write(b"x" * size)
         return response
 
     return act
