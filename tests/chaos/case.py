@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -15,17 +16,18 @@ from tests.chaos.oracle import (
     project_names,
 )
 from tests.chaos.tree import Disk, Snapshot
-from tests.support.site import Site
+from tests.support.processes import run_process
+from tests.support.site import Ran, Site
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from tests.chaos.figures import Figures
     from tests.support.faults import Act
     from tests.support.index import Index
+    from tests.support.processes import Ended
     from tests.support.server import Asked, Fault, IndexServer
-    from tests.support.site import Ran
 
 LOOKS = 200
 """Projects that a reader looks at during one run, over and over, at most."""
@@ -133,12 +135,41 @@ class Case:
 
     def run(self, command: str, *arguments: str, exits: int = 0, **granted: Unpack[Grants]) -> Ran:
         """Run a command, likewise."""
+        return self._judged(lambda: self.site.run(command, *arguments), exits, granted)
+
+    def process(
+        self,
+        command: str,
+        *,
+        exits: int = 0,
+        trusting: Path | None = None,
+        **granted: Unpack[Grants],
+    ) -> Ended:
+        """Run a command as a process of its own, likewise.
+
+        ``trusting`` is a file with the certificates of the authorities that it trusts.
+        """
+        environment = {} if trusting is None else {"SSL_CERT_FILE": str(trusting)}
+        ended: list[Ended] = []
+
+        def run() -> Ran:
+            report = self.site.home / "report.json"
+            arguments = ["-c", str(self.site.config), command, "--report", str(report)]
+            passed = self.clock.passed
+            done = run_process(arguments, self.site.home, passed=passed, environment=environment)
+            ended.append(done)
+            return Ran(done.code, done.out, done.log, json.loads(report.read_text()))
+
+        self._judged(run, exits, granted)
+        return ended[0]
+
+    def _judged(self, run: Callable[[], Ran], exits: int, granted: Grants) -> Ran:
         allowed = _granted(granted)
         before = self.snapshot()
         reader = Reader(self.oracle, self.site.root, project_names(before))
         self.server.on_request = reader.look
         try:
-            ran = self.site.run(command, *arguments)
+            ran = run()
         finally:
             self.server.on_request = lambda _: None
         after = self.snapshot()

@@ -22,8 +22,9 @@ LARGE = 2_200_000
     ids=["refused", "no address", "no way"],
 )
 def test_case_012_an_index_that_cannot_be_reached_is_tried_five_times(
-    case: Case, master: str
+    case: Case, master: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("RES_OPTIONS", "timeout:1 attempts:1")  # where nobody answers for names
     case.mirrored("foo")
     case.index.release("foo", "2.0")
     good = case.site.options["master"]
@@ -199,7 +200,7 @@ def test_case_017_silence_is_given_up_and_asked_again(case: Case, where: str, af
 
 @pytest.mark.parametrize("where", ["detail", "file"])
 def test_case_017_a_host_that_stays_silent_fails_one_project(case: Case, where: str) -> None:
-    case.site.configure(timeout=0.1)
+    case.site.configure(timeout=0.2)
     case.mirrored("foo", "bar")
     for name in ("foo", "bar"):
         case.index.release(name, "2.0")
@@ -232,8 +233,8 @@ def test_case_018_a_body_that_drips_is_given_up(case: Case) -> None:
 def test_case_018_a_document_that_drips_is_given_up(case: Case, where: str) -> None:
     case.mirrored("foo", "bar")
     case.index.release("bar", "2.0")
-    case.site.configure(global_timeout=0.1, api_method="simple")
-    case.fault(where, faults.trickle(5, lambda: None), project="bar" if where == "detail" else None)
+    case.site.configure(global_timeout=0.3, api_method="simple")
+    case.fault(where, faults.trickle(2, lambda: None), project="bar" if where == "detail" else None)
 
     case.mirror(exits=4 if where == "detail" else 3)
 

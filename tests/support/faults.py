@@ -262,6 +262,16 @@ def flood(look: Callable[[], None], pieces: int, size: int = 65536) -> Act:
     return act
 
 
+def every_other(act: Act) -> Act:
+    """Do that with the first request, the third, and so on."""
+    turns = iter(range(10**9))
+
+    async def turn(request: web.Request, answer: Answer) -> web.StreamResponse | None:
+        return await act(request, answer) if next(turns) % 2 == 0 else None
+
+    return turn
+
+
 def redirect(to: str, code: int = 302) -> Act:
     """Send the client elsewhere."""
     return status(code, Location=to)
