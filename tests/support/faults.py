@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import xmlrpc.client
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -144,6 +145,39 @@ def compressed() -> Act:
     async def act(_: web.Request, answer: Answer) -> None:
         answer.body = gzip.compress(answer.body)
         answer.headers["Content-Encoding"] = "gzip"
+
+    return act
+
+
+def bomb(size: int, beginning: bytes = b"") -> Act:
+    """Answer with a thousandth of so many bytes, which become so many when they are unpacked."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    head = b"\x1f\x8b\x08" + bytes(7) + packer.compress(beginning)
+    head += packer.flush(zlib.Z_FULL_FLUSH)
+    block = packer.compress(b" " * 2**20) + packer.flush(zlib.Z_FULL_FLUSH)
+    packed = head + block * (size // 2**20)  # after a full flush a block stands by itself
+
+    async def act(_: web.Request, answer: Answer) -> None:
+        answer.body = packed
+        answer.headers["Content-Encoding"] = "gzip"
+
+    return act
+
+
+def followed_by(extra: bytes) -> Act:
+    """Answer as usual, with something behind the body, and leave the connection open for a time."""
+
+    async def act(request: web.Request, answer: Answer) -> web.StreamResponse:
+        assert request.transport is not None
+        lines = [b"HTTP/1.1 200 OK", b"Content-Length: %d" % len(answer.body)]
+        lines += [f"{key}: {value}".encode() for key, value in answer.headers.items()]
+        request.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + answer.body + extra)
+        for _ in range(200):
+            if request.transport.is_closing():
+                break
+            await asyncio.sleep(0.005)
+        _close(request)
+        return web.Response()
 
     return act
 
