@@ -73,11 +73,15 @@ class Granted:
 
 @dataclass
 class Oracle:
-    """Knows what an index has, which of its projects are wanted, and what must stay secret."""
+    """Knows what an index has, which of its projects are wanted, and what must stay secret.
+
+    ``highest`` is the highest serial that the index ever showed, rightly or not.
+    """
 
     index: Index
     selects: Callable[[str], bool] = lambda _: True
     secrets: list[str] = field(default_factory=list)
+    highest: int = 0
 
     def judge(
         self, before: Snapshot, after: Snapshot, said: Said, granted: Granted
@@ -171,7 +175,8 @@ class Oracle:
     ) -> Iterator[Complaint]:
         """``status`` and pages claim no more than is so, and never go back (K4, I6, I7)."""
         status, was = _number(after.read("status")), _number(before.read("status"))
-        highest = max([self.index.serial, was, *(each.serial for each in self.index.journal)])
+        told = [self.index.serial, *(each.serial for each in self.index.journal)]
+        highest = self.highest = max(self.highest, *told)
         if not was <= status <= highest:
             yield Complaint("I6", f"status went from {was} to {status}, the index is at {highest}")
         named = _failed(said).keys() | granted.behind
@@ -185,7 +190,8 @@ class Oracle:
                 yield Complaint("I6", f"{name} went back from {old.serial} to {serial}")
             if not 0 < project.serial <= status or name in named or not self.selects(name):
                 continue
-            if project.status != "quarantined" and (serial or 0) < project.serial:
+            shows = self.shown(after, name, granted) == ""
+            if project.status != "quarantined" and not shows and (serial or 0) < project.serial:
                 yield Complaint("I7", f"status is {status}, {name} at {serial}: {project.serial}")
         for name, serial in self._removed().items():
             if serial <= status and name not in named and page_forms(after, name):
