@@ -172,6 +172,18 @@ def test_help_needs_none_of_the_heavy_libraries() -> None:
     assert not heavy & set(done.stdout.split())
 
 
+def test_the_oracle_of_the_faults_knows_nothing_of_the_program() -> None:
+    """It could share its mistakes otherwise: neither it nor what it imports may import ours."""
+    program = "import sys, tests.chaos.oracle; print(*sys.modules)"
+    root = Path(__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root
+    )
+    loaded = done.stdout.split()
+    assert "tests.chaos.oracle" in loaded
+    assert [name for name in loaded if name.partition(".")[0] == "bandersnatch"] == []
+
+
 def test_importing_a_module_does_nothing() -> None:
     """No module has statements at its top that act, beyond making what it is made of."""
     for path in MODULES:

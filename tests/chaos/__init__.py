@@ -1,1 +1,5 @@
-"""The fault suite: everything that can go wrong, made to go wrong."""
+"""The faults that are foreseen, each with what must happen: the matrix, its oracle, its table."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.chaos.case")

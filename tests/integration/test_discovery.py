@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from tests.support.site import Site
 
 
+FOO = b'"name": "foo", "_last-serial": 999999'
+
+
 def calls(server: IndexServer) -> list[str]:
     """Return the XML-RPC methods that were called, in order."""
     bodies = [asked.body.decode() for asked in server.asked if asked.kind == "xmlrpc"]
@@ -345,6 +348,46 @@ def test_an_index_that_is_far_behind_is_refused(index: Index, site: Site) -> Non
 
     assert ran.code == 5
     assert "already at" in ran.log
+
+
+def test_a_list_that_is_far_behind_is_refused_where_there_is_nothing_else(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    site.configure(api_method="simple")
+    index.serial += 1_000_000
+    index.release("foo", "1.0")
+    site.mirror()
+    index.serial -= 900_000
+    index.projects["foo"].serial -= 900_000
+
+    ran = site.mirror()
+
+    assert ran.code == 5
+    assert "already at" in ran.log
+
+
+def test_a_serial_far_beyond_the_list_is_not_waited_for(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    site.configure(api_method="simple")
+    index.release("foo", "1.0")
+    huge = faults.edit(lambda body: body.replace(b'"name": "foo", "_last-serial": ', FOO))
+    server.fault("list", huge)
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert ran.synced == ["foo"]
+    assert "the list has foo at serial 9" in ran.log
+
+
+def test_an_empty_list_of_the_changelog_is_no_index_either(index: Index, site: Site) -> None:
+    site.configure(api_method="xmlrpc")
+
+    ran = site.mirror()
+
+    assert ran.code == 3
+    assert "no projects" in ran.log
 
 
 @pytest.mark.parametrize("finite", [False, True])

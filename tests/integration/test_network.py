@@ -338,6 +338,19 @@ def test_a_name_that_leads_inside_is_refused_unless_the_index_is_inside() -> Non
     guard.check_url(URL("https://10.0.0.3/x"))
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["2130706433", "127.1", "0x7f.1", "0177.0.0.1", "0xa000001", "127.0.0.1.", "localhost."],
+)
+def test_an_address_in_an_old_form_is_one_too(host: str) -> None:
+    """The HTTP library connects to some of them without asking a resolver, and so the guard."""
+    guard = HostGuard("https://index.example.org")
+
+    with pytest.raises(UnsafeUrl):
+        guard.check_url(URL(f"https://{host}/x", encoded=True))
+    guard.check_url(URL("https://134744072/x", encoded=True))  # 8.8.8.8
+
+
 def test_what_is_configured_may_be_anywhere() -> None:
     guard = HostGuard("https://index.example.org", ["http://10.0.0.1:3128", ""])
 

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LONGEST_HOLD = 1000
+"""Turns after which time passes whatever a test waits for."""
 
 
 class FakeClock:
-    """Time that passes when somebody sleeps; what they slept is kept in ``slept``."""
+    """Time that passes when somebody sleeps; what they slept is kept in ``slept``.
+
+    While ``may_pass`` says no, sleepers sleep on, so that what others do in the meantime is done.
+    """
 
     def __init__(self, start: datetime | None = None) -> None:
         self.start = start or datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
         self.passed = 0.0
         self.slept: list[float] = []
+        self.may_pass: Callable[[], bool] = lambda: True
 
     def now(self) -> datetime:
         """Return the time of day."""
@@ -27,6 +38,10 @@ class FakeClock:
         wake = self.passed + seconds
         self.slept.append(seconds)
         await asyncio.sleep(0.002)
+        for _ in range(_LONGEST_HOLD):
+            if self.may_pass():
+                break
+            await asyncio.sleep(0.005)
         self.passed = max(self.passed, wake)
 
     def advance(self, **span: float) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import xmlrpc.client
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -69,13 +71,126 @@ def raw_header(line: bytes) -> Act:
     """Answer with a header line that no library would write."""
 
     async def act(request: web.Request, answer: Answer) -> web.StreamResponse:
-        assert request.transport is not None
         kept = [f"{k}: {v}".encode() for k, v in answer.headers.items() if k.encode() not in line]
         begin = b"HTTP/1.1 %d OK\r\nContent-Length: %d" % (answer.status, len(answer.body))
         lines = [begin, *kept, line]
-        request.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + answer.body)
+        return await _written(request, b"\r\n".join(lines) + b"\r\n\r\n" + answer.body)
+
+    return act
+
+
+def raw(content: bytes) -> Act:
+    """Write just these bytes, and close the connection."""
+
+    async def act(request: web.Request, _: Answer) -> web.StreamResponse:
+        return await _written(request, content)
+
+    return act
+
+
+def announced(length: int) -> Act:
+    """Announce another length than the body has, and send the whole body all the same."""
+
+    async def act(request: web.Request, answer: Answer) -> web.StreamResponse:
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length
+        return await _written(request, head + answer.body)
+
+    return act
+
+
+def chunked(after: int, *, ended: bool) -> Act:
+    """Send some of the body in chunks, and then the end of them, or nothing."""
+
+    async def act(request: web.Request, answer: Answer) -> web.StreamResponse:
+        content = answer.body[:after]
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+        head += b"Content-Type: %s\r\n\r\n" % answer.headers["Content-Type"].encode()
+        end = b"\r\n0\r\n\r\n" if ended else b"\r\n"
+        return await _written(request, head + b"%x\r\n%b" % (len(content), content) + end)
+
+    return act
+
+
+def partly(then: Act) -> Act:
+    """Answer so, if only a part is asked for."""
+
+    async def act(request: web.Request, answer: Answer) -> web.StreamResponse | None:
+        return await then(request, answer) if "Range" in request.headers else None
+
+    return act
+
+
+def part(content_range: str | None, start: int = 0) -> Act:
+    """Answer with 206, this range, and the body from ``start`` on."""
+
+    async def act(_: web.Request, answer: Answer) -> web.StreamResponse:
+        headers = {} if content_range is None else {"Content-Range": content_range}
+        return web.Response(status=206, body=answer.body[start:], headers=headers)
+
+    return act
+
+
+def whole() -> Act:
+    """Answer with 200 and the whole body, whatever part is asked for."""
+
+    async def act(_: web.Request, answer: Answer) -> web.StreamResponse:
+        return web.Response(body=answer.body)
+
+    return act
+
+
+def compressed() -> Act:
+    """Answer with the body wrapped in a content encoding, whether that was asked for or not."""
+
+    async def act(_: web.Request, answer: Answer) -> None:
+        answer.body = gzip.compress(answer.body)
+        answer.headers["Content-Encoding"] = "gzip"
+
+    return act
+
+
+def bomb(size: int, beginning: bytes = b"") -> Act:
+    """Answer with a thousandth of so many bytes, which become so many when they are unpacked."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    head = b"\x1f\x8b\x08" + bytes(7) + packer.compress(beginning)
+    head += packer.flush(zlib.Z_FULL_FLUSH)
+    block = packer.compress(b" " * 2**20) + packer.flush(zlib.Z_FULL_FLUSH)
+    packed = head + block * (size // 2**20)  # after a full flush a block stands by itself
+
+    async def act(_: web.Request, answer: Answer) -> None:
+        answer.body = packed
+        answer.headers["Content-Encoding"] = "gzip"
+
+    return act
+
+
+def followed_by(extra: bytes) -> Act:
+    """Answer as usual, with something behind the body, and leave the connection open for a time."""
+
+    async def act(request: web.Request, answer: Answer) -> web.StreamResponse:
+        assert request.transport is not None
+        lines = [b"HTTP/1.1 200 OK", b"Content-Length: %d" % len(answer.body)]
+        lines += [f"{key}: {value}".encode() for key, value in answer.headers.items()]
+        request.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + answer.body + extra)
+        for _ in range(200):
+            if request.transport.is_closing():
+                break
+            await asyncio.sleep(0.005)
         _close(request)
         return web.Response()
+
+    return act
+
+
+def held(until: Callable[[], bool], then: Act | None = None) -> Act:
+    """Keep the answer back until something is so, and then answer as usual, or so."""
+
+    async def act(request: web.Request, answer: Answer) -> web.StreamResponse | None:
+        for _ in range(1000):
+            if until():
+                break
+            await asyncio.sleep(0.005)
+        return None if then is None else await then(request, answer)
 
     return act
 
@@ -166,9 +281,41 @@ def endless(piece: bytes = b"x" * 65536, pieces: int = 10_000) -> Act:
     return act
 
 
+def flood(look: Callable[[], None], pieces: int, size: int = 65536) -> Act:
+    """Send a body without a length that is far too long; ``look`` is called before each piece."""
+
+    async def act(request: web.Request, answer: Answer) -> web.StreamResponse:
+        response = web.StreamResponse(headers=answer.headers)
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        for _ in range(pieces):
+            look()
+            await response.write(b"x" * size)
+        return response
+
+    return act
+
+
+def every_other(act: Act) -> Act:
+    """Do that with the first request, the third, and so on."""
+    turns = iter(range(10**9))
+
+    async def turn(request: web.Request, answer: Answer) -> web.StreamResponse | None:
+        return await act(request, answer) if next(turns) % 2 == 0 else None
+
+    return turn
+
+
 def redirect(to: str, code: int = 302) -> Act:
     """Send the client elsewhere."""
     return status(code, Location=to)
+
+
+async def _written(request: web.Request, content: bytes) -> web.StreamResponse:
+    assert request.transport is not None
+    request.transport.write(content)
+    _close(request)
+    return web.Response()
 
 
 def _close(request: web.Request) -> None:

@@ -85,6 +85,10 @@ class Index:
         self.serial = 100
         self._time = time
 
+    def follow(self, time: Callable[[], int]) -> None:
+        """Let what happens from now on happen when this clock says."""
+        self._time = time
+
     # ------------------------------------------------------------ changes
 
     def _happens(self, display: str, action: str, version: str | None = None) -> None:

@@ -39,7 +39,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as it came in; ``at`` is in monotonic seconds."""
+    """A request as it came in; ``at`` is in the seconds of the server's clock."""
 
     method: str
     path: str
@@ -69,7 +69,8 @@ def route(path: str) -> str:
 class Fault:
     """Something that goes wrong: where, how often, and how.
 
-    ``where`` is a route or a part of a path. ``act`` either changes the answer and returns
+    ``where`` is a route or a part of a path, ``project`` the one project that is meant, and
+    ``skip`` how many such requests go well before. ``act`` either changes the answer and returns
     None, or sends something itself and returns a response.
     """
 
@@ -78,15 +79,25 @@ class Fault:
         where: str,
         act: Callable[[web.Request, Answer], Awaitable[web.StreamResponse | None]],
         times: int | None = None,
+        *,
+        project: str | None = None,
+        skip: int = 0,
     ) -> None:
         self.where = where
         self.act = act
         self.left = times
+        self.project = project
+        self.skip = skip
         self.hits = 0
 
-    def applies(self, path: str) -> bool:
-        """Whether this request is hit; counts it if so."""
+    def applies(self, path: str, project: str | None) -> bool:
+        """Whether this request, for something of ``project``, is hit; counts it if so."""
         if self.left == 0 or (self.where != route(path) and self.where not in path):
+            return False
+        if self.project not in {None, project}:
+            return False
+        if self.skip:
+            self.skip -= 1
             return False
         if self.left is not None:
             self.left -= 1
@@ -114,6 +125,7 @@ class IndexServer:
         self.login = ""
         self.journal_page = 50_000
         self.on_request: Callable[[Asked], None] = lambda _: None
+        self.time: Callable[[], float] = time.monotonic
 
     # ------------------------------------------------------------ what tests ask
 
@@ -130,9 +142,12 @@ class IndexServer:
         where: str,
         act: Callable[[web.Request, Answer], Awaitable[web.StreamResponse | None]],
         times: int | None = None,
+        *,
+        project: str | None = None,
+        skip: int = 0,
     ) -> Fault:
         """Arm a fault, and return it."""
-        fault = Fault(where, act, times)
+        fault = Fault(where, act, times, project=project, skip=skip)
         self.faults.append(fault)
         return fault
 
@@ -149,7 +164,7 @@ class IndexServer:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer a request."""
         body = await request.read()
-        asked = Asked(request.method, request.path, dict(request.headers), body, time.monotonic())
+        asked = Asked(request.method, request.path, dict(request.headers), body, self.time())
         self.asked.append(asked)
         self.on_request(asked)
         if self.login and request.headers.get("Authorization") != self.login:
@@ -159,11 +174,22 @@ class IndexServer:
             answer = Answer(answer.status, answer.body, answer.headers.copy())
         else:
             answer = self._answer(request.path, request.headers, request.method, body)
-        for fault in [fault for fault in self.faults if fault.applies(request.path)]:
+        project = self._project_at(request.path)
+        for fault in [fault for fault in self.faults if fault.applies(request.path, project)]:
             response = await fault.act(request, answer)
             if response is not None:
                 return response
         return self._send(request, answer)
+
+    def _project_at(self, path: str) -> str | None:
+        """Return the normalised name of the project that something at a path belongs to."""
+        if route(path) in {"detail", "legacy"}:
+            return path.split("/")[2]
+        file = path.removesuffix(".metadata")
+        for name, project in self.index.projects.items():
+            if any(each.path == file for each in project.files.values()):
+                return name
+        return None
 
     def _answer(self, path: str, headers: Any, method: str, body: bytes) -> Answer:  # noqa: PLR0911
         kind = route(path)

@@ -427,7 +427,6 @@ def test_what_is_no_list_is_refused(text: bytes) -> None:
     [
         *[None, 5, True, 1.5, "foo", [], {}, ["foo"]],
         *[{"name": value} for value in [*WRONG, "..", "../foo", "a b", "a/b"] if value != "x"],
-        *[{"name": "foo", "_last-serial": v} for v in [*WRONG, 2**53] if v not in (None, 5)],
     ],
     ids=repr,
 )
@@ -435,6 +434,33 @@ def test_a_bad_entry_of_a_list_costs_itself_only(entry: object) -> None:
     page = listed({"name": "bar", "_last-serial": 7}, entry)
     assert page.serials == {"bar": 7}
     assert len(page.rejected) == 1
+
+
+@pytest.mark.parametrize("serial", [v for v in [*WRONG, 2**53] if v not in (None, 5)], ids=repr)
+def test_a_bad_serial_on_a_list_is_told_of_and_costs_no_project(serial: object) -> None:
+    """A project that is left out of the list would be missing in the mirror, and status be 0."""
+    entries = [{"name": "Foo", "_last-serial": serial}, {"name": "bar", "_last-serial": 7}]
+    page = listed(*entries)
+    assert page.serials == {"bar": 7, "foo": None}
+    assert page.displays == {"foo": "Foo"}
+    assert page.rejected_count == 1
+    assert page.rejected[0].reason.startswith("foo: serial ")
+
+
+def test_a_project_that_is_listed_twice_is_told_of() -> None:
+    page = listed({"name": "foo"}, {"name": "Foo"}, {"name": "FOO"}, {"name": "bar"})
+    assert page.notes == ("the list has foo more than once; its highest serial counts",)
+    assert page.rejected_count == 0
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [("1.4", False), ("1.0", False), ("1", False), ("1.5", True), ("1." + "9" * 5000, True)],
+)
+def test_a_newer_minor_version_of_a_list_is_told_of(version: str, *, told: bool) -> None:
+    page = parse_list(b'{"meta": {"api-version": "%s"}, "projects": []}' % version.encode(), WHERE)
+    assert bool(page.notes) is told
+    assert sum(map(len, page.notes)) < 200
 
 
 @pytest.mark.parametrize(

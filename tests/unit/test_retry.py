@@ -32,7 +32,7 @@ from tests.unit.strategies import hostile_text
 URL = "https://example.org/simple/foo/"
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 
-LATER = {408, 425, 500, 502, 503, 504, *range(520, 531)}
+LATER = {407, 408, 425, 500, 502, 503, 504, *range(520, 531)}
 
 
 @given(st.integers(100, 599))

@@ -8,7 +8,7 @@ has a private one: then the mirror lives inside, with hosts like itself.
 from __future__ import annotations
 
 import socket
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -54,10 +54,27 @@ class HostGuard:
 
 
 def _is_private(host: str) -> bool:
-    try:
-        return not ip_address(host.partition("%")[0]).is_global
-    except ValueError:
+    host = host.partition("%")[0].rstrip(".")
+    address = _literal(host)
+    if address is None:
         return host == "localhost" or host.endswith(".localhost")
+    return not address.is_global
+
+
+def _literal(host: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that a host is, also in the old forms that systems connect to.
+
+    ``127.1``, ``2130706433`` and ``0x7f000001`` are 127.0.0.1, and no resolver is asked for the
+    first two: the HTTP library takes what has no letters for an address.
+    """
+    try:
+        return ip_address(host)
+    except ValueError:
+        pass
+    try:
+        return IPv4Address(socket.inet_aton(host))
+    except (OSError, ValueError):
+        return None
 
 
 class GuardedResolver(AbstractResolver):

@@ -55,6 +55,9 @@ RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504}) | frozenset(ra
 
 MISSING_STATUSES = frozenset({404, 410})
 
+PROXY_PASSWORD = 407
+"""What only a proxy says: Proxy Authentication Required."""
+
 
 def rule_for(error: BandersnatchError) -> Rule | None:
     """Return the rule that decides about ``error``."""
@@ -81,12 +84,19 @@ def error_for(
     """Return the error that a response's status stands for."""
     if status in MISSING_STATUSES:
         return NotFound(url, status)
+    if status == PROXY_PASSWORD:
+        return proxy_error_for(url, status)
     if status not in RETRIED_STATUSES:
         return Refused(url, status)
     retry_after = parse_retry_after(headers.get("Retry-After", ""), now)
     if status == 429 or retry_after is not None:  # noqa: PLR2004 - Too Many Requests
         return RateLimited(url, f"status {status}", retry_after=retry_after)
     return Unavailable(url, f"status {status}")
+
+
+def proxy_error_for(url: str, status: int) -> Unavailable:
+    """Return the error that a proxy's status stands for: the host itself has said nothing."""
+    return Unavailable(url, f"the proxy does not let it through (status {status})")
 
 
 def parse_retry_after(text: str, now: datetime) -> float | None:

@@ -17,7 +17,12 @@ from bandersnatch.errors import (
     Unavailable,
     UnsafeUrl,
 )
-from bandersnatch.master.retry import LONGEST_RETRY_AFTER, error_for, pause_before
+from bandersnatch.master.retry import (
+    LONGEST_RETRY_AFTER,
+    error_for,
+    pause_before,
+    proxy_error_for,
+)
 
 if TYPE_CHECKING:
     import random
@@ -210,6 +215,8 @@ class failures:  # noqa: N801 - used like a function
         if isinstance(error, aiohttp.ClientSSLError):
             why = f"its certificate is not valid ({_reason(error)})"
             raise UnsafeUrl(self._url, why) from error
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            raise proxy_error_for(self._url, error.status) from error
         if isinstance(error, aiohttp.ClientError | OSError):
             raise Unavailable(self._url, _reason(error)) from error
         if isinstance(error, ValueError) and not isinstance(error, BandersnatchError):

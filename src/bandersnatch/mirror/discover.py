@@ -15,7 +15,7 @@ from bandersnatch.errors import (
 from bandersnatch.events import Doing, Noticed
 from bandersnatch.mirror.plan import Discovery
 from bandersnatch.model.serials import NO_SERIAL, Serial
-from bandersnatch.records import Validators
+from bandersnatch.records import FetchedList, Validators
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +34,8 @@ DEAREST_GAP = 1_000_000
 
 DEAREST_GAP_FOR_A_FEW = 100_000
 """The same where only a finite set of pages would have to be asked for instead."""
+
+_ODDITIES_TOLD = 20
 
 RECONCILED = "reconciled"
 LISTING = "listing"
@@ -90,6 +92,8 @@ class Discoverer:
         if listing is None:
             return Discovery(question.cursor, notes=notes)
         reached = _reached(listing)
+        if head is None and reached is not None:
+            self._check_age(reached, question.cursor)
         since = reached if too_far or not followed else min(question.cursor, reached or NO_SERIAL)
         changes = await self._changes(since, head)
         cursor = max(head or reached or NO_SERIAL, question.cursor)
@@ -109,14 +113,19 @@ class Discoverer:
             if not isinstance(error, ChangelogRefused):
                 self._events(Noticed(f"{error}; going on without the changelog"))
             return None
-        if head >= question.cursor:
-            return head
-        if question.cursor - head > A_DAY_OF_CHANGES:
-            raise IndexWentBack(had=question.cursor, got=head)
-        self._events(
-            Noticed(f"the index is at serial {head}, behind this mirror at {question.cursor}")
-        )
-        return question.cursor
+        self._check_age(head, question.cursor)
+        return max(head, question.cursor)
+
+    def _check_age(self, newest: Serial, cursor: Serial) -> None:
+        """Tell of an index that is behind this mirror.
+
+        :raises IndexWentBack: if it is so far behind that it is not merely late.
+        """
+        if cursor - newest > A_DAY_OF_CHANGES:
+            raise IndexWentBack(had=cursor, got=newest)
+        if newest < cursor:
+            text = f"the index is at serial {newest}, behind this mirror at {cursor}"
+            self._events(Noticed(text))
 
     async def _changes(self, since: Serial | None, head: Serial | None) -> Sequence[Change]:
         if since is None or head is None or since >= head:
@@ -148,24 +157,50 @@ class Discoverer:
         known = Validators()
         if head is None and not question.thorough and question.cursor != NO_SERIAL:
             known = Validators(*(await self._catalogue.note(LISTING)).split("\n"))
+        fetched: FetchedList | None
         try:
             if question.method is ApiMethod.XMLRPC:
-                return await self._index.list_with_serials(), self._compared()
-            fetched = await self._index.fetch_list(known)
+                fetched = FetchedList(await self._index.list_with_serials(), Validators())
+            else:
+                fetched = await self._index.fetch_list(known)
         except UpstreamError as error:
             raise UnusableIndex(str(error)) from error
         if fetched is None:
             return None, self._compared()
-        if not fetched.projects.serials and not await self._catalogue.count():
+        listing = fetched.projects
+        if not listing.serials and not await self._catalogue.count():
             raise UnusableIndex("the index lists no projects at all")
-        rejected = fetched.projects.rejected
-        for rejection in rejected:
-            self._events(Noticed(f"entry of the list left out: {rejection.reason}"))
-        if more := fetched.projects.rejected_count - len(rejected):
-            self._events(Noticed(f"and {more} more entries of the list left out"))
+        self._tell_oddities(listing)
+        listing = self._believable(listing, head)
+        if question.method is ApiMethod.XMLRPC:
+            return listing, self._compared()
         # A list without its projects' serials may stay the same while their pages change.
-        told = None not in fetched.projects.serials.values()
-        return fetched.projects, self._compared(fetched.validators if told else Validators())
+        told = None not in listing.serials.values()
+        return listing, self._compared(fetched.validators if told else Validators())
+
+    def _believable(self, listing: ProjectList, head: Serial | None) -> ProjectList:
+        """Return the list without the serials that no page can reach, for the index has not yet.
+
+        Such a project is looked at whatever it is; to wait for its serial would be to wait for
+        ever.
+        """
+        newest = max(head or NO_SERIAL, _reached(listing) or NO_SERIAL)
+        most = newest + A_DAY_OF_CHANGES
+        mad = [name for name, own in listing.serials.items() if own is not None and own > most]
+        for name in mad[:_ODDITIES_TOLD]:
+            own = listing.serials[name]
+            self._events(Noticed(f"the list has {name} at serial {own}, itself being at {newest}"))
+        return (
+            replace(listing, serials={**listing.serials, **dict.fromkeys(mad)}) if mad else listing
+        )
+
+    def _tell_oddities(self, listing: ProjectList) -> None:
+        for note in listing.notes:
+            self._events(Noticed(note))
+        for rejection in listing.rejected:
+            self._events(Noticed(f"bad entry of the list: {rejection.reason}"))
+        if more := listing.rejected_count - len(listing.rejected):
+            self._events(Noticed(f"and {more} more bad entries of the list"))
 
 
 def _reached(listing: ProjectList) -> Serial | None:

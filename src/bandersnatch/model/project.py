@@ -117,8 +117,9 @@ class ProjectList:
     """The projects of an index, each with its serial, or None where the index tells none.
 
     ``displays`` has the names that the index shows in another form than the normalised one.
-    ``serial`` is that of the whole list. ``rejected`` are the first entries that were left out,
-    of ``rejected_count``.
+    ``serial`` is that of the whole list. ``rejected`` are the first of ``rejected_count`` bad
+    entries: without a name they are left out, without a serial listed as such. ``notes`` are
+    sentences about what is odd in the list and does no harm.
     """
 
     serials: Mapping[ProjectName, Serial | None]
@@ -126,6 +127,7 @@ class ProjectList:
     serial: Serial | None = None
     rejected: tuple[Rejection, ...] = ()
     rejected_count: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def is_version(text: object) -> bool:

@@ -7,6 +7,7 @@ the page.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -229,8 +230,21 @@ def parse_list(text: bytes, where: str) -> ProjectList:
         page = _decode_loosely(text, _LooseList, where)
     check_api_version(page.meta.api_version, where)
     return project_list(
-        _listed(page.projects, where), where=where, serial=optional_serial(page.meta.serial)
+        _listed(page.projects, where),
+        where=where,
+        serial=optional_serial(page.meta.serial),
+        notes=_newer(str(page.meta.api_version)),
     )
+
+
+def _newer(version: str) -> Iterator[str]:
+    """Yield what is to be told of a version newer than those known: go on with it (PEP 629)."""
+    minor = version.partition(".")[2]
+    if minor.isdecimal() and minor.isascii() and int(minor[:9]) > NEWEST_MINOR:
+        yield (
+            f"the index speaks API version {version[:20]} and this release 1.{NEWEST_MINOR}; "
+            "what is new in it is passed over"
+        )
 
 
 def _listed(
@@ -247,32 +261,49 @@ def _listed(
         yield loose.name, loose.serial
 
 
+NEWEST_MINOR = 4
+"""Of the API's versions 1.x, the newest whose every field is known here."""
+
 BAD_ENTRIES_ALLOWED = 0.01
 """The share of a listing's entries that may be bad before the listing as a whole is."""
-_REJECTIONS_TOLD = 20
+_ODDITIES_TOLD = 20
 
 
 def project_list(
-    pairs: Iterable[tuple[object, object]], *, where: str, serial: Serial | None
+    pairs: Iterable[tuple[object, object]],
+    *,
+    where: str,
+    serial: Serial | None,
+    notes: Iterable[str] = (),
 ) -> ProjectList:
     """Return the list made of pairs of a name and a serial (None: not told), each judged.
+
+    A project whose serial alone is bad is listed as one of which none is told: it exists, and
+    whoever leaves it out would claim to have everything without it.
 
     :raises InvalidPage: if more than 1 % of the pairs, and more than one, are bad.
     """
     serials: dict[ProjectName, Serial | None] = {}
     displays: dict[ProjectName, str] = {}
     rejected: list[Rejection] = []
+    twins: dict[ProjectName, None] = {}
     count = bad = 0
     for shown, told in pairs:
         count += 1
+        name: ProjectName | None
         try:
             name = project_name(shown)
             own = None if told is None else parse_serial(told)
         except InvalidValue as error:
+            name, own = _name_alone(shown), None
             bad += 1
-            if bad <= _REJECTIONS_TOLD:
-                rejected.append(Rejection(ascii(shown)[:200], str(error)))
-            continue
+            if bad <= _ODDITIES_TOLD:
+                reason = f"{name}: {error}" if name else str(error)
+                rejected.append(Rejection(ascii(shown)[:200], reason))
+            if name is None:
+                continue
+        if name in serials:
+            twins[name] = None
         before = serials.setdefault(name, own)
         if own is not None and (before is None or own > before):
             serials[name] = own
@@ -281,4 +312,16 @@ def project_list(
     if bad > max(1, count * BAD_ENTRIES_ALLOWED):
         first = rejected[0].reason
         raise InvalidPage(where, f"{bad} of its {count} entries are bad: {first}")
-    return ProjectList(serials, displays, serial, tuple(rejected), bad)
+    notes = (*notes, *map(_twin, islice(twins, _ODDITIES_TOLD)))
+    return ProjectList(serials, displays, serial, tuple(rejected), bad, notes)
+
+
+def _name_alone(shown: object) -> ProjectName | None:
+    try:
+        return project_name(shown)
+    except InvalidValue:
+        return None
+
+
+def _twin(name: ProjectName) -> str:
+    return f"the list has {name} more than once; its highest serial counts"

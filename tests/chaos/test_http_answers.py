@@ -1,0 +1,291 @@
+"""Cases 1 to 11: answers that are errors."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from email.utils import format_datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import faults
+from tests.support.server import serving
+
+if TYPE_CHECKING:
+    from tests.chaos.case import Case
+
+UNAVAILABLE = [500, 502, 503, 504]
+
+
+@pytest.mark.parametrize("code", UNAVAILABLE)
+@pytest.mark.parametrize("where", ["list", "xmlrpc"])
+def test_case_001_an_index_that_fails_once_is_asked_again(
+    case: Case, where: str, code: int
+) -> None:
+    case.index.release("foo", "1.0")
+
+    case.recovers(where, faults.status(code))
+
+    assert len(case.asked(where)) == 2
+    case.heals()
+
+
+@pytest.mark.parametrize("code", UNAVAILABLE)
+def test_case_002_an_index_that_fails_for_ever_is_left_after_five_tries(
+    case: Case, code: int
+) -> None:
+    case.mirrored("foo")
+    case.index.release("foo", "2.0")
+    for where in ("list", "xmlrpc"):
+        case.fault(where, faults.status(code))
+    case.clock.advance(days=2)
+
+    ran = case.mirror(exits=3)
+
+    assert f"/simple/ is unavailable: status {code}" in ran.errors()[0]
+    assert len(case.asked("list")) == len(case.asked("xmlrpc")) == 5
+    case.heals()
+
+
+@pytest.mark.parametrize("code", UNAVAILABLE)
+def test_case_003_a_page_that_fails_once_is_recovered(case: Case, code: int) -> None:
+    for name in ("foo", "bar"):
+        case.index.release(name, "1.0")
+
+    case.recovers("detail", faults.status(code), project="foo")
+
+    case.heals()
+
+
+@pytest.mark.parametrize("code", UNAVAILABLE)
+def test_case_003_a_page_that_fails_for_ever_is_asked_for_in_every_run(
+    case: Case, code: int
+) -> None:
+    case.mirrored("foo", "bar")
+    for name in ("foo", "bar"):
+        case.index.release(name, "2.0")
+    case.fault("detail", faults.status(code), project="foo")
+
+    for tries in (5, 10):
+        ran = case.mirror(exits=4)
+        assert ran.failed == {"foo": "Unavailable"}
+        assert ran.report["projects"]["failed"][0]["class"] == "retry"
+        assert len(case.asked("detail", of="/foo/")) == tries
+
+    case.heals()
+
+
+# ---------------------------------------------------------------- Retry-After
+
+
+def asleep(case: Case, sleepers: int) -> bool:
+    """Whether so many are waiting for more than a minute."""
+    return sum(seconds > 60 for seconds in case.clock.slept) >= sleepers
+
+
+def test_case_004_nobody_asks_a_host_before_the_time_that_it_named(case: Case) -> None:
+    """Three workers: one is told to wait, the others hear of it with a page in their hands."""
+    for number in range(6):
+        case.index.release(f"p{number}", "1.0")
+    case.site.configure(workers=3)
+    case.clock.may_pass = lambda: asleep(case, 3)
+    wait = faults.status(429, Retry_After="77")
+    all_asked = faults.held(lambda: len(case.asked("detail")) == 3, wait)
+    limited = case.fault("detail", all_asked, times=1, project="p0")
+    for name in ("p1", "p2"):
+        case.fault("detail", faults.held(lambda: asleep(case, 1)), times=1, project=name)
+
+    case.mirror()
+
+    assert limited.hits == 1
+    begun = next(n for n, each in enumerate(case.server.asked) if each.kind == "detail")
+    early = [each.path for each in case.server.asked[begun + 3 :] if each.at < 77]
+    case.figures.count("G9", len(early))
+    assert early == []
+    case.clock.may_pass = lambda: True
+    case.heals()
+
+
+def test_case_005_a_date_is_waited_for(case: Case) -> None:
+    case.index.release("foo", "1.0")
+    date = format_datetime(case.clock.now() + timedelta(seconds=123), usegmt=True)
+
+    case.recovers("detail", faults.status(429, Retry_After=date))
+
+    first, second = case.asked("detail")
+    assert second.at - first.at >= 122
+    case.heals()
+
+
+@pytest.mark.parametrize(
+    "text", ["soon", "-5", "", "1.5", "1e3", "\u0663", "Sat, 99 Nov 2026 12:00:00 GMT"]
+)
+def test_case_005_rubbish_means_an_ordinary_pause(case: Case, text: str) -> None:
+    case.index.release("foo", "1.0")
+
+    case.recovers("detail", faults.status(429, Retry_After=text))
+
+    assert 0 < case.clock.passed < 10
+    case.heals()
+
+
+def test_case_005_ten_minutes_are_waited_for(case: Case) -> None:
+    case.index.release("foo", "1.0")
+
+    case.recovers("detail", faults.status(429, Retry_After="600"))
+
+    assert case.clock.passed >= 600
+    case.heals()
+
+
+@pytest.mark.parametrize("text", ["601", "1000000000", "9" * 400])
+def test_case_005_a_host_that_names_more_is_not_asked_again_in_this_run(
+    case: Case, text: str
+) -> None:
+    case.mirrored("bar", "foo")
+    for name in ("bar", "foo"):
+        case.index.release(name, "2.0")
+    case.site.configure(workers=1)
+    case.fault("detail", faults.status(429, Retry_After=text))
+
+    ran = case.mirror(exits=4)
+
+    assert ran.failed == {"bar": "RateLimited", "foo": "RateLimited"}
+    assert len(case.asked("detail")) == 1
+    assert case.clock.passed < 10
+    case.heals(minutes=11)
+
+
+def test_case_006_only_the_host_that_asks_for_it_is_left_alone(case: Case) -> None:
+    """Two workers: one is told to wait by the host of files, the other goes on with the index."""
+    for name in ("p0", "p1"):
+        case.index.release(name, "1.0")
+    case.site.configure(workers=2, json="true")
+    with serving(case.index) as files:
+        files.time = case.clock.monotonic
+        old, new = f'"{case.server.url}/packages'.encode(), f'"{files.url}/packages'.encode()
+        case.fault("detail", faults.edit(lambda body: body.replace(old, new)))
+        case.fault("detail", faults.held(lambda: asleep(case, 1)), times=1, project="p1")
+        files.fault("file", faults.status(503, Retry_After="77"), times=1)
+        case.clock.may_pass = lambda: bool(case.asked("legacy", of="/p1/"))
+
+        case.mirror()
+
+        (legacy,) = case.asked("legacy", of="/p1/")
+        assert legacy.at < 77
+        early = [each.path for each in files.asked[1:] if each.at < 77]
+        assert len(files.asked) == 5
+        case.figures.count("G9", len(early))
+        assert early == []
+        case.clock.may_pass = lambda: True
+    case.heals()
+
+
+# ---------------------------------------------------------------- 404
+
+
+def test_case_007_a_listed_project_without_a_page_has_failed(case: Case) -> None:
+    """The second look comes after a minute, when no cache remembers the 404 any more."""
+    case.mirrored("foo")
+    case.index.release("ghost", "1.0")
+    case.index.release("foo", "2.0")
+    case.fault("detail", faults.status(404), project="ghost")
+    before = case.site.status
+
+    for asked in (2, 4):
+        ran = case.mirror(exits=4)
+        assert ran.failed == {"ghost": "ProjectNotFound"}
+        assert ran.report["projects"]["failed"][0]["class"] == "retry"
+        looks = case.asked("detail", of="/ghost/")
+        assert len(looks) == asked
+        assert looks[-1].at - looks[-2].at >= 60
+        assert case.site.status == before
+
+    case.heals()
+
+
+def test_case_007_a_page_that_is_missing_for_a_moment_is_had_in_the_same_run(case: Case) -> None:
+    case.index.release("foo", "1.0")
+
+    case.recovers("detail", faults.status(404))
+
+    case.heals()
+
+
+def test_case_008_an_index_without_most_of_its_pages_is_not_asked_on(case: Case) -> None:
+    names = [f"p{number:02}" for number in range(30)]
+    case.mirrored(*names)
+    case.site.configure(workers=1, download_workers=1)
+    for name in names:
+        case.index.release(name, "2.0")
+    case.fault("detail", faults.status(404))
+    before = case.site.status
+
+    ran = case.mirror(exits=3)
+
+    assert "the index has no page for 21 of 30 projects it lists" in ran.log
+    assert len(case.asked("detail")) <= 30 + 21 + 2
+    assert case.site.status == before
+    case.heals()
+
+
+BAD_FILES = {
+    "404": faults.status(404),
+    "410": faults.status(410),
+    "wrong bytes": faults.wrong_bytes(),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_case_009_a_dead_file_holds_its_page_for_one_run_and_then_is_left_out(
+    case: Case, kind: str
+) -> None:
+    case.mirrored("foo", "bar")
+    (dead,) = case.index.release("foo", "2.0")
+    (good,) = case.index.release("foo", "3.0")
+    case.index.release("bar", "2.0")
+    case.fault(dead.path, BAD_FILES[kind])
+
+    first = case.mirror(exits=4)
+    assert first.failed == {"foo": "FilesMissing"}
+    assert case.site.filenames("foo") == ["foo-1.0-py3-none-any.whl"]
+    assert (case.site.web / good.path.lstrip("/")).read_bytes() == good.content
+
+    for _ in range(2):
+        later = case.mirror(exits=4)
+        assert later.failed == {"foo": "FilesMissing"}
+        assert case.site.filenames("foo") == ["foo-1.0-py3-none-any.whl", good.filename]
+
+    case.heals()
+
+
+@pytest.mark.parametrize("code", [404, 410, 500])
+def test_case_010_a_file_without_its_core_metadata_is_published_without(
+    case: Case, code: int
+) -> None:
+    (file,) = case.index.release("foo", "1.0")
+    case.fault("sidecar", faults.status(code))
+
+    for _ in range(2):
+        ran = case.mirror(bare=[file.filename])
+        assert ran.report["files"]["sidecars_missing"] == 1
+        assert "WARNING: foo: 1 file(s) without core metadata" in ran.log
+
+    case.heals()
+
+
+@pytest.mark.parametrize("code", [401, 403, 451])
+def test_case_011_what_is_refused_is_asked_for_once_a_run(case: Case, code: int) -> None:
+    case.mirrored("foo", "bar")
+    for name in ("foo", "bar"):
+        case.index.release(name, "2.0")
+    case.fault("detail", faults.status(code), project="foo")
+
+    for asked in (1, 2):
+        ran = case.mirror(exits=4)
+        assert ran.failed == {"foo": "Refused"}
+        assert ran.report["projects"]["failed"][0]["class"] == "rejected"
+        assert f"status {code}" in ran.errors()[0]
+        assert len(case.asked("detail", of="/foo/")) == asked
+
+    case.heals()

@@ -1,0 +1,268 @@
+"""Cases 28 to 33: encodings, sizes, headers, and hosts that do not agree."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import faults
+from tests.support.server import JSON, serving
+
+if TYPE_CHECKING:
+    from tests.chaos.case import Case
+
+MIB = 2**20
+
+
+def test_case_028_a_file_in_a_wrapping_is_not_the_file(case: Case) -> None:
+    case.mirrored("foo", "bar")
+    case.index.release("bar", "2.0")
+    case.index.release("foo", "2.0")
+    case.fault("file", faults.compressed(), project="foo")
+
+    ran = case.mirror(exits=4)
+
+    assert ran.failed == {"foo": "FilesMissing"}
+    asked = case.asked("file", "sidecar")
+    assert {each.headers["Accept-Encoding"] for each in asked} == {"identity"}
+    case.heals()
+
+
+def test_case_028_a_wrapping_that_is_only_claimed_does_no_harm(case: Case) -> None:
+    """What was uploaded as it is, is what its sha256 is of, whatever a header says."""
+    content = gzip.compress(b"x" * 1000)
+    case.index.upload("foo", "1.0", "foo-1.0.tar.gz", content=content)
+    case.fault("file", faults.header("Content-Encoding", "gzip"))
+
+    case.mirror()
+
+    case.heals()
+
+
+# ---------------------------------------------------------------- too much
+
+
+@pytest.fixture
+def baseline(case: Case) -> float:
+    """Return the memory that a run takes in which nothing is huge, in MiB."""
+    case.index.release("foo", "1.0")
+    case.index.release("bar", "1.0")
+    return case.process("mirror").peak
+
+
+@pytest.mark.parametrize("beginning", [b"", b'{"meta": {"api-version": "1.0"}, "x": "'])
+@pytest.mark.parametrize(("where", "cap"), [("detail", 64), ("list", 256)])
+def test_case_029_a_document_that_unpacks_to_gigabytes_is_given_up_at_its_limit(
+    case: Case, baseline: float, where: str, cap: int, beginning: bytes
+) -> None:
+    for name in ("foo", "bar"):
+        case.index.release(name, "2.0")
+    case.site.configure(api_method="simple")
+    bomb = faults.bomb(10_240 * MIB, beginning)
+    armed = case.fault(where, bomb, project="foo" if where == "detail" else None)
+
+    ended = case.process("mirror", exits=4 if where == "detail" else 3)
+
+    assert f"is larger than {cap * MIB} bytes" in ended.log
+    assert armed.hits == 1
+    above = ended.peak - baseline - cap
+    case.figures.measure("G10", max(0.0, round(above)))
+    assert above <= 64
+    case.site.configure(api_method="auto")
+    case.heals()
+
+
+def test_case_029_an_answer_of_the_changelog_has_a_limit_too(case: Case, baseline: float) -> None:
+    """Then there is none, and the list is followed."""
+    case.index.release("foo", "2.0")
+    case.fault("xmlrpc", faults.bomb(1024 * MIB, b"<?xml version='1.0'?><methodResponse>"))
+
+    ended = case.process("mirror")
+
+    assert f"is larger than {64 * MIB} bytes" in ended.log
+    above = ended.peak - baseline - 64
+    case.figures.measure("G10", max(0.0, round(above)))
+    assert above <= 64
+    case.heals()
+
+
+HEADERS = {
+    "100 000": b"\r\n".join(b"X-%d: 1" % number for number in range(100_000)),
+    "one of 1 MB": b"X-Large: " + b"x" * 1_000_000,
+    "one of 1 MB that is known": b"Last-Modified: " + b"x" * 1_000_000,
+    "a name of 1 MB": b"X" * 1_000_000 + b": 1",
+}
+
+
+@pytest.mark.parametrize("kind", HEADERS)
+@pytest.mark.parametrize("where", ["list", "detail", "file"])
+def test_case_030_huge_headers_are_no_answer(case: Case, where: str, kind: str) -> None:
+    """They count as a broken connection, which may be better the next time: class retry."""
+    case.site.configure(api_method="simple")
+    case.mirrored("foo", "bar")
+    for name in ("foo", "bar"):
+        case.index.release(name, "2.0")
+    project = None if where == "list" else "foo"
+    case.fault(where, faults.raw_header(HEADERS[kind]), project=project)
+
+    ran = case.mirror(exits=3 if where == "list" else 4)
+
+    assert len(ran.errors()[0]) < 1000
+    case.heals()
+
+
+@pytest.mark.parametrize(
+    "name", [b"X-PyPI-Last-Serial", b"Retry-After", b"Last-Modified", b"Age", b"Keep-Alive"]
+)
+def test_case_030_a_number_of_5000_digits_is_none(case: Case, name: bytes) -> None:
+    case.index.release("foo", "1.0")
+    case.fault("detail", faults.raw_header(name + b": " + b"9" * 5000))
+
+    case.mirror()
+
+    case.heals()
+
+
+@pytest.mark.parametrize("where", ["list", "detail", "file"])
+def test_case_030_nor_is_a_length_of_5000_digits(case: Case, where: str) -> None:
+    case.site.configure(api_method="simple")
+    case.mirrored("foo", "bar")
+    for name in ("foo", "bar"):
+        case.index.release(name, "2.0")
+    project = None if where == "list" else "foo"
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %b\r\n\r\n" % (b"9" * 5000)
+    case.fault(where, faults.raw(answer), project=project)
+
+    case.mirror(exits=3 if where == "list" else 4)
+
+    case.heals()
+
+
+# ---------------------------------------------------------------- rubbish
+
+RUBBISH = {
+    "an answer": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "words": b"and what is more, \x00\xff\r\n\r\n",
+    "half an answer": b"HTTP/1.1 200",
+}
+
+
+@pytest.mark.parametrize("kind", [*RUBBISH, "a page of bar"])
+def test_case_031_what_follows_an_answer_is_not_the_next_one(case: Case, kind: str) -> None:
+    """The next request would be answered by it on the same connection."""
+    for name in ("foo", "bar"):
+        case.index.release(name, "1.0")
+    case.site.configure(workers=1, download_workers=1)
+    page = case.index.detail_json("bar", files_at=case.server.url)
+    body = json.dumps({**page, "files": []}).encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {JSON}\r\nContent-Length: {len(body)}\r\n\r\n"
+    extra = RUBBISH.get(kind, head.encode() + body)
+    for name in ("foo", "bar"):
+        case.fault("detail", faults.followed_by(extra), times=1, project=name)
+
+    case.mirror()
+
+    case.heals()
+
+
+LINES = [b"no status line at all", b"HTTP/1.1 abc OK", b"HTTP/9.9 200 OK", b"\x16\x03\x01\x00\x05"]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_case_031_what_is_no_answer_is_asked_for_again(case: Case, line: bytes) -> None:
+    case.index.release("foo", "1.0")
+
+    case.recovers("detail", faults.raw(line + b"\r\nContent-Length: 2\r\n\r\n{}"))
+
+    case.heals()
+
+
+LOCATIONS = [
+    b"/simple/foo/\r\n X-Folded: yes",
+    b"/simple/foo/\x00",
+    b"/simple/foo/%0d%0aX-Injected: yes",
+    b"//\xff\xfe/",
+    b"http://127.0.0.1:1\x0b/",
+    b"/" + b"a" * 7000,
+]
+
+
+@pytest.mark.parametrize("location", LOCATIONS, ids=lambda each: ascii(each[:30]))
+def test_case_031_a_location_with_more_in_it_leads_nowhere(case: Case, location: bytes) -> None:
+    case.mirrored("foo", "bar")
+    for name in ("foo", "bar"):
+        case.index.release(name, "2.0")
+    answer = b"HTTP/1.1 302 Found\r\nLocation: %b\r\nContent-Length: 0\r\n\r\n" % location
+    case.fault("/simple/foo/", faults.raw(answer))
+
+    ran = case.mirror(exits=4)
+
+    assert list(ran.failed) == ["foo"]
+    assert not any("X-Injected" in each.headers for each in case.server.asked)
+    case.heals()
+
+
+# ---------------------------------------------------------------- two hosts
+
+
+def test_case_032_of_two_hosts_in_turn_the_newer_one_counts(case: Case) -> None:
+    """Each project is looked at again until its page is as new as its last change."""
+    case.mirrored("foo", "bar")
+    old = {
+        name: json.dumps(case.index.detail_json(name, files_at=case.server.url)).encode()
+        for name in ("foo", "bar")
+    }
+    for name in ("foo", "bar"):
+        case.index.release(name, "2.0")
+        stale = faults.body(old[name])
+        case.fault("detail", faults.every_other(stale), project=name)
+        case.fault("detail", faults.header("X-PyPI-Last-Serial", None), project=name)
+
+    for _ in range(3):
+        case.mirror()
+        assert case.site.status == case.index.serial
+
+    case.heals()
+
+
+ORIGINS = {
+    "wrong bytes": faults.wrong_bytes(),
+    "404": faults.status(404),
+    "500": faults.status(500),
+    "403": faults.status(403),
+    "reset": faults.reset(),
+    "a page": faults.body(b"<html>Log in</html>", "text/html"),
+}
+
+
+@pytest.mark.parametrize("kind", ORIGINS)
+def test_case_033_what_another_origin_does_not_have_right_comes_from_the_index(
+    case: Case, kind: str
+) -> None:
+    """Each file is asked for there first; no origin is left aside for the rest of a run."""
+    for name in ("foo", "bar"):
+        case.index.release(name, "1.0")
+    with serving(case.index) as other:
+        bad = other.fault("", ORIGINS[kind])
+        case.site.configure(download_mirror=other.url)
+
+        case.mirror()
+
+        assert bad.hits
+        assert len(case.asked("file", "sidecar")) == 4
+        case.heals()
+
+
+def test_case_033_another_origin_that_drips_is_given_up_for_the_index(case: Case) -> None:
+    case.index.release("foo", "1.0", size=1000)
+    with serving(case.index) as other:
+        other.fault("file", faults.trickle(100, lambda: case.clock.advance(seconds=10)))
+        case.site.configure(download_mirror=other.url)
+
+        case.mirror()
+
+        assert len(case.asked("file")) == 1
+        case.heals()

@@ -1,0 +1,516 @@
+"""Cases 34 to 45, 58 and 59: lists of projects that shrink, lie, or go back."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import faults
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiohttp.web import Request
+
+    from tests.chaos.case import Case
+    from tests.support.server import Answer
+
+METHODS = ["auto", "simple", "xmlrpc"]
+
+
+def comparing(case: Case, method: str) -> None:
+    """Let the next run compare the whole list, however it finds out what is new."""
+    case.site.configure(api_method=method)
+    case.clock.advance(hours=25)
+
+
+def listing(change: Callable[[dict[str, Any]], object]) -> faults.Act:
+    """Answer with a list that is changed, and so without the validators of the right one."""
+
+    async def act(_: Request, answer: Answer) -> None:
+        if answer.status == 200:
+            page = json.loads(answer.body)
+            change(page)
+            answer.body = json.dumps(page).encode()
+            answer.headers.popall("ETag", None)
+
+    return act
+
+
+def only(*names: str) -> faults.Act:
+    """Answer with a list of these projects alone, in any of its forms."""
+
+    def shortened(page: dict[str, Any]) -> None:
+        page["projects"] = [each for each in page["projects"] if each["name"] in names]
+
+    return listing(shortened)
+
+
+# ---------------------------------------------------------------- too short
+
+
+@pytest.mark.parametrize("method", ["auto", "simple"])
+def test_case_034_a_list_that_became_empty_removes_nothing(case: Case, method: str) -> None:
+    names = [f"p{number}" for number in range(8)]
+    case.mirrored(*names)
+    case.index.yank("p0", "1.0")
+    case.fault("list", only())
+
+    for _ in range(2):
+        comparing(case, method)
+        ran = case.mirror(exits=5, behind=["p0"])
+        assert "projects are gone from the index and one run may remove 5" in ran.log
+        assert case.site.names() == names
+
+    case.site.configure(api_method="auto")
+    case.heals()
+
+
+def test_case_034_what_the_changelog_tells_of_is_there_whatever_its_list_says(case: Case) -> None:
+    """So the status is 0: nothing is missing, and nothing seems to be."""
+    case.mirrored("bar", "baz", "foo")
+    case.fault("xmlrpc", faults.call("list_packages_with_serial", {}))
+    comparing(case, "xmlrpc")
+
+    assert case.mirror().report["projects"]["removed"] == []
+
+    case.site.configure(api_method="auto")
+    case.heals()
+
+
+@pytest.mark.parametrize("method", ["auto", "simple"])
+def test_case_035_a_list_that_became_short_is_used_for_what_is_new(case: Case, method: str) -> None:
+    names = [f"p{number:02}" for number in range(12)]
+    case.mirrored(*names)
+    case.index.release("p11", "2.0")
+    case.index.release("new", "1.0")
+    case.fault("list", only("new", *names[6:]))
+    comparing(case, method)
+
+    ran = case.mirror(exits=5)
+
+    assert ran.synced == ["new", "p11"]
+    assert "set max-removals = 6 for one run" in ran.log
+    assert case.site.names() == ["new", *names]
+    case.site.configure(api_method="auto")
+    case.heals()
+
+
+def test_case_035_a_short_list_that_is_right_is_followed_when_the_operator_says_so(
+    case: Case,
+) -> None:
+    names = [f"p{number:02}" for number in range(12)]
+    case.site.configure(api_method="simple")
+    case.mirrored(*names)
+    for name in names[:6]:
+        case.index.remove_project(name)
+    case.mirror(exits=5)
+    case.site.configure(max_removals=6)
+
+    case.mirror(behind=names[:6])
+    case.clock.advance(minutes=11)
+    ran = case.mirror(removals=6)
+
+    assert ran.report["projects"]["removed"] == names[:6]
+    case.heals()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_case_036_an_empty_list_at_the_first_run_is_no_index(case: Case, method: str) -> None:
+    case.site.configure(api_method=method)
+
+    for _ in range(2):
+        ran = case.mirror(exits=3)
+        assert "the index lists no projects at all" in ran.log
+
+    case.index.release("foo", "1.0")
+    case.heals()
+
+
+# ---------------------------------------------------------------- no list
+
+NO_LISTS = {
+    "{}": b"{}",
+    "null": b"null",
+    "[]": b"[]",
+    "5": b"5",
+    '"foo"': b'"foo"',
+    "true": b"true",
+    "nothing": b"",
+    "no projects": b'{"meta": {"api-version": "1.0"}}',
+    "projects null": b'{"projects": null}',
+    "projects a mapping": b'{"projects": {"foo": 1}}',
+    "projects a text": b'{"projects": "foo"}',
+    "projects a number": b'{"projects": 5}',
+    "meta a list": b'{"meta": [], "projects": [{"name": "foo"}]}',
+}
+
+
+def refuses(case: Case, act: faults.Act, method: str = "simple") -> str:
+    """Assert that a list is refused as a whole, and return what was said of it."""
+    case.mirrored("bar", "foo")
+    case.index.release("foo", "2.0")
+    case.fault("list", act)
+    comparing(case, method)
+    before = case.site.status
+
+    ran = case.mirror(exits=3)
+
+    assert case.site.status == before
+    (line,) = ran.errors()
+    case.site.configure(api_method="auto")
+    case.heals()
+    return line
+
+
+@pytest.mark.parametrize("kind", NO_LISTS)
+def test_case_037_json_of_another_form_is_no_list(case: Case, kind: str) -> None:
+    line = refuses(case, faults.body(NO_LISTS[kind]))
+
+    assert "/simple/ cannot be read: " in line
+    if kind.startswith("projects"):
+        assert "$.projects" in line
+
+
+def test_case_037_nor_is_it_one_to_compare_everything_with(case: Case) -> None:
+    refuses(case, faults.body(NO_LISTS["{}"]), "auto")
+
+
+PAGES = {
+    "a log-in page": (b"<html><a href='/login'>Log in</a></html>", "text/html"),
+    "links elsewhere": (b"<a href='https://example.com/'>foo</a><a href='../x'>x</a>", "text/html"),
+    "no links": (b"<html><h1>It works!</h1></html>", "text/html; charset=utf-8"),
+    "no type": (b"<html>\x1b[31m\nLog in", ""),
+    "a picture": (b"\x89PNG\r\n\x1a\n" + b"x" * 200, "image/png"),
+    "text": (b"Back soon.\x00\x07", "text/plain"),
+    "html that says it is json": (b"<html><a href='foo/'>foo</a></html>", "application/json"),
+}
+
+
+@pytest.mark.parametrize("kind", PAGES)
+def test_case_038_a_page_for_people_is_no_list(case: Case, kind: str) -> None:
+    """HTML may be a list: what makes it one is a link to a project."""
+    content, media_type = PAGES[kind]
+
+    line = refuses(case, faults.body(content, media_type))
+
+    assert not {"\x1b", "\x00", "\x07", "\n"} & set(line)
+    if media_type in {"image/png", "text/plain"}:
+        assert f"it is {media_type}, not a simple page: '" in line
+        assert len(line) < 500
+
+
+BROKEN = {
+    "cut": faults.edit(lambda body: body[:-5]),
+    "cut in a name": faults.edit(lambda body: body[: body.index(b"foo") + 1]),
+    "not UTF-8": faults.edit(lambda body: body.replace(b"foo", b"f\xff\xfeo")),
+    "UTF-16": faults.edit(lambda body: body.decode().encode("utf-16")),
+    "a NUL": faults.edit(lambda body: body + b"\x00"),
+    "nested": faults.body(b'{"projects": ' + b"[" * 1_000_000),
+    "NaN": faults.edit(lambda body: body.replace(b'"projects"', b'"x": NaN, "projects"')),
+    "more behind it": faults.edit(lambda body: body + b"{}"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_case_039_a_list_that_is_broken_is_no_list(case: Case, kind: str) -> None:
+    assert "/simple/ cannot be read: " in refuses(case, BROKEN[kind])
+
+
+BEARABLE = {
+    "a byte order mark": faults.edit(lambda body: b"\xef\xbb\xbf" + body),
+    "a key twice": faults.edit(
+        lambda body: body.replace(b'"projects"', b'"projects": [], "projects"')
+    ),
+    "10 to the 400th": faults.edit(
+        lambda body: body.replace(b'"projects"', b'"x": 1e400, "projects"')
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BEARABLE)
+def test_case_039_what_can_be_borne_is(case: Case, kind: str) -> None:
+    """Of a key that is there twice the last one counts, as every reader of JSON has it."""
+    case.site.configure(api_method="simple")
+    case.mirrored("bar", "foo")
+    case.index.release("foo", "2.0")
+    case.fault("list", BEARABLE[kind])
+
+    assert case.mirror().synced == ["foo"]
+
+    case.heals()
+
+
+def versioned(version: object) -> faults.Act:
+    """Answer with a list that says it is of this version."""
+    return listing(lambda page: page["meta"].update({"api-version": version}))
+
+
+@pytest.mark.parametrize("version", ["2.0", "0.9", "", "one", None, 1, 1.0, ["1.0"], "99999.1"])
+def test_case_040_a_list_of_another_major_version_is_refused(case: Case, version: object) -> None:
+    assert "its API version" in refuses(case, versioned(version))
+
+
+@pytest.mark.parametrize("version", ["1.5", "1.999"])
+def test_case_040_one_of_a_newer_minor_version_is_used_and_told_of(
+    case: Case, version: str
+) -> None:
+    case.site.configure(api_method="simple")
+    case.mirrored("bar", "foo")
+    case.index.release("foo", "2.0")
+    case.fault("list", versioned(version))
+
+    ran = case.mirror()
+
+    assert ran.log.count(f"WARNING: the index speaks API version {version}") == 1
+    case.heals()
+
+
+# ---------------------------------------------------------------- bad entries
+
+NO_NAMES: list[object] = [3, None, True, "", "..", "a/b", "a b", "\u00e4", "x" * 300, ["foo"], {}]
+NO_SERIALS: list[object] = ["soon", -1, True, 1.5, 2**53, 10**400, [], {}, ""]
+
+
+@pytest.mark.parametrize("name", NO_NAMES, ids=repr)
+def test_case_041_an_entry_without_a_name_costs_itself_only(case: Case, name: object) -> None:
+    """It names no project, so nothing that is selected is missing: status 0, and a warning."""
+    case.site.configure(api_method="simple")
+    case.mirrored("bar", "foo")
+    case.index.release("foo", "2.0")
+    case.index.release("new", "1.0")
+    case.fault("list", listing(lambda page: page["projects"].append({"name": name})))
+
+    ran = case.mirror()
+
+    assert ran.synced == ["foo", "new"]
+    assert "WARNING: bad entry of the list: " in ran.log
+    case.heals()
+
+
+@pytest.mark.parametrize("serial", NO_SERIALS, ids=lambda each: repr(each)[:20])
+def test_case_041_an_entry_whose_serial_is_none_is_looked_at_every_time(
+    case: Case, serial: object
+) -> None:
+    """It is taken as one without a serial, so that its project is shown and the status is 0."""
+    case.site.configure(api_method="simple")
+    case.mirrored("bar", "foo")
+    case.index.release("foo", "2.0")
+    case.index.release("new", "1.0")
+
+    def spoil(page: dict[str, Any]) -> None:
+        next(each for each in page["projects"] if each["name"] == "new")["_last-serial"] = serial
+
+    case.fault("list", listing(spoil))
+
+    ran = case.mirror()
+    assert ran.synced == ["foo", "new"]
+    assert "WARNING: bad entry of the list: new: serial " in ran.log
+    assert case.mirror().synced == []
+
+    case.heals()
+
+
+def test_case_041_a_list_with_many_bad_entries_is_refused(case: Case) -> None:
+    bad = [{"name": "..", "_last-serial": n} for n in range(3)]
+
+    line = refuses(case, listing(lambda page: page["projects"].extend(bad)))
+
+    assert "3 of its 5 entries are bad" in line
+
+
+@pytest.mark.parametrize("etags", [True, False])
+@pytest.mark.parametrize("html", [True, False])
+def test_case_042_an_index_without_serials_is_followed_by_its_pages(
+    case: Case, *, etags: bool, html: bool
+) -> None:
+    server = case.server
+    server.has_changelog = server.has_serials = False
+    server.has_etags, server.speaks_json = etags, not html
+    case.mirrored("bar", "foo")
+    assert case.site.status == 0
+
+    assert case.mirror().synced == []
+    assert case.asked("file", "sidecar") == []
+    case.index.release("foo", "2.0")
+    case.index.yank("bar", "1.0")
+    assert case.mirror().synced == ["bar", "foo"]
+
+    case.heals()
+
+
+# ---------------------------------------------------------------- back in time
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_case_043_an_index_that_is_a_little_behind_takes_nothing_back(
+    case: Case, method: str
+) -> None:
+    """What a late list shows that is new is had, and what it does not show yet stays."""
+    case.site.configure(api_method=method)
+    case.mirrored("bar", "foo")
+    old = case.index.list_json()
+    case.index.release("new", "1.0")
+    case.index.release("foo", "2.0")
+    case.mirror()
+    status = case.site.status
+    case.fault("list", faults.body(json.dumps(old).encode()))
+    case.fault("xmlrpc", faults.call("changelog_last_serial", old["meta"]["_last-serial"]))
+    serials = {each["name"]: each["_last-serial"] for each in old["projects"]}
+    case.fault("xmlrpc", faults.call("list_packages_with_serial", serials))
+
+    for _ in range(2):
+        case.clock.advance(minutes=11)
+        ran = case.mirror("--force-check")
+        assert ran.report["projects"]["removed"] == []
+        assert case.site.names() == ["bar", "foo", "new"]
+        assert case.site.status == status
+
+    case.heals()
+
+
+def test_case_044_an_index_that_is_new_and_old_by_turns_does_not_move_the_mirror(
+    case: Case,
+) -> None:
+    case.site.configure(api_method="simple")
+    case.mirrored("bar", "foo")
+    old = json.dumps(case.index.list_json()).encode()
+    pages = {
+        name: json.dumps(case.index.detail_json(name, files_at=case.server.url)).encode()
+        for name in ("bar", "foo")
+    }
+    case.index.release("new", "1.0")
+    case.index.release("foo", "2.0")
+    case.index.yank("bar", "1.0")
+    case.fault("list", faults.every_other(faults.body(old)))
+    for name, page in pages.items():
+        case.fault("detail", faults.every_other(faults.body(page)), project=name)
+        case.fault("detail", faults.header("X-PyPI-Last-Serial", None), project=name)
+    case.mirror(behind=["foo", "bar", "new"])
+    assert case.mirror().code == 0
+    times = case.site.times()
+
+    for _ in range(4):
+        case.clock.advance(minutes=11)
+        case.mirror()
+        assert case.site.times() == times
+
+    case.heals()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_case_045_an_index_that_is_far_behind_is_refused(case: Case, method: str) -> None:
+    """More than a generous day of changes; the operator is told what to do if that is right."""
+    case.site.configure(api_method=method)
+    case.index.serial += 1_000_000
+    case.mirrored("bar", "foo")
+    case.index.release("foo", "2.0")
+    past = 900_000
+
+    def back(page: dict[str, Any]) -> None:
+        page["meta"]["_last-serial"] -= past
+        for each in page["projects"]:
+            each["_last-serial"] -= past
+
+    case.fault("list", listing(back))
+    case.fault("xmlrpc", faults.call("changelog_last_serial", case.index.serial - past))
+    comparing(case, method)
+
+    ran = case.mirror(exits=5, behind=["foo"])
+
+    assert "the index is at serial" in ran.log
+    assert "already at" in ran.log
+    case.heals()
+
+
+@pytest.mark.parametrize("method", ["auto", "simple"])
+def test_case_045_after_a_serial_far_ahead_the_operator_lets_the_mirror_go_on(
+    case: Case, method: str
+) -> None:
+    """Whether the index went back, or was wrong before, nobody can know but the operator."""
+    case.site.configure(api_method=method)
+    case.mirrored("bar", "foo")
+    case.index.release("foo", "2.0")
+    ahead = 2_000_000_000
+    case.fault("list", listing(lambda page: page["meta"].update({"_last-serial": ahead})))
+    case.fault("xmlrpc", faults.call("changelog_last_serial", ahead))
+    case.oracle.highest = ahead
+    case.mirror()
+    case.server.faults.clear()
+    case.index.release("foo", "3.0")
+
+    ran = case.mirror(exits=5, behind=["foo"])
+    assert "delete its status and todo files" in ran.errors()[0]
+
+    (case.site.root / "status").unlink()
+    (case.site.root / "todo").unlink(missing_ok=True)
+    case.heals()
+
+
+# ---------------------------------------------------------------- odd lists
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_case_058_two_names_that_are_one_count_as_one(case: Case, *, first: bool) -> None:
+    case.site.configure(api_method="simple")
+    case.mirrored("bar", "foo")
+    case.index.release("foo", "2.0")
+
+    def twice(page: dict[str, Any]) -> None:
+        twin = {"name": "Foo", "_last-serial": 7}
+        page["projects"].insert(0 if first else len(page["projects"]), twin)
+
+    case.fault("list", listing(twice))
+
+    ran = case.mirror()
+
+    assert ran.synced == ["foo"]
+    assert "WARNING: the list has foo more than once" in ran.log
+    case.heals()
+
+
+def entries(count: int, beginning: bytes) -> bytes:
+    """Return a list that begins so, with this many projects more."""
+    more = b",".join(b'{"name":"x%d","_last-serial":1}' % number for number in range(count))
+    return beginning.removesuffix(b"]}") + b"," + more + b"]}"
+
+
+def test_case_059_a_large_list_of_which_little_is_wanted(case: Case) -> None:
+    case.site.filter("""\
+        [plugins]
+        enabled = regex_project
+        [filter_regex]
+        packages =
+            x.*
+    """)
+    case.oracle.selects = lambda name: not name.startswith("x")
+    case.site.configure(api_method="simple")
+    case.mirrored("bar", "foo")
+    case.index.release("foo", "2.0")
+    case.fault("list", faults.edit(lambda body: entries(200_000, body)))
+
+    ended = case.process("mirror")
+
+    assert "1 project(s) to look at" in ended.log
+    case.heals()
+
+
+@pytest.mark.nightly
+def test_case_059_a_list_that_is_larger_than_its_limit_is_given_up(case: Case) -> None:
+    """Five million projects, on 300 MB."""
+    case.site.configure(api_method="simple")
+    case.mirrored("bar", "foo")
+    case.index.release("foo", "2.0")
+    baseline = case.process("mirror").peak
+    case.index.release("foo", "3.0")
+    large = entries(8_000_000, json.dumps(case.index.list_json()).encode())
+    case.fault("list", faults.body(large))
+
+    ended = case.process("mirror", exits=3)
+
+    assert "is larger than 268435456 bytes" in ended.log
+    case.figures.measure("G10", max(0.0, round(ended.peak - baseline - 256)))
+    assert ended.peak - baseline - 256 <= 64
+    case.heals()

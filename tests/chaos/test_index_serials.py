@@ -1,0 +1,278 @@
+"""Cases 46 to 51: serials of projects that go back, come late, are huge, or lag."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.chaos.test_index_lists import listing
+from tests.support import faults
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiohttp.web import Request
+
+    from tests.chaos.case import Case
+    from tests.support.server import Answer
+
+HUGE = 10**12
+
+
+def with_serial(name: str, serial: int) -> faults.Act:
+    """Answer with a list that gives a project another serial."""
+
+    def change(page: dict[str, Any]) -> None:
+        next(each for each in page["projects"] if each["name"] == name)["_last-serial"] = serial
+
+    return listing(change)
+
+
+def test_case_046_a_serial_that_went_back_changes_nothing(case: Case) -> None:
+    case.site.configure(api_method="simple")
+    case.mirrored("bar", "foo")
+    case.index.release("foo", "2.0")
+    case.mirror()
+    old = json.dumps(case.index.detail_json("foo", files_at=case.server.url) | {"files": []})
+    low = old.replace(f'"_last-serial": {case.index.serial}', '"_last-serial": 101')
+    case.index.release("bar", "2.0")
+    case.fault("list", with_serial("foo", 101))
+    case.fault("detail", faults.body(low.encode()), project="foo")
+    case.fault("detail", faults.header("X-PyPI-Last-Serial", "101"), project="foo")
+
+    for flags in ((), ("--force-check",)):
+        case.mirror(*flags)
+        assert len(case.site.filenames("foo")) == 2
+
+    case.heals()
+
+
+def test_case_047_a_serial_that_becomes_visible_late_is_synced(case: Case) -> None:
+    """In a list each project is compared with itself, not with the highest serial of all."""
+    case.site.configure(api_method="simple")
+    case.mirrored("bar", "foo")
+    before = case.index.list_json()
+    case.index.release("foo", "2.0")
+    case.index.release("bar", "2.0")
+    late = case.index.list_json()
+    late["projects"] = [
+        next(
+            each for each in (before if name == "foo" else late)["projects"] if each["name"] == name
+        )
+        for name in ("bar", "foo")
+    ]
+    case.fault("list", faults.body(json.dumps(late).encode()), times=1)
+
+    first = case.mirror(behind=["foo"])
+    assert first.synced == ["bar"]
+
+    assert case.mirror().synced == ["foo"]
+    case.heals()
+
+
+def test_case_047_an_event_that_becomes_visible_late_is_found_by_the_comparison(
+    case: Case,
+) -> None:
+    """A journal is in the order of its commits; what it had not all the same is had in a day."""
+    case.mirrored("bar", "foo")
+    case.index.release("foo", "2.0")
+    late = [each for each in case.index.journal if each.serial == case.index.serial]
+    case.index.journal.remove(late[0])
+    case.index.release("bar", "2.0")
+
+    assert case.mirror(behind=["foo"]).synced == ["bar"]
+    case.index.journal.insert(-1, late[0])
+    case.clock.advance(hours=25)
+
+    assert case.mirror().synced == ["foo"]
+    case.heals()
+
+
+@pytest.mark.parametrize("method", ["auto", "simple"])
+def test_case_048_a_serial_beyond_that_of_the_whole_list_is_none(case: Case, method: str) -> None:
+    """No page can have it, so there is nothing to wait for: what there is is shown, status 0."""
+    case.site.configure(api_method=method)
+    case.mirrored("bar", "foo")
+    case.fault("list", with_serial("foo", HUGE))
+
+    for run in range(2):
+        for name in ("foo", "bar"):
+            case.index.release(name, f"{run}.1")
+        case.clock.advance(hours=25)
+        ran = case.mirror()
+        assert ran.synced == ["bar", "foo"]
+        assert f"WARNING: the list has foo at serial {HUGE}, itself being at " in ran.log
+        assert case.site.status == case.index.serial
+
+    case.heals()
+
+
+def test_case_048_a_serial_that_no_page_reaches_holds_back_its_project_only(case: Case) -> None:
+    """One that could be: then it is waited for, until no cache can be as late as that."""
+    case.site.configure(api_method="simple")
+    case.mirrored("bar", "foo")
+    for name in ("foo", "bar"):
+        case.index.release(name, "2.0")
+    before = case.site.status
+    case.fault("list", with_serial("foo", case.index.serial + 1000))
+
+    for synced in (["bar"], []):
+        ran = case.mirror(exits=4)
+        assert ran.failed == {"foo": "StalePage"}
+        assert ran.synced == synced
+        assert case.site.status == before
+
+    case.heals(hours=50)
+
+
+def test_case_048_an_event_beyond_the_newest_is_passed_over(case: Case) -> None:
+    """The comparison of everything finds what it was about."""
+    case.mirrored("bar", "foo")
+    before = case.site.status
+    for name in ("bar", "foo"):
+        case.index.release(name, "2.0")
+    new = [e for e in case.index.journal if e.serial > before]
+    rows = [[e.name, e.version, e.time, e.action, e.serial] for e in new[:-1]]
+    rows.append(["foo", "2.0", new[-1].time, new[-1].action, 2_000_000_000])
+    case.fault("xmlrpc", faults.call("changelog_since_serial", rows))
+
+    assert case.mirror(behind=["foo"]).synced == ["bar"]
+    assert case.site.status == case.index.serial
+
+    case.heals(hours=25)
+
+
+def test_case_049_a_ghost_with_a_huge_serial_moves_nothing(case: Case) -> None:
+    case.site.configure(api_method="simple")
+    case.mirrored("bar", "foo")
+    case.index.release("foo", "2.0")
+    before = case.site.status
+    ghost = {"name": "ghost", "_last-serial": HUGE}
+    case.fault("list", listing(lambda page: page["projects"].append(ghost)))
+
+    for synced in (["foo"], []):
+        ran = case.mirror(exits=4)
+        assert ran.failed == {"ghost": "ProjectNotFound"}
+        assert ran.synced == synced
+        assert case.site.status == before
+
+    case.heals()
+
+
+# ---------------------------------------------------------------- pages that lag
+
+
+@pytest.mark.parametrize("method", ["auto", "simple"])
+def test_case_050_a_page_that_lags_for_a_moment_is_had_in_the_same_run(
+    case: Case, method: str
+) -> None:
+    case.site.configure(api_method=method)
+    case.mirrored("bar", "foo")
+    case.server.freeze("/simple/foo/")
+    for name in ("foo", "bar"):
+        case.index.release(name, "2.0")
+    asked = case.server.on_request
+
+    def thaw() -> bool:
+        if len(case.asked("detail", of="/foo/")) >= 3:
+            case.server.thaw()
+        return True
+
+    case.fault("detail", faults.held(thaw), project="foo")
+
+    case.mirror()
+
+    assert asked is not None
+    assert len(case.asked("detail", of="/foo/")) >= 3
+    case.heals()
+
+
+@pytest.mark.parametrize("method", ["auto", "simple"])
+def test_case_050_a_page_that_lags_for_days_delays_nobody_else(case: Case, method: str) -> None:
+    case.site.configure(api_method=method)
+    case.mirrored("bar", "foo")
+    case.server.freeze("/simple/foo/")
+    case.index.release("foo", "2.0")
+    before = case.site.status
+
+    for day in range(3):
+        case.index.release("bar", f"{day + 2}.0")
+        ran = case.mirror(exits=4)
+        assert ran.failed == {"foo": "StalePage"}
+        assert ran.report["projects"]["failed"][0]["class"] == "retry"
+        assert ran.synced == ["bar"]
+        assert before <= case.site.status < case.index.serial
+        case.clock.advance(hours=12)
+
+    case.heals()
+
+
+def serials(change: Callable[[int], object], where: str) -> list[faults.Act]:
+    """Return acts that change the serial in the header, in the body, or in both."""
+
+    async def header(_: Request, answer: Answer) -> None:
+        told = change(int(answer.headers.popone("X-PyPI-Last-Serial")))
+        if told is not None:
+            answer.headers["X-PyPI-Last-Serial"] = str(told)
+
+    def body(content: bytes) -> bytes:
+        page = json.loads(content)
+        page["meta"]["_last-serial"] = change(page["meta"]["_last-serial"])
+        return json.dumps(page).encode()
+
+    acts: dict[str, list[faults.Act]] = {"header": [header], "body": [faults.edit(body)]}
+    return acts.get(where, [*acts["header"], *acts["body"]])
+
+
+ODD: dict[str, Callable[[int], object]] = {
+    "missing": lambda _: None,
+    "rubbish": lambda _: "soon",
+    "negative": lambda serial: -serial,
+    "higher": lambda serial: serial + 1000,
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("where", ["header", "body"])
+def test_case_051_one_of_two_serials_is_enough(case: Case, where: str, kind: str) -> None:
+    """Where one is no serial the other counts, and of two that differ the lower one."""
+    case.mirrored("bar", "foo")
+    for name in ("foo", "bar"):
+        case.index.release(name, "2.0")
+    for act in serials(ODD[kind], where):
+        case.fault("detail", act, project="foo")
+
+    assert case.mirror().synced == ["bar", "foo"]
+
+    case.heals()
+
+
+@pytest.mark.parametrize("where", ["header", "body", "both"])
+def test_case_051_a_page_with_a_lower_serial_is_stale(case: Case, where: str) -> None:
+    case.mirrored("bar", "foo")
+    for name in ("foo", "bar"):
+        case.index.release(name, "2.0")
+    for act in serials(lambda serial: serial - 1, where):
+        case.fault("detail", act, project="foo")
+
+    ran = case.mirror(exits=4)
+
+    assert ran.failed == {"foo": "StalePage"}
+    assert ran.synced == ["bar"]
+    case.heals()
+
+
+def test_case_051_a_page_without_any_serial_is_shown_without_one(case: Case) -> None:
+    """An index may tell serials in its list alone; what its page shows is what there is."""
+    case.mirrored("bar", "foo")
+    for name in ("foo", "bar"):
+        case.index.release(name, "2.0")
+    for act in serials(lambda _: None, "both"):
+        case.fault("detail", act, project="foo")
+
+    assert case.mirror().synced == ["bar", "foo"]
+
+    case.index.release("foo", "3.0")
+    case.heals()

@@ -1,0 +1,64 @@
+"""The matrix is whole, and its table says what became of it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from tests.chaos.cases import CHAPTERS, NOT_APPLICABLE, TITLES, TO_COME
+from tests.chaos.figures import Figures
+from tests.chaos.table import Outcome, case_of, document
+
+HERE = Path(__file__).parent
+PAGE = HERE.parents[1] / "docs" / "reference" / "faults.md"
+
+
+def claimed() -> set[int]:
+    """Return the cases that a test is named for."""
+    found = set()
+    for path in HERE.glob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                found.add(case_of(f"::{node.name}"))
+    return {number for number in found if number is not None}
+
+
+def test_every_case_has_a_test_or_a_reason() -> None:
+    assert list(TITLES) == list(range(1, 126))
+    assert TITLES.keys() >= CHAPTERS.keys()
+    assert claimed() | NOT_APPLICABLE.keys() | TO_COME == TITLES.keys()
+    assert claimed() & (NOT_APPLICABLE.keys() | TO_COME) == set()
+    assert all(NOT_APPLICABLE.values())
+
+
+def test_the_page_about_the_faults_has_every_case() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    for number, title in TITLES.items():
+        assert f"| {number} | {title} | " in text
+
+
+def test_the_table_tells_what_passed_failed_and_was_not_run() -> None:
+    outcomes = {
+        1: Outcome(passed=1),
+        2: Outcome(passed=3, failed=1),
+        3: Outcome(reasons=["no root here"]),
+        4: Outcome(passed=2, reasons=["one part needs root"]),
+    }
+    figures = Figures()
+    figures.count("G1", 2, of=10)
+    figures.measure("G13", 1)
+    other = Figures()
+    other.count("G1", of=5)
+    other.measure("G13", 0)
+    figures.add(other.as_dict())
+
+    lines = document(outcomes, figures).splitlines()
+
+    assert f"| 1 | {TITLES[1]} | passed (1 test) |" in lines
+    assert f"| 2 | {TITLES[2]} | **failed** (1 of 4) |" in lines
+    assert f"| 3 | {TITLES[3]} | not run: no root here |" in lines
+    assert f"| 4 | {TITLES[4]} | passed (2 tests); one part needs root |" in lines
+    told = {line.split(" | ")[0]: line.split(" | ")[2:] for line in lines}
+    assert told["| G1"] == ["15", "2", "0 |"]
+    assert told["| G8"][:2] == ["0", "not counted"]
+    assert told["| G13"] == ["2", "1", "0 |"]

@@ -1,0 +1,40 @@
+"""A server of nothing but bytes."""
+
+from __future__ import annotations
+
+import socketserver
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+
+@contextmanager
+def answering(content: bytes) -> Iterator[tuple[int, list[bytes]]]:
+    """Answer the first request of every connection with these bytes, and close it.
+
+    Yields the port, and the first line of each request.
+    """
+    asked: list[bytes] = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            lines = iter(self.rfile.readline, b"")
+            asked.append(next(lines, b"").rstrip())
+            for line in lines:
+                if not line.strip():
+                    break
+            self.wfile.write(content)
+
+    with _Server(("127.0.0.1", 0), Handler) as server:
+        serve = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        serve.start()
+        yield server.server_address[1], asked
+        server.shutdown()
