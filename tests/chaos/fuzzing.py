@@ -26,8 +26,8 @@ from bandersnatch.mirror.state import StateFiles
 from bandersnatch.model.files import check_filename
 from bandersnatch.model.names import project_name
 from bandersnatch.model.urls import absolute_url, file_path
-from bandersnatch.simple.html import render_detail_html, render_list_html
-from bandersnatch.simple.json import render_detail_json, render_list_json
+from bandersnatch.simple.html import ListHtml, render_detail_html
+from bandersnatch.simple.json import ListJson, render_detail_json
 from bandersnatch.simple.legacy import parse_legacy, render_legacy
 from bandersnatch.simple.parse import parse_detail, parse_list
 from bandersnatch.simple.parse_html import parse_detail_html, parse_list_html
@@ -88,9 +88,12 @@ def _check_list(found: ProjectList) -> None:
         assert project_name(name) == name
         assert stays_below(f"web/simple/{name}")
     if found.serials:
-        again = parse_list(render_list_json(found.serials.items(), serial=None), WHERE)
+        json, html = ListJson(), ListHtml()
+        json.add(found.serials.items())
+        html.add(found.serials)
+        again = parse_list(json.finish(), WHERE)
         assert again.serials == found.serials
-        again = parse_list_html(render_list_html(found.serials), WHERE, charset="utf-8")
+        again = parse_list_html(html.finish(), WHERE, charset="utf-8")
         assert again.serials.keys() == found.serials.keys()
 
 
