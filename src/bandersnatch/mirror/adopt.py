@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,12 +10,11 @@ from bandersnatch.errors import FilterFailed, InvalidValue, NotStored, UpstreamE
 from bandersnatch.events import Doing, Noticed
 from bandersnatch.filters.chain import Reads
 from bandersnatch.layout import REMOVED, SIMPLE, PageFormat
+from bandersnatch.mirror.stored import parse_stored
 from bandersnatch.mirror.terms import PageTerms
 from bandersnatch.model.names import project_name
 from bandersnatch.model.serials import NO_SERIAL
 from bandersnatch.records import Batch, FileRecord, ProjectRecord, Removed, Standing, Validators
-from bandersnatch.simple.entries import Context
-from bandersnatch.simple.parse import parse_detail
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,8 +31,6 @@ ADOPTED = "adopted"
 
 _BATCH = 500
 _TELL_EVERY = 20_000
-_HERE = "http://mirror.invalid/simple/"
-"""What relative URLs of stored pages are resolved against."""
 
 
 class Adoption:
@@ -121,7 +117,7 @@ class Adoption:
         form = PageFormat.V1_JSON if PageFormat.V1_JSON in forms else min(forms, key=str)
         try:
             text = await self._storage.read(self._pages.layout.page(name, form))
-            detail = await self._parsed(text, name, form)
+            detail = await parse_stored(text, name, form, self._now)
         except (NotStored, UpstreamError):
             return None
         files: list[FileRecord] | None = []
@@ -157,16 +153,6 @@ class Adoption:
         except FilterFailed:
             return False
         return page is not None and len(page.files) == len(detail.files)
-
-    async def _parsed(self, text: bytes, name: ProjectName, form: PageFormat) -> ProjectDetail:
-        context = Context(name, f"{_HERE}{name}/", self._now)
-        if form is PageFormat.V1_JSON:
-            return parse_detail(text, context)
-        from bandersnatch.simple.parse_html import (  # noqa: PLC0415 - slow to import
-            parse_detail_html,
-        )
-
-        return await asyncio.to_thread(parse_detail_html, text, context, charset="utf-8")
 
     async def _files(self, detail: ProjectDetail) -> list[FileRecord] | None:
         """Return the files' records by size and time, None if one is missing or of another size."""

@@ -6,11 +6,14 @@ Everything is read from names: the Simple API tells no kind of file.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from bandersnatch.errors import InvalidValue
+from bandersnatch.model.names import project_name
 from bandersnatch.model.versions import SYSTEMS, version_text, without_ending
 
 if TYPE_CHECKING:
@@ -55,6 +58,21 @@ _KINDS = {
     ".deb": Kind.DEB,
     ".dmg": Kind.DMG,
 }
+
+
+_MOST_PARTS = 10
+"""Parts of a name that are tried; what has more is looked for in another way."""
+
+
+def claimants(filename: str) -> list[ProjectName]:
+    """Return the projects that a file may be of: its name begins with theirs, then a dash."""
+    parts = filename.split("-", _MOST_PARTS)[:-1]
+    texts = ("-".join(parts[: count + 1]) for count in range(len(parts)))
+    names = []
+    for text in texts:
+        with suppress(InvalidValue):
+            names.append(project_name(text))
+    return names
 
 
 @dataclass(frozen=True, slots=True)
