@@ -315,3 +315,52 @@ def test_all_files_gone_at_once_are_believed_at_the_second_look(index: Index, si
     assert second.code == 0
     assert site.filenames("foo") == []
     site.check()
+
+
+def test_earlier_pages_go_wherever_options_put_them(index: Index, site: Site) -> None:
+    site.configure(keep_index_versions=3)
+    index.release("keep", "1.0")
+    index.release("gone", "1.0")
+    site.mirror()
+    site.configure(hash_index="true")
+    site.mirror()
+    assert list((site.web / "simple/gone/versions").iterdir())
+    index.remove_project("gone")
+
+    site.mirror()
+
+    assert not (site.web / "simple/gone").exists()
+    assert not (site.web / "simple/g").exists()
+    assert len(list((site.root / "removed/simple/gone/versions").iterdir())) == 3
+    site.check()
+
+
+def test_a_file_that_another_project_has_too_stays_with_it(index: Index, site: Site) -> None:
+    """As on indexes that go by the beginnings of file names."""
+    content = b"of both" * 50
+    shared = index.upload("a", "1.0", "a-b-1.0.tar.gz", content=content)
+    index.upload("a-b", "1.0", "a-b-1.0.tar.gz", content=content)
+    (own,) = index.release("a", "2.0")
+    site.mirror()
+    index.remove_project("a")
+
+    assert site.mirror().report["projects"]["removed"] == ["a"]
+
+    assert (site.web / shared.path.lstrip("/")).read_bytes() == content
+    assert not (site.web / own.path.lstrip("/")).exists()
+    site.check()
+
+
+def test_projects_that_have_the_same_file_take_it_with_them(index: Index, site: Site) -> None:
+    content = b"of both" * 50
+    index.upload("a", "1.0", "a-b-1.0.tar.gz", content=content)
+    shared = index.upload("a-b", "1.0", "a-b-1.0.tar.gz", content=content)
+    index.release("keep", "1.0")
+    site.mirror()
+    index.remove_project("a")
+    index.remove_project("a-b")
+
+    site.mirror()
+
+    assert not (site.web / shared.path.lstrip("/")).exists()
+    assert (site.root / "removed" / shared.path.lstrip("/")).exists()

@@ -17,9 +17,13 @@ from bandersnatch.errors.configuration import (
 )
 from bandersnatch.errors.here import (
     CorruptState,
+    Impossible,
     Interrupted,
     MirrorLocked,
+    NotHere,
+    NotRestorable,
     NotStored,
+    StillThere,
     StorageError,
     UnstorableName,
 )
@@ -69,6 +73,7 @@ __all__ = [
     "EmptiedProject",
     "FilesMissing",
     "FilterFailed",
+    "Impossible",
     "IndexWentBack",
     "IntegrityError",
     "Interrupted",
@@ -77,6 +82,8 @@ __all__ = [
     "InvalidValue",
     "MirrorLocked",
     "NotFound",
+    "NotHere",
+    "NotRestorable",
     "NotStored",
     "OptionError",
     "Problem",
@@ -86,6 +93,7 @@ __all__ = [
     "SafetyStop",
     "SizeMismatch",
     "StalePage",
+    "StillThere",
     "StorageError",
     "TooLarge",
     "TooManyRemovals",
