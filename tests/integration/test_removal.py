@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.support import faults
+from tests.support.steps import StepWorld, killed_at_each_step
 
 if TYPE_CHECKING:
     from tests.support.index import Index
@@ -315,6 +316,21 @@ def test_all_files_gone_at_once_are_believed_at_the_second_look(index: Index, si
     assert second.code == 0
     assert site.filenames("foo") == []
     site.check()
+
+
+def test_what_a_killed_removal_left_in_removed_is_deleted_after_the_grace_time() -> None:
+    def make() -> StepWorld:
+        world = StepWorld()
+        world.index.remove_project("Alpha")
+        return world
+
+    for world in killed_at_each_step(make, StepWorld.mirrors):
+        world.check()
+        world.does(world.mirrors())
+        world.check()
+
+        assert world.names() == ["beta", "gamma"]
+        assert world.forgotten_in_removed() == set()
 
 
 def test_earlier_pages_go_wherever_options_put_them(index: Index, site: Site) -> None:

@@ -56,10 +56,11 @@ def parser() -> ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     after = _global_flags(default=False)
 
-    run = ArgumentParser(add_help=False)
-    run.add_argument(
+    reporting = ArgumentParser(add_help=False)
+    reporting.add_argument(
         "--report", type=Path, metavar="FILE", help="write what was done to FILE, as JSON"
     )
+    run = ArgumentParser(add_help=False, parents=[reporting])
     run.add_argument(
         "--accept-change",
         action="append",
@@ -86,8 +87,37 @@ def parser() -> ArgumentParser:
     sync.add_argument(
         "--skip-simple-root", action="store_true", help="leave the root page as it is"
     )
+    _add_removals(commands, [after, reporting])
     _add_questions(commands, after)
     return top
+
+
+def _add_removals(commands: Commands, parents: Sequence[ArgumentParser]) -> None:
+    """Add the commands that take projects out of the mirror, and bring them back."""
+    text = "take projects out of the mirror; their files wait in removed/ for the grace time"
+    delete = commands.add_parser("delete", help=text, description=text, parents=parents)
+    delete.add_argument("projects", nargs="+", metavar="PROJECT")
+    delete.add_argument(
+        "--until-next-change",
+        action="store_true",
+        help="also projects that the filters want: each stays away until the index changes it",
+    )
+    delete.add_argument("--dry-run", action="store_true", help="say what would go, do nothing")
+    delete.add_argument(
+        "--workers", type=int, metavar="N", help="accepted for compatibility, without effect"
+    )
+    delete.add_argument(
+        "--skip-json-fetch",
+        action="store_true",
+        help="accepted for compatibility, without effect: nothing is fetched",
+    )
+
+    text = "bring projects back that lie in removed/"
+    restore = commands.add_parser("restore", help=text, description=text, parents=parents)
+    restore.add_argument("projects", nargs="+", metavar="PROJECT")
+    restore.add_argument(
+        "--dry-run", action="store_true", help="say what would come back, do nothing"
+    )
 
 
 def _add_questions(commands: Commands, after: ArgumentParser) -> None:
@@ -120,7 +150,7 @@ def parse(argv: Sequence[str]) -> Namespace:
         raise SystemExit(0)
     arguments = whole.parse_args(argv)
     if arguments.command is None:
-        whole.error("name a command: mirror, sync, plan, why or config check")
+        whole.error("name a command: mirror, sync, delete, restore, plan, why or config check")
     return arguments
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bandersnatch.events import Noticed
+from bandersnatch.events import Doing, Noticed
 from bandersnatch.mirror.adopt import Adoption
-from bandersnatch.mirror.checkpoint import ROOT, ROOT_WRITTEN
+from bandersnatch.mirror.checkpoint import MOST_WAITING, ROOT, ROOT_STALE, ROOT_WRITTEN
 from bandersnatch.mirror.files import FileSync
 from bandersnatch.mirror.outcome import Visit
 from bandersnatch.mirror.page import PageReader
@@ -16,7 +16,16 @@ from bandersnatch.mirror.publish import Publisher
 from bandersnatch.mirror.remove import Removals
 from bandersnatch.mirror.terms import PageTerms
 from bandersnatch.mirror.visits import Visits
-from bandersnatch.records import INCOMPLETE, Batch, Standing
+from bandersnatch.model.project import ProjectDetail
+from bandersnatch.records import (
+    DELETED,
+    INCOMPLETE,
+    SET_ASIDE,
+    Batch,
+    ProjectRecord,
+    Standing,
+    Validators,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -28,6 +37,7 @@ if TYPE_CHECKING:
     from bandersnatch.mirror.state import MirrorState, StateFiles
     from bandersnatch.model.names import ProjectName
     from bandersnatch.ports import Clock, EventSink, MirrorCatalogue, MirrorStorage, PackageIndex
+    from bandersnatch.records import Unfinished
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +113,10 @@ async def open_tree(mirror: Mirror, state_files: StateFiles, began: datetime) ->
         now=began,
     )
     await adoption.run()
+    if marks := await _marked(mirror):
+        text = f"taking away {len(marks)} project(s) that a command left half deleted or restored"
+        mirror.events(Doing(text))
+        await finish_deletions(mirror, began)
     return state
 
 
@@ -170,3 +184,51 @@ async def publish_root(
     await mirror.storage.barrier()
     if not without_names:
         await mirror.catalogue.commit(Batch(notes={ROOT: ROOT_WRITTEN}))
+
+
+async def finish_deletions(mirror: Mirror, began: datetime) -> None:
+    """Take away the projects that are marked to go, and no others.
+
+    Out of the root page first, then their pages, then their files, and then the marks: wherever
+    this is stopped, what opens the tree next goes on with it.
+    """
+    marks = await _marked(mirror)
+    removals, publisher = mirror.removals(began), mirror.publisher()
+    await publish_root(mirror, without_names=marks, always=True)
+    names = list(marks)
+    for start in range(0, len(names), MOST_WAITING):
+        some = names[start : start + MOST_WAITING]
+        spelled = {name: marks[name].display for name in some}
+        batch = await removals.remove_projects(some, mirror.catalogue, publisher, spelled)
+        batch.finished += some
+        batch.notes[ROOT] = ROOT_STALE
+        aside = [marks[name] for name in some if marks[name].kind == SET_ASIDE]
+        batch.records += [await _left_out(mirror, mark) for mark in aside]
+        await mirror.storage.barrier()
+        await mirror.catalogue.commit(batch)
+    await mirror.catalogue.commit(Batch(notes={ROOT: ROOT_WRITTEN}))
+
+
+async def _marked(mirror: Mirror) -> dict[ProjectName, Unfinished]:
+    """Return the projects that are on their way out by name."""
+    unfinished = await mirror.catalogue.unfinished()
+    return {each.name: each for each in unfinished if each.kind in {DELETED, SET_ASIDE}}
+
+
+async def _left_out(mirror: Mirror, mark: Unfinished) -> ProjectRecord:
+    """Return what is remembered of a project that is away until the index changes it.
+
+    Neither what the mirror knows of already, nor other terms from before, count as a change.
+    """
+    record = await mirror.catalogue.project(mark.name)
+    if record is None:
+        record = ProjectRecord(ProjectDetail(mark.name), "", mark.need, "", Validators(), ())
+    return replace(
+        record,
+        detail=record.detail.without_files(),
+        reflects=max(record.reflects, mark.need),
+        terms=mirror.terms(mark.name),
+        files=(),
+        standing=Standing.LEFT_OUT,
+        due=None,
+    )
