@@ -898,3 +898,14 @@ def test_a_dry_run_after_a_kill_tells_what_is_left_to_go() -> None:
         waiting, objects = dict(world.catalogue.waiting), dict(world.storage.objects)
         world.does(world.plans())
         assert (world.catalogue.waiting, world.storage.objects) == (waiting, objects)
+
+
+def test_why_says_that_a_deletion_was_cut_short() -> None:
+    told = {
+        line
+        for world in killed_at_each_step(StepWorld, deletes_alpha)
+        for line in world.asks_why("Alpha")
+    }
+
+    assert "its deletion was cut short; the next command that writes finishes it" in told
+    assert not [line for line in told if line.startswith("it failed")]

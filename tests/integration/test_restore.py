@@ -505,6 +505,22 @@ def test_a_page_of_files_here_is_of_no_use_where_files_are_not_kept(filled: Site
     assert "its page names files here, and release-files is off" in ran.log
 
 
+def test_a_page_without_the_digests_that_pages_show_does_not_come_back(
+    index: Index, site: Site
+) -> None:
+    site.configure(release_files="false")
+    index.release("foo", "1.0")
+    index.release("bar", "1.0")
+    site.mirror()
+    delete(site, "foo")
+    site.configure(digest_name="md5")
+
+    ran = site.run("restore", "foo")
+
+    assert ran.code == 4
+    assert "foo cannot be restored: its page has no md5 digests" in ran.log
+
+
 # ---------------------------------------------------------------- what must not be believed
 
 

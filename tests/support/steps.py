@@ -16,6 +16,7 @@ from bandersnatch.mirror.delete import delete
 from bandersnatch.mirror.restore import restore
 from bandersnatch.mirror.run import MirrorRun, Orders
 from bandersnatch.mirror.sync import sync
+from bandersnatch.mirror.why import why
 from bandersnatch.model.names import project_name
 from bandersnatch.storage.dry_run import DryRunStorage
 from bandersnatch.storage.memory import MemoryStorage
@@ -107,6 +108,10 @@ class StepWorld(World):
     def restores(self, *names: str) -> Coroutine[Any, Any, object]:
         """Return a run of ``restore``."""
         return restore(self.mirror(), [project_name(name) for name in names])
+
+    def asks_why(self, name: str) -> list[str]:
+        """Return what ``why`` says."""
+        return asyncio.run(why(self.mirror(), project_name(name), None))
 
     # ------------------------------------------------------------ looking
 
