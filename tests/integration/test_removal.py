@@ -380,3 +380,19 @@ def test_projects_that_have_the_same_file_take_it_with_them(index: Index, site: 
 
     assert not (site.web / shared.path.lstrip("/")).exists()
     assert (site.root / "removed" / shared.path.lstrip("/")).exists()
+
+
+def test_a_page_of_what_was_left_out_and_is_gone_does_not_stay_after_a_kill() -> None:
+    """A sync was about to bring it back."""
+
+    def make() -> StepWorld:
+        world = StepWorld()
+        world.does(world.deletes("Alpha", until_next_change=True))
+        return world
+
+    for world in killed_at_each_step(make, lambda world: world.syncs("Alpha")):
+        world.index.remove_project("Alpha")
+        world.does(world.mirrors())
+
+        assert world.page("alpha") is None
+        assert world.forgotten_in_removed() == set()

@@ -73,6 +73,8 @@ async def let_go(
         removed.records += [leaving.rejected[name] for name in some if name in leaving.rejected]
         await checkpoint.commit(removed)
     forgotten = [name for name, wish in leaving.told.items() if wish.left_out]
+    handled = [name for name in forgotten if leaving.told[name].handled]
+    await remove_strays(mirror, handled, checkpoint, began)
     await checkpoint.commit(Batch(forgotten=forgotten, notes={ROOT: ROOT_WRITTEN}))
     await checkpoint.commit(
         await removals.expire(mirror.catalogue, mirror.settings.run.removal_grace)
