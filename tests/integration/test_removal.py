@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+from bandersnatch.config.settings import ApiMethod
 from tests.support import faults
 from tests.support.steps import StepWorld, killed_at_each_step
 
@@ -396,3 +399,26 @@ def test_a_page_of_what_was_left_out_and_is_gone_does_not_stay_after_a_kill() ->
 
         assert world.page("alpha") is None
         assert world.forgotten_in_removed() == set()
+
+
+@pytest.mark.parametrize("method", [ApiMethod.AUTO, ApiMethod.SIMPLE])
+def test_a_killed_removal_is_not_taken_back_by_a_command_on_the_side(method: ApiMethod) -> None:
+    """The list of projects names nothing whose page is away already."""
+
+    def make() -> StepWorld:
+        world = StepWorld(method)
+        world.index.remove_project("Alpha")
+        if method is ApiMethod.SIMPLE:
+            world.does(world.mirrors())  # the first of the two looks
+            world.clock.advance(minutes=11)
+        return world
+
+    for world in killed_at_each_step(make, StepWorld.mirrors):
+        world.does(world.syncs("beta"))
+        world.check()
+        world.does(world.mirrors())
+        world.check()
+
+        assert world.names() == ["beta", "gamma"]
+        assert world.page("alpha") is None
+        assert world.status == world.index.serial

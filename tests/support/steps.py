@@ -56,13 +56,13 @@ class StepStorage(KillableStorage):
 class StepWorld(World):
     """An index with three projects, and a mirror of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, method: ApiMethod = ApiMethod.AUTO) -> None:
         clock = QuickClock()
         index = Index(lambda: int(clock.now().timestamp()))
         index.release("Alpha", "1.0", sdist=True)
         index.release("beta", "1.0")
         index.release("Gamma", "1.0")
-        super().__init__(index, clock, ApiMethod.AUTO)
+        super().__init__(index, clock, method)
         self.storage: StepStorage = StepStorage()
         self.catalogue = KillableCatalogue(self.storage)
         self.filters = FilterChain()

@@ -18,7 +18,9 @@ from bandersnatch.mirror.terms import PageTerms
 from bandersnatch.mirror.visits import Visits
 from bandersnatch.model.project import ProjectDetail
 from bandersnatch.records import (
+    ABSENT,
     DELETED,
+    GONE,
     INCOMPLETE,
     SET_ASIDE,
     Batch,
@@ -177,7 +179,7 @@ async def publish_root(
         if each.standing is not Standing.LEFT_OUT and name not in without_names
     }
     for left in await mirror.catalogue.unfinished():
-        cut_short = left.kind == INCOMPLETE and left.name in shown
+        cut_short = left.kind in {INCOMPLETE, ABSENT, GONE} and left.name in shown
         if cut_short and not await mirror.publisher().has_pages(left.name):
             del shown[left.name]
     await mirror.publisher().publish_root(shown)
