@@ -15,6 +15,7 @@ from bandersnatch.mirror.delete import delete
 from bandersnatch.mirror.restore import restore
 from bandersnatch.model.names import ProjectName, project_name
 from tests.integration.test_invariants import (
+    NAMES,
     PROFILE,
     KillableCatalogue,
     Killed,
@@ -26,7 +27,7 @@ from tests.support.steps import StepStorage
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-kills = st.integers(-1, 25)
+kills = st.just(-1) | st.integers(0, 40)
 
 
 class DeletionMachine(MirrorMachine):
@@ -38,6 +39,9 @@ class DeletionMachine(MirrorMachine):
         self.world.storage = StepStorage()
         self.world.catalogue = KillableCatalogue(self.world.storage)
         self.touched: set[ProjectName] = set()
+        for name in NAMES:
+            self.index.release(name, f"{next(self.versions)}.0", size=20, sdist=True)
+        self.world.run()
 
     def _do(self, name: str, command: Coroutine[Any, Any, None], kill_after: int) -> None:
         self.touched.add(project_name(name))
