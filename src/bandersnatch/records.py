@@ -174,6 +174,10 @@ ABSENT = "absent"
 """``kind``: seems to be gone from the index; removed when a second look agrees."""
 GONE = "gone"
 """``kind``: removed from the index, and kept here because a limit was reached; in ``todo`` too."""
+DELETED = "deleted"
+"""``kind``: on its way out by name; what opens the tree next goes on with that."""
+SET_ASIDE = "set aside"
+"""``kind``: the same, and then left out until the index changes it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from bandersnatch.errors import (
     EmptiedProject,
     FilesMissing,
     FilterFailed,
+    Impossible,
     IndexWentBack,
     IntegrityError,
     Interrupted,
@@ -26,6 +27,8 @@ from bandersnatch.errors import (
     InvalidValue,
     MirrorLocked,
     NotFound,
+    NotHere,
+    NotRestorable,
     NotStored,
     OptionError,
     Problem,
@@ -35,6 +38,7 @@ from bandersnatch.errors import (
     SafetyStop,
     SizeMismatch,
     StalePage,
+    StillThere,
     StorageError,
     TooLarge,
     TooManyRemovals,
@@ -133,10 +137,19 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
     (StorageError("web/x", "disk full"), "storage failed at web/x: disk full"),
     (NotStored("web/x"), "storage failed at web/x: it does not exist"),
     (UnstorableName("web/x", "too long"), "storage failed at web/x: too long"),
+    (NotHere("foo"), "nothing of foo is here"),
+    (
+        StillThere("foo", "web/x"),
+        "foo is not quite gone: a link leads to web/x; remove that link by hand",
+    ),
+    (NotRestorable("foo", "it is here already"), "foo cannot be restored: it is here already"),
     (Interrupted(15), "interrupted by signal 15; the next run goes on from here"),
 ]
 
-FAMILIES = {BandersnatchError, UpstreamError, AnswerError, IntegrityError, SafetyStop}
+FAMILIES = {
+    *(BandersnatchError, UpstreamError, AnswerError, IntegrityError, SafetyStop),
+    Impossible,
+}
 """Errors that are only raised as one of their kinds."""
 
 TRANSIENT = {

@@ -17,9 +17,13 @@ from bandersnatch.errors.configuration import (
 )
 from bandersnatch.errors.here import (
     CorruptState,
+    Impossible,
     Interrupted,
     MirrorLocked,
+    NotHere,
+    NotRestorable,
     NotStored,
+    StillThere,
     StorageError,
     UnstorableName,
 )
@@ -70,6 +74,7 @@ __all__ = [
     "EmptiedProject",
     "FilesMissing",
     "FilterFailed",
+    "Impossible",
     "IndexWentBack",
     "IntegrityError",
     "Interrupted",
@@ -78,6 +83,8 @@ __all__ = [
     "InvalidValue",
     "MirrorLocked",
     "NotFound",
+    "NotHere",
+    "NotRestorable",
     "NotStored",
     "OptionError",
     "Problem",
@@ -87,6 +94,7 @@ __all__ = [
     "SafetyStop",
     "SizeMismatch",
     "StalePage",
+    "StillThere",
     "StorageError",
     "TooLarge",
     "TooManyRemovals",
