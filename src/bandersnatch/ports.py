@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Totals,
         Unfinished,
         Validators,
+        Waiting,
     )
 
 
@@ -292,6 +293,10 @@ class Inventory(Protocol):
 
     async def largest(self, count: int, /) -> Sequence[Stale]:
         """Return the projects with the most bytes, the largest first."""
+        ...
+
+    async def removed_totals(self) -> Waiting:
+        """Return what lies in ``removed/``, counted."""
         ...
 
 

@@ -222,6 +222,13 @@ class Totals(NamedTuple):
     verified: int
 
 
+class Waiting(NamedTuple):
+    """How much lies in ``removed/``: files, with pages and core metadata, and their bytes."""
+
+    files: int
+    size: int
+
+
 @dataclass(slots=True)
 class Batch:
     """What one commit of the catalogue changes, all or nothing.

@@ -133,8 +133,8 @@ def test_the_version_is_printed_on_request(
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["--debug"], "name a command: mirror, sync, plan, why or config check"),
-        (["-c", "here"], "name a command: mirror, sync, plan, why or config check"),
+        (["--debug"], "name a command: mirror, sync, plan, why, status or config check"),
+        (["-c", "here"], "name a command: mirror, sync, plan, why, status or config check"),
         (["-c"], "argument -c/--config: expected one argument"),
         (["sync"], "the following arguments are required: PROJECT"),
         (["mirror", "six"], "unrecognized arguments: six"),

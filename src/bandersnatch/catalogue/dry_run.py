@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Stale,
         Totals,
         Unfinished,
+        Waiting,
     )
 
 
@@ -111,6 +112,10 @@ class DryRunCatalogue(MemoryCatalogue):
     async def largest(self, count: int, /) -> Sequence[Stale]:
         """Return the largest projects of the real one."""
         return await self._catalogue.largest(count)
+
+    async def removed_totals(self) -> Waiting:
+        """Return what lies in ``removed/`` by the real one, counted."""
+        return await self._catalogue.removed_totals()
 
     async def commit(self, batch: Batch, /) -> None:
         """Remember the changes until the end of the run."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bandersnatch.records import NEVER, Had, Listed, Stale, Standing, Totals
+from bandersnatch.records import NEVER, Had, Listed, Stale, Standing, Totals, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -97,6 +97,10 @@ class MemoryCatalogue:
         """Return the projects with the most bytes, the largest first."""
         found = map(self._stale, self._here())
         return sorted(found, key=lambda each: (-each.size, each.name))[:count]
+
+    async def removed_totals(self) -> Waiting:
+        """Return what lies in ``removed/``, counted."""
+        return Waiting(len(self.lying), sum(each.size for each in self.lying.values()))
 
     def _here(self) -> list[ProjectRecord]:
         here = (self.records[name] for name in sorted(self.records))

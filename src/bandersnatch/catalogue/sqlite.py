@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.serials import Serial
-    from bandersnatch.records import Batch, Listed, ProjectRecord, Stale, Totals
+    from bandersnatch.records import Batch, Listed, ProjectRecord, Stale, Totals, Waiting
 
     _Result = TypeVar("_Result")
 
@@ -281,6 +281,10 @@ class SqliteCatalogue:
     async def largest(self, count: int, /) -> Sequence[Stale]:
         """Return the projects with the most bytes, the largest first."""
         return await self._run(lambda: survey.largest(self._db, count))
+
+    async def removed_totals(self) -> Waiting:
+        """Return what lies in ``removed/``, counted."""
+        return await self._run(lambda: survey.removed_totals(self._db))
 
     # ------------------------------------------------------------ writing
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bandersnatch.records import NEVER, Listed, Stale, Totals
+from bandersnatch.records import NEVER, Listed, Stale, Totals, Waiting
 
 if TYPE_CHECKING:
     import sqlite3
@@ -81,6 +81,12 @@ def totals(db: sqlite3.Connection) -> Totals:
 def largest(db: sqlite3.Connection, count: int) -> list[Stale]:
     """Return the projects with the most bytes, the largest first."""
     return [Stale(*row) for row in db.execute(_LARGEST, (count,))]
+
+
+def removed_totals(db: sqlite3.Connection) -> Waiting:
+    """Return what lies in ``removed/``, counted."""
+    files, size = db.execute("SELECT count(*), total(size) FROM removed").fetchone()
+    return Waiting(files, int(size))
 
 
 def put_verified(db: sqlite3.Connection, each: Verified) -> None:
