@@ -119,6 +119,10 @@ class DryRunCatalogue(MemoryCatalogue):
 
     async def commit(self, batch: Batch, /) -> None:
         """Remember the changes until the end of the run."""
+        if batch.anew:
+            self._catalogue = MemoryCatalogue()
+            for each in (self._forgotten, self._settled, self._restored):
+                each.clear()
         await super().commit(batch)
         self._forgotten.update(batch.forgotten)
         self._forgotten -= {record.name for record in batch.records}

@@ -121,6 +121,8 @@ class MemoryCatalogue:
         waiting = {each.name: each for each in batch.unfinished}
         lying = {each.key: each for each in batch.removed}
         settled, restored = settled_by(batch), frozenset(batch.restored)
+        if batch.anew:
+            self._forget_everything()
         for name in settled:
             self.waiting.pop(name, None)
         for name in batch.forgotten:
@@ -135,6 +137,10 @@ class MemoryCatalogue:
         for verified in batch.verified:
             self._put_verified(verified)
         self.notes.update(batch.notes)
+
+    def _forget_everything(self) -> None:
+        for each in (self.records, self.waiting, self.lying, self.notes, self.looked_at):
+            each.clear()
 
     def _put_verified(self, verified: Verified) -> None:
         record = self.records.get(verified.name)

@@ -66,6 +66,7 @@ _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 """How the names of the errors begin that tell of a damaged file."""
 _CUT_OFF = "SQLITE_READONLY_ROLLBACK"
 """The name of the error for a commit that was cut off and may not be taken back here."""
+_TABLES = ("project", "file", "unfinished", "removed", "note")
 _HAD = "SELECT name, reflects, serial, display, terms, standing, size FROM project"
 _STANDINGS = {each.value: each for each in Standing}
 
@@ -297,6 +298,8 @@ class SqliteCatalogue:
         db, records = self._db, {record.name: record for record in batch.records}
         db.execute("BEGIN IMMEDIATE")
         try:
+            for table in _TABLES if batch.anew else ():
+                db.execute(f"DELETE FROM {table}")
             gone = [(name,) for name in (*batch.forgotten, *records)]
             db.executemany("DELETE FROM file WHERE project = ?", gone)
             db.executemany("DELETE FROM project WHERE name = ?", [(n,) for n in batch.forgotten])

@@ -68,7 +68,8 @@ async def let_go(
     ordered = sorted(projects)
     for start in range(0, len(ordered), MOST_WAITING):
         some = ordered[start : start + MOST_WAITING]
-        await checkpoint.mark(name for name in some if name in leaving.deselected)
+        # What was seen to be gone is remembered so already.
+        await checkpoint.mark(name for name in some if name not in leaving.seen)
         removed = await removals.remove_projects(some, mirror.catalogue, publisher)
         removed.records += [leaving.rejected[name] for name in some if name in leaving.rejected]
         await checkpoint.commit(removed)

@@ -6,7 +6,7 @@ the root before ``status``; and for a removal the reverse.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bandersnatch.config.settings import RemovedProjects
@@ -14,8 +14,9 @@ from bandersnatch.errors import SafetyStop, UnusableIndex
 from bandersnatch.events import Planned, Stopped
 from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.discover import Discoverer, Question
-from bandersnatch.mirror.ending import end_run
+from bandersnatch.mirror.ending import Ending, end_run
 from bandersnatch.mirror.leaving import Leaving, let_go, remove_strays
+from bandersnatch.mirror.notes import STATE
 from bandersnatch.mirror.parts import open_tree, open_visit, open_visits, side_by_side
 from bandersnatch.mirror.plan import (
     Discovery,
@@ -29,6 +30,7 @@ from bandersnatch.mirror.plan import (
     without,
 )
 from bandersnatch.mirror.remove import check_removals, removal_limit
+from bandersnatch.mirror.seal import DOUBTED, judged
 from bandersnatch.mirror.state import StateFiles, Todo
 from bandersnatch.model.serials import NO_SERIAL, Serial
 from bandersnatch.records import ABSENT, Batch
@@ -80,7 +82,7 @@ class MirrorRun:
         """
         mirror = self._mirror
         began = mirror.clock.now()
-        state = await open_tree(mirror, self._state, began)
+        state = await self._opened(began)
         self._changed = await self._is_changed()
         found = await self._discover(state)
         before = await self._situation(state, found, int(began.timestamp()))
@@ -96,7 +98,7 @@ class MirrorRun:
             plan = without(plan, missing)
         mirror.events(Planned(len(plan.wanted), len(plan.gone) + len(unwanted)))
         checkpoint = self._checkpoint(plan, state, before.now)
-        await self._begin(checkpoint, plan, before, unwanted, began)
+        await self._begin(checkpoint, plan, before, unwanted, began, seal=state.seal)
         try:
             visits = await self._visit_all(plan, checkpoint, began)
             await checkpoint.commit()
@@ -112,11 +114,18 @@ class MirrorRun:
             await checkpoint.save()
         if visits.complete:
             await self._publisher.publish_time(began)
-        return await end_run(
-            mirror, self._state, state, plan, checkpoint, began=began, refused=self._refused
-        )
+        ending = Ending(began, visits.complete, self._refused)
+        return await end_run(mirror, self._state, state, plan, checkpoint, ending)
 
     # ------------------------------------------------------------ before
+
+    async def _opened(self, began: datetime) -> MirrorState:
+        """Return the state as far as it can be believed; else everything is looked at."""
+        found = await open_tree(self._mirror, self._state, began)
+        state = await judged(self._mirror, self._state, found)
+        if state.seal == DOUBTED:
+            self._orders = replace(self._orders, force=True)
+        return state
 
     async def _discover(self, state: MirrorState) -> Discovery:
         mirror = self._mirror
@@ -197,6 +206,8 @@ class MirrorRun:
         before: Situation,
         unwanted: frozenset[ProjectName],
         began: datetime,
+        *,
+        seal: str,
     ) -> None:
         """Write down what is to be done, and take away what nobody would think of afterwards.
 
@@ -211,7 +222,7 @@ class MirrorRun:
         )
         settled = _settled(before.unfinished, plan, unwanted)
         unsettled = dict.fromkeys((OPTIONS, FILTERS), "") if self._changed else {}
-        await checkpoint.begin(settled, plan.wanted.values(), unsettled)
+        await checkpoint.begin(settled, plan.wanted.values(), {**unsettled, STATE: seal})
 
     # ------------------------------------------------------------ the work
 
