@@ -24,6 +24,7 @@ from bandersnatch.errors import (
     InvalidPage,
     InvalidRules,
     InvalidValue,
+    LeadsAway,
     MirrorLocked,
     NotFound,
     NotStored,
@@ -132,6 +133,10 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
     (CorruptState("status", "it is no number"), "status: it is no number"),
     (StorageError("web/x", "disk full"), "storage failed at web/x: disk full"),
     (NotStored("web/x"), "storage failed at web/x: it does not exist"),
+    (
+        LeadsAway("web/x", "in a circle"),
+        "storage failed at web/x: it is a link that leads in a circle",
+    ),
     (UnstorableName("web/x", "too long"), "storage failed at web/x: too long"),
     (Interrupted(15), "interrupted by signal 15; the next run goes on from here"),
 ]

@@ -18,6 +18,7 @@ from bandersnatch.errors.configuration import (
 from bandersnatch.errors.here import (
     CorruptState,
     Interrupted,
+    LeadsAway,
     MirrorLocked,
     NotStored,
     StorageError,
@@ -75,6 +76,7 @@ __all__ = [
     "InvalidPage",
     "InvalidRules",
     "InvalidValue",
+    "LeadsAway",
     "MirrorLocked",
     "NotFound",
     "NotStored",

@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bandersnatch.errors import CorruptState, InvalidValue, NotStored
+from bandersnatch.errors import CorruptState, InvalidValue, LeadsAway, NotStored
 from bandersnatch.layout import GENERATION, STATUS, TODO
 from bandersnatch.model.names import project_name
 from bandersnatch.model.serials import NO_SERIAL, Serial, parse_serial
@@ -154,6 +154,8 @@ class StateFiles:
     async def _text(self, key: StorageKey) -> str | None:
         try:
             return (await self._storage.read(key)).decode("utf-8", errors="replace")
+        except LeadsAway:
+            raise  # somebody wanted it elsewhere, and must be told that this does not work
         except NotStored:
             return None
 
