@@ -138,7 +138,7 @@ class Storage(Protocol):
     async def read(self, key: StorageKey, /) -> bytes:
         """Return the bytes at ``key``.
 
-        :raises NotStored: if there are none, or a link leads elsewhere (``LeadsAway``).
+        :raises NotStored: if there are none; ``LeadsAway`` if a link leads elsewhere.
         """
         ...
 

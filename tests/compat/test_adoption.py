@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
+from bandersnatch.catalogue.memory import MemoryCatalogue
+from bandersnatch.config.settings import ApiMethod, Settings, StorageSettings
+from bandersnatch.events import Doing, Noticed
+from bandersnatch.filters.chain import FilterChain
+from bandersnatch.layout import StorageKey
+from bandersnatch.mirror.adopt import Adoption
+from bandersnatch.storage.memory import MemoryStorage
+from tests.integration.test_invariants import KillableCatalogue, QuickClock, World
+from tests.support.clock import FakeClock
 from tests.support.earlier import RELEASES, EarlierRelease
+from tests.support.index import Index
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.support.index import Index
+    from bandersnatch.events import Event
     from tests.support.server import IndexServer
     from tests.support.site import Site
 
@@ -394,3 +406,259 @@ def test_links_to_kept_versions_are_followed_where_they_lead_to_this_mirror(
         assert page.is_symlink() == bool(keep)
         assert not keep or not page.readlink().is_absolute()
     assert everything(old) == before
+
+
+# ---------------------------------------------------------------- pages that tell too little
+
+
+@pytest.mark.parametrize("compare", ["hash", "stat"])
+@pytest.mark.parametrize(("release", "digest"), [("5.3", "md5"), ("7.0", "md5"), ("8.0", "sha512")])
+def test_pages_with_other_digests_are_compared_with_the_index_file_by_file(
+    index: Index,
+    server: IndexServer,
+    make_site: Callable[..., Site],
+    release: str,
+    digest: str,
+    *,
+    compare: str,
+) -> None:
+    """Content is identified by its sha256, which these do not tell; the files are right."""
+    publish(index)
+    site = make_site(digest_name=digest, compare_method=compare)
+    earlier = EarlierRelease(site, index, release)
+    earlier.digest = digest
+    earlier.write()
+    before, files = everything(site.root), packages(site)
+
+    ran = site.mirror()
+
+    assert ran.code == 0, ran.log
+    assert "3 projects could not be taken over as they are" in ran.log
+    assert "has no usable sha256" in ran.log
+    assert server.paths("file") == []
+    assert everything(site.root) >= before
+    assert {path: packages(site)[path] for path in files} == files
+    assert site.status == index.serial
+    site.check()
+    server.forget()
+    assert site.mirror().synced == []
+    assert server.paths("detail", "file") == []
+
+
+def test_a_few_pages_from_before_the_time_of_sha256_are_made_anew(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    """What the index has not changed since 2018 was never written again."""
+    publish(index)
+    EarlierRelease(site, index).write()
+    oldest = EarlierRelease(site, index, "4.0")
+    oldest.digest = "md5"
+    for form in ("v1_html", "v1_json"):
+        (site.web / f"simple/timeless/index.{form}").unlink()
+    oldest.write("timeless")
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert "took over 3 projects" in ran.log
+    assert "1 projects could not be taken over as they are, the first timeless: " in ran.log
+    assert server.paths("detail") == ["/simple/timeless/"]
+    assert server.paths("file") == []
+    site.check()
+
+
+def no_json(page: Path) -> None:
+    page.write_text("{ this is no JSON")
+
+
+def empty(page: Path) -> None:
+    page.write_bytes(b"")
+
+
+def binary(page: Path) -> None:
+    page.write_bytes(bytes(range(256)) * 100)
+
+
+def another_projects(page: Path) -> None:
+    page.write_text(page.read_text().replace('"name": "foo-bar"', '"name": "other"'))
+
+
+def nested(page: Path) -> None:
+    page.write_text("[" * 100_000)
+
+
+def huge_number(page: Path) -> None:
+    page.write_text(page.read_text().replace('"size": 300', '"size": 1e999'))
+
+
+def leads_out(page: Path) -> None:
+    outside = page.parents[4] / "outside"
+    outside.write_bytes(page.read_bytes())
+    page.unlink()
+    page.symlink_to(outside)
+
+
+def leads_nowhere(page: Path) -> None:
+    page.unlink()
+    page.symlink_to("/nowhere/index.html")
+
+
+def leads_in_a_circle(page: Path) -> None:
+    page.unlink()
+    page.symlink_to(page.name)
+
+
+def leads_to_a_directory(page: Path) -> None:
+    page.unlink()
+    page.symlink_to(page.parent)
+
+
+def leads_to_a_pipe(page: Path) -> None:
+    page.unlink()
+    os.mkfifo(page)
+
+
+def gone(page: Path) -> None:
+    page.unlink()
+
+
+HARMS = [
+    no_json, empty, binary, another_projects, nested, huge_number, gone,
+    leads_out, leads_nowhere, leads_in_a_circle, leads_to_a_directory, leads_to_a_pipe,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("versions", [0, 2], ids=["", "versions"])
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_page_that_cannot_be_read_ends_nothing_and_is_made_anew(
+    index: Index,
+    server: IndexServer,
+    make_site: Callable[..., Site],
+    harm: Callable[[Path], None],
+    versions: int,
+) -> None:
+    publish(index)
+    site = make_site(keep_index_versions=versions)
+    EarlierRelease(site, index).write()
+    files = packages(site)
+    harm(site.web / "simple/foo-bar/index.v1_json")
+
+    planned = site.ask("plan")
+    server.forget()
+    ran = site.mirror()
+
+    assert planned.code == ran.code == 0, ran.log
+    assert ran.synced == ["foo-bar"]
+    assert server.paths("detail") == [], "the plan had it"
+    assert server.paths("file") == []
+    assert {path: packages(site)[path] for path in files} == files
+    assert len(site.filenames("foo-bar")) == 3
+    site.check()
+
+
+def test_the_state_is_not_looked_for_where_a_link_leads_out(index: Index, site: Site) -> None:
+    """An operator who put it elsewhere is told, and not taken for one who deleted it."""
+    publish(index)
+    EarlierRelease(site, index).write()
+    elsewhere = site.home / "status"
+    (site.root / "status").rename(elsewhere)
+    (site.root / "status").symlink_to(elsewhere)
+
+    ran = site.mirror()
+
+    assert ran.code == 7
+    assert "status: it is a link that leads out of the mirror" in ran.log
+
+
+# ---------------------------------------------------------------- state
+
+
+@pytest.mark.parametrize("newline", ["", "\n"])
+@pytest.mark.parametrize("first", ["target", "None"])
+def test_an_interrupted_run_of_an_earlier_release_loses_nothing(
+    index: Index, server: IndexServer, site: Site, first: str, newline: str
+) -> None:
+    """``todo`` has raw names; ``sync`` wrote ``None`` over its first line (contract, A3)."""
+    publish(index)
+    earlier = EarlierRelease(site, index)
+    earlier.write()
+    earlier.state("status", f"{index.serial}{newline}")
+    index.release("Foo_Bar", "4.0")
+    index.release("New.Project", "1.0")
+    lines = [f"{name} {index.project(name).serial}" for name in ("Foo_Bar", "New.Project")]
+    earlier.state("todo", "\n".join([str(index.serial) if first == "target" else first, *lines]))
+
+    ran = site.mirror()
+
+    assert ran.code == 0, ran.log
+    assert ran.synced == ["foo-bar", "new-project"]
+    assert len(server.paths("file")) == 2
+    assert site.status == index.serial
+    assert site.todo() == []
+    site.check()
+
+
+# ---------------------------------------------------------------- interruptions
+
+
+def projects_of_a_world(count: int) -> World:
+    """Return a mirror in memory with projects, whose catalogue was lost."""
+    clock = QuickClock()
+    index = Index(lambda: int(clock.now().timestamp()))
+    for number in range(count):
+        index.release(f"p{number:05}", "1.0", size=20, metadata=False)
+    world = World(index, clock, ApiMethod.AUTO)
+    world.run()
+    world.catalogue = KillableCatalogue(world.storage)
+    world.report.clear()
+    return world
+
+
+def told(world: World) -> list[str]:
+    """Return what was told of taking over since it was asked last."""
+    texts = [event.text for event in world.report if isinstance(event, Doing | Noticed)]
+    world.report.clear()
+    return [text for text in texts if "tak" in text or "took" in text]
+
+
+def test_a_takeover_that_is_killed_goes_on_where_it_was() -> None:
+    world = projects_of_a_world(1_200)
+    downloads, tree = world.upstream.downloads, world.tree()
+
+    world.run(kill_after=2)  # the mark of the tree's layout, and a piece
+    assert told(world) == ["taking over the projects that are here already"]
+    assert asyncio.run(world.catalogue.count()) == 500
+    world.run(kill_after=3)
+    assert asyncio.run(world.catalogue.count()) == 1_000
+    world.run()
+
+    assert "took over 200 projects that were here already" in told(world)
+    assert asyncio.run(world.catalogue.count()) == 1_200
+    assert world.upstream.downloads == downloads
+    assert world.tree() == tree
+    assert world.status == world.index.serial
+
+
+async def test_a_long_takeover_tells_how_far_it_is() -> None:
+    storage = MemoryStorage()
+    heard: list[Event] = []
+    for number in range(40_100):
+        page = {"meta": {"api-version": "1.1"}, "name": f"p{number}", "files": []}
+        key = StorageKey(f"web/simple/p{number}/index.v1_json")
+        storage.objects[key] = json.dumps(page).encode()
+        storage.modified[key] = 1
+    settings = Settings(StorageSettings("/nowhere"))
+    catalogue = MemoryCatalogue()
+    adoption = Adoption(
+        storage, catalogue, heard.append, settings, FilterChain(), now=FakeClock().now()
+    )
+
+    await adoption.run()
+
+    texts = [event.text for event in heard if isinstance(event, Doing)]
+    assert texts == [
+        "taking over the projects that are here already",
+        "taking over: 20000 projects so far",
+        "taking over: 40000 projects so far",
+    ]
+    assert await catalogue.count() == 40_100

@@ -43,7 +43,7 @@ class NotStored(StorageError):
 
 
 class LeadsAway(NotStored):
-    """There is a link at a key, and it leads to nothing that is stored here."""
+    """There is a link at a key, and what it leads to is not stored here."""
 
     def __init__(self, key: str, where: str) -> None:
         StorageError.__init__(self, key, f"it is a link that leads {where}")
