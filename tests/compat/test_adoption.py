@@ -445,6 +445,26 @@ def test_pages_with_other_digests_are_compared_with_the_index_file_by_file(
     assert server.paths("detail", "file") == []
 
 
+@pytest.mark.parametrize("root_uri", ["https://files.example.org", "http://mirror.example.org/x/"])
+@pytest.mark.parametrize("release", ["5.3", "8.0"])
+def test_pages_whose_links_are_absolute_are_understood(
+    index: Index, server: IndexServer, make_site: Callable[..., Site], release: str, root_uri: str
+) -> None:
+    """A slash at the end of ``root_uri`` gave URLs with two (contract, B6)."""
+    publish(index)
+    site = make_site(root_uri=root_uri)
+    earlier = EarlierRelease(site, index, release)
+    earlier.root_uri = root_uri
+    earlier.write()
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert "took over 4 projects" in ran.log
+    assert "could not be taken over" not in ran.log
+    assert server.paths("file") == []
+
+
 def test_a_few_pages_from_before_the_time_of_sha256_are_made_anew(
     index: Index, server: IndexServer, site: Site
 ) -> None:

@@ -39,6 +39,7 @@ class EarlierRelease:
         self.legacy = False
         self.versions = False
         self.digest = "sha256"
+        self.root_uri = ""
         self.directory = str(site.root)
 
     def write(self, *names: str) -> None:
@@ -97,6 +98,9 @@ class EarlierRelease:
             self._put(kept, text[form])
             (self.root / place).symlink_to(f"{self.directory}/{kept}")
 
+    def _url(self, file: File) -> str:
+        return f"{self.root_uri or '../..'}{quote(file.path, safe='/')}"
+
     def _digest(self, file: File) -> str:
         return hashlib.new(self.digest, file.content).hexdigest()
 
@@ -108,7 +112,7 @@ class EarlierRelease:
 
     def _html(self, display: str, files: list[File], serial: int) -> str:
         links = "\n".join(
-            f'    <a href="../..{quote(f.path, safe="/")}#{self.digest}={self._digest(f)}"'
+            f'    <a href="{self._url(f)}#{self.digest}={self._digest(f)}"'
             f"{self._attributes(f)}>{f.filename}</a><br/>"
             for f in files
         )
@@ -150,7 +154,7 @@ class EarlierRelease:
         }
         if later:
             entry |= {"size": len(file.content), "upload-time": file.upload_time}
-        entry |= {"url": f"../..{quote(file.path, safe='/')}", "yanked": bool(file.yanked)}
+        entry |= {"url": self._url(file), "yanked": bool(file.yanked)}
         if digest := self._sidecar(file):
             entry["core-metadata"] = {"sha256": digest}
         return entry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,9 @@ ADOPTED = "adopted"
 
 _BATCH = 500
 _TELL_EVERY = 20_000
+_TWO_SLASHES = re.compile(rb"(?<!:)//packages/")
+"""What earlier releases wrote into pages where ``root_uri`` ends with a slash."""
+
 _HERE = "http://mirror.invalid/simple/"
 """What relative URLs of stored pages are resolved against."""
 
@@ -182,6 +186,7 @@ class Adoption:
 
     async def _parsed(self, text: bytes, name: ProjectName, form: PageFormat) -> ProjectDetail:
         context = Context(name, f"{_HERE}{name}/", self._now)
+        text = _TWO_SLASHES.sub(b"/packages/", text)
         if form is PageFormat.V1_JSON:
             return parse_detail(text, context)
         from bandersnatch.simple.parse_html import (  # noqa: PLC0415 - slow to import
