@@ -446,6 +446,18 @@ def test_a_question_writes_nothing_and_cures_nothing(
     assert len(noticed(mirrored.mirror())) == 1
 
 
+def test_status_tells_that_it_is_not_believed(mirrored: Site, index: Index) -> None:
+    assert json.loads(mirrored.ask("status", "--json").out)["state_believed"] is True
+    write(mirrored, status=str(index.serial + 5))
+
+    assert json.loads(mirrored.ask("status", "--json").out)["state_believed"] is False
+    out = mirrored.ask("status").out
+    assert "State:     changed by somebody; the next run looks at every project" in out
+
+    mirrored.mirror()
+    assert "State:" not in mirrored.ask("status").out
+
+
 def test_a_plan_of_a_state_that_is_not_believed_downloads_nothing(
     mirrored: Site, server: IndexServer
 ) -> None:

@@ -104,6 +104,8 @@ def table(status: MirrorStatus, directory: str, held_to: Limits, found: dict[str
     lines.append(f"Mirror:    {directory}")
     if not status.adopted:
         lines.append("Catalogue: not complete; the next run reads what is here")
+    if not status.believed:
+        lines.append("State:     changed by somebody; the next run looks at every project")
     lines += [f"Serial:    {_serial(status)}", f"Behind:    {_lag(status)}", *_contents(status)]
     lines += _not_done(status)
     if status.largest:
@@ -205,6 +207,7 @@ def as_json(status: MirrorStatus, directory: str, found: dict[str, ExitCode]) ->
             "lag": _lag_dict(status),
             "lag_unknown": status.silence or None,
             "catalogue_complete": status.adopted,
+            "state_believed": status.believed,
             "projects": {"here": totals.projects, "expected": status.expected},
             "files": totals.files,
             "bytes": totals.size,

@@ -31,12 +31,23 @@ DOUBTED = "doubted"
 UNKNOWN = "unknown"
 """The catalogue was begun anew because it was of another tree; maybe the files are, too."""
 
+NOT_BELIEVED = frozenset({DOUBTED, UNKNOWN})
+
 _WHY = {
-    OPEN: "status is not there any more",
     DOUBTED: "status or todo was not as a run left it, and not every project was looked at since",
     UNKNOWN: "status and todo are not known to be of this tree",
 }
-_CHANGED = "status or todo is not as the last run left it"
+
+
+def seal_for(note: str, found: str) -> str:
+    """Return what stands in the note while a run is under way that finds these.
+
+    ``found`` is the fingerprint of the files, "" if there is no ``status``.
+    """
+    if note in NOT_BELIEVED:
+        return note
+    believed = note in {"", found} or (note == OPEN and found)
+    return (OPEN if found else "") if believed else DOUBTED
 
 
 async def judged(mirror: Mirror, files: StateFiles, state: MirrorState) -> MirrorState:
@@ -44,13 +55,13 @@ async def judged(mirror: Mirror, files: StateFiles, state: MirrorState) -> Mirro
 
     Of one that cannot, only the names of what was pending are left.
     """
-    seal, found = await mirror.catalogue.note(STATE), await files.fingerprint()
-    if seal in {DOUBTED, UNKNOWN}:
-        why = _WHY[seal]
-    elif seal in {"", found} or (seal == OPEN and found):
-        return replace(state, seal=OPEN if found else "")
-    else:
-        why, seal = _WHY[OPEN] if not found else _CHANGED, DOUBTED
+    note, found = await mirror.catalogue.note(STATE), await files.fingerprint()
+    seal = seal_for(note, found)
+    if seal not in NOT_BELIEVED:
+        return replace(state, seal=seal)
+    missing = "status is not there any more"
+    changed = "status or todo is not as the last run left it" if found else missing
+    why = _WHY.get(note, changed)
     how = "compared with the index" if seal == UNKNOWN else "looked at again"
     text = f"{why}; every project is {how}, and nothing that is right is downloaded"
     mirror.events(Noticed(text))
@@ -61,6 +72,6 @@ async def judged(mirror: Mirror, files: StateFiles, state: MirrorState) -> Mirro
 
 async def sealed(files: StateFiles, state: MirrorState, *, complete: bool) -> str:
     """Return the note for the end of a run; ``complete`` says that it looked at everything."""
-    if state.seal in {DOUBTED, UNKNOWN} and not complete:
+    if state.seal in NOT_BELIEVED and not complete:
         return state.seal
     return await files.fingerprint()

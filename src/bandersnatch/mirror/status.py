@@ -9,7 +9,8 @@ from bandersnatch.config.settings import ApiMethod
 from bandersnatch.errors import UpstreamError
 from bandersnatch.mirror.adopt import ADOPTED
 from bandersnatch.mirror.discover import DEAREST_GAP
-from bandersnatch.mirror.notes import GOOD_RUN, VERIFIED
+from bandersnatch.mirror.notes import GOOD_RUN, STATE, VERIFIED
+from bandersnatch.mirror.seal import NOT_BELIEVED, seal_for
 from bandersnatch.mirror.state import StateFiles
 from bandersnatch.model.serials import NO_SERIAL, Serial
 from bandersnatch.records import PENDING, Standing
@@ -54,7 +55,8 @@ class MirrorStatus:
     Times are in seconds since 1970, None for never. ``serial`` is that of ``status``, ``cursor``
     the one up to which changes have been read. ``lag`` is None if the index does not tell, and
     then ``silence`` says why. ``expected`` are the projects that are here, and those that are
-    wanted and not here yet. ``adopted`` is False if the catalogue is not complete.
+    wanted and not here yet. ``adopted`` is False if the catalogue is not complete, ``believed``
+    if the next run will not go by ``status`` and ``todo``, because somebody changed them.
     """
 
     now: int
@@ -70,6 +72,7 @@ class MirrorStatus:
     removed: Waiting
     largest: tuple[Stale, ...]
     adopted: bool
+    believed: bool
 
     @property
     def behind(self) -> int | None:
@@ -83,7 +86,9 @@ async def mirror_status(mirror: Mirror, *, offline: bool) -> MirrorStatus:
     :raises CorruptState: if a newer release has been here.
     """
     catalogue = mirror.catalogue
-    state = await StateFiles(mirror.storage).load()
+    files = StateFiles(mirror.storage)
+    state = await files.load()
+    seal = seal_for(await catalogue.note(STATE), await files.fingerprint())
     unfinished = tuple(await catalogue.unfinished())
     totals = await catalogue.totals()
     lag, silence = await _lag(mirror, state.cursor, offline=offline)
@@ -101,6 +106,7 @@ async def mirror_status(mirror: Mirror, *, offline: bool) -> MirrorStatus:
         removed=await catalogue.removed_totals(),
         largest=tuple(await catalogue.largest(LARGEST)),
         adopted=bool(await catalogue.note(ADOPTED)),
+        believed=seal not in NOT_BELIEVED,
     )
 
 
