@@ -25,6 +25,7 @@ from bandersnatch.errors import (
     InvalidPage,
     InvalidRules,
     InvalidValue,
+    LeadsAway,
     MirrorLocked,
     NotFound,
     NotHere,
@@ -136,6 +137,10 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
     (CorruptState("status", "it is no number"), "status: it is no number"),
     (StorageError("web/x", "disk full"), "storage failed at web/x: disk full"),
     (NotStored("web/x"), "storage failed at web/x: it does not exist"),
+    (
+        LeadsAway("web/x", "in a circle"),
+        "storage failed at web/x: it is a link that leads in a circle",
+    ),
     (UnstorableName("web/x", "too long"), "storage failed at web/x: too long"),
     (NotHere("foo"), "nothing of foo is here"),
     (

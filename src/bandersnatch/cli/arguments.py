@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Commands: TypeAlias = _SubParsersAction[ArgumentParser]
 
-QUESTIONS = frozenset({"plan", "why", "config"})
+QUESTIONS = frozenset({"plan", "why", "status", "config"})
 """The commands that look, and change nothing."""
 
 DEFAULT_CONFIG = Path("/etc/bandersnatch.conf")
@@ -176,6 +176,22 @@ def _add_questions(commands: Commands, after: ArgumentParser) -> None:
     why.add_argument("project", metavar="PROJECT")
     why.add_argument("what", nargs="?", metavar="VERSION|FILE")
 
+    text = "say how far the mirror is, what it has, and what is not done"
+    status = commands.add_parser("status", help=text, description=text, parents=[after])
+    status.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    status.add_argument(
+        "--max-age",
+        metavar="TIME",
+        help="exit with 8 if the last run that left nothing undone is longer ago: '2 h'",
+    )
+    index = status.add_mutually_exclusive_group()
+    index.add_argument("--offline", action="store_true", help="do not ask the index")
+    index.add_argument(
+        "--max-lag",
+        metavar="N|TIME",
+        help="exit with 8 if the mirror is more changes, or a longer time, behind: 500, '2 h'",
+    )
+
     config = commands.add_parser("config", help="look at the configuration", parents=[after])
     within = config.add_subparsers(dest="part", metavar="check", required=True)
     text = "check the configuration, and say in words what it means; asks nothing of the network"
@@ -190,9 +206,8 @@ def parse(argv: Sequence[str]) -> Namespace:
         raise SystemExit(0)
     arguments = whole.parse_args(argv)
     if arguments.command is None:
-        whole.error(
-            "name a command: mirror, sync, verify, delete, restore, plan, why or config check"
-        )
+        commands = "mirror, sync, verify, delete, restore, plan, why, status or config check"
+        whole.error(f"name a command: {commands}")
     return arguments
 
 

@@ -42,6 +42,13 @@ class NotStored(StorageError):
         super().__init__(key, "it does not exist")
 
 
+class LeadsAway(NotStored):
+    """There is a link at a key, and what it leads to is not stored here."""
+
+    def __init__(self, key: str, where: str) -> None:
+        StorageError.__init__(self, key, f"it is a link that leads {where}")
+
+
 class UnstorableName(StorageError):
     """The storage cannot hold a file of this name (too long for it, usually)."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bandersnatch.events import Doing, Noticed
 from bandersnatch.mirror.adopt import Adoption
+from bandersnatch.mirror.belonging import check_belonging
 from bandersnatch.mirror.deletions import finish_deletions, marked
 from bandersnatch.mirror.files import FileSync
 from bandersnatch.mirror.outcome import Visit
@@ -91,10 +92,12 @@ async def open_tree(mirror: Mirror, state_files: StateFiles, began: datetime) ->
     """Read the state and see to it that the catalogue knows the tree.
 
     :raises CorruptState: if a newer release has been here.
+    :raises StorageError: if the tree is not there.
     """
     state = await state_files.load()
     for note in state.notes:
         mirror.events(Noticed(note))
+    await check_belonging(mirror, int(began.timestamp()))
     await state_files.begin()
     adoption = Adoption(
         mirror.storage,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bandersnatch import layout
-from bandersnatch.errors import NotStored
+from bandersnatch.errors import NotStored, StorageError
 from bandersnatch.events import PageRemoved, PageWritten
 from bandersnatch.layout import LAST_MODIFIED, MirrorLayout, PageFormat, StorageKey
 from bandersnatch.simple.html import ListHtml, render_detail_html
@@ -131,19 +131,20 @@ class Publisher:
             await self._storage.delete(same_kind[: max(0, surplus)])
 
     async def _holds(self, key: StorageKey, content: bytes) -> bool:
+        """Whether a page is there with just this content; one that cannot be read is not."""
         try:
             return await self._storage.read(key) == content
-        except NotStored:
+        except StorageError:
             return False
 
     # ------------------------------------------------------------ taking away
 
     async def has_pages(self, name: ProjectName) -> bool:
-        """Whether the project has a page of every format that it should have."""
+        """Whether the project has a page of every format that it should have, to be read."""
         for form in self._settings.formats:
             try:
                 await self._storage.read(self._settings.layout.page(name, form))
-            except NotStored:
+            except StorageError:
                 return False
         return True
 
