@@ -107,6 +107,13 @@ class ProjectRemoved:
 
 
 @dataclass(frozen=True, slots=True)
+class ProjectRestored:
+    """A project that had been removed is back, as it was then."""
+
+    name: ProjectName
+
+
+@dataclass(frozen=True, slots=True)
 class FilePlanned:
     """A file is to be downloaded; ``size`` in bytes, None if it is not known."""
 
@@ -162,16 +169,18 @@ class SidecarsMissing:
 
 @dataclass(frozen=True, slots=True)
 class PageWritten:
-    """A page or document changed."""
+    """A page or document changed; ``size`` in bytes, 0 if nobody asked."""
 
     key: StorageKey
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class PageRemoved:
-    """A page or document went away."""
+    """A page or document went away; ``size`` in bytes, 0 if nobody asked."""
 
     key: StorageKey
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +245,7 @@ Event: TypeAlias = (
     | ProjectFailed
     | ProjectPostponed
     | ProjectRemoved
+    | ProjectRestored
     | FilePlanned
     | FileDownloaded
     | FileRestored

@@ -58,6 +58,11 @@ def removed(key: StorageKey) -> StorageKey:
     return StorageKey(REMOVED + key.removeprefix(WEB))
 
 
+def served(key: StorageKey) -> StorageKey:
+    """Return where something that waits in ``removed/`` was in the served tree."""
+    return StorageKey(WEB + key.removeprefix(REMOVED))
+
+
 def legacy_documents(name: ProjectName) -> tuple[StorageKey, StorageKey]:
     """Return the two places where a project's legacy JSON lies."""
     return StorageKey(f"web/json/{name}"), StorageKey(f"web/pypi/{name}/json")

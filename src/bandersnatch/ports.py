@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Totals,
         Unfinished,
         Validators,
+        Waiting,
     )
 
 
@@ -139,7 +140,7 @@ class Storage(Protocol):
     async def read(self, key: StorageKey, /) -> bytes:
         """Return the bytes at ``key``.
 
-        :raises NotStored: if there are none.
+        :raises NotStored: if there are none; ``LeadsAway`` if a link leads elsewhere.
         """
         ...
 
@@ -312,6 +313,10 @@ class Inventory(Protocol):
 
     async def largest(self, count: int, /) -> Sequence[Stale]:
         """Return the projects with the most bytes, the largest first."""
+        ...
+
+    async def removed_totals(self) -> Waiting:
+        """Return what lies in ``removed/``, counted."""
         ...
 
 

@@ -174,6 +174,10 @@ ABSENT = "absent"
 """``kind``: seems to be gone from the index; removed when a second look agrees."""
 GONE = "gone"
 """``kind``: removed from the index, and kept here because a limit was reached; in ``todo`` too."""
+DELETED = "deleted"
+"""``kind``: on its way out by name; what opens the tree next goes on with that."""
+SET_ASIDE = "set aside"
+"""``kind``: the same, and then left out until the index changes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,12 +247,20 @@ class Totals(NamedTuple):
     verified: int
 
 
+class Waiting(NamedTuple):
+    """How much lies in ``removed/``: files, with pages and core metadata, and their bytes."""
+
+    files: int
+    size: int
+
+
 @dataclass(slots=True)
 class Batch:
     """What one commit of the catalogue changes, all or nothing.
 
     A record takes the place of the project's earlier one with all its files, and ends its being
-    unfinished unless the batch says otherwise.
+    unfinished unless the batch says otherwise. ``anew`` forgets everything that was known before
+    the rest is remembered.
     """
 
     records: list[ProjectRecord] = field(default_factory=list)
@@ -259,6 +271,7 @@ class Batch:
     restored: list[StorageKey] = field(default_factory=list)
     verified: list[Verified] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
+    anew: bool = False
 
     def __bool__(self) -> bool:
         return any(getattr(self, slot) for slot in self.__slots__)

@@ -2,136 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 import json
 import os
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+import shutil
+from typing import TYPE_CHECKING
 
 import pytest
 
+from bandersnatch.catalogue.memory import MemoryCatalogue
+from bandersnatch.config.settings import ApiMethod, Settings, StorageSettings
+from bandersnatch.events import Doing, Noticed
+from bandersnatch.filters.chain import FilterChain
+from bandersnatch.layout import StorageKey
+from bandersnatch.mirror.adopt import Adoption
+from bandersnatch.storage.memory import MemoryStorage
+from tests.integration.test_invariants import KillableCatalogue, QuickClock, World
+from tests.support.clock import FakeClock
+from tests.support.earlier import RELEASES, EarlierRelease
+from tests.support.index import Index
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from tests.support.index import File, Index
+    from bandersnatch.events import Event
     from tests.support.server import IndexServer
     from tests.support.site import Site
-
-
-def _sidecar(file: File) -> str:
-    """Return the digest of a file's core metadata, "" if it has none."""
-    return "" if file.metadata is None else hashlib.sha256(file.metadata).hexdigest()
-
-
-def _attributes(file: File) -> str:
-    digest = _sidecar(file)
-    names = ("data-core-metadata", "data-dist-info-metadata") if digest else ()
-    return "".join(f' {name}="sha256={digest}"' for name in names)
-
-
-class EarlierRelease:
-    """Writes a tree as release 8 does (contract, section 3)."""
-
-    def __init__(self, site: Site, index: Index) -> None:
-        self.root, self.index = site.root, index
-        self.hashed = False
-
-    def write(self, *, legacy: bool = False, versions: bool = False) -> None:
-        """Write everything that the index has now."""
-        names = sorted(self.index.projects)
-        for name in names:
-            for file in self.index.projects[name].files.values():
-                self._file(file)
-            self._pages(name, versions=versions)
-            if legacy:
-                self._legacy(name)
-        self._root(names)
-        self._put("status", str(self.index.serial))
-        self._put("generation", "5")
-        self._put(".lock", "")
-        self._put("web/last-modified", "20240501T00:00:00\n")
-        (self.root / "web/local-stats/days").mkdir(parents=True)
-
-    def _put(self, path: str, content: str | bytes) -> Path:
-        target = self.root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content.encode() if isinstance(content, str) else content)
-        return target
-
-    def _file(self, file: File) -> None:
-        modified = datetime.fromisoformat(file.upload_time).timestamp()
-        for suffix, content in (("", file.content), (".metadata", file.metadata)):
-            if content is not None:
-                os.utime(self._put(f"web{file.path}{suffix}", content), (modified, modified))
-
-    def directory(self, name: str) -> str:
-        """Return where a project's pages lie."""
-        return f"web/simple/{name[0]}/{name}" if self.hashed else f"web/simple/{name}"
-
-    def _pages(self, name: str, *, versions: bool) -> None:
-        project = self.index.projects[name]
-        files = sorted(project.files.values(), key=lambda file: file.filename)
-        pages = {
-            "html": self._html(project.display, files, project.serial),
-            "v1_html": self._html(project.display, files, project.serial),
-            "v1_json": json.dumps(self._json(name, files, project.serial)),
-        }
-        for suffix, text in pages.items():
-            page = f"{self.directory(name)}/index.{suffix}"
-            if not versions:
-                self._put(page, text)
-                continue
-            stamp = "2024-05-01T000000Z"
-            kept = self._put(
-                f"{self.directory(name)}/versions/index_{project.serial}_{stamp}.{suffix}", text
-            )
-            (self.root / page).symlink_to(kept.absolute())
-
-    def _html(self, display: str, files: list[File], serial: int) -> str:
-        links = "\n".join(
-            f'    <a href="../..{f.path}#sha256={f.sha256}"{_attributes(f)}>{f.filename}</a><br/>'
-            for f in files
-        )
-        return (
-            "<!DOCTYPE html>\n<html>\n  <head>\n"
-            '    <meta name="pypi:repository-version" content="1.0">\n'
-            f"    <title>Links for {display}</title>\n  </head>\n  <body>\n"
-            f"    <h1>Links for {display}</h1>\n{links}\n  </body>\n</html>\n<!--SERIAL {serial}-->"
-        )
-
-    def _json(self, name: str, files: list[File], serial: int) -> dict[str, Any]:
-        return {
-            "files": [
-                {
-                    "filename": file.filename,
-                    "hashes": {"sha256": file.sha256},
-                    "requires-python": None,
-                    "size": len(file.content),
-                    "upload-time": file.upload_time,
-                    "url": f"../..{file.path}",
-                    "yanked": bool(file.yanked),
-                    **({"core-metadata": {"sha256": digest}} if (digest := _sidecar(file)) else {}),
-                }
-                for file in files
-            ],
-            "meta": {"api-version": "1.1", "_last-serial": str(serial)},
-            "name": name,
-            "versions": sorted({file.version for file in files}),
-        }
-
-    def _legacy(self, name: str) -> None:
-        text = json.dumps(json.loads(self.index.legacy(name)), indent=4, sort_keys=True)
-        self._put(f"web/json/{name}", text)
-        self._put(f"web/pypi/{name}/json", text)
-
-    def _root(self, names: list[str]) -> None:
-        links = "".join(f'    <a href="{name}/">{name}</a><br/>\n' for name in names)
-        html = f"<!DOCTYPE html>\n<html>\n  <body>\n{links}  </body>\n</html>"
-        self._put("web/simple/index.html", html)
-        self._put("web/simple/index.v1_html", html)
-        projects = [{"name": name} for name in names]
-        meta = {"_last-serial": 0, "api-version": "1.1"}
-        self._put("web/simple/index.v1_json", json.dumps({"meta": meta, "projects": projects}))
 
 
 @pytest.fixture
@@ -157,7 +54,8 @@ def test_a_tree_is_taken_over_without_a_download(
     compare: str,
     options: dict[str, bool],
 ) -> None:
-    earlier.write(**options)
+    earlier.legacy, earlier.versions = options.get("legacy", False), options.get("versions", False)
+    earlier.write()
     site.configure(
         compare_method=compare,
         json=str(options.get("legacy", False)).lower(),
@@ -332,3 +230,455 @@ def test_a_tree_without_json_pages_gets_them_without_a_download(
     assert server.paths("file") == []
     assert (site.web / "simple/baz/notes.txt").exists()
     site.check()
+
+
+# ---------------------------------------------------------------- every release
+
+
+def everything(root: Path) -> set[str]:
+    """Return all that lies in a mirror, links and directories too."""
+    return {str(path.relative_to(root)) for path in root.rglob("*")}
+
+
+def packages(site: Site) -> dict[str, tuple[int, int]]:
+    """Return the inodes and times of the release files."""
+    return {path: told for path, told in site.times().items() if path.startswith("packages/")}
+
+
+def publish(index: Index) -> None:
+    """Publish projects whose pages have something of everything."""
+    index.release("Foo_Bar", "1.0", sdist=True, requires_python=">=3.8, <4")
+    index.release("foo-bar", "2.0+local.1", metadata=False)
+    index.yank("foo-bar", "1.0", "it is <broken>")
+    index.release("timeless", "1.0", upload_time="", metadata=False)
+    index.release("Zope.Interface", "5.0", metadata=False)
+    index.project("empty")
+
+
+@pytest.mark.parametrize("command", ["mirror", "sync"])
+@pytest.mark.parametrize("legacy", [False, True], ids=["", "json"])
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_tree_of_any_release_is_taken_over_and_kept_current(
+    index: Index,
+    server: IndexServer,
+    site: Site,
+    release: str,
+    command: str,
+    *,
+    legacy: bool,
+) -> None:
+    """By the first command that writes; nothing is downloaded or deleted, no file touched."""
+    publish(index)
+    earlier = EarlierRelease(site, index, release)
+    earlier.legacy = legacy
+    earlier.write()
+    lying = earlier.leave_things_about("foo-bar")
+    site.configure(json=str(legacy).lower())
+    before, files = everything(site.root), packages(site)
+    if command == "sync":
+        assert site.sync("timeless").code == 0
+
+    ran = site.mirror()
+
+    assert ran.code == 0, ran.log
+    assert server.paths("file") == []
+    assert everything(site.root) >= before
+    assert {path: packages(site)[path] for path in files} == files
+    assert all(path.read_text() == "left" for path in lying)
+    assert site.names() == ["empty", "foo-bar", "timeless", "zope-interface"]
+    assert site.status == index.serial
+    assert site.todo() == []
+    site.check()
+
+    index.release("Foo_Bar", "3.0")
+    index.remove_file("Zope.Interface", "zope_interface-5.0-py3-none-any.whl")
+    index.release("Zope.Interface", "5.1")
+    server.forget()
+    assert site.mirror().synced == ["foo-bar", "zope-interface"]
+    assert len(server.paths("file")) == 2
+    assert len(site.filenames("foo-bar")) == 4
+    assert site.filenames("zope-interface") == ["zope_interface-5.1-py3-none-any.whl"]
+    site.check()
+
+
+@pytest.mark.parametrize("release", ["5.3", "8.0"])
+def test_a_thousand_projects_are_taken_over_and_kept_current(
+    index: Index, server: IndexServer, site: Site, release: str
+) -> None:
+    for number in range(1000):
+        index.release(f"p{number:03}", "1.0", metadata=False, size=60)
+    EarlierRelease(site, index, release).write()
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert "took over 1000 projects" in ran.log
+    assert server.paths("file", "sidecar") == []
+    assert len(server.paths("detail")) == (0 if release == "8.0" else 1000), "pages in JSON, too"
+    assert site.status == index.serial
+
+    for number in range(0, 1000, 100):
+        index.release(f"p{number:03}", "2.0", metadata=False, size=60)
+    server.forget()
+    assert len(site.mirror().synced) == 10
+    assert len(server.paths("detail")) == len(server.paths("file")) == 10
+    assert site.status == index.serial
+    site.check()
+
+
+def test_files_are_taken_over_by_size_and_time_and_read_by_nobody(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    """That is what ``verify`` is for; a mirror may have twenty terabytes."""
+    publish(index)
+    EarlierRelease(site, index, "5.3").write()
+    site.mirror()
+
+    status = json.loads(site.ask("status", "--json").out)
+
+    # The page of the empty project was seen by nobody but the run, and the file without a time
+    # was read because nothing else tells it from one that somebody put there.
+    assert status["verified"]["projects_never_read"] == 3
+    assert server.paths("file") == []
+
+
+def test_a_file_of_another_time_is_read_when_its_page_is_made_anew(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    """Somebody copied the mirror without times, or changed a file."""
+    index.release("foo", "1.0", sdist=True, metadata=False)
+    wheel, sdist = index.projects["foo"].files.values()
+    EarlierRelease(site, index, "5.3").write()
+    (site.web / wheel.path.lstrip("/")).write_bytes(wheel.content)
+    (site.web / sdist.path.lstrip("/")).write_bytes(bytes(len(sdist.content)))
+
+    assert site.mirror().code == 0
+
+    assert server.paths("file") == [sdist.path]
+    site.check()
+
+
+# ---------------------------------------------------------------- kept versions
+
+
+@pytest.mark.parametrize(("keep", "hashed"), [(0, False), (2, False), (2, True)])
+@pytest.mark.parametrize("release", ["5.3", "8.0"])
+@pytest.mark.parametrize("where", ["here", "moved", "copied", "relative"])
+def test_links_to_kept_versions_are_followed_where_they_lead_to_this_mirror(
+    index: Index,
+    server: IndexServer,
+    make_site: Callable[..., Site],
+    where: str,
+    release: str,
+    *,
+    hashed: bool,
+    keep: int,
+) -> None:
+    """A tree that was moved has links that dangle, a copied one has such as lead elsewhere."""
+    publish(index)
+    site = make_site(keep_index_versions=keep, hash_index=str(hashed).lower())
+    earlier = EarlierRelease(site, index, release)
+    earlier.versions, earlier.hashed = True, hashed
+    old = site.home / "old"
+    earlier.directory = {"here": str(site.root), "relative": "mirror"}.get(where, str(old))
+    earlier.write()
+    if where == "copied":
+        shutil.copytree(site.root, old, symlinks=True)
+    before = everything(old)
+    files = packages(site)
+
+    ran = site.mirror()
+
+    assert ran.code == 0, ran.log
+    assert server.paths("file") == []
+    assert bool(server.paths("detail")) == (where != "here" or release == "5.3")
+    assert ("could not be taken over" in ran.log) == (where == "copied")
+    assert {path: packages(site)[path] for path in files} == files
+    site.check()
+
+    for name in ("Foo_Bar", "timeless", "Zope.Interface"):
+        index.release(name, "9.0", metadata=False)
+    assert site.mirror().code == 0
+    site.check()
+    for name in ("foo-bar", "timeless", "zope-interface"):
+        page = site.root / earlier.page(name) / "index.html"
+        assert "9.0" in page.read_text()
+        assert page.is_symlink() == bool(keep)
+        assert not keep or not page.readlink().is_absolute()
+    assert everything(old) == before
+
+
+# ---------------------------------------------------------------- pages that tell too little
+
+
+@pytest.mark.parametrize("compare", ["hash", "stat"])
+@pytest.mark.parametrize(("release", "digest"), [("5.3", "md5"), ("7.0", "md5"), ("8.0", "sha512")])
+def test_pages_with_other_digests_are_compared_with_the_index_file_by_file(
+    index: Index,
+    server: IndexServer,
+    make_site: Callable[..., Site],
+    release: str,
+    digest: str,
+    *,
+    compare: str,
+) -> None:
+    """Content is identified by its sha256, which these do not tell; the files are right."""
+    publish(index)
+    site = make_site(digest_name=digest, compare_method=compare)
+    earlier = EarlierRelease(site, index, release)
+    earlier.digest = digest
+    earlier.write()
+    before, files = everything(site.root), packages(site)
+
+    ran = site.mirror()
+
+    assert ran.code == 0, ran.log
+    assert "3 projects could not be taken over as they are" in ran.log
+    assert "has no usable sha256" in ran.log
+    assert server.paths("file") == []
+    assert everything(site.root) >= before
+    assert {path: packages(site)[path] for path in files} == files
+    assert site.status == index.serial
+    site.check()
+    server.forget()
+    assert site.mirror().synced == []
+    assert server.paths("detail", "file") == []
+
+
+@pytest.mark.parametrize("root_uri", ["https://files.example.org", "http://mirror.example.org/x/"])
+@pytest.mark.parametrize("release", ["5.3", "8.0"])
+def test_pages_whose_links_are_absolute_are_understood(
+    index: Index, server: IndexServer, make_site: Callable[..., Site], release: str, root_uri: str
+) -> None:
+    """A slash at the end of ``root_uri`` gave URLs with two (contract, B6)."""
+    publish(index)
+    site = make_site(root_uri=root_uri)
+    earlier = EarlierRelease(site, index, release)
+    earlier.root_uri = root_uri
+    earlier.write()
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert "took over 4 projects" in ran.log
+    assert "could not be taken over" not in ran.log
+    assert server.paths("file") == []
+
+
+def test_a_few_pages_from_before_the_time_of_sha256_are_made_anew(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    """What the index has not changed since 2018 was never written again."""
+    publish(index)
+    EarlierRelease(site, index).write()
+    oldest = EarlierRelease(site, index, "4.0")
+    oldest.digest = "md5"
+    for form in ("v1_html", "v1_json"):
+        (site.web / f"simple/timeless/index.{form}").unlink()
+    oldest.write("timeless")
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert "took over 3 projects" in ran.log
+    assert "1 projects could not be taken over as they are, the first timeless: " in ran.log
+    assert server.paths("detail") == ["/simple/timeless/"]
+    assert server.paths("file") == []
+    site.check()
+
+
+def no_json(page: Path) -> None:
+    page.write_text("{ this is no JSON")
+
+
+def empty(page: Path) -> None:
+    page.write_bytes(b"")
+
+
+def binary(page: Path) -> None:
+    page.write_bytes(bytes(range(256)) * 100)
+
+
+def another_projects(page: Path) -> None:
+    page.write_text(page.read_text().replace('"name": "foo-bar"', '"name": "other"'))
+
+
+def nested(page: Path) -> None:
+    page.write_text("[" * 100_000)
+
+
+def huge_number(page: Path) -> None:
+    page.write_text(page.read_text().replace('"size": 300', '"size": 1e999'))
+
+
+def leads_out(page: Path) -> None:
+    outside = page.parents[4] / "outside"
+    outside.write_bytes(page.read_bytes())
+    page.unlink()
+    page.symlink_to(outside)
+
+
+def leads_nowhere(page: Path) -> None:
+    page.unlink()
+    page.symlink_to("/nowhere/index.html")
+
+
+def leads_in_a_circle(page: Path) -> None:
+    page.unlink()
+    page.symlink_to(page.name)
+
+
+def leads_to_a_directory(page: Path) -> None:
+    page.unlink()
+    page.symlink_to(page.parent)
+
+
+def leads_to_a_pipe(page: Path) -> None:
+    page.unlink()
+    os.mkfifo(page)
+
+
+def gone(page: Path) -> None:
+    page.unlink()
+
+
+HARMS = [
+    no_json, empty, binary, another_projects, nested, huge_number, gone,
+    leads_out, leads_nowhere, leads_in_a_circle, leads_to_a_directory, leads_to_a_pipe,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("versions", [0, 2], ids=["", "versions"])
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_page_that_cannot_be_read_ends_nothing_and_is_made_anew(
+    index: Index,
+    server: IndexServer,
+    make_site: Callable[..., Site],
+    harm: Callable[[Path], None],
+    versions: int,
+) -> None:
+    publish(index)
+    site = make_site(keep_index_versions=versions)
+    EarlierRelease(site, index).write()
+    files = packages(site)
+    harm(site.web / "simple/foo-bar/index.v1_json")
+
+    planned = site.ask("plan")
+    server.forget()
+    ran = site.mirror()
+
+    assert planned.code == ran.code == 0, ran.log
+    assert ran.synced == ["foo-bar"]
+    assert server.paths("detail") == [], "the plan had it"
+    assert server.paths("file") == []
+    assert {path: packages(site)[path] for path in files} == files
+    assert len(site.filenames("foo-bar")) == 3
+    site.check()
+
+
+def test_the_state_is_not_looked_for_where_a_link_leads_out(index: Index, site: Site) -> None:
+    """An operator who put it elsewhere is told, and not taken for one who deleted it."""
+    publish(index)
+    EarlierRelease(site, index).write()
+    elsewhere = site.home / "status"
+    (site.root / "status").rename(elsewhere)
+    (site.root / "status").symlink_to(elsewhere)
+
+    ran = site.mirror()
+
+    assert ran.code == 7
+    assert "status: it is a link that leads out of the mirror" in ran.log
+
+
+# ---------------------------------------------------------------- state
+
+
+@pytest.mark.parametrize("newline", ["", "\n"])
+@pytest.mark.parametrize("first", ["target", "None"])
+def test_an_interrupted_run_of_an_earlier_release_loses_nothing(
+    index: Index, server: IndexServer, site: Site, first: str, newline: str
+) -> None:
+    """``todo`` has raw names; ``sync`` wrote ``None`` over its first line (contract, A3)."""
+    publish(index)
+    earlier = EarlierRelease(site, index)
+    earlier.write()
+    earlier.state("status", f"{index.serial}{newline}")
+    index.release("Foo_Bar", "4.0")
+    index.release("New.Project", "1.0")
+    lines = [f"{name} {index.project(name).serial}" for name in ("Foo_Bar", "New.Project")]
+    earlier.state("todo", "\n".join([str(index.serial) if first == "target" else first, *lines]))
+
+    ran = site.mirror()
+
+    assert ran.code == 0, ran.log
+    assert ran.synced == ["foo-bar", "new-project"]
+    assert len(server.paths("file")) == 2
+    assert site.status == index.serial
+    assert site.todo() == []
+    site.check()
+
+
+# ---------------------------------------------------------------- interruptions
+
+
+def projects_of_a_world(count: int) -> World:
+    """Return a mirror in memory with projects, whose catalogue was lost."""
+    clock = QuickClock()
+    index = Index(lambda: int(clock.now().timestamp()))
+    for number in range(count):
+        index.release(f"p{number:05}", "1.0", size=20, metadata=False)
+    world = World(index, clock, ApiMethod.AUTO)
+    world.run()
+    world.catalogue = KillableCatalogue(world.storage)
+    world.report.clear()
+    return world
+
+
+def told(world: World) -> list[str]:
+    """Return what was told of taking over since it was asked last."""
+    texts = [event.text for event in world.report if isinstance(event, Doing | Noticed)]
+    world.report.clear()
+    return [text for text in texts if "tak" in text or "took" in text]
+
+
+def test_a_takeover_that_is_killed_goes_on_where_it_was() -> None:
+    world = projects_of_a_world(1_200)
+    downloads, tree = world.upstream.downloads, world.tree()
+
+    world.run(kill_after=2)  # the mark of the tree's layout, and a piece
+    assert told(world) == ["taking over the projects that are here already"]
+    assert asyncio.run(world.catalogue.count()) == 500
+    world.run(kill_after=3)
+    assert asyncio.run(world.catalogue.count()) == 1_000
+    world.run()
+
+    assert "took over 200 projects that were here already" in told(world)
+    assert asyncio.run(world.catalogue.count()) == 1_200
+    assert world.upstream.downloads == downloads
+    assert world.tree() == tree
+    assert world.status == world.index.serial
+
+
+async def test_a_long_takeover_tells_how_far_it_is() -> None:
+    storage = MemoryStorage()
+    heard: list[Event] = []
+    for number in range(40_100):
+        page = {"meta": {"api-version": "1.1"}, "name": f"p{number}", "files": []}
+        key = StorageKey(f"web/simple/p{number}/index.v1_json")
+        storage.objects[key] = json.dumps(page).encode()
+        storage.modified[key] = 1
+    settings = Settings(StorageSettings("/nowhere"))
+    catalogue = MemoryCatalogue()
+    adoption = Adoption(
+        storage, catalogue, heard.append, settings, FilterChain(), now=FakeClock().now()
+    )
+
+    await adoption.run()
+
+    texts = [event.text for event in heard if isinstance(event, Doing)]
+    assert texts == [
+        "taking over the projects that are here already",
+        "taking over: 20000 projects so far",
+        "taking over: 40000 projects so far",
+    ]
+    assert await catalogue.count() == 40_100

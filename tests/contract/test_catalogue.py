@@ -287,6 +287,29 @@ async def test_a_record_wins_over_being_forgotten_in_one_batch(catalogue: Catalo
     assert await catalogue.project(BASE_B) == as_kept(record)
 
 
+async def test_everything_is_forgotten_at_once_before_the_rest_is_remembered(
+    catalogue: Catalogue,
+) -> None:
+    await catalogue.commit(Batch(records=[make_record("foo", "1.zip")], notes={"new": "text"}))
+
+    await catalogue.commit(
+        Batch(
+            records=[make_record("base-b", "9.zip")],
+            unfinished=[make_unfinished("base-a")],
+            notes={"empty": "no more"},
+            anew=True,
+        )
+    )
+
+    assert await projects(catalogue) == ["base-b"]
+    assert await catalogue.project(BASE_B) == as_kept(make_record("base-b", "9.zip"))
+    assert await unfinished(catalogue) == ["base-a"]
+    assert await removed(catalogue) == []
+    assert [await catalogue.note(key) for key in ("base", "empty", "new")] == ["", "no more", ""]
+    await catalogue.commit(Batch(anew=True))
+    assert (await projects(catalogue), await unfinished(catalogue)) == ([], [])
+
+
 # ---------------------------------------------------------------- unfinished
 
 

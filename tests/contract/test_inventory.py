@@ -13,10 +13,10 @@ from bandersnatch.catalogue.memory import MemoryCatalogue
 from bandersnatch.catalogue.sqlite import SqliteCatalogue
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.names import project_name
-from bandersnatch.records import NEVER, Batch, Stale, Standing, Stored, Totals, Verified
+from bandersnatch.records import NEVER, Batch, Stale, Standing, Stored, Totals, Verified, Waiting
 from tests.contract.test_catalogue import ADAPTERS, BASE_A, BASE_B, FOO
 from tests.support.factories import make_file
-from tests.support.records import make_record
+from tests.support.records import make_record, make_removed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -247,6 +247,14 @@ async def test_the_largest_projects_come_first(remembering: MirrorCatalogue) -> 
     first, second = await remembering.largest(2)
     assert (first.name, first.files, second.name) == (FOO, 3, BASE_B)
     assert first.size > second.size
+
+
+async def test_what_waits_in_removed_is_counted(remembering: MirrorCatalogue) -> None:
+    before = await remembering.removed_totals()
+    new, back = make_removed("new"), (await remembering.removed())[0]
+    await remembering.commit(Batch(removed=[new], restored=[back.key]))
+    after = await remembering.removed_totals()
+    assert after == Waiting(before.files, before.size + new.size - back.size)
 
 
 # ---------------------------------------------------------------- all of it

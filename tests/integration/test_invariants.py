@@ -24,6 +24,7 @@ from bandersnatch.config.settings import (
     Settings,
     StorageSettings,
 )
+from bandersnatch.events import Noticed
 from bandersnatch.filters.chain import FilterChain
 from bandersnatch.layout import StorageKey
 from bandersnatch.mirror.parts import Mirror
@@ -281,6 +282,12 @@ class MirrorMachine(RuleBasedStateMachine):
         root = self.world.text("web/simple/index.v1_json")
         for project in json.loads(root)["projects"] if root else []:
             assert self.world.text(f"web/simple/{project['name']}/index.v1_json") is not None
+
+    @invariant()
+    def a_run_that_was_killed_never_looks_as_if_somebody_had_meddled(self) -> None:
+        noticed = [event.text for event in self.world.report if isinstance(event, Noticed)]
+        meddled = ("looked at again", "another tree", "published again", "published them again")
+        assert not [text for text in noticed if any(each in text for each in meddled)]
 
     @invariant()
     def status_never_goes_back_nor_ahead(self) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+from bandersnatch.config.settings import ApiMethod
 from tests.support import faults
+from tests.support.steps import StepWorld, killed_at_each_step
 
 if TYPE_CHECKING:
     from tests.support.index import Index
@@ -315,3 +319,106 @@ def test_all_files_gone_at_once_are_believed_at_the_second_look(index: Index, si
     assert second.code == 0
     assert site.filenames("foo") == []
     site.check()
+
+
+def test_what_a_killed_removal_left_in_removed_is_deleted_after_the_grace_time() -> None:
+    def make() -> StepWorld:
+        world = StepWorld()
+        world.index.remove_project("Alpha")
+        return world
+
+    for world in killed_at_each_step(make, StepWorld.mirrors):
+        world.check()
+        world.does(world.mirrors())
+        world.check()
+
+        assert world.names() == ["beta", "gamma"]
+        assert world.forgotten_in_removed() == set()
+
+
+def test_earlier_pages_go_wherever_options_put_them(index: Index, site: Site) -> None:
+    site.configure(keep_index_versions=3)
+    index.release("keep", "1.0")
+    index.release("gone", "1.0")
+    site.mirror()
+    site.configure(hash_index="true")
+    site.mirror()
+    assert list((site.web / "simple/gone/versions").iterdir())
+    index.remove_project("gone")
+
+    site.mirror()
+
+    assert not (site.web / "simple/gone").exists()
+    assert not (site.web / "simple/g").exists()
+    assert len(list((site.root / "removed/simple/gone/versions").iterdir())) == 3
+    site.check()
+
+
+def test_a_file_that_another_project_has_too_stays_with_it(index: Index, site: Site) -> None:
+    """As on indexes that go by the beginnings of file names."""
+    content = b"of both" * 50
+    shared = index.upload("a", "1.0", "a-b-1.0.tar.gz", content=content)
+    index.upload("a-b", "1.0", "a-b-1.0.tar.gz", content=content)
+    (own,) = index.release("a", "2.0")
+    site.mirror()
+    index.remove_project("a")
+
+    assert site.mirror().report["projects"]["removed"] == ["a"]
+
+    assert (site.web / shared.path.lstrip("/")).read_bytes() == content
+    assert not (site.web / own.path.lstrip("/")).exists()
+    site.check()
+
+
+def test_projects_that_have_the_same_file_take_it_with_them(index: Index, site: Site) -> None:
+    content = b"of both" * 50
+    index.upload("a", "1.0", "a-b-1.0.tar.gz", content=content)
+    shared = index.upload("a-b", "1.0", "a-b-1.0.tar.gz", content=content)
+    index.release("keep", "1.0")
+    site.mirror()
+    index.remove_project("a")
+    index.remove_project("a-b")
+
+    site.mirror()
+
+    assert not (site.web / shared.path.lstrip("/")).exists()
+    assert (site.root / "removed" / shared.path.lstrip("/")).exists()
+
+
+def test_a_page_of_what_was_left_out_and_is_gone_does_not_stay_after_a_kill() -> None:
+    """A sync was about to bring it back."""
+
+    def make() -> StepWorld:
+        world = StepWorld()
+        world.does(world.deletes("Alpha", until_next_change=True))
+        return world
+
+    for world in killed_at_each_step(make, lambda world: world.syncs("Alpha")):
+        world.index.remove_project("Alpha")
+        world.does(world.mirrors())
+
+        assert world.page("alpha") is None
+        assert world.forgotten_in_removed() == set()
+
+
+@pytest.mark.parametrize("method", [ApiMethod.AUTO, ApiMethod.SIMPLE])
+def test_a_killed_removal_is_not_taken_back_by_a_command_on_the_side(method: ApiMethod) -> None:
+    """The list of projects names nothing whose page is away already."""
+
+    def make() -> StepWorld:
+        world = StepWorld(method)
+        world.index.remove_project("Alpha")
+        if method is ApiMethod.SIMPLE:
+            world.does(world.mirrors())  # the first of the two looks
+            world.clock.advance(minutes=11)
+        return world
+
+    for world in killed_at_each_step(make, StepWorld.mirrors):
+        world.does(world.syncs("beta"))
+        world.check()
+        world.does(world.mirrors())
+        world.check()
+
+        assert world.names() == ["beta", "gamma"]
+        assert world.page("alpha") is None
+        assert world.status == world.index.serial

@@ -90,7 +90,7 @@ def test_a_todo_that_cannot_be_read_is_told_of_and_nothing_is_lost(
 
 
 @pytest.mark.parametrize("text", ["", "garbage", "-3", "1.5"])
-def test_a_status_that_cannot_be_read_means_a_comparison_and_no_download(
+def test_a_status_that_cannot_be_read_means_a_look_at_every_page_and_no_download(
     index: Index, server: IndexServer, site: Site, text: str
 ) -> None:
     index.release("foo", "1.0")
@@ -101,11 +101,12 @@ def test_a_status_that_cannot_be_read_means_a_comparison_and_no_download(
     ran = site.mirror()
 
     assert ran.code == 0
-    assert server.paths("detail", "file", "sidecar") == []
+    assert server.conditional() == ["/simple/foo/"]
+    assert server.paths("file", "sidecar") == []
     assert site.status == index.serial
 
 
-def test_a_missing_status_means_a_comparison_and_no_download(
+def test_a_missing_status_means_a_look_at_every_page_and_no_download(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -116,7 +117,8 @@ def test_a_missing_status_means_a_comparison_and_no_download(
     ran = site.mirror()
 
     assert ran.code == 0
-    assert server.paths("detail", "file", "sidecar") == []
+    assert server.conditional() == ["/simple/foo/"]
+    assert server.paths("file", "sidecar") == []
     assert site.status == index.serial
 
 

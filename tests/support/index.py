@@ -306,6 +306,7 @@ class Index:
                 "yanked": bool(file.yanked),
             }
             releases.setdefault(file.version, []).append(entry)
-        info = {"name": project.display, "version": project.versions[-1], "summary": "größer"}
+        version = project.versions[-1] if project.versions else ""
+        info = {"name": project.display, "version": version, "summary": "größer"}
         info |= self.info
         return json.dumps({"info": info, "last_serial": project.serial, "releases": releases})

@@ -133,6 +133,15 @@ class IndexServer:
         """Return the paths that were asked for, of these kinds, in order."""
         return [asked.path for asked in self.asked if asked.kind in kinds]
 
+    def conditional(self) -> list[str]:
+        """Return the pages of projects that were asked for if they changed, in order.
+
+        Every page must have been asked for so.
+        """
+        pages = [asked for asked in self.asked if asked.kind == "detail"]
+        assert all("If-None-Match" in asked.headers for asked in pages)
+        return sorted(asked.path for asked in pages)
+
     def forget(self) -> None:
         """Forget what was asked so far."""
         self.asked.clear()

@@ -10,6 +10,10 @@ from bandersnatch import __version__
 from bandersnatch.cli.arguments import parse, parser
 
 COMMANDS = [["mirror"], ["sync", "six"]]
+REPORTED = [*COMMANDS, ["delete", "six"], ["restore", "six"]]
+NO_COMMAND = (
+    "name a command: mirror, sync, verify, delete, restore, plan, why, status or config check"
+)
 
 
 def test_the_configuration_lies_in_etc_unless_it_is_said_where() -> None:
@@ -22,7 +26,7 @@ def test_the_configuration_lies_in_etc_unless_it_is_said_where() -> None:
     assert arguments.accept_change == []
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", REPORTED)
 @pytest.mark.parametrize("flag", [["-c", "here"], ["--config", "here"], ["--config=here"]])
 def test_the_configuration_is_named_before_or_after_the_command(
     command: list[str], flag: list[str]
@@ -31,7 +35,7 @@ def test_the_configuration_is_named_before_or_after_the_command(
     assert parse([*command, *flag]).config == Path("here")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", REPORTED)
 @pytest.mark.parametrize("flag", ["--debug", "--quiet"])
 def test_flags_stand_before_or_after_the_command(command: list[str], flag: str) -> None:
     before = parse([flag, *command])
@@ -80,6 +84,36 @@ def test_sync_takes_projects_and_may_leave_the_root_page_alone() -> None:
     assert not parse(["sync", "six"]).skip_simple_root
 
 
+def test_delete_takes_projects_and_the_flags_of_earlier_releases() -> None:
+    argv = ["delete", "six", "Foo.Bar", "--dry-run", "--workers", "3", "--skip-json-fetch"]
+    arguments = parse([*argv, "--report", "r.json"])
+
+    assert arguments.command == "delete"
+    assert arguments.projects == ["six", "Foo.Bar"]
+    assert arguments.dry_run
+    assert not arguments.until_next_change
+    assert arguments.report == Path("r.json")
+    assert parse(["delete", "six", "--until-next-change"]).until_next_change
+
+
+def test_restore_takes_projects() -> None:
+    arguments = parse(["restore", "six", "Foo.Bar", "--dry-run"])
+
+    assert arguments.command == "restore"
+    assert arguments.projects == ["six", "Foo.Bar"]
+    assert arguments.dry_run
+    assert not parse(["restore", "six"]).dry_run
+
+
+@pytest.mark.parametrize("flag", ["--workers", "--skip-json-fetch"])
+def test_a_flag_that_has_no_effect_says_so(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["delete", "--help"])
+
+    told = " ".join(capsys.readouterr().out.rpartition(f"{flag} ")[2].split())
+    assert "without effect" in told[:100]
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_several_projects_may_be_allowed_to_change(command: list[str]) -> None:
     arguments = parse([*command, "--accept-change", "one", "--accept-change", "two"])
@@ -103,7 +137,13 @@ def test_no_arguments_at_all_print_the_help(capsys: pytest.CaptureFixture[str]) 
     assert err == ""
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["-h"], ["mirror", "--help"], ["sync", "-h"]])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        *(["--help"], ["-h"], ["mirror", "--help"], ["sync", "-h"]),
+        *(["delete", "--help"], ["restore", "-h"]),
+    ],
+)
 def test_help_is_printed_on_request(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         parse(argv)
@@ -115,7 +155,17 @@ def test_help_is_printed_on_request(argv: list[str], capsys: pytest.CaptureFixtu
 def test_the_help_names_every_command_and_every_flag() -> None:
     text = parser().format_help()
 
-    for word in ("mirror", "sync", "--config", "--debug", "--quiet", "--version", "--help"):
+    for word in (
+        "mirror",
+        "sync",
+        "delete",
+        "restore",
+        "--config",
+        "--debug",
+        "--quiet",
+        "--version",
+        "--help",
+    ):
         assert word in text
 
 
@@ -133,10 +183,15 @@ def test_the_version_is_printed_on_request(
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["--debug"], "name a command: mirror, sync, verify, plan, why or config check"),
-        (["-c", "here"], "name a command: mirror, sync, verify, plan, why or config check"),
+        (["--debug"], NO_COMMAND),
+        (["-c", "here"], NO_COMMAND),
         (["-c"], "argument -c/--config: expected one argument"),
         (["sync"], "the following arguments are required: PROJECT"),
+        (["delete"], "the following arguments are required: PROJECT"),
+        (["delete", "--dry-run"], "the following arguments are required: PROJECT"),
+        (["restore"], "the following arguments are required: PROJECT"),
+        (["delete", "six", "--workers", "many"], "argument --workers: invalid int value: 'many'"),
+        (["delete", "six", "--accept-change", "a"], "unrecognized arguments: --accept-change a"),
         (["mirror", "six"], "unrecognized arguments: six"),
         (["mirror", "--nonsense"], "unrecognized arguments: --nonsense"),
         (["mirror", "--skip-simple-root"], "unrecognized arguments: --skip-simple-root"),

@@ -18,14 +18,18 @@ from bandersnatch.errors import (
     EmptiedProject,
     FilesMissing,
     FilterFailed,
+    Impossible,
     IndexWentBack,
     IntegrityError,
     Interrupted,
     InvalidPage,
     InvalidRules,
     InvalidValue,
+    LeadsAway,
     MirrorLocked,
     NotFound,
+    NotHere,
+    NotRestorable,
     NotStored,
     OptionError,
     Problem,
@@ -35,6 +39,7 @@ from bandersnatch.errors import (
     SafetyStop,
     SizeMismatch,
     StalePage,
+    StillThere,
     StorageError,
     TooLarge,
     TooManyRemovals,
@@ -132,11 +137,24 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
     (CorruptState("status", "it is no number"), "status: it is no number"),
     (StorageError("web/x", "disk full"), "storage failed at web/x: disk full"),
     (NotStored("web/x"), "storage failed at web/x: it does not exist"),
+    (
+        LeadsAway("web/x", "in a circle"),
+        "storage failed at web/x: it is a link that leads in a circle",
+    ),
     (UnstorableName("web/x", "too long"), "storage failed at web/x: too long"),
+    (NotHere("foo"), "nothing of foo is here"),
+    (
+        StillThere("foo", "web/x"),
+        "foo is not quite gone: a link leads to web/x; remove that link by hand",
+    ),
+    (NotRestorable("foo", "it is here already"), "foo cannot be restored: it is here already"),
     (Interrupted(15), "interrupted by signal 15; the next run goes on from here"),
 ]
 
-FAMILIES = {BandersnatchError, UpstreamError, AnswerError, IntegrityError, SafetyStop}
+FAMILIES = {
+    *(BandersnatchError, UpstreamError, AnswerError, IntegrityError, SafetyStop),
+    Impossible,
+}
 """Errors that are only raised as one of their kinds."""
 
 TRANSIENT = {

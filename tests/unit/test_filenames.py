@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from bandersnatch.model.filenames import Build, Kind, build_of, tag_part, wheel_tags
+from bandersnatch.model.filenames import (
+    Build,
+    Kind,
+    build_of,
+    claimants,
+    tag_part,
+    wheel_tags,
+)
 from bandersnatch.model.names import project_name
 from tests.unit.strategies import hostile_text, names
 
@@ -161,3 +168,20 @@ def test_a_projects_own_name_is_no_platform(filename: str, name: str) -> None:
 def test_a_projects_own_name_is_no_version() -> None:
     build = build_of("a-1-1.linux-x86_64.tar.gz", project_name("a-1"))
     assert build == Build(Kind.DUMB, "", "linux_x86_64")
+
+
+@pytest.mark.parametrize(
+    ("filename", "projects"),
+    [
+        ("foo-1.0.tar.gz", ["foo"]),
+        ("Foo_Bar-1.0.tar.gz", ["foo-bar"]),
+        ("a-b-c-1.0.zip", ["a", "a-b", "a-b-c"]),
+        ("a-1.0-py3-none-any.whl", ["a", "a-1-0", "a-1-0-py3", "a-1-0-py3-none"]),
+        ("foo.tar.gz", []),
+        ("-1.0.zip", []),
+    ],
+)
+def test_a_file_may_be_of_every_project_whose_name_it_begins_with(
+    filename: str, projects: list[str]
+) -> None:
+    assert claimants(filename) == projects

@@ -42,6 +42,11 @@ def test_what_is_removed_keeps_its_relative_path() -> None:
     assert layout.removed(layout.release_file(FILE)) == f"removed/{PATH}"
 
 
+def test_what_is_removed_is_known_to_have_been_where_it_was() -> None:
+    for key in (layout.release_file(FILE), PLAIN.page(NAME, PageFormat.HTML)):
+        assert layout.served(layout.removed(key)) == key
+
+
 def test_the_legacy_document_lies_in_two_places() -> None:
     assert layout.legacy_documents(NAME) == ("web/json/foo-bar", "web/pypi/foo-bar/json")
 

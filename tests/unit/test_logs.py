@@ -23,6 +23,7 @@ from bandersnatch.cli.logs import (
 from bandersnatch.errors import (
     ChangedFile,
     ConfigError,
+    NotHere,
     ProjectNotFound,
     Refused,
     StalePage,
@@ -44,6 +45,7 @@ from bandersnatch.events import (
     ProjectFailed,
     ProjectPostponed,
     ProjectRemoved,
+    ProjectRestored,
     ProjectSynced,
     ProjectUnchanged,
     SidecarsMissing,
@@ -235,6 +237,7 @@ def told(*events: Event, debug: bool = True) -> list[tuple[str, str]]:
         (Planned(3, 1), "INFO", "3 project(s) to look at, 1 to remove"),
         (ProjectSynced(FOO, Serial(7)), "INFO", "synced foo at serial 7"),
         (ProjectRemoved(FOO), "INFO", "removed foo"),
+        (ProjectRestored(FOO), "INFO", "restored foo"),
         (ProjectAbsent(FOO), "WARNING", "foo is not on the index"),
         (
             ProjectFailed(FOO, Refused("/foo/", 403), will_retry=True),
@@ -245,6 +248,11 @@ def told(*events: Event, debug: bool = True) -> list[tuple[str, str]]:
             ProjectFailed(FOO, ProjectNotFound("foo"), will_retry=False),
             "ERROR",
             "foo failed: the index has no page for foo; run sync again to retry",
+        ),
+        (
+            ProjectFailed(FOO, NotHere("foo"), will_retry=False),
+            "ERROR",
+            "nothing of foo is here",
         ),
         (
             FilesRejected(FOO, 2, "a.whl", "no digest"),

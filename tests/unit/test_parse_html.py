@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from bandersnatch.errors import InvalidPage
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.files import FILE_ENDINGS, ReleaseFile
+from bandersnatch.model.names import project_name
 from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus
 from bandersnatch.model.serials import Serial
-from bandersnatch.simple.parse_html import parse_detail_html, parse_list_html
+from bandersnatch.simple.parse_html import display_name, parse_detail_html, parse_list_html
 from tests.support.factories import FILENAME, SHA256, make_context
 from tests.unit.strategies import hostile_text
 
@@ -388,3 +389,33 @@ def test_any_bytes_are_a_list_or_refused(text: bytes, charset: str | None) -> No
         return
     assert page.serial is None
     assert set(page.displays) <= set(page.serials)
+
+
+# ---------------------------------------------------------------- the name that is shown
+
+
+@pytest.mark.parametrize(
+    ("title", "shown"),
+    [
+        ("Links for Foo", "Foo"),
+        ("Links for fOO ", "fOO"),
+        ("\n Links for foo", "foo"),
+        ("Links for bar", ""),
+        ("Links for &lt;script&gt;", ""),
+        ("Links for F&#111;o", "Foo"),
+        ("Links for ../foo", ""),
+        ("Simple Index", ""),
+        ("", ""),
+    ],
+)
+def test_the_name_that_a_page_shows_is_told_if_it_is_the_projects(title: str, shown: str) -> None:
+    page = f"<html><head><title>{title}</title></head></html>".encode()
+
+    assert display_name(page, CONTEXT.name) == shown
+
+
+@given(st.binary(max_size=50) | hostile_text.map(lambda text: text.encode("utf-8", "replace")))
+def test_whatever_a_title_says_the_name_that_is_shown_is_the_projects(title: bytes) -> None:
+    shown = display_name(b"<title>Links for " + title + b"</title>", CONTEXT.name)
+
+    assert shown == "" or project_name(shown) == CONTEXT.name

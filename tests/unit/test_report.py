@@ -16,6 +16,7 @@ from bandersnatch.errors import (
     IndexWentBack,
     Interrupted,
     InvalidPage,
+    NotHere,
     ProjectNotFound,
     Refused,
     StalePage,
@@ -37,6 +38,7 @@ from bandersnatch.events import (
     ProjectFailed,
     ProjectPostponed,
     ProjectRemoved,
+    ProjectRestored,
     ProjectSynced,
     ProjectUnchanged,
     SidecarsMissing,
@@ -69,6 +71,7 @@ def test_a_run_that_did_nothing_has_done_nothing() -> None:
             "absent": [],
             "left_out": 0,
             "removed": [],
+            "restored": [],
             "pending": 0,
             "failed": [],
         },
@@ -93,6 +96,7 @@ def test_projects_are_listed_and_those_without_news_are_counted() -> None:
     told(ProjectUnchanged(BAR))
     told(ProjectAbsent(FOO))
     told(ProjectRemoved(BAR))
+    told(ProjectRestored(FOO))
 
     projects = told.as_dict()["projects"]
 
@@ -100,6 +104,7 @@ def test_projects_are_listed_and_those_without_news_are_counted() -> None:
     assert projects["unchanged"] == 2
     assert projects["absent"] == ["foo"]
     assert projects["removed"] == ["bar"]
+    assert projects["restored"] == ["foo"]
 
 
 def test_files_and_bytes_and_pages_are_counted() -> None:
@@ -167,6 +172,7 @@ def test_a_failure_is_told_with_its_class_its_reason_and_whether_it_is_tried_aga
         (InvalidPage("https://example.org", "it is no JSON"), "rejected"),
         (ChangedFile("foo", "f", had="a", offered="b"), "held"),
         (EmptiedProject("foo", 3), "held"),
+        (NotHere("foo"), "refused"),
     ],
 )
 def test_a_failure_is_to_be_retried_or_held_by_a_limit_or_rejected(

@@ -324,6 +324,14 @@ async def test_a_full_disk_is_an_error_and_changes_nothing(tmp_path: Path) -> No
             await assert_filled(catalogue)
 
 
+async def test_a_commit_waits_for_who_reads_all_of_a_large_catalogue(tmp_path: Path) -> None:
+    """A question is no reason for a run to end; it takes seconds where a disk is slow."""
+    async with SqliteCatalogue(str(tmp_path)) as catalogue:
+        (milliseconds,) = catalogue._db.execute("PRAGMA busy_timeout").fetchone()
+
+    assert milliseconds == 60_000
+
+
 # ---------------------------------------------------------------- opening
 
 
@@ -334,7 +342,8 @@ async def test_a_locked_file_is_an_error_and_no_reason_to_begin_anew(tmp_path: P
     with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StorageError, match="database is locked"):
-            await fill(tmp_path)
+            async with SqliteCatalogue(str(tmp_path), patience=0.2):
+                pass
 
     assert open_files() == before
     async with SqliteCatalogue(str(tmp_path)) as catalogue:

@@ -16,6 +16,7 @@ from bandersnatch.errors import (
     ChangedFile,
     Interrupted,
     InvalidPage,
+    NotHere,
     ProjectNotFound,
     StorageError,
     UnusableIndex,
@@ -29,6 +30,7 @@ from bandersnatch.events import (
     ProjectAbsent,
     ProjectFailed,
     ProjectRemoved,
+    ProjectRestored,
     ProjectSynced,
     ProjectUnchanged,
     SidecarsMissing,
@@ -116,6 +118,18 @@ def test_a_failure_has_its_reason_and_what_becomes_of_it() -> None:
         "Failed: foo: the index has no page for foo (retried by the next run)",
         "Failed: bar: https://example.org cannot be read: it is no JSON (rejected; not retried)",
     ]
+
+
+def test_what_a_command_refused_has_nothing_but_its_reason() -> None:
+    report = ended(ProjectFailed(FOO, NotHere("foo"), will_retry=False), command="delete")
+
+    assert lines(report)[2] == "Failed: nothing of foo is here"
+
+
+def test_what_was_restored_is_named() -> None:
+    report = ended(ProjectRestored(FOO), ProjectRestored(BAR), command="restore")
+
+    assert lines(report)[2] == "Restored: bar, foo."
 
 
 def test_a_project_that_a_limit_holds_is_told_with_the_way_out() -> None:

@@ -17,8 +17,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bandersnatch.errors import NotStored, StorageError, UnstorableName
+from bandersnatch.errors import LeadsAway, NotStored, StorageError, UnstorableName
 from bandersnatch.storage import tree as tree_module
+from bandersnatch.storage import walk as walk_module
 from bandersnatch.storage.tree import AREAS, PARTIAL, Tree, translated
 from tests.support.disks import files, listing, modes, open_files, umask
 from tests.support.storages import key, names
@@ -147,7 +148,7 @@ class TestALinkThatLeadsOut:
     def test_is_not_read(self, tree: Tree, root: Path, outside: Path, target: str) -> None:
         plant(root, PAGE, outside / target)
 
-        with pytest.raises(StorageError, match="it is a link that leads out of the mirror"):
+        with pytest.raises(LeadsAway, match="it is a link that leads out of the mirror"):
             tree.read(PAGE)
         assert tree.stat(PAGE) is None
         assert not tree.holds(PAGE, b"secret")
@@ -204,7 +205,7 @@ def test_a_link_that_leads_nowhere_is_not_found_and_can_be_replaced(
     plant(root, "web/loop", target)
 
     assert found(tree) == ["web/file"]
-    with pytest.raises(StorageError):
+    with pytest.raises(NotStored):
         tree.read(key("web/loop"))
     tree.write(key("web/loop"), b"1", durable=False)
     assert found(tree) == ["web/file", "web/loop"]
@@ -606,7 +607,36 @@ class FailingEntry:
 
 def test_a_disk_that_fails_is_not_taken_for_an_empty_one() -> None:
     with pytest.raises(OSError, match="bad"):
-        tree_module._stat_of(cast("os.DirEntry[str]", FailingEntry()))
+        walk_module._stat_of(cast("os.DirEntry[str]", FailingEntry()))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not stop root")
+@pytest.mark.parametrize("name", ["lost+found", "foo"])
+def test_only_what_a_file_system_keeps_for_itself_is_passed_over(
+    tree: Tree, root: Path, name: str
+) -> None:
+    tree.write(PAGE, b"1", durable=False)
+    closed = root / "web/simple" / name
+    closed.mkdir(exist_ok=True)
+    closed.chmod(0)
+    try:
+        if name == "lost+found":
+            assert found(tree) == [PAGE]
+        else:
+            with pytest.raises(PermissionError):
+                found(tree)
+    finally:
+        closed.chmod(0o755)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not stop root")
+def test_what_cannot_be_read_is_written_anew(tree: Tree, root: Path) -> None:
+    tree.write(PAGE, b"page", durable=False)
+    (root / PAGE).chmod(0)
+
+    assert not tree.holds(PAGE, b"page")
+    tree.write(PAGE, b"page", durable=False)
+    assert tree.read(PAGE) == b"page"
 
 
 # ---------------------------------------------------------------- failures

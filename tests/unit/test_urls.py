@@ -15,6 +15,7 @@ from bandersnatch.model.urls import (
     content_digest,
     decode_path,
     file_path,
+    is_file_path,
     quote_path,
 )
 from tests.unit.confinement import stays_below
@@ -357,6 +358,34 @@ def test_a_file_stays_below_packages_wherever_its_url_points(path: str, quoted: 
     assert ".." not in place
     assert place.rpartition("/")[2] == filename
     assert stays_below(place)
+    assert is_file_path(place)
+
+
+@pytest.mark.parametrize("path", [BLAKE2, COMPUTED, f"packages/source/f/foo/{FILENAME}"])
+def test_a_path_that_a_file_may_have_is_known_as_one(path: str) -> None:
+    assert is_file_path(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *["", "packages", "packages/", FILENAME, f"/{BLAKE2}", f"{BLAKE2}/", f"x/{BLAKE2}"],
+        *["../status", f"packages/../{FILENAME}", f"packages/./{FILENAME}"],
+        f"packages//{FILENAME}",
+        *["json/foo", "simple/foo/index.html", f"{BLAKE2}.metadata", f"{BLAKE2}\n"],
+        f"packages/bar-1.0.tar.gz/{FILENAME}",
+        f"packages/\0/{FILENAME}",
+    ],
+)
+def test_no_other_path_is_that_of_a_file(path: str) -> None:
+    assert not is_file_path(path)
+
+
+@given(hostile_text)
+def test_what_is_known_as_the_path_of_a_file_stays_below_packages(text: str) -> None:
+    if is_file_path(text):
+        assert text.startswith("packages/")
+        assert stays_below(text)
 
 
 @given(paths, names, paths, names)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Stored,
         Totals,
         Unfinished,
+        Waiting,
     )
 
 
@@ -127,8 +128,16 @@ class DryRunCatalogue(MemoryCatalogue):
         """Return the largest projects of the real one, or, if that is empty, of what was found."""
         return await self._catalogue.largest(count) or await super().largest(count)
 
+    async def removed_totals(self) -> Waiting:
+        """Return what lies in ``removed/`` by the real one, counted."""
+        return await self._catalogue.removed_totals()
+
     async def commit(self, batch: Batch, /) -> None:
         """Remember the changes until the end of the run."""
+        if batch.anew:
+            self._catalogue = MemoryCatalogue()
+            for each in (self._forgotten, self._settled, self._restored):
+                each.clear()
         await super().commit(batch)
         self._forgotten.update(batch.forgotten)
         self._forgotten -= {record.name for record in batch.records}

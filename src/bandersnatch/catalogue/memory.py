@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bandersnatch.layout import SIDECAR_SUFFIX
-from bandersnatch.records import NEVER, Had, Listed, Stale, Standing, Stored, Totals
+from bandersnatch.records import NEVER, Had, Listed, Stale, Standing, Stored, Totals, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -106,6 +106,10 @@ class MemoryCatalogue:
         found = map(self._stale, self._here())
         return sorted(found, key=lambda each: (-each.size, each.name))[:count]
 
+    async def removed_totals(self) -> Waiting:
+        """Return what lies in ``removed/``, counted."""
+        return Waiting(len(self.lying), sum(each.size for each in self.lying.values()))
+
     def _here(self) -> list[ProjectRecord]:
         here = (self.records[name] for name in sorted(self.records))
         return [each for each in here if each.standing is not Standing.LEFT_OUT]
@@ -127,6 +131,8 @@ class MemoryCatalogue:
         waiting = {each.name: each for each in batch.unfinished}
         lying = {each.key: each for each in batch.removed}
         settled, restored = settled_by(batch), frozenset(batch.restored)
+        if batch.anew:
+            self._forget_everything()
         for name in settled:
             self.waiting.pop(name, None)
         for name in batch.forgotten:
@@ -141,6 +147,10 @@ class MemoryCatalogue:
         for verified in batch.verified:
             self._put_verified(verified)
         self.notes.update(batch.notes)
+
+    def _forget_everything(self) -> None:
+        for each in (self.records, self.waiting, self.lying, self.notes, self.looked_at):
+            each.clear()
 
     def _put_verified(self, verified: Verified) -> None:
         record = self.records.get(verified.name)

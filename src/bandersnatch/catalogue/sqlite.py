@@ -26,7 +26,15 @@ if TYPE_CHECKING:
 
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.serials import Serial
-    from bandersnatch.records import Batch, Listed, ProjectRecord, Stale, Stored, Totals
+    from bandersnatch.records import (
+        Batch,
+        Listed,
+        ProjectRecord,
+        Stale,
+        Stored,
+        Totals,
+        Waiting,
+    )
 
     _Result = TypeVar("_Result")
 
@@ -60,10 +68,13 @@ CREATE TABLE removed (
 CREATE TABLE note (key TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
 """
 _NAMES_A_QUERY = 500
+PATIENCE = 60.0
+"""Seconds to wait for others: a question that looks over all of a large catalogue takes some."""
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 """How the names of the errors begin that tell of a damaged file."""
 _CUT_OFF = "SQLITE_READONLY_ROLLBACK"
 """The name of the error for a commit that was cut off and may not be taken back here."""
+_TABLES = ("project", "file", "unfinished", "removed", "note")
 _HAD = "SELECT name, reflects, serial, display, terms, standing, size FROM project"
 _STANDINGS = {each.value: each for each in Standing}
 
@@ -82,11 +93,15 @@ class SqliteCatalogue:
     A file that is damaged, or of another program or version, is put aside and begun anew:
     everything in it can be found out again from the tree. Damage that is only met with later is
     an error, and the file is put aside when it is closed. ``read_only`` begins anew in memory.
+    ``patience`` is how long another process may keep a commit or a query waiting, in seconds.
     """
 
-    def __init__(self, directory: str, *, read_only: bool = False) -> None:
+    def __init__(
+        self, directory: str, *, read_only: bool = False, patience: float = PATIENCE
+    ) -> None:
         self._path = f"{os.path.abspath(directory)}/{FILE_NAME}"
         self._read_only = read_only
+        self._patience = patience
         self._threads = Threads(1, "catalogue")
         self._database: sqlite3.Connection | None = None
         self._damaged = False
@@ -155,7 +170,7 @@ class SqliteCatalogue:
 
     def _connect(self, uri: str) -> None:
         self._database = sqlite3.connect(
-            uri, isolation_level=None, check_same_thread=False, uri=True
+            uri, timeout=self._patience, isolation_level=None, check_same_thread=False, uri=True
         )
         # FULL alone does not make the end of the journal durable, and with it the commit.
         self._db.execute("PRAGMA synchronous = EXTRA")
@@ -280,6 +295,10 @@ class SqliteCatalogue:
         """Return the projects with the most bytes, the largest first."""
         return await self._run(lambda: survey.largest(self._db, count))
 
+    async def removed_totals(self) -> Waiting:
+        """Return what lies in ``removed/``, counted."""
+        return await self._run(lambda: survey.removed_totals(self._db))
+
     # ------------------------------------------------------------ writing
 
     async def commit(self, batch: Batch, /) -> None:
@@ -291,6 +310,8 @@ class SqliteCatalogue:
         db, records = self._db, {record.name: record for record in batch.records}
         db.execute("BEGIN IMMEDIATE")
         try:
+            for table in _TABLES if batch.anew else ():
+                db.execute(f"DELETE FROM {table}")
             gone = [(name,) for name in (*batch.forgotten, *records)]
             db.executemany("DELETE FROM file WHERE project = ?", gone)
             db.executemany("DELETE FROM project WHERE name = ?", [(n,) for n in batch.forgotten])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bandersnatch.layout import SIDECAR_SUFFIX
-from bandersnatch.records import NEVER, Listed, Stale, Stored, Totals
+from bandersnatch.records import NEVER, Listed, Stale, Stored, Totals, Waiting
 
 if TYPE_CHECKING:
     import sqlite3
@@ -113,6 +113,12 @@ def totals(db: sqlite3.Connection) -> Totals:
 def largest(db: sqlite3.Connection, count: int) -> list[Stale]:
     """Return the projects with the most bytes, the largest first."""
     return [Stale(*row) for row in db.execute(_LARGEST, (count,))]
+
+
+def removed_totals(db: sqlite3.Connection) -> Waiting:
+    """Return what lies in ``removed/``, counted."""
+    files, size = db.execute("SELECT count(*), total(size) FROM removed").fetchone()
+    return Waiting(files, int(size))
 
 
 def put_verified(db: sqlite3.Connection, each: Verified) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Commands: TypeAlias = _SubParsersAction[ArgumentParser]
 
-QUESTIONS = frozenset({"plan", "why", "config"})
+QUESTIONS = frozenset({"plan", "why", "status", "config"})
 """The commands that look, and change nothing."""
 
 DEFAULT_CONFIG = Path("/etc/bandersnatch.conf")
@@ -88,6 +88,7 @@ def parser() -> ArgumentParser:
         "--skip-simple-root", action="store_true", help="leave the root page as it is"
     )
     _add_verify(commands, [after, reporting])
+    _add_removals(commands, [after, reporting])
     _add_questions(commands, after)
     return top
 
@@ -131,6 +132,34 @@ def _add_verify(commands: Commands, parents: list[ArgumentParser]) -> None:
     )
 
 
+def _add_removals(commands: Commands, parents: Sequence[ArgumentParser]) -> None:
+    """Add the commands that take projects out of the mirror, and bring them back."""
+    text = "take projects out of the mirror; their files wait in removed/ for the grace time"
+    delete = commands.add_parser("delete", help=text, description=text, parents=parents)
+    delete.add_argument("projects", nargs="+", metavar="PROJECT")
+    delete.add_argument(
+        "--until-next-change",
+        action="store_true",
+        help="also projects that the filters want: each stays away until the index changes it",
+    )
+    delete.add_argument("--dry-run", action="store_true", help="say what would go, do nothing")
+    delete.add_argument(
+        "--workers", type=int, metavar="N", help="accepted for compatibility, without effect"
+    )
+    delete.add_argument(
+        "--skip-json-fetch",
+        action="store_true",
+        help="accepted for compatibility, without effect: nothing is fetched",
+    )
+
+    text = "bring projects back that lie in removed/"
+    restore = commands.add_parser("restore", help=text, description=text, parents=parents)
+    restore.add_argument("projects", nargs="+", metavar="PROJECT")
+    restore.add_argument(
+        "--dry-run", action="store_true", help="say what would come back, do nothing"
+    )
+
+
 def _add_questions(commands: Commands, after: ArgumentParser) -> None:
     """Add the commands that look, and change nothing."""
     text = "say what mirror would do, what it would cost, and what each filter keeps out"
@@ -147,6 +176,22 @@ def _add_questions(commands: Commands, after: ArgumentParser) -> None:
     why.add_argument("project", metavar="PROJECT")
     why.add_argument("what", nargs="?", metavar="VERSION|FILE")
 
+    text = "say how far the mirror is, what it has, and what is not done"
+    status = commands.add_parser("status", help=text, description=text, parents=[after])
+    status.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    status.add_argument(
+        "--max-age",
+        metavar="TIME",
+        help="exit with 8 if the last run that left nothing undone is longer ago: '2 h'",
+    )
+    index = status.add_mutually_exclusive_group()
+    index.add_argument("--offline", action="store_true", help="do not ask the index")
+    index.add_argument(
+        "--max-lag",
+        metavar="N|TIME",
+        help="exit with 8 if the mirror is more changes, or a longer time, behind: 500, '2 h'",
+    )
+
     config = commands.add_parser("config", help="look at the configuration", parents=[after])
     within = config.add_subparsers(dest="part", metavar="check", required=True)
     text = "check the configuration, and say in words what it means; asks nothing of the network"
@@ -161,7 +206,8 @@ def parse(argv: Sequence[str]) -> Namespace:
         raise SystemExit(0)
     arguments = whole.parse_args(argv)
     if arguments.command is None:
-        whole.error("name a command: mirror, sync, verify, plan, why or config check")
+        commands = "mirror, sync, verify, delete, restore, plan, why, status or config check"
+        whole.error(f"name a command: {commands}")
     return arguments
 
 

@@ -9,6 +9,7 @@ from bandersnatch.app import open_mirror
 from bandersnatch.cli.arguments import project_names
 from bandersnatch.cli.diff import diff_files
 from bandersnatch.cli.exit_codes import code_for, code_of
+from bandersnatch.cli.listing import LISTED, Listing
 from bandersnatch.cli.logs import EventLog
 from bandersnatch.cli.signals import interruptible
 from bandersnatch.cli.streams import is_terminal, say
@@ -19,7 +20,9 @@ from bandersnatch.errors import (
     Interrupted,
     StorageError,
 )
+from bandersnatch.mirror.delete import delete, require_unwanted
 from bandersnatch.mirror.report import RunReport
+from bandersnatch.mirror.restore import restore
 from bandersnatch.mirror.run import MirrorRun, Orders
 from bandersnatch.mirror.sync import sync
 from bandersnatch.mirror.verify.run import Verification
@@ -27,11 +30,13 @@ from bandersnatch.mirror.verify.run import Verification
 if TYPE_CHECKING:
     import logging
     from argparse import Namespace
+    from collections.abc import Sequence
     from pathlib import Path
 
     from bandersnatch.app import Configuration
     from bandersnatch.events import Event
     from bandersnatch.mirror.parts import Mirror
+    from bandersnatch.model.names import ProjectName
     from bandersnatch.ports import Clock, EventSink
 
 
@@ -42,7 +47,8 @@ async def run_command(
     report = RunReport(arguments.command, clock.now())
     ended: BandersnatchError | None = None
     with ExitStack() as stack:
-        sinks: list[EventSink] = [report, EventLog(logger)]
+        listing = _listing(arguments)
+        sinks: list[EventSink] = [report, EventLog(logger), *listing]
         if is_terminal() and not (arguments.quiet or arguments.debug):
             from bandersnatch.cli.progress import progress_display  # noqa: PLC0415 - for terminals
 
@@ -58,7 +64,8 @@ async def run_command(
         for line in str(ended).split("\n"):
             logger.error("%s", line)
     if not arguments.quiet and (ended is None or isinstance(ended, Interrupted)):
-        failure = say(_summary(arguments, configuration, report))
+        told = [*map(str, listing), _summary(arguments, configuration, report)]
+        failure = say("\n".join(told))
         if failure:
             logger.warning("the summary could not be written: %s", failure)
     if arguments.report:
@@ -82,6 +89,8 @@ async def _work(
     named = project_names(getattr(arguments, "projects", []))
     command, settings = arguments.command, configuration.settings
     verify = verify_orders(arguments, settings) if command == "verify" else None
+    if command == "delete" and not arguments.until_next_change:
+        require_unwanted(named, configuration.filters)  # before anything is touched
     opened = open_mirror(
         configuration,
         events,
@@ -92,21 +101,44 @@ async def _work(
     )
     async with opened as mirror:
         with ExitStack() as stack:
-            if settings.diff.path and not dry_run and verify is None:
+            if settings.diff.path and not dry_run and command in {"mirror", "sync"}:
                 diff = diff_files(settings, clock.now())
                 sinks.append(stack.enter_context(diff))
             if verify is not None:
                 await Verification(mirror, verify).run()
-            elif command == "sync":
-                await sync(mirror, named, accepted=accepted, skip_root=arguments.skip_simple_root)
             else:
-                await _mirror(mirror, Orders(arguments.force_check, accepted), report)
+                await _do(arguments, mirror, named, accepted, report)
+
+
+async def _do(
+    arguments: Namespace,
+    mirror: Mirror,
+    named: Sequence[ProjectName],
+    accepted: frozenset[ProjectName],
+    report: RunReport,
+) -> None:
+    match arguments.command:
+        case "sync":
+            await sync(mirror, named, accepted=accepted, skip_root=arguments.skip_simple_root)
+        case "delete":
+            spelled = dict(zip(named, arguments.projects, strict=True))
+            await delete(mirror, spelled, until_next_change=arguments.until_next_change)
+        case "restore":
+            await restore(mirror, named)
+        case _:
+            await _mirror(mirror, Orders(arguments.force_check, accepted), report)
 
 
 async def _mirror(mirror: Mirror, orders: Orders, report: RunReport) -> None:
     position = await MirrorRun(mirror, orders).run()
     report.serial_before, report.serial_after = position.before, position.after
     report.index_serial, report.pending = position.index, position.pending
+
+
+def _listing(arguments: Namespace) -> list[Listing]:
+    """Return what lists each key that a dry run would move, if it is asked for."""
+    listed = _is_dry_run(arguments) and arguments.command in LISTED
+    return [Listing(arguments.command)] if listed else []
 
 
 def _is_dry_run(arguments: Namespace) -> bool:

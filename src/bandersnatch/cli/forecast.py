@@ -21,14 +21,14 @@ def table(forecast: Forecast, rate: float | None) -> str:
             (name, f"{each.projects:,}", f"{each.kept_out.files:,}", size(each.kept_out.size))
             for name, each in sorted(forecast.rules.items())
         ]
-        lines += ["", *_columns([("kept out by", "projects", "files", "size"), *rows])]
+        lines += ["", *columns([("kept out by", "projects", "files", "size"), *rows])]
     if forecast.largest:
         rows = [(name, *_share(forecast, name), size(whole)) for name, whole in forecast.largest]
         head = ("largest projects", "new files", "to download", "size then")
-        lines += ["", *_columns([head, *rows])]
+        lines += ["", *columns([head, *rows])]
     if forecast.files:
         listed = [(path, f"{count:,}") for path, count in sorted(forecast.files)]
-        lines += ["", *_columns([("files to download", "bytes"), *listed])]
+        lines += ["", *columns([("files to download", "bytes"), *listed])]
     return "\n".join(lines)
 
 
@@ -79,7 +79,7 @@ def _disk(forecast: Forecast) -> Iterator[str]:
         yield f"Free on the disk: {size(forecast.free)}: {verdict}"
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Yield the rows with their columns aligned, all but the first to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *rest in rows:

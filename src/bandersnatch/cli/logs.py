@@ -10,7 +10,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bandersnatch.errors import ConfigError, Problem
+from bandersnatch.errors import ConfigError, Impossible, Problem
 from bandersnatch.events import (
     DamageFound,
     DamageLeft,
@@ -32,6 +32,7 @@ from bandersnatch.events import (
     ProjectLeftOut,
     ProjectPostponed,
     ProjectRemoved,
+    ProjectRestored,
     ProjectSynced,
     ProjectUnchanged,
     SidecarsMissing,
@@ -153,6 +154,8 @@ class EventLog:
 
 
 def _failure(event: ProjectFailed) -> str:
+    if isinstance(event.error, Impossible):
+        return str(event.error)
     again = "the next run tries again" if event.will_retry else "run sync again to retry"
     return f"{event.name} failed: {event.error}; {again}"
 
@@ -191,6 +194,7 @@ _TOLD: dict[type, tuple[int, Callable[[Any], str]]] = {
     ),
     ProjectSynced: (logging.INFO, lambda e: f"synced {e.name} at serial {e.serial}"),
     ProjectRemoved: (logging.INFO, lambda e: f"removed {e.name}"),
+    ProjectRestored: (logging.INFO, lambda e: f"restored {e.name}"),
     ProjectPostponed: (
         logging.DEBUG,
         lambda e: f"{e.name} is asked for again in {e.seconds:.0f} s: {e.error}",

@@ -1,4 +1,4 @@
-"""The commands that look and change nothing: ``plan``, ``why`` and ``config check``."""
+"""The commands that look and change nothing: ``plan``, ``why``, ``status``, ``config check``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from bandersnatch.app import open_mirror
+from bandersnatch.cli import status
 from bandersnatch.cli.amounts import rate
 from bandersnatch.cli.arguments import project_names
 from bandersnatch.cli.exit_codes import ExitCode, code_for, code_of
@@ -20,6 +21,7 @@ from bandersnatch.events import Doing, Noticed, ProjectAbsent, Stopped
 from bandersnatch.mirror.forecast import Forecast
 from bandersnatch.mirror.report import RunReport
 from bandersnatch.mirror.run import MirrorRun, Orders
+from bandersnatch.mirror.status import mirror_status
 from bandersnatch.mirror.why import why
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.app import Configuration
     from bandersnatch.events import Event
+    from bandersnatch.mirror.status import MirrorStatus
     from bandersnatch.ports import Clock, EventSink
 
 _TOLD = (Doing, Noticed, Stopped, ProjectAbsent)
@@ -44,6 +47,8 @@ async def answer(
         if arguments.command == "why":
             lines = await _why(arguments, configuration, logger, clock)
             return _told("\n".join(map(one_line, lines)), logger)
+        if arguments.command == "status":
+            return await _status(arguments, configuration, logger, clock)
         return await _plan(arguments, configuration, logger, clock)
     except BandersnatchError as error:
         for line in str(error).split("\n"):
@@ -72,6 +77,32 @@ async def _why(
 
     await interruptible(ask())
     return lines
+
+
+async def _status(
+    arguments: Namespace, configuration: Configuration, logger: logging.Logger, clock: Clock
+) -> int:
+    held_to = status.limits(arguments)
+    directory = configuration.settings.storage.directory
+    asked: list[MirrorStatus] = []
+
+    async def ask() -> None:
+        log = EventLog(logger)
+        async with open_mirror(configuration, log, clock, dry_run=True) as mirror:
+            asked.append(await mirror_status(mirror, offline=arguments.offline))
+
+    await interruptible(ask())
+    (found,) = asked
+    beyond = status.exceeded(found, held_to)
+    if arguments.json:
+        text = status.as_json(found, directory, beyond)
+    elif arguments.quiet:
+        for line in beyond:
+            logger.error("%s", one_line(line))
+        return status.verdict(beyond)
+    else:
+        text = status.table(found, directory, held_to, beyond)
+    return _told(text, logger) or status.verdict(beyond)
 
 
 async def _plan(

@@ -35,6 +35,8 @@ def summary(report: RunReport, *, dry_run: bool) -> str:
         ),
         _files(report),
     ]
+    if report.restored:
+        lines.append(f"Restored: {_listed(sorted(report.restored))}.")
     if report.left_out:
         lines.append(f"Left out by filters: {report.left_out} projects.")
     if report.absent:
@@ -105,6 +107,8 @@ def _failures(report: RunReport) -> list[str]:
 
 
 def _failure(failure: Failure) -> str:
+    if failure.kind == "refused":
+        return f"Failed: {one_line(str(failure.error))}"
     again = "retried by the next run" if failure.will_retry else "not retried"
     what = again if failure.kind == "retry" else f"{failure.kind}; {again}"
     return f"Failed: {failure.name}: {one_line(str(failure.error))} ({what})"

@@ -42,8 +42,49 @@ class NotStored(StorageError):
         super().__init__(key, "it does not exist")
 
 
+class LeadsAway(NotStored):
+    """There is a link at a key, and what it leads to is not stored here."""
+
+    def __init__(self, key: str, where: str) -> None:
+        StorageError.__init__(self, key, f"it is a link that leads {where}")
+
+
 class UnstorableName(StorageError):
     """The storage cannot hold a file of this name (too long for it, usually)."""
+
+
+class Impossible(BandersnatchError):
+    """A command cannot do to one project what it was asked for; it does it to the others."""
+
+
+class NotHere(Impossible):
+    """Of a project that is to be deleted there is nothing."""
+
+    sentence = "nothing of {name} is here"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class StillThere(Impossible):
+    """What was to leave the served tree lies behind a link, which is not followed."""
+
+    sentence = "{name} is not quite gone: a link leads to {key}; remove that link by hand"
+
+    def __init__(self, name: str, key: str) -> None:
+        super().__init__(name, key)
+        self.name, self.key = name, key
+
+
+class NotRestorable(Impossible):
+    """A project that was removed cannot be brought back."""
+
+    sentence = "{name} cannot be restored: {why}"
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(name, why)
+        self.name, self.why = name, why
 
 
 class Interrupted(BandersnatchError):

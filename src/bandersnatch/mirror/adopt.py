@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bandersnatch import layout
-from bandersnatch.errors import FilterFailed, InvalidValue, NotStored, UpstreamError
+from bandersnatch.errors import FilterFailed, InvalidValue, StorageError, UpstreamError
 from bandersnatch.events import Doing, Noticed
 from bandersnatch.filters.chain import Reads
 from bandersnatch.layout import REMOVED, SIMPLE, PageFormat
@@ -17,7 +17,7 @@ from bandersnatch.model.serials import NO_SERIAL
 from bandersnatch.records import Batch, FileRecord, ProjectRecord, Removed, Standing, Validators
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from datetime import datetime
 
     from bandersnatch.config.settings import Settings
@@ -36,8 +36,9 @@ _TELL_EVERY = 20_000
 class Adoption:
     """Reads the pages of a tree and records what they name, if it is there.
 
-    A page that cannot be read, or names a file that is not there, is passed over: its project
-    then counts as not had, and the run repairs it. Nothing is changed or deleted.
+    A page that cannot be read, or leads out of the mirror, or names a file that is not there, or
+    without a sha256, is passed over: its project then counts as not had, and the run repairs it.
+    Nothing is changed or deleted.
     """
 
     def __init__(
@@ -58,43 +59,61 @@ class Adoption:
         self._filters = filters
         self._terms = PageTerms(settings, filters)
         self._now = now
+        self._count = self._unwanted = self._passed_over = 0
+        self._first_passed_over = ""
 
     async def run(self) -> None:
         """Take the tree over, unless that was done; an interrupted run goes on where it was."""
         if await self._catalogue.note(ADOPTED):
             return
-        known = await self._catalogue.had(None)
-        batch, count, unwanted = Batch(), 0, 0
+        some: dict[ProjectName, frozenset[PageFormat]] = {}
         async for name, forms in self._projects():
+            some[name] = forms
+            if len(some) >= _BATCH:
+                await self._take_over(some)
+                some.clear()
+        await self._take_over(some)
+        await self._finish()
+
+    async def _take_over(self, some: Mapping[ProjectName, frozenset[PageFormat]]) -> None:
+        """Record those of the projects that are not recorded yet."""
+        known = await self._catalogue.had(some)
+        batch, before = Batch(), self._count
+        for name, forms in some.items():
             if name in known:
                 continue
-            if not count:
+            if not (self._count or self._passed_over):
                 self._events(Doing("taking over the projects that are here already"))
             record = await self._adopted(name, forms)
-            if record is None:
+            if isinstance(record, str):
+                self._passed_over += 1
+                self._first_passed_over = self._first_passed_over or f"{name}: {record}"
                 continue
             batch.records.append(record)
-            count += 1
-            unwanted += record.standing is Standing.KEPT
-            if len(batch.records) >= _BATCH:
-                await self._catalogue.commit(batch)
-                batch = Batch()
-            if count % _TELL_EVERY == 0:
-                self._events(Doing(f"taking over: {count} projects so far"))
-        await self._finish(batch)
-        if count:
-            self._events(Noticed(f"took over {count} projects that were here already"))
-        if unwanted:
-            text = f"the project filters want {unwanted} of them no more; these stay as they are"
-            self._events(Noticed(text))
+            self._count += 1
+            self._unwanted += record.standing is Standing.KEPT
+        await self._catalogue.commit(batch)
+        if self._count // _TELL_EVERY != before // _TELL_EVERY:
+            self._events(Doing(f"taking over: {self._count} projects so far"))
 
-    async def _finish(self, batch: Batch) -> None:
-        """Record the last projects, what lies in ``removed/``, and that all was looked through."""
-        now = int(self._now.timestamp())
+    async def _finish(self) -> None:
+        """Record what lies in ``removed/``, and that all was looked through; tell of it."""
+        now, batch = int(self._now.timestamp()), Batch()
         async for found in self._storage.scan(REMOVED):
             batch.removed.append(Removed(found.key, found.size, "", now))
         batch.notes[ADOPTED] = str(now)
         await self._catalogue.commit(batch)
+        if self._count:
+            self._events(Noticed(f"took over {self._count} projects that were here already"))
+        if self._passed_over:
+            text = (
+                f"{self._passed_over} projects could not be taken over as they are, the first "
+                f"{self._first_passed_over}; mirror looks at them, and downloads what is not right"
+            )
+            self._events(Noticed(text))
+        if self._unwanted:
+            text = f"the project filters want {self._unwanted} of them no more"
+            self._events(Noticed(f"{text}; these stay as they are"))
 
     async def _projects(self) -> AsyncIterator[tuple[ProjectName, frozenset[PageFormat]]]:
         """Yield the projects that have a page, with the formats it is there in."""
@@ -113,20 +132,23 @@ class Adoption:
 
     async def _adopted(
         self, name: ProjectName, forms: frozenset[PageFormat]
-    ) -> ProjectRecord | None:
+    ) -> ProjectRecord | str:
+        """Return a project's record, or why it is passed over."""
         form = PageFormat.V1_JSON if PageFormat.V1_JSON in forms else min(forms, key=str)
+        files: list[FileRecord] | str = []
         try:
             text = await self._storage.read(self._pages.layout.page(name, form))
             detail = await parse_stored(text, name, form, self._now)
-        except (NotStored, UpstreamError):
-            return None
-        files: list[FileRecord] | None = []
+            if self._files_are_here:
+                files = await self._files(detail)
+        except (StorageError, UpstreamError) as error:
+            return str(error)
+        if detail.rejected:
+            return detail.rejected[0].reason
+        if isinstance(files, str):
+            return files
         if self._files_are_here:
-            files = await self._files(detail)
-            if files is not None:
-                detail = replace(detail, files=tuple(found.file for found in files))
-        if files is None or detail.rejected:
-            return None
+            detail = replace(detail, files=tuple(found.file for found in files))
         return ProjectRecord(
             detail=detail,
             display="",
@@ -154,20 +176,18 @@ class Adoption:
             return False
         return page is not None and len(page.files) == len(detail.files)
 
-    async def _files(self, detail: ProjectDetail) -> list[FileRecord] | None:
-        """Return the files' records by size and time, None if one is missing or of another size."""
-        there = await self._storage.stat([layout.release_file(file) for file in detail.files])
-        sides = await self._storage.stat(
-            [key for f in detail.files if f.sidecar and (key := layout.sidecar(f)) is not None]
-        )
-        if not all(sides):
-            return None
+    async def _files(self, detail: ProjectDetail) -> list[FileRecord] | str:
+        """Return the files' records by size and time, or what is missing or of another size."""
+        keys = [layout.release_file(file) for file in detail.files]
         records = []
-        for file, found in zip(detail.files, there, strict=True):
+        for file, found in zip(detail.files, await self._storage.stat(keys), strict=True):
             if found is None or file.size not in {None, found.size}:
-                return None
+                return f"{file.path} is not there, or has another size"
             sized = replace(file, size=found.size)
             records.append(FileRecord(sized, found.modified, verified=None))
+        sides = [key for f in detail.files if f.sidecar and (key := layout.sidecar(f)) is not None]
+        if not all(await self._storage.stat(sides)):
+            return "core metadata that its page names is not there"
         return records
 
 

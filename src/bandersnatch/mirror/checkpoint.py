@@ -88,14 +88,14 @@ class Checkpoint:
         """Write the plan down; ``finished`` is what nobody has to come back to any more.
 
         ``wanted`` are the projects in the order that they are taken up in. ``notes`` are for the
-        catalogue before anything is touched.
+        catalogue before anything is touched, ``todo`` included.
 
         The cursor stays where it was until everything was visited: what the changes say besides
         names and serials is read again after a run that was cut short.
         """
         self._to_mark = filter(_may_be_cut_short, wanted)
-        await self._save_todo()
         await self._catalogue.commit(Batch(finished=finished, notes=dict(notes or {})))
+        await self._save_todo()
 
     async def take_up(self, wanted: Wanted) -> None:
         """Write down that a project may be made under other terms from now on.
@@ -114,8 +114,8 @@ class Checkpoint:
 
     async def mark(self, names: Iterable[ProjectName]) -> None:
         """Write down that these may be other than they are recorded, or not be, from now on."""
-        handled = [_handled(name, self._now) for name in names]
-        await self._catalogue.commit(Batch(unfinished=handled))
+        marks = [handled(name, self._now) for name in names]
+        await self._catalogue.commit(Batch(unfinished=marks))
 
     async def reach(self, cursor: Serial, notes: Mapping[str, str]) -> None:
         """Move the cursor, now that everything was visited, and then remember ``notes``.
@@ -217,7 +217,7 @@ def _record(outcome: Outcome, batch: Batch, now: int, *, on_the_side: bool) -> N
         batch.unfinished.append(_unfinished(outcome, kind, now))
 
 
-def _handled(name: ProjectName, now: int) -> Unfinished:
+def handled(name: ProjectName, now: int) -> Unfinished:
     """Return the note that a project was in hand, for the run that finds it there."""
     return Unfinished(
         name, INCOMPLETE, NO_SERIAL, None, since=now, tried=now, attempts=0, fault="", reason=""
@@ -236,7 +236,7 @@ def _in_hand(wanted: Wanted, now: int) -> Unfinished:
     """Return the note that a project is being made anew, with what is known of it already."""
     if wanted.earlier is not None:
         return replace(wanted.earlier, kind=INCOMPLETE)
-    noted = _handled(wanted.name, now)
+    noted = handled(wanted.name, now)
     since = wanted.noticed or now
     return replace(noted, need=wanted.need, lo=wanted.lo, since=since, display=wanted.display)
 

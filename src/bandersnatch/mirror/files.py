@@ -158,13 +158,18 @@ class FileSync:
     async def _judged(
         self, file: ReleaseFile, found: StoredObject | None, known: FileRecord | None
     ) -> FileRecord | None:
-        """Return the record of a file that is there and right, else None."""
+        """Return the record of a file that is there and right, else None.
+
+        One that was taken over with its page, unread, is believed as long as it has the time that
+        the index tells: nobody has touched it since it was downloaded.
+        """
         if found is None or (file.size is not None and found.size != file.size):
             return None
         by_stat = self._settings.compare_method is CompareMethod.STAT
         if known is not None and known.file.sha256 == file.sha256:
             unchanged = (found.size, found.modified) == (known.file.size, known.modified)
-            if unchanged and (by_stat or known.verified is not None):
+            as_uploaded = _is_same_time(found.modified, file.modified)
+            if unchanged and (by_stat or known.verified is not None or as_uploaded):
                 complete = _complete(file, known.file.hashes, found.size)
                 return await self._with_digest(FileRecord(complete, found.modified, known.verified))
         if by_stat and file.size is not None and _is_same_time(found.modified, file.modified):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from bandersnatch.config.settings import RemovedProjects
 from bandersnatch.mirror.checkpoint import MOST_WAITING, ROOT, ROOT_STALE, ROOT_WRITTEN
-from bandersnatch.mirror.parts import publish_root
-from bandersnatch.records import Batch, Standing
+from bandersnatch.mirror.root import publish_root
+from bandersnatch.records import PENDING, Batch, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -41,6 +41,13 @@ class Leaving:
         """Those of the projects here that the index does not have any more."""
         return frozenset(n for n, w in {**self.told, **self.seen}.items() if not w.left_out)
 
+    def is_unmarked(self, name: ProjectName) -> bool:
+        """Whether no note in the catalogue tells that a project may be half gone."""
+        if name in self.told:
+            earlier = self.told[name].earlier
+            return earlier is None or earlier.kind == PENDING
+        return name in self.deselected
+
     @property
     def unwanted(self) -> frozenset[ProjectName]:
         """Those of the projects here that the filters want nothing of any more."""
@@ -68,11 +75,13 @@ async def let_go(
     ordered = sorted(projects)
     for start in range(0, len(ordered), MOST_WAITING):
         some = ordered[start : start + MOST_WAITING]
-        await checkpoint.mark(name for name in some if name in leaving.deselected)
+        await checkpoint.mark(name for name in some if leaving.is_unmarked(name))
         removed = await removals.remove_projects(some, mirror.catalogue, publisher)
         removed.records += [leaving.rejected[name] for name in some if name in leaving.rejected]
         await checkpoint.commit(removed)
     forgotten = [name for name, wish in leaving.told.items() if wish.left_out]
+    handled = [name for name in forgotten if leaving.told[name].handled]
+    await remove_strays(mirror, handled, checkpoint, began)
     await checkpoint.commit(Batch(forgotten=forgotten, notes={ROOT: ROOT_WRITTEN}))
     await checkpoint.commit(
         await removals.expire(mirror.catalogue, mirror.settings.run.removal_grace)

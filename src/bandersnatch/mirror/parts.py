@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bandersnatch.events import Noticed
+from bandersnatch.events import Doing, Noticed
 from bandersnatch.mirror.adopt import Adoption
-from bandersnatch.mirror.checkpoint import ROOT, ROOT_WRITTEN
+from bandersnatch.mirror.belonging import check_belonging
+from bandersnatch.mirror.deletions import finish_deletions, marked
 from bandersnatch.mirror.files import FileSync
 from bandersnatch.mirror.outcome import Visit
 from bandersnatch.mirror.page import PageReader
@@ -16,20 +17,16 @@ from bandersnatch.mirror.publish import Publisher
 from bandersnatch.mirror.remove import Removals
 from bandersnatch.mirror.terms import PageTerms
 from bandersnatch.mirror.visits import Visits
-from bandersnatch.records import INCOMPLETE, Batch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Sequence
     from datetime import datetime
 
     from bandersnatch.config.settings import Settings
     from bandersnatch.filters.chain import FilterChain
-    from bandersnatch.layout import StorageKey
     from bandersnatch.mirror.checkpoint import Checkpoint
     from bandersnatch.mirror.state import MirrorState, StateFiles
     from bandersnatch.model.names import ProjectName
     from bandersnatch.ports import Clock, EventSink, MirrorCatalogue, MirrorStorage, PackageIndex
-    from bandersnatch.records import Listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +92,12 @@ async def open_tree(mirror: Mirror, state_files: StateFiles, began: datetime) ->
     """Read the state and see to it that the catalogue knows the tree.
 
     :raises CorruptState: if a newer release has been here.
+    :raises StorageError: if the tree is not there.
     """
     state = await state_files.load()
     for note in state.notes:
         mirror.events(Noticed(note))
+    await check_belonging(mirror, int(began.timestamp()))
     await state_files.begin()
     adoption = Adoption(
         mirror.storage,
@@ -109,6 +108,10 @@ async def open_tree(mirror: Mirror, state_files: StateFiles, began: datetime) ->
         now=began,
     )
     await adoption.run()
+    if marks := await marked(mirror):
+        text = f"taking away {len(marks)} project(s) that a command left half deleted or restored"
+        mirror.events(Doing(text))
+        await finish_deletions(mirror, began)
     return state
 
 
@@ -152,34 +155,3 @@ def open_visits(
         stop_on_error=stop_on_error,
         on_the_side=on_the_side,
     )
-
-
-async def publish_root(
-    mirror: Mirror, *, without_names: Collection[ProjectName] = (), always: bool = False
-) -> Sequence[StorageKey]:
-    """Publish the root page if it does not show what the catalogue has; return what changed.
-
-    ``without_names`` are projects that are still in the catalogue and about to leave it. Others
-    may have no page because a run was killed that removed it, and wait to be looked at again.
-    """
-    if not always and await mirror.catalogue.note(ROOT) == ROOT_WRITTEN:
-        return ()
-    hidden = set(without_names)
-    for left in await mirror.catalogue.unfinished():
-        if left.kind == INCOMPLETE and not await mirror.publisher().has_pages(left.name):
-            hidden.add(left.name)
-    changed = await mirror.publisher().publish_root(_shown(mirror.catalogue, hidden))
-    await mirror.storage.barrier()
-    if not without_names:
-        await mirror.catalogue.commit(Batch(notes={ROOT: ROOT_WRITTEN}))
-    return changed
-
-
-async def _shown(
-    catalogue: MirrorCatalogue, hidden: Collection[ProjectName]
-) -> AsyncIterator[Sequence[Listed]]:
-    """Yield the projects that the root page names, some at a time."""
-    after = ""
-    while some := await catalogue.listed(after):
-        after = some[-1].name
-        yield [each for each in some if each.name not in hidden] if hidden else some

@@ -89,6 +89,10 @@ class ProjectSync:
         standing = Standing.WANTED if selected else Standing.KEPT
         if fetched is None or (record is not None and self._is_older(fetched.detail, record)):
             return self._unchanged(wanted, record, standing)
+        if record is not None and self._stays_out(wanted, fetched.detail, record):
+            reflects = max(record.reflects, wanted.need)
+            known = replace(record, reflects=reflects, validators=fetched.validators)
+            return Outcome(wanted, Result.UNCHANGED, known)
         return await self._narrow(wanted, record, fetched, standing)
 
     # ------------------------------------------------------------ is there anything to do
@@ -105,6 +109,8 @@ class ProjectSync:
             return Validators()
         if record.terms != self._visit.terms(wanted.name):
             return Validators()
+        if self._visit.force and record.standing is Standing.LEFT_OUT:
+            return Validators()  # what was deleted until its next change comes back
         if not is_same_display(wanted.display, record.display):
             return Validators()
         return record.validators
@@ -124,6 +130,18 @@ class ProjectSync:
         if record.terms != self._visit.terms(detail.name):
             raise StalePage(detail.name, wanted=had, got=detail.serial)
         return True
+
+    def _stays_out(self, wanted: Wanted, detail: ProjectDetail, record: ProjectRecord) -> bool:
+        """Whether a page counts as the one that was deleted until its next change.
+
+        That is so for a page that this mirror has never fetched, so that no validators tell.
+        """
+        never = record.standing is Standing.LEFT_OUT and record.validators == Validators()
+        if not never or self._visit.force or record.terms != self._visit.terms(detail.name):
+            return False
+        cut_short = wanted.earlier is not None and wanted.earlier.kind == INCOMPLETE
+        shown = record.reflects if record.detail.serial is None else record.detail.serial
+        return not cut_short and (detail.serial is None or detail.serial <= shown)
 
     def _unchanged(
         self, wanted: Wanted, record: ProjectRecord | None, standing: Standing

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bandersnatch import layout
-from bandersnatch.errors import NotStored
+from bandersnatch.errors import NotStored, StorageError
 from bandersnatch.events import PageRemoved, PageWritten
 from bandersnatch.layout import LAST_MODIFIED, MirrorLayout, PageFormat, StorageKey
 from bandersnatch.simple.html import ListHtml, render_detail_html
 from bandersnatch.simple.json import ListJson, render_detail_json
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Collection, Mapping, Sequence
+    from collections.abc import AsyncIterable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from bandersnatch.config.settings import PageSettings
@@ -101,7 +101,8 @@ class Publisher:
     ) -> Sequence[StorageKey]:
         changed = await self._storage.write(pages, absent=absent)
         for key in changed:
-            self._events(PageWritten(key) if key in pages else PageRemoved(key))
+            written = PageWritten(key, len(pages[key])) if key in pages else None
+            self._events(written or PageRemoved(key))
         return changed
 
     # ------------------------------------------------------------ earlier versions
@@ -130,25 +131,26 @@ class Publisher:
             await self._storage.delete(same_kind[: max(0, surplus)])
 
     async def _holds(self, key: StorageKey, content: bytes) -> bool:
+        """Whether a page is there with just this content; one that cannot be read is not."""
         try:
             return await self._storage.read(key) == content
-        except NotStored:
+        except StorageError:
             return False
 
     # ------------------------------------------------------------ taking away
 
     async def has_pages(self, name: ProjectName) -> bool:
-        """Whether the project has a page of every format that it should have."""
+        """Whether the project has a page of every format that it should have, to be read."""
         for form in self._settings.formats:
             try:
                 await self._storage.read(self._settings.layout.page(name, form))
-            except NotStored:
+            except StorageError:
                 return False
         return True
 
-    def kept_pages(self, name: ProjectName) -> StorageKey:
-        """Return the prefix of the project's earlier pages."""
-        return self._settings.layout.kept_pages(name)
+    def kept_pages(self, name: ProjectName) -> list[StorageKey]:
+        """Return every prefix that earlier pages of the project may lie below."""
+        return [MirrorLayout(hash_index=hashed).kept_pages(name) for hashed in (False, True)]
 
     def pages_of(self, name: ProjectName) -> list[StorageKey]:
         """Return every place where a page or document of the project may lie."""
@@ -163,12 +165,14 @@ class Publisher:
         """Delete the pages that releases before 4.0 kept under the name as it is displayed."""
         if not self._settings.cleanup or display == name:
             return
-        for hashed in ("", f"{display[0]}/"):
-            prefix = f"{layout.SIMPLE}{hashed}{display}/"
-            old = [StorageKey(prefix + form.file_name) for form in PageFormat]
+        for old in _of_older_releases(display):
             # On a disk that ignores case both names are one directory, and its pages are ours.
             if not await self._is_one_directory(old, name):
                 await self._write({}, old)
+
+    def older_pages(self, spelling: str) -> list[StorageKey]:
+        """Return where releases before 4.0 kept pages under a name as somebody spelled it."""
+        return [key for keys in _of_older_releases(spelling) for key in keys]
 
     async def _is_one_directory(self, old: list[StorageKey], name: ProjectName) -> bool:
         for key, form in zip(old, PageFormat, strict=True):
@@ -208,6 +212,13 @@ class Publisher:
         """Say when the run began that the tree is as of (contract, section 3.1)."""
         text = began.strftime("%Y%m%dT%H:%M:%S\n")
         await self._storage.write({LAST_MODIFIED: text.encode()}, durable=True)
+
+
+def _of_older_releases(spelling: str) -> Iterator[list[StorageKey]]:
+    """Yield the keys of the pages in each of the directories that a name may have had."""
+    for hashed in ("", f"{spelling[0]}/"):
+        prefix = f"{layout.SIMPLE}{hashed}{spelling}/"
+        yield [StorageKey(prefix + form.file_name) for form in PageFormat]
 
 
 def _version_time(key: StorageKey) -> str:

@@ -5,22 +5,32 @@ Page away first, files after; and nothing is destroyed in haste: files wait in `
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bandersnatch import layout
-from bandersnatch.errors import TooManyRemovals
-from bandersnatch.events import FileRemoved, PageRemoved, ProjectRemoved
+from bandersnatch.errors import (
+    InvalidValue,
+    NotStored,
+    StillThere,
+    StorageError,
+    TooManyRemovals,
+)
+from bandersnatch.events import FileRemoved, Noticed, PageRemoved, ProjectFailed, ProjectRemoved
+from bandersnatch.model.filenames import claimants
+from bandersnatch.model.names import belongs_to, project_name
+from bandersnatch.model.urls import is_file_path
 from bandersnatch.records import Batch, Removed, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import timedelta
 
     from bandersnatch.layout import StorageKey
     from bandersnatch.mirror.publish import Publisher
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.ports import Catalogue, EventSink, Storage
-    from bandersnatch.records import FileRecord
+    from bandersnatch.ports import EventSink, MirrorCatalogue, MirrorStorage
+    from bandersnatch.records import FileRecord, ProjectRecord
 
 FEWEST_ALLOWED = 5
 SHARE_ALLOWED = 0.005
@@ -50,10 +60,25 @@ def check_removals(count: int, limit: int, *, by_filters: int = 0) -> None:
         raise TooManyRemovals(count, limit, by_filters=by_filters)
 
 
+@dataclass(frozen=True, slots=True)
+class _Departure:
+    """What leaves with a project: its pages and documents, then its files.
+
+    ``sizes`` has what was found there, in bytes. ``forgets`` says that nothing is to be
+    remembered of it.
+    """
+
+    name: ProjectName
+    pages: Sequence[Removed]
+    files: Sequence[Removed]
+    sizes: Mapping[StorageKey, int]
+    forgets: bool
+
+
 class Removals:
     """Moves things out of the served tree, and in the end deletes them."""
 
-    def __init__(self, storage: Storage, events: EventSink, *, now: int) -> None:
+    def __init__(self, storage: MirrorStorage, events: EventSink, *, now: int) -> None:
         self._storage = storage
         self._events = events
         self._now = now
@@ -62,58 +87,162 @@ class Removals:
         self, name: ProjectName, files: Sequence[FileRecord]
     ) -> tuple[Removed, ...]:
         """Move files, and their core metadata, to where they wait for the grace time."""
-        removed: list[Removed] = []
-        moves: list[tuple[StorageKey, StorageKey]] = []
+        removed = tuple(self._waiting(files))
+        await self._move(removed)
+        for each in removed:
+            self._events(FileRemoved(name, layout.served(each.key), each.size))
+        return removed
+
+    def _waiting(self, files: Iterable[FileRecord]) -> Iterable[Removed]:
+        """Yield what is remembered of files, and of their core metadata, once they have moved."""
         for found in files:
             for key, size, sha256 in _objects(found):
-                moves.append((key, layout.removed(key)))
-                removed.append(Removed(layout.removed(key), size, sha256, self._now))
-        await self._storage.move(moves)
-        for (key, _), left in zip(moves, removed, strict=True):
-            self._events(FileRemoved(name, key, left.size))
-        return tuple(removed)
+                yield Removed(layout.removed(key), size, sha256, self._now)
+
+    async def _move(self, removed: Iterable[Removed]) -> None:
+        await self._storage.move([(layout.served(each.key), each.key) for each in removed])
+
+    # ------------------------------------------------------------ whole projects
 
     async def remove_projects(
-        self, names: Iterable[ProjectName], catalogue: Catalogue, publisher: Publisher
+        self,
+        names: Collection[ProjectName],
+        catalogue: MirrorCatalogue,
+        publisher: Publisher,
+        spelled: Mapping[ProjectName, str] | None = None,
     ) -> Batch:
         """Take the projects' pages away and then their files; return what is to be forgotten.
 
         The root page must not name them any more when this begins. The pages wait with the
-        files, so that everything can be brought back.
+        files, so that everything can be brought back. ``spelled`` are the names as somebody
+        wrote them, under which releases before 4.0 kept pages too. What is to wait is written
+        down before it moves: whatever stops this, nothing lies in ``removed/`` for ever.
         """
-        batch = Batch()
+        leaving: list[_Departure] = []
         for name in names:
-            pages = await self._pages(name, publisher)
+            spelling = (spelled or {}).get(name, "")
             record = await catalogue.project(name)
-            here = record is not None and record.standing is not Standing.LEFT_OUT
-            if not (pages or here):
-                continue
-            await self._storage.move([(key, layout.removed(key)) for key in pages])
-            for key in pages:
-                self._events(PageRemoved(key))
-                batch.removed.append(Removed(layout.removed(key), 0, "", self._now))
-            if record is not None:
-                batch.removed += await self.drop_files(name, record.files)
-            if record is None or here:
-                batch.forgotten.append(name)
-            self._events(ProjectRemoved(name))
-        return batch
+            pages = await self.pages(name, publisher, (spelling, record.display if record else ""))
+            if pages or _is_here(record):
+                files = await self._own_files(record, names, catalogue) if record else []
+                leaving.append(await self._departure(name, record, pages, files))
+        waiting = [row for each in leaving for row in (*each.pages, *each.files)]
+        await catalogue.commit(Batch(removed=waiting))
+        for each in leaving:
+            await self._move(each.pages)
+        if leaving:
+            await self._storage.barrier()
+        for each in leaving:
+            await self._move(each.files)
+            await self._tell(each)
+        return Batch(forgotten=[each.name for each in leaving if each.forgets])
 
-    async def _pages(self, name: ProjectName, publisher: Publisher) -> list[StorageKey]:
-        """Return the pages and documents of a project that are there."""
-        pages = publisher.pages_of(name)
-        pages += [found.key async for found in self._storage.scan(publisher.kept_pages(name))]
-        return [key for key in pages if await self._is_there(key)]
+    async def pages(
+        self, name: ProjectName, publisher: Publisher, spellings: Iterable[str] = ()
+    ) -> dict[StorageKey, int]:
+        """Return the pages and documents of a project that are there, with their sizes."""
+        keys = publisher.pages_of(name)
+        for spelling in dict.fromkeys(spellings):
+            keys += publisher.older_pages(spelling) if _is_other(spelling, name) else []
+        found: dict[StorageKey, int] = {}
+        for key, stat in zip(keys, await self._storage.stat(keys), strict=True):
+            size = await self._size_of(key) if stat is None else stat.size
+            if size is not None:
+                found[key] = size
+        for prefix in publisher.kept_pages(name):
+            found.update([(each.key, each.size) async for each in self._storage.scan(prefix)])
+        return found
 
-    async def _is_there(self, key: StorageKey) -> bool:
-        return any([found.key == key async for found in self._storage.scan(key)])
+    async def _size_of(self, key: StorageKey) -> int | None:
+        """Return the size of what a link leads to, 0 if it leads nowhere good."""
+        try:
+            return len(await self._storage.read(key))
+        except NotStored:
+            return None
+        except StorageError:
+            return 0
 
-    async def expire(self, catalogue: Catalogue, grace: timedelta) -> Batch:
+    async def _own_files(
+        self,
+        record: ProjectRecord,
+        leaving: Collection[ProjectName],
+        catalogue: MirrorCatalogue,
+    ) -> list[FileRecord]:
+        """Return the files that no other project of the mirror has, as some indexes list them.
+
+        What lies where no file of the project can is none of its files, whatever a row says.
+        """
+        own = [found for found in record.files if _is_own(found, record.name)]
+        if len(own) < len(record.files):
+            count = len(record.files) - len(own)
+            text = f"{record.name}: {count} row(s) of the catalogue are of no file that is its own"
+            self._events(Noticed(f"{text}; what they name stays"))
+        claims = [
+            (name, found.file.path)
+            for found in own
+            if not found.file.filename.endswith(".whl")
+            for name in claimants(found.file.filename)
+            if name not in leaving
+        ]
+        shared = await catalogue.owned(claims) if claims else frozenset()
+        return [found for found in own if found.file.path not in shared]
+
+    async def _departure(
+        self,
+        name: ProjectName,
+        record: ProjectRecord | None,
+        pages: Mapping[StorageKey, int],
+        files: Sequence[FileRecord],
+    ) -> _Departure:
+        waiting = list(self._waiting(files))
+        there = await self._storage.stat([layout.served(each.key) for each in waiting])
+        sizes = {found.key: found.size for found in there if found is not None}
+        return _Departure(
+            name,
+            [Removed(layout.removed(key), size, "", self._now) for key, size in pages.items()],
+            [replace(each, size=sizes.get(layout.served(each.key), each.size)) for each in waiting],
+            {**pages, **sizes},
+            forgets=record is None or _is_here(record),
+        )
+
+    async def _tell(self, gone: _Departure) -> None:
+        """Tell what moved, and what did not because a link leads to where it lies."""
+        for row in gone.pages:
+            self._events(PageRemoved(layout.served(row.key), row.size))
+        for row in gone.files:
+            if (key := layout.served(row.key)) in gone.sizes:
+                self._events(FileRemoved(gone.name, key, row.size))
+        left = [found.key for found in await self._storage.stat(list(gone.sizes)) if found]
+        if left:
+            self._events(ProjectFailed(gone.name, StillThere(gone.name, left[0]), will_retry=False))
+        self._events(ProjectRemoved(gone.name))
+
+    # ------------------------------------------------------------ in the end
+
+    async def expire(self, catalogue: MirrorCatalogue, grace: timedelta) -> Batch:
         """Delete what has waited for longer than the grace time."""
         limit = self._now - int(grace.total_seconds())
         over = [each.key for each in await catalogue.removed(before=limit + 1)]
         await self._storage.delete(over)
         return Batch(restored=over)
+
+
+def _is_here(record: ProjectRecord | None) -> bool:
+    return record is not None and record.standing is not Standing.LEFT_OUT
+
+
+def _is_other(spelling: str, name: ProjectName) -> bool:
+    """Whether a text is another spelling of a project's name."""
+    try:
+        return spelling != name and project_name(spelling) == name
+    except InvalidValue:
+        return False
+
+
+def _is_own(found: FileRecord, name: ProjectName) -> bool:
+    file = found.file
+    told = is_file_path(file.path) and file.hashes.get("sha256") is not None
+    return told and belongs_to(file.filename, name)
 
 
 def _objects(found: FileRecord) -> Iterable[tuple[StorageKey, int, str]]:

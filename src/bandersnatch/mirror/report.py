@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from bandersnatch.errors import EmptiedProject, SafetyStop
+from bandersnatch.errors import EmptiedProject, Impossible, SafetyStop
 from bandersnatch.events import (
     DamageFound,
     DamageLeft,
@@ -22,6 +22,7 @@ from bandersnatch.events import (
     ProjectFailed,
     ProjectLeftOut,
     ProjectRemoved,
+    ProjectRestored,
     ProjectSynced,
     ProjectUnchanged,
     ProjectVerified,
@@ -53,9 +54,11 @@ class Failure:
 
     @property
     def kind(self) -> str:
-        """The class of the failure: held by a limit, to be retried, or rejected."""
+        """The class of the failure: held by a limit, refused, to be retried, or rejected."""
         if isinstance(self.error, SafetyStop | EmptiedProject):
             return "held"
+        if isinstance(self.error, Impossible):
+            return "refused"
         return "retry" if self.error.transient else "rejected"
 
 
@@ -76,6 +79,7 @@ class RunReport:
     absent: list[ProjectName] = field(default_factory=list)
     left_out: int = 0
     removed: list[ProjectName] = field(default_factory=list)
+    restored: list[ProjectName] = field(default_factory=list)
     failures: dict[ProjectName, Failure] = field(default_factory=dict)
     files_downloaded: int = 0
     bytes_downloaded: int = 0
@@ -139,6 +143,7 @@ class RunReport:
                 "absent": self.absent,
                 "left_out": self.left_out,
                 "removed": self.removed,
+                "restored": self.restored,
                 "pending": self.pending,
                 "failed": [
                     {
@@ -234,11 +239,13 @@ def _adds(counter: str) -> Callable[[RunReport, Any], None]:
 def _lists(names: str) -> Callable[[RunReport, Any], None]:
     """Return what adds an event's project to a list."""
 
-    def append(report: RunReport, event: ProjectSynced | ProjectRemoved | ProjectAbsent) -> None:
+    def append(report: RunReport, event: _OfOne) -> None:
         getattr(report, names).append(event.name)
 
     return append
 
+
+_OfOne: TypeAlias = ProjectSynced | ProjectRemoved | ProjectRestored | ProjectAbsent
 
 _COUNTED: dict[type, Callable[[RunReport, Any], None]] = {
     ProjectSynced: _lists("synced"),
@@ -246,6 +253,7 @@ _COUNTED: dict[type, Callable[[RunReport, Any], None]] = {
     ProjectAbsent: _lists("absent"),
     ProjectLeftOut: _adds("left_out"),
     ProjectRemoved: _lists("removed"),
+    ProjectRestored: _lists("restored"),
     ProjectFailed: _failed,
     FileDownloaded: _downloaded,
     FileRestored: _adds("files_restored"),

@@ -6,7 +6,7 @@ the root before ``status``; and for a removal the reverse.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bandersnatch.config.settings import RemovedProjects
@@ -14,7 +14,9 @@ from bandersnatch.errors import SafetyStop, UnusableIndex
 from bandersnatch.events import Planned, Stopped
 from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.discover import Discoverer, Question
+from bandersnatch.mirror.ending import Ending, end_run
 from bandersnatch.mirror.leaving import Leaving, let_go, remove_strays
+from bandersnatch.mirror.notes import STATE
 from bandersnatch.mirror.parts import open_tree, open_visit, open_visits, side_by_side
 from bandersnatch.mirror.plan import (
     Discovery,
@@ -28,7 +30,8 @@ from bandersnatch.mirror.plan import (
     without,
 )
 from bandersnatch.mirror.remove import check_removals, removal_limit
-from bandersnatch.mirror.state import StateFiles, Todo, next_status
+from bandersnatch.mirror.seal import DOUBTED, judged
+from bandersnatch.mirror.state import StateFiles, Todo
 from bandersnatch.model.serials import NO_SERIAL, Serial
 from bandersnatch.records import ABSENT, Batch
 
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
+    from bandersnatch.mirror.ending import Position
     from bandersnatch.mirror.parts import Mirror
     from bandersnatch.mirror.state import MirrorState
     from bandersnatch.mirror.visits import Visits
@@ -45,9 +49,6 @@ if TYPE_CHECKING:
 OPTIONS = "options"
 FILTERS = "filters"
 """Notes in the catalogue: the fingerprints of options and filters of the last complete run."""
-
-_ABANDONED = 7 * 86_400
-"""Seconds after which an unfinished download is given up while others are still pending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +62,6 @@ class Orders:
     force: bool = False
     accepted: frozenset[ProjectName] = frozenset()
     only: frozenset[ProjectName] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where a run left the mirror; ``index`` is None for an index without serials."""
-
-    before: Serial
-    after: Serial
-    index: Serial | None
-    pending: int
 
 
 class MirrorRun:
@@ -91,28 +82,23 @@ class MirrorRun:
         """
         mirror = self._mirror
         began = mirror.clock.now()
-        state = await open_tree(mirror, self._state, began)
+        state = await self._opened(began)
         self._changed = await self._is_changed()
-        unfinished = {each.name: each for each in await mirror.catalogue.unfinished()}
         found = await self._discover(state)
-        before = await self._situation(state, unfinished, found, int(began.timestamp()))
+        before = await self._situation(state, found, int(began.timestamp()))
         plan = make_plan(found, before, mirror.filters.may_select, force=self._orders.force)
         unwanted, forgotten = await self._unwanted()
         if self._orders.only is not None:
             plan, unwanted = restricted(plan, self._orders.only), unwanted & self._orders.only
         count = await mirror.catalogue.count()
         limit = removal_limit(count, mirror.settings.run.max_removals)
-        notes = {
-            OPTIONS: mirror.terms.options,
-            FILTERS: mirror.filters.fingerprint,
-            **found.notes,
-        }
+        notes = {**self._fingerprints(), **found.notes}
         missing = vanished(plan, found)
         if self._is_refused(len(missing), limit):
             plan = without(plan, missing)
         mirror.events(Planned(len(plan.wanted), len(plan.gone) + len(unwanted)))
         checkpoint = self._checkpoint(plan, state, before.now)
-        await self._begin(checkpoint, plan, before, unwanted, began)
+        await self._begin(checkpoint, plan, before, unwanted, began, seal=state.seal)
         try:
             visits = await self._visit_all(plan, checkpoint, began)
             await checkpoint.commit()
@@ -128,9 +114,18 @@ class MirrorRun:
             await checkpoint.save()
         if visits.complete:
             await self._publisher.publish_time(began)
-        return await self._finish(plan, state, checkpoint, began)
+        ending = Ending(began, visits.complete, self._refused)
+        return await end_run(mirror, self._state, state, plan, checkpoint, ending)
 
     # ------------------------------------------------------------ before
+
+    async def _opened(self, began: datetime) -> MirrorState:
+        """Return the state as far as it can be believed; else everything is looked at."""
+        found = await open_tree(self._mirror, self._state, began)
+        state = await judged(self._mirror, self._state, found)
+        if state.seal == DOUBTED:
+            self._orders = replace(self._orders, force=True)
+        return state
 
     async def _discover(self, state: MirrorState) -> Discovery:
         mirror = self._mirror
@@ -148,14 +143,13 @@ class MirrorRun:
             )
         )
 
+    def _fingerprints(self) -> dict[str, str]:
+        return {OPTIONS: self._mirror.terms.options, FILTERS: self._mirror.filters.fingerprint}
+
     async def _is_changed(self) -> bool:
         """Whether options or filters are others than those of the last run that was complete."""
-        mirror = self._mirror
-        options, filters = (
-            await mirror.catalogue.note(OPTIONS),
-            await mirror.catalogue.note(FILTERS),
-        )
-        return (options, filters) != (mirror.terms.options, mirror.filters.fingerprint)
+        now, note = self._fingerprints(), self._mirror.catalogue.note
+        return any([await note(key) != text for key, text in now.items()])
 
     async def _unwanted(self) -> tuple[frozenset[ProjectName], frozenset[ProjectName]]:
         """Return the projects that the project filters want no more; see ``no_more_wanted``."""
@@ -164,13 +158,8 @@ class MirrorRun:
         mirror = self._mirror
         return no_more_wanted(await mirror.catalogue.had(None), mirror.filters.may_select)
 
-    async def _situation(
-        self,
-        state: MirrorState,
-        unfinished: Mapping[ProjectName, Unfinished],
-        found: Discovery,
-        now: int,
-    ) -> Situation:
+    async def _situation(self, state: MirrorState, found: Discovery, now: int) -> Situation:
+        unfinished = {each.name: each for each in await self._mirror.catalogue.unfinished()}
         pending = state.todo.pending if state.todo else {}
         due = await self._mirror.catalogue.due(now)
         names = None
@@ -217,6 +206,8 @@ class MirrorRun:
         before: Situation,
         unwanted: frozenset[ProjectName],
         began: datetime,
+        *,
+        seal: str,
     ) -> None:
         """Write down what is to be done, and take away what nobody would think of afterwards.
 
@@ -231,7 +222,7 @@ class MirrorRun:
         )
         settled = _settled(before.unfinished, plan, unwanted)
         unsettled = dict.fromkeys((OPTIONS, FILTERS), "") if self._changed else {}
-        await checkpoint.begin(settled, plan.wanted.values(), unsettled)
+        await checkpoint.begin(settled, plan.wanted.values(), {**unsettled, STATE: seal})
 
     # ------------------------------------------------------------ the work
 
@@ -288,25 +279,6 @@ class MirrorRun:
             _drop(checkpoint.pending, leaving.rejected)
         force = self._orders.force
         await let_go(self._mirror, leaving, projects, checkpoint, began, force=force)
-
-    # ------------------------------------------------------------ after
-
-    async def _finish(
-        self, plan: SyncPlan, state: MirrorState, checkpoint: Checkpoint, began: datetime
-    ) -> Position:
-        mirror = self._mirror
-        cursor = checkpoint.cursor
-        wishes = {**plan.wanted, **plan.gone}
-        firsts = [wishes[name].lo for name in checkpoint.pending]
-        # Removals that were refused are changes that the tree does not show.
-        status = next_status(state.status, cursor, [*firsts, *([None] if self._refused else [])])
-        if not checkpoint.pending:
-            await mirror.storage.sweep(before=int(mirror.clock.now().timestamp()) + 1)
-        else:
-            await mirror.storage.sweep(before=int(began.timestamp()) - _ABANDONED)
-        finished = not checkpoint.pending and not self._refused
-        await self._state.save_status(status, finished=finished)
-        return Position(state.status, status, plan.cursor, len(checkpoint.pending))
 
     async def _cursor(self, plan: SyncPlan, state: MirrorState) -> Serial:
         """Return T after this run: what the changelog or list told, else how far pages reach."""

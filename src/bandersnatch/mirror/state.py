@@ -7,10 +7,11 @@ The argument why this is right is in ``docs/explanation/consistency.md``.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bandersnatch.errors import CorruptState, InvalidValue, NotStored
+from bandersnatch.errors import CorruptState, InvalidValue, LeadsAway, NotStored
 from bandersnatch.layout import GENERATION, STATUS, TODO
 from bandersnatch.model.names import project_name
 from bandersnatch.model.serials import NO_SERIAL, Serial, parse_serial
@@ -80,11 +81,15 @@ def next_status(
 
 @dataclass(frozen=True, slots=True)
 class MirrorState:
-    """What a run begins with. ``todo`` is None if there is none that can be used."""
+    """What a run begins with. ``todo`` is None if there is none that can be used.
+
+    ``seal`` is what the catalogue says of both while the run is under way.
+    """
 
     status: Serial
     todo: Todo | None
     notes: tuple[str, ...] = ()
+    seal: str = ""
 
     @property
     def cursor(self) -> Serial:
@@ -122,6 +127,14 @@ class StateFiles:
                 notes.append(f"{error}; changes are read again from serial {status}")
         return MirrorState(status, todo, tuple(notes))
 
+    async def fingerprint(self) -> str:
+        """Return what tells the two files from others; "" if there is no ``status``."""
+        status, todo = await self._text(STATUS), await self._text(TODO)
+        if status is None:
+            return ""
+        told = [None if text is None else text.split() for text in (status, todo)]
+        return hashlib.sha256(repr(told).encode()).hexdigest()
+
     async def _same_generation(self, notes: list[str]) -> bool:
         text = await self._text(GENERATION)
         if text is None:
@@ -141,6 +154,8 @@ class StateFiles:
     async def _text(self, key: StorageKey) -> str | None:
         try:
             return (await self._storage.read(key)).decode("utf-8", errors="replace")
+        except LeadsAway:
+            raise  # somebody wanted it elsewhere, and must be told that this does not work
         except NotStored:
             return None
 

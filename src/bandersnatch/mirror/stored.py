@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING
 
 from bandersnatch.layout import PageFormat
@@ -19,6 +20,10 @@ _HERE = "http://mirror.invalid/simple/"
 """What relative URLs of stored pages are resolved against."""
 
 
+_TWO_SLASHES = re.compile(rb"(?<!:)//packages/")
+"""What earlier releases wrote into pages where ``root_uri`` ends with a slash."""
+
+
 def stored_context(name: ProjectName, now: datetime) -> Context:
     """Return what a stored page of a project is read in."""
     return Context(name, f"{_HERE}{name}/", now)
@@ -32,6 +37,7 @@ async def parse_stored(
     :raises UpstreamError: if it is no such page.
     """
     context = stored_context(name, now)
+    text = _TWO_SLASHES.sub(b"/packages/", text)
     if form is PageFormat.V1_JSON:
         return parse_detail(text, context)
     from bandersnatch.simple.parse_html import (  # noqa: PLC0415 - slow to import

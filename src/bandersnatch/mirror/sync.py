@@ -10,10 +10,10 @@ from bandersnatch.mirror.parts import (
     open_tree,
     open_visit,
     open_visits,
-    publish_root,
     side_by_side,
 )
 from bandersnatch.mirror.plan import Wanted
+from bandersnatch.mirror.root import publish_root
 from bandersnatch.mirror.state import StateFiles
 from bandersnatch.records import Standing
 

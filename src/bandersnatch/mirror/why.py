@@ -11,7 +11,7 @@ from bandersnatch.mirror.page import PageReader
 from bandersnatch.mirror.plan import Wanted
 from bandersnatch.model.project import ProjectStatus
 from bandersnatch.model.versions import version_key, version_text
-from bandersnatch.records import GONE, Standing, Validators
+from bandersnatch.records import DELETED, GONE, SET_ASIDE, Standing, Validators
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -81,7 +81,9 @@ class _Inquiry:
 
     def _about_failure(self, left: Iterable[Unfinished]) -> Iterator[str]:
         for each in left:
-            if each.kind == GONE:
+            if each.kind in {DELETED, SET_ASIDE}:
+                yield each.reason
+            elif each.kind == GONE:
                 yield f"it is gone from the index since {_time(each.since)}: {each.reason}"
             elif each.reason:
                 times = f"{each.attempts} time{'s' * (each.attempts != 1)}"
@@ -119,6 +121,8 @@ class _Inquiry:
             )
             yield f"it is left out: {by} drops the whole project{f': {reason}' * bool(reason)}"
             return
+        if self._is_away(page, record):
+            yield "it was deleted until the index changes it; sync brings it back before that"
         here = len(record.files) if record is not None else 0
         kept = len(narrowed.page.files)
         yield f"of {len(page.files)} files on the index the filters keep {kept}; {here} are here"
@@ -126,6 +130,13 @@ class _Inquiry:
             yield f"  {each.by} drops {len(each.files)}"
         if narrowed.due is not None:
             yield f"  more is listed from {_time(narrowed.due)} on, when it is old enough"
+
+    def _is_away(self, page: ProjectDetail, record: ProjectRecord | None) -> bool:
+        """Whether the project is left out though no filter drops it now, and none did then."""
+        left_out = record is not None and record.standing is Standing.LEFT_OUT
+        if record is None or not left_out or record.terms != self._mirror.terms(self._name):
+            return False
+        return page.serial is None or page.serial <= record.reflects
 
     # ------------------------------------------------------------ files
 
@@ -144,6 +155,8 @@ class _Inquiry:
         if found is not None:
             by, reason = found
             return f"{file.filename}: dropped by {by.name}{_after_colon(reason)}"
+        if self._is_away(page, record):
+            return f"{file.filename}: kept, and not here: the project was deleted"
         stored = {each.file.filename for each in record.files} if record is not None else set()
         if file.filename in stored:
             return f"{file.filename}: kept, and here"

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv6Address
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from bandersnatch.errors import InvalidValue
 from bandersnatch.model.files import FILE_ENDINGS, check_filename
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\]", re.ASCII)
@@ -119,14 +123,28 @@ def file_path(url: str, *, filename: str, sha256: str) -> str:
     content = "/".join(segments[-5:])
     if _CONTENT_PATH.fullmatch(content):
         return content
-    if (
+    if _are_harmless(segments):
+        return "/".join(segments)
+    return f"packages/{sha256[:2]}/{sha256[2:4]}/{sha256[4:]}/{filename}"
+
+
+def is_file_path(path: str) -> bool:
+    """Whether a path is one that ``file_path`` may return."""
+    segments = path.split("/")
+    try:
+        check_filename(segments[-1])
+    except InvalidValue:
+        return False
+    return bool(_CONTENT_PATH.fullmatch(path)) or _are_harmless(segments)
+
+
+def _are_harmless(segments: Sequence[str]) -> bool:
+    return (
         segments[0] == "packages"
         and _FEWEST_SEGMENTS <= len(segments) <= _MOST_SEGMENTS
         and all(_SEGMENT.fullmatch(s) and ".." not in s for s in segments)
-        and [s for s in segments if s.lower().endswith(FILE_ENDINGS)] == [filename]
-    ):
-        return "/".join(segments)
-    return f"packages/{sha256[:2]}/{sha256[2:4]}/{sha256[4:]}/{filename}"
+        and [s for s in segments if s.lower().endswith(FILE_ENDINGS)] == segments[-1:]
+    )
 
 
 def content_digest(path: str) -> str | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from bandersnatch.errors import InvalidPage
+from bandersnatch.errors import InvalidPage, InvalidValue
 from bandersnatch.model.files import FILE_ENDINGS
+from bandersnatch.model.names import project_name
 from bandersnatch.model.project import ProjectDetail, ProjectList
 from bandersnatch.simple.entries import Context, Entry, release_files
 from bandersnatch.simple.links import read_links
@@ -21,9 +23,11 @@ from bandersnatch.simple.parse import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from bandersnatch.model.names import ProjectName
     from bandersnatch.simple.links import Link
 
 _SERIAL_COMMENT = re.compile(rb"<!--SERIAL ([0-9]{1,16})-->\s*\Z")
+_TITLE = re.compile(rb"<title>\s*Links for ([^<]{1,1000})</title>")
 _SIMPLE_PAGE = re.compile(rb"pypi:repository-version|<title>\s*Links for", re.IGNORECASE)
 
 
@@ -55,6 +59,18 @@ def parse_detail_html(text: bytes, context: Context, *, charset: str | None) -> 
         status_reason=reason,
         rejected=rejected,
     )
+
+
+def display_name(text: bytes, name: ProjectName) -> str:
+    """Return the project's name as a stored page of this program shows it, "" if it does not."""
+    found = _TITLE.search(text)
+    if found is None:
+        return ""
+    shown = unescape(found[1].decode("utf-8", errors="replace")).strip()
+    try:
+        return shown if project_name(shown) == name else ""
+    except InvalidValue:
+        return ""
 
 
 def parse_list_html(text: bytes, where: str, *, charset: str | None) -> ProjectList:

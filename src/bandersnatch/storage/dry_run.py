@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bandersnatch.errors import NotStored
+from bandersnatch.errors import NotStored, StorageError
 from bandersnatch.model.content import Content
 from bandersnatch.model.digests import HEX_DIGITS, Digest, Hashes
 from bandersnatch.records import Reading
@@ -62,12 +62,14 @@ class DryRunStorage:
             await self.read(key)
         except NotStored:
             return False
+        except StorageError:
+            return True
         return True
 
     async def _holds(self, key: StorageKey, content: bytes) -> bool:
         try:
             return await self.read(key) == content
-        except NotStored:
+        except StorageError:
             return False
 
     async def alias(self, key: StorageKey, target: StorageKey, /) -> None:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-import re
 import stat
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from bandersnatch.errors import NotStored, StorageError, UnstorableName
+from bandersnatch.errors import LeadsAway, NotStored, StorageError, UnstorableName
 from bandersnatch.layout import StorageKey
 from bandersnatch.records import StoredObject
+from bandersnatch.storage.walk import KEY, walk
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
@@ -29,8 +29,6 @@ AREAS = ("web", "web/simple", "web/packages", "web/json", "web/pypi", "removed")
 PARTIAL = ".partial"
 """Where everything is written before it is renamed to its place; on the same file system."""
 
-_SEGMENT = r"(?!\.{1,2}(?:/|\Z))[^/\0\ud800-\udfff]+"
-_KEY = re.compile(f"{_SEGMENT}(?:/{_SEGMENT})*")
 _FILE_MODE = 0o644
 _NO_FILE = "it is no regular file"
 _A_LINK = "it is a link, which is not followed here"
@@ -108,7 +106,7 @@ class Tree:
 
         :raises StorageError: if it could lead anywhere else.
         """
-        if not _KEY.fullmatch(key):
+        if not KEY.fullmatch(key):
             raise StorageError(ascii(key), "it is no key of this storage")
         return self._join(key)
 
@@ -173,7 +171,10 @@ class Tree:
         return StoredObject(key, found.st_size, found.st_mtime_ns)
 
     def read(self, key: StorageKey) -> bytes:
-        """Return what is in a file, or behind a link that stays within the tree."""
+        """Return what is in a file, or behind a link that stays within the tree.
+
+        :raises LeadsAway: if there is a link that does not.
+        """
         path = self.path(key)
         if link := self._link_above(path):
             raise StorageError(self._key(link), _A_LINK)
@@ -189,10 +190,12 @@ class Tree:
     def _resolved(self, path: str) -> str:
         """Return where a link leads, if that is within the tree."""
         found = os.path.realpath(path)
+        if os.path.islink(found):
+            raise LeadsAway(self._key(path), "in a circle")
         for home in (self.root, *self._areas):
             if found.startswith(f"{os.path.realpath(home)}/"):
                 return found
-        raise StorageError(self._key(path), "it is a link that leads out of the mirror")
+        raise LeadsAway(self._key(path), "out of the mirror")
 
     def open_new(self, path: str) -> int:
         """Create a file that is not there and return its descriptor."""
@@ -203,9 +206,14 @@ class Tree:
             return os.open(path, _NEW_FILE, _FILE_MODE)
 
     def holds(self, key: StorageKey, content: bytes) -> bool:
-        """Whether a regular file with just this content is there already."""
+        """Whether a regular file with just this content is there already, and can be read."""
         found = self.stat(key)
-        return found is not None and found.size == len(content) and self.read(key) == content
+        if found is None or found.size != len(content):
+            return False
+        try:
+            return self.read(key) == content
+        except StorageError:
+            return False
 
     def write(self, key: StorageKey, content: bytes, *, durable: bool) -> None:
         """Put ``content`` in the place of whatever is at ``key``."""
@@ -296,36 +304,14 @@ class Tree:
             os.close(descriptor)
 
     def walk(self, prefix: StorageKey) -> Iterator[StoredObject]:
-        """Yield the regular files and links whose keys begin with ``prefix``, in key order.
-
-        Links are told of with the size and time of what they lead to, and left out if they
-        lead nowhere.
-        """
+        """Yield the regular files and links whose keys begin with ``prefix``, in key order."""
         start = prefix.rpartition("/")[0]
         path = self.path(StorageKey(start)) if start else self.root
         if start and self._link_above(f"{path}/"):
             return
-        for found in self._walk(path, f"{start}/"):
+        for found in walk(path, f"{start}/", self._areas):
             if found.key.startswith(prefix):
                 yield found
-
-    def _walk(self, directory: str, prefix: str) -> Iterator[StoredObject]:
-        try:
-            with os.scandir(directory) as listing:
-                entries = [entry for entry in listing if _KEY.fullmatch(entry.name)]
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        folders = {
-            entry.name
-            for entry in entries
-            if entry.is_dir(follow_symlinks=entry.path in self._areas)
-        }
-        for entry in sorted(entries, key=lambda e: f"{e.name}/" if e.name in folders else e.name):
-            key = f"{prefix}{entry.name}".removeprefix("/")
-            if entry.name in folders:
-                yield from self._walk(entry.path, f"{key}/")
-            elif (found := _stat_of(entry)) is not None and stat.S_ISREG(found.st_mode):
-                yield StoredObject(StorageKey(key), found.st_size, found.st_mtime_ns)
 
 
 def _seen(path: str) -> os.stat_result | None:
@@ -334,17 +320,5 @@ def _seen(path: str) -> os.stat_result | None:
         return os.lstat(path)
     except OSError as error:
         if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}:
-            return None
-        raise
-
-
-def _stat_of(entry: os.DirEntry[str]) -> os.stat_result | None:
-    """Return what an entry is or leads to; None if it vanished or leads nowhere."""
-    try:
-        return entry.stat()
-    except FileNotFoundError:
-        return None
-    except OSError:
-        if entry.is_symlink():
             return None
         raise

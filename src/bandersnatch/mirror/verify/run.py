@@ -22,10 +22,10 @@ from bandersnatch.mirror.parts import (
     open_tree,
     open_visit,
     open_visits,
-    publish_root,
     side_by_side,
 )
 from bandersnatch.mirror.remove import removal_limit
+from bandersnatch.mirror.root import publish_root
 from bandersnatch.mirror.state import StateFiles
 from bandersnatch.mirror.sync import wanted_by_name
 from bandersnatch.mirror.verify.budget import Budget

@@ -1,0 +1,306 @@
+"""A tree that is not there is not believed to be empty, nor another tree's catalogue to be ours."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.disks import listing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.index import Index
+    from tests.support.server import IndexServer
+    from tests.support.site import Ran, Site
+
+MOUNTED = "is the disk mounted?"
+FOREIGN = "the catalogue is that of another tree"
+AGAIN = "mirror publishes them again"
+CATALOGUE = "catalogue.sqlite"
+
+
+def fill(index: Index, *names: str) -> None:
+    """Publish projects."""
+    for name in names:
+        index.release(name, "1.0", sdist=True)
+
+
+def names_of(letter: str, count: int = 8) -> list[str]:
+    """Return the names of some projects."""
+    return [f"{letter}{number}" for number in range(count)]
+
+
+def said(ran: Ran) -> set[str]:
+    """Return what a command said of the tree and its catalogue."""
+    return {text for text in (MOUNTED, FOREIGN, AGAIN) if text in ran.log}
+
+
+# ---------------------------------------------------------------- a tree that is not there
+
+
+@pytest.mark.parametrize("area", ["web", "web/simple"])
+@pytest.mark.parametrize(
+    "command", [["mirror"], ["mirror", "--force-check"], ["sync", "a1"], ["plan"]]
+)
+def test_a_tree_that_is_not_mounted_is_refused_and_nothing_written(
+    index: Index, server: IndexServer, site: Site, area: str, command: list[str]
+) -> None:
+    fill(index, *names_of("a"))
+    site.mirror()
+    before = listing(site.root)
+    place = site.root / area
+    aside = site.home / "unmounted"
+    place.rename(aside)
+    place.mkdir()
+    index.release("a1", "2.0")
+    server.forget()
+
+    ran = site.ask(*command)
+
+    assert ran.code == 7
+    (error,) = ran.errors()
+    assert MOUNTED in error
+    assert "the catalogue knows 8 projects" in error
+    assert f"delete {CATALOGUE}" in error
+    assert server.asked == []
+    assert list(place.iterdir()) == []
+    place.rmdir()
+    aside.rename(place)
+    changing = {".", "web", ".partial", ".lock", ".plan"}
+    after = listing(site.root)
+    assert {k: v for k, v in after.items() if k not in changing} == {
+        k: v for k, v in before.items() if k not in changing
+    }
+
+    assert site.mirror().synced == ["a1"]
+    site.check()
+
+
+def test_a_tree_is_begun_anew_on_purpose_without_a_download(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    fill(index, *names_of("a"))
+    site.mirror()
+    before = site.tree()
+    shutil.rmtree(site.web / "simple")
+    assert site.mirror().code == 7
+    (site.root / CATALOGUE).unlink()
+    server.forget()
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert server.paths("file", "sidecar") == []
+    assert site.tree() == before
+
+
+def test_a_root_page_alone_is_no_tree(index: Index, site: Site) -> None:
+    fill(index, *names_of("a"))
+    site.mirror()
+    for name in names_of("a"):
+        shutil.rmtree(site.web / "simple" / name)
+
+    assert said(site.mirror()) == {MOUNTED}
+
+
+# ---------------------------------------------------------------- a few pages
+
+
+@pytest.mark.parametrize("there", [1, 2, 9])
+def test_a_page_that_somebody_deleted_is_published_again(
+    index: Index, server: IndexServer, site: Site, there: int
+) -> None:
+    fill(index, *names_of("a", there))
+    site.mirror()
+    before = site.tree()
+    shutil.rmtree(site.web / "simple/a0")
+    server.forget()
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert said(ran) == {AGAIN}
+    assert server.paths("detail") == ["/simple/a0/"]
+    assert server.paths("file", "sidecar") == []
+    assert site.tree() == before
+    assert said(site.mirror()) == set()
+
+
+def test_both_pages_of_two_projects_are_published_again(index: Index, site: Site) -> None:
+    fill(index, "foo", "bar")
+    site.mirror()
+    before = site.tree()
+    shutil.rmtree(site.web / "simple")
+
+    ran = site.mirror()
+
+    assert "the pages of bar and 1 other projects are not there any more" in ran.log
+    assert site.tree() == before
+
+
+def test_sync_leaves_what_is_missing_to_mirror(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    fill(index, *names_of("a", 5))
+    site.mirror()
+    shutil.rmtree(site.web / "simple/a0")
+    server.forget()
+
+    assert site.sync("a3").code == 0
+    assert server.paths("detail") == ["/simple/a3/"]
+
+    assert site.mirror().code == 0
+    assert site.names() == names_of("a", 5)
+    site.check()
+
+
+def test_a_project_that_nobody_wants_any_more_is_not_missed(index: Index, site: Site) -> None:
+    fill(index, "foo", "bar", "baz", "qux")
+    site.allow("foo", "bar", "baz")
+    site.sync("qux")
+    site.mirror()
+    shutil.rmtree(site.web / "simple/qux")
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert said(ran) == set()
+
+
+# ---------------------------------------------------------------- another tree's catalogue
+
+
+@pytest.mark.parametrize("with_state", [False, True], ids=["alone", "with status"])
+def test_the_catalogue_of_another_mirror_is_made_anew_from_the_tree(
+    index: Index,
+    server: IndexServer,
+    make_site: Callable[..., Site],
+    with_state: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    ours, theirs = make_site(), make_site()
+    fill(index, *names_of("a"), *names_of("b"))
+    ours.allow(*names_of("a"))
+    theirs.allow(*names_of("b"))
+    ours.mirror()
+    index.release("a1", "2.0")
+    theirs.mirror()
+    before = set(index.files)
+    index.release("a2", "2.0")
+    shutil.copy(theirs.root / CATALOGUE, ours.root)
+    if with_state:
+        shutil.copy(theirs.root / "status", ours.root)
+    there = set(ours.tree())
+    server.forget()
+
+    ran = ours.mirror()
+
+    assert ran.code == 0, ran.log
+    assert said(ran) == {FOREIGN}
+    assert "took over 8 projects" in ran.log
+    new = {f.path for f in index.projects["a1"].files.values() if f.version == "2.0"}
+    assert set(server.paths("file")) == new | (set(index.files) - before)
+    assert there <= set(ours.tree()), "nothing is deleted"
+    assert ours.status == index.serial
+    clean = make_site()
+    clean.allow(*names_of("a"))
+    clean.mirror()
+    assert ours.tree() == clean.tree()
+    assert said(ours.mirror()) == set()
+
+
+def test_a_status_that_came_with_a_foreign_catalogue_is_not_believed(
+    index: Index, make_site: Callable[..., Site]
+) -> None:
+    """It may say more than this tree shows, and a project that fails must hold it back."""
+    ours, theirs = make_site(), make_site()
+    fill(index, *names_of("a"), *names_of("b"))
+    ours.allow(*names_of("a"))
+    theirs.allow(*names_of("b"))
+    ours.mirror()
+    index.release("a1", "2.0")
+    first = index.serial
+    theirs.mirror()
+    for name in (CATALOGUE, "status"):
+        shutil.copy(theirs.root / name, ours.root)
+    dead = next(f for f in index.projects["a1"].files.values() if f.version == "2.0")
+    del index.files[dead.path]
+
+    ran = ours.mirror()
+
+    assert ran.code == 4
+    assert "status and todo are not known to be of this tree" in ran.log
+    assert ours.status < first
+
+
+def test_a_plan_with_a_foreign_catalogue_changes_nothing(
+    index: Index, make_site: Callable[..., Site]
+) -> None:
+    ours, theirs = make_site(), make_site()
+    fill(index, *names_of("a"), *names_of("b"))
+    ours.allow(*names_of("a"))
+    theirs.allow(*names_of("b"))
+    ours.mirror()
+    theirs.mirror()
+    shutil.copy(theirs.root / CATALOGUE, ours.root)
+    before = listing(ours.root)
+
+    ran = ours.ask("mirror", "--dry-run")
+
+    assert ran.code == 0
+    assert said(ran) == {FOREIGN}
+    assert "none had to be downloaded" in ran.out
+    assert listing(ours.root) == before
+
+
+# ---------------------------------------------------------------- what is none of this
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"hash_index": "true"},
+        {"simple_format": "HTML"},
+        {"simple_format": "JSON"},
+        {"release_files": "false"},
+        {"keep_index_versions": 2},
+    ],
+    ids=str,
+)
+def test_other_options_put_pages_elsewhere_and_the_tree_is_the_same(
+    index: Index, site: Site, options: dict[str, object]
+) -> None:
+    fill(index, *names_of("a"))
+    site.mirror()
+    site.configure(**options)
+
+    there = site.mirror()
+    assert (there.code, said(there)) == (0, set())
+    site.configure(
+        hash_index="false", simple_format="ALL", release_files="true", keep_index_versions=0
+    )
+    back = site.mirror()
+    assert (back.code, said(back)) == (0, set())
+
+
+def test_a_mirror_of_which_the_filters_leave_nothing_has_no_pages_to_miss(
+    index: Index, site: Site
+) -> None:
+    for name in names_of("a"):
+        index.release(name, "1.0", size=5000)
+    site.filter(
+        """
+        [plugins]
+        enabled = size_project_metadata
+        [size_project_metadata]
+        max_package_size = 1 kB
+        """
+    )
+    assert site.mirror().code == 0
+    assert site.names() == []
+
+    ran = site.mirror()
+
+    assert (ran.code, said(ran)) == (0, set())

@@ -1,0 +1,911 @@
+"""``delete``: out of the root page, then the pages, then the files; by name, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from filelock import FileLock
+from humanfriendly import format_size
+
+from tests.integration.test_kill import reader
+from tests.support import faults
+from tests.support.chains import chain_of
+from tests.support.disks import listing
+from tests.support.steps import StepWorld, killed_at_each_step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from pathlib import Path
+
+    from tests.support.index import File, Index
+    from tests.support.server import IndexServer
+    from tests.support.site import Ran, Site
+
+BLOCKING = "[plugins]\nenabled = blocklist_project\n[blocklist]\npackages =\n    {}"
+
+
+def block(site: Site, *names: str) -> None:
+    """Let the filters want these projects no more."""
+    site.filter(BLOCKING.format("\n    ".join(names)))
+
+
+def lies(site: Site, file: File) -> str:
+    """Return the area that a file lies in, "" if it is nowhere."""
+    found = [a for a in ("web", "removed") if (site.root / a / file.path.lstrip("/")).exists()]
+    return " and ".join(found)
+
+
+@pytest.fixture
+def filled(index: Index, site: Site) -> Site:
+    """Return a mirror of three projects, of which the filters do not want foo-bar any more."""
+    index.release("Foo_Bar", "1.0", sdist=True)
+    index.release("Foo_Bar", "2.0")
+    index.release("baz", "1.0")
+    index.release("qux", "1.0")
+    assert site.mirror().code == 0
+    block(site, "foo-bar")
+    return site
+
+
+# ---------------------------------------------------------------- what goes
+
+
+def test_a_project_leaves_the_pages_and_its_files_wait(index: Index, filled: Site) -> None:
+    ran = filled.run("delete", "foo.BAR")
+
+    assert ran.code == 0, ran.log
+    assert ran.report["projects"]["removed"] == ["foo-bar"]
+    assert ran.report["files"]["removed"] == 5, "three files and two with core metadata"
+    assert filled.names() == ["baz", "qux"]
+    assert not (filled.web / "simple/foo-bar").exists()
+    for file in index.projects["foo-bar"].files.values():
+        assert lies(filled, file) == "removed"
+        assert not (filled.web / file.path.lstrip("/")).parent.exists(), "empty directories go"
+    assert (filled.root / "removed/simple/foo-bar/index.html").exists()
+    filled.check()
+
+
+def test_what_is_deleted_is_gone_for_mirror_too_until_it_is_wanted_again(
+    index: Index, server: IndexServer, filled: Site
+) -> None:
+    filled.run("delete", "foo-bar")
+    index.release("foo-bar", "3.0")
+
+    ran = filled.mirror()
+    assert ran.code == 0
+    assert filled.names() == ["baz", "qux"]
+    assert filled.status == index.serial
+
+    server.forget()
+    filled.filter("")
+    assert filled.mirror().code == 0
+    assert len(filled.filenames("foo-bar")) == 4
+    assert len(server.paths("file")) == 1, "what waited came back without a download"
+    filled.check()
+
+
+def test_neither_status_nor_todo_is_touched(
+    index: Index, server: IndexServer, filled: Site
+) -> None:
+    index.release("baz", "2.0")
+    server.fault("/simple/baz/", faults.status(403))
+    filled.mirror()
+    state = filled.status, filled.todo()
+    assert state[1]
+
+    filled.run("delete", "foo-bar")
+
+    assert (filled.status, filled.todo()) == state
+
+
+def test_several_projects_go_and_each_name_counts_once(filled: Site) -> None:
+    block(filled, "foo-bar", "baz", "qux")
+
+    ran = filled.run("delete", "foo-bar", "Foo_Bar", "baz", "qux")
+
+    assert ran.code == 0
+    assert ran.report["projects"]["removed"] == ["baz", "foo-bar", "qux"]
+    assert filled.names() == [], "the operator named them: no limit refuses"
+    assert not list(filled.web.rglob("*.whl*"))
+
+
+def test_what_lies_in_removed_is_deleted_by_mirror_after_the_grace_time(filled: Site) -> None:
+    filled.run("delete", "foo-bar")
+
+    filled.clock.advance(days=13.9)
+    filled.mirror()
+    assert len([path for path in (filled.root / "removed").rglob("*") if path.is_file()]) == 8
+
+    filled.clock.advance(days=0.2)
+    filled.mirror()
+    assert not [path for path in (filled.root / "removed").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("hashed", ["true", "false"])
+def test_pages_and_documents_go_wherever_options_put_them(
+    index: Index, site: Site, hashed: str
+) -> None:
+    site.configure(json="true", keep_index_versions=2)
+    for version in ("1.0", "2.0"):
+        index.release("foo", version)
+        site.mirror()
+    site.configure(hash_index="true")
+    index.release("foo", "3.0")
+    site.mirror()
+    assert (site.web / "json/foo").exists()
+    site.configure(hash_index=hashed, json="false", simple_format="HTML")
+    block(site, "foo")
+
+    ran = site.run("delete", "foo")
+
+    assert ran.code == 0, ran.log
+    assert not [path for path in site.web.rglob("*") if "foo" in path.name]
+    assert not (site.web / "simple/f").exists()
+    assert not (site.web / "pypi/foo").exists()
+
+
+@pytest.mark.parametrize("typed", ["foo-bar", "Foo_Bar"])
+def test_pages_that_old_releases_kept_under_the_name_as_it_is_shown_go_too(
+    filled: Site, typed: str
+) -> None:
+    old = filled.web / "simple/Foo_Bar"
+    old.mkdir()
+    (old / "index.html").write_text("<a href='../../packages/x/foo_bar-1.0.tar.gz'></a>")
+    (old / "notes.txt").write_text("an operator's own")
+
+    assert filled.run("delete", typed).code == 0
+
+    assert [path.name for path in old.iterdir()] == ["notes.txt"]
+    assert (filled.root / "removed/simple/Foo_Bar/index.html").exists()
+
+
+def test_pages_under_a_name_as_it_was_typed_go_without_a_catalogue(filled: Site) -> None:
+    old = filled.web / "simple/FOO.Bar"
+    old.mkdir()
+    (old / "index.html").write_text("before 4.0")
+    (filled.root / "catalogue.sqlite").unlink()
+
+    assert filled.run("delete", "FOO.Bar").code == 0
+
+    assert not old.exists()
+
+
+def test_the_files_of_an_adopted_tree_are_known(index: Index, filled: Site) -> None:
+    (filled.root / "catalogue.sqlite").unlink()
+
+    assert filled.run("delete", "foo-bar").code == 0
+
+    for file in index.projects["foo-bar"].files.values():
+        assert lies(filled, file) == "removed"
+    assert filled.names() == ["baz", "qux"]
+    filled.check()
+
+
+def test_a_file_whose_name_is_escaped_in_its_url_goes_and_no_other(
+    index: Index, site: Site
+) -> None:
+    """Contract, C8: the name on the disk is the decoded one."""
+    odd = index.upload("foo", "1!1.0+local.1", "foo-1!1.0+local.1.tar.gz")
+    (other,) = index.release("bar", "1.0")
+    site.mirror()
+    block(site, "foo")
+    assert lies(site, odd) == "web"
+
+    assert site.run("delete", "foo").code == 0
+
+    assert lies(site, odd) == "removed"
+    assert lies(site, other) == "web"
+    site.check()
+
+
+def test_a_file_that_another_project_has_too_stays(index: Index, site: Site) -> None:
+    content = b"of both" * 50
+    shared = index.upload("a", "1.0", "a-b-1.0.tar.gz", content=content)
+    index.upload("a-b", "1.0", "a-b-1.0.tar.gz", content=content)
+    site.mirror()
+    block(site, "a")
+
+    assert site.run("delete", "a").code == 0
+
+    assert lies(site, shared) == "web"
+    site.check()
+
+
+def test_the_lists_of_what_changed_and_went_away_are_written(filled: Site) -> None:
+    filled.configure(diff_file=filled.home / "diff")
+
+    filled.run("delete", "foo-bar")
+
+    gone = (filled.home / "diff.deleted").read_text().splitlines()
+    assert len(gone) == 8
+    assert f"{filled.web}/simple/foo-bar/index.html" in gone
+    changed = (filled.home / "diff").read_text().splitlines()
+    assert f"{filled.web}/simple/index.html" in changed
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+def test_what_the_filters_want_is_refused_and_nothing_is_touched(index: Index, site: Site) -> None:
+    for name in ("foo", "bar", "baz"):
+        index.release(name, "1.0")
+    site.mirror()
+    block(site, "baz")
+    before = listing(site.home)
+
+    ran = site.ask("delete", "baz", "foo", "bar")
+
+    assert ran.code == 2
+    [line] = ran.log.splitlines()
+    assert "ERROR: the filters want bar, foo, " in line
+    assert "[blocklist] packages with blocklist_project enabled" in line
+    assert "--until-next-change" in line
+    assert ran.out == ""
+    assert listing(site.home) == before
+
+
+def test_what_is_refused_is_so_before_anything_is_made(site: Site) -> None:
+    before = listing(site.home)
+
+    assert site.ask("delete", "foo").code == 2
+
+    assert listing(site.home) == before
+
+
+def test_what_an_allowlist_does_not_name_can_be_deleted(index: Index, site: Site) -> None:
+    index.release("foo", "1.0")
+    index.release("bar", "1.0")
+    site.allow("foo")
+    site.mirror()
+    site.sync("bar")
+
+    assert site.run("delete", "foo").code == 2
+    assert site.run("delete", "bar").code == 0
+    assert site.names() == ["foo"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "*", "/", "../foo", "foo/bar", "-", "foo\n", "ü"])
+@pytest.mark.parametrize("flag", ["--until-next-change", "--dry-run"])
+def test_what_is_no_name_is_a_usage_error(filled: Site, name: str, flag: str) -> None:
+    before = listing(filled.home)
+
+    ran = filled.ask("delete", flag, "--", "foo-bar", name)
+
+    assert ran.code == 2
+    [line] = ran.log.splitlines()
+    assert "ERROR: project name " in line
+    assert listing(filled.home) == before
+
+
+def test_a_name_of_which_nothing_is_here_is_a_failure_and_the_others_go(filled: Site) -> None:
+    block(filled, "foo-bar", "nope")
+
+    ran = filled.run("delete", "nope", "foo-bar")
+
+    assert ran.code == ran.report["exit_code"] == 4
+    assert ran.failed == {"nope": "NotHere"}
+    [line] = ran.errors()
+    assert "ERROR: nothing of nope is here (" in line
+    assert "Failed: nothing of nope is here\n" in ran.out
+    assert filled.names() == ["baz", "qux"]
+    assert filled.run("delete", "foo-bar").code == 4, "it is gone already"
+
+
+def test_of_what_is_left_out_nothing_is_here(index: Index, site: Site) -> None:
+    index.release("large", "1.0", size=2000)
+    index.release("small", "1.0")
+    size = "[plugins]\nenabled = size_project_metadata\n"
+    site.filter(f"{size}[size_project_metadata]\nmax_package_size = 1000")
+    site.mirror()
+
+    ran = site.run("delete", "large", "--until-next-change")
+
+    assert ran.code == 4
+    assert ran.failed == {"large": "NotHere"}
+
+
+def test_another_command_at_work_is_waited_for_by_nobody(filled: Site) -> None:
+    with FileLock(filled.root / ".lock"):
+        ran = filled.run("delete", "foo-bar")
+        assert filled.run("delete", "foo-bar", "--dry-run").code == 0, "that takes no lock"
+
+    assert ran.code == 6
+    assert "foo-bar" in filled.names()
+
+
+# ---------------------------------------------------------------- the index is not asked
+
+
+def test_nothing_is_asked_of_the_network(server: IndexServer, filled: Site) -> None:
+    server.forget()
+
+    ran = filled.run("delete", "foo-bar", "nope", "--workers", "3", "--skip-json-fetch")
+
+    assert ran.code == 2, "nope is wanted"
+    block(filled, "foo-bar", "nope")
+    ran = filled.run("delete", "foo-bar", "nope", "--workers", "3", "--skip-json-fetch")
+    assert ran.code == 4
+    assert filled.names() == ["baz", "qux"]
+    assert server.asked == []
+
+
+def test_an_index_that_cannot_be_reached_is_no_hindrance(filled: Site) -> None:
+    filled.configure(master="http://127.0.0.1:9")
+
+    assert filled.run("delete", "foo-bar").code == 0
+    assert filled.names() == ["baz", "qux"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        faults.status(404),
+        faults.body(b"<html><body>Welcome</body></html>"),
+        faults.body(b"{}"),
+        faults.body(b""),
+    ],
+    ids=["404", "html", "{}", "nothing"],
+)
+@pytest.mark.parametrize("flags", [[], ["--dry-run"], ["--skip-json-fetch", "--workers=1"]])
+def test_whatever_the_index_answers_no_good_file_goes_by_mistake(
+    index: Index, server: IndexServer, site: Site, answer: Callable[..., Any], flags: list[str]
+) -> None:
+    index.release("foo", "1.0")
+    index.release("bar", "1.0")
+    site.mirror()
+    before = site.times()
+    server.fault("/", answer)
+
+    assert site.run("delete", "foo", *flags).code == 2
+    assert site.run("delete", "nope", "--until-next-change", *flags).code == 4
+
+    assert site.times() == before
+
+
+# ---------------------------------------------------------------- until the next change
+
+
+def serve_changelog(server: IndexServer, site: Site) -> None:
+    """Follow the changelog of an index."""
+
+
+def serve_listing(server: IndexServer, site: Site) -> None:
+    """Follow the list of an index without a changelog."""
+    server.has_changelog = False
+
+
+def serve_names(server: IndexServer, site: Site) -> None:
+    """Follow a few projects of an index with a changelog."""
+    site.allow("foo", "bar")
+
+
+def serve_names_without_changelog(server: IndexServer, site: Site) -> None:
+    """Ask for a few pages in every run."""
+    server.has_changelog = False
+    site.allow("foo", "bar")
+
+
+def serve_without_serials(server: IndexServer, site: Site) -> None:
+    """Follow an index that knows no serials."""
+    server.has_changelog = server.has_serials = False
+
+
+KINDS = [
+    serve_changelog,
+    serve_listing,
+    serve_names,
+    serve_names_without_changelog,
+    serve_without_serials,
+]
+
+
+@pytest.mark.parametrize("etags", [True, False], ids=["etags", "no etags"])
+@pytest.mark.parametrize("adopted", [False, True], ids=["mirrored", "adopted"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_project_that_is_wanted_stays_away_until_the_index_changes_it(
+    index: Index,
+    server: IndexServer,
+    site: Site,
+    kind: Callable[[IndexServer, Site], None],
+    adopted: bool,  # noqa: FBT001 - a parameter of the test
+    etags: bool,  # noqa: FBT001 - as above
+) -> None:
+    kind(server, site)
+    server.has_etags = etags
+    (old,) = index.release("foo", "1.0")
+    index.release("bar", "1.0")
+    assert site.mirror().code == 0
+    if adopted:
+        (site.root / "catalogue.sqlite").unlink()
+
+    assert site.run("delete", "foo", "--until-next-change").code == 0
+
+    assert site.names() == ["bar"]
+    index.release("bar", "2.0")
+    for _ in range(4):
+        ran = site.mirror()
+        assert ran.code == 0, ran.log
+        assert site.names() == ["bar"], "nothing has happened to it"
+        site.clock.advance(days=1.1)
+    index.release("foo", "2.0")
+    server.forget()
+    ran = site.mirror()
+    assert ran.code == 0
+    assert site.names() == ["bar", "foo"]
+    assert lies(site, old) == "web"
+    assert len(server.paths("file")) == 1, "the old file came back out of removed/"
+    site.check()
+
+
+@pytest.mark.parametrize("adopted", [False, True], ids=["mirrored", "adopted"])
+@pytest.mark.parametrize("command", [["mirror", "--force-check"], ["sync", "foo"]])
+def test_looking_at_it_whatever_the_state_says_brings_it_back(
+    index: Index,
+    server: IndexServer,
+    site: Site,
+    command: list[str],
+    adopted: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    index.release("foo", "1.0")
+    index.release("bar", "1.0")
+    site.mirror()
+    before = site.tree()
+    if adopted:
+        (site.root / "catalogue.sqlite").unlink()
+    site.run("delete", "foo", "--until-next-change")
+    site.mirror()
+    server.forget()
+
+    ran = site.run(*command)
+
+    assert ran.code == 0
+    assert "foo" in ran.synced
+    assert site.tree() == before
+    assert server.paths("file") == []
+
+
+def test_other_filters_for_other_projects_do_not_bring_it_back(index: Index, site: Site) -> None:
+    for name in ("foo", "bar", "baz"):
+        index.release(name, "1.0")
+    site.mirror()
+    site.run("delete", "foo", "--until-next-change")
+
+    block(site, "baz")
+    site.mirror()
+
+    assert site.names() == ["bar"]
+
+
+def test_filters_that_changed_before_do_not_bring_it_back(index: Index, site: Site) -> None:
+    index.release("foo", "1.0")
+    index.release("bar", "1.0")
+    site.mirror()
+    site.filter("[plugins]\nenabled = prerelease_release")
+    site.run("delete", "foo", "--until-next-change")
+
+    assert site.mirror().code == 0
+
+    assert site.names() == ["bar"]
+
+
+def test_why_says_that_it_was_deleted(index: Index, site: Site) -> None:
+    (file,) = index.release("foo", "1.0")
+    index.release("bar", "1.0")
+    site.mirror()
+    site.run("delete", "foo", "--until-next-change")
+    away = "it was deleted until the index changes it; sync brings it back before that"
+
+    assert site.ask("why", "foo").out.splitlines()[0] == away
+    told = f"{file.filename}: kept, and not here: the project was deleted\n"
+    assert site.ask("why", "foo", "1.0").out == told
+    index.release("foo", "2.0")
+    assert away not in site.ask("why", "foo").out
+
+
+def test_what_matures_does_not_bring_it_back(index: Index, site: Site) -> None:
+    site.filter("[plugins]\nenabled = release_age\n[release_age]\nmin-age = 7d")
+    index.release("foo", "1.0", upload_time="2024-01-01T00:00:00.000000Z")
+    young = f"{site.clock.now():%Y-%m-%dT%H:%M:%S}.000000Z"
+    index.release("foo", "2.0", upload_time=young)
+    index.release("bar", "1.0")
+    site.mirror()
+    assert site.names() == ["bar", "foo"]
+    site.run("delete", "foo", "--until-next-change")
+
+    site.clock.advance(days=8)
+    site.mirror()
+
+    assert site.names() == ["bar"]
+
+
+def test_a_change_that_could_not_be_fetched_yet_is_not_the_next_one(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    index.release("foo", "1.0")
+    index.release("bar", "1.0")
+    site.mirror()
+    index.release("foo", "2.0")
+    broken = server.fault("/simple/foo/", faults.status(403))
+    assert site.mirror().code == 4
+    assert site.todo()[1:]
+    site.run("delete", "foo", "--until-next-change")
+    broken.left = 0
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert site.names() == ["bar"]
+    assert site.todo() == []
+    assert site.status == index.serial
+    index.release("foo", "3.0")
+    assert site.mirror().synced == ["foo"]
+
+
+@pytest.mark.parametrize("flags", [[], ["--until-next-change"]])
+def test_what_was_not_wanted_comes_back_as_soon_as_it_is(filled: Site, flags: list[str]) -> None:
+    """Though no run in between has had other filters."""
+    filled.run("delete", "foo-bar", *flags)
+    filled.filter("")
+
+    assert filled.mirror().synced == ["foo-bar"]
+
+
+# ---------------------------------------------------------------- what cannot be read
+
+
+@pytest.mark.parametrize("flags", [[], ["--until-next-change"]])
+def test_a_page_without_a_record_goes_and_its_files_stay(
+    index: Index, server: IndexServer, filled: Site, flags: list[str]
+) -> None:
+    files = list(index.projects["foo-bar"].files.values())
+    for page in (filled.web / "simple/foo-bar").iterdir():
+        page.write_text("{ this is no page")
+    (filled.root / "catalogue.sqlite").unlink()
+    if flags:
+        filled.filter("")
+
+    ran = filled.run("delete", "foo-bar", *flags)
+
+    assert ran.code == 0, ran.log
+    assert "foo-bar has pages and no record; which files are its own is not known" in ran.log
+    assert filled.names() == ["baz", "qux"]
+    assert not (filled.web / "simple/foo-bar").exists()
+    assert {lies(filled, file) for file in files} == {"web"}
+    filled.mirror()
+    assert filled.names() == ["baz", "qux"]
+
+
+HOSTILE = [
+    *["../outside.txt", "../../outside.txt", "/etc/hostname", "../status", "../catalogue.sqlite"],
+    *["json/bar", "pypi/bar/json", "simple/bar/index.html", "simple/index.html", "last-modified"],
+    *["packages/../../../outside.txt", "packages/./../x/../../../outside.txt", "packages//x"],
+    *["", ".", "packages", "packages/", "packages/aa\0"],
+]
+
+
+@pytest.mark.parametrize("path", HOSTILE)
+def test_a_row_of_the_catalogue_leads_nowhere_else(index: Index, site: Site, path: str) -> None:
+    site.configure(json="true")
+    index.release("foo", "1.0")
+    index.release("bar", "1.0")
+    site.mirror()
+    outside = site.home / "outside.txt"
+    outside.write_text("not ours")
+    with sqlite3.connect(site.root / "catalogue.sqlite") as database:
+        database.execute("UPDATE file SET path = ? WHERE project = 'foo'", (path,))
+    block(site, "foo")
+    others = {k: v for k, v in site.tree().items() if "foo" not in k and "simple/index" not in k}
+
+    ran = site.run("delete", "foo")
+
+    assert ran.code == 0, ran.log
+    assert "of no file that is its own" in ran.log
+    assert outside.read_text() == "not ours"
+    assert others.items() <= site.tree().items()
+    assert site.names() == ["bar"]
+    assert site.status == index.serial
+    site.check()
+
+
+def test_a_row_of_the_catalogue_cannot_take_another_projects_file(index: Index, site: Site) -> None:
+    index.release("foo", "1.0")
+    (bars,) = index.release("bar", "1.0")
+    site.mirror()
+    with sqlite3.connect(site.root / "catalogue.sqlite") as database:
+        stolen = bars.path.lstrip("/")
+        database.execute("UPDATE file SET path = ? WHERE project = 'foo'", (stolen,))
+    block(site, "foo")
+
+    assert site.run("delete", "foo").code == 0
+
+    assert lies(site, bars) == "web"
+    site.check()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "//packages/../../../outside.txt",
+        "../../packages/..%2f..%2f..%2foutside.txt",
+        "../../packages/%2e%2e/%2e%2e/%2e%2e/outside.txt",
+        "/packages/../../outside.txt",
+        "file:///etc/hostname",
+        "../../json/bar",
+    ],
+)
+def test_a_stored_page_leads_nowhere_else(index: Index, filled: Site, url: str) -> None:
+    """The page is adopted, or not; nothing that it names outside of its own files is touched."""
+    outside = filled.home / "outside.txt"
+    outside.write_text("not ours")
+    for page in (filled.web / "simple/foo-bar").iterdir():
+        text = page.read_text()
+        path = next(iter(index.projects["foo-bar"].files.values())).path
+        page.write_text(text.replace(f"../..{path}", url))
+        assert url in page.read_text()
+    (filled.root / "catalogue.sqlite").unlink()
+    others = {k: v for k, v in filled.tree().items() if "foo" not in k and "index" not in k}
+
+    assert filled.run("delete", "foo-bar").code == 0
+
+    assert outside.read_text() == "not ours"
+    assert others.items() <= filled.tree().items()
+    assert filled.names() == ["baz", "qux"]
+    filled.check()
+
+
+# ---------------------------------------------------------------- links
+
+
+@pytest.fixture
+def outside(filled: Site) -> Path:
+    """Return a directory that is none of the mirror's, with what could be deleted in it."""
+    path = filled.home / "outside"
+    path.mkdir()
+    for name in ("index.html", "index.v1_html", "index.v1_json", "json", "foo-bar", "file.whl"):
+        (path / name).write_text("not ours")
+    return path
+
+
+def plant(at: Path, target: Path) -> None:
+    """Put a link in the place of something, which goes away."""
+    at.rename(at.with_name(f"{at.name}.aside"))
+    at.symlink_to(target)
+
+
+@pytest.mark.parametrize(
+    ("what", "target"),
+    [
+        ("simple/foo-bar/index.html", "index.html"),
+        ("simple/foo-bar/index.v1_json", "nowhere"),
+        ("json/foo-bar", "foo-bar"),
+        ("pypi/foo-bar/json", "json"),
+    ],
+)
+def test_a_link_in_the_place_of_a_page_goes_and_is_not_followed(
+    filled: Site, outside: Path, what: str, target: str
+) -> None:
+    filled.configure(json="true")
+    filled.sync("foo-bar")
+    plant(filled.web / what, outside / target)
+    before = listing(outside)
+
+    ran = filled.run("delete", "foo-bar")
+
+    assert ran.code == 0, ran.log
+    assert listing(outside) == before
+    assert not os.path.lexists(filled.web / what)
+    assert filled.names() == ["baz", "qux"]
+
+
+def test_a_link_in_the_place_of_a_file_goes_and_is_not_followed(
+    index: Index, filled: Site, outside: Path
+) -> None:
+    file = next(iter(index.projects["foo-bar"].files.values()))
+    place = filled.web / file.path.lstrip("/")
+    plant(place, outside / "file.whl")
+    before = listing(outside)
+
+    assert filled.run("delete", "foo-bar").code == 0
+
+    assert listing(outside) == before
+    assert not os.path.lexists(place)
+
+
+@pytest.mark.parametrize("what", ["simple/foo-bar", "the directory of a file", "packages/its hash"])
+def test_what_lies_behind_a_link_is_left_and_the_link_is_told_of(
+    index: Index, filled: Site, outside: Path, what: str
+) -> None:
+    file = next(iter(index.projects["foo-bar"].files.values()))
+    place = (filled.web / file.path.lstrip("/")).parent
+    if what == "simple/foo-bar":
+        plant(filled.web / what, outside)
+    else:
+        above = place if what == "the directory of a file" else place.parent.parent
+        above.rename(outside / "moved")
+        above.symlink_to(outside / "moved")
+    before = listing(outside)
+
+    ran = filled.run("delete", "foo-bar")
+
+    assert ran.code == 4
+    assert ran.failed == {"foo-bar": "StillThere"}
+    [line] = ran.errors()
+    assert "foo-bar is not quite gone: a link leads to web/" in line
+    assert listing(outside) == before
+    assert filled.names() == ["baz", "qux"]
+    assert filled.mirror().code == 0
+
+
+def test_where_removed_is_a_link_deeper_down_nothing_goes_before_it_is_mended(
+    filled: Site, outside: Path
+) -> None:
+    (filled.root / "removed").mkdir()
+    (filled.root / "removed/simple").symlink_to(outside)
+    before, tree = listing(outside), filled.tree()
+
+    ran = filled.run("delete", "foo-bar")
+
+    assert ran.code == 7
+    assert "storage failed at removed/simple: it is a link" in ran.log
+    assert listing(outside) == before
+    pages = {key: text for key, text in tree.items() if "simple/index" not in key}
+    assert pages.items() <= filled.tree().items()
+    (filled.root / "removed/simple").unlink()
+    ran = filled.mirror()
+    assert ran.code == 0
+    assert ran.report["projects"]["removed"] == ["foo-bar"], "what was begun is finished"
+    filled.check()
+
+
+# ---------------------------------------------------------------- a dry run
+
+
+def listed(ran: Ran) -> dict[str, str]:
+    """Return the keys that a dry run lists, with their sizes as people read them."""
+    lines = ran.out.splitlines()
+    [end] = [number for number, line in enumerate(lines) if line.startswith("Together: ")]
+    return dict(line.split("  ") for line in lines[:end])
+
+
+def test_a_dry_run_lists_what_goes_and_changes_nothing(index: Index, filled: Site) -> None:
+    filled.configure(json="true", keep_index_versions=2)
+    filled.sync("foo-bar")
+    index.release("foo-bar", "3.0")
+    filled.sync("foo-bar")
+    lost = next(iter(index.projects["foo-bar"].files.values()))
+    (filled.web / lost.path.lstrip("/")).unlink()
+    before = listing(filled.root)
+
+    dry = filled.run("delete", "foo-bar", "--dry-run")
+
+    assert dry.code == 0
+    assert dry.report["projects"]["removed"] == ["foo-bar"]
+    assert listing(filled.root) == before
+    there = {f"web/{key}": len(content) for key, content in filled.tree().items()}
+    filled.run("delete", "foo-bar")
+    left = {f"web/{key}" for key in filled.tree()}
+    gone = {key: size for key, size in there.items() if key not in left}
+    assert len(gone) == 3 + 3 + 2 + 3 + 3, "pages, earlier ones, documents, files, core metadata"
+    assert listed(dry) == {key: format_size(size) for key, size in gone.items()}
+    assert f"Together: {len(gone)}, {format_size(sum(gone.values()))}\n" in dry.out
+    assert "Dry run: this is what would be done; nothing was changed." in dry.out
+
+
+def test_a_dry_run_refuses_what_the_real_one_does(filled: Site) -> None:
+    before = listing(filled.root)
+
+    assert filled.run("delete", "baz", "--dry-run").code == 2
+    ran = filled.run("delete", "nope", "--until-next-change", "--dry-run")
+    assert ran.code == 4
+    assert "Together: 0, 0 bytes" in ran.out
+
+    assert listing(filled.root) == before
+
+
+def test_a_dry_run_on_a_tree_without_a_catalogue_changes_nothing(filled: Site) -> None:
+    (filled.root / "catalogue.sqlite").unlink()
+    before = listing(filled.root)
+
+    ran = filled.run("delete", "foo-bar", "--dry-run")
+
+    assert len(listed(ran)) == 8
+    assert listing(filled.root) == before
+
+
+# ---------------------------------------------------------------- in order, and whole
+
+
+def test_no_reader_ever_finds_a_false_page(index: Index, filled: Site) -> None:
+    names = [f"p{number}" for number in range(12)]
+    for name in names:
+        index.release(name, "1.0", sdist=True)
+    filled.mirror()
+
+    with reader(filled) as wrong:
+        for name in names:
+            assert filled.run("delete", name, "--until-next-change").code == 0
+
+    assert wrong == []
+    assert filled.names() == ["baz", "qux"]
+
+
+def deletes_alpha(world: StepWorld) -> Coroutine[Any, Any, object]:
+    """Return the command that is killed."""
+    return world.deletes("Alpha", until_next_change=True)
+
+
+WAYS_ON: dict[str, Callable[[StepWorld], Coroutine[Any, Any, object]]] = {
+    "mirror": StepWorld.mirrors,
+    "sync": lambda world: world.syncs("beta"),
+    "delete": deletes_alpha,
+    "delete another": lambda world: world.deletes("beta", until_next_change=True),
+}
+
+
+@pytest.mark.parametrize("way_on", WAYS_ON)
+def test_a_deletion_that_is_killed_at_any_step_is_finished_by_the_next_command(
+    way_on: str,
+) -> None:
+    begun = 0
+    for world in killed_at_each_step(StepWorld, deletes_alpha):
+        world.check()
+        whole = world.page("alpha") is not None
+        begun += not whole
+        assert world.does(WAYS_ON[way_on](world))
+        world.check()
+
+        if "alpha" in world.names():
+            assert whole, "it was not begun"
+            continue
+        assert world.page("alpha") is None
+        assert world.unowned() == set()
+        assert world.forgotten_in_removed() == set()
+        world.clock.advance(days=1.1)
+        world.does(world.mirrors())
+        assert "alpha" not in world.names(), "it stays away"
+        world.index.release("Alpha", "2.0")
+        world.does(world.mirrors())
+        assert "alpha" in world.names()
+        world.check()
+    assert begun > 5
+
+
+@pytest.mark.parametrize("way_on", ["mirror", "sync"])
+def test_a_deletion_of_what_is_blocked_is_finished_too(way_on: str) -> None:
+    def make() -> StepWorld:
+        world = StepWorld()
+        world.filters = chain_of(BLOCKING.format("alpha"))
+        return world
+
+    for world in killed_at_each_step(make, lambda world: world.deletes("Alpha")):
+        world.check()
+        before = world.names()
+        assert world.does(WAYS_ON[way_on](world))
+        world.check()
+
+        assert way_on == "sync" or "alpha" not in world.names()
+        assert "alpha" in before or "alpha" not in world.names()
+        assert world.unowned() == set()
+        assert world.forgotten_in_removed() == set()
+
+
+def test_a_dry_run_after_a_kill_tells_what_is_left_to_go() -> None:
+    """What would be finished is finished for the dry run only."""
+    for world in killed_at_each_step(StepWorld, deletes_alpha):
+        waiting, objects = dict(world.catalogue.waiting), dict(world.storage.objects)
+        world.does(world.plans())
+        assert (world.catalogue.waiting, world.storage.objects) == (waiting, objects)
+
+
+def test_why_says_that_a_deletion_was_cut_short() -> None:
+    told = {
+        line
+        for world in killed_at_each_step(StepWorld, deletes_alpha)
+        for line in world.asks_why("Alpha")
+    }
+
+    assert "its deletion was cut short; the next command that writes finishes it" in told
+    assert not [line for line in told if line.startswith("it failed")]

@@ -1,0 +1,100 @@
+"""``delete`` and ``restore`` amid everything that an index and a mirror live through."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, invariant, rule
+
+from bandersnatch.config.settings import ApiMethod
+from bandersnatch.mirror.delete import delete
+from bandersnatch.mirror.restore import restore
+from bandersnatch.model.names import ProjectName, project_name
+from tests.integration.test_invariants import (
+    NAMES,
+    PROFILE,
+    KillableCatalogue,
+    Killed,
+    MirrorMachine,
+    names,
+)
+from tests.support.steps import StepStorage
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+kills = st.just(-1) | st.integers(0, 40)
+
+
+class DeletionMachine(MirrorMachine):
+    """What was deleted or restored by name is what the operator made of it, until it changes."""
+
+    @initialize()
+    def begin(self) -> None:
+        super().begin()
+        self.world.storage = StepStorage()
+        self.world.catalogue = KillableCatalogue(self.world.storage)
+        self.touched: set[ProjectName] = set()
+        for name in NAMES:
+            self.index.release(name, f"{next(self.versions)}.0", size=20, sdist=True)
+        self.world.run()
+
+    def _do(self, name: str, command: Coroutine[Any, Any, None], kill_after: int) -> None:
+        self.touched.add(project_name(name))
+        self.killed |= kill_after >= 0
+        self.world.storage.kill_after = kill_after
+        with contextlib.suppress(Killed):
+            asyncio.run(command)
+        self.world.storage.kill_after = -1
+
+    @rule(name=names, kill_after=kills)
+    def run_delete(self, name: str, kill_after: int) -> None:
+        command = delete(self.world.mirror(), {project_name(name): name}, until_next_change=True)
+        self._do(name, command, kill_after)
+
+    @rule(name=names, kill_after=kills)
+    def run_restore(self, name: str, kill_after: int) -> None:
+        self._do(name, restore(self.world.mirror(), [project_name(name)]), kill_after)
+
+    @invariant()
+    def status_claims_no_more_than_the_tree_shows(self) -> None:
+        """Look at what the operator has not touched; without that ``begin`` has not run yet."""
+        status = self.world.status
+        for name, project in self.index.projects.items():
+            hidden = project.status == "quarantined" or name in self.touched
+            if 0 < project.serial <= status and not hidden:
+                page = self.world.page(name)
+                assert page is not None
+                assert page["meta"]["_last-serial"] >= project.serial
+
+    @invariant()
+    def what_waits_does_not_do_so_for_ever(self) -> None:
+        lying = {key for key in self.world.storage.objects if key.startswith("removed/")}
+        rows = self.world.catalogue.lying.keys()
+        assert {key for key in lying - rows if not key.startswith("removed/packages/")} == set()
+
+    def teardown(self) -> None:
+        """When what was deleted changes, the mirror is a clean one again."""
+        if hasattr(self, "world"):
+            for name in sorted(self.touched & self.index.projects.keys()):
+                display = self.index.projects[name].display
+                self.index.release(display, f"{next(self.versions)}.0", size=20)
+        super().teardown()
+
+
+class FollowingTheList(DeletionMachine):
+    """The same with nothing but the whole list to go by."""
+
+    method = ApiMethod.SIMPLE
+
+
+FEWER = settings(PROFILE, max_examples=40)
+
+TestFollowingTheChangelog = DeletionMachine.TestCase
+TestFollowingTheChangelog.settings = FEWER
+TestFollowingTheList = FollowingTheList.TestCase
+TestFollowingTheList.settings = FEWER

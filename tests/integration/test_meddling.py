@@ -1,0 +1,510 @@
+"""``status`` and ``todo`` deleted, edited or copied: all is looked at, nothing downloaded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.test_kill import kill_at_request
+from tests.support import faults
+from tests.support.disks import listing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.index import Index
+    from tests.support.server import IndexServer
+    from tests.support.site import Ran, Site
+
+LOOKED_AT = "every project is looked at again, and nothing that is right is downloaded"
+NAMES = ("alpha", "beta", "gamma")
+PAGES = [f"/simple/{name}/" for name in NAMES]
+
+
+@pytest.fixture
+def mirrored(index: Index, site: Site) -> Site:
+    """Return a mirror of three projects that is current."""
+    for name in NAMES:
+        index.release(name, "1.0", sdist=True)
+    assert site.mirror().code == 0
+    return site
+
+
+def noticed(ran: Ran) -> list[str]:
+    """Return the lines of the log that tell of a state that was not believed."""
+    return [line for line in ran.log.splitlines() if "nothing that is right is downloaded" in line]
+
+
+def write(site: Site, **files: str | None) -> None:
+    """Let state files say something else, or be gone."""
+    for name, text in files.items():
+        if text is None:
+            (site.root / name).unlink(missing_ok=True)
+        else:
+            (site.root / name).write_text(text)
+
+
+# ---------------------------------------------------------------- every way to meddle
+
+
+@pytest.mark.parametrize(
+    ("status", "todo"),
+    [
+        ("{head}", None),
+        ("{ahead}", None),
+        ("9000000000", None),
+        ("{behind}", None),
+        ("0", None),
+        ("garbage", None),
+        ("", None),
+        (None, None),
+        (None, "{head}\n"),
+        ("{now}", "{head}\n"),
+        ("{now}", "{ahead}\n"),
+        ("{now}", "{head}\nbeta 9000000000\nunheard-of 5"),
+        ("{now}", "garbage"),
+        ("9000000000", "9000000000\nbeta 9000000000"),
+    ],
+)
+def test_a_state_that_somebody_changed_is_not_believed(
+    mirrored: Site,
+    index: Index,
+    server: IndexServer,
+    make_site: Callable[..., Site],
+    status: str | None,
+    todo: str | None,
+) -> None:
+    """Also where it would hide what happened meanwhile, or claim what will happen."""
+    now, before = index.serial, set(index.files)
+    index.release("beta", "2.0")
+    index.release("new", "1.0")
+    index.remove_file("gamma", "gamma-1.0.tar.gz")
+    serials = {"now": now, "head": index.serial, "ahead": index.serial + 40, "behind": now - 2}
+    write(
+        mirrored,
+        status=None if status is None else status.format(**serials),
+        todo=None if todo is None else todo.format(**serials),
+    )
+    server.forget()
+
+    ran = mirrored.mirror()
+
+    assert ran.code == 0, ran.log
+    (line,) = noticed(ran)
+    assert LOOKED_AT in line
+    pages = [asked for asked in server.asked if asked.kind == "detail"]
+    known = sorted(asked.path for asked in pages if "If-None-Match" in asked.headers)
+    unknown = {asked.path for asked in pages if "If-None-Match" not in asked.headers}
+    assert known == PAGES
+    assert unknown - {"/simple/unheard-of/"} == {"/simple/new/"}
+    assert set(server.paths("file")) == set(index.files) - before
+    assert mirrored.status == index.serial
+    assert mirrored.todo() == []
+    clean = make_site()
+    clean.mirror()
+    assert mirrored.tree() == clean.tree()
+
+    server.forget()
+    after = mirrored.mirror()
+    assert noticed(after) == []
+    assert server.paths("detail", "list", "file") == []
+
+
+def test_nothing_is_touched_where_all_is_right(mirrored: Site, server: IndexServer) -> None:
+    before = mirrored.times()
+    serial = mirrored.status
+    write(mirrored, status="7")
+    server.forget()
+
+    ran = mirrored.mirror()
+
+    assert ran.code == 0
+    assert server.conditional() == PAGES
+    assert server.paths("file", "sidecar") == []
+    assert mirrored.times() == before
+    assert mirrored.status == serial
+
+
+def test_a_line_more_at_the_end_is_no_meddling(mirrored: Site, server: IndexServer) -> None:
+    """Editors add one."""
+    write(mirrored, status=f"{mirrored.status}\n")
+    server.forget()
+
+    assert noticed(mirrored.mirror()) == []
+    assert server.paths("detail") == []
+
+
+def test_a_state_that_was_copied_from_another_mirror_is_not_believed(
+    mirrored: Site, index: Index, server: IndexServer, make_site: Callable[..., Site]
+) -> None:
+    index.release("beta", "2.0")
+    index.release("bad", "1.0")
+    server.fault("/simple/bad/", faults.status(403), times=1)
+    other = make_site()
+    assert other.mirror().code == 4
+    for name in ("status", "todo"):
+        shutil.copy(other.root / name, mirrored.root / name)
+    server.forget()
+
+    ran = mirrored.mirror()
+
+    assert ran.code == 0
+    assert len(noticed(ran)) == 1
+    assert mirrored.filenames("beta") == other.filenames("beta")
+    assert ran.synced == ["bad", "beta"]
+    assert mirrored.status == index.serial
+
+
+def test_a_todo_that_was_deleted_is_not_forgotten(
+    mirrored: Site, index: Index, server: IndexServer
+) -> None:
+    index.release("bad", "1.0")
+    server.fault("/simple/bad/", faults.status(403), times=2)
+    assert mirrored.mirror().code == 4
+    before = mirrored.status
+    write(mirrored, todo=None)
+    server.forget()
+
+    ran = mirrored.mirror()
+
+    assert ran.code == 4
+    assert len(noticed(ran)) == 1
+    assert ran.failed == {"bad": "Refused"}
+    assert mirrored.status <= before
+    assert mirrored.mirror().synced == ["bad"]
+    assert mirrored.status == index.serial
+
+
+@pytest.mark.parametrize("claim", ["status", "todo"])
+def test_status_never_claims_what_a_failing_project_does_not_show(
+    mirrored: Site, index: Index, server: IndexServer, claim: str
+) -> None:
+    index.release("beta", "2.0")
+    first = index.serial
+    index.release("gamma", "2.0")
+    broken = server.fault("/simple/beta/", faults.status(403))
+    write(mirrored, **{claim: str(index.serial)})
+
+    ran = mirrored.mirror()
+
+    assert ran.failed == {"beta": "Refused"}
+    assert mirrored.status < first
+    broken.left = 0
+    assert mirrored.mirror().code == 0
+    assert mirrored.status == index.serial
+
+
+def test_a_state_and_a_page_that_are_gone_together(
+    mirrored: Site, index: Index, server: IndexServer
+) -> None:
+    """A look at every project is a look at its page too."""
+    write(mirrored, status=None)
+    shutil.rmtree(mirrored.web / "simple/beta")
+    server.forget()
+
+    assert mirrored.mirror().code == 0
+
+    assert server.paths("file", "sidecar") == []
+    assert mirrored.filenames("beta") == ["beta-1.0-py3-none-any.whl", "beta-1.0.tar.gz"]
+    mirrored.check()
+
+
+def test_a_catalogue_that_is_gone_as_well_is_made_from_the_tree(
+    mirrored: Site, index: Index, server: IndexServer
+) -> None:
+    index.release("beta", "2.0")
+    write(mirrored, status=str(index.serial), todo=None)
+    (mirrored.root / "catalogue.sqlite").unlink()
+    server.forget()
+
+    ran = mirrored.mirror()
+
+    assert ran.code == 0
+    assert "took over 3 projects" in ran.log
+    assert server.paths("detail") == ["/simple/beta/"]
+    (new,) = (f for f in index.projects["beta"].files.values() if f.version == "2.0")
+    assert server.paths("file") == [new.path]
+    assert mirrored.status == index.serial
+    mirrored.check()
+
+
+def test_names_of_a_finite_set_are_all_looked_at(
+    mirrored: Site, index: Index, server: IndexServer
+) -> None:
+    mirrored.allow("alpha", "beta")
+    mirrored.configure(max_removals=3)
+    mirrored.mirror()
+    write(mirrored, status="3")
+    server.forget()
+
+    assert len(noticed(mirrored.mirror())) == 1
+
+    assert server.conditional() == PAGES[:2]
+    assert server.paths("list") == []
+    assert mirrored.status == index.serial
+
+
+def test_an_index_without_a_changelog_makes_no_difference(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    server.has_changelog = False
+    for name in NAMES:
+        index.release(name, "1.0")
+    site.mirror()
+    serial = site.status
+    write(site, status=str(serial + 30))
+    server.forget()
+
+    assert len(noticed(site.mirror())) == 1
+
+    assert server.conditional() == PAGES
+    assert site.status == serial
+
+
+def test_an_earlier_release_that_ran_in_between_is_believed_in_nothing(
+    mirrored: Site, index: Index, server: IndexServer, make_site: Callable[..., Site]
+) -> None:
+    """It published a page and wrote its ``status``, and knew of no catalogue."""
+    index.release("beta", "2.0")
+    clean = make_site()
+    clean.mirror()
+    page = "simple/beta/index.v1_json"
+    shutil.copy(clean.web / page, mirrored.web / page)
+    new = next(f for f in index.projects["beta"].files.values() if f.version == "2.0")
+    for suffix in ("", ".metadata"):
+        target = mirrored.web / f"{new.path}{suffix}".lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(clean.web / f"{new.path}{suffix}".lstrip("/"), target)
+    write(mirrored, status=f"{index.serial}")
+    server.forget()
+
+    ran = mirrored.mirror()
+
+    assert len(noticed(ran)) == 1
+    assert server.conditional() == PAGES
+    assert server.paths("file") == []
+    assert mirrored.tree() == clean.tree()
+    assert mirrored.status == index.serial
+
+
+# ---------------------------------------------------------------- until everything was looked at
+
+
+def test_a_look_that_was_cut_short_begins_again(
+    mirrored: Site, index: Index, server: IndexServer
+) -> None:
+    """What was not believed is not believed after a kill either, nor is it lost."""
+    serial = index.serial
+    write(mirrored, status=str(serial + 50))
+    assert kill_at_request(mirrored, 4)
+    server.forget()
+
+    ran = mirrored.mirror()
+
+    assert ran.code == 0
+    (line,) = noticed(ran)
+    assert "not every project was looked at since" in line
+    assert server.conditional() == PAGES
+    assert mirrored.status == serial
+
+
+def test_a_look_that_an_index_did_not_answer_begins_again(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    for number in range(30):
+        index.release(f"p{number:02}", "1.0", metadata=False)
+    site.configure(workers=1, download_workers=1)
+    site.mirror()
+    serial = site.status
+    write(site, status=str(serial + 50))
+    silence = server.fault("detail", faults.status(503))
+    assert site.mirror().code == 3
+    assert site.status <= serial
+    silence.left = 0
+    server.forget()
+
+    ran = site.mirror()
+
+    assert len(noticed(ran)) == 1
+    assert len(server.conditional()) == 30
+    assert site.status == serial
+    assert noticed(site.mirror()) == []
+
+
+def test_an_index_that_is_away_changes_nothing_about_it(
+    mirrored: Site, index: Index, server: IndexServer
+) -> None:
+    write(mirrored, status="5")
+    before = listing(mirrored.root)
+    away = server.fault("", faults.status(503))
+    assert mirrored.mirror().code == 3
+    assert mirrored.text("status") == "5"
+    assert {k: v for k, v in listing(mirrored.root).items() if k != "."} == {
+        k: v for k, v in before.items() if k != "."
+    }
+    away.left = 0
+    server.forget()
+
+    assert len(noticed(mirrored.mirror())) == 1
+    assert server.conditional() == PAGES
+    assert mirrored.status == index.serial
+
+
+# ---------------------------------------------------------------- what is no meddling
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_a_run_that_was_killed_is_no_meddling(
+    mirrored: Site, index: Index, server: IndexServer, number: int
+) -> None:
+    index.release("beta", "2.0")
+    index.release("new", "1.0", sdist=True)
+    index.remove_project("gamma")
+    kill_at_request(mirrored, number)
+
+    ran = mirrored.mirror()
+
+    assert ran.code == 0
+    assert noticed(ran) == []
+    assert mirrored.status == index.serial
+
+
+def test_a_first_run_that_was_killed_is_no_meddling(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    """The catalogue has projects then, and there is no ``status`` yet."""
+    for name in NAMES:
+        index.release(name, "1.0")
+    site.configure(workers=1, download_workers=1)
+    server.fault("/simple/gamma/", faults.status(403))
+    assert kill_at_request(site, 8)
+    assert not (site.root / "status").exists()
+
+    assert noticed(site.mirror()) == []
+
+
+def test_a_status_that_is_deleted_after_a_kill_is(
+    mirrored: Site, index: Index, server: IndexServer
+) -> None:
+    """An operator who wants everything looked at gets it at any time."""
+    index.release("beta", "2.0")
+    assert kill_at_request(mirrored, 3)
+    write(mirrored, status=None)
+
+    ran = mirrored.mirror()
+
+    (line,) = noticed(ran)
+    assert f"status is not there any more; {LOOKED_AT}" in line
+    assert mirrored.status == index.serial
+
+
+def test_a_run_with_failures_is_no_meddling(
+    mirrored: Site, index: Index, server: IndexServer
+) -> None:
+    index.release("bad", "1.0")
+    server.fault("/simple/bad/", faults.status(403))
+    for _ in range(3):
+        ran = mirrored.mirror()
+        assert ran.code == 4
+        assert noticed(ran) == []
+
+
+def test_sync_in_between_is_no_meddling_and_no_cure(
+    mirrored: Site, index: Index, server: IndexServer
+) -> None:
+    index.release("beta", "2.0")
+    assert mirrored.sync("beta").synced == ["beta"]
+    assert noticed(mirrored.mirror()) == []
+
+    write(mirrored, status=str(index.serial + 5))
+    synced = mirrored.sync("alpha")
+    assert synced.code == 0
+    assert noticed(synced) == []
+    assert mirrored.status == index.serial + 5, "sync touches neither"
+    assert len(noticed(mirrored.mirror())) == 1
+    assert mirrored.status == index.serial
+
+
+@pytest.mark.parametrize("question", [["plan"], ["mirror", "--dry-run"], ["status"]])
+def test_a_question_writes_nothing_and_cures_nothing(
+    mirrored: Site, server: IndexServer, question: list[str]
+) -> None:
+    def all_but_the_plan() -> dict[str, object]:
+        told = listing(mirrored.root)
+        return {path: what for path, what in told.items() if path not in {".", ".plan"}}
+
+    write(mirrored, status="5")
+    before = all_but_the_plan()
+
+    assert mirrored.ask(*question).code == 0
+
+    assert {p: w for p, w in all_but_the_plan().items() if not p.startswith(".plan/")} == before
+    assert len(noticed(mirrored.mirror())) == 1
+
+
+def test_status_tells_that_it_is_not_believed(mirrored: Site, index: Index) -> None:
+    assert json.loads(mirrored.ask("status", "--json").out)["state_believed"] is True
+    write(mirrored, status=str(index.serial + 5))
+
+    assert json.loads(mirrored.ask("status", "--json").out)["state_believed"] is False
+    out = mirrored.ask("status").out
+    assert "State:     changed by somebody; the next run looks at every project" in out
+
+    mirrored.mirror()
+    assert "State:" not in mirrored.ask("status").out
+
+
+def test_a_plan_of_a_state_that_is_not_believed_downloads_nothing(
+    mirrored: Site, server: IndexServer
+) -> None:
+    write(mirrored, status=None)
+
+    ran = mirrored.ask("plan", "--json")
+
+    assert LOOKED_AT in ran.log
+    assert json.loads(ran.out)["download"]["files"] == 0
+
+
+def backup(site: Site, to: Path) -> None:
+    """Copy a whole mirror with its times."""
+    shutil.copytree(site.root, to, symlinks=True)
+
+
+def test_a_backup_of_all_of_it_is_believed(
+    mirrored: Site, index: Index, server: IndexServer, tmp_path: Path
+) -> None:
+    backup(mirrored, tmp_path / "backup")
+    index.release("beta", "2.0")
+    mirrored.mirror()
+    shutil.rmtree(mirrored.root)
+    (tmp_path / "backup").rename(mirrored.root)
+
+    ran = mirrored.mirror()
+
+    assert noticed(ran) == []
+    assert ran.synced == ["beta"]
+    assert mirrored.status == index.serial
+
+
+def test_a_backup_of_the_tree_under_a_younger_catalogue_is_found_out(
+    mirrored: Site, index: Index, server: IndexServer, tmp_path: Path
+) -> None:
+    backup(mirrored, tmp_path / "backup")
+    index.release("beta", "2.0")
+    mirrored.mirror()
+    shutil.copy(mirrored.root / "catalogue.sqlite", tmp_path / "backup")
+    shutil.rmtree(mirrored.root)
+    (tmp_path / "backup").rename(mirrored.root)
+    server.forget()
+
+    ran = mirrored.mirror()
+
+    assert len(noticed(ran)) == 1
+    (new,) = (f for f in index.projects["beta"].files.values() if f.version == "2.0")
+    assert server.paths("file") == [new.path]
+    assert new.filename in mirrored.filenames("beta")
+    mirrored.check()

@@ -1,0 +1,163 @@
+"""A mirror in memory whose commands are killed at every step that changes something."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from bandersnatch.catalogue.dry_run import DryRunCatalogue
+from bandersnatch.config.settings import ApiMethod, PageSettings
+from bandersnatch.filters.chain import FilterChain
+from bandersnatch.layout import REMOVED, StorageKey
+from bandersnatch.mirror.delete import delete
+from bandersnatch.mirror.restore import restore
+from bandersnatch.mirror.run import MirrorRun, Orders
+from bandersnatch.mirror.sync import sync
+from bandersnatch.mirror.why import why
+from bandersnatch.model.names import project_name
+from bandersnatch.storage.dry_run import DryRunStorage
+from bandersnatch.storage.memory import MemoryStorage
+from tests.integration.test_invariants import (
+    KillableCatalogue,
+    KillableStorage,
+    Killed,
+    QuickClock,
+    World,
+)
+from tests.support.index import Index
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
+
+    from bandersnatch.mirror.parts import Mirror
+
+
+class StepStorage(KillableStorage):
+    """Dies between any two things that a disk does one after the other."""
+
+    async def move(self, moves: Sequence[tuple[StorageKey, StorageKey]], /) -> None:
+        """Rename one after the other, each whole or not at all."""
+        for source, target in moves:
+            if source in self.objects:
+                self._count()
+                MemoryStorage.put(self, target, self.objects[source], self.modified[source])
+                del self.objects[source], self.modified[source]
+
+    async def delete(self, keys: Collection[StorageKey], /) -> None:
+        """Delete one after the other."""
+        for key in keys:
+            self._count()
+            await super().delete([key])
+
+
+class StepWorld(World):
+    """An index with three projects, and a mirror of it."""
+
+    def __init__(self, method: ApiMethod = ApiMethod.AUTO) -> None:
+        clock = QuickClock()
+        index = Index(lambda: int(clock.now().timestamp()))
+        index.release("Alpha", "1.0", sdist=True)
+        index.release("beta", "1.0")
+        index.release("Gamma", "1.0")
+        super().__init__(index, clock, method)
+        self.storage: StepStorage = StepStorage()
+        self.catalogue = KillableCatalogue(self.storage)
+        self.filters = FilterChain()
+        self.pages = PageSettings(legacy_json=True)
+        assert self.does(self.mirrors())
+
+    def mirror(self) -> Mirror:
+        """Return what a run works with."""
+        mirror = super().mirror()
+        settings = replace(mirror.settings, pages=self.pages)
+        return replace(mirror, filters=self.filters, settings=settings)
+
+    def does(self, command: Coroutine[Any, Any, object], kill_after: int = -1) -> bool:
+        """Run a command, and say whether it came to its end."""
+        self.storage.kill_after = kill_after
+        try:
+            asyncio.run(command)
+        except Killed:
+            return False
+        finally:
+            self.storage.kill_after = -1
+        return True
+
+    def mirrors(self) -> Coroutine[Any, Any, object]:
+        """Return a run of ``mirror``."""
+        return MirrorRun(self.mirror(), Orders()).run()
+
+    def plans(self) -> Coroutine[Any, Any, object]:
+        """Return a dry run of ``mirror``."""
+        mirror = self.mirror()
+        storage, catalogue = DryRunStorage(mirror.storage), DryRunCatalogue(mirror.catalogue)
+        return MirrorRun(replace(mirror, storage=storage, catalogue=catalogue), Orders()).run()
+
+    def syncs(self, name: str) -> Coroutine[Any, Any, object]:
+        """Return a run of ``sync``."""
+        return sync(self.mirror(), [project_name(name)])
+
+    def deletes(self, *names: str, until_next_change: bool = False) -> Coroutine[Any, Any, object]:
+        """Return a run of ``delete``."""
+        spelled = {project_name(name): name for name in names}
+        return delete(self.mirror(), spelled, until_next_change=until_next_change)
+
+    def restores(self, *names: str) -> Coroutine[Any, Any, object]:
+        """Return a run of ``restore``."""
+        return restore(self.mirror(), [project_name(name) for name in names])
+
+    def asks_why(self, name: str) -> list[str]:
+        """Return what ``why`` says."""
+        return asyncio.run(why(self.mirror(), project_name(name), None))
+
+    # ------------------------------------------------------------ looking
+
+    def names(self) -> list[str]:
+        """Return the projects that the root page names."""
+        root = self.text("web/simple/index.v1_json")
+        assert root is not None
+        return [project["name"] for project in json.loads(root)["projects"]]
+
+    def check(self) -> None:
+        """Assert that no page names what is not there, nor the root a project without a page."""
+        objects = self.storage.objects
+        for name in self.names():
+            assert self.page(name) is not None, f"{name} has no page"
+        for key, content in objects.items():
+            if key.startswith("web/simple/") and key.endswith("/index.v1_json"):
+                for file in json.loads(content).get("files", []):
+                    path = "web/" + file["url"].removeprefix("../../")
+                    assert StorageKey(path) in objects, f"{key} names {path}"
+                    has_sidecar = StorageKey(f"{path}.metadata") in objects
+                    assert not file.get("core-metadata") or has_sidecar, f"{path} lacks its sidecar"
+
+    def forgotten_in_removed(self) -> set[StorageKey]:
+        """Return what lies in ``removed/`` and would lie there for ever."""
+        return {key for key in self.storage.objects if key.startswith(REMOVED)} - set(
+            self.catalogue.lying
+        )
+
+    def unowned(self) -> set[StorageKey]:
+        """Return the release files that no page names."""
+        named = set()
+        for name in self.names():
+            for file in (self.page(name) or {}).get("files", []):
+                path = "web/" + file["url"].removeprefix("../../")
+                named |= {path, f"{path}.metadata"}
+        return {key for key in self.storage.objects if key.startswith("web/packages/")} - named
+
+
+def killed_at_each_step(
+    make: Callable[[], StepWorld], command: Callable[[StepWorld], Coroutine[Any, Any, object]]
+) -> Iterator[StepWorld]:
+    """Yield a world for each step that a command was killed before, and one where it was not."""
+    for step in count():
+        world = make()
+        done = world.does(command(world), kill_after=step)
+        yield world
+        if done:
+            assert step > 5, "it has more to do than that"
+            return
