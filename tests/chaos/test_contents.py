@@ -145,8 +145,8 @@ def test_case_060_the_place_of_a_wrong_type_is_told(case: Case) -> None:
 
 @pytest.mark.parametrize("key", ["versions", "project-status"])
 def test_case_060_a_wrong_type_at_a_key_that_describes_counts_as_none(case: Case, key: str) -> None:
-    right = {"versions": {list}, "project-status": {dict}}[key]
-    wrong = [value for value in OTHERS if type(value) not in right]
+    right: type = list if key == "versions" else dict
+    wrong = [value for value in OTHERS if not isinstance(value, right)]
     files = spoil(case, wrong, lambda page, value: page.__setitem__(key, value))
 
     assert case.mirror().synced == sorted(files)

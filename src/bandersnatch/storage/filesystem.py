@@ -269,6 +269,8 @@ class FilesystemStorage:
         def sweep() -> None:
             with translated(PARTIAL), os.scandir(f"{self._root}/{PARTIAL}") as entries:
                 for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        continue  # it is none of ours
                     if entry.stat(follow_symlinks=False).st_mtime < before:
                         os.unlink(entry.path)
 
