@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "layout": VALUES,
     "records": VALUES | {"layout"},
     "events": VALUES | {"layout"},
-    "ports": VALUES | {"layout", "records", "events"},
+    "ports": VALUES | {"layout", "records", "events", "ports"},
     "threads": set(),
     "simple": VALUES | {"simple"},
     "filter": set(),

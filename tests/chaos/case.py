@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from tests.chaos.oracle import (
     Complaint,
@@ -20,7 +20,7 @@ from tests.support.processes import run_process
 from tests.support.site import Ran, Site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from tests.chaos.figures import Figures
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from tests.support.index import Index
     from tests.support.processes import Ended
     from tests.support.server import Asked, Fault, IndexServer
+
+_Kind = TypeVar("_Kind")
 
 LOOKS = 200
 """Projects that a reader looks at during one run, over and over, at most."""
@@ -84,7 +86,10 @@ class Reader:
 
 
 class Case:
-    """Lets things go wrong, runs the program, and lets the oracle judge."""
+    """Lets things go wrong, runs the program, and lets the oracle judge.
+
+    ``about`` is which of several faults a test is at, for whoever reads that it failed.
+    """
 
     def __init__(self, index: Index, server: IndexServer, site: Site, figures: Figures) -> None:
         self.index = index
@@ -93,6 +98,7 @@ class Case:
         self.figures = figures
         self.oracle = Oracle(index, self._selects)
         self.clock = site.clock
+        self.about = ""
         index.follow(lambda: int(site.clock.now().timestamp()))
         server.time = site.clock.monotonic
         # What nobody may touch: a neighbour, and one whose name begins as the mirror's does.
@@ -115,6 +121,15 @@ class Case:
     ) -> Fault:
         """Let requests go wrong; see ``Fault``."""
         return self.server.fault(where, act, times, project=project, skip=skip)
+
+    def each(self, kinds: Iterable[_Kind]) -> Iterator[_Kind]:
+        """Yield one kind of a fault after another, and clear the faults after each."""
+        for kind in kinds:
+            self.about = f"about {kind!r:.60}"
+            yield kind
+            self.server.faults.clear()
+            self.server.forget()
+        self.about = ""
 
     def mirrored(self, *names: str) -> None:
         """Publish these projects, and mirror them while all is well."""
@@ -175,9 +190,10 @@ class Case:
         after = self.snapshot()
         complaints = self.oracle.judge(before, after, ran, allowed)
         self._count(before, after, ran, complaints, reader, allowed)
-        assert not complaints, _told(complaints, ran)
-        assert not reader.wrong, _told(reader.wrong, ran)
-        assert ran.code == exits, ran.log
+        wrong = [*complaints, *reader.wrong]
+        told = [self.about, *map(str, wrong), f"status {ran.code}", ran.log]
+        assert not wrong, "\n".join(told)
+        assert ran.code == exits, "\n".join(told)
         return ran
 
     def snapshot(self) -> Snapshot:
@@ -281,7 +297,3 @@ def _granted(told: Grants) -> Granted:
         removals=told.get("removals"),
         expires=told.get("expires", False),
     )
-
-
-def _told(complaints: Sequence[Complaint], ran: Ran) -> str:
-    return "\n".join([*map(str, complaints), "", f"status {ran.code}", ran.log])

@@ -46,4 +46,4 @@ def case(
     index: Index, server: IndexServer, make_site: Callable[..., Site], figures: Figures
 ) -> Case:
     """Return a case with an index that has nothing, and a mirror that has nothing of it."""
-    return Case(index, server, make_site(timeout=1), figures)
+    return Case(index, server, make_site(timeout=5), figures)

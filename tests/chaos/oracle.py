@@ -235,10 +235,10 @@ class Oracle:
             if path.startswith("web/packages/") and content == self._content(f"/{served}"):
                 if content not in {after.read(path), after.read(f"removed/{served}")}:
                     yield Complaint("K2", f"{path} was right and is gone")
-            elif path.startswith("removed/") and not granted.expires:
+            elif path.startswith("removed/packages/") and not granted.expires:
                 waiting = path.removeprefix("removed/")
-                places = {after.read(path), after.read(f"web/{waiting}")}
-                if path.startswith("removed/packages/") and content not in places:
+                right = content == self._content(f"/{waiting}")
+                if right and content not in {after.read(path), after.read(f"web/{waiting}")}:
                     yield Complaint("K2", f"{path} waited and is gone")
             elif path in {"status", "generation"} and after.read(path) is None:
                 yield Complaint("K2", f"{path} is gone")

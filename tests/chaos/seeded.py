@@ -253,7 +253,7 @@ MUTANTS = (
         "            record = await catalogue.project(name)\n"
         "            if record is not None:\n"
         "                batch.removed += await self.drop_files(name, record.files)\n",
-        ("integration/test_invariants.py", "chaos/test_kill_loop.py"),
+        ("chaos/test_scenarios.py", "chaos/test_kill_loop.py"),
     ),
     Mutant(
         "a page is published before its files",

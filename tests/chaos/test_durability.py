@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bandersnatch.mirror.checkpoint import ROOT, ROOT_WRITTEN
 from tests.chaos.workloads import FIRST, REMOVAL, UPDATE, Trials
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 STATE = {"status", "todo", "generation"}
 JOURNAL = "catalogue.sqlite-journal"
+ROOT_PAGE = "web/simple/index.v1_json"
 
 
 class Disk:
@@ -76,7 +78,9 @@ class Disk:
             files = [f"web/{path}" for (path,) in catalogue.execute("SELECT path FROM file")]
             names = [name for (name,) in catalogue.execute("SELECT name FROM project")]
             removed = [key for (key,) in catalogue.execute("SELECT key FROM removed")]
+            notes = dict(catalogue.execute("SELECT key, text FROM note"))
         pages = [f"web/simple/{name}/index.v1_json" for name in names]
+        pages += [ROOT_PAGE] if notes.get(ROOT) == ROOT_WRITTEN else []
         self.vouched = len(files) + len(pages) + len(removed)
         assert self.volatile & {*files, *pages, *removed} == set()
 

@@ -45,47 +45,36 @@ def test_case_028_a_wrapping_that_is_only_claimed_does_no_harm(case: Case) -> No
 # ---------------------------------------------------------------- too much
 
 
-@pytest.fixture
-def baseline(case: Case) -> float:
-    """Return the memory that a run takes in which nothing is huge, in MiB."""
-    case.index.release("foo", "1.0")
-    case.index.release("bar", "1.0")
-    return case.process("mirror").peak
+BOMBS = {
+    "detail": (64, 4, b'{"meta": {"api-version": "1.0"}, "x": "'),
+    "list": (256, 3, b'{"meta": {"api-version": "1.0"}, "x": "'),
+    # Then there is no changelog, and the list is followed.
+    "xmlrpc": (64, 0, b"<?xml version='1.0'?><methodResponse>"),
+}
 
 
-@pytest.mark.parametrize("beginning", [b"", b'{"meta": {"api-version": "1.0"}, "x": "'])
-@pytest.mark.parametrize(("where", "cap"), [("detail", 64), ("list", 256)])
 def test_case_029_a_document_that_unpacks_to_gigabytes_is_given_up_at_its_limit(
-    case: Case, baseline: float, where: str, cap: int, beginning: bytes
+    case: Case,
 ) -> None:
     for name in ("foo", "bar"):
-        case.index.release(name, "2.0")
-    case.site.configure(api_method="simple")
-    bomb = faults.bomb(10_240 * MIB, beginning)
-    armed = case.fault(where, bomb, project="foo" if where == "detail" else None)
+        case.index.release(name, "1.0")
+    case.site.configure(timeout=60)
+    baseline = case.process("mirror").peak
+    for number, where in enumerate(case.each(BOMBS)):
+        cap, status, beginning = BOMBS[where]
+        for name in ("foo", "bar"):
+            case.index.release(name, f"2.{number}")
+        case.site.configure(api_method="auto" if where == "xmlrpc" else "simple")
+        bomb = faults.bomb(10_240 * MIB, beginning)
+        armed = case.fault(where, bomb, project="foo" if where == "detail" else None)
 
-    ended = case.process("mirror", exits=4 if where == "detail" else 3)
+        ended = case.process("mirror", exits=status)
 
-    assert f"is larger than {cap * MIB} bytes" in ended.log
-    assert armed.hits == 1
-    above = ended.peak - baseline - cap
-    case.figures.measure("G10", max(0.0, round(above)))
-    assert above <= 64
-    case.site.configure(api_method="auto")
-    case.heals()
-
-
-def test_case_029_an_answer_of_the_changelog_has_a_limit_too(case: Case, baseline: float) -> None:
-    """Then there is none, and the list is followed."""
-    case.index.release("foo", "2.0")
-    case.fault("xmlrpc", faults.bomb(1024 * MIB, b"<?xml version='1.0'?><methodResponse>"))
-
-    ended = case.process("mirror")
-
-    assert f"is larger than {64 * MIB} bytes" in ended.log
-    above = ended.peak - baseline - 64
-    case.figures.measure("G10", max(0.0, round(above)))
-    assert above <= 64
+        assert f"is larger than {cap * MIB} bytes" in ended.log
+        assert armed.hits == 1
+        above = ended.peak - baseline - cap
+        case.figures.measure("G10", max(0.0, round(above)))
+        assert above <= 64
     case.heals()
 
 
@@ -97,47 +86,38 @@ HEADERS = {
 }
 
 
-@pytest.mark.parametrize("kind", HEADERS)
+LONG = b"HTTP/1.1 200 OK\r\nContent-Length: %b\r\n\r\n" % (b"9" * 5000)
+TOO_MUCH = {
+    **{kind: faults.raw_header(header) for kind, header in HEADERS.items()},
+    "a length of 5 000 digits": faults.raw(LONG),
+}
+
+
 @pytest.mark.parametrize("where", ["list", "detail", "file"])
-def test_case_030_huge_headers_are_no_answer(case: Case, where: str, kind: str) -> None:
+def test_case_030_huge_headers_are_no_answer(case: Case, where: str) -> None:
     """They count as a broken connection, which may be better the next time: class retry."""
     case.site.configure(api_method="simple")
     case.mirrored("foo", "bar")
     for name in ("foo", "bar"):
         case.index.release(name, "2.0")
-    project = None if where == "list" else "foo"
-    case.fault(where, faults.raw_header(HEADERS[kind]), project=project)
+    for kind in case.each(TOO_MUCH):
+        case.fault(where, TOO_MUCH[kind], project=None if where == "list" else "foo")
 
-    ran = case.mirror(exits=3 if where == "list" else 4)
+        ran = case.mirror(exits=3 if where == "list" else 4)
 
-    assert len(ran.errors()[0]) < 1000
+        assert len(ran.errors()[0]) < 1000
     case.heals()
 
 
-@pytest.mark.parametrize(
-    "name", [b"X-PyPI-Last-Serial", b"Retry-After", b"Last-Modified", b"Age", b"Keep-Alive"]
-)
-def test_case_030_a_number_of_5000_digits_is_none(case: Case, name: bytes) -> None:
-    case.index.release("foo", "1.0")
-    case.fault("detail", faults.raw_header(name + b": " + b"9" * 5000))
-
-    case.mirror()
-
-    case.heals()
+NUMBERS = [b"X-PyPI-Last-Serial", b"Retry-After", b"Last-Modified", b"Age", b"Keep-Alive"]
 
 
-@pytest.mark.parametrize("where", ["list", "detail", "file"])
-def test_case_030_nor_is_a_length_of_5000_digits(case: Case, where: str) -> None:
-    case.site.configure(api_method="simple")
-    case.mirrored("foo", "bar")
-    for name in ("foo", "bar"):
-        case.index.release(name, "2.0")
-    project = None if where == "list" else "foo"
-    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %b\r\n\r\n" % (b"9" * 5000)
-    case.fault(where, faults.raw(answer), project=project)
+def test_case_030_a_number_of_5000_digits_is_none(case: Case) -> None:
+    for number, name in enumerate(case.each(NUMBERS)):
+        case.index.release("foo", f"{number}.0")
+        case.fault("detail", faults.raw_header(name + b": " + b"9" * 5000))
 
-    case.mirror(exits=3 if where == "list" else 4)
-
+        case.mirror()
     case.heals()
 
 
@@ -171,12 +151,11 @@ def test_case_031_what_follows_an_answer_is_not_the_next_one(case: Case, kind: s
 LINES = [b"no status line at all", b"HTTP/1.1 abc OK", b"HTTP/9.9 200 OK", b"\x16\x03\x01\x00\x05"]
 
 
-@pytest.mark.parametrize("line", LINES)
-def test_case_031_what_is_no_answer_is_asked_for_again(case: Case, line: bytes) -> None:
-    case.index.release("foo", "1.0")
+def test_case_031_what_is_no_answer_is_asked_for_again(case: Case) -> None:
+    for number, line in enumerate(case.each(LINES)):
+        case.index.release("foo", f"{number}.0")
 
-    case.recovers("detail", faults.raw(line + b"\r\nContent-Length: 2\r\n\r\n{}"))
-
+        case.recovers("detail", faults.raw(line + b"\r\nContent-Length: 2\r\n\r\n{}"))
     case.heals()
 
 
@@ -190,18 +169,18 @@ LOCATIONS = [
 ]
 
 
-@pytest.mark.parametrize("location", LOCATIONS, ids=lambda each: ascii(each[:30]))
-def test_case_031_a_location_with_more_in_it_leads_nowhere(case: Case, location: bytes) -> None:
+def test_case_031_a_location_with_more_in_it_leads_nowhere(case: Case) -> None:
     case.mirrored("foo", "bar")
     for name in ("foo", "bar"):
         case.index.release(name, "2.0")
-    answer = b"HTTP/1.1 302 Found\r\nLocation: %b\r\nContent-Length: 0\r\n\r\n" % location
-    case.fault("/simple/foo/", faults.raw(answer))
+    for location in case.each(LOCATIONS):
+        answer = b"HTTP/1.1 302 Found\r\nLocation: %b\r\nContent-Length: 0\r\n\r\n" % location
+        case.fault("/simple/foo/", faults.raw(answer))
 
-    ran = case.mirror(exits=4)
+        ran = case.mirror(exits=4)
 
-    assert list(ran.failed) == ["foo"]
-    assert not any("X-Injected" in each.headers for each in case.server.asked)
+        assert list(ran.failed) == ["foo"]
+        assert not any("X-Injected" in each.headers for each in case.server.asked)
     case.heals()
 
 
@@ -238,21 +217,23 @@ ORIGINS = {
 }
 
 
-@pytest.mark.parametrize("kind", ORIGINS)
 def test_case_033_what_another_origin_does_not_have_right_comes_from_the_index(
-    case: Case, kind: str
+    case: Case,
 ) -> None:
     """Each file is asked for there first; no origin is left aside for the rest of a run."""
-    for name in ("foo", "bar"):
-        case.index.release(name, "1.0")
     with serving(case.index) as other:
-        bad = other.fault("", ORIGINS[kind])
         case.site.configure(download_mirror=other.url)
+        for number, kind in enumerate(case.each(ORIGINS)):
+            for name in ("foo", "bar"):
+                case.index.release(name, f"{number}.0")
+            other.faults.clear()
+            bad = other.fault("", ORIGINS[kind])
 
-        case.mirror()
+            case.mirror()
 
-        assert bad.hits
-        assert len(case.asked("file", "sidecar")) == 4
+            assert bad.hits
+            assert len(case.asked("file", "sidecar")) == 4
+        other.faults.clear()
         case.heals()
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.support.server import IndexServer
 
 
-FEW = 5
+FEW = 4
 """Moments of each workload that are tried for every change of the program."""
 
 PARTS = 8

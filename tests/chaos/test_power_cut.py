@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 SEED = 20261121
 CUTS = 24
-"""Cuts of each workload in the long run; there are five of them, and their ends besides."""
+"""Cuts of each of six workloads in the long run, and there are those after their ends."""
 
 
 @pytest.fixture
@@ -107,13 +107,13 @@ def is_in_hand(key: str, names: set[str]) -> bool:
     return parts[1] in names
 
 
-@pytest.mark.parametrize("workload", [FIRST, UPDATE], ids=str)
+@pytest.mark.parametrize(("workload", "cuts"), [(FIRST, 1), (UPDATE, 2)], ids=str)
 def test_a_power_cut_damages_nothing_that_is_done(
-    prepare: Callable[[Workload], Trials], tmp_path: Path, workload: Workload
+    prepare: Callable[[Workload], Trials], tmp_path: Path, workload: Workload, cuts: int
 ) -> None:
     trials = prepare(workload)
 
-    cut_before(trials, PowerDisk(tmp_path), [*spread(trials.calls(), 2), None], SEED)
+    cut_before(trials, PowerDisk(tmp_path), [*spread(trials.calls(), cuts), None], SEED)
 
 
 @pytest.mark.nightly

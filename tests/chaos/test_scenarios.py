@@ -90,6 +90,24 @@ def test_what_was_published_and_not_recorded_is_not_taken_for_what_is_recorded(s
     assert here.tree() == before
 
 
+@pytest.mark.parametrize("kill_after", range(30))
+def test_at_every_step_of_a_removal_no_page_names_what_is_not_there(kill_after: int) -> None:
+    machine = MirrorMachine()
+    machine.begin()
+    machine.release(name="Alpha", sdist=True)
+    machine.release(name="beta", sdist=False)
+    machine.run_mirror(kill_after=-1)
+    machine.index.remove_project("Alpha")
+    machine.index.quarantine("beta")
+
+    machine.run_mirror(kill_after=kill_after)
+
+    machine.pages_name_only_what_is_there()
+    machine.the_root_names_only_projects_with_a_page()
+    machine.status_claims_no_more_than_the_tree_shows()
+    machine.teardown()
+
+
 def play(
     machine: type[MirrorMachine], count: int, number: int, tell: Callable[[str, object], None]
 ) -> None:

@@ -67,6 +67,8 @@ def reader(site: Site) -> Iterator[list[str]]:
                     check_tree(site.web)
                 except AssertionError:
                     wrong.append(str(error))
+                except FileNotFoundError:  # a page that went away in between
+                    continue
             except FileNotFoundError:
                 continue
             time.sleep(0.005)

@@ -234,6 +234,20 @@ def test_kept_versions_are_led_to_by_relative_links(index: Index, site: Site) ->
     assert "foo-3.0" in (moved / "web/simple/foo/index.html").read_text()
 
 
+def test_the_oldest_version_goes_whatever_its_serial_looks_like(index: Index, site: Site) -> None:
+    """As a text, a serial of four digits comes before one of three."""
+    site.configure(keep_index_versions=2)
+    index.serial = 996
+    for number in range(4):
+        index.release("foo", f"{number}.0")
+        site.clock.advance(seconds=90)
+        assert site.mirror().code == 0
+        site.check()
+
+    kept = (site.web / "simple/foo/versions").iterdir()
+    assert {path.name.split("_")[1] for path in kept} == {"1000", "1001"}
+
+
 def test_a_page_that_stays_the_same_makes_no_version(index: Index, site: Site) -> None:
     site.configure(keep_index_versions=3)
     index.release("foo", "1.0")

@@ -180,6 +180,11 @@ class Index:
         del self.projects[canonicalize_name(display)]
         self._happens(display, "remove project")
 
+    def restore(self, project: Project) -> None:
+        """Bring a project back that was taken away, with its files."""
+        self.projects[canonicalize_name(project.display)] = project
+        self._happens(project.display, "create")
+
     def quarantine(self, display: str) -> None:
         """Put a project in quarantine: its page stays, empty, and the list omits it."""
         self.project(display).status = "quarantined"

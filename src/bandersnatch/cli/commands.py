@@ -101,7 +101,7 @@ async def _work(
     )
     async with opened as mirror:
         with ExitStack() as stack:
-            if settings.diff.path and not dry_run and command in {"mirror", "sync"}:
+            if settings.diff.path and not dry_run and verify is None:
                 diff = diff_files(settings, clock.now())
                 sinks.append(stack.enter_context(diff))
             if verify is not None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bandersnatch import layout
-from bandersnatch.config.settings import CompareMethod
 from bandersnatch.errors import (
     BandersnatchError,
     IntegrityError,
@@ -21,6 +20,7 @@ from bandersnatch.events import (
     FilesRejected,
     SidecarsMissing,
 )
+from bandersnatch.mirror.judge import FileJudge, completed
 from bandersnatch.mirror.pool import side_by_side
 from bandersnatch.model.content import Expected, expect, expect_sidecar
 from bandersnatch.model.urls import quote_path
@@ -32,15 +32,11 @@ if TYPE_CHECKING:
     from bandersnatch.config.settings import FileSettings
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.content import Content
-    from bandersnatch.model.digests import Hashes
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
     from bandersnatch.ports import Clock, EventSink, MirrorStorage, PackageIndex
-    from bandersnatch.records import ProjectRecord, StoredObject
-
-SAME_TIME = 1_000_000
-"""Nanoseconds; two times that differ by less are the same, written with other roundings."""
+    from bandersnatch.records import ProjectRecord
 
 
 @dataclass(slots=True)
@@ -76,6 +72,7 @@ class FileSync:
         self._digest_name = digest_name
         self._clock = clock
         self._events = events
+        self._judge = FileJudge(storage, settings.compare_method, digest_name, clock)
 
     async def sync(
         self,
@@ -97,7 +94,7 @@ class FileSync:
         had: dict[str, FileRecord] = {}
         wanted: list[ReleaseFile] = []
         for file, found in zip(detail.files, there, strict=True):
-            judged = await self._judged(file, found, known.get(file.path))
+            judged = await self._judge.judged(file, found, known.get(file.path))
             judged = judged or await self._restored(file, detail.name, lying, outcome)
             if judged is None:
                 wanted.append(file)
@@ -115,6 +112,10 @@ class FileSync:
         present = [had[file.path] for file in detail.files if file.path in had]
         outcome.records = await self._with_sidecars(present, known, detail.name, outcome, most)
         return outcome
+
+    async def are_there(self, record: ProjectRecord) -> bool:
+        """Whether every file that was recorded lies there as it was recorded."""
+        return await self._judge.are_there(record)
 
     async def fetch_early(
         self, detail: ProjectDetail, lying: Mapping[StorageKey, Removed], most: int, *, until: int
@@ -145,49 +146,7 @@ class FileSync:
         await side_by_side(fetch, wanted, most=most)
         return tuple(waiting)
 
-    # ------------------------------------------------------------ what is there
-
-    async def are_there(self, record: ProjectRecord) -> bool:
-        """Whether every file that was recorded lies there as it was recorded."""
-        there = await self._storage.stat([layout.release_file(f.file) for f in record.files])
-        return all(
-            stat is not None and (stat.size, stat.modified) == (found.file.size, found.modified)
-            for stat, found in zip(there, record.files, strict=True)
-        )
-
-    async def _judged(
-        self, file: ReleaseFile, found: StoredObject | None, known: FileRecord | None
-    ) -> FileRecord | None:
-        """Return the record of a file that is there and right, else None.
-
-        One that was taken over with its page, unread, is believed as long as it has the time that
-        the index tells: nobody has touched it since it was downloaded.
-        """
-        if found is None or (file.size is not None and found.size != file.size):
-            return None
-        by_stat = self._settings.compare_method is CompareMethod.STAT
-        if known is not None and known.file.sha256 == file.sha256:
-            unchanged = (found.size, found.modified) == (known.file.size, known.modified)
-            as_uploaded = _is_same_time(found.modified, file.modified)
-            if unchanged and (by_stat or known.verified is not None or as_uploaded):
-                complete = _complete(file, known.file.hashes, found.size)
-                return await self._with_digest(FileRecord(complete, found.modified, known.verified))
-        if by_stat and file.size is not None and _is_same_time(found.modified, file.modified):
-            return await self._with_digest(FileRecord(file, found.modified, None))
-        algorithms = list(dict.fromkeys(("sha256", self._digest_name)))
-        hashes = await self._storage.digest(found.key, algorithms)
-        if hashes.get("sha256") != file.sha256:
-            return None
-        complete = _complete(file, hashes, found.size)
-        return FileRecord(complete, found.modified, self._now())
-
-    async def _with_digest(self, record: FileRecord) -> FileRecord:
-        """Add the digest that pages show, if it is not known yet."""
-        if record.file.hashes.get(self._digest_name) is not None:
-            return record
-        key = layout.release_file(record.file)
-        hashes = await self._storage.digest(key, ["sha256", self._digest_name])
-        return replace(record, file=replace(record.file, hashes=hashes))
+    # ------------------------------------------------------------ what comes back
 
     async def _restored(
         self,
@@ -205,7 +164,7 @@ class FileSync:
         moves = [(layout.removed(each), each) for each in keys if layout.removed(each) in lying]
         await self._storage.move(moves)
         (found,) = await self._storage.stat([key])
-        judged = await self._judged(file, found, None)
+        judged = await self._judge.judged(file, found, None)
         if judged is not None:
             outcome.restored += [source for source, _ in moves]
             for source, target in moves:
@@ -234,7 +193,7 @@ class FileSync:
         key = layout.release_file(file)
         content = await self._download(file, key, expect(file, digest_name=self._digest_name))
         self._events(FileDownloaded(name, key, content.size))
-        return await self._placed(_complete(file, content.hashes, content.size), key)
+        return await self._placed(completed(file, content.hashes, content.size), key)
 
     async def _placed(self, file: ReleaseFile, key: StorageKey) -> FileRecord:
         modified = file.modified
@@ -282,7 +241,7 @@ class FileSync:
         wanted: list[FileRecord] = []
         for found, key in zip(advertised, keys, strict=True):
             stat = next(there) if key is not None else None
-            if await self._has_sidecar(found, stat, known.get(found.file.path)):
+            if await self._judge.has_sidecar(found, stat, known.get(found.file.path)):
                 stored.add(found.file.path)
             else:
                 wanted.append(found)
@@ -300,19 +259,6 @@ class FileSync:
             self._events(SidecarsMissing(name, len(outcome.sidecars_missing), first))
         return [_advertising(found, sidecar=found.file.path in stored) for found in present]
 
-    async def _has_sidecar(
-        self, found: FileRecord, stat: StoredObject | None, known: FileRecord | None
-    ) -> bool:
-        if stat is None:
-            return False
-        digest = found.file.sidecar
-        same_time = _is_same_time(stat.modified, found.modified)
-        if known is not None and known.file.sidecar == digest and same_time:
-            return True
-        if self._settings.compare_method is CompareMethod.STAT and same_time:
-            return True
-        return (await self._storage.digest(stat.key, ["sha256"])).get("sha256") == digest
-
     async def fetch_sidecar(self, file: ReleaseFile, name: ProjectName) -> str | None:
         """Download a file's core metadata; return why that failed, None if it did not."""
         key, digest = layout.sidecar(file), file.sidecar
@@ -328,17 +274,6 @@ class FileSync:
 
     def _now(self) -> int:
         return int(self._clock.now().timestamp())
-
-
-def _complete(file: ReleaseFile, hashes: Hashes, size: int) -> ReleaseFile:
-    """Return the file with the digests and the size that its content was found to have."""
-    if file.size == size and file.hashes == hashes:
-        return file
-    return replace(file, hashes=hashes, size=size)
-
-
-def _is_same_time(found: int, told: int | None) -> bool:
-    return told is not None and abs(found - told) < SAME_TIME
 
 
 def _advertising(record: FileRecord, *, sidecar: bool) -> FileRecord:

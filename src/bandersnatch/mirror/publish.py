@@ -222,6 +222,5 @@ def _of_older_releases(spelling: str) -> Iterator[list[StorageKey]]:
 
 
 def _version_time(key: StorageKey) -> str:
-    """Return the part of a version's name that grows with time."""
-    stamp = key.rpartition("/")[2].split("_")[-1]
-    return stamp.rpartition(".")[0]
+    """Return the part of a version's name that grows with time; endings have a ``_`` too."""
+    return key.rpartition("/")[2].split("_", 2)[-1]

@@ -154,13 +154,11 @@ class Removals:
         return found
 
     async def _size_of(self, key: StorageKey) -> int | None:
-        """Return the size of what a link leads to, 0 if it leads nowhere good."""
+        """Return the size of what a link leads to: 0 if that is nowhere good, None without one."""
         try:
             return len(await self._storage.read(key))
-        except NotStored:
-            return None
-        except StorageError:
-            return 0
+        except StorageError as error:
+            return None if type(error) is NotStored else 0  # a link that leads away is there
 
     async def _own_files(
         self,

@@ -137,25 +137,7 @@ class RunReport:
                 "index": self.index_serial,
                 "lag": self.lag,
             },
-            "projects": {
-                "synced": self.synced,
-                "unchanged": self.unchanged,
-                "absent": self.absent,
-                "left_out": self.left_out,
-                "removed": self.removed,
-                "restored": self.restored,
-                "pending": self.pending,
-                "failed": [
-                    {
-                        "name": failure.name,
-                        "class": failure.kind,
-                        "error": type(failure.error).__name__,
-                        "reason": str(failure.error),
-                        "will_retry": failure.will_retry,
-                    }
-                    for failure in self.failures.values()
-                ],
-            },
+            "projects": self._projects(),
             "files": {
                 "downloaded": self.files_downloaded,
                 "bytes": self.bytes_downloaded,
@@ -169,6 +151,27 @@ class RunReport:
             "stopped": [
                 {"error": type(error).__name__, "reason": str(error)}
                 for error in (*self.stopped, *([self.ended_by] if self.ended_by else []))
+            ],
+        }
+
+    def _projects(self) -> dict[str, Any]:
+        return {
+            "synced": self.synced,
+            "unchanged": self.unchanged,
+            "absent": self.absent,
+            "left_out": self.left_out,
+            "removed": self.removed,
+            "restored": self.restored,
+            "pending": self.pending,
+            "failed": [
+                {
+                    "name": failure.name,
+                    "class": failure.kind,
+                    "error": type(failure.error).__name__,
+                    "reason": str(failure.error),
+                    "will_retry": failure.will_retry,
+                }
+                for failure in self.failures.values()
             ],
         }
 

@@ -136,7 +136,7 @@ class Repairer:
 
         What could not be had is not known by size and time any more, so that a run reads it.
         """
-        unread = replace(found, verified=None)
+        unread = replace(found, modified=0, verified=None)
         if file is None:
             return unread, None
         try:

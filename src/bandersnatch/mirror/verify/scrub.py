@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bandersnatch import layout
 from bandersnatch.events import DamageFound, DamageLeft, DamageRepaired, ProjectVerified
+from bandersnatch.mirror.notes import VERIFIED
 from bandersnatch.mirror.pool import side_by_side
 from bandersnatch.mirror.verify.repair import left_to_do
 from bandersnatch.records import NEVER, Batch, Verified
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 
 CYCLE = "verifying"
 """Note in the catalogue: when the verification of everything began that is not over yet."""
-
-VERIFIED = "verified"
-"""Note in the catalogue: when the last one began that went to its end."""
 
 QUICK = "verifying quickly"
 """Note in the catalogue: the last project that an unfinished quick look came to."""

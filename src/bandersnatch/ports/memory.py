@@ -1,0 +1,110 @@
+"""What a mirror needs of its memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.records import (
+        Batch,
+        Had,
+        Listed,
+        ProjectRecord,
+        Removed,
+        Stale,
+        Stored,
+        Totals,
+        Unfinished,
+        Waiting,
+    )
+
+
+class Catalogue(Protocol):
+    """The memory of what the mirror has. All raise ``StorageError``."""
+
+    async def had(self, names: Iterable[ProjectName] | None, /) -> dict[ProjectName, Had]:
+        """Return what is known of the projects named, or of all; in the order of names.
+
+        Projects that are left out are among them.
+        """
+        ...
+
+    async def count(self) -> int:
+        """Return how many projects are here; those that are left out do not count."""
+        ...
+
+    async def project(self, name: ProjectName, /) -> ProjectRecord | None:
+        """Return one project with its files."""
+        ...
+
+    async def due(self, now: int, /) -> Sequence[ProjectName]:
+        """Return the projects that more of the same page is to be published of by now."""
+        ...
+
+    async def unfinished(self) -> Sequence[Unfinished]:
+        """Return the projects to come back to, in the order of names."""
+        ...
+
+    async def removed(self, *, before: int | None = None) -> Sequence[Removed]:
+        """Return what lies in ``removed/``, or only what was put there before a time."""
+        ...
+
+    async def note(self, key: str, /) -> str:
+        """Return a remembered text, "" if there is none."""
+        ...
+
+    async def commit(self, batch: Batch, /) -> None:
+        """Remember the changes; they survive a power cut once this returns."""
+        ...
+
+
+class Inventory(Protocol):
+    """The side of the catalogue that looks over the whole mirror, a piece at a time.
+
+    Projects that are left out are not among what it tells of. All raise ``StorageError``.
+    """
+
+    async def listed(self, after: str, /) -> Sequence[Listed]:
+        """Return the next projects after a name, in the order of names; "" is before all."""
+        ...
+
+    async def stale(self, before: int, after: Stale | None, /) -> Sequence[Stale]:
+        """Return the next projects that were verified before a time, the oldest first.
+
+        ``after`` is the last of the piece before.
+        """
+        ...
+
+    async def stored(self, names: Collection[ProjectName], /) -> Mapping[ProjectName, list[Stored]]:
+        """Return the files of projects as they lie there; who has none is not among them."""
+        ...
+
+    async def owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
+        """Return those of the paths that belong to the project that they are claimed for.
+
+        These are its files' own, and those of the core metadata that it advertises.
+        """
+        ...
+
+    async def named(self, paths: Collection[str], /) -> frozenset[str]:
+        """Return those of the paths that belong to any project; looks at every file."""
+        ...
+
+    async def totals(self) -> Totals:
+        """Return what the mirror has, counted."""
+        ...
+
+    async def largest(self, count: int, /) -> Sequence[Stale]:
+        """Return the projects with the most bytes, the largest first."""
+        ...
+
+    async def removed_totals(self) -> Waiting:
+        """Return what lies in ``removed/``, counted."""
+        ...
+
+
+class MirrorCatalogue(Catalogue, Inventory, Protocol):
+    """Both sides of a catalogue."""

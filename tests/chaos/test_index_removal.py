@@ -1,0 +1,257 @@
+"""Cases 52 to 57: what the index takes away, hides, gives back, or changes all at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.chaos.test_index_lists import listing
+from tests.support import faults
+
+if TYPE_CHECKING:
+    from tests.chaos.case import Case
+    from tests.support.index import File
+
+
+def waiting(case: Case) -> dict[str, bytes]:
+    """Return the files that wait in ``removed/``, by name, with their core metadata."""
+    found = (case.site.root / "removed/packages").rglob("*")
+    return {path.name: path.read_bytes() for path in found if path.is_file()}
+
+
+def kept(file: File) -> dict[str, bytes]:
+    """Return what is to wait of a file."""
+    assert file.metadata is not None
+    return {file.filename: file.content, f"{file.filename}.metadata": file.metadata}
+
+
+def mirrored(case: Case, method: str, *names: str) -> list[File]:
+    """Mirror these projects, and return the file of each."""
+    case.site.configure(api_method=method)
+    files = [file for name in names for file in case.index.release(name, "1.0")]
+    case.mirror()
+    case.server.forget()
+    return files
+
+
+def test_case_052_a_project_whose_removal_the_journal_tells_of_goes_at_once(case: Case) -> None:
+    """The journal is evidence enough; only silence asks for a second look."""
+    file, *_ = mirrored(case, "auto", "gone", "bar", "foo")
+    case.index.remove_project("gone")
+
+    ran = case.mirror()
+
+    assert ran.report["projects"]["removed"] == ["gone"]
+    assert waiting(case) == kept(file)
+    case.clock.advance(days=13)
+    case.mirror()
+    assert waiting(case) == kept(file)
+    case.clock.advance(days=2)
+    case.mirror(expires=True)
+    assert waiting(case) == {}
+    case.heals()
+
+
+def test_case_052_a_project_that_is_missing_goes_at_the_second_look(case: Case) -> None:
+    file, *_ = mirrored(case, "simple", "gone", "bar", "foo")
+    case.index.remove_project("gone")
+
+    for minutes in (0, 5):
+        case.clock.advance(minutes=minutes)
+        ran = case.mirror(behind=["gone"])
+        assert ran.report["projects"]["removed"] == []
+        assert "gone" in case.site.names()
+    case.clock.advance(minutes=6)
+    ran = case.mirror()
+
+    assert ran.report["projects"]["removed"] == ["gone"]
+    assert waiting(case) == kept(file)
+    case.clock.advance(days=15)
+    case.mirror(expires=True)
+    assert waiting(case) == {}
+    case.heals()
+
+
+@pytest.mark.parametrize("method", ["auto", "simple"])
+def test_case_052_one_that_is_missing_on_one_of_two_sides_stays(case: Case, method: str) -> None:
+    """Absent from the list and there by itself, or the other way round, is not gone."""
+    mirrored(case, method, "foo", "bar", "baz")
+
+    def without_foo(page: dict[str, list[dict[str, str]]]) -> None:
+        page["projects"] = [each for each in page["projects"] if each["name"] != "foo"]
+
+    for where, act in (("list", listing(without_foo)), ("detail", faults.status(404))):
+        hidden = case.fault(where, act, project=None if where == "list" else "foo")
+        for version in ("2.0", "3.0"):
+            case.index.release("bar", f"{version}.{len(where)}")
+            case.clock.advance(hours=25)
+            case.mirror()
+            assert "foo" in case.site.names()
+        hidden.left = 0
+
+    case.heals()
+
+
+@pytest.mark.parametrize("error", [500, 403])
+def test_case_052_an_error_is_no_evidence(case: Case, error: int) -> None:
+    mirrored(case, "simple", "gone", "bar", "foo")
+    case.index.remove_project("gone")
+    case.fault("/simple/gone/", faults.status(error))
+
+    for _ in range(3):
+        case.clock.advance(hours=1)
+        ran = case.mirror(exits=4)
+        assert list(ran.failed) == ["gone"]
+        assert "gone" in case.site.names()
+
+    case.server.faults.clear()
+    case.mirror(behind=["gone"])
+    case.heals(minutes=11)
+
+
+@pytest.mark.parametrize("method", ["auto", "simple"])
+def test_case_053_a_project_in_quarantine_keeps_an_empty_page(case: Case, method: str) -> None:
+    """Its page says so itself, so one look is enough; it comes back as it went."""
+    file, *_ = mirrored(case, method, "evil", "bar", "foo")
+    case.index.quarantine("evil")
+
+    case.mirror()
+
+    assert case.site.page("evil")["project-status"] == {"status": "quarantined"}
+    assert case.site.filenames("evil") == []
+    assert waiting(case) == kept(file)
+    case.index.clear_quarantine("evil")
+    case.server.forget()
+    case.heals()
+    assert case.asked("file", "sidecar", of="evil") == []
+
+
+def test_case_053_one_that_is_absent_is_not_distinguished_from_one_that_is_gone(
+    case: Case,
+) -> None:
+    """An index that knows no status markers leaves it out of its list and answers 404."""
+    file, *_ = mirrored(case, "simple", "evil", "bar", "foo")
+    case.index.quarantine("evil")
+    case.fault("/simple/evil/", faults.status(404))
+
+    case.mirror(behind=["evil"])
+    case.clock.advance(minutes=11)
+    ran = case.mirror()
+
+    assert ran.report["projects"]["removed"] == ["evil"]
+    assert waiting(case) == kept(file)
+    case.index.clear_quarantine("evil")
+    case.heals()
+
+
+@pytest.mark.parametrize("method", ["auto", "simple"])
+@pytest.mark.parametrize("days", [0, 13])
+def test_case_054_a_project_that_comes_back_in_time_costs_no_download(
+    case: Case, method: str, days: int
+) -> None:
+    mirrored(case, method, "lost", "bar", "foo")
+    project = case.index.projects["lost"]
+    case.index.remove_project("lost")
+    case.mirror(behind=["lost"])
+    case.clock.advance(minutes=11)
+    case.mirror()
+    assert "lost" not in case.site.names()
+    case.clock.advance(days=days)
+    case.index.restore(project)
+
+    ran = case.mirror()
+
+    assert ran.report["files"]["restored"] == 2
+    assert ran.report["files"]["downloaded"] == 0
+    assert case.asked("file", "sidecar") == []
+    case.heals()
+
+
+def test_case_054_what_waits_is_looked_at_before_it_comes_back(case: Case) -> None:
+    """Somebody may have written to it meanwhile: then it is downloaded again."""
+    file, *_ = mirrored(case, "auto", "lost", "bar", "foo")
+    project = case.index.projects["lost"]
+    case.index.remove_project("lost")
+    case.mirror()
+    (case.site.root / "removed" / file.path.lstrip("/")).write_bytes(b"x" * len(file.content))
+    case.index.restore(project)
+
+    case.mirror()
+
+    case.heals()
+
+
+@pytest.mark.parametrize("method", ["auto", "simple"])
+def test_case_055_a_file_that_is_removed_leaves_the_page_first_and_waits(
+    case: Case, method: str
+) -> None:
+    file, *_ = mirrored(case, method, "foo", "bar")
+    (new,) = case.index.release("foo", "2.0")
+    case.mirror()
+    case.index.remove_file("foo", file.filename)
+
+    case.mirror()
+
+    assert case.site.filenames("foo") == [new.filename]
+    assert waiting(case) == kept(file)
+    case.clock.advance(days=15)
+    case.mirror(expires=True)
+    assert waiting(case) == {}
+    case.heals()
+
+
+@pytest.mark.parametrize("method", ["auto", "simple"])
+def test_case_056_all_files_gone_at_once_are_believed_at_the_second_look(
+    case: Case, method: str
+) -> None:
+    files = mirrored(case, method, "foo", "bar")
+    case.index.remove_file("foo", files[0].filename)
+
+    first = case.mirror(exits=4)
+
+    assert first.failed == {"foo": "EmptiedProject"}
+    assert first.report["projects"]["failed"][0]["class"] == "held"
+    assert "foo now has no files and had 1; the next run looks again" in first.errors()[0]
+    assert case.site.filenames("foo") == [files[0].filename]
+    case.heals()
+    assert case.site.filenames("foo") == []
+    assert waiting(case) == kept(files[0])
+
+
+@pytest.mark.parametrize("method", ["auto", "simple"])
+def test_case_056_files_that_vanish_for_a_moment_stay(case: Case, method: str) -> None:
+    mirrored(case, method, "foo", "bar")
+    case.index.yank("foo", "1.0")
+    empty = faults.edit(
+        lambda body: body[: body.index(b'"files": [') + 10] + body[body.rindex(b"], ") :]
+    )
+    case.fault("detail", empty, project="foo", times=1)
+
+    first = case.mirror(exits=4)
+
+    assert first.failed == {"foo": "EmptiedProject"}
+    case.heals()
+
+
+@pytest.mark.parametrize("method", ["auto", "simple"])
+def test_case_057_much_that_changes_at_once_is_work_as_usual(case: Case, method: str) -> None:
+    """A yank of everything, new spellings of names, new releases: nothing is taken away."""
+    names = [f"Project.{number:02}" for number in range(15)]
+    case.site.configure(api_method=method)
+    case.mirrored(*names)
+    for name in names[:5]:
+        case.index.yank(name, "1.0", "a mistake")
+    for name in names[5:10]:
+        case.index.project(name).display = name.replace(".", "_")
+        case.index.release(name.replace(".", "_"), "2.0", sdist=True)
+    for name in names[10:]:
+        case.index.remove_project(name)
+        case.index.release(name.lower(), "2.0")
+    case.index.release("new", "1.0")
+
+    ran = case.mirror()
+
+    assert len(ran.synced) == 16
+    assert ran.report["projects"]["removed"] == []
+    case.heals()
