@@ -72,9 +72,9 @@ MUTANTS = (
     ),
     Mutant(
         "status passes a project that failed",
-        "mirror/run.py",
-        "        firsts = [wishes[name].lo for name in checkpoint.pending]\n",
-        "        firsts: list[Serial | None] = []\n",
+        "mirror/ending.py",
+        "    firsts = [wishes[name].lo for name in checkpoint.pending]\n",
+        "    firsts = []\n",
         ("integration/test_state.py", "integration/test_invariants.py"),
     ),
     Mutant(
@@ -123,7 +123,7 @@ MUTANTS = (
     ),
     Mutant(
         "there is no barrier after the root page",
-        "mirror/parts.py",
+        "mirror/root.py",
         "    await mirror.storage.barrier()\n",
         "",
         ("chaos/test_durability.py", "chaos/test_scenarios.py"),
@@ -149,7 +149,7 @@ MUTANTS = (
     Mutant(
         "a key is joined to the root unchecked",
         "storage/tree.py",
-        "        if not _KEY.fullmatch(key):\n",
+        "        if not KEY.fullmatch(key):\n",
         "        if not key:\n",
         ("unit/test_tree.py", "contract/test_storage.py"),
     ),
@@ -247,12 +247,9 @@ MUTANTS = (
     Mutant(
         "files are removed before the pages that name them",
         "mirror/remove.py",
-        "            pages = await self._pages(name, publisher)\n"
-        "            record = await catalogue.project(name)\n",
-        "            pages = await self._pages(name, publisher)\n"
-        "            record = await catalogue.project(name)\n"
-        "            if record is not None:\n"
-        "                batch.removed += await self.drop_files(name, record.files)\n",
+        "        for each in leaving:\n            await self._move(each.pages)\n",
+        "        for each in leaving:\n            await self._move(each.files)\n"
+        "            await self._move(each.pages)\n",
         ("chaos/test_scenarios.py", "chaos/test_kill_loop.py"),
     ),
     Mutant(
@@ -295,7 +292,7 @@ MUTANTS = (
     ),
     Mutant(
         "a file is right because it is there",
-        "mirror/files.py",
+        "mirror/judge.py",
         '        if hashes.get("sha256") != file.sha256:\n            return None\n',
         "",
         ("integration/test_files.py",),
