@@ -349,9 +349,17 @@ MUTANTS = (
     Mutant(
         "a page that lacks files is asked for with its validators",
         "mirror/project.py",
-        "        if record is None or incomplete or wanted.handled:\n",
+        "        if record is None or incomplete:\n",
         "        if record is None:\n",
         ("chaos/test_scenarios.py", "integration/test_files.py"),
+    ),
+    Mutant(
+        "what was in hand is asked for with its validators",
+        "mirror/project.py",
+        "        if wanted.handled and not await self._publisher.shows(record):\n"
+        "            return Validators()\n",
+        "",
+        ("chaos/test_scenarios.py", "integration/test_invariants.py"),
     ),
     Mutant(
         "a file may change under its name",
