@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from tests.chaos.seeded import MUTANTS, WAITING
+from tests.chaos.seeded import MUTANTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,8 +99,6 @@ def main() -> int:
             test = workshop.try_out(mutant)
             survivors += test is None
             print(f"| {mutant.name} | {test or '**survives**'} |", flush=True)  # noqa: T201 - a script prints
-    for name, reason in WAITING.items():
-        print(f"| {name} | {reason} |")  # noqa: T201 - as above
     print(f"{len(chosen) - survivors} of {len(chosen)} mutants are killed")  # noqa: T201 - as above
     return 1 if survivors else 0
 

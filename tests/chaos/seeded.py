@@ -33,9 +33,6 @@ class Mutant:
         return text.replace(self.old, self.new)
 
 
-WAITING = {"unreadable = unowned": "verify is not there yet"}
-"""Mutants of what does not exist, with what they wait for."""
-
 MUTANTS = (
     Mutant(
         "a file is deleted before its replacement is there",
@@ -448,5 +445,26 @@ MUTANTS = (
         "                if not self._tree.holds(key, content):\n",
         "                if True:\n",
         ("contract/test_storage.py", "integration/test_pages.py"),
+    ),
+    Mutant(
+        "what cannot be read has no owner",
+        "mirror/verify/run.py",
+        "        unknown = [name for name in strangers if name not in self._orders.despite]\n",
+        "        unknown: list[ProjectName] = []\n",
+        ("integration/test_verify.py",),
+    ),
+    Mutant(
+        "any content is right for verify",
+        "mirror/verify/examine.py",
+        'return "" if reading.sha256 == digest else f"its',
+        'return "" if reading.sha256 else f"its',
+        ("integration/test_verify.py",),
+    ),
+    Mutant(
+        "any number of unowned files may go",
+        "mirror/verify/run.py",
+        "        if count > limit:\n",
+        "        if count > limit * 1000:\n",
+        ("integration/test_verify.py",),
     ),
 )
