@@ -53,7 +53,7 @@ def prepare(tmp_path: Path, server: IndexServer) -> Callable[[Workload], Trials]
 
 
 @pytest.mark.parametrize("workload", WORKLOADS, ids=str)
-def test_a_run_that_is_killed_at_any_moment_is_whole_to_readers_and_to_the_next_run(
+def test_case_091_a_run_that_is_killed_at_any_moment_is_whole_to_readers_and_to_the_next_run(
     prepare: Callable[[Workload], Trials], workload: Workload
 ) -> None:
     trials = prepare(workload)
@@ -64,7 +64,7 @@ def test_a_run_that_is_killed_at_any_moment_is_whole_to_readers_and_to_the_next_
 @pytest.mark.nightly
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("workload", WORKLOADS, ids=str)
-def test_a_run_that_is_killed_at_every_moment(
+def test_case_091_a_run_that_is_killed_at_every_moment(
     prepare: Callable[[Workload], Trials], workload: Workload, part: int
 ) -> None:
     trials = prepare(workload)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import xmlrpc.client
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,19 @@ def edit(change: Callable[[bytes], bytes]) -> Act:
     async def act(_: web.Request, answer: Answer) -> None:
         if answer.status == 200:
             answer.body = change(answer.body)
+
+    return act
+
+
+def document(change: Callable[[dict[str, Any]], object]) -> Act:
+    """Answer with a JSON document that is changed, without the validators of the right one."""
+
+    async def act(_: web.Request, answer: Answer) -> None:
+        if answer.status == 200:
+            page = json.loads(answer.body)
+            change(page)
+            answer.body = json.dumps(page).encode()
+            answer.headers.popall("ETag", None)
 
     return act
 

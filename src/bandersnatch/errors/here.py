@@ -53,6 +53,10 @@ class UnstorableName(StorageError):
     """The storage cannot hold a file of this name (too long for it, usually)."""
 
 
+class Obstructed(StorageError):
+    """Something that somebody else put there is in one object's way; others have their places."""
+
+
 class Impossible(BandersnatchError):
     """A command cannot do to one project what it was asked for; it does it to the others."""
 

@@ -9,7 +9,7 @@ from bandersnatch import layout
 from bandersnatch.errors import (
     BandersnatchError,
     IntegrityError,
-    StorageError,
+    Obstructed,
     UnstorableName,
     UpstreamError,
 )
@@ -267,11 +267,7 @@ class FileSync:
         expected = expect_sidecar(file, digest, file.url + layout.SIDECAR_SUFFIX)
         try:
             content = await self._download(file, key, expected)
-        except StorageError as error:
-            if not isinstance(error, UnstorableName):
-                raise
-            return str(error)
-        except (UpstreamError, IntegrityError) as error:
+        except (IntegrityError, Obstructed, UnstorableName, UpstreamError) as error:
             return str(error)
         self._events(FileDownloaded(name, key, content.size))
         return None

@@ -87,7 +87,7 @@ class Removals:
         self, name: ProjectName, files: Sequence[FileRecord]
     ) -> tuple[Removed, ...]:
         """Move files, and their core metadata, to where they wait for the grace time."""
-        removed = tuple(self._waiting(files))
+        removed = tuple(self._waiting(self._credible(files, name)))
         await self._move(removed)
         for each in removed:
             self._events(FileRemoved(name, layout.served(each.key), each.size))
@@ -166,15 +166,8 @@ class Removals:
         leaving: Collection[ProjectName],
         catalogue: MirrorCatalogue,
     ) -> list[FileRecord]:
-        """Return the files that no other project of the mirror has, as some indexes list them.
-
-        What lies where no file of the project can is none of its files, whatever a row says.
-        """
-        own = [found for found in record.files if _is_own(found, record.name)]
-        if len(own) < len(record.files):
-            count = len(record.files) - len(own)
-            text = f"{record.name}: {count} row(s) of the catalogue are of no file that is its own"
-            self._events(Noticed(f"{text}; what they name stays"))
+        """Return the files that no other project of the mirror has, as some indexes list them."""
+        own = self._credible(record.files, record.name)
         claims = [
             (name, found.file.path)
             for found in own
@@ -184,6 +177,15 @@ class Removals:
         ]
         shared = await catalogue.owned(claims) if claims else frozenset()
         return [found for found in own if found.file.path not in shared]
+
+    def _credible(self, files: Sequence[FileRecord], name: ProjectName) -> list[FileRecord]:
+        """Return the files that lie where files of the project can, whatever rows say."""
+        own = [found for found in files if _is_own(found, name)]
+        if len(own) < len(files):
+            count = len(files) - len(own)
+            text = f"{name}: {count} row(s) of the catalogue are of no file that is its own"
+            self._events(Noticed(f"{text}; what they name stays"))
+        return own
 
     async def _departure(
         self,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bandersnatch.errors import (
     BandersnatchError,
     FilesMissing,
+    Obstructed,
     ProjectNotFound,
     StalePage,
     StorageError,
@@ -49,6 +50,9 @@ PATIENCE = 8
 
 SILENT = 20
 """Projects in a row that a host did not answer for, after which the run stops asking."""
+
+_OF_ONE_PROJECT = (Obstructed, UnstorableName)
+"""What a storage cannot do for one project, while it can do it for others."""
 
 MISSING, MISSING_SHARE = 20, 0.01
 """The larger of a count and a share of listed projects whose page is missing: the same."""
@@ -110,7 +114,7 @@ class Visits:
             await self._checkpoint.take_up(wanted)
             outcome = await self._sync(wanted)
         except BandersnatchError as error:
-            if isinstance(error, StorageError) and not isinstance(error, UnstorableName):
+            if isinstance(error, StorageError) and not isinstance(error, _OF_ONE_PROJECT):
                 raise
             if self._comes_back(wanted, error, queue):
                 return

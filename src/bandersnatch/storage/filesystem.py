@@ -51,6 +51,7 @@ class FilesystemStorage:
         self._busy: set[str] = set()
         self._syncing = asyncio.Lock()
         self._lost: StorageError | None = None
+        self._locked: os.stat_result | None = None
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -100,7 +101,23 @@ class FilesystemStorage:
                 lock.acquire(timeout=0)
             except Timeout:  # is an OSError too
                 raise MirrorLocked(path, _lock_holder(path)) from None
+            self._locked = os.stat(path)
         return lock
+
+    def _require_lock(self) -> None:
+        """Notice that somebody took the lock file away: the next command could lock another.
+
+        :raises StorageError: if it is not the one that was locked.
+        """
+        if self._locked is None:
+            return
+        try:
+            same = os.path.samestat(os.stat(f"{self._root}/{_LOCK}"), self._locked)
+        except FileNotFoundError:
+            same = False
+        if not same:
+            why = "it was taken away, and another command may be at work; run this again"
+            raise StorageError(_LOCK, why)
 
     def _clear_temporaries(self) -> None:
         """Remove what a killed run left of pages; of downloads, ``sweep`` decides later."""
@@ -126,6 +143,8 @@ class FilesystemStorage:
         """Replace each object, in the order given, and then delete those in ``absent``."""
 
         def write() -> list[StorageKey]:
+            if durable:
+                self._require_lock()
             changed = []
             for key, content in objects.items():
                 if not self._tree.holds(key, content):
@@ -179,6 +198,7 @@ class FilesystemStorage:
             if self._lost is not None:
                 raise self._lost
             if self._tree.unsynced:
+                self._require_lock()
                 self._tree.unsynced = False
                 await self._threads.run(self._sync)
 
@@ -269,6 +289,8 @@ class FilesystemStorage:
         def sweep() -> None:
             with translated(PARTIAL), os.scandir(f"{self._root}/{PARTIAL}") as entries:
                 for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        continue  # it is none of ours
                     if entry.stat(follow_symlinks=False).st_mtime < before:
                         os.unlink(entry.path)
 

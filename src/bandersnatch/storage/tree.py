@@ -14,7 +14,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from bandersnatch.errors import LeadsAway, NotStored, StorageError, UnstorableName
+from bandersnatch.errors import LeadsAway, NotStored, Obstructed, StorageError, UnstorableName
 from bandersnatch.layout import StorageKey
 from bandersnatch.records import StoredObject
 from bandersnatch.storage.walk import KEY, walk
@@ -31,6 +31,7 @@ PARTIAL = ".partial"
 
 _FILE_MODE = 0o644
 _NO_FILE = "it is no regular file"
+_A_DIRECTORY = "a directory is in its place; move that away"
 _A_LINK = "it is a link, which is not followed here"
 _REMEMBERED_DIRECTORIES = 100_000
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -58,6 +59,8 @@ class translated:  # noqa: N801 - used like a function
         if error.errno == errno.ENAMETOOLONG:
             why = "its name is too long for the file system"
             raise UnstorableName(self._key, why) from error
+        if error.errno == errno.EISDIR:
+            raise Obstructed(self._key, _A_DIRECTORY) from error
         why = os.strerror(error.errno) if error.errno else str(error)
         if error.errno == errno.EXDEV:
             why = f"it is on another file system than {PARTIAL}; keep the mirror on one"
@@ -119,7 +122,7 @@ class Tree:
     def _directory(self, path: str) -> None:
         """Make a directory and those above it, unless they are there already.
 
-        :raises StorageError: if something else is there; a link is not followed.
+        :raises Obstructed: if something else is there; a link is not followed.
         """
         if path in self._known or path == self.root:
             return
@@ -129,9 +132,9 @@ class Tree:
                 os.mkdir(path, 0o755)
             except FileExistsError:
                 if path not in self._areas and os.path.islink(path):
-                    raise StorageError(self._key(path), _A_LINK) from None
+                    raise Obstructed(self._key(path), _A_LINK) from None
                 if not os.path.isdir(path):
-                    raise StorageError(self._key(path), "it is no directory") from None
+                    raise Obstructed(self._key(path), "it is no directory") from None
             if len(self._known) >= _REMEMBERED_DIRECTORIES:
                 self._known.clear()
             self._known.add(path)
@@ -238,7 +241,7 @@ class Tree:
     def place(self, temporary: str, path: str) -> None:
         """Rename something finished to where it belongs; new directories are judged when made."""
         if link := self._link_above(path, among=self._known):
-            raise StorageError(self._key(link), _A_LINK)
+            raise Obstructed(self._key(link), _A_LINK)
         try:
             self._directory(path.rpartition("/")[0])
             os.replace(temporary, path)

@@ -9,6 +9,7 @@ from bandersnatch.errors import (
     IntegrityError,
     InvalidPage,
     NotFound,
+    Obstructed,
     Unavailable,
     UnstorableName,
     UpstreamError,
@@ -140,18 +141,21 @@ class Repairer:
             return unread, None
         try:
             return await self._files.fetch(file, name), None
-        except (IntegrityError, UnstorableName, UpstreamError) as error:
+        except (IntegrityError, Obstructed, UnstorableName, UpstreamError) as error:
             return unread, str(error)
 
     # ------------------------------------------------------------ pages and documents
 
     async def _repair_pages(self, findings: Findings, repairs: Repairs) -> None:
-        record = repairs.record
-        await self._publisher.publish(
-            record.detail, display=record.display or record.name, legacy=None, anew=False
-        )
+        record, reason = repairs.record, None
+        try:
+            await self._publisher.publish(
+                record.detail, display=record.display or record.name, legacy=None, anew=False
+            )
+        except Obstructed as error:
+            reason = str(error)
         for damage in findings.pages:
-            repairs.take(damage, None)
+            repairs.take(damage, reason)
 
     async def _repair_documents(self, findings: Findings, repairs: Repairs) -> None:
         reason = await self._document(findings.record)
@@ -165,9 +169,9 @@ class Repairer:
             if text is None:
                 return "the index has no such document"
             document = parse_legacy(text, stored_context(record.name, self._clock.now()))
-        except (InvalidPage, NotFound, UpstreamError) as error:
+            await self._publisher.publish_document(record.name, render_legacy(document))
+        except (InvalidPage, NotFound, Obstructed, UpstreamError) as error:
             return str(error)
-        await self._publisher.publish_document(record.name, render_legacy(document))
         return None
 
 

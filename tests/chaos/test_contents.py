@@ -1,0 +1,528 @@
+"""Cases 60 to 74: pages that are none, and files that are not what their pages say."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import faults
+from tests.support.server import HTML, JSON
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from aiohttp.web import Request
+
+    from tests.chaos.case import Case
+    from tests.support.index import File
+    from tests.support.server import Answer
+
+LARGE = 1_500_000
+"""Bytes of a file that is worth going on with in its middle."""
+
+
+def spoil(
+    case: Case, values: Iterable[object], where: Callable[[dict[str, Any], object], object]
+) -> dict[str, File]:
+    """Release something new of a project for each value, and let its page have the value.
+
+    Returns the new files by the names of their projects; "bar" has one too, and no such value.
+    """
+    spoilt = {f"p{number}": value for number, value in enumerate(values)}
+    case.mirrored("bar", *spoilt)
+    files = {name: case.index.release(name, "2.0")[0] for name in ("bar", *spoilt)}
+    for name, value in spoilt.items():
+        act = faults.document(partial(_put, where, value))
+        case.fault("detail", act, project=name)
+    return files
+
+
+def _put(
+    where: Callable[[dict[str, Any], object], object], value: object, page: dict[str, Any]
+) -> None:
+    where(page, value)
+
+
+def heal(case: Case, files: Mapping[str, File]) -> None:
+    """Let something happen to each project, so that its page is asked for, and all be well."""
+    for name in files:
+        case.index.yank(name, "2.0", "as good as any")
+    case.heals()
+
+
+def in_the_newest(key: str) -> Callable[[dict[str, Any], object], object]:
+    """Return what puts a value into the entry of the newest file; ``...`` takes the key away."""
+
+    def put(page: dict[str, Any], value: object) -> None:
+        file = next(each for each in page["files"] if "-2.0-" in each["filename"])
+        if value is ...:
+            del file[key]
+        else:
+            file[key] = value
+
+    return put
+
+
+# ---------------------------------------------------------------- pages
+
+NOT_PAGES = {
+    "cut": b'{"meta": {"api-version": "1.4"}, "name": "foo", "files": [{"filename": "foo-1',
+    "not UTF-8": b'{"meta": {"api-version": "1.4"}, "name": "\xff\xfe", "files": []}',
+    "null": b"null",
+    "a list": b"[]",
+    "nothing in it": b"{}",
+    "a text": b'"foo"',
+    "a number": b"12",
+    "nothing": b"",
+    "deep": b"[" * 100_000,
+    "a key with NUL": b'{"na\x00me": "foo"}',
+}
+
+
+@pytest.mark.parametrize("kind", NOT_PAGES)
+def test_case_060_what_is_no_page_leaves_the_last_good_one(case: Case, kind: str) -> None:
+    case.mirrored("foo", "bar")
+    for name in ("foo", "bar"):
+        case.index.release(name, "2.0")
+    case.fault("detail", faults.body(NOT_PAGES[kind], JSON), project="foo")
+
+    ran = case.mirror(exits=4)
+
+    assert ran.failed == {"foo": "InvalidPage"}
+    assert ran.synced == ["bar"]
+    assert len(case.site.filenames("foo")) == 1
+    case.heals()
+
+
+@pytest.mark.parametrize("kind", ["text/html", HTML, "text/plain", "application/json"])
+def test_case_060_a_page_for_people_leaves_the_last_good_one(case: Case, kind: str) -> None:
+    case.mirrored("foo", "bar")
+    for name in ("foo", "bar"):
+        case.index.release(name, "2.0")
+    login = b"<!DOCTYPE html><html><title>Log in</title><form>Who are you?</form></html>"
+    case.fault("detail", faults.body(login, kind), project="foo")
+
+    ran = case.mirror(exits=4)
+
+    assert list(ran.failed) == ["foo"]
+    assert len(case.site.filenames("foo")) == 1
+    case.heals()
+
+
+OTHERS: tuple[object, ...] = (None, True, 5, 1.5, "", "x", [], {}, [1], {"a": 1})
+"""A value of every type."""
+
+_NEEDED: Mapping[str, set[type]] = {"name": set(), "files": {list}, "meta": {dict}}
+"""The keys that make a page one, with the types of values that are not wrong there."""
+
+
+@pytest.mark.parametrize("key", _NEEDED)
+def test_case_060_a_page_with_a_wrong_type_at_a_key_that_it_needs_is_none(
+    case: Case, key: str
+) -> None:
+    wrong = [value for value in OTHERS if type(value) not in _NEEDED[key]]
+    files = spoil(case, wrong, lambda page, value: page.__setitem__(key, value))
+
+    ran = case.mirror(exits=4)
+
+    assert set(ran.failed.values()) == {"InvalidPage"}
+    assert ran.failed.keys() == files.keys() - {"bar"}
+    case.heals()
+
+
+def test_case_060_the_place_of_a_wrong_type_is_told(case: Case) -> None:
+    case.mirrored("foo")
+    case.index.release("foo", "2.0")
+    case.fault("detail", faults.document(lambda page: page.update(files={})), project="foo")
+
+    assert "at `$.files`" in case.mirror(exits=4).log
+
+    case.heals()
+
+
+@pytest.mark.parametrize("key", ["versions", "project-status"])
+def test_case_060_a_wrong_type_at_a_key_that_describes_counts_as_none(case: Case, key: str) -> None:
+    right: type = list if key == "versions" else dict
+    wrong = [value for value in OTHERS if not isinstance(value, right)]
+    files = spoil(case, wrong, lambda page, value: page.__setitem__(key, value))
+
+    assert case.mirror().synced == sorted(files)
+
+    heal(case, files)
+
+
+@pytest.mark.parametrize("key", ["filename", "url", "hashes", "size"])
+def test_case_060_an_entry_with_a_wrong_type_where_it_says_what_it_is_is_left_out(
+    case: Case, key: str
+) -> None:
+    right = {"size": {type(None), int}}.get(key, set())
+    files = spoil(case, [v for v in OTHERS if type(v) not in right], in_the_newest(key))
+    left_out = [file.filename for name, file in files.items() if name != "bar"]
+
+    ran = case.mirror(left_out=left_out)
+
+    assert ran.report["files"]["rejected"] == len(left_out)
+    assert ran.log.count("left out 1 file(s)") == len(left_out)
+    assert len(case.site.filenames("bar")) == 2
+    heal(case, files)
+
+
+@pytest.mark.parametrize(
+    "key", ["upload-time", "requires-python", "yanked", "core-metadata", "provenance"]
+)
+def test_case_060_an_entry_with_a_wrong_type_where_it_describes_is_published(
+    case: Case, key: str
+) -> None:
+    def odd(page: dict[str, Any], value: object) -> None:
+        in_the_newest(key)(page, value)
+        in_the_newest("data-dist-info-metadata")(page, ...)
+
+    files = spoil(case, OTHERS, odd)
+
+    assert case.mirror(behind=files).synced == sorted(files)
+
+    assert all(len(case.site.filenames(name)) == 2 for name in files)
+    heal(case, files)
+
+
+def test_case_060_a_bad_entry_of_a_file_that_is_published_holds_its_page(case: Case) -> None:
+    """Otherwise whoever can break an entry could take the file away."""
+    case.mirrored("bar", "foo")
+    for name in ("foo", "bar"):
+        case.index.release(name, "2.0")
+    broken = faults.document(lambda page: page["files"][0].update(url="nowhere"))
+    case.fault("detail", broken, project="foo")
+
+    ran = case.mirror(exits=4)
+
+    assert ran.failed == {"foo": "InvalidPage"}
+    case.heals()
+
+
+# ---------------------------------------------------------------- digests and sizes
+
+
+def test_case_061_a_wrong_digest_once_is_recovered(case: Case) -> None:
+    case.index.release("foo", "1.0")
+
+    case.recovers("file", faults.wrong_bytes())
+
+    case.heals()
+
+
+def test_case_061_a_wrong_digest_for_ever_is_told_and_nothing_of_it_kept(case: Case) -> None:
+    case.mirrored("foo", "bar")
+    (file,) = case.index.release("foo", "2.0", size=LARGE)
+    case.index.release("bar", "2.0")
+    case.fault(file.path, faults.wrong_bytes())
+
+    ran = case.mirror(exits=4)
+
+    assert ran.failed == {"foo": "FilesMissing"}
+    assert file.sha256 in ran.log
+    assert len(case.asked("file", of=file.path)) > 1
+    assert case.site.leftovers() == []
+    case.heals()
+
+
+@pytest.mark.parametrize("more", [1, -1, 10**6])
+def test_case_062_a_right_digest_with_a_wrong_size_is_wrong(case: Case, more: int) -> None:
+    case.mirrored("foo", "bar")
+    for name in ("foo", "bar"):
+        (file,) = case.index.release(name, "2.0")
+    size = in_the_newest("size")
+    act = faults.document(lambda page: size(page, len(file.content) + more))
+    case.fault("detail", act, project="foo")
+
+    ran = case.mirror(exits=4)
+
+    assert ran.failed == {"foo": "FilesMissing"}
+    assert len(case.site.filenames("foo")) == 1
+    case.heals()
+
+
+def test_case_063_a_published_file_that_changes_is_held_until_the_operator_accepts_it(
+    case: Case,
+) -> None:
+    case.mirrored("foo", "bar")
+    (had,) = case.index.projects["foo"].files.values()
+    now = case.index.upload("foo", "1.0", had.filename, content=b"something else")
+    case.index.release("foo", "2.0")
+    case.index.release("bar", "2.0")
+
+    for synced in (["bar"], []):
+        ran = case.mirror(exits=5)
+        assert ran.failed == {"foo": "ChangedFile"}
+        assert ran.synced == synced
+        assert f"published with sha256 {had.sha256}" in ran.log
+        assert now.sha256 in ran.log
+        assert "--accept-change foo" in ran.log
+        assert case.asked("file", of=now.path) == []
+
+    case.mirror("--accept-change", "foo")
+    assert (case.site.root / f"removed{had.path}").read_bytes() == had.content
+    case.heals()
+
+
+TWINS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "another URL and digest": lambda file: {
+        **file,
+        "url": file["url"].replace("/packages/", "/packages/aa/"),
+        "hashes": {"sha256": "1" * 64},
+    },
+    "another URL": lambda file: {**file, "url": file["url"].replace("/packages/", "/packages/x/x")},
+    "another size": lambda file: {**file, "size": file["size"] + 1},
+}
+
+
+@pytest.mark.parametrize("kind", TWINS)
+def test_case_064_a_name_that_stands_for_two_files_makes_a_page_none(case: Case, kind: str) -> None:
+    case.mirrored("foo", "bar")
+    for name in ("foo", "bar"):
+        case.index.release(name, "2.0")
+    twin = TWINS[kind]
+    act = faults.document(lambda page: page["files"].append(twin(page["files"][-1])))
+    case.fault("detail", act, project="foo")
+
+    ran = case.mirror(exits=4)
+
+    assert ran.failed == {"foo": "InvalidPage"}
+    assert "names foo-2.0-py3-none-any.whl twice" in ran.log
+    case.heals()
+
+
+def test_case_064_a_file_that_is_named_twice_alike_is_one(case: Case) -> None:
+    case.mirrored("foo")
+    case.index.release("foo", "2.0")
+    act = faults.document(lambda page: page["files"].append(page["files"][-1]))
+    case.fault("detail", act, project="foo")
+
+    case.mirror()
+
+    assert len(case.site.filenames("foo")) == 2
+    case.heals()
+
+
+def test_case_065_a_url_with_two_digests_makes_a_page_none(case: Case) -> None:
+    """The name is the last part of the URL, so this is one name with two digests too."""
+    case.mirrored("foo", "bar")
+    for name in ("foo", "bar"):
+        case.index.release(name, "2.0")
+    other = {"hashes": {"sha256": "1" * 64}}
+    act = faults.document(lambda page: page["files"].append({**page["files"][-1], **other}))
+    case.fault("detail", act, project="foo")
+
+    assert case.mirror(exits=4).failed == {"foo": "InvalidPage"}
+
+    case.heals()
+
+
+def test_case_065_a_url_under_another_name_is_left_out(case: Case) -> None:
+    case.mirrored("foo")
+    case.index.release("foo", "2.0")
+    other = {"filename": "foo-3.0-py3-none-any.whl", "hashes": {"sha256": "1" * 64}}
+    act = faults.document(lambda page: page["files"].append({**page["files"][-1], **other}))
+    case.fault("detail", act, project="foo")
+
+    assert "is not the last part of its URL" in case.mirror().log
+
+    case.heals()
+
+
+def test_case_066_two_names_for_the_same_content_are_both_published(case: Case) -> None:
+    """Small ones and large ones, of one project and of two, at once."""
+    for name, size in (("foo", 1000), ("bar", 1000), ("baz", LARGE)):
+        for number in (1, 2):
+            filename = f"{name}-1.0-{number}-py3-none-any.whl"
+            case.index.upload(name, "1.0", filename, content=b"x" * size)
+
+    case.mirror()
+
+    case.heals()
+
+
+def without_a_sha256(told: str) -> list[dict[str, str]]:
+    """Return what may stand for hashes and has no usable sha256."""
+    odd = ["", told[:-1], told + "0", told[:-1] + "g", f" {told}", f"{told}\n", f"0x{told[2:]}"]
+    others = {"md5": "0" * 32, "sha512": "0" * 128, "blake2b": "0" * 64, "": told}
+    return [{}, others, {"SHA 256": told}, {"sha-256": told}, *({"sha256": text} for text in odd)]
+
+
+def test_case_067_without_a_sha256_there_is_no_file(case: Case) -> None:
+    files = spoil(case, without_a_sha256("ab" * 32), in_the_newest("hashes"))
+    left_out = [file.filename for name, file in files.items() if name != "bar"]
+
+    ran = case.mirror(left_out=left_out)
+
+    assert ran.report["files"]["rejected"] == len(left_out)
+    assert {each.path for each in case.asked("file")} == {files["bar"].path}
+    heal(case, files)
+
+
+def test_case_067_a_sha256_in_upper_case_is_one(case: Case) -> None:
+    def upper(page: dict[str, Any]) -> None:
+        for file in page["files"]:
+            file["hashes"] = {"sha256": file["hashes"]["sha256"].upper()}
+
+    case.index.release("foo", "1.0")
+    case.fault("detail", faults.document(upper))
+
+    case.mirror()
+
+    case.heals()
+
+
+SIZES: tuple[object, ...] = (-1, "300", "abc", 300.5, True, 2**31 + 1, 10**30, [300], -(10**400))
+
+
+def test_case_068_what_has_no_possible_size_is_no_file(case: Case) -> None:
+    files = spoil(case, SIZES, in_the_newest("size"))
+    left_out = [file.filename for name, file in files.items() if name != "bar"]
+
+    case.mirror(left_out=left_out)
+
+    heal(case, files)
+
+
+@pytest.mark.parametrize("told", [None, ...], ids=["null", "missing"])
+def test_case_068_a_size_that_is_not_told_is_found_out(case: Case, told: object) -> None:
+    """PEP 691 pages need tell none."""
+    files = spoil(case, [told], in_the_newest("size"))
+
+    case.mirror()
+
+    assert case.site.page("p0")["files"][-1]["size"] == len(files["p0"].content)
+    case.heals()
+
+
+# ---------------------------------------------------------------- what describes a file
+
+TIMES: tuple[object, ...] = (
+    *(None, ..., "", "yesterday", 0, 1.7e9, True, [], "0001-01-01T00:00:00Z"),
+    *("9999-12-31T23:59:59Z", "2024-05-01T00:00:00", "2024-02-30T00:00:00Z", "1969-12-31T23:59Z"),
+    *("-2024-05-01T00:00:00Z", "2024-05-01T00:00:00+99:99", "٢٠٢٤-05-01T00:00:00Z"),
+)
+
+
+def test_case_069_a_file_with_no_possible_upload_time_is_published_without(case: Case) -> None:
+    files = spoil(case, TIMES, in_the_newest("upload-time"))
+
+    case.mirror()
+
+    for name, file in files.items():
+        told = case.site.page(name)["files"][-1]
+        modified = (case.site.web / file.path[1:]).stat().st_mtime
+        assert ("upload-time" in told) == (name == "bar"), told
+        assert 315_532_800 <= modified < 4_354_819_200, "from 1980 to 2107"
+    heal(case, files)
+
+
+def test_case_070_core_metadata_that_is_wrong_is_not_advertised(case: Case) -> None:
+    case.mirrored("bar", "foo")
+    (file,) = case.index.release("foo", "2.0")
+    case.index.release("bar", "2.0")
+    case.fault("sidecar", faults.wrong_bytes(), project="foo")
+
+    for _ in range(2):
+        ran = case.mirror(bare=[file.filename])
+        assert "WARNING: foo: 1 file(s) without core metadata" in ran.log
+        assert not (case.site.web / f"{file.path[1:]}.metadata").exists()
+
+    case.heals()
+
+
+def test_case_070_a_wrong_digest_of_core_metadata_is_not_advertised(case: Case) -> None:
+    wrong = {"sha256": hashlib.sha256(b"another").hexdigest()}
+    files = spoil(case, [wrong], in_the_newest("core-metadata"))
+    bare = [files["p0"].filename]
+
+    case.mirror(bare=bare)
+
+    assert not case.site.page("p0")["files"][-1].get("core-metadata")
+    heal(case, files)
+
+
+YANKS: tuple[tuple[object, object], ...] = (
+    *((True, True), (False, False), ("", True), ("broken", "broken"), (None, False), (0, False)),
+    *((1, False), ([], False), ({"reason": "x"}, False), ("a\x00b\nc", "a b c")),
+    ("x" * 1_000_000, "x" * 4_000),
+)
+
+
+def test_case_071_yanked_is_a_reason_or_whether_there_is_one(case: Case) -> None:
+    """What is of no such type counts as not yanked; a reason is cut at 4 000 characters."""
+    files = spoil(case, [told for told, _ in YANKS], in_the_newest("yanked"))
+
+    case.mirror(behind=files)
+
+    for number, (_, shown) in enumerate(YANKS):
+        assert case.site.page(f"p{number}")["files"][-1]["yanked"] == shown
+    heal(case, files)
+
+
+PYTHONS: tuple[tuple[object, object], ...] = (
+    *((">=3.9", ">=3.9"), ("", None), (3, None), ([">=3"], None), (True, None), ({}, None)),
+    *((">=3\n.9", ">=3 .9"), ("x" * 1_000_000, None), ("<3; rm -rf /", "<3; rm -rf /")),
+)
+
+
+def test_case_071_requires_python_is_a_text_of_bearable_length(case: Case) -> None:
+    files = spoil(case, [told for told, _ in PYTHONS], in_the_newest("requires-python"))
+
+    case.mirror(behind=files)
+
+    for number, (_, shown) in enumerate(PYTHONS):
+        assert case.site.page(f"p{number}")["files"][-1].get("requires-python") == shown
+    heal(case, files)
+
+
+# ---------------------------------------------------------------- what changes in between
+
+
+@pytest.mark.parametrize("shown", ["bar", "f", "foo-", "../foo", "foo bar", "föö"])
+def test_case_072_the_page_of_another_project_is_refused(case: Case, shown: str) -> None:
+    case.mirrored("foo", "bar")
+    for name in ("foo", "bar"):
+        case.index.release(name, "2.0")
+    case.fault("detail", faults.document(lambda page: page.update(name=shown)), project="foo")
+
+    assert case.mirror(exits=4).failed == {"foo": "InvalidPage"}
+
+    case.heals()
+
+
+def test_case_073_of_a_page_that_changes_between_two_tries_the_last_counts_as_a_whole(
+    case: Case,
+) -> None:
+    case.mirrored("foo")
+    case.index.release("foo", "2.0")
+
+    async def change_and_cut(_: Request, answer: Answer) -> None:
+        case.index.remove_file("foo", "foo-2.0-py3-none-any.whl")
+        case.index.release("foo", "3.0")
+        answer.status, answer.body = 503, answer.body[:100]
+
+    case.recovers("detail", change_and_cut)
+
+    assert case.site.filenames("foo") == ["foo-1.0-py3-none-any.whl", "foo-3.0-py3-none-any.whl"]
+    case.heals()
+
+
+def test_case_074_a_file_that_changes_between_two_parts_is_fetched_anew(case: Case) -> None:
+    """The parts agree with their validators, which are those of an index that has none."""
+    (file,) = case.index.release("foo", "1.0", size=2 * LARGE)
+
+    async def another(request: Request, answer: Answer) -> Any:
+        answer.body = b"y" * len(answer.body)
+        return await faults.cut(LARGE)(request, answer)
+
+    case.recovers(file.path, another)
+
+    first, second, third = case.asked("file", of=file.path)
+    assert "Range" not in first.headers
+    assert second.headers["Range"].startswith("bytes=")
+    assert "Range" not in third.headers
+    case.heals()

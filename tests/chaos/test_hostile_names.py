@@ -1,0 +1,416 @@
+"""Cases 75 to 84: names, URLs and texts that were made to do harm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.chaos.test_contents import heal, spoil
+from tests.support import faults
+
+if TYPE_CHECKING:
+    from tests.chaos.case import Case
+
+HOSTILE = [
+    *["\x00", "\n", "\r", "\t", "\x1b[31m", "\x7f", "\x85", "\u202e", "\u2066", "\u200b", "\ufeff"],
+    "\U0001f4a3",
+]
+"""What terminals, logs and people's eyes are fooled with."""
+
+
+def leaves_out(case: Case, entries: list[dict[str, Any]]) -> None:
+    """Assert that such entries are left out, without a request, and that all else is published.
+
+    An entry says what it has instead of what is right for the newest file.
+    """
+    files = spoil(case, entries, _say)
+    left_out = [file.filename for name, file in files.items() if name != "bar"]
+
+    ran = case.mirror(left_out=left_out)
+
+    assert ran.report["files"]["rejected"] == len(entries)
+    assert {each.path for each in case.asked("file", "sidecar")} == {
+        files["bar"].path,
+        f"{files['bar'].path}.metadata",
+    }
+    assert all(line.isprintable() and line.isascii() for line in ran.log.splitlines()), ran.log
+    heal(case, files)
+
+
+def _say(page: dict[str, Any], told: object) -> None:
+    assert isinstance(told, dict)
+    newest(page).update(told)
+
+
+def newest(page: dict[str, Any]) -> dict[str, Any]:
+    """Return the entry of the newest file."""
+    found: dict[str, Any] = next(each for each in page["files"] if "-2.0-" in each["filename"])
+    return found
+
+
+# ---------------------------------------------------------------- URLs
+
+CLIMBING = [
+    *["/packages/../../x/{}", "/packages/%2e%2e/%2e%2e/{}", "/packages/.%2e/%2E./{}"],
+    *["/packages/%252e%252e/{}", "/packages/..%2f..%2f{}", "/packages/..%5c..%5c{}"],
+    *["/packages/..\\..\\{}", "/packages/a%2f{}", "/packages/a%5c..%5c{}"],
+    *["/packages/%c0%ae%c0%ae/{}", "/packages/./{}", "/packages//{}", "/packages/a/%2e/{}"],
+]
+
+
+def test_case_075_a_url_that_climbs_is_left_out(case: Case) -> None:
+    """What leads to its own name in a harmless way is resolved before it is looked at."""
+    end = "p{}-2.0-py3-none-any.whl"
+    climbing = [url for url in CLIMBING if url not in {"/packages/../../x/{}", "/packages/./{}"}]
+    leaves_out(case, [{"url": url.format(end.format(n))} for n, url in enumerate(climbing)])
+
+
+@pytest.mark.parametrize("url", ["/packages/../../etc/{}", "../../../../../../etc/{}"])
+def test_case_075_a_url_that_climbs_in_plain_stays_on_its_host(case: Case, url: str) -> None:
+    """A URL has nothing above its root, and where the file lies here is not taken from it."""
+    case.mirrored("foo")
+    (file,) = case.index.release("foo", "2.0")
+    case.index.files[f"/etc/{file.filename}"] = file
+    act = faults.document(lambda page: newest(page).update(url=url.format(file.filename)))
+    case.fault("detail", act)
+
+    ran = case.site.mirror()
+
+    assert ran.code == 0, ran.log
+    assert len(case.site.filenames("foo")) == 2
+    assert all(path.startswith("packages/") for path in case.site.tree() if "-2.0-" in path)
+    case.site.check()
+
+
+ODD = [
+    *["http://example.org:0/packages/{}", "http://user:secret@example.org/packages/{}"],
+    *["http://user@example.org/packages/{}", "/packages/{}?download=1", "/packages/{}/", "", "#"],
+    *["/packages", "/packages/", "/", "ftp://example.org/{}", "file:///packages/{}", "data:,{}"],
+    *["//[::1/{}", "http://exa mple.org/{}", "http://-x.example.org/{}", "http://", "http://?/{}"],
+    *[
+        "javascript:alert(1)//{}",
+        "http://example.org:99999/{}",
+        "http://xn--zzzz--/{}",
+        "\\\\h\\{}",
+    ],
+    *["/packages/other-2.0.tar.gz", "/packages/{}.metadata", "/packages/{}.asc", "x" * 100_000],
+]
+
+
+def test_case_076_an_odd_url_is_left_out(case: Case) -> None:
+    end = "p{}-2.0-py3-none-any.whl"
+    leaves_out(case, [{"url": url.format(end.format(n))} for n, url in enumerate(ODD)])
+
+
+def test_case_076_a_fragment_is_passed_over(case: Case) -> None:
+    case.index.release("foo", "1.0")
+
+    def more(page: dict[str, Any]) -> None:
+        for file in page["files"]:
+            file["url"] += "#sha256=0000&egg=foo"
+
+    case.fault("detail", faults.document(more))
+
+    case.mirror()
+
+    case.heals()
+
+
+ELSEWHERE = ["/packages_evil/x/{}", "/simple/foo/{}", "/json/{}", "/status/{}", "/{}"]
+
+
+@pytest.mark.parametrize("place", ELSEWHERE)
+def test_case_077_wherever_a_url_points_the_file_lies_below_packages(
+    case: Case, place: str
+) -> None:
+    """Where it lies is computed here: a file of another host's layout gets a place by its digest.
+
+    So such a file is not refused, and lies nowhere near pages and state.
+    """
+    case.mirrored("foo")
+    (file,) = case.index.release("foo", "2.0")
+    path = place.format(file.filename)
+    case.index.files[path] = file
+    case.fault("detail", faults.document(lambda page: newest(page).update(url=path)))
+    before = case.site.tree().keys()
+
+    ran = case.site.mirror()
+
+    digest = file.sha256
+    here = f"packages/{digest[:2]}/{digest[2:4]}/{digest[4:]}/{file.filename}"
+    if not path.startswith("/simple/"):
+        assert ran.code == 0, ran.log
+        assert case.site.tree().keys() - before <= {here, f"{here}.metadata"}
+    assert all("-2.0-" not in path for path in case.site.tree() if not path.startswith("packages/"))
+    case.site.check()
+
+
+POINTING = ["/simple/index.html", "/simple/foo/", "/json/foo", "/pypi/foo/json", "/status", "/todo"]
+
+
+def test_case_077_a_url_of_a_page_or_of_state_is_left_out(case: Case) -> None:
+    leaves_out(case, [{"url": url} for url in POINTING])
+
+
+def test_case_077_a_page_cannot_be_a_file(case: Case) -> None:
+    names = [url.rstrip("/").rpartition("/")[2] for url in POINTING]
+    entries = [{"url": u, "filename": n} for u, n in zip(POINTING, names, strict=True)]
+    leaves_out(case, entries)
+
+
+# ---------------------------------------------------------------- names of files
+
+
+def named(filename: str) -> dict[str, Any]:
+    """Return what an entry says whose name is odd, and whose URL agrees."""
+    return {"filename": filename, "url": f"/packages/aa/{filename}"}
+
+
+def test_case_078_what_fools_a_terminal_is_left_out_and_shown_escaped(case: Case) -> None:
+    entries = [named(f"p{n}-2.0{text}-py3-none-any.whl") for n, text in enumerate(HOSTILE)]
+    leaves_out(case, entries)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
+def test_case_078_what_fools_a_terminal_is_no_projects_name(case: Case, text: str) -> None:
+    case.site.configure(api_method="simple")
+    case.mirrored("foo")
+    case.index.release("foo", "2.0")
+    entry = {"name": f"ba{text}r", "_last-serial": 5}
+    case.fault("list", faults.document(lambda page: page["projects"].append(entry)))
+
+    ran = case.mirror()
+
+    assert "WARNING: bad entry of the list" in ran.log
+    assert all(line.isprintable() and line.isascii() for line in ran.log.splitlines())
+    case.heals()
+
+
+def test_case_078_half_a_character_makes_a_page_none(case: Case) -> None:
+    """A lone surrogate is no text in any encoding, and its document no JSON."""
+    case.mirrored("foo", "bar")
+    for name in ("foo", "bar"):
+        case.index.release(name, "2.0")
+    act = faults.document(lambda page: newest(page).update(named("foo-2.0\ud800.whl")))
+    case.fault("detail", act, project="foo")
+
+    assert case.mirror(exits=4).failed == {"foo": "InvalidPage"}
+
+    case.heals()
+
+
+def test_case_078_what_fools_a_terminal_is_cleaned_or_escaped_in_texts(case: Case) -> None:
+    """A reason is for people, so it is kept, without what is no text."""
+    case.mirrored("foo")
+    case.index.release("foo", "2.0")
+    case.index.yank("foo", "2.0", "bad\x1b[31m \u202e reason\x00\n")
+
+    case.site.mirror()
+
+    text = case.site.text("web/simple/foo/index.html") + case.site.text(
+        "web/simple/foo/index.v1_json"
+    )
+    assert not set("\x1b\x00") & set(text)
+    case.site.check()
+
+
+SPECIAL = [
+    *[".htaccess", ".p{}-2.0-py3-none-any.whl", "..", ".", "-rf", "--help", "p{}-2.0.whl\\"],
+    *[
+        "p{}-2.0.whl ",
+        " p{}-2.0.whl",
+        "a:b",
+        "p{}-2.0:x.whl",
+        "p{}-*.whl",
+        "p{}-?.whl",
+        "p{}-2.0;x",
+    ],
+    *["p{}-2.0|x.whl", "p{}-$HOME.whl", "p{}-`x`.whl", "p{}-2.0'.whl", "p{}-[0-9].whl", "~", "CON"],
+    *[
+        "NUL.zip",
+        "p{}-2.0%2f.whl",
+        "p{}-2.0&x.whl",
+        "p{}-2.0,.whl",
+        "p{}-2.0@x.whl",
+        "p{}-2.0=.whl",
+    ],
+]
+
+
+def test_case_079_names_with_a_meaning_of_their_own_are_left_out(case: Case) -> None:
+    """There is no mode for other systems: what begins with a project's name is no device's."""
+    leaves_out(case, [named(each.format(n)) for n, each in enumerate(SPECIAL)])
+
+
+def long_name(size: int) -> str:
+    """Return a name of a source distribution of so many characters."""
+    return f"foo-1.{'0' * (size - len('foo-1..tar.gz'))}.tar.gz"
+
+
+@pytest.mark.parametrize("size", [245, 246, 254, 255])
+def test_case_080_a_name_of_up_to_255_bytes_is_published(case: Case, size: int) -> None:
+    case.index.upload("foo", "1.0", long_name(size), size=2_000_000)
+
+    case.mirror()
+
+    case.heals()
+
+
+def test_case_080_a_wheel_whose_core_metadata_would_have_too_long_a_name_goes_without(
+    case: Case,
+) -> None:
+    filename = f"foo-1.{'0' * 228}-py3-none-any.whl"
+    assert len(filename) <= 255 < len(f"{filename}.metadata")
+    case.index.upload("foo", "1.0", filename, metadata=b"Name: foo\n")
+
+    case.mirror(bare=[filename])
+
+    assert case.site.filenames("foo") == [filename]
+
+
+@pytest.mark.parametrize("size", [256, 257, 300, 10_000])
+def test_case_080_a_longer_name_is_left_out(case: Case, size: int) -> None:
+    case.mirrored("foo")
+    case.index.upload("foo", "1.0", long_name(size))
+    case.index.release("foo", "2.0")
+
+    case.mirror(left_out=[long_name(size)])
+
+    case.index.remove_file("foo", long_name(size))
+    case.heals()
+
+
+def test_case_081_names_that_are_not_ascii_are_left_out(case: Case) -> None:
+    """Also in two spellings of one name, and in many bytes a character: no file has any."""
+    texts = [
+        "\u00e9",
+        "e\u0301",
+        "\u00e9" * 120,
+        "\U0001f4a3" * 60,
+        "\uff0e\uff0e",
+        "\u2215",
+        "ß",
+        "İ",
+    ]
+    leaves_out(case, [named(f"p{n}-2.0{text}-py3-none-any.whl") for n, text in enumerate(texts)])
+
+
+def test_case_082_names_that_differ_in_case_only_never_share_a_directory(case: Case) -> None:
+    """So none overwrites the other, wherever case is no difference: each has its digest's place.
+
+    Projects have one name in lower case. No file system is looked at for that.
+    """
+    for filename in ("foo-1.0.tar.gz", "Foo-1.0.tar.gz", "FOO-1.0.tar.gz"):
+        case.index.upload("foo", "1.0", filename, content=filename.encode())
+
+    case.mirror()
+
+    paths = [path.lower() for path in case.site.tree()]
+    assert len(set(paths)) == len(paths)
+    assert len(case.site.filenames("foo")) == 3
+    case.heals()
+
+
+# ---------------------------------------------------------------- names of projects
+
+NO_NAMES: list[object] = [
+    *["..", ".", "", "/etc", "a/b", "a\\b", "a b", " a", "a\nb", 'a"b', "a'b", "<b>a</b>", "a&b"],
+    *["x" * 300, "-a", "a-", "_", "ä", "a\u0301", "%2e%2e", "a%2fb", 12, 1.5, None, True, [], {}],
+]
+
+
+@pytest.mark.parametrize("name", NO_NAMES, ids=lambda each: ascii(each)[:20])
+def test_case_083_what_is_no_name_of_a_project_reaches_no_file_system(
+    case: Case, name: object
+) -> None:
+    """It names nothing that could be wanted, so the status is 0, with a warning."""
+    case.site.configure(api_method="simple")
+    case.mirrored("foo")
+    case.index.release("foo", "2.0")
+    entry = {"name": name, "_last-serial": 5}
+    case.fault("list", faults.document(lambda page: page["projects"].append(entry)))
+
+    ran = case.mirror()
+
+    assert ran.synced == ["foo"]
+    assert "WARNING: bad entry of the list" in ran.log
+    assert len(case.asked("detail")) == 1
+
+
+def test_case_083_an_event_about_what_is_no_name_concerns_nobody(case: Case) -> None:
+    case.mirrored("foo")
+    names = [name for name in NO_NAMES if isinstance(name, str) and name == name.strip()]
+    for name in names:
+        case.index.journal.append(type(case.index.journal[0])(name, None, 1, "create", 0))
+        case.index.serial += 1
+        case.index.journal[-1].serial = case.index.serial
+    case.index.release("foo", "2.0")
+
+    assert case.mirror().synced == ["foo"]
+
+    assert len(case.asked("detail")) == 1
+    case.heals()
+
+
+@pytest.mark.parametrize(
+    "name", ["simple", "index.html", "packages", "json", "nul", "con", "0", "a"]
+)
+def test_case_083_a_name_that_means_something_to_us_is_a_name_like_others(
+    case: Case, name: str
+) -> None:
+    case.index.release(name, "1.0")
+    case.index.release("foo", "1.0")
+
+    case.mirror()
+
+    case.heals()
+
+
+SCRIPT = "\"'><script>alert(1)</script><!--&lt;\u2028</a><a href=x onclick=y>"
+
+
+def test_case_084_a_script_in_a_text_is_a_text_in_every_kind_of_page(case: Case) -> None:
+    """The oracle parses the pages and compares what is in them with what the index has."""
+    case.site.configure(json=True)
+    case.mirrored("foo")
+    case.index.release("foo", "2.0", requires_python=f">=3.9{SCRIPT}")
+    case.index.yank("foo", "1.0", SCRIPT)
+    case.index.project("foo").status = "archived"
+    case.index.project("foo").reason = SCRIPT
+    case.index.info = {"summary": SCRIPT, "home_page": f"javascript:{SCRIPT}"}
+
+    case.mirror()
+
+    for path in ("index.html", "index.v1_html"):
+        assert "<script" not in case.site.text(f"web/simple/foo/{path}")
+    case.heals()
+
+
+def test_case_084_a_script_in_what_identifies_is_left_out(case: Case) -> None:
+    entries = [
+        {"url": f"/packages/{SCRIPT}"},
+        named(f"p1-2.0{SCRIPT}.whl"),
+        {"hashes": {"sha256": SCRIPT}},
+    ]
+    leaves_out(case, entries)
+
+
+def test_case_084_a_script_in_a_version_or_digest_is_nowhere(case: Case) -> None:
+    def scripted(page: dict[str, Any]) -> None:
+        page["versions"].append(f"3.0{SCRIPT}")
+        newest(page)["hashes"][SCRIPT] = SCRIPT
+        newest(page)["hashes"]["md5"] = SCRIPT
+
+    case.mirrored("foo")
+    case.index.release("foo", "2.0")
+    case.fault("detail", faults.document(scripted))
+
+    case.mirror()
+
+    text = "".join(
+        case.site.text(f"web/simple/foo/{page.name}")
+        for page in (case.site.web / "simple/foo").iterdir()
+    )
+    assert "script" not in text
+    case.heals()

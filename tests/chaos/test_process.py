@@ -1,0 +1,287 @@
+"""Cases 92 to 99: signals, stops, locks, scarce resources, closed streams, exceptions.
+
+Case 91 is in ``test_kill_loop.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from filelock import FileLock
+
+from tests.support import faults
+from tests.support.clock import FakeClock
+from tests.support.disks import listing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.chaos.case import Case
+    from tests.support.server import Asked
+
+PATIENCE = 60
+"""Seconds after which a process that should have ended is taken for one that never will."""
+
+
+@contextmanager
+def started(
+    case: Case, *command: str, at: str, do: Callable[[int], None]
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a command of its own, and ``do`` something with its number at a kind of request."""
+    done = False
+
+    def on_request(asked: Asked) -> None:
+        nonlocal done
+        if asked.kind == at and not done:
+            done = True
+            do(process.pid)
+
+    case.server.on_request = on_request
+    program = [sys.executable, "-m", "bandersnatch", "-c", str(case.site.config), *command]
+    process = subprocess.Popen(
+        program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        case.server.on_request = lambda _: None
+        process.kill()
+        process.communicate()
+    assert done, "it never asked for that"
+
+
+SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda each: each.name)
+@pytest.mark.parametrize("at", ["detail", "file"])
+def test_case_092_a_signal_ends_a_run_in_order(case: Case, number: signal.Signals, at: str) -> None:
+    """What is under way is given up, what is done is kept; a second signal ends it at once."""
+    case.mirrored("foo", "bar")
+    for name in ("foo", "bar"):
+        case.index.release(name, "2.0", size=2_000_000)
+    before, served = case.site.status, case.site.tree()
+    held = case.fault(at, faults.silence(PATIENCE, after=1000))
+
+    with started(case, "mirror", at=at, do=lambda pid: os.kill(pid, number)) as process:
+        out, log = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == SIGNALS[number]
+    assert held.hits
+    assert f"ERROR: interrupted by signal {int(number)}; the next run goes on from here" in log
+    assert "Traceback" not in log + out
+    assert served.items() <= case.site.tree().items()
+    assert case.site.status == before
+    assert case.site.leftovers() == []
+    case.site.check()
+    case.heals()
+
+
+def test_case_093_a_process_that_is_stopped_and_continued_goes_on(case: Case) -> None:
+    """Its connections are lost meanwhile, and its lock is not."""
+    for name in ("foo", "bar"):
+        case.index.release(name, "1.0")
+    codes: list[int] = []
+
+    def stop(pid: int) -> None:
+        os.kill(pid, signal.SIGSTOP)
+        state = ""
+        while state != "T":
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        second = subprocess.run(
+            [sys.executable, "-m", "bandersnatch", "-c", str(case.site.config), "sync", "foo"],
+            capture_output=True,
+            check=False,
+            timeout=PATIENCE,
+        )
+        codes.append(second.returncode)
+        os.kill(pid, signal.SIGCONT)
+
+    case.fault("detail", faults.reset(), times=1)
+    with started(case, "mirror", at="detail", do=stop) as process:
+        _, log = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 0, log
+    assert codes == [6]
+    case.heals()
+
+
+WRITING = [
+    *(["mirror"], ["mirror", "--force-check"], ["sync", "foo"], ["verify"]),
+    *(["delete", "--until-next-change", "foo"], ["restore", "foo"]),
+]
+
+
+@pytest.mark.parametrize("command", WRITING, ids=" ".join)
+def test_case_094_a_second_command_is_refused_at_once(case: Case, command: list[str]) -> None:
+    """It says which process is at work; for how long, and on which machine, the system tells."""
+    case.mirrored("foo")
+    case.index.release("foo", "2.0")
+    with FileLock(case.site.root / ".lock"):
+        before = listing(case.site.root)
+
+        ran = case.site.run(*command)
+
+        works = case.server.asked or listing(case.site.root) != before
+        case.figures.count("G12", bool(works))
+    assert ran.code == 6
+    assert not works
+    (line,) = ran.errors()
+    assert f".lock is held by process {os.getpid()}; wait for it to end" in line
+    case.heals()
+
+
+@pytest.mark.parametrize("command", [["status", "--offline"], ["plan"], ["why", "foo"]])
+def test_case_094_a_question_waits_for_nobody(case: Case, command: list[str]) -> None:
+    case.mirrored("foo")
+    with FileLock(case.site.root / ".lock"):
+        assert case.site.ask(*command).code == 0
+
+
+def test_case_095_the_lock_file_of_a_dead_process_is_no_lock(case: Case) -> None:
+    """The kernel's lock counts, which a network file system passes on, and not the file."""
+    case.mirrored("foo")
+    case.index.release("foo", "2.0")
+    (case.site.root / ".lock").write_text("12345\nsome.other.host\n")
+
+    case.mirror()
+
+    case.heals()
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_case_095_a_lock_that_is_taken_away_ends_the_run_before_it_records_anything(
+    case: Case, *, again: bool
+) -> None:
+    """Another command could be at work by then: on the same lock that this one had."""
+    case.mirrored("foo", "bar")
+    for name in ("foo", "bar"):
+        case.index.release(name, "2.0")
+    before, lock = case.site.status, case.site.root / ".lock"
+
+    def take_away(asked: Asked) -> None:
+        if asked.kind == "file":
+            lock.unlink(missing_ok=True)
+            if again:
+                lock.touch()
+
+    case.server.on_request = take_away
+    ran = case.site.mirror()
+    case.server.on_request = lambda _: None
+
+    assert ran.code == 7
+    (line,) = ran.errors()
+    assert "storage failed at .lock: it was taken away, and another command may be" in line
+    assert case.site.status == before
+    case.site.check()
+    case.heals()
+
+
+@pytest.mark.parametrize("most", [16, 24, 40])
+def test_case_097_a_process_that_may_open_few_files_says_so_and_loses_nothing(
+    case: Case, most: int
+) -> None:
+    """A kill for want of memory is case 91; no more threads than a handful are ever begun."""
+    case.mirrored("foo", "bar")
+    for name in ("foo", "bar", "baz"):
+        case.index.release(name, "2.0", sdist=True)
+    before = case.site.tree()
+
+    done = subprocess.run(
+        [sys.executable, "-m", "bandersnatch", "-c", str(case.site.config), "mirror"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (most, most)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+
+    assert done.returncode in {0, 3, 4, 7}
+    assert before.keys() <= case.site.tree().keys()
+    assert (done.returncode == 0) == (case.site.status == case.index.serial)
+    assert done.returncode == 0 or " ERROR: " in done.stderr
+    case.site.check()
+    case.heals()
+
+
+STREAMS = ["<&- >&- 2>&-", ">/dev/full 2>/dev/full", "2>&1 | true"]
+
+
+@pytest.mark.parametrize("streams", STREAMS)
+def test_case_098_a_run_that_nobody_hears_goes_on(case: Case, streams: str) -> None:
+    case.index.release("foo", "1.0")
+    log = case.site.home / "logging.ini"
+    log.write_text(LOGGING)
+    case.site.configure(log_config=log)
+    line = f'"{sys.executable}" -m bandersnatch -c "{case.site.config}" mirror {streams}'
+
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {line}"], check=False, timeout=PATIENCE)
+
+    assert done.returncode == 0
+    assert case.site.status == case.index.serial
+    del case.site.options["log-config"]
+    case.site.configure()
+    case.heals()
+
+
+LOGGING = """
+[loggers]
+keys = root
+[handlers]
+keys = full
+[formatters]
+keys =
+[logger_root]
+level = INFO
+handlers = full
+[handler_full]
+class = FileHandler
+args = ("/dev/full", "w")
+"""
+"""A log on a disk without room."""
+
+
+class BreaksAt(FakeClock):
+    """A clock that fails the n-th time that it is looked at, as only a bug does."""
+
+    def __init__(self, number: int, like: FakeClock) -> None:
+        super().__init__(like.start)
+        self.passed = like.passed
+        self.left = number
+
+    def monotonic(self) -> float:
+        """Return the seconds that have passed, or raise what nobody foresaw."""
+        self.left -= 1
+        if self.left == 0:
+            raise RuntimeError("nobody foresaw this")
+        return super().monotonic()
+
+
+def test_case_099_an_exception_at_any_step_is_a_bug_that_destroys_nothing(case: Case) -> None:
+    """The clock is looked at in every layer, so its failures reach all of them."""
+    case.mirrored("foo", "bar")
+    right, count = case.clock, 0
+    while True:
+        count += 1
+        for name in ("foo", "bar"):
+            case.index.release(name, f"{count + 1}.0")
+        before = case.site.status
+        case.site.clock = breaking = BreaksAt(count, right)
+        ran = case.site.mirror()
+        case.site.clock = right
+        case.site.check()
+        if breaking.left > 0:
+            break
+        assert ran.code in {1, 4}, ran.log
+        assert before <= case.site.status <= case.index.serial
+    assert ran.code == 0
+    assert count > 10
+    case.heals()
