@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.chaos.cases import CHAPTERS, NOT_APPLICABLE, TITLES, TO_COME
+from tests.chaos.cases import CHAPTERS, NOT_APPLICABLE, NOT_YET, TITLES
 from tests.chaos.figures import COUNTED, MEASURED, Figures
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _became(number: int, outcomes: dict[int, Outcome]) -> str:
         return str(outcomes[number])
     if number in NOT_APPLICABLE:
         return f"not applicable: {NOT_APPLICABLE[number]}"
-    return "to come" if number in TO_COME else "not run"
+    return f"**not yet**: {NOT_YET[number]}" if number in NOT_YET else "not run"
 
 
 def _figures(figures: Figures) -> Iterator[str]:

@@ -108,7 +108,7 @@ def in_turn(calls: Iterable[Call]) -> list[tuple[Call, int]]:
 
 
 @pytest.mark.parametrize("workload", [FIRST, UPDATE, REMOVAL], ids=str)
-def test_a_call_that_fails_is_told_and_destroys_nothing(
+def test_case_103_a_call_that_fails_is_told_and_destroys_nothing(
     prepare: Callable[[Workload], Trials], workload: Workload
 ) -> None:
     trials = prepare(workload)
@@ -116,7 +116,7 @@ def test_a_call_that_fails_is_told_and_destroys_nothing(
     fail(trials, in_turn(spread(trials.calls(), FEW)))
 
 
-def test_a_call_that_fails_to_read_is_told_and_destroys_nothing(
+def test_case_103_a_call_that_fails_to_read_is_told_and_destroys_nothing(
     prepare: Callable[[Workload], Trials],
 ) -> None:
     trials = prepare(UPDATE)
@@ -130,7 +130,34 @@ def reading(trials: Trials) -> list[Call]:
     return [call for call in looking if call.name in {"look", "read", "list"}]
 
 
-def test_what_cannot_be_renamed_is_not_copied(prepare: Callable[[Workload], Trials]) -> None:
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""No space left on the disk, or for this user; without room for names it is the first too."""
+
+
+@pytest.mark.parametrize("workload", [FIRST, UPDATE], ids=str)
+def test_case_100_a_disk_that_is_full_from_some_call_on_ends_the_run_in_order(
+    prepare: Callable[[Workload], Trials], workload: Workload
+) -> None:
+    """What is done is not recorded if that needs room; no reserve is kept for it."""
+    trials = prepare(workload)
+    for first, error in zip(spread(trials.calls(), 4), cycle(FULL)):
+        site = trials.copy()
+
+        def decide(call: Call, number: int = first.number, error: int = error) -> int | None:
+            needs_room = call.name in {"open", "write", "mkdir", "rename", "symlink"}
+            return error if needs_room and call.number >= number else None
+
+        watched = trials.watch(site, decide)
+        with noted(f"from call {first} on: {errno.errorcode[error]}\n{watched.log}"):
+            check_told(trials, site, watched)
+            trials.check_in_between(site)
+            check_no_litter(site, first)
+            trials.check_healed(site)
+
+
+def test_case_103_what_cannot_be_renamed_is_not_copied(
+    prepare: Callable[[Workload], Trials],
+) -> None:
     """A copy would be seen while it is made, and would not be whole after a kill."""
     trials = prepare(UPDATE)
     site = trials.copy()
@@ -157,7 +184,7 @@ EVERYTHING = (FIRST, UPDATE, REMOVAL, EXPIRY, REBUILD, VERSIONS)
 @pytest.mark.nightly
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("workload", EVERYTHING, ids=str)
-def test_every_call_fails(
+def test_case_103_every_call_fails(
     prepare: Callable[[Workload], Trials], workload: Workload, part: int
 ) -> None:
     trials = prepare(workload)
@@ -168,7 +195,7 @@ def test_every_call_fails(
 @pytest.mark.nightly
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("workload", [UPDATE, REBUILD], ids=str)
-def test_every_call_fails_to_read(
+def test_case_103_every_call_fails_to_read(
     prepare: Callable[[Workload], Trials], workload: Workload, part: int
 ) -> None:
     trials = prepare(workload)

@@ -108,7 +108,7 @@ def is_in_hand(key: str, names: set[str]) -> bool:
 
 
 @pytest.mark.parametrize(("workload", "cuts"), [(FIRST, 1), (UPDATE, 2)], ids=str)
-def test_a_power_cut_damages_nothing_that_is_done(
+def test_case_105_a_power_cut_damages_nothing_that_is_done(
     prepare: Callable[[Workload], Trials], tmp_path: Path, workload: Workload, cuts: int
 ) -> None:
     trials = prepare(workload)
@@ -116,10 +116,19 @@ def test_a_power_cut_damages_nothing_that_is_done(
     cut_before(trials, PowerDisk(tmp_path), [*spread(trials.calls(), cuts), None], SEED)
 
 
+def test_case_106_a_file_whose_name_alone_reached_the_disk_is_made_good(
+    prepare: Callable[[Workload], Trials], tmp_path: Path
+) -> None:
+    """Of what was not written back there is nothing, zeros, or what lay there before."""
+    trials = prepare(UPDATE)
+
+    cut_before(trials, PowerDisk(tmp_path), [trials.calls()[-2], None], SEED + 1)
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("part", range(4))
 @pytest.mark.parametrize("workload", [FIRST, UPDATE, REMOVAL, REBUILD, SYNC, VERSIONS], ids=str)
-def test_no_power_cut_damages_anything_that_is_done(
+def test_case_105_no_power_cut_damages_anything_that_is_done(
     prepare: Callable[[Workload], Trials], tmp_path: Path, workload: Workload, part: int
 ) -> None:
     trials = prepare(workload)

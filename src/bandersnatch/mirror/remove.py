@@ -17,6 +17,7 @@ from bandersnatch.errors import (
     TooManyRemovals,
 )
 from bandersnatch.events import FileRemoved, Noticed, PageRemoved, ProjectFailed, ProjectRemoved
+from bandersnatch.mirror.notes import GOOD_RUN
 from bandersnatch.model.filenames import claimants
 from bandersnatch.model.names import belongs_to, project_name
 from bandersnatch.model.urls import is_file_path
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 FEWEST_ALLOWED = 5
 SHARE_ALLOWED = 0.005
+
+LONGEST_PAUSE = 90 * 86_400
+"""Seconds since the last good run; it is rather the clock that jumped if there are more."""
 
 
 def removal_limit(projects: int, configured: int | None) -> int:
@@ -220,7 +224,13 @@ class Removals:
     # ------------------------------------------------------------ in the end
 
     async def expire(self, catalogue: MirrorCatalogue, grace: timedelta) -> Batch:
-        """Delete what has waited for longer than the grace time."""
+        """Delete what has waited for longer than the grace time, if the clock can be believed."""
+        last = await catalogue.note(GOOD_RUN)
+        if last and self._now - int(last) > LONGEST_PAUSE:
+            days = (self._now - int(last)) // 86_400
+            text = f"by the clock the last good run was {days} days ago"
+            self._events(Noticed(f"{text}; the next run deletes what has waited long enough"))
+            return Batch()
         limit = self._now - int(grace.total_seconds())
         over = [each.key for each in await catalogue.removed(before=limit + 1)]
         await self._storage.delete(over)

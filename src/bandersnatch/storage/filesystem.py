@@ -198,9 +198,9 @@ class FilesystemStorage:
             if self._lost is not None:
                 raise self._lost
             if self._tree.unsynced:
-                self._require_lock()
                 self._tree.unsynced = False
                 await self._threads.run(self._sync)
+                self._require_lock()
 
     def _sync(self) -> None:
         try:

@@ -10,7 +10,8 @@ from bandersnatch.events import DamageFound, DamageLeft, DamageRepaired, Project
 from bandersnatch.mirror.notes import VERIFIED
 from bandersnatch.mirror.pool import side_by_side
 from bandersnatch.mirror.verify.repair import left_to_do
-from bandersnatch.records import NEVER, Batch, Verified
+from bandersnatch.model.names import ProjectName
+from bandersnatch.records import NEVER, Batch, Stale, Verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -22,11 +23,9 @@ if TYPE_CHECKING:
     from bandersnatch.mirror.verify.examine import Examiner
     from bandersnatch.mirror.verify.orders import VerifyOrders
     from bandersnatch.mirror.verify.repair import Repairer, Repairs
-    from bandersnatch.model.names import ProjectName
     from bandersnatch.records import (
         FileRecord,
         ProjectRecord,
-        Stale,
         Stored,
         StoredObject,
         Unfinished,
@@ -37,6 +36,15 @@ CYCLE = "verifying"
 
 QUICK = "verifying quickly"
 """Note in the catalogue: the last project that an unfinished quick look came to."""
+
+_EVER = 2**62
+"""Seconds since 1970 that nothing is read after."""
+
+_AHEAD = 86_400
+"""Seconds by which two clocks may differ."""
+
+_BEHIND_ALL = ProjectName("~")
+"""What is behind every name of a project, in their order."""
 
 _COMMIT_AFTER = 10.0
 """Seconds between two commits: what a kill costs at most."""
@@ -69,23 +77,31 @@ class Scrub:
     # ------------------------------------------------------------ reading everything
 
     async def run(self, now: int) -> None:
-        """Read what was not read for longest; what was done is written down whatever ends it."""
+        """Read what was not read for longest; what was done is written down whatever ends it.
+
+        What was read a day after ``now``, by a clock that was ahead, was not, and comes first.
+        """
         catalogue, max_age = self._mirror.catalogue, self._orders.max_age
         if max_age is not None:
             last = now - max_age
         else:
-            last = int(await catalogue.note(CYCLE) or now)
+            last = min(now, int(await catalogue.note(CYCLE) or now))
             await self._note({CYCLE: str(last)})
         self._after = last
 
-        async def verify(stale: Stale) -> None:
-            await self._verify(stale.name, lambda found: (found.verified or NEVER) <= last)
+        def is_read(found: FileRecord) -> bool:
+            return not last < (found.verified or NEVER) <= now + _AHEAD
 
-        after: Stale | None = None
+        async def verify(stale: Stale) -> None:
+            await self._verify(stale.name, is_read)
+
+        ahead = Stale(_BEHIND_ALL, now + _AHEAD, 0, 0)
+        parts: list[tuple[Stale | None, int]] = [(ahead, _EVER), (None, last + 1)]
         try:
-            while not self._budget.is_spent and (some := await catalogue.stale(last + 1, after)):
-                after = some[-1]
-                await side_by_side(verify, some, most=self._orders.workers)
+            for after, before in parts:
+                while not self._budget.is_spent and (some := await catalogue.stale(before, after)):
+                    after = some[-1]  # noqa: PLW2901 - the next piece begins there
+                    await side_by_side(verify, some, most=self._orders.workers)
         finally:
             await self._commit()
         if max_age is None and not self._budget.is_spent:

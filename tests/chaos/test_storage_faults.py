@@ -1,0 +1,333 @@
+"""Cases 102, 104 and 107 to 112: disks, trees and state that are not what they were.
+
+Cases 100 and 103 are in ``test_failing_calls.py``, 105 and 106 in ``test_power_cut.py``.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.chaos.calls import noted
+from tests.chaos.workloads import UPDATE, Trials
+from tests.support.disks import listing, make_read_only, modes, mounted, umask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.chaos.calls import Call
+    from tests.chaos.case import Case
+    from tests.support.server import IndexServer
+
+# ---------------------------------------------------------------- disks
+
+
+def test_case_102_a_disk_that_may_only_be_read_is_named_at_once(case: Case) -> None:
+    case.site.root.mkdir()
+    with mounted(case.site.root, size="8m"):
+        case.mirrored("foo")
+        case.index.release("foo", "2.0")
+        before = listing(case.site.root)
+        make_read_only(case.site.root)
+
+        ran = case.site.mirror()
+
+        assert ran.code == 7
+        (line,) = ran.errors()
+        assert "Read-only file system" in line
+        assert case.server.asked == []
+        assert listing(case.site.root) == before
+
+
+@pytest.mark.parametrize("area", ["packages", "simple"])
+def test_case_104_an_area_on_another_disk_is_refused_at_once(case: Case, area: str) -> None:
+    """The storage cannot do what is asked of it: status 7, and nothing is asked of the index."""
+    case.index.release("foo", "1.0")
+    (case.site.web / area).mkdir(parents=True)
+    with mounted(case.site.web / area):
+        ran = case.mirror(exits=7, behind=["foo"])
+
+        assert "is on another file system than .partial; keep both on one" in ran.log
+        assert case.server.asked == []
+    case.heals()
+
+
+# ---------------------------------------------------------------- damage
+
+
+def flip(path: Path) -> None:
+    """Change one byte, and leave size and time as they were."""
+    times = path.stat()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def served(case: Case) -> list[Path]:
+    """Return every file that is served and checked."""
+    return [case.site.web / path for path in case.site.tree()]
+
+
+def test_case_107_every_bit_that_changed_in_the_tree_is_found_and_mended(case: Case) -> None:
+    """Legacy documents have no digest: damage that still reads as one is not seen in them."""
+    case.site.configure(json=True)
+    case.mirrored("foo", "bar", "baz")
+    right = case.site.tree()
+    for path in {path.stat().st_ino: path for path in served(case)}.values():
+        flip(path)
+    count = sum(case.site.tree()[path] != right[path] for path in right)
+    assert count == len(right)
+
+    dry = case.site.run("verify", "--dry-run")
+    assert (dry.code, dry.report["damage"]["found"]) == (8, count)
+    assert case.site.tree() != right
+
+    case.clock.advance(hours=1)
+    ran = case.site.run("verify")
+    assert (ran.code, ran.report["damage"]["repaired"]) == (0, count)
+    assert case.site.tree() == right
+    case.heals()
+
+
+@pytest.mark.parametrize("at", [10, 100, 5000])
+def test_case_107_a_bit_that_changed_in_the_catalogue_costs_nothing_that_is_right(
+    case: Case, at: int
+) -> None:
+    """It has no sum of its own: what cannot be read is put aside and made anew from the tree."""
+    case.mirrored("foo", "bar")
+    before = case.site.tree()
+    path = case.site.root / "catalogue.sqlite"
+    content = bytearray(path.read_bytes())
+    content[min(at, len(content) - 1)] ^= 0xFF
+    path.write_bytes(content)
+
+    ran = case.site.mirror()
+
+    assert ran.code in {0, 7}, ran.log
+    assert "Traceback" not in ran.log
+    assert case.site.tree() == before
+    for left in case.site.root.glob("catalogue.sqlite*"):
+        left.unlink()
+    case.heals()
+
+
+STATES: dict[str, Callable[[Path], object]] = {
+    "deleted": lambda path: path.unlink(),
+    "empty": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "rubbish": lambda path: path.write_bytes(b"\x00\xff" * 500),
+}
+
+
+@pytest.mark.parametrize("kind", STATES)
+@pytest.mark.parametrize("name", ["status", "generation", "catalogue.sqlite"])
+def test_case_108_state_that_is_lost_is_made_anew_without_a_download(
+    case: Case, name: str, kind: str
+) -> None:
+    case.mirrored("foo", "bar")
+    before = case.site.tree()
+    STATES[kind](case.site.root / name)
+
+    ran = case.site.mirror()
+
+    assert ran.code == 0 or (name, kind) == ("generation", "rubbish"), ran.log
+    assert case.asked("file", "sidecar") == []
+    assert case.site.tree() == before
+    (case.site.root / "catalogue.sqlite.unusable").unlink(missing_ok=True)
+    case.heals()
+
+
+def test_case_108_state_that_is_older_than_the_tree_loses_nothing(case: Case) -> None:
+    case.mirrored("foo", "bar")
+    old = case.site.home / "neighbour" / "old"
+    old.mkdir()
+    names = ("status", "catalogue.sqlite")
+    for name in names:
+        shutil.copy(case.site.root / name, old)
+    case.index.release("foo", "2.0")
+    case.mirror()
+    before = case.site.tree()
+    for name in names:
+        shutil.copy(old / name, case.site.root)
+    case.server.forget()
+
+    assert case.site.mirror().code == 0
+
+    assert case.asked("file") == []
+    assert case.site.tree() == before
+    case.heals()
+
+
+def test_case_108_the_tree_of_a_newer_release_is_refused(case: Case) -> None:
+    case.mirrored("foo")
+    path = case.site.root / "generation"
+    before = path.read_text()
+    path.write_text("99\n")
+    tree = listing(case.site.web)
+
+    ran = case.site.mirror()
+
+    assert ran.code == 2
+    assert len(ran.errors()) == 1
+    assert case.server.asked == []
+    assert listing(case.site.web) == tree
+    path.write_text(before)
+    case.heals()
+
+
+def test_case_108_the_state_of_another_mirror_is_not_believed(
+    case: Case, make_site: Callable[..., object]
+) -> None:
+    case.mirrored("foo", "bar", "baz")
+    own = case.site.tree()
+    other = type(case.site)(case.site.home / "neighbour", case.server)
+    other.clock = case.clock
+    for name in ("qux", "quux", "quuux"):
+        case.index.release(name, "1.0")
+    other.allow("qux", "quux", "quuux")
+    assert other.mirror().code == 0
+    for name in ("status", "catalogue.sqlite"):
+        shutil.copy(other.root / name, case.site.root)
+    case.server.forget()
+
+    assert case.site.mirror().code == 0
+
+    assert own.items() <= {**case.site.tree(), **roots(own)}.items()
+    fetched = {each.path.rpartition("/")[2].partition("-")[0] for each in case.asked("file")}
+    assert fetched == {"qux", "quux", "quuux"}
+    case.heals()
+
+
+def roots(tree: dict[str, bytes]) -> dict[str, bytes]:
+    """Return the pages that list all projects."""
+    return {path: text for path, text in tree.items() if path.startswith("simple/index")}
+
+
+@pytest.mark.parametrize("command", [["mirror"], ["sync", "foo"], ["verify"]])
+def test_case_109_a_tree_that_is_not_mounted_is_refused(case: Case, command: list[str]) -> None:
+    """No file marks it: a catalogue that knows projects, and no page of any, tells as much."""
+    case.mirrored("foo", "bar", "baz", "qux")
+    aside = case.site.home / "neighbour" / "web"
+    case.site.web.rename(aside)
+    case.site.web.mkdir()
+
+    ran = case.site.run(*command)
+
+    assert ran.code == 7
+    (line,) = ran.errors()
+    assert "is the disk mounted? To begin anew on purpose, delete catalogue.sqlite" in line
+    assert case.server.asked == []
+    assert list(case.site.web.rglob("*")) == []
+    case.site.web.rmdir()
+    aside.rename(case.site.web)
+    case.heals()
+
+
+def test_case_109_a_place_that_leads_nowhere_is_refused(case: Case) -> None:
+    case.mirrored("foo")
+    case.site.web.rename(case.site.home / "neighbour" / "web")
+    case.site.web.symlink_to(case.site.home / "not-mounted")
+
+    ran = case.site.mirror()
+
+    assert ran.code == 7
+    assert "web: it leads to no directory; is its disk mounted?" in ran.log
+    assert case.server.asked == []
+
+
+def test_case_110_what_changed_behind_our_back_is_mended_and_what_was_added_is_told_of(
+    case: Case,
+) -> None:
+    case.mirrored("foo", "bar")
+    right = case.site.tree()
+    packages = [path for path in served(case) if path.suffix == ".whl"]
+    packages[0].unlink()
+    (case.site.web / "simple/foo/index.html").write_text("<a href='evil.whl'>evil.whl</a>")
+    added = case.site.web / "packages/aa/added.whl"
+    added.parent.mkdir(exist_ok=True)
+    added.write_text("who put this here?")
+
+    ran = case.site.run("verify")
+
+    assert ran.code == 0
+    assert ran.report["damage"]["repaired"] == 2
+    assert ran.report["unowned"]["files"] == 1
+    assert "packages/aa/added.whl" in ran.log
+    assert case.site.tree() == {**right, "packages/aa/added.whl": added.read_bytes()}
+    added.unlink()
+    added.parent.rmdir()
+    case.heals()
+
+
+# ---------------------------------------------------------------- modes
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o077, 0o177])
+def test_case_111_modes_are_the_same_under_any_umask(case: Case, mask: int) -> None:
+    """The oracle looks at them: 0644 for files, and 0755 for directories."""
+    case.index.release("foo", "1.0")
+
+    with umask(mask):
+        case.process("mirror")
+
+    case.heals()
+
+
+def test_case_111_an_inherited_group_stays_and_nobody_else_may_write(case: Case) -> None:
+    case.site.root.mkdir()
+    case.site.root.chmod(0o2775)
+    case.index.release("foo", "1.0")
+
+    assert case.site.mirror().code == 0
+
+    for path, mode in modes(case.site.web).items():
+        kind = 0o755 if (case.site.web / path).is_dir() else 0o644
+        assert mode & ~stat.S_ISGID == kind, path
+    assert stat.S_IMODE(case.site.root.stat().st_mode) == 0o2775
+
+
+# ---------------------------------------------------------------- network file systems
+
+PECULIAR: dict[str, tuple[set[str], int]] = {
+    "a handle is stale once": ({"look", "open", "read", "list"}, errno.ESTALE),
+    "no times": ({"utime"}, errno.EPERM),
+    "no chmod": ({"chmod"}, errno.EPERM),
+    "no hard links": ({"link"}, errno.EPERM),
+    "no links": ({"symlink"}, errno.EPERM),
+    "no sync of the whole": ({"syncfs"}, errno.EINVAL),
+    "no rename over another": ({"rename"}, errno.EEXIST),
+}
+
+
+@pytest.mark.parametrize("kind", PECULIAR)
+def test_case_112_what_a_file_system_cannot_do_is_not_needed_or_told(
+    tmp_path: Path, server: IndexServer, kind: str
+) -> None:
+    """Nothing is probed at the start: the call that fails is named, and the run ends in order."""
+    calls, error = PECULIAR[kind]
+    trials = Trials(tmp_path, server, UPDATE)
+    site = trials.copy()
+    hits = 0
+
+    def decide(call: Call) -> int | None:
+        nonlocal hits
+        below = call.paths[0].startswith(("web", ".partial")) or call.name == "syncfs"
+        if call.name not in calls or not below or (error == errno.ESTALE and hits):
+            return None
+        hits += 1
+        return error
+
+    watched = trials.watch(site, decide, looking=error == errno.ESTALE)
+
+    with noted(watched.log):
+        assert "Traceback" not in watched.log
+        assert watched.code in ({7, 4} if hits else {0})
+        trials.check_in_between(site)
+        trials.check_healed(site)
