@@ -409,7 +409,7 @@ MUTANTS = (
         "        if finished:\n"
         "            await self._storage.write({}, absent=[TODO], durable=True)\n"
         "        await self._storage.write({STATUS: str(status).encode()}, durable=True)\n",
-        ("integration/test_state.py", "integration/test_invariants.py"),
+        ("chaos/test_durability.py",),
     ),
     Mutant(
         "temporary files of a killed run stay",
