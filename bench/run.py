@@ -30,7 +30,7 @@ from serve import Served, served
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_CONFIG = """\
+CONFIG = """\
 [mirror]
 directory = {directory}
 master = {url}
@@ -112,7 +112,7 @@ def _mirror(index: Served, work: Path, arguments: argparse.Namespace, figures: F
     directory = work / "mirror"
     config = work / "bandersnatch.conf"
     config.write_text(
-        _CONFIG.format(
+        CONFIG.format(
             directory=directory,
             url=index.url,
             workers=arguments.workers,

@@ -33,9 +33,6 @@ class Mutant:
         return text.replace(self.old, self.new)
 
 
-WAITING = {"unreadable = unowned": "verify is not there yet"}
-"""Mutants of what does not exist, with what they wait for."""
-
 MUTANTS = (
     Mutant(
         "a file is deleted before its replacement is there",
@@ -72,9 +69,9 @@ MUTANTS = (
     ),
     Mutant(
         "status passes a project that failed",
-        "mirror/run.py",
-        "        firsts = [wishes[name].lo for name in checkpoint.pending]\n",
-        "        firsts: list[Serial | None] = []\n",
+        "mirror/ending.py",
+        "    firsts = [wishes[name].lo for name in checkpoint.pending]\n",
+        "    firsts = []\n",
         ("integration/test_state.py", "integration/test_invariants.py"),
     ),
     Mutant(
@@ -123,7 +120,7 @@ MUTANTS = (
     ),
     Mutant(
         "there is no barrier after the root page",
-        "mirror/parts.py",
+        "mirror/root.py",
         "    await mirror.storage.barrier()\n",
         "",
         ("chaos/test_durability.py", "chaos/test_scenarios.py"),
@@ -149,7 +146,7 @@ MUTANTS = (
     Mutant(
         "a key is joined to the root unchecked",
         "storage/tree.py",
-        "        if not _KEY.fullmatch(key):\n",
+        "        if not KEY.fullmatch(key):\n",
         "        if not key:\n",
         ("unit/test_tree.py", "contract/test_storage.py"),
     ),
@@ -247,12 +244,9 @@ MUTANTS = (
     Mutant(
         "files are removed before the pages that name them",
         "mirror/remove.py",
-        "            pages = await self._pages(name, publisher)\n"
-        "            record = await catalogue.project(name)\n",
-        "            pages = await self._pages(name, publisher)\n"
-        "            record = await catalogue.project(name)\n"
-        "            if record is not None:\n"
-        "                batch.removed += await self.drop_files(name, record.files)\n",
+        "        for each in leaving:\n            await self._move(each.pages)\n",
+        "        for each in leaving:\n            await self._move(each.files)\n"
+        "            await self._move(each.pages)\n",
         ("chaos/test_scenarios.py", "chaos/test_kill_loop.py"),
     ),
     Mutant(
@@ -295,7 +289,7 @@ MUTANTS = (
     ),
     Mutant(
         "a file is right because it is there",
-        "mirror/files.py",
+        "mirror/judge.py",
         '        if hashes.get("sha256") != file.sha256:\n            return None\n',
         "",
         ("integration/test_files.py",),
@@ -352,9 +346,17 @@ MUTANTS = (
     Mutant(
         "a page that lacks files is asked for with its validators",
         "mirror/project.py",
-        "        if record is None or incomplete or wanted.handled:\n",
+        "        if record is None or incomplete:\n",
         "        if record is None:\n",
         ("chaos/test_scenarios.py", "integration/test_files.py"),
+    ),
+    Mutant(
+        "what was in hand is asked for with its validators",
+        "mirror/project.py",
+        "        if wanted.handled and not await self._publisher.shows(record):\n"
+        "            return Validators()\n",
+        "",
+        ("chaos/test_scenarios.py", "integration/test_invariants.py"),
     ),
     Mutant(
         "a file may change under its name",
@@ -407,7 +409,7 @@ MUTANTS = (
         "        if finished:\n"
         "            await self._storage.write({}, absent=[TODO], durable=True)\n"
         "        await self._storage.write({STATUS: str(status).encode()}, durable=True)\n",
-        ("integration/test_state.py", "integration/test_invariants.py"),
+        ("chaos/test_durability.py",),
     ),
     Mutant(
         "temporary files of a killed run stay",
@@ -443,5 +445,26 @@ MUTANTS = (
         "                if not self._tree.holds(key, content):\n",
         "                if True:\n",
         ("contract/test_storage.py", "integration/test_pages.py"),
+    ),
+    Mutant(
+        "what cannot be read has no owner",
+        "mirror/verify/run.py",
+        "        unknown = [name for name in strangers if name not in self._orders.despite]\n",
+        "        unknown: list[ProjectName] = []\n",
+        ("integration/test_verify.py",),
+    ),
+    Mutant(
+        "any content is right for verify",
+        "mirror/verify/examine.py",
+        'return "" if reading.sha256 == digest else f"its',
+        'return "" if reading.sha256 else f"its',
+        ("integration/test_verify.py",),
+    ),
+    Mutant(
+        "any number of unowned files may go",
+        "mirror/verify/run.py",
+        "        if count > limit:\n",
+        "        if count > limit * 1000:\n",
+        ("integration/test_verify.py",),
     ),
 )

@@ -33,6 +33,7 @@ class Disk:
         self._flushed: set[str] = set()
         self._contents: set[str] = set()
         self._names: set[str] = set()
+        self._done: set[str] = set()
         self._committed = False
         self.vouched = 0
 
@@ -57,10 +58,12 @@ class Disk:
         elif call.name == "rename":
             self._renamed(*call.paths)
         elif call.name == "unlink":
+            assert path != "todo" or "status" in self._done, "nothing tells how far it was"
             self._committed = path == JOURNAL
             self._names |= {path} & STATE
 
     def _renamed(self, source: str, target: str) -> None:
+        self._done.add(target)
         if target in STATE:
             assert source in self._flushed, f"{target} has no content that lasts"
             assert self.volatile == set(), f"{target} is there before them"

@@ -11,6 +11,8 @@ import pytest
 from tests.support import faults
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.support.index import Index
     from tests.support.server import IndexServer
     from tests.support.site import Site
@@ -95,6 +97,24 @@ def test_retry_after_in_seconds_is_waited_for_by_all(
     assert ran.code == 0
     assert site.clock.passed >= 77
     assert 77 in [round(seconds) for seconds in site.clock.slept]
+
+
+def test_nothing_is_asked_of_a_host_before_the_time_that_it_named(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    site.configure(workers=1, download_workers=1)
+    for number in range(6):
+        index.release(f"p{number}", "1.0")
+    server.fault("/simple/p0/", faults.status(429, Retry_After="77"), times=1)
+    asked: list[tuple[str, float]] = []
+    server.on_request = lambda request: asked.append((request.path, site.clock.passed))
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    told = [path for path, _ in asked].index("/simple/p0/")
+    assert len(asked) > told + 10
+    assert [path for path, at in asked[told + 1 :] if at < 77] == []
 
 
 def test_retry_after_as_a_date_is_waited_for(index: Index, server: IndexServer, site: Site) -> None:
@@ -547,6 +567,46 @@ def test_stop_on_error_stops_at_the_first(index: Index, server: IndexServer, sit
     assert ran.code == 4
     assert len(ran.synced) < 5
     assert len(site.todo()) > 15
+
+
+def test_what_a_run_that_stopped_did_not_come_to_is_as_if_it_were_new(
+    index: Index, server: IndexServer, make_site: Callable[..., Site]
+) -> None:
+    """The events are read again: they tell more than names and serials, such as titles."""
+    site, clean = make_site(stop_on_error="true", workers=1, download_workers=1), make_site()
+    for number in range(20):
+        index.release(f"P{number:02}", "1.0")
+    fault = server.fault("/simple/p00/", faults.status(403))
+    assert site.mirror().code == 4
+    fault.left = 0
+
+    assert site.mirror().code == 0
+
+    clean.mirror()
+    assert site.tree() == clean.tree()
+    assert site.status == clean.status
+
+
+def test_a_page_that_goes_back_behind_what_is_published_is_ignored(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    """Where projects are asked for by name, nothing else says that a page is an old one."""
+    site.allow("foo")
+    site.configure(api_method="simple")
+    index.release("foo", "1.0")
+    server.freeze("/simple/foo/")
+    old = dict(server.frozen)
+    server.thaw()
+    index.release("foo", "2.0")
+    assert site.mirror().code == 0
+    before = site.tree()
+    server.frozen = old
+
+    ran = site.mirror("--force-check")
+
+    assert ran.code == 0
+    assert server.paths("detail") == ["/simple/foo/"] * 2
+    assert site.tree() == before
 
 
 def test_a_project_that_failed_eight_times_gets_one_try_a_run(

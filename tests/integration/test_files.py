@@ -289,12 +289,14 @@ def test_a_damaged_file_of_another_time_is_replaced(
     site.configure(compare_method="stat")
     (file,) = index.release("foo", "1.0")
     site.mirror()
-    (site.web / file.path.lstrip("/")).write_bytes(b"x" * len(file.content))
+    damaged = site.web / file.path.lstrip("/")
+    damaged.write_bytes(b"x" * len(file.content))
     index.release("foo", "2.0")
 
     site.mirror()
 
     site.check()
+    assert damaged.read_bytes() == file.content
 
 
 def test_a_replacement_that_fails_leaves_what_is_there(

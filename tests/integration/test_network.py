@@ -294,6 +294,30 @@ def test_a_certificate_of_another_host_is_refused(
         assert done.returncode == code, done.stderr
 
 
+def test_a_redirect_never_leads_from_https_to_http(
+    index: Index,
+    server: IndexServer,
+    authority: trustme.CA,
+    make_site: Callable[..., Site],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a process of its own, as above."""
+    bundle = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(bundle)
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    index.release("foo", "1.0")
+    with serving_tls(index, authority, "127.0.0.1") as secure:
+        secure.fault("detail", faults.redirect(f"{server.url}/simple/foo/"))
+        site = make_site(master=secure.url)
+        command = [sys.executable, "-m", "bandersnatch", "-c", str(site.config), "mirror"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == 4, done.stderr
+    assert "it redirects to" in done.stderr
+    assert server.asked == []
+
+
 # ---------------------------------------------------------------- hosts
 
 

@@ -78,7 +78,7 @@ class ProjectSync:
         selected = self._filters.selects(wanted.name)
         record = await self._catalogue.project(wanted.name) if wanted.had else None
         try:
-            fetched = await self._reader.read(wanted, self._known(wanted, record))
+            fetched = await self._reader.read(wanted, await self._known(wanted, record))
             if fetched is None and record is not None:
                 self._reader.require_new(wanted, record.detail.serial)
                 here = record.standing is not Standing.LEFT_OUT
@@ -97,21 +97,22 @@ class ProjectSync:
 
     # ------------------------------------------------------------ is there anything to do
 
-    def _known(self, wanted: Wanted, record: ProjectRecord | None) -> Validators:
+    async def _known(self, wanted: Wanted, record: ProjectRecord | None) -> Validators:
         """Return what a conditional request may say: nothing, if the body is needed anyway.
 
         What is here may be another page than the one recorded, if an earlier run was cut short.
         """
         incomplete = wanted.earlier is not None and wanted.earlier.kind == INCOMPLETE
-        if record is None or incomplete or wanted.handled:
+        if record is None or incomplete:
             return Validators()
-        if wanted.anew or record.standing is Standing.KEPT:
-            return Validators()
-        if record.terms != self._visit.terms(wanted.name):
+        other_terms = record.terms != self._visit.terms(wanted.name)
+        if wanted.anew or other_terms or record.standing is Standing.KEPT:
             return Validators()
         if self._visit.force and record.standing is Standing.LEFT_OUT:
             return Validators()  # what was deleted until its next change comes back
         if not is_same_display(wanted.display, record.display):
+            return Validators()
+        if wanted.handled and not await self._publisher.shows(record):
             return Validators()
         return record.validators
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
     from bandersnatch.ports import Clock, EventSink, Storage
-    from bandersnatch.records import Listed
+    from bandersnatch.records import Listed, ProjectRecord
 
 
 class Publisher:
@@ -136,6 +136,18 @@ class Publisher:
             return await self._storage.read(key) == content
         except StorageError:
             return False
+
+    async def shows(self, record: ProjectRecord) -> bool:
+        """Whether the pages that are here are those that were recorded.
+
+        Of a legacy document nothing is recorded, so there is no telling.
+        """
+        if self._settings.legacy_json:
+            return False
+        for key, content in self.rendered(record.detail, record.display).items():
+            if not await self._holds(key, content):
+                return False
+        return True
 
     # ------------------------------------------------------------ taking away
 
