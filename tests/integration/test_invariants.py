@@ -308,11 +308,18 @@ class MirrorMachine(RuleBasedStateMachine):
                 later = [e for e in self.index.journal if project_name(e.name) == name]
                 assert page is None or later[-1].serial > event.serial
             elif page is None:
-                # Removed since, and known to be; or in quarantine, which the list passes over.
+                # Removed since, and known to be, even if it is there again by now; or in
+                # quarantine, which the list passes over.
                 project = self.index.projects.get(name)
-                assert project is None or project.status == "quarantined"
+                assert self._is_removed_after(name, status) or (
+                    project is not None and project.status == "quarantined"
+                )
             else:
                 assert page["meta"]["_last-serial"] >= event.serial
+
+    def _is_removed_after(self, name: str, status: int) -> bool:
+        events = (e for e in self.index.journal if project_name(e.name) == name)
+        return any(e.action == "remove project" and e.serial > status for e in events)
 
     def teardown(self) -> None:
         """When all is well again, a few runs give the tree of a clean mirror."""
