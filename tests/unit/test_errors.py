@@ -31,6 +31,7 @@ from bandersnatch.errors import (
     NotHere,
     NotRestorable,
     NotStored,
+    Obstructed,
     OptionError,
     Problem,
     ProjectNotFound,
@@ -43,6 +44,7 @@ from bandersnatch.errors import (
     StorageError,
     TooLarge,
     TooManyRemovals,
+    TooMuchUnowned,
     Unavailable,
     UnsafeUrl,
     UnstorableName,
@@ -140,6 +142,14 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
     (
         LeadsAway("web/x", "in a circle"),
         "storage failed at web/x: it is a link that leads in a circle",
+    ),
+    (Obstructed("web/x", "it is no directory"), "storage failed at web/x: it is no directory"),
+    (
+        TooMuchUnowned(9, 5),
+        (
+            "9 files belong to no project and one run may move 5 of them out of the tree; "
+            "nothing was moved; if that is right, set max-removals = 9 for one run"
+        ),
     ),
     (UnstorableName("web/x", "too long"), "storage failed at web/x: too long"),
     (NotHere("foo"), "nothing of foo is here"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bandersnatch.cli.arguments import DEFAULT_CONFIG, QUESTIONS, parse
 from bandersnatch.cli.exit_codes import ExitCode, code_for
-from bandersnatch.cli.streams import open_closed
+from bandersnatch.cli.streams import open_closed, settle
 from bandersnatch.errors import BandersnatchError, Interrupted
 
 if TYPE_CHECKING:
@@ -42,15 +42,16 @@ def main(argv: Sequence[str] | None = None, *, clock: Clock | None = None) -> in
     try:
         return _run(arguments, logger, clock)
     except BandersnatchError as error:
-        foreseen = error
+        for line in str(error).split("\n"):
+            logger.error("%s", line)  # noqa: TRY400 - no bug
+        return code_for(error)
     except KeyboardInterrupt:  # before the work began, or after it ended
         return code_for(Interrupted(signal.SIGINT))
     except Exception:
         logger.exception("this is a bug in bandersnatch; please report it with these lines")
         return ExitCode.BUG
-    for line in str(foreseen).split("\n"):
-        logger.error("%s", line)
-    return code_for(foreseen)
+    finally:
+        settle()
 
 
 def _run(arguments: Namespace, logger: logging.Logger, clock: Clock | None) -> int:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TextIO
 
 
 def open_closed() -> None:
@@ -27,10 +31,10 @@ def say(text: str) -> str:
     except UnicodeEncodeError:
         return say(text.encode("ascii", "backslashreplace").decode("ascii"))
     except BrokenPipeError:
-        _give_up()
+        _give_up(sys.stdout)
         return ""
     except OSError as error:
-        _give_up()
+        _give_up(sys.stdout)
         return error.strerror or str(error)
     return ""
 
@@ -40,8 +44,21 @@ def is_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
 
 
-def _give_up() -> None:
-    """Lead standard output to nowhere, so that leaving the program does not fail on it again."""
+def settle() -> None:
+    """Write what is still held back, so that leaving the program cannot fail on it.
+
+    It would end with a status of Python's own, whatever the run came to.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            _give_up(stream)
+
+
+def _give_up(stream: TextIO) -> None:
+    """Lead a stream to nowhere, so that leaving the program does not fail on it again."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
