@@ -1,4 +1,8 @@
-"""Worlds for the machines: storage in memory that fails, and whose power can be cut."""
+"""Worlds for the machines: storage in memory that fails, and whose power can be cut.
+
+Nobody tampers with the tree here: a run trusts what it has verified, and only a command that
+reads everything again can find that out.
+"""
 
 from __future__ import annotations
 

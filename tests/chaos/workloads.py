@@ -2,6 +2,7 @@
 
 A workload is one small object. It is prepared once; every trial begins with a copy, and is
 compared with what was there before and with what a run that nothing happened to makes of it.
+A command that is new, such as one that repairs a tree, needs one more of them and nothing else.
 """
 
 from __future__ import annotations
