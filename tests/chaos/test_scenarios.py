@@ -37,12 +37,9 @@ MACHINES = (
 )
 SEEDS = 5
 
-# Open: a project that leaves the list while a cache still serves its page is believed to be
-# there until the next comparison of everything, and status passes over its removal so long. Some
-# histories come to that, so these are not judged with every change until it is mended.
-TestLossy = pytest.mark.nightly(LossyMachine.TestCase)
+TestLossy = LossyMachine.TestCase
 TestLossy.settings = PROFILE
-TestLossyAndFollowingTheList = pytest.mark.nightly(LossyAndFollowingTheList.TestCase)
+TestLossyAndFollowingTheList = LossyAndFollowingTheList.TestCase
 TestLossyAndFollowingTheList.settings = PROFILE
 
 

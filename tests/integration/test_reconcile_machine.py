@@ -23,7 +23,7 @@ from bandersnatch.filters.limits import size_project_metadata
 from bandersnatch.filters.options import FilterOptions
 from bandersnatch.filters.projects import allowlist_project, blocklist_project
 from bandersnatch.layout import StorageKey
-from bandersnatch.mirror.plan import PROOF_BY_EXPIRY
+from bandersnatch.mirror.wanted import PROOF_BY_EXPIRY
 from bandersnatch.model.names import project_name
 from tests.integration.test_invariants import (
     NAMES,

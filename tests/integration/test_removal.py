@@ -117,6 +117,82 @@ def test_a_cached_page_does_not_bring_a_removed_project_back(
     assert site.names() == ["keep"]
 
 
+def test_what_is_not_listed_and_still_answers_is_looked_at_until_it_is_gone(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    """Without a changelog the list alone tells; the page may be one that a cache still has."""
+    site.configure(api_method="simple")
+    index.release("keep", "1.0")
+    index.release("gone", "1.0")
+    site.mirror()
+    shown = site.status
+    server.freeze("/simple/gone/")
+    index.remove_project("gone")
+
+    for _ in range(3):
+        site.mirror()
+        assert site.names() == ["gone", "keep"]
+        assert site.status == shown, "the removal is not shown, and not passed over"
+        site.clock.advance(minutes=20)
+    server.thaw()
+    site.mirror()
+    assert site.names() == ["gone", "keep"], "a page that is missing once is not gone"
+    site.clock.advance(minutes=20)
+    ran = site.mirror()
+
+    assert ran.report["projects"]["removed"] == ["gone"]
+    assert site.status == index.serial
+    site.check()
+
+
+def test_what_is_not_listed_and_answers_when_no_cache_can_have_it_is_there(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    """Some indexes do not list everything; that holds nothing up for ever."""
+    site.configure(api_method="simple")
+    index.release("keep", "1.0")
+    index.release("hidden", "1.0")
+    site.mirror()
+    shown = site.status
+    server.freeze("/simple/hidden/")
+    index.remove_project("hidden")
+    site.mirror()
+    assert site.status == shown
+
+    site.clock.advance(hours=50)
+    site.mirror()
+    assert site.status == index.serial
+    index.release("keep", "2.0")
+    site.clock.advance(hours=25)
+    site.mirror()
+
+    assert site.status == index.serial
+    assert site.names() == ["hidden", "keep"]
+
+
+def test_what_is_listed_again_is_no_longer_doubted(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    site.configure(api_method="simple")
+    index.release("keep", "1.0")
+    index.release("back", "1.0")
+    site.mirror()
+    project = index.projects["back"]
+    server.freeze("/simple/back/")
+    index.remove_project("back")
+    site.mirror()
+    index.projects["back"] = project
+    index._happens("back", "create")
+    server.thaw()
+
+    site.clock.advance(minutes=20)
+    ran = site.mirror()
+
+    assert ran.report["projects"]["pending"] == 0
+    assert site.status == index.serial
+    site.check()
+
+
 def test_a_quarantined_project_keeps_an_empty_page_with_its_status(
     index: Index, site: Site
 ) -> None:

@@ -9,17 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandersnatch.mirror.plan import (
-    PROOF_BY_EXPIRY,
-    SECOND_LOOK,
-    Discovery,
-    Situation,
-    SyncPlan,
-    Wanted,
-    make_plan,
-    vanished,
-    without,
-)
+from bandersnatch.mirror.plan import SECOND_LOOK, SyncPlan, make_plan, vanished, without
+from bandersnatch.mirror.wanted import PROOF_BY_EXPIRY, Discovery, Situation, Wanted
 from bandersnatch.model.names import ProjectName
 from bandersnatch.model.project import ProjectList
 from bandersnatch.model.serials import NO_SERIAL, REMOVE_PROJECT, Change, Serial
@@ -232,7 +223,7 @@ def test_other_terms_or_another_title_want_the_page_made_anew() -> None:
 def test_what_the_list_does_not_name_is_looked_at_and_not_taken_for_gone() -> None:
     found = listing((BAR, 5))
     made = plan(found, situation({FOO: has(15), BAR: has(5)}))
-    assert made.wanted[FOO] == Wanted(FOO, lo=Serial(11), had=True)
+    assert made.wanted[FOO] == Wanted(FOO, lo=Serial(11), had=True, unlisted=True)
     assert made.gone == {}
     assert vanished(made, found) == {FOO}
     assert without(made, frozenset({FOO})).wanted == {}

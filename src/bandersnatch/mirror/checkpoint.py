@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 from bandersnatch.errors import TooManyRemovals
 from bandersnatch.mirror.outcome import Result
 from bandersnatch.mirror.state import Todo
+from bandersnatch.mirror.wanted import is_expired
 from bandersnatch.model.serials import NO_SERIAL
-from bandersnatch.records import ABSENT, GONE, INCOMPLETE, PENDING, Batch, Unfinished
+from bandersnatch.records import ABSENT, GONE, INCOMPLETE, PENDING, UNLISTED, Batch, Unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from bandersnatch.mirror.outcome import Outcome
-    from bandersnatch.mirror.plan import Wanted
     from bandersnatch.mirror.state import StateFiles
+    from bandersnatch.mirror.wanted import Wanted
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.serials import Serial
     from bandersnatch.ports import Catalogue, Clock, Storage
@@ -135,7 +136,7 @@ class Checkpoint:
         _record(outcome, self._batch, self._now, on_the_side=self._on_the_side)
         if outcome.result in _NOT_HERE and outcome.wanted.handled:
             self.strays.append(outcome.wanted.name)
-        elif outcome.result not in _NOT_DONE:
+        elif outcome.result not in _NOT_DONE and not _is_doubted(outcome, self._now):
             self._done.append(outcome.wanted.name)
         waited = self._clock.monotonic() - self._committed_at
         enough = len(self._batch.records) >= MOST_WAITING or waited >= LONGEST_WAIT
@@ -211,10 +212,23 @@ def _record(outcome: Outcome, batch: Batch, now: int, *, on_the_side: bool) -> N
     if on_the_side and as_it_was and earlier is None:
         batch.finished.append(name)
     reached = NO_SERIAL if outcome.record is None else outcome.record.reflects
-    if on_the_side and earlier is not None and earlier.kind != ABSENT and reached < earlier.need:
+    if on_the_side and earlier is not None and _is_still_open(earlier, reached):
         batch.unfinished.append(earlier)
     elif kind is not None and (outcome.again or not on_the_side):
         batch.unfinished.append(_unfinished(outcome, kind, now))
+
+
+def _is_still_open(earlier: Unfinished, reached: Serial) -> bool:
+    """Whether a look at one project leaves open what a look at all of them found."""
+    return earlier.kind == UNLISTED or (earlier.kind != ABSENT and reached < earlier.need)
+
+
+def _is_doubted(outcome: Outcome, now: int) -> bool:
+    """Whether the page of a project that is not listed may be one that a cache still has."""
+    earlier = outcome.wanted.earlier
+    if earlier is None or earlier.kind != UNLISTED:
+        return outcome.unlisted
+    return outcome.unlisted and not is_expired(earlier.since, now)
 
 
 def handled(name: ProjectName, now: int) -> Unfinished:
@@ -255,6 +269,8 @@ def _kind_of(outcome: Outcome) -> str | None:
         return INCOMPLETE
     if outcome.result is Result.SUSPECTED:
         return ABSENT
+    if outcome.unlisted:
+        return UNLISTED
     return INCOMPLETE if outcome.again else None
 
 
@@ -262,8 +278,8 @@ def _unfinished(outcome: Outcome, kind: str, now: int) -> Unfinished:
     wanted, earlier, error = outcome.wanted, outcome.wanted.earlier, outcome.error
     same = earlier is not None and earlier.kind == kind
     since = earlier.since if earlier is not None and same else (wanted.noticed or now)
-    if kind == ABSENT and not same:
-        since = now  # the first of the two looks, whenever the project became wanted
+    if kind in {ABSENT, UNLISTED} and not same:
+        since = now  # the first of the looks, whenever the project became wanted
     return Unfinished(
         name=wanted.name,
         kind=kind,

@@ -13,7 +13,7 @@ from bandersnatch.errors import (
     UpstreamError,
 )
 from bandersnatch.events import Doing, Noticed
-from bandersnatch.mirror.plan import Discovery
+from bandersnatch.mirror.wanted import Discovery
 from bandersnatch.model.serials import NO_SERIAL, Serial
 from bandersnatch.records import FetchedList, Validators
 
@@ -47,7 +47,8 @@ class Question:
     """What discovery depends on.
 
     ``finite`` is the set of projects that can be selected at all, if there is one. ``thorough``
-    asks for a comparison of everything, whatever the changelog says.
+    asks for a comparison of everything, whatever the changelog says. ``settled`` says that the
+    list of last time, if it is still that one, leaves nothing to do.
     """
 
     method: ApiMethod
@@ -55,6 +56,7 @@ class Question:
     finite: frozenset[ProjectName] | None
     interval: timedelta
     thorough: bool
+    settled: bool = True
 
 
 class Discoverer:
@@ -155,7 +157,8 @@ class Discoverer:
         """Return the whole list, or None if it is the one of last time and was worked off."""
         self._events(Doing("reading the list of all projects"))
         known = Validators()
-        if head is None and not question.thorough and question.cursor != NO_SERIAL:
+        is_same = question.settled and not question.thorough
+        if head is None and is_same and question.cursor != NO_SERIAL:
             known = Validators(*(await self._catalogue.note(LISTING)).split("\n"))
         fetched: FetchedList | None
         try:

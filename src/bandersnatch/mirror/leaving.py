@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.mirror.checkpoint import Checkpoint
     from bandersnatch.mirror.parts import Mirror
-    from bandersnatch.mirror.plan import Wanted
+    from bandersnatch.mirror.wanted import Wanted
     from bandersnatch.model.names import ProjectName
     from bandersnatch.records import ProjectRecord
 

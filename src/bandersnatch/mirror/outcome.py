@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from bandersnatch.errors import BandersnatchError
     from bandersnatch.filters.chain import Dropped
     from bandersnatch.layout import StorageKey
-    from bandersnatch.mirror.plan import Wanted
     from bandersnatch.mirror.terms import PageTerms
+    from bandersnatch.mirror.wanted import Wanted
     from bandersnatch.model.names import ProjectName
     from bandersnatch.records import ProjectRecord, Removed
 
@@ -67,6 +67,7 @@ class Outcome:
 
     ``record`` is what the catalogue is to hold from now on. ``error`` is why the project failed,
     or why it is published without some of its files; ``again`` is set for one to look at again.
+    ``unlisted`` says that its page answers and the index's whole list does not have it.
     ``removed`` are files that left the served tree, ``restored`` those that came back.
     ``dropped`` is what the filters took from the page; the last of them the whole of it, if the
     project is left out.
@@ -77,6 +78,7 @@ class Outcome:
     record: ProjectRecord | None = None
     error: BandersnatchError | None = None
     again: bool = False
+    unlisted: bool = False
     removed: tuple[Removed, ...] = ()
     restored: tuple[StorageKey, ...] = ()
     dropped: tuple[Dropped, ...] = ()

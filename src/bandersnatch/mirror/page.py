@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bandersnatch.errors import InvalidPage, StalePage
 from bandersnatch.events import FilesRejected
 from bandersnatch.filters.chain import Reads
-from bandersnatch.mirror.plan import is_expired
+from bandersnatch.mirror.wanted import is_expired
 from bandersnatch.model.serials import NO_SERIAL
 from bandersnatch.simple.entries import Context
 from bandersnatch.simple.legacy import parse_legacy, render_legacy, supplement
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bandersnatch.config.settings import Settings
-    from bandersnatch.mirror.plan import Wanted
+    from bandersnatch.mirror.wanted import Wanted
     from bandersnatch.model.project import ProjectDetail
     from bandersnatch.model.serials import Serial
     from bandersnatch.ports import EventSink, PackageIndex

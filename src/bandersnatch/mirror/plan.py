@@ -5,66 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from bandersnatch.mirror.wanted import Discovery, Situation, Wanted, is_expired
 from bandersnatch.model.serials import NO_SERIAL, Serial
-from bandersnatch.records import ABSENT, GONE, INCOMPLETE, PENDING, Standing
+from bandersnatch.records import GONE, INCOMPLETE, MISSED, PENDING, UNLISTED, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.model.project import ProjectList
     from bandersnatch.model.serials import Change
-    from bandersnatch.records import Had, Unfinished
-
-PROOF_BY_EXPIRY = 49 * 3600
-"""Seconds; no page that is served now is older than this (protocol sheet, section 2.3)."""
+    from bandersnatch.records import Had
 
 SECOND_LOOK = 10 * 60
 """Seconds that must lie between the two looks that let a project count as gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A project to look at.
-
-    ``need`` is the serial that its page must have reached, 0 for any. ``lo`` is the first
-    change that the tree does not show, None if that is not known. ``noticed`` is when the
-    change became known, in seconds since 1970, 0 if it is not known.
-    ``listed`` says that the index itself names the project, so that a missing page is a fault
-    and not an answer. ``left_out`` says that what is had is only the memory that the filters
-    want nothing of it. ``anew`` asks for the page even if it is the same, because more of it is
-    to be published by now. ``remade`` says that what is had was made under other terms,
-    ``handled`` that an earlier run may have published something of it and not recorded that.
-    ``earlier`` is what an earlier run left unfinished about it.
-    """
-
-    name: ProjectName
-    need: Serial = NO_SERIAL
-    lo: Serial | None = None
-    noticed: int = 0
-    display: str = ""
-    listed: bool = False
-    had: bool = False
-    left_out: bool = False
-    anew: bool = False
-    remade: bool = False
-    handled: bool = False
-    earlier: Unfinished | None = None
-
-    def merged(self, other: Wanted) -> Wanted:
-        """Return one wish for two: the first ``lo``, the last ``need`` with its time."""
-        later = other if other.need >= self.need else self
-        los = (self.lo, other.lo)
-        return replace(
-            later,
-            lo=None if None in los else min(lo for lo in los if lo is not None),
-            display=other.display or self.display,
-            listed=self.listed or other.listed,
-            had=self.had or other.had,
-            left_out=self.left_out or other.left_out,
-            anew=self.anew or other.anew,
-            earlier=self.earlier or other.earlier,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,41 +31,6 @@ class SyncPlan:
     cursor: Serial | None
     wanted: Mapping[ProjectName, Wanted] = field(default_factory=dict)
     gone: Mapping[ProjectName, Wanted] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Discovery:
-    """What the index was found to say.
-
-    ``changes`` are events, ``listing`` the whole list, ``sweep`` a finite set of projects to
-    ask for one by one; each may be missing. ``cursor`` is how far they reach. ``notes`` are
-    for the catalogue, once the plan is safe.
-    """
-
-    cursor: Serial | None
-    changes: Sequence[Change] = ()
-    listing: ProjectList | None = None
-    sweep: frozenset[ProjectName] = frozenset()
-    notes: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What the mirror knew before it asked.
-
-    ``terms`` are those that a project's page is to be made under. ``due`` are the projects that
-    more of the same page is to be published of by now. ``now`` is in seconds since 1970.
-    """
-
-    status: Serial
-    pending: Mapping[ProjectName, Serial]
-    unfinished: Mapping[ProjectName, Unfinished]
-    had: Mapping[ProjectName, Had]
-    terms: Callable[[ProjectName], str]
-    now: int
-    due: Sequence[ProjectName] = ()
-    keep_removed: bool = False
-    """Whether projects that the index no longer has are left as they are."""
 
 
 def make_plan(
@@ -172,7 +90,7 @@ def _is_had(wish: Wanted, before: Situation) -> bool:
         and had.standing is not Standing.KEPT
         and not wish.anew
         and is_same_display(wish.display, had.display)
-        and (left is None or left.kind == PENDING)
+        and (left is None or left.kind in {PENDING, UNLISTED})
     )
 
 
@@ -183,14 +101,26 @@ def is_same_display(wanted: str, had: str) -> bool:
 
 def _from_earlier(found: Discovery, before: Situation) -> Iterable[Wanted]:
     """Yield what earlier runs left to do."""
+    listed = found.listing.serials if found.listing is not None else {}
+    unfinished = before.unfinished.values()
+    # The list says again how new these are to be.
+    listed_again = {e.name for e in unfinished if e.kind == UNLISTED and e.name in listed}
     for name, need in before.pending.items():
         wish = _still_wanted(name, need, found, before)
-        if not _is_had(wish, before):
+        if name not in listed_again and not _is_had(wish, before):
             yield wish
     for name, left in before.unfinished.items():
+        if name in listed_again:
+            continue
         rested = not before.keep_removed and before.now - left.tried >= SECOND_LOOK
-        if left.kind == INCOMPLETE or (left.kind == ABSENT and rested):
-            yield Wanted(name, lo=left.lo, noticed=left.since, display=left.display)
+        if left.kind == INCOMPLETE or (left.kind in MISSED and rested):
+            yield Wanted(
+                name,
+                lo=left.lo,
+                noticed=left.since,
+                display=left.display,
+                unlisted=_is_unlisted(name, found, before),
+            )
 
 
 def _still_wanted(name: ProjectName, need: Serial, found: Discovery, before: Situation) -> Wanted:
@@ -216,12 +146,16 @@ def _still_wanted(name: ProjectName, need: Serial, found: Discovery, before: Sit
             and left is not None
             and left.kind != GONE
         ),
+        unlisted=_is_unlisted(name, found, before),
     )
 
 
-def is_expired(noticed: int, now: int) -> bool:
-    """Whether a change was noticed so long ago that every page served now must show it."""
-    return now - noticed > PROOF_BY_EXPIRY
+def _is_unlisted(name: ProjectName, found: Discovery, before: Situation) -> bool:
+    """Whether the last whole list that was read does not have what is here."""
+    left = before.unfinished.get(name)
+    missed = left is not None and left.kind in MISSED and name not in found.sweep
+    listed_now = found.listing is not None and name in found.listing.serials
+    return missed and not (listed_now or before.keep_removed)
 
 
 def _from_listing(found: Discovery, before: Situation, *, force: bool) -> Iterable[Wanted]:
@@ -248,7 +182,7 @@ def _from_listing(found: Discovery, before: Situation, *, force: bool) -> Iterab
     for name, had in before.had.items():
         younger = listing.serial is not None and listing.serial < had.reflects
         if not (name in listing.serials or younger or before.keep_removed):
-            yield Wanted(name, lo=Serial(before.status + 1))
+            yield Wanted(name, lo=Serial(before.status + 1), unlisted=True)
 
 
 def _from_sweep(found: Discovery, before: Situation) -> Iterable[Wanted]:

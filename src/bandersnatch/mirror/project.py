@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from bandersnatch.filters.chain import FilterChain, Narrowed
     from bandersnatch.mirror.files import FileSync
     from bandersnatch.mirror.page import PageReader
-    from bandersnatch.mirror.plan import Wanted
     from bandersnatch.mirror.publish import Publisher
     from bandersnatch.mirror.remove import Removals
+    from bandersnatch.mirror.wanted import Wanted
     from bandersnatch.model.project import ProjectDetail
     from bandersnatch.model.serials import Serial
     from bandersnatch.ports import Catalogue
@@ -150,12 +150,13 @@ class ProjectSync:
         assert record is not None, "only what is had can be unchanged"
         if record.standing is Standing.LEFT_OUT:
             standing = record.standing
+        unlisted = wanted.is_doubted(record.detail.status)
         same = wanted.need <= record.reflects and standing is record.standing
         if same and wanted.earlier is None:
-            return Outcome(wanted, Result.UNCHANGED)
+            return Outcome(wanted, Result.UNCHANGED, unlisted=unlisted)
         reflects = max(record.reflects, wanted.need)
         reflecting = replace(record, reflects=reflects, standing=standing)
-        return Outcome(wanted, Result.UNCHANGED, reflecting)
+        return Outcome(wanted, Result.UNCHANGED, reflecting, unlisted=unlisted)
 
     def _missing(self, wanted: Wanted) -> Outcome:
         """Judge a project that has no page: a fault, gone, perhaps gone, or never there."""
@@ -259,6 +260,7 @@ class ProjectSync:
             published,
             error=error,
             again=error is not None or bool(files.sidecars_missing),
+            unlisted=wanted.is_doubted(detail.status),
             removed=await self._removals.drop_files(detail.name, dropped),
             restored=tuple(files.restored),
         )

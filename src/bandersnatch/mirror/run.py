@@ -19,10 +19,7 @@ from bandersnatch.mirror.leaving import Leaving, let_go, remove_strays
 from bandersnatch.mirror.notes import STATE
 from bandersnatch.mirror.parts import open_tree, open_visit, open_visits, side_by_side
 from bandersnatch.mirror.plan import (
-    Discovery,
-    Situation,
     SyncPlan,
-    Wanted,
     make_plan,
     no_more_wanted,
     restricted,
@@ -32,8 +29,9 @@ from bandersnatch.mirror.plan import (
 from bandersnatch.mirror.remove import check_removals, removal_limit
 from bandersnatch.mirror.seal import DOUBTED, judged
 from bandersnatch.mirror.state import StateFiles, Todo
+from bandersnatch.mirror.wanted import Discovery, Situation, Wanted
 from bandersnatch.model.serials import NO_SERIAL, Serial
-from bandersnatch.records import ABSENT, Batch
+from bandersnatch.records import MISSED, Batch
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -44,6 +42,7 @@ if TYPE_CHECKING:
     from bandersnatch.mirror.state import MirrorState
     from bandersnatch.mirror.visits import Visits
     from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.project import ProjectList
     from bandersnatch.records import Unfinished
 
 OPTIONS = "options"
@@ -98,7 +97,8 @@ class MirrorRun:
             plan = without(plan, missing)
         mirror.events(Planned(len(plan.wanted), len(plan.gone) + len(unwanted)))
         checkpoint = self._checkpoint(plan, state, before.now)
-        await self._begin(checkpoint, plan, before, unwanted, began, seal=state.seal)
+        settled = _settled(before.unfinished, plan, unwanted, found.listing)
+        await self._begin(checkpoint, plan, before, settled, began, seal=state.seal)
         try:
             visits = await self._visit_all(plan, checkpoint, began)
             await checkpoint.commit()
@@ -109,7 +109,8 @@ class MirrorRun:
             _drop(checkpoint.pending, checkpoint.strays)
             cursor = await self._cursor(plan, state)
             if visits.complete:
-                await checkpoint.reach(cursor, {} if self._refused else notes)
+                compared = not (self._refused or visits.failed & missing)
+                await checkpoint.reach(cursor, notes if compared else {})
         finally:
             await checkpoint.save()
         if visits.complete:
@@ -140,6 +141,7 @@ class MirrorRun:
                 finite=mirror.filters.finite_names,
                 interval=settings.run.reconcile_interval,
                 thorough=self._changed or self._orders.force,
+                settled=not (state.todo and state.todo.pending),
             )
         )
 
@@ -204,7 +206,7 @@ class MirrorRun:
         checkpoint: Checkpoint,
         plan: SyncPlan,
         before: Situation,
-        unwanted: frozenset[ProjectName],
+        settled: list[ProjectName],
         began: datetime,
         *,
         seal: str,
@@ -220,7 +222,6 @@ class MirrorRun:
         await remove_strays(
             self._mirror, sorted(strays if only is None else strays & only), checkpoint, began
         )
-        settled = _settled(before.unfinished, plan, unwanted)
         unsettled = dict.fromkeys((OPTIONS, FILTERS), "") if self._changed else {}
         await checkpoint.begin(settled, plan.wanted.values(), {**unsettled, STATE: seal})
 
@@ -295,11 +296,20 @@ def _drop(pending: dict[ProjectName, Serial], names: Iterable[ProjectName]) -> N
 
 
 def _settled(
-    unfinished: Mapping[ProjectName, Unfinished], plan: SyncPlan, unwanted: frozenset[ProjectName]
+    unfinished: Mapping[ProjectName, Unfinished],
+    plan: SyncPlan,
+    unwanted: frozenset[ProjectName],
+    listing: ProjectList | None,
 ) -> list[ProjectName]:
     """Return the projects that nobody has to come back to any more.
 
-    Those that are ``unwanted`` may stay, and be wanted again.
+    Those that are ``unwanted`` may stay, and be wanted again. Those that were missed are left
+    until it is time for another look, unless the ``listing`` has them again.
     """
     looked_at = plan.wanted.keys() | plan.gone.keys() | unwanted
-    return [n for n, left in unfinished.items() if n not in looked_at and left.kind != ABSENT]
+    listed = listing.serials if listing is not None else {}
+    return [
+        name
+        for name, left in unfinished.items()
+        if name not in looked_at and (left.kind not in MISSED or name in listed)
+    ]

@@ -12,9 +12,9 @@ from bandersnatch.mirror.parts import (
     open_visits,
     side_by_side,
 )
-from bandersnatch.mirror.plan import Wanted
 from bandersnatch.mirror.root import publish_root
 from bandersnatch.mirror.state import StateFiles
+from bandersnatch.mirror.wanted import Wanted
 from bandersnatch.records import Standing
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from bandersnatch.mirror.checkpoint import Checkpoint
-    from bandersnatch.mirror.plan import Wanted
+    from bandersnatch.mirror.wanted import Wanted
     from bandersnatch.model.names import ProjectName
     from bandersnatch.ports import Clock, EventSink
     from bandersnatch.records import ProjectRecord
@@ -85,6 +85,7 @@ class Visits:
         self.gone: dict[ProjectName, Wanted] = {}
         self.unwanted: dict[ProjectName, ProjectRecord] = {}
         self.emptied: dict[ProjectName, Wanted] = {}
+        self.failed: set[ProjectName] = set()
         self.complete = True
         self.answered = False
         self.succeeded = 0
@@ -94,7 +95,8 @@ class Visits:
 
         Afterwards ``gone`` has those that the index no longer has, ``unwanted`` those that the
         filters want nothing of any more, with what is to be remembered of them, and ``emptied``
-        those that would lose all their files to the filters.
+        those that would lose all their files to the filters. ``failed`` are those that are not as
+        the index has them.
         ``succeeded`` counts the projects that are as the index has them, or unchanged;
         ``complete`` tells whether it was every one, or the run stopped asking; ``answered``
         whether the index answered for any.
@@ -119,6 +121,7 @@ class Visits:
             if self._comes_back(wanted, error, queue):
                 return
             outcome = Outcome(wanted, Result.FAILED, error=error)
+            self.failed.add(wanted.name)
         self._tell(outcome)
         if outcome.result is Result.GONE:
             self.gone[wanted.name] = wanted
@@ -159,6 +162,10 @@ class Visits:
             self._events(ProjectLeftOut(name, outcome.dropped[-1].by))
         elif outcome.result is Result.UNCHANGED:
             self._events(ProjectUnchanged(name))
+        if outcome.unlisted:
+            self._events(
+                Noticed(f"the index does not list {name}, and has a page of it; one of them is old")
+            )
         elif outcome.result is Result.SUSPECTED:
             self._events(
                 Noticed(f"{name} seems to be gone from the index; the next run looks again")

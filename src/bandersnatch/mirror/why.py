@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bandersnatch import layout
 from bandersnatch.errors import FilterFailed, ProjectNotFound, UpstreamError
 from bandersnatch.mirror.page import PageReader
-from bandersnatch.mirror.plan import Wanted
+from bandersnatch.mirror.wanted import Wanted
 from bandersnatch.model.project import ProjectStatus
 from bandersnatch.model.versions import version_key, version_text
 from bandersnatch.records import DELETED, GONE, SET_ASIDE, Standing, Validators
