@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from bandersnatch.config.files import ListFiles
 from bandersnatch.config.ini import read_ini
 from bandersnatch.config.load import enabled_filters, read_settings
+from bandersnatch.config.settings import HttpClient
 from bandersnatch.errors import ConfigError
 from bandersnatch.filters.installed.providers import Found
 from bandersnatch.filters.options import FilterOptions
@@ -23,9 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from bandersnatch.config.settings import Settings
+    from bandersnatch.config.settings import IndexSettings, Settings
     from bandersnatch.filters.chain import FilterChain
+    from bandersnatch.master.curl import CurlOpener
+    from bandersnatch.master.hosts import HostGuard
     from bandersnatch.master.kept import Keeper
+    from bandersnatch.master.opener import Opener
     from bandersnatch.mirror.parts import Mirror
     from bandersnatch.ports import Clock, EventSink, MirrorCatalogue, MirrorStorage, PackageIndex
 
@@ -170,7 +174,7 @@ async def _open_index(
     from bandersnatch.master.changelog import Changelog  # noqa: PLC0415
     from bandersnatch.master.client import MasterClient  # noqa: PLC0415
     from bandersnatch.master.hosts import HostGuard  # noqa: PLC0415
-    from bandersnatch.master.session import open_session  # noqa: PLC0415
+    from bandersnatch.master.session import AiohttpOpener, open_session  # noqa: PLC0415
     from bandersnatch.master.transport import Budgets, Transport  # noqa: PLC0415
 
     index = settings.index
@@ -178,6 +182,26 @@ async def _open_index(
     session = await stack.enter_async_context(open_session(index, guard, proxy))
     budgets = Budgets(asyncio.Semaphore(index.workers), asyncio.Semaphore(index.download_workers))
     jitter = random.Random()  # noqa: S311 - spreads retries, guards nothing
-    transport = Transport(session, guard, clock, jitter, document_timeout=index.global_timeout)
+    opener: Opener = AiohttpOpener(session)
+    if index.http_client is not HttpClient.AIOHTTP and not proxy and (curl := _curl(index, guard)):
+        opener = await stack.enter_async_context(curl)
+    transport = Transport(opener, guard, clock, jitter, document_timeout=index.global_timeout)
     changelog = Changelog(session, transport, clock, budgets.index, f"{index.master}/pypi")
     return MasterClient(index.master, transport, changelog, budgets, clock, keeper)
+
+
+def _curl(index: IndexSettings, guard: HostGuard) -> CurlOpener | None:
+    """Return what sends requests by libcurl, None if that is not installed."""
+    try:
+        from bandersnatch.master.curl import CurlOpener  # noqa: PLC0415 - optional
+    except ImportError:
+        return None
+    from bandersnatch.master.session import authorizations, connections, user_agent  # noqa: PLC0415
+
+    return CurlOpener(
+        guard,
+        agent=user_agent(index.user_agent_comment),
+        logins=authorizations(index.logins),
+        timeout=index.timeout,
+        connections=connections(index),
+    )

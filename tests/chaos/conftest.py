@@ -41,9 +41,25 @@ def figures(request: pytest.FixtureRequest) -> Iterator[Figures]:
     request.node.user_properties.append((FIGURES, counted.as_dict()))
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let what goes wrong on the way go wrong with each of the HTTP libraries."""
+    if ".test_http_" in metafunc.module.__name__ and "case" in metafunc.fixturenames:
+        metafunc.parametrize("http_client", ["auto", "aiohttp"], indirect=True)
+
+
+@pytest.fixture
+def http_client(request: pytest.FixtureRequest) -> str:
+    """Return the library that sends requests."""
+    return str(getattr(request, "param", "auto"))
+
+
 @pytest.fixture
 def case(
-    index: Index, server: IndexServer, make_site: Callable[..., Site], figures: Figures
+    index: Index,
+    server: IndexServer,
+    make_site: Callable[..., Site],
+    figures: Figures,
+    http_client: str,
 ) -> Case:
     """Return a case with an index that has nothing, and a mirror that has nothing of it."""
-    return Case(index, server, make_site(timeout=5), figures)
+    return Case(index, server, make_site(timeout=5, http_client=http_client), figures)

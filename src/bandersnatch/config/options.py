@@ -12,6 +12,7 @@ from bandersnatch.config.settings import (
     JSON_FORMATS,
     ApiMethod,
     CompareMethod,
+    HttpClient,
     Provenance,
     RemovedProjects,
 )
@@ -68,6 +69,7 @@ MIRROR_OPTIONS = (
     Option("download-workers", "index", "download_workers", values.whole_number(1, 100)),
     Option("verifiers", "run", "verifiers", values.whole_number(1, 100)),
     Option("api-method", "index", "api_method", values.choice(ApiMethod)),
+    Option("http-client", "index", "http_client", values.choice(HttpClient)),
     Option("user-agent-comment", "index", "user_agent_comment", values.header_text),
     Option("release-files", "files", "release_files", values.boolean),
     Option("core-metadata", "files", "core_metadata", values.boolean),

@@ -21,6 +21,14 @@ class ApiMethod(Enum):
     SIMPLE = "simple"
 
 
+class HttpClient(Enum):
+    """Which library sends the requests for pages and files."""
+
+    AUTO = "auto"
+    """libcurl, unless it is not installed or a proxy is used."""
+    AIOHTTP = "aiohttp"
+
+
 class CompareMethod(Enum):
     """How a file that is there already is judged."""
 
@@ -68,6 +76,7 @@ class IndexSettings:
     download_workers: int = 8
     api_method: ApiMethod = ApiMethod.AUTO
     user_agent_comment: str = ""
+    http_client: HttpClient = HttpClient.AUTO
     logins: tuple[Login, ...] = ()
 
 

@@ -70,7 +70,7 @@ class _LimitedSession:
                 raise error_for(url, response.status, response.headers, self._clock.now())
             if response.status != 200:  # noqa: PLR2004 - anything else is a refusal
                 raise ChangelogRefused(url, f"status {response.status}")
-            yield _Answer(await read_body(response, url, self._limit))
+            yield _Answer(await read_body(response.content.iter_any(), url, self._limit))
 
 
 class _ThreadedProxy(ServerProxy):  # type: ignore[misc]  # the library has no types

@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping
 
-    import aiohttp
-
+    from bandersnatch.master.opener import Response
     from bandersnatch.master.transport import Transport
     from bandersnatch.model.content import Content
     from bandersnatch.ports import Clock, Sink
@@ -67,19 +66,21 @@ async def _request(transport: Transport, url: str, sink: Sink, clock: Clock) -> 
     headers = {"Accept-Encoding": "identity"}
     if sink.held:
         headers["Range"] = f"bytes={sink.held}-"
-    with failures(url):
-        async with await transport.send(
+    with (
+        failures(url),
+        await transport.send(
             url, headers=headers, accepted=_ACCEPTED, decompress=False
-        ) as response:
-            if sink.held and not _continues(response.status, response.headers, sink.held):
-                await sink.restart()
-            await _take(response, url, sink, clock)
+        ) as response,
+    ):
+        if sink.held and not _continues(response.status, response.headers, sink.held):
+            await sink.restart()
+        await _take(response, url, sink, clock)
 
 
-async def _take(response: aiohttp.ClientResponse, url: str, sink: Sink, clock: Clock) -> None:
+async def _take(response: Response, url: str, sink: Sink, clock: Clock) -> None:
     pace = _Pace(url, clock)
     try:
-        async for chunk in response.content.iter_any():
+        async for chunk in response.pieces():
             await sink.write(chunk)
             pace.take(len(chunk))
     except TooLarge:

@@ -26,12 +26,11 @@ from bandersnatch.master.retry import (
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
     from types import TracebackType
 
-    from multidict import CIMultiDictProxy
-
     from bandersnatch.master.hosts import HostGuard
+    from bandersnatch.master.opener import Opener, Response
     from bandersnatch.ports import Clock
 
     _Result = TypeVar("_Result")
@@ -47,7 +46,7 @@ class Document:
 
     url: str
     status: int
-    headers: CIMultiDictProxy[str]
+    headers: Mapping[str, str]
     body: bytes
 
     @property
@@ -75,18 +74,18 @@ class Budgets:
 
 
 class Transport:
-    """Makes requests on one session."""
+    """Makes requests as one library or the other sends them."""
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        opener: Opener,
         guard: HostGuard,
         clock: Clock,
         jitter: random.Random,
         *,
         document_timeout: float,
     ) -> None:
-        self._session = session
+        self._opener = opener
         self._guard = guard
         self._clock = clock
         self._jitter = jitter
@@ -127,7 +126,7 @@ class Transport:
 
     async def send(
         self, url: str, *, headers: Mapping[str, str], accepted: frozenset[int], decompress: bool
-    ) -> aiohttp.ClientResponse:
+    ) -> Response:
         """Make one request, follow its redirects, and return the answer to read the body from.
 
         The answer is a context, to be used within ``failures``.
@@ -140,24 +139,22 @@ class Transport:
         response = await self._following(target, headers, decompress=decompress)
         if response.status in accepted:
             return response
-        response.release()
-        error = error_for(url, response.status, response.headers, self._clock.now())
+        with response:
+            error = error_for(url, response.status, response.headers, self._clock.now())
         if isinstance(error, RateLimited):
             self._pause(target.authority, error)
         raise error
 
     async def _following(
         self, url: URL, headers: Mapping[str, str], *, decompress: bool
-    ) -> aiohttp.ClientResponse:
+    ) -> Response:
         for _ in range(_MOST_REDIRECTS + 1):
             self._guard.check_url(url)
-            response = await self._session.get(
-                url, headers=headers, allow_redirects=False, auto_decompress=decompress
-            )
+            response = await self._opener.open(url, headers, decompress=decompress)
             if response.status not in _REDIRECTS:
                 return response
-            response.release()
-            url = _redirected(url, response.headers.get("Location", ""))
+            with response:
+                url = _redirected(url, response.headers.get("Location", ""))
         raise UnsafeUrl(str(url), f"there are more than {_MOST_REDIRECTS} redirects")
 
     # ------------------------------------------------------------ documents
@@ -188,9 +185,9 @@ class Transport:
         with failures(url):
             async with asyncio.timeout(self._document_timeout):
                 response = await self.send(url, headers=headers, accepted=accepted, decompress=True)
-                async with response:
-                    body = await read_body(response, url, limit)
-                    return Document(str(response.url), response.status, response.headers, body)
+                with response:
+                    body = await read_body(response.pieces(), url, limit)
+                    return Document(response.url, response.status, response.headers, body)
 
 
 class failures:  # noqa: N801 - used like a function
@@ -224,14 +221,14 @@ class failures:  # noqa: N801 - used like a function
             raise UnsafeUrl(self._url, f"it leads to what is no address ({_reason(error)})")
 
 
-async def read_body(response: aiohttp.ClientResponse, url: str, limit: int) -> bytes:
+async def read_body(body: AsyncIterable[bytes], url: str, limit: int) -> bytes:
     """Return the body of a response.
 
     :raises TooLarge: as soon as there are more than ``limit`` bytes.
     """
     pieces = []
     size = 0
-    async for piece in response.content.iter_any():
+    async for piece in body:
         size += len(piece)
         if size > limit:
             raise TooLarge(url, limit)
