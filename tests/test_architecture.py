@@ -42,11 +42,11 @@ MAY_IMPORT: dict[str, set[str]] = {
 """The layers, each with what it may import of this package; app and cli may import all."""
 
 HOMES: dict[str, set[str]] = {
-    "aiohttp": {"master"},
+    "aiohttp": {"master.session", "master.proxy"},
+    "pycurl": {"master.curl", "master.transfer"},
     "yarl": {"master"},
     "multidict": {"master"},
     "aiohttp_socks": {"master.proxy"},
-    "aiohttp_xmlrpc": {"master.changelog"},
     "filelock": {"storage.filesystem"},
     "uvloop": {"cli"},
     "humanfriendly": {"cli", "config.values", "filters"},
@@ -160,7 +160,16 @@ def test_no_module_is_a_rag_bag(path: Path) -> None:
 
 def test_help_needs_none_of_the_heavy_libraries() -> None:
     """A library that is slow to import is imported by what needs it, when it needs it."""
-    heavy = {"aiohttp", "pypi_simple", "rich", "sqlite3", "msgspec", "packaging", "uvloop"}
+    heavy = {
+        "aiohttp",
+        "pycurl",
+        "pypi_simple",
+        "rich",
+        "sqlite3",
+        "msgspec",
+        "packaging",
+        "uvloop",
+    }
     program = (
         "import sys; before = set(sys.modules);"
         "from bandersnatch.cli.arguments import parser; parser().format_help();"

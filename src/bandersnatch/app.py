@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import monotonic
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from bandersnatch.config.settings import IndexSettings, Settings
     from bandersnatch.filters.chain import FilterChain
-    from bandersnatch.master.curl import CurlOpener
     from bandersnatch.master.hosts import HostGuard
     from bandersnatch.master.kept import Keeper
     from bandersnatch.master.opener import Opener
@@ -174,34 +173,28 @@ async def _open_index(
     from bandersnatch.master.changelog import Changelog  # noqa: PLC0415
     from bandersnatch.master.client import MasterClient  # noqa: PLC0415
     from bandersnatch.master.hosts import HostGuard  # noqa: PLC0415
-    from bandersnatch.master.session import AiohttpOpener, open_session  # noqa: PLC0415
     from bandersnatch.master.transport import Budgets, Transport  # noqa: PLC0415
 
     index = settings.index
     guard = HostGuard(index.master, [settings.files.download_mirror, proxy])
-    session = await stack.enter_async_context(open_session(index, guard, proxy))
     budgets = Budgets(asyncio.Semaphore(index.workers), asyncio.Semaphore(index.download_workers))
     jitter = random.Random()  # noqa: S311 - spreads retries, guards nothing
-    opener: Opener = AiohttpOpener(session)
-    if index.http_client is not HttpClient.AIOHTTP and not proxy and (curl := _curl(index, guard)):
-        opener = await stack.enter_async_context(curl)
+    opener = await _opener(index, stack, guard, proxy)
     transport = Transport(opener, guard, clock, jitter, document_timeout=index.global_timeout)
-    changelog = Changelog(session, transport, clock, budgets.index, f"{index.master}/pypi")
+    changelog = Changelog(transport, clock, budgets.index, f"{index.master}/pypi")
     return MasterClient(index.master, transport, changelog, budgets, clock, keeper)
 
 
-def _curl(index: IndexSettings, guard: HostGuard) -> CurlOpener | None:
-    """Return what sends requests by libcurl, None if that is not installed."""
-    try:
-        from bandersnatch.master.curl import CurlOpener  # noqa: PLC0415 - optional
-    except ImportError:
-        return None
-    from bandersnatch.master.session import authorizations, connections, user_agent  # noqa: PLC0415
+async def _opener(
+    index: IndexSettings, stack: AsyncExitStack, guard: HostGuard, proxy: str
+) -> Opener:
+    """Return what sends requests: libcurl, unless it is not here, not wanted, or has a proxy."""
+    if index.http_client is HttpClient.AUTO and not proxy:
+        with suppress(ImportError):
+            from bandersnatch.master.curl import CurlOpener  # noqa: PLC0415 - optional
 
-    return CurlOpener(
-        guard,
-        agent=user_agent(index.user_agent_comment),
-        logins=authorizations(index.logins),
-        timeout=index.timeout,
-        connections=connections(index),
-    )
+            return await stack.enter_async_context(CurlOpener(index, guard))
+    from bandersnatch.master.session import AiohttpOpener, open_session  # noqa: PLC0415 - slow
+
+    session = await stack.enter_async_context(open_session(index, guard, proxy))
+    return AiohttpOpener(session)

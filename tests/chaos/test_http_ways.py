@@ -13,7 +13,8 @@ import pytest
 import trustme
 
 from bandersnatch.errors import UnsafeUrl
-from bandersnatch.master.hosts import GuardedResolver, HostGuard
+from bandersnatch.master.hosts import HostGuard
+from bandersnatch.master.session import GuardedResolver
 from tests.support import faults
 from tests.support.server import serving
 from tests.support.sockets import answering

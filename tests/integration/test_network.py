@@ -20,7 +20,8 @@ from pypi_simple import PYPI_SIMPLE_ENDPOINT
 from yarl import URL
 
 from bandersnatch.errors import UnsafeUrl
-from bandersnatch.master.hosts import GuardedResolver, HostGuard
+from bandersnatch.master.hosts import HostGuard
+from bandersnatch.master.session import GuardedResolver
 from tests.support import faults
 from tests.support.server import serving
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_SPARE_CONNECTIONS = 2
+
+
 class ApiMethod(Enum):
     """Where changes are learnt from."""
 
@@ -78,6 +81,11 @@ class IndexSettings:
     user_agent_comment: str = ""
     http_client: HttpClient = HttpClient.AUTO
     logins: tuple[Login, ...] = ()
+
+    @property
+    def connections(self) -> int:
+        """How many connections there may be at once."""
+        return self.workers + self.download_workers + _SPARE_CONNECTIONS
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
-
-from aiohttp_xmlrpc.client import ServerProxy
-from aiohttp_xmlrpc.exceptions import XMLRPCError
+from xml.parsers.expat import ExpatError
+from xmlrpc.client import Error, Fault, dumps, loads
 
 from bandersnatch.errors import (
     BandersnatchError,
@@ -17,15 +15,12 @@ from bandersnatch.errors import (
     RateLimited,
 )
 from bandersnatch.master.retry import RETRIED_STATUSES, error_for
-from bandersnatch.master.transport import failures, read_body
 from bandersnatch.model.names import project_name
 from bandersnatch.model.serials import Change, Serial, parse_serial
 from bandersnatch.simple.parse import project_list
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
-    import aiohttp
+    from collections.abc import Sequence
 
     from bandersnatch.master.transport import Transport
     from bandersnatch.model.project import ProjectList
@@ -36,51 +31,12 @@ PAGE = 50_000
 
 _LARGEST_ANSWER = 64 * 1024**2
 _LARGEST_LISTING = 256 * 1024**2
+_PARSED_INLINE = 64 * 1024
+"""Bytes."""
+
 _PAUSE_BETWEEN_PAGES = 1.0
 _RATE_FAULT = re.compile(r"TooManyRequests|too many requests|rate limit", re.IGNORECASE)
 _RESET = re.compile(r"reset in ([0-9]{1,6}) seconds")
-
-
-class _Answer:
-    """As much of a response as the XML-RPC client asks for."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    def raise_for_status(self) -> None:
-        """Do nothing: the status was looked at when the answer came."""
-
-    async def read(self) -> bytes:
-        return self._body
-
-
-class _LimitedSession:
-    """Stands in for the session, so that answers have a limit and statuses their meaning."""
-
-    def __init__(self, session: aiohttp.ClientSession, clock: Clock, limit: int) -> None:
-        self._session = session
-        self._clock = clock
-        self._limit = limit
-
-    @asynccontextmanager
-    async def post(self, url: str, **request: Any) -> AsyncIterator[_Answer]:  # noqa: ANN401 - passed on
-        request["headers"].pop("User-Agent", None)
-        async with self._session.post(url, allow_redirects=False, **request) as response:
-            if response.status in RETRIED_STATUSES:
-                raise error_for(url, response.status, response.headers, self._clock.now())
-            if response.status != 200:  # noqa: PLR2004 - anything else is a refusal
-                raise ChangelogRefused(url, f"status {response.status}")
-            yield _Answer(await read_body(response.content.iter_any(), url, self._limit))
-
-
-class _ThreadedProxy(ServerProxy):  # type: ignore[misc]  # the library has no types
-    """Parses answers in a thread: one of 50,000 events takes a second."""
-
-    __slots__ = ()
-
-    def _parse_response(self, body: bytes, method_name: str) -> Any:  # noqa: ANN401 - of XML-RPC
-        parse = super()._parse_response
-        return asyncio.to_thread(parse, body, method_name)
 
 
 class Changelog:
@@ -88,13 +44,11 @@ class Changelog:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
         transport: Transport,
         clock: Clock,
         budget: asyncio.Semaphore,
         url: str,
     ) -> None:
-        self._session = session
         self._transport = transport
         self._clock = clock
         self._budget = budget
@@ -147,27 +101,29 @@ class Changelog:
         return project_list(answer.items(), where=self._url, serial=None)
 
     async def _call(self, method: str, limit: int, *arguments: int) -> Any:  # noqa: ANN401 - of XML-RPC
-        session = _LimitedSession(self._session, self._clock, limit)
-        proxy = _ThreadedProxy(self._url, client=session, huge_tree=True)
+        request = dumps(arguments, method).encode()
 
         async def attempt() -> Any:  # noqa: ANN401 - of XML-RPC
             async with self._budget:
-                try:
-                    with failures(self._url):
-                        return await (await getattr(proxy, method)(*arguments))
-                except BandersnatchError:
-                    raise
-                except XMLRPCError as fault:
-                    raise self._fault(fault) from fault
-                except (SyntaxError, ValueError, TypeError) as error:
-                    # What lxml and the client raise for a body that is no XML-RPC.
-                    why = f"{method} gave no XML-RPC ({str(error)[:100]})"
-                    raise ChangelogRefused(self._url, why) from error
+                answer = await self._transport.call(self._url, request, limit=limit)
+            if answer.status in RETRIED_STATUSES:
+                now = self._clock.now()
+                raise error_for(self._url, answer.status, answer.headers, now)
+            if answer.status != 200:  # noqa: PLR2004 - anything else is a refusal
+                raise ChangelogRefused(self._url, f"status {answer.status}")
+            try:
+                return await _parsed(answer.body)
+            except Fault as fault:
+                raise self._fault(fault) from fault
+            except (Error, ExpatError, ValueError, TypeError, LookupError) as error:
+                # What the standard library raises for a body that is no XML-RPC.
+                why = f"{method} gave no XML-RPC ({str(error)[:100]})"
+                raise ChangelogRefused(self._url, why) from error
 
         return await self._transport.retried(attempt)
 
-    def _fault(self, fault: XMLRPCError) -> BandersnatchError:
-        text = str(fault)
+    def _fault(self, fault: Fault) -> BandersnatchError:
+        text = str(fault.faultString)
         if _RATE_FAULT.search(text):
             reset = _RESET.search(text)
             seconds = float(reset[1]) if reset else None
@@ -187,3 +143,15 @@ def _change(row: object) -> tuple[Change | None, Serial]:
     if not isinstance(time, int) or not isinstance(action, str):
         raise InvalidValue("event", row, "has no time and action")
     return Change(name, shown, serial, action, time), serial
+
+
+async def _parsed(body: bytes) -> Any:  # noqa: ANN401 - of XML-RPC
+    """Return the one value of an answer; one of 50,000 events takes a second, in a thread."""
+    if len(body) <= _PARSED_INLINE:
+        return _value(body)
+    return await asyncio.to_thread(_value, body)
+
+
+def _value(body: bytes) -> Any:  # noqa: ANN401 - of XML-RPC
+    (value,), _ = loads(body, use_builtin_types=True)
+    return value

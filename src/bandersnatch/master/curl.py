@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-import pycurl  # type: ignore[import-untyped]
+import pycurl
 from multidict import CIMultiDict
 from pycurl import AsyncCurlMulti
 
 from bandersnatch.errors import Unavailable
+from bandersnatch.master.headers import authorizations, user_agent
 from bandersnatch.master.transfer import Transfer
 
 if TYPE_CHECKING:
@@ -20,33 +21,24 @@ if TYPE_CHECKING:
 
     from yarl import URL
 
+    from bandersnatch.config.settings import IndexSettings
     from bandersnatch.master.hosts import HostGuard
+
+
+_LIBRARY = f"libcurl {pycurl.version_info()[1]}"
 
 
 class CurlOpener:
     """Sends requests over connections that are kept open. To be used as a context."""
 
-    def __init__(
-        self,
-        guard: HostGuard,
-        *,
-        agent: str,
-        logins: Mapping[URL, str],
-        timeout: float,
-        connections: int,
-    ) -> None:
-        """Take what is needed.
-
-        ``logins`` has the ``Authorization`` of each origin that wants one. ``timeout`` is for
-        connecting and for silence, in seconds.
-        """
+    def __init__(self, settings: IndexSettings, guard: HostGuard) -> None:
         self._guard = guard
-        self._common = [f"User-Agent: {agent}"]
-        self._logins = logins
-        self._timeout = timeout
+        self._common = [f"User-Agent: {user_agent(_LIBRARY, settings.user_agent_comment)}"]
+        self._logins = authorizations(settings.logins)
+        self._timeout = settings.timeout
         self._multi = AsyncCurlMulti()
-        self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, connections)
-        self._multi.setopt(pycurl.M_MAXCONNECTS, connections)
+        self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, settings.connections)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, settings.connections)
         self._spare: list[Transfer] = []
         self._hosts: set[str] = set()
 
@@ -58,8 +50,15 @@ class CurlOpener:
         """Close every connection."""
         await self._multi.aclose()
 
-    async def open(self, url: URL, headers: Mapping[str, str], *, decompress: bool) -> CurlResponse:
-        """Return the answer to a GET request; implements ``Opener``.
+    async def open(
+        self,
+        url: URL,
+        headers: Mapping[str, str],
+        *,
+        decompress: bool,
+        content: bytes | None = None,
+    ) -> CurlResponse:
+        """Return the answer to a request; implements ``Opener``.
 
         :raises UnsafeUrl: if the server's certificate or address may not be trusted.
         :raises Unavailable: if there is no answer.
@@ -71,7 +70,7 @@ class CurlOpener:
             lines = [*self._common, *(f"{name}: {value}" for name, value in headers.items())]
             if self._logins and (login := self._logins.get(url.origin())):
                 lines.append(f"Authorization: {login}")
-            transfer.prepare(url, lines, decompress=decompress)
+            transfer.prepare(url, lines, content, decompress=decompress)
             transfer.watch(self._multi.add_handle(transfer.handle))
             await transfer.progress()
             response.read_head()

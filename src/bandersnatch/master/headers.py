@@ -1,9 +1,22 @@
-"""Values of HTTP headers: anything may stand there."""
+"""Values of HTTP headers: those that are sent, and those that come, where anything may stand."""
 
 from __future__ import annotations
 
+import platform
+import sys
+from base64 import b64encode
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from yarl import URL
+
+from bandersnatch import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bandersnatch.config.settings import Login
 
 _LONGEST = 1000
 
@@ -20,3 +33,25 @@ def http_date(text: str) -> datetime | None:
 def repeatable(text: str) -> str:
     """Return a value that can be kept and sent back as it is, "" for one that cannot."""
     return text if text.isascii() and text.isprintable() and len(text) <= _LONGEST else ""
+
+
+def user_agent(library: str, comment: str) -> str:
+    """Return the name that the index's operators see (contract, section 4.1)."""
+    version = sys.version_info
+    python = (
+        f"{version.major}.{version.minor}.{version.micro}-{version.releaselevel}{version.serial}"
+    )
+    agent = (
+        f"bandersnatch/{__version__} ({sys.implementation.name} {python}, "
+        f"{platform.system()} {platform.machine()}) ({library})"
+    )
+    return f"{agent} ({comment})" if comment else agent
+
+
+def authorizations(logins: Sequence[Login]) -> dict[URL, str]:
+    """Return the ``Authorization`` header for each origin that has a login (RFC 7617)."""
+    return {
+        URL(login.origin).origin(): "Basic "
+        + b64encode(f"{login.user}:{login.password}".encode()).decode()
+        for login in logins
+    }

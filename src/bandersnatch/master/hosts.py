@@ -12,15 +12,11 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from aiohttp import ThreadedResolver
-from aiohttp.abc import AbstractResolver
-
 from bandersnatch.errors import UnsafeUrl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from aiohttp.abc import ResolveResult
     from yarl import URL
 
 
@@ -75,23 +71,3 @@ def _literal(host: str) -> IPv4Address | IPv6Address | None:
         return IPv4Address(socket.inet_aton(host))
     except (OSError, ValueError):
         return None
-
-
-class GuardedResolver(AbstractResolver):
-    """Resolves names with the system's resolver and asks the guard about every answer."""
-
-    def __init__(self, guard: HostGuard) -> None:
-        self._guard = guard
-        self._resolver = ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Return the addresses of ``host``."""
-        found = await self._resolver.resolve(host, port, family)
-        self._guard.check_addresses(host, [result["host"] for result in found])
-        return found
-
-    async def close(self) -> None:
-        """Close the resolver."""
-        await self._resolver.close()

@@ -45,8 +45,19 @@ class Response(Protocol):
 class Opener(Protocol):
     """Sends one request and follows no redirect."""
 
-    async def open(self, url: URL, headers: Mapping[str, str], *, decompress: bool) -> Response:
-        """Return the answer to a GET request; ``decompress`` lets the body come compressed.
+    async def open(
+        self,
+        url: URL,
+        headers: Mapping[str, str],
+        *,
+        decompress: bool,
+        content: bytes | None = None,
+    ) -> Response:
+        """Return the answer to a GET request, or to a POST request if there is ``content``.
 
-        Whatever goes wrong is an error of the library, or of this program.
+        ``decompress`` lets the body come compressed.
+
+        :raises TimeoutError: if there is silence.
+        :raises ValueError: if the URL is none.
+        :raises UpstreamError: if anything else goes wrong.
         """

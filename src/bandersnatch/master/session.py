@@ -2,49 +2,32 @@
 
 from __future__ import annotations
 
-import platform
-import sys
-from base64 import b64encode
+from contextlib import contextmanager
+from socket import AF_INET
 from typing import TYPE_CHECKING
 
 import aiohttp
-from yarl import URL
+from aiohttp.abc import AbstractResolver
 
-from bandersnatch import __version__
-from bandersnatch.master.hosts import GuardedResolver, HostGuard
+from bandersnatch.errors import Unavailable, UnsafeUrl
+from bandersnatch.master.headers import authorizations, user_agent
 from bandersnatch.master.proxy import socks_connector
+from bandersnatch.master.retry import proxy_error_for
+from bandersnatch.master.transport import first_line
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    import socket
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
+    from aiohttp.abc import ResolveResult
+    from yarl import URL
+
     from bandersnatch.config.settings import IndexSettings, Login
+    from bandersnatch.master.hosts import HostGuard
 
-_SPARE_CONNECTIONS = 2
 _RECEIVE_BUFFER = 256 * 1024
-
-
-def user_agent(comment: str) -> str:
-    """Return the name that the index's operators see (contract, section 4.1)."""
-    version = sys.version_info
-    python = (
-        f"{version.major}.{version.minor}.{version.micro}-{version.releaselevel}{version.serial}"
-    )
-    agent = (
-        f"bandersnatch/{__version__} ({sys.implementation.name} {python}, "
-        f"{platform.system()} {platform.machine()}) (aiohttp {aiohttp.__version__})"
-    )
-    return f"{agent} ({comment})" if comment else agent
-
-
-def authorizations(logins: Sequence[Login]) -> dict[URL, str]:
-    """Return the ``Authorization`` header for each origin that has a login (RFC 7617)."""
-    return {
-        URL(login.origin).origin(): "Basic "
-        + b64encode(f"{login.user}:{login.password}".encode()).decode()
-        for login in logins
-    }
 
 
 def _log_in(logins: Sequence[Login]) -> aiohttp.ClientMiddlewareType:
@@ -62,18 +45,13 @@ def _log_in(logins: Sequence[Login]) -> aiohttp.ClientMiddlewareType:
     return middleware
 
 
-def connections(settings: IndexSettings) -> int:
-    """Return how many connections there may be at once."""
-    return settings.workers + settings.download_workers + _SPARE_CONNECTIONS
-
-
 def open_session(settings: IndexSettings, guard: HostGuard, proxy: str) -> aiohttp.ClientSession:
     """Return the session; it is to be used as a context.
 
     Cookies and netrc are off, redirects are followed elsewhere, one hop at a time, and bodies
     have no total timeout, only one for silence.
     """
-    limit = connections(settings)
+    limit = settings.connections
     resolver = GuardedResolver(guard)
     if proxy.startswith("socks"):
         connector = socks_connector(proxy, limit=limit, resolver=resolver)
@@ -83,7 +61,9 @@ def open_session(settings: IndexSettings, guard: HostGuard, proxy: str) -> aioht
     return aiohttp.ClientSession(
         connector=connector,
         middlewares=[_log_in(settings.logins)] if settings.logins else (),
-        headers={"User-Agent": user_agent(settings.user_agent_comment)},
+        headers={
+            "User-Agent": user_agent(f"aiohttp {aiohttp.__version__}", settings.user_agent_comment)
+        },
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(
             total=None, sock_connect=settings.timeout, sock_read=settings.timeout
@@ -94,6 +74,26 @@ def open_session(settings: IndexSettings, guard: HostGuard, proxy: str) -> aioht
     )
 
 
+class GuardedResolver(AbstractResolver):
+    """Resolves names with the system's resolver and asks the guard about every answer."""
+
+    def __init__(self, guard: HostGuard) -> None:
+        self._guard = guard
+        self._resolver = aiohttp.ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = AF_INET
+    ) -> list[ResolveResult]:
+        """Return the addresses of ``host``."""
+        found = await self._resolver.resolve(host, port, family)
+        self._guard.check_addresses(host, [result["host"] for result in found])
+        return found
+
+    async def close(self) -> None:
+        """Close the resolver."""
+        await self._resolver.close()
+
+
 class AiohttpOpener:
     """Sends requests on a session; implements ``Opener``."""
 
@@ -101,14 +101,26 @@ class AiohttpOpener:
         self._session = session
 
     async def open(
-        self, url: URL, headers: Mapping[str, str], *, decompress: bool
+        self,
+        url: URL,
+        headers: Mapping[str, str],
+        *,
+        decompress: bool,
+        content: bytes | None = None,
     ) -> AiohttpResponse:
-        """Return the answer to a GET request."""
-        return AiohttpResponse(
-            await self._session.get(
-                url, headers=headers, allow_redirects=False, auto_decompress=decompress
+        """Return the answer to a GET request, or to a POST request with ``content``."""
+        method = "GET" if content is None else "POST"
+        with translated(str(url)):
+            return AiohttpResponse(
+                await self._session.request(
+                    method,
+                    url,
+                    headers=headers,
+                    data=content,
+                    allow_redirects=False,
+                    auto_decompress=decompress,
+                )
             )
-        )
 
 
 class AiohttpResponse:
@@ -120,9 +132,11 @@ class AiohttpResponse:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
 
-    def pieces(self) -> AsyncIterator[bytes]:
+    async def pieces(self) -> AsyncIterator[bytes]:
         """Yield the body as it comes."""
-        return self._response.content.iter_any()
+        with translated(self.url):
+            async for piece in self._response.content.iter_any():
+                yield piece
 
     def __enter__(self) -> Self:
         """Begin to read."""
@@ -133,3 +147,21 @@ class AiohttpResponse:
     ) -> None:
         """Give the connection back; it is closed if the body was not read to its end."""
         self._response.release()
+
+
+@contextmanager
+def translated(url: str) -> Iterator[None]:
+    """Turn the library's errors into this program's; timeouts are left as they are."""
+    try:
+        yield
+    except TimeoutError:
+        raise
+    except aiohttp.ClientSSLError as error:
+        why = f"its certificate is not valid ({first_line(error)})"
+        raise UnsafeUrl(url, why) from error
+    except aiohttp.ClientHttpProxyError as error:
+        raise proxy_error_for(url, error.status) from error
+    except aiohttp.InvalidURL:
+        raise  # a ValueError: what it stands for is told elsewhere
+    except aiohttp.ClientError as error:
+        raise Unavailable(url, first_line(error)) from error

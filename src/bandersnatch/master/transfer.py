@@ -7,7 +7,7 @@ import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
-import pycurl  # type: ignore[import-untyped]
+import pycurl
 
 from bandersnatch.errors import BandersnatchError, Unavailable, UnsafeUrl
 
@@ -29,7 +29,6 @@ _NOT_TRUSTED = frozenset(
         pycurl.E_SSL_CACERT_BADFILE,
         pycurl.E_SSL_CERTPROBLEM,
         pycurl.E_SSL_CIPHER,
-        pycurl.E_SSL_CONNECT_ERROR,
         pycurl.E_SSL_INVALIDCERTSTATUS,
         pycurl.E_SSL_ISSUER_ERROR,
     }
@@ -49,6 +48,7 @@ class Transfer:
         self._size = 0
         self._paused = False
         self._sent = False
+        self._posted = False
         self._decompresses: bool | None = None
         self._sockets: list[socket.socket] = []
         self.is_under_way = False
@@ -75,8 +75,15 @@ class Transfer:
         self.handle.setopt(pycurl.HEADERFUNCTION, self.head.append)
         self.handle.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
 
-    def prepare(self, url: URL, lines: list[str], *, decompress: bool) -> None:
+    def prepare(
+        self, url: URL, lines: list[str], content: bytes | None, *, decompress: bool
+    ) -> None:
         """Set what is another for each request."""
+        if content is not None:
+            self.handle.setopt(pycurl.POSTFIELDS, content)
+        elif self._posted:
+            self.handle.setopt(pycurl.HTTPGET, 1)
+        self._posted = content is not None
         self._host = url.host or ""
         self.handle.setopt(pycurl.URL, str(url))
         self.handle.setopt(pycurl.HTTPHEADER, lines)
@@ -198,7 +205,7 @@ class Transfer:
         if error is None or self._refused is not None:
             return self._refused
         code, message = error.args
-        if code in _NOT_TRUSTED and not self.handle.getinfo(pycurl.OS_ERRNO):
+        if code in _NOT_TRUSTED:
             return UnsafeUrl(url, f"its certificate is not valid ({message})")
         if code == pycurl.E_URL_MALFORMAT:
             return ValueError(message)

@@ -7,7 +7,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-import aiohttp
 from yarl import URL
 
 from bandersnatch.errors import (
@@ -21,7 +20,6 @@ from bandersnatch.master.retry import (
     LONGEST_RETRY_AFTER,
     error_for,
     pause_before,
-    proxy_error_for,
 )
 
 if TYPE_CHECKING:
@@ -189,9 +187,26 @@ class Transport:
                     body = await read_body(response.pieces(), url, limit)
                     return Document(response.url, response.status, response.headers, body)
 
+    async def call(self, url: str, content: bytes, *, limit: int) -> Document:
+        """Return the answer to one POST request, whatever its status says.
+
+        :raises UpstreamError: if there is none.
+        """
+        with failures(url):
+            async with asyncio.timeout(self._document_timeout):
+                response = await self._opener.open(
+                    URL(url, encoded=True),
+                    {"Content-Type": "text/xml"},
+                    decompress=True,
+                    content=content,
+                )
+                with response:
+                    body = await read_body(response.pieces(), url, limit)
+                    return Document(response.url, response.status, response.headers, body)
+
 
 class failures:  # noqa: N801 - used like a function
-    """A context that turns the HTTP library's errors into this program's."""
+    """A context that turns the system's errors into this program's, and those about URLs."""
 
     __slots__ = ("_url",)
 
@@ -209,16 +224,11 @@ class failures:  # noqa: N801 - used like a function
             return
         if isinstance(error, TimeoutError):
             raise Unavailable(self._url, "it was silent, or slow, for too long") from error
-        if isinstance(error, aiohttp.ClientSSLError):
-            why = f"its certificate is not valid ({_reason(error)})"
-            raise UnsafeUrl(self._url, why) from error
-        if isinstance(error, aiohttp.ClientHttpProxyError):
-            raise proxy_error_for(self._url, error.status) from error
-        if isinstance(error, aiohttp.ClientError | OSError):
-            raise Unavailable(self._url, _reason(error)) from error
+        if isinstance(error, OSError):
+            raise Unavailable(self._url, first_line(error)) from error
         if isinstance(error, ValueError) and not isinstance(error, BandersnatchError):
             # A redirect to a host that no resolver can be asked about: a..example.org
-            raise UnsafeUrl(self._url, f"it leads to what is no address ({_reason(error)})")
+            raise UnsafeUrl(self._url, f"it leads to what is no address ({first_line(error)})")
 
 
 async def read_body(body: AsyncIterable[bytes], url: str, limit: int) -> bytes:
@@ -246,13 +256,14 @@ def _redirected(url: URL, location: str) -> URL:
         target = url.join(step)
     except ValueError:
         step = target = URL()
-    nowhere = not location or (step.scheme and not step.host)
+    nowhere = not (location and location.isprintable()) or (step.scheme and not step.host)
     leads_on = target.scheme in {"https", url.scheme} and _HOST.fullmatch(target.host or "")
     if nowhere or not leads_on or target.user is not None:
         raise UnsafeUrl(str(url), f"it redirects to {ascii(location)[:200]}")
     return target
 
 
-def _reason(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return what an error says, in one line."""
     text = str(error) or type(error).__name__
     return text.splitlines()[0][:300]
