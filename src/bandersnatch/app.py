@@ -153,7 +153,8 @@ async def _open_storage(
     from bandersnatch.storage.filesystem import FilesystemStorage  # noqa: PLC0415
 
     directory = settings.storage.directory
-    opened = FilesystemStorage(directory, read_only=dry_run, threads=readers)
+    keep_free = settings.storage.keep_free
+    opened = FilesystemStorage(directory, read_only=dry_run, threads=readers, keep_free=keep_free)
     storage = await stack.enter_async_context(opened)
     catalogue = await stack.enter_async_context(SqliteCatalogue(directory, read_only=dry_run))
     if not dry_run:

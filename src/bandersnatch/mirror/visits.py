@@ -11,6 +11,7 @@ from bandersnatch.errors import (
     ProjectNotFound,
     StalePage,
     StorageError,
+    TooLittleRoom,
     Unavailable,
     UnstorableName,
     UnusableIndex,
@@ -24,6 +25,7 @@ from bandersnatch.events import (
     ProjectPostponed,
     ProjectSynced,
     ProjectUnchanged,
+    ProjectWaits,
     Stopped,
 )
 from bandersnatch.mirror.outcome import Outcome, Result
@@ -51,7 +53,7 @@ PATIENCE = 8
 SILENT = 20
 """Projects in a row that a host did not answer for, after which the run stops asking."""
 
-_OF_ONE_PROJECT = (Obstructed, UnstorableName)
+_OF_ONE_PROJECT = (Obstructed, TooLittleRoom, UnstorableName)
 """What a storage cannot do for one project, while it can do it for others."""
 
 MISSING, MISSING_SHARE = 20, 0.01
@@ -82,6 +84,7 @@ class Visits:
         self._silent = 0
         self._missing = 0
         self._asked = 0
+        self._told_of_room = False
         self.gone: dict[ProjectName, Wanted] = {}
         self.unwanted: dict[ProjectName, ProjectRecord] = {}
         self.emptied: dict[ProjectName, Wanted] = {}
@@ -148,7 +151,13 @@ class Visits:
         for each in outcome.dropped:
             size = sum(file.size or 0 for file in each.files)
             self._events(FilesFiltered(name, each.by, len(each.files), size))
-        if outcome.error is not None:
+        if isinstance(outcome.error, TooLittleRoom):
+            # The disk is what failed, and thousands of projects may want something of it.
+            if not self._told_of_room:
+                self._events(Stopped(outcome.error))
+            self._told_of_room = True
+            self._events(ProjectWaits(name, outcome.error))
+        elif outcome.error is not None:
             self._events(ProjectFailed(name, outcome.error, will_retry=not self._on_the_side))
         elif outcome.result is Result.SYNCED:
             assert outcome.record is not None, "what was synced has a record"
