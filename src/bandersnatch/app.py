@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bandersnatch.master.kept import Keeper
     from bandersnatch.mirror.parts import Mirror
     from bandersnatch.ports import Clock, EventSink, MirrorCatalogue, MirrorStorage, PackageIndex
+    from bandersnatch.storage.untold import Untold
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,13 @@ async def open_mirror(
             settings=settings,
             filters=configuration.filters,
         )
+
+
+def noting(mirror: Mirror, untold: Untold) -> Mirror:
+    """Return the mirror with a storage that notes what is about to change."""
+    from bandersnatch.storage.untold import NotingStorage  # noqa: PLC0415 - as above
+
+    return replace(mirror, storage=NotingStorage(mirror.storage, untold))
 
 
 def _with_master(settings: Settings) -> Settings:

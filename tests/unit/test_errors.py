@@ -154,8 +154,10 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
     ),
     (
         TooLittleRoom("web/x", 5000, free=3000, floor=2000),
-        "there is no room for web/x: it takes 5,000 bytes, 3,000 are free, and min-free-space "
-        "keeps 2,000 of them; make room, or lower min-free-space",
+        (
+            "there is no room for web/x: it takes 5,000 bytes, 3,000 are free, and "
+            "min-free-space keeps 2,000 of them; make room, or lower min-free-space"
+        ),
     ),
     (UnstorableName("web/x", "too long"), "storage failed at web/x: too long"),
     (NotHere("foo"), "nothing of foo is here"),
