@@ -257,7 +257,7 @@ MUTANTS = (
         "            detail, display=proposed.display, legacy=legacy, anew=False\n"
         "        )\n"
         "        files, error = await self._have_files(wanted, record, detail)\n",
-        ("integration/test_invariants.py", "chaos/test_kill_loop.py"),
+        ("chaos/test_http_answers.py", "integration/test_invariants.py"),
     ),
     Mutant(
         "a page advertises core metadata before it is there",
