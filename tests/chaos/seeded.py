@@ -447,6 +447,43 @@ MUTANTS = (
         ("contract/test_storage.py", "integration/test_pages.py"),
     ),
     Mutant(
+        "downloads under way do not count",
+        "storage/room.py",
+        "                self._free, self._since = free - promised, 0\n",
+        "                self._free, self._since = free, 0\n",
+        ("unit/test_room.py",),
+    ),
+    Mutant(
+        "a file that has no room is one that failed",
+        "mirror/visits.py",
+        "        if isinstance(outcome.error, TooLittleRoom):\n",
+        "        if outcome.error is None and self._told_of_room:\n",
+        ("chaos/test_storage_faults.py",),
+    ),
+    Mutant(
+        "what a killed run changed is told of by nobody",
+        "cli/diff.py",
+        "            sink.tell(sink.untold.left())\n",
+        "",
+        ("chaos/test_change_lists.py",),
+    ),
+    Mutant(
+        "changes are noted when they are made",
+        "storage/untold.py",
+        "        self._note(served)\n        self.unsettled |= served\n"
+        "        try:\n            yield\n",
+        "        self.unsettled |= served\n        try:\n            yield\n"
+        "            self._note(served)\n",
+        ("chaos/test_change_lists.py",),
+    ),
+    Mutant(
+        "a row that makes no sense is believed",
+        "catalogue/rows.py",
+        '    if "\\0" in path or not {"", ".", ".."}.isdisjoint(path.split("/")):\n',
+        '    if "\\0" in path:\n',
+        ("chaos/test_planted.py",),
+    ),
+    Mutant(
         "what cannot be read has no owner",
         "mirror/verify/run.py",
         "        unknown = [name for name in strangers if name not in self._orders.despite]\n",
