@@ -88,11 +88,28 @@ def test_case_086_a_row_that_somebody_edited_leads_nowhere(case: Case, command: 
     case.heals()
 
 
+@pytest.mark.parametrize("path", ["", ".", "..", "packages//x", "packages/aa\0"])
+@pytest.mark.parametrize("first", ["mirror", "verify", "verify --quick"])
+def test_case_086_a_row_of_no_place_at_all_is_made_good(case: Case, path: str, first: str) -> None:
+    case.mirrored("bar", "foo")
+    with sqlite3.connect(case.site.root / "catalogue.sqlite") as database:
+        database.execute("UPDATE file SET path = ? WHERE project = 'foo'", (path,))
+    if first != "mirror":
+        case.clock.advance(hours=1)
+        ran = case.site.run(*first.split())
+        assert ran.code == 8, ran.log
+        assert ran.report["damage"]["left"] > 0
+
+    case.mirror("--force-check")
+
+    assert case.asked("file", "sidecar") == []
+    assert case.site.run("verify", "--quick").report["damage"]["found"] == 0
+    case.heals()
+
+
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE file SET path = '.' WHERE project = 'foo'",
-        "UPDATE file SET path = '' WHERE project = 'foo'",
         "UPDATE file SET path = x'ff' WHERE project = 'foo'",
         "UPDATE file SET path = CAST(x'ff' AS TEXT) WHERE project = 'foo'",
         "UPDATE file SET hashes = 'sha256:00' WHERE project = 'foo'",

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from bandersnatch.layout import StorageKey
+from bandersnatch.layout import StorageKey, is_key
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.files import ReleaseFile
 from bandersnatch.model.names import project_name
@@ -60,7 +60,7 @@ def _reading(name: object) -> Iterator[None]:
 
 
 def _checked(path: str) -> str:
-    if "\0" in path or not {"", ".", ".."}.isdisjoint(path.split("/")):
+    if not is_key(path):
         raise ValueError(path)
     return path
 
@@ -94,7 +94,8 @@ def stored_record(row: tuple[Any, ...]) -> Stored:
     """Return what a row says of a file as it lies there."""
     with _reading(row[0]):
         path, size, modified, sidecar = row
-        return Stored(_checked(path), size, modified, bool(sidecar))
+        path.encode()
+        return Stored(path, size, modified, bool(sidecar))
 
 
 def project_row(record: ProjectRecord) -> tuple[Any, ...]:
@@ -181,7 +182,7 @@ def _project_record(row: tuple[Any, ...], files: Iterable[tuple[Any, ...]]) -> P
 def _file(row: tuple[Any, ...]) -> ReleaseFile:
     path, _, size, _, _, hashes, uploaded, requires_python, yanked, core_metadata, provenance = row
     return ReleaseFile(
-        filename=_checked(path).rpartition("/")[2],
+        filename=path.rpartition("/")[2],
         url="",
         path=path,
         hashes=_parsed_hashes(hashes),
