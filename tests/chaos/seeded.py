@@ -327,7 +327,7 @@ MUTANTS = (
         "master/transport.py",
         "            self._pause(target.authority, error)\n",
         "            pass\n",
-        ("integration/test_network.py", "integration/test_faults.py"),
+        ("chaos/test_http_answers.py", "integration/test_faults.py"),
     ),
     Mutant(
         "a page that is too old is taken",
