@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bandersnatch.master.opener import Opener
     from bandersnatch.mirror.parts import Mirror
     from bandersnatch.ports import Clock, EventSink, MirrorCatalogue, MirrorStorage, PackageIndex
+    from bandersnatch.storage.untold import Untold
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,13 @@ async def open_mirror(
         )
 
 
+def noting(mirror: Mirror, untold: Untold) -> Mirror:
+    """Return the mirror with a storage that notes what is about to change."""
+    from bandersnatch.storage.untold import NotingStorage  # noqa: PLC0415 - as above
+
+    return replace(mirror, storage=NotingStorage(mirror.storage, untold))
+
+
 def _with_master(settings: Settings) -> Settings:
     """Fill in PyPI where the configuration names no index."""
     if settings.index.master:
@@ -156,7 +164,8 @@ async def _open_storage(
     from bandersnatch.storage.filesystem import FilesystemStorage  # noqa: PLC0415
 
     directory = settings.storage.directory
-    opened = FilesystemStorage(directory, read_only=dry_run, threads=readers)
+    keep_free = settings.storage.keep_free
+    opened = FilesystemStorage(directory, read_only=dry_run, threads=readers, keep_free=keep_free)
     storage = await stack.enter_async_context(opened)
     catalogue = await stack.enter_async_context(SqliteCatalogue(directory, read_only=dry_run))
     if not dry_run:

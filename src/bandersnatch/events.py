@@ -91,6 +91,14 @@ class ProjectFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class ProjectWaits:
+    """A project needs files for which the disk has no room; what was published stays."""
+
+    name: ProjectName
+    error: BandersnatchError
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectPostponed:
     """A page is older than it should be; the project went to the back of the queue."""
 
@@ -243,6 +251,7 @@ Event: TypeAlias = (
     | ProjectLeftOut
     | FilesFiltered
     | ProjectFailed
+    | ProjectWaits
     | ProjectPostponed
     | ProjectRemoved
     | ProjectRestored

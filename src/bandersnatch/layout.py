@@ -53,6 +53,11 @@ def sidecar(file: ReleaseFile) -> StorageKey | None:
     return StorageKey(WEB + file.path + SIDECAR_SUFFIX)
 
 
+def is_key(text: str) -> bool:
+    """Whether anything can be stored there: a text that was read from somewhere may be any."""
+    return "\0" not in text and {"", ".", ".."}.isdisjoint(text.split("/"))
+
+
 def removed(key: StorageKey) -> StorageKey:
     """Return where something lies for the grace time after it left the served tree."""
     return StorageKey(REMOVED + key.removeprefix(WEB))

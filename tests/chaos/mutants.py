@@ -42,13 +42,17 @@ class Workshop:
         unneeded = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "dist", "build")
         shutil.copytree(ROOT, home, ignore=unneeded, dirs_exist_ok=True)
 
-    def try_out(self, mutant: Mutant) -> str | None:
-        """Return the test that notices a mutant, and does so twice, or None if none does."""
+    def try_out(self, mutant: Mutant, *, everywhere: bool = True) -> str | None:
+        """Return the test that notices a mutant, and does so twice, or None if none does.
+
+        If none of those does that should, all tests are asked ``everywhere``.
+        """
         path = self._home / mutant.path
         sound = path.read_text(encoding="utf-8")
         path.write_text(mutant.applied(sound), encoding="utf-8")
         try:
-            for tests in ([f"tests/{test}" for test in mutant.tests], ["tests"]):
+            named = [f"tests/{test}" for test in mutant.tests]
+            for tests in (named, ["tests"]) if everywhere else (named,):
                 test = self.failing(tests)
                 if test and self.failing([test.partition("[")[0]]):
                     return test

@@ -257,7 +257,7 @@ MUTANTS = (
         "            detail, display=proposed.display, legacy=legacy, anew=False\n"
         "        )\n"
         "        files, error = await self._have_files(wanted, record, detail)\n",
-        ("integration/test_invariants.py", "chaos/test_kill_loop.py"),
+        ("chaos/test_http_answers.py", "integration/test_invariants.py"),
     ),
     Mutant(
         "a page advertises core metadata before it is there",
@@ -327,7 +327,7 @@ MUTANTS = (
         "master/transport.py",
         "            self._pause(target.authority, error)\n",
         "            pass\n",
-        ("integration/test_network.py", "integration/test_faults.py"),
+        ("chaos/test_http_answers.py", "integration/test_faults.py"),
     ),
     Mutant(
         "a page that is too old is taken",
@@ -445,6 +445,43 @@ MUTANTS = (
         "                if not self._tree.holds(key, content):\n",
         "                if True:\n",
         ("contract/test_storage.py", "integration/test_pages.py"),
+    ),
+    Mutant(
+        "downloads under way do not count",
+        "storage/room.py",
+        "                self._free, self._since = free - promised, 0\n",
+        "                self._free, self._since = free, 0\n",
+        ("unit/test_room.py",),
+    ),
+    Mutant(
+        "a file that has no room is one that failed",
+        "mirror/visits.py",
+        "        if isinstance(outcome.error, TooLittleRoom):\n",
+        "        if outcome.error is None and self._told_of_room:\n",
+        ("chaos/test_storage_faults.py",),
+    ),
+    Mutant(
+        "what a killed run changed is told of by nobody",
+        "cli/diff.py",
+        "            sink.tell(sink.untold.left())\n",
+        "",
+        ("chaos/test_change_lists.py",),
+    ),
+    Mutant(
+        "changes are noted when they are made",
+        "storage/untold.py",
+        "        self._note(served)\n        self.unsettled |= served\n"
+        "        try:\n            yield\n",
+        "        self.unsettled |= served\n        try:\n            yield\n"
+        "            self._note(served)\n",
+        ("chaos/test_change_lists.py",),
+    ),
+    Mutant(
+        "a row that makes no sense is believed",
+        "catalogue/rows.py",
+        "    if not is_key(path):\n",
+        "    if not path:\n",
+        ("chaos/test_planted.py",),
     ),
     Mutant(
         "what cannot be read has no owner",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tests.chaos.cases import CHAPTERS, NOT_APPLICABLE, NOT_YET, TITLES
-from tests.chaos.figures import COUNTED, MEASURED, Figures
+from tests.chaos.figures import COUNTED, MEASURED, NOT_COUNTED, Figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,3 +133,6 @@ def _figures(figures: Figures) -> Iterator[str]:
         seen = figures.observed[figure]
         value = f"{figures.largest[figure]:g}" if seen else "not measured"
         yield f"| {figure} | {what} | {seen} | {value} | {allowed} |"
+    yield from ("", "| # | What | Not counted, for |", "|---|---|---|")
+    for figure, (what, instead) in NOT_COUNTED.items():
+        yield f"| {figure} | {what} | {instead} |"

@@ -187,6 +187,21 @@ def test_case_078_what_fools_a_terminal_is_no_projects_name(case: Case, text: st
     case.heals()
 
 
+@pytest.mark.parametrize("half", ["\ud800", "\ud83dx\ude00"], ids=ascii)
+def test_case_078_half_a_character_in_the_list_costs_its_entry(case: Case, half: str) -> None:
+    case.site.configure(api_method="simple")
+    case.mirrored("foo")
+    case.index.release("foo", "2.0")
+    odd = {"name": f"ba{half}r", "_last-serial": 5, "\U0001f600\\ud800": half}
+    case.fault("list", faults.document(lambda page: page["projects"].append(odd)))
+
+    ran = case.mirror()
+
+    assert ran.synced == ["foo"]
+    assert "WARNING: bad entry of the list" in ran.log
+    case.heals()
+
+
 def test_case_078_half_a_character_makes_a_page_none(case: Case) -> None:
     """A lone surrogate is no text in any encoding, and its document no JSON."""
     case.mirrored("foo", "bar")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.chaos.calls import Call
+    from tests.chaos.figures import Figures
     from tests.support.server import IndexServer
 
 
@@ -28,7 +29,7 @@ PARTS = 8
 """Parts that all moments are tried in, side by side."""
 
 
-def kill_before(trials: Trials, calls: Iterable[Call]) -> None:
+def kill_before(trials: Trials, calls: Iterable[Call], figures: Figures) -> None:
     """Kill a copy before each of these calls, look, and let it heal.
 
     What is done at once comes in another order each time, so a run may be over before that.
@@ -42,8 +43,9 @@ def kill_before(trials: Trials, calls: Iterable[Call]) -> None:
         watched = trials.watch(site, decide)
         with noted(f"killed before call {watched.calls[-1]}"):
             assert watched.killed or watched.code == 0, watched.log
-            trials.check_in_between(site)
-            trials.check_healed(site)
+            with figures.judging("G7"):
+                trials.check_in_between(site)
+                trials.check_healed(site)
 
 
 @pytest.fixture
@@ -54,19 +56,19 @@ def prepare(tmp_path: Path, server: IndexServer) -> Callable[[Workload], Trials]
 
 @pytest.mark.parametrize("workload", WORKLOADS, ids=str)
 def test_case_091_a_run_that_is_killed_at_any_moment_is_whole_to_readers_and_to_the_next_run(
-    prepare: Callable[[Workload], Trials], workload: Workload
+    prepare: Callable[[Workload], Trials], workload: Workload, figures: Figures
 ) -> None:
     trials = prepare(workload)
 
-    kill_before(trials, spread(trials.calls(), FEW))
+    kill_before(trials, spread(trials.calls(), FEW), figures)
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("workload", WORKLOADS, ids=str)
 def test_case_091_a_run_that_is_killed_at_every_moment(
-    prepare: Callable[[Workload], Trials], workload: Workload, part: int
+    prepare: Callable[[Workload], Trials], workload: Workload, part: int, figures: Figures
 ) -> None:
     trials = prepare(workload)
 
-    kill_before(trials, trials.calls()[part::PARTS])
+    kill_before(trials, trials.calls()[part::PARTS], figures)

@@ -83,7 +83,61 @@ def test_case_086_a_row_that_somebody_edited_leads_nowhere(case: Case, command: 
         assert around(case) == before
         assert bars.items() <= case.site.tree().items()
         case.index.yank("foo", "1.0", row)
-        case.site.mirror("--force-check")
+        if case.site.mirror("--force-check").code == 7:
+            case.mirror()  # makes a new catalogue
+    case.heals()
+
+
+@pytest.mark.parametrize("path", ["", ".", "..", "packages//x", "packages/aa\0"])
+@pytest.mark.parametrize("first", ["mirror", "verify", "verify --quick"])
+def test_case_086_a_row_of_no_place_at_all_is_made_good(case: Case, path: str, first: str) -> None:
+    case.mirrored("bar", "foo")
+    with sqlite3.connect(case.site.root / "catalogue.sqlite") as database:
+        database.execute("UPDATE file SET path = ? WHERE project = 'foo'", (path,))
+    if first != "mirror":
+        case.clock.advance(hours=1)
+        ran = case.site.run(*first.split())
+        assert ran.code == 8, ran.log
+        assert ran.report["damage"]["left"] > 0
+
+    case.mirror("--force-check")
+
+    assert case.asked("file", "sidecar") == []
+    assert case.site.run("verify", "--quick").report["damage"]["found"] == 0
+    case.heals()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE file SET path = x'ff' WHERE project = 'foo'",
+        "UPDATE file SET path = CAST(x'ff' AS TEXT) WHERE project = 'foo'",
+        "UPDATE file SET hashes = 'sha256:00' WHERE project = 'foo'",
+        "UPDATE file SET uploaded = 'today' WHERE project = 'foo'",
+        "UPDATE project SET standing = 'lying' WHERE name = 'foo'",
+        "UPDATE project SET status = 'activf' WHERE name = 'foo'",
+        "INSERT INTO removed VALUES ('.', 1, '', 1)",
+        "INSERT INTO unfinished VALUES ('.', 'pending', 1, 1, 1, 1, 1, '', '', '')",
+    ],
+)
+def test_case_107_a_row_that_makes_no_sense_costs_one_run_and_no_download(
+    case: Case, damage: str
+) -> None:
+    """The catalogue is put aside, as it is for other damage, and made anew from the tree."""
+    case.mirrored("bar", "foo")
+    with sqlite3.connect(case.site.root / "catalogue.sqlite") as database:
+        database.execute(damage)
+    case.index.yank("foo", "1.0", "again")
+
+    ran = case.site.mirror("--force-check")
+
+    assert ran.code == 7
+    (line,) = ran.errors()
+    assert "storage failed at catalogue.sqlite: " in line
+    assert "; it is put aside, and the next run makes a new one" in line
+    case.mirror()
+    assert case.asked("file", "sidecar") == []
+    (case.site.root / "catalogue.sqlite.unusable").unlink()
     case.heals()
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.chaos.calls import Call
+    from tests.chaos.figures import Figures
     from tests.chaos.workloads import Workload
     from tests.support.server import IndexServer
     from tests.support.site import Site
@@ -47,7 +48,9 @@ def prepare(tmp_path: Path, server: IndexServer) -> Callable[[Workload], Trials]
     return lambda workload: Trials(tmp_path, server, workload)
 
 
-def cut_before(trials: Trials, disk: PowerDisk, calls: Iterable[Call | None], seed: int) -> None:
+def cut_before(
+    trials: Trials, disk: PowerDisk, calls: Iterable[Call | None], seed: int, figures: Figures
+) -> None:
     """Cut the power before each of these calls, or after the end; look, and let it heal."""
     dice = random.Random(seed)
     for last in calls:
@@ -62,7 +65,7 @@ def cut_before(trials: Trials, disk: PowerDisk, calls: Iterable[Call | None], se
             watched = trials.watch(site, decide)
             disk.cut(dice)
             told = f"cut ({way}) before call {watched.calls[-1] if watched.killed else 'none'}"
-            with noted(told):
+            with noted(told), figures.judging("G8"):
                 if not watched.killed:
                     assert (watched.code, watched.log) == (0, "")
                     assert trials.shown(site) == trials.after
@@ -109,29 +112,37 @@ def is_in_hand(key: str, names: set[str]) -> bool:
 
 @pytest.mark.parametrize(("workload", "cuts"), [(FIRST, 1), (UPDATE, 2)], ids=str)
 def test_case_105_a_power_cut_damages_nothing_that_is_done(
-    prepare: Callable[[Workload], Trials], tmp_path: Path, workload: Workload, cuts: int
+    prepare: Callable[[Workload], Trials],
+    tmp_path: Path,
+    workload: Workload,
+    cuts: int,
+    figures: Figures,
 ) -> None:
     trials = prepare(workload)
 
-    cut_before(trials, PowerDisk(tmp_path), [*spread(trials.calls(), cuts), None], SEED)
+    cut_before(trials, PowerDisk(tmp_path), [*spread(trials.calls(), cuts), None], SEED, figures)
 
 
 def test_case_106_a_file_whose_name_alone_reached_the_disk_is_made_good(
-    prepare: Callable[[Workload], Trials], tmp_path: Path
+    prepare: Callable[[Workload], Trials], tmp_path: Path, figures: Figures
 ) -> None:
     """Of what was not written back there is nothing, zeros, or what lay there before."""
     trials = prepare(UPDATE)
 
-    cut_before(trials, PowerDisk(tmp_path), [trials.calls()[-2], None], SEED + 1)
+    cut_before(trials, PowerDisk(tmp_path), [trials.calls()[-2], None], SEED + 1, figures)
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("part", range(4))
 @pytest.mark.parametrize("workload", [FIRST, UPDATE, REMOVAL, REBUILD, SYNC, VERSIONS], ids=str)
 def test_case_105_no_power_cut_damages_anything_that_is_done(
-    prepare: Callable[[Workload], Trials], tmp_path: Path, workload: Workload, part: int
+    prepare: Callable[[Workload], Trials],
+    tmp_path: Path,
+    workload: Workload,
+    part: int,
+    figures: Figures,
 ) -> None:
     trials = prepare(workload)
     moments = spread(trials.calls(), CUTS, SEED)[part::4]
 
-    cut_before(trials, PowerDisk(tmp_path), [*moments, None], SEED + part)
+    cut_before(trials, PowerDisk(tmp_path), [*moments, None], SEED + part, figures)

@@ -1,4 +1,4 @@
-"""Cases 102, 104 and 107 to 112: disks, trees and state that are not what they were.
+"""Cases 101, 102, 104 and 107 to 112: disks, trees and state that are not what they were.
 
 Cases 100 and 103 are in ``test_failing_calls.py``, 105 and 106 in ``test_power_cut.py``.
 """
@@ -26,6 +26,115 @@ if TYPE_CHECKING:
     from tests.support.server import IndexServer
 
 # ---------------------------------------------------------------- disks
+
+
+ALL_OF_IT = "1000 TB"
+"""More than any disk has: as much as there is at all is to stay free."""
+
+
+def test_case_101_without_room_pages_go_on_and_files_wait_for_the_next_run(case: Case) -> None:
+    names = [f"needs-files-{number}" for number in range(5)]
+    case.mirrored("yanked", "shrinking", "new-file", *names)
+    case.index.release("shrinking", "2.0")
+    case.mirror()
+    case.server.forget()
+    case.index.yank("yanked", "1.0", "broken")
+    case.index.remove_file("shrinking", "shrinking-1.0-py3-none-any.whl")
+    for name in ("new-file", *names):
+        case.index.release(name, "2.0")
+    case.index.release("new-project", "1.0")
+    waiting = ["new-file", "new-project", *names]
+    before = case.site.status
+    case.site.configure(min_free_space=ALL_OF_IT)
+
+    ran = case.mirror(exits=7, behind=waiting)
+
+    (line,) = ran.errors()
+    assert "there is no room for web/packages/" in line
+    assert "make room, or lower min-free-space" in line
+    assert ran.stopped == ["TooLittleRoom"]
+    assert ran.synced == ["shrinking", "yanked"]
+    assert sorted(ran.report["projects"]["waiting"]) == sorted(waiting)
+    assert {line.partition(" ")[0] for line in case.site.todo()[1:]} == set(waiting)
+    assert case.asked("file", "sidecar") == []
+    assert case.site.page("yanked")["files"][0]["yanked"] == "broken"
+    assert before <= case.site.status < case.index.serial
+    assert "Waiting for room on the disk: needs-files-0, needs-files-1" in ran.out
+    case.site.configure(min_free_space="0")
+    case.heals()
+
+
+def test_case_101_a_project_that_waits_for_room_is_told_of_by_sync_too(case: Case) -> None:
+    case.mirrored("foo")
+    case.index.release("foo", "2.0")
+    case.site.configure(min_free_space=ALL_OF_IT)
+
+    ran = case.sync("foo", exits=7, behind=["foo"])
+
+    assert ran.report["projects"]["waiting"] == ["foo"]
+    case.site.configure(min_free_space="0")
+    case.heals()
+
+
+def test_case_101_a_run_stops_downloading_before_it_takes_what_is_to_stay_free(
+    case: Case,
+) -> None:
+    """What it downloads never does; pages and the catalogue are small, and go on."""
+    mebibyte, floor, beside = 1024 * 1024, 8 * 1024 * 1024, 512 * 1024
+    names = [f"large-{number}" for number in range(8)]
+    for name in names:
+        case.index.release(name, "1.0", size=2 * mebibyte, metadata=False)
+    case.site.root.mkdir()
+    with mounted(case.site.root, size="16m"):
+        case.site.configure(min_free_space="8 MB")
+
+        ran = case.mirror(exits=7, behind=names)
+
+        found = os.statvfs(case.site.root)
+        free = found.f_bavail * found.f_frsize
+        assert floor - beside <= free < floor + 2 * mebibyte
+        assert len(ran.synced) == 3
+        assert len(ran.report["projects"]["waiting"]) == 5
+        case.site.configure(min_free_space="0")
+        case.index.remove_project("large-7")
+        case.index.remove_project("large-6")
+        case.server.forget()
+        assert case.site.mirror().report["projects"]["waiting"] == []
+
+
+def test_case_101_a_small_disk_works_as_before(case: Case) -> None:
+    """One hundredth of it stays free, and not a gigabyte."""
+    case.index.release("foo", "1.0", size=3 * 1024 * 1024)
+    case.site.root.mkdir()
+    with mounted(case.site.root, size="4m"):
+        case.mirror()
+
+
+def test_case_101_verify_tells_what_it_has_no_room_to_repair(case: Case) -> None:
+    case.mirrored("foo")
+    right = case.site.tree()
+    for path in served(case):
+        if "packages" in path.parts:
+            path.unlink()
+    case.site.configure(min_free_space=ALL_OF_IT)
+
+    ran = case.site.run("verify")
+
+    assert ran.code == 8
+    told = ran.report["damage"]["told"]
+    assert len(told) == 2, "the file and its core metadata"
+    assert all("lower min-free-space" in each["reason"] for each in told)
+    case.site.configure(min_free_space="0")
+    assert case.site.run("verify").code == 0
+    assert case.site.tree() == right
+
+
+def test_case_101_a_plan_counts_what_is_to_stay_free(case: Case) -> None:
+    case.index.release("foo", "1.0")
+    case.site.configure(min_free_space=ALL_OF_IT)
+    assert "Free on the disk: 0 bytes: NOT ENOUGH" in case.site.ask("plan").out
+    case.site.configure(min_free_space="0")
+    assert ": enough" in case.site.ask("plan").out
 
 
 def test_case_102_a_disk_that_may_only_be_read_is_named_at_once(case: Case) -> None:

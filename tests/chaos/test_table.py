@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import pytest
+
 from tests.chaos.cases import CHAPTERS, NOT_APPLICABLE, NOT_YET, TITLES
-from tests.chaos.figures import Figures
+from tests.chaos.figures import NOT_COUNTED, Figures
 from tests.chaos.table import Outcome, case_of, document
 
 HERE = Path(__file__).parent
@@ -38,6 +40,18 @@ def test_the_page_about_the_faults_has_every_case() -> None:
         assert f"| {number} | {title} | " in text
 
 
+def test_what_is_judged_counts_once_and_as_a_violation_if_it_is_not_so() -> None:
+    figures = Figures()
+    with figures.judging("G7"):
+        pass
+    with pytest.raises(AssertionError), figures.judging("G7"):
+        raise AssertionError
+    with pytest.raises(pytest.skip.Exception), figures.judging("G7"):
+        pytest.skip("nothing could be judged here")
+
+    assert (figures.observed["G7"], figures.violated["G7"]) == (2, 1)
+
+
 def test_the_table_tells_what_passed_failed_and_was_not_run() -> None:
     outcomes = {
         1: Outcome(passed=1),
@@ -59,6 +73,7 @@ def test_the_table_tells_what_passed_failed_and_was_not_run() -> None:
     assert f"| 2 | {TITLES[2]} | **failed** (1 of 4) |" in lines
     assert f"| 3 | {TITLES[3]} | not run: no root here |" in lines
     assert f"| 4 | {TITLES[4]} | passed (2 tests); one part needs root |" in lines
+    assert f"| G16 | {' | '.join(NOT_COUNTED['G16'])} |" in lines
     told = {line.split(" | ")[0]: line.split(" | ")[2:] for line in lines}
     assert told["| G1"] == ["15", "2", "0 |"]
     assert told["| G8"][:2] == ["0", "not counted"]

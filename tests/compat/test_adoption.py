@@ -127,6 +127,22 @@ def test_what_is_missing_or_wrong_is_repaired_and_nothing_else_touched(
     site.check()
 
 
+def test_a_file_of_another_size_is_not_taken_over(
+    earlier: EarlierRelease, server: IndexServer, site: Site
+) -> None:
+    earlier.write()
+    cut = earlier.index.projects["qux"].files["qux-1.0-py3-none-any.whl"]
+    path = site.web / cut.path.lstrip("/")
+    path.write_bytes(path.read_bytes()[:-1])
+
+    ran = site.mirror()
+
+    assert ran.code == 0
+    assert ran.synced == ["qux"]
+    assert server.paths("file") == [cut.path]
+    site.check()
+
+
 def test_an_interrupted_run_of_an_earlier_release_is_gone_on_with(
     earlier: EarlierRelease, server: IndexServer, site: Site
 ) -> None:

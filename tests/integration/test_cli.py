@@ -830,7 +830,7 @@ def test_a_full_disk_is_status_7_and_the_next_run_goes_on_when_there_is_room(
 ) -> None:
     for number in range(8):
         index.release(f"foo{number}", "1.0", size=200_000)
-    site.configure(directory=small_disk / "mirror")
+    site.configure(directory=small_disk / "mirror", min_free_space=0)
 
     ran = site.mirror()
 

@@ -40,6 +40,24 @@ def test_todo_names_what_is_pending(index: Index, server: IndexServer, site: Sit
     assert site.text("todo") == f"{index.serial}\nfoo-bar {serial}"
 
 
+def test_status_stays_before_the_first_change_of_a_project_that_failed(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    index.release("foo", "1.0")
+    site.mirror()
+    index.release("bar", "1.0")
+    reached = index.serial
+    index.release("foo", "2.0")
+    index.release("foo", "3.0")
+    index.release("baz", "1.0")
+    server.fault("/simple/foo/", faults.status(403))
+
+    ran = site.mirror()
+
+    assert (ran.code, ran.synced) == (4, ["bar", "baz"])
+    assert site.status == reached
+
+
 def test_a_todo_of_an_earlier_release_is_resumed(
     index: Index, server: IndexServer, site: Site
 ) -> None:

@@ -158,7 +158,9 @@ unfinished = st.builds(
 )
 removed = st.builds(
     Removed,
-    key=texts.map(lambda text: StorageKey(f"removed/{text}")),
+    key=texts.filter(lambda text: {"", ".", ".."}.isdisjoint(text.split("/"))).map(
+        lambda text: StorageKey(f"removed/{text}")
+    ),
     size=st.integers(0, 2**40),
     sha256=texts,
     at=seconds,

@@ -43,6 +43,7 @@ from bandersnatch.errors import (
     StillThere,
     StorageError,
     TooLarge,
+    TooLittleRoom,
     TooManyRemovals,
     TooMuchUnowned,
     Unavailable,
@@ -149,6 +150,13 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
         (
             "9 files belong to no project and one run may move 5 of them out of the tree; "
             "nothing was moved; if that is right, set max-removals = 9 for one run"
+        ),
+    ),
+    (
+        TooLittleRoom("web/x", 5000, free=3000, floor=2000),
+        (
+            "there is no room for web/x: it takes 5,000 bytes, 3,000 are free, and "
+            "min-free-space keeps 2,000 of them; make room, or lower min-free-space"
         ),
     ),
     (UnstorableName("web/x", "too long"), "storage failed at web/x: too long"),

@@ -23,6 +23,7 @@ from bandersnatch.errors import (
     ProjectNotFound,
     Refused,
     StorageError,
+    TooLittleRoom,
     TooManyRemovals,
     Unavailable,
     UnstorableName,
@@ -48,6 +49,7 @@ FAILED = ProjectFailed(FOO, Refused(URL, 403), will_retry=True)
 CHANGED = ProjectFailed(BAR, ChangedFile("bar", "f", had="1", offered="2"), will_retry=True)
 UNUSABLE = Stopped(UnusableIndex("no answer"))
 LIMIT = Stopped(TooManyRemovals(9, 5))
+NO_ROOM = Stopped(TooLittleRoom("web/x", 5, free=3, floor=2))
 
 PRECEDENCE = [1, 7, 5, 3, 4, 8]
 
@@ -90,6 +92,8 @@ def test_an_error_that_ends_a_run_has_a_code(error: BandersnatchError, code: int
         ([CHANGED], 5),
         ([FAILED, CHANGED], 5),
         ([LIMIT], 5),
+        ([NO_ROOM], 7),
+        ([NO_ROOM, LIMIT, UNUSABLE, FAILED], 7),
         ([UNUSABLE], 3),
         ([FAILED, UNUSABLE], 3),
         ([FAILED, UNUSABLE, CHANGED], 5),

@@ -16,6 +16,7 @@ from bandersnatch.config.options import MIRROR_OPTIONS
 from bandersnatch.config.settings import (
     ApiMethod,
     CompareMethod,
+    FreeSpace,
     HttpClient,
     Provenance,
     RemovedProjects,
@@ -82,6 +83,9 @@ def mirror_with(options: Mapping[str, str]) -> str:
 ACCEPTED: list[tuple[str, str, str, object]] = [
     ("directory", "./mirror", "storage.directory", "./mirror"),
     ("storage-backend", "filesystem", "storage.backend", "filesystem"),
+    ("min-free-space", "0", "storage.keep_free", FreeSpace(size=0, share=None)),
+    ("min-free-space", "50 GB", "storage.keep_free", FreeSpace(size=50 * 1024**3, share=None)),
+    ("min-free-space", "2.5 %%", "storage.keep_free", FreeSpace(size=None, share=0.025)),
     ("master", "https://index.example.org/", "index.master", "https://index.example.org"),
     ("master", "", "index.master", ""),
     ("proxy", "http://proxy.example.org:3128", "index.proxy", "http://proxy.example.org:3128"),
@@ -139,6 +143,14 @@ REFUSED = [
     ("directory", "", "'' is not a path"),
     ("storage-backend", "s3", "'s3' is not available; this release has 'filesystem'"),
     ("storage-filesystem-manage-permissions", "0644", "'0644' is neither true nor false"),
+    *[
+        (
+            "min-free-space",
+            text.replace("%", "%%"),
+            f"'{text}' is not a size like '50 GB' or a share like '5 %'",
+        )
+        for text in ("much", "-1 GB", "nan %", "100 %", "5 % 3", "")
+    ],
     ("master", "index.example.org", "'index.example.org' is not a URL of https or http"),
     ("allow-non-https", "maybe", "'maybe' is neither true nor false"),
     ("proxy", "socks5://example.org", "'socks5://example.org' has no port"),

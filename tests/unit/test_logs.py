@@ -27,6 +27,7 @@ from bandersnatch.errors import (
     ProjectNotFound,
     Refused,
     StalePage,
+    StorageError,
     UnusableIndex,
 )
 from bandersnatch.events import (
@@ -48,6 +49,7 @@ from bandersnatch.events import (
     ProjectRestored,
     ProjectSynced,
     ProjectUnchanged,
+    ProjectWaits,
     SidecarsMissing,
     Stopped,
 )
@@ -263,6 +265,11 @@ def told(*events: Event, debug: bool = True) -> list[tuple[str, str]]:
             SidecarsMissing(FOO, 2, "not there"),
             "WARNING",
             "foo: 2 file(s) without core metadata; not there",
+        ),
+        (
+            ProjectWaits(FOO, StorageError("a", "it is full")),
+            "INFO",
+            "foo waits: storage failed at a: it is full",
         ),
         (ProjectUnchanged(FOO), "DEBUG", "foo is unchanged"),
         (

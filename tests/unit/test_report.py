@@ -72,6 +72,7 @@ def test_a_run_that_did_nothing_has_done_nothing() -> None:
             "left_out": 0,
             "removed": [],
             "restored": [],
+            "waiting": [],
             "pending": 0,
             "failed": [],
         },

@@ -19,6 +19,7 @@ from bandersnatch.errors import (
     NotHere,
     ProjectNotFound,
     StorageError,
+    TooLittleRoom,
     UnusableIndex,
 )
 from bandersnatch.events import (
@@ -33,6 +34,7 @@ from bandersnatch.events import (
     ProjectRestored,
     ProjectSynced,
     ProjectUnchanged,
+    ProjectWaits,
     SidecarsMissing,
     Stopped,
 )
@@ -61,6 +63,19 @@ def lines(report: RunReport, *, dry_run: bool = False) -> list[str]:
 
 
 # ---------------------------------------------------------------- for people
+
+
+def test_projects_without_room_are_named() -> None:
+    error = TooLittleRoom(KEY, 5, free=3, floor=2)
+    report = ended(Stopped(error), ProjectWaits(FOO, error), ProjectWaits(BAR, error))
+
+    assert lines(report) == [
+        "Projects: 0 synced, 0 unchanged, 0 failed, 0 removed.",
+        "Files: none had to be downloaded.",
+        "Waiting for room on the disk: bar, foo.",
+        f"Stopped: {error}",
+        "Time: 2.5 s.",
+    ]
 
 
 def test_a_run_with_nothing_to_do_says_so() -> None:

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from bandersnatch.layout import StorageKey, is_key
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.files import ReleaseFile
+from bandersnatch.model.names import project_name
 from bandersnatch.model.project import ProjectDetail, ProjectStatus
-from bandersnatch.records import FileRecord, ProjectRecord, Standing, Validators
+from bandersnatch.records import (
+    FileRecord,
+    Had,
+    ProjectRecord,
+    Removed,
+    Standing,
+    Stored,
+    Unfinished,
+    Validators,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from bandersnatch.model.names import ProjectName
 
 PROJECT_COLUMNS = (
     "name", "display", "serial", "reflects", "terms", "etag", "last_modified", "body",
@@ -22,7 +36,66 @@ FILE_COLUMNS = (
     "requires_python", "yanked", "core_metadata", "provenance",
 )  # fmt: skip
 
+_STANDINGS = {each.value: each for each in Standing}
 _NO_SIDECAR = "none"
+
+
+class DamagedRow(Exception):
+    """A row that nobody can have written as it is."""
+
+    def __str__(self) -> str:
+        return f"what it says of {self.args[0]!a:.200} makes no sense"
+
+
+@contextmanager
+def _reading(name: object) -> Iterator[None]:
+    """Read rows about something.
+
+    :raises DamagedRow: if one makes no sense.
+    """
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DamagedRow(name) from error
+
+
+def _checked(path: str) -> str:
+    if not is_key(path):
+        raise ValueError(path)
+    return path
+
+
+def had_record(row: tuple[Any, ...]) -> tuple[ProjectName, Had]:
+    """Return a project's name, and what planning looks at.
+
+    :raises DamagedRow: if its standing is none.
+    """
+    name, reflects, serial, display, terms, standing, size = row
+    if standing not in _STANDINGS:
+        raise DamagedRow(name)
+    return name, Had(reflects, serial, display, terms, _STANDINGS[standing], size)
+
+
+def removed_record(row: tuple[Any, ...]) -> Removed:
+    """Return what a row says of a file in ``removed/``."""
+    with _reading(row[0]):
+        key, *rest = row
+        return Removed(StorageKey(_checked(key)), *rest)
+
+
+def unfinished_record(row: tuple[Any, ...]) -> Unfinished:
+    """Return what a row says of a project to come back to."""
+    with _reading(row[0]):
+        name, *rest = row
+        return Unfinished(project_name(name), *rest)
+
+
+def stored_record(row: tuple[Any, ...]) -> Stored:
+    """Return what a row says of a file as it lies there."""
+    with _reading(row[0]):
+        path, size, modified, sidecar = row
+        path.encode()
+        return Stored(path, size, modified, bool(sidecar))
 
 
 def project_row(record: ProjectRecord) -> tuple[Any, ...]:
@@ -73,6 +146,11 @@ def file_rows(record: ProjectRecord) -> Iterator[tuple[Any, ...]]:
 
 def project_record(row: tuple[Any, ...], files: Iterable[tuple[Any, ...]]) -> ProjectRecord:
     """Return the record that a project's row and its files' rows make."""
+    with _reading(row[0]):
+        return _project_record(row, files)
+
+
+def _project_record(row: tuple[Any, ...], files: Iterable[tuple[Any, ...]]) -> ProjectRecord:
     name, display, serial, reflects, terms, etag, last_modified, body, *rest = row
     status, reason, versions, standing, due, *_ = rest
     recorded = [(_file(found), found[3], found[4]) for found in files]
@@ -122,8 +200,8 @@ def _hashes_text(hashes: Hashes) -> str:
 
 
 def _parsed_hashes(text: str) -> Hashes:
-    pairs = (pair.partition("=") for pair in text.split())
-    return Hashes(tuple(Digest(algorithm, value) for algorithm, _, value in pairs))
+    pairs = (pair.split("=") for pair in text.split())
+    return Hashes(tuple(Digest(algorithm, value) for algorithm, value in pairs))
 
 
 def _core_metadata_text(file: ReleaseFile) -> str | None:

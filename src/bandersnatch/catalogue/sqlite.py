@@ -13,26 +13,31 @@ from bandersnatch.catalogue import survey
 from bandersnatch.catalogue.rows import (
     FILE_COLUMNS,
     PROJECT_COLUMNS,
+    DamagedRow,
     file_rows,
+    had_record,
     project_record,
     project_row,
+    removed_record,
+    unfinished_record,
 )
 from bandersnatch.errors import StorageError
-from bandersnatch.records import Had, Removed, Standing, Unfinished
+from bandersnatch.records import Had, Standing
 from bandersnatch.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.model.serials import Serial
     from bandersnatch.records import (
         Batch,
         Listed,
         ProjectRecord,
+        Removed,
         Stale,
         Stored,
         Totals,
+        Unfinished,
         Waiting,
     )
 
@@ -72,11 +77,11 @@ PATIENCE = 60.0
 """Seconds to wait for others: a question that looks over all of a large catalogue takes some."""
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 """How the names of the errors begin that tell of a damaged file."""
+_NO_TEXT = "Could not decode"
 _CUT_OFF = "SQLITE_READONLY_ROLLBACK"
 """The name of the error for a commit that was cut off and may not be taken back here."""
 _TABLES = ("project", "file", "unfinished", "removed", "note")
 _HAD = "SELECT name, reflects, serial, display, terms, standing, size FROM project"
-_STANDINGS = {each.value: each for each in Standing}
 
 
 def _placeholders(count: int) -> str:
@@ -141,9 +146,10 @@ class SqliteCatalogue:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, DamagedRow) as error:
             why = str(error)
-            if getattr(error, "sqlite_errorname", "").startswith(_DAMAGED):
+            known = getattr(error, "sqlite_errorname", "").startswith(_DAMAGED)
+            if known or isinstance(error, DamagedRow) or why.startswith(_NO_TEXT):
                 self._damaged = True
                 why += "; it is put aside, and the next run makes a new one"
             raise StorageError(FILE_NAME, why) from error
@@ -212,15 +218,12 @@ class SqliteCatalogue:
 
     def _had(self, names: list[ProjectName] | None) -> dict[ProjectName, Had]:
         if names is None:
-            rows: Iterable[tuple[ProjectName, *tuple[object, ...]]] = self._db.execute(
-                f"{_HAD} ORDER BY name"
-            )
-            return {name: _had(*rest) for name, *rest in rows}  # type: ignore[arg-type]
+            return dict(map(had_record, self._db.execute(f"{_HAD} ORDER BY name")))
         found: dict[ProjectName, Had] = {}
         for start in range(0, len(names), _NAMES_A_QUERY):
             some = names[start : start + _NAMES_A_QUERY]
             query = f"{_HAD} WHERE name IN ({_placeholders(len(some))}) ORDER BY name"
-            found.update((name, _had(*rest)) for name, *rest in self._db.execute(query, some))
+            found.update(map(had_record, self._db.execute(query, some)))
         return found
 
     async def count(self) -> int:
@@ -247,13 +250,13 @@ class SqliteCatalogue:
     async def unfinished(self) -> Sequence[Unfinished]:
         """Return the projects to come back to, in the order of names."""
         query = "SELECT * FROM unfinished ORDER BY name"
-        return await self._run(lambda: [Unfinished(*row) for row in self._db.execute(query)])
+        return await self._run(lambda: list(map(unfinished_record, self._db.execute(query))))
 
     async def removed(self, *, before: int | None = None) -> Sequence[Removed]:
         """Return what lies in ``removed/``, or only what was put there before a time."""
         query = "SELECT * FROM removed WHERE ? IS NULL OR at < ? ORDER BY key"
         return await self._run(
-            lambda: [Removed(*row) for row in self._db.execute(query, (before, before))]
+            lambda: list(map(removed_record, self._db.execute(query, (before, before))))
         )
 
     async def note(self, key: str, /) -> str:
@@ -337,9 +340,3 @@ class SqliteCatalogue:
             with suppress(sqlite3.Error):
                 db.execute("ROLLBACK")
             raise
-
-
-def _had(
-    reflects: Serial, serial: Serial | None, display: str, terms: str, standing: str, size: int
-) -> Had:
-    return Had(reflects, serial, display, terms, _STANDINGS[standing], size)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bandersnatch.catalogue.rows import stored_record
 from bandersnatch.layout import SIDECAR_SUFFIX
-from bandersnatch.records import NEVER, Listed, Stale, Stored, Totals, Waiting
+from bandersnatch.records import NEVER, Listed, Stale, Totals, Waiting
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection
 
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.records import Verified
+    from bandersnatch.records import Stored, Verified
 
 _LISTED = 5_000
 _STALE = 500
@@ -71,7 +72,7 @@ def stored(
     found: dict[ProjectName, list[Stored]] = {}
     for name in names:
         if rows := db.execute(_STORED, (name,)).fetchall():
-            found[name] = [Stored(path, size, at, bool(side)) for path, size, at, side in rows]
+            found[name] = list(map(stored_record, rows))
     return found
 
 

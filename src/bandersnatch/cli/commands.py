@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from bandersnatch.app import open_mirror
+from bandersnatch.app import noting, open_mirror
 from bandersnatch.cli.arguments import project_names
 from bandersnatch.cli.diff import diff_files
 from bandersnatch.cli.exit_codes import code_for, code_of
@@ -101,13 +101,15 @@ async def _work(
     )
     async with opened as mirror:
         with ExitStack() as stack:
-            if settings.diff.path and not dry_run and verify is None:
-                diff = diff_files(settings, clock.now())
-                sinks.append(stack.enter_context(diff))
             if verify is not None:
                 await Verification(mirror, verify).run()
-            else:
-                await _do(arguments, mirror, named, accepted, report)
+                return
+            told = mirror
+            if settings.diff.path and not dry_run:
+                diff = stack.enter_context(diff_files(settings, clock.now()))
+                sinks.append(diff)
+                told = noting(mirror, diff.untold)
+            await _do(arguments, told, named, accepted, report)
 
 
 async def _do(

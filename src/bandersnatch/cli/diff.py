@@ -1,12 +1,15 @@
 """``diff-file``: what changed in this run, for those who copy a mirror on (contract, section 3.3).
 
-The list grows as things happen, files before the pages that name them, so that it is complete at
-any moment; what went away is in a second list beside it. A project's legacy JSON is listed in
+The list grows as things happen, files before the pages that name them; what went away is in a
+second list beside it. What a run that was killed changed is in the lists of the next one, all of
+it: whoever copies by the lists of the runs that came to an end misses nothing. Such a list may name
+what did not change. A project's legacy JSON is listed in
 ``web/json`` only, and not also its copy in ``web/pypi``.
 """
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -21,13 +24,15 @@ from bandersnatch.events import (
     PageWritten,
 )
 from bandersnatch.layout import REMOVED
+from bandersnatch.storage.untold import Untold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from bandersnatch.config.settings import Settings
     from bandersnatch.layout import StorageKey
+    from bandersnatch.storage.untold import Change
 
 _DEFAULT_NAME = "mirrored-files"
 _DELETED = ".deleted"
@@ -43,10 +48,14 @@ def diff_path(settings: Settings, now: datetime) -> Path:
 
 
 class DiffSink:
-    """Writes the absolute path of everything that changes, each on a line, each once."""
+    """Writes the absolute path of everything that changes, each on a line, each once.
+
+    ``untold`` is where the changes are to be noted before they are made.
+    """
 
     def __init__(self, root: Path, changed: TextIO, deleted: TextIO) -> None:
         self._root = root
+        self.untold = Untold(str(root))
         self._changed = _Lines(changed)
         self._deleted = _Lines(deleted)
 
@@ -61,6 +70,18 @@ class DiffSink:
             case _:
                 pass
 
+    def tell(self, changes: Iterable[Change]) -> None:
+        """List what may have changed, as it is now."""
+        for each in changes:
+            if os.path.lexists(self._path(each.key)) == each.away:
+                continue
+            self((PageRemoved if each.away else PageWritten)(each.key))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every line that was to be written was."""
+        return self._changed.is_complete and self._deleted.is_complete
+
     def _path(self, key: StorageKey) -> str:
         return str(self._root / key)
 
@@ -71,11 +92,13 @@ class _Lines:
     def __init__(self, file: TextIO) -> None:
         self._file = file
         self._separator = ""
+        self.is_complete = True
 
     def add(self, line: str) -> None:
+        complete, self.is_complete = self.is_complete, False
         self._file.write(self._separator + line)
         self._file.flush()
-        self._separator = "\n"
+        self._separator, self.is_complete = "\n", complete
 
 
 @contextmanager
@@ -91,7 +114,15 @@ def diff_files(settings: Settings, now: datetime) -> Iterator[DiffSink]:
             _open(path) as changed,
             _open(path.with_name(path.name + _DELETED)) as deleted,
         ):
-            yield DiffSink(Path(settings.storage.directory).absolute(), changed, deleted)
+            sink = DiffSink(Path(settings.storage.directory).absolute(), changed, deleted)
+            sink.tell(sink.untold.left())
+            try:
+                yield sink
+            finally:
+                try:
+                    sink.tell(sink.untold.unsettled)
+                finally:
+                    sink.untold.close(told=sink.is_complete)
     except OSError as error:
         raise StorageError(str(path), error.strerror or str(error)) from error
 

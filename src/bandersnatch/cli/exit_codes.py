@@ -79,6 +79,8 @@ def code_of(report: RunReport) -> ExitCode:
 
 
 def _of_stop(error: BandersnatchError) -> ExitCode:
+    if isinstance(error, StorageError):
+        return ExitCode.STORAGE
     return ExitCode.INDEX if isinstance(error, UnusableIndex) else ExitCode.SAFETY
 
 

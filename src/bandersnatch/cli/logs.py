@@ -35,6 +35,7 @@ from bandersnatch.events import (
     ProjectRestored,
     ProjectSynced,
     ProjectUnchanged,
+    ProjectWaits,
     SidecarsMissing,
     Stopped,
     Unowned,
@@ -195,6 +196,7 @@ _TOLD: dict[type, tuple[int, Callable[[Any], str]]] = {
     ProjectSynced: (logging.INFO, lambda e: f"synced {e.name} at serial {e.serial}"),
     ProjectRemoved: (logging.INFO, lambda e: f"removed {e.name}"),
     ProjectRestored: (logging.INFO, lambda e: f"restored {e.name}"),
+    ProjectWaits: (logging.INFO, lambda e: f"{e.name} waits: {e.error}"),
     ProjectPostponed: (
         logging.DEBUG,
         lambda e: f"{e.name} is asked for again in {e.seconds:.0f} s: {e.error}",

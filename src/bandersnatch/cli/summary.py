@@ -39,6 +39,8 @@ def summary(report: RunReport, *, dry_run: bool) -> str:
         lines.append(f"Restored: {_listed(sorted(report.restored))}.")
     if report.left_out:
         lines.append(f"Left out by filters: {report.left_out} projects.")
+    if report.waiting:
+        lines.append(f"Waiting for room on the disk: {_listed(sorted(report.waiting))}.")
     if report.absent:
         lines.append(f"Not on the index: {_listed(sorted(report.absent))}.")
     lines += _failures(report)

@@ -60,6 +60,7 @@ MIRROR_OPTIONS = (
     Option("directory", "storage", "directory", values.path),
     Option("storage-backend", "storage", "backend", _backend),
     Option("storage-filesystem-manage-permissions", "", "", values.boolean),
+    Option("min-free-space", "storage", "keep_free", values.free_space),
     Option("master", "index", "master", values.url("https", "http")),
     Option("allow-non-https", "", "", values.boolean),
     Option("proxy", "index", "proxy", values.proxy),

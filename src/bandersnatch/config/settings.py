@@ -143,11 +143,28 @@ class DiffSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class FreeSpace:
+    """How much of a disk is to stay free: so many bytes or a share of all, the smaller of both."""
+
+    size: int | None = 1024**3
+    share: float | None = 0.01
+
+    def __bool__(self) -> bool:
+        return self.size != 0 and self.share != 0
+
+    def of(self, whole: int) -> int:
+        """Return the bytes that are to stay free of so many."""
+        share = whole if self.share is None else int(whole * self.share)
+        return share if self.size is None else min(self.size, share)
+
+
+@dataclass(frozen=True, slots=True)
 class StorageSettings:
-    """Where the mirror is."""
+    """Where the mirror is, and how much of its disk it leaves to others."""
 
     directory: str
     backend: str = "filesystem"
+    keep_free: FreeSpace = FreeSpace()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from bandersnatch.config.settings import Login
+from bandersnatch.config.settings import FreeSpace, Login
 from bandersnatch.errors import SHOWN_CHARACTERS, OptionError
 from bandersnatch.model.digests import HEX_DIGITS
 
@@ -24,6 +24,8 @@ _PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks4h", "socks5", "so
 _URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
 _HOST = re.compile(r"(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?|[0-9a-f.]*:[0-9a-f:.]*")
 _LONGEST_TIMEOUT = 30 * 86_400
+_ALL = 100
+"""In percent."""
 
 _Choice = TypeVar("_Choice", bound=Enum)
 
@@ -77,6 +79,24 @@ def duration(text: str) -> timedelta:
         return timedelta(seconds=parse_timespan(text))
     except (InvalidTimespan, ValueError, OverflowError):
         raise OptionError(f"{shown(text)} is not a time span like '24 h' or '14 days'") from None
+
+
+def free_space(text: str) -> FreeSpace:
+    """Read a size such as ``50 GB``, or a share of the disk such as ``5 %``; 0 is for nothing."""
+    from humanfriendly import InvalidSize, parse_size  # noqa: PLC0415 - slow to import
+
+    wrong = OptionError(f"{shown(text)} is not a size like '50 GB' or a share like '5 %'")
+    amount, sign, rest = text.partition("%")
+    try:
+        if not sign:
+            size = parse_size(text.strip(), binary=True)
+            return FreeSpace(size=size, share=None)
+        percent = float(amount)
+    except (InvalidSize, ValueError, OverflowError):
+        raise wrong from None
+    if rest.strip() or not 0 <= percent < _ALL:
+        raise wrong
+    return FreeSpace(size=None, share=percent / _ALL)
 
 
 def plain(text: str) -> str:

@@ -27,6 +27,7 @@ from bandersnatch.errors.here import (
     Obstructed,
     StillThere,
     StorageError,
+    TooLittleRoom,
     UnstorableName,
 )
 from bandersnatch.errors.index import (
@@ -101,6 +102,7 @@ __all__ = [
     "StillThere",
     "StorageError",
     "TooLarge",
+    "TooLittleRoom",
     "TooManyRemovals",
     "TooMuchUnowned",
     "Unavailable",

@@ -57,6 +57,20 @@ class Obstructed(StorageError):
     """Something that somebody else put there is in one object's way; others have their places."""
 
 
+class TooLittleRoom(StorageError):
+    """A file would take room that is to stay free; what is there already has its room."""
+
+    sentence = (
+        "there is no room for {key}: it takes {size:,} bytes, {free:,} are free, and "
+        "min-free-space keeps {floor:,} of them; make room, or lower min-free-space"
+    )
+
+    def __init__(self, key: str, size: int, *, free: int, floor: int) -> None:
+        BandersnatchError.__init__(self, key, size, free, floor)
+        self.key, self.why = key, "there is no room for it"
+        self.size, self.free, self.floor = size, free, floor
+
+
 class Impossible(BandersnatchError):
     """A command cannot do to one project what it was asked for; it does it to the others."""
 

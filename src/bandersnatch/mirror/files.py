@@ -10,6 +10,7 @@ from bandersnatch.errors import (
     BandersnatchError,
     IntegrityError,
     Obstructed,
+    TooLittleRoom,
     UnstorableName,
     UpstreamError,
 )
@@ -132,7 +133,7 @@ class FileSync:
             self._events(FilePlanned(key, file.size))
             try:
                 content = await self._download(file, key, expected)
-            except (UnstorableName, UpstreamError, IntegrityError):
+            except (TooLittleRoom, UnstorableName, UpstreamError, IntegrityError):
                 return
             self._events(FileDownloaded(detail.name, key, content.size))
             waiting.append(Removed(key, content.size, file.sha256.value, until))

@@ -32,7 +32,10 @@ class FileJudge:
 
     async def are_there(self, record: ProjectRecord) -> bool:
         """Whether every file that was recorded lies there as it was recorded."""
-        there = await self._storage.stat([layout.release_file(f.file) for f in record.files])
+        keys = [layout.release_file(found.file) for found in record.files]
+        if not all(map(layout.is_key, keys)):
+            return False  # somebody edited the row
+        there = await self._storage.stat(keys)
         return all(
             stat is not None and (stat.size, stat.modified) == (found.file.size, found.modified)
             for stat, found in zip(there, record.files, strict=True)

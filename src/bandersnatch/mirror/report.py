@@ -26,6 +26,7 @@ from bandersnatch.events import (
     ProjectSynced,
     ProjectUnchanged,
     ProjectVerified,
+    ProjectWaits,
     SidecarsMissing,
     Stopped,
     Unowned,
@@ -68,7 +69,8 @@ class RunReport:
 
     ``index_serial`` is the index's newest change when the run began; the lag is what lies
     between it and ``serial_after``. ``ended_by`` is what ended the run before its time.
-    ``left`` are the first pieces of damage that could not be repaired.
+    ``left`` are the first pieces of damage that could not be repaired. ``waiting`` are the
+    projects for whose files the disk has no room.
     """
 
     command: str
@@ -81,6 +83,7 @@ class RunReport:
     removed: list[ProjectName] = field(default_factory=list)
     restored: list[ProjectName] = field(default_factory=list)
     failures: dict[ProjectName, Failure] = field(default_factory=dict)
+    waiting: list[ProjectName] = field(default_factory=list)
     files_downloaded: int = 0
     bytes_downloaded: int = 0
     files_restored: int = 0
@@ -162,6 +165,7 @@ class RunReport:
             "left_out": self.left_out,
             "removed": self.removed,
             "restored": self.restored,
+            "waiting": self.waiting,
             "pending": self.pending,
             "failed": [
                 {
@@ -248,7 +252,7 @@ def _lists(names: str) -> Callable[[RunReport, Any], None]:
     return append
 
 
-_OfOne: TypeAlias = ProjectSynced | ProjectRemoved | ProjectRestored | ProjectAbsent
+_OfOne: TypeAlias = ProjectSynced | ProjectRemoved | ProjectRestored | ProjectAbsent | ProjectWaits
 
 _COUNTED: dict[type, Callable[[RunReport, Any], None]] = {
     ProjectSynced: _lists("synced"),
@@ -258,6 +262,7 @@ _COUNTED: dict[type, Callable[[RunReport, Any], None]] = {
     ProjectRemoved: _lists("removed"),
     ProjectRestored: _lists("restored"),
     ProjectFailed: _failed,
+    ProjectWaits: _lists("waiting"),
     FileDownloaded: _downloaded,
     FileRestored: _adds("files_restored"),
     FileRemoved: _adds("files_removed"),

@@ -11,6 +11,7 @@ from bandersnatch.errors import (
     ProjectNotFound,
     StalePage,
     StorageError,
+    TooLittleRoom,
     Unavailable,
     UnstorableName,
     UnusableIndex,
@@ -24,6 +25,7 @@ from bandersnatch.events import (
     ProjectPostponed,
     ProjectSynced,
     ProjectUnchanged,
+    ProjectWaits,
     Stopped,
 )
 from bandersnatch.mirror.outcome import Outcome, Result
@@ -51,7 +53,7 @@ PATIENCE = 8
 SILENT = 20
 """Projects in a row that a host did not answer for, after which the run stops asking."""
 
-_OF_ONE_PROJECT = (Obstructed, UnstorableName)
+_OF_ONE_PROJECT = (Obstructed, TooLittleRoom, UnstorableName)
 """What a storage cannot do for one project, while it can do it for others."""
 
 MISSING, MISSING_SHARE = 20, 0.01
@@ -82,6 +84,7 @@ class Visits:
         self._silent = 0
         self._missing = 0
         self._asked = 0
+        self._told_of_room = False
         self.gone: dict[ProjectName, Wanted] = {}
         self.unwanted: dict[ProjectName, ProjectRecord] = {}
         self.emptied: dict[ProjectName, Wanted] = {}
@@ -152,7 +155,7 @@ class Visits:
             size = sum(file.size or 0 for file in each.files)
             self._events(FilesFiltered(name, each.by, len(each.files), size))
         if outcome.error is not None:
-            self._events(ProjectFailed(name, outcome.error, will_retry=not self._on_the_side))
+            self._tell_failure(name, outcome.error)
         elif outcome.result is Result.SYNCED:
             assert outcome.record is not None, "what was synced has a record"
             self._events(ProjectSynced(name, outcome.record.detail.serial))
@@ -170,6 +173,16 @@ class Visits:
             self._events(
                 Noticed(f"{name} seems to be gone from the index; the next run looks again")
             )
+
+    def _tell_failure(self, name: ProjectName, error: BandersnatchError) -> None:
+        if not isinstance(error, TooLittleRoom):
+            self._events(ProjectFailed(name, error, will_retry=not self._on_the_side))
+            return
+        # The disk is what failed, and thousands of projects may want something of it.
+        if not self._told_of_room:
+            self._events(Stopped(error))
+        self._told_of_room = True
+        self._events(ProjectWaits(name, error))
 
     def _watch(self, outcome: Outcome, queue: WorkQueue[Wanted]) -> None:
         """Stop asking when that has become pointless."""

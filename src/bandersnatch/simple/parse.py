@@ -7,6 +7,7 @@ the page.
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
 
 _Struct = TypeVar("_Struct")
+
+_ESCAPES = re.compile(
+    rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<half>u[dD][89a-fA-F][\da-fA-F]{2})|.)", re.DOTALL
+)
 
 
 class _Meta(msgspec.Struct):
@@ -223,6 +228,21 @@ def parse_list(text: bytes, where: str) -> ProjectList:
 
     :raises InvalidPage: if it is no such page, or more than 1 % of its entries are bad.
     """
+    try:
+        return _parsed_list(text, where)
+    except InvalidPage:
+        legible = _ESCAPES.sub(_legible, text)
+        if legible == text:
+            raise
+        return _parsed_list(legible, where)
+
+
+def _legible(escape: re.Match[bytes]) -> bytes:
+    """Return an escape, or for half a character what no name has, so that one entry is bad."""
+    return rb"\ufffd" if escape["half"] else escape[0]
+
+
+def _parsed_list(text: bytes, where: str) -> ProjectList:
     page: _List | _LooseList
     try:
         page = _decode(text, _List, where)

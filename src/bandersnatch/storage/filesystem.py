@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Self
 
 from filelock import FileLock, Timeout
 
+from bandersnatch.config.settings import FreeSpace
 from bandersnatch.errors import MirrorLocked, NotStored, StorageError
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.storage.partial import PartialDownload
 from bandersnatch.storage.reading import READ, open_to_read, read_into, read_through
+from bandersnatch.storage.room import Room
 from bandersnatch.storage.tree import AREAS, PARTIAL, Tree, translated
 from bandersnatch.threads import Threads
 
@@ -34,6 +36,7 @@ _SCAN_BATCH = 1_000
 _MANY, _MUCH = 100, 256 * 1024
 """Files and bytes; looking at more, and writing more, takes longer than waking a thread."""
 _LOCK = ".lock"
+_ALL_OF_IT = FreeSpace(size=0)
 
 
 class FilesystemStorage:
@@ -43,12 +46,21 @@ class FilesystemStorage:
     ``read_only`` takes no lock and changes nothing, not even by opening.
     """
 
-    def __init__(self, directory: str, *, read_only: bool = False, threads: int = _THREADS) -> None:
+    def __init__(
+        self,
+        directory: str,
+        *,
+        read_only: bool = False,
+        threads: int = _THREADS,
+        keep_free: FreeSpace = _ALL_OF_IT,
+    ) -> None:
         self._root = os.path.abspath(directory)
         self._read_only = read_only
         self._tree = Tree(self._root)
         self._threads = Threads(max(threads, _THREADS), "storage")
         self._busy: set[str] = set()
+        self._keep_free = keep_free
+        self._room = Room(keep_free, lambda: self._threads.quick(self._free))
         self._syncing = asyncio.Lock()
         self._lost: StorageError | None = None
         self._locked: os.stat_result | None = None
@@ -269,19 +281,21 @@ class FilesystemStorage:
 
     def receive(self, key: StorageKey, expected: Expected, /) -> PartialDownload:
         """Begin, or go on with, a download."""
-        return PartialDownload(self._tree, key, expected, self._threads, self._busy)
+        promise = self._room.promise(key)
+        return PartialDownload(self._tree, key, expected, self._threads, self._busy, promise)
 
     async def free(self) -> int:
-        """Return how many bytes may still be written by this user."""
-        return await self._threads.run(self._free)
+        """Return how many bytes may still be written by this user, and leave what is to be free."""
+        free, whole = await self._threads.run(self._free)
+        return max(0, free - self._keep_free.of(whole))
 
-    def _free(self) -> int:
+    def _free(self) -> tuple[int, int]:
         path = self._root
         while not os.path.isdir(path):  # the mirror may not be there yet
             path = os.path.dirname(path)
         with translated(path):
             found = os.statvfs(path)
-        return found.f_bavail * found.f_frsize
+        return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
 
     async def sweep(self, *, before: int) -> None:
         """Delete unfinished downloads that nobody will go on with."""

@@ -19,6 +19,7 @@ from bandersnatch.storage.tree import translated, write_all
 if TYPE_CHECKING:
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.content import Content, Expected
+    from bandersnatch.storage.room import Promise
     from bandersnatch.storage.tree import Tree
     from bandersnatch.threads import Threads
 
@@ -41,6 +42,7 @@ class PartialDownload:
         expected: Expected,
         threads: Threads,
         busy: set[str],
+        promise: Promise,
     ) -> None:
         """Take what is needed; ``busy`` are the names of the downloads that are under way."""
         self._tree = tree
@@ -48,6 +50,7 @@ class PartialDownload:
         self._expected = expected
         self._threads = threads
         self._busy = busy
+        self._promise = promise
         self._check = ContentCheck(expected)
         self._pieces: list[bytes] = []
         self._waiting = 0
@@ -56,7 +59,10 @@ class PartialDownload:
         self._path = ""
 
     async def __aenter__(self) -> Self:
-        """Take up what an earlier run left."""
+        """Take up what an earlier run left.
+
+        :raises TooLittleRoom: if the rest has no room.
+        """
         name = self._expected.sha256.value
         while name in self._busy:
             # Two files with the same content at once: the second cannot share the first's bytes.
@@ -68,6 +74,7 @@ class PartialDownload:
                 left = await self._threads.quick(lambda: os.path.lexists(self._path))
                 if left:
                     await self._threads.run(self._resume)
+            await self._promise.cover(self._expected.size or 1)
         except BaseException:
             await self.__aexit__()
             raise
@@ -76,6 +83,7 @@ class PartialDownload:
     async def __aexit__(self, *exc_info: object) -> None:
         """End, finished or not: keep what is worth it."""
         self._close()
+        self._promise.end()
         self._busy.discard(self._name)
 
     @property
@@ -95,6 +103,7 @@ class PartialDownload:
         self._pieces.append(chunk)
         self._waiting += len(chunk)
         if self._waiting >= _PIECE:
+            await self._promise.cover(self.held)
             await self._threads.run(self._flush)
 
     async def restart(self) -> None:
@@ -103,6 +112,7 @@ class PartialDownload:
 
     async def finish(self) -> Content:
         """Check what is held and rename it to its place; wrong bytes are gone afterwards."""
+        await self._promise.cover(self.held)
         if self.held > _SMALL:
             return await self._threads.run(self._finish)
         return await self._threads.quick(self._finish)
@@ -123,6 +133,7 @@ class PartialDownload:
                 return
             while piece := os.read(self._descriptor, _PIECE):
                 self._check.update(piece)
+            self._promise.written = self._check.size
         except (TooLarge, OSError):
             self._discard()
 
@@ -146,6 +157,7 @@ class PartialDownload:
                 for piece in pieces:
                     self._check.update(piece)
                     write_all(self._descriptor, piece)
+                    self._promise.written = self._check.size
             except OSError:
                 self._discard()  # a full disk needs the room
                 raise
@@ -175,7 +187,7 @@ class PartialDownload:
 
     def _discard(self) -> None:
         self._pieces.clear()
-        self._waiting = 0
+        self._waiting = self._promise.written = 0
         self._check = ContentCheck(self._expected)
         if self._descriptor is not None:
             os.close(self._descriptor)

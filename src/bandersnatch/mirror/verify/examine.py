@@ -68,7 +68,9 @@ class Examiner:
     ) -> Findings:
         """Look at everything of a project, and read the files that ``is_read`` asks for."""
         findings = Findings(record, int(self._clock.now().timestamp()))
-        findings.pages = await self._pages.damage(record)
+        if all(layout.is_key(found.file.path) for found in record.files):
+            # Else a row was edited, and the page knows better what the project has.
+            findings.pages = await self._pages.damage(record)
         if self._documents:
             findings.documents = await self._document_damage(record)
         await self._examine_files(findings, is_read)
@@ -80,7 +82,7 @@ class Examiner:
         self, findings: Findings, is_read: Callable[[FileRecord], bool]
     ) -> None:
         files = findings.record.files
-        there = await self._storage.stat([layout.release_file(each.file) for each in files])
+        there = await self._found(files)
         to_read: list[_ToRead] = []
         unread: list[FileRecord] = []
         for found, stat in zip(files, there, strict=True):
@@ -98,6 +100,12 @@ class Examiner:
                 findings.complete = False
                 return
             await self._read(findings, some)
+
+    async def _found(self, files: Sequence[FileRecord]) -> Sequence[StoredObject | None]:
+        """Return what is known of each file; nothing is where nothing can be."""
+        keys = [layout.release_file(each.file) for each in files]
+        there = iter(await self._storage.stat([key for key in keys if layout.is_key(key)]))
+        return [next(there) if layout.is_key(key) else None for key in keys]
 
     async def _look_for_sidecars(self, findings: Findings, unread: Iterable[FileRecord]) -> None:
         """Find the core metadata that is missing; it is read where its file is."""

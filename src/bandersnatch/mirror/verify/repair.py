@@ -10,6 +10,7 @@ from bandersnatch.errors import (
     InvalidPage,
     NotFound,
     Obstructed,
+    TooLittleRoom,
     Unavailable,
     UnstorableName,
     UpstreamError,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 _SILENT = 5
 """Projects in a row without an answer, each after all retries, that end the asking."""
+
+_OF_ONE_FILE = (IntegrityError, Obstructed, TooLittleRoom, UnstorableName, UpstreamError)
 
 _NOT_OFFERED = "the index does not have this file with this content any more"
 
@@ -113,7 +116,7 @@ class Repairer:
             else:
                 files.append(found)
             if path in findings.sidecars:
-                reason = await self._files.fetch_sidecar(file, record.name) if file else ""
+                reason = await self._sidecar(file, record.name) if file else ""
                 repairs.take(findings.sidecars[path], reason if file else offer.why_not)
         repairs.record = replace(record, files=tuple(files))
 
@@ -141,8 +144,14 @@ class Repairer:
             return unread, None
         try:
             return await self._files.fetch(file, name), None
-        except (IntegrityError, Obstructed, UnstorableName, UpstreamError) as error:
+        except _OF_ONE_FILE as error:
             return unread, str(error)
+
+    async def _sidecar(self, file: ReleaseFile, name: ProjectName) -> str | None:
+        try:
+            return await self._files.fetch_sidecar(file, name)
+        except TooLittleRoom as error:
+            return str(error)
 
     # ------------------------------------------------------------ pages and documents
 

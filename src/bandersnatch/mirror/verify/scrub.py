@@ -223,6 +223,8 @@ def _is_among(paths: Collection[str]) -> Callable[[FileRecord], bool]:
 def _keys(file: Stored) -> Iterator[StorageKey]:
     """Yield where a file lies, and its core metadata if that is advertised."""
     key = layout.StorageKey(layout.WEB + file.path)
+    if not layout.is_key(key):
+        return
     yield key
     if file.sidecar:
         yield layout.StorageKey(key + layout.SIDECAR_SUFFIX)
@@ -230,6 +232,8 @@ def _keys(file: Stored) -> Iterator[StorageKey]:
 
 def _is_as_recorded(file: Stored, there: Iterator[StoredObject | None]) -> bool:
     """Whether the next objects are the file and its core metadata, as they were recorded."""
+    if not layout.is_key(file.path):
+        return False
     found = next(there)
     has_sidecar = not file.sidecar or next(there) is not None
     return (

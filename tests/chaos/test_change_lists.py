@@ -1,0 +1,206 @@
+"""Case 123: the lists of what changed, for who copies a mirror by them, while runs are killed."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.chaos.calls import KILL, Call, noted, spread
+from tests.chaos.workloads import REMOVAL, UPDATE, Trials, Workload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tests.chaos.case import Case
+    from tests.support.index import Index
+    from tests.support.server import IndexServer
+    from tests.support.site import Site
+
+FEW, PARTS = 6, 8
+LIST = "changed"
+
+
+def listing(prepare: Callable[[Index, Site], None]) -> Callable[[Index, Site], None]:
+    """Return what prepares the same for a mirror that lists what changes."""
+
+    def prepared(index: Index, site: Site) -> None:
+        prepare(index, site)
+        site.configure(diff_file="{{ mirror_directory }}/" + LIST)
+
+    return prepared
+
+
+LISTED = [Workload(each.name, listing(each.prepare), each.command) for each in (UPDATE, REMOVAL)]
+
+
+@dataclass
+class Copy:
+    """What somebody has who copies a mirror by its lists, and never looks at the mirror itself."""
+
+    home: Path
+    site: Site
+
+    @property
+    def web(self) -> Path:
+        """The copy of what is served."""
+        return self.home / "web"
+
+    def begin(self) -> None:
+        """Copy all of it, once."""
+        shutil.copytree(self.site.web, self.web)
+
+    def follow(self) -> None:
+        """Copy what the lists name now: each name must be that of a file, or of none any more."""
+        root = self.site.root
+        for line in (root / f"{LIST}.deleted").read_text().splitlines():
+            (self.home / Path(line).relative_to(root)).unlink(missing_ok=True)
+        for line in (root / LIST).read_text().splitlines():
+            source = Path(line)
+            if source.exists():  # what changed first may have gone away later in the same run
+                target = self.home / source.relative_to(root)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
+
+    def tree(self) -> dict[str, bytes]:
+        """Return what the lists tell of: the copies of legacy documents are not among it."""
+        return told_of(self.web)
+
+
+def told_of(web: Path) -> dict[str, bytes]:
+    """Return what is served, without what no list names."""
+    return {
+        str(path.relative_to(web)): path.read_bytes()
+        for path in web.rglob("*")
+        if path.is_file()
+        and path.name != "last-modified"
+        and path.relative_to(web).parts[0] != "pypi"
+    }
+
+
+def follow_after(trials: Trials, calls: list[Call]) -> None:
+    """Kill a run before each of these calls; the lists of the next one tell of everything."""
+    for last in calls:
+        site = trials.copy()
+        copy = Copy(site.home / "copy", site)
+        copy.begin()
+
+        def decide(call: Call, last: Call = last) -> int | None:
+            return KILL if call.number == last.number else None
+
+        watched = trials.watch(site, decide)
+        with noted(f"killed before call {watched.calls[-1]}"):
+            assert watched.killed or watched.code == 0, watched.log
+            if not watched.killed:
+                copy.follow()
+            trials.must_succeed(trials.finish(site))
+            copy.follow()
+            assert copy.tree() == told_of(site.web)
+            assert not (site.root / ".untold").exists()
+
+
+def just_after_changes(calls: Sequence[Call]) -> list[Call]:
+    """Return the calls that come next when something of what is served has changed."""
+    return [
+        call
+        for before, call in pairwise(calls)
+        if before.name in {"rename", "unlink"} and any(p.startswith("web/") for p in before.paths)
+    ]
+
+
+@pytest.fixture
+def prepare(tmp_path: Path, server: IndexServer) -> Callable[[Workload], Trials]:
+    """Return what makes a workload ready."""
+    return lambda workload: Trials(tmp_path, server, workload)
+
+
+@pytest.mark.parametrize("workload", LISTED, ids=str)
+def test_case_123_what_a_run_that_was_killed_published_is_in_the_lists_of_the_next(
+    prepare: Callable[[Workload], Trials], workload: Workload
+) -> None:
+    trials = prepare(workload)
+
+    follow_after(trials, spread(just_after_changes(trials.calls()), FEW))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("workload", LISTED, ids=str)
+def test_case_123_a_kill_at_every_moment_leaves_nothing_untold(
+    prepare: Callable[[Workload], Trials], workload: Workload, part: int
+) -> None:
+    trials = prepare(workload)
+
+    follow_after(trials, trials.calls()[part::PARTS])
+
+
+def test_case_123_the_lists_of_a_run_that_a_storage_fails_in_name_what_it_had_changed(
+    prepare: Callable[[Workload], Trials],
+) -> None:
+    """A page in three forms is one step of the program, and the third may fail."""
+    trials = prepare(LISTED[0])
+    site = trials.copy()
+    copy = Copy(site.home / "copy", site)
+    copy.begin()
+    changed = 0
+
+    def decide(call: Call) -> int | None:
+        nonlocal changed
+        changed += call.name == "rename" and call.paths[-1].startswith("web/simple/beta/")
+        return errno.ENOSPC if changed == 2 and call.name == "rename" else None
+
+    watched = trials.watch(site, decide)
+
+    assert (watched.code, changed) == (7, 2), watched.log
+    copy.follow()
+    assert copy.tree() == told_of(site.web)
+    trials.must_succeed(trials.finish(site))
+    copy.follow()
+    assert copy.tree() == told_of(site.web)
+
+
+def test_case_123_lists_that_cannot_be_written_are_made_good_by_the_next_run(case: Case) -> None:
+    case.mirrored("foo")
+    full = case.site.home / "neighbour" / "full"
+    full.symlink_to("/dev/full")
+    case.site.configure(diff_file=full)
+    case.index.release("foo", "2.0")
+    assert case.site.mirror().code == 7
+    case.site.configure(diff_file=case.site.root / LIST)
+
+    assert case.site.mirror().code == 0
+
+    lines = (case.site.root / LIST).read_text().splitlines()
+    named = {str(Path(line).relative_to(case.site.web)) for line in lines}
+    new = {path for path in case.site.tree() if "foo-2.0" in path or path.startswith("simple/foo/")}
+    assert len(new) == 5
+    assert new <= named
+
+
+def test_case_123_a_run_that_nothing_happened_to_names_only_what_changed(case: Case) -> None:
+    case.site.configure(diff_file=case.site.root / LIST)
+    case.mirrored("foo", "bar")
+    assert not (case.site.root / ".untold").exists()
+
+    assert case.site.mirror("--force-check").code == 0
+
+    assert (case.site.root / LIST).read_text() == ""
+    assert (case.site.root / f"{LIST}.deleted").read_text() == ""
+
+
+def test_case_123_notes_of_somebody_else_are_not_followed(case: Case) -> None:
+    case.site.configure(diff_file=case.site.root / LIST)
+    case.mirrored("foo")
+    notes = [b"+../neighbour/precious.txt", b"-web/none", b"?web/simple/foo/index.html", b"+\xff"]
+    notes += [b"+status", b"+web/simple/foo/index.html", b"+web/simple/fo"]
+    (case.site.root / ".untold").write_bytes(b"\0".join(notes))
+
+    assert case.site.mirror().code == 0
+
+    assert (case.site.root / LIST).read_text() == f"{case.site.web}/simple/foo/index.html"
+    assert (case.site.root / f"{LIST}.deleted").read_text() == f"{case.site.web}/none"

@@ -1,0 +1,173 @@
+"""Room on a disk: promised before it is used, and asked for no more often than need be."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bandersnatch.config.settings import FreeSpace
+from bandersnatch.errors import TooLittleRoom
+from bandersnatch.storage.filesystem import FilesystemStorage
+from bandersnatch.storage.room import NEAR, Room
+from bandersnatch.storage.tree import PARTIAL
+from tests.support.disks import mounted
+from tests.support.storages import BIG, expected, feed, key
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE = key("web/packages/aa/bb/cc/foo-1.0.tar.gz")
+NAME = f"{PARTIAL}/{hashlib.sha256(BIG).hexdigest()}"
+MEBIBYTE = 1024 * 1024
+GIBIBYTE = 1024 * MEBIBYTE
+
+
+def free_on(disk: Path) -> int:
+    """Return how many bytes are free on a disk."""
+    found = os.statvfs(disk)
+    return found.f_bavail * found.f_frsize
+
+
+class Questions:
+    """A file system that counts how often it is asked."""
+
+    def __init__(self, free: int) -> None:
+        self.free = free
+        self.count = 0
+
+    async def __call__(self) -> tuple[int, int]:
+        self.count += 1
+        return self.free, 1000 * GIBIBYTE
+
+
+def test_the_smaller_of_a_size_and_a_share_stays_free() -> None:
+    assert FreeSpace().of(1000 * GIBIBYTE) == GIBIBYTE
+    assert FreeSpace().of(GIBIBYTE) == GIBIBYTE // 100
+    assert FreeSpace(size=GIBIBYTE, share=None).of(MEBIBYTE) == MEBIBYTE
+    assert FreeSpace(size=None, share=0.5).of(GIBIBYTE) == GIBIBYTE // 2
+
+
+async def test_a_disk_with_much_room_is_not_asked_for_every_file() -> None:
+    disk = Questions(free=500 * GIBIBYTE)
+    room = Room(FreeSpace(), disk)
+
+    for _ in range(1000):
+        promise = room.promise(FILE)
+        await promise.cover(4096)
+        promise.end()
+
+    assert disk.count == 1
+
+
+async def test_a_disk_is_asked_again_when_much_was_promised() -> None:
+    disk = Questions(free=500 * GIBIBYTE)
+    room = Room(FreeSpace(), disk)
+
+    for _ in range(4):
+        await room.promise(FILE).cover(NEAR)
+
+    assert disk.count == 4
+
+
+async def test_a_disk_that_must_not_be_looked_after_is_never_asked() -> None:
+    disk = Questions(free=0)
+
+    await Room(FreeSpace(size=0), disk).promise(FILE).cover(GIBIBYTE)
+
+    assert disk.count == 0
+
+
+async def test_what_is_promised_and_not_written_is_not_promised_twice() -> None:
+    room = Room(FreeSpace(size=GIBIBYTE, share=None), Questions(free=3 * GIBIBYTE))
+    first = room.promise(FILE)
+    await first.cover(2 * GIBIBYTE)
+
+    with pytest.raises(TooLittleRoom) as caught:
+        await room.promise(FILE).cover(1)
+    assert str(caught.value) == (
+        f"there is no room for {FILE}: it takes 4,096 bytes, 1,073,741,824 are free, and "
+        "min-free-space keeps 1,073,741,824 of them; make room, or lower min-free-space"
+    )
+
+    first.end()
+    await room.promise(FILE).cover(2 * GIBIBYTE)
+
+
+async def test_what_is_written_counts_once() -> None:
+    disk = Questions(free=3 * GIBIBYTE)
+    room = Room(FreeSpace(size=GIBIBYTE, share=None), disk)
+    first = room.promise(FILE)
+    await first.cover(GIBIBYTE)
+    first.written = GIBIBYTE
+    disk.free -= GIBIBYTE
+
+    await room.promise(FILE).cover(GIBIBYTE)
+    with pytest.raises(TooLittleRoom):
+        await room.promise(FILE).cover(1)
+
+
+async def test_downloads_side_by_side_leave_free_what_is_to_be(tmp_path: Path) -> None:
+    keep = FreeSpace(size=12 * MEBIBYTE, share=None)
+    contents = [bytes([number]) * MEBIBYTE + BIG[MEBIBYTE:] for number in range(8)]
+    outcomes: list[bool] = []
+    under_way = asyncio.Barrier(len(contents))
+
+    async def download(storage: FilesystemStorage, number: int, content: bytes) -> None:
+        try:
+            async with storage.receive(key(f"{FILE}.{number}"), expected(content)) as sink:
+                await under_way.wait()
+                await feed(sink, content)
+                await sink.finish()
+        except TooLittleRoom:
+            await under_way.wait()
+            outcomes.append(False)
+        else:
+            outcomes.append(True)
+
+    with mounted(tmp_path, size="34m"):
+        async with (
+            FilesystemStorage(str(tmp_path), keep_free=keep) as storage,
+            asyncio.TaskGroup() as group,
+        ):
+            for number, content in enumerate(contents):
+                group.create_task(download(storage, number, content))
+        assert free_on(tmp_path) >= 12 * MEBIBYTE
+        assert sorted(outcomes) == [False] * 4 + [True] * 4
+
+
+@pytest.mark.parametrize("size", [-1, None], ids=["announced", "of unknown size"])
+async def test_a_file_that_does_not_fit_is_refused_before_it_takes_what_is_to_stay_free(
+    tmp_path: Path, size: int | None
+) -> None:
+    keep = FreeSpace(size=5 * MEBIBYTE, share=None)
+    with mounted(tmp_path, size="8m"):
+        async with FilesystemStorage(str(tmp_path), keep_free=keep) as storage:
+            with pytest.raises(TooLittleRoom):
+                async with storage.receive(FILE, expected(BIG, size=size)) as sink:
+                    await feed(sink, BIG)
+
+        assert free_on(tmp_path) >= 5 * MEBIBYTE
+        begun = size is None
+        assert (tmp_path / NAME).exists() == begun, "what is worth it waits for a later try"
+
+
+async def test_what_an_earlier_run_left_of_a_download_needs_no_room_again(tmp_path: Path) -> None:
+    with mounted(tmp_path, size="8m"):
+        async with (
+            FilesystemStorage(str(tmp_path)) as storage,
+            storage.receive(FILE, expected(BIG)) as sink,
+        ):
+            await feed(sink, BIG[: 4 * MEBIBYTE])
+
+        keep = FreeSpace(size=2 * MEBIBYTE, share=None)
+        async with FilesystemStorage(str(tmp_path), keep_free=keep) as storage:
+            async with storage.receive(FILE, expected(BIG)) as sink:
+                assert sink.held == 4 * MEBIBYTE
+                await feed(sink, BIG[sink.held :])
+                await sink.finish()
+
+            assert await storage.read(FILE) == BIG
