@@ -1,0 +1,47 @@
+"""The state of a mirror of hundreds of thousands of projects, without syncing each of them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bandersnatch.catalogue.sqlite import SqliteCatalogue
+from bandersnatch.model.names import ProjectName
+from bandersnatch.model.serials import Serial
+from bandersnatch.records import Batch, ProjectRecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from generate import Index, Project
+
+_BATCH = 10_000
+
+
+def pretend(mirror: Path, index: Index) -> None:
+    """Let a mirror's catalogue know all projects of an index as it knows the first one.
+
+    That one must have been synced, so that the others are as if they had been in the same run.
+    """
+    asyncio.run(_pretend(mirror, list(index.projects.values())))
+
+
+async def _pretend(mirror: Path, projects: list[Project]) -> None:
+    async with SqliteCatalogue(str(mirror)) as catalogue:
+        known = await catalogue.project(ProjectName(projects[0].name))
+        assert known is not None, "the first project was not synced"
+        for start in range(0, len(projects), _BATCH):
+            some = projects[start : start + _BATCH]
+            await catalogue.commit(Batch(records=[_like(known, each) for each in some]))
+
+
+def _like(known: ProjectRecord, project: Project) -> ProjectRecord:
+    name, serial = ProjectName(project.name), Serial(project.serial)
+    return replace(
+        known,
+        detail=replace(known.detail, name=name, serial=serial),
+        display=project.name,
+        reflects=serial,
+        validators=replace(known.validators, body=f"{project.serial:032x}"),
+    )
