@@ -133,15 +133,22 @@ def generate(directory: Path, shape: Shape) -> Index:
     return index
 
 
-def listed(directory: Path, count: int, *, serial: int | None = None, seed: int = 1) -> Index:
+def listed(directory: Path, count: int) -> Index:
     """Write the list of projects without files; nginx makes their pages up, which are alike."""
-    index = Index(directory, random.Random(seed), made_up=True)
-    index.serial = SERIAL + count - 1 if serial is None else serial
+    index = Index(directory, random.Random(count), made_up=True, serial=SERIAL + count - 1)
     for number in range(count):
         name = project_name(number)
         index.projects[name] = Project(name, SERIAL + number)
     index.write_root()
     return index
+
+
+def first_of(index: Index, directory: Path, count: int) -> Index:
+    """Write the list of the first projects by name, as if there were no more."""
+    part = Index(directory, random.Random(count), made_up=True, serial=index.serial)
+    part.projects = {name: index.projects[name] for name in sorted(index.projects)[:count]}
+    part.write_root()
+    return part
 
 
 def project_name(number: int) -> str:

@@ -16,20 +16,25 @@ if TYPE_CHECKING:
 
     from generate import Index, Project
 
+SEEN = 600
+"""Projects that are synced; more than those that a run looks for the pages of."""
+
 _BATCH = 10_000
 
 
-def pretend(mirror: Path, index: Index) -> None:
-    """Let a mirror's catalogue know all projects of an index as it knows the first one.
+def pretend(mirror: Path, index: Index, seen: Index) -> None:
+    """Let a mirror's catalogue know all projects of an index as it knows those that were synced.
 
-    That one must have been synced, so that the others are as if they had been in the same run.
+    ``seen`` are these: the first ones by name, so many that every run finds the pages that it
+    looks for to see that catalogue and tree belong together.
     """
-    asyncio.run(_pretend(mirror, list(index.projects.values())))
+    others = [each for name, each in index.projects.items() if name not in seen.projects]
+    asyncio.run(_pretend(mirror, next(iter(seen.projects)), others))
 
 
-async def _pretend(mirror: Path, projects: list[Project]) -> None:
+async def _pretend(mirror: Path, name: str, projects: list[Project]) -> None:
     async with SqliteCatalogue(str(mirror)) as catalogue:
-        known = await catalogue.project(ProjectName(projects[0].name))
+        known = await catalogue.project(ProjectName(name))
         assert known is not None, "the first project was not synced"
         for start in range(0, len(projects), _BATCH):
             some = projects[start : start + _BATCH]

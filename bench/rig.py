@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from check import check_complete
-from generate import Shape, change, generate, listed
+from generate import Shape, change, first_of, generate, listed
 from measure import Cost, measure
-from multitude import pretend
+from multitude import SEEN, pretend
 from serve import Request, free_port, served
 
 if TYPE_CHECKING:
@@ -163,18 +163,22 @@ class Rig:
     def many(self) -> Mirrored:
         """Return the index of hundreds of thousands of projects, and the state of a mirror of it.
 
-        The mirror knows of each project as if it had been synced; their pages are not there.
+        The mirror knows of each project as if it had been synced; most of their pages are not
+        there. Its root pages are, and name them all.
+
+        :raises RuntimeError: if the program does not take the state for what it pretends to be.
         """
         if self._many is None:
-            count, directory = self.sizes.many, self.fresh("mirror")
-            index = self.listed(count)
-            seen = listed(self.fresh("index"), 5, serial=index.serial)
+            index, directory = self.listed(self.sizes.many), self.fresh("mirror")
+            seen = first_of(index, self.fresh("index"), SEEN)
             with self.serving(seen) as running:
                 self.mirror(running, directory)
-            pretend(directory, index)
-            self._many = Mirrored(index, directory)
-            change(index, 1)
+            pretend(directory, index, seen)
+            changed = change(index, 1)
             with self.serving(index) as running:
-                self.mirror(running, directory)
+                ran = self.mirror(running, directory)
             check_complete(directory, index, ())
+            if len(ran.requests) > len(changed) + 2:
+                raise RuntimeError(f"one change took {len(ran.requests)} requests")
+            self._many = Mirrored(index, directory)
         return self._many
