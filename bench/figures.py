@@ -42,8 +42,7 @@ class Figure:
             return "met"
         if not self.aim:
             return f"missed by {_number(self.value)}"
-        by = self.aim / self.value if self.at_least and self.value else self.value / self.aim
-        return f"missed by {(by - 1) * 100:.0f} %"
+        return f"missed by {abs(self.value / self.aim - 1) * 100:.0f} %"
 
     def row(self, *, judged: bool) -> str:
         """Return the line in Markdown."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bandersnatch.catalogue.sqlite import SqliteCatalogue
 from bandersnatch.model.names import ProjectName
 from bandersnatch.model.serials import Serial
-from bandersnatch.records import Batch, ProjectRecord
+from bandersnatch.records import Batch, ProjectRecord, Validators
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +20,9 @@ SEEN = 600
 """Projects that are synced; more than those that a run looks for the pages of."""
 
 _BATCH = 10_000
+
+_VERSIONS = ("0.1.0", "0.1.1", "0.2.0", "1.0.0")
+"""Of every project, so that its row is as long as that of one with releases."""
 
 
 def pretend(mirror: Path, index: Index, seen: Index) -> None:
@@ -45,8 +48,8 @@ def _like(known: ProjectRecord, project: Project) -> ProjectRecord:
     name, serial = ProjectName(project.name), Serial(project.serial)
     return replace(
         known,
-        detail=replace(known.detail, name=name, serial=serial),
+        detail=replace(known.detail, name=name, serial=serial, versions=_VERSIONS),
         display=project.name,
         reflects=serial,
-        validators=replace(known.validators, body=f"{project.serial:032x}"),
+        validators=Validators(etag=f'"{project.serial:024x}"', body=f"{project.serial:032x}"),
     )
