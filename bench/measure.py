@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 
+_UNCOMPILED = "PYTHONDONTWRITEBYTECODE"
+"""With this every start would compile the whole program again, as no installation does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What a process took: seconds of wall and CPU time, peak memory and bytes written to files."""
@@ -44,7 +48,8 @@ def measure(
     :raises RuntimeError: if it fails.
     """
     between = [sys.executable, "-I", "-S", __file__, str(log), *command]
-    env = {**os.environ, **(environment or {})}
+    ours = {name: value for name, value in os.environ.items() if name != _UNCOMPILED}
+    env = {**ours, **(environment or {})}
     done = subprocess.run(between, check=False, capture_output=True, text=True, env=env)
     if done.returncode:
         tail = log.read_text(errors="replace")[-2000:]
