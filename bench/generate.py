@@ -1,153 +1,302 @@
 """A synthetic index on disk, the same for the same seed: what nginx serves and what curl fetches.
 
-Run ``python bench/generate.py DIRECTORY --projects 5000`` to make one by itself.
+An ``Index`` can go on to its next state: releases, yanks, removals and new projects, with the
+entries of the journal that tell of them. It knows what a mirror of its present state must hold.
 """
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import hashlib
 import json
+import os
 import random
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
 
 SERIAL = 1_000_000
 """The serial of the first project; each further one is one higher."""
 
-UPLOADED = "2024-05-06T07:08:09.123456Z"
+MADE = 1_700_000_000
+"""When a page of serial 0 was written: each has a time of its own, and so an ETag of its own."""
+
+PAGE = "index.v1_json"
+
+_WORDS = ("acme", "django", "flask", "lib", "my", "py", "pytest", "tiny")
+_SLACK = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How large an index is; file sizes are in bytes."""
+    """How large an index is; sizes are in bytes.
 
-    projects: int = 5_000
-    files: int = 20_000
+    ``giants`` are how many files the first projects have; the others share the rest.
+    """
+
+    projects: int
+    files: int
     smallest: int = 5_000
     largest: int = 50_000
+    giants: tuple[int, ...] = ()
     seed: int = 20261121
 
 
 @dataclass(frozen=True, slots=True)
-class Generated:
-    """What was made: the paths a mirror asks for, and how many bytes they hold."""
+class File:
+    """A release file; ``sidecar`` is its core metadata, b"" if it has none."""
 
-    paths: tuple[str, ...]
+    filename: str
+    version: str
+    path: str
     size: int
+    sha256: str
+    uploaded: str
+    sidecar: bytes = b""
+    yanked: bool = False
+
+    @property
+    def paths(self) -> list[str]:
+        """What a mirror fetches for it."""
+        return [self.path, f"{self.path}.metadata"] if self.sidecar else [self.path]
+
+
+@dataclass(slots=True)
+class Project:
+    """A project and its files."""
+
+    name: str
     serial: int
+    files: tuple[File, ...] = ()
 
 
-def generate(directory: Path, shape: Shape) -> Generated:
+@dataclass
+class Index:
+    """An index in a directory; ``made_up`` pages are those that nginx writes by itself."""
+
+    directory: Path
+    dice: random.Random
+    made_up: bool = False
+    serial: int = SERIAL
+    projects: dict[str, Project] = field(default_factory=dict)
+    renewed: set[str] = field(default_factory=set)
+    """The projects whose serial is not that of their number."""
+    events: list[list[object]] = field(default_factory=list)
+
+    def paths(self) -> list[str]:
+        """Return everything that a mirror of all of it fetches, but the list."""
+        return [path for project in self.projects.values() for path in _paths(project)]
+
+    def write_root(self) -> None:
+        """Write the list of all projects."""
+        listed = [{"name": p.name, "_last-serial": p.serial} for p in self.projects.values()]
+        meta = {"api-version": "1.4", "_last-serial": self.serial}
+        _write_page(self.directory / "simple", self.serial, {"meta": meta, "projects": listed})
+
+    def write_project(self, project: Project) -> None:
+        """Write a project's page."""
+        page = {
+            "meta": {"api-version": "1.4", "_last-serial": project.serial},
+            "name": project.name,
+            "versions": sorted({file.version for file in project.files}),
+            "project-status": {"status": "active"},
+            "files": [_entry(file) for file in project.files],
+        }
+        _write_page(self.directory / "simple" / project.name, project.serial, page)
+
+    def happens(self, name: str, action: str, version: str | None = None) -> None:
+        """Write an event into the journal."""
+        self.serial += 1
+        self.renewed.add(name)
+        self.events.append([name, version, MADE + self.serial, action, self.serial])
+        if name in self.projects:
+            self.projects[name].serial = self.serial
+
+
+def generate(directory: Path, shape: Shape) -> Index:
     """Write the pages, files and sidecars of an index below ``directory``.
 
     One project in ten has ten files or more; half of the files are wheels and have a sidecar.
     """
     dice = random.Random(shape.seed)
-    block = dice.randbytes(shape.largest + 65_536)
-    counts = _file_counts(shape, dice)
-    paths: list[str] = []
-    total = 0
-    listed = []
-    for number, count in enumerate(counts):
-        name = f"project-{number:06}"
-        serial = SERIAL + number
-        entries = []
-        for version in range(count):
-            size = dice.randint(shape.smallest, shape.largest)
-            start = dice.randint(0, 65_535)
-            content = f"{name} {version} ".encode() + block[start : start + size]
-            entry, written = _write_file(directory, name, version, content, paths)
-            entries.append(entry)
-            total += written
-        page = _page(name, serial, entries)
-        total += _write_page(directory / "simple" / name, page)
-        paths.append(f"/simple/{name}/")
-        listed.append({"name": name, "_last-serial": serial})
-    serial = SERIAL + len(counts) - 1
-    root = {"meta": {"api-version": "1.4", "_last-serial": serial}, "projects": listed}
-    _write_page(directory / "simple", json.dumps(root).encode())
-    return Generated(tuple(paths), total, serial)
+    index = Index(directory, dice, serial=SERIAL + shape.projects - 1)
+    writer = FileWriter(directory, shape, dice)
+    for number, count in enumerate(_file_counts(shape, dice)):
+        name = project_name(number)
+        files = tuple(writer.write(name, version) for version in range(count))
+        index.projects[name] = Project(name, SERIAL + number, files)
+        index.write_project(index.projects[name])
+    index.write_root()
+    return index
+
+
+def listed(directory: Path, count: int) -> Index:
+    """Write the list of projects without files; nginx makes their pages up, which are alike."""
+    index = Index(directory, random.Random(count), made_up=True, serial=SERIAL + count - 1)
+    for number in range(count):
+        name = project_name(number)
+        index.projects[name] = Project(name, SERIAL + number)
+    index.write_root()
+    return index
+
+
+def first_of(index: Index, directory: Path, count: int) -> Index:
+    """Write the list of the first projects by name, as if there were no more."""
+    part = Index(directory, random.Random(count), made_up=True, serial=index.serial)
+    part.projects = {name: index.projects[name] for name in sorted(index.projects)[:count]}
+    part.write_root()
+    return part
+
+
+def project_name(number: int) -> str:
+    """Return a project's name, which its first serial can be told from."""
+    return f"{_WORDS[number * 7919 % len(_WORDS)]}-{number:06}"
+
+
+class FileWriter:
+    """Makes up files; their bytes are pieces of one random block."""
+
+    def __init__(self, directory: Path, shape: Shape, dice: random.Random) -> None:
+        self._directory = directory
+        self._shape = shape
+        self._dice = dice
+        self._block = dice.randbytes(shape.largest + _SLACK)
+
+    def write(self, name: str, version: int) -> File:
+        """Write a file, and its sidecar if it is a wheel."""
+        dice = self._dice
+        size = dice.randint(self._shape.smallest, self._shape.largest)
+        start = dice.randrange(_SLACK)
+        content = f"{name} {version} ".encode() + self._block[start : start + size]
+        stem = f"{name.replace('-', '_')}-{version}.0"
+        is_wheel = version % 2 == 0
+        filename = f"{stem}-py3-none-any.whl" if is_wheel else f"{stem}.tar.gz"
+        digest = hashlib.blake2b(content, digest_size=32).hexdigest()
+        text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}.0\n".encode() * 8
+        file = File(
+            filename,
+            f"{version}.0",
+            f"/packages/{digest[:2]}/{digest[2:4]}/{digest[4:]}/{filename}",
+            len(content),
+            hashlib.sha256(content).hexdigest(),
+            f"2024-{dice.randint(1, 12):02}-{dice.randint(1, 28):02}T07:08:09.123456Z",
+            text if is_wheel else b"",
+        )
+        target = self._directory / file.path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+        if is_wheel:
+            target.with_name(f"{filename}.metadata").write_bytes(text)
+        return file
+
+
+def change(index: Index, count: int) -> list[str]:
+    """Let ``count`` projects change, and return what is to be fetched of them.
+
+    Six in ten have a release, two a yank, one loses a file; one in a hundred leaves, and as many
+    are new. Where pages are made up every change is a release: the names stay those they were.
+    """
+    dice = index.dice
+    writer = FileWriter(index.directory, Shape(0, 0), dice)
+    chosen = dice.sample(list(index.projects), count)
+    before = {path for name in chosen for path in _paths(index.projects[name])}
+    leaving = 0 if index.made_up else max(1, count // 100)
+    for name in chosen[:leaving]:
+        _leave(index, name)
+    new = [project_name(SERIAL - 1 - len(index.events) - each) for each in range(leaving)]
+    for name in new:
+        index.projects[name] = Project(name, 0)
+        _release(index, name, writer)
+    for name in chosen[2 * leaving :]:
+        kind = dice.random()
+        if index.made_up or kind < 0.7 or len(index.projects[name].files) < 2:
+            _release(index, name, writer)
+        elif kind < 0.9:
+            _yank(index, name)
+        else:
+            _lose(index, name)
+    changed = [*new, *chosen[2 * leaving :]]
+    for name in changed:
+        index.write_project(index.projects[name])
+    index.write_root()
+    files = {path for name in changed for path in _paths(index.projects[name])} - before
+    return sorted({*files, *(f"/simple/{name}/" for name in changed)})
+
+
+def _release(index: Index, name: str, writer: FileWriter) -> None:
+    project = index.projects[name]
+    file = writer.write(name, 100_000 + index.serial)
+    project.files = (*project.files, file)
+    index.happens(name, f"add py3 file {file.filename}", file.version)
+
+
+def _yank(index: Index, name: str) -> None:
+    project = index.projects[name]
+    project.files = (replace(project.files[0], yanked=True), *project.files[1:])
+    index.happens(name, "yank release", project.files[0].version)
+
+
+def _lose(index: Index, name: str) -> None:
+    project = index.projects[name]
+    lost, project.files = project.files[0], project.files[1:]
+    index.happens(name, f"remove file {lost.filename}", lost.version)
+
+
+def _leave(index: Index, name: str) -> None:
+    del index.projects[name]
+    for path in (index.directory / "simple" / name).iterdir():
+        path.unlink()
+    index.happens(name, "remove project")
+
+
+def _paths(project: Project) -> Iterable[str]:
+    yield f"/simple/{project.name}/"
+    for file in project.files:
+        yield from file.paths
 
 
 def _file_counts(shape: Shape, dice: random.Random) -> list[int]:
     """Return how many files each project has: most one to five, some ten to twenty."""
+    few = shape.projects - len(shape.giants)
+    left = shape.files - sum(shape.giants)
     counts = [
-        dice.randint(10, 20) if dice.random() < 0.1 else dice.randint(1, 5)
-        for _ in range(shape.projects)
+        dice.randint(10, 20) if dice.random() < 0.1 else dice.randint(1, 5) for _ in range(few)
     ]
-    while sum(counts) > shape.files:
-        chosen = dice.randrange(len(counts))
+    while sum(counts) > max(left, few):
+        chosen = dice.randrange(few)
         counts[chosen] = max(1, counts[chosen] - 1)
-        if all(count == 1 for count in counts):
-            break
-    while sum(counts) < shape.files:
-        counts[dice.randrange(len(counts))] += 1
-    return counts
+    while few and sum(counts) < left:
+        counts[dice.randrange(few)] += 1
+    return [*shape.giants, *counts]
 
 
-def _write_file(
-    directory: Path, name: str, version: int, content: bytes, paths: list[str]
-) -> tuple[dict[str, object], int]:
-    stem = f"{name.replace('-', '_')}-{version}.0"
-    is_wheel = version % 2 == 0
-    filename = f"{stem}-py3-none-any.whl" if is_wheel else f"{stem}.tar.gz"
-    digest = hashlib.blake2b(content, digest_size=32).hexdigest()
-    path = f"/packages/{digest[:2]}/{digest[2:4]}/{digest[4:]}/{filename}"
-    target = directory / path.lstrip("/")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(content)
-    paths.append(path)
-    written = len(content)
+def _entry(file: File) -> dict[str, object]:
     metadata: object = False
-    if is_wheel:
-        text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}.0\n".encode() * 8
-        target.with_name(f"{filename}.metadata").write_bytes(text)
-        paths.append(f"{path}.metadata")
-        metadata = {"sha256": hashlib.sha256(text).hexdigest()}
-        written += len(text)
-    entry = {
-        "filename": filename,
-        "url": f"../..{path}",
-        "hashes": {"sha256": hashlib.sha256(content).hexdigest()},
-        "size": len(content),
-        "upload-time": UPLOADED,
+    if file.sidecar:
+        metadata = {"sha256": hashlib.sha256(file.sidecar).hexdigest()}
+    return {
+        "filename": file.filename,
+        "url": f"../..{file.path}",
+        "hashes": {"sha256": file.sha256},
+        "size": file.size,
+        "upload-time": file.uploaded,
         "requires-python": ">=3.8",
-        "yanked": False,
+        "yanked": file.yanked,
         "core-metadata": metadata,
+        "data-dist-info-metadata": metadata,
+        "provenance": None,
     }
-    return entry, written
 
 
-def _page(name: str, serial: int, entries: list[dict[str, object]]) -> bytes:
-    page = {
-        "meta": {"api-version": "1.4", "_last-serial": serial},
-        "name": name,
-        "versions": sorted({f"{number}.0" for number in range(len(entries))}),
-        "project-status": {"status": "active"},
-        "files": entries,
-    }
-    return json.dumps(page).encode()
-
-
-def _write_page(directory: Path, text: bytes) -> int:
+def _write_page(directory: Path, serial: int, page: object) -> None:
+    """Write a page and its compressed form, in the place of earlier ones at once."""
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "index.v1_json").write_bytes(text)
-    (directory / "index.v1_json.gz").write_bytes(gzip.compress(text, 6, mtime=0))
-    return len(text)
-
-
-def main() -> None:
-    """Make an index as the arguments say."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("directory", type=Path)
-    parser.add_argument("--projects", type=int, default=Shape().projects)
-    parser.add_argument("--files", type=int, default=Shape().files)
-    arguments = parser.parse_args()
-    made = generate(arguments.directory, Shape(arguments.projects, arguments.files))
-    print(f"{len(made.paths)} things to fetch, {made.size / 1e6:.0f} MB, serial {made.serial}")
-
-
-if __name__ == "__main__":
-    main()
+    text = json.dumps(page).encode()
+    for name, body in ((f"{PAGE}.gz", gzip.compress(text, 6, mtime=0)), (PAGE, text)):
+        new = directory / f"{name}.new"
+        new.write_bytes(body)
+        os.utime(new, (MADE + serial, MADE + serial))
+        new.replace(directory / name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -16,17 +17,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+_UNCOMPILED = "PYTHONDONTWRITEBYTECODE"
+"""With this every start would compile the whole program again, as no installation does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a process took: seconds of wall and CPU time, and peak memory in bytes."""
+    """What a process took: seconds of wall and CPU time, peak memory and bytes written to files."""
 
     wall: float
     user: float
     system: float
     memory: int
+    written: int
 
     @property
     def cpu(self) -> float:
@@ -34,29 +40,48 @@ class Cost:
         return self.user + self.system
 
 
-def measure(command: Sequence[str], *, log: Path) -> Cost:
+def measure(
+    command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None
+) -> Cost:
     """Run a command to its end and return what it cost; its output goes to ``log``.
 
     :raises RuntimeError: if it fails.
     """
-    between = [sys.executable, __file__, str(log), *command]
-    done = subprocess.run(between, check=False, capture_output=True, text=True)
+    between = [sys.executable, "-I", "-S", __file__, str(log), *command]
+    ours = {name: value for name, value in os.environ.items() if name != _UNCOMPILED}
+    env = {**ours, **(environment or {})}
+    done = subprocess.run(between, check=False, capture_output=True, text=True, env=env)
     if done.returncode:
         tail = log.read_text(errors="replace")[-2000:]
         raise RuntimeError(f"{command[0]} ended with {done.returncode}:\n{tail}{done.stderr}")
     return Cost(**json.loads(done.stdout))
 
 
+def median(costs: Iterable[Cost], name: str) -> float:
+    """Return the median of ``wall``, ``cpu`` or another figure of some runs."""
+    return float(statistics.median(getattr(cost, name) for cost in costs))
+
+
 def _measure(log: Path, command: Sequence[str]) -> int:
     with log.open("wb") as output:
         began = time.perf_counter()
         process = subprocess.Popen(command, stdout=output, stderr=output)
-        _, status, usage = os.wait4(process.pid, 0)
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         wall = time.perf_counter() - began
+    written = _written(process.pid)
+    _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    cost = Cost(wall, usage.ru_utime, usage.ru_stime, usage.ru_maxrss * 1024)
+    cost = Cost(wall, usage.ru_utime, usage.ru_stime, usage.ru_maxrss * 1024, written)
     print(json.dumps(asdict(cost)))
     return process.returncode
+
+
+def _written(process: int) -> int:
+    """Return how many bytes a process wrote that ended and was not waited for."""
+    for line in Path(f"/proc/{process}/io").read_text().splitlines():
+        if line.startswith("wchar:"):
+            return int(line.split()[1])
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""nginx in front of a generated index, with the changelog behind it."""
+"""nginx in front of a generated index, with its journal behind it."""
 
 from __future__ import annotations
 
@@ -6,124 +6,182 @@ import getpass
 import shutil
 import socket
 import subprocess
-import threading
 import time
-import xmlrpc.client
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from generate import PAGE, SERIAL
+from journal import journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from generate import Index
+
+ECHO = Path("/usr/lib/nginx/modules/ngx_http_echo_module.so")
+"""What lets nginx wait without working, of Debian's ``libnginx-mod-http-echo``."""
 
 _CONFIG = """
 {user}
+{modules}
 worker_processes 2;
 daemon off;
 pid {work}/nginx.pid;
 error_log {work}/error.log;
 events {{ worker_connections 1024; }}
 http {{
-  access_log {work}/access.log combined buffer=64k flush=1s;
+  log_format bench '$msec $status $bytes_sent $request_method $request_uri';
+  access_log {work}/access.log bench buffer=64k flush=100ms;
   sendfile on; tcp_nopush on; keepalive_requests 1000000; keepalive_timeout 60s;
   client_body_temp_path {work}/body; proxy_temp_path {work}/proxy;
   fastcgi_temp_path {work}/fastcgi; uwsgi_temp_path {work}/uwsgi; scgi_temp_path {work}/scgi;
   default_type application/octet-stream;
+  map_hash_max_size 262144; map_hash_bucket_size 128;
+  map $request_uri $serial {{
+    /simple/ {serial};
+    include {work}/serials;
+    "~^/simple/[a-z]+-(?<number>[0-9]+)/$" {first}$number;
+  }}
   server {{
-    listen 127.0.0.1:{port};
+    listen 127.0.0.1:{port}{tls};
     root {root};
-    location = /pypi {{ proxy_pass http://127.0.0.1:{changelog}; }}
-    location ~ ^/simple/(?<page>(?:[a-z0-9-]+/)?)$ {{
-      types {{ application/vnd.pypi.simple.v1+json v1_json; }}
-      gzip_static on;
-      add_header Vary Accept;
-      try_files /simple/${{page}}index.v1_json =404;
+    location = /pypi {{ proxy_pass http://127.0.0.1:{journal}; }}
+    {locations}
+    location @made-up {{
+      types {{}}
+      default_type application/vnd.pypi.simple.v1+json;
+      add_header X-PyPI-Last-Serial $serial;
+      return 200 '{{"meta": {{"api-version": "1.4", "_last-serial": $serial}}, "name": "$made",
+ "versions": [], "project-status": {{"status": "active"}}, "files": []}}';
     }}
   }}
 }}
 """
+_PAGES = "~ ^/simple/(?:(?<made>[a-z0-9-]+)/)?$"
+_PAGE_RULES = """
+      types {{ application/vnd.pypi.simple.v1+json v1_json; }}
+      gzip_static on;
+      add_header Vary Accept; add_header X-PyPI-Last-Serial $serial;
+      try_files ${{uri}}{page} {otherwise};
+"""
+_TLS = """ ssl;
+    ssl_certificate {work}/ca.pem; ssl_certificate_key {work}/key.pem;
+    ssl_session_cache shared:bench:1m"""
+
+
+class Request(NamedTuple):
+    """A request as nginx saw it: when it was answered, and with how many bytes."""
+
+    at: float
+    status: int
+    size: int
+    method: str
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A running index; ``log`` has a line for each request."""
+    """A running index; ``log`` has a line for each request, ``ca`` is who vouches for it."""
 
     url: str
     log: Path
+    ca: Path | None = None
 
-    def requests(self) -> int:
-        """Return how many requests there have been; nginx writes its log once a second."""
-        time.sleep(1.5)
-        return len(self.log.read_bytes().splitlines())
+    def mark(self) -> int:
+        """Return a place in the log; nginx writes it ten times a second."""
+        time.sleep(0.3)
+        return self.log.stat().st_size
+
+    def since(self, mark: int) -> list[Request]:
+        """Return the requests after a place in the log."""
+        self.mark()
+        with self.log.open() as lines:
+            lines.seek(mark)
+            rows = [line.rstrip("\n").split(" ", 4) for line in lines]
+        return [Request(float(a), int(b), int(c), d, e) for a, b, c, d, e in rows]
 
 
 @contextmanager
-def served(root: Path, work: Path, *, serial: int) -> Iterator[Served]:
-    """Serve what was generated below ``root`` while the block runs."""
-    nginx = shutil.which("nginx") or "/usr/sbin/nginx"
+def served(
+    index: Index, work: Path, port: int, *, delay: float = 0.0, tls: bool = False
+) -> Iterator[Served]:
+    """Serve an index as it is now while the block runs.
+
+    :raises RuntimeError: if there is a ``delay`` in seconds, and no module for it.
+    """
+    if delay and not ECHO.exists():
+        raise RuntimeError(f"there is no {ECHO}; install libnginx-mod-http-echo")
     work.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
-    with _changelog(serial) as changelog:
-        user = "user root;" if getpass.getuser() == "root" else ""
+    if tls:
+        _certify(work)
+    own = [f"/simple/{p.name}/ {p.serial};" for n in index.renewed if (p := index.projects.get(n))]
+    (work / "serials").write_text("\n".join(own))
+    nginx = shutil.which("nginx") or "/usr/sbin/nginx"
+    with journal(index, delay=delay) as behind:
         config = work / "nginx.conf"
-        config.write_text(
-            _CONFIG.format(user=user, work=work, port=port, root=root, changelog=changelog)
-        )
+        config.write_text(_config(index, work, port, behind, delay=delay, tls=tls))
         process = subprocess.Popen([nginx, "-c", str(config), "-e", str(work / "error.log")])
         try:
-            _wait_for(port)
-            yield Served(f"http://127.0.0.1:{port}", work / "access.log")
+            _wait_for(port, process)
+            url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+            yield Served(url, work / "access.log", work / "ca.pem" if tls else None)
         finally:
             process.terminate()
             process.wait(10)
 
 
-class _ChangelogHandler(BaseHTTPRequestHandler):
-    """Answers the two methods that a run calls; nothing has changed."""
-
-    serial = 0
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        _, method = xmlrpc.client.loads(body.decode())
-        is_head = method == "changelog_last_serial"
-        text = xmlrpc.client.dumps((self.serial if is_head else [],), methodresponse=True)
-        answer = text.encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/xml")
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-        """Say nothing."""
+def _config(index: Index, work: Path, port: int, behind: int, *, delay: float, tls: bool) -> str:
+    return _CONFIG.format(
+        user="user root;" if getpass.getuser() == "root" else "",
+        modules=f"load_module {ECHO};" if delay else "",
+        work=work,
+        port=port,
+        root=index.directory,
+        journal=behind,
+        serial=index.serial,
+        first=SERIAL // 1_000_000,
+        tls=_TLS.format(work=work) if tls else "",
+        locations=_locations("@made-up" if index.made_up else "=404", delay),
+    )
 
 
-@contextmanager
-def _changelog(serial: int) -> Iterator[int]:
-    handler = type("Handler", (_ChangelogHandler,), {"serial": serial})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
+def _locations(otherwise: str, delay: float) -> str:
+    pages = _PAGE_RULES.format(page=PAGE, otherwise=otherwise)
+    if not delay:
+        return f"location {_PAGES} {{ {pages} }}"
+    waits = f"echo_sleep {delay};"
+    return f"""
+    location {_PAGES} {{ {waits} echo_exec @page; }}
+    location @page {{ {pages} }}
+    location /packages/ {{ {waits} echo_exec @file; }}
+    location @file {{ }}
+"""
 
 
-def _free_port() -> int:
+def _certify(work: Path) -> None:
+    """Make a certificate that vouches for itself."""
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    made += ["-nodes", "-days", "2", "-subj", "/CN=bench", "-addext", "subjectAltName=IP:127.0.0.1"]
+    made += ["-keyout", str(work / "key.pem"), "-out", str(work / "ca.pem")]
+    subprocess.run(made, check=True, capture_output=True)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def _wait_for(port: int) -> None:
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     for _ in range(100):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
+        if process.poll() is not None:
+            break
         time.sleep(0.05)
     raise RuntimeError("nginx did not start")

@@ -47,7 +47,8 @@ class _Kind:
     """A system call: its number, and where in its arguments files are named.
 
     ``paths`` are the places of paths, each with the place of the directory that it starts from,
-    or None; ``descriptor`` is that of an open file; ``flags`` that of the flags for opening.
+    or None; ``descriptor`` is that of an open file; ``flags`` that of the flags for opening, and
+    ``size`` that of the number of bytes.
     """
 
     name: str
@@ -55,19 +56,20 @@ class _Kind:
     paths: tuple[tuple[int | None, int], ...] = ()
     descriptor: int | None = None
     flags: int | None = None
+    size: int | None = None
 
 
 _KINDS = (
     _Kind("open", 2, ((None, 0),), flags=1),
     _Kind("open", 257, ((0, 1),), flags=2),
     _Kind("open", 85, ((None, 0),)),
-    _Kind("write", 1, descriptor=0),
-    _Kind("write", 18, descriptor=0),
+    _Kind("write", 1, descriptor=0, size=2),
+    _Kind("write", 18, descriptor=0, size=2),
     _Kind("write", 20, descriptor=0),
     _Kind("write", 296, descriptor=0),
     _Kind("write", 328, descriptor=0),
-    _Kind("write", 40, descriptor=0),
-    _Kind("write", 326, descriptor=2),
+    _Kind("write", 40, descriptor=0, size=3),
+    _Kind("write", 326, descriptor=2, size=4),
     _Kind("truncate", 76, ((None, 0),)),
     _Kind("truncate", 77, descriptor=0),
     _Kind("allocate", 285, descriptor=0),
@@ -107,11 +109,15 @@ _BY_NUMBER = {kind.number: kind for kind in (*_KINDS, *_LOOKING)}
 
 @dataclass(frozen=True)
 class Call:
-    """A call below the root; ``number`` counts from 1, and paths are relative to the root."""
+    """A call below the root; ``number`` counts from 1, and paths are relative to the root.
+
+    ``size`` is how many bytes a write was to write, 0 where that is not among its arguments.
+    """
 
     number: int
     name: str
     paths: tuple[str, ...]
+    size: int = 0
 
     def __str__(self) -> str:
         return f"{self.number} {self.name} {' '.join(self.paths)}"
@@ -233,7 +239,9 @@ def _asked(
                 answer(0)
                 continue
             count += 1
-            yield Call(count, kind.name, tuple(path[len(inside) :] for path in paths)), answer
+            size = 0 if kind.size is None else arguments[kind.size]
+            within = tuple(path[len(inside) :] for path in paths)
+            yield Call(count, kind.name, within, size), answer
     finally:
         os.close(ended)
 

@@ -1,0 +1,112 @@
+"""What was measured, and how it is told: as a table in Markdown, and as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sizes import Sizes
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A line of the table; ``aim`` None is for what is only told, ``at_least`` for rates."""
+
+    scenario: str
+    what: str
+    value: float
+    unit: str
+    aim: float | None = None
+    at_least: bool = False
+    note: str = ""
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the aim is met; None if there is none."""
+        if self.aim is None:
+            return None
+        return self.value >= self.aim if self.at_least else self.value <= self.aim
+
+    def verdict(self) -> str:
+        """Say whether the aim is met, or by how much it is missed."""
+        if self.aim is None:
+            return ""
+        if self.met:
+            return "met"
+        if not self.aim:
+            return f"missed by {_number(self.value)}"
+        return f"missed by {abs(self.value / self.aim - 1) * 100:.0f} %"
+
+    def row(self, *, judged: bool) -> str:
+        """Return the line in Markdown."""
+        sign = "at least" if self.at_least else "at most"
+        aim = "" if self.aim is None else f"{sign} {_number(self.aim)} {self.unit}".strip()
+        what = f"{self.what} ({self.note})" if self.note else self.what
+        value = f"{_number(self.value)} {self.unit}".strip()
+        verdict = self.verdict() if judged else ""
+        return f"| {self.scenario} | {what} | {value} | {aim} | {verdict} |"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What became of a scenario that could not be measured, or whose mirror was not complete."""
+
+    scenario: str
+    why: str
+
+    def row(self, *, judged: bool) -> str:
+        """Return the line in Markdown."""
+        del judged
+        first = self.why.splitlines()[0] if self.why else ""
+        return f"| {self.scenario} | **failed**: {first} | | | failed |"
+
+
+def _number(value: float) -> str:
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def machine() -> dict[str, object]:
+    """Return what the figures depend on besides the program."""
+    nginx = subprocess.run(["nginx", "-v"], check=False, capture_output=True, text=True).stderr
+    curl = subprocess.run(["curl", "-V"], check=False, capture_output=True, text=True).stdout
+    return {
+        "processors": os.cpu_count(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "nginx": nginx.strip().rpartition("/")[2],
+        "curl": curl.split(" ", 2)[1] if curl else "",
+        "load": round(os.getloadavg()[0], 1),
+    }
+
+
+def as_markdown(
+    lines: Sequence[Figure | Failure], sizes: Sizes, before: dict[str, object], runs: int
+) -> str:
+    """Return the table, with what it was measured on."""
+    facts = ", ".join(f"{key} {value}" for key, value in before.items())
+    rows = [f"Medians of {runs} runs; {facts} at the beginning.", ""]
+    if not sizes.judged:
+        rows = ["**Small sizes: this shows that everything works, and nothing else.**", "", *rows]
+    rows += ["| scenario | measured | figure | aim | |", "|---|---|--:|--:|---|"]
+    return "\n".join([*rows, *(line.row(judged=sizes.judged) for line in lines)])
+
+
+def as_json(
+    lines: Iterable[Figure | Failure], sizes: Sizes, before: dict[str, object], runs: int
+) -> str:
+    """Return the same for programs."""
+    told = [
+        {**asdict(line), "met": line.met} if isinstance(line, Figure) else asdict(line)
+        for line in lines
+    ]
+    whole = {"machine": before, "runs": runs, "sizes": asdict(sizes), "figures": told}
+    return json.dumps(whole, indent=2) + "\n"

@@ -1,0 +1,219 @@
+"""What a run costs, counted: requests, calls to the file system, bytes written and statements.
+
+Nothing is timed. The same happens to a mirror of forty projects and to one of eighty; what a run
+costs must depend on what changed, and not on what exists.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.chaos.calls import watch
+from tests.support.index import Index
+from tests.support.server import serving
+from tests.support.site import Site, check_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tests.chaos.calls import Call
+
+_DRIVER = """
+import json, pathlib, sqlite3, sys
+from bandersnatch.cli.main import main
+from tests.support.clock import FakeClock
+
+statements = [["", 0]]
+
+def say(text):
+    statements.append([text, 0])
+
+def step():
+    statements[-1][1] += 1
+
+def heard(event, arguments):
+    # The standard library tells of every connection (PEP 578), a moment before it can be used.
+    if event == "sqlite3.connect/handle":
+        def follow(*_):
+            try:
+                arguments[0].set_trace_callback(say)
+            except sqlite3.ProgrammingError:
+                return
+            arguments[0].set_progress_handler(step, 1)
+            sys.setprofile(None)
+        sys.setprofile(follow)
+
+sys.addaudithook(heard)
+clock = FakeClock()
+clock.passed = float(sys.argv[2])
+code = main(sys.argv[3:], clock=clock)
+pathlib.Path(sys.argv[1]).write_text(json.dumps(statements[1:]))
+sys.exit(code)
+"""
+_LATER = 60.0
+"""Seconds between two runs, by their own clock."""
+
+_CHANGED = (3, 5, 8)
+"""The numbers of the projects that have a release between two runs."""
+
+_CHANGING = ("open", "write", "rename", "utime", "unlink", "fsync", "syncfs")
+"""Calls whose number does not depend on which directories happen to be there already."""
+
+_STEPS_FOR_WHAT_EXISTS = 15
+"""For each project that exists: counting them all, twice, and asking which are due."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run asked for, did to the files of the mirror, and told its catalogue.
+
+    ``statements`` are counted by verb and table. ``steps`` is how often SQLite's machine went on
+    to another row or place, so that reading more of a table shows; statements with a LIMIT, which
+    is far above what these mirrors have, do not count.
+    """
+
+    requests: Counter[str]
+    calls: list[Call] = field(repr=False)
+    statements: Counter[str]
+    steps: int
+
+    def count(self, *names: str) -> int:
+        """Return how many calls of these names there were."""
+        return sum(call.name in names for call in self.calls)
+
+    def files(self) -> Counter[str]:
+        """Return how many calls there were that change files, but for those of the catalogue."""
+        return Counter(c.name for c in self.calls if c.name in _CHANGING and not _in_catalogue(c))
+
+    def written(self, *, catalogue: bool) -> int:
+        """Return how many bytes were written, into the catalogue or into everything else."""
+        return sum(c.size for c in self.calls if _in_catalogue(c) == catalogue)
+
+
+def _in_catalogue(call: Call) -> bool:
+    return call.paths[0].startswith("catalogue")
+
+
+class Counted:
+    """A mirror of so many projects with a wheel each; single runs of it are counted."""
+
+    def __init__(self, home: Path, projects: int) -> None:
+        home.mkdir()
+        self._told = home / "statements.json"
+        self._home = home
+        self.index = Index()
+        for number in range(projects):
+            self.index.release(_name(number), "1.0")
+
+    def run(self, *, synced: bool, changed: Sequence[int] = ()) -> Cost:
+        """Run ``mirror``; if ``synced``, after another run and releases of those ``changed``."""
+        with serving(self.index) as server:
+            site = Site(self._home, server)
+            if synced:
+                assert site.mirror().code == 0
+            for number in changed:
+                self.index.release(_name(number), "2.0")
+            server.forget()
+            own = [str(self._told), str(_LATER), "-c", str(site.config), "--quiet"]
+            command = [sys.executable, "-c", _DRIVER, *own, "mirror"]
+            watched = watch(command, site.root, looking=True)
+            assert (watched.code, watched.log) == (0, "")
+            check_tree(site.web)
+            requests = Counter(asked.kind for asked in server.asked)
+        told = json.loads(self._told.read_text())
+        steps = sum(count for statement, count in told if "LIMIT" not in statement)
+        return Cost(requests, watched.calls, Counter(_kind(text) for text, _ in told), steps)
+
+
+def _name(number: int) -> str:
+    return f"project-{number:03}"
+
+
+def _kind(statement: str) -> str:
+    """Return what kind of statement it is: its verb and its tables."""
+    verb = statement.split(maxsplit=1)[0].rstrip(";")
+    return " ".join([verb, *re.findall(r"(?:FROM|INTO|UPDATE) (\w+)", statement)])
+
+
+def _of_each(home: Path, *numbers: int, synced: bool, changed: Sequence[int] = ()) -> list[Cost]:
+    """Return what the same run costs mirrors of so many projects."""
+    return [Counted(home / f"{n}", n).run(synced=synced, changed=changed) for n in numbers]
+
+
+def test_a_first_run_costs_a_constant_amount_and_so_much_for_each_project(tmp_path: Path) -> None:
+    few, more = 20, 40
+    less, cost = _of_each(tmp_path, few, more, synced=False)
+    difference = more - few
+    # The newest serial and the list; then a page, a wheel and its core metadata of each.
+    assert cost.requests == {"xmlrpc": 1, "list": 1, "detail": more, "file": more, "sidecar": more}
+    # A wheel, its core metadata and three pages, each opened, written and put in place once; the
+    # first two are given their times. Nothing of one project alone is waited for until it lasts.
+    assert cost.files() - less.files() == {
+        "open": 5 * difference,
+        "write": 5 * difference,
+        "rename": 5 * difference,
+        "utime": 2 * difference,
+    }
+    # Everything else: the root's three pages, the state, and making and leaving directories.
+    rest = cost.files() - Counter(dict.fromkeys(("open", "write", "rename"), 5 * more))
+    assert rest <= Counter(open=45, write=8, rename=8, utime=2 * more, fsync=27, syncfs=2, unlink=1)
+    # Three directories of the wheel and one of the pages.
+    assert cost.count("mkdir") - less.count("mkdir") <= 4 * difference
+    assert cost.count("look") - less.count("look") <= 12 * difference
+    assert cost.count("read") == less.count("read")
+
+    # Its earlier row and files and what was unfinished of it, for there might have been some.
+    each = ("INSERT project", "INSERT file", "DELETE file", "DELETE unfinished")
+    assert cost.statements - less.statements == dict.fromkeys(each, difference)
+    rest = cost.statements - Counter(dict.fromkeys(each, more))
+    assert rest.total() <= 63  # eight transactions with notes, the tables, and questions
+    assert rest["BEGIN"] <= 8
+    assert cost.written(catalogue=True) - less.written(catalogue=True) <= 1024 * difference
+
+
+def test_a_run_with_nothing_to_do_costs_the_same_however_much_there_is(tmp_path: Path) -> None:
+    less, cost = _of_each(tmp_path, 40, 80, synced=True)
+    assert cost.requests == less.requests == {"xmlrpc": 1}
+    assert cost.statements == less.statements
+    assert cost.files() == less.files()
+    assert cost.written(catalogue=True) == less.written(catalogue=True)
+    assert cost.written(catalogue=False) == less.written(catalogue=False) <= 22
+    # "status", and the time of the run; twenty pages are opened to see that the tree is there.
+    assert cost.files() <= Counter(open=50, write=2, rename=2, unlink=1, fsync=13, syncfs=1)
+    assert cost.count("fsync", "syncfs") <= 26  # those of four transactions besides
+    assert cost.statements["BEGIN"] <= 4
+    assert cost.statements.total() <= 35
+    assert len(cost.calls) <= 510
+    assert cost.count("look") == less.count("look")
+    assert cost.count("read") - less.count("read") <= 1  # the table with the projects is longer
+    assert cost.steps - less.steps <= _STEPS_FOR_WHAT_EXISTS * 40
+
+
+def test_a_run_costs_what_changed_and_not_what_exists(tmp_path: Path) -> None:
+    less, cost = _of_each(tmp_path, 40, 80, synced=True, changed=_CHANGED)
+    changed = len(_CHANGED)
+    # The newest serial and the changes; a page, a wheel and its core metadata of each.
+    wanted = {"xmlrpc": 2, "detail": changed, "file": changed, "sidecar": changed}
+    assert cost.requests == less.requests == wanted
+    assert cost.statements == less.statements
+    assert cost.files() == less.files()
+    # Of each what a first run does; the root's three pages and two of the state once.
+    assert cost.files()["rename"] <= 5 * changed + 5
+    assert cost.files() <= Counter(
+        open=77, write=20, rename=20, utime=6, unlink=1, fsync=21, syncfs=2
+    )
+    assert cost.count("fsync", "syncfs") <= 41  # those of six transactions besides
+    assert cost.statements["BEGIN"] <= 6
+    # Rows, their files and what was known of them: six for each, with two wheels by now.
+    assert cost.statements.total() <= 66
+    assert len(cost.calls) <= 790
+    assert cost.written(catalogue=True) - less.written(catalogue=True) <= 4096
+    # The root pages name every project: in HTML, twice, and in JSON.
+    assert cost.written(catalogue=False) - less.written(catalogue=False) <= 3 * 64 * 40
+    assert cost.steps - less.steps <= _STEPS_FOR_WHAT_EXISTS * 40
