@@ -21,8 +21,8 @@ from bandersnatch.catalogue.rows import (
     removed_record,
     unfinished_record,
 )
+from bandersnatch.catalogue.schema import APPLICATION, SCHEMA, TABLES, VERSION
 from bandersnatch.errors import StorageError
-from bandersnatch.records import Had, Standing
 from bandersnatch.threads import Threads
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
     from bandersnatch.records import (
         Batch,
+        Had,
         Listed,
         ProjectRecord,
         Removed,
@@ -45,33 +46,6 @@ if TYPE_CHECKING:
 
 FILE_NAME = "catalogue.sqlite"
 
-_APPLICATION = 0x62616E64
-_VERSION = 3
-_SCHEMA = """
-CREATE TABLE project (
-    name TEXT PRIMARY KEY, display TEXT NOT NULL, serial INTEGER, reflects INTEGER NOT NULL,
-    terms TEXT NOT NULL, etag TEXT NOT NULL, last_modified TEXT NOT NULL, body TEXT NOT NULL,
-    status TEXT NOT NULL, reason TEXT NOT NULL, versions TEXT NOT NULL,
-    standing TEXT NOT NULL, due INTEGER, size INTEGER NOT NULL, files INTEGER NOT NULL,
-    verified INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX due ON project (due) WHERE due IS NOT NULL;
-CREATE INDEX scrub ON project (verified, name) WHERE standing <> 'left out';
-CREATE TABLE file (
-    path TEXT NOT NULL, project TEXT NOT NULL, size INTEGER, modified INTEGER,
-    verified INTEGER, hashes TEXT NOT NULL, uploaded TEXT, requires_python TEXT, yanked TEXT,
-    core_metadata TEXT, provenance TEXT, PRIMARY KEY (project, path)
-) WITHOUT ROWID;
-CREATE TABLE unfinished (
-    name TEXT PRIMARY KEY, kind TEXT NOT NULL, need INTEGER NOT NULL, lo INTEGER,
-    since INTEGER NOT NULL, tried INTEGER NOT NULL, attempts INTEGER NOT NULL,
-    fault TEXT NOT NULL, reason TEXT NOT NULL, display TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE removed (
-    key TEXT PRIMARY KEY, size INTEGER NOT NULL, sha256 TEXT NOT NULL, at INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE note (key TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
-"""
 _NAMES_A_QUERY = 500
 PATIENCE = 60.0
 """Seconds to wait for others: a question that looks over all of a large catalogue takes some."""
@@ -80,7 +54,6 @@ _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _NO_TEXT = "Could not decode"
 _CUT_OFF = "SQLITE_READONLY_ROLLBACK"
 """The name of the error for a commit that was cut off and may not be taken back here."""
-_TABLES = ("project", "file", "unfinished", "removed", "note")
 _HAD = "SELECT name, reflects, serial, display, terms, standing, size FROM project"
 
 
@@ -180,6 +153,7 @@ class SqliteCatalogue:
         )
         # FULL alone does not make the end of the journal durable, and with it the commit.
         self._db.execute("PRAGMA synchronous = EXTRA")
+        self._db.execute("PRAGMA recursive_triggers = ON")  # a row that is replaced goes first
         self._db.execute("PRAGMA cache_size = -16000")
 
     def _is_usable(self) -> bool:
@@ -189,12 +163,12 @@ class SqliteCatalogue:
         if tables == 0 and not self._read_only:
             self._create()
             return True
-        return bool(application == _APPLICATION and version == _VERSION)
+        return bool(application == APPLICATION and version == VERSION)
 
     def _create(self) -> None:
         self._db.executescript(
-            f"BEGIN; {_SCHEMA} PRAGMA application_id = {_APPLICATION};"
-            f"PRAGMA user_version = {_VERSION}; COMMIT;"
+            f"BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION};"
+            f"PRAGMA user_version = {VERSION}; COMMIT;"
         )
 
     def _begin_anew(self) -> None:
@@ -228,13 +202,13 @@ class SqliteCatalogue:
 
     async def count(self) -> int:
         """Return how many projects are here; those that are left out do not count."""
-        query, out = "SELECT count(*) FROM project WHERE standing <> ?", Standing.LEFT_OUT.value
-        return await self._run(lambda: int(self._db.execute(query, (out,)).fetchone()[0]))
+        query = "SELECT projects FROM tally"
+        return await self._run(lambda: int(self._db.execute(query).fetchone()[0]))
 
     async def due(self, now: int, /) -> Sequence[ProjectName]:
         """Return the projects that more of the same page is to be published of by now."""
-        query = "SELECT name FROM project WHERE due <= ? ORDER BY name"
-        return await self._run(lambda: [name for (name,) in self._db.execute(query, (now,))])
+        query = "SELECT name FROM project WHERE due IS NOT NULL AND due <= ?"
+        return await self._run(lambda: sorted(n for (n,) in self._db.execute(query, (now,))))
 
     async def project(self, name: ProjectName, /) -> ProjectRecord | None:
         """Return one project with its files."""
@@ -313,7 +287,7 @@ class SqliteCatalogue:
         db, records = self._db, {record.name: record for record in batch.records}
         db.execute("BEGIN IMMEDIATE")
         try:
-            for table in _TABLES if batch.anew else ():
+            for table in TABLES if batch.anew else ():
                 db.execute(f"DELETE FROM {table}")
             gone = [(name,) for name in (*batch.forgotten, *records)]
             db.executemany("DELETE FROM file WHERE project = ?", gone)
