@@ -51,7 +51,7 @@ HOMES: dict[str, set[str]] = {
     "uvloop": {"cli"},
     "humanfriendly": {"cli", "config.values", "filters"},
     "packaging": {"model", "filters"},
-    "msgspec": {"simple"},
+    "msgspec": {"simple", "events"},
     "pypi_simple": {"app", "config.load"},
     "sqlite3": {"catalogue.sqlite"},
     # Filters of the older interface are given the configuration as a parser.

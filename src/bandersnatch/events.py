@@ -1,9 +1,14 @@
-"""What a run reports, as it happens; log, progress, report and diff file are made of it."""
+"""What a run reports, as it happens; log, progress, report and diff file are made of it.
+
+Every run makes all of these classes before it does anything else; data classes would take it
+20 milliseconds for that, these structs take one.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from bandersnatch.errors import BandersnatchError
@@ -12,67 +17,58 @@ if TYPE_CHECKING:
     from bandersnatch.model.serials import Serial
 
 
-@dataclass(frozen=True, slots=True)
-class Noticed:
+class Noticed(Struct, frozen=True):
     """Something that the operator should know and that stops nothing."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
+class Stopped(Struct, frozen=True):
     """A part of the run was given up, or refused by a limit; the rest went on in order."""
 
     error: BandersnatchError
 
 
-@dataclass(frozen=True, slots=True)
-class Doing:
+class Doing(Struct, frozen=True):
     """A longer step began."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(Struct, frozen=True):
     """The work of the run is known."""
 
     projects: int
     removals: int
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectSynced:
+class ProjectSynced(Struct, frozen=True):
     """A project's pages and files are as the index has them."""
 
     name: ProjectName
     serial: Serial | None
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectUnchanged:
+class ProjectUnchanged(Struct, frozen=True):
     """A project was looked at and there was nothing to do."""
 
     name: ProjectName
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectAbsent:
+class ProjectAbsent(Struct, frozen=True):
     """The index has no such project, and neither has the mirror."""
 
     name: ProjectName
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectLeftOut:
+class ProjectLeftOut(Struct, frozen=True):
     """A filter wants nothing of a project, and nothing of it is here."""
 
     name: ProjectName
     by: str
 
 
-@dataclass(frozen=True, slots=True)
-class FilesFiltered:
+class FilesFiltered(Struct, frozen=True):
     """A filter dropped files of a page; ``size`` is that of all of them, in bytes."""
 
     name: ProjectName
@@ -81,8 +77,7 @@ class FilesFiltered:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectFailed:
+class ProjectFailed(Struct, frozen=True):
     """A project is not as the index has it; ``will_retry`` says whether the next run tries."""
 
     name: ProjectName
@@ -90,16 +85,14 @@ class ProjectFailed:
     will_retry: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectWaits:
+class ProjectWaits(Struct, frozen=True):
     """A project needs files for which the disk has no room; what was published stays."""
 
     name: ProjectName
     error: BandersnatchError
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectPostponed:
+class ProjectPostponed(Struct, frozen=True):
     """A page is older than it should be; the project went to the back of the queue."""
 
     name: ProjectName
@@ -107,30 +100,26 @@ class ProjectPostponed:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectRemoved:
+class ProjectRemoved(Struct, frozen=True):
     """A project left the mirror."""
 
     name: ProjectName
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectRestored:
+class ProjectRestored(Struct, frozen=True):
     """A project that had been removed is back, as it was then."""
 
     name: ProjectName
 
 
-@dataclass(frozen=True, slots=True)
-class FilePlanned:
+class FilePlanned(Struct, frozen=True):
     """A file is to be downloaded; ``size`` in bytes, None if it is not known."""
 
     key: StorageKey
     size: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class FileDownloaded:
+class FileDownloaded(Struct, frozen=True):
     """A file or a sidecar came over the network and is in its place."""
 
     name: ProjectName
@@ -138,8 +127,7 @@ class FileDownloaded:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class FileRestored:
+class FileRestored(Struct, frozen=True):
     """A file or a sidecar came back out of ``removed/``."""
 
     name: ProjectName
@@ -147,8 +135,7 @@ class FileRestored:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class FileRemoved:
+class FileRemoved(Struct, frozen=True):
     """A file or a sidecar left the served tree for ``removed/``."""
 
     name: ProjectName
@@ -156,8 +143,7 @@ class FileRemoved:
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class FilesRejected:
+class FilesRejected(Struct, frozen=True):
     """Entries of a page were left out because they are not what they may be; the first is told."""
 
     name: ProjectName
@@ -166,8 +152,7 @@ class FilesRejected:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class SidecarsMissing:
+class SidecarsMissing(Struct, frozen=True):
     """Files are published without the core metadata that the index advertises; one is told."""
 
     name: ProjectName
@@ -175,24 +160,21 @@ class SidecarsMissing:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class PageWritten:
+class PageWritten(Struct, frozen=True):
     """A page or document changed; ``size`` in bytes, 0 if nobody asked."""
 
     key: StorageKey
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class PageRemoved:
+class PageRemoved(Struct, frozen=True):
     """A page or document went away; ``size`` in bytes, 0 if nobody asked."""
 
     key: StorageKey
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectVerified:
+class ProjectVerified(Struct, frozen=True):
     """A project was looked at by ``verify``; ``size`` is what was read, in bytes."""
 
     name: ProjectName
@@ -200,23 +182,20 @@ class ProjectVerified:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class DamageFound:
+class DamageFound(Struct, frozen=True):
     """Something in the tree is not as it should be; ``what`` goes on from its key."""
 
     key: StorageKey
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class DamageRepaired:
+class DamageRepaired(Struct, frozen=True):
     """What was damaged is right again."""
 
     key: StorageKey
 
 
-@dataclass(frozen=True, slots=True)
-class DamageLeft:
+class DamageLeft(Struct, frozen=True):
     """What is damaged could not be repaired."""
 
     key: StorageKey
@@ -224,15 +203,13 @@ class DamageLeft:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class OwnerUnknown:
+class OwnerUnknown(Struct, frozen=True):
     """A project has pages or documents here that cannot be read, so what it owns is unknown."""
 
     name: ProjectName
 
 
-@dataclass(frozen=True, slots=True)
-class Unowned:
+class Unowned(Struct, frozen=True):
     """Something in the served tree belongs to no project; ``size`` in bytes."""
 
     key: StorageKey

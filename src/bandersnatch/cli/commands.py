@@ -14,18 +14,13 @@ from bandersnatch.cli.logs import EventLog
 from bandersnatch.cli.signals import interruptible
 from bandersnatch.cli.streams import is_terminal, say
 from bandersnatch.cli.summary import how_to_serve, summary, write_report
-from bandersnatch.cli.verify import verify_orders
 from bandersnatch.errors import (
     BandersnatchError,
     Interrupted,
     StorageError,
 )
-from bandersnatch.mirror.delete import delete, require_unwanted
 from bandersnatch.mirror.report import RunReport
-from bandersnatch.mirror.restore import restore
 from bandersnatch.mirror.run import MirrorRun, Orders
-from bandersnatch.mirror.sync import sync
-from bandersnatch.mirror.verify.run import Verification
 
 if TYPE_CHECKING:
     import logging
@@ -34,8 +29,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bandersnatch.app import Configuration
+    from bandersnatch.config.settings import Settings
     from bandersnatch.events import Event
     from bandersnatch.mirror.parts import Mirror
+    from bandersnatch.mirror.verify.orders import VerifyOrders
     from bandersnatch.model.names import ProjectName
     from bandersnatch.ports import Clock, EventSink
 
@@ -88,8 +85,10 @@ async def _work(
     accepted = frozenset(project_names(getattr(arguments, "accept_change", [])))
     named = project_names(getattr(arguments, "projects", []))
     command, settings = arguments.command, configuration.settings
-    verify = verify_orders(arguments, settings) if command == "verify" else None
+    verify = _verify_orders(arguments, settings)
     if command == "delete" and not arguments.until_next_change:
+        from bandersnatch.mirror.delete import require_unwanted  # noqa: PLC0415 - see _do
+
         require_unwanted(named, configuration.filters)  # before anything is touched
     opened = open_mirror(
         configuration,
@@ -102,6 +101,8 @@ async def _work(
     async with opened as mirror:
         with ExitStack() as stack:
             if verify is not None:
+                from bandersnatch.mirror.verify.run import Verification  # noqa: PLC0415 - see _do
+
                 await Verification(mirror, verify).run()
                 return
             told = mirror
@@ -112,6 +113,14 @@ async def _work(
             await _do(arguments, told, named, accepted, report)
 
 
+def _verify_orders(arguments: Namespace, settings: Settings) -> VerifyOrders | None:
+    if arguments.command != "verify":
+        return None
+    from bandersnatch.cli.verify import verify_orders  # noqa: PLC0415 - see _do
+
+    return verify_orders(arguments, settings)
+
+
 async def _do(
     arguments: Namespace,
     mirror: Mirror,
@@ -119,13 +128,20 @@ async def _do(
     accepted: frozenset[ProjectName],
     report: RunReport,
 ) -> None:
+    """Do the work of a command; what others are made of is not imported, for that takes time."""
     match arguments.command:
         case "sync":
+            from bandersnatch.mirror.sync import sync  # noqa: PLC0415 - see above
+
             await sync(mirror, named, accepted=accepted, skip_root=arguments.skip_simple_root)
         case "delete":
+            from bandersnatch.mirror.delete import delete  # noqa: PLC0415 - see above
+
             spelled = dict(zip(named, arguments.projects, strict=True))
             await delete(mirror, spelled, until_next_change=arguments.until_next_change)
         case "restore":
+            from bandersnatch.mirror.restore import restore  # noqa: PLC0415 - see above
+
             await restore(mirror, named)
         case _:
             await _mirror(mirror, Orders(arguments.force_check, accepted), report)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import logging.config
 import re
 import sys
 from io import StringIO
@@ -112,6 +111,8 @@ def replace_by_file(logger: logging.Logger, path: str, arguments: Namespace) -> 
 
     :raises ConfigError: if the file cannot be used; the log is as it was then.
     """
+    import logging.config  # noqa: PLC0415 - it has a server within, and is seldom needed
+
     before = logger.handlers
     logger.handlers, logger.propagate = [], True
     logger.setLevel(logging.NOTSET)

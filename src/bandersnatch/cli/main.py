@@ -33,6 +33,7 @@ def main(argv: Sequence[str] | None = None, *, clock: Clock | None = None) -> in
 
     ``clock`` is the machine's unless another is given.
     """
+    gc.disable()  # until everything is imported, of which nothing goes away
     open_closed()
     arguments = parse(sys.argv[1:] if argv is None else argv)
     os.umask(_UMASK)  # whatever the caller's, a web server must be able to read the mirror
@@ -51,6 +52,7 @@ def main(argv: Sequence[str] | None = None, *, clock: Clock | None = None) -> in
         logger.exception("this is a bug in bandersnatch; please report it with these lines")
         return ExitCode.BUG
     finally:
+        gc.enable()
         settle()
 
 
@@ -69,6 +71,7 @@ def _run(arguments: Namespace, logger: logging.Logger, clock: Clock | None) -> i
     for note in settings.notes:
         logger.warning("%s: %s", arguments.config, note)
     gc.set_threshold(ALLOCATIONS)
+    gc.enable()
     if arguments.command in QUESTIONS:
         from bandersnatch.cli.questions import answer  # noqa: PLC0415 - a run needs none of it
 

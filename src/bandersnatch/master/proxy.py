@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # undocumented
 
 from bandersnatch.config.values import proxy as read_proxy
 from bandersnatch.errors import ConfigError, OptionError, Problem
@@ -56,6 +55,10 @@ def _cases(variable: str) -> tuple[str, str]:
 
 def _is_exempt(host: str, environment: Mapping[str, str]) -> bool:
     exempt = next(filter(None, map(environment.get, _cases("NO_PROXY"))), "")
+    if not exempt:
+        return False
+    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # noqa: PLC0415 - undocumented; slow
+
     return bool(proxy_bypass_environment(host, {"no": exempt}))
 
 
