@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bandersnatch.layout import SIDECAR_SUFFIX
+from bandersnatch.model.serials import NO_SERIAL
 from bandersnatch.records import NEVER, Had, Listed, Stale, Standing, Stored, Totals, Waiting
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.project import ProjectList
     from bandersnatch.records import (
         Batch,
         FileRecord,
@@ -37,6 +39,12 @@ class MemoryCatalogue:
         """Return what is known of the projects named, or of all; in the order of names."""
         wanted = self.records.keys() if names is None else self.records.keys() & set(names)
         return {name: _had(self.records[name]) for name in sorted(wanted)}
+
+    async def unlike(self, listing: ProjectList, terms: str, /) -> frozenset[ProjectName]:
+        """Return the projects that are not here just as a whole list has them."""
+        had = await self.had(None)
+        names = had.keys() | listing.serials.keys()
+        return frozenset(n for n in names if not _is_alike(n, had.get(n), listing, terms))
 
     async def count(self) -> int:
         """Return how many projects are here; those that are left out do not count."""
@@ -201,3 +209,15 @@ def _as_kept(record: ProjectRecord) -> ProjectRecord:
         document=None,
     )
     return replace(record, detail=detail, files=tuple(map(kept, record.files)))
+
+
+def _is_alike(name: ProjectName, had: Had | None, listing: ProjectList, terms: str) -> bool:
+    serial = listing.serials.get(name)
+    return (
+        had is not None
+        and bool(serial)
+        and had.reflects >= (serial or NO_SERIAL)
+        and had.terms == terms
+        and had.standing is not Standing.KEPT
+        and had.display == listing.displays.get(name, name)
+    )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.project import ProjectList
     from bandersnatch.records import (
         Batch,
         Had,
@@ -199,6 +200,10 @@ class SqliteCatalogue:
             query = f"{_HAD} WHERE name IN ({_placeholders(len(some))}) ORDER BY name"
             found.update(map(had_record, self._db.execute(query, some)))
         return found
+
+    async def unlike(self, listing: ProjectList, terms: str, /) -> frozenset[ProjectName]:
+        """Return the projects that are not here just as a whole list has them."""
+        return await self._run(lambda: survey.unlike(self._db, listing, terms))
 
     async def count(self) -> int:
         """Return how many projects are here; those that are left out do not count."""

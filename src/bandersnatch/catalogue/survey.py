@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bandersnatch.catalogue.rows import stored_record
 from bandersnatch.layout import SIDECAR_SUFFIX
+from bandersnatch.model.serials import NO_SERIAL
 from bandersnatch.records import NEVER, Listed, Stale, Totals, Waiting
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.project import ProjectList
     from bandersnatch.records import Stored, Verified
 
 _LISTED = 5_000
@@ -103,6 +105,35 @@ def named(db: sqlite3.Connection, paths: Collection[str]) -> frozenset[str]:
         if len(found) > _LISTED:
             found &= wanted
     return wanted & found
+
+
+_ALIKE = "SELECT name, reflects FROM project WHERE terms = ? AND standing <> 'kept'"
+_UNLIKE = "SELECT name FROM project WHERE terms <> ? OR standing = 'kept'"
+_SHOWN = "SELECT name, display FROM project WHERE display <> name"
+
+
+def unlike(db: sqlite3.Connection, listing: ProjectList, terms: str) -> frozenset[ProjectName]:
+    """Return the projects that are not here just as a whole list has them.
+
+    Of hundreds of thousands all but a few are: they are compared as two columns, for which no
+    values are made but numbers and names.
+    """
+    reflects = dict(db.execute(_ALIKE, (terms,)))
+    shown = dict(db.execute(_SHOWN))
+    displays = listing.displays
+    differing = {
+        name
+        for name, serial in listing.serials.items()
+        if not serial
+        or reflects.get(name, NO_SERIAL) < serial
+        or (
+            (name in shown or name in displays)
+            and shown.get(name, name) != displays.get(name, name)
+        )
+    }
+    differing |= reflects.keys() - listing.serials.keys()
+    differing.update(name for (name,) in db.execute(_UNLIKE, (terms,)))
+    return frozenset(differing)
 
 
 def totals(db: sqlite3.Connection) -> Totals:

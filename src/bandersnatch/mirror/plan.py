@@ -166,7 +166,9 @@ def _from_listing(found: Discovery, before: Situation, *, force: bool) -> Iterab
     listing = found.listing
     if listing is None:
         return
-    for name, serial in listing.serials.items():
+    names = listing.serials.keys()
+    for name in names if before.differing is None else names & before.differing:
+        serial = listing.serials[name]
         had = before.had.get(name)
         left = before.unfinished.get(name)
         wish = Wanted(

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from bandersnatch.model.project import ProjectList
     from bandersnatch.records import Unfinished
 
+_FEW = 20_000
+"""Projects; to ask the catalogue for more of them by name takes longer than for all."""
+
 OPTIONS = "options"
 FILTERS = "filters"
 """Notes in the catalogue: the fingerprints of options and filters of the last complete run."""
@@ -164,10 +167,11 @@ class MirrorRun:
         unfinished = {each.name: each for each in await self._mirror.catalogue.unfinished()}
         pending = state.todo.pending if state.todo else {}
         due = await self._mirror.catalogue.due(now)
-        names = None
-        if found.listing is None:
+        differing = await self._differing(found)
+        names: set[ProjectName] | None = None
+        if found.listing is None or (differing is not None and len(differing) <= _FEW):
             changed = {change.name for change in found.changes}
-            names = {*changed, *found.sweep, *pending, *unfinished, *due}
+            names = {*changed, *found.sweep, *pending, *unfinished, *due, *(differing or ())}
         run = self._mirror.settings.run
         return Situation(
             status=state.status,
@@ -177,8 +181,17 @@ class MirrorRun:
             terms=self._mirror.terms,
             now=now,
             due=due,
+            differing=differing,
             keep_removed=run.removed_projects is RemovedProjects.KEEP,
         )
+
+    async def _differing(self, found: Discovery) -> frozenset[ProjectName] | None:
+        """Return the projects to compare one by one with the whole list, None for all."""
+        if found.listing is None or self._orders.force:
+            return None
+        mirror = self._mirror
+        differing = await mirror.catalogue.unlike(found.listing, mirror.terms.general)
+        return frozenset(filter(mirror.filters.may_select, differing))
 
     def _is_refused(self, removals: int, limit: int, *, by_filters: int = 0) -> bool:
         """Whether so many removals are too many to be believed; if so, say it."""

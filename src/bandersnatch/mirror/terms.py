@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from bandersnatch.model.names import ProjectName
+
 if TYPE_CHECKING:
     from bandersnatch.config.settings import Settings
     from bandersnatch.filters.chain import FilterChain
-    from bandersnatch.model.names import ProjectName
 
 
 class PageTerms:
@@ -35,6 +36,11 @@ class PageTerms:
         """The fingerprint of the options alone."""
         self._filters = filters
         self._known: dict[str, str] = {}
+
+    @property
+    def general(self) -> str:
+        """The fingerprint for every project that no rule names."""
+        return self(ProjectName(""))
 
     def __call__(self, name: ProjectName, /) -> str:
         """Return the fingerprint for one project's pages."""

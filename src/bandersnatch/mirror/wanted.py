@@ -108,6 +108,8 @@ class Situation:
     terms: Callable[[ProjectName], str]
     now: int
     due: Sequence[ProjectName] = ()
+    differing: frozenset[ProjectName] | None = None
+    """The only projects that are not just as the whole list has them, None if that is not known."""
     keep_removed: bool = False
     """Whether projects that the index no longer has are left as they are."""
 

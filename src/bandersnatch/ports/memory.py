@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.project import ProjectList
     from bandersnatch.records import (
         Batch,
         Had,
@@ -29,6 +30,15 @@ class Catalogue(Protocol):
         """Return what is known of the projects named, or of all; in the order of names.
 
         Projects that are left out are among them.
+        """
+        ...
+
+    async def unlike(self, listing: ProjectList, terms: str, /) -> frozenset[ProjectName]:
+        """Return the projects that are not here just as a whole list has them.
+
+        All others are listed, reflect the serial that the list tells, are shown under its name,
+        were made under these ``terms``, and are wanted, or left out. What is missing on either
+        side is among the result, and so is what the list tells no serial of.
         """
         ...
 
