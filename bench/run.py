@@ -35,6 +35,7 @@ SCENARIOS: dict[str, Callable[[Rig], Iterator[Figure]]] = {
     "tls": first.tls,
     "unchanged": again.unchanged,
     "unchanged-many": again.unchanged_many,
+    "listed-many": again.listed_many,
     "compared-many": again.compared_many,
     "verify-quick": verify.verify_quick,
     "verify": verify.verify,

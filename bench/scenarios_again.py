@@ -64,8 +64,21 @@ def unchanged_many(rig: Rig) -> Iterator[Figure]:
     yield from _traffic("unchanged-many", ran, None, None)
 
 
+def listed_many(rig: Rig) -> Iterator[Figure]:
+    """Find the same by the whole list alone, which is still that of the last run."""
+    many, options = rig.many(), "api-method = simple"
+    with rig.serving(many.index) as served:
+        rig.mirror(served, many.directory, options=options)  # is the first to compare with it
+        ran = [rig.mirror(served, many.directory, options=options) for _ in range(rig.runs)]
+    check_complete(many.directory, many.index, ())
+    for each in ran:
+        _require_listing(each, 1)
+    yield from _run_costs("listed-many", ran, 1.5, 250)
+    yield from _traffic("listed-many", ran, None, None)
+
+
 def compared_many(rig: Rig) -> Iterator[Figure]:
-    """Find the same by comparing the whole list."""
+    """Compare every project with the whole list, as is done once a day and with each new list."""
     many = rig.many()
     ran = _repeated(rig, many, _ALWAYS)
     for each in ran:

@@ -123,10 +123,11 @@ class FilesystemStorage:
         """
         if self._locked is None:
             return
-        try:
-            same = os.path.samestat(os.stat(f"{self._root}/{_LOCK}"), self._locked)
-        except FileNotFoundError:
-            same = False
+        with translated(_LOCK):
+            try:
+                same = os.path.samestat(os.stat(f"{self._root}/{_LOCK}"), self._locked)
+            except FileNotFoundError:
+                same = False
         if not same:
             why = "it was taken away, and another command may be at work; run this again"
             raise StorageError(_LOCK, why)

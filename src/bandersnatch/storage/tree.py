@@ -131,13 +131,21 @@ class Tree:
             try:
                 os.mkdir(path, 0o755)
             except FileExistsError:
-                if path not in self._areas and os.path.islink(path):
-                    raise Obstructed(self._key(path), _A_LINK) from None
-                if not os.path.isdir(path):
-                    raise Obstructed(self._key(path), "it is no directory") from None
+                self._require_directory(path)
             if len(self._known) >= _REMEMBERED_DIRECTORIES:
                 self._known.clear()
             self._known.add(path)
+
+    def _require_directory(self, path: str) -> None:
+        """Judge what is there already; what cannot be looked at fails, and is nobody's obstacle."""
+        found = _seen(path)
+        if found is not None and stat.S_ISLNK(found.st_mode):
+            if path not in self._areas:
+                raise Obstructed(self._key(path), _A_LINK)
+            with suppress(FileNotFoundError):
+                found = os.stat(path)
+        if found is None or not stat.S_ISDIR(found.st_mode):
+            raise Obstructed(self._key(path), "it is no directory")
 
     def _prune(self, path: str) -> str:
         """Remove the directories that are empty now, upwards from the one that held ``path``.
