@@ -246,6 +246,23 @@ def test_a_place_below_packages_is_kept(path: str, place: str) -> None:
     assert file_path(f"{HOST}/{path}", filename=FILENAME, sha256=SHA256) == place
 
 
+@given(
+    st.lists(st.from_regex(r"[A-Za-z0-9._-]{1,9}", fullmatch=True), max_size=3),
+    st.from_regex(r"[a-z0-9._-]{1,9}\.(zip|whl|tar\.gz)", fullmatch=True),
+)
+def test_a_place_is_the_same_however_its_url_is_written(prefix: list[str], name: str) -> None:
+    """Nearly all URLs have no escapes, and are read in a shorter way."""
+    plain = "/".join([*prefix, BLAKE2.rpartition("/")[0], name])
+    escaped = plain.replace("packages", "p%61ckages")
+    places = []
+    for path in (plain, escaped):
+        try:
+            places.append(file_path(f"{HOST}/{path}", filename=name, sha256=SHA256))
+        except InvalidValue:
+            places.append("")
+    assert places[0] == places[1]
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -27,6 +27,11 @@ _UPWARDS = re.compile(
     r"((?:\.\./){1,9})((?:[A-Za-z0-9_~%+!-][A-Za-z0-9._~%+!-]*/)*[A-Za-z0-9_~%+!-][A-Za-z0-9._~%+!-]*)",
     re.ASCII,
 )
+_CONTENT_URL = re.compile(
+    rf"https?://{_LABEL}(?:\.{_LABEL})*(?::[0-9]{{1,5}})?(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*"
+    r"/(packages/[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{60}/)([A-Za-z0-9_-][A-Za-z0-9._-]*)",
+    re.ASCII,
+)
 _FEWEST_SEGMENTS, _MOST_SEGMENTS = 2, 10
 
 
@@ -116,6 +121,9 @@ def file_path(url: str, *, filename: str, sha256: str) -> str:
 
     :raises InvalidValue: if the path cannot be decoded, or does not end with the file name.
     """
+    plain = _CONTENT_URL.fullmatch(url)
+    if plain and check_filename(plain[2]) == filename:
+        return plain[1] + filename  # nearly every URL there is; the rest says the same of it
     path = decode_path(url)
     segments = path.split("/")[1:]
     if check_filename(segments[-1]) != filename:
