@@ -63,6 +63,7 @@ def median(costs: Iterable[Cost], name: str) -> float:
 
 
 def _measure(log: Path, command: Sequence[str]) -> int:
+    os.sync()  # what was written before is not to be waited for by who makes sure of its own
     with log.open("wb") as output:
         began = time.perf_counter()
         process = subprocess.Popen(command, stdout=output, stderr=output)
