@@ -43,7 +43,8 @@ def figures(request: pytest.FixtureRequest) -> Iterator[Figures]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Let what goes wrong on the way go wrong with each of the HTTP libraries."""
-    if ".test_http_" in metafunc.module.__name__ and "case" in metafunc.fixturenames:
+    on_the_way = metafunc.module.__name__.endswith((".test_http_bodies", ".test_http_ways"))
+    if on_the_way and "case" in metafunc.fixturenames:
         metafunc.parametrize("http_client", ["auto", "aiohttp"], indirect=True)
 
 

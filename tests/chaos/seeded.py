@@ -389,8 +389,8 @@ MUTANTS = (
     Mutant(
         "the cursor moves past what was not visited",
         "mirror/run.py",
-        "            if visits.complete:\n                await checkpoint.reach",
-        "            if visits:\n                await checkpoint.reach",
+        "            if visits.complete:\n                compared",
+        "            if visits:\n                compared",
         ("integration/test_faults.py", "integration/test_state.py"),
     ),
     Mutant(
@@ -456,9 +456,30 @@ MUTANTS = (
     Mutant(
         "a file that has no room is one that failed",
         "mirror/visits.py",
-        "        if isinstance(outcome.error, TooLittleRoom):\n",
-        "        if outcome.error is None and self._told_of_room:\n",
+        "        if not isinstance(error, TooLittleRoom):\n",
+        "        if not self._told_of_room:\n",
         ("chaos/test_storage_faults.py",),
+    ),
+    Mutant(
+        "a rule about one project is not thought of when a list is compared",
+        "mirror/run.py",
+        "        differing |= mirror.terms.special(found.listing.serials)\n",
+        "",
+        ("integration/test_reconcile.py",),
+    ),
+    Mutant(
+        "a page that is not listed is believed",
+        "mirror/wanted.py",
+        "        here = self.had and not self.left_out\n",
+        "        here = self.left_out\n",
+        ("integration/test_removal.py",),
+    ),
+    Mutant(
+        "a list is compared without its serials",
+        "catalogue/survey.py",
+        "        or reflects.get(name, NO_SERIAL) < serial\n",
+        "        or name not in reflects\n",
+        ("integration/test_discovery.py", "integration/test_indexes.py"),
     ),
     Mutant(
         "what a killed run changed is told of by nobody",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.support.server import IndexServer
     from tests.support.site import Site
 
-FEW, PARTS = 6, 8
+FEW, PARTS = 4, 8
 LIST = "changed"
 
 

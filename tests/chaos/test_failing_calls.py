@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.support.server import IndexServer
     from tests.support.site import Site
 
-FEW = 5
+FEW = 3
 """Calls of each workload that are tried for every change of the program."""
 
 PARTS = 8

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.support.server import IndexServer
 
 
-FEW = 4
+FEW = 3
 """Moments of each workload that are tried for every change of the program."""
 
 PARTS = 8

@@ -16,7 +16,7 @@ from bandersnatch.catalogue.sqlite import SqliteCatalogue
 from bandersnatch.errors import StorageError
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.names import project_name
-from bandersnatch.model.project import ProjectStatus
+from bandersnatch.model.project import ProjectList, ProjectStatus
 from bandersnatch.model.serials import Serial
 from bandersnatch.records import Batch, FileRecord, Had, Standing, Validators
 from tests.support import records as drawn
@@ -206,6 +206,34 @@ async def test_many_projects_can_be_asked_for_at_once(catalogue: Catalogue) -> N
 
     assert list(await catalogue.had(reversed(names))) == names[::2]
     assert await catalogue.count() == 602
+
+
+async def test_only_what_is_not_just_as_a_list_has_it_is_unlike_it(catalogue: Catalogue) -> None:
+    """Here each reflects serial 4, was made under "terms" and is shown with a capital letter."""
+    same = ("same", "older", "out")
+    records = {name: make_record(name, serial=3) for name in same}
+    records["out"] = replace(records["out"], standing=Standing.LEFT_OUT, files=())
+    unlike = {name: make_record(name, serial=3) for name in ("newer", "other", "kept", "untold")}
+    unlike["other"] = replace(unlike["other"], terms="other terms")
+    unlike["kept"] = replace(unlike["kept"], standing=Standing.KEPT)
+    unlike["titled"] = replace(make_record("titled", serial=3), display="TITLED")
+    unlike["plain"] = replace(make_record("plain", serial=3), display="plain")
+    unlike["gone"] = make_record("gone", serial=3)
+    await catalogue.commit(Batch(records=[*records.values(), *unlike.values()]))
+    told = dict.fromkeys((*records, *unlike, "unknown"), 4) | {
+        "older": 3,
+        "newer": 5,
+        "untold": None,
+    }
+    del told["gone"]
+    listing = ProjectList(
+        {project_name(name): None if at is None else Serial(at) for name, at in told.items()},
+        {project_name(name): name.capitalize() for name in told},
+    )
+
+    found = await catalogue.unlike(listing, "terms")
+
+    assert found == {*unlike, "unknown", "base-a", "base-b"}
 
 
 async def test_what_is_left_out_is_remembered_and_is_not_here(catalogue: Catalogue) -> None:

@@ -224,6 +224,11 @@ class FilterChain:
         return "\n".join(sorted(filter(None, terms)))
 
     @property
+    def names_projects(self) -> bool:
+        """Whether a page filter may have rules for single projects."""
+        return any(each.terms_for is not None for each in self.pages)
+
+    @property
     def fingerprint(self) -> str:
         """A text that differs whenever the chain may decide differently."""
         terms = sorted([f.terms for f in self.projects] + [f.terms for f in self.pages])

@@ -191,6 +191,7 @@ class MirrorRun:
             return None
         mirror = self._mirror
         differing = await mirror.catalogue.unlike(found.listing, mirror.terms.general)
+        differing |= mirror.terms.special(found.listing.serials)
         return frozenset(filter(mirror.filters.may_select, differing))
 
     def _is_refused(self, removals: int, limit: int, *, by_filters: int = 0) -> bool:

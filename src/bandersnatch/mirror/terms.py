@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from bandersnatch.model.names import ProjectName
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bandersnatch.config.settings import Settings
     from bandersnatch.filters.chain import FilterChain
 
@@ -41,6 +43,13 @@ class PageTerms:
     def general(self) -> str:
         """The fingerprint for every project that no rule names."""
         return self(ProjectName(""))
+
+    def special(self, names: Iterable[ProjectName]) -> frozenset[ProjectName]:
+        """Return those of the projects that a rule names, so that their terms are their own."""
+        if not self._filters.names_projects:
+            return frozenset()
+        general = self.general
+        return frozenset(name for name in names if self(name) != general)
 
     def __call__(self, name: ProjectName, /) -> str:
         """Return the fingerprint for one project's pages."""
