@@ -108,6 +108,29 @@ def test_at_every_step_of_a_removal_no_page_names_what_is_not_there(kill_after: 
     machine.teardown()
 
 
+def test_a_first_list_without_a_project_in_quarantine_loses_nothing_of_it() -> None:
+    """Status may pass what the list passes over; the journal tells when it is there again."""
+    machine = LossyMachine()
+    machine.begin()
+    machine.release(name="Alpha", sdist=False)
+    machine.lose_power(kill_after=32, seed=0)
+    machine.release(name="beta", sdist=False)
+    machine.quarantine(name="beta")
+    machine.have_the_disk_fail(fail_after=17)
+    assert machine.world.page("beta") is None
+    machine.clear_quarantine(name="beta")
+    machine.status_claims_no_more_than_the_tree_shows()
+
+    machine.world.storage.fail_after = -1
+    machine.world.run()
+
+    page = machine.world.page("beta")
+    assert page is not None
+    assert page["project-status"] == {"status": "active"}
+    assert len(page["files"]) == 1
+    machine.teardown()
+
+
 def play(
     machine: type[MirrorMachine], count: int, number: int, tell: Callable[[str, object], None]
 ) -> None:

@@ -309,10 +309,12 @@ class MirrorMachine(RuleBasedStateMachine):
                 assert page is None or later[-1].serial > event.serial
             elif page is None:
                 # Removed since, and known to be, even if it is there again by now; or in
-                # quarantine, which the list passes over.
+                # quarantine, which the list passes over, now or when status was written.
                 project = self.index.projects.get(name)
-                assert self._is_removed_after(name, status) or (
-                    project is not None and project.status == "quarantined"
+                assert (
+                    self._is_removed_after(name, status)
+                    or self._is_quarantined_at(name, status)
+                    or (project is not None and project.status == "quarantined")
                 )
             else:
                 assert page["meta"]["_last-serial"] >= event.serial
@@ -320,6 +322,11 @@ class MirrorMachine(RuleBasedStateMachine):
     def _is_removed_after(self, name: str, status: int) -> bool:
         events = (e for e in self.index.journal if project_name(e.name) == name)
         return any(e.action == "remove project" and e.serial > status for e in events)
+
+    def _is_quarantined_at(self, name: str, status: int) -> bool:
+        events = [e for e in self.index.journal if project_name(e.name) == name]
+        told = [e.action for e in events if "quarantine" in e.action and e.serial <= status]
+        return told[-1:] == ["project quarantined"]
 
     def teardown(self) -> None:
         """When all is well again, a few runs give the tree of a clean mirror."""
