@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import os
+import resource
 import select
 import socket
 import socketserver
@@ -19,7 +21,9 @@ import trustme
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 from yarl import URL
 
-from bandersnatch.errors import UnsafeUrl
+from bandersnatch.config.settings import IndexSettings
+from bandersnatch.errors import Unavailable, UnsafeUrl
+from bandersnatch.master.curl import CurlOpener
 from bandersnatch.master.hosts import HostGuard
 from bandersnatch.master.session import GuardedResolver
 from tests.support import faults
@@ -32,6 +36,26 @@ if TYPE_CHECKING:
     from tests.support.index import Index
     from tests.support.server import IndexServer
     from tests.support.site import Site
+
+
+async def test_a_connection_that_no_file_is_left_for_is_an_answer_that_did_not_come(
+    server: IndexServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What libcurl calls must not raise: it would be printed, and nobody would know why."""
+    url = URL(f"{server.url}/simple/")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with CurlOpener(IndexSettings(timeout=5), HostGuard(server.url)) as opener:
+        free = os.dup(0)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+        try:
+            with pytest.raises(Unavailable, match="Too many open files"):
+                await opener.open(url, {}, decompress=False)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        with await opener.open(url, {}, decompress=False) as answer:
+            assert answer.status == 200
+    assert capfd.readouterr().err == ""
 
 
 # ---------------------------------------------------------------- proxies

@@ -42,7 +42,7 @@ class Transfer:
         self._guard = guard
         self._timeout = timeout
         self._host = ""
-        self._refused: BandersnatchError | None = None
+        self._refused: BandersnatchError | OSError | None = None
         self._future: asyncio.Future[pycurl.Curl] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._size = 0
@@ -134,10 +134,10 @@ class Transfer:
         """
         try:
             self._guard.check_addresses(self._host, [address.addr[0]])
-        except BandersnatchError as error:
-            self._refused = error
+            opened = socket.socket(address.family, address.socktype, address.protocol)
+        except (BandersnatchError, OSError) as error:
+            self._refused = error  # libcurl must not see it: it would print it and go on
             return pycurl.SOCKET_BAD
-        opened = socket.socket(address.family, address.socktype, address.protocol)
         self._sockets.append(opened)
         return opened
 
@@ -199,16 +199,25 @@ class Transfer:
     def failure(self, url: str) -> BandersnatchError | ValueError | None:
         """Return what a transfer that has ended failed with, if it did.
 
-        A ``ValueError`` stands for a URL that is none.
+        A ``ValueError`` stands for a URL that is none. A host with one address that the guard
+        refuses is refused; one that there was no socket for does not matter if another answered.
         """
         error = self._future.exception() if self._future is not None else None
-        if error is None or self._refused is not None:
+        if isinstance(self._refused, BandersnatchError):
             return self._refused
-        code, message = error.args
-        if code in _NOT_TRUSTED:
-            return UnsafeUrl(url, f"its certificate is not valid ({message})")
-        if code == pycurl.E_URL_MALFORMAT:
-            return ValueError(message)
-        if code == pycurl.E_OPERATION_TIMEDOUT:
-            return Unavailable(url, "it was silent, or slow, for too long")
-        return Unavailable(url, message)
+        if error is None:
+            return None
+        if self._refused is not None:
+            return Unavailable(url, self._refused.strerror or str(self._refused))
+        return _as_ours(url, *error.args)
+
+
+def _as_ours(url: str, code: int, message: str) -> BandersnatchError | ValueError:
+    """Return what one of libcurl's errors is here."""
+    if code in _NOT_TRUSTED:
+        return UnsafeUrl(url, f"its certificate is not valid ({message})")
+    if code == pycurl.E_URL_MALFORMAT:
+        return ValueError(message)
+    if code == pycurl.E_OPERATION_TIMEDOUT:
+        return Unavailable(url, "it was silent, or slow, for too long")
+    return Unavailable(url, message)
