@@ -13,15 +13,19 @@ import re
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
+from xmlrpc.client import Fault, dumps
 
 from bandersnatch.app import load
 from bandersnatch.errors import ConfigError, CorruptState, InvalidPage, InvalidRules, InvalidValue
 from bandersnatch.filters.lists.requirements import required
 from bandersnatch.layout import GENERATION, STATUS, TODO, StorageKey
+from bandersnatch.master.xmlrpc import NoAnswer, read_answer
 from bandersnatch.mirror.state import StateFiles
 from bandersnatch.model.files import check_filename
 from bandersnatch.model.names import project_name
@@ -31,6 +35,7 @@ from bandersnatch.simple.json import ListJson, render_detail_json
 from bandersnatch.simple.legacy import parse_legacy, render_legacy
 from bandersnatch.simple.parse import parse_detail, parse_list
 from bandersnatch.simple.parse_html import parse_detail_html, parse_list_html
+from bandersnatch.simple.weight import PAGE
 from bandersnatch.storage.memory import MemoryStorage
 from tests.support.factories import make_context
 from tests.support.index import Index
@@ -123,6 +128,17 @@ def _legacy(text: bytes) -> None:
     assert set(again.versions) == set(document.versions)
 
 
+def _answer(text: bytes) -> None:
+    leaves = [read_answer(text, PAGE.weight)]
+    for each in leaves:
+        assert isinstance(each, int | float | str | bytes | list | dict | datetime | Decimal | None)
+        if isinstance(each, dict):
+            assert all(isinstance(key, str) for key in each)
+            leaves += each.values()
+        elif isinstance(each, list):
+            leaves += each
+
+
 def _state(key: StorageKey) -> Callable[[bytes], None]:
     def read(text: bytes) -> None:
         storage = MemoryStorage()
@@ -202,6 +218,14 @@ def _index() -> Index:
     index.yank(NAME, "1.0", 'it is "broken" & <b>old</b>')
     index.release("Other.Project", "1.0")
     return index
+
+
+def _answers() -> list[bytes]:
+    """Return answers of XML-RPC: events, a list, a fault, and every type there is."""
+    some: Any = [1, -1, 1.5, True, None, "a & b", b"bytes", datetime(2024, 1, 1), {"a": [{}]}]  # noqa: DTZ001 - it has no zones
+    values = ([["foo", "1.0", 1_700_000_000, "new release", 5]], {"foo": 5, "Bar": 6}, some)
+    dumped = [dumps((value,), methodresponse=True, allow_none=True) for value in values]
+    return [text.encode() for text in (*dumped, dumps(Fault(-32500, "too many requests")))]
 
 
 def _golden(kind: str) -> list[bytes]:
@@ -337,6 +361,7 @@ TARGETS = {
             lambda: [_index().list_html().encode(), *_golden("html")],
         ),
         Target("legacy", _legacy, (InvalidPage,), lambda: [_index().legacy(NAME).encode()]),
+        Target("xml-rpc", _answer, (NoAnswer, Fault), _answers),
         Target("status", _state(STATUS), (), _same(b"12345", b"12345\n")),
         Target("todo", _state(TODO), (), _same(b"12345\nfoo 12\nFoo.Bar 13\n", b"12345\n")),
         Target("generation", _state(GENERATION), (CorruptState,), _same(b"5", b"4\n", b"6")),

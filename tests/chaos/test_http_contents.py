@@ -13,6 +13,7 @@ from tests.support.server import JSON, serving
 
 if TYPE_CHECKING:
     from tests.chaos.case import Case
+    from tests.support.faults import Act
 
 MIB = 2**20
 
@@ -76,6 +77,96 @@ def test_case_029_a_document_that_unpacks_to_gigabytes_is_given_up_at_its_limit(
         case.figures.measure("G10", max(0.0, round(above)))
         assert above <= 64
     case.heals()
+
+
+PAGE = b'{"meta": {"api-version": "1.0"}, "name": "foo", '
+LEGACY = b'{"info": {"name": "foo"}, "releases": {}, '
+CALL = b"<?xml version='1.0'?><methodResponse><params><param><value>"
+CALLED = b"</value></param></params></methodResponse>"
+ENTITIES = b"".join(
+    b'<!ENTITY e%d "%b">' % (n, b"&e%d;" % (n - 1) * 10 if n else b"x" * 10) for n in range(9)
+)
+DENSE = {
+    "objects for files": ("detail", PAGE + b'"files": [', b"{},", b"{}]}"),
+    "numbers for files": ("detail", PAGE + b'"files": [', b"1,", b"1]}"),
+    "versions": ("detail", PAGE + b'"files": [], "versions": [', b'"a",', b'"a"]}'),
+    "a status of lists": (
+        "detail",
+        PAGE + b'"files": [], "project-status": [',
+        b"[],",
+        b"[]]}",
+    ),
+    "a wide name": ("detail", PAGE + b'"files": [{"filename": "', b"x", b'\\ud83d\\ude00"}]}'),
+    "links": ("detail html", b"<title>Links for foo</title>", b"<a href=x>y</a>", b""),
+    "attributes": ("detail html", b"<title>Links for foo</title><a ", b"a ", b">"),
+    "a wide page": ("detail html", b"<title>Links for foo</title>", b"x", b"\xf0\x9f\x98\x80"),
+    "lists in a document": ("legacy", LEGACY + b'"x": [', b"[],", b"[]]}"),
+    "objects for projects": ("list", b'{"projects": [', b"{},", b"{}]}"),
+    "arrays": ("xmlrpc", CALL + b"<array><data>", b"<array/>", b"</data></array>" + CALLED),
+    "lines": ("xmlrpc", CALL + b"<string>", b"\n", b"</string>" + CALLED),
+    "attributes of a call": ("xmlrpc", CALL + b"<string ", b"a='' ", b">x</string>" + CALLED),
+    "entities": (
+        "xmlrpc",
+        b"<!DOCTYPE x [" + ENTITIES + b"]><!-- ",
+        b"x",
+        b" -->" + CALL.partition(b"?>")[2] + b"<string>&e8;</string>" + CALLED,
+    ),
+}
+"""What becomes more in memory than it has bytes: where, how it begins, what fills it, its end."""
+
+
+ALWAYS = {"numbers for files", "a wide name", "attributes", "arrays", "entities"}
+"""The others are much like one of these."""
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(k, marks=[] if k in ALWAYS else pytest.mark.nightly) for k in DENSE],
+)
+def test_case_029_a_document_of_many_small_things_takes_no_more_memory_than_a_large_one(
+    case: Case, kind: str
+) -> None:
+    route, *content = DENSE[kind]
+    assert_modest(case, route, faults.bomb(63 * MIB, *content))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("kind", ["objects for files", "numbers for files", "versions", "arrays"])
+def test_case_029_what_is_read_takes_no_more_memory_than_it_may(case: Case, kind: str) -> None:
+    """As much of it as is light enough. It is all read, and only then seen to be of no use."""
+    route, beginning, filling, end = DENSE[kind]
+    weight = 2 * len(filling) + 80 * filling.count(b",") + 200 * filling.count(b"{")
+    weight += 80 * filling.count(b"<")
+    beginning = beginning.replace(b'"foo"', b'"other"')
+
+    log = assert_modest(
+        case, route, faults.bomb(126 * MIB // weight * len(filling), beginning, filling, end)
+    )
+
+    assert "in memory" not in log
+
+
+def assert_modest(case: Case, route: str, bomb: Act) -> str:
+    """Assert that a run survives an answer within the memory that it may take; return its log."""
+    where, _, form = route.partition(" ")
+    case.site.configure(
+        timeout=60, json=where == "legacy", api_method="auto" if where == "xmlrpc" else "simple"
+    )
+    case.server.speaks_json = not form
+    case.mirrored("foo", "bar")
+    baseline = case.process("mirror").peak
+    for name in ("foo", "bar"):
+        case.index.release(name, "2.0")
+    armed = case.fault(where, bomb, project="foo" if where in {"detail", "legacy"} else None)
+
+    ended = case.process("mirror", exits={"xmlrpc": 0, "list": 3}.get(where, 4))
+
+    assert armed.hits == 1
+    limit = 512 if where == "list" else 64
+    case.figures.measure("G10", max(0.0, round(ended.peak - baseline - limit)))
+    assert ended.peak - baseline <= limit + 64
+    case.heals()
+    return ended.log
 
 
 HEADERS = {

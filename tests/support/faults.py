@@ -163,13 +163,15 @@ def compressed() -> Act:
     return act
 
 
-def bomb(size: int, beginning: bytes = b"") -> Act:
+def bomb(size: int, beginning: bytes = b"", filling: bytes = b" ", end: bytes = b"") -> Act:
     """Answer with a thousandth of so many bytes, which become so many when they are unpacked."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     head = b"\x1f\x8b\x08" + bytes(7) + packer.compress(beginning)
     head += packer.flush(zlib.Z_FULL_FLUSH)
-    block = packer.compress(b" " * 2**20) + packer.flush(zlib.Z_FULL_FLUSH)
-    packed = head + block * (size // 2**20)  # after a full flush a block stands by itself
+    some = filling * (2**20 // len(filling))
+    block = packer.compress(some) + packer.flush(zlib.Z_FULL_FLUSH)
+    # After a full flush a block stands by itself.
+    packed = head + block * (size // len(some)) + packer.compress(end) + packer.flush()
 
     async def act(_: web.Request, answer: Answer) -> None:
         answer.body = packed

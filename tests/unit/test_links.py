@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 from pypi_simple.html import RepositoryPage
 
 from bandersnatch.errors import InvalidPage
-from bandersnatch.simple.links import Link, LinkedPage, read_links
+from bandersnatch.simple.links import Link, LinkedPage
 
 WHERE = "https://example.org/simple/foo/"
 
 
-def read(text: str, *, charset: str | None = None) -> LinkedPage:
+def read(text: str) -> list[Link]:
     """Return what a page in UTF-8 links to."""
-    return read_links(text.encode(), WHERE, charset=charset)
+    return list(LinkedPage(text.encode(), WHERE, charset=None).links())
 
 
 def urls(text: str) -> list[str]:
     """Return the addresses that a page links to."""
-    return [link.url for link in read(text).links]
+    return [link.url for link in read(text)]
 
 
 # ---------------------------------------------------------------- the judge
@@ -57,12 +57,13 @@ def test_a_page_means_what_pypi_simple_reads_in_it(
         for url, text, attrs in shown
     )
     text = f"<!DOCTYPE html><html><head>{head}</head><body>{body}</body></html>".encode()
-    page = read_links(text, WHERE, charset="utf-8")
+    page = LinkedPage(text, WHERE, charset="utf-8")
+    links = list(page.links())
     judged = RepositoryPage.from_html(text, base_url=WHERE, from_encoding="utf-8")
-    assert [(link.url, link.text) for link in page.links] == [
+    assert [(link.url, link.text) for link in links] == [
         (link.url, link.text) for link in judged.links
     ]
-    assert [link.attributes for link in page.links] == [
+    assert [link.attributes for link in links] == [
         {key: value for key, value in link.attrs.items() if key != "href"} for link in judged.links
     ]
     assert page.meta == {key: values[0] for key, values in judged.pypi_meta.items()}
@@ -72,14 +73,14 @@ def test_a_page_means_what_pypi_simple_reads_in_it(
 
 
 def test_a_link_is_its_address_its_text_and_its_attributes() -> None:
-    page = read("<A HREF=' x ' data-yanked data-id=1 data-id=2> a <b>b</b>&amp;\n</A> c")
-    assert page.links == [
+    links = read("<A HREF=' x ' data-yanked data-id=1 data-id=2> a <b>b</b>&amp;\n</A> c")
+    assert links == [
         Link(f"{WHERE}x", "/simple/foo/x", "a b&", {"data-yanked": "", "data-id": "1"})
     ]
 
 
 def test_a_link_that_is_not_closed_ends_where_the_next_begins() -> None:
-    assert [link.text for link in read("<a href=x>one<a href=y>two").links] == ["one", "two"]
+    assert [link.text for link in read("<a href=x>one<a href=y>two")] == ["one", "two"]
 
 
 def test_an_anchor_without_an_address_is_no_link() -> None:
@@ -123,9 +124,9 @@ def test_a_page_that_ends_in_text_is_whole() -> None:
 
 def test_the_links_are_counted() -> None:
     link = b"<a href=x>x</a>"
-    assert len(read_links(link * 2, WHERE, charset=None, most=2).links) == 2
+    assert len(list(LinkedPage(link * 2, WHERE, charset=None, most=2).links())) == 2
     with pytest.raises(InvalidPage, match="more than 2 links"):
-        read_links(link * 3, WHERE, charset=None, most=2)
+        list(LinkedPage(link * 3, WHERE, charset=None, most=2).links())
 
 
 @pytest.mark.parametrize(
@@ -135,10 +136,10 @@ def test_the_links_are_counted() -> None:
 def test_a_page_that_repeats_one_thing_is_read_in_a_time_that_grows_with_it(piece: str) -> None:
     """A quadratic reader would be at this for hours."""
     try:
-        page = read(piece * 100_000)
+        links = read(piece * 100_000)
     except InvalidPage:
         return
-    assert len(page.links) in {0, 100_000}
+    assert len(links) in {0, 100_000}
 
 
 @pytest.mark.parametrize(
@@ -146,5 +147,34 @@ def test_a_page_that_repeats_one_thing_is_read_in_a_time_that_grows_with_it(piec
     [(None, "utf-8"), ("utf-8", "utf-8-sig"), ("latin-1", "latin-1"), ("zlib", "utf-8")],
 )
 def test_a_page_is_read_in_its_character_set(charset: str | None, encoding: str) -> None:
-    page = read_links("<a href=x>caf\xe9</a>".encode(encoding), WHERE, charset=charset)
-    assert [link.text for link in page.links] == ["caf\xe9"]
+    page = LinkedPage("<a href=x>caf\xe9</a>".encode(encoding), WHERE, charset=charset)
+    assert [link.text for link in page.links()] == ["caf\xe9"]
+
+
+@given(st.binary(max_size=40), st.integers(0, 60), st.sampled_from([None, "latin-1", "cp1252"]))
+def test_it_does_not_matter_where_one_piece_ends_and_the_next_begins(
+    text: bytes, before: int, charset: str | None
+) -> None:
+    link = (
+        "<a href='../x/?a=1&amp;b#sha256=0' data-yanked='caf\xe9 &#x1F600;'>\u4e2d&lt;</a>".encode()
+    )
+    padding = b"x" * (32 * 1024 - before)
+
+    def read_after(beginning: bytes) -> list[Link] | str:
+        page = LinkedPage(beginning + link + text + link, WHERE, charset=charset)
+        try:
+            return list(page.links())
+        except InvalidPage as error:
+            return str(error)
+
+    assert read_after(padding) == read_after(b"")
+
+
+@pytest.mark.parametrize("begin", ["<a title='", "<!--", "<script>", "<a href=x "])
+def test_a_tag_or_comment_without_an_end_is_not_read_on_and_on(begin: str) -> None:
+    with pytest.raises(InvalidPage, match="tag or comment of more than"):
+        read(f"<a href=y>y</a>{begin}{'x' * 100_000}")
+
+
+def test_no_more_of_a_text_is_kept_than_a_name_can_have() -> None:
+    assert [link.text for link in read(f"<a href=x>{'y' * 200_000}</a>")] == ["y" * 1000]

@@ -16,6 +16,7 @@ from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.files import ReleaseFile
 from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus
 from bandersnatch.model.serials import Serial
+from bandersnatch.simple.listing import project_list
 from bandersnatch.simple.parse import (
     check_api_version,
     check_page_name,
@@ -23,7 +24,6 @@ from bandersnatch.simple.parse import (
     parse_detail,
     parse_list,
     parse_status,
-    project_list,
 )
 from tests.support.factories import FILENAME, SHA256, json_file, json_page, make_context
 from tests.unit.strategies import broken_pages, encoded, json_values

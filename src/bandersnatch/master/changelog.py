@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from typing import TYPE_CHECKING, Any
-from xml.parsers.expat import ExpatError
-from xmlrpc.client import Error, Fault, dumps, loads
+from xmlrpc.client import Fault
 
 from bandersnatch.errors import (
     BandersnatchError,
@@ -15,9 +14,11 @@ from bandersnatch.errors import (
     RateLimited,
 )
 from bandersnatch.master.retry import RETRIED_STATUSES, error_for
+from bandersnatch.master.xmlrpc import NoAnswer, read_answer, write_call
 from bandersnatch.model.names import project_name
 from bandersnatch.model.serials import Change, Serial, parse_serial
-from bandersnatch.simple.parse import project_list
+from bandersnatch.simple.listing import project_list
+from bandersnatch.simple.weight import LIST, Limit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,9 +30,8 @@ if TYPE_CHECKING:
 PAGE = 50_000
 """Events that one answer holds at most."""
 
-_LARGEST_ANSWER = 64 * 1024**2
-_LARGEST_LISTING = 256 * 1024**2
-_PARSED_INLINE = 64 * 1024
+_ANSWER = Limit(64 * 1024**2, 128 * 1024**2)
+_READ_INLINE = 64 * 1024
 """Bytes."""
 
 _PAUSE_BETWEEN_PAGES = 1.0
@@ -59,7 +59,7 @@ class Changelog:
 
         :raises ChangelogRefused: if there is no such method here.
         """
-        answer = await self._call("changelog_last_serial", _LARGEST_ANSWER)
+        answer = await self._call("changelog_last_serial", _ANSWER)
         try:
             return parse_serial(0 if answer is None else answer)
         except InvalidValue as error:
@@ -74,7 +74,7 @@ class Changelog:
         while since < until:
             if changes:
                 await self._clock.sleep(_PAUSE_BETWEEN_PAGES)
-            rows = await self._call("changelog_since_serial", _LARGEST_ANSWER, since)
+            rows = await self._call("changelog_since_serial", _ANSWER, since)
             page = self._page(rows, since)
             changes += (change for change, _ in page if change and change.serial <= until)
             if len(page) < PAGE:
@@ -95,29 +95,28 @@ class Changelog:
 
     async def list_with_serials(self) -> ProjectList:
         """Return every project with its serial."""
-        answer = await self._call("list_packages_with_serial", _LARGEST_LISTING)
+        answer = await self._call("list_packages_with_serial", LIST)
         if not isinstance(answer, dict):
             raise ChangelogRefused(self._url, "list_packages_with_serial gave no mapping")
         return project_list(answer.items(), where=self._url, serial=None)
 
-    async def _call(self, method: str, limit: int, *arguments: int) -> Any:  # noqa: ANN401 - of XML-RPC
-        request = dumps(arguments, method).encode()
+    async def _call(self, method: str, limit: Limit, *arguments: int) -> Any:  # noqa: ANN401 - of XML-RPC
+        request = write_call(method, *arguments)
 
         async def attempt() -> Any:  # noqa: ANN401 - of XML-RPC
             async with self._budget:
-                answer = await self._transport.call(self._url, request, limit=limit)
+                answer = await self._transport.call(self._url, request, limit=limit.size)
             if answer.status in RETRIED_STATUSES:
                 now = self._clock.now()
                 raise error_for(self._url, answer.status, answer.headers, now)
             if answer.status != 200:  # noqa: PLR2004 - anything else is a refusal
                 raise ChangelogRefused(self._url, f"status {answer.status}")
             try:
-                return await _parsed(answer.body)
+                return await _read(answer.body, limit.weight)
             except Fault as fault:
                 raise self._fault(fault) from fault
-            except (Error, ExpatError, ValueError, TypeError, LookupError) as error:
-                # What the standard library raises for a body that is no XML-RPC.
-                why = f"{method} gave no XML-RPC ({str(error)[:100]})"
+            except NoAnswer as error:
+                why = f"{method} gave no XML-RPC ({error})"
                 raise ChangelogRefused(self._url, why) from error
 
         return await self._transport.retried(attempt)
@@ -145,13 +144,8 @@ def _change(row: object) -> tuple[Change | None, Serial]:
     return Change(name, shown, serial, action, time), serial
 
 
-async def _parsed(body: bytes) -> Any:  # noqa: ANN401 - of XML-RPC
-    """Return the one value of an answer; one of 50,000 events takes a second, in a thread."""
-    if len(body) <= _PARSED_INLINE:
-        return _value(body)
-    return await asyncio.to_thread(_value, body)
-
-
-def _value(body: bytes) -> Any:  # noqa: ANN401 - of XML-RPC
-    (value,), _ = loads(body, use_builtin_types=True)
-    return value
+async def _read(body: bytes, heaviest: int) -> Any:  # noqa: ANN401 - of XML-RPC
+    """Return what a call returned; one of 50,000 events takes a second, in a thread."""
+    if len(body) <= _READ_INLINE:
+        return read_answer(body, heaviest)
+    return await asyncio.to_thread(read_answer, body, heaviest)

@@ -15,6 +15,7 @@ from bandersnatch.master.kept import kept_or_fetched
 from bandersnatch.records import FetchedDetail, FetchedList, Validators
 from bandersnatch.simple.entries import Context
 from bandersnatch.simple.parse import optional_serial, parse_detail, parse_list
+from bandersnatch.simple.weight import LEGACY, LIST, PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,9 +39,6 @@ _JSON_TYPES = frozenset({"application/vnd.pypi.simple.v1+json", "application/jso
 _HTML_TYPES = frozenset({"application/vnd.pypi.simple.v1+html", "text/html"})
 _SERIAL_HEADER = "X-PyPI-Last-Serial"
 
-_LARGEST_LIST = 256 * 1024**2
-_LARGEST_PAGE = 64 * 1024**2
-_LARGEST_LEGACY = 128 * 1024**2
 _PARSED_INLINE = 64 * 1024
 """Bytes; a larger JSON body is parsed in a thread."""
 
@@ -88,7 +86,7 @@ class MasterClient:
     async def fetch_list(self, known: Validators, /) -> FetchedList | None:
         """Return the root page, or None if it is the one that is known."""
         url = f"{self._master}/simple/"
-        document = await self._page(url, known, _LARGEST_LIST)
+        document = await self._page(url, known, LIST.size)
         validators = _validators(document)
         if _is_known(document, validators, known):
             return None
@@ -108,7 +106,7 @@ class MasterClient:
         url = f"{self._master}/simple/{name}/"
         try:
             document = await kept_or_fetched(
-                self._keeper, url, lambda: self._page(url, known, _LARGEST_PAGE)
+                self._keeper, url, lambda: self._page(url, known, PAGE.size)
             )
         except NotFound:
             raise ProjectNotFound(name) from None
@@ -147,7 +145,7 @@ class MasterClient:
     async def _legacy(self, url: str) -> Document:
         return await self._transport.document(
             url,
-            limit=_LARGEST_LEGACY,
+            limit=LEGACY.size,
             budget=self._budgets.index,
             headers={"Accept": "application/json"},
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING, TypeVar
 
 from yarl import URL
@@ -236,14 +237,12 @@ async def read_body(body: AsyncIterable[bytes], url: str, limit: int) -> bytes:
 
     :raises TooLarge: as soon as there are more than ``limit`` bytes.
     """
-    pieces = []
-    size = 0
+    taken = BytesIO()  # it gives out what it holds without making a second one of it
     async for piece in body:
-        size += len(piece)
-        if size > limit:
+        taken.write(piece)
+        if taken.tell() > limit:
             raise TooLarge(url, limit)
-        pieces.append(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return taken.getvalue()
 
 
 def _redirected(url: URL, location: str) -> URL:

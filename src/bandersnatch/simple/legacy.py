@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from io import BytesIO
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,8 +19,10 @@ from bandersnatch.model.digests import Digest, Hashes, parse_hashes
 from bandersnatch.model.files import check_size, parse_upload_time
 from bandersnatch.simple.entries import version_texts
 from bandersnatch.simple.parse import check_page_name, optional_serial
+from bandersnatch.simple.weight import LEGACY, check_weight
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from bandersnatch.model.files import ReleaseFile
@@ -26,7 +30,8 @@ if TYPE_CHECKING:
     from bandersnatch.model.serials import Serial
     from bandersnatch.simple.entries import Context
 
-_DEEPEST = 64
+_DEEPEST, _INDENT = 64, 4
+_PIECES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +56,14 @@ class LegacyDocument:
 def parse_legacy(text: bytes, context: Context) -> LegacyDocument:
     """Return the document.
 
-    :raises InvalidPage: if it is no such document, or another project's, or nested too deeply.
+    :raises InvalidPage: if it is no such document, or another project's, or too much of one.
     """
+    check_weight(text, LEGACY, context.url)
     try:
         content = msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise InvalidPage(context.url, f"it is no JSON object ({error})") from error
-    if _is_deep(content):
-        raise InvalidPage(context.url, f"it is nested more than {_DEEPEST} levels deep")
+    _check_growth(content, context.url)
     info, releases = content.get("info"), content.get("releases")
     if not isinstance(info, dict) or not isinstance(releases, dict):
         raise InvalidPage(context.url, "it has no info and releases")
@@ -76,15 +81,25 @@ def parse_legacy(text: bytes, context: Context) -> LegacyDocument:
     )
 
 
-def _is_deep(content: dict[str, Any]) -> bool:
-    """Whether so little may become so much, once every level is indented."""
+def _check_growth(content: dict[str, Any], where: str) -> None:
+    """Refuse what would become too much once every level is indented.
+
+    :raises InvalidPage: if it is nested too deeply, or would be larger than it may have been.
+    """
     level: list[Any] = [content]
-    for _ in range(_DEEPEST):
-        inner = (
-            value for each in level for value in (each.values() if isinstance(each, dict) else each)
-        )
+    size = 0
+    for depth in range(1, _DEEPEST + 1):
+        inner = [value for each in level for value in _values(each)]
+        size += len(inner) * depth * _INDENT
+        if size > LEGACY.size:
+            raise InvalidPage(where, f"it would have more than {LEGACY.size} bytes as a file")
         level = [value for value in inner if isinstance(value, dict | list)]
-    return bool(level)
+    if level:
+        raise InvalidPage(where, f"it is nested more than {_DEEPEST} levels deep")
+
+
+def _values(container: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return container.values() if isinstance(container, dict) else container
 
 
 def _file(entry: dict[str, Any], hashes: Hashes, now: datetime) -> LegacyFile:
@@ -97,7 +112,11 @@ def _file(entry: dict[str, Any], hashes: Hashes, now: datetime) -> LegacyFile:
 
 def render_legacy(document: LegacyDocument) -> bytes:
     """Return the document as it is stored: indented by four, keys sorted, ASCII."""
-    return json.dumps(document.content, indent=4, sort_keys=True).encode("ascii")
+    rendered = BytesIO()
+    pieces = json.JSONEncoder(indent=_INDENT, sort_keys=True).iterencode(document.content)
+    while some := "".join(islice(pieces, _PIECES)):
+        rendered.write(some.encode("ascii"))
+    return rendered.getvalue()
 
 
 def supplement(detail: ProjectDetail, document: LegacyDocument) -> ProjectDetail:

@@ -8,7 +8,7 @@ the page.
 from __future__ import annotations
 
 import re
-from itertools import islice
+from codecs import BOM_UTF8
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -20,21 +20,23 @@ from bandersnatch.model.project import (
     ProjectDetail,
     ProjectList,
     ProjectStatus,
-    Rejection,
 )
 from bandersnatch.model.serials import Serial, parse_serial
 from bandersnatch.simple.entries import Context, Entry, release_files, version_texts
+from bandersnatch.simple.listing import project_list
+from bandersnatch.simple.weight import LIST, PAGE, check_weight
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from bandersnatch.model.names import ProjectName
 
 _Struct = TypeVar("_Struct")
 
 _ESCAPES = re.compile(
     rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<half>u[dD][89a-fA-F][\da-fA-F]{2})|.)", re.DOTALL
 )
+_MOST_ESCAPES, _MENDED = 10_000, LIST.size // 4
+"""How many escapes a list may have, and bytes, for those that are halves to be looked for."""
 
 
 class _Meta(msgspec.Struct):
@@ -108,7 +110,9 @@ class _LooseList(msgspec.Struct):
 
 def _decode(text: bytes, kind: type[_Struct], where: str) -> _Struct:
     try:
-        return msgspec.json.decode(text.removeprefix(b"\xef\xbb\xbf"), type=kind)
+        return msgspec.json.decode(
+            memoryview(text)[len(BOM_UTF8) :] if text.startswith(BOM_UTF8) else text, type=kind
+        )
     except msgspec.ValidationError:
         raise
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
@@ -145,6 +149,7 @@ def parse_detail(text: bytes, context: Context) -> ProjectDetail:
     :raises InvalidPage: if the page as a whole cannot be accepted; a bad file entry only ends
         up in ``rejected``.
     """
+    check_weight(text, PAGE, context.url)
     page: _Page | _LoosePage
     try:
         page = _decode(text, _Page, context.url)
@@ -228,13 +233,13 @@ def parse_list(text: bytes, where: str) -> ProjectList:
 
     :raises InvalidPage: if it is no such page, or more than 1 % of its entries are bad.
     """
+    check_weight(text, LIST, where)
     try:
         return _parsed_list(text, where)
     except InvalidPage:
-        legible = _ESCAPES.sub(_legible, text)
-        if legible == text:
+        if not (0 < text.count(b"\\") <= _MOST_ESCAPES and len(text) <= _MENDED):
             raise
-        return _parsed_list(legible, where)
+        return _parsed_list(_ESCAPES.sub(_legible, text), where)
 
 
 def _legible(escape: re.Match[bytes]) -> bytes:
@@ -283,65 +288,3 @@ def _listed(
 
 NEWEST_MINOR = 4
 """Of the API's versions 1.x, the newest whose every field is known here."""
-
-BAD_ENTRIES_ALLOWED = 0.01
-"""The share of a listing's entries that may be bad before the listing as a whole is."""
-_ODDITIES_TOLD = 20
-
-
-def project_list(
-    pairs: Iterable[tuple[object, object]],
-    *,
-    where: str,
-    serial: Serial | None,
-    notes: Iterable[str] = (),
-) -> ProjectList:
-    """Return the list made of pairs of a name and a serial (None: not told), each judged.
-
-    A project whose serial alone is bad is listed as one of which none is told: it exists, and
-    whoever leaves it out would claim to have everything without it.
-
-    :raises InvalidPage: if more than 1 % of the pairs, and more than one, are bad.
-    """
-    serials: dict[ProjectName, Serial | None] = {}
-    displays: dict[ProjectName, str] = {}
-    rejected: list[Rejection] = []
-    twins: dict[ProjectName, None] = {}
-    count = bad = 0
-    for shown, told in pairs:
-        count += 1
-        name: ProjectName | None
-        try:
-            name = project_name(shown)
-            own = None if told is None else parse_serial(told)
-        except InvalidValue as error:
-            name, own = _name_alone(shown), None
-            bad += 1
-            if bad <= _ODDITIES_TOLD:
-                reason = f"{name}: {error}" if name else str(error)
-                rejected.append(Rejection(ascii(shown)[:200], reason))
-            if name is None:
-                continue
-        if name in serials:
-            twins[name] = None
-        before = serials.setdefault(name, own)
-        if own is not None and (before is None or own > before):
-            serials[name] = own
-        if shown != name:
-            displays[name] = str(shown)
-    if bad > max(1, count * BAD_ENTRIES_ALLOWED):
-        first = rejected[0].reason
-        raise InvalidPage(where, f"{bad} of its {count} entries are bad: {first}")
-    notes = (*notes, *map(_twin, islice(twins, _ODDITIES_TOLD)))
-    return ProjectList(serials, displays, serial, tuple(rejected), bad, notes)
-
-
-def _name_alone(shown: object) -> ProjectName | None:
-    try:
-        return project_name(shown)
-    except InvalidValue:
-        return None
-
-
-def _twin(name: ProjectName) -> str:
-    return f"the list has {name} more than once; its highest serial counts"

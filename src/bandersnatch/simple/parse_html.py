@@ -10,15 +10,11 @@ from urllib.parse import unquote, urlsplit
 from bandersnatch.errors import InvalidPage, InvalidValue
 from bandersnatch.model.files import FILE_ENDINGS
 from bandersnatch.model.names import project_name
-from bandersnatch.model.project import ProjectDetail, ProjectList
+from bandersnatch.model.project import MOST_FILES, ProjectDetail, ProjectList
 from bandersnatch.simple.entries import Context, Entry, release_files
-from bandersnatch.simple.links import read_links
-from bandersnatch.simple.parse import (
-    check_api_version,
-    optional_serial,
-    parse_status,
-    project_list,
-)
+from bandersnatch.simple.links import LinkedPage
+from bandersnatch.simple.listing import project_list
+from bandersnatch.simple.parse import check_api_version, optional_serial, parse_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,9 +35,9 @@ def parse_detail_html(text: bytes, context: Context, *, charset: str | None) -> 
 
     :raises InvalidPage: if the page as a whole cannot be accepted.
     """
-    page = read_links(text, context.url, charset=charset)
+    page = LinkedPage(text, context.url, charset=charset, most=MOST_FILES)
+    files, rejected = release_files(_entries(page.links()), context)
     check_api_version(page.meta.get("repository-version") or "1.0", context.url)
-    files, rejected = release_files(_entries(page.links), context)
     if not (files or rejected or _SIMPLE_PAGE.search(text)):
         raise InvalidPage(context.url, "it is HTML, but no page of a simple index")
     status, reason = parse_status(
@@ -78,13 +74,14 @@ def parse_list_html(text: bytes, where: str, *, charset: str | None) -> ProjectL
 
     :raises InvalidPage: if it links to none, or too many of its links are no project's.
     """
-    page = read_links(text, where, charset=charset)
-    check_api_version(page.meta.get("repository-version") or "1.0", where)
+    page = LinkedPage(text, where, charset=charset)
     root = urlsplit(where).path
-    links = [link for link in page.links if link.path.startswith(root)]
-    if not links:
+    names = ((link.text, None) for link in page.links() if link.path.startswith(root))
+    listing = project_list(names, where=where, serial=None)
+    check_api_version(page.meta.get("repository-version") or "1.0", where)
+    if not listing.serials:
         raise InvalidPage(where, "it is HTML without a link to a project")
-    return project_list(((link.text, None) for link in links), where=where, serial=None)
+    return listing
 
 
 def _entries(links: Iterable[Link]) -> Iterator[Entry]:

@@ -1,0 +1,123 @@
+"""What a document weighs: never less than what it takes to read it, and no honest one too much."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+
+import msgspec
+import pytest
+
+from bandersnatch.errors import InvalidPage
+from bandersnatch.simple.legacy import parse_legacy, render_legacy
+from bandersnatch.simple.parse import parse_detail, parse_list
+from bandersnatch.simple.weight import LEGACY, LIST, PAGE, Limit, check_weight
+from tests.support.factories import make_context
+
+MIB = 2**20
+SMALL = 4096
+"""Bytes that any document takes."""
+WHERE = "https://index.example.org/simple/foo/"
+CONTEXT = make_context("foo", WHERE)
+
+
+def document(beginning: bytes, piece: bytes, end: bytes, size: int) -> bytes:
+    """Return a document of about so many bytes that has a piece over and over."""
+    return beginning + piece * (size // len(piece)) + end
+
+
+DENSE = {
+    "numbers": (b"[", b"1,", b"1]"),
+    "texts": (b"[", b'"ab",', b"1]"),
+    "large numbers": (b"[", b"99999,", b"1]"),
+    "fractions": (b"[", b"1.5,", b"1]"),
+    "lists": (b"[", b"[],", b"1]"),
+    "full lists": (b"[", b"[1],", b"1]"),
+    "objects": (b"[", b"{},", b"1]"),
+    "full objects": (b"[", b'{"a":1},', b"1]"),
+    "a text that is wide": (b'["', b"x", '😀"]'.encode()),
+    "texts that are wide": (b"[", f'"{"x" * 99}😀",'.encode(), b"1]"),
+    "a text that is wide, escaped": (b'["', b"x\\n", rb'\ud83d\ude00"]'),
+}
+
+
+@pytest.mark.parametrize("kind", DENSE)
+def test_nothing_takes_more_than_it_weighs(kind: str) -> None:
+    text = document(*DENSE[kind], size=2 * MIB)
+    tracemalloc.start()
+    try:
+        value = msgspec.json.decode(text)
+        taken = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert value
+
+    with pytest.raises(InvalidPage, match="in memory"):
+        check_weight(text, Limit(0, len(text) + taken - SMALL), WHERE)
+
+
+def test_every_kind_of_document_is_weighed_before_it_is_read() -> None:
+    heavy = {
+        "page": document(b'{"name": "foo", "files": [', b"{},", b"{}]}", 16 * MIB),
+        "list": document(b'{"projects": [', b"{},", b"{}]}", 16 * MIB),
+        "legacy": document(b'{"info": {"name": "foo"}, "releases": [', b"{},", b"{}]}", 16 * MIB),
+    }
+    for read in (
+        lambda: parse_detail(heavy["page"], CONTEXT),
+        lambda: parse_list(heavy["list"], WHERE),
+        lambda: parse_legacy(heavy["legacy"], CONTEXT),
+    ):
+        tracemalloc.start()
+        try:
+            with pytest.raises(InvalidPage, match="in memory"):
+                read()
+            assert tracemalloc.get_traced_memory()[1] < MIB
+        finally:
+            tracemalloc.stop()
+
+
+NAME = "foo-1.0.dev12345-py3-none-any.whl"
+FILE = {
+    "core-metadata": {"sha256": "0" * 64},
+    "data-dist-info-metadata": {"sha256": "0" * 64},
+    "filename": NAME,
+    "hashes": {"sha256": "0" * 64},
+    "provenance": None,
+    "requires-python": ">=3.9,<4,!=3.9.7",
+    "size": 123456,
+    "upload-time": "2024-01-01T00:00:00.000000Z",
+    "url": f"https://files.example.org/packages/aa/bb/{'c' * 60}/{NAME}",
+    "yanked": "\u4e2d was broken, and is",
+}
+"""An entry as PyPI writes it."""
+
+
+def test_the_largest_projects_there_are_weigh_less_than_they_may() -> None:
+    """30,000 files, and 1,000,000 projects: more than any has, and than there are."""
+    file = json.dumps(FILE).encode()
+    page = b'{"name": "foo", "files": [%b], "versions": [%b]}'
+    check_weight(page % ((file + b", ") * 30_000, b'"1.0.dev12345", ' * 30_000), PAGE, WHERE)
+    entry = b'{"_last-serial": 100000000, "name": "some-project-1000000"}, '
+    check_weight(b'{"projects": [%b]}' % (entry * 1_000_000), LIST, WHERE)
+    legacy = b'{"info": {"description": "%b"}, "releases": {%b}}'
+    releases = b'"1.0.dev12345": [%b], ' % file * 30_000
+    check_weight(legacy % (b"some, text " * 5000, releases), LEGACY, WHERE)
+
+
+def test_what_a_legacy_document_grows_to_is_known_before() -> None:
+    """At a depth of 60 each of its values has 240 blanks before it."""
+    many = b"[" * 57 + b"[]," * 700_000 + b"[]" + b"]" * 57
+    text = b'{"info": {"name": "foo"}, "releases": {}, "x": ' + many + b"}"
+    check_weight(text, LEGACY, WHERE)
+    with pytest.raises(InvalidPage, match="as a file"):
+        parse_legacy(text, CONTEXT)
+
+
+def test_a_large_legacy_document_is_written_as_the_standard_library_does() -> None:
+    content = {
+        "info": {"name": "foo", "summary": "caf\xe9 😀"},
+        "releases": {},
+        "x": [{"y": [number, [], {}]} for number in range(9_000)],
+    }
+    rendered = render_legacy(parse_legacy(json.dumps(content).encode(), CONTEXT))
+    assert rendered == json.dumps(content, indent=4, sort_keys=True).encode()
