@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import xmlrpc.client
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,29 @@ if TYPE_CHECKING:
     from tests.support.server import Answer
 
 HUGE = 10**12
+
+
+@pytest.mark.nightly
+def test_a_changelog_without_an_end_is_not_followed_for_ever(case: Case) -> None:
+    """Each page is full, and goes on by one serial."""
+    case.mirrored("bar", "foo")
+    case.index.release("foo", "2.0")
+    rows = [["foo", "2.0", 1_700_000_000, "new release", 10**9]] * 50_000
+    page = xmlrpc.client.dumps((rows,), methodresponse=True).encode()
+
+    async def act(request: Request, answer: Answer) -> None:
+        arguments, method = xmlrpc.client.loads((await request.read()).decode())
+        if method == "changelog_since_serial":
+            (since,) = arguments
+            answer.body = page.replace(b"1000000000", str(since + 1).encode())  # type: ignore[operator]
+
+    case.fault("xmlrpc", faults.call("changelog_last_serial", case.index.serial + 900_000))
+    case.fault("xmlrpc", act)
+
+    case.mirror(exits=3)
+
+    assert 20 <= len(case.asked("xmlrpc")) <= 23
+    case.heals()
 
 
 def test_case_046_a_serial_that_went_back_changes_nothing(case: Case) -> None:

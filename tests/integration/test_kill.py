@@ -45,6 +45,7 @@ def kill_at_request(site: Site, number: int) -> bool:
         _, err = running.communicate(timeout=60)
     finally:
         site.server.on_request = lambda _: None
+    site.server.settle()
     assert running.returncode in {0, -signal.SIGKILL}, err.decode()
     return running.returncode != 0
 

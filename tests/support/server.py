@@ -126,6 +126,8 @@ class IndexServer:
         self.journal_page = 50_000
         self.on_request: Callable[[Asked], None] = lambda _: None
         self.time: Callable[[], float] = time.monotonic
+        self.settle: Callable[[], None] = lambda: None
+        """Waits until nobody is served any more; who was killed may have left requests."""
 
     # ------------------------------------------------------------ what tests ask
 
@@ -328,6 +330,11 @@ def serving(index: Index, tls: ssl.SSLContext | None = None) -> Iterator[IndexSe
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
+    async def settle() -> None:
+        while len(asyncio.all_tasks()) > len((serve, settle)):  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+
+    server.settle = lambda: asyncio.run_coroutine_threadsafe(settle(), loop).result(10)
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
     thread.start()
     ready.wait(10)

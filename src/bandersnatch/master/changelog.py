@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 PAGE = 50_000
 """Events that one answer holds at most."""
 
+MOST_EVENTS = 1_000_000
+"""Nobody follows the changelog over more serials than that, and each event has its own."""
+
 _ANSWER = Limit(64 * 1024**2, 128 * 1024**2)
 _READ_INLINE = 64 * 1024
 """Bytes."""
@@ -71,11 +74,15 @@ class Changelog:
         An event whose name is none is left out: it cannot concern a project that exists.
         """
         changes: list[Change] = []
+        count = 0
         while since < until:
-            if changes:
+            if count:
                 await self._clock.sleep(_PAUSE_BETWEEN_PAGES)
             rows = await self._call("changelog_since_serial", _ANSWER, since)
             page = self._page(rows, since)
+            count += len(page)
+            if count > MOST_EVENTS:
+                raise ChangelogRefused(self._url, f"it has more than {MOST_EVENTS} events")
             changes += (change for change, _ in page if change and change.serial <= until)
             if len(page) < PAGE:
                 break
