@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -142,6 +143,20 @@ def test_the_inner_layers_know_nothing_of_the_world(path: Path) -> None:
     forbidden = NEVER.get(layer, NEVER.get(layer.partition(".")[0], set()))
     for imported, only_types in imports(path):
         assert only_types or imported.partition(".")[0] not in forbidden, f"{module}: {imported}"
+
+
+def test_no_module_needs_one_that_needs_it() -> None:
+    """Not for its types either: what goes in a circle is one thing, or holds two."""
+    names = set(map(name_of, MODULES))
+    needs: dict[str, set[str]] = {}
+    for path in MODULES:
+        inner = {each.removeprefix("bandersnatch.") for each, _ in imports(path)}
+        # What is imported from a package may be a module of it, or something in its face.
+        needs[name_of(path)] = {
+            each if each in names else each.rpartition(".")[0] for each in inner
+        }
+        needs[name_of(path)] &= names - {name_of(path)}
+    assert tuple(TopologicalSorter(needs).static_order())
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

@@ -8,7 +8,7 @@ from bandersnatch.errors import NotHere, UsageError
 from bandersnatch.events import Noticed, Planned, ProjectFailed
 from bandersnatch.mirror.checkpoint import ROOT, ROOT_STALE
 from bandersnatch.mirror.deletions import finish_deletions
-from bandersnatch.mirror.parts import open_tree
+from bandersnatch.mirror.opening import open_tree
 from bandersnatch.mirror.run import FILTERS, OPTIONS
 from bandersnatch.mirror.state import StateFiles
 from bandersnatch.model.serials import NO_SERIAL

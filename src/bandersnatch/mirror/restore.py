@@ -17,7 +17,7 @@ from bandersnatch.events import (
 from bandersnatch.mirror.checkpoint import ROOT, ROOT_STALE
 from bandersnatch.mirror.deletions import finish_deletions
 from bandersnatch.mirror.lying import Lying
-from bandersnatch.mirror.parts import open_tree
+from bandersnatch.mirror.opening import open_tree
 from bandersnatch.mirror.root import publish_root
 from bandersnatch.mirror.state import StateFiles
 from bandersnatch.model.serials import NO_SERIAL

@@ -17,7 +17,7 @@ from bandersnatch.mirror.discover import Discoverer, Question
 from bandersnatch.mirror.ending import Ending, end_run
 from bandersnatch.mirror.leaving import Leaving, let_go, remove_strays
 from bandersnatch.mirror.notes import STATE
-from bandersnatch.mirror.parts import open_tree, open_visit, open_visits, side_by_side
+from bandersnatch.mirror.opening import open_tree, open_visit, open_visits, side_by_side
 from bandersnatch.mirror.plan import (
     SyncPlan,
     make_plan,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bandersnatch.events import Noticed, Planned
 from bandersnatch.mirror.checkpoint import Checkpoint
-from bandersnatch.mirror.parts import (
+from bandersnatch.mirror.opening import (
     open_tree,
     open_visit,
     open_visits,

@@ -18,7 +18,7 @@ from bandersnatch.events import (
     Unowned,
 )
 from bandersnatch.mirror.checkpoint import ROOT, ROOT_WRITTEN, Checkpoint
-from bandersnatch.mirror.parts import (
+from bandersnatch.mirror.opening import (
     open_tree,
     open_visit,
     open_visits,
