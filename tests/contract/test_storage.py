@@ -361,6 +361,20 @@ async def test_a_dry_run_writes_nothing(filled: MirrorStorage) -> None:
     assert await contents(filled) == before
 
 
+async def test_a_dry_run_has_no_more_what_it_took_away(filled: MirrorStorage) -> None:
+    dry = DryRunStorage(filled)
+    await dry.move([(OTHER, key("removed/x"))])
+
+    assert await dry.digest(key("removed/x"), ["md5"]) == await filled.digest(OTHER, ["md5"])
+    assert b"".join([piece async for piece in dry.pieces(key("removed/x"))]) == b"other"
+    with pytest.raises(NotStored):
+        await dry.digest(OTHER, ["md5"])
+    with pytest.raises(NotStored):
+        await anext(aiter(dry.pieces(OTHER)))
+    (reading,) = await dry.read_through([OTHER])
+    assert (reading.size, reading.problem) == (0, "it is missing")
+
+
 async def test_a_dry_run_tells_the_changes_that_a_run_would_make(filled: MirrorStorage) -> None:
     objects = {OTHER: b"other", key("web/new"): b"", key("web/simple/foo/versions/1"): b"1"}
     absent = [key("web/never"), PAGE]

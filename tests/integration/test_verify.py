@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tests.support.faults import Act
     from tests.support.server import IndexServer
     from tests.support.site import Ran
 
@@ -250,6 +251,103 @@ def test_what_cannot_be_repaired_is_told_with_its_reason(
     assert "content has sha256" in left["what"]
     assert left["reason"]
     assert "Traceback" not in ran.log
+    assert mirrored.tree() == before
+
+
+def test_documents_that_are_read_and_differ_are_damaged(mirrored: Site) -> None:
+    right = mirrored.tree()
+    copy = mirrored.web / "pypi/foo/json"
+    copy.write_bytes(b" " + copy.read_bytes())
+
+    ran = again(mirrored)
+
+    assert (ran.code, damage(ran)["repaired"]) == (0, 1)
+    assert "it is another than its copy" in ran.log
+    assert mirrored.tree() == right
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (faults.status(404), "the index has no such document"),
+        (faults.body(b"[]"), "no JSON object"),
+        (faults.status(500), "500"),
+    ],
+    ids=["missing", "no document", "no answer"],
+)
+def test_a_document_that_the_index_does_not_give_is_left_and_told_of(
+    mirrored: Site, server: IndexServer, answer: Act, why: str
+) -> None:
+    (mirrored.web / "json/foo").write_bytes(b"{")
+    server.fault("legacy", answer)
+
+    ran = again(mirrored)
+
+    assert (ran.code, damage(ran)["left"]) == (8, 1)
+    assert why in damage(ran)["told"][0]["reason"]
+
+
+def mangled(page: Path) -> None:
+    page.write_text(page.read_text().replace("foo-1.0", "other-1.0"))
+
+
+def shorter(page: Path) -> None:
+    """Leave out the link to one file."""
+    lines = page.read_text().splitlines()
+    page.write_text("\n".join(line for line in lines if "foo-1.0" not in line))
+
+
+@pytest.mark.parametrize(
+    ("harm", "what"),
+    [
+        (lambda page: page.write_bytes(b"[]"), "cannot be read"),
+        (mangled, "cannot be read"),
+        (shorter, "does not say"),
+        (
+            lambda page: page.write_bytes(page.read_bytes().replace(b"SERIAL 1", b"SERIAL 2")),
+            "does not say",
+        ),
+    ],
+    ids=["no page", "a bad entry", "a file less", "another serial"],
+)
+def test_a_page_that_was_made_under_other_options_is_read_and_compared(
+    mirrored: Site, harm: Callable[[Path], object], what: str
+) -> None:
+    """It need not be the same bytes, but it must say the same."""
+    mirrored.configure(digest_name="md5")
+    assert damage(again(mirrored)) == NOTHING
+    harm(mirrored.web / "simple/foo/index.html")
+
+    ran = again(mirrored)
+
+    assert (ran.code, damage(ran)["repaired"]) == (0, 1)
+    assert f"web/simple/foo/index.html: it {what}" in ran.log
+
+
+@pytest.mark.parametrize("harm", ["missing", "a link", "flipped"])
+@pytest.mark.parametrize("thing", ["file", "sidecar"])
+def test_what_is_read_at_a_pace_is_judged_alike(mirrored: Site, thing: str, harm: str) -> None:
+    right = mirrored.tree()
+    (path, *_) = sorted(mirrored.web.glob(THINGS[thing]))
+    HARMS[harm](path)
+
+    mirrored.clock.advance(minutes=1)
+
+    ran = mirrored.run("verify", "--rate", "1 MB/s")
+
+    assert (ran.code, damage(ran)["repaired"]) == (0, 1)
+    assert mirrored.tree() == right
+
+
+@pytest.mark.parametrize("harm", ["missing", "a link", "flipped"])
+def test_a_dry_run_at_a_pace_tells_of_damage_and_changes_nothing(mirrored: Site, harm: str) -> None:
+    (path, *_) = sorted(mirrored.web.glob("packages/**/*.whl"))
+    HARMS[harm](path)
+    before = mirrored.tree()
+
+    ran = again(mirrored, "--dry-run", "--rate", "1 MB/s")
+
+    assert damage(ran)["found"] == 1
     assert mirrored.tree() == before
 
 
@@ -503,6 +601,32 @@ def test_an_unreadable_document_without_a_project_makes_it_unknown(mirrored: Sit
     mirrored.allow("foo", "bar", "Baz_Qux")
     assert mirrored.run("verify", "--delete").code == 8
     assert document.exists()
+
+
+def test_a_document_that_can_be_read_makes_no_project_unknown(mirrored: Site) -> None:
+    for where in ("json/stranger", "pypi/stranger/json"):
+        path = mirrored.web / where
+        path.parent.mkdir(exist_ok=True)
+        path.write_text('{"info": {"name": "stranger"}, "releases": {}}')
+
+    ran = mirrored.run("verify", "--delete")
+
+    assert (ran.code, ran.report["unknown"], ran.report["unowned"]["moved"]) == (0, [], 2)
+    mirrored.check()
+
+
+def test_thousands_of_things_that_belong_to_nobody_are_moved(mirrored: Site) -> None:
+    mirrored.configure(max_removals=5000)
+    folder = mirrored.web / "packages/aa/bb/cc"
+    folder.mkdir(parents=True)
+    for number in range(2100):
+        (folder / f"foo-0.{number}.zip").touch()
+
+    ran = mirrored.run("verify", "--delete")
+
+    assert (ran.code, ran.report["unowned"]["moved"]) == (0, 2100)
+    assert len(list((mirrored.root / "removed/packages/aa/bb/cc").iterdir())) == 2100
+    mirrored.check()
 
 
 # ---------------------------------------------------------------- a part at a time

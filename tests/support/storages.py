@@ -13,6 +13,7 @@ from bandersnatch.model.content import Expected
 from bandersnatch.model.digests import Digest
 from bandersnatch.storage.filesystem import FilesystemStorage
 from bandersnatch.storage.memory import MemoryStorage
+from bandersnatch.storage.untold import NotingStorage, Untold
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
@@ -55,6 +56,18 @@ class DiskPlace:
         return FilesystemStorage(self._root, read_only=True)
 
 
+class NotedPlace(DiskPlace):
+    """A directory whose changes are noted before they are made."""
+
+    @asynccontextmanager
+    async def work(self) -> AsyncIterator[MirrorStorage]:
+        """Open it with its lock, and forget the notes at the end."""
+        untold = Untold(self._root)
+        async with FilesystemStorage(self._root) as storage:
+            yield NotingStorage(storage, untold)
+        untold.close(told=True)
+
+
 class MemoryPlace:
     """A dictionary, the same each time."""
 
@@ -69,7 +82,11 @@ class MemoryPlace:
     look = work
 
 
-PLACES: dict[str, Callable[[Path], Place]] = {"filesystem": DiskPlace, "memory": MemoryPlace}
+PLACES: dict[str, Callable[[Path], Place]] = {
+    "filesystem": DiskPlace,
+    "noted": NotedPlace,
+    "memory": MemoryPlace,
+}
 """Every adapter that keeps what is written to it."""
 
 
