@@ -36,11 +36,11 @@ _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+', re.DOTALL)
 
 
 def check_weight(text: bytes, limit: Limit, where: str) -> None:
-    """Refuse a document that is no larger than it may be, and would be if it were read.
+    """Refuse a document that would take more memory than it may, though it is small enough.
 
     Each value has a comma or a bracket before it, so that there are no more than those.
 
-    :raises InvalidPage: if it would take more than its limit.
+    :raises InvalidPage: if it would.
     """
     size = len(text)
     if size <= _NEVER_HEAVY:
