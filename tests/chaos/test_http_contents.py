@@ -102,6 +102,7 @@ DENSE = {
     "a wide page": ("detail html", b"<title>Links for foo</title>", b"x", b"\xf0\x9f\x98\x80"),
     "lists in a document": ("legacy", LEGACY + b'"x": [', b"[],", b"[]]}"),
     "objects for projects": ("list", b'{"projects": [', b"{},", b"{}]}"),
+    "halves of characters": ("list", b'{"projects": [{"name": "', rb"\ud800", b'"}]}'),
     "arrays": ("xmlrpc", CALL + b"<array><data>", b"<array/>", b"</data></array>" + CALLED),
     "lines": ("xmlrpc", CALL + b"<string>", b"\n", b"</string>" + CALLED),
     "attributes of a call": ("xmlrpc", CALL + b"<string ", b"a='' ", b">x</string>" + CALLED),

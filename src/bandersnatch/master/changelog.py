@@ -80,7 +80,8 @@ class Changelog:
                 await self._clock.sleep(_PAUSE_BETWEEN_PAGES)
             rows = await self._call("changelog_since_serial", _ANSWER, since)
             page = self._page(rows, since)
-            count += len(page)
+            # What is newer than ``until`` came since, and belongs to the next run.
+            count += sum(serial <= until for _, serial in page)
             if count > MOST_EVENTS:
                 raise ChangelogRefused(self._url, f"it has more than {MOST_EVENTS} events")
             changes += (change for change, _ in page if change and change.serial <= until)
