@@ -6,10 +6,11 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bandersnatch.catalogue.records import CatalogueUpdate, ProjectRecord
 from bandersnatch.catalogue.sqlite import SqliteCatalogue
+from bandersnatch.model.content import Validators
 from bandersnatch.model.names import ProjectName
 from bandersnatch.model.serials import Serial
-from bandersnatch.records import Batch, ProjectRecord, Validators
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +42,7 @@ async def _pretend(mirror: Path, name: str, projects: list[Project]) -> None:
         assert known is not None, "the first project was not synced"
         for start in range(0, len(projects), _BATCH):
             some = projects[start : start + _BATCH]
-            await catalogue.commit(Batch(records=[_like(known, each) for each in some]))
+            await catalogue.commit(CatalogueUpdate(records=[_like(known, each) for each in some]))
 
 
 def _like(known: ProjectRecord, project: Project) -> ProjectRecord:

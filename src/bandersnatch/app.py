@@ -11,27 +11,30 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from bandersnatch.config.files import ListFiles
-from bandersnatch.config.ini import read_ini
+from bandersnatch.config.ini import ListFiles, read_ini
 from bandersnatch.config.load import enabled_filters, read_settings
 from bandersnatch.config.settings import HttpClient
 from bandersnatch.errors import ConfigError
-from bandersnatch.filters.installed.providers import Found
 from bandersnatch.filters.options import FilterOptions
+from bandersnatch.filters.plugins.providers import Found
 from bandersnatch.filters.registry import ALL, BUILT_IN, SECTIONS, build_chain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from bandersnatch.catalogue.port import MirrorCatalogue
+    from bandersnatch.clock import Clock
     from bandersnatch.config.settings import IndexSettings, Settings
+    from bandersnatch.events import EventSink
     from bandersnatch.filters.chain import FilterChain
-    from bandersnatch.master.hosts import HostGuard
-    from bandersnatch.master.kept import Keeper
-    from bandersnatch.master.opener import Opener
-    from bandersnatch.mirror.parts import Mirror
-    from bandersnatch.ports import Clock, EventSink, MirrorCatalogue, MirrorStorage, PackageIndex
-    from bandersnatch.storage.untold import Untold
+    from bandersnatch.index.hosts import HostGuard
+    from bandersnatch.index.kept import Keeper
+    from bandersnatch.index.port import PackageIndex
+    from bandersnatch.index.transport import Opener
+    from bandersnatch.mirror.mirror import Mirror
+    from bandersnatch.storage.journal import ChangeJournal
+    from bandersnatch.storage.port import MirrorStorage
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def load(path: Path, now: datetime | None = None) -> Configuration:
 def _installed(names: list[str]) -> Found:
     if not names:
         return Found()
-    from bandersnatch.filters.installed.packages import provided  # noqa: PLC0415 - slow, and seldom needed
+    from bandersnatch.filters.plugins.installed import provided  # noqa: PLC0415 - slow, and seldom needed
 
     return provided(names)
 
@@ -115,9 +118,9 @@ async def open_mirror(
     :raises StorageError: if the mirror's directory cannot be used.
     """
     # Half of the start-up time is spent on these; --help and a mistaken option need none.
-    from bandersnatch.master.kept import KeepsNothing  # noqa: PLC0415
-    from bandersnatch.master.proxy import choose_proxy  # noqa: PLC0415
-    from bandersnatch.mirror.parts import Mirror  # noqa: PLC0415
+    from bandersnatch.index.kept import KeepsNothing  # noqa: PLC0415
+    from bandersnatch.index.proxy import choose_proxy  # noqa: PLC0415
+    from bandersnatch.mirror.mirror import Mirror  # noqa: PLC0415
     from bandersnatch.storage.kept import KeptDocuments  # noqa: PLC0415
 
     settings = _with_master(configuration.settings)
@@ -140,11 +143,11 @@ async def open_mirror(
         )
 
 
-def noting(mirror: Mirror, untold: Untold) -> Mirror:
+def noting(mirror: Mirror, untold: ChangeJournal) -> Mirror:
     """Return the mirror with a storage that notes what is about to change."""
-    from bandersnatch.storage.untold import NotingStorage  # noqa: PLC0415 - as above
+    from bandersnatch.storage.journal import JournalingStorage  # noqa: PLC0415 - as above
 
-    return replace(mirror, storage=NotingStorage(mirror.storage, untold))
+    return replace(mirror, storage=JournalingStorage(mirror.storage, untold))
 
 
 def _with_master(settings: Settings) -> Settings:
@@ -170,7 +173,7 @@ async def _open_storage(
     catalogue = await stack.enter_async_context(SqliteCatalogue(directory, read_only=dry_run))
     if not dry_run:
         return storage, catalogue
-    from bandersnatch.catalogue.dry_run import DryRunCatalogue  # noqa: PLC0415
+    from bandersnatch.catalogue.overlay import DryRunCatalogue  # noqa: PLC0415
     from bandersnatch.storage.dry_run import DryRunStorage  # noqa: PLC0415
 
     return DryRunStorage(storage), DryRunCatalogue(catalogue)
@@ -179,10 +182,10 @@ async def _open_storage(
 async def _open_index(
     settings: Settings, stack: AsyncExitStack, clock: Clock, proxy: str, keeper: Keeper
 ) -> PackageIndex:
-    from bandersnatch.master.changelog import Changelog  # noqa: PLC0415
-    from bandersnatch.master.client import MasterClient  # noqa: PLC0415
-    from bandersnatch.master.hosts import HostGuard  # noqa: PLC0415
-    from bandersnatch.master.transport import Budgets, Transport  # noqa: PLC0415
+    from bandersnatch.index.changelog import Changelog  # noqa: PLC0415
+    from bandersnatch.index.client import MasterClient  # noqa: PLC0415
+    from bandersnatch.index.hosts import HostGuard  # noqa: PLC0415
+    from bandersnatch.index.transport import Budgets, Transport  # noqa: PLC0415
 
     index = settings.index
     guard = HostGuard(index.master, [settings.files.download_mirror, proxy])
@@ -200,10 +203,10 @@ async def _opener(
     """Return what sends requests: libcurl, unless it is not here, not wanted, or has a proxy."""
     if index.http_client is HttpClient.AUTO and not proxy:
         with suppress(ImportError):
-            from bandersnatch.master.curl import CurlOpener  # noqa: PLC0415 - optional
+            from bandersnatch.index.curl import CurlOpener  # noqa: PLC0415 - optional
 
             return await stack.enter_async_context(CurlOpener(index, guard))
-    from bandersnatch.master.session import AiohttpOpener, open_session  # noqa: PLC0415 - slow
+    from bandersnatch.index.aiohttp_client import AiohttpOpener, open_session  # noqa: PLC0415 - slow
 
     session = await stack.enter_async_context(open_session(index, guard, proxy))
     return AiohttpOpener(session)

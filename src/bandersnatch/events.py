@@ -1,12 +1,8 @@
-"""What a run reports, as it happens; log, progress, report and diff file are made of it.
-
-Every run makes all of these classes before it does anything else; data classes would take it
-20 milliseconds for that, these structs take one.
-"""
+"""Somebody to tell, and the time."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -17,19 +13,27 @@ if TYPE_CHECKING:
     from bandersnatch.model.serials import Serial
 
 
-class Noticed(Struct, frozen=True):
+class EventSink(Protocol):
+    """Somebody who wants to know what happens; must neither block nor raise."""
+
+    def __call__(self, event: Event, /) -> None:
+        """Take note of an event."""
+        ...
+
+
+class Warned(Struct, frozen=True):
     """Something that the operator should know and that stops nothing."""
 
     text: str
 
 
-class Stopped(Struct, frozen=True):
+class Halted(Struct, frozen=True):
     """A part of the run was given up, or refused by a limit; the rest went on in order."""
 
     error: BandersnatchError
 
 
-class Doing(Struct, frozen=True):
+class StepStarted(Struct, frozen=True):
     """A longer step began."""
 
     text: str
@@ -61,7 +65,7 @@ class ProjectAbsent(Struct, frozen=True):
     name: ProjectName
 
 
-class ProjectLeftOut(Struct, frozen=True):
+class ProjectExcluded(Struct, frozen=True):
     """A filter wants nothing of a project, and nothing of it is here."""
 
     name: ProjectName
@@ -85,7 +89,7 @@ class ProjectFailed(Struct, frozen=True):
     will_retry: bool
 
 
-class ProjectWaits(Struct, frozen=True):
+class ProjectBlocked(Struct, frozen=True):
     """A project needs files for which the disk has no room; what was published stays."""
 
     name: ProjectName
@@ -203,13 +207,13 @@ class DamageLeft(Struct, frozen=True):
     reason: str
 
 
-class OwnerUnknown(Struct, frozen=True):
+class ProjectUnreadable(Struct, frozen=True):
     """A project has pages or documents here that cannot be read, so what it owns is unknown."""
 
     name: ProjectName
 
 
-class Unowned(Struct, frozen=True):
+class OrphanFound(Struct, frozen=True):
     """Something in the served tree belongs to no project; ``size`` in bytes."""
 
     key: StorageKey
@@ -218,17 +222,17 @@ class Unowned(Struct, frozen=True):
 
 
 Event: TypeAlias = (
-    Noticed
-    | Stopped
-    | Doing
+    Warned
+    | Halted
+    | StepStarted
     | Planned
     | ProjectSynced
     | ProjectUnchanged
     | ProjectAbsent
-    | ProjectLeftOut
+    | ProjectExcluded
     | FilesFiltered
     | ProjectFailed
-    | ProjectWaits
+    | ProjectBlocked
     | ProjectPostponed
     | ProjectRemoved
     | ProjectRestored
@@ -244,6 +248,6 @@ Event: TypeAlias = (
     | DamageFound
     | DamageRepaired
     | DamageLeft
-    | OwnerUnknown
-    | Unowned
+    | ProjectUnreadable
+    | OrphanFound
 )

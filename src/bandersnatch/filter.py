@@ -1,7 +1,7 @@
 """The base classes of filters that were written for the older interface (contract, section 5.1).
 
 ``bandersnatch.filters.installed.older`` runs them. New filters need no base class; their interface
-is in ``bandersnatch.filters.plugins``.
+is in ``bandersnatch.filters.interface``.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ _FIGURES = {
 class Grants(TypedDict, total=False):
     """The same as ``Granted``, with any collections."""
 
-    left_out: Collection[str]
+    excluded: Collection[str]
     bare: Collection[str]
     behind: Collection[str]
     removals: int
@@ -291,7 +291,7 @@ class Case:
 
 def _granted(told: Grants) -> Granted:
     return Granted(
-        left_out=frozenset(told.get("left_out", ())),
+        excluded=frozenset(told.get("excluded", ())),
         bare=frozenset(told.get("bare", ())),
         behind=frozenset(told.get("behind", ())),
         removals=told.get("removals"),

@@ -23,19 +23,22 @@ from xmlrpc.client import Fault, dumps
 
 from bandersnatch.app import load
 from bandersnatch.errors import ConfigError, CorruptState, InvalidPage, InvalidRules, InvalidValue
-from bandersnatch.filters.lists.requirements import required
+from bandersnatch.filters.requirements import required
+from bandersnatch.index.xmlrpc import NoAnswer, read_answer
 from bandersnatch.layout import GENERATION, STATUS, TODO, StorageKey
-from bandersnatch.master.xmlrpc import NoAnswer, read_answer
 from bandersnatch.mirror.state import StateFiles
 from bandersnatch.model.files import check_filename
 from bandersnatch.model.names import project_name
 from bandersnatch.model.urls import absolute_url, file_path
-from bandersnatch.simple.html import ListHtml, render_detail_html
-from bandersnatch.simple.json import ListJson, render_detail_json
+from bandersnatch.simple.html_page import (
+    ListHtml,
+    parse_detail_html,
+    parse_list_html,
+    render_detail_html,
+)
+from bandersnatch.simple.json_page import ListJson, parse_detail, parse_list, render_detail_json
 from bandersnatch.simple.legacy import parse_legacy, render_legacy
-from bandersnatch.simple.parse import parse_detail, parse_list
-from bandersnatch.simple.parse_html import parse_detail_html, parse_list_html
-from bandersnatch.simple.weight import PAGE
+from bandersnatch.simple.limits import PAGE
 from bandersnatch.storage.memory import MemoryStorage
 from tests.support.factories import make_context
 from tests.support.index import Index
@@ -147,9 +150,9 @@ def _state(key: StorageKey) -> Callable[[bytes], None]:
         assert state.status >= 0
         assert state.cursor >= state.status
         if state.todo is not None:
-            for name, need in state.todo.pending.items():
+            for name, target_serial in state.todo.pending.items():
                 assert project_name(name) == name
-                assert need >= 0
+                assert target_serial >= 0
 
     return read
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SERVED = {"simple", "packages", "json", "pypi", "last-modified"}
 """All that may lie in ``web/``."""
 
-KEPT = 1_000_000
+RETAINED = 1_000_000
 """Bytes of a broken download from which on it may wait to be gone on with."""
 
 _ERROR = re.compile(r"^\S+ \S+ ERROR: (.*)$", re.MULTILINE)
@@ -64,7 +64,7 @@ class Granted:
     ``removals`` is the operator's own limit. ``expires`` says that what waited is deleted.
     """
 
-    left_out: frozenset[str] = frozenset()
+    excluded: frozenset[str] = frozenset()
     bare: frozenset[str] = frozenset()
     behind: frozenset[str] = frozenset()
     removals: int | None = None
@@ -158,7 +158,7 @@ class Oracle:
     def leftovers(self, after: Snapshot, said: Said) -> Iterator[Complaint]:
         """Only a large part of a download, after a run that failed, is left for the next (K6)."""
         for path, content in after.files(".partial/").items():
-            if said.code == 0 or len(content) < KEPT or len(path) != len(".partial/") + 64:
+            if said.code == 0 or len(content) < RETAINED or len(path) != len(".partial/") + 64:
                 yield Complaint("K6", f"{path} is left over, {len(content)} bytes")
 
     def _content(self, path: str) -> bytes | None:
@@ -383,7 +383,7 @@ def true_links(project: Project, granted: Granted) -> dict[str, Link]:
     """Return the links that a project's page is to have."""
     links = {}
     for file in project.files.values():
-        if project.status == "quarantined" or file.filename in granted.left_out:
+        if project.status == "quarantined" or file.filename in granted.excluded:
             continue
         bare = file.metadata is None or file.filename in granted.bare
         links[file.filename] = Link(

@@ -160,12 +160,12 @@ def test_case_060_an_entry_with_a_wrong_type_where_it_says_what_it_is_is_left_ou
 ) -> None:
     right = {"size": {type(None), int}}.get(key, set())
     files = spoil(case, [v for v in OTHERS if type(v) not in right], in_the_newest(key))
-    left_out = [file.filename for name, file in files.items() if name != "bar"]
+    excluded = [file.filename for name, file in files.items() if name != "bar"]
 
-    ran = case.mirror(left_out=left_out)
+    ran = case.mirror(excluded=excluded)
 
-    assert ran.report["files"]["rejected"] == len(left_out)
-    assert ran.log.count("left out 1 file(s)") == len(left_out)
+    assert ran.report["files"]["rejected"] == len(excluded)
+    assert ran.log.count("left out 1 file(s)") == len(excluded)
     assert len(case.site.filenames("bar")) == 2
     heal(case, files)
 
@@ -353,11 +353,11 @@ def without_a_sha256(told: str) -> list[dict[str, str]]:
 
 def test_case_067_without_a_sha256_there_is_no_file(case: Case) -> None:
     files = spoil(case, without_a_sha256("ab" * 32), in_the_newest("hashes"))
-    left_out = [file.filename for name, file in files.items() if name != "bar"]
+    excluded = [file.filename for name, file in files.items() if name != "bar"]
 
-    ran = case.mirror(left_out=left_out)
+    ran = case.mirror(excluded=excluded)
 
-    assert ran.report["files"]["rejected"] == len(left_out)
+    assert ran.report["files"]["rejected"] == len(excluded)
     assert {each.path for each in case.asked("file")} == {files["bar"].path}
     heal(case, files)
 
@@ -380,9 +380,9 @@ SIZES: tuple[object, ...] = (-1, "300", "abc", 300.5, True, 2**31 + 1, 10**30, [
 
 def test_case_068_what_has_no_possible_size_is_no_file(case: Case) -> None:
     files = spoil(case, SIZES, in_the_newest("size"))
-    left_out = [file.filename for name, file in files.items() if name != "bar"]
+    excluded = [file.filename for name, file in files.items() if name != "bar"]
 
-    case.mirror(left_out=left_out)
+    case.mirror(excluded=excluded)
 
     heal(case, files)
 

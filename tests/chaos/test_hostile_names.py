@@ -25,9 +25,9 @@ def leaves_out(case: Case, entries: list[dict[str, Any]]) -> None:
     An entry says what it has instead of what is right for the newest file.
     """
     files = spoil(case, entries, _say)
-    left_out = [file.filename for name, file in files.items() if name != "bar"]
+    excluded = [file.filename for name, file in files.items() if name != "bar"]
 
-    ran = case.mirror(left_out=left_out)
+    ran = case.mirror(excluded=excluded)
 
     assert ran.report["files"]["rejected"] == len(entries)
     assert {each.path for each in case.asked("file", "sidecar")} == {
@@ -290,7 +290,7 @@ def test_case_080_a_longer_name_is_left_out(case: Case, size: int) -> None:
     case.index.upload("foo", "1.0", long_name(size))
     case.index.release("foo", "2.0")
 
-    case.mirror(left_out=[long_name(size)])
+    case.mirror(excluded=[long_name(size)])
 
     case.index.remove_file("foo", long_name(size))
     case.heals()

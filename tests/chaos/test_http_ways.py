@@ -13,8 +13,8 @@ import pytest
 import trustme
 
 from bandersnatch.errors import UnsafeUrl
-from bandersnatch.master.hosts import HostGuard
-from bandersnatch.master.session import GuardedResolver
+from bandersnatch.index.aiohttp_client import GuardedResolver
+from bandersnatch.index.hosts import HostGuard
 from tests.support import faults
 from tests.support.server import serving
 from tests.support.sockets import answering

@@ -38,7 +38,7 @@ def test_mutants_have_names_of_their_own_and_tests_that_there_are() -> None:
 @pytest.mark.nightly
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_mutant_does_not_live(mutant: Mutant, tmp_path: Path, figures: Figures) -> None:
-    noticed = Workshop(tmp_path, 1).try_out(mutant, everywhere=False)
+    noticed_at = Workshop(tmp_path, 1).try_out(mutant, everywhere=False)
 
-    figures.count("G15", noticed is None)
-    assert noticed is not None
+    figures.count("G15", noticed_at is None)
+    assert noticed_at is not None

@@ -205,7 +205,7 @@ def test_what_is_granted_is_not_complained_of_and_nothing_else(case: Case) -> No
     digest = hashlib.sha256(file.metadata or b"").hexdigest()
 
     assert case.oracle.shown(tree, "foo", Granted()) == ""
-    assert case.oracle.shown(tree, "foo", Granted(left_out=frozenset({file.filename})))
+    assert case.oracle.shown(tree, "foo", Granted(excluded=frozenset({file.filename})))
     assert digest in case.oracle.shown(tree, "foo", Granted(bare=frozenset({file.filename})))
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from bandersnatch.catalogue.memory import MemoryCatalogue
 from bandersnatch.config.settings import ApiMethod, Settings, StorageSettings
-from bandersnatch.events import Doing, Noticed
+from bandersnatch.events import StepStarted, Warned
 from bandersnatch.filters.chain import FilterChain
 from bandersnatch.layout import StorageKey
 from bandersnatch.mirror.adopt import Adoption
@@ -652,7 +652,7 @@ def projects_of_a_world(count: int) -> World:
 
 def told(world: World) -> list[str]:
     """Return what was told of taking over since it was asked last."""
-    texts = [event.text for event in world.report if isinstance(event, Doing | Noticed)]
+    texts = [event.text for event in world.report if isinstance(event, StepStarted | Warned)]
     world.report.clear()
     return [text for text in texts if "tak" in text or "took" in text]
 
@@ -691,7 +691,7 @@ async def test_a_long_takeover_tells_how_far_it_is() -> None:
 
     await adoption.run()
 
-    texts = [event.text for event in heard if isinstance(event, Doing)]
+    texts = [event.text for event in heard if isinstance(event, StepStarted)]
     assert texts == [
         "taking over the projects that are here already",
         "taking over: 20000 projects so far",

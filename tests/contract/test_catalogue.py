@@ -10,15 +10,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bandersnatch.catalogue.dry_run import DryRunCatalogue
 from bandersnatch.catalogue.memory import MemoryCatalogue
+from bandersnatch.catalogue.overlay import DryRunCatalogue
+from bandersnatch.catalogue.records import CatalogueUpdate, FileRecord, ProjectSummary, Standing
 from bandersnatch.catalogue.sqlite import SqliteCatalogue
 from bandersnatch.errors import StorageError
+from bandersnatch.model.content import Validators
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.names import project_name
 from bandersnatch.model.project import ProjectList, ProjectStatus
 from bandersnatch.model.serials import Serial
-from bandersnatch.records import Batch, FileRecord, Had, Standing, Validators
 from tests.support import records as drawn
 from tests.support.factories import make_file
 from tests.support.records import as_kept, make_record, make_removed, make_unfinished
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from bandersnatch.ports import Catalogue, MirrorCatalogue
-    from bandersnatch.records import ProjectRecord, Removed, Unfinished
+    from bandersnatch.catalogue.port import Catalogue, MirrorCatalogue
+    from bandersnatch.catalogue.records import Deferred, ProjectRecord, TrashEntry
 
-BASE = Batch(
+BASE = CatalogueUpdate(
     records=[make_record("base-b", "1.zip", "2.zip", serial=20), make_record("base-a", serial=10)],
     unfinished=[make_unfinished("base-u"), make_unfinished("base-b", kind="incomplete")],
     removed=[make_removed("base-2", at=50), make_removed("base-1", at=60)],
@@ -158,7 +159,7 @@ def full_record() -> ProjectRecord:
 async def test_a_record_comes_back_as_it_was_but_for_its_urls(catalogue: Catalogue) -> None:
     record = full_record()
 
-    await catalogue.commit(Batch(records=[record]))
+    await catalogue.commit(CatalogueUpdate(records=[record]))
 
     assert await catalogue.project(FOO) == as_kept(record)
 
@@ -174,10 +175,10 @@ async def test_a_record_in_which_nothing_is_known_comes_back(catalogue: Catalogu
         validators=Validators(),
     )
 
-    await catalogue.commit(Batch(records=[bare]))
+    await catalogue.commit(CatalogueUpdate(records=[bare]))
 
     assert await catalogue.project(FOO) == bare
-    assert await catalogue.had([FOO]) == {FOO: Had(Serial(0), None, "", "")}
+    assert await catalogue.had([FOO]) == {FOO: ProjectSummary(Serial(0), None, "", "")}
 
 
 async def test_what_is_not_known_is_not_told(catalogue: Catalogue) -> None:
@@ -190,19 +191,21 @@ async def test_what_is_not_known_is_not_told(catalogue: Catalogue) -> None:
 async def test_planning_sees_a_part_of_each_record_in_the_order_of_names(
     catalogue: Catalogue,
 ) -> None:
-    await catalogue.commit(Batch(records=[make_record("zoo", serial=3), make_record("a-z")]))
+    await catalogue.commit(
+        CatalogueUpdate(records=[make_record("zoo", serial=3), make_record("a-z")])
+    )
 
     had = await catalogue.had(None)
 
     assert list(had) == ["a-z", "base-a", "base-b", "zoo"]
-    assert had[project_name("zoo")] == Had(Serial(4), Serial(3), "Zoo", "terms")
+    assert had[project_name("zoo")] == ProjectSummary(Serial(4), Serial(3), "Zoo", "terms")
     some = await catalogue.had(project_name(name) for name in ("zoo", "foo", "a-z", "zoo"))
     assert list(some) == ["a-z", "zoo"]
 
 
 async def test_many_projects_can_be_asked_for_at_once(catalogue: Catalogue) -> None:
     names = [project_name(f"p{number:04}") for number in range(1200)]
-    await catalogue.commit(Batch(records=[make_record(name) for name in names[::2]]))
+    await catalogue.commit(CatalogueUpdate(records=[make_record(name) for name in names[::2]]))
 
     assert list(await catalogue.had(reversed(names))) == names[::2]
     assert await catalogue.count() == 602
@@ -212,14 +215,14 @@ async def test_only_what_is_not_just_as_a_list_has_it_is_unlike_it(catalogue: Ca
     """Here each reflects serial 4, was made under "terms" and is shown with a capital letter."""
     same = ("same", "older", "out")
     records = {name: make_record(name, serial=3) for name in same}
-    records["out"] = replace(records["out"], standing=Standing.LEFT_OUT, files=())
+    records["out"] = replace(records["out"], standing=Standing.EXCLUDED, files=())
     unlike = {name: make_record(name, serial=3) for name in ("newer", "other", "kept", "untold")}
     unlike["other"] = replace(unlike["other"], terms="other terms")
-    unlike["kept"] = replace(unlike["kept"], standing=Standing.KEPT)
+    unlike["kept"] = replace(unlike["kept"], standing=Standing.RETAINED)
     unlike["titled"] = replace(make_record("titled", serial=3), display="TITLED")
     unlike["plain"] = replace(make_record("plain", serial=3), display="plain")
     unlike["gone"] = make_record("gone", serial=3)
-    await catalogue.commit(Batch(records=[*records.values(), *unlike.values()]))
+    await catalogue.commit(CatalogueUpdate(records=[*records.values(), *unlike.values()]))
     told = dict.fromkeys((*records, *unlike, "unknown"), 4) | {
         "older": 3,
         "newer": 5,
@@ -237,14 +240,14 @@ async def test_only_what_is_not_just_as_a_list_has_it_is_unlike_it(catalogue: Ca
 
 
 async def test_what_is_left_out_is_remembered_and_is_not_here(catalogue: Catalogue) -> None:
-    out = replace(make_record("out"), standing=Standing.LEFT_OUT, files=())
-    kept = replace(make_record("kept", "1.zip", "2.zip"), standing=Standing.KEPT)
-    await catalogue.commit(Batch(records=[out, kept]))
+    out = replace(make_record("out"), standing=Standing.EXCLUDED, files=())
+    kept = replace(make_record("kept", "1.zip", "2.zip"), standing=Standing.RETAINED)
+    await catalogue.commit(CatalogueUpdate(records=[out, kept]))
 
     had = await catalogue.had([out.name, kept.name])
 
     assert await catalogue.count() == 3, "the two of before, and one of the new ones"
-    assert [each.standing for each in had.values()] == [Standing.KEPT, Standing.LEFT_OUT]
+    assert [each.standing for each in had.values()] == [Standing.RETAINED, Standing.EXCLUDED]
     size = sum(found.file.size or 0 for found in kept.files)
     assert [each.size for each in had.values()] == [size, 0]
     assert size
@@ -252,13 +255,15 @@ async def test_what_is_left_out_is_remembered_and_is_not_here(catalogue: Catalog
 
 async def test_what_is_due_is_told_when_its_time_has_come(catalogue: Catalogue) -> None:
     records = [replace(make_record(name), due=due) for name, due in [("b", 20), ("a", 30)]]
-    await catalogue.commit(Batch(records=[*records, make_record("never")]))
+    await catalogue.commit(CatalogueUpdate(records=[*records, make_record("never")]))
 
     assert await catalogue.due(19) == []
     assert await catalogue.due(20) == ["b"]
     assert await catalogue.due(31) == ["a", "b"]
 
-    await catalogue.commit(Batch(records=[make_record("b")], forgotten=[project_name("a")]))
+    await catalogue.commit(
+        CatalogueUpdate(records=[make_record("b")], forgotten=[project_name("a")])
+    )
     assert await catalogue.due(31) == []
 
 
@@ -266,9 +271,11 @@ async def test_a_record_takes_the_place_of_the_earlier_one_with_all_its_files(
     catalogue: Catalogue,
 ) -> None:
     for name in ("foo", "base-b"):
-        await catalogue.commit(Batch(records=[make_record(name, "1.zip", "2.zip", "3.zip")]))
+        await catalogue.commit(
+            CatalogueUpdate(records=[make_record(name, "1.zip", "2.zip", "3.zip")])
+        )
         newer = make_record(name, "2.zip", "4.zip", serial=99)
-        await catalogue.commit(Batch(records=[newer]))
+        await catalogue.commit(CatalogueUpdate(records=[newer]))
 
         assert await catalogue.project(project_name(name)) == as_kept(newer)
     assert await projects(catalogue) == ["base-a", "base-b", "foo"]
@@ -277,7 +284,7 @@ async def test_a_record_takes_the_place_of_the_earlier_one_with_all_its_files(
 async def test_the_last_of_two_records_of_a_project_counts(catalogue: Catalogue) -> None:
     last = make_record("foo", "2.zip")
 
-    await catalogue.commit(Batch(records=[make_record("foo", "1.zip"), last]))
+    await catalogue.commit(CatalogueUpdate(records=[make_record("foo", "1.zip"), last]))
 
     assert await catalogue.project(FOO) == as_kept(last)
 
@@ -287,22 +294,22 @@ async def test_two_projects_may_name_the_same_file(catalogue: Catalogue) -> None
     first, second = make_record("foo", "bar-1.zip"), make_record("foo-bar", "1.zip")
     assert first.files[0].file == second.files[0].file
 
-    await catalogue.commit(Batch(records=[first, second]))
+    await catalogue.commit(CatalogueUpdate(records=[first, second]))
     assert await catalogue.project(first.name) == as_kept(first)
     assert await catalogue.project(second.name) == as_kept(second)
 
-    await catalogue.commit(Batch(forgotten=[second.name]))
+    await catalogue.commit(CatalogueUpdate(forgotten=[second.name]))
     assert await catalogue.project(first.name) == as_kept(first)
 
 
 async def test_what_is_forgotten_is_gone_with_everything(catalogue: Catalogue) -> None:
-    await catalogue.commit(Batch(records=[make_record("foo", "1.zip")]))
+    await catalogue.commit(CatalogueUpdate(records=[make_record("foo", "1.zip")]))
 
-    await catalogue.commit(Batch(forgotten=[FOO, BASE_B, project_name("never")]))
+    await catalogue.commit(CatalogueUpdate(forgotten=[FOO, BASE_B, project_name("never")]))
 
     assert await projects(catalogue) == ["base-a"]
     assert await unfinished(catalogue) == ["base-u"]
-    await catalogue.commit(Batch(records=[make_record("base-b", "3.zip")]))
+    await catalogue.commit(CatalogueUpdate(records=[make_record("base-b", "3.zip")]))
     assert await catalogue.project(BASE_B) == as_kept(make_record("base-b", "3.zip"))
     assert await projects(catalogue) == ["base-a", "base-b"]
 
@@ -310,7 +317,7 @@ async def test_what_is_forgotten_is_gone_with_everything(catalogue: Catalogue) -
 async def test_a_record_wins_over_being_forgotten_in_one_batch(catalogue: Catalogue) -> None:
     record = make_record("base-b", "9.zip")
 
-    await catalogue.commit(Batch(records=[record], forgotten=[BASE_B]))
+    await catalogue.commit(CatalogueUpdate(records=[record], forgotten=[BASE_B]))
 
     assert await catalogue.project(BASE_B) == as_kept(record)
 
@@ -318,10 +325,12 @@ async def test_a_record_wins_over_being_forgotten_in_one_batch(catalogue: Catalo
 async def test_everything_is_forgotten_at_once_before_the_rest_is_remembered(
     catalogue: Catalogue,
 ) -> None:
-    await catalogue.commit(Batch(records=[make_record("foo", "1.zip")], notes={"new": "text"}))
+    await catalogue.commit(
+        CatalogueUpdate(records=[make_record("foo", "1.zip")], notes={"new": "text"})
+    )
 
     await catalogue.commit(
-        Batch(
+        CatalogueUpdate(
             records=[make_record("base-b", "9.zip")],
             unfinished=[make_unfinished("base-a")],
             notes={"empty": "no more"},
@@ -334,7 +343,7 @@ async def test_everything_is_forgotten_at_once_before_the_rest_is_remembered(
     assert await unfinished(catalogue) == ["base-a"]
     assert await removed(catalogue) == []
     assert [await catalogue.note(key) for key in ("base", "empty", "new")] == ["", "no more", ""]
-    await catalogue.commit(Batch(anew=True))
+    await catalogue.commit(CatalogueUpdate(anew=True))
     assert (await projects(catalogue), await unfinished(catalogue)) == ([], [])
 
 
@@ -342,10 +351,10 @@ async def test_everything_is_forgotten_at_once_before_the_rest_is_remembered(
 
 
 async def test_the_unfinished_come_back_in_the_order_of_names(catalogue: Catalogue) -> None:
-    new = [make_unfinished("zoo", lo=0), make_unfinished("a-z", kind="absent")]
-    without_lo = replace(make_unfinished("foo"), lo=None, display="", fault="", reason="")
+    new = [make_unfinished("zoo", first_serial=0), make_unfinished("a-z", kind="absent")]
+    without_lo = replace(make_unfinished("foo"), first_serial=None, display="", fault="", reason="")
 
-    await catalogue.commit(Batch(unfinished=[*new, without_lo]))
+    await catalogue.commit(CatalogueUpdate(unfinished=[*new, without_lo]))
 
     assert list(await catalogue.unfinished()) == [
         new[1],
@@ -359,7 +368,7 @@ async def test_the_unfinished_come_back_in_the_order_of_names(catalogue: Catalog
 async def test_the_later_word_on_an_unfinished_project_counts(catalogue: Catalogue) -> None:
     later = make_unfinished("base-u", kind="gone", attempts=9)
 
-    await catalogue.commit(Batch(unfinished=[later]))
+    await catalogue.commit(CatalogueUpdate(unfinished=[later]))
 
     assert list(await catalogue.unfinished()) == [BASE.unfinished[1], later]
 
@@ -372,10 +381,10 @@ async def test_a_project_is_settled(catalogue: Catalogue, how: str) -> None:
         "forgotten": [BASE_U, BASE_B],
     }
 
-    await catalogue.commit(Batch(**{how: values[how]}))
+    await catalogue.commit(CatalogueUpdate(**{how: values[how]}))
 
     assert await unfinished(catalogue) == []
-    await catalogue.commit(Batch(unfinished=[make_unfinished("base-u")]))
+    await catalogue.commit(CatalogueUpdate(unfinished=[make_unfinished("base-u")]))
     assert await unfinished(catalogue) == ["base-u"]
 
 
@@ -387,7 +396,7 @@ async def test_a_project_stays_unfinished_if_the_batch_says_so(
     values: dict[str, Any] = {"records": [make_record("base-u")]}
     again = make_unfinished("base-u", kind="incomplete", attempts=3)
 
-    await catalogue.commit(Batch(unfinished=[again], **{how: values.get(how, [BASE_U])}))
+    await catalogue.commit(CatalogueUpdate(unfinished=[again], **{how: values.get(how, [BASE_U])}))
 
     assert list(await catalogue.unfinished()) == [BASE.unfinished[1], again]
 
@@ -398,7 +407,7 @@ async def test_a_project_stays_unfinished_if_the_batch_says_so(
 async def test_what_waits_in_removed_is_told_by_key_and_by_time(catalogue: Catalogue) -> None:
     new = [make_removed("z", at=50), make_removed("a", at=59)]
 
-    await catalogue.commit(Batch(removed=new))
+    await catalogue.commit(CatalogueUpdate(removed=new))
 
     assert list(await catalogue.removed()) == [new[1], BASE.removed[1], BASE.removed[0], new[0]]
     assert await removed(catalogue, before=60) == ["removed/a", "removed/base-2", "removed/z"]
@@ -407,7 +416,7 @@ async def test_what_waits_in_removed_is_told_by_key_and_by_time(catalogue: Catal
 
 
 async def test_what_is_removed_again_waits_anew(catalogue: Catalogue) -> None:
-    await catalogue.commit(Batch(removed=[make_removed("base-1", at=900)]))
+    await catalogue.commit(CatalogueUpdate(removed=[make_removed("base-1", at=900)]))
 
     assert list(await catalogue.removed()) == [make_removed("base-1", at=900), BASE.removed[0]]
     assert await removed(catalogue, before=900) == ["removed/base-2"]
@@ -415,30 +424,30 @@ async def test_what_is_removed_again_waits_anew(catalogue: Catalogue) -> None:
 
 async def test_what_is_restored_waits_no_more(catalogue: Catalogue) -> None:
     new, never = make_removed("new"), make_removed("never")
-    await catalogue.commit(Batch(removed=[new]))
+    await catalogue.commit(CatalogueUpdate(removed=[new]))
 
-    await catalogue.commit(Batch(restored=[new.key, BASE.removed[0].key, never.key]))
+    await catalogue.commit(CatalogueUpdate(restored=[new.key, BASE.removed[0].key, never.key]))
 
     assert await removed(catalogue) == ["removed/base-1"]
-    await catalogue.commit(Batch(removed=[BASE.removed[0]]))
+    await catalogue.commit(CatalogueUpdate(removed=[BASE.removed[0]]))
     assert await removed(catalogue) == ["removed/base-1", "removed/base-2"]
 
 
 async def test_what_came_and_went_in_one_batch_is_gone(catalogue: Catalogue) -> None:
     new = make_removed("new")
 
-    await catalogue.commit(Batch(removed=[new, BASE.removed[0]], restored=[new.key]))
+    await catalogue.commit(CatalogueUpdate(removed=[new, BASE.removed[0]], restored=[new.key]))
 
     assert await removed(catalogue) == ["removed/base-1", "removed/base-2"]
 
 
 async def test_notes_are_replaced_one_by_one_and_may_become_empty(catalogue: Catalogue) -> None:
-    await catalogue.commit(Batch(notes={"new": "line\nline", "empty": "no more"}))
+    await catalogue.commit(CatalogueUpdate(notes={"new": "line\nline", "empty": "no more"}))
     assert await catalogue.note("new") == "line\nline"
     assert await catalogue.note("empty") == "no more"
     assert await catalogue.note("base") == "note"
 
-    await catalogue.commit(Batch(notes={"base": "", "new": "\N{SNOWMAN}"}))
+    await catalogue.commit(CatalogueUpdate(notes={"base": "", "new": "\N{SNOWMAN}"}))
     assert await catalogue.note("base") == ""
     assert await catalogue.note("new") == "\N{SNOWMAN}"
 
@@ -449,14 +458,14 @@ async def test_notes_are_replaced_one_by_one_and_may_become_empty(catalogue: Cat
 async def test_an_empty_batch_changes_nothing(catalogue: Catalogue) -> None:
     before = await state(catalogue)
 
-    await catalogue.commit(Batch())
+    await catalogue.commit(CatalogueUpdate())
 
     assert await state(catalogue) == before
 
 
 async def test_a_batch_changes_everything_at_once(catalogue: Catalogue) -> None:
     await catalogue.commit(
-        Batch(
+        CatalogueUpdate(
             records=[make_record("foo", "1.zip")],
             forgotten=[BASE_A],
             unfinished=[make_unfinished("foo")],
@@ -479,7 +488,7 @@ async def test_a_batch_changes_everything_at_once(catalogue: Catalogue) -> None:
 async def test_of_a_batch_that_cannot_be_kept_nothing_is(catalogue: Catalogue, where: str) -> None:
     """Whatever the place of what cannot be: nothing before it is kept, and nothing after."""
     before = await state(catalogue)
-    batch = Batch(
+    batch = CatalogueUpdate(
         records=[make_record("foo", "1.zip"), make_record("base-a", "1.zip")],
         forgotten=[BASE_B],
         unfinished=[make_unfinished("foo")],
@@ -494,12 +503,12 @@ async def test_of_a_batch_that_cannot_be_kept_nothing_is(catalogue: Catalogue, w
         await catalogue.commit(batch)
 
     assert await state(catalogue) == before
-    await catalogue.commit(Batch(notes={"new": "usable"}))
+    await catalogue.commit(CatalogueUpdate(notes={"new": "usable"}))
     assert await catalogue.note("new") == "usable"
 
 
 async def test_a_batch_is_not_kept_by_reference(catalogue: Catalogue) -> None:
-    batch = Batch(records=[make_record("foo")], notes={"new": "1"})
+    batch = CatalogueUpdate(records=[make_record("foo")], notes={"new": "1"})
     await catalogue.commit(batch)
     batch.records.clear()
     batch.notes.clear()
@@ -521,16 +530,16 @@ async def test_a_batch_is_not_kept_by_reference(catalogue: Catalogue) -> None:
 async def test_whatever_passes_the_gates_comes_back(
     catalogue: Catalogue,
     record: ProjectRecord,
-    left: list[Unfinished],
-    lying: list[Removed],
+    left: list[Deferred],
+    lying: list[TrashEntry],
     note: str,
 ) -> None:
     await catalogue.commit(
-        Batch(records=[record], unfinished=left, removed=lying, notes={"note": note})
+        CatalogueUpdate(records=[record], unfinished=left, removed=lying, notes={"note": note})
     )
 
     assert await catalogue.project(record.name) == as_kept(record)
-    assert (await catalogue.had([record.name]))[record.name] == Had(
+    assert (await catalogue.had([record.name]))[record.name] == ProjectSummary(
         record.reflects,
         record.detail.serial,
         record.display,

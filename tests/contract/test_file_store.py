@@ -12,8 +12,8 @@ import pytest
 
 from bandersnatch.errors import DigestMismatch, NotStored, SizeMismatch, TooLarge
 from bandersnatch.model.digests import Digest
-from bandersnatch.records import StoredObject
 from bandersnatch.storage.dry_run import DryRunStorage
+from bandersnatch.storage.port import StoredObject
 from tests.support.storages import (
     BIG,
     PLACES,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.errors import BandersnatchError
     from bandersnatch.model.content import Expected
-    from bandersnatch.ports import MirrorStorage
+    from bandersnatch.storage.port import MirrorStorage
     from tests.support.storages import Place
 
 FILE = key("web/packages/aa/bb/cc/foo-1.0.tar.gz")

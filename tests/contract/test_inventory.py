@@ -10,10 +10,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bandersnatch.catalogue.memory import MemoryCatalogue
+from bandersnatch.catalogue.records import (
+    NEVER,
+    CatalogueUpdate,
+    FileStat,
+    Standing,
+    Totals,
+    TrashTotals,
+    Verified,
+    VerifyEntry,
+)
 from bandersnatch.catalogue.sqlite import SqliteCatalogue
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.names import project_name
-from bandersnatch.records import NEVER, Batch, Stale, Standing, Stored, Totals, Verified, Waiting
 from tests.contract.test_catalogue import ADAPTERS, BASE_A, BASE_B, FOO
 from tests.support.factories import make_file
 from tests.support.records import make_record, make_removed
@@ -22,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from bandersnatch.ports import MirrorCatalogue
-    from bandersnatch.records import ProjectRecord
+    from bandersnatch.catalogue.port import MirrorCatalogue
+    from bandersnatch.catalogue.records import ProjectRecord
 
 SIDE = Hashes((Digest("sha256", "0e" * 32),))
 
@@ -61,7 +70,7 @@ async def all_listed(catalogue: MirrorCatalogue) -> list[str]:
 
 
 async def all_stale(catalogue: MirrorCatalogue, before: int) -> list[tuple[str, int]]:
-    found: list[Stale] = []
+    found: list[VerifyEntry] = []
     while piece := await catalogue.stale(before, found[-1] if found else None):
         found += piece
     return [(each.name, each.verified) for each in found]
@@ -71,24 +80,26 @@ async def all_stale(catalogue: MirrorCatalogue, before: int) -> list[tuple[str, 
 
 
 async def test_projects_are_listed_in_the_order_of_their_names(catalogue: MirrorCatalogue) -> None:
-    await catalogue.commit(Batch(records=[make_record("base-ab", serial=7), make_record("zoo")]))
+    await catalogue.commit(
+        CatalogueUpdate(records=[make_record("base-ab", serial=7), make_record("zoo")])
+    )
     assert await all_listed(catalogue) == [BASE_A, "base-ab", BASE_B, "zoo"]
     assert [each.serial for each in await catalogue.listed("")][:3] == [10, 7, 20]
     assert await catalogue.listed("zoo") == []
 
 
 async def test_what_is_left_out_or_forgotten_is_not_listed(catalogue: MirrorCatalogue) -> None:
-    out = replace(make_record("foo"), standing=Standing.LEFT_OUT)
-    await catalogue.commit(Batch(records=[out], forgotten=[BASE_B]))
+    out = replace(make_record("foo"), standing=Standing.EXCLUDED)
+    await catalogue.commit(CatalogueUpdate(records=[out], forgotten=[BASE_B]))
     assert await all_listed(catalogue) == [BASE_A]
-    await catalogue.commit(Batch(forgotten=[BASE_A]))
+    await catalogue.commit(CatalogueUpdate(forgotten=[BASE_A]))
     assert await all_listed(catalogue) == []
 
 
 async def test_a_large_mirror_is_listed_in_pieces_and_nothing_twice(tmp_path: Path) -> None:
     names = [project_name(f"p{number:05}") for number in range(12_000)]
     async with SqliteCatalogue(str(tmp_path)) as catalogue:
-        await catalogue.commit(Batch(records=[make_record(name) for name in names]))
+        await catalogue.commit(CatalogueUpdate(records=[make_record(name) for name in names]))
         assert len(await catalogue.listed("")) < len(names)
         assert await all_listed(catalogue) == names
         assert [name for name, _ in await all_stale(catalogue, 1)] == names
@@ -101,7 +112,9 @@ async def test_a_project_is_as_old_as_the_oldest_of_its_files(
     remembering: MirrorCatalogue,
 ) -> None:
     record = make_record("foo", "1.zip", "2.zip")
-    await remembering.commit(Batch(records=[verified_at(record, 40, 30)], forgotten=[BASE_B]))
+    await remembering.commit(
+        CatalogueUpdate(records=[verified_at(record, 40, 30)], forgotten=[BASE_B])
+    )
     assert await all_stale(remembering, 100) == [(BASE_A, NEVER), (FOO, 30)]
     assert await all_stale(remembering, 30) == [(BASE_A, NEVER)]
 
@@ -111,7 +124,7 @@ async def test_a_file_that_was_never_read_makes_its_project_the_first(
 ) -> None:
     first, last = make_record("foo", "1.zip", "2.zip"), make_record("bar", "1.zip")
     records = [verified_at(first, 40, None), verified_at(last, 50)]
-    await remembering.commit(Batch(records=records, forgotten=[BASE_A, BASE_B]))
+    await remembering.commit(CatalogueUpdate(records=records, forgotten=[BASE_A, BASE_B]))
     assert await all_stale(remembering, 100) == [(FOO, NEVER), ("bar", 50)]
 
 
@@ -119,11 +132,11 @@ async def test_what_was_found_right_is_remembered_file_by_file(
     remembering: MirrorCatalogue,
 ) -> None:
     record = verified_at(make_record("foo", "1.zip", "2.zip"), 10, 20)
-    await remembering.commit(Batch(records=[record], forgotten=[BASE_A, BASE_B]))
+    await remembering.commit(CatalogueUpdate(records=[record], forgotten=[BASE_A, BASE_B]))
     one, two = (found.file.path for found in record.files)
-    await remembering.commit(Batch(verified=[Verified(FOO, 60, frozenset({one}))]))
+    await remembering.commit(CatalogueUpdate(verified=[Verified(FOO, 60, frozenset({one}))]))
     assert await all_stale(remembering, 100) == [(FOO, 20)]
-    await remembering.commit(Batch(verified=[Verified(FOO, 70, frozenset({two}))]))
+    await remembering.commit(CatalogueUpdate(verified=[Verified(FOO, 70, frozenset({two}))]))
     assert await all_stale(remembering, 100) == [(FOO, 60)]
     found = await remembering.project(FOO)
     assert found is not None
@@ -132,8 +145,8 @@ async def test_what_was_found_right_is_remembered_file_by_file(
 
 async def test_a_whole_project_is_found_right_at_once(remembering: MirrorCatalogue) -> None:
     record = verified_at(make_record("foo", "1.zip", "2.zip"), 10, None)
-    await remembering.commit(Batch(records=[record]))
-    await remembering.commit(Batch(verified=[Verified(FOO, 60), Verified(BASE_A, 50)]))
+    await remembering.commit(CatalogueUpdate(records=[record]))
+    await remembering.commit(CatalogueUpdate(verified=[Verified(FOO, 60), Verified(BASE_A, 50)]))
     assert [each for each in await all_stale(remembering, 100) if each[0] != BASE_B] == [
         (BASE_A, 50),
         (FOO, 60),
@@ -147,17 +160,17 @@ async def test_projects_that_a_dry_run_recorded_are_among_the_stale(
     catalogue: MirrorCatalogue,
 ) -> None:
     new = verified_at(make_record("foo", "1.zip"), 5)
-    await catalogue.commit(Batch(records=[new], forgotten=[BASE_B]))
+    await catalogue.commit(CatalogueUpdate(records=[new], forgotten=[BASE_B]))
     assert await all_stale(catalogue, 100) == [(BASE_A, NEVER), (FOO, 5)]
-    await catalogue.commit(Batch(forgotten=[BASE_A]))
+    await catalogue.commit(CatalogueUpdate(forgotten=[BASE_A]))
     assert await all_stale(catalogue, 100) == [(FOO, 5)]
 
 
 async def test_a_new_record_tells_anew_when_its_project_was_found_right(
     remembering: MirrorCatalogue,
 ) -> None:
-    await remembering.commit(Batch(verified=[Verified(BASE_A, 50), Verified(FOO, 50)]))
-    await remembering.commit(Batch(records=[make_record("base-a")]))
+    await remembering.commit(CatalogueUpdate(verified=[Verified(BASE_A, 50), Verified(FOO, 50)]))
+    await remembering.commit(CatalogueUpdate(records=[make_record("base-a")]))
     assert (BASE_A, NEVER) in await all_stale(remembering, 100)
 
 
@@ -168,7 +181,7 @@ async def test_a_file_belongs_to_the_project_whose_page_names_it(
     catalogue: MirrorCatalogue,
 ) -> None:
     record = make_record("foo", "1.zip", "2.zip")
-    await catalogue.commit(Batch(records=[record]))
+    await catalogue.commit(CatalogueUpdate(records=[record]))
     one, two = (found.file.path for found in record.files)
     claims = [(FOO, one), (BASE_A, two), (FOO, "packages/none")]
     assert await catalogue.owned(claims) == {one}
@@ -179,8 +192,8 @@ async def test_a_file_belongs_to_the_project_whose_page_names_it(
 
 async def test_what_a_project_dropped_belongs_to_nobody(catalogue: MirrorCatalogue) -> None:
     record = make_record("foo", "1.zip", "2.zip")
-    await catalogue.commit(Batch(records=[record]))
-    await catalogue.commit(Batch(records=[make_record("foo", "2.zip")]))
+    await catalogue.commit(CatalogueUpdate(records=[record]))
+    await catalogue.commit(CatalogueUpdate(records=[make_record("foo", "2.zip")]))
     paths = {found.file.path for found in record.files}
     (left,) = await catalogue.owned([(FOO, path) for path in paths])
     assert left.endswith("2.zip")
@@ -195,7 +208,7 @@ async def test_core_metadata_that_is_advertised_belongs_to_its_files_project(
         replace(each, file=f) for each, f in zip(record.files, (plain, sided), strict=True)
     )
     detail = replace(record.detail, files=(plain, sided))
-    await catalogue.commit(Batch(records=[replace(record, detail=detail, files=files)]))
+    await catalogue.commit(CatalogueUpdate(records=[replace(record, detail=detail, files=files)]))
     sides = {f"{plain.path}.metadata", f"{sided.path}.metadata"}
     assert await catalogue.owned([(FOO, path) for path in sides]) == {f"{sided.path}.metadata"}
     assert await catalogue.named(sides) == {f"{sided.path}.metadata"}
@@ -203,16 +216,16 @@ async def test_core_metadata_that_is_advertised_belongs_to_its_files_project(
 
 async def test_files_are_told_of_as_they_were_recorded(catalogue: MirrorCatalogue) -> None:
     record = make_record("foo", "1.zip", "2.zip")
-    await catalogue.commit(Batch(records=[record]))
+    await catalogue.commit(CatalogueUpdate(records=[record]))
     found = await catalogue.stored([FOO, BASE_A, project_name("nobody")])
     assert found == {
-        FOO: [Stored(f.file.path, f.file.size, f.modified, sidecar=False) for f in record.files]
+        FOO: [FileStat(f.file.path, f.file.size, f.modified, sidecar=False) for f in record.files]
     }
 
 
 async def test_what_is_named_and_not_here_is_not_stored(catalogue: MirrorCatalogue) -> None:
     record = replace(make_record("foo", "1.zip"), files=())
-    await catalogue.commit(Batch(records=[record], forgotten=[BASE_B]))
+    await catalogue.commit(CatalogueUpdate(records=[record], forgotten=[BASE_B]))
     assert await catalogue.stored([FOO]) == {}
     (path,) = (file.path for file in record.detail.files)
     assert await catalogue.owned([(FOO, path)]) == {path}
@@ -223,9 +236,9 @@ async def test_what_is_named_and_not_here_is_not_stored(catalogue: MirrorCatalog
 
 async def test_the_totals_count_what_is_here(remembering: MirrorCatalogue) -> None:
     before = await remembering.totals()
-    out = replace(make_record("out", "9.zip"), standing=Standing.LEFT_OUT)
+    out = replace(make_record("out", "9.zip"), standing=Standing.EXCLUDED)
     new = verified_at(make_record("foo", "1.zip", "2.zip"), 30, 40)
-    await remembering.commit(Batch(records=[out, new]))
+    await remembering.commit(CatalogueUpdate(records=[out, new]))
     after = await remembering.totals()
     assert after == Totals(
         before.projects + 1,
@@ -237,13 +250,15 @@ async def test_the_totals_count_what_is_here(remembering: MirrorCatalogue) -> No
 
 
 async def test_an_empty_mirror_has_totals_too(remembering: MirrorCatalogue) -> None:
-    await remembering.commit(Batch(forgotten=[BASE_A, BASE_B]))
+    await remembering.commit(CatalogueUpdate(forgotten=[BASE_A, BASE_B]))
     assert await remembering.totals() == Totals(0, 0, 0, 0, NEVER)
     assert await remembering.largest(3) == []
 
 
 async def test_the_largest_projects_come_first(remembering: MirrorCatalogue) -> None:
-    await remembering.commit(Batch(records=[make_record("foo", "1.zip", "2.zip", "3.zip")]))
+    await remembering.commit(
+        CatalogueUpdate(records=[make_record("foo", "1.zip", "2.zip", "3.zip")])
+    )
     first, second = await remembering.largest(2)
     assert (first.name, first.files, second.name) == (FOO, 3, BASE_B)
     assert first.size > second.size
@@ -252,9 +267,9 @@ async def test_the_largest_projects_come_first(remembering: MirrorCatalogue) -> 
 async def test_what_waits_in_removed_is_counted(remembering: MirrorCatalogue) -> None:
     before = await remembering.removed_totals()
     new, back = make_removed("new"), (await remembering.removed())[0]
-    await remembering.commit(Batch(removed=[new], restored=[back.key]))
+    await remembering.commit(CatalogueUpdate(removed=[new], restored=[back.key]))
     after = await remembering.removed_totals()
-    assert after == Waiting(before.files, before.size + new.size - back.size)
+    assert after == TrashTotals(before.files, before.size + new.size - back.size)
 
 
 # ---------------------------------------------------------------- all of it
@@ -283,10 +298,10 @@ async def test_a_database_tells_what_plain_dictionaries_do(
             record = verified_at(make_record(name, *sorted(files)), *[at] * len(files))
             paths = frozenset(found.file.path for found in record.files)
             batch = {
-                "record": Batch(records=[record]),
-                "forget": Batch(forgotten=[project_name(name)]),
-                "some": Batch(verified=[Verified(project_name(name), at, paths)]),
-                "whole": Batch(verified=[Verified(project_name(name), at)]),
+                "record": CatalogueUpdate(records=[record]),
+                "forget": CatalogueUpdate(forgotten=[project_name(name)]),
+                "some": CatalogueUpdate(verified=[Verified(project_name(name), at, paths)]),
+                "whole": CatalogueUpdate(verified=[Verified(project_name(name), at)]),
             }[what]
             for each in (plain, database):
                 await each.commit(batch)

@@ -17,7 +17,7 @@ from tests.support.storages import PLACES, contents, key, names, polling, put
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from bandersnatch.ports import MirrorStorage
+    from bandersnatch.storage.port import MirrorStorage
     from tests.support.storages import Place
 
 PAGE, OTHER = key("web/simple/foo/index.html"), key("web/simple/bar/index.html")

@@ -100,7 +100,7 @@ single
 young
 """
 
-KEPT = {
+RETAINED = {
     # 1.2 and 1.3 are the two latest of what the other filters leave.
     "good": ["good-1.2-py3-none-any.whl", "good-1.2.tar.gz", "good-1.3-py2.py3-none-any.whl"],
     # Of four versions, the current one takes the place of the second highest: 4.0 and 3.0 are
@@ -139,7 +139,7 @@ DROPPED = {
 }
 """The filter that drops each file, by project and file."""
 
-LEFT_OUT = {
+EXCLUDED = {
     "unlisted": "allowlist_project",
     "not-required": "project_requirements",
     "blocked": "blocklist_project",
@@ -192,9 +192,9 @@ def test_the_tree_is_what_the_contract_says(mirror: Site) -> None:
 
     assert ran.code == 0
     assert ran.failed == {}
-    assert mirror.names() == sorted(KEPT)
-    assert {name: mirror.filenames(name) for name in KEPT} == KEPT
-    listed = {name: mirror.page(name)["versions"] for name in KEPT}
+    assert mirror.names() == sorted(RETAINED)
+    assert {name: mirror.filenames(name) for name in RETAINED} == RETAINED
+    listed = {name: mirror.page(name)["versions"] for name in RETAINED}
     assert listed == {
         "good": ["1.2", "1.3"],
         "latest": ["2.0", "4.0"],
@@ -203,7 +203,7 @@ def test_the_tree_is_what_the_contract_says(mirror: Site) -> None:
         "plain": ["1.0", "2.0rc1"],
     }
     stored = [path.name for path in mirror.web.rglob("*") if path.suffix in {".whl", ".gz", ".exe"}]
-    assert sorted(stored) == sorted(name for names in KEPT.values() for name in names)
+    assert sorted(stored) == sorted(name for names in RETAINED.values() for name in names)
     mirror.check()
 
     again = mirror.mirror()
@@ -211,12 +211,12 @@ def test_the_tree_is_what_the_contract_says(mirror: Site) -> None:
 
 
 def test_what_is_dropped_is_dropped_by_the_filter_that_the_contract_says(mirror: Site) -> None:
-    assert {*DROPPED.values(), *LEFT_OUT.values()} == BUILT_IN.keys() - OURS - {
+    assert {*DROPPED.values(), *EXCLUDED.values()} == BUILT_IN.keys() - OURS - {
         "version_range_project_metadata",  # the index's documents tell no Python: that is kept
     }
     for asked, by in DROPPED.items():
         project, filename = asked.split()
         assert f"{filename}: dropped by {by}: " in mirror.ask("why", project, filename).out
-    for project, by in LEFT_OUT.items():
+    for project, by in EXCLUDED.items():
         said = mirror.ask("why", project).out
         assert f"{by} drops " in said, said

@@ -100,7 +100,7 @@ def test_a_project_younger_than_a_late_list_is_not_taken_for_gone(
 
 
 def test_the_changelog_is_read_in_pages(index: Index, server: IndexServer, site: Site) -> None:
-    from bandersnatch.master import changelog  # noqa: PLC0415
+    from bandersnatch.index import changelog  # noqa: PLC0415
 
     index.release("foo", "1.0")
     site.mirror()

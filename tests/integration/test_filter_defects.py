@@ -18,9 +18,9 @@ import pytest
 from bandersnatch.catalogue.memory import MemoryCatalogue
 from bandersnatch.config.settings import IndexSettings, Settings, StorageSettings
 from bandersnatch.filters.chain import FilterChain, PageFilter, Stage
-from bandersnatch.mirror.parts import Mirror
+from bandersnatch.mirror.mirror import Mirror
 from bandersnatch.mirror.project import FEW_FILES
-from bandersnatch.mirror.run import MirrorRun, Orders
+from bandersnatch.mirror.run import MirrorRun, RunOptions
 from bandersnatch.model.names import ProjectName
 from bandersnatch.storage.memory import MemoryStorage
 from tests.support.chains import chain_of, kept
@@ -446,7 +446,7 @@ async def test_d13_a_large_page_is_narrowed_beside_the_event_loop() -> None:
         settings=Settings(StorageSettings("/nowhere"), IndexSettings("https://example.org")),
         filters=FilterChain(pages=(PageFilter("watched", Stage.FILE, watched, "watched"),)),
     )
-    await MirrorRun(mirror, Orders()).run()
+    await MirrorRun(mirror, RunOptions()).run()
     assert threads.keys() == {1, large}
     assert threads[1] is threading.main_thread()
     assert threads[large] is not threading.main_thread()

@@ -24,11 +24,11 @@ from bandersnatch.config.settings import (
     Settings,
     StorageSettings,
 )
-from bandersnatch.events import Noticed
+from bandersnatch.events import Warned
 from bandersnatch.filters.chain import FilterChain
 from bandersnatch.layout import StorageKey
-from bandersnatch.mirror.parts import Mirror
-from bandersnatch.mirror.run import MirrorRun, Orders
+from bandersnatch.mirror.mirror import Mirror
+from bandersnatch.mirror.run import MirrorRun, RunOptions
 from bandersnatch.mirror.sync import sync
 from bandersnatch.model.names import project_name
 from bandersnatch.storage.memory import MemoryStorage
@@ -39,7 +39,7 @@ from tests.support.index import Index
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bandersnatch.records import Batch
+    from bandersnatch.catalogue.records import CatalogueUpdate
 
 NAMES = ("Alpha", "beta", "Gamma_x")
 names = st.sampled_from(NAMES)
@@ -81,7 +81,7 @@ class KillableCatalogue(MemoryCatalogue):
         super().__init__()
         self._storage = storage
 
-    async def commit(self, batch: Batch, /) -> None:
+    async def commit(self, batch: CatalogueUpdate, /) -> None:
         self._storage._count()
         await super().commit(batch)
 
@@ -128,7 +128,7 @@ class World:
         """Run ``mirror``, and maybe die on the way."""
         self.storage.kill_after = kill_after
         with contextlib.suppress(Killed):
-            asyncio.run(MirrorRun(self.mirror(), Orders()).run())
+            asyncio.run(MirrorRun(self.mirror(), RunOptions()).run())
         self.storage.kill_after = -1
 
     def sync(self, name: str, kill_after: int = -1) -> None:
@@ -285,9 +285,9 @@ class MirrorMachine(RuleBasedStateMachine):
 
     @invariant()
     def a_run_that_was_killed_never_looks_as_if_somebody_had_meddled(self) -> None:
-        noticed = [event.text for event in self.world.report if isinstance(event, Noticed)]
+        noticed_at = [event.text for event in self.world.report if isinstance(event, Warned)]
         meddled = ("looked at again", "another tree", "published again", "published them again")
-        assert not [text for text in noticed if any(each in text for each in meddled)]
+        assert not [text for text in noticed_at if any(each in text for each in meddled)]
 
     @invariant()
     def status_never_goes_back_nor_ahead(self) -> None:

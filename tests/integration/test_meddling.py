@@ -34,7 +34,7 @@ def mirrored(index: Index, site: Site) -> Site:
     return site
 
 
-def noticed(ran: Ran) -> list[str]:
+def noticed_at(ran: Ran) -> list[str]:
     """Return the lines of the log that tell of a state that was not believed."""
     return [line for line in ran.log.splitlines() if "nothing that is right is downloaded" in line]
 
@@ -94,7 +94,7 @@ def test_a_state_that_somebody_changed_is_not_believed(
     ran = mirrored.mirror()
 
     assert ran.code == 0, ran.log
-    (line,) = noticed(ran)
+    (line,) = noticed_at(ran)
     assert LOOKED_AT in line
     pages = [asked for asked in server.asked if asked.kind == "detail"]
     known = sorted(asked.path for asked in pages if "If-None-Match" in asked.headers)
@@ -110,7 +110,7 @@ def test_a_state_that_somebody_changed_is_not_believed(
 
     server.forget()
     after = mirrored.mirror()
-    assert noticed(after) == []
+    assert noticed_at(after) == []
     assert server.paths("detail", "list", "file") == []
 
 
@@ -134,7 +134,7 @@ def test_a_line_more_at_the_end_is_no_meddling(mirrored: Site, server: IndexServ
     write(mirrored, status=f"{mirrored.status}\n")
     server.forget()
 
-    assert noticed(mirrored.mirror()) == []
+    assert noticed_at(mirrored.mirror()) == []
     assert server.paths("detail") == []
 
 
@@ -153,7 +153,7 @@ def test_a_state_that_was_copied_from_another_mirror_is_not_believed(
     ran = mirrored.mirror()
 
     assert ran.code == 0
-    assert len(noticed(ran)) == 1
+    assert len(noticed_at(ran)) == 1
     assert mirrored.filenames("beta") == other.filenames("beta")
     assert ran.synced == ["bad", "beta"]
     assert mirrored.status == index.serial
@@ -172,7 +172,7 @@ def test_a_todo_that_was_deleted_is_not_forgotten(
     ran = mirrored.mirror()
 
     assert ran.code == 4
-    assert len(noticed(ran)) == 1
+    assert len(noticed_at(ran)) == 1
     assert ran.failed == {"bad": "Refused"}
     assert mirrored.status <= before
     assert mirrored.mirror().synced == ["bad"]
@@ -241,7 +241,7 @@ def test_names_of_a_finite_set_are_all_looked_at(
     write(mirrored, status="3")
     server.forget()
 
-    assert len(noticed(mirrored.mirror())) == 1
+    assert len(noticed_at(mirrored.mirror())) == 1
 
     assert server.conditional() == PAGES[:2]
     assert server.paths("list") == []
@@ -259,7 +259,7 @@ def test_an_index_without_a_changelog_makes_no_difference(
     write(site, status=str(serial + 30))
     server.forget()
 
-    assert len(noticed(site.mirror())) == 1
+    assert len(noticed_at(site.mirror())) == 1
 
     assert server.conditional() == PAGES
     assert site.status == serial
@@ -284,7 +284,7 @@ def test_an_earlier_release_that_ran_in_between_is_believed_in_nothing(
 
     ran = mirrored.mirror()
 
-    assert len(noticed(ran)) == 1
+    assert len(noticed_at(ran)) == 1
     assert server.conditional() == PAGES
     assert server.paths("file") == []
     assert mirrored.tree() == clean.tree()
@@ -306,7 +306,7 @@ def test_a_look_that_was_cut_short_begins_again(
     ran = mirrored.mirror()
 
     assert ran.code == 0
-    (line,) = noticed(ran)
+    (line,) = noticed_at(ran)
     assert "not every project was looked at since" in line
     assert server.conditional() == PAGES
     assert mirrored.status == serial
@@ -329,10 +329,10 @@ def test_a_look_that_an_index_did_not_answer_begins_again(
 
     ran = site.mirror()
 
-    assert len(noticed(ran)) == 1
+    assert len(noticed_at(ran)) == 1
     assert len(server.conditional()) == 30
     assert site.status == serial
-    assert noticed(site.mirror()) == []
+    assert noticed_at(site.mirror()) == []
 
 
 def test_an_index_that_is_away_changes_nothing_about_it(
@@ -349,7 +349,7 @@ def test_an_index_that_is_away_changes_nothing_about_it(
     away.left = 0
     server.forget()
 
-    assert len(noticed(mirrored.mirror())) == 1
+    assert len(noticed_at(mirrored.mirror())) == 1
     assert server.conditional() == PAGES
     assert mirrored.status == index.serial
 
@@ -369,7 +369,7 @@ def test_a_run_that_was_killed_is_no_meddling(
     ran = mirrored.mirror()
 
     assert ran.code == 0
-    assert noticed(ran) == []
+    assert noticed_at(ran) == []
     assert mirrored.status == index.serial
 
 
@@ -384,7 +384,7 @@ def test_a_first_run_that_was_killed_is_no_meddling(
     assert kill_at_request(site, 8)
     assert not (site.root / "status").exists()
 
-    assert noticed(site.mirror()) == []
+    assert noticed_at(site.mirror()) == []
 
 
 def test_a_status_that_is_deleted_after_a_kill_is(
@@ -397,7 +397,7 @@ def test_a_status_that_is_deleted_after_a_kill_is(
 
     ran = mirrored.mirror()
 
-    (line,) = noticed(ran)
+    (line,) = noticed_at(ran)
     assert f"status is not there any more; {LOOKED_AT}" in line
     assert mirrored.status == index.serial
 
@@ -410,7 +410,7 @@ def test_a_run_with_failures_is_no_meddling(
     for _ in range(3):
         ran = mirrored.mirror()
         assert ran.code == 4
-        assert noticed(ran) == []
+        assert noticed_at(ran) == []
 
 
 def test_sync_in_between_is_no_meddling_and_no_cure(
@@ -418,14 +418,14 @@ def test_sync_in_between_is_no_meddling_and_no_cure(
 ) -> None:
     index.release("beta", "2.0")
     assert mirrored.sync("beta").synced == ["beta"]
-    assert noticed(mirrored.mirror()) == []
+    assert noticed_at(mirrored.mirror()) == []
 
     write(mirrored, status=str(index.serial + 5))
     synced = mirrored.sync("alpha")
     assert synced.code == 0
-    assert noticed(synced) == []
+    assert noticed_at(synced) == []
     assert mirrored.status == index.serial + 5, "sync touches neither"
-    assert len(noticed(mirrored.mirror())) == 1
+    assert len(noticed_at(mirrored.mirror())) == 1
     assert mirrored.status == index.serial
 
 
@@ -443,7 +443,7 @@ def test_a_question_writes_nothing_and_cures_nothing(
     assert mirrored.ask(*question).code == 0
 
     assert {p: w for p, w in all_but_the_plan().items() if not p.startswith(".plan/")} == before
-    assert len(noticed(mirrored.mirror())) == 1
+    assert len(noticed_at(mirrored.mirror())) == 1
 
 
 def test_status_tells_that_it_is_not_believed(mirrored: Site, index: Index) -> None:
@@ -485,7 +485,7 @@ def test_a_backup_of_all_of_it_is_believed(
 
     ran = mirrored.mirror()
 
-    assert noticed(ran) == []
+    assert noticed_at(ran) == []
     assert ran.synced == ["beta"]
     assert mirrored.status == index.serial
 
@@ -503,7 +503,7 @@ def test_a_backup_of_the_tree_under_a_younger_catalogue_is_found_out(
 
     ran = mirrored.mirror()
 
-    assert len(noticed(ran)) == 1
+    assert len(noticed_at(ran)) == 1
     (new,) = (f for f in index.projects["beta"].files.values() if f.version == "2.0")
     assert server.paths("file") == [new.path]
     assert new.filename in mirrored.filenames("beta")

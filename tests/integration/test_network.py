@@ -23,9 +23,9 @@ from yarl import URL
 
 from bandersnatch.config.settings import IndexSettings
 from bandersnatch.errors import Unavailable, UnsafeUrl
-from bandersnatch.master.curl import CurlOpener
-from bandersnatch.master.hosts import HostGuard
-from bandersnatch.master.session import GuardedResolver
+from bandersnatch.index.aiohttp_client import GuardedResolver
+from bandersnatch.index.curl import CurlOpener
+from bandersnatch.index.hosts import HostGuard
 from tests.support import faults
 from tests.support.server import serving
 

@@ -16,14 +16,14 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from bandersnatch.config.settings import ApiMethod
 from bandersnatch.errors import UnusableIndex
-from bandersnatch.filters.age import release_age
+from bandersnatch.filters.builtin.age import release_age
+from bandersnatch.filters.builtin.latest import latest_release
+from bandersnatch.filters.builtin.limits import size_project_metadata
+from bandersnatch.filters.builtin.project_lists import allowlist_project, blocklist_project
 from bandersnatch.filters.chain import FilterChain
-from bandersnatch.filters.latest import latest_release
-from bandersnatch.filters.limits import size_project_metadata
 from bandersnatch.filters.options import FilterOptions
-from bandersnatch.filters.projects import allowlist_project, blocklist_project
 from bandersnatch.layout import StorageKey
-from bandersnatch.mirror.wanted import PROOF_BY_EXPIRY
+from bandersnatch.mirror.tasks import PROOF_BY_EXPIRY
 from bandersnatch.model.names import project_name
 from tests.integration.test_invariants import (
     NAMES,
@@ -35,7 +35,7 @@ from tests.integration.test_invariants import (
 )
 
 if TYPE_CHECKING:
-    from bandersnatch.mirror.parts import Mirror
+    from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.model.names import ProjectName
     from tests.support.index import Index
 

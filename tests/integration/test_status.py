@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bandersnatch.catalogue.memory import MemoryCatalogue
+from bandersnatch.catalogue.records import CatalogueUpdate
 from bandersnatch.catalogue.sqlite import SqliteCatalogue
 from bandersnatch.config.settings import Settings, StorageSettings
 from bandersnatch.filters.chain import FilterChain
-from bandersnatch.mirror.notes import VERIFIED
-from bandersnatch.mirror.parts import Mirror
-from bandersnatch.mirror.status import mirror_status
-from bandersnatch.records import Batch
+from bandersnatch.mirror.mirror import Mirror
+from bandersnatch.mirror.queries.status import mirror_status
+from bandersnatch.mirror.state import VERIFIED
 from bandersnatch.storage.memory import MemoryStorage
 from tests.support import faults
 from tests.support.clock import FakeClock
@@ -29,8 +29,8 @@ from tests.support.records import make_record
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from bandersnatch.catalogue.records import ProjectSummary
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.records import Had
     from tests.support.server import Asked, IndexServer
     from tests.support.site import Site
 
@@ -189,7 +189,9 @@ def test_the_age_of_what_was_verified_is_told(index: Index, site: Site) -> None:
 
     async def verified_as_a_whole() -> None:
         async with SqliteCatalogue(str(site.root)) as catalogue:
-            await catalogue.commit(Batch(notes={VERIFIED: str(int(site.clock.now().timestamp()))}))
+            await catalogue.commit(
+                CatalogueUpdate(notes={VERIFIED: str(int(site.clock.now().timestamp()))})
+            )
 
     asyncio.run(verified_as_a_whole())
     site.clock.advance(days=3)
@@ -512,7 +514,9 @@ def test_status_answers_while_a_run_is_at_work(
 class FrugalCatalogue(MemoryCatalogue):
     """Is asked for what it counted, and never for everything that it has."""
 
-    async def had(self, names: Iterable[ProjectName] | None, /) -> dict[ProjectName, Had]:
+    async def had(
+        self, names: Iterable[ProjectName] | None, /
+    ) -> dict[ProjectName, ProjectSummary]:
         assert names is not None, "a mirror may have 700,000 projects"
         return await super().had(names)
 
@@ -520,7 +524,7 @@ class FrugalCatalogue(MemoryCatalogue):
 async def test_what_a_mirror_has_is_never_read_as_a_whole() -> None:
     clock = FakeClock()
     catalogue = FrugalCatalogue()
-    await catalogue.commit(Batch(records=[make_record("foo", "1.zip")]))
+    await catalogue.commit(CatalogueUpdate(records=[make_record("foo", "1.zip")]))
     mirror = Mirror(
         index=FakePackageIndex(Index(), clock),
         storage=MemoryStorage(),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from bandersnatch.filters.chain import FilterChain, Narrowed
+    from bandersnatch.filters.chain import FilterChain, FilterResult
     from bandersnatch.filters.registry import Built
 
 
@@ -50,6 +50,6 @@ def chain_of(
     return built.chain
 
 
-def kept(narrowed: Narrowed) -> list[str]:
+def kept(narrowed: FilterResult) -> list[str]:
     """Return the names of the files that are left of a page, none if the project is dropped."""
     return [] if narrowed.page is None else [file.filename for file in narrowed.page.files]

@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from bandersnatch.errors import NotFound, ProjectNotFound, Unavailable
+from bandersnatch.index.port import FetchedDetail, FetchedList
+from bandersnatch.model.content import Validators
 from bandersnatch.model.names import project_name
 from bandersnatch.model.serials import Change, Serial
-from bandersnatch.records import FetchedDetail, FetchedList, Validators
 from bandersnatch.simple.entries import Context
-from bandersnatch.simple.parse import parse_detail, parse_list
+from bandersnatch.simple.json_page import parse_detail, parse_list
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bandersnatch.clock import Clock
     from bandersnatch.model.content import Content
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectList
-    from bandersnatch.ports import Clock, Sink
+    from bandersnatch.storage.port import Sink
     from tests.support.index import Index
 
 URL = "https://index.example.org"

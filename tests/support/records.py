@@ -8,20 +8,14 @@ from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
+from bandersnatch.catalogue.records import Deferred, FileRecord, ProjectRecord, Standing, TrashEntry
 from bandersnatch.layout import StorageKey
+from bandersnatch.model.content import Validators
 from bandersnatch.model.digests import HEX_DIGITS, Digest, Hashes
 from bandersnatch.model.files import ReleaseFile
 from bandersnatch.model.names import project_name
 from bandersnatch.model.project import ProjectDetail, ProjectStatus, Rejection
 from bandersnatch.model.serials import Serial
-from bandersnatch.records import (
-    FileRecord,
-    ProjectRecord,
-    Removed,
-    Standing,
-    Unfinished,
-    Validators,
-)
 from tests.support.factories import make_detail, make_file
 
 # ---------------------------------------------------------------- by hand
@@ -40,14 +34,14 @@ def make_record(name: str = "foo", *filenames: str, serial: int = 7) -> ProjectR
     )
 
 
-def make_unfinished(name: str = "foo", kind: str = "pending", **numbers: int) -> Unfinished:
+def make_unfinished(name: str = "foo", kind: str = "pending", **numbers: int) -> Deferred:
     """Return a project that a later run has to come back to."""
     told = {"need": 9, "lo": 8, "since": 100, "tried": 200, "attempts": 2} | numbers
-    return Unfinished(
+    return Deferred(
         name=project_name(name),
         kind=kind,
-        need=Serial(told["need"]),
-        lo=Serial(told["lo"]),
+        target_serial=Serial(told["need"]),
+        first_serial=Serial(told["lo"]),
         since=told["since"],
         tried=told["tried"],
         attempts=told["attempts"],
@@ -57,9 +51,9 @@ def make_unfinished(name: str = "foo", kind: str = "pending", **numbers: int) ->
     )
 
 
-def make_removed(key: str, at: int = 100) -> Removed:
+def make_removed(key: str, at: int = 100) -> TrashEntry:
     """Return a file that waits in ``removed/``."""
-    return Removed(StorageKey(f"removed/{key}"), len(key), "0f" * 32, at)
+    return TrashEntry(StorageKey(f"removed/{key}"), len(key), "0f" * 32, at)
 
 
 def as_kept(record: ProjectRecord) -> ProjectRecord:
@@ -144,11 +138,11 @@ def project_records(draw: st.DrawFn) -> ProjectRecord:
 
 
 unfinished = st.builds(
-    Unfinished,
+    Deferred,
     name=names,
     kind=texts,
-    need=serials,
-    lo=st.none() | serials,
+    target_serial=serials,
+    first_serial=st.none() | serials,
     since=seconds,
     tried=seconds,
     attempts=st.integers(0, 1000),
@@ -157,7 +151,7 @@ unfinished = st.builds(
     display=texts,
 )
 removed = st.builds(
-    Removed,
+    TrashEntry,
     key=texts.filter(lambda text: {"", ".", ".."}.isdisjoint(text.split("/"))).map(
         lambda text: StorageKey(f"removed/{text}")
     ),

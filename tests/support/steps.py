@@ -8,15 +8,15 @@ from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from bandersnatch.catalogue.dry_run import DryRunCatalogue
+from bandersnatch.catalogue.overlay import DryRunCatalogue
 from bandersnatch.config.settings import ApiMethod, PageSettings
 from bandersnatch.filters.chain import FilterChain
 from bandersnatch.layout import REMOVED, StorageKey
 from bandersnatch.mirror.delete import delete
+from bandersnatch.mirror.queries.why import why
 from bandersnatch.mirror.restore import restore
-from bandersnatch.mirror.run import MirrorRun, Orders
+from bandersnatch.mirror.run import MirrorRun, RunOptions
 from bandersnatch.mirror.sync import sync
-from bandersnatch.mirror.why import why
 from bandersnatch.model.names import project_name
 from bandersnatch.storage.dry_run import DryRunStorage
 from bandersnatch.storage.memory import MemoryStorage
@@ -32,7 +32,7 @@ from tests.support.index import Index
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 
-    from bandersnatch.mirror.parts import Mirror
+    from bandersnatch.mirror.mirror import Mirror
 
 
 class StepStorage(KillableStorage):
@@ -88,13 +88,13 @@ class StepWorld(World):
 
     def mirrors(self) -> Coroutine[Any, Any, object]:
         """Return a run of ``mirror``."""
-        return MirrorRun(self.mirror(), Orders()).run()
+        return MirrorRun(self.mirror(), RunOptions()).run()
 
     def plans(self) -> Coroutine[Any, Any, object]:
         """Return a dry run of ``mirror``."""
         mirror = self.mirror()
         storage, catalogue = DryRunStorage(mirror.storage), DryRunCatalogue(mirror.catalogue)
-        return MirrorRun(replace(mirror, storage=storage, catalogue=catalogue), Orders()).run()
+        return MirrorRun(replace(mirror, storage=storage, catalogue=catalogue), RunOptions()).run()
 
     def syncs(self, name: str) -> Coroutine[Any, Any, object]:
         """Return a run of ``sync``."""

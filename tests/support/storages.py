@@ -12,15 +12,15 @@ from bandersnatch.layout import StorageKey
 from bandersnatch.model.content import Expected
 from bandersnatch.model.digests import Digest
 from bandersnatch.storage.filesystem import FilesystemStorage
+from bandersnatch.storage.journal import ChangeJournal, JournalingStorage
 from bandersnatch.storage.memory import MemoryStorage
-from bandersnatch.storage.untold import NotingStorage, Untold
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from bandersnatch.ports import MirrorStorage, Sink
+    from bandersnatch.storage.port import MirrorStorage, Sink
 
 URL = "https://files.example.org/packages/foo-1.0.tar.gz"
 """Where downloads pretend to come from."""
@@ -62,9 +62,9 @@ class NotedPlace(DiskPlace):
     @asynccontextmanager
     async def work(self) -> AsyncIterator[MirrorStorage]:
         """Open it with its lock, and forget the notes at the end."""
-        untold = Untold(self._root)
+        untold = ChangeJournal(self._root)
         async with FilesystemStorage(self._root) as storage:
-            yield NotingStorage(storage, untold)
+            yield JournalingStorage(storage, untold)
         untold.close(told=True)
 
 

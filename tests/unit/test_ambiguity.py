@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from packaging.version import VERSION_PATTERN
 
 from bandersnatch.errors import OptionError
-from bandersnatch.filters.patterns.ambiguity import check_time
-from bandersnatch.filters.patterns.automaton import Automaton
+from bandersnatch.filters.builtin.ambiguity import check_time
+from bandersnatch.filters.builtin.automaton import Automaton
 
 EXPONENTIAL = "more ways than one"
 COMPLICATED = "too complicated"

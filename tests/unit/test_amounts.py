@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandersnatch.cli.amounts import Allowance, allowance, days, percent, rate
+from bandersnatch.config.readers import Allowance, allowance, days, percent, rate
 from bandersnatch.errors import UsageError
 
 

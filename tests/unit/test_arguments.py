@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bandersnatch import __version__
-from bandersnatch.cli.arguments import parse, parser
+from bandersnatch.cli.parser import parse, parser
 
 COMMANDS = [["mirror"], ["sync", "six"]]
 REPORTED = [*COMMANDS, ["delete", "six"], ["restore", "six"]]

@@ -14,10 +14,10 @@ from bandersnatch.errors import FilterFailed
 from bandersnatch.filters.chain import (
     Dropped,
     FilterChain,
-    Narrowed,
+    FilterResult,
+    Needs,
     PageFilter,
     ProjectFilter,
-    Reads,
     Stage,
 )
 from bandersnatch.model.names import ProjectName
@@ -82,9 +82,9 @@ def test_no_filters_keep_everything() -> None:
     chain = FilterChain()
     assert chain.selects(FOO)
     assert chain.finite_names is None
-    assert chain.narrow(PAGE) == Narrowed(PAGE)
+    assert chain.narrow(PAGE) == FilterResult(PAGE)
     assert chain.explain(PAGE, FILES[0].filename) is None
-    assert chain.reads is Reads.NOTHING
+    assert chain.reads is Needs.NOTHING
     assert chain.terms_for(FOO) == ""
 
 
@@ -184,7 +184,7 @@ def test_a_version_that_lost_all_its_files_is_listed_no_more() -> None:
 
 def test_a_project_that_a_filter_drops_is_dropped_whatever_the_others_say() -> None:
     chain = FilterChain(pages=(dropping(), REJECTING))
-    assert chain.narrow(PAGE) == Narrowed(None, (Dropped("rejecting", FILES),))
+    assert chain.narrow(PAGE) == FilterResult(None, (Dropped("rejecting", FILES),))
     assert chain.explain(PAGE, FILES[0].filename) == (REJECTING, "it is None")
 
 
@@ -197,9 +197,9 @@ def test_a_filter_that_decides_alone_silences_the_other_release_filters_of_a_pro
 
 
 def test_what_the_filters_read_is_known() -> None:
-    one = replace(dropping("a"), reads=Reads.SIZES)
-    two = replace(dropping("b"), reads=Reads.DOCUMENT)
-    assert FilterChain(pages=(one, two)).reads == Reads.SIZES | Reads.DOCUMENT
+    one = replace(dropping("a"), reads=Needs.SIZES)
+    two = replace(dropping("b"), reads=Needs.DOCUMENT)
+    assert FilterChain(pages=(one, two)).reads == Needs.SIZES | Needs.DOCUMENT
 
 
 # ---------------------------------------------------------------- what comes later

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bandersnatch.cli.diff import diff_files, diff_path
+from bandersnatch.cli.changelist import diff_files, diff_path
 from bandersnatch.config.settings import DiffSettings, Settings, StorageSettings
 from bandersnatch.errors import StorageError
 from bandersnatch.events import (
-    Doing,
     FileDownloaded,
     FilePlanned,
     FileRemoved,
@@ -20,6 +19,7 @@ from bandersnatch.events import (
     PageWritten,
     ProjectRemoved,
     ProjectSynced,
+    StepStarted,
 )
 from bandersnatch.layout import StorageKey
 from bandersnatch.model.names import project_name
@@ -91,7 +91,7 @@ def test_what_changed_and_what_went_away_are_two_lists(tmp_path: Path) -> None:
     path = tmp_path / "new" / "directory" / "list"
     with diff_files(settings(path), NOW) as sink:
         for event in (
-            Doing("reading"),
+            StepStarted("reading"),
             FilePlanned(key("packages/a"), 1),
             FileDownloaded(FOO, key("packages/a"), 1),
             FileRestored(FOO, key("packages/b"), 1),

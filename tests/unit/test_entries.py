@@ -14,14 +14,14 @@ from bandersnatch.errors import InvalidPage, InvalidValue
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.files import ReleaseFile
 from bandersnatch.model.project import MOST_FILES
-from bandersnatch.simple.entries import Entry, release_file, release_files, version_texts
+from bandersnatch.simple.entries import RawFile, validate_file, validate_files, version_texts
 from tests.support.factories import FILENAME, SHA256, make_context
 from tests.unit.confinement import stays_below
 from tests.unit.strategies import broken_entries, json_values
 
 CONTEXT = make_context("foo")
 URL = f"https://files.example.org/packages/{FILENAME}"
-ENTRY = Entry(FILENAME, URL, {"sha256": SHA256})
+ENTRY = RawFile(FILENAME, URL, {"sha256": SHA256})
 FILE = ReleaseFile(
     FILENAME, URL, f"packages/{FILENAME}", hashes=Hashes((Digest("sha256", SHA256),))
 )
@@ -29,7 +29,7 @@ FILE = ReleaseFile(
 
 def made(**fields: Any) -> ReleaseFile:
     """Return the file that the entry describes, with other values in some fields."""
-    return release_file(replace(ENTRY, **fields), CONTEXT)
+    return validate_file(replace(ENTRY, **fields), CONTEXT)
 
 
 # ---------------------------------------------------------------- what identifies a file
@@ -179,7 +179,7 @@ def test_a_wrong_provenance_is_left_out(value: object) -> None:
 
 @given(broken_entries)
 def test_an_entry_is_a_safe_file_or_refused(told: dict[str, Any]) -> None:
-    entry = Entry(
+    entry = RawFile(
         filename=told.get("filename"),
         url=told.get("url"),
         hashes=told["hashes"] if isinstance(told.get("hashes"), dict) else {},
@@ -191,7 +191,7 @@ def test_an_entry_is_a_safe_file_or_refused(told: dict[str, Any]) -> None:
         provenance=told.get("provenance"),
     )
     try:
-        file = release_file(entry, CONTEXT)
+        file = validate_file(entry, CONTEXT)
     except InvalidValue:
         return
     assert file.path.startswith("packages/")
@@ -204,7 +204,7 @@ def test_an_entry_is_a_safe_file_or_refused(told: dict[str, Any]) -> None:
 # ---------------------------------------------------------------- all of a page
 
 
-def entry(filename: str, **fields: Any) -> Entry:
+def entry(filename: str, **fields: Any) -> RawFile:
     """Return an entry of this file name."""
     url = f"https://files.example.org/packages/{filename}"
     return replace(ENTRY, filename=filename, url=url, **fields)
@@ -212,7 +212,7 @@ def entry(filename: str, **fields: Any) -> Entry:
 
 def test_files_are_in_the_order_of_their_names() -> None:
     names = ["foo-2.zip", "foo-10.zip", "foo-1.zip", "Foo-3.zip"]
-    files, rejected = release_files(map(entry, names), CONTEXT)
+    files, rejected = validate_files(map(entry, names), CONTEXT)
     assert [file.filename for file in files] == [
         "Foo-3.zip",
         "foo-1.zip",
@@ -224,7 +224,7 @@ def test_files_are_in_the_order_of_their_names() -> None:
 
 def test_a_bad_entry_costs_itself_only() -> None:
     entries = [entry("foo-1.zip"), entry("../foo-2.zip"), entry("foo-3.zip")]
-    files, rejected = release_files(entries, CONTEXT)
+    files, rejected = validate_files(entries, CONTEXT)
     assert [file.filename for file in files] == ["foo-1.zip", "foo-3.zip"]
     assert [rejection.entry for rejection in rejected] == ["'../foo-2.zip'"]
     assert "is not letters, digits" in rejected[0].reason
@@ -232,7 +232,7 @@ def test_a_bad_entry_costs_itself_only() -> None:
 
 @pytest.mark.parametrize("filename", ["\x1b[2J\n\u202e", "x" * 10**6, ["x"] * 10**5], ids=type)
 def test_what_is_told_of_a_rejection_is_short_and_harmless(filename: object) -> None:
-    _, rejected = release_files([replace(ENTRY, filename=filename)], CONTEXT)
+    _, rejected = validate_files([replace(ENTRY, filename=filename)], CONTEXT)
     for text in (rejected[0].entry, rejected[0].reason):
         assert len(text) <= 300
         assert text.isascii()
@@ -240,7 +240,7 @@ def test_what_is_told_of_a_rejection_is_short_and_harmless(filename: object) -> 
 
 
 def test_the_same_entry_twice_counts_once() -> None:
-    assert release_files([ENTRY, ENTRY], CONTEXT) == ((FILE,), ())
+    assert validate_files([ENTRY, ENTRY], CONTEXT) == ((FILE,), ())
 
 
 @pytest.mark.parametrize(
@@ -256,19 +256,19 @@ def test_the_same_entry_twice_counts_once() -> None:
 )
 def test_one_name_for_two_different_files_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidPage, match=f"it names {FILENAME} twice, differently"):
-        release_files([ENTRY, replace(ENTRY, **fields)], CONTEXT)
+        validate_files([ENTRY, replace(ENTRY, **fields)], CONTEXT)
 
 
 def test_one_content_under_two_names_is_two_files() -> None:
-    files, rejected = release_files([entry("foo-1.zip"), entry("foo-2.zip")], CONTEXT)
+    files, rejected = validate_files([entry("foo-1.zip"), entry("foo-2.zip")], CONTEXT)
     assert len({file.path for file in files}) == 2
     assert not rejected
 
 
 def test_a_page_of_too_many_files_is_refused() -> None:
-    bad = Entry(None, None, {})
+    bad = RawFile(None, None, {})
     with pytest.raises(InvalidPage, match=f"more than {MOST_FILES} files"):
-        release_files(repeat(bad, MOST_FILES + 1), CONTEXT)
+        validate_files(repeat(bad, MOST_FILES + 1), CONTEXT)
 
 
 # ---------------------------------------------------------------- versions

@@ -12,27 +12,28 @@ from bandersnatch.errors import (
     BandersnatchError,
     ChangedFile,
     ChangelogRefused,
+    CommandRefused,
     ConfigError,
     CorruptState,
     DigestMismatch,
     EmptiedProject,
     FilesMissing,
     FilterFailed,
-    Impossible,
-    IndexWentBack,
+    ForeignLink,
+    IndexRolledBack,
     IntegrityError,
     Interrupted,
     InvalidPage,
     InvalidRules,
     InvalidValue,
-    LeadsAway,
     MirrorLocked,
     NotFound,
-    NotHere,
+    NotMirrored,
     NotRestorable,
     NotStored,
-    Obstructed,
     OptionError,
+    OutOfSpace,
+    PathObstructed,
     Problem,
     ProjectNotFound,
     RateLimited,
@@ -40,12 +41,11 @@ from bandersnatch.errors import (
     SafetyStop,
     SizeMismatch,
     StalePage,
-    StillThere,
+    StillSelected,
     StorageError,
     TooLarge,
-    TooLittleRoom,
+    TooManyOrphans,
     TooManyRemovals,
-    TooMuchUnowned,
     Unavailable,
     UnsafeUrl,
     UnstorableName,
@@ -102,7 +102,7 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
         ),
     ),
     (
-        IndexWentBack(had=9, got=7),
+        IndexRolledBack(had=9, got=7),
         (
             "the index is at serial 7 and this mirror already at 9; if the mirror follows "
             "another index now, delete its status and todo files"
@@ -141,28 +141,28 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
     (StorageError("web/x", "disk full"), "storage failed at web/x: disk full"),
     (NotStored("web/x"), "storage failed at web/x: it does not exist"),
     (
-        LeadsAway("web/x", "in a circle"),
+        ForeignLink("web/x", "in a circle"),
         "storage failed at web/x: it is a link that leads in a circle",
     ),
-    (Obstructed("web/x", "it is no directory"), "storage failed at web/x: it is no directory"),
+    (PathObstructed("web/x", "it is no directory"), "storage failed at web/x: it is no directory"),
     (
-        TooMuchUnowned(9, 5),
+        TooManyOrphans(9, 5),
         (
             "9 files belong to no project and one run may move 5 of them out of the tree; "
             "nothing was moved; if that is right, set max-removals = 9 for one run"
         ),
     ),
     (
-        TooLittleRoom("web/x", 5000, free=3000, floor=2000),
+        OutOfSpace("web/x", 5000, free=3000, floor=2000),
         (
             "there is no room for web/x: it takes 5,000 bytes, 3,000 are free, and "
             "min-free-space keeps 2,000 of them; make room, or lower min-free-space"
         ),
     ),
     (UnstorableName("web/x", "too long"), "storage failed at web/x: too long"),
-    (NotHere("foo"), "nothing of foo is here"),
+    (NotMirrored("foo"), "nothing of foo is here"),
     (
-        StillThere("foo", "web/x"),
+        StillSelected("foo", "web/x"),
         "foo is not quite gone: a link leads to web/x; remove that link by hand",
     ),
     (NotRestorable("foo", "it is here already"), "foo cannot be restored: it is here already"),
@@ -171,7 +171,7 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
 
 FAMILIES = {
     *(BandersnatchError, UpstreamError, AnswerError, IntegrityError, SafetyStop),
-    Impossible,
+    CommandRefused,
 }
 """Errors that are only raised as one of their kinds."""
 

@@ -14,16 +14,16 @@ from bandersnatch.errors import (
     ConfigError,
     CorruptState,
     EmptiedProject,
-    IndexWentBack,
+    IndexRolledBack,
     Interrupted,
     InvalidPage,
     MirrorLocked,
     NotStored,
+    OutOfSpace,
     Problem,
     ProjectNotFound,
     Refused,
     StorageError,
-    TooLittleRoom,
     TooManyRemovals,
     Unavailable,
     UnstorableName,
@@ -33,12 +33,12 @@ from bandersnatch.errors import (
 from bandersnatch.events import (
     Event,
     FilesRejected,
-    Noticed,
+    Halted,
     ProjectAbsent,
     ProjectFailed,
     ProjectSynced,
     SidecarsMissing,
-    Stopped,
+    Warned,
 )
 from bandersnatch.mirror.report import RunReport
 from bandersnatch.model.names import project_name
@@ -47,9 +47,9 @@ FOO, BAR = project_name("foo"), project_name("bar")
 URL = "https://example.org/"
 FAILED = ProjectFailed(FOO, Refused(URL, 403), will_retry=True)
 CHANGED = ProjectFailed(BAR, ChangedFile("bar", "f", had="1", offered="2"), will_retry=True)
-UNUSABLE = Stopped(UnusableIndex("no answer"))
-LIMIT = Stopped(TooManyRemovals(9, 5))
-NO_ROOM = Stopped(TooLittleRoom("web/x", 5, free=3, floor=2))
+UNUSABLE = Halted(UnusableIndex("no answer"))
+LIMIT = Halted(TooManyRemovals(9, 5))
+NO_ROOM = Halted(OutOfSpace("web/x", 5, free=3, floor=2))
 
 PRECEDENCE = [1, 7, 5, 3, 4, 8]
 
@@ -65,7 +65,7 @@ PRECEDENCE = [1, 7, 5, 3, 4, 8]
         (InvalidPage(URL, "it is no JSON"), 3),
         (UnusableIndex("nothing there"), 3),
         (TooManyRemovals(9, 5), 5),
-        (IndexWentBack(had=9, got=5), 5),
+        (IndexRolledBack(had=9, got=5), 5),
         (MirrorLocked("/srv/pypi/.lock", "process 7"), 6),
         (StorageError("status", "No space left on device"), 7),
         (NotStored("status"), 7),
@@ -84,7 +84,7 @@ def test_an_error_that_ends_a_run_has_a_code(error: BandersnatchError, code: int
     ("events", "code"),
     [
         ([], 0),
-        ([ProjectSynced(FOO, None), ProjectAbsent(BAR), Noticed("something")], 0),
+        ([ProjectSynced(FOO, None), ProjectAbsent(BAR), Warned("something")], 0),
         ([FilesRejected(FOO, 1, "a", "b"), SidecarsMissing(FOO, 1, "a")], 0),
         ([FAILED, ProjectSynced(BAR, None)], 4),
         ([ProjectFailed(FOO, ProjectNotFound("foo"), will_retry=False)], 4),

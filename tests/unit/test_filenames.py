@@ -7,14 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from bandersnatch.model.filenames import (
-    Build,
-    Kind,
-    build_of,
-    claimants,
-    tag_part,
-    wheel_tags,
-)
+from bandersnatch.model.filenames import Build, Kind, build_of, claimants, tag_part, wheel_tags
 from bandersnatch.model.names import project_name
 from tests.unit.strategies import hostile_text, names
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandersnatch.errors import InvalidRules
-from bandersnatch.filters.age import release_age
-from bandersnatch.filters.chain import FilterChain, Reads, Stage
+from bandersnatch.filters.builtin.age import release_age
+from bandersnatch.filters.chain import FilterChain, Needs, Stage
 from bandersnatch.filters.options import FilterOptions
 from bandersnatch.model.names import ProjectName
 from tests.support.factories import NOW, make_detail, make_file
@@ -142,7 +142,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 
 def test_the_filter_says_what_it_does_and_why() -> None:
     made = age(min_age="1 day", freeze_at="2026-11-20", exceptions="bar")
-    assert (made.stage, made.reads) == (Stage.FILE, Reads.TIMES)
+    assert (made.stage, made.reads) == (Stage.FILE, Needs.TIMES)
     assert made.words == (
         "list no file before it is 1 day old, with 1 exceptions",
         "list no file uploaded from 2026-11-21 00:00 UTC on, with 1 exceptions",

@@ -19,9 +19,9 @@ from packaging.tags import (
 )
 
 from bandersnatch.errors import InvalidRules
+from bandersnatch.filters.builtin.environments import target_environments
 from bandersnatch.filters.chain import PageFilter, Stage
 from bandersnatch.filters.options import FilterOptions
-from bandersnatch.filters.targets.environments import target_environments
 from tests.support.factories import make_detail, make_file
 
 if TYPE_CHECKING:

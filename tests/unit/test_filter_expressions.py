@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandersnatch.errors import InvalidRules
+from bandersnatch.filters.builtin.regex import regex_project, regex_release
 from bandersnatch.filters.chain import Stage
 from bandersnatch.filters.options import FilterOptions
-from bandersnatch.filters.patterns.expressions import regex_project, regex_release
 from bandersnatch.model.names import ProjectName
 from tests.support.factories import make_detail, make_file
 from tests.unit.strategies import hostile_text, names, versions

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from bandersnatch.errors import InvalidRules
-from bandersnatch.filters.chain import Reads, Stage
-from bandersnatch.filters.latest import latest_release
+from bandersnatch.filters.builtin.latest import latest_release
+from bandersnatch.filters.builtin.prereleases import prerelease_release
+from bandersnatch.filters.chain import Needs, Stage
 from bandersnatch.filters.options import FilterOptions
-from bandersnatch.filters.prereleases import prerelease_release
 from bandersnatch.model.names import ProjectName
 from tests.support.factories import UPLOADED, make_detail, make_file
 
@@ -107,7 +107,7 @@ def test_the_latest_can_be_told_by_time() -> None:
     assert left(made, page) == {"2.0", "3.0"}, "3.0 is what people install"
     page = page_of("1.0", "2.0", "3.0", v1_0=5, v2_0=1, v3_0=9)
     assert left(made, page) == {"1.0", "3.0"}
-    assert made.reads is Reads.TIMES
+    assert made.reads is Needs.TIMES
 
 
 def test_what_has_no_time_counts_as_the_oldest() -> None:
@@ -160,7 +160,7 @@ def test_what_cannot_be_understood_is_refused(texts: dict[str, str], message: st
 
 def test_the_filter_says_what_it_does() -> None:
     assert latest(keep="3").stage is Stage.SELECTION
-    assert latest(keep="3").reads is Reads.NOTHING
+    assert latest(keep="3").reads is Needs.NOTHING
     assert latest(keep="0").words == ("keep all releases (keep = 0)",)
     assert latest(keep="3").words == ("keep the latest 3",)
     made = latest(keep="2", keep_per="minor", sort_by="time")

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandersnatch.errors import FilterFailed, InvalidRules
-from bandersnatch.filters.chain import Reads, Stage
-from bandersnatch.filters.limits import (
+from bandersnatch.filters.builtin.limits import (
     project_status,
     size_project_metadata,
     versions_count_project_metadata,
 )
+from bandersnatch.filters.chain import Needs, Stage
 from bandersnatch.filters.options import FilterOptions
 from bandersnatch.model.project import ProjectStatus
 from tests.support.factories import make_detail, make_file
@@ -86,7 +86,7 @@ def test_where_the_allowlist_says_what_is_mirrored_the_limit_holds_for_it() -> N
 
 
 def test_a_size_that_is_not_known_lets_nothing_through() -> None:
-    assert size("5").reads is Reads.SIZES
+    assert size("5").reads is Needs.SIZES
     with pytest.raises(FilterFailed, match=r"does not tell the size of foo-1\.tar\.gz"):
         size("500").narrows(of_sizes(1, None))
     assert size("5", "foo").narrows(of_sizes(None)) is not None, "nobody asks for its size"

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandersnatch.errors import FilterFailed, InvalidRules
-from bandersnatch.filters.chain import Reads, Stage
-from bandersnatch.filters.options import FilterOptions
-from bandersnatch.filters.patterns.metadata import (
+from bandersnatch.filters.builtin.metadata import (
     regex_project_metadata,
     regex_release_file_metadata,
     version_range_project_metadata,
     version_range_release_file_metadata,
 )
+from bandersnatch.filters.chain import Needs, Stage
+from bandersnatch.filters.options import FilterOptions
 from bandersnatch.model.serials import Serial
 from tests.support.factories import make_detail, make_file
 from tests.unit.strategies import json_values
@@ -198,40 +198,40 @@ def test_files_are_judged_by_what_the_page_tells(
 ) -> None:
     by = made("regex_release_file_metadata", {option: pattern})
     assert sorted(kept(by)) == sorted(left)
-    assert Reads.DOCUMENT not in by.reads
+    assert Needs.DOCUMENT not in by.reads
 
 
 @pytest.mark.parametrize(
     ("kind", "path", "reads"),
     [
-        ("project", "info.name", Reads.NOTHING),
-        ("project", "last_serial", Reads.NOTHING),
-        ("project", "info.version", Reads.DOCUMENT),
-        ("project", "info.x-private", Reads.DOCUMENT),
-        ("project", "releases", Reads.DOCUMENT),
-        ("project", "releases.unknown", Reads.DOCUMENT),
-        ("project", "urls", Reads.DOCUMENT),
-        ("project", "vulnerabilities", Reads.DOCUMENT),
-        ("release_file", "release", Reads.NOTHING),
-        ("release_file", "info.name", Reads.NOTHING),
-        ("release_file", "info.requires_python", Reads.DOCUMENT),
-        ("release_file", "release_file.requires_python", Reads.NOTHING),
-        ("release_file", "release_file.size", Reads.SIZES),
-        ("release_file", "release_file.upload_time", Reads.TIMES),
-        ("release_file", "release_file.upload_time_iso_8601", Reads.TIMES),
-        ("release_file", "release_file.digests", Reads.DOCUMENT),
-        ("release_file", "release_file.digests.md5", Reads.DOCUMENT),
-        ("release_file", "release_file.has_sig", Reads.DOCUMENT),
-        ("release_file", "release_file.x-private", Reads.DOCUMENT),
+        ("project", "info.name", Needs.NOTHING),
+        ("project", "last_serial", Needs.NOTHING),
+        ("project", "info.version", Needs.DOCUMENT),
+        ("project", "info.x-private", Needs.DOCUMENT),
+        ("project", "releases", Needs.DOCUMENT),
+        ("project", "releases.unknown", Needs.DOCUMENT),
+        ("project", "urls", Needs.DOCUMENT),
+        ("project", "vulnerabilities", Needs.DOCUMENT),
+        ("release_file", "release", Needs.NOTHING),
+        ("release_file", "info.name", Needs.NOTHING),
+        ("release_file", "info.requires_python", Needs.DOCUMENT),
+        ("release_file", "release_file.requires_python", Needs.NOTHING),
+        ("release_file", "release_file.size", Needs.SIZES),
+        ("release_file", "release_file.upload_time", Needs.TIMES),
+        ("release_file", "release_file.upload_time_iso_8601", Needs.TIMES),
+        ("release_file", "release_file.digests", Needs.DOCUMENT),
+        ("release_file", "release_file.digests.md5", Needs.DOCUMENT),
+        ("release_file", "release_file.has_sig", Needs.DOCUMENT),
+        ("release_file", "release_file.x-private", Needs.DOCUMENT),
     ],
 )
 def test_the_document_is_read_only_for_what_it_alone_tells(
-    kind: str, path: str, reads: Reads
+    kind: str, path: str, reads: Needs
 ) -> None:
     for by in (made(f"regex_{kind}_metadata", {path: "3"}),
                made(f"version_range_{kind}_metadata", {path: "3"})):  # fmt: skip
         assert by.reads == reads
-        if reads is Reads.DOCUMENT:
+        if reads is Needs.DOCUMENT:
             with pytest.raises(FilterFailed) as raised:
                 by.narrows(PAGE)
             assert str(raised.value) == (
@@ -246,7 +246,7 @@ def test_the_document_is_read_only_for_what_it_alone_tells(
 def test_all_that_is_read_is_said() -> None:
     options = {"release_file.size": "1", "release_file.upload_time": "2", "release": "1"}
     by = made("regex_release_file_metadata", options)
-    assert by.reads == Reads.SIZES | Reads.TIMES
+    assert by.reads == Needs.SIZES | Needs.TIMES
 
 
 def test_what_the_page_tells_does_not_depend_on_the_document() -> None:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandersnatch.errors import InvalidRules
+from bandersnatch.filters.builtin.platforms import exclude_platform
 from bandersnatch.filters.chain import PageFilter, Stage
 from bandersnatch.filters.options import FilterOptions
-from bandersnatch.filters.targets.platforms import exclude_platform
 from tests.support.factories import make_detail, make_file
 
 MANYLINUX2014 = ("x86_64", "i686", "aarch64", "armv7l", "ppc64", "ppc64le", "s390x")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandersnatch.errors import InvalidRules
-from bandersnatch.filters.projects import (
+from bandersnatch.filters.builtin.project_lists import (
     allowlist_project,
     blocklist_project,
     project_requirements,

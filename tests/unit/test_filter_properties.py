@@ -23,7 +23,7 @@ from tests.support.configurations import (
 if TYPE_CHECKING:
     from random import Random
 
-    from bandersnatch.filters.chain import FilterChain, Narrowed
+    from bandersnatch.filters.chain import FilterChain, FilterResult
     from bandersnatch.model.project import ProjectDetail
 
 FOO = ProjectName("foo")
@@ -34,7 +34,7 @@ page_configurations = configurations(PAGE_FILTERS)
 shuffles = st.randoms(use_true_random=False)
 
 
-def narrowed_by(chain: FilterChain, page: ProjectDetail) -> Narrowed | None:
+def narrowed_by(chain: FilterChain, page: ProjectDetail) -> FilterResult | None:
     """Return what a chain makes of a page, None if it cannot tell."""
     try:
         return chain.narrow(page)

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandersnatch.errors import InvalidRules
-from bandersnatch.filters.chain import FilterChain, PageFilter, Stage
-from bandersnatch.filters.releases import (
+from bandersnatch.filters.builtin.release_lists import (
     allowlist_release,
     blocklist_release,
     project_requirements_pinned,
 )
-from bandersnatch.filters.yanked import yanked_release
+from bandersnatch.filters.builtin.yanked import yanked_release
+from bandersnatch.filters.chain import FilterChain, PageFilter, Stage
 from bandersnatch.model.names import ProjectName, project_name
 from tests.support.factories import make_detail, make_file
 from tests.support.option_files import make_options

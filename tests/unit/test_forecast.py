@@ -5,20 +5,20 @@ from __future__ import annotations
 import pytest
 
 from bandersnatch.catalogue.memory import MemoryCatalogue
+from bandersnatch.catalogue.records import CatalogueUpdate
 from bandersnatch.cli.forecast import table
 from bandersnatch.events import (
-    Doing,
     FileDownloaded,
     FileRemoved,
     FileRestored,
     FilesFiltered,
-    ProjectLeftOut,
+    ProjectExcluded,
     ProjectRemoved,
+    StepStarted,
 )
 from bandersnatch.layout import StorageKey
-from bandersnatch.mirror.forecast import Forecast
+from bandersnatch.mirror.queries.estimate import Estimate
 from bandersnatch.model.names import ProjectName
-from bandersnatch.records import Batch
 from bandersnatch.storage.memory import MemoryStorage
 from tests.support.records import make_record
 
@@ -26,11 +26,11 @@ A, B = ProjectName("a"), ProjectName("b")
 FILE, SIDE = StorageKey("web/packages/a.whl"), StorageKey("web/packages/a.whl.metadata")
 
 
-def forecast() -> Forecast:
+def forecast() -> Estimate:
     """Return a forecast that has seen a little of everything."""
-    made = Forecast()
+    made = Estimate()
     for event in (
-        Doing("something"),
+        StepStarted("something"),
         FileDownloaded(A, FILE, 1000),
         FileDownloaded(A, FILE, 500),
         FileDownloaded(A, SIDE, 0),
@@ -43,7 +43,7 @@ def forecast() -> Forecast:
         FilesFiltered(A, "exclude_platform", 3, 300),
         FilesFiltered(B, "exclude_platform", 1, 50),
         FilesFiltered(B, "project_status", 2, 60),
-        ProjectLeftOut(B, "project_status"),
+        ProjectExcluded(B, "project_status"),
     ):
         made(event)
     return made
@@ -70,11 +70,11 @@ def test_what_each_rule_keeps_out_is_counted() -> None:
 
 
 async def test_the_disk_before_and_after_is_told() -> None:
-    catalogue, made = MemoryCatalogue(), Forecast()
-    await catalogue.commit(Batch(records=[make_record("a", "1.zip")]))
+    catalogue, made = MemoryCatalogue(), Estimate()
+    await catalogue.commit(CatalogueUpdate(records=[make_record("a", "1.zip")]))
     await made.before(catalogue)
     records = [make_record(f"p{n:02}", *[f"{m}.zip" for m in range(n)]) for n in range(25)]
-    await catalogue.commit(Batch(records=records))
+    await catalogue.commit(CatalogueUpdate(records=records))
     await made.after(catalogue, MemoryStorage())
     assert made.size_before == len("a-1.zip")
     assert made.size_after == len("a-1.zip") + sum(n * len("p00-0.zip") for n in range(11)) + sum(
@@ -122,7 +122,7 @@ def test_the_table_tells_it_in_words() -> None:
 
 
 def test_each_file_is_listed_if_somebody_asks() -> None:
-    made = Forecast(files=[])
+    made = Estimate(files=[])
     for size, name in ((5, "b"), (1234, "a")):
         made(FileDownloaded(A, StorageKey(f"web/packages/{name}.whl"), size))
     made(FileDownloaded(A, SIDE, 0))
@@ -137,7 +137,7 @@ def test_each_file_is_listed_if_somebody_asks() -> None:
 
 
 def test_where_there_is_nothing_to_do_little_is_said() -> None:
-    assert table(Forecast(), None) == (
+    assert table(Estimate(), None) == (
         "To download: 0 files of 0 projects, 0 bytes\n"
         "Mirror afterwards: 0 projects, 0 bytes (now 0 bytes)"
     )

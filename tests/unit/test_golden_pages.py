@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bandersnatch.model.versions import version_key
-from bandersnatch.simple.parse import parse_detail
+from bandersnatch.simple.json_page import parse_detail
 from tests.support.chains import chain_of, kept
 from tests.support.factories import make_context
 from tests.support.judges import (

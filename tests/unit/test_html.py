@@ -18,9 +18,13 @@ from bandersnatch.model.files import FILE_ENDINGS, ReleaseFile
 from bandersnatch.model.names import ProjectName
 from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus
 from bandersnatch.model.serials import Serial
-from bandersnatch.simple.html import ListHtml, render_detail_html
-from bandersnatch.simple.parse import parse_detail
-from bandersnatch.simple.parse_html import parse_detail_html, parse_list_html
+from bandersnatch.simple.html_page import (
+    ListHtml,
+    parse_detail_html,
+    parse_list_html,
+    render_detail_html,
+)
+from bandersnatch.simple.json_page import parse_detail
 from tests.support.factories import SHA256, make_context, make_detail, make_file
 from tests.unit.strategies import names, pages
 

@@ -19,8 +19,7 @@ from bandersnatch.model.files import ReleaseFile, parse_upload_time
 from bandersnatch.model.names import ProjectName
 from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus
 from bandersnatch.model.serials import Serial
-from bandersnatch.simple.json import ListJson, render_detail_json
-from bandersnatch.simple.parse import parse_detail, parse_list
+from bandersnatch.simple.json_page import ListJson, parse_detail, parse_list, render_detail_json
 from tests.support.factories import NOW, SHA256, make_context, make_detail, make_file
 from tests.unit.strategies import names, pages
 

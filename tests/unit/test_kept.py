@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from bandersnatch.master.kept import KeepsNothing, kept_or_fetched
-from bandersnatch.master.transport import Document
-from bandersnatch.storage.kept import KEPT, LONGEST_KEPT, KeptDocuments
+from bandersnatch.index.kept import KeepsNothing, kept_or_fetched
+from bandersnatch.index.transport import Document
+from bandersnatch.storage.kept import LONGEST_KEPT, RETAINED, KeptDocuments
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,9 +24,9 @@ URL = "https://example.org/simple/foo/"
 async def keep(directory: Path, name: str = URL, content: bytes = b"content") -> Path:
     """Keep something as a plan does, and return the file that it is in."""
     async with KeptDocuments(str(directory), collecting=True) as kept:
-        before = set((directory / KEPT).iterdir())
+        before = set((directory / RETAINED).iterdir())
         kept.keep(name, content)
-        (path,) = set((directory / KEPT).iterdir()) - before
+        (path,) = set((directory / RETAINED).iterdir()) - before
         return path
 
 
@@ -46,7 +46,7 @@ async def test_what_a_plan_kept_is_taken_once_and_then_all_is_gone(tmp_path: Pat
         assert kept.take("never kept") is None
         kept.keep(URL, b"a run keeps nothing")
 
-    assert not (tmp_path / KEPT).exists()
+    assert not (tmp_path / RETAINED).exists()
     assert await taken(tmp_path, "another") is None
 
 
@@ -89,7 +89,7 @@ async def test_no_link_is_followed(tmp_path: Path) -> None:
     assert elsewhere.exists()
 
     (tmp_path / "outside").mkdir()
-    (tmp_path / KEPT).symlink_to(tmp_path / "outside")
+    (tmp_path / RETAINED).symlink_to(tmp_path / "outside")
     async with KeptDocuments(str(tmp_path), collecting=True) as kept:
         kept.keep(URL, b"x")
     assert await taken(tmp_path) is None
@@ -97,7 +97,7 @@ async def test_no_link_is_followed(tmp_path: Path) -> None:
 
 
 async def test_a_directory_that_cannot_be_written_only_costs_a_second_look(tmp_path: Path) -> None:
-    (tmp_path / KEPT).write_text("a file is here")
+    (tmp_path / RETAINED).write_text("a file is here")
     async with KeptDocuments(str(tmp_path), collecting=True) as kept:
         kept.keep(URL, b"x")
     assert await taken(tmp_path) is None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bandersnatch.storage.kept import KEPT, LONGEST_KEPT, KeptDocuments
+from bandersnatch.storage.kept import LONGEST_KEPT, RETAINED, KeptDocuments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +44,7 @@ def take(home: Path, *names: str) -> list[bytes | None]:
 def test_what_is_kept_is_taken_once(tmp_path: Path) -> None:
     keep(tmp_path, {URL: b"a page" * 1000, "other": b""})
     assert take(tmp_path, URL, URL, "third", "other") == [b"a page" * 1000, None, None, b""]
-    assert not (tmp_path / KEPT).exists()
+    assert not (tmp_path / RETAINED).exists()
     assert take(tmp_path, URL) == [None]
 
 
@@ -53,7 +53,7 @@ def test_what_is_kept_is_believed_for_a_while(
     tmp_path: Path, age: int, found: bytes | None
 ) -> None:
     keep(tmp_path, {URL: b"x"})
-    (path,) = (tmp_path / KEPT).iterdir()
+    (path,) = (tmp_path / RETAINED).iterdir()
     os.utime(path, (time.time() - age,) * 2)
     assert take(tmp_path, URL) == [found]
 
@@ -61,7 +61,7 @@ def test_what_is_kept_is_believed_for_a_while(
 @pytest.mark.parametrize("content", [b"", b"no such format", b"\x78\x01"])
 def test_what_cannot_be_read_is_fetched_again(tmp_path: Path, content: bytes) -> None:
     keep(tmp_path, {URL: b"x"})
-    (path,) = (tmp_path / KEPT).iterdir()
+    (path,) = (tmp_path / RETAINED).iterdir()
     path.write_bytes(content)
     assert take(tmp_path, URL) == [None]
 
@@ -69,19 +69,19 @@ def test_what_cannot_be_read_is_fetched_again(tmp_path: Path, content: bytes) ->
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
 def test_a_directory_that_others_can_write_to_is_not_believed(tmp_path: Path, mode: int) -> None:
     keep(tmp_path, {URL: b"x"})
-    (tmp_path / KEPT).chmod(mode)
+    (tmp_path / RETAINED).chmod(mode)
     assert take(tmp_path, URL) == [None]
-    assert not (tmp_path / KEPT).exists()
+    assert not (tmp_path / RETAINED).exists()
 
 
 def test_links_are_followed_neither_to_write_nor_to_read_nor_to_delete(tmp_path: Path) -> None:
     home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
     home.mkdir()
     keep(elsewhere, {URL: b"planted"})
-    (home / KEPT).symlink_to(elsewhere / KEPT)
-    before = sorted((elsewhere / KEPT).iterdir())
+    (home / RETAINED).symlink_to(elsewhere / RETAINED)
+    before = sorted((elsewhere / RETAINED).iterdir())
 
     keep(home, {"another": b"x"})
 
     assert take(home, URL, "another") == [None, None]
-    assert sorted((elsewhere / KEPT).iterdir()) == before
+    assert sorted((elsewhere / RETAINED).iterdir()) == before

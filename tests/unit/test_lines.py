@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandersnatch.config.files import ListFiles
-from bandersnatch.config.ini import read_ini
-from bandersnatch.config.lines import line_numbers
+from bandersnatch.config.ini import ListFiles, line_numbers, read_ini
 from bandersnatch.errors import OptionError
 from bandersnatch.filters.options import FilterOptions
 

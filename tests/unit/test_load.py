@@ -12,7 +12,7 @@ from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from bandersnatch.app import Configuration
 from bandersnatch.app import load as load_file
-from bandersnatch.config.options import MIRROR_OPTIONS
+from bandersnatch.config.schema import MIRROR_OPTIONS
 from bandersnatch.config.settings import (
     ApiMethod,
     CompareMethod,

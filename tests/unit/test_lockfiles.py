@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandersnatch.errors import InvalidRules
-from bandersnatch.filters.lists.requirements import Requirements, required
+from bandersnatch.filters.requirements import Requirements, required
 from tests.support.option_files import make_options
 from tests.unit.strategies import hostile_text, names, versions
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bandersnatch.cli.logs import (
+from bandersnatch.cli.log import (
     FORMAT,
     EventLog,
     SafeFormatter,
@@ -23,7 +23,7 @@ from bandersnatch.cli.logs import (
 from bandersnatch.errors import (
     ChangedFile,
     ConfigError,
-    NotHere,
+    NotMirrored,
     ProjectNotFound,
     Refused,
     StalePage,
@@ -31,27 +31,27 @@ from bandersnatch.errors import (
     UnusableIndex,
 )
 from bandersnatch.events import (
-    Doing,
     Event,
     FileDownloaded,
     FilePlanned,
     FileRemoved,
     FileRestored,
     FilesRejected,
-    Noticed,
+    Halted,
     PageRemoved,
     PageWritten,
     Planned,
     ProjectAbsent,
+    ProjectBlocked,
     ProjectFailed,
     ProjectPostponed,
     ProjectRemoved,
     ProjectRestored,
     ProjectSynced,
     ProjectUnchanged,
-    ProjectWaits,
     SidecarsMissing,
-    Stopped,
+    StepStarted,
+    Warned,
 )
 from bandersnatch.layout import StorageKey
 from bandersnatch.model.names import project_name
@@ -233,9 +233,9 @@ def told(*events: Event, debug: bool = True) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("event", "level", "message"),
     [
-        (Doing("reading"), "INFO", "reading"),
-        (Noticed("something"), "WARNING", "something"),
-        (Stopped(UnusableIndex("no answer")), "ERROR", "no answer"),
+        (StepStarted("reading"), "INFO", "reading"),
+        (Warned("something"), "WARNING", "something"),
+        (Halted(UnusableIndex("no answer")), "ERROR", "no answer"),
         (Planned(3, 1), "INFO", "3 project(s) to look at, 1 to remove"),
         (ProjectSynced(FOO, Serial(7)), "INFO", "synced foo at serial 7"),
         (ProjectRemoved(FOO), "INFO", "removed foo"),
@@ -252,7 +252,7 @@ def told(*events: Event, debug: bool = True) -> list[tuple[str, str]]:
             "foo failed: the index has no page for foo; run sync again to retry",
         ),
         (
-            ProjectFailed(FOO, NotHere("foo"), will_retry=False),
+            ProjectFailed(FOO, NotMirrored("foo"), will_retry=False),
             "ERROR",
             "nothing of foo is here",
         ),
@@ -267,7 +267,7 @@ def told(*events: Event, debug: bool = True) -> list[tuple[str, str]]:
             "foo: 2 file(s) without core metadata; not there",
         ),
         (
-            ProjectWaits(FOO, StorageError("a", "it is full")),
+            ProjectBlocked(FOO, StorageError("a", "it is full")),
             "INFO",
             "foo waits: storage failed at a: it is full",
         ),
@@ -323,7 +323,7 @@ def test_the_place_of_a_line_is_where_the_event_came_from(
         sink(event)
 
     def emitter() -> int:
-        all_sinks(Noticed("something"))
+        all_sinks(Warned("something"))
         frame = inspect.currentframe()
         assert frame is not None
         return frame.f_lineno - 3

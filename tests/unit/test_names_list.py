@@ -10,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandersnatch.errors import InvalidRules, OptionError
-from bandersnatch.filters.lists.names import (
+from bandersnatch.filters.names import (
     ListedRequirement,
+    decoded,
+    file_lines,
     listed,
     name_list,
     requirement,
     satisfying,
 )
-from bandersnatch.filters.lists.textfiles import decoded, file_lines
 from bandersnatch.filters.options import FilterOptions, Line, Origin
 from bandersnatch.model.names import ProjectName, project_name
 from tests.support.option_files import make_options

@@ -20,11 +20,11 @@ from bandersnatch.filter import (
     FilterReleaseFilePlugin,
     FilterReleasePlugin,
 )
-from bandersnatch.filters.chain import FilterChain, PageFilter, ProjectFilter, Reads, Stage
-from bandersnatch.filters.installed.newer import GROUP
-from bandersnatch.filters.installed.older import OlderClass, OlderClasses
-from bandersnatch.filters.installed.packages import provided
+from bandersnatch.filters.chain import FilterChain, Needs, PageFilter, ProjectFilter, Stage
 from bandersnatch.filters.options import FilterOptions
+from bandersnatch.filters.plugins.installed import provided
+from bandersnatch.filters.plugins.legacy import OlderClass, OlderClasses
+from bandersnatch.filters.plugins.v1 import GROUP
 from bandersnatch.model.names import ProjectName
 from bandersnatch.model.versions import version_key
 from tests.support.factories import make_detail, make_file
@@ -319,7 +319,7 @@ def test_every_kind_has_the_lists_of_the_configuration(base: type[Filter]) -> No
 def test_the_configuration_is_read_as_from_the_file() -> None:
     seen: list[Any] = []
 
-    class Reads(FilterProjectPlugin):
+    class Needs(FilterProjectPlugin):
         name = "own"
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -333,7 +333,7 @@ def test_the_configuration_is_read_as_from_the_file() -> None:
             seen.append("any:a.b" in own)
 
     own = {"Any:a.b": "a\nb", "count": "3", "share": "100%", "on": "yes"}
-    adapted("project", Reads, {"mirror": {"master": "https://example.org"}, "own": own})
+    adapted("project", Needs, {"mirror": {"master": "https://example.org"}, "own": own})
     assert seen == ["https://example.org", "a\nb", 3, "x", "100%", True, False]
 
 
@@ -383,7 +383,7 @@ def test_a_project_filter_gets_the_name() -> None:
 def test_a_metadata_filter_gets_the_document() -> None:
     asked: list[Any] = []
     found = page_filter("metadata", noting(asked))
-    assert (found.stage, found.reads) == (Stage.METADATA, Reads.DOCUMENT)
+    assert (found.stage, found.reads) == (Stage.METADATA, Needs.DOCUMENT)
     assert found.narrows(PAGE) is PAGE
     (document,) = asked
     assert document["info"] == DOCUMENT["info"] | {
@@ -409,7 +409,7 @@ def test_a_metadata_filter_leaves_projects_out() -> None:
 def test_a_release_filter_gets_each_version_with_or_without_files() -> None:
     asked: list[Any] = []
     found = page_filter("release", noting(asked))
-    assert (found.stage, found.reads) == (Stage.RELEASE, Reads.DOCUMENT)
+    assert (found.stage, found.reads) == (Stage.RELEASE, Needs.DOCUMENT)
     assert found.narrows(PAGE) == PAGE
     assert [each["version"] for each in asked] == ["1.0", "2.0", "3.0"]
     assert all(each.keys() == {"info", "releases", "version"} for each in asked)
@@ -435,7 +435,7 @@ def test_versions_that_are_the_same_are_told_apart_by_their_texts() -> None:
 def test_a_file_filter_gets_each_file_with_its_version() -> None:
     asked: list[Any] = []
     found = page_filter("release_file", noting(asked))
-    assert (found.stage, found.reads) == (Stage.FILE, Reads.DOCUMENT)
+    assert (found.stage, found.reads) == (Stage.FILE, Needs.DOCUMENT)
     assert found.narrows(PAGE) == PAGE
     assert all(each.keys() == {"info", "release", "release_file"} for each in asked)
     assert [(each["release"], each["release_file"]["packagetype"]) for each in asked] == [

@@ -16,8 +16,8 @@ from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.files import ReleaseFile
 from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus
 from bandersnatch.model.serials import Serial
-from bandersnatch.simple.listing import project_list
-from bandersnatch.simple.parse import (
+from bandersnatch.simple.entries import project_list
+from bandersnatch.simple.json_page import (
     check_api_version,
     check_page_name,
     optional_serial,

@@ -15,7 +15,7 @@ from bandersnatch.model.files import FILE_ENDINGS, ReleaseFile
 from bandersnatch.model.names import project_name
 from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus
 from bandersnatch.model.serials import Serial
-from bandersnatch.simple.parse_html import display_name, parse_detail_html, parse_list_html
+from bandersnatch.simple.html_page import display_name, parse_detail_html, parse_list_html
 from tests.support.factories import FILENAME, SHA256, make_context
 from tests.unit.strategies import hostile_text
 

@@ -9,12 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bandersnatch.catalogue.records import (
+    GONE,
+    INCOMPLETE,
+    MISSING_ONCE,
+    PENDING,
+    Deferred,
+    ProjectSummary,
+)
 from bandersnatch.mirror.plan import SECOND_LOOK, SyncPlan, make_plan, vanished, without
-from bandersnatch.mirror.wanted import PROOF_BY_EXPIRY, Discovery, Situation, Wanted
+from bandersnatch.mirror.tasks import PROOF_BY_EXPIRY, Discovery, MirrorSnapshot, SyncTask
 from bandersnatch.model.names import ProjectName
 from bandersnatch.model.project import ProjectList
 from bandersnatch.model.serials import NO_SERIAL, REMOVE_PROJECT, Change, Serial
-from bandersnatch.records import ABSENT, GONE, INCOMPLETE, PENDING, Had, Unfinished
 from tests.support.records import make_unfinished
 
 if TYPE_CHECKING:
@@ -37,9 +44,9 @@ def kept(name: ProjectName) -> bool:
     return name != "left-out"
 
 
-def has(reflects: int, display: str = "", terms: str = TERMS) -> Had:
+def has(reflects: int, display: str = "", terms: str = TERMS) -> ProjectSummary:
     """Return what is had of a project."""
-    return Had(Serial(reflects), Serial(reflects), display, terms)
+    return ProjectSummary(Serial(reflects), Serial(reflects), display, terms)
 
 
 def change(serial: int, name: ProjectName = FOO, action: str = "new release") -> Change:
@@ -48,15 +55,15 @@ def change(serial: int, name: ProjectName = FOO, action: str = "new release") ->
 
 
 def situation(
-    had: Mapping[ProjectName, Had] | None = None,
-    *left: Unfinished,
+    had: Mapping[ProjectName, ProjectSummary] | None = None,
+    *left: Deferred,
     status: int = 10,
     due: Sequence[ProjectName] = (),
-) -> Situation:
+) -> MirrorSnapshot:
     """Return what a mirror knew; what is left as pending is in ``todo`` too."""
-    return Situation(
+    return MirrorSnapshot(
         status=Serial(status),
-        pending={each.name: each.need for each in left if each.kind in {PENDING, GONE}},
+        pending={each.name: each.target_serial for each in left if each.kind in {PENDING, GONE}},
         unfinished={each.name: each for each in left},
         had=had or {},
         terms=lambda _: TERMS,
@@ -65,14 +72,14 @@ def situation(
     )
 
 
-def left(kind: str, name: ProjectName = FOO, **numbers: int) -> Unfinished:
+def left(kind: str, name: ProjectName = FOO, **numbers: int) -> Deferred:
     """Return what an earlier run left, noticed a minute ago."""
     return make_unfinished(name, kind, **({"since": NOW - 60, "tried": NOW - 60} | numbers))
 
 
 def plan(
     found: Discovery,
-    before: Situation,
+    before: MirrorSnapshot,
     *,
     force: bool = False,
     selects: Callable[[ProjectName], bool] = everything,
@@ -107,7 +114,7 @@ lists = st.none() | st.dictionaries(names, st.none() | serials, max_size=4).map(
 
 @given(journal=journals, whole=lists, before=situations, force=st.booleans())
 def test_every_change_that_is_not_had_is_wanted_or_gone(
-    journal: list[Change], whole: ProjectList | None, before: Situation, *, force: bool
+    journal: list[Change], whole: ProjectList | None, before: MirrorSnapshot, *, force: bool
 ) -> None:
     made = plan(Discovery(Serial(60), journal, whole), before, force=force, selects=kept)
     for name in {event.name for event in journal if kept(event.name)}:
@@ -118,16 +125,16 @@ def test_every_change_that_is_not_had_is_wanted_or_gone(
             assert (name in made.gone) == (had is not None)
         elif had is None or had.reflects < events[-1].serial:
             wish = made.wanted[name]
-            assert wish.need >= events[-1].serial
+            assert wish.target_serial >= events[-1].serial
             assert wish.listed
-            assert wish.lo is None or wish.lo <= events[0].serial
+            assert wish.first_serial is None or wish.first_serial <= events[0].serial
 
 
 @given(journal=journals, whole=lists, before=situations, sweep=st.sets(names), force=st.booleans())
 def test_what_is_left_out_is_neither_wanted_nor_gone(
     journal: list[Change],
     whole: ProjectList | None,
-    before: Situation,
+    before: MirrorSnapshot,
     sweep: set[ProjectName],
     *,
     force: bool,
@@ -142,17 +149,22 @@ def test_what_is_left_out_is_neither_wanted_nor_gone(
 
 @given(journals, lists, situations)
 def test_what_is_had_is_not_asked_for_again(
-    journal: list[Change], whole: ProjectList | None, before: Situation
+    journal: list[Change], whole: ProjectList | None, before: MirrorSnapshot
 ) -> None:
     made = plan(Discovery(Serial(60), journal, whole), before)
     for name, wish in made.wanted.items():
         had = before.had.get(name)
-        assert had is None or had.reflects < wish.need or had.terms != TERMS or not wish.need
+        assert (
+            had is None
+            or had.reflects < wish.target_serial
+            or had.terms != TERMS
+            or not wish.target_serial
+        )
 
 
 @given(journals, st.dictionaries(names, serials).map(ProjectList), situations)
 def test_with_force_everything_is_looked_at(
-    journal: list[Change], whole: ProjectList, before: Situation
+    journal: list[Change], whole: ProjectList, before: MirrorSnapshot
 ) -> None:
     made = plan(Discovery(Serial(60), journal, whole), before, force=True)
     assert {*whole.serials, *before.had} <= {*made.wanted, *made.gone}.union(
@@ -160,16 +172,16 @@ def test_with_force_everything_is_looked_at(
     )
 
 
-@given(st.lists(st.builds(Wanted, st.just(FOO), serials, st.none() | serials), min_size=2))
-def test_wishes_are_one_in_any_order(wishes: list[Wanted]) -> None:
-    def merged(wishes: list[Wanted]) -> tuple[Serial, Serial | None]:
+@given(st.lists(st.builds(SyncTask, st.just(FOO), serials, st.none() | serials), min_size=2))
+def test_wishes_are_one_in_any_order(wishes: list[SyncTask]) -> None:
+    def merged(wishes: list[SyncTask]) -> tuple[Serial, Serial | None]:
         first, *others = wishes
         for other in others:
             first = first.merged(other)
-        return first.need, first.lo
+        return first.target_serial, first.first_serial
 
     assert merged(wishes) == merged(wishes[::-1])
-    assert merged(wishes)[0] == max(wish.need for wish in wishes)
+    assert merged(wishes)[0] == max(wish.target_serial for wish in wishes)
 
 
 # ---------------------------------------------------------------- events
@@ -177,14 +189,14 @@ def test_wishes_are_one_in_any_order(wishes: list[Wanted]) -> None:
 
 def test_the_first_and_the_last_event_of_a_project_count() -> None:
     made = plan(changed(change(20), change(25), change(31)), situation({FOO: has(10)}))
-    assert (made.wanted[FOO].lo, made.wanted[FOO].need) == (20, 31)
+    assert (made.wanted[FOO].first_serial, made.wanted[FOO].target_serial) == (20, 31)
     assert made.cursor == 60
 
 
 def test_a_project_that_is_removed_and_created_again_is_wanted() -> None:
     events = [change(20, action=REMOVE_PROJECT), change(21, action="create")]
     made = plan(changed(*events), situation({FOO: has(10)}))
-    assert made.wanted[FOO].need == 21
+    assert made.wanted[FOO].target_serial == 21
     assert made.gone == {}
 
 
@@ -205,14 +217,20 @@ def test_a_removed_project_that_is_not_had_is_no_work() -> None:
 def test_what_the_list_has_newer_is_wanted() -> None:
     made = plan(listing((FOO, 20), (BAR, 5)), situation({FOO: has(15), BAR: has(5)}))
     assert list(made.wanted) == [FOO]
-    assert made.wanted[FOO] == Wanted(
-        FOO, Serial(20), lo=Serial(16), noticed=NOW, display="foo", listed=True, had=True
+    assert made.wanted[FOO] == SyncTask(
+        FOO,
+        Serial(20),
+        first_serial=Serial(16),
+        noticed_at=NOW,
+        display="foo",
+        listed=True,
+        had=True,
     )
 
 
 def test_a_list_without_serials_wants_everything_looked_at() -> None:
     made = plan(listing((FOO, None), serial=None), situation({FOO: has(15)}))
-    assert made.wanted[FOO].need == NO_SERIAL
+    assert made.wanted[FOO].target_serial == NO_SERIAL
 
 
 def test_other_terms_or_another_title_want_the_page_made_anew() -> None:
@@ -223,7 +241,7 @@ def test_other_terms_or_another_title_want_the_page_made_anew() -> None:
 def test_what_the_list_does_not_name_is_looked_at_and_not_taken_for_gone() -> None:
     found = listing((BAR, 5))
     made = plan(found, situation({FOO: has(15), BAR: has(5)}))
-    assert made.wanted[FOO] == Wanted(FOO, lo=Serial(11), had=True, unlisted=True)
+    assert made.wanted[FOO] == SyncTask(FOO, first_serial=Serial(11), had=True, unlisted=True)
     assert made.gone == {}
     assert vanished(made, found) == {FOO}
     assert without(made, frozenset({FOO})).wanted == {}
@@ -243,19 +261,26 @@ def test_where_removed_projects_are_kept_nobody_looks_for_them() -> None:
 
 
 def test_what_is_pending_is_wanted_as_before() -> None:
-    made = plan(changed(), situation({FOO: has(5)}, left(PENDING, need=9, lo=8)))
+    made = plan(changed(), situation({FOO: has(5)}, left(PENDING, target_serial=9, first_serial=8)))
     wish = made.wanted[FOO]
-    assert (wish.need, wish.lo, wish.noticed, wish.listed) == (9, 8, NOW - 60, True)
+    assert (wish.target_serial, wish.first_serial, wish.noticed_at, wish.listed) == (
+        9,
+        8,
+        NOW - 60,
+        True,
+    )
     assert wish.earlier is not None
 
 
 def test_what_is_pending_in_a_todo_of_an_earlier_release_is_wanted() -> None:
     before = replace(situation(), pending={FOO: Serial(9)})
-    assert plan(changed(), before).wanted[FOO] == Wanted(FOO, Serial(9), noticed=NOW, handled=True)
+    assert plan(changed(), before).wanted[FOO] == SyncTask(
+        FOO, Serial(9), noticed_at=NOW, handled=True
+    )
 
 
 def test_what_is_pending_and_had_by_now_is_done() -> None:
-    assert plan(changed(), situation({FOO: has(9)}, left(PENDING, need=9))).wanted == {}
+    assert plan(changed(), situation({FOO: has(9)}, left(PENDING, target_serial=9))).wanted == {}
 
 
 def test_a_missing_page_is_no_fault_any_more_once_every_cache_has_expired() -> None:
@@ -264,8 +289,8 @@ def test_a_missing_page_is_no_fault_any_more_once_every_cache_has_expired() -> N
 
 
 def test_a_list_that_does_not_name_what_is_pending_takes_the_wish_back() -> None:
-    made = plan(listing((BAR, 5)), situation({FOO: has(5)}, left(PENDING, need=9)))
-    assert made.wanted[FOO].need == NO_SERIAL
+    made = plan(listing((BAR, 5)), situation({FOO: has(5)}, left(PENDING, target_serial=9)))
+    assert made.wanted[FOO].target_serial == NO_SERIAL
     assert not made.wanted[FOO].listed
 
 
@@ -273,8 +298,8 @@ def test_a_list_that_does_not_name_what_is_pending_takes_the_wish_back() -> None
     ("kind", "ago", "is_wanted"),
     [
         (INCOMPLETE, 1, True),
-        (ABSENT, SECOND_LOOK - 1, False),
-        (ABSENT, SECOND_LOOK, True),
+        (MISSING_ONCE, SECOND_LOOK - 1, False),
+        (MISSING_ONCE, SECOND_LOOK, True),
     ],
 )
 def test_a_second_look_is_taken_when_it_can_tell_something(
@@ -303,6 +328,6 @@ def test_each_project_of_a_finite_set_is_looked_at() -> None:
     found = Discovery(Serial(60), sweep=frozenset({FOO, BAR}))
     made = plan(found, situation({FOO: has(50)}))
     assert made.wanted == {
-        BAR: Wanted(BAR),
-        FOO: Wanted(FOO, lo=Serial(11), had=True),
+        BAR: SyncTask(BAR),
+        FOO: SyncTask(FOO, first_serial=Serial(11), had=True),
     }

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandersnatch.errors import FilterFailed, InvalidRules, OptionError
-from bandersnatch.filters import plugins
-from bandersnatch.filters.chain import FilterChain, PageFilter, ProjectFilter, Reads, Stage
-from bandersnatch.filters.installed.newer import GROUP, newer_providers
-from bandersnatch.filters.installed.packages import installed, provided
-from bandersnatch.filters.installed.providers import Found
+from bandersnatch.filters import interface
+from bandersnatch.filters.chain import FilterChain, Needs, PageFilter, ProjectFilter, Stage
 from bandersnatch.filters.options import FilterOptions
+from bandersnatch.filters.plugins.installed import installed, provided
+from bandersnatch.filters.plugins.providers import Found
+from bandersnatch.filters.plugins.v1 import GROUP, newer_providers
 from bandersnatch.model.names import ProjectName
 from bandersnatch.model.project import ProjectStatus
 from tests.support.factories import make_detail, make_file
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from bandersnatch.filters.plugins import Factory, PagePlugin, ProjectDetail, ProjectPlugin
+    from bandersnatch.filters.interface import Factory, PagePlugin, ProjectPlugin
+    from bandersnatch.model.project import ProjectDetail
 
 FOO, BAR = ProjectName("foo"), ProjectName("bar")
 PAGE = make_detail(
@@ -65,7 +66,7 @@ class Page:
     does: Callable[[ProjectDetail], Any]
     stage: Any = Stage.RELEASE
     terms: Any = "1"
-    reads: Any = Reads.NOTHING
+    reads: Any = Needs.NOTHING
 
     def __call__(self, page: ProjectDetail, /) -> Any:
         return self.does(page)
@@ -198,7 +199,7 @@ def test_a_page_filter_is_made_of_its_section(packages: Installed) -> None:
     found = made(packages, "acme_first", count="2")
 
     assert isinstance(found, PageFilter)
-    assert (found.name, found.stage, found.reads) == ("acme_first", Stage.RELEASE, Reads.NOTHING)
+    assert (found.name, found.stage, found.reads) == ("acme_first", Stage.RELEASE, Needs.NOTHING)
     assert found.narrows(PAGE) == replace(PAGE, files=PAGE.files[:2])
     assert found.terms == "acme_first first 2"
     assert found.words == ("leave out what acme_first of acme-filters 1.2 does not keep",)
@@ -454,9 +455,9 @@ def test_a_plugin_sees_the_document_only_if_it_says_that_it_reads_it() -> None:
         return page
 
     page_filter(looks).narrows(PAGE)
-    page_filter(looks, reads=Reads.SIZES).narrows(PAGE)
-    page_filter(looks, reads=Reads.DOCUMENT | Reads.TIMES).narrows(PAGE)
-    page_filter(looks, reads=Reads.DOCUMENT).narrows(replace(PAGE, document=None))
+    page_filter(looks, reads=Needs.SIZES).narrows(PAGE)
+    page_filter(looks, reads=Needs.DOCUMENT | Needs.TIMES).narrows(PAGE)
+    page_filter(looks, reads=Needs.DOCUMENT).narrows(replace(PAGE, document=None))
     assert seen == [None, None, PAGE.document, None]
 
 
@@ -468,7 +469,7 @@ def test_what_a_plugin_does_to_the_document_stays_with_it() -> None:
         del document["info"]
         return page
 
-    left = page_filter(spoils, reads=Reads.DOCUMENT).narrows(PAGE)
+    left = page_filter(spoils, reads=Needs.DOCUMENT).narrows(PAGE)
     expected = {"info": {"name": "foo"}, "releases": {"1.0": [{"size": 1}]}}
     assert PAGE.document == expected
     assert left is not None
@@ -516,10 +517,10 @@ def test_the_protocols_can_be_checked_against() -> None:
 def test_what_authors_were_promised_is_there() -> None:
     """Whoever takes a name away breaks the packages that import it."""
     promised = {
-        *["Factory", "PagePlugin", "ProjectPlugin", "Reads", "Stage"],
+        *["Factory", "PagePlugin", "ProjectPlugin", "Needs", "Stage"],
         *["Hashes", "ProjectDetail", "ReleaseFile", "parse_version", "project_name"],
     }
-    assert promised <= set(plugins.__all__)
-    assert all(hasattr(plugins, name) for name in plugins.__all__)
-    assert {stage.name for stage in plugins.Stage} >= {"METADATA", "FILE", "RELEASE", "SELECTION"}
-    assert {reads.name for reads in plugins.Reads} >= {"DOCUMENT", "SIZES", "TIMES"}
+    assert promised <= set(interface.__all__)
+    assert all(hasattr(interface, name) for name in interface.__all__)
+    assert {stage.name for stage in interface.Stage} >= {"METADATA", "FILE", "RELEASE", "SELECTION"}
+    assert {reads.name for reads in interface.Needs} >= {"DOCUMENT", "SIZES", "TIMES"}

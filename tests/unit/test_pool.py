@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bandersnatch.mirror.pool import WorkQueue, run_pool, side_by_side, task_group
+from bandersnatch.concurrency import WorkQueue, bounded_map, run_pool, task_group
 from tests.support.clock import FakeClock
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ async def test_everything_is_done_once_and_never_too_much_at_once(
 ) -> None:
     gauge = Gauge(turns=lambda item: item)
 
-    await side_by_side(gauge, items, most=most)
+    await bounded_map(gauge, items, most=most)
 
     assert gauge.begun == items
     assert Counter(gauge.ended) == Counter(items)
@@ -62,7 +62,7 @@ async def test_everything_is_done_once_and_never_too_much_at_once(
 async def test_as_many_as_may_be_are_at_work(clock: FakeClock) -> None:
     gauge = Gauge()
 
-    await side_by_side(gauge, range(10), most=4)
+    await bounded_map(gauge, range(10), most=4)
 
     assert gauge.most == 4
 
@@ -83,7 +83,7 @@ async def test_the_first_failure_wins_and_stops_the_rest(most: int) -> None:
                 raise ValueError("later")
 
     with pytest.raises(LookupError, match="first"):
-        await side_by_side(work, range(10), most=most)
+        await bounded_map(work, range(10), most=most)
 
     assert 3 in cleaned
     assert len(cleaned) <= 3 + most
@@ -106,7 +106,7 @@ async def test_a_failure_is_raised_as_itself_from_a_group_in_a_group() -> None:
 
 async def test_cancelling_stops_everything() -> None:
     gauge = Gauge(turns=lambda _: 10**6)
-    task = asyncio.create_task(side_by_side(gauge, range(10), most=3))
+    task = asyncio.create_task(bounded_map(gauge, range(10), most=3))
     for _ in range(10):
         await asyncio.sleep(0)
     assert gauge.now == 3

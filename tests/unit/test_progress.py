@@ -15,17 +15,17 @@ from rich.progress import Progress
 from bandersnatch.cli.progress import ProgressSink, progress_display
 from bandersnatch.errors import ProjectNotFound
 from bandersnatch.events import (
-    Doing,
     FileDownloaded,
     FilePlanned,
-    Noticed,
     PageWritten,
     Planned,
     ProjectAbsent,
+    ProjectExcluded,
     ProjectFailed,
-    ProjectLeftOut,
     ProjectSynced,
     ProjectUnchanged,
+    StepStarted,
+    Warned,
 )
 from bandersnatch.layout import StorageKey
 from bandersnatch.model.names import project_name
@@ -94,7 +94,7 @@ def test_a_project_counts_whatever_became_of_it(progress: Progress) -> None:
     sink(ProjectUnchanged(FOO))
     sink(ProjectFailed(FOO, ProjectNotFound("foo"), will_retry=True))
     sink(ProjectAbsent(FOO))
-    sink(ProjectLeftOut(FOO, "size_project_metadata"))
+    sink(ProjectExcluded(FOO, "size_project_metadata"))
 
     projects, _ = progress.tasks
     assert projects.completed == projects.total == 5
@@ -118,7 +118,7 @@ def test_what_is_of_no_interest_moves_nothing(progress: Progress) -> None:
     sink = ProgressSink(progress)
     before = [(task.completed, task.total) for task in progress.tasks]
     sink(PageWritten(KEY))
-    sink(Noticed("something"))
+    sink(Warned("something"))
 
     assert [(task.completed, task.total) for task in progress.tasks] == before
 
@@ -132,7 +132,7 @@ def test_a_terminal_shows_projects_files_bytes_and_longer_steps(
 ) -> None:
     logger = program_logger()
     with progress_display(logger) as sink:
-        sink(Doing("reading the [list] of all projects"))
+        sink(StepStarted("reading the [list] of all projects"))
         sink(Planned(3, 0))
         sink(ProjectSynced(FOO, None))
         sink(FilePlanned(KEY, 4_000_000))

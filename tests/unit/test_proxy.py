@@ -10,9 +10,9 @@ import pytest
 
 from bandersnatch.config.settings import IndexSettings
 from bandersnatch.errors import ConfigError
-from bandersnatch.master.hosts import HostGuard
-from bandersnatch.master.proxy import choose_proxy
-from bandersnatch.master.session import open_session
+from bandersnatch.index.aiohttp_client import open_session
+from bandersnatch.index.hosts import HostGuard
+from bandersnatch.index.proxy import choose_proxy
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter

@@ -8,8 +8,8 @@ import pytest
 
 from bandersnatch.errors import InvalidRules, Problem
 from bandersnatch.filters.chain import FilterChain, PageFilter, ProjectFilter
-from bandersnatch.filters.installed.providers import Found, Provider
 from bandersnatch.filters.options import FilterOptions
+from bandersnatch.filters.plugins.providers import Found, Provider
 from bandersnatch.filters.registry import BUILT_IN, SECTIONS, Built, build_chain
 from tests.support.option_files import OptionFiles
 
@@ -79,7 +79,7 @@ def test_a_filter_that_has_nothing_to_go_by_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_a_filter_stands_where_the_registry_says(name: str) -> None:
-    module = import_module(f"bandersnatch.filters.{BUILT_IN[name].module}")
+    module = import_module(f"bandersnatch.filters.builtin.{BUILT_IN[name].module}")
     assert callable(getattr(module, name))
 
 

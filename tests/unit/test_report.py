@@ -13,10 +13,10 @@ from bandersnatch.errors import (
     DigestMismatch,
     EmptiedProject,
     FilesMissing,
-    IndexWentBack,
+    IndexRolledBack,
     Interrupted,
     InvalidPage,
-    NotHere,
+    NotMirrored,
     ProjectNotFound,
     Refused,
     StalePage,
@@ -24,13 +24,12 @@ from bandersnatch.errors import (
     UnusableIndex,
 )
 from bandersnatch.events import (
-    Doing,
     FileDownloaded,
     FilePlanned,
     FileRemoved,
     FileRestored,
     FilesRejected,
-    Noticed,
+    Halted,
     PageRemoved,
     PageWritten,
     Planned,
@@ -42,7 +41,8 @@ from bandersnatch.events import (
     ProjectSynced,
     ProjectUnchanged,
     SidecarsMissing,
-    Stopped,
+    StepStarted,
+    Warned,
 )
 from bandersnatch.layout import StorageKey
 from bandersnatch.mirror.report import RunReport
@@ -137,8 +137,8 @@ def test_files_and_bytes_and_pages_are_counted() -> None:
 def test_what_is_said_on_the_way_counts_for_nothing() -> None:
     told = report()
     for event in (
-        Doing("reading"),
-        Noticed("something"),
+        StepStarted("reading"),
+        Warned("something"),
         Planned(3, 1),
         FilePlanned(KEY, 300),
         ProjectPostponed(FOO, StalePage("foo", wanted=8, got=7), 2.0),
@@ -173,7 +173,7 @@ def test_a_failure_is_told_with_its_class_its_reason_and_whether_it_is_tried_aga
         (InvalidPage("https://example.org", "it is no JSON"), "rejected"),
         (ChangedFile("foo", "f", had="a", offered="b"), "held"),
         (EmptiedProject("foo", 3), "held"),
-        (NotHere("foo"), "refused"),
+        (NotMirrored("foo"), "refused"),
     ],
 )
 def test_a_failure_is_to_be_retried_or_held_by_a_limit_or_rejected(
@@ -196,13 +196,17 @@ def test_a_project_that_fails_twice_has_failed_once() -> None:
 
 def test_what_stopped_a_part_of_the_run_is_told_and_then_what_ended_it() -> None:
     told = report()
-    told(Stopped(UnusableIndex("no answer")))
-    told(Stopped(IndexWentBack(had=8, got=7)))
+    told(Halted(UnusableIndex("no answer")))
+    told(Halted(IndexRolledBack(had=8, got=7)))
     told.ended_by = Interrupted(15)
 
     stopped = told.as_dict()["stopped"]
 
-    assert [each["error"] for each in stopped] == ["UnusableIndex", "IndexWentBack", "Interrupted"]
+    assert [each["error"] for each in stopped] == [
+        "UnusableIndex",
+        "IndexRolledBack",
+        "Interrupted",
+    ]
     assert stopped[0]["reason"] == "no answer"
     assert stopped[2]["reason"] == "interrupted by signal 15; the next run goes on from here"
 
@@ -235,7 +239,7 @@ def test_the_report_is_made_of_what_json_has() -> None:
     told = report()
     told(ProjectSynced(FOO, Serial(7)))
     told(ProjectFailed(BAR, ProjectNotFound("bar"), will_retry=True))
-    told(Stopped(UnusableIndex("no answer")))
+    told(Halted(UnusableIndex("no answer")))
     told.serial_before, told.serial_after = Serial(1), Serial(2)
 
     assert json.loads(json.dumps(told.as_dict())) == told.as_dict()

@@ -9,14 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandersnatch.errors import InvalidRules, OptionError
-from bandersnatch.filters.lists.pip_format import Skipped, logical_lines, statements
-from bandersnatch.filters.lists.requirements import DEEPEST, Requirements, required
+from bandersnatch.filters.names import Skipped
+from bandersnatch.filters.requirements import (
+    DEEPEST,
+    Requirements,
+    logical_lines,
+    required,
+    statements,
+)
 from bandersnatch.model.names import project_name
 from tests.support.option_files import make_options
 from tests.unit.strategies import hostile_text, names
 
 if TYPE_CHECKING:
-    from bandersnatch.filters.lists.names import ListedRequirement
+    from bandersnatch.filters.names import ListedRequirement
 
 NO_REQUIREMENT = "it is not a project's name or a requirement; write one a line, like foo>=1"
 NO_VARIABLES = f"{NO_REQUIREMENT}; variables are not replaced"

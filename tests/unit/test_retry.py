@@ -21,12 +21,7 @@ from bandersnatch.errors import (
     Unavailable,
     UnsafeUrl,
 )
-from bandersnatch.master.retry import (
-    LONGEST_RETRY_AFTER,
-    error_for,
-    parse_retry_after,
-    pause_before,
-)
+from bandersnatch.index.retry import LONGEST_RETRY_AFTER, error_for, parse_retry_after, pause_before
 from tests.unit.strategies import hostile_text
 
 URL = "https://example.org/simple/foo/"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bandersnatch.config.settings import FreeSpace
-from bandersnatch.errors import TooLittleRoom
+from bandersnatch.errors import OutOfSpace
 from bandersnatch.storage.filesystem import FilesystemStorage
-from bandersnatch.storage.room import NEAR, Room
+from bandersnatch.storage.space import NEAR, DiskSpace
 from bandersnatch.storage.tree import PARTIAL
 from tests.support.disks import mounted
 from tests.support.storages import BIG, expected, feed, key
@@ -53,7 +53,7 @@ def test_the_smaller_of_a_size_and_a_share_stays_free() -> None:
 
 async def test_a_disk_with_much_room_is_not_asked_for_every_file() -> None:
     disk = Questions(free=500 * GIBIBYTE)
-    room = Room(FreeSpace(), disk)
+    room = DiskSpace(FreeSpace(), disk)
 
     for _ in range(1000):
         promise = room.promise(FILE)
@@ -65,7 +65,7 @@ async def test_a_disk_with_much_room_is_not_asked_for_every_file() -> None:
 
 async def test_a_disk_is_asked_again_when_much_was_promised() -> None:
     disk = Questions(free=500 * GIBIBYTE)
-    room = Room(FreeSpace(), disk)
+    room = DiskSpace(FreeSpace(), disk)
 
     for _ in range(4):
         await room.promise(FILE).cover(NEAR)
@@ -76,17 +76,17 @@ async def test_a_disk_is_asked_again_when_much_was_promised() -> None:
 async def test_a_disk_that_must_not_be_looked_after_is_never_asked() -> None:
     disk = Questions(free=0)
 
-    await Room(FreeSpace(size=0), disk).promise(FILE).cover(GIBIBYTE)
+    await DiskSpace(FreeSpace(size=0), disk).promise(FILE).cover(GIBIBYTE)
 
     assert disk.count == 0
 
 
 async def test_what_is_promised_and_not_written_is_not_promised_twice() -> None:
-    room = Room(FreeSpace(size=GIBIBYTE, share=None), Questions(free=3 * GIBIBYTE))
+    room = DiskSpace(FreeSpace(size=GIBIBYTE, share=None), Questions(free=3 * GIBIBYTE))
     first = room.promise(FILE)
     await first.cover(2 * GIBIBYTE)
 
-    with pytest.raises(TooLittleRoom) as caught:
+    with pytest.raises(OutOfSpace) as caught:
         await room.promise(FILE).cover(1)
     assert str(caught.value) == (
         f"there is no room for {FILE}: it takes 4,096 bytes, 1,073,741,824 are free, and "
@@ -99,14 +99,14 @@ async def test_what_is_promised_and_not_written_is_not_promised_twice() -> None:
 
 async def test_what_is_written_counts_once() -> None:
     disk = Questions(free=3 * GIBIBYTE)
-    room = Room(FreeSpace(size=GIBIBYTE, share=None), disk)
+    room = DiskSpace(FreeSpace(size=GIBIBYTE, share=None), disk)
     first = room.promise(FILE)
     await first.cover(GIBIBYTE)
     first.written = GIBIBYTE
     disk.free -= GIBIBYTE
 
     await room.promise(FILE).cover(GIBIBYTE)
-    with pytest.raises(TooLittleRoom):
+    with pytest.raises(OutOfSpace):
         await room.promise(FILE).cover(1)
 
 
@@ -122,7 +122,7 @@ async def test_downloads_side_by_side_leave_free_what_is_to_be(tmp_path: Path) -
                 await under_way.wait()
                 await feed(sink, content)
                 await sink.finish()
-        except TooLittleRoom:
+        except OutOfSpace:
             await under_way.wait()
             outcomes.append(False)
         else:
@@ -146,7 +146,7 @@ async def test_a_file_that_does_not_fit_is_refused_before_it_takes_what_is_to_st
     keep = FreeSpace(size=5 * MEBIBYTE, share=None)
     with mounted(tmp_path, size="8m"):
         async with FilesystemStorage(str(tmp_path), keep_free=keep) as storage:
-            with pytest.raises(TooLittleRoom):
+            with pytest.raises(OutOfSpace):
                 async with storage.receive(FILE, expected(BIG, size=size)) as sink:
                     await feed(sink, BIG)
 

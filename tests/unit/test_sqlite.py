@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bandersnatch.catalogue.records import CatalogueUpdate
 from bandersnatch.catalogue.sqlite import FILE_NAME, SqliteCatalogue
 from bandersnatch.errors import StorageError
 from bandersnatch.model.names import project_name
-from bandersnatch.records import Batch
 from tests.support.disks import is_there, listing, mounted, open_files
 from tests.support.records import as_kept, make_record, make_removed, make_unfinished
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FOO = project_name("foo")
 UNUSABLE = f"{FILE_NAME}.unusable"
-BATCH = Batch(
+BATCH = CatalogueUpdate(
     records=[make_record("foo", "1.zip")],
     unfinished=[make_unfinished("bar")],
     removed=[make_removed("baz")],
@@ -36,7 +36,9 @@ async def fill(home: Path) -> None:
     """Make a catalogue with something of everything, and a few hundred pages of notes."""
     async with SqliteCatalogue(str(home)) as catalogue:
         await catalogue.commit(BATCH)
-        await catalogue.commit(Batch(notes={f"n{number}": "x" * 2000 for number in range(300)}))
+        await catalogue.commit(
+            CatalogueUpdate(notes={f"n{number}": "x" * 2000 for number in range(300)})
+        )
 
 
 async def assert_filled(catalogue: SqliteCatalogue) -> None:
@@ -226,7 +228,7 @@ async def test_reading_only_changes_nothing_not_even_by_opening(tmp_path: Path) 
     async with SqliteCatalogue(str(tmp_path), read_only=True) as catalogue:
         await assert_filled(catalogue)
         with pytest.raises(StorageError, match="readonly"):
-            await catalogue.commit(Batch(notes={"key": "changed"}))
+            await catalogue.commit(CatalogueUpdate(notes={"key": "changed"}))
 
     assert listing(tmp_path) == before
 
@@ -316,9 +318,9 @@ async def test_a_full_disk_is_an_error_and_changes_nothing(tmp_path: Path) -> No
         large = {f"m{number}": "y" * 100_000 for number in range(30)}
         async with SqliteCatalogue(str(tmp_path)) as catalogue:
             with pytest.raises(StorageError, match="database or disk is full"):
-                await catalogue.commit(Batch(forgotten=[FOO], notes=large))
+                await catalogue.commit(CatalogueUpdate(forgotten=[FOO], notes=large))
             await assert_filled(catalogue)
-            await catalogue.commit(Batch(notes={"key": "text"}))
+            await catalogue.commit(CatalogueUpdate(notes={"key": "text"}))
 
         async with SqliteCatalogue(str(tmp_path)) as catalogue:
             await assert_filled(catalogue)

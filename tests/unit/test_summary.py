@@ -16,10 +16,10 @@ from bandersnatch.errors import (
     ChangedFile,
     Interrupted,
     InvalidPage,
-    NotHere,
+    NotMirrored,
+    OutOfSpace,
     ProjectNotFound,
     StorageError,
-    TooLittleRoom,
     UnusableIndex,
 )
 from bandersnatch.events import (
@@ -28,15 +28,15 @@ from bandersnatch.events import (
     FileRemoved,
     FileRestored,
     FilesRejected,
+    Halted,
     ProjectAbsent,
+    ProjectBlocked,
     ProjectFailed,
     ProjectRemoved,
     ProjectRestored,
     ProjectSynced,
     ProjectUnchanged,
-    ProjectWaits,
     SidecarsMissing,
-    Stopped,
 )
 from bandersnatch.layout import StorageKey
 from bandersnatch.mirror.report import RunReport
@@ -66,8 +66,8 @@ def lines(report: RunReport, *, dry_run: bool = False) -> list[str]:
 
 
 def test_projects_without_room_are_named() -> None:
-    error = TooLittleRoom(KEY, 5, free=3, floor=2)
-    report = ended(Stopped(error), ProjectWaits(FOO, error), ProjectWaits(BAR, error))
+    error = OutOfSpace(KEY, 5, free=3, floor=2)
+    report = ended(Halted(error), ProjectBlocked(FOO, error), ProjectBlocked(BAR, error))
 
     assert lines(report) == [
         "Projects: 0 synced, 0 unchanged, 0 failed, 0 removed.",
@@ -136,7 +136,7 @@ def test_a_failure_has_its_reason_and_what_becomes_of_it() -> None:
 
 
 def test_what_a_command_refused_has_nothing_but_its_reason() -> None:
-    report = ended(ProjectFailed(FOO, NotHere("foo"), will_retry=False), command="delete")
+    report = ended(ProjectFailed(FOO, NotMirrored("foo"), will_retry=False), command="delete")
 
     assert lines(report)[2] == "Failed: nothing of foo is here"
 
@@ -179,13 +179,13 @@ def test_many_of_these_are_cut_short_too() -> None:
 
 
 def test_what_stopped_a_part_of_the_run_is_told() -> None:
-    assert "Stopped: no answer" in lines(ended(Stopped(UnusableIndex("no answer"))))
+    assert "Stopped: no answer" in lines(ended(Halted(UnusableIndex("no answer"))))
 
 
 def test_a_reason_can_neither_show_a_password_nor_forge_a_line() -> None:
     why = "no JSON\nProjects: all well.\x1b[2J"
     error = InvalidPage("https://user:secret@example.org/simple/", why)
-    text = "\n".join(lines(ended(ProjectFailed(FOO, error, will_retry=True), Stopped(error))))
+    text = "\n".join(lines(ended(ProjectFailed(FOO, error, will_retry=True), Halted(error))))
 
     assert "secret" not in text
     assert "\x1b" not in text

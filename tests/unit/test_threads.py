@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bandersnatch.threads import QUICK, Threads
+from bandersnatch.concurrency import SHORT, BlockingExecutor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,16 +43,16 @@ def stopwatch() -> Stopwatch:
 
 
 @pytest.fixture
-def threads(stopwatch: Stopwatch) -> Iterator[Threads]:
-    threads = Threads(2, "test", stopwatch, lambda: stopwatch.worked)
+def threads(stopwatch: Stopwatch) -> Iterator[BlockingExecutor]:
+    threads = BlockingExecutor(2, "test", stopwatch, lambda: stopwatch.worked)
     yield threads
     threads.close()
 
 
-async def stalled(threads: Threads, stopwatch: Stopwatch) -> None:
+async def stalled(threads: BlockingExecutor, stopwatch: Stopwatch) -> None:
     """Make so many calls that wait for long that the next ones run in threads."""
     for _ in range(3):
-        await threads.quick(stopwatch.call(1.0))
+        await threads.run_short(stopwatch.call(1.0))
 
 
 def fail() -> None:
@@ -62,14 +62,14 @@ def fail() -> None:
 # ---------------------------------------------------------------- quick
 
 
-async def test_quick_calls_run_on_the_loop(threads: Threads, stopwatch: Stopwatch) -> None:
-    assert all([await threads.quick(stopwatch.call(QUICK / 2)) for _ in range(500)])
+async def test_quick_calls_run_on_the_loop(threads: BlockingExecutor, stopwatch: Stopwatch) -> None:
+    assert all([await threads.run_short(stopwatch.call(SHORT / 2)) for _ in range(500)])
 
 
 async def test_calls_that_became_slow_run_in_threads(
-    threads: Threads, stopwatch: Stopwatch
+    threads: BlockingExecutor, stopwatch: Stopwatch
 ) -> None:
-    ran_here = [await threads.quick(stopwatch.call(QUICK * 2)) for _ in range(100)]
+    ran_here = [await threads.run_short(stopwatch.call(SHORT * 2)) for _ in range(100)]
 
     here = ran_here.index(False)
     assert here < 30
@@ -77,19 +77,19 @@ async def test_calls_that_became_slow_run_in_threads(
 
 
 async def test_one_that_stalls_is_borne_and_a_few_in_a_row_are_not(
-    threads: Threads, stopwatch: Stopwatch
+    threads: BlockingExecutor, stopwatch: Stopwatch
 ) -> None:
     for _ in range(3):
-        assert all([await threads.quick(stopwatch.call(0)) for _ in range(200)])
-        assert await threads.quick(stopwatch.call(5.0))
-    assert all([await threads.quick(stopwatch.call(0)) for _ in range(200)])
+        assert all([await threads.run_short(stopwatch.call(0)) for _ in range(200)])
+        assert await threads.run_short(stopwatch.call(5.0))
+    assert all([await threads.run_short(stopwatch.call(0)) for _ in range(200)])
 
     await stalled(threads, stopwatch)
-    assert not await threads.quick(stopwatch.call(0))
+    assert not await threads.run_short(stopwatch.call(0))
 
 
 async def test_calls_that_work_for_long_stay_on_the_loop(
-    threads: Threads, stopwatch: Stopwatch
+    threads: BlockingExecutor, stopwatch: Stopwatch
 ) -> None:
     """A thread would not make them any faster."""
 
@@ -98,48 +98,52 @@ async def test_calls_that_work_for_long_stay_on_the_loop(
         stopwatch.worked += 1.0
         return threading.current_thread() is LOOP
 
-    assert all([await threads.quick(work) for _ in range(100)])
+    assert all([await threads.run_short(work) for _ in range(100)])
 
 
 async def test_a_few_slow_calls_among_many_are_borne(
-    threads: Threads, stopwatch: Stopwatch
+    threads: BlockingExecutor, stopwatch: Stopwatch
 ) -> None:
     for _ in range(50):
-        assert await threads.quick(stopwatch.call(QUICK * 10))
-        assert all([await threads.quick(stopwatch.call(0)) for _ in range(20)])
+        assert await threads.run_short(stopwatch.call(SHORT * 10))
+        assert all([await threads.run_short(stopwatch.call(0)) for _ in range(20)])
 
 
-async def test_slow_calls_get_another_chance_later(threads: Threads, stopwatch: Stopwatch) -> None:
+async def test_slow_calls_get_another_chance_later(
+    threads: BlockingExecutor, stopwatch: Stopwatch
+) -> None:
     await stalled(threads, stopwatch)
     stopwatch.time += 9.9
-    assert not await threads.quick(stopwatch.call(0))
+    assert not await threads.run_short(stopwatch.call(0))
     stopwatch.time += 0.2
 
-    assert await threads.quick(stopwatch.call(0))
-    assert await threads.quick(stopwatch.call(QUICK))
+    assert await threads.run_short(stopwatch.call(0))
+    assert await threads.run_short(stopwatch.call(SHORT))
     await stalled(threads, stopwatch)
-    assert not await threads.quick(stopwatch.call(0))
+    assert not await threads.run_short(stopwatch.call(0))
 
 
-async def test_calls_that_fail_are_timed_too(threads: Threads, stopwatch: Stopwatch) -> None:
+async def test_calls_that_fail_are_timed_too(
+    threads: BlockingExecutor, stopwatch: Stopwatch
+) -> None:
     def fail_slowly() -> None:
         stopwatch.time += 1.0
         fail()
 
     for _ in range(3):
         with pytest.raises(LookupError):
-            await threads.quick(fail_slowly)
+            await threads.run_short(fail_slowly)
 
-    assert not await threads.quick(stopwatch.call(0))
+    assert not await threads.run_short(stopwatch.call(0))
 
 
 async def test_real_time_counts_where_no_other_is_given() -> None:
-    threads = Threads(1, "test")
+    threads = BlockingExecutor(1, "test")
     pause = threading.Event()
     try:
         for _ in range(3):
-            await threads.quick(lambda: pause.wait(0.05))
-        assert await threads.quick(threading.current_thread) is not LOOP
+            await threads.run_short(lambda: pause.wait(0.05))
+        assert await threads.run_short(threading.current_thread) is not LOOP
     finally:
         threads.close()
 
@@ -147,7 +151,7 @@ async def test_real_time_counts_where_no_other_is_given() -> None:
 # ---------------------------------------------------------------- run
 
 
-async def test_a_call_runs_in_a_thread_and_the_loop_goes_on(threads: Threads) -> None:
+async def test_a_call_runs_in_a_thread_and_the_loop_goes_on(threads: BlockingExecutor) -> None:
     release = threading.Event()
     task = asyncio.create_task(threads.run(lambda: release.wait(30)))
 
@@ -159,7 +163,7 @@ async def test_a_call_runs_in_a_thread_and_the_loop_goes_on(threads: Threads) ->
     assert await task
 
 
-async def test_as_many_calls_as_there_are_threads_run_at_once(threads: Threads) -> None:
+async def test_as_many_calls_as_there_are_threads_run_at_once(threads: BlockingExecutor) -> None:
     both = threading.Barrier(2, timeout=30)
     running: list[str] = []
 
@@ -173,10 +177,12 @@ async def test_as_many_calls_as_there_are_threads_run_at_once(threads: Threads) 
 
 
 @pytest.mark.parametrize("way", ["run", "quick", "quick in a thread"])
-async def test_errors_pass_through(threads: Threads, stopwatch: Stopwatch, way: str) -> None:
+async def test_errors_pass_through(
+    threads: BlockingExecutor, stopwatch: Stopwatch, way: str
+) -> None:
     if way == "quick in a thread":
         await stalled(threads, stopwatch)
-    act = threads.run if way == "run" else threads.quick
+    act = threads.run if way == "run" else threads.run_short
 
     with pytest.raises(LookupError, match="of the call"):
         await act(fail)
@@ -187,7 +193,7 @@ async def test_errors_pass_through(threads: Threads, stopwatch: Stopwatch, way: 
 @pytest.mark.parametrize("fails", [False, True])
 @pytest.mark.parametrize("times", [1, 2, 5])
 async def test_a_cancelled_task_waits_for_the_end_of_its_call(
-    threads: Threads, times: int, *, fails: bool
+    threads: BlockingExecutor, times: int, *, fails: bool
 ) -> None:
     """However often it is cancelled, and however the call ends."""
     began, release = threading.Event(), threading.Event()
@@ -220,7 +226,9 @@ async def test_a_cancelled_task_waits_for_the_end_of_its_call(
     assert ended == ["call", "task"]
 
 
-async def test_a_long_call_is_told_when_nobody_waits_for_its_result(threads: Threads) -> None:
+async def test_a_long_call_is_told_when_nobody_waits_for_its_result(
+    threads: BlockingExecutor,
+) -> None:
     began, told = threading.Event(), threading.Event()
 
     def call() -> bool:
@@ -238,7 +246,7 @@ async def test_a_long_call_is_told_when_nobody_waits_for_its_result(threads: Thr
 
 
 async def test_a_task_that_is_cancelled_when_its_call_has_ended_waits_no_more(
-    threads: Threads,
+    threads: BlockingExecutor,
 ) -> None:
     async def work() -> None:
         await threads.run(lambda: None)
@@ -253,7 +261,7 @@ async def test_a_task_that_is_cancelled_when_its_call_has_ended_waits_no_more(
 
 
 def test_closing_waits_for_what_runs_and_lets_nothing_begin() -> None:
-    threads = Threads(1, "test")
+    threads = BlockingExecutor(1, "test")
     began, ended = threading.Event(), threading.Event()
 
     def call() -> None:

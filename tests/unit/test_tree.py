@@ -17,10 +17,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bandersnatch.errors import LeadsAway, NotStored, StorageError, UnstorableName
+from bandersnatch.errors import ForeignLink, NotStored, StorageError, UnstorableName
 from bandersnatch.storage import tree as tree_module
-from bandersnatch.storage import walk as walk_module
-from bandersnatch.storage.tree import AREAS, PARTIAL, Tree, translated
+from bandersnatch.storage import tree as walk_module
+from bandersnatch.storage.tree import AREAS, PARTIAL, Tree, mapped_errors
 from tests.support.disks import files, listing, modes, open_files, umask
 from tests.support.storages import key, names
 
@@ -148,7 +148,7 @@ class TestALinkThatLeadsOut:
     def test_is_not_read(self, tree: Tree, root: Path, outside: Path, target: str) -> None:
         plant(root, PAGE, outside / target)
 
-        with pytest.raises(LeadsAway, match="it is a link that leads out of the mirror"):
+        with pytest.raises(ForeignLink, match="it is a link that leads out of the mirror"):
             tree.read(PAGE)
         assert tree.stat(PAGE) is None
         assert not tree.holds(PAGE, b"secret")
@@ -689,7 +689,7 @@ def test_a_failed_write_leaves_the_old_bytes_and_nothing_else(
 def test_the_systems_errors_become_this_programs(
     error: OSError, kind: type[StorageError], says: str
 ) -> None:
-    with pytest.raises(StorageError, match=says) as caught, translated("web/x"):
+    with pytest.raises(StorageError, match=says) as caught, mapped_errors("web/x"):
         raise error
 
     assert type(caught.value) is kind
@@ -699,7 +699,7 @@ def test_the_systems_errors_become_this_programs(
 
 
 def test_other_errors_stay_what_they_are() -> None:
-    with pytest.raises(ValueError, match="a bug"), translated("web/x"):
+    with pytest.raises(ValueError, match="a bug"), mapped_errors("web/x"):
         raise ValueError("a bug")
 
 

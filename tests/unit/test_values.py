@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bandersnatch.config import values
+from bandersnatch.config import readers
 from bandersnatch.config.settings import CompareMethod, Login
 from bandersnatch.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PORT = values.whole_number(1, 65535)
-COUNT = values.whole_number(0)
-METHOD = values.choice(CompareMethod)
-WEB = values.url("https", "http")
+PORT = readers.whole_number(1, 65535)
+COUNT = readers.whole_number(0)
+METHOD = readers.choice(CompareMethod)
+WEB = readers.url("https", "http")
 
 
 def refusal(read: Callable[[str], object], text: str) -> str:
@@ -35,17 +35,17 @@ def refusal(read: Callable[[str], object], text: str) -> str:
 
 @pytest.mark.parametrize("text", ["1", "yes", "true", "on", "TRUE", "Yes", " on "])
 def test_there_are_four_words_for_true(text: str) -> None:
-    assert values.boolean(text) is True
+    assert readers.boolean(text) is True
 
 
 @pytest.mark.parametrize("text", ["0", "no", "false", "off", "FALSE", "No", " off "])
 def test_there_are_four_words_for_false(text: str) -> None:
-    assert values.boolean(text) is False
+    assert readers.boolean(text) is False
 
 
 @pytest.mark.parametrize("text", ["", "2", "y", "t", "none", "true ; really", "yes\nno"])
 def test_everything_else_is_neither_true_nor_false(text: str) -> None:
-    assert refusal(values.boolean, text) == f"{text!r} is neither true nor false"
+    assert refusal(readers.boolean, text) == f"{text!r} is neither true nor false"
 
 
 @pytest.mark.parametrize(("text", "number"), [("1", 1), ("65535", 65535), (" 80 ", 80)])
@@ -68,7 +68,7 @@ def test_what_is_no_whole_number_is_refused(text: str) -> None:
     assert refusal(PORT, text).endswith(" is not a whole number")
 
 
-@pytest.mark.parametrize("read", [PORT, values.seconds])
+@pytest.mark.parametrize("read", [PORT, readers.seconds])
 @pytest.mark.parametrize("text", ["3 ; x", "3 # x", "3;"])
 def test_a_comment_after_a_number_is_recognised_as_one(
     read: Callable[[str], object], text: str
@@ -78,18 +78,18 @@ def test_a_comment_after_a_number_is_recognised_as_one(
 
 @pytest.mark.parametrize(("text", "number"), [("10", 10.0), ("0.5", 0.5), ("1e2", 100.0)])
 def test_seconds_may_have_fractions(text: str, number: float) -> None:
-    assert values.seconds(text) == number
+    assert readers.seconds(text) == number
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "1e300", "2592001"])
 def test_seconds_are_more_than_none_and_not_for_ever(text: str) -> None:
     """What is longer than a month would overflow in an event loop, sooner or later."""
-    assert refusal(values.seconds, text) == f"{text!r} is not between 0 and 2592000 seconds"
+    assert refusal(readers.seconds, text) == f"{text!r} is not between 0 and 2592000 seconds"
 
 
 @pytest.mark.parametrize("text", ["", "ten", "10 s", "1,5"])
 def test_what_is_no_number_of_seconds_is_refused(text: str) -> None:
-    assert refusal(values.seconds, text) == f"{text!r} is not a number of seconds"
+    assert refusal(readers.seconds, text) == f"{text!r} is not a number of seconds"
 
 
 @pytest.mark.parametrize(
@@ -107,14 +107,14 @@ def test_what_is_no_number_of_seconds_is_refused(text: str) -> None:
     ],
 )
 def test_a_time_span_is_a_number_with_a_unit(text: str, span: timedelta) -> None:
-    assert values.duration(text) == span
+    assert readers.duration(text) == span
 
 
 @pytest.mark.parametrize(
     "text", ["", "soon", "-5", "-1 h", "nan", "²", "1 fortnight", "5 5", "9999999999999 days"]
 )
 def test_what_is_no_time_span_is_refused_with_two_that_are(text: str) -> None:
-    said = refusal(values.duration, text)
+    said = refusal(readers.duration, text)
 
     assert said == f"{text!r} is not a time span like '24 h' or '14 days'"
 
@@ -123,40 +123,40 @@ def test_what_is_no_time_span_is_refused_with_two_that_are(text: str) -> None:
 
 
 def test_a_path_is_taken_as_it_is() -> None:
-    assert values.path(" ./some dir/größe ") == "./some dir/größe"
+    assert readers.path(" ./some dir/größe ") == "./some dir/größe"
 
 
 @pytest.mark.parametrize("text", ["", "  ", "a\0b"])
 def test_nothing_is_no_path(text: str) -> None:
-    assert refusal(values.path, text) == f"{text!r} is not a path"
+    assert refusal(readers.path, text) == f"{text!r} is not a path"
 
 
 def test_a_path_is_on_one_line() -> None:
-    assert refusal(values.path, "/srv\n/pypi") == "the value must be on one line"
+    assert refusal(readers.path, "/srv\n/pypi") == "the value must be on one line"
 
 
 def test_a_tilde_is_refused_rather_than_made_a_directory_of_that_name() -> None:
-    said = refusal(values.path, "~/mirror")
+    said = refusal(readers.path, "~/mirror")
 
     assert said == "'~/mirror' begins with ~, which only a shell understands"
 
 
 def test_an_optional_path_may_be_empty() -> None:
-    assert values.optional_path("  ") == ""
-    assert values.optional_path("/srv/list") == "/srv/list"
-    assert refusal(values.optional_path, "a\0b") == "'a\\x00b' is not a path"
+    assert readers.optional_path("  ") == ""
+    assert readers.optional_path("/srv/list") == "/srv/list"
+    assert refusal(readers.optional_path, "a\0b") == "'a\\x00b' is not a path"
 
 
 def test_a_header_text_is_plain() -> None:
-    assert values.header_text(" mirror of example.org; mail ops@example.org ") == (
+    assert readers.header_text(" mirror of example.org; mail ops@example.org ") == (
         "mirror of example.org; mail ops@example.org"
     )
-    assert values.header_text("") == ""
+    assert readers.header_text("") == ""
 
 
 @pytest.mark.parametrize("text", ["a (b", "b)", "a\\b", "größe", "a\x7fb", "a\tb", "a\x00b"])
 def test_what_could_end_a_header_or_its_comment_is_refused(text: str) -> None:
-    assert refusal(values.header_text, text).endswith("is not plain ASCII without parentheses")
+    assert refusal(readers.header_text, text).endswith("is not plain ASCII without parentheses")
 
 
 @pytest.mark.parametrize("text", ["hash", "HASH", " Hash "])
@@ -171,12 +171,12 @@ def test_a_choice_that_is_not_offered_is_refused_with_those_that_are(text: str) 
 
 @pytest.mark.parametrize("text", ["sha256", "SHA256", " md5 ", "sha512", "blake2b"])
 def test_a_digest_is_named_in_any_case(text: str) -> None:
-    assert values.digest_name(text) == text.strip().lower()
+    assert readers.digest_name(text) == text.strip().lower()
 
 
 @pytest.mark.parametrize("text", ["", "sha-256", "crc32", "shake_128", "blake2b_256"])
 def test_a_digest_that_pages_cannot_show_is_refused(text: str) -> None:
-    assert "sha256" in refusal(values.digest_name, text)
+    assert "sha256" in refusal(readers.digest_name, text)
 
 
 # ---------------------------------------------------------------- URLs
@@ -265,18 +265,18 @@ def test_a_refused_url_is_repeated_without_its_password(text: str) -> None:
     ],
 )
 def test_a_proxy_speaks_http_or_socks(text: str) -> None:
-    assert values.proxy(text) == text
+    assert readers.proxy(text) == text
 
 
 def test_a_socks_proxy_has_no_usual_port_so_it_must_be_given() -> None:
-    said = refusal(values.proxy, "socks5://user:secret@proxy.example.org")
+    said = refusal(readers.proxy, "socks5://user:secret@proxy.example.org")
 
     assert said == "'socks5://***@proxy.example.org' has no port"
 
 
 @pytest.mark.parametrize("text", ["socks://proxy.example.org:1", "proxy.example.org:3128", "none"])
 def test_another_proxy_is_refused_and_not_ignored(text: str) -> None:
-    assert " is not a URL of http or https or socks4" in refusal(values.proxy, text)
+    assert " is not a URL of http or https or socks4" in refusal(readers.proxy, text)
 
 
 # ---------------------------------------------------------------- words about names
@@ -285,20 +285,20 @@ def test_another_proxy_is_refused_and_not_ignored(text: str) -> None:
 def test_a_name_is_compared_with_those_that_are_known() -> None:
     known = ["directory", "workers", "download-workers"]
 
-    assert values.unknown("worker", known) == "there is no such option; did you mean 'workers'?"
-    assert values.unknown("zzz", known) == "there is no such option"
+    assert readers.unknown("worker", known) == "there is no such option; did you mean 'workers'?"
+    assert readers.unknown("zzz", known) == "there is no such option"
 
 
 def test_a_long_value_is_not_repeated_as_a_whole() -> None:
-    assert values.shown("x" * 80) == repr("x" * 80)
-    assert values.shown("x" * 81) == repr("x" * 80 + "...")
+    assert readers.shown("x" * 80) == repr("x" * 80)
+    assert readers.shown("x" * 81) == repr("x" * 80 + "...")
 
 
 # ---------------------------------------------------------------- any text
 
 READERS = [
-    values.boolean, PORT, COUNT, values.seconds, values.duration, values.plain, values.path,
-    values.optional_path, values.header_text, METHOD, WEB, values.proxy, values.digest_name,
+    readers.boolean, PORT, COUNT, readers.seconds, readers.duration, readers.plain, readers.path,
+    readers.optional_path, readers.header_text, METHOD, WEB, readers.proxy, readers.digest_name,
 ]  # fmt: skip
 TEXTS = st.one_of(
     st.text(),
@@ -331,7 +331,7 @@ secrets = st.text(st.characters(codec="ascii", categories=["L", "N", "P", "S"]),
 @given(secrets, secrets | st.just(""))
 def test_a_login_is_taken_out_of_a_url_and_decoded(user: str, password: str) -> None:
     text = f"https://{quote(user, safe='')}:{quote(password, safe='')}@example.org:8080/pypi"
-    url, login = values.split_login(text)
+    url, login = readers.split_login(text)
     assert url == "https://example.org:8080/pypi"
     assert login == Login("https://example.org:8080", user, password)
     assert "password" not in repr(login)
@@ -339,9 +339,9 @@ def test_a_login_is_taken_out_of_a_url_and_decoded(user: str, password: str) -> 
 
 def test_a_url_without_a_login_stays_as_it_is() -> None:
     for text in ("https://example.org", "http://[::1]:8080/x", ""):
-        assert values.split_login(text) == (text, None)
+        assert readers.split_login(text) == (text, None)
 
 
 def test_a_token_may_stand_alone() -> None:
-    _, login = values.split_login("https://token@example.org")
+    _, login = readers.split_login("https://token@example.org")
     assert login == Login("https://example.org", "token", "")

@@ -11,12 +11,7 @@ from packaging.utils import parse_sdist_filename, parse_wheel_filename
 from packaging.version import Version
 
 from bandersnatch.model.names import ProjectName, project_name
-from bandersnatch.model.versions import (
-    parse_version,
-    version_key,
-    version_text,
-    without_ending,
-)
+from bandersnatch.model.versions import parse_version, version_key, version_text, without_ending
 from tests.support.factories import UPLOADED, make_detail, make_file
 from tests.unit.strategies import names
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandersnatch.filters.patterns.views import older_file, older_files, older_project
+from bandersnatch.filters.builtin.views import older_file, older_files, older_project
 from bandersnatch.model.serials import Serial
 from tests.support.factories import make_detail, make_file
 from tests.unit.strategies import json_values

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from bandersnatch.errors import InvalidPage
+from bandersnatch.simple.json_page import parse_detail, parse_list
 from bandersnatch.simple.legacy import parse_legacy, render_legacy
-from bandersnatch.simple.parse import parse_detail, parse_list
-from bandersnatch.simple.weight import LEGACY, LIST, PAGE, Limit, check_weight
+from bandersnatch.simple.limits import LEGACY, LIST, PAGE, Limit, check_memory
 from tests.support.factories import make_context
 
 MIB = 2**20
@@ -53,7 +53,7 @@ def test_nothing_takes_more_than_it_weighs(kind: str) -> None:
     assert value
 
     with pytest.raises(InvalidPage, match="in memory"):
-        check_weight(text, Limit(0, len(text) + taken - SMALL), WHERE)
+        check_memory(text, Limit(0, len(text) + taken - SMALL), WHERE)
 
 
 def test_every_kind_of_document_is_weighed_before_it_is_read() -> None:
@@ -96,19 +96,19 @@ def test_the_largest_projects_there_are_weigh_less_than_they_may() -> None:
     """30,000 files, and 1,000,000 projects: more than any has, and than there are."""
     file = json.dumps(FILE).encode()
     page = b'{"name": "foo", "files": [%b], "versions": [%b]}'
-    check_weight(page % ((file + b", ") * 30_000, b'"1.0.dev12345", ' * 30_000), PAGE, WHERE)
+    check_memory(page % ((file + b", ") * 30_000, b'"1.0.dev12345", ' * 30_000), PAGE, WHERE)
     entry = b'{"_last-serial": 100000000, "name": "some-project-1000000"}, '
-    check_weight(b'{"projects": [%b]}' % (entry * 1_000_000), LIST, WHERE)
+    check_memory(b'{"projects": [%b]}' % (entry * 1_000_000), LIST, WHERE)
     legacy = b'{"info": {"description": "%b"}, "releases": {%b}}'
     releases = b'"1.0.dev12345": [%b], ' % file * 30_000
-    check_weight(legacy % (b"some, text " * 5000, releases), LEGACY, WHERE)
+    check_memory(legacy % (b"some, text " * 5000, releases), LEGACY, WHERE)
 
 
 def test_what_a_legacy_document_grows_to_is_known_before() -> None:
     """At a depth of 60 each of its values has 240 blanks before it."""
     many = b"[" * 57 + b"[]," * 700_000 + b"[]" + b"]" * 57
     text = b'{"info": {"name": "foo"}, "releases": {}, "x": ' + many + b"}"
-    check_weight(text, LEGACY, WHERE)
+    check_memory(text, LEGACY, WHERE)
     with pytest.raises(InvalidPage, match="as a file"):
         parse_legacy(text, CONTEXT)
 

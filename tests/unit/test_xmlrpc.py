@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandersnatch.master.xmlrpc import NoAnswer, read_answer, write_call
+from bandersnatch.index.xmlrpc import NoAnswer, read_answer, write_call
 
 HEAVIEST = 2**20
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bandersnatch.filters.plugins import Stage, parse_version
+from bandersnatch.filters.chain import Stage
+from bandersnatch.model.versions import parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bandersnatch.filters.plugins import ProjectDetail
+    from bandersnatch.model.project import ProjectDetail
 
 
 @dataclass(frozen=True)

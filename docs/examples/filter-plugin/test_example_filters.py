@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 from example_filters import dev_releases, name_prefix
 
-from bandersnatch.filters.plugins import Hashes, ProjectDetail, ReleaseFile, project_name
+from bandersnatch.model.digests import Hashes
+from bandersnatch.model.files import ReleaseFile
+from bandersnatch.model.names import project_name
+from bandersnatch.model.project import ProjectDetail
 
 if TYPE_CHECKING:
-    from bandersnatch.filters.plugins import Factory
+    from bandersnatch.filters.interface import Factory
 
 FACTORIES: list[Factory] = [name_prefix, dev_releases]
 

@@ -5,24 +5,33 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bandersnatch.catalogue.records import (
+    NEVER,
+    FileStat,
+    ListEntry,
+    ProjectSummary,
+    Standing,
+    Totals,
+    TrashTotals,
+    VerifyEntry,
+)
 from bandersnatch.layout import SIDECAR_SUFFIX
 from bandersnatch.model.serials import NO_SERIAL
-from bandersnatch.records import NEVER, Had, Listed, Stale, Standing, Stored, Totals, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from bandersnatch.catalogue.records import (
+        CatalogueUpdate,
+        Deferred,
+        FileRecord,
+        ProjectRecord,
+        TrashEntry,
+        Verified,
+    )
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectList
-    from bandersnatch.records import (
-        Batch,
-        FileRecord,
-        ProjectRecord,
-        Removed,
-        Unfinished,
-        Verified,
-    )
 
 
 class MemoryCatalogue:
@@ -30,12 +39,14 @@ class MemoryCatalogue:
 
     def __init__(self) -> None:
         self.records: dict[ProjectName, ProjectRecord] = {}
-        self.waiting: dict[ProjectName, Unfinished] = {}
-        self.lying: dict[StorageKey, Removed] = {}
+        self.waiting: dict[ProjectName, Deferred] = {}
+        self.lying: dict[StorageKey, TrashEntry] = {}
         self.notes: dict[str, str] = {}
         self.looked_at: dict[ProjectName, int] = {}
 
-    async def had(self, names: Iterable[ProjectName] | None, /) -> dict[ProjectName, Had]:
+    async def had(
+        self, names: Iterable[ProjectName] | None, /
+    ) -> dict[ProjectName, ProjectSummary]:
         """Return what is known of the projects named, or of all; in the order of names."""
         wanted = self.records.keys() if names is None else self.records.keys() & set(names)
         return {name: _had(self.records[name]) for name in sorted(wanted)}
@@ -48,7 +59,7 @@ class MemoryCatalogue:
 
     async def count(self) -> int:
         """Return how many projects are here; those that are left out do not count."""
-        return sum(each.standing is not Standing.LEFT_OUT for each in self.records.values())
+        return sum(each.standing is not Standing.EXCLUDED for each in self.records.values())
 
     async def due(self, now: int, /) -> Sequence[ProjectName]:
         """Return the projects that more of the same page is to be published of by now."""
@@ -59,11 +70,11 @@ class MemoryCatalogue:
         """Return one project with its files."""
         return self.records.get(name)
 
-    async def unfinished(self) -> Sequence[Unfinished]:
+    async def unfinished(self) -> Sequence[Deferred]:
         """Return the projects to come back to, in the order of names."""
         return [self.waiting[name] for name in sorted(self.waiting)]
 
-    async def removed(self, *, before: int | None = None) -> Sequence[Removed]:
+    async def removed(self, *, before: int | None = None) -> Sequence[TrashEntry]:
         """Return what lies in ``removed/``, or only what was put there before a time."""
         lying = (self.lying[key] for key in sorted(self.lying))
         return [each for each in lying if before is None or each.at < before]
@@ -72,17 +83,21 @@ class MemoryCatalogue:
         """Return a remembered text, "" if there is none."""
         return self.notes.get(key, "")
 
-    async def listed(self, after: str, /) -> Sequence[Listed]:
+    async def listed(self, after: str, /) -> Sequence[ListEntry]:
         """Return the next projects after a name, in the order of names: all at once."""
-        return [Listed(each.name, each.detail.serial) for each in self._here() if each.name > after]
+        return [
+            ListEntry(each.name, each.detail.serial) for each in self._here() if each.name > after
+        ]
 
-    async def stale(self, before: int, after: Stale | None, /) -> Sequence[Stale]:
+    async def stale(self, before: int, after: VerifyEntry | None, /) -> Sequence[VerifyEntry]:
         """Return the next projects that were verified before a time: all at once."""
         found = sorted(map(self._stale, self._here()), key=lambda each: (each.verified, each.name))
         last = (after.verified, after.name) if after is not None else (NEVER - 1, "")
         return [e for e in found if e.verified < before and (e.verified, e.name) > last]
 
-    async def stored(self, names: Collection[ProjectName], /) -> Mapping[ProjectName, list[Stored]]:
+    async def stored(
+        self, names: Collection[ProjectName], /
+    ) -> Mapping[ProjectName, list[FileStat]]:
         """Return the files of projects as they lie there."""
         records = {name: self.records[name] for name in names if name in self.records}
         return {
@@ -109,23 +124,23 @@ class MemoryCatalogue:
             verified=min((time for time in times if time != NEVER), default=NEVER),
         )
 
-    async def largest(self, count: int, /) -> Sequence[Stale]:
+    async def largest(self, count: int, /) -> Sequence[VerifyEntry]:
         """Return the projects with the most bytes, the largest first."""
         found = map(self._stale, self._here())
         return sorted(found, key=lambda each: (-each.size, each.name))[:count]
 
-    async def removed_totals(self) -> Waiting:
+    async def removed_totals(self) -> TrashTotals:
         """Return what lies in ``removed/``, counted."""
-        return Waiting(len(self.lying), sum(each.size for each in self.lying.values()))
+        return TrashTotals(len(self.lying), sum(each.size for each in self.lying.values()))
 
     def _here(self) -> list[ProjectRecord]:
         here = (self.records[name] for name in sorted(self.records))
-        return [each for each in here if each.standing is not Standing.LEFT_OUT]
+        return [each for each in here if each.standing is not Standing.EXCLUDED]
 
-    def _stale(self, record: ProjectRecord) -> Stale:
+    def _stale(self, record: ProjectRecord) -> VerifyEntry:
         looked_at = self.looked_at.get(record.name, NEVER)
         verified = record.verified if record.files else looked_at
-        return Stale(record.name, verified, len(record.files), record.size)
+        return VerifyEntry(record.name, verified, len(record.files), record.size)
 
     def _paths(self, name: ProjectName) -> set[str]:
         record = self.records.get(name)
@@ -133,7 +148,7 @@ class MemoryCatalogue:
         sides = {file.path + SIDECAR_SUFFIX for file in files if file.sidecar is not None}
         return {file.path for file in files} | sides
 
-    async def commit(self, batch: Batch, /) -> None:
+    async def commit(self, batch: CatalogueUpdate, /) -> None:
         """Remember the changes, all or none: what can fail comes before the first of them."""
         records = {record.name: _as_kept(record) for record in batch.records}
         waiting = {each.name: each for each in batch.unfinished}
@@ -175,18 +190,18 @@ class MemoryCatalogue:
         self.records[verified.name] = replace(record, files=files)
 
 
-def settled_by(batch: Batch) -> frozenset[ProjectName]:
+def settled_by(batch: CatalogueUpdate) -> frozenset[ProjectName]:
     """Return the projects that nobody has to come back to, unless the batch says otherwise."""
     return frozenset((*batch.forgotten, *batch.finished, *(r.name for r in batch.records)))
 
 
-def _stored(found: FileRecord) -> Stored:
+def _stored(found: FileRecord) -> FileStat:
     file = found.file
-    return Stored(file.path, file.size, found.modified, file.sidecar is not None)
+    return FileStat(file.path, file.size, found.modified, file.sidecar is not None)
 
 
-def _had(record: ProjectRecord) -> Had:
-    return Had(
+def _had(record: ProjectRecord) -> ProjectSummary:
+    return ProjectSummary(
         record.reflects,
         record.detail.serial,
         record.display,
@@ -211,13 +226,15 @@ def _as_kept(record: ProjectRecord) -> ProjectRecord:
     return replace(record, detail=detail, files=tuple(map(kept, record.files)))
 
 
-def _is_alike(name: ProjectName, had: Had | None, listing: ProjectList, terms: str) -> bool:
+def _is_alike(
+    name: ProjectName, had: ProjectSummary | None, listing: ProjectList, terms: str
+) -> bool:
     serial = listing.serials.get(name)
     return (
         had is not None
         and bool(serial)
         and had.reflects >= (serial or NO_SERIAL)
         and had.terms == terms
-        and had.standing is not Standing.KEPT
+        and had.standing is not Standing.RETAINED
         and had.display == listing.displays.get(name, name)
     )

@@ -1,4 +1,8 @@
-"""Records to database rows and back; pure."""
+"""The tables of the catalogue's file.
+
+``tally`` counts the projects that are here: counting them anew would take longer than all else that
+a run with nothing to do does.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +10,66 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from bandersnatch.catalogue.records import (
+    Deferred,
+    FileRecord,
+    FileStat,
+    ProjectRecord,
+    ProjectSummary,
+    Standing,
+    TrashEntry,
+)
 from bandersnatch.layout import StorageKey, is_key
+from bandersnatch.model.content import Validators
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.files import ReleaseFile
 from bandersnatch.model.names import project_name
 from bandersnatch.model.project import ProjectDetail, ProjectStatus
-from bandersnatch.records import (
-    FileRecord,
-    Had,
-    ProjectRecord,
-    Removed,
-    Standing,
-    Stored,
-    Unfinished,
-    Validators,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from bandersnatch.model.names import ProjectName
+
+
+APPLICATION = 0x62616E64
+VERSION = 4
+SCHEMA = """
+CREATE TABLE project (
+    name TEXT PRIMARY KEY, display TEXT NOT NULL, serial INTEGER, reflects INTEGER NOT NULL,
+    terms TEXT NOT NULL, etag TEXT NOT NULL, last_modified TEXT NOT NULL, body TEXT NOT NULL,
+    status TEXT NOT NULL, reason TEXT NOT NULL, versions TEXT NOT NULL,
+    standing TEXT NOT NULL, due INTEGER, size INTEGER NOT NULL, files INTEGER NOT NULL,
+    verified INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX due ON project (due) WHERE due IS NOT NULL;
+CREATE INDEX scrub ON project (verified, name) WHERE standing <> 'left out';
+CREATE TABLE file (
+    path TEXT NOT NULL, project TEXT NOT NULL, size INTEGER, modified INTEGER,
+    verified INTEGER, hashes TEXT NOT NULL, uploaded TEXT, requires_python TEXT, yanked TEXT,
+    core_metadata TEXT, provenance TEXT, PRIMARY KEY (project, path)
+) WITHOUT ROWID;
+CREATE TABLE unfinished (
+    name TEXT PRIMARY KEY, kind TEXT NOT NULL, need INTEGER NOT NULL, lo INTEGER,
+    since INTEGER NOT NULL, tried INTEGER NOT NULL, attempts INTEGER NOT NULL,
+    fault TEXT NOT NULL, reason TEXT NOT NULL, display TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE removed (
+    key TEXT PRIMARY KEY, size INTEGER NOT NULL, sha256 TEXT NOT NULL, at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE tally (projects INTEGER NOT NULL);
+INSERT INTO tally VALUES (0);
+CREATE TRIGGER came AFTER INSERT ON project WHEN new.standing <> 'left out'
+BEGIN UPDATE tally SET projects = projects + 1; END;
+CREATE TRIGGER went AFTER DELETE ON project WHEN old.standing <> 'left out'
+BEGIN UPDATE tally SET projects = projects - 1; END;
+CREATE TRIGGER turned AFTER UPDATE OF standing ON project
+BEGIN UPDATE tally SET projects = projects
+    + (new.standing <> 'left out') - (old.standing <> 'left out'); END;
+CREATE TABLE note (key TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
+"""
+TABLES = ("project", "file", "unfinished", "removed", "note")
+
 
 PROJECT_COLUMNS = (
     "name", "display", "serial", "reflects", "terms", "etag", "last_modified", "body",
@@ -65,7 +109,7 @@ def _checked(path: str) -> str:
     return path
 
 
-def had_record(row: tuple[Any, ...]) -> tuple[ProjectName, Had]:
+def had_record(row: tuple[Any, ...]) -> tuple[ProjectName, ProjectSummary]:
     """Return a project's name, and what planning looks at.
 
     :raises DamagedRow: if its standing is none.
@@ -73,29 +117,29 @@ def had_record(row: tuple[Any, ...]) -> tuple[ProjectName, Had]:
     name, reflects, serial, display, terms, standing, size = row
     if standing not in _STANDINGS:
         raise DamagedRow(name)
-    return name, Had(reflects, serial, display, terms, _STANDINGS[standing], size)
+    return name, ProjectSummary(reflects, serial, display, terms, _STANDINGS[standing], size)
 
 
-def removed_record(row: tuple[Any, ...]) -> Removed:
+def removed_record(row: tuple[Any, ...]) -> TrashEntry:
     """Return what a row says of a file in ``removed/``."""
     with _reading(row[0]):
         key, *rest = row
-        return Removed(StorageKey(_checked(key)), *rest)
+        return TrashEntry(StorageKey(_checked(key)), *rest)
 
 
-def unfinished_record(row: tuple[Any, ...]) -> Unfinished:
+def unfinished_record(row: tuple[Any, ...]) -> Deferred:
     """Return what a row says of a project to come back to."""
     with _reading(row[0]):
         name, *rest = row
-        return Unfinished(project_name(name), *rest)
+        return Deferred(project_name(name), *rest)
 
 
-def stored_record(row: tuple[Any, ...]) -> Stored:
+def stored_record(row: tuple[Any, ...]) -> FileStat:
     """Return what a row says of a file as it lies there."""
     with _reading(row[0]):
         path, size, modified, sidecar = row
         path.encode()
-        return Stored(path, size, modified, bool(sidecar))
+        return FileStat(path, size, modified, bool(sidecar))
 
 
 def project_row(record: ProjectRecord) -> tuple[Any, ...]:

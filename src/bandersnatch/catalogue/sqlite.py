@@ -1,4 +1,4 @@
-"""The catalogue in one SQLite file, read and written by one thread."""
+"""The queries that look over a whole catalogue, a piece at a time; everything here blocks."""
 
 from __future__ import annotations
 
@@ -9,41 +9,197 @@ from dataclasses import astuple
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import quote
 
-from bandersnatch.catalogue import survey
+from bandersnatch.catalogue.records import NEVER, ListEntry, Totals, TrashTotals, VerifyEntry
 from bandersnatch.catalogue.rows import (
+    APPLICATION,
     FILE_COLUMNS,
     PROJECT_COLUMNS,
+    SCHEMA,
+    TABLES,
+    VERSION,
     DamagedRow,
     file_rows,
     had_record,
     project_record,
     project_row,
     removed_record,
+    stored_record,
     unfinished_record,
 )
-from bandersnatch.catalogue.schema import APPLICATION, SCHEMA, TABLES, VERSION
+from bandersnatch.concurrency import BlockingExecutor
 from bandersnatch.errors import StorageError
-from bandersnatch.threads import Threads
+from bandersnatch.layout import SIDECAR_SUFFIX
+from bandersnatch.model.serials import NO_SERIAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+    from bandersnatch.catalogue.records import (
+        CatalogueUpdate,
+        Deferred,
+        FileStat,
+        ProjectRecord,
+        ProjectSummary,
+        TrashEntry,
+        Verified,
+    )
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectList
-    from bandersnatch.records import (
-        Batch,
-        Had,
-        Listed,
-        ProjectRecord,
-        Removed,
-        Stale,
-        Stored,
-        Totals,
-        Unfinished,
-        Waiting,
-    )
 
     _Result = TypeVar("_Result")
+
+
+_LISTED = 5_000
+_STALE = 500
+"""Projects a piece: few enough to weigh nothing, many enough that the queries do not either."""
+
+# "standing <> 'left out'" is as the index ``scrub`` has it, or that is not used.
+_NEXT = """
+    SELECT name, serial FROM project
+    WHERE name > ? AND standing <> 'left out' ORDER BY name LIMIT ?
+"""
+_OLDEST = """
+    SELECT name, verified, files, size FROM project
+    WHERE standing <> 'left out' AND verified < ? AND (verified, name) > (?, ?)
+    ORDER BY verified, name LIMIT ?
+"""
+# Core metadata that has a sha256 is advertised, other is not.
+_STORED = """
+    SELECT path, size, modified, coalesce(instr(core_metadata, 'sha256='), 0) FROM file
+    WHERE project = ? AND modified IS NOT NULL
+"""
+_FILE = "SELECT 1 FROM file WHERE project = ? AND path = ?"
+_WITH_SIDECAR = f"{_FILE} AND instr(core_metadata, 'sha256=') > 0"
+_ALL = "SELECT path, coalesce(instr(core_metadata, 'sha256='), 0) FROM file"
+_LARGEST = """
+    SELECT name, verified, files, size FROM project
+    WHERE standing <> 'left out' ORDER BY size DESC, name LIMIT ?
+"""
+_TOTALS = """
+    SELECT count(*), total(files), total(size), total(verified = 0),
+           min(CASE WHEN verified > 0 THEN verified END)
+    FROM project WHERE standing <> 'left out'
+"""
+_AS_ITS_OLDEST = """
+    UPDATE project SET verified = coalesce((
+        SELECT min(coalesce(verified, 0)) FROM file
+        WHERE project = project.name AND modified IS NOT NULL), 0)
+    WHERE name = ?
+"""
+
+
+def listed(db: sqlite3.Connection, after: str) -> list[ListEntry]:
+    """Return the next projects after a name, in the order of names."""
+    return [ListEntry(*row) for row in db.execute(_NEXT, (after, _LISTED))]
+
+
+def stale(db: sqlite3.Connection, before: int, after: VerifyEntry | None) -> list[VerifyEntry]:
+    """Return the next projects that were verified before a time, the oldest first."""
+    last = (after.verified, after.name) if after is not None else (NEVER - 1, "")
+    return [VerifyEntry(*row) for row in db.execute(_OLDEST, (before, *last, _STALE))]
+
+
+def stored(
+    db: sqlite3.Connection, names: Collection[ProjectName]
+) -> dict[ProjectName, list[FileStat]]:
+    """Return the files of projects as they lie there."""
+    found: dict[ProjectName, list[FileStat]] = {}
+    for name in names:
+        if rows := db.execute(_STORED, (name,)).fetchall():
+            found[name] = list(map(stored_record, rows))
+    return found
+
+
+def owned(db: sqlite3.Connection, claims: Collection[tuple[ProjectName, str]]) -> frozenset[str]:
+    """Return those of the paths that belong to the project that they are claimed for."""
+    return frozenset(path for name, path in claims if _is_owned(db, name, path))
+
+
+def _is_owned(db: sqlite3.Connection, name: ProjectName, path: str) -> bool:
+    if db.execute(_FILE, (name, path)).fetchone():
+        return True
+    file = path.removesuffix(SIDECAR_SUFFIX)
+    return file != path and db.execute(_WITH_SIDECAR, (name, file)).fetchone() is not None
+
+
+def named(db: sqlite3.Connection, paths: Collection[str]) -> frozenset[str]:
+    """Return those of the paths that belong to any project: one look at every row.
+
+    There is no index over paths: it would be as large as all the rest, for this alone.
+    """
+    wanted, found = frozenset(paths), set[str]()
+    if not wanted:
+        return wanted
+    for path, sidecar in db.execute(_ALL):
+        found.add(path)
+        if sidecar:
+            found.add(path + SIDECAR_SUFFIX)
+        if len(found) > _LISTED:
+            found &= wanted
+    return wanted & found
+
+
+_ALIKE = "SELECT name, reflects FROM project WHERE terms = ? AND standing <> 'kept'"
+_UNLIKE = "SELECT name FROM project WHERE terms <> ? OR standing = 'kept'"
+_SHOWN = "SELECT name, display FROM project WHERE display <> name"
+
+
+def unlike(db: sqlite3.Connection, listing: ProjectList, terms: str) -> frozenset[ProjectName]:
+    """Return the projects that are not here just as a whole list has them.
+
+    Of hundreds of thousands all but a few are: they are compared as two columns, for which no
+    values are made but numbers and names.
+    """
+    reflects = dict(db.execute(_ALIKE, (terms,)))
+    shown = dict(db.execute(_SHOWN))
+    displays = listing.displays
+    differing = {
+        name
+        for name, serial in listing.serials.items()
+        if not serial
+        or reflects.get(name, NO_SERIAL) < serial
+        or (
+            (name in shown or name in displays)
+            and shown.get(name, name) != displays.get(name, name)
+        )
+    }
+    differing |= reflects.keys() - listing.serials.keys()
+    differing.update(name for (name,) in db.execute(_UNLIKE, (terms,)))
+    return frozenset(differing)
+
+
+def totals(db: sqlite3.Connection) -> Totals:
+    """Return what the mirror has, counted."""
+    projects, files, size, unverified, oldest = db.execute(_TOTALS).fetchone()
+    return Totals(projects, int(files), int(size), int(unverified), oldest or NEVER)
+
+
+def largest(db: sqlite3.Connection, count: int) -> list[VerifyEntry]:
+    """Return the projects with the most bytes, the largest first."""
+    return [VerifyEntry(*row) for row in db.execute(_LARGEST, (count,))]
+
+
+def removed_totals(db: sqlite3.Connection) -> TrashTotals:
+    """Return what lies in ``removed/``, counted."""
+    files, size = db.execute("SELECT count(*), total(size) FROM removed").fetchone()
+    return TrashTotals(files, int(size))
+
+
+def put_verified(db: sqlite3.Connection, each: Verified) -> None:
+    """Write down that content was found right; a project is as old as the oldest of its files."""
+    if each.paths is None:
+        db.execute(
+            "UPDATE file SET verified = ? WHERE project = ? AND modified IS NOT NULL",
+            (each.at, each.name),
+        )
+        db.execute("UPDATE project SET verified = ? WHERE name = ?", (each.at, each.name))
+        return
+    db.executemany(
+        "UPDATE file SET verified = ? WHERE project = ? AND path = ? AND modified IS NOT NULL",
+        [(each.at, each.name, path) for path in each.paths],
+    )
+    db.execute(_AS_ITS_OLDEST, (each.name,))
+
 
 FILE_NAME = "catalogue.sqlite"
 
@@ -81,7 +237,7 @@ class SqliteCatalogue:
         self._path = f"{os.path.abspath(directory)}/{FILE_NAME}"
         self._read_only = read_only
         self._patience = patience
-        self._threads = Threads(1, "catalogue")
+        self._threads = BlockingExecutor(1, "catalogue")
         self._database: sqlite3.Connection | None = None
         self._damaged = False
 
@@ -186,15 +342,17 @@ class SqliteCatalogue:
 
     # ------------------------------------------------------------ reading
 
-    async def had(self, names: Iterable[ProjectName] | None, /) -> dict[ProjectName, Had]:
+    async def had(
+        self, names: Iterable[ProjectName] | None, /
+    ) -> dict[ProjectName, ProjectSummary]:
         """Return what is known of the projects named, or of all; in the order of names."""
         wanted = None if names is None else sorted(names)
         return await self._run(lambda: self._had(wanted))
 
-    def _had(self, names: list[ProjectName] | None) -> dict[ProjectName, Had]:
+    def _had(self, names: list[ProjectName] | None) -> dict[ProjectName, ProjectSummary]:
         if names is None:
             return dict(map(had_record, self._db.execute(f"{_HAD} ORDER BY name")))
-        found: dict[ProjectName, Had] = {}
+        found: dict[ProjectName, ProjectSummary] = {}
         for start in range(0, len(names), _NAMES_A_QUERY):
             some = names[start : start + _NAMES_A_QUERY]
             query = f"{_HAD} WHERE name IN ({_placeholders(len(some))}) ORDER BY name"
@@ -203,7 +361,7 @@ class SqliteCatalogue:
 
     async def unlike(self, listing: ProjectList, terms: str, /) -> frozenset[ProjectName]:
         """Return the projects that are not here just as a whole list has them."""
-        return await self._run(lambda: survey.unlike(self._db, listing, terms))
+        return await self._run(lambda: unlike(self._db, listing, terms))
 
     async def count(self) -> int:
         """Return how many projects are here; those that are left out do not count."""
@@ -226,12 +384,12 @@ class SqliteCatalogue:
         files = self._db.execute("SELECT * FROM file WHERE project = ?", (name,))
         return project_record(row, files)
 
-    async def unfinished(self) -> Sequence[Unfinished]:
+    async def unfinished(self) -> Sequence[Deferred]:
         """Return the projects to come back to, in the order of names."""
         query = "SELECT * FROM unfinished ORDER BY name"
         return await self._run(lambda: list(map(unfinished_record, self._db.execute(query))))
 
-    async def removed(self, *, before: int | None = None) -> Sequence[Removed]:
+    async def removed(self, *, before: int | None = None) -> Sequence[TrashEntry]:
         """Return what lies in ``removed/``, or only what was put there before a time."""
         query = "SELECT * FROM removed WHERE ? IS NULL OR at < ? ORDER BY key"
         return await self._run(
@@ -249,46 +407,48 @@ class SqliteCatalogue:
 
     # ------------------------------------------------------------ looking over everything
 
-    async def listed(self, after: str, /) -> Sequence[Listed]:
+    async def listed(self, after: str, /) -> Sequence[ListEntry]:
         """Return the next projects after a name, in the order of names."""
-        return await self._run(lambda: survey.listed(self._db, after))
+        return await self._run(lambda: listed(self._db, after))
 
-    async def stale(self, before: int, after: Stale | None, /) -> Sequence[Stale]:
+    async def stale(self, before: int, after: VerifyEntry | None, /) -> Sequence[VerifyEntry]:
         """Return the next projects that were verified before a time, the oldest first."""
-        return await self._run(lambda: survey.stale(self._db, before, after))
+        return await self._run(lambda: stale(self._db, before, after))
 
-    async def stored(self, names: Collection[ProjectName], /) -> Mapping[ProjectName, list[Stored]]:
+    async def stored(
+        self, names: Collection[ProjectName], /
+    ) -> Mapping[ProjectName, list[FileStat]]:
         """Return the files of projects as they lie there."""
-        return await self._run(lambda: survey.stored(self._db, names))
+        return await self._run(lambda: stored(self._db, names))
 
     async def owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
         """Return those of the paths that belong to the project that they are claimed for."""
-        return await self._run(lambda: survey.owned(self._db, claims))
+        return await self._run(lambda: owned(self._db, claims))
 
     async def named(self, paths: Collection[str], /) -> frozenset[str]:
         """Return those of the paths that belong to any project."""
-        return await self._run(lambda: survey.named(self._db, paths))
+        return await self._run(lambda: named(self._db, paths))
 
     async def totals(self) -> Totals:
         """Return what the mirror has, counted."""
-        return await self._run(lambda: survey.totals(self._db))
+        return await self._run(lambda: totals(self._db))
 
-    async def largest(self, count: int, /) -> Sequence[Stale]:
+    async def largest(self, count: int, /) -> Sequence[VerifyEntry]:
         """Return the projects with the most bytes, the largest first."""
-        return await self._run(lambda: survey.largest(self._db, count))
+        return await self._run(lambda: largest(self._db, count))
 
-    async def removed_totals(self) -> Waiting:
+    async def removed_totals(self) -> TrashTotals:
         """Return what lies in ``removed/``, counted."""
-        return await self._run(lambda: survey.removed_totals(self._db))
+        return await self._run(lambda: removed_totals(self._db))
 
     # ------------------------------------------------------------ writing
 
-    async def commit(self, batch: Batch, /) -> None:
+    async def commit(self, batch: CatalogueUpdate, /) -> None:
         """Remember the changes, all or none."""
         if batch:
             await self._run(lambda: self._commit(batch))
 
-    def _commit(self, batch: Batch) -> None:
+    def _commit(self, batch: CatalogueUpdate) -> None:
         db, records = self._db, {record.name: record for record in batch.records}
         db.execute("BEGIN IMMEDIATE")
         try:
@@ -312,7 +472,7 @@ class SqliteCatalogue:
             )
             db.executemany("DELETE FROM removed WHERE key = ?", [(k,) for k in batch.restored])
             for each in batch.verified:
-                survey.put_verified(db, each)
+                put_verified(db, each)
             db.executemany("INSERT OR REPLACE INTO note VALUES (?, ?)", batch.notes.items())
             db.execute("COMMIT")
         except BaseException:

@@ -6,21 +6,17 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from bandersnatch.app import noting, open_mirror
-from bandersnatch.cli.arguments import project_names
-from bandersnatch.cli.diff import diff_files
+from bandersnatch.cli.changelist import diff_files
 from bandersnatch.cli.exit_codes import code_for, code_of
 from bandersnatch.cli.listing import LISTED, Listing
-from bandersnatch.cli.logs import EventLog
+from bandersnatch.cli.log import EventLog
+from bandersnatch.cli.parser import project_names
 from bandersnatch.cli.signals import interruptible
-from bandersnatch.cli.streams import is_terminal, say
+from bandersnatch.cli.stdio import is_terminal, say
 from bandersnatch.cli.summary import how_to_serve, summary, write_report
-from bandersnatch.errors import (
-    BandersnatchError,
-    Interrupted,
-    StorageError,
-)
+from bandersnatch.errors import BandersnatchError, Interrupted, StorageError
 from bandersnatch.mirror.report import RunReport
-from bandersnatch.mirror.run import MirrorRun, Orders
+from bandersnatch.mirror.run import MirrorRun, RunOptions
 
 if TYPE_CHECKING:
     import logging
@@ -29,12 +25,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bandersnatch.app import Configuration
+    from bandersnatch.clock import Clock
     from bandersnatch.config.settings import Settings
-    from bandersnatch.events import Event
-    from bandersnatch.mirror.parts import Mirror
-    from bandersnatch.mirror.verify.orders import VerifyOrders
+    from bandersnatch.events import Event, EventSink
+    from bandersnatch.mirror.mirror import Mirror
+    from bandersnatch.mirror.verify.budget import VerifyOptions
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.ports import Clock, EventSink
 
 
 async def run_command(
@@ -113,7 +109,7 @@ async def _work(
             await _do(arguments, told, named, accepted, report)
 
 
-def _verify_orders(arguments: Namespace, settings: Settings) -> VerifyOrders | None:
+def _verify_orders(arguments: Namespace, settings: Settings) -> VerifyOptions | None:
     if arguments.command != "verify":
         return None
     from bandersnatch.cli.verify import verify_orders  # noqa: PLC0415 - see _do
@@ -144,10 +140,10 @@ async def _do(
 
             await restore(mirror, named)
         case _:
-            await _mirror(mirror, Orders(arguments.force_check, accepted), report)
+            await _mirror(mirror, RunOptions(arguments.force_check, accepted), report)
 
 
-async def _mirror(mirror: Mirror, orders: Orders, report: RunReport) -> None:
+async def _mirror(mirror: Mirror, orders: RunOptions, report: RunReport) -> None:
     position = await MirrorRun(mirror, orders).run()
     report.serial_before, report.serial_after = position.before, position.after
     report.index_serial, report.pending = position.index, position.pending

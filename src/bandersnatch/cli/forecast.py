@@ -10,10 +10,10 @@ from bandersnatch.cli.summary import size
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bandersnatch.mirror.forecast import Forecast
+    from bandersnatch.mirror.queries.estimate import Estimate
 
 
-def table(forecast: Forecast, rate: float | None) -> str:
+def table(forecast: Estimate, rate: float | None) -> str:
     """Return the lines that tell a forecast; ``rate`` is in bytes a second."""
     lines = [*_work(forecast, rate), *_disk(forecast)]
     if forecast.rules:
@@ -32,12 +32,12 @@ def table(forecast: Forecast, rate: float | None) -> str:
     return "\n".join(lines)
 
 
-def _share(forecast: Forecast, name: str) -> tuple[str, str]:
+def _share(forecast: Estimate, name: str) -> tuple[str, str]:
     found = forecast.downloads.get(name)  # type: ignore[call-overload]  # a name is a text
     return (f"{found.files:,}", size(found.size)) if found else ("", "")
 
 
-def _work(forecast: Forecast, rate: float | None) -> Iterator[str]:
+def _work(forecast: Estimate, rate: float | None) -> Iterator[str]:
     whole = forecast.to_download
     yield (
         f"To download: {counted(whole.files, 'file')} of "
@@ -68,7 +68,7 @@ def counted(count: int, what: str) -> str:
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
-def _disk(forecast: Forecast) -> Iterator[str]:
+def _disk(forecast: Estimate) -> Iterator[str]:
     yield (
         f"Mirror afterwards: {counted(forecast.projects_after, 'project')}, "
         f"{size(forecast.size_after)} "

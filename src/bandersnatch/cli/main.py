@@ -9,9 +9,9 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from bandersnatch.cli.arguments import DEFAULT_CONFIG, QUESTIONS, parse
 from bandersnatch.cli.exit_codes import ExitCode, code_for
-from bandersnatch.cli.streams import open_closed, settle
+from bandersnatch.cli.parser import DEFAULT_CONFIG, QUESTIONS, parse
+from bandersnatch.cli.stdio import open_closed, settle
 from bandersnatch.errors import BandersnatchError, Interrupted
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from bandersnatch.ports import Clock
+    from bandersnatch.clock import Clock
 
 _UMASK = 0o022
 
@@ -37,9 +37,9 @@ def main(argv: Sequence[str] | None = None, *, clock: Clock | None = None) -> in
     open_closed()
     arguments = parse(sys.argv[1:] if argv is None else argv)
     os.umask(_UMASK)  # whatever the caller's, a web server must be able to read the mirror
-    from bandersnatch.cli import logs  # noqa: PLC0415 - --help needs none of what follows
+    from bandersnatch.cli import log  # noqa: PLC0415 - --help needs none of what follows
 
-    logger = logs.set_up(arguments)
+    logger = log.set_up(arguments)
     try:
         return _run(arguments, logger, clock)
     except BandersnatchError as error:
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None, *, clock: Clock | None = None) -> in
 
 def _run(arguments: Namespace, logger: logging.Logger, clock: Clock | None) -> int:
     from bandersnatch import app  # noqa: PLC0415 - see main
-    from bandersnatch.cli import logs  # noqa: PLC0415
+    from bandersnatch.cli import log  # noqa: PLC0415
 
     try:
         chosen = clock if clock is not None else app.SystemClock()
@@ -67,7 +67,7 @@ def _run(arguments: Namespace, logger: logging.Logger, clock: Clock | None) -> i
         return _write_example(arguments.config, logger)
     settings = configuration.settings
     if settings.log_config:
-        logs.replace_by_file(logger, settings.log_config, arguments)
+        log.replace_by_file(logger, settings.log_config, arguments)
     for note in settings.notes:
         logger.warning("%s: %s", arguments.config, note)
     gc.set_threshold(ALLOCATIONS)

@@ -13,17 +13,17 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeR
 from rich.text import Text
 
 from bandersnatch.events import (
-    Doing,
     Event,
     FileDownloaded,
     FilePlanned,
     Planned,
     ProjectAbsent,
+    ProjectExcluded,
     ProjectFailed,
-    ProjectLeftOut,
     ProjectSynced,
     ProjectUnchanged,
     ProjectVerified,
+    StepStarted,
 )
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class ProgressSink:
                 | ProjectUnchanged()
                 | ProjectFailed()
                 | ProjectAbsent()
-                | ProjectLeftOut()
+                | ProjectExcluded()
                 | ProjectVerified()
             ):
                 self._progress.advance(self._projects)
@@ -63,7 +63,7 @@ class ProgressSink:
                 self._count += 1
                 text = f"{self._count} files"
                 self._progress.update(self._files, advance=size, description=text)
-            case Doing(text):
+            case StepStarted(text):
                 self._progress.console.print(text, markup=False, highlight=False)
             case _:
                 pass

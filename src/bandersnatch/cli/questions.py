@@ -8,32 +8,32 @@ from typing import TYPE_CHECKING
 
 from bandersnatch.app import open_mirror
 from bandersnatch.cli import status
-from bandersnatch.cli.amounts import rate
-from bandersnatch.cli.arguments import project_names
 from bandersnatch.cli.exit_codes import ExitCode, code_for, code_of
 from bandersnatch.cli.forecast import table
-from bandersnatch.cli.logs import EventLog, one_line
+from bandersnatch.cli.log import EventLog, one_line
+from bandersnatch.cli.parser import project_names
 from bandersnatch.cli.policy import policy
 from bandersnatch.cli.signals import interruptible
-from bandersnatch.cli.streams import is_terminal, say
+from bandersnatch.cli.stdio import is_terminal, say
+from bandersnatch.config.readers import rate
 from bandersnatch.errors import BandersnatchError
-from bandersnatch.events import Doing, Noticed, ProjectAbsent, Stopped
-from bandersnatch.mirror.forecast import Forecast
+from bandersnatch.events import Halted, ProjectAbsent, StepStarted, Warned
+from bandersnatch.mirror.queries.estimate import Estimate
+from bandersnatch.mirror.queries.status import mirror_status
+from bandersnatch.mirror.queries.why import why
 from bandersnatch.mirror.report import RunReport
-from bandersnatch.mirror.run import MirrorRun, Orders
-from bandersnatch.mirror.status import mirror_status
-from bandersnatch.mirror.why import why
+from bandersnatch.mirror.run import MirrorRun, RunOptions
 
 if TYPE_CHECKING:
     import logging
     from argparse import Namespace
 
     from bandersnatch.app import Configuration
-    from bandersnatch.events import Event
-    from bandersnatch.mirror.status import MirrorStatus
-    from bandersnatch.ports import Clock, EventSink
+    from bandersnatch.clock import Clock
+    from bandersnatch.events import Event, EventSink
+    from bandersnatch.mirror.queries.status import MirrorStatus
 
-_TOLD = (Doing, Noticed, Stopped, ProjectAbsent)
+_TOLD = (StepStarted, Warned, Halted, ProjectAbsent)
 """What a plan logs; of the rest it would have to say that it does not happen."""
 
 
@@ -110,7 +110,7 @@ async def _plan(
 ) -> int:
     speed = rate(arguments.bandwidth, "--bandwidth") if arguments.bandwidth else None
     only = frozenset(project_names(arguments.projects)) or None
-    forecast = Forecast(files=[] if arguments.files else None)
+    forecast = Estimate(files=[] if arguments.files else None)
     report, log = RunReport("plan", clock.now()), EventLog(logger)
     sinks: list[EventSink] = [forecast, report]
 
@@ -124,7 +124,7 @@ async def _plan(
         opened = open_mirror(configuration, events, clock, dry_run=True, planning=True)
         async with opened as mirror:
             await forecast.before(mirror.catalogue)
-            await MirrorRun(mirror, Orders(only=only)).run()
+            await MirrorRun(mirror, RunOptions(only=only)).run()
             await forecast.after(mirror.catalogue, mirror.storage)
 
     with ExitStack() as stack:
@@ -142,7 +142,7 @@ async def _plan(
     return _told(text, logger) or int(code_of(report))
 
 
-def _as_json(forecast: Forecast, report: RunReport, speed: float | None) -> str:
+def _as_json(forecast: Estimate, report: RunReport, speed: float | None) -> str:
     failed = {name: str(each.error) for name, each in report.failures.items()}
     told = {**forecast.as_dict(), "failed": failed}
     if speed is not None:
@@ -150,7 +150,7 @@ def _as_json(forecast: Forecast, report: RunReport, speed: float | None) -> str:
     return json.dumps(told, indent=2)
 
 
-def _as_table(forecast: Forecast, report: RunReport, speed: float | None) -> str:
+def _as_table(forecast: Estimate, report: RunReport, speed: float | None) -> str:
     failures = [
         f"Could not be looked at: {name}: {one_line(str(each.error))}"
         for name, each in report.failures.items()

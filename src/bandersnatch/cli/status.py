@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from bandersnatch.cli.exit_codes import ExitCode, first
 from bandersnatch.cli.forecast import columns, counted
-from bandersnatch.cli.logs import one_line, without_credentials
+from bandersnatch.cli.log import one_line, without_credentials
 from bandersnatch.cli.summary import size
-from bandersnatch.config.values import duration, whole_number
+from bandersnatch.config.readers import duration, whole_number
 from bandersnatch.errors import OptionError, UsageError
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator
 
-    from bandersnatch.mirror.status import Lag, MirrorStatus
-    from bandersnatch.records import Unfinished
+    from bandersnatch.catalogue.records import Deferred
+    from bandersnatch.mirror.queries.status import Lag, MirrorStatus
 
 _SHOWN = 20
 """Projects that are told of in the table; JSON has all."""
@@ -166,7 +166,7 @@ def _not_done(status: MirrorStatus) -> Iterator[str]:
         yield f"  and {len(status.unfinished) - _SHOWN:,} more; --json lists them all"
 
 
-def _undone(status: MirrorStatus, left: Unfinished) -> str:
+def _undone(status: MirrorStatus, left: Deferred) -> str:
     since = f"{left.kind} since {_when(status, left.since)}"
     if not left.reason:
         return f"{since}: in hand, or a run was stopped that had it in hand"
@@ -243,11 +243,11 @@ def _lag_dict(status: MirrorStatus) -> dict[str, Any] | None:
     }
 
 
-def _undone_dict(left: Unfinished) -> dict[str, Any]:
+def _undone_dict(left: Deferred) -> dict[str, Any]:
     return {
         "name": left.name,
         "kind": left.kind,
-        "serial": left.need,
+        "serial": left.target_serial,
         "since": _iso(left.since),
         "tried": _iso(left.tried),
         "attempts": left.attempts,

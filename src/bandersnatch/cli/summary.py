@@ -7,7 +7,7 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
-from bandersnatch.cli.logs import one_line, without_credentials
+from bandersnatch.cli.log import one_line, without_credentials
 from bandersnatch.errors import StorageError
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def summary(report: RunReport, *, dry_run: bool) -> str:
     ]
     if report.restored:
         lines.append(f"Restored: {_listed(sorted(report.restored))}.")
-    if report.left_out:
-        lines.append(f"Left out by filters: {report.left_out} projects.")
+    if report.excluded:
+        lines.append(f"Left out by filters: {report.excluded} projects.")
     if report.waiting:
         lines.append(f"Waiting for room on the disk: {_listed(sorted(report.waiting))}.")
     if report.absent:

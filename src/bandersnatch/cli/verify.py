@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bandersnatch.cli.amounts import Allowance, allowance, days, percent, rate
-from bandersnatch.cli.arguments import project_names
+from bandersnatch.cli.parser import project_names
+from bandersnatch.config.readers import Allowance, allowance, days, percent, rate
 from bandersnatch.errors import UsageError
-from bandersnatch.mirror.verify.orders import VerifyOrders
+from bandersnatch.mirror.verify.budget import VerifyOptions
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MOST_WORKERS = 100
 
 
-def verify_orders(arguments: Namespace, settings: Settings) -> VerifyOrders:
+def verify_orders(arguments: Namespace, settings: Settings) -> VerifyOptions:
     """Return what the flags ask for.
 
     :raises UsageError: if one of them cannot be meant.
@@ -26,7 +26,7 @@ def verify_orders(arguments: Namespace, settings: Settings) -> VerifyOrders:
     if not 0 < workers <= _MOST_WORKERS:
         raise UsageError(f"--workers {workers} is not between 1 and {_MOST_WORKERS}")
     budget = allowance(arguments.budget, "--budget") if arguments.budget else Allowance()
-    orders = VerifyOrders(
+    orders = VerifyOptions(
         repair=not arguments.dry_run,
         delete=arguments.delete,
         update=arguments.json_update,

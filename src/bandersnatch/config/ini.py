@@ -1,4 +1,4 @@
-"""The file format: INI with ``%`` and ``{{ }}`` references (contract, sections 2.1 and 2.4)."""
+"""Where in the configuration file each value stands, which its parser does not tell."""
 
 from __future__ import annotations
 
@@ -16,19 +16,89 @@ from configparser import (
     ParsingError,
 )
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bandersnatch.config.lines import line_numbers
-from bandersnatch.errors import SHOWN_CHARACTERS, ConfigError, Problem
+from bandersnatch.errors import SHOWN_CHARACTERS, ConfigError, OptionError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
+
+
+_SECTION = re.compile(r"\[(?P<name>.+)\]")
+_COMMENTS = ("#", ";")
+
+
+def line_numbers(text: str) -> dict[tuple[str, str], list[int]]:
+    """Return the numbers, from 1, of the lines that each option's value stands on.
+
+    They agree with the value's own lines one by one; comments have none, blank lines have.
+    """
+    found: dict[tuple[str, str], list[int]] = {}
+    section, option, depth = "", "", 0
+    for number, line in enumerate(text.split("\n"), start=1):
+        said = line.strip()
+        if said.startswith(_COMMENTS):
+            continue
+        indent = len(line) - len(line.lstrip())
+        if option and (not said or indent > depth):
+            found[section, option].append(number)
+            continue
+        if not said:
+            continue
+        depth = indent
+        heading = _SECTION.match(said)
+        if heading:
+            section, option = heading["name"], ""
+        else:
+            option = said.partition("=")[0].strip()
+            found[section, option] = [number]
+    return found
+
+
+_LARGEST_LIST_FILE = 256 * 1024**2
+
+
+class ListFiles:
+    """Reads list files from the disk; relative paths are those of the current directory."""
+
+    def read(self, path: str, /) -> bytes:
+        """Return what is in a file.
+
+        :raises OptionError: if it cannot be read, or is too large to be a list.
+        """
+        try:
+            with Path(path).open("rb") as file:
+                content = file.read(_LARGEST_LIST_FILE + 1)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise OptionError(f"{path} cannot be read: {why}") from None
+        if len(content) > _LARGEST_LIST_FILE:
+            raise OptionError(
+                f"{path} has more than {_LARGEST_LIST_FILE} bytes; is it the right one?"
+            )
+        return content
+
+    def find(self, directory: str, pattern: str, /) -> list[str]:
+        """Return the paths of the files in a directory that a shell pattern names, sorted.
+
+        ``**`` stands for any number of directories.
+
+        :raises OptionError: if there are none.
+        """
+        try:
+            found = sorted(str(path) for path in Path(directory).glob(pattern) if path.is_file())
+        except (NotImplementedError, ValueError, OSError) as error:
+            raise OptionError(f"{pattern} cannot be looked for: {error}") from None
+        if not found:
+            raise OptionError(f"no file in {Path(directory).resolve()} is named {pattern}")
+        return found
+
 
 _BEFORE_NAME = re.compile(r"\s*")
 _NONSENSE = re.compile(r"[^\s#;\[=][^=]*\Z")
 _REFERENCE = re.compile(r"\{\{(.*?)\}\}")
-_LARGEST_FILE = 16 * 1024 * 1024
+_LARGEST_LIST_FILE = 16 * 1024 * 1024
 _MOST_PROBLEMS = 20
 _DEEPEST_REFERENCE = 5
 _SHARED = "DEFAULT"
@@ -82,15 +152,15 @@ def _text(path: Path, file: IniFile) -> str:
     """Return the file's text; a pipe is read as well, and nothing is read without end."""
     try:
         with path.open("rb") as opened:
-            content = opened.read(_LARGEST_FILE + 1)
+            content = opened.read(_LARGEST_LIST_FILE + 1)
         file.is_public = bool(path.stat().st_mode & stat.S_IROTH)
     except FileNotFoundError:
         raise
     except OSError as error:
         message = f"the file cannot be read ({error.strerror})"
         raise ConfigError(file.path, [Problem("", "", message)]) from error
-    if len(content) > _LARGEST_FILE:
-        message = f"the file has more than {_LARGEST_FILE} bytes; is it the right one?"
+    if len(content) > _LARGEST_LIST_FILE:
+        message = f"the file has more than {_LARGEST_LIST_FILE} bytes; is it the right one?"
         raise ConfigError(file.path, [Problem("", "", message)])
     try:
         return content.decode("utf-8-sig")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from bandersnatch.config.options import (
+from bandersnatch.config.readers import nearest, split_login, unknown
+from bandersnatch.config.schema import (
     MIRROR_OPTIONS,
     OTHER_SECTIONS,
     RETIRED_OPTIONS,
@@ -24,7 +25,6 @@ from bandersnatch.config.settings import (
     Settings,
     StorageSettings,
 )
-from bandersnatch.config.values import nearest, split_login, unknown
 from bandersnatch.errors import OptionError, Problem
 
 if TYPE_CHECKING:

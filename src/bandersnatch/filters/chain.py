@@ -29,7 +29,7 @@ class Stage(IntEnum):
     SELECTION = 3
 
 
-class Reads(Flag):
+class Needs(Flag):
     """What a page filter needs that not every index's page tells."""
 
     NOTHING = 0
@@ -85,7 +85,7 @@ class PageFilter:
     terms: str
     words: tuple[str, ...] = ()
     because: Callable[[ProjectDetail, ReleaseFile | None], str] = _of_nothing
-    reads: Reads = Reads.NOTHING
+    reads: Needs = Needs.NOTHING
     terms_for: Callable[[ProjectName], str] | None = None
     decides: Callable[[ProjectName], bool] = _never
     matures: Callable[[ProjectDetail], int | None] | None = None
@@ -102,7 +102,7 @@ class Dropped:
 
 
 @dataclass(frozen=True, slots=True)
-class Narrowed:
+class FilterResult:
     """What the filters make of a page.
 
     ``page`` is None for a project that is not to be mirrored. ``due`` is when, in seconds since
@@ -153,9 +153,9 @@ class FilterChain:
         return frozenset(filter(self.may_select, frozenset.intersection(*named)))
 
     @property
-    def reads(self) -> Reads:
+    def reads(self) -> Needs:
         """What the page filters need that not every index's page tells."""
-        reads = Reads.NOTHING
+        reads = Needs.NOTHING
         for each in self.pages:
             reads |= each.reads
         return reads
@@ -174,7 +174,7 @@ class FilterChain:
             if each.stage < Stage.RELEASE or not alone or each in alone:
                 yield each
 
-    def narrow(self, page: ProjectDetail) -> Narrowed:
+    def narrow(self, page: ProjectDetail) -> FilterResult:
         """Return what the page filters leave of a page.
 
         :raises FilterFailed: if one, from a plugin, raises.
@@ -186,7 +186,7 @@ class FilterChain:
         for each in self.in_order(page.name):
             left = each.narrows(kept)
             if left is None:
-                return Narrowed(None, (*dropped, Dropped(each.name, kept.files)))
+                return FilterResult(None, (*dropped, Dropped(each.name, kept.files)))
             if each.matures is not None and len(left.files) < len(kept.files):
                 matures = each.matures(kept)
                 due = min(filter(None, (due, matures)), default=None)
@@ -195,7 +195,7 @@ class FilterChain:
                 dropped.append(Dropped(each.name, _missing(kept, left)))
             kept = left
         early = self._early(page, kept) if ahead else ()
-        return Narrowed(_listed(page, kept), tuple(dropped), due, early)
+        return FilterResult(_listed(page, kept), tuple(dropped), due, early)
 
     def _early(self, page: ProjectDetail, kept: ProjectDetail) -> tuple[ReleaseFile, ...]:
         """Return the files that only their age keeps from the page."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from bandersnatch.errors import InvalidRules, Problem
 from bandersnatch.filters.chain import FilterChain, PageFilter, ProjectFilter
-from bandersnatch.filters.installed.providers import Found
 from bandersnatch.filters.options import suggestion
+from bandersnatch.filters.plugins.providers import Found
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -52,13 +52,13 @@ class BuiltIn:
 
 
 BUILT_IN: Mapping[str, BuiltIn] = {
-    "allowlist_project": BuiltIn("projects", _NAMED),
-    "project_requirements": BuiltIn("projects", _REQUIRED, _WHERE),
-    "blocklist_project": BuiltIn("projects", _BLOCKED),
-    "regex_project": BuiltIn("patterns.expressions", (("filter_regex", "packages"),)),
-    "regex_project_metadata": BuiltIn("patterns.metadata", (("regex_project_metadata", ""),)),
+    "allowlist_project": BuiltIn("project_lists", _NAMED),
+    "project_requirements": BuiltIn("project_lists", _REQUIRED, _WHERE),
+    "blocklist_project": BuiltIn("project_lists", _BLOCKED),
+    "regex_project": BuiltIn("regex", (("filter_regex", "packages"),)),
+    "regex_project_metadata": BuiltIn("metadata", (("regex_project_metadata", ""),)),
     "version_range_project_metadata": BuiltIn(
-        "patterns.metadata", (("version_range_project_metadata", ""),)
+        "metadata", (("version_range_project_metadata", ""),)
     ),
     "size_project_metadata": BuiltIn(
         "limits", (("size_project_metadata", "max_package_size"),), _NAMED
@@ -69,12 +69,10 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         _NAMED,
     ),
     "project_status": BuiltIn("limits", tuple(("project_status", o) for o in ("drop", "keep"))),
-    "exclude_platform": BuiltIn("targets.platforms", (("blocklist", "platforms"),)),
-    "regex_release_file_metadata": BuiltIn(
-        "patterns.metadata", (("regex_release_file_metadata", ""),)
-    ),
+    "exclude_platform": BuiltIn("platforms", (("blocklist", "platforms"),)),
+    "regex_release_file_metadata": BuiltIn("metadata", (("regex_release_file_metadata", ""),)),
     "version_range_release_file_metadata": BuiltIn(
-        "patterns.metadata", (("version_range_release_file_metadata", ""),)
+        "metadata", (("version_range_release_file_metadata", ""),)
     ),
     "release_age": BuiltIn(
         "age",
@@ -85,20 +83,20 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         section="release_age",
     ),
     "target_environments": BuiltIn(
-        "targets.environments", (("environments", ""),), (("target_environments", "sdists"),)
+        "environments", (("environments", ""),), (("target_environments", "sdists"),)
     ),
     "yanked_release": BuiltIn(
         "yanked", reads=(*_NAMED, *_REQUIRED, *_WHERE), section="yanked_release"
     ),
-    "blocklist_release": BuiltIn("releases", _BLOCKED),
-    "allowlist_release": BuiltIn("releases", _NAMED),
-    "project_requirements_pinned": BuiltIn("releases", _REQUIRED, _WHERE),
+    "blocklist_release": BuiltIn("release_lists", _BLOCKED),
+    "allowlist_release": BuiltIn("release_lists", _NAMED),
+    "project_requirements_pinned": BuiltIn("release_lists", _REQUIRED, _WHERE),
     "prerelease_release": BuiltIn(
         "prereleases",
         tuple(("filter_prerelease", o) for o in ("packages", "packages-file")),
         section="filter_prerelease",
     ),
-    "regex_release": BuiltIn("patterns.expressions", (("filter_regex", "releases"),)),
+    "regex_release": BuiltIn("regex", (("filter_regex", "releases"),)),
     "latest_release": BuiltIn(
         "latest", tuple(("latest_release", o) for o in ("keep", "sort_by", "keep-per"))
     ),
@@ -168,7 +166,7 @@ def _makers(name: str, found: Found) -> list[Maker]:
 
 def _maker(name: str) -> Maker:
     """Return the factory of a built-in filter; its module is imported only when it is enabled."""
-    module = import_module(f"bandersnatch.filters.{BUILT_IN[name].module}")
+    module = import_module(f"bandersnatch.filters.builtin.{BUILT_IN[name].module}")
     factory: Maker = getattr(module, name)
     return factory
 

@@ -6,25 +6,34 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bandersnatch import layout
+from bandersnatch.catalogue.records import (
+    CatalogueUpdate,
+    FileRecord,
+    ProjectRecord,
+    Standing,
+    TrashEntry,
+)
 from bandersnatch.errors import FilterFailed, InvalidValue, StorageError, UpstreamError
-from bandersnatch.events import Doing, Noticed
-from bandersnatch.filters.chain import Reads
+from bandersnatch.events import StepStarted, Warned
+from bandersnatch.filters.chain import Needs
 from bandersnatch.layout import REMOVED, SIMPLE, PageFormat
-from bandersnatch.mirror.stored import parse_stored
-from bandersnatch.mirror.terms import PageTerms
+from bandersnatch.mirror.fingerprint import PolicyFingerprint
+from bandersnatch.mirror.page import parse_own_page
+from bandersnatch.model.content import Validators
 from bandersnatch.model.names import project_name
 from bandersnatch.model.serials import NO_SERIAL
-from bandersnatch.records import Batch, FileRecord, ProjectRecord, Removed, Standing, Validators
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from datetime import datetime
 
+    from bandersnatch.catalogue.port import Catalogue
     from bandersnatch.config.settings import Settings
+    from bandersnatch.events import EventSink
     from bandersnatch.filters.chain import FilterChain
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
-    from bandersnatch.ports import Catalogue, EventSink, MirrorStorage
+    from bandersnatch.storage.port import MirrorStorage
 
 ADOPTED = "adopted"
 """Note in the catalogue: set when the whole tree has been looked through."""
@@ -57,7 +66,7 @@ class Adoption:
         self._pages = settings.pages
         self._files_are_here = settings.files.release_files
         self._filters = filters
-        self._terms = PageTerms(settings, filters)
+        self._terms = PolicyFingerprint(settings, filters)
         self._now = now
         self._count = self._unwanted = self._passed_over = 0
         self._first_passed_over = ""
@@ -78,12 +87,12 @@ class Adoption:
     async def _take_over(self, some: Mapping[ProjectName, frozenset[PageFormat]]) -> None:
         """Record those of the projects that are not recorded yet."""
         known = await self._catalogue.had(some)
-        batch, before = Batch(), self._count
+        batch, before = CatalogueUpdate(), self._count
         for name, forms in some.items():
             if name in known:
                 continue
             if not (self._count or self._passed_over):
-                self._events(Doing("taking over the projects that are here already"))
+                self._events(StepStarted("taking over the projects that are here already"))
             record = await self._adopted(name, forms)
             if isinstance(record, str):
                 self._passed_over += 1
@@ -91,29 +100,29 @@ class Adoption:
                 continue
             batch.records.append(record)
             self._count += 1
-            self._unwanted += record.standing is Standing.KEPT
+            self._unwanted += record.standing is Standing.RETAINED
         await self._catalogue.commit(batch)
         if self._count // _TELL_EVERY != before // _TELL_EVERY:
-            self._events(Doing(f"taking over: {self._count} projects so far"))
+            self._events(StepStarted(f"taking over: {self._count} projects so far"))
 
     async def _finish(self) -> None:
         """Record what lies in ``removed/``, and that all was looked through; tell of it."""
-        now, batch = int(self._now.timestamp()), Batch()
+        now, batch = int(self._now.timestamp()), CatalogueUpdate()
         async for found in self._storage.scan(REMOVED):
-            batch.removed.append(Removed(found.key, found.size, "", now))
+            batch.removed.append(TrashEntry(found.key, found.size, "", now))
         batch.notes[ADOPTED] = str(now)
         await self._catalogue.commit(batch)
         if self._count:
-            self._events(Noticed(f"took over {self._count} projects that were here already"))
+            self._events(Warned(f"took over {self._count} projects that were here already"))
         if self._passed_over:
             text = (
                 f"{self._passed_over} projects could not be taken over as they are, the first "
                 f"{self._first_passed_over}; mirror looks at them, and downloads what is not right"
             )
-            self._events(Noticed(text))
+            self._events(Warned(text))
         if self._unwanted:
             text = f"the project filters want {self._unwanted} of them no more"
-            self._events(Noticed(f"{text}; these stay as they are"))
+            self._events(Warned(f"{text}; these stay as they are"))
 
     async def _projects(self) -> AsyncIterator[tuple[ProjectName, frozenset[PageFormat]]]:
         """Yield the projects that have a page, with the formats it is there in."""
@@ -138,7 +147,7 @@ class Adoption:
         files: list[FileRecord] | str = []
         try:
             text = await self._storage.read(self._pages.layout.page(name, form))
-            detail = await parse_stored(text, name, form, self._now)
+            detail = await parse_own_page(text, name, form, self._now)
             if self._files_are_here:
                 files = await self._files(detail)
         except (StorageError, UpstreamError) as error:
@@ -156,7 +165,7 @@ class Adoption:
             terms=self._terms(name) if self._is_ours(detail, forms) else "",
             validators=Validators(),
             files=tuple(files),
-            standing=Standing.WANTED if self._filters.may_select(name) else Standing.KEPT,
+            standing=Standing.WANTED if self._filters.may_select(name) else Standing.RETAINED,
         )
 
     def _is_ours(self, detail: ProjectDetail, forms: frozenset[PageFormat]) -> bool:
@@ -168,7 +177,7 @@ class Adoption:
         filters = self._filters
         if forms != frozenset(self._pages.formats) or any(f.matures for f in filters.pages):
             return False
-        if Reads.DOCUMENT in filters.reads:
+        if Needs.DOCUMENT in filters.reads:
             return True
         try:
             page = filters.narrow(detail).page

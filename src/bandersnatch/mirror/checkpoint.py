@@ -7,22 +7,30 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from bandersnatch.catalogue.records import (
+    GONE,
+    INCOMPLETE,
+    MISSING_ONCE,
+    PENDING,
+    UNLISTED,
+    CatalogueUpdate,
+    Deferred,
+)
 from bandersnatch.errors import TooManyRemovals
-from bandersnatch.mirror.outcome import Result
 from bandersnatch.mirror.state import Todo
-from bandersnatch.mirror.wanted import is_expired
+from bandersnatch.mirror.tasks import Result, is_expired
 from bandersnatch.model.serials import NO_SERIAL
-from bandersnatch.records import ABSENT, GONE, INCOMPLETE, PENDING, UNLISTED, Batch, Unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from bandersnatch.mirror.outcome import Outcome
+    from bandersnatch.catalogue.port import Catalogue
+    from bandersnatch.clock import Clock
     from bandersnatch.mirror.state import StateFiles
-    from bandersnatch.mirror.wanted import Wanted
+    from bandersnatch.mirror.tasks import Outcome, SyncTask
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.serials import Serial
-    from bandersnatch.ports import Catalogue, Clock, Storage
+    from bandersnatch.storage.port import Storage
 
 MOST_WAITING = 500
 """Projects that may be done and not yet recorded."""
@@ -39,9 +47,9 @@ ROOT_WRITTEN = "written"
 _HELD = frozenset({Result.UNWANTED, Result.EMPTIED})
 """What is decided at the end of a run, together with all other removals."""
 
-_NOT_HERE = frozenset({Result.LEFT_OUT, Result.ABSENT})
+_NOT_HERE = frozenset({Result.EXCLUDED, Result.ABSENT})
 
-_NOT_DONE = frozenset({Result.FAILED, Result.SUSPECTED}) | _HELD
+_NOT_DONE = frozenset({Result.FAILED, Result.MISSING_ONCE}) | _HELD
 """What keeps a project in ``todo``, and ``status`` before the change that is not shown."""
 
 
@@ -71,19 +79,19 @@ class Checkpoint:
         self.cursor = todo.cursor if todo else NO_SERIAL
         self.pending: dict[ProjectName, Serial] = dict(todo.pending) if todo else {}
         self._now = now
-        self._batch = Batch()
+        self._batch = CatalogueUpdate()
         self._done: list[ProjectName] = []
         self.strays: list[ProjectName] = []
         self._committed_at = self._saved_at = clock.monotonic()
         self._lock = asyncio.Lock()
         self._marking = asyncio.Lock()
         self._marked: set[ProjectName] = set()
-        self._to_mark: Iterator[Wanted] = iter(())
+        self._to_mark: Iterator[SyncTask] = iter(())
 
     async def begin(
         self,
         finished: list[ProjectName],
-        wanted: Iterable[Wanted] = (),
+        wanted: Iterable[SyncTask] = (),
         notes: Mapping[str, str] | None = None,
     ) -> None:
         """Write the plan down; ``finished`` is what nobody has to come back to any more.
@@ -95,10 +103,10 @@ class Checkpoint:
         names and serials is read again after a run that was cut short.
         """
         self._to_mark = filter(_may_be_cut_short, wanted)
-        await self._catalogue.commit(Batch(finished=finished, notes=dict(notes or {})))
+        await self._catalogue.commit(CatalogueUpdate(finished=finished, notes=dict(notes or {})))
         await self._save_todo()
 
-    async def take_up(self, wanted: Wanted) -> None:
+    async def take_up(self, wanted: SyncTask) -> None:
         """Write down that a project may be made under other terms from now on.
 
         Its record tells of the terms that it was made under last. After a kill that would be
@@ -110,13 +118,13 @@ class Checkpoint:
             if wanted.name not in self._marked:
                 some = [wanted, *islice(self._to_mark, MOST_WAITING)]
                 marks = {each.name: _in_hand(each, self._now) for each in some}
-                await self._catalogue.commit(Batch(unfinished=list(marks.values())))
+                await self._catalogue.commit(CatalogueUpdate(unfinished=list(marks.values())))
                 self._marked |= marks.keys()
 
     async def mark(self, names: Iterable[ProjectName]) -> None:
         """Write down that these may be other than they are recorded, or not be, from now on."""
         marks = [handled(name, self._now) for name in names]
-        await self._catalogue.commit(Batch(unfinished=marks))
+        await self._catalogue.commit(CatalogueUpdate(unfinished=marks))
 
     async def reach(self, cursor: Serial, notes: Mapping[str, str]) -> None:
         """Move the cursor, now that everything was visited, and then remember ``notes``.
@@ -125,7 +133,7 @@ class Checkpoint:
         """
         self.cursor = cursor
         await self.save()
-        await self._catalogue.commit(Batch(notes=dict(notes)))
+        await self._catalogue.commit(CatalogueUpdate(notes=dict(notes)))
 
     async def add(self, outcome: Outcome) -> None:
         """Take in what became of a project, and commit if it is time to.
@@ -133,7 +141,7 @@ class Checkpoint:
         What is not to be here and may have been published is done when that was removed: it is
         among ``strays`` then.
         """
-        _record(outcome, self._batch, self._now, on_the_side=self._on_the_side)
+        _record(outcome, self._batch, self._now, standalone=self._on_the_side)
         if outcome.result in _NOT_HERE and outcome.wanted.handled:
             self.strays.append(outcome.wanted.name)
         elif outcome.result not in _NOT_DONE and not _is_doubted(outcome, self._now):
@@ -145,12 +153,12 @@ class Checkpoint:
             if self._clock.monotonic() - self._saved_at >= LONGEST_WAIT:
                 await self._save_todo()
 
-    async def commit(self, batch: Batch | None = None) -> None:
+    async def commit(self, batch: CatalogueUpdate | None = None) -> None:
         """Make what was done so far durable, and record it; ``batch`` instead if it is given."""
         async with self._lock:
             done: list[ProjectName] = []
             if batch is None:
-                batch, self._batch = self._batch, Batch()
+                batch, self._batch = self._batch, CatalogueUpdate()
                 done, self._done = self._done, []
             if batch.records or batch.forgotten:
                 batch.notes.setdefault(ROOT, ROOT_STALE)
@@ -166,16 +174,16 @@ class Checkpoint:
         await self.commit()
         await self._save_todo()
 
-    def keep_for_later(self, gone: Mapping[ProjectName, Wanted]) -> Batch:
+    def keep_for_later(self, gone: Mapping[ProjectName, SyncTask]) -> CatalogueUpdate:
         """Return what is remembered of projects that are gone and may not be removed now."""
-        return Batch(
+        return CatalogueUpdate(
             unfinished=[
-                Unfinished(
+                Deferred(
                     name=name,
                     kind=GONE,
-                    need=wish.need,
-                    lo=wish.lo,
-                    since=wish.noticed,
+                    target_serial=wish.target_serial,
+                    first_serial=wish.first_serial,
+                    since=wish.noticed_at,
                     tried=self._now,
                     attempts=0,
                     fault=TooManyRemovals.__name__,
@@ -192,7 +200,7 @@ class Checkpoint:
         self._saved_at = self._clock.monotonic()
 
 
-def _record(outcome: Outcome, batch: Batch, now: int, *, on_the_side: bool) -> None:
+def _record(outcome: Outcome, batch: CatalogueUpdate, now: int, *, standalone: bool) -> None:
     """Add to ``batch`` what the catalogue is to remember of an outcome.
 
     A command on the side neither adds to what ``mirror`` has to come back to, nor takes away
@@ -203,24 +211,26 @@ def _record(outcome: Outcome, batch: Batch, now: int, *, on_the_side: bool) -> N
     batch.restored += outcome.restored
     if outcome.record is not None and outcome.result is not Result.UNWANTED:
         batch.records.append(outcome.record)
-    elif outcome.result is Result.ABSENT and outcome.wanted.left_out:
+    elif outcome.result is Result.ABSENT and outcome.wanted.excluded:
         batch.forgotten.append(name)
     elif earlier is not None and outcome.result in {Result.UNCHANGED, Result.ABSENT}:
         batch.finished.append(name)
     kind = _kind_of(outcome)
     as_it_was = outcome.result in {Result.FAILED, Result.UNCHANGED}
-    if on_the_side and as_it_was and earlier is None:
+    if standalone and as_it_was and earlier is None:
         batch.finished.append(name)
     reached = NO_SERIAL if outcome.record is None else outcome.record.reflects
-    if on_the_side and earlier is not None and _is_still_open(earlier, reached):
+    if standalone and earlier is not None and _is_still_open(earlier, reached):
         batch.unfinished.append(earlier)
-    elif kind is not None and (outcome.again or not on_the_side):
+    elif kind is not None and (outcome.again or not standalone):
         batch.unfinished.append(_unfinished(outcome, kind, now))
 
 
-def _is_still_open(earlier: Unfinished, reached: Serial) -> bool:
+def _is_still_open(earlier: Deferred, reached: Serial) -> bool:
     """Whether a look at one project leaves open what a look at all of them found."""
-    return earlier.kind == UNLISTED or (earlier.kind != ABSENT and reached < earlier.need)
+    return earlier.kind == UNLISTED or (
+        earlier.kind != MISSING_ONCE and reached < earlier.target_serial
+    )
 
 
 def _is_doubted(outcome: Outcome, now: int) -> bool:
@@ -231,28 +241,34 @@ def _is_doubted(outcome: Outcome, now: int) -> bool:
     return outcome.unlisted and not is_expired(earlier.since, now)
 
 
-def handled(name: ProjectName, now: int) -> Unfinished:
+def handled(name: ProjectName, now: int) -> Deferred:
     """Return the note that a project was in hand, for the run that finds it there."""
-    return Unfinished(
+    return Deferred(
         name, INCOMPLETE, NO_SERIAL, None, since=now, tried=now, attempts=0, fault="", reason=""
     )
 
 
-def _may_be_cut_short(wanted: Wanted) -> bool:
+def _may_be_cut_short(wanted: SyncTask) -> bool:
     """Whether a stop in the middle would leave another page than the record tells of.
 
     The first of the two looks at a project that seems to be gone is not to be forgotten.
     """
-    return wanted.remade and (wanted.earlier is None or wanted.earlier.kind != ABSENT)
+    return wanted.remade and (wanted.earlier is None or wanted.earlier.kind != MISSING_ONCE)
 
 
-def _in_hand(wanted: Wanted, now: int) -> Unfinished:
+def _in_hand(wanted: SyncTask, now: int) -> Deferred:
     """Return the note that a project is being made anew, with what is known of it already."""
     if wanted.earlier is not None:
         return replace(wanted.earlier, kind=INCOMPLETE)
     noted = handled(wanted.name, now)
-    since = wanted.noticed or now
-    return replace(noted, need=wanted.need, lo=wanted.lo, since=since, display=wanted.display)
+    since = wanted.noticed_at or now
+    return replace(
+        noted,
+        target_serial=wanted.target_serial,
+        first_serial=wanted.first_serial,
+        since=since,
+        display=wanted.display,
+    )
 
 
 def _kind_of(outcome: Outcome) -> str | None:
@@ -267,24 +283,24 @@ def _kind_of(outcome: Outcome) -> str | None:
         return PENDING
     if outcome.result is Result.FAILED or outcome.result in _HELD:
         return INCOMPLETE
-    if outcome.result is Result.SUSPECTED:
-        return ABSENT
+    if outcome.result is Result.MISSING_ONCE:
+        return MISSING_ONCE
     if outcome.unlisted:
         return UNLISTED
     return INCOMPLETE if outcome.again else None
 
 
-def _unfinished(outcome: Outcome, kind: str, now: int) -> Unfinished:
+def _unfinished(outcome: Outcome, kind: str, now: int) -> Deferred:
     wanted, earlier, error = outcome.wanted, outcome.wanted.earlier, outcome.error
     same = earlier is not None and earlier.kind == kind
-    since = earlier.since if earlier is not None and same else (wanted.noticed or now)
-    if kind in {ABSENT, UNLISTED} and not same:
+    since = earlier.since if earlier is not None and same else (wanted.noticed_at or now)
+    if kind in {MISSING_ONCE, UNLISTED} and not same:
         since = now  # the first of the looks, whenever the project became wanted
-    return Unfinished(
+    return Deferred(
         name=wanted.name,
         kind=kind,
-        need=wanted.need,
-        lo=wanted.lo,
+        target_serial=wanted.target_serial,
+        first_serial=wanted.first_serial,
         since=since,
         tried=now,
         attempts=(earlier.attempts if earlier is not None else 0) + (outcome.result not in _HELD),

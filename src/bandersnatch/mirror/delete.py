@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bandersnatch.errors import NotHere, UsageError
-from bandersnatch.events import Noticed, Planned, ProjectFailed
+from bandersnatch.catalogue.records import DELETED, SET_ASIDE, CatalogueUpdate, Deferred, Standing
+from bandersnatch.errors import NotMirrored, UsageError
+from bandersnatch.events import Planned, ProjectFailed, Warned
 from bandersnatch.mirror.checkpoint import ROOT, ROOT_STALE
-from bandersnatch.mirror.deletions import finish_deletions
-from bandersnatch.mirror.opening import open_tree
+from bandersnatch.mirror.publish import Publisher
+from bandersnatch.mirror.recovery import finish_deletions, open_tree
+from bandersnatch.mirror.removal import Removals
 from bandersnatch.mirror.run import FILTERS, OPTIONS
 from bandersnatch.mirror.state import StateFiles
 from bandersnatch.model.serials import NO_SERIAL
-from bandersnatch.records import DELETED, SET_ASIDE, Batch, Standing, Unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from bandersnatch.filters.chain import FilterChain
-    from bandersnatch.mirror.parts import Mirror
+    from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.mirror.state import MirrorState
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.serials import Serial
@@ -61,33 +62,35 @@ async def delete(
         if any(mark.kind == DELETED for mark in marks):
             # Should the filters want it again, nothing else tells the next run that it is gone.
             notes |= dict.fromkeys((OPTIONS, FILTERS), "")
-        await mirror.catalogue.commit(Batch(unfinished=marks, notes=notes))
+        await mirror.catalogue.commit(CatalogueUpdate(unfinished=marks, notes=notes))
         await finish_deletions(mirror, began)
 
 
 async def _marks(
     mirror: Mirror, names: Mapping[ProjectName, str], state: MirrorState, began: datetime
-) -> list[Unfinished]:
+) -> list[Deferred]:
     """Return the marks of what is to go, and tell of what there is nothing of, or no record."""
     had = await mirror.catalogue.had(names)
-    removals, publisher = mirror.removals(began), mirror.publisher()
+    removals, publisher = Removals.of(mirror, began), Publisher.of(mirror)
     needs = await _known_changes(mirror, state)
     now = int(began.timestamp())
-    marks: list[Unfinished] = []
+    marks: list[Deferred] = []
     for name, spelling in names.items():
-        here = name in had and had[name].standing is not Standing.LEFT_OUT
+        here = name in had and had[name].standing is not Standing.EXCLUDED
         if not (here or await removals.pages(name, publisher, [spelling])):
-            mirror.events(ProjectFailed(name, NotHere(name), will_retry=False))
+            mirror.events(ProjectFailed(name, NotMirrored(name), will_retry=False))
             continue
         if not here:
             text = f"{name} has pages and no record; which files are its own is not known"
-            mirror.events(Noticed(f"{text}, and they stay"))
+            mirror.events(Warned(f"{text}, and they stay"))
         marks.append(
-            Unfinished(
+            Deferred(
                 name=name,
                 kind=SET_ASIDE if mirror.filters.may_select(name) else DELETED,
-                need=max(needs.get(name, NO_SERIAL), NO_SERIAL if name in had else state.cursor),
-                lo=None,
+                target_serial=max(
+                    needs.get(name, NO_SERIAL), NO_SERIAL if name in had else state.cursor
+                ),
+                first_serial=None,
                 since=now,
                 tried=now,
                 attempts=0,
@@ -103,5 +106,5 @@ async def _known_changes(mirror: Mirror, state: MirrorState) -> dict[ProjectName
     """Return the last change of each project that is known and not shown yet."""
     needs = dict(state.todo.pending) if state.todo else {}
     for left in await mirror.catalogue.unfinished():
-        needs[left.name] = max(left.need, needs.get(left.name, NO_SERIAL))
+        needs[left.name] = max(left.target_serial, needs.get(left.name, NO_SERIAL))
     return needs

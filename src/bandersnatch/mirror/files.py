@@ -1,16 +1,19 @@
-"""The files of one project: which are there, which come back, which are downloaded."""
+"""Whether the files that are there are right, from as little as can be trusted."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from bandersnatch import layout
+from bandersnatch.catalogue.records import FileRecord, TrashEntry
+from bandersnatch.concurrency import bounded_map
+from bandersnatch.config.settings import CompareMethod
 from bandersnatch.errors import (
     BandersnatchError,
     IntegrityError,
-    Obstructed,
-    TooLittleRoom,
+    OutOfSpace,
+    PathObstructed,
     UnstorableName,
     UpstreamError,
 )
@@ -21,23 +24,113 @@ from bandersnatch.events import (
     FilesRejected,
     SidecarsMissing,
 )
-from bandersnatch.mirror.judge import FileJudge, completed
-from bandersnatch.mirror.pool import side_by_side
 from bandersnatch.model.content import Expected, expect, expect_sidecar
 from bandersnatch.model.urls import quote_path
-from bandersnatch.records import FileRecord, Removed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from bandersnatch.catalogue.records import ProjectRecord
+    from bandersnatch.clock import Clock
     from bandersnatch.config.settings import FileSettings
+    from bandersnatch.events import EventSink
+    from bandersnatch.index.port import PackageIndex
     from bandersnatch.layout import StorageKey
+    from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.model.content import Content
+    from bandersnatch.model.digests import Hashes
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
-    from bandersnatch.ports import Clock, EventSink, MirrorStorage, PackageIndex
-    from bandersnatch.records import ProjectRecord
+    from bandersnatch.storage.port import MirrorStorage, StoredObject
+
+
+SAME_TIME = 1_000_000
+"""Nanoseconds; two times that differ by less are the same, written with other roundings."""
+
+
+class FileChecker:
+    """Judges files by what was recorded, by size and time, or by their content."""
+
+    def __init__(
+        self, storage: MirrorStorage, compare: CompareMethod, digest_name: str, clock: Clock
+    ) -> None:
+        self._storage = storage
+        self._by_stat = compare is CompareMethod.STAT
+        self._digest_name = digest_name
+        self._clock = clock
+
+    async def are_there(self, record: ProjectRecord) -> bool:
+        """Whether every file that was recorded lies there as it was recorded."""
+        keys = [layout.release_file(found.file) for found in record.files]
+        if not all(map(layout.is_key, keys)):
+            return False  # somebody edited the row
+        there = await self._storage.stat(keys)
+        return all(
+            stat is not None and (stat.size, stat.modified) == (found.file.size, found.modified)
+            for stat, found in zip(there, record.files, strict=True)
+        )
+
+    async def judged(
+        self, file: ReleaseFile, found: StoredObject | None, known: FileRecord | None
+    ) -> FileRecord | None:
+        """Return the record of a file that is there and right, else None.
+
+        One that was taken over with its page, unread, is believed as long as it has the time that
+        the index tells: nobody has touched it since it was downloaded.
+        """
+        if found is None or (file.size is not None and found.size != file.size):
+            return None
+        if known is not None and known.file.sha256 == file.sha256:
+            unchanged = (found.size, found.modified) == (known.file.size, known.modified)
+            as_uploaded = _is_same_time(found.modified, file.modified)
+            if unchanged and (self._by_stat or known.verified is not None or as_uploaded):
+                complete = completed(file, known.file.hashes, found.size)
+                return await self._with_digest(FileRecord(complete, found.modified, known.verified))
+        if self._by_stat and file.size is not None and _is_same_time(found.modified, file.modified):
+            return await self._with_digest(FileRecord(file, found.modified, None))
+        algorithms = list(dict.fromkeys(("sha256", self._digest_name)))
+        hashes = await self._storage.digest(found.key, algorithms)
+        if hashes.get("sha256") != file.sha256:
+            return None
+        complete = completed(file, hashes, found.size)
+        return FileRecord(complete, found.modified, self._now())
+
+    async def _with_digest(self, record: FileRecord) -> FileRecord:
+        """Add the digest that pages show, if it is not known yet."""
+        if record.file.hashes.get(self._digest_name) is not None:
+            return record
+        key = layout.release_file(record.file)
+        hashes = await self._storage.digest(key, ["sha256", self._digest_name])
+        return replace(record, file=replace(record.file, hashes=hashes))
+
+    async def has_sidecar(
+        self, found: FileRecord, stat: StoredObject | None, known: FileRecord | None
+    ) -> bool:
+        """Whether a file's core metadata is there and right."""
+        if stat is None:
+            return False
+        digest = found.file.sidecar
+        same_time = _is_same_time(stat.modified, found.modified)
+        if known is not None and known.file.sidecar == digest and same_time:
+            return True
+        if self._by_stat and same_time:
+            return True
+        return (await self._storage.digest(stat.key, ["sha256"])).get("sha256") == digest
+
+    def _now(self) -> int:
+        return int(self._clock.now().timestamp())
+
+
+def completed(file: ReleaseFile, hashes: Hashes, size: int) -> ReleaseFile:
+    """Return the file with the digests and the size that its content was found to have."""
+    if file.size == size and file.hashes == hashes:
+        return file
+    return replace(file, hashes=hashes, size=size)
+
+
+def _is_same_time(found: int, told: int | None) -> bool:
+    return told is not None and abs(found - told) < SAME_TIME
 
 
 @dataclass(slots=True)
@@ -73,13 +166,25 @@ class FileSync:
         self._digest_name = digest_name
         self._clock = clock
         self._events = events
-        self._judge = FileJudge(storage, settings.compare_method, digest_name, clock)
+        self._judge = FileChecker(storage, settings.compare_method, digest_name, clock)
+
+    @classmethod
+    def of(cls, mirror: Mirror) -> Self:
+        """Return what downloads and checks the release files of a mirror."""
+        return cls(
+            mirror.index,
+            mirror.storage,
+            mirror.settings.files,
+            mirror.settings.pages.digest_name,
+            mirror.clock,
+            mirror.events,
+        )
 
     async def sync(
         self,
         detail: ProjectDetail,
         record: ProjectRecord | None,
-        lying: Mapping[StorageKey, Removed],
+        lying: Mapping[StorageKey, TrashEntry],
         most: int,
     ) -> FilesOutcome:
         """Have every file of ``detail``, at most ``most`` downloads at once.
@@ -109,7 +214,7 @@ class FileSync:
                 had[file.path] = fetched
 
         largest_first = sorted(wanted, key=lambda file: file.size or 0, reverse=True)
-        await side_by_side(fetch, largest_first, most=most)
+        await bounded_map(fetch, largest_first, most=most)
         present = [had[file.path] for file in detail.files if file.path in had]
         outcome.records = await self._with_sidecars(present, known, detail.name, outcome, most)
         return outcome
@@ -119,13 +224,18 @@ class FileSync:
         return await self._judge.are_there(record)
 
     async def fetch_early(
-        self, detail: ProjectDetail, lying: Mapping[StorageKey, Removed], most: int, *, until: int
-    ) -> tuple[Removed, ...]:
+        self,
+        detail: ProjectDetail,
+        lying: Mapping[StorageKey, TrashEntry],
+        most: int,
+        *,
+        until: int,
+    ) -> tuple[TrashEntry, ...]:
         """Download files that are not to be listed yet to where removed files wait.
 
         What cannot be had now is had when it is listed. Returns what waits there ``until`` then.
         """
-        waiting: list[Removed] = []
+        waiting: list[TrashEntry] = []
 
         async def fetch(file: ReleaseFile) -> None:
             key = layout.removed(layout.release_file(file))
@@ -133,10 +243,10 @@ class FileSync:
             self._events(FilePlanned(key, file.size))
             try:
                 content = await self._download(file, key, expected)
-            except (TooLittleRoom, UnstorableName, UpstreamError, IntegrityError):
+            except (OutOfSpace, UnstorableName, UpstreamError, IntegrityError):
                 return
             self._events(FileDownloaded(detail.name, key, content.size))
-            waiting.append(Removed(key, content.size, file.sha256.value, until))
+            waiting.append(TrashEntry(key, content.size, file.sha256.value, until))
 
         for file in detail.files:
             lies = lying.get(layout.removed(layout.release_file(file)))
@@ -144,7 +254,7 @@ class FileSync:
                 waiting.append(replace(lies, at=max(lies.at, until)))
         here = {each.key for each in waiting}
         wanted = [f for f in detail.files if layout.removed(layout.release_file(f)) not in here]
-        await side_by_side(fetch, wanted, most=most)
+        await bounded_map(fetch, wanted, most=most)
         return tuple(waiting)
 
     # ------------------------------------------------------------ what comes back
@@ -153,7 +263,7 @@ class FileSync:
         self,
         file: ReleaseFile,
         name: ProjectName,
-        lying: Mapping[StorageKey, Removed],
+        lying: Mapping[StorageKey, TrashEntry],
         outcome: FilesOutcome,
     ) -> FileRecord | None:
         """Bring a file back that left the served tree not long ago."""
@@ -254,7 +364,7 @@ class FileSync:
             else:
                 outcome.sidecars_missing.append(reason)
 
-        await side_by_side(fetch, wanted, most=most)
+        await bounded_map(fetch, wanted, most=most)
         if outcome.sidecars_missing:
             first = outcome.sidecars_missing[0]
             self._events(SidecarsMissing(name, len(outcome.sidecars_missing), first))
@@ -268,7 +378,7 @@ class FileSync:
         expected = expect_sidecar(file, digest, file.url + layout.SIDECAR_SUFFIX)
         try:
             content = await self._download(file, key, expected)
-        except (IntegrityError, Obstructed, UnstorableName, UpstreamError) as error:
+        except (IntegrityError, PathObstructed, UnstorableName, UpstreamError) as error:
             return str(error)
         self._events(FileDownloaded(name, key, content.size))
         return None

@@ -1,27 +1,62 @@
-"""A project's page as the index has it now: new enough, and complete."""
+"""Pages and documents of this tree, read back: they are no more trusted than those of the index."""
 
 from __future__ import annotations
 
+import asyncio
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bandersnatch.errors import InvalidPage, StalePage
 from bandersnatch.events import FilesRejected
-from bandersnatch.filters.chain import Reads
-from bandersnatch.mirror.wanted import is_expired
+from bandersnatch.filters.chain import Needs
+from bandersnatch.layout import PageFormat
+from bandersnatch.mirror.tasks import is_expired
 from bandersnatch.model.serials import NO_SERIAL
 from bandersnatch.simple.entries import Context
+from bandersnatch.simple.json_page import parse_detail
 from bandersnatch.simple.legacy import parse_legacy, render_legacy, supplement
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from bandersnatch.config.settings import Settings
-    from bandersnatch.mirror.wanted import Wanted
+    from bandersnatch.events import EventSink
+    from bandersnatch.index.port import FetchedDetail, PackageIndex
+    from bandersnatch.mirror.tasks import SyncTask
+    from bandersnatch.model.content import Validators
+    from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
     from bandersnatch.model.serials import Serial
-    from bandersnatch.ports import EventSink, PackageIndex
-    from bandersnatch.records import FetchedDetail, Validators
+
+
+_HERE = "http://mirror.invalid/simple/"
+"""What relative URLs of stored pages are resolved against."""
+
+
+_TWO_SLASHES = re.compile(rb"(?<!:)//packages/")
+"""What earlier releases wrote into pages where ``root_uri`` ends with a slash."""
+
+
+def own_page_context(name: ProjectName, now: datetime) -> Context:
+    """Return what a stored page of a project is read in."""
+    return Context(name, f"{_HERE}{name}/", now)
+
+
+async def parse_own_page(
+    text: bytes, name: ProjectName, form: PageFormat, now: datetime
+) -> ProjectDetail:
+    """Return what a project's stored page says.
+
+    :raises UpstreamError: if it is no such page.
+    """
+    context = own_page_context(name, now)
+    text = _TWO_SLASHES.sub(b"/packages/", text)
+    if form is PageFormat.V1_JSON:
+        return parse_detail(text, context)
+    from bandersnatch.simple.html_page import parse_detail_html  # noqa: PLC0415 - slow to import
+
+    return await asyncio.to_thread(parse_detail_html, text, context, charset="utf-8")
 
 
 class PageReader:
@@ -35,7 +70,7 @@ class PageReader:
         self._events = events
         self._now = now
 
-    async def read(self, wanted: Wanted, known: Validators) -> FetchedDetail | None:
+    async def read(self, wanted: SyncTask, known: Validators) -> FetchedDetail | None:
         """Return the page of the project that is wanted, or None if it is the known one.
 
         :raises ProjectNotFound: if there is none.
@@ -50,7 +85,7 @@ class PageReader:
                 self._events(FilesRejected(wanted.name, len(rejected), first.entry, first.reason))
         return fetched
 
-    def require_new(self, wanted: Wanted, serial: Serial | None) -> None:
+    def require_new(self, wanted: SyncTask, serial: Serial | None) -> None:
         """Refuse what is older than the change that made the project wanted.
 
         What is served 49 hours after a change shows it, whatever serial it carries: some pages
@@ -58,13 +93,13 @@ class PageReader:
 
         :raises StalePage: if it is.
         """
-        if wanted.need == NO_SERIAL or serial is None or serial >= wanted.need:
+        if wanted.target_serial == NO_SERIAL or serial is None or serial >= wanted.target_serial:
             return
-        if not is_expired(wanted.noticed, int(self._now.timestamp())):
-            raise StalePage(wanted.name, wanted=wanted.need, got=serial)
+        if not is_expired(wanted.noticed_at, int(self._now.timestamp())):
+            raise StalePage(wanted.name, wanted=wanted.target_serial, got=serial)
 
     async def supplemented(
-        self, wanted: Wanted, detail: ProjectDetail, reads: Reads
+        self, wanted: SyncTask, detail: ProjectDetail, reads: Needs
     ) -> tuple[ProjectDetail, bytes | None]:
         """Return the page with what the legacy document adds, and the document to keep, if any.
 
@@ -77,15 +112,15 @@ class PageReader:
         kind = pages.digest_name
         digested = files.release_files or all(file.hashes.get(kind) for file in detail.files)
         kept = None
-        timed = Reads.TIMES not in reads or all(file.upload_time for file in detail.files)
-        if pages.legacy_json or Reads.DOCUMENT in reads or not (sized and timed and digested):
+        timed = Needs.TIMES not in reads or all(file.upload_time for file in detail.files)
+        if pages.legacy_json or Needs.DOCUMENT in reads or not (sized and timed and digested):
             text = await self._index.fetch_legacy(detail.name)
             if text is not None:
                 where = f"/pypi/{detail.name}/json"
                 document = parse_legacy(text, Context(detail.name, where, self._now))
                 self.require_new(wanted, document.serial)
                 detail = supplement(detail, document)
-                if Reads.DOCUMENT in reads:
+                if Needs.DOCUMENT in reads:
                     detail = replace(detail, document=document.content)
                 kept = render_legacy(document) if pages.legacy_json else None
         return detail, kept

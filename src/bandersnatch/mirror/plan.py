@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from bandersnatch.mirror.wanted import Discovery, Situation, Wanted, is_expired
+from bandersnatch.catalogue.records import GONE, INCOMPLETE, MISSED, PENDING, UNLISTED, Standing
+from bandersnatch.mirror.tasks import Discovery, MirrorSnapshot, SyncTask, is_expired
 from bandersnatch.model.serials import NO_SERIAL, Serial
-from bandersnatch.records import GONE, INCOMPLETE, MISSED, PENDING, UNLISTED, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from bandersnatch.catalogue.records import ProjectSummary
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.serials import Change
-    from bandersnatch.records import Had
 
 SECOND_LOOK = 10 * 60
 """Seconds that must lie between the two looks that let a project count as gone."""
@@ -29,18 +29,18 @@ class SyncPlan:
     """
 
     cursor: Serial | None
-    wanted: Mapping[ProjectName, Wanted] = field(default_factory=dict)
-    gone: Mapping[ProjectName, Wanted] = field(default_factory=dict)
+    wanted: Mapping[ProjectName, SyncTask] = field(default_factory=dict)
+    gone: Mapping[ProjectName, SyncTask] = field(default_factory=dict)
 
 
 def make_plan(
-    found: Discovery, before: Situation, selects: Callable[[ProjectName], bool], *, force: bool
+    found: Discovery, before: MirrorSnapshot, selects: Callable[[ProjectName], bool], *, force: bool
 ) -> SyncPlan:
     """Return what is to be done: what is wanted, less what is had.
 
     With ``force`` every project that is wanted is looked at, had or not.
     """
-    wishes: dict[ProjectName, Wanted] = {}
+    wishes: dict[ProjectName, SyncTask] = {}
     for wish in (
         *_from_earlier(found, before),
         *_from_listing(found, before, force=force),
@@ -65,7 +65,7 @@ def make_plan(
     return SyncPlan(found.cursor, wanted, leaving)
 
 
-def _with_memory(wish: Wanted, before: Situation) -> Wanted:
+def _with_memory(wish: SyncTask, before: MirrorSnapshot) -> SyncTask:
     """Return a wish with what is known of the project already."""
     had, left = before.had.get(wish.name), before.unfinished.get(wish.name)
     return replace(
@@ -73,21 +73,21 @@ def _with_memory(wish: Wanted, before: Situation) -> Wanted:
         earlier=left,
         handled=left is not None or wish.name in before.pending,
         had=had is not None,
-        left_out=had is not None and had.standing is Standing.LEFT_OUT,
+        excluded=had is not None and had.standing is Standing.EXCLUDED,
         remade=had is not None and had.terms != before.terms(wish.name),
     )
 
 
-def _is_had(wish: Wanted, before: Situation) -> bool:
+def _is_had(wish: SyncTask, before: MirrorSnapshot) -> bool:
     """Whether the tree already shows what the wish is for, as that of a project that is wanted."""
     had = before.had.get(wish.name)
     left = before.unfinished.get(wish.name)
     return (
         had is not None
-        and wish.need != NO_SERIAL
-        and had.reflects >= wish.need
+        and wish.target_serial != NO_SERIAL
+        and had.reflects >= wish.target_serial
         and had.terms == before.terms(wish.name)
-        and had.standing is not Standing.KEPT
+        and had.standing is not Standing.RETAINED
         and not wish.anew
         and is_same_display(wish.display, had.display)
         and (left is None or left.kind in {PENDING, UNLISTED})
@@ -99,14 +99,14 @@ def is_same_display(wanted: str, had: str) -> bool:
     return wanted == had or "" in {wanted, had}
 
 
-def _from_earlier(found: Discovery, before: Situation) -> Iterable[Wanted]:
+def _from_earlier(found: Discovery, before: MirrorSnapshot) -> Iterable[SyncTask]:
     """Yield what earlier runs left to do."""
     listed = found.listing.serials if found.listing is not None else {}
     unfinished = before.unfinished.values()
     # The list says again how new these are to be.
     listed_again = {e.name for e in unfinished if e.kind == UNLISTED and e.name in listed}
-    for name, need in before.pending.items():
-        wish = _still_wanted(name, need, found, before)
+    for name, target_serial in before.pending.items():
+        wish = _still_wanted(name, target_serial, found, before)
         if name not in listed_again and not _is_had(wish, before):
             yield wish
     for name, left in before.unfinished.items():
@@ -114,35 +114,37 @@ def _from_earlier(found: Discovery, before: Situation) -> Iterable[Wanted]:
             continue
         rested = not before.keep_removed and before.now - left.tried >= SECOND_LOOK
         if left.kind == INCOMPLETE or (left.kind in MISSED and rested):
-            yield Wanted(
+            yield SyncTask(
                 name,
-                lo=left.lo,
-                noticed=left.since,
+                first_serial=left.first_serial,
+                noticed_at=left.since,
                 display=left.display,
                 unlisted=_is_unlisted(name, found, before),
             )
 
 
-def _still_wanted(name: ProjectName, need: Serial, found: Discovery, before: Situation) -> Wanted:
+def _still_wanted(
+    name: ProjectName, target_serial: Serial, found: Discovery, before: MirrorSnapshot
+) -> SyncTask:
     """Return the wish for a project that an earlier run could not bring up to ``need``.
 
     A whole list that does not name it takes back what an earlier one said; what happened after
     the list is among the changes.
     """
     left = before.unfinished.get(name)
-    noticed = left.since if left else before.now
+    noticed_at = left.since if left else before.now
     if found.listing is not None and name not in found.listing.serials:
-        need = NO_SERIAL
-    return Wanted(
+        target_serial = NO_SERIAL
+    return SyncTask(
         name,
-        need=need,
-        lo=left.lo if left else None,
-        noticed=noticed,
+        target_serial=target_serial,
+        first_serial=left.first_serial if left else None,
+        noticed_at=noticed_at,
         display=left.display if left else "",
         listed=(
-            need != NO_SERIAL
+            target_serial != NO_SERIAL
             and found.listing is None
-            and not is_expired(noticed, before.now)
+            and not is_expired(noticed_at, before.now)
             and left is not None
             and left.kind != GONE
         ),
@@ -150,7 +152,7 @@ def _still_wanted(name: ProjectName, need: Serial, found: Discovery, before: Sit
     )
 
 
-def _is_unlisted(name: ProjectName, found: Discovery, before: Situation) -> bool:
+def _is_unlisted(name: ProjectName, found: Discovery, before: MirrorSnapshot) -> bool:
     """Whether the last whole list that was read does not have what is here."""
     left = before.unfinished.get(name)
     missed = left is not None and left.kind in MISSED and name not in found.sweep
@@ -158,7 +160,7 @@ def _is_unlisted(name: ProjectName, found: Discovery, before: Situation) -> bool
     return missed and not (listed_now or before.keep_removed)
 
 
-def _from_listing(found: Discovery, before: Situation, *, force: bool) -> Iterable[Wanted]:
+def _from_listing(found: Discovery, before: MirrorSnapshot, *, force: bool) -> Iterable[SyncTask]:
     """Yield what the whole list says: projects to look at, and those that it no longer has.
 
     What is had is left out here already: of a large list that is nearly everything.
@@ -171,11 +173,11 @@ def _from_listing(found: Discovery, before: Situation, *, force: bool) -> Iterab
         serial = listing.serials[name]
         had = before.had.get(name)
         left = before.unfinished.get(name)
-        wish = Wanted(
+        wish = SyncTask(
             name,
-            need=serial or NO_SERIAL,
-            lo=Serial(max(had.reflects, before.status) + 1) if had else None,
-            noticed=left.since if left else before.now,
+            target_serial=serial or NO_SERIAL,
+            first_serial=Serial(max(had.reflects, before.status) + 1) if had else None,
+            noticed_at=left.since if left else before.now,
             display=listing.displays.get(name, name),
             listed=True,
         )
@@ -184,43 +186,43 @@ def _from_listing(found: Discovery, before: Situation, *, force: bool) -> Iterab
     for name, had in before.had.items():
         younger = listing.serial is not None and listing.serial < had.reflects
         if not (name in listing.serials or younger or before.keep_removed):
-            yield Wanted(name, lo=Serial(before.status + 1), unlisted=True)
+            yield SyncTask(name, first_serial=Serial(before.status + 1), unlisted=True)
 
 
-def _from_sweep(found: Discovery, before: Situation) -> Iterable[Wanted]:
+def _from_sweep(found: Discovery, before: MirrorSnapshot) -> Iterable[SyncTask]:
     for name in found.sweep:
         had = before.had.get(name)
-        yield Wanted(name, lo=Serial(before.status + 1) if had else None)
+        yield SyncTask(name, first_serial=Serial(before.status + 1) if had else None)
 
 
-def _from_due(found: Discovery, before: Situation) -> Iterable[Wanted]:
+def _from_due(found: Discovery, before: MirrorSnapshot) -> Iterable[SyncTask]:
     """Yield the projects whose page is to show more by now, though no event says so."""
-    lo = None if found.cursor is None else Serial(found.cursor + 1)
+    first_serial = None if found.cursor is None else Serial(found.cursor + 1)
     for name in before.due:
-        yield Wanted(name, lo=lo, noticed=before.now, anew=True)
+        yield SyncTask(name, first_serial=first_serial, noticed_at=before.now, anew=True)
 
 
 def no_more_wanted(
-    had: Mapping[ProjectName, Had], selects: Callable[[ProjectName], bool]
+    had: Mapping[ProjectName, ProjectSummary], selects: Callable[[ProjectName], bool]
 ) -> tuple[frozenset[ProjectName], frozenset[ProjectName]]:
     """Return the projects that the filters wanted once and do not any more.
 
     Those that are here, and those of which nothing but a memory is.
     """
     names = [
-        (name, each.standing is Standing.LEFT_OUT)
+        (name, each.standing is Standing.EXCLUDED)
         for name, each in had.items()
-        if each.standing is not Standing.KEPT and not selects(name)
+        if each.standing is not Standing.RETAINED and not selects(name)
     ]
-    here = frozenset(name for name, left_out in names if not left_out)
-    return here, frozenset(name for name, left_out in names if left_out)
+    here = frozenset(name for name, excluded in names if not excluded)
+    return here, frozenset(name for name, excluded in names if excluded)
 
 
 def _apply_changes(
     changes: Sequence[Change],
     selects: Callable[[ProjectName], bool],
-    wishes: dict[ProjectName, Wanted],
-    gone: dict[ProjectName, Wanted],
+    wishes: dict[ProjectName, SyncTask],
+    gone: dict[ProjectName, SyncTask],
 ) -> None:
     """Add the events, in their order, to what is wanted and to what is gone.
 
@@ -231,11 +233,11 @@ def _apply_changes(
         name = change.name
         if not selects(name):
             continue
-        wish = Wanted(
+        wish = SyncTask(
             name,
-            need=change.serial,
-            lo=change.serial,
-            noticed=change.time,
+            target_serial=change.serial,
+            first_serial=change.serial,
+            noticed_at=change.time,
             display=change.display,
             listed=True,
         )
@@ -251,7 +253,7 @@ def vanished(plan: SyncPlan, found: Discovery) -> frozenset[ProjectName]:
     return frozenset(
         name
         for name, wish in plan.wanted.items()
-        if wish.had and not (wish.listed or wish.left_out) and name not in found.listing.serials
+        if wish.had and not (wish.listed or wish.excluded) and name not in found.listing.serials
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from bandersnatch import layout
+from bandersnatch.catalogue.records import INCOMPLETE, MISSING_ONCE, ProjectRecord, Standing
 from bandersnatch.config.settings import Provenance, RemovedProjects
 from bandersnatch.errors import (
     ChangedFile,
@@ -16,28 +17,30 @@ from bandersnatch.errors import (
     ProjectNotFound,
     StalePage,
 )
-from bandersnatch.mirror.files import FilesOutcome
-from bandersnatch.mirror.outcome import Outcome, Result, Visit
+from bandersnatch.mirror.files import FilesOutcome, FileSync
+from bandersnatch.mirror.page import PageReader
 from bandersnatch.mirror.plan import SECOND_LOOK, is_same_display
+from bandersnatch.mirror.publish import Publisher
+from bandersnatch.mirror.removal import Removals
+from bandersnatch.mirror.tasks import Outcome, Result, RunContext
+from bandersnatch.model.content import Validators
 from bandersnatch.model.project import ProjectStatus
 from bandersnatch.model.serials import NO_SERIAL
-from bandersnatch.records import ABSENT, INCOMPLETE, ProjectRecord, Standing, Validators
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
+    from bandersnatch.catalogue.port import Catalogue
+    from bandersnatch.catalogue.records import FileRecord, TrashEntry
     from bandersnatch.config.settings import Settings
     from bandersnatch.errors import BandersnatchError
-    from bandersnatch.filters.chain import FilterChain, Narrowed
-    from bandersnatch.mirror.files import FileSync
-    from bandersnatch.mirror.page import PageReader
-    from bandersnatch.mirror.publish import Publisher
-    from bandersnatch.mirror.remove import Removals
-    from bandersnatch.mirror.wanted import Wanted
+    from bandersnatch.filters.chain import FilterChain, FilterResult
+    from bandersnatch.index.port import FetchedDetail
+    from bandersnatch.mirror.mirror import Mirror
+    from bandersnatch.mirror.tasks import SyncTask
     from bandersnatch.model.project import ProjectDetail
     from bandersnatch.model.serials import Serial
-    from bandersnatch.ports import Catalogue
-    from bandersnatch.records import FetchedDetail, FileRecord, Removed
 
 
 FEW_FILES = 250
@@ -57,7 +60,7 @@ class ProjectSync:
         removals: Removals,
         *,
         settings: Settings,
-        visit: Visit,
+        visit: RunContext,
     ) -> None:
         self._catalogue = catalogue
         self._reader = reader
@@ -69,7 +72,22 @@ class ProjectSync:
         self._visit = visit
         self._narrowing = asyncio.Lock()
 
-    async def sync(self, wanted: Wanted) -> Outcome:
+    @classmethod
+    def of(cls, mirror: Mirror, context: RunContext, now: datetime) -> Self:
+        """Return what syncs the projects of a mirror in a run that began at ``now``."""
+        settings = mirror.settings
+        return cls(
+            mirror.catalogue,
+            PageReader(mirror.index, settings, mirror.events, now=now),
+            mirror.filters,
+            FileSync.of(mirror),
+            Publisher.of(mirror),
+            Removals.of(mirror, now),
+            settings=settings,
+            visit=context,
+        )
+
+    async def sync(self, wanted: SyncTask) -> Outcome:
         """Bring one project up to what the index has.
 
         :raises StalePage: if its page is not new enough yet.
@@ -81,23 +99,23 @@ class ProjectSync:
             fetched = await self._reader.read(wanted, await self._known(wanted, record))
             if fetched is None and record is not None:
                 self._reader.require_new(wanted, record.detail.serial)
-                here = record.standing is not Standing.LEFT_OUT
+                here = record.standing is not Standing.EXCLUDED
                 if self._visit.force and here and not await self._is_complete(record):
                     fetched = await self._reader.read(wanted, Validators())
         except ProjectNotFound:
             return self._missing(wanted)
-        standing = Standing.WANTED if selected else Standing.KEPT
+        standing = Standing.WANTED if selected else Standing.RETAINED
         if fetched is None or (record is not None and self._is_older(fetched.detail, record)):
             return self._unchanged(wanted, record, standing)
         if record is not None and self._stays_out(wanted, fetched.detail, record):
-            reflects = max(record.reflects, wanted.need)
+            reflects = max(record.reflects, wanted.target_serial)
             known = replace(record, reflects=reflects, validators=fetched.validators)
             return Outcome(wanted, Result.UNCHANGED, known)
         return await self._narrow(wanted, record, fetched, standing)
 
     # ------------------------------------------------------------ is there anything to do
 
-    async def _known(self, wanted: Wanted, record: ProjectRecord | None) -> Validators:
+    async def _known(self, wanted: SyncTask, record: ProjectRecord | None) -> Validators:
         """Return what a conditional request may say: nothing, if the body is needed anyway.
 
         What is here may be another page than the one recorded, if an earlier run was cut short.
@@ -106,9 +124,9 @@ class ProjectSync:
         if record is None or incomplete:
             return Validators()
         other_terms = record.terms != self._visit.terms(wanted.name)
-        if wanted.anew or other_terms or record.standing is Standing.KEPT:
+        if wanted.anew or other_terms or record.standing is Standing.RETAINED:
             return Validators()
-        if self._visit.force and record.standing is Standing.LEFT_OUT:
+        if self._visit.force and record.standing is Standing.EXCLUDED:
             return Validators()  # what was deleted until its next change comes back
         if not is_same_display(wanted.display, record.display):
             return Validators()
@@ -132,12 +150,12 @@ class ProjectSync:
             raise StalePage(detail.name, wanted=had, got=detail.serial)
         return True
 
-    def _stays_out(self, wanted: Wanted, detail: ProjectDetail, record: ProjectRecord) -> bool:
+    def _stays_out(self, wanted: SyncTask, detail: ProjectDetail, record: ProjectRecord) -> bool:
         """Whether a page counts as the one that was deleted until its next change.
 
         That is so for a page that this mirror has never fetched, so that no validators tell.
         """
-        never = record.standing is Standing.LEFT_OUT and record.validators == Validators()
+        never = record.standing is Standing.EXCLUDED and record.validators == Validators()
         if not never or self._visit.force or record.terms != self._visit.terms(detail.name):
             return False
         cut_short = wanted.earlier is not None and wanted.earlier.kind == INCOMPLETE
@@ -145,38 +163,38 @@ class ProjectSync:
         return not cut_short and (detail.serial is None or detail.serial <= shown)
 
     def _unchanged(
-        self, wanted: Wanted, record: ProjectRecord | None, standing: Standing
+        self, wanted: SyncTask, record: ProjectRecord | None, standing: Standing
     ) -> Outcome:
         assert record is not None, "only what is had can be unchanged"
-        if record.standing is Standing.LEFT_OUT:
+        if record.standing is Standing.EXCLUDED:
             standing = record.standing
         unlisted = wanted.is_doubted(record.detail.status)
-        same = wanted.need <= record.reflects and standing is record.standing
+        same = wanted.target_serial <= record.reflects and standing is record.standing
         if same and wanted.earlier is None:
             return Outcome(wanted, Result.UNCHANGED, unlisted=unlisted)
-        reflects = max(record.reflects, wanted.need)
+        reflects = max(record.reflects, wanted.target_serial)
         reflecting = replace(record, reflects=reflects, standing=standing)
         return Outcome(wanted, Result.UNCHANGED, reflecting, unlisted=unlisted)
 
-    def _missing(self, wanted: Wanted) -> Outcome:
+    def _missing(self, wanted: SyncTask) -> Outcome:
         """Judge a project that has no page: a fault, gone, perhaps gone, or never there."""
         if wanted.listed:
             raise ProjectNotFound(wanted.name)
-        if not wanted.had or wanted.left_out:
-            return Outcome(wanted, Result.ABSENT)
+        if not wanted.had or wanted.excluded:
+            return Outcome(wanted, Result.MISSING_ONCE)
         if self._settings.run.removed_projects is RemovedProjects.KEEP:
             return Outcome(wanted, Result.UNCHANGED)
         earlier = wanted.earlier
-        if earlier is None or earlier.kind != ABSENT:
-            return Outcome(wanted, Result.SUSPECTED)
+        if earlier is None or earlier.kind != MISSING_ONCE:
+            return Outcome(wanted, Result.MISSING_ONCE)
         seen_twice = self._visit.now - earlier.since >= SECOND_LOOK
-        return Outcome(wanted, Result.GONE if seen_twice else Result.SUSPECTED)
+        return Outcome(wanted, Result.GONE if seen_twice else Result.MISSING_ONCE)
 
     # ------------------------------------------------------------ what there is to do
 
     async def _narrow(
         self,
-        wanted: Wanted,
+        wanted: SyncTask,
         record: ProjectRecord | None,
         fetched: FetchedDetail,
         standing: Standing,
@@ -191,16 +209,16 @@ class ProjectSync:
         proposed = ProjectRecord(
             detail=replace(narrowed.page or plain.without_files(), document=None),
             display=wanted.display or (record.display if record else "") or plain.name,
-            reflects=max(wanted.need, plain.serial or NO_SERIAL, _reflected(record)),
+            reflects=max(wanted.target_serial, plain.serial or NO_SERIAL, _reflected(record)),
             terms=self._visit.terms(plain.name),
             validators=fetched.validators,
             files=(),
-            standing=standing if narrowed.page is not None else Standing.LEFT_OUT,
+            standing=standing if narrowed.page is not None else Standing.EXCLUDED,
             due=narrowed.due,
         )
         if narrowed.page is None:
-            here = record is not None and record.standing is not Standing.LEFT_OUT
-            result = Result.UNWANTED if here else Result.LEFT_OUT
+            here = record is not None and record.standing is not Standing.EXCLUDED
+            result = Result.UNWANTED if here else Result.EXCLUDED
             return Outcome(wanted, result, proposed, dropped=narrowed.dropped)
         named = record is not None and record.detail.files
         emptied = named and plain.files and not narrowed.page.files
@@ -210,7 +228,7 @@ class ProjectSync:
         early = await self._fetch_early(narrowed, outcome.removed)
         return replace(outcome, removed=(*outcome.removed, *early), dropped=narrowed.dropped)
 
-    async def _narrowed(self, detail: ProjectDetail) -> Narrowed:
+    async def _narrowed(self, detail: ProjectDetail) -> FilterResult:
         """Return what the filters leave of a page; nobody else waits for a large one.
 
         They look at one page at a time, for those of plugins may not bear two.
@@ -221,8 +239,8 @@ class ProjectSync:
             return await asyncio.to_thread(self._filters.narrow, detail)
 
     async def _fetch_early(
-        self, narrowed: Narrowed, removed: Iterable[Removed]
-    ) -> tuple[Removed, ...]:
+        self, narrowed: FilterResult, removed: Iterable[TrashEntry]
+    ) -> tuple[TrashEntry, ...]:
         """Fetch what is listed when it is old enough; it waits where removed files wait.
 
         ``removed`` are the project's files that have only just come there.
@@ -239,7 +257,7 @@ class ProjectSync:
 
     async def _publish(
         self,
-        wanted: Wanted,
+        wanted: SyncTask,
         record: ProjectRecord | None,
         proposed: ProjectRecord,
         legacy: bytes | None,
@@ -266,7 +284,7 @@ class ProjectSync:
         )
 
     def _require_no_surprise(
-        self, wanted: Wanted, record: ProjectRecord | None, detail: ProjectDetail
+        self, wanted: SyncTask, record: ProjectRecord | None, detail: ProjectDetail
     ) -> None:
         """Hold what must not be published just because the index says so.
 
@@ -313,7 +331,7 @@ class ProjectSync:
         return detail
 
     async def _have_files(
-        self, wanted: Wanted, record: ProjectRecord | None, detail: ProjectDetail
+        self, wanted: SyncTask, record: ProjectRecord | None, detail: ProjectDetail
     ) -> tuple[FilesOutcome, BandersnatchError | None]:
         """Return what became of the files, and what is missing from a page that goes out anyway.
 

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from bandersnatch import layout
+from bandersnatch.catalogue.records import GONE, INCOMPLETE, MISSING_ONCE, CatalogueUpdate
 from bandersnatch.errors import NotStored, StorageError
 from bandersnatch.events import PageRemoved, PageWritten
 from bandersnatch.layout import LAST_MODIFIED, MirrorLayout, PageFormat, StorageKey
-from bandersnatch.simple.html import ListHtml, render_detail_html
-from bandersnatch.simple.json import ListJson, render_detail_json
+from bandersnatch.mirror.checkpoint import ROOT, ROOT_WRITTEN
+from bandersnatch.simple.html_page import ListHtml, render_detail_html
+from bandersnatch.simple.json_page import ListJson, render_detail_json
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import (
+        AsyncIterable,
+        AsyncIterator,
+        Collection,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
     from datetime import datetime
 
+    from bandersnatch.catalogue.port import Inventory
+    from bandersnatch.catalogue.records import ListEntry, ProjectRecord
+    from bandersnatch.clock import Clock
     from bandersnatch.config.settings import PageSettings
+    from bandersnatch.events import EventSink
+    from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
-    from bandersnatch.ports import Clock, EventSink, Storage
-    from bandersnatch.records import Listed, ProjectRecord
+    from bandersnatch.storage.port import Storage
 
 
 class Publisher:
@@ -41,6 +54,14 @@ class Publisher:
         self._clock = clock
         self._events = events
         self._own_urls = own_urls
+
+    @classmethod
+    def of(cls, mirror: Mirror) -> Self:
+        """Return the publisher of a mirror's pages."""
+        own_urls = mirror.settings.files.release_files
+        return cls(
+            mirror.storage, mirror.settings.pages, mirror.clock, mirror.events, own_urls=own_urls
+        )
 
     # ------------------------------------------------------------ one project
 
@@ -197,7 +218,9 @@ class Publisher:
 
     # ------------------------------------------------------------ the root
 
-    async def publish_root(self, projects: AsyncIterable[Sequence[Listed]]) -> Sequence[StorageKey]:
+    async def publish_root(
+        self, projects: AsyncIterable[Sequence[ListEntry]]
+    ) -> Sequence[StorageKey]:
         """Publish the list of the projects that have a page, given in the order of names.
 
         Its serial is the highest of its projects', so that it changes when they do and never
@@ -236,3 +259,38 @@ def _of_older_releases(spelling: str) -> Iterator[list[StorageKey]]:
 def _version_time(key: StorageKey) -> str:
     """Return the part of a version's name that grows with time; endings have a ``_`` too."""
     return key.rpartition("/")[2].split("_", 2)[-1]
+
+
+_CUT_SHORT = frozenset({INCOMPLETE, MISSING_ONCE, GONE})
+"""Kinds of what is left to do under which a project may have lost its page already."""
+
+
+async def publish_root(
+    mirror: Mirror, *, without_names: Collection[ProjectName] = (), always: bool = False
+) -> Sequence[StorageKey]:
+    """Publish the root page if it does not show what the catalogue has; return what changed.
+
+    ``without_names`` are projects that are still in the catalogue and about to leave it. Others
+    may have no page because a run was killed that removed it, and wait to be looked at again.
+    """
+    if not always and await mirror.catalogue.note(ROOT) == ROOT_WRITTEN:
+        return ()
+    hidden = set(without_names)
+    for left in await mirror.catalogue.unfinished():
+        if left.kind in _CUT_SHORT and not await Publisher.of(mirror).has_pages(left.name):
+            hidden.add(left.name)
+    changed = await Publisher.of(mirror).publish_root(_shown(mirror.catalogue, hidden))
+    await mirror.storage.barrier()
+    if not without_names:
+        await mirror.catalogue.commit(CatalogueUpdate(notes={ROOT: ROOT_WRITTEN}))
+    return changed
+
+
+async def _shown(
+    catalogue: Inventory, hidden: Collection[ProjectName]
+) -> AsyncIterator[Sequence[ListEntry]]:
+    """Yield the projects that the root page names, some at a time."""
+    after = ""
+    while some := await catalogue.listed(after):
+        after = some[-1].name
+        yield [each for each in some if each.name not in hidden] if hidden else some

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from bandersnatch.errors import EmptiedProject, Impossible, SafetyStop
+from bandersnatch.errors import CommandRefused, EmptiedProject, SafetyStop
 from bandersnatch.events import (
     DamageFound,
     DamageLeft,
@@ -15,21 +15,21 @@ from bandersnatch.events import (
     FileRemoved,
     FileRestored,
     FilesRejected,
-    OwnerUnknown,
+    Halted,
+    OrphanFound,
     PageRemoved,
     PageWritten,
     ProjectAbsent,
+    ProjectBlocked,
+    ProjectExcluded,
     ProjectFailed,
-    ProjectLeftOut,
     ProjectRemoved,
     ProjectRestored,
     ProjectSynced,
     ProjectUnchanged,
+    ProjectUnreadable,
     ProjectVerified,
-    ProjectWaits,
     SidecarsMissing,
-    Stopped,
-    Unowned,
 )
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Failure:
         """The class of the failure: held by a limit, refused, to be retried, or rejected."""
         if isinstance(self.error, SafetyStop | EmptiedProject):
             return "held"
-        if isinstance(self.error, Impossible):
+        if isinstance(self.error, CommandRefused):
             return "refused"
         return "retry" if self.error.transient else "rejected"
 
@@ -79,7 +79,7 @@ class RunReport:
     synced: list[ProjectName] = field(default_factory=list)
     unchanged: int = 0
     absent: list[ProjectName] = field(default_factory=list)
-    left_out: int = 0
+    excluded: int = 0
     removed: list[ProjectName] = field(default_factory=list)
     restored: list[ProjectName] = field(default_factory=list)
     failures: dict[ProjectName, Failure] = field(default_factory=dict)
@@ -162,7 +162,7 @@ class RunReport:
             "synced": self.synced,
             "unchanged": self.unchanged,
             "absent": self.absent,
-            "left_out": self.left_out,
+            "left_out": self.excluded,
             "removed": self.removed,
             "restored": self.restored,
             "waiting": self.waiting,
@@ -224,7 +224,7 @@ def _left(report: RunReport, event: DamageLeft) -> None:
         report.left.append(event)
 
 
-def _unowned(report: RunReport, event: Unowned) -> None:
+def _unowned(report: RunReport, event: OrphanFound) -> None:
     report.unowned += 1
     report.unowned_bytes += event.size
     report.unowned_moved += event.moved
@@ -252,17 +252,19 @@ def _lists(names: str) -> Callable[[RunReport, Any], None]:
     return append
 
 
-_OfOne: TypeAlias = ProjectSynced | ProjectRemoved | ProjectRestored | ProjectAbsent | ProjectWaits
+_OfOne: TypeAlias = (
+    ProjectSynced | ProjectRemoved | ProjectRestored | ProjectAbsent | ProjectBlocked
+)
 
 _COUNTED: dict[type, Callable[[RunReport, Any], None]] = {
     ProjectSynced: _lists("synced"),
     ProjectUnchanged: _adds("unchanged"),
     ProjectAbsent: _lists("absent"),
-    ProjectLeftOut: _adds("left_out"),
+    ProjectExcluded: _adds("excluded"),
     ProjectRemoved: _lists("removed"),
     ProjectRestored: _lists("restored"),
     ProjectFailed: _failed,
-    ProjectWaits: _lists("waiting"),
+    ProjectBlocked: _lists("waiting"),
     FileDownloaded: _downloaded,
     FileRestored: _adds("files_restored"),
     FileRemoved: _adds("files_removed"),
@@ -274,8 +276,8 @@ _COUNTED: dict[type, Callable[[RunReport, Any], None]] = {
     DamageFound: _adds("damage_found"),
     DamageRepaired: _adds("damage_repaired"),
     DamageLeft: _left,
-    OwnerUnknown: lambda report, event: report.unknown.append(event.name),
-    Unowned: _unowned,
-    Stopped: lambda report, event: report.stopped.append(event.error),
+    ProjectUnreadable: lambda report, event: report.unknown.append(event.name),
+    OrphanFound: _unowned,
+    Halted: lambda report, event: report.stopped.append(event.error),
 }
 """What each kind of event does to the report; a run has several for every file."""

@@ -1,23 +1,17 @@
-"""The commands ``mirror`` and ``sync``: from change to page, in the order of the promises.
-
-Files before the page that names them; the page before its row; rows before ``todo`` shrinks;
-the root before ``status``; and for a removal the reverse.
-"""
+"""How a run of ``mirror`` ends: the state that it leaves, and what is remembered of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from bandersnatch.catalogue.records import MISSED, CatalogueUpdate
 from bandersnatch.config.settings import RemovedProjects
 from bandersnatch.errors import SafetyStop, UnusableIndex
-from bandersnatch.events import Planned, Stopped
+from bandersnatch.events import Halted, Planned
 from bandersnatch.mirror.checkpoint import Checkpoint
-from bandersnatch.mirror.discover import Discoverer, Question
-from bandersnatch.mirror.ending import Ending, end_run
-from bandersnatch.mirror.leaving import Leaving, let_go, remove_strays
-from bandersnatch.mirror.notes import STATE
-from bandersnatch.mirror.opening import open_tree, open_visit, open_visits, side_by_side
+from bandersnatch.mirror.discovery import Discoverer, DiscoveryRequest
+from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.plan import (
     SyncPlan,
     make_plan,
@@ -26,24 +20,101 @@ from bandersnatch.mirror.plan import (
     vanished,
     without,
 )
-from bandersnatch.mirror.remove import check_removals, removal_limit
-from bandersnatch.mirror.seal import DOUBTED, judged
-from bandersnatch.mirror.state import StateFiles, Todo
-from bandersnatch.mirror.wanted import Discovery, Situation, Wanted
+from bandersnatch.mirror.publish import Publisher
+from bandersnatch.mirror.recovery import (
+    max_concurrent_projects,
+    open_context,
+    open_executor,
+    open_tree,
+)
+from bandersnatch.mirror.removal import (
+    PlannedRemovals,
+    check_removals,
+    removal_limit,
+    remove_all,
+    remove_unrecorded,
+)
+from bandersnatch.mirror.state import (
+    LAST_SUCCESS,
+    STATE,
+    UNTRUSTED,
+    StateFiles,
+    Todo,
+    final_marker,
+    next_status,
+    trusted_state,
+)
+from bandersnatch.mirror.tasks import Discovery, MirrorSnapshot, SyncTask
 from bandersnatch.model.serials import NO_SERIAL, Serial
-from bandersnatch.records import MISSED, Batch
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
-    from bandersnatch.mirror.ending import Position
-    from bandersnatch.mirror.parts import Mirror
+    from bandersnatch.catalogue.records import Deferred
+    from bandersnatch.mirror.executor import Executor
+    from bandersnatch.mirror.mirror import Mirror
+    from bandersnatch.mirror.plan import SyncPlan
     from bandersnatch.mirror.state import MirrorState
-    from bandersnatch.mirror.visits import Visits
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectList
-    from bandersnatch.records import Unfinished
+    from bandersnatch.model.serials import Serial
+
+
+_ABANDONED = 7 * 86_400
+"""Seconds after which an unfinished download is given up while others are still pending."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a run left the mirror; ``index`` is None for an index without serials."""
+
+    before: Serial
+    after: Serial
+    index: Serial | None
+    pending: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run came to its end.
+
+    ``complete`` says that everything was visited, ``refused`` that a limit did not let everything
+    go that the index no longer has.
+    """
+
+    began: datetime
+    complete: bool
+    refused: bool
+
+
+async def end_run(
+    mirror: Mirror,
+    files: StateFiles,
+    state: MirrorState,
+    plan: SyncPlan,
+    checkpoint: Checkpoint,
+    ending: RunResult,
+) -> Position:
+    """Write ``status``, and remember what it is now, and the run if it was a good one."""
+    began = int(ending.began.timestamp())
+    wishes = {**plan.wanted, **plan.gone}
+    firsts = [wishes[name].first_serial for name in checkpoint.pending]
+    # Removals that were refused are changes that the tree does not show.
+    firsts += [None] if ending.refused else []
+    status = next_status(state.status, checkpoint.cursor, firsts)
+    if not checkpoint.pending:
+        await mirror.storage.sweep(before=int(mirror.clock.now().timestamp()) + 1)
+    else:
+        await mirror.storage.sweep(before=began - _ABANDONED)
+    finished = not checkpoint.pending and not ending.refused
+    await files.save_status(status, finished=finished)
+    notes = {STATE: await final_marker(files, state, complete=ending.complete)}
+    if finished:
+        notes[LAST_SUCCESS] = str(began)
+    await mirror.catalogue.commit(CatalogueUpdate(notes=notes))
+    return Position(state.status, status, plan.cursor, len(checkpoint.pending))
+
 
 _FEW = 20_000
 """Projects; to ask the catalogue for more of them by name takes longer than for all."""
@@ -54,7 +125,7 @@ FILTERS = "filters"
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class RunOptions:
     """What the operator asks of one run.
 
     ``force`` looks at every project, whatever the state says. ``accepted`` are the projects
@@ -69,11 +140,11 @@ class Orders:
 class MirrorRun:
     """One run of ``mirror``."""
 
-    def __init__(self, mirror: Mirror, orders: Orders) -> None:
+    def __init__(self, mirror: Mirror, orders: RunOptions) -> None:
         self._mirror = mirror
         self._orders = orders
         self._state = StateFiles(mirror.storage)
-        self._publisher = mirror.publisher()
+        self._publisher = Publisher.of(mirror)
         self._refused = False
         self._changed = False
 
@@ -105,10 +176,12 @@ class MirrorRun:
         try:
             visits = await self._visit_all(plan, checkpoint, began)
             await checkpoint.commit()
-            leaving = Leaving(plan.gone, visits.gone, unwanted, visits.unwanted, visits.emptied)
+            leaving = PlannedRemovals(
+                plan.gone, visits.gone, unwanted, visits.unwanted, visits.emptied
+            )
             await self._part_with(leaving, checkpoint, limit, began)
-            await checkpoint.commit(Batch(forgotten=sorted(forgotten)))
-            await remove_strays(mirror, checkpoint.strays, checkpoint, began)
+            await checkpoint.commit(CatalogueUpdate(forgotten=sorted(forgotten)))
+            await remove_unrecorded(mirror, checkpoint.strays, checkpoint, began)
             _drop(checkpoint.pending, checkpoint.strays)
             cursor = await self._cursor(plan, state)
             if visits.complete:
@@ -118,7 +191,7 @@ class MirrorRun:
             await checkpoint.save()
         if visits.complete:
             await self._publisher.publish_time(began)
-        ending = Ending(began, visits.complete, self._refused)
+        ending = RunResult(began, visits.complete, self._refused)
         return await end_run(mirror, self._state, state, plan, checkpoint, ending)
 
     # ------------------------------------------------------------ before
@@ -126,8 +199,8 @@ class MirrorRun:
     async def _opened(self, began: datetime) -> MirrorState:
         """Return the state as far as it can be believed; else everything is looked at."""
         found = await open_tree(self._mirror, self._state, began)
-        state = await judged(self._mirror, self._state, found)
-        if state.seal == DOUBTED:
+        state = await trusted_state(self._mirror, self._state, found)
+        if state.seal == UNTRUSTED:
             self._orders = replace(self._orders, force=True)
         return state
 
@@ -138,7 +211,7 @@ class MirrorRun:
             return Discovery(None, sweep=self._orders.only)
         discoverer = Discoverer(mirror.index, catalogue, mirror.clock, mirror.events)
         return await discoverer.discover(
-            Question(
+            DiscoveryRequest(
                 method=settings.index.api_method,
                 cursor=state.cursor,
                 finite=mirror.filters.finite_names,
@@ -149,7 +222,10 @@ class MirrorRun:
         )
 
     def _fingerprints(self) -> dict[str, str]:
-        return {OPTIONS: self._mirror.terms.options, FILTERS: self._mirror.filters.fingerprint}
+        return {
+            OPTIONS: PolicyFingerprint.of(self._mirror).options,
+            FILTERS: self._mirror.filters.fingerprint,
+        }
 
     async def _is_changed(self) -> bool:
         """Whether options or filters are others than those of the last run that was complete."""
@@ -163,7 +239,7 @@ class MirrorRun:
         mirror = self._mirror
         return no_more_wanted(await mirror.catalogue.had(None), mirror.filters.may_select)
 
-    async def _situation(self, state: MirrorState, found: Discovery, now: int) -> Situation:
+    async def _situation(self, state: MirrorState, found: Discovery, now: int) -> MirrorSnapshot:
         unfinished = {each.name: each for each in await self._mirror.catalogue.unfinished()}
         pending = state.todo.pending if state.todo else {}
         due = await self._mirror.catalogue.due(now)
@@ -173,12 +249,12 @@ class MirrorRun:
             changed = {change.name for change in found.changes}
             names = {*changed, *found.sweep, *pending, *unfinished, *due, *(differing or ())}
         run = self._mirror.settings.run
-        return Situation(
+        return MirrorSnapshot(
             status=state.status,
             pending=pending,
             unfinished=unfinished,
             had=await self._mirror.catalogue.had(names),
-            terms=self._mirror.terms,
+            terms=PolicyFingerprint.of(self._mirror),
             now=now,
             due=due,
             differing=differing,
@@ -190,8 +266,10 @@ class MirrorRun:
         if found.listing is None or self._orders.force:
             return None
         mirror = self._mirror
-        differing = await mirror.catalogue.unlike(found.listing, mirror.terms.general)
-        differing |= mirror.terms.special(found.listing.serials)
+        differing = await mirror.catalogue.unlike(
+            found.listing, PolicyFingerprint.of(mirror).general
+        )
+        differing |= PolicyFingerprint.of(mirror).special(found.listing.serials)
         return frozenset(filter(mirror.filters.may_select, differing))
 
     def _is_refused(self, removals: int, limit: int, *, by_filters: int = 0) -> bool:
@@ -199,13 +277,13 @@ class MirrorRun:
         try:
             check_removals(removals, limit, by_filters=by_filters)
         except SafetyStop as error:
-            self._mirror.events(Stopped(error))
+            self._mirror.events(Halted(error))
             self._refused = True
             return True
         return False
 
     def _checkpoint(self, plan: SyncPlan, state: MirrorState, now: int) -> Checkpoint:
-        pending = {name: wish.need for name, wish in {**plan.wanted, **plan.gone}.items()}
+        pending = {name: wish.target_serial for name, wish in {**plan.wanted, **plan.gone}.items()}
         return Checkpoint(
             self._mirror.storage,
             self._mirror.catalogue,
@@ -219,7 +297,7 @@ class MirrorRun:
         self,
         checkpoint: Checkpoint,
         plan: SyncPlan,
-        before: Situation,
+        before: MirrorSnapshot,
         settled: list[ProjectName],
         began: datetime,
         *,
@@ -233,7 +311,7 @@ class MirrorRun:
         looked_at = plan.wanted.keys() | plan.gone.keys()
         strays = (before.unfinished.keys() | before.pending.keys()) - looked_at
         only = self._orders.only
-        await remove_strays(
+        await remove_unrecorded(
             self._mirror, sorted(strays if only is None else strays & only), checkpoint, began
         )
         unsettled = dict.fromkeys((OPTIONS, FILTERS), "") if self._changed else {}
@@ -241,7 +319,7 @@ class MirrorRun:
 
     # ------------------------------------------------------------ the work
 
-    async def _visit_all(self, plan: SyncPlan, checkpoint: Checkpoint, began: datetime) -> Visits:
+    async def _visit_all(self, plan: SyncPlan, checkpoint: Checkpoint, began: datetime) -> Executor:
         """Visit what is wanted, and return who did.
 
         :raises UnusableIndex: if the index has not answered a single time in this run.
@@ -253,14 +331,14 @@ class MirrorRun:
 
     async def _visit(
         self,
-        wanted: Collection[Wanted],
+        wanted: Collection[SyncTask],
         checkpoint: Checkpoint,
         began: datetime,
         *,
         may_empty: bool = False,
-    ) -> Visits:
+    ) -> Executor:
         orders = self._orders
-        visit = await open_visit(
+        visit = await open_context(
             self._mirror,
             began,
             accepted=orders.accepted,
@@ -268,12 +346,12 @@ class MirrorRun:
             may_empty=may_empty,
         )
         stop = self._mirror.settings.run.stop_on_error
-        visits = open_visits(self._mirror, checkpoint, visit, began, stop_on_error=stop)
-        await visits.run(wanted, workers=side_by_side(self._mirror))
+        visits = open_executor(self._mirror, checkpoint, visit, began, stop_on_error=stop)
+        await visits.run(wanted, workers=max_concurrent_projects(self._mirror))
         return visits
 
     async def _part_with(
-        self, leaving: Leaving, checkpoint: Checkpoint, limit: int, began: datetime
+        self, leaving: PlannedRemovals, checkpoint: Checkpoint, limit: int, began: datetime
     ) -> None:
         """Remove what leaves, unless that is too much to be believed, and publish the root."""
         keeps = self._mirror.settings.run.removed_projects is RemovedProjects.KEEP
@@ -293,7 +371,7 @@ class MirrorRun:
                 await checkpoint.commit()
             _drop(checkpoint.pending, leaving.rejected)
         force = self._orders.force
-        await let_go(self._mirror, leaving, projects, checkpoint, began, force=force)
+        await remove_all(self._mirror, leaving, projects, checkpoint, began, force=force)
 
     async def _cursor(self, plan: SyncPlan, state: MirrorState) -> Serial:
         """Return T after this run: what the changelog or list told, else how far pages reach."""
@@ -310,7 +388,7 @@ def _drop(pending: dict[ProjectName, Serial], names: Iterable[ProjectName]) -> N
 
 
 def _settled(
-    unfinished: Mapping[ProjectName, Unfinished],
+    unfinished: Mapping[ProjectName, Deferred],
     plan: SyncPlan,
     unwanted: frozenset[ProjectName],
     listing: ProjectList | None,

@@ -1,17 +1,13 @@
-"""``status``, ``todo`` and ``generation``: the promise, in the historic formats (contract, 3.2).
-
-``status`` holds S: every change up to S is reflected in the tree. ``todo`` holds T, the cursor up
-to which changes have been read, and the projects that are known to be wanted and not yet done.
-The argument why this is right is in ``docs/explanation/consistency.md``.
-"""
+"""Names of notes in the catalogue that one command writes and another reads."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from bandersnatch.errors import CorruptState, InvalidValue, LeadsAway, NotStored
+from bandersnatch.errors import CorruptState, ForeignLink, InvalidValue, NotStored
+from bandersnatch.events import Warned
 from bandersnatch.layout import GENERATION, STATUS, TODO
 from bandersnatch.model.names import project_name
 from bandersnatch.model.serials import NO_SERIAL, Serial, parse_serial
@@ -20,8 +16,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from bandersnatch.layout import StorageKey
+    from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.ports import Storage
+    from bandersnatch.storage.port import Storage
+
+
+LAST_SUCCESS = "good run"
+"""When the last run of ``mirror`` began that left nothing undone, in seconds since 1970."""
+
+STATE = "state"
+"""What ``status`` and ``todo`` were when the last run ended; see ``bandersnatch.mirror.seal``."""
+
+VERIFIED = "verified"
+"""When ``verify`` had last looked through the whole mirror, in seconds since 1970."""
+
 
 GENERATION_NOW = 5
 """The layout of the tree; it has been the same since release 4."""
@@ -59,7 +67,12 @@ def render_todo(todo: Todo) -> str:
     """Return the file's text: the cursor, then a name and a serial on each line."""
     if not todo.pending:
         return f"{todo.cursor}\n"
-    return "\n".join([str(todo.cursor), *(f"{name} {need}" for name, need in todo.pending.items())])
+    return "\n".join(
+        [
+            str(todo.cursor),
+            *(f"{name} {target_serial}" for name, target_serial in todo.pending.items()),
+        ]
+    )
 
 
 def next_status(
@@ -154,7 +167,7 @@ class StateFiles:
     async def _text(self, key: StorageKey) -> str | None:
         try:
             return (await self._storage.read(key)).decode("utf-8", errors="replace")
-        except LeadsAway:
+        except ForeignLink:
             raise  # somebody wanted it elsewhere, and must be told that this does not work
         except NotStored:
             return None
@@ -176,3 +189,58 @@ class StateFiles:
         await self._storage.write({STATUS: str(status).encode()}, durable=True)
         if finished:
             await self._storage.write({}, absent=[TODO], durable=True)
+
+
+DIRTY = "open"
+"""A run that believed the files has begun and not ended in order; there was a ``status``."""
+
+UNTRUSTED = "doubted"
+"""The files were not believed, and no run has looked at every project since."""
+
+FOREIGN = "unknown"
+"""The catalogue was begun anew because it was of another tree; maybe the files are, too."""
+
+NOT_TRUSTED = frozenset({UNTRUSTED, FOREIGN})
+
+_WHY = {
+    UNTRUSTED: "status or todo was not as a run left it, and not every project was looked at since",
+    FOREIGN: "status and todo are not known to be of this tree",
+}
+
+
+def marker_for(note: str, found: str) -> str:
+    """Return what stands in the note while a run is under way that finds these.
+
+    ``found`` is the fingerprint of the files, "" if there is no ``status``.
+    """
+    if note in NOT_TRUSTED:
+        return note
+    believed = note in {"", found} or (note == DIRTY and found)
+    return (DIRTY if found else "") if believed else UNTRUSTED
+
+
+async def trusted_state(mirror: Mirror, files: StateFiles, state: MirrorState) -> MirrorState:
+    """Return the state as far as it can be believed.
+
+    Of one that cannot, only the names of what was pending are left.
+    """
+    note, found = await mirror.catalogue.note(STATE), await files.fingerprint()
+    seal = marker_for(note, found)
+    if seal not in NOT_TRUSTED:
+        return replace(state, seal=seal)
+    missing = "status is not there any more"
+    changed = "status or todo is not as the last run left it" if found else missing
+    why = _WHY.get(note, changed)
+    how = "compared with the index" if seal == FOREIGN else "looked at again"
+    text = f"{why}; every project is {how}, and nothing that is right is downloaded"
+    mirror.events(Warned(text))
+    names = state.todo.pending if state.todo else ()
+    todo = Todo(NO_SERIAL, dict.fromkeys(names, NO_SERIAL))
+    return replace(state, status=NO_SERIAL, todo=todo, seal=seal)
+
+
+async def final_marker(files: StateFiles, state: MirrorState, *, complete: bool) -> str:
+    """Return the note for the end of a run; ``complete`` says that it looked at everything."""
+    if state.seal in NOT_TRUSTED and not complete:
+        return state.seal
+    return await files.fingerprint()

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bandersnatch.events import Noticed, Planned
+from bandersnatch.catalogue.records import Standing
+from bandersnatch.events import Planned, Warned
 from bandersnatch.mirror.checkpoint import Checkpoint
-from bandersnatch.mirror.opening import (
+from bandersnatch.mirror.fingerprint import PolicyFingerprint
+from bandersnatch.mirror.publish import publish_root
+from bandersnatch.mirror.recovery import (
+    max_concurrent_projects,
+    open_context,
+    open_executor,
     open_tree,
-    open_visit,
-    open_visits,
-    side_by_side,
 )
-from bandersnatch.mirror.root import publish_root
 from bandersnatch.mirror.state import StateFiles
-from bandersnatch.mirror.wanted import Wanted
-from bandersnatch.records import Standing
+from bandersnatch.mirror.tasks import SyncTask
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from bandersnatch.mirror.parts import Mirror
+    from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.model.names import ProjectName
 
 
@@ -49,31 +50,31 @@ async def sync(
         now=int(began.timestamp()),
     )
     await checkpoint.mark(wish.name for wish in wanted if wish.earlier is None)
-    visit = await open_visit(mirror, began, accepted=accepted, force=True, may_empty=True)
+    visit = await open_context(mirror, began, accepted=accepted, force=True, may_empty=True)
     stop = mirror.settings.run.stop_on_error
-    visits = open_visits(mirror, checkpoint, visit, began, stop_on_error=stop, on_the_side=True)
+    visits = open_executor(mirror, checkpoint, visit, began, stop_on_error=stop, standalone=True)
     try:
-        await visits.run(wanted, workers=side_by_side(mirror))
+        await visits.run(wanted, workers=max_concurrent_projects(mirror))
     finally:
         await checkpoint.commit()
     for name in visits.unwanted:
         text = f"the filters want nothing of {name} any more; it stays until mirror takes it away"
-        mirror.events(Noticed(text))
+        mirror.events(Warned(text))
     if not skip_root:
         await publish_root(mirror)
 
 
-async def wanted_by_name(mirror: Mirror, names: Collection[ProjectName]) -> list[Wanted]:
+async def wanted_by_name(mirror: Mirror, names: Collection[ProjectName]) -> list[SyncTask]:
     """Return the wish for each project, with what is known of it already."""
-    had, terms = await mirror.catalogue.had(names), mirror.terms
+    had, terms = await mirror.catalogue.had(names), PolicyFingerprint.of(mirror)
     unfinished = {each.name: each for each in await mirror.catalogue.unfinished()}
     return [
-        Wanted(
+        SyncTask(
             name,
             display=unfinished[name].display if name in unfinished else "",
             listed=True,
             had=name in had,
-            left_out=name in had and had[name].standing is Standing.LEFT_OUT,
+            excluded=name in had and had[name].standing is Standing.EXCLUDED,
             remade=name in had and had[name].terms != terms(name),
             earlier=unfinished.get(name),
         )

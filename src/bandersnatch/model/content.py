@@ -14,6 +14,7 @@ from bandersnatch.model.urls import content_digest
 if TYPE_CHECKING:
     from bandersnatch.model.files import ReleaseFile
 
+
 _CONTENT = "blake2b_256"
 """The digest that PyPI makes its file paths from; its name in the legacy documents."""
 
@@ -124,3 +125,15 @@ class ContentCheck:
             )
         also = (Digest(name, hasher.hexdigest()) for name, hasher in self._also)
         return Content(self.size, Hashes((actual, *also)))
+
+
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """What tells two answers of the same URL apart: headers (RFC 9110), or a digest of the body.
+
+    Each is empty when it is not known.
+    """
+
+    etag: str = ""
+    last_modified: str = ""
+    body: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from bandersnatch.errors import InvalidPage, InvalidValue
@@ -16,8 +17,9 @@ from bandersnatch.model.files import (
     clean_text,
     parse_upload_time,
 )
-from bandersnatch.model.names import belongs_to
-from bandersnatch.model.project import MOST_FILES, Rejection, is_version
+from bandersnatch.model.names import belongs_to, project_name
+from bandersnatch.model.project import MOST_FILES, ProjectList, Rejection, is_version
+from bandersnatch.model.serials import Serial, parse_serial
 from bandersnatch.model.urls import absolute_url, file_path
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RawFile:
     """The texts of one file entry, not yet judged; absent ones are None."""
 
     filename: object
@@ -51,7 +53,7 @@ class Entry:
     provenance: object = None
 
 
-def release_file(entry: Entry, context: Context) -> ReleaseFile:
+def validate_file(entry: RawFile, context: Context) -> ReleaseFile:
     """Return the file that ``entry`` describes.
 
     What identifies the file must be right; what merely describes it is left out when it is not.
@@ -103,8 +105,8 @@ def _provenance(value: object) -> str | None:
         return None
 
 
-def release_files(
-    entries: Iterable[Entry], context: Context
+def validate_files(
+    entries: Iterable[RawFile], context: Context
 ) -> tuple[tuple[ReleaseFile, ...], tuple[Rejection, ...]]:
     """Judge every entry and return the files in the order of their names, and what was refused.
 
@@ -116,7 +118,7 @@ def release_files(
         if count > MOST_FILES:
             raise InvalidPage(context.url, f"it names more than {MOST_FILES} files")
         try:
-            file = release_file(entry, context)
+            file = validate_file(entry, context)
         except InvalidValue as error:
             rejected.append(Rejection(ascii(entry.filename)[:300], str(error)))
             continue
@@ -129,3 +131,66 @@ def release_files(
 def version_texts(values: Iterable[object]) -> tuple[str, ...]:
     """Return the versions that pass their gate, each once, in the order given."""
     return tuple(dict.fromkeys(v for v in values if isinstance(v, str) and is_version(v)))
+
+
+BAD_ENTRIES_ALLOWED = 0.01
+"""The share of a listing's entries that may be bad before the listing as a whole is."""
+_ODDITIES_TOLD = 20
+
+
+def project_list(
+    pairs: Iterable[tuple[object, object]],
+    *,
+    where: str,
+    serial: Serial | None,
+    notes: Iterable[str] = (),
+) -> ProjectList:
+    """Return the list made of pairs of a name and a serial (None: not told), each judged.
+
+    A project whose serial alone is bad is listed as one of which none is told: it exists, and
+    whoever leaves it out would claim to have everything without it.
+
+    :raises InvalidPage: if more than 1 % of the pairs, and more than one, are bad.
+    """
+    serials: dict[ProjectName, Serial | None] = {}
+    displays: dict[ProjectName, str] = {}
+    rejected: list[Rejection] = []
+    twins: dict[ProjectName, None] = {}
+    count = bad = 0
+    for shown, told in pairs:
+        count += 1
+        name: ProjectName | None
+        try:
+            name = project_name(shown)
+            own = None if told is None else parse_serial(told)
+        except InvalidValue as error:
+            name, own = _name_alone(shown), None
+            bad += 1
+            if bad <= _ODDITIES_TOLD:
+                reason = f"{name}: {error}" if name else str(error)
+                rejected.append(Rejection(ascii(shown)[:200], reason))
+            if name is None:
+                continue
+        if name in serials:
+            twins[name] = None
+        before = serials.setdefault(name, own)
+        if own is not None and (before is None or own > before):
+            serials[name] = own
+        if shown != name:
+            displays[name] = str(shown)
+    if bad > max(1, count * BAD_ENTRIES_ALLOWED):
+        first = rejected[0].reason
+        raise InvalidPage(where, f"{bad} of its {count} entries are bad: {first}")
+    notes = (*notes, *map(_twin, islice(twins, _ODDITIES_TOLD)))
+    return ProjectList(serials, displays, serial, tuple(rejected), bad, notes)
+
+
+def _name_alone(shown: object) -> ProjectName | None:
+    try:
+        return project_name(shown)
+    except InvalidValue:
+        return None
+
+
+def _twin(name: ProjectName) -> str:
+    return f"the list has {name} more than once; its highest serial counts"

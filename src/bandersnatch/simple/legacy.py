@@ -18,8 +18,8 @@ from bandersnatch.errors import InvalidPage, InvalidValue
 from bandersnatch.model.digests import Digest, Hashes, parse_hashes
 from bandersnatch.model.files import check_size, parse_upload_time
 from bandersnatch.simple.entries import version_texts
-from bandersnatch.simple.parse import check_page_name, optional_serial
-from bandersnatch.simple.weight import LEGACY, check_weight
+from bandersnatch.simple.json_page import check_page_name, optional_serial
+from bandersnatch.simple.limits import LEGACY, check_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,7 +58,7 @@ def parse_legacy(text: bytes, context: Context) -> LegacyDocument:
 
     :raises InvalidPage: if it is no such document, or another project's, or too much of one.
     """
-    check_weight(text, LEGACY, context.url)
+    check_memory(text, LEGACY, context.url)
     try:
         content = msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:

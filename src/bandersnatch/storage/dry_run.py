@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 from bandersnatch.errors import NotStored, StorageError
 from bandersnatch.model.content import Content
 from bandersnatch.model.digests import HEX_DIGITS, Digest, Hashes
-from bandersnatch.records import Reading
+from bandersnatch.storage.port import FileReadResult
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.content import Expected
-    from bandersnatch.ports import MirrorStorage
-    from bandersnatch.records import StoredObject
+    from bandersnatch.storage.port import MirrorStorage, StoredObject
 
 
 class DryRunStorage:
@@ -121,10 +120,10 @@ class DryRunStorage:
             raise NotStored(key)
         return await self._storage.digest(self._source(key), algorithms)
 
-    async def read_through(self, keys: Sequence[StorageKey], /) -> Sequence[Reading]:
+    async def read_through(self, keys: Sequence[StorageKey], /) -> Sequence[FileReadResult]:
         """Return what reading each object through comes to."""
         found = await self._storage.read_through([self._source(key) for key in keys])
-        gone = Reading(0, None, "it is missing")
+        gone = FileReadResult(0, None, "it is missing")
         return [gone if k in self._gone else each for k, each in zip(keys, found, strict=True)]
 
     async def pieces(self, key: StorageKey, /) -> AsyncIterator[bytes]:

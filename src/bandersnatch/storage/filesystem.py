@@ -15,21 +15,29 @@ from typing import TYPE_CHECKING, Self
 
 from filelock import FileLock, Timeout
 
+from bandersnatch.concurrency import BlockingExecutor
 from bandersnatch.config.settings import FreeSpace
 from bandersnatch.errors import MirrorLocked, NotStored, StorageError
 from bandersnatch.model.digests import Digest, Hashes
-from bandersnatch.storage.partial import PartialDownload
-from bandersnatch.storage.reading import READ, open_to_read, read_into, read_through
-from bandersnatch.storage.room import Room
-from bandersnatch.storage.tree import AREAS, PARTIAL, Tree, translated
-from bandersnatch.threads import Threads
+from bandersnatch.storage.download import FileDownload
+from bandersnatch.storage.space import DiskSpace
+from bandersnatch.storage.tree import (
+    AREAS,
+    PARTIAL,
+    READ,
+    Tree,
+    mapped_errors,
+    open_to_read,
+    read_into,
+    read_through,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.content import Expected
-    from bandersnatch.records import Reading, StoredObject
+    from bandersnatch.storage.port import FileReadResult, StoredObject
 
 _THREADS = 4
 _SCAN_BATCH = 1_000
@@ -57,10 +65,10 @@ class FilesystemStorage:
         self._root = os.path.abspath(directory)
         self._read_only = read_only
         self._tree = Tree(self._root)
-        self._threads = Threads(max(threads, _THREADS), "storage")
+        self._threads = BlockingExecutor(max(threads, _THREADS), "storage")
         self._busy: set[str] = set()
         self._keep_free = keep_free
-        self._room = Room(keep_free, lambda: self._threads.quick(self._free))
+        self._room = DiskSpace(keep_free, lambda: self._threads.run_short(self._free))
         self._syncing = asyncio.Lock()
         self._lost: StorageError | None = None
         self._locked: os.stat_result | None = None
@@ -90,7 +98,7 @@ class FilesystemStorage:
     # ------------------------------------------------------------ opening
 
     def _prepare(self) -> None:
-        with translated(self._root):
+        with mapped_errors(self._root):
             os.makedirs(f"{self._root}/{PARTIAL}", mode=0o755, exist_ok=True)
             found = os.lstat(f"{self._root}/{PARTIAL}")
             if stat.S_ISLNK(found.st_mode):
@@ -108,7 +116,7 @@ class FilesystemStorage:
     def _lock(self) -> FileLock:
         path = f"{self._root}/{_LOCK}"
         lock = FileLock(path, mode=0o644, thread_local=False)
-        with translated(_LOCK):
+        with mapped_errors(_LOCK):
             try:
                 lock.acquire(timeout=0)
             except Timeout:  # is an OSError too
@@ -123,7 +131,7 @@ class FilesystemStorage:
         """
         if self._locked is None:
             return
-        with translated(_LOCK):
+        with mapped_errors(_LOCK):
             try:
                 same = os.path.samestat(os.stat(f"{self._root}/{_LOCK}"), self._locked)
             except FileNotFoundError:
@@ -134,7 +142,7 @@ class FilesystemStorage:
 
     def _clear_temporaries(self) -> None:
         """Remove what a killed run left of pages; of downloads, ``sweep`` decides later."""
-        with translated(PARTIAL), os.scandir(f"{self._root}/{PARTIAL}") as entries:
+        with mapped_errors(PARTIAL), os.scandir(f"{self._root}/{PARTIAL}") as entries:
             for entry in entries:
                 if entry.name.startswith("t"):
                     os.unlink(entry.path)
@@ -143,7 +151,7 @@ class FilesystemStorage:
 
     async def read(self, key: StorageKey, /) -> bytes:
         """Return the bytes at ``key``."""
-        return await self._threads.quick(lambda: self._tree.read(key))
+        return await self._threads.run_short(lambda: self._tree.read(key))
 
     async def write(
         self,
@@ -167,11 +175,11 @@ class FilesystemStorage:
 
         if durable or sum(map(len, objects.values())) > _MUCH:
             return await self._threads.run(write)
-        return await self._threads.quick(write)
+        return await self._threads.run_short(write)
 
     async def alias(self, key: StorageKey, target: StorageKey, /) -> None:
         """Let ``key`` be a relative link to ``target``."""
-        await self._threads.quick(lambda: self._tree.link(key, target))
+        await self._threads.run_short(lambda: self._tree.link(key, target))
 
     async def move(self, moves: Sequence[tuple[StorageKey, StorageKey]], /) -> None:
         """Rename each first to its second key."""
@@ -198,7 +206,7 @@ class FilesystemStorage:
         found = self._tree.walk(prefix)
 
         def batch() -> list[StoredObject]:
-            with translated(prefix):
+            with mapped_errors(prefix):
                 return list(islice(found, _SCAN_BATCH))
 
         while objects := await self._threads.run(batch):
@@ -217,7 +225,7 @@ class FilesystemStorage:
 
     def _sync(self) -> None:
         try:
-            with translated(self._root):
+            with mapped_errors(self._root):
                 _sync_file_system(self._root)
         except StorageError as error:
             # The system forgets what it could not write, and says so once: another try would
@@ -232,7 +240,7 @@ class FilesystemStorage:
         look = self._tree.stat
         if len(keys) > _MANY:
             return await self._threads.run(lambda: [look(key) for key in keys])
-        return await self._threads.quick(lambda: [look(key) for key in keys])
+        return await self._threads.run_short(lambda: [look(key) for key in keys])
 
     async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
         """Read a file through and return its digests."""
@@ -240,7 +248,7 @@ class FilesystemStorage:
 
         def digest() -> Hashes:
             hashers = [hashlib.new(name) for name in algorithms]
-            with translated(key):
+            with mapped_errors(key):
                 self._require(key)
                 read_into(self._tree, key, hashers, stop)
             pairs = zip(algorithms, hashers, strict=True)
@@ -252,11 +260,11 @@ class FilesystemStorage:
         if self._tree.stat(key) is None:
             raise NotStored(key)
 
-    async def read_through(self, keys: Sequence[StorageKey], /) -> Sequence[Reading]:
+    async def read_through(self, keys: Sequence[StorageKey], /) -> Sequence[FileReadResult]:
         """Read files through and return what came of each."""
         stop = Event()
 
-        def read() -> list[Reading]:
+        def read() -> list[FileReadResult]:
             return [read_through(self._tree, key, stop) for key in keys]
 
         return await self._threads.run(read, give_up=stop.set)
@@ -265,14 +273,14 @@ class FilesystemStorage:
         """Yield what is in a file, at most a mebibyte at a time."""
 
         def opened() -> int:
-            with translated(key):
+            with mapped_errors(key):
                 self._require(key)
                 return open_to_read(self._tree, key)
 
         file = await self._threads.run(opened)
         try:
             while True:
-                with translated(key):
+                with mapped_errors(key):
                     piece = await self._threads.run(lambda: os.read(file, READ))
                 if not piece:
                     break
@@ -280,10 +288,10 @@ class FilesystemStorage:
         finally:
             os.close(file)
 
-    def receive(self, key: StorageKey, expected: Expected, /) -> PartialDownload:
+    def receive(self, key: StorageKey, expected: Expected, /) -> FileDownload:
         """Begin, or go on with, a download."""
         promise = self._room.promise(key)
-        return PartialDownload(self._tree, key, expected, self._threads, self._busy, promise)
+        return FileDownload(self._tree, key, expected, self._threads, self._busy, promise)
 
     async def free(self) -> int:
         """Return how many bytes may still be written by this user, and leave what is to be free."""
@@ -294,7 +302,7 @@ class FilesystemStorage:
         path = self._root
         while not os.path.isdir(path):  # the mirror may not be there yet
             path = os.path.dirname(path)
-        with translated(path):
+        with mapped_errors(path):
             found = os.statvfs(path)
         return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
 
@@ -302,7 +310,7 @@ class FilesystemStorage:
         """Delete unfinished downloads that nobody will go on with."""
 
         def sweep() -> None:
-            with translated(PARTIAL), os.scandir(f"{self._root}/{PARTIAL}") as entries:
+            with mapped_errors(PARTIAL), os.scandir(f"{self._root}/{PARTIAL}") as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         continue  # it is none of ours

@@ -11,7 +11,7 @@ import zlib
 from contextlib import suppress
 from typing import Self
 
-KEPT = ".plan"
+RETAINED = ".plan"
 """The directory, in the mirror's."""
 
 LONGEST_KEPT = 3600
@@ -29,7 +29,7 @@ class KeptDocuments:
     """
 
     def __init__(self, directory: str, *, collecting: bool) -> None:
-        self._directory = f"{os.path.abspath(directory)}/{KEPT}"
+        self._directory = f"{os.path.abspath(directory)}/{RETAINED}"
         self._collecting = collecting
         self._there: set[str] = set()
         self._usable = False

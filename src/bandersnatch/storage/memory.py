@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from bandersnatch.errors import NotStored, TooLarge
 from bandersnatch.model.content import ContentCheck
 from bandersnatch.model.digests import Digest, Hashes
-from bandersnatch.records import Reading, StoredObject
+from bandersnatch.storage.port import FileReadResult, StoredObject
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.content import Content, Expected
-    from bandersnatch.ports import Sink
+    from bandersnatch.storage.port import Sink
 
 WORTH_KEEPING = 1024 * 1024
 """Bytes; an unfinished download of fewer is begun anew."""
@@ -98,15 +98,15 @@ class MemoryStorage:
             tuple(Digest(name, hashlib.new(name, content).hexdigest()) for name in algorithms)
         )
 
-    async def read_through(self, keys: Sequence[StorageKey], /) -> Sequence[Reading]:
+    async def read_through(self, keys: Sequence[StorageKey], /) -> Sequence[FileReadResult]:
         """Return what reading each object through comes to."""
         return [self._reading(key) for key in keys]
 
-    def _reading(self, key: StorageKey) -> Reading:
+    def _reading(self, key: StorageKey) -> FileReadResult:
         content = self.objects.get(key)
         if content is None:
-            return Reading(0, None, "it is missing")
-        return Reading(len(content), Digest("sha256", hashlib.sha256(content).hexdigest()))
+            return FileReadResult(0, None, "it is missing")
+        return FileReadResult(len(content), Digest("sha256", hashlib.sha256(content).hexdigest()))
 
     async def pieces(self, key: StorageKey, /) -> AsyncIterator[bytes]:
         """Yield an object's content."""

@@ -1,27 +1,71 @@
-"""A directory tree on a local disk that no key leads out of; everything here blocks.
-
-Below the root no link is followed when something is written, read or deleted, except where an
-operator put one deliberately: at the few areas that may lie elsewhere.
-"""
+"""What lies in a directory of a mirror, in the order of keys; everything here blocks."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import itertools
 import os
+import re
 import stat
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from bandersnatch.errors import LeadsAway, NotStored, Obstructed, StorageError, UnstorableName
+from bandersnatch.errors import ForeignLink, NotStored, PathObstructed, StorageError, UnstorableName
 from bandersnatch.layout import StorageKey
-from bandersnatch.records import StoredObject
-from bandersnatch.storage.walk import KEY, walk
+from bandersnatch.model.digests import Digest
+from bandersnatch.storage.port import FileReadResult, StoredObject
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterable, Iterator
+    from threading import Event
     from types import TracebackType
+
+
+_SEGMENT = r"(?!\.{1,2}(?:/|\Z))[^/\0\ud800-\udfff]+"
+KEY = re.compile(f"{_SEGMENT}(?:/{_SEGMENT})*")
+"""What a key looks like."""
+
+_NOT_OURS = "lost+found"
+"""What a file system has at its top for itself, and lets nobody but root look into."""
+
+
+def walk(directory: str, prefix: str, areas: Container[str]) -> Iterator[StoredObject]:
+    """Yield the regular files and links below a directory; ``prefix`` is that of their keys.
+
+    Links are told of with the size and time of what they lead to, and left out if they lead
+    nowhere. Links to directories are followed only to ``areas``.
+    """
+    try:
+        with os.scandir(directory) as listing:
+            entries = [entry for entry in listing if KEY.fullmatch(entry.name)]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except PermissionError:
+        if os.path.basename(directory) == _NOT_OURS:
+            return
+        raise
+    folders = {entry.name for entry in entries if entry.is_dir(follow_symlinks=entry.path in areas)}
+    for entry in sorted(entries, key=lambda e: f"{e.name}/" if e.name in folders else e.name):
+        key = f"{prefix}{entry.name}".removeprefix("/")
+        if entry.name in folders:
+            yield from walk(entry.path, f"{key}/", areas)
+        elif (found := _stat_of(entry)) is not None and stat.S_ISREG(found.st_mode):
+            yield StoredObject(StorageKey(key), found.st_size, found.st_mtime_ns)
+
+
+def _stat_of(entry: os.DirEntry[str]) -> os.stat_result | None:
+    """Return what an entry is or leads to; None if it vanished or leads nowhere."""
+    try:
+        return entry.stat()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        if entry.is_symlink():
+            return None
+        raise
+
 
 AREAS = ("web", "web/simple", "web/packages", "web/json", "web/pypi", "removed")
 """Directories that may be links, and that stay when they are empty."""
@@ -37,7 +81,7 @@ _REMEMBERED_DIRECTORIES = 100_000
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class translated:  # noqa: N801 - used like a function
+class mapped_errors:  # noqa: N801 - used like a function
     """A context that turns the operating system's errors into this program's."""
 
     __slots__ = ("_key",)
@@ -60,7 +104,7 @@ class translated:  # noqa: N801 - used like a function
             why = "its name is too long for the file system"
             raise UnstorableName(self._key, why) from error
         if error.errno == errno.EISDIR:
-            raise Obstructed(self._key, _A_DIRECTORY) from error
+            raise PathObstructed(self._key, _A_DIRECTORY) from error
         why = os.strerror(error.errno) if error.errno else str(error)
         if error.errno == errno.EXDEV:
             why = f"it is on another file system than {PARTIAL}; keep the mirror on one"
@@ -122,7 +166,7 @@ class Tree:
     def _directory(self, path: str) -> None:
         """Make a directory and those above it, unless they are there already.
 
-        :raises Obstructed: if something else is there; a link is not followed.
+        :raises PathObstructed: if something else is there; a link is not followed.
         """
         if path in self._known or path == self.root:
             return
@@ -141,11 +185,11 @@ class Tree:
         found = _seen(path)
         if found is not None and stat.S_ISLNK(found.st_mode):
             if path not in self._areas:
-                raise Obstructed(self._key(path), _A_LINK)
+                raise PathObstructed(self._key(path), _A_LINK)
             with suppress(FileNotFoundError):
                 found = os.stat(path)
         if found is None or not stat.S_ISDIR(found.st_mode):
-            raise Obstructed(self._key(path), "it is no directory")
+            raise PathObstructed(self._key(path), "it is no directory")
 
     def _prune(self, path: str) -> str:
         """Remove the directories that are empty now, upwards from the one that held ``path``.
@@ -175,7 +219,7 @@ class Tree:
 
     def stat(self, key: StorageKey) -> StoredObject | None:
         """Return what is known of a file; None for what is no regular file."""
-        with translated(key):
+        with mapped_errors(key):
             found = _seen(self.path(key))
         if found is None or not stat.S_ISREG(found.st_mode):
             return None
@@ -184,12 +228,12 @@ class Tree:
     def read(self, key: StorageKey) -> bytes:
         """Return what is in a file, or behind a link that stays within the tree.
 
-        :raises LeadsAway: if there is a link that does not.
+        :raises ForeignLink: if there is a link that does not.
         """
         path = self.path(key)
         if link := self._link_above(path):
             raise StorageError(self._key(link), _A_LINK)
-        with translated(key):
+        with mapped_errors(key):
             try:
                 if os.path.islink(path):
                     path = self._resolved(path)
@@ -202,11 +246,11 @@ class Tree:
         """Return where a link leads, if that is within the tree."""
         found = os.path.realpath(path)
         if os.path.islink(found):
-            raise LeadsAway(self._key(path), "in a circle")
+            raise ForeignLink(self._key(path), "in a circle")
         for home in (self.root, *self._areas):
             if found.startswith(f"{os.path.realpath(home)}/"):
                 return found
-        raise LeadsAway(self._key(path), "out of the mirror")
+        raise ForeignLink(self._key(path), "out of the mirror")
 
     def open_new(self, path: str) -> int:
         """Create a file that is not there and return its descriptor."""
@@ -229,7 +273,7 @@ class Tree:
     def write(self, key: StorageKey, content: bytes, *, durable: bool) -> None:
         """Put ``content`` in the place of whatever is at ``key``."""
         path, temporary = self.path(key), self.temporary()
-        with translated(key):
+        with mapped_errors(key):
             try:
                 descriptor = self.open_new(temporary)
                 try:
@@ -249,7 +293,7 @@ class Tree:
     def place(self, temporary: str, path: str) -> None:
         """Rename something finished to where it belongs; new directories are judged when made."""
         if link := self._link_above(path, among=self._known):
-            raise Obstructed(self._key(link), _A_LINK)
+            raise PathObstructed(self._key(link), _A_LINK)
         try:
             self._directory(path.rpartition("/")[0])
             os.replace(temporary, path)
@@ -264,7 +308,7 @@ class Tree:
     def link(self, key: StorageKey, target: StorageKey) -> None:
         """Put a relative link to ``target`` in the place of whatever is at ``key``."""
         path, temporary = self.path(key), self.temporary()
-        with translated(key):
+        with mapped_errors(key):
             relative = os.path.relpath(self.path(target), os.path.dirname(path))
             with suppress(OSError):
                 os.unlink(temporary)
@@ -279,7 +323,7 @@ class Tree:
     def delete(self, key: StorageKey, *, durable: bool = False) -> bool:
         """Delete what is at ``key``; say whether there was something."""
         path = self.path(key)
-        with translated(key):
+        with mapped_errors(key):
             if self._link_above(path):
                 return False
             try:
@@ -295,7 +339,7 @@ class Tree:
     def move(self, source: StorageKey, target: StorageKey) -> None:
         """Rename a file; do nothing if it is not there."""
         path = self.path(source)
-        with translated(source):
+        with mapped_errors(source):
             found = None if self._link_above(path) else _seen(path)
             if found is None or stat.S_ISDIR(found.st_mode):
                 return
@@ -333,3 +377,64 @@ def _seen(path: str) -> os.stat_result | None:
         if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}:
             return None
         raise
+
+
+READ = 1024 * 1024
+"""Bytes at a time: more than most files have."""
+
+_READING = os.O_RDONLY | os.O_CLOEXEC
+
+
+class Hasher(Protocol):
+    """The part of a hash that is fed."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take the next bytes."""
+        ...
+
+
+def open_to_read(tree: Tree, key: StorageKey) -> int:
+    """Return the descriptor of a regular file.
+
+    :raises OSError: if there is none, or something that is not read.
+    :raises StorageError: if the key leads nowhere.
+    """
+    return open_regular(tree.path(key), _READING)
+
+
+def read_into(tree: Tree, key: StorageKey, hashers: Iterable[Hasher], stop: Event) -> int:
+    """Feed hashers what is in a file and return how many bytes that were.
+
+    Once ``stop`` is set nobody waits for the result any more.
+
+    :raises OSError: if it cannot be read.
+    """
+    descriptor, size = open_to_read(tree, key), 0
+    try:
+        while not stop.is_set() and (piece := os.read(descriptor, READ)):
+            size += len(piece)
+            for hasher in hashers:
+                hasher.update(piece)
+    finally:
+        os.close(descriptor)
+    return size
+
+
+def read_through(tree: Tree, key: StorageKey, stop: Event) -> FileReadResult:
+    """Return the size and sha256 of a file, or why it could not be read."""
+    hasher = hashlib.sha256()
+    try:
+        size = read_into(tree, key, [hasher], stop)
+    except StorageError as error:
+        return FileReadResult(0, None, error.why)
+    except OSError as error:
+        return FileReadResult(0, None, _reason(error))
+    return FileReadResult(size, Digest("sha256", hasher.hexdigest()))
+
+
+def _reason(error: OSError) -> str:
+    if error.errno in {errno.ENOENT, errno.ENOTDIR}:
+        return "it is missing"
+    if error.errno == errno.ELOOP:
+        return "it is a link"
+    return os.strerror(error.errno) if error.errno else str(error)

@@ -1,28 +1,136 @@
-"""One project looked at: whether its files, pages and documents are what its record says."""
+"""What is found wrong with one project."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bandersnatch import layout
-from bandersnatch.errors import InvalidPage, NotStored, StorageError
-from bandersnatch.mirror.stored import stored_context
-from bandersnatch.mirror.verify.damage import Damage, Findings
+from bandersnatch.errors import InvalidPage, NotStored, StorageError, UpstreamError
+from bandersnatch.layout import PageFormat
+from bandersnatch.mirror.page import own_page_context, parse_own_page
 from bandersnatch.model.digests import Digest
 from bandersnatch.model.serials import NO_SERIAL
-from bandersnatch.records import Reading
 from bandersnatch.simple.legacy import parse_legacy
+from bandersnatch.storage.port import FileReadResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from bandersnatch.catalogue.records import FileRecord, ProjectRecord
+    from bandersnatch.clock import Clock
     from bandersnatch.layout import StorageKey
+    from bandersnatch.mirror.fingerprint import PolicyFingerprint
+    from bandersnatch.mirror.publish import Publisher
     from bandersnatch.mirror.verify.budget import Budget
-    from bandersnatch.mirror.verify.pages import PageCheck
-    from bandersnatch.ports import Clock, MirrorStorage
-    from bandersnatch.records import FileRecord, ProjectRecord, StoredObject
+    from bandersnatch.model.files import ReleaseFile
+    from bandersnatch.model.project import ProjectDetail
+    from bandersnatch.storage.port import MirrorStorage, Storage, StoredObject
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Something in the tree that is not as it should be; ``what`` goes on from its key."""
+
+    key: StorageKey
+    what: str
+
+
+@dataclass(slots=True)
+class Findings:
+    """What looking at one project came to.
+
+    ``files`` and ``sidecars`` are by the path of the release file, and so is ``right``: the
+    modification time of each file whose content was read and found right. ``at`` is when the
+    look began, in seconds since 1970, ``size`` the bytes that were read. A look that is not
+    ``complete`` was ended by a limit.
+    """
+
+    record: ProjectRecord
+    at: int
+    pages: list[Damage] = field(default_factory=list)
+    documents: list[Damage] = field(default_factory=list)
+    files: dict[str, Damage] = field(default_factory=dict)
+    sidecars: dict[str, Damage] = field(default_factory=dict)
+    right: dict[str, int] = field(default_factory=dict)
+    size: int = 0
+    complete: bool = True
+
+    @property
+    def damage(self) -> Iterator[Damage]:
+        """Everything that is wrong, pages first."""
+        yield from self.pages
+        yield from self.documents
+        yield from self.files.values()
+        yield from self.sidecars.values()
+
+
+_DIFFERS = "it does not say what was published"
+
+
+class PageCheck:
+    """Compares pages with what would be published.
+
+    A page that this program made under the options of now has just those bytes. One that was
+    taken over, or made under other options, was written otherwise and has to say the same.
+    """
+
+    def __init__(
+        self, storage: Storage, publisher: Publisher, terms: PolicyFingerprint, clock: Clock
+    ) -> None:
+        self._storage = storage
+        self._publisher = publisher
+        self._terms = terms
+        self._clock = clock
+
+    async def damage(self, record: ProjectRecord) -> list[Damage]:
+        """Return what is wrong with a project's pages."""
+        damage = []
+        rendered = self._publisher.rendered(record.detail, record.display or record.name)
+        is_ours = record.display != "" and record.terms == self._terms(record.name)
+        for key, content in rendered.items():
+            try:
+                stored = await self._storage.read(key)
+            except NotStored:
+                damage.append(Damage(key, "it is missing"))
+            except StorageError as error:
+                damage.append(Damage(key, error.why))
+            else:
+                if stored != content and (
+                    is_ours or (what := await self._wrong(stored, key, record))
+                ):
+                    damage.append(Damage(key, _DIFFERS if is_ours else what))
+        return damage
+
+    async def _wrong(self, stored: bytes, key: StorageKey, record: ProjectRecord) -> str:
+        form = PageFormat(key.rpartition(".")[2])
+        try:
+            detail = await parse_own_page(stored, record.name, form, self._clock.now())
+        except UpstreamError as error:
+            return f"it cannot be read: {error}"
+        if detail.rejected:
+            return f"it cannot be read: {detail.rejected[0].reason}"
+        return "" if _says_the_same(detail, record.detail) else _DIFFERS
+
+
+def _says_the_same(stored: ProjectDetail, recorded: ProjectDetail) -> bool:
+    """Whether a page names the same files, in so far as its form can tell."""
+    if stored.serial != recorded.serial or len(stored.files) != len(recorded.files):
+        return False
+    theirs = {file.filename: file for file in recorded.files}
+    return all(_is_same(file, theirs.get(file.filename)) for file in stored.files)
+
+
+def _is_same(stored: ReleaseFile, recorded: ReleaseFile | None) -> bool:
+    return (
+        recorded is not None
+        and stored.path == recorded.path
+        and stored.sha256 == recorded.sha256
+        and stored.requires_python == recorded.requires_python
+        and (stored.yanked is None) == (recorded.yanked is None)
+    )
+
 
 _FILES_AT_ONCE = 64
 _BYTES_AT_ONCE = 16 * 1024 * 1024
@@ -136,14 +244,14 @@ class Examiner:
             elif each.stat is not None and file.path not in findings.sidecars:
                 findings.right[file.path] = each.stat.modified
 
-    async def _readings(self, keys: Sequence[StorageKey]) -> Sequence[Reading]:
+    async def _readings(self, keys: Sequence[StorageKey]) -> Sequence[FileReadResult]:
         if not self._budget.is_paced:
             readings = await self._storage.read_through(keys)
             await self._budget.take(sum(each.size for each in readings))
             return readings
         return [await self._read_slowly(key) for key in keys]
 
-    async def _read_slowly(self, key: StorageKey) -> Reading:
+    async def _read_slowly(self, key: StorageKey) -> FileReadResult:
         hasher, size = hashlib.sha256(), 0
         try:
             async for piece in self._storage.pieces(key):
@@ -151,10 +259,10 @@ class Examiner:
                 size += len(piece)
                 await self._budget.take(len(piece))
         except NotStored:
-            return Reading(size, None, "it is missing")
+            return FileReadResult(size, None, "it is missing")
         except StorageError as error:
-            return Reading(size, None, error.why)
-        return Reading(size, Digest("sha256", hasher.hexdigest()))
+            return FileReadResult(size, None, error.why)
+        return FileReadResult(size, Digest("sha256", hasher.hexdigest()))
 
     # ------------------------------------------------------------ documents
 
@@ -165,7 +273,7 @@ class Examiner:
         for key in layout.legacy_documents(record.name):
             try:
                 text = await self._storage.read(key)
-                document = parse_legacy(text, stored_context(record.name, self._clock.now()))
+                document = parse_legacy(text, own_page_context(record.name, self._clock.now()))
             except (InvalidPage, StorageError) as error:
                 damage.append(Damage(key, _problem(error)))
                 continue
@@ -193,7 +301,7 @@ def _wrong_at_a_glance(found: FileRecord, stat: StoredObject | None) -> str:
     return ""
 
 
-def _wrong_content(reading: Reading, digest: Digest | None) -> str:
+def _wrong_content(reading: FileReadResult, digest: Digest | None) -> str:
     if reading.sha256 is None:
         return reading.problem
     return "" if reading.sha256 == digest else f"its content has sha256 {reading.sha256.value}"

@@ -5,36 +5,38 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from bandersnatch.catalogue.records import INCOMPLETE, Deferred
 from bandersnatch.errors import (
     IntegrityError,
     InvalidPage,
     NotFound,
-    Obstructed,
-    TooLittleRoom,
+    OutOfSpace,
+    PathObstructed,
     Unavailable,
     UnstorableName,
     UpstreamError,
 )
-from bandersnatch.mirror.stored import stored_context
+from bandersnatch.mirror.page import own_page_context
+from bandersnatch.model.content import Validators
 from bandersnatch.model.serials import NO_SERIAL
-from bandersnatch.records import INCOMPLETE, Unfinished, Validators
 from bandersnatch.simple.legacy import parse_legacy, render_legacy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bandersnatch.catalogue.records import FileRecord, ProjectRecord
+    from bandersnatch.clock import Clock
+    from bandersnatch.index.port import PackageIndex
     from bandersnatch.mirror.files import FileSync
     from bandersnatch.mirror.publish import Publisher
-    from bandersnatch.mirror.verify.damage import Damage, Findings
+    from bandersnatch.mirror.verify.examine import Damage, Findings
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.ports import Clock, PackageIndex
-    from bandersnatch.records import FileRecord, ProjectRecord
 
 _SILENT = 5
 """Projects in a row without an answer, each after all retries, that end the asking."""
 
-_OF_ONE_FILE = (IntegrityError, Obstructed, TooLittleRoom, UnstorableName, UpstreamError)
+_OF_ONE_FILE = (IntegrityError, PathObstructed, OutOfSpace, UnstorableName, UpstreamError)
 
 _NOT_OFFERED = "the index does not have this file with this content any more"
 
@@ -150,7 +152,7 @@ class Repairer:
     async def _sidecar(self, file: ReleaseFile, name: ProjectName) -> str | None:
         try:
             return await self._files.fetch_sidecar(file, name)
-        except TooLittleRoom as error:
+        except OutOfSpace as error:
             return str(error)
 
     # ------------------------------------------------------------ pages and documents
@@ -161,7 +163,7 @@ class Repairer:
             await self._publisher.publish(
                 record.detail, display=record.display or record.name, legacy=None, anew=False
             )
-        except Obstructed as error:
+        except PathObstructed as error:
             reason = str(error)
         for damage in findings.pages:
             repairs.take(damage, reason)
@@ -177,21 +179,21 @@ class Repairer:
             text = await self._index.fetch_legacy(record.name)
             if text is None:
                 return "the index has no such document"
-            document = parse_legacy(text, stored_context(record.name, self._clock.now()))
+            document = parse_legacy(text, own_page_context(record.name, self._clock.now()))
             await self._publisher.publish_document(record.name, render_legacy(document))
-        except (InvalidPage, NotFound, Obstructed, UpstreamError) as error:
+        except (InvalidPage, NotFound, PathObstructed, UpstreamError) as error:
             return str(error)
         return None
 
 
-def left_to_do(record: ProjectRecord, left: list[tuple[Damage, str]], now: int) -> Unfinished:
+def left_to_do(record: ProjectRecord, left: list[tuple[Damage, str]], now: int) -> Deferred:
     """Return the note that lets the next run of ``mirror`` look at a project."""
     damage, reason = left[0]
-    return Unfinished(
+    return Deferred(
         name=record.name,
         kind=INCOMPLETE,
-        need=NO_SERIAL,
-        lo=None,
+        target_serial=NO_SERIAL,
+        first_serial=None,
         since=now,
         tried=now,
         attempts=0,

@@ -5,45 +5,46 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bandersnatch import layout
-from bandersnatch.errors import TooMuchUnowned, UnusableIndex
+from bandersnatch.catalogue.records import CatalogueUpdate, TrashEntry
+from bandersnatch.errors import TooManyOrphans, UnusableIndex
 from bandersnatch.events import (
     DamageFound,
     DamageLeft,
     DamageRepaired,
-    Doing,
-    Noticed,
-    OwnerUnknown,
+    Halted,
+    OrphanFound,
     Planned,
-    Stopped,
-    Unowned,
+    ProjectUnreadable,
+    StepStarted,
+    Warned,
 )
 from bandersnatch.mirror.checkpoint import ROOT, ROOT_WRITTEN, Checkpoint
-from bandersnatch.mirror.opening import (
+from bandersnatch.mirror.files import FileSync
+from bandersnatch.mirror.fingerprint import PolicyFingerprint
+from bandersnatch.mirror.publish import Publisher, publish_root
+from bandersnatch.mirror.recovery import (
+    max_concurrent_projects,
+    open_context,
+    open_executor,
     open_tree,
-    open_visit,
-    open_visits,
-    side_by_side,
 )
-from bandersnatch.mirror.remove import removal_limit
-from bandersnatch.mirror.root import publish_root
+from bandersnatch.mirror.removal import removal_limit
 from bandersnatch.mirror.state import StateFiles
 from bandersnatch.mirror.sync import wanted_by_name
 from bandersnatch.mirror.verify.budget import Budget
-from bandersnatch.mirror.verify.examine import Examiner
-from bandersnatch.mirror.verify.owners import Owners
-from bandersnatch.mirror.verify.pages import PageCheck
+from bandersnatch.mirror.verify.examine import Examiner, PageCheck
+from bandersnatch.mirror.verify.orphans import Orphans
 from bandersnatch.mirror.verify.repair import Repairer
 from bandersnatch.mirror.verify.scrub import Scrub
-from bandersnatch.records import Batch, Removed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime
 
-    from bandersnatch.mirror.parts import Mirror
-    from bandersnatch.mirror.verify.orders import VerifyOrders
+    from bandersnatch.mirror.mirror import Mirror
+    from bandersnatch.mirror.verify.budget import VerifyOptions
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.records import StoredObject
+    from bandersnatch.storage.port import StoredObject
 
 _MOVED_TOGETHER = 500
 
@@ -56,11 +57,13 @@ class Verification:
     still to do is touched.
     """
 
-    def __init__(self, mirror: Mirror, orders: VerifyOrders) -> None:
+    def __init__(self, mirror: Mirror, orders: VerifyOptions) -> None:
         self._mirror = mirror
         self._orders = orders
         self._state = StateFiles(mirror.storage)
-        self._owners = Owners(mirror.storage, mirror.catalogue, mirror.settings.pages, mirror.clock)
+        self._owners = Orphans(
+            mirror.storage, mirror.catalogue, mirror.settings.pages, mirror.clock
+        )
 
     async def run(self) -> None:
         """Verify what the orders ask for.
@@ -82,14 +85,14 @@ class Verification:
 
     async def _update(self, began: datetime) -> None:
         """Ask the index for every page, conditionally; what is gone there stays here."""
-        self._mirror.events(Doing("asking for every page that changed"))
+        self._mirror.events(StepStarted("asking for every page that changed"))
         after, answered, asked = "", False, 0
         while some := await self._mirror.catalogue.listed(after):
             after, asked = some[-1].name, asked + len(some)
             answered |= await self._sync([each.name for each in some], began)
         if asked and not answered:
             error = UnusableIndex(f"the index has a usable page for none of {asked} projects")
-            self._mirror.events(Stopped(error))
+            self._mirror.events(Halted(error))
 
     async def _sync(self, names: Sequence[ProjectName], began: datetime) -> bool:
         """Bring projects up to date as ``sync`` does; say whether that succeeded for any.
@@ -107,14 +110,14 @@ class Verification:
             now=int(began.timestamp()),
         )
         await checkpoint.mark(w.name for w in wanted if not w.had and w.earlier is None)
-        visit = await open_visit(
+        visit = await open_context(
             mirror, began, accepted=frozenset(), force=True, is_second_look=False
         )
-        visits = open_visits(
-            mirror, checkpoint, visit, began, stop_on_error=False, on_the_side=True
+        visits = open_executor(
+            mirror, checkpoint, visit, began, stop_on_error=False, standalone=True
         )
         try:
-            await visits.run(wanted, workers=side_by_side(mirror))
+            await visits.run(wanted, workers=max_concurrent_projects(mirror))
         finally:
             await checkpoint.commit()
         return visits.succeeded > 0
@@ -130,18 +133,18 @@ class Verification:
             share = int(totals.size * orders.sample / 100) + 1
             size = share if size is None else min(size, share)
         budget = Budget(mirror.clock, seconds=orders.seconds, size=size, rate=orders.rate)
-        publisher = mirror.publisher()
+        publisher = Publisher.of(mirror)
         scrub = Scrub(
             mirror,
             Examiner(
                 mirror.storage,
-                PageCheck(mirror.storage, publisher, mirror.terms, mirror.clock),
+                PageCheck(mirror.storage, publisher, PolicyFingerprint.of(mirror), mirror.clock),
                 mirror.clock,
                 budget,
                 documents=mirror.settings.pages.legacy_json,
                 newer=orders.update,
             ),
-            Repairer(mirror.index, mirror.file_sync(), publisher, mirror.clock),
+            Repairer(mirror.index, FileSync.of(mirror), publisher, mirror.clock),
             budget,
             orders,
             {each.name: each for each in await mirror.catalogue.unfinished()},
@@ -155,14 +158,14 @@ class Verification:
 
     async def _look_over_the_tree(self, began: datetime) -> None:
         """Find what belongs to nobody, and take it away if that was asked for and may be."""
-        self._mirror.events(Doing("looking for what belongs to no project"))
+        self._mirror.events(StepStarted("looking for what belongs to no project"))
         unknown = await self._unknown(began)
         await self._check_root()
         moves, count = self._orders.delete and self._orders.repair, 0
         async for found in self._owners.unowned(unknown):
             count += 1
             if not moves:
-                self._mirror.events(Unowned(found.key, found.size, moved=False))
+                self._mirror.events(OrphanFound(found.key, found.size, moved=False))
         if count and self._orders.delete and await self._may_move(count, unknown) and moves:
             await self._move_away(unknown, began)
 
@@ -175,7 +178,7 @@ class Verification:
             strangers = await self._owners.strangers()
         unknown = [name for name in strangers if name not in self._orders.despite]
         for name in unknown:
-            self._mirror.events(OwnerUnknown(name))
+            self._mirror.events(ProjectUnreadable(name))
         return unknown
 
     async def _check_root(self) -> None:
@@ -199,12 +202,12 @@ class Verification:
                 f"nothing is removed, for {len(unknown)} project(s) here cannot be read; "
                 f"sync or delete them, or name them with --despite"
             )
-            mirror.events(Noticed(text))
+            mirror.events(Warned(text))
             return False
         totals = await mirror.catalogue.totals()
         limit = removal_limit(totals.files, mirror.settings.run.max_removals)
         if count > limit:
-            mirror.events(Stopped(TooMuchUnowned(count, limit)))
+            mirror.events(Halted(TooManyOrphans(count, limit)))
             return False
         return True
 
@@ -222,9 +225,9 @@ class Verification:
         mirror, at = self._mirror, int(began.timestamp())
         moves = [(each.key, layout.removed(each.key)) for each in some]
         removed = [
-            Removed(to, each.size, "", at) for each, (_, to) in zip(some, moves, strict=True)
+            TrashEntry(to, each.size, "", at) for each, (_, to) in zip(some, moves, strict=True)
         ]
-        await mirror.catalogue.commit(Batch(removed=removed))
+        await mirror.catalogue.commit(CatalogueUpdate(removed=removed))
         await mirror.storage.move(moves)
         for each in some:
-            mirror.events(Unowned(each.key, each.size, moved=True))
+            mirror.events(OrphanFound(each.key, each.size, moved=True))

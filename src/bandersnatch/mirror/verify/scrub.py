@@ -6,30 +6,24 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bandersnatch import layout
+from bandersnatch.catalogue.records import NEVER, CatalogueUpdate, Verified, VerifyEntry
+from bandersnatch.concurrency import bounded_map
 from bandersnatch.events import DamageFound, DamageLeft, DamageRepaired, ProjectVerified
-from bandersnatch.mirror.notes import VERIFIED
-from bandersnatch.mirror.pool import side_by_side
+from bandersnatch.mirror.publish import Publisher
+from bandersnatch.mirror.state import VERIFIED
 from bandersnatch.mirror.verify.repair import left_to_do
 from bandersnatch.model.names import ProjectName
-from bandersnatch.records import NEVER, Batch, Stale, Verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
+    from bandersnatch.catalogue.records import Deferred, FileRecord, FileStat, ProjectRecord
     from bandersnatch.layout import StorageKey
-    from bandersnatch.mirror.parts import Mirror
-    from bandersnatch.mirror.verify.budget import Budget
-    from bandersnatch.mirror.verify.damage import Findings
-    from bandersnatch.mirror.verify.examine import Examiner
-    from bandersnatch.mirror.verify.orders import VerifyOrders
+    from bandersnatch.mirror.mirror import Mirror
+    from bandersnatch.mirror.verify.budget import Budget, VerifyOptions
+    from bandersnatch.mirror.verify.examine import Examiner, Findings
     from bandersnatch.mirror.verify.repair import Repairer, Repairs
-    from bandersnatch.records import (
-        FileRecord,
-        ProjectRecord,
-        Stored,
-        StoredObject,
-        Unfinished,
-    )
+    from bandersnatch.storage.port import StoredObject
 
 CYCLE = "verifying"
 """Note in the catalogue: when the verification of everything began that is not over yet."""
@@ -61,8 +55,8 @@ class Scrub:
         examiner: Examiner,
         repairer: Repairer,
         budget: Budget,
-        orders: VerifyOrders,
-        unfinished: Mapping[ProjectName, Unfinished],
+        orders: VerifyOptions,
+        unfinished: Mapping[ProjectName, Deferred],
     ) -> None:
         self._mirror = mirror
         self._examiner = examiner
@@ -71,7 +65,7 @@ class Scrub:
         self._orders = orders
         self._unfinished = unfinished
         self._after = NEVER
-        self._batch = Batch()
+        self._batch = CatalogueUpdate()
         self._committed_at = mirror.clock.monotonic()
 
     # ------------------------------------------------------------ reading everything
@@ -92,16 +86,16 @@ class Scrub:
         def is_read(found: FileRecord) -> bool:
             return not last < (found.verified or NEVER) <= now + _AHEAD
 
-        async def verify(stale: Stale) -> None:
+        async def verify(stale: VerifyEntry) -> None:
             await self._verify(stale.name, is_read)
 
-        ahead = Stale(_BEHIND_ALL, now + _AHEAD, 0, 0)
-        parts: list[tuple[Stale | None, int]] = [(ahead, _EVER), (None, last + 1)]
+        ahead = VerifyEntry(_BEHIND_ALL, now + _AHEAD, 0, 0)
+        parts: list[tuple[VerifyEntry | None, int]] = [(ahead, _EVER), (None, last + 1)]
         try:
             for after, before in parts:
                 while not self._budget.is_spent and (some := await catalogue.stale(before, after)):
                     after = some[-1]  # noqa: PLW2901 - the next piece begins there
-                    await side_by_side(verify, some, most=self._orders.workers)
+                    await bounded_map(verify, some, most=self._orders.workers)
         finally:
             await self._commit()
         if max_age is None and not self._budget.is_spent:
@@ -148,7 +142,7 @@ class Scrub:
             found = [next(there) for _ in pages.formats]
             has_pages = None not in found
             paths = differ.get(name, set())
-            if paths or not (has_pages or await mirror.publisher().has_pages(name)):
+            if paths or not (has_pages or await Publisher.of(mirror).has_pages(name)):
                 await self._verify(name, _is_among(paths))
             else:
                 mirror.events(ProjectVerified(name, len(stored.get(name, ())), 0))
@@ -204,7 +198,7 @@ class Scrub:
             self._batch.unfinished.append(left)
 
     async def _commit(self) -> None:
-        batch, self._batch = self._batch, Batch()
+        batch, self._batch = self._batch, CatalogueUpdate()
         if batch:
             await self._mirror.storage.barrier()
             await self._mirror.catalogue.commit(batch)
@@ -220,7 +214,7 @@ def _is_among(paths: Collection[str]) -> Callable[[FileRecord], bool]:
     return lambda found: found.file.path in paths
 
 
-def _keys(file: Stored) -> Iterator[StorageKey]:
+def _keys(file: FileStat) -> Iterator[StorageKey]:
     """Yield where a file lies, and its core metadata if that is advertised."""
     key = layout.StorageKey(layout.WEB + file.path)
     if not layout.is_key(key):
@@ -230,7 +224,7 @@ def _keys(file: Stored) -> Iterator[StorageKey]:
         yield layout.StorageKey(key + layout.SIDECAR_SUFFIX)
 
 
-def _is_as_recorded(file: Stored, there: Iterator[StoredObject | None]) -> bool:
+def _is_as_recorded(file: FileStat, there: Iterator[StoredObject | None]) -> bool:
     """Whether the next objects are the file and its core metadata, as they were recorded."""
     if not layout.is_key(file.path):
         return False

@@ -1,0 +1,274 @@
+"""The section ``[environments]``: what operators write of the places that packages go to."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from bandersnatch.errors import InvalidRules, OptionError, Problem
+from bandersnatch.filters.builtin.platforms import is_platform_tag, nearest, spelt
+from bandersnatch.filters.options import FilterOptions, Line, read_each
+from bandersnatch.model.environments import (
+    FIRST_THREADED,
+    OLDEST_GLIBC,
+    Environment,
+    Implementation,
+    Linux,
+    Platform,
+    Pythons,
+    Tagged,
+    macos,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+SECTION = "environments"
+
+_LINUX_ARCHITECTURES = {
+    "x86_64": "x86_64",
+    "i686": "i686",
+    "aarch64": "aarch64",
+    "armv7l": "armv7l",
+    "armv6l": "armv6l",
+    "ppc64le": "ppc64le",
+    "ppc64": "ppc64",
+    "s390x": "s390x",
+    "riscv64": "riscv64",
+    "loongarch64": "loongarch64",
+    "amd64": "x86_64",
+    "x64": "x86_64",
+    "arm64": "aarch64",
+    "x86": "i686",
+    "i386": "i686",
+    "armhf": "armv7l",
+}
+_MACOS_ARCHITECTURES = {"x86_64": "x86_64", "arm64": "arm64", "amd64": "x86_64", "aarch64": "arm64"}
+_WINDOWS_TAGS = {
+    "amd64": "win_amd64",
+    "x86_64": "win_amd64",
+    "x64": "win_amd64",
+    "x86": "win32",
+    "win32": "win32",
+    "i386": "win32",
+    "arm64": "win_arm64",
+    "aarch64": "win_arm64",
+}
+
+_SERIES = re.compile(r"([1-9])\.(0|[1-9]\d{0,2})(t?)")
+_PART = re.compile(r"(~=|==|!=|<=|>=|<|>)\s*([1-9](?:\.(?:0|[1-9]\d{0,2}))?(?:\.\*)?)(t?)")
+_OPERATOR = re.compile(r"[<>=!~]")
+_LINUX_CLAUSE = re.compile(r"(.*?) ?\b(glibc|musl) ([1-9])\.(0|[1-9]\d{0,2})")
+_MACOS_VERSION = re.compile(r"([1-9]\d)(?:\.(0|[1-9]\d?))?")
+
+
+@dataclass(frozen=True, slots=True)
+class _Clause:
+    """What one clause adds to an environment."""
+
+    pythons: tuple[Pythons, ...] = ()
+    platforms: tuple[Platform, ...] = ()
+    implementation: Implementation | None = None
+
+
+def declared(options: FilterOptions) -> tuple[Environment, ...]:
+    """Return the environments that are declared, by their names.
+
+    :raises InvalidRules: with everything that is wrong with them, or if there is none.
+    """
+    environments: list[Environment] = []
+    problems: list[Problem] = []
+    for name in sorted(options.sections.get(SECTION, {})):
+        try:
+            environments.append(_environment(options, name))
+        except InvalidRules as error:
+            problems += error.problems
+    if not environments and not problems:
+        message = (
+            "target_environments is enabled and no environment is declared; declare one, such as "
+            "'servers = python >=3.10; linux x86_64 glibc 2.28', or take the filter out of "
+            "[plugins] enabled"
+        )
+        problems.append(Problem(SECTION, "", message))
+    if problems:
+        raise InvalidRules(problems)
+    return tuple(environments)
+
+
+def _environment(options: FilterOptions, name: str) -> Environment:
+    lines = [
+        Line(text.strip(), replace(line.origin, text=text.strip()))
+        for line in options.lines(SECTION, name)
+        for text in line.text.split(";")
+        if text.strip()
+    ]
+    clauses = read_each(lines, SECTION, name, _clause)
+    pythons = tuple(dict.fromkeys(each for clause in clauses for each in clause.pythons))
+    platforms = tuple(dict.fromkeys(each for clause in clauses for each in clause.platforms))
+    named = {clause.implementation for clause in clauses} - {None}
+    wrong = []
+    if not pythons:
+        wrong.append("no Python is named; add a clause such as 'python 3.12' or 'python >=3.10'")
+    if not platforms:
+        wrong.append(
+            "no platform is named; add a clause such as 'linux x86_64 glibc 2.28', "
+            "'macos arm64 12', 'windows amd64', or 'tag any' for pure Python alone"
+        )
+    if len(named) > 1:
+        wrong.append("it is either cpython or pypy; declare another environment for the other")
+    if "pypy" in named and any(each.threaded for each in pythons):
+        wrong.append("PyPy has no free-threaded builds; take the 't' off the versions")
+    if wrong:
+        raise InvalidRules([Problem(SECTION, name, each) for each in wrong])
+    return Environment(name, pythons, platforms, "pypy" if "pypy" in named else "cpython")
+
+
+def _clause(line: Line) -> _Clause:
+    """Read a clause.
+
+    :raises OptionError: for one that is none.
+    """
+    word, *rest = line.text.lower().split()
+    reader = _READERS.get(word)
+    if reader is None:
+        raise OptionError(
+            f"a clause begins with {', '.join(_READERS)}, not with {word!r}"
+            f"{nearest(word, _READERS)}"
+        )
+    return reader(rest)
+
+
+def _python(words: Sequence[str]) -> _Clause:
+    text = " ".join(words)
+    if _OPERATOR.search(text):
+        return _Clause(pythons=(_specified(text),))
+    versions = text.replace(",", " ").split()
+    if not versions:
+        raise OptionError("write versions, as in 'python 3.11 3.12' or 'python >=3.11'")
+    return _Clause(pythons=tuple(map(_listed, versions)))
+
+
+def _listed(version: str) -> Pythons:
+    found = _SERIES.fullmatch(version)
+    if found is None:
+        raise OptionError(
+            f"{version!r} is not a version of the form X.Y, or X.Yt for the free-threaded build; "
+            "patch levels do not matter to wheels, and a range is written '>=3.11,<3.14'"
+        )
+    if found[3] and (int(found[1]), int(found[2])) < FIRST_THREADED:
+        raise OptionError(f"{version!r} does not exist; the first free-threaded build is 3.13t")
+    return Pythons(f"=={found[1]}.{found[2]}", threaded=bool(found[3]))
+
+
+def _specified(text: str) -> Pythons:
+    found = [(part, _PART.fullmatch(part.strip())) for part in text.split(",")]
+    wrong = [part.strip() for part, match in found if match is None]
+    if wrong:
+        raise OptionError(
+            f"{wrong[0]!r} is not an operator of PEP 440 and a version of the form X.Y; write for "
+            "example '>=3.11,<3.14' or '>=3.13t', with a comma between the parts"
+        )
+    parts = {f"{match[1]}{match[2]}" for _, match in found if match}
+    try:
+        SpecifierSet(",".join(parts))
+    except InvalidSpecifier:
+        raise OptionError(f"{text!r} is not a specifier of PEP 440") from None
+    threaded = any(match and match[3] for _, match in found)
+    pythons = Pythons(",".join(sorted(parts)), threaded=threaded)
+    if not pythons:
+        raise OptionError(f"there is no Python {text}")
+    return pythons
+
+
+def _linux(words: Sequence[str]) -> _Clause:
+    found = _LINUX_CLAUSE.fullmatch(" ".join(words))
+    if found is None:
+        raise OptionError(
+            "write 'linux ARCHITECTURE glibc X.Y' or 'linux ARCHITECTURE musl X.Y', where X.Y is "
+            "the oldest version of the C library that there is, as in 'linux x86_64 glibc 2.28'"
+        )
+    libc: Literal["glibc", "musl"] = "musl" if found[2] == "musl" else "glibc"
+    floor = int(found[3]), int(found[4])
+    if libc == "glibc" and floor < OLDEST_GLIBC:
+        raise OptionError(
+            f"no wheel is made for a glibc older than 2.5, and {floor[0]}.{floor[1]} is"
+        )
+    architectures = _known(found[1].split(), _LINUX_ARCHITECTURES)
+    return _Clause(platforms=tuple(Linux(each, libc, floor) for each in architectures))
+
+
+def _macos(words: Sequence[str]) -> _Clause:
+    *architectures, version = words or [""]
+    found = _MACOS_VERSION.fullmatch(version)
+    if found is None or (found[1] == "10" and found[2] is None):
+        raise OptionError(
+            "write 'macos ARCHITECTURE X' or, for macOS 10, 'macos ARCHITECTURE 10.Y', where that "
+            "is the oldest release of macOS that there is, as in 'macos arm64 12'"
+        )
+    release = int(found[1]), int(found[2] or 0)
+    return _Clause(
+        platforms=tuple(macos(a, release) for a in _known(architectures, _MACOS_ARCHITECTURES))
+    )
+
+
+def _windows(words: Sequence[str]) -> _Clause:
+    tags = _known(words, _WINDOWS_TAGS)
+    return _Clause(platforms=tuple(Tagged(f"tag {tag}", frozenset({tag})) for tag in tags))
+
+
+def _tag(words: Sequence[str]) -> _Clause:
+    if not words:
+        raise OptionError("write a platform tag, as in 'tag linux_armv5tel'")
+    tags = []
+    for tag in map(spelt, words):
+        if tag != "any" and not is_platform_tag(tag):
+            raise OptionError(
+                f"{tag!r} is no platform tag; one looks like linux_x86_64, manylinux_2_28_x86_64, "
+                "macosx_11_0_arm64, win_amd64, or any"
+            )
+        tags.append(Tagged(f"tag {tag}", frozenset({tag})))
+    return _Clause(platforms=tuple(tags))
+
+
+def _known(words: Sequence[str], architectures: Mapping[str, str]) -> list[str]:
+    """Return the architectures in their own names.
+
+    :raises OptionError: for one that is not known, or if there is none.
+    """
+    if not words:
+        raise OptionError(f"name an architecture: one of {', '.join(architectures)}")
+    for word in words:
+        if word not in architectures:
+            raise OptionError(
+                f"{word!r} is no architecture here{nearest(word, architectures)}; it is one of "
+                f"{', '.join(architectures)}, and 'tag' takes any other platform by its tag"
+            )
+    return list(dict.fromkeys(architectures[word] for word in words))
+
+
+def _cpython(words: Sequence[str]) -> _Clause:
+    return _implementation("cpython", words)
+
+
+def _pypy(words: Sequence[str]) -> _Clause:
+    return _implementation("pypy", words)
+
+
+def _implementation(name: Implementation, words: Sequence[str]) -> _Clause:
+    if words:
+        raise OptionError(f"{name} stands alone; write the versions as 'python {' '.join(words)}'")
+    return _Clause(implementation=name)
+
+
+_READERS: dict[str, Callable[[Sequence[str]], _Clause]] = {
+    "python": _python,
+    "cpython": _cpython,
+    "pypy": _pypy,
+    "linux": _linux,
+    "macos": _macos,
+    "windows": _windows,
+    "tag": _tag,
+}

@@ -1,0 +1,265 @@
+"""Platform tags as operators write them (PEP 425, 513, 571, 599, 600, 656, 730, 738)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from bandersnatch.errors import InvalidRules, OptionError, Problem
+from bandersnatch.filters.chain import PageFilter, Stage
+from bandersnatch.filters.options import Line, read_each, suggestion
+from bandersnatch.model.filenames import Kind, build_of, tag_part, wheel_tags
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bandersnatch.filters.options import FilterOptions, Origin
+    from bandersnatch.model.filenames import Build, WheelTags
+    from bandersnatch.model.files import ReleaseFile
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.project import ProjectDetail
+
+
+LINUX_ARCHITECTURES = frozenset(
+    {"x86_64", "i386", "i486", "i586", "i686", "aarch64", "aarch64_be"}
+    | {"armv5tel", "armv6l", "armv7l", "armv8l", "ppc", "ppc64", "ppc64le", "s390", "s390x"}
+    | {"riscv32", "riscv64", "loongarch64", "mips", "mipsel", "mips64", "mips64el"}
+    | {"ia64", "alpha", "sparc64"}
+)
+"""Those of ``linux_*``, ``manylinux*`` and ``musllinux*`` tags."""
+
+WINDOWS_ARCHITECTURES = frozenset({"amd64", "arm64", "arm32", "ia64"})
+MACOS_FORMATS = frozenset(
+    {"x86_64", "arm64", "universal2", "universal", "intel", "i386"}
+    | {"ppc", "ppc64", "fat", "fat3", "fat32", "fat64"}
+)
+
+_FAMILIES = (
+    (
+        re.compile(r"(?:linux|manylinux(?:1|2010|2014|_\d+_\d+)|musllinux_\d+_\d+)_(\w+)"),
+        LINUX_ARCHITECTURES,
+    ),
+    (re.compile(r"macosx_\d+_\d+_(\w+)"), MACOS_FORMATS),
+    (re.compile(r"win_(\w+)"), WINDOWS_ARCHITECTURES),
+)
+_OTHER = re.compile(
+    r"win32|(?:android|ios|pyodide|(?:py)?emscripten"
+    r"|freebsd|openbsd|netbsd|dragonfly|cygwin|aix|sunos|solaris|hp_ux|haiku)_\d\w*"
+)
+
+
+def spelt(text: str) -> str:
+    """Return a platform in the form of tags: in lower case, with ``_`` for ``-`` and ``.``."""
+    return text.lower().replace("-", "_").replace(".", "_")
+
+
+def is_platform_tag(tag: str) -> bool:
+    """Whether a tag, as ``spelt`` gives it, is of a family of platforms that is known.
+
+    :raises OptionError: if it is and has an architecture that nobody has.
+    """
+    for pattern, architectures in _FAMILIES:
+        found = pattern.fullmatch(tag)
+        if found is not None and found[1] not in architectures:
+            raise OptionError(
+                f"there is no platform {tag!r}{nearest(found[1], architectures)}; it would end "
+                f"with one of {', '.join(sorted(architectures))}"
+            )
+        if found is not None:
+            return True
+    return _OTHER.fullmatch(tag) is not None
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the question whether a known word was meant; the words here are short."""
+    return suggestion(word, known, cutoff=0.5)
+
+
+_SECTION, _OPTION = "blocklist", "platforms"
+
+_WINDOWS = ("win32", "win_"), frozenset({Kind.MSI, Kind.WININST})
+_MACOS = ("macosx",), frozenset({Kind.DMG})
+_LINUX = ("linux", "manylinux", "musllinux"), frozenset({Kind.RPM, Kind.DEB})
+_MUSLLINUX = ("musllinux_",), frozenset[Kind]()
+_GROUPS: dict[str, tuple[tuple[str, ...], frozenset[Kind]]] = {
+    "windows": _WINDOWS,
+    "win": _WINDOWS,
+    "macos": _MACOS,
+    "macosx": _MACOS,
+    "linux": _LINUX,
+    "freebsd": (("freebsd",), frozenset()),
+    "manylinux_": (("manylinux_",), frozenset()),
+    "musllinux": _MUSLLINUX,
+    "musllinux_": _MUSLLINUX,
+}
+"""The tokens for many platforms: how their tags begin, and the kinds of files that are theirs."""
+
+_PYTHON = re.compile(r"py([1-9](?:\.(?:0|[1-9]\d{0,2}))?)")
+_PYTHON_MISSPELT = re.compile(r"(?:c?python|py|cp|pp)[-_]?([1-9])\.?(\d*)t?")
+_IMPLEMENTATIONS = frozenset({"py", "cp", "pp", "ip", "jy"})
+_STABLE_ABIS = frozenset({"abi3", "abi3t"})
+_SUGGESTED = (
+    *_GROUPS,
+    "win32",
+    "win_amd64",
+    "win_arm64",
+    "linux_x86_64",
+    "linux_i686",
+    "py2",
+    "py3",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """What one token excludes: platforms, by how their tags begin or by one tag, or one Python.
+
+    ``python`` is "2.7", or "2" for the tags that tell no minor version. ``terms`` is the same for
+    two spellings of the same token.
+    """
+
+    origin: Origin
+    terms: str
+    beginnings: tuple[str, ...] = ()
+    kinds: frozenset[Kind] = frozenset()
+    python: str = ""
+
+    def has_platform(self, tag: str) -> bool:
+        """Whether a platform tag is excluded."""
+        return tag.startswith(self.beginnings) if self.beginnings else tag == self.terms
+
+    def has_python(self, tag: str, abis: frozenset[str]) -> bool:
+        """Whether a python tag of a wheel with these ABIs is excluded.
+
+        A wheel of the stable ABI also serves the Pythons after the one that it names.
+        """
+        if not self.python or tag[:2] not in _IMPLEMENTATIONS or abis & _STABLE_ABIS:
+            return False
+        return tag[2:] == self.python.replace(".", "")
+
+    def has_build(self, build: Build) -> bool:
+        """Whether a built file that is no wheel is excluded; "py2" has those of every Python 2."""
+        if self.python:
+            return self.python in {build.python, build.python.partition(".")[0]}
+        return build.kind in self.kinds or self.has_platform(build.platform)
+
+
+def _exclusion(token: Line) -> Exclusion:
+    """Read a token.
+
+    :raises OptionError: for one that nobody knows; it would exclude nothing.
+    """
+    word = token.text.lower()
+    if python := _PYTHON.fullmatch(word):
+        return Exclusion(token.origin, word, python=python[1])
+    tag = spelt(word.lstrip(".-"))
+    if tag in _GROUPS:
+        beginnings, kinds = _GROUPS[tag]
+        return Exclusion(token.origin, f"{' '.join(beginnings)}*", beginnings, kinds)
+    if is_platform_tag(tag):
+        return Exclusion(token.origin, tag)
+    if python := _PYTHON_MISSPELT.fullmatch(word):
+        meant = ".".join(filter(None, python.groups()))
+        raise OptionError(f"no platform or Python is called so; did you mean 'py{meant}'?")
+    raise OptionError(
+        "no platform or Python is called so; write windows, macos, linux, freebsd, a platform "
+        "tag such as win_amd64, py2, py3 or a Python such as py2.7, with spaces between them"
+        f"{nearest(word.strip(',;.-'), _SUGGESTED)}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusions:
+    """All that is excluded."""
+
+    rules: tuple[Exclusion, ...]
+
+    def narrow(self, page: ProjectDetail) -> ProjectDetail:
+        """Return the page without the files that are built for nothing but what is excluded."""
+        wheels: dict[str, bool] = {}
+
+        def wanted(file: ReleaseFile) -> bool:
+            part = tag_part(file.filename)
+            if part is None:
+                return not self._of_build(file.filename, page.name)
+            if part not in wheels:
+                wheels[part] = not self._of_wheel(wheel_tags(part))
+            return wheels[part]
+
+        return page.keep(wanted)
+
+    def because(self, page: ProjectDetail, file: ReleaseFile | None) -> str:
+        """Return the tokens that drop a file, and where they stand."""
+        if file is None:
+            return ""
+        part = tag_part(file.filename)
+        if part is None:
+            rules = self._of_build(file.filename, page.name)
+        else:
+            rules = self._of_wheel(wheel_tags(part))
+        return " and ".join(dict.fromkeys(str(each.origin) for each in rules))
+
+    def _of_build(self, filename: str, name: ProjectName) -> list[Exclusion]:
+        """Return the rules that drop a file that is no wheel.
+
+        None drops a source distribution: its name tells no platform and no Python.
+        """
+        build = build_of(filename, name)
+        return [each for each in self.rules if each.has_build(build)]
+
+    def _of_wheel(self, tags: WheelTags) -> list[Exclusion]:
+        """Return the rules that leave a wheel no platform or no Python."""
+        platforms = [[r for r in self.rules if r.has_platform(tag)] for tag in tags.platforms]
+        if all(platforms):
+            return self._in_order(platforms)
+        pythons = [[r for r in self.rules if r.has_python(tag, tags.abis)] for tag in tags.pythons]
+        return self._in_order(pythons) if all(pythons) else []
+
+    def _in_order(self, found: Iterable[list[Exclusion]]) -> list[Exclusion]:
+        every = [rule for rules in found for rule in rules]
+        return [rule for rule in self.rules if rule in every]
+
+    @property
+    def terms(self) -> str:
+        """A text that changes whenever a token does, and not with their order or spelling."""
+        return f"exclude_platform {' '.join(sorted({each.terms for each in self.rules}))}"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What it does, in sentences."""
+        platforms = dict.fromkeys(r.origin.text.lower() for r in self.rules if not r.python)
+        pythons = dict.fromkeys(r.python for r in self.rules if r.python)
+        sentences = []
+        if platforms:
+            sentences.append(f"drop the files that are only for platforms: {', '.join(platforms)}")
+        if pythons:
+            sentences.append(f"drop the files that are only for Pythons: {', '.join(pythons)}")
+        return (*sentences, "keep every source distribution")
+
+
+def exclude_platform(options: FilterOptions) -> PageFilter:
+    """Make the filter from ``[blocklist] platforms``.
+
+    :raises InvalidRules: with every token that is not known, or if there is none.
+    """
+    tokens = [
+        Line(token, replace(line.origin, text=token))
+        for line in options.lines(_SECTION, _OPTION)
+        for token in line.text.split()
+    ]
+    if not tokens:
+        message = (
+            "exclude_platform is enabled and no platform is named; name one, such as windows, or "
+            "take the filter out of [plugins] enabled"
+        )
+        raise InvalidRules([Problem(_SECTION, _OPTION, message)])
+    excluded = Exclusions(tuple(read_each(tokens, _SECTION, _OPTION, _exclusion)))
+    return PageFilter(
+        name="exclude_platform",
+        stage=Stage.FILE,
+        narrows=excluded.narrow,
+        terms=excluded.terms,
+        words=excluded.words,
+        because=excluded.because,
+    )

@@ -1,1 +1,0 @@
-"""Lists: of names, of requirements, and what tools lock."""

@@ -1,0 +1,353 @@
+"""Text files that options name: their encoding, and their lines with where each stands."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import translate
+from functools import cache, cached_property
+from typing import TYPE_CHECKING
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+
+from bandersnatch.errors import InvalidRules, InvalidValue, OptionError
+from bandersnatch.filters.options import (
+    FilterOptions,
+    Line,
+    Origin,
+    line_problem,
+    read_each,
+    without_comment,
+)
+from bandersnatch.model.names import ProjectName, project_name
+from bandersnatch.model.versions import parse_version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from packaging.version import Version
+
+
+_BYTE_ORDER_MARKS = (
+    (b"\xff\xfe\x00\x00", "utf-32"),  # begins as that of UTF-16 does
+    (b"\x00\x00\xfe\xff", "utf-32"),
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+_CODING_COMMENT = re.compile(rb"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+def file_lines(path: str, content: bytes) -> list[Line]:
+    """Return the lines of a list file that say something.
+
+    :raises OptionError: if it is no text.
+    """
+    lines = []
+    for number, text in text_lines(decoded(path, content)):
+        said = without_comment(text)
+        if said:
+            lines.append(Line(said, Origin(path, number, text.strip())))
+    return lines
+
+
+def decoded(path: str, content: bytes) -> str:
+    """Return a text file's text: by its byte order mark, its coding comment, or as UTF-8.
+
+    :raises OptionError: if it is no such text.
+    """
+    coding = next((name for mark, name in _BYTE_ORDER_MARKS if content.startswith(mark)), "")
+    if not coding:
+        comments = map(_CODING_COMMENT.match, content.split(b"\n", 2)[:2])
+        coding = next((found[1].decode() for found in comments if found), "utf-8")
+    try:
+        return content.decode(coding)
+    except LookupError:
+        raise OptionError(f"{path} says that its encoding is {coding}; nobody knows that") from None
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise OptionError(f"{path}, line {line} is not {coding}; save it as UTF-8") from None
+    except UnicodeError:
+        raise OptionError(f"{path} is not {coding}; save it as UTF-8") from None
+
+
+def text_lines(text: str) -> list[tuple[int, str]]:
+    """Return the lines of a text with their numbers, which are those that editors show."""
+    return list(enumerate(_LINE_END.split(text), start=1))
+
+
+LONGEST_REQUIREMENT = 4_000
+"""Characters; Python reads no number of more than 4,300 digits."""
+
+_NAME = re.compile(r"[A-Za-z0-9*?](?:[A-Za-z0-9._*?-]*[A-Za-z0-9*?])?", re.ASCII)
+_WILD = re.compile(r"[*?]")
+_END = re.compile(r"[^*?]+\*|\*[^*?]+")
+_SEPARATORS = re.compile(r"[-_.]+")
+_ANY = SpecifierSet()
+_NO_REQUIREMENT = "it is not a project's name or a requirement; write one a line, like foo>=1"
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRequirement:
+    """One entry of a list.
+
+    ``name`` is normalised, and a shell pattern if it has ``*`` or ``?``. ``bare`` is whether the
+    entry is a name and nothing else.
+    """
+
+    name: str
+    specifier: SpecifierSet
+    bare: bool
+    origin: Origin
+
+    @property
+    def wild(self) -> bool:
+        """Whether the name is a pattern."""
+        return _WILD.search(self.name) is not None
+
+    @property
+    def pin(self) -> str | None:
+        """The one version that is allowed, if the specifier says so with ``==`` or ``===``."""
+        exact = (each for each in self.specifier if each.operator in {"==", "==="})
+        return min((each.version for each in exact if not _is_any_of(each.version)), default=None)
+
+    def matches(self, version: str) -> bool:
+        """Whether a version satisfies the specifier; pre-releases are considered.
+
+        A text that is no version satisfies ``===`` with just that text, and nothing else; an
+        entry without a specifier is satisfied by every version (contract, section 5.3).
+        """
+        parsed = parse_version(version)
+        same = [each.version for each in self.specifier if each.operator == "==="]
+        if not same:
+            return parsed is not None and self.specifier.contains(parsed, prereleases=True)
+        return all(_is_same(version, each) for each in same) and all(
+            parsed is not None and each.contains(parsed, prereleases=True)
+            for each in self.specifier
+            if each.operator != "==="
+        )
+
+
+def _is_any_of(version: str) -> bool:
+    return version.endswith(".*")
+
+
+def _is_same(version: str, wanted: str) -> bool:
+    """Whether two texts are one version to ``===``: no zero is added, the spelling is the same."""
+    one, other = parse_version(version), parse_version(wanted)
+    if one is None or other is None:
+        return version.lower() == wanted.lower()
+    return str(one) == str(other)
+
+
+def satisfying(entries: Collection[ListedRequirement]) -> Callable[[str], bool]:
+    """Return whether a version, as a text, satisfies one of the entries; answers are remembered.
+
+    What ``ListedRequirement.matches`` says of each decides. Only ``foo==1.0``, of which there may
+    be thousands for one project, is looked up.
+    """
+    by_any = any(not len(each.specifier) for each in entries)
+    pins = {version for each in entries if (version := _plain_pin(each)) is not None}
+    ranges = [each.specifier for each in entries if not _is_by_text(each) and not _plain_pin(each)]
+    texts = [each for each in entries if _is_by_text(each)]
+
+    @cache
+    def is_satisfied(text: str) -> bool:
+        version = parse_version(text)
+        if version is not None:
+            if by_any:
+                return True
+            if pins:  # PEP 440: == ignores what is local, unless it has that
+                public = parse_version(version.public) if version.local else version
+                if public in pins:
+                    return True
+            for each in ranges:  # any() takes as long again as the answer
+                if each.contains(version, prereleases=True):
+                    return True
+        return bool(texts) and any(each.matches(text) for each in texts)
+
+    return is_satisfied
+
+
+def _is_by_text(entry: ListedRequirement) -> bool:
+    return any(each.operator == "===" for each in entry.specifier)
+
+
+def _plain_pin(entry: ListedRequirement) -> Version | None:
+    specifiers = list(entry.specifier)
+    if len(specifiers) != 1 or specifiers[0].operator != "==":
+        return None
+    version = parse_version(specifiers[0].version)
+    return version if version is not None and version.local is None else None
+
+
+def requirement(line: Line) -> ListedRequirement:
+    """Read a name, a pattern or a requirement (PEP 508).
+
+    :raises OptionError: if it is none of these, or would name every project.
+    """
+    # a comment may follow at once (contract, 5.3); only in a URL is "#" anything else
+    text = line.text if "@" in line.text else line.text.partition("#")[0].rstrip()
+    found = _NAME.match(text)
+    if found is None or len(text) > LONGEST_REQUIREMENT:
+        raise OptionError(_NO_REQUIREMENT)
+    name, rest = found[0], text[found.end() :]
+    if not name.strip("*?-._"):
+        raise OptionError(f"{name} has no letter and no digit, so it names nearly every project")
+    plain = _WILD.sub("x", name)
+    try:
+        project_name(plain)
+        # most lines are names and nothing else, and there may be very many
+        specifier = Requirement(plain + rest).specifier if rest.strip() else _ANY
+    except (InvalidRequirement, InvalidValue, RecursionError):
+        raise OptionError(_NO_REQUIREMENT) from None
+    normalized = _SEPARATORS.sub("-", name).lower()
+    return ListedRequirement(normalized, specifier, not rest.strip(), line.origin)
+
+
+def listed(
+    options: FilterOptions, section: str, option: str = "packages"
+) -> list[ListedRequirement]:
+    """Return the entries of a list: those of the option, and of the file ``packages-file`` names.
+
+    :raises InvalidRules: with every line that cannot be read.
+    """
+    from_file = f"{option}-file"
+    sources = [(option, options.lines(section, option))]
+    found, problems = [], []
+    for path in options.lines(section, from_file):
+        try:
+            sources.append((from_file, file_lines(path.text, options.files.read(path.text))))
+        except OptionError as error:
+            problems.append(line_problem(path, section, from_file, str(error)))
+    for source, lines in sources:
+        try:
+            found += read_each(lines, section, source, requirement)
+        except InvalidRules as error:
+            problems += error.problems
+    if problems:
+        raise InvalidRules(problems)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A line that asks for something that the index does not have, and what that is."""
+
+    line: Line
+    why: str
+
+
+@dataclass(frozen=True)
+class NameList:
+    """Entries by the projects they are about; asking for one costs the same however many."""
+
+    entries: tuple[ListedRequirement, ...]
+
+    @cached_property
+    def exact(self) -> dict[ProjectName, list[ListedRequirement]]:
+        """The entries that name one project."""
+        found: dict[ProjectName, list[ListedRequirement]] = {}
+        for each in self.entries:
+            if not each.wild:
+                found.setdefault(project_name(each.name), []).append(each)
+        return found
+
+    @cached_property
+    def _wild(self) -> list[ListedRequirement]:
+        return [each for each in self.entries if each.wild]
+
+    @cached_property
+    def _ends(self) -> dict[int, dict[str, list[ListedRequirement]]]:
+        """The patterns ``foo*``, by the length of what is fixed; ``*foo``, by minus the length."""
+        found: dict[int, dict[str, list[ListedRequirement]]] = {}
+        for each in filter(_is_end, self._wild):
+            fixed = each.name.strip("*")
+            length = -len(fixed) if each.name.startswith("*") else len(fixed)
+            found.setdefault(length, {}).setdefault(fixed, []).append(each)
+        return found
+
+    @cached_property
+    def _patterns(self) -> list[tuple[re.Pattern[str], ListedRequirement]]:
+        """All other patterns."""
+        others = (each for each in self._wild if not _is_end(each))
+        return [(re.compile(translate(each.name)), each) for each in others]
+
+    @cached_property
+    def covers(self) -> Callable[[ProjectName], bool]:
+        """Whether an entry is about a project; made to be asked of every name of an index."""
+        exact = self.exact
+        ends = [(_slice(length), frozenset(fixed)) for length, fixed in self._ends.items()]
+        patterns = dict.fromkeys(pattern.pattern for pattern, _ in self._patterns)
+        match = re.compile("|".join(patterns)).match if patterns else None
+
+        def is_covered(name: ProjectName) -> bool:
+            if name in exact:
+                return True
+            for part, fixed in ends:
+                if name[part] in fixed:
+                    return True
+            return match is not None and match(name) is not None
+
+        return is_covered
+
+    @property
+    def names(self) -> frozenset[ProjectName] | None:
+        """The projects that are listed, or None if patterns stand for others too."""
+        return None if self._wild else frozenset(self.exact)
+
+    @property
+    def counted(self) -> str:
+        """How many there are, in words: "the 42 projects and 2 patterns"."""
+        exact, wild = len(self.exact), len({each.name for each in self._wild})
+        counts = [_count(exact, "project")] if exact or not wild else []
+        return f"the {' and '.join(counts + ([_count(wild, 'pattern')] if wild else []))}"
+
+    def __contains__(self, name: ProjectName) -> bool:
+        """Whether an entry is about the project."""
+        return self.covers(name)
+
+    def of(self, name: ProjectName) -> list[ListedRequirement]:
+        """Return the entries that are about a project."""
+        if not self.covers(name):
+            return []
+        found = list(self.exact.get(name, ()))
+        for length, fixed in self._ends.items():
+            found += fixed.get(name[_slice(length)], ())
+        found += [each for pattern, each in self._patterns if pattern.match(name)]
+        return found
+
+    @property
+    def terms(self) -> str:
+        """A text that changes whenever an entry does, and not with their order."""
+        return entry_terms(self.entries)
+
+    def terms_for(self, name: ProjectName) -> str:
+        """Return the part of ``terms`` that is about one project."""
+        return entry_terms(self.of(name))
+
+
+def entry_terms(entries: Iterable[ListedRequirement]) -> str:
+    """Return a text that changes whenever an entry does, and not with their order."""
+    return " ".join(sorted({f"{each.name}{each.specifier}" for each in entries}))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _is_end(entry: ListedRequirement) -> bool:
+    """Whether a pattern is one ``*`` before or after what is fixed."""
+    return _END.fullmatch(entry.name) is not None
+
+
+def _slice(length: int) -> slice:
+    """Return the beginning of a text of this length, or the end if it is below 0."""
+    return slice(length) if length > 0 else slice(length, None)
+
+
+def name_list(entries: Iterable[ListedRequirement]) -> NameList:
+    """Return the entries as a list that can be asked."""
+    return NameList(tuple(entries))

@@ -1,1 +1,0 @@
-"""Patterns: regular expressions over names and versions, and dotted paths into metadata."""

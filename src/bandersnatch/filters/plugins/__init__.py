@@ -1,0 +1,1 @@
+"""Filters from other distributions."""

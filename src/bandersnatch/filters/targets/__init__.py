@@ -1,1 +1,0 @@
-"""What files are built for: Pythons and platforms, as their names tell."""

@@ -1,0 +1,70 @@
+"""What a project's pages depend on besides the index, as a text to compare."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Self
+
+from bandersnatch.model.names import ProjectName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bandersnatch.config.settings import Settings
+    from bandersnatch.filters.chain import FilterChain
+    from bandersnatch.mirror.mirror import Mirror
+
+
+class PolicyFingerprint:
+    """Fingerprints of the options and page filters that pages are made under.
+
+    A page that was made under other terms is made anew. A rule that names one project changes
+    no other project's terms, and project filters change none: naming one project more changes
+    no other project's page.
+    """
+
+    def __init__(self, settings: Settings, filters: FilterChain) -> None:
+        pages, files = settings.pages, settings.files
+        made_of = (
+            pages.layout,
+            [form.value for form in pages.formats],
+            pages.root_uri,
+            pages.digest_name,
+            pages.legacy_json,
+            pages.provenance.value,
+            files.release_files,
+            files.core_metadata,
+        )
+        self.options = _digest(repr(made_of))
+        """The fingerprint of the options alone."""
+        self._filters = filters
+        self._known: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, mirror: Mirror) -> Self:
+        """Return the fingerprint of a mirror's options and page filters."""
+        return cls(mirror.settings, mirror.filters)
+
+    @property
+    def general(self) -> str:
+        """The fingerprint for every project that no rule names."""
+        return self(ProjectName(""))
+
+    def special(self, names: Iterable[ProjectName]) -> frozenset[ProjectName]:
+        """Return those of the projects that a rule names, so that their terms are their own."""
+        if not self._filters.names_projects:
+            return frozenset()
+        general = self.general
+        return frozenset(name for name in names if self(name) != general)
+
+    def __call__(self, name: ProjectName, /) -> str:
+        """Return the fingerprint for one project's pages."""
+        text = self._filters.terms_for(name)
+        found = self._known.get(text)
+        if found is None:
+            found = self._known[text] = _digest(f"{self.options}\n{text}")
+        return found
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,28 @@
+"""A mirror and the index it follows: everything that a command works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bandersnatch.catalogue.port import MirrorCatalogue
+    from bandersnatch.clock import Clock
+    from bandersnatch.config.settings import Settings
+    from bandersnatch.events import EventSink
+    from bandersnatch.filters.chain import FilterChain
+    from bandersnatch.index.port import PackageIndex
+    from bandersnatch.storage.port import MirrorStorage
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """What the composition root hands to a command; each port is open and ready."""
+
+    index: PackageIndex
+    storage: MirrorStorage
+    catalogue: MirrorCatalogue
+    clock: Clock
+    events: EventSink
+    settings: Settings
+    filters: FilterChain

@@ -1,0 +1,1 @@
+"""Commands that only read: ``status``, ``why``, and the estimate of a run."""

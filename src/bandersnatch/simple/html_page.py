@@ -1,0 +1,207 @@
+"""PEP 503 HTML pages to values."""
+
+from __future__ import annotations
+
+import re
+from html import escape, unescape
+from io import BytesIO
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from bandersnatch.errors import InvalidPage, InvalidValue
+from bandersnatch.model.files import FILE_ENDINGS
+from bandersnatch.model.names import project_name
+from bandersnatch.model.project import MOST_FILES, ProjectDetail, ProjectList, ProjectStatus
+from bandersnatch.simple.entries import Context, RawFile, project_list, validate_files
+from bandersnatch.simple.json_page import check_api_version, optional_serial, parse_status
+from bandersnatch.simple.links import LinkedPage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from bandersnatch.model.files import ReleaseFile
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.simple.links import Link
+
+
+_SERIAL_COMMENT = re.compile(rb"<!--SERIAL ([0-9]{1,16})-->\s*\Z")
+_TITLE = re.compile(rb"<title>\s*Links for ([^<]{1,1000})</title>")
+_SIMPLE_PAGE = re.compile(rb"pypi:repository-version|<title>\s*Links for", re.IGNORECASE)
+
+
+def parse_detail_html(text: bytes, context: Context, *, charset: str | None) -> ProjectDetail:
+    """Return what a project's HTML page says (PEP 503, 592, 658, 714, 792).
+
+    It tells neither sizes nor upload times nor versions. A link that does not look like a
+    release file is ignored, as the specification allows such links.
+
+    :raises InvalidPage: if the page as a whole cannot be accepted.
+    """
+    page = LinkedPage(text, context.url, charset=charset, most=MOST_FILES)
+    files, rejected = validate_files(_entries(page.links()), context)
+    check_api_version(page.meta.get("repository-version") or "1.0", context.url)
+    if not (files or rejected or _SIMPLE_PAGE.search(text)):
+        raise InvalidPage(context.url, "it is HTML, but no page of a simple index")
+    status, reason = parse_status(
+        {
+            "status": page.meta.get("project-status"),
+            "reason": page.meta.get("project-status-reason"),
+        }
+    )
+    comment = _SERIAL_COMMENT.search(text[-64:])
+    return ProjectDetail(
+        name=context.name,
+        files=files,
+        serial=optional_serial(comment[1].decode()) if comment else None,
+        status=status,
+        status_reason=reason,
+        rejected=rejected,
+    )
+
+
+def display_name(text: bytes, name: ProjectName) -> str:
+    """Return the project's name as a stored page of this program shows it, "" if it does not."""
+    found = _TITLE.search(text)
+    if found is None:
+        return ""
+    shown = unescape(found[1].decode("utf-8", errors="replace")).strip()
+    try:
+        return shown if project_name(shown) == name else ""
+    except InvalidValue:
+        return ""
+
+
+def parse_list_html(text: bytes, where: str, *, charset: str | None) -> ProjectList:
+    """Return the projects that a root page in HTML links to; it tells no serials.
+
+    :raises InvalidPage: if it links to none, or too many of its links are no project's.
+    """
+    page = LinkedPage(text, where, charset=charset)
+    root = urlsplit(where).path
+    names = ((link.text, None) for link in page.links() if link.path.startswith(root))
+    listing = project_list(names, where=where, serial=None)
+    check_api_version(page.meta.get("repository-version") or "1.0", where)
+    if not listing.serials:
+        raise InvalidPage(where, "it is HTML without a link to a project")
+    return listing
+
+
+def _entries(links: Iterable[Link]) -> Iterator[RawFile]:
+    for link in links:
+        filename = unquote(link.path.rpartition("/")[2])
+        if filename.lower().endswith(FILE_ENDINGS):
+            yield _entry(link, filename)
+
+
+def _entry(link: Link, filename: str) -> RawFile:
+    attributes = link.attributes
+    algorithm, _, value = urlsplit(link.url).fragment.partition("=")
+    metadata = attributes.get("data-core-metadata", attributes.get("data-dist-info-metadata"))
+    return RawFile(
+        filename=filename,
+        url=link.url,
+        hashes={algorithm: value},
+        requires_python=attributes.get("data-requires-python"),
+        yanked=attributes.get("data-yanked"),
+        core_metadata=_core_metadata(metadata),
+        provenance=attributes.get("data-provenance"),
+    )
+
+
+def _core_metadata(value: object) -> object:
+    if not isinstance(value, str):
+        return None
+    algorithm, equals, digest = value.partition("=")
+    if equals:
+        return {algorithm: digest}
+    return value == "true" or None
+
+
+_PAGE = """\
+<!DOCTYPE html>
+<html>
+  <head>
+    <meta name="pypi:repository-version" content="{version}">{status}
+    <title>{title}</title>
+  </head>
+  <body>
+{body}
+  </body>
+</html>
+"""
+
+
+def render_detail_html(
+    detail: ProjectDetail,
+    *,
+    display: str,
+    digest_name: str,
+    file_url: Callable[[ReleaseFile], str],
+) -> bytes:
+    """Return a project's page; every file must have a digest of the kind ``digest_name``.
+
+    The page claims version 1.0, which is all that its links use, unless it carries a status
+    marker (PEP 792); HTML stays at 1.4 for good (PEP 833).
+    """
+    links = [_link(file, digest_name, file_url(file)) for file in detail.files]
+    heading = f"    <h1>Links for {escape(display)}</h1>"
+    page = _PAGE.format(
+        version="1.0" if detail.status is ProjectStatus.ACTIVE else "1.4",
+        status=_status(detail),
+        title=f"Links for {escape(display)}",
+        body="\n".join([heading, *(links or [""])]),
+    )
+    if detail.serial is not None:
+        page += f"<!--SERIAL {detail.serial}-->"
+    return page.encode()
+
+
+def _status(detail: ProjectDetail) -> str:
+    if detail.status is ProjectStatus.ACTIVE:
+        return ""
+    tags = [("status", detail.status.value)]
+    if detail.status_reason:
+        tags.append(("status-reason", detail.status_reason))
+    return "".join(
+        f'\n    <meta name="pypi:project-{key}" content="{escape(value)}">' for key, value in tags
+    )
+
+
+def _link(file: ReleaseFile, digest_name: str, url: str) -> str:
+    digest = file.hashes.get(digest_name)
+    attributes = ""
+    if file.requires_python is not None:
+        attributes += f' data-requires-python="{escape(file.requires_python)}"'
+    if file.sidecar is not None:
+        attributes += (
+            f' data-core-metadata="{file.sidecar}" data-dist-info-metadata="{file.sidecar}"'
+        )
+    if file.yanked is not None:
+        attributes += f' data-yanked="{escape(file.yanked)}"'
+    return f'    <a href="{escape(url)}#{digest}"{attributes}>{escape(file.filename)}</a><br/>'
+
+
+class ListHtml:
+    """The root page, made as projects are added to it in order.
+
+    It holds the page's bytes, and not a text for each of hundreds of thousands of projects.
+    """
+
+    def __init__(self) -> None:
+        page = _PAGE.format(version="1.0", status="", title="Simple Index", body="\0")
+        head, tail = page.removesuffix("\n").encode().split(b"\0")
+        self._page, self._tail = BytesIO(), tail
+        self._page.write(head)
+        self._empty = True
+
+    def add(self, names: Iterable[ProjectName]) -> None:
+        """Add a link for each project."""
+        links = "\n".join([f'    <a href="{name}/">{name}</a><br/>' for name in names])
+        if links:
+            self._page.write(links.encode() if self._empty else f"\n{links}".encode())
+            self._empty = False
+
+    def finish(self) -> bytes:
+        """Return the page; nothing is added after that."""
+        self._page.write(self._tail)
+        return self._page.getvalue()

@@ -1,0 +1,384 @@
+"""PEP 691 JSON documents to values.
+
+Documents are decoded straight into typed structs. A document with a value of a wrong type
+somewhere is decoded a second time, entry by entry, so that one bad entry costs itself and not
+the page.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from codecs import BOM_UTF8
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from bandersnatch.errors import InvalidPage, InvalidValue
+from bandersnatch.model.files import clean_reason, format_upload_time
+from bandersnatch.model.names import project_name
+from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus
+from bandersnatch.model.serials import Serial, parse_serial
+from bandersnatch.simple.entries import (
+    Context,
+    RawFile,
+    project_list,
+    validate_files,
+    version_texts,
+)
+from bandersnatch.simple.limits import LIST, PAGE, check_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from bandersnatch.model.files import ReleaseFile
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.serials import Serial
+
+
+_Struct = TypeVar("_Struct")
+
+_ESCAPES = re.compile(
+    rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<half>u[dD][89a-fA-F][\da-fA-F]{2})|.)", re.DOTALL
+)
+_MOST_ESCAPES, _MENDED = 10_000, LIST.size // 4
+"""How many escapes a list may have, and bytes, for those that are halves to be looked for."""
+
+
+class _Meta(msgspec.Struct):
+    api_version: Any = msgspec.field(default="1.0", name="api-version")
+    serial: Any = msgspec.field(default=None, name="_last-serial")
+
+
+class _File(msgspec.Struct, rename="kebab"):
+    filename: str
+    url: str
+    hashes: dict[str, str]
+    size: int | None = None
+    upload_time: str | None = None
+    requires_python: str | None = None
+    yanked: bool | str | None = None
+    core_metadata: bool | dict[str, str] | None = None
+    dist_info_metadata: bool | dict[str, str] | None = None
+    data_dist_info_metadata: bool | dict[str, str] | None = None
+    provenance: str | None = None
+
+
+class _LooseFile(msgspec.Struct, rename="kebab"):
+    filename: Any = None
+    url: Any = None
+    hashes: Any = None
+    size: Any = None
+    upload_time: Any = None
+    requires_python: Any = None
+    yanked: Any = None
+    core_metadata: Any = None
+    dist_info_metadata: Any = None
+    data_dist_info_metadata: Any = None
+    provenance: Any = None
+
+
+class _Page(msgspec.Struct, rename="kebab"):
+    name: str
+    files: list[_File]
+    meta: _Meta = msgspec.field(default_factory=_Meta)
+    versions: list[str] = []
+    project_status: Any = None
+
+
+class _LoosePage(msgspec.Struct, rename="kebab"):
+    name: str
+    files: list[msgspec.Raw]
+    meta: _Meta = msgspec.field(default_factory=_Meta)
+    versions: Any = None
+    project_status: Any = None
+
+
+class _Project(msgspec.Struct):
+    name: str
+    serial: int | str | None = msgspec.field(default=None, name="_last-serial")
+
+
+class _LooseProject(msgspec.Struct):
+    name: Any = None
+    serial: Any = msgspec.field(default=None, name="_last-serial")
+
+
+class _List(msgspec.Struct):
+    projects: list[_Project]
+    meta: _Meta = msgspec.field(default_factory=_Meta)
+
+
+class _LooseList(msgspec.Struct):
+    projects: list[msgspec.Raw]
+    meta: _Meta = msgspec.field(default_factory=_Meta)
+
+
+def _decode(text: bytes, kind: type[_Struct], where: str) -> _Struct:
+    try:
+        return msgspec.json.decode(
+            memoryview(text)[len(BOM_UTF8) :] if text.startswith(BOM_UTF8) else text, type=kind
+        )
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise InvalidPage(where, f"it is no JSON ({error})") from error
+
+
+def _decode_loosely(text: bytes, kind: type[_Struct], where: str) -> _Struct:
+    try:
+        return _decode(text, kind, where)
+    except msgspec.ValidationError as error:
+        raise InvalidPage(where, str(error)) from error
+
+
+def check_api_version(version: object, where: str) -> None:
+    """Refuse a document of a major version that did not exist when this was written (PEP 629).
+
+    :raises InvalidPage: if it is of one.
+    """
+    if not isinstance(version, str) or version.partition(".")[0] != "1":
+        raise InvalidPage(where, f"its API version {ascii(version)[:80]} is not 1.x")
+
+
+def optional_serial(value: object) -> Serial | None:
+    """Return the serial that ``value`` tells, or None if it tells none."""
+    try:
+        return parse_serial(value)
+    except InvalidValue:
+        return None
+
+
+def parse_detail(text: bytes, context: Context) -> ProjectDetail:
+    """Return what a project's JSON page says (PEP 691, PEP 700, PEP 740, PEP 792).
+
+    :raises InvalidPage: if the page as a whole cannot be accepted; a bad file entry only ends
+        up in ``rejected``.
+    """
+    check_memory(text, PAGE, context.url)
+    page: _Page | _LoosePage
+    try:
+        page = _decode(text, _Page, context.url)
+    except msgspec.ValidationError:
+        page = _decode_loosely(text, _LoosePage, context.url)
+    check_api_version(page.meta.api_version, context.url)
+    check_page_name(page.name, context)
+    files, rejected = validate_files(_entries(page.files, context.url), context)
+    status, reason = parse_status(page.project_status)
+    return ProjectDetail(
+        name=context.name,
+        files=files,
+        versions=version_texts(page.versions) if isinstance(page.versions, list) else (),
+        serial=optional_serial(page.meta.serial),
+        status=status,
+        status_reason=reason,
+        rejected=rejected,
+    )
+
+
+def check_page_name(shown: object, context: Context) -> None:
+    """Refuse a page that is another project's.
+
+    :raises InvalidPage: if its name, once normalised, is not the one that was asked for.
+    """
+    try:
+        same = project_name(shown) == context.name
+    except InvalidValue:
+        same = False
+    if not same:
+        raise InvalidPage(context.url, f"it is the page of {ascii(shown)[:80]}")
+
+
+def _entries(files: Iterable[_File | msgspec.Raw], where: str) -> Iterator[RawFile]:
+    for file in files:
+        if isinstance(file, _File):
+            yield _entry(file)
+            continue
+        try:
+            loose = _decode(bytes(file), _LooseFile, where)
+        except msgspec.ValidationError:
+            loose = _LooseFile(filename=bytes(file))
+        yield _entry(loose)
+
+
+def _entry(file: _File | _LooseFile) -> RawFile:
+    metadata = file.core_metadata
+    if metadata is None:
+        # The two older spellings mean the same (PEP 714; PyPI writes the second).
+        metadata = file.dist_info_metadata
+    if metadata is None:
+        metadata = file.data_dist_info_metadata
+    return RawFile(
+        filename=file.filename,
+        url=file.url,
+        hashes=file.hashes if isinstance(file.hashes, dict) else {},
+        size=file.size,
+        upload_time=file.upload_time,
+        requires_python=file.requires_python,
+        yanked=file.yanked,
+        core_metadata=metadata,
+        provenance=file.provenance,
+    )
+
+
+def parse_status(value: object) -> tuple[ProjectStatus, str]:
+    """Return the status and its reason; a status this release does not know counts as active."""
+    if not isinstance(value, dict) or not isinstance(value.get("status"), str):
+        return ProjectStatus.ACTIVE, ""
+    try:
+        status = ProjectStatus(value["status"])
+    except ValueError:
+        return ProjectStatus.ACTIVE, ""
+    return status, clean_reason(value.get("reason"))
+
+
+def parse_list(text: bytes, where: str) -> ProjectList:
+    """Return the projects that a root page in JSON lists.
+
+    Names that normalise to the same one count as one, with the higher serial.
+
+    :raises InvalidPage: if it is no such page, or more than 1 % of its entries are bad.
+    """
+    check_memory(text, LIST, where)
+    try:
+        return _parsed_list(text, where)
+    except InvalidPage:
+        if not (0 < text.count(b"\\") <= _MOST_ESCAPES and len(text) <= _MENDED):
+            raise
+        return _parsed_list(_ESCAPES.sub(_legible, text), where)
+
+
+def _legible(escape: re.Match[bytes]) -> bytes:
+    """Return an escape, or for half a character what no name has, so that one entry is bad."""
+    return rb"\ufffd" if escape["half"] else escape[0]
+
+
+def _parsed_list(text: bytes, where: str) -> ProjectList:
+    page: _List | _LooseList
+    try:
+        page = _decode(text, _List, where)
+    except msgspec.ValidationError:
+        page = _decode_loosely(text, _LooseList, where)
+    check_api_version(page.meta.api_version, where)
+    return project_list(
+        _listed(page.projects, where),
+        where=where,
+        serial=optional_serial(page.meta.serial),
+        notes=_newer(str(page.meta.api_version)),
+    )
+
+
+def _newer(version: str) -> Iterator[str]:
+    """Yield what is to be told of a version newer than those known: go on with it (PEP 629)."""
+    minor = version.partition(".")[2]
+    if minor.isdecimal() and minor.isascii() and int(minor[:9]) > NEWEST_MINOR:
+        yield (
+            f"the index speaks API version {version[:20]} and this release 1.{NEWEST_MINOR}; "
+            "what is new in it is passed over"
+        )
+
+
+def _listed(
+    projects: Iterable[_Project | msgspec.Raw], where: str
+) -> Iterator[tuple[object, object]]:
+    for project in projects:
+        if isinstance(project, _Project):
+            yield project.name, project.serial
+            continue
+        try:
+            loose = _decode(bytes(project), _LooseProject, where)
+        except msgspec.ValidationError:
+            loose = _LooseProject(name=bytes(project))
+        yield loose.name, loose.serial
+
+
+NEWEST_MINOR = 4
+"""Of the API's versions 1.x, the newest whose every field is known here."""
+
+
+API_VERSION = "1.4"
+"""The newest version whose every demand is met; 1.5 is not for mirrors to claim (PEP 752)."""
+
+
+def render_detail_json(
+    detail: ProjectDetail,
+    *,
+    digest_name: str,
+    file_url: Callable[[ReleaseFile], str],
+) -> bytes:
+    """Return a project's page on one line.
+
+    It claims version 1.0 and leaves out what came later when a size is not known, or no version
+    of files that there are, because from 1.1 on a page must tell them all (PEP 700).
+    """
+    sized = all(file.size is not None for file in detail.files)
+    told = sized and bool(detail.versions or not detail.files)
+    meta: dict[str, Any] = {"api-version": API_VERSION if told else "1.0"}
+    if detail.serial is not None:
+        meta["_last-serial"] = detail.serial
+    page: dict[str, Any] = {
+        "files": [_file(file, digest_name, file_url(file)) for file in detail.files],
+        "meta": meta,
+        "name": detail.name,
+    }
+    if told:
+        page["versions"] = detail.versions
+        page["project-status"] = {"status": detail.status.value}
+        if detail.status_reason:
+            page["project-status"]["reason"] = detail.status_reason
+    return json.dumps(page).encode("ascii")
+
+
+def _file(file: ReleaseFile, digest_name: str, url: str) -> dict[str, Any]:
+    digests = [file.hashes.get(digest_name), file.sha256]
+    entry: dict[str, Any] = {
+        "filename": file.filename,
+        "hashes": {digest.algorithm: digest.value for digest in digests if digest is not None},
+    }
+    if file.requires_python is not None:
+        entry["requires-python"] = file.requires_python
+    if file.size is not None:
+        entry["size"] = file.size
+    if file.upload_time is not None:
+        entry["upload-time"] = format_upload_time(file.upload_time)
+    entry["url"] = url
+    entry["yanked"] = file.yanked or file.yanked is not None
+    if file.sidecar is not None:
+        entry["core-metadata"] = {file.sidecar.algorithm: file.sidecar.value}
+    elif file.core_metadata is False:
+        entry["core-metadata"] = False
+    if file.provenance is not None:
+        entry["provenance"] = file.provenance
+    return entry
+
+
+class ListJson:
+    """The root page, made as projects are added to it in order.
+
+    Each project has its serial where it is known, and the page the highest of them. The serials
+    are PyPI's private keys; with them a mirror of this mirror sees what changed.
+    """
+
+    def __init__(self) -> None:
+        self._projects = bytearray()
+        self._serial: Serial | None = None
+
+    def add(self, projects: Iterable[tuple[ProjectName, Serial | None]]) -> None:
+        """Add each project, with its serial."""
+        entries = []
+        for name, serial in projects:
+            if serial is None:
+                entries.append(f'{{"name": "{name}"}}')
+                continue
+            entries.append(f'{{"name": "{name}", "_last-serial": {serial}}}')
+            if self._serial is None or serial > self._serial:
+                self._serial = serial
+        if entries:
+            self._projects += b", " if self._projects else b""
+            self._projects += ", ".join(entries).encode()
+
+    def finish(self) -> bytes:
+        """Return the page; nothing is added after that."""
+        meta = f'"_last-serial": {self._serial}, ' if self._serial is not None else ""
+        head = f'{{"meta": {{{meta}"api-version": "{API_VERSION}"}}, "projects": ['
+        return b"".join((head.encode(), self._projects, b"]}"))
