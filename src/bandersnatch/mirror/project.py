@@ -181,7 +181,7 @@ class ProjectSync:
         if wanted.listed:
             raise ProjectNotFound(wanted.name)
         if not wanted.had or wanted.excluded:
-            return Outcome(wanted, Result.MISSING_ONCE)
+            return Outcome(wanted, Result.ABSENT)
         if self._settings.run.removed_projects is RemovedProjects.KEEP:
             return Outcome(wanted, Result.UNCHANGED)
         earlier = wanted.earlier
