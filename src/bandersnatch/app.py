@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from bandersnatch.events import EventSink
     from bandersnatch.filters.chain import FilterChain
     from bandersnatch.index.hosts import HostGuard
-    from bandersnatch.index.kept import Keeper
     from bandersnatch.index.port import PackageIndex
     from bandersnatch.index.transport import Opener
     from bandersnatch.mirror.mirror import Mirror
@@ -103,35 +102,26 @@ async def open_mirror(
     clock: Clock,
     *,
     dry_run: bool = False,
-    planning: bool = False,
-    planned: bool = False,
     readers: int = 0,
 ) -> AsyncIterator[Mirror]:
     """Open the storage with its lock, the catalogue and the session, and yield what uses them.
 
-    With ``dry_run`` nothing is changed, and no lock taken. With ``planning`` the pages that are
-    fetched are kept for the run that follows; ``planned`` is that run, which goes by them.
-    ``readers`` is how many files are to be read at once, if that is more than usual.
+    With ``dry_run`` nothing is changed, and no lock taken. ``readers`` is how many files are to be
+    read at once, if that is more than usual.
 
     :raises ConfigError: if the environment names a proxy that cannot be used; nothing was touched.
     :raises MirrorLocked: if another command is at work on the mirror.
     :raises StorageError: if the mirror's directory cannot be used.
     """
     # Half of the start-up time is spent on these; --help and a mistaken option need none.
-    from bandersnatch.index.kept import KeepsNothing  # noqa: PLC0415
     from bandersnatch.index.proxy import choose_proxy  # noqa: PLC0415
     from bandersnatch.mirror.mirror import Mirror  # noqa: PLC0415
-    from bandersnatch.storage.kept import KeptDocuments  # noqa: PLC0415
 
     settings = _with_master(configuration.settings)
     proxy = choose_proxy(settings.index.proxy, settings.index.master, os.environ)
     async with AsyncExitStack() as stack:
         storage, catalogue = await _open_storage(settings, stack, dry_run=dry_run, readers=readers)
-        keeper: Keeper = KeepsNothing()
-        if planning or (planned and not dry_run):
-            kept = KeptDocuments(settings.storage.directory, collecting=planning)
-            keeper = await stack.enter_async_context(kept)
-        index = await _open_index(settings, stack, clock, proxy, keeper)
+        index = await _open_index(settings, stack, clock, proxy)
         yield Mirror(
             index=index,
             storage=storage,
@@ -180,7 +170,7 @@ async def _open_storage(
 
 
 async def _open_index(
-    settings: Settings, stack: AsyncExitStack, clock: Clock, proxy: str, keeper: Keeper
+    settings: Settings, stack: AsyncExitStack, clock: Clock, proxy: str
 ) -> PackageIndex:
     from bandersnatch.index.changelog import Changelog  # noqa: PLC0415
     from bandersnatch.index.client import MasterClient  # noqa: PLC0415
@@ -194,7 +184,7 @@ async def _open_index(
     opener = await _opener(index, stack, guard, proxy)
     transport = Transport(opener, guard, clock, jitter, document_timeout=index.global_timeout)
     changelog = Changelog(transport, clock, budgets.index, f"{index.master}/pypi")
-    return MasterClient(index.master, transport, changelog, budgets, clock, keeper)
+    return MasterClient(index.master, transport, changelog, budgets, clock)
 
 
 async def _opener(

@@ -91,7 +91,6 @@ async def _work(
         events,
         clock,
         dry_run=dry_run,
-        planned=command == "mirror",
         readers=verify.workers if verify is not None else 0,
     )
     async with opened as mirror:

@@ -121,7 +121,7 @@ async def _plan(
             log(event)
 
     async def run() -> None:
-        opened = open_mirror(configuration, events, clock, dry_run=True, planning=True)
+        opened = open_mirror(configuration, events, clock, dry_run=True)
         async with opened as mirror:
             await forecast.before(mirror.catalogue)
             await MirrorRun(mirror, RunOptions(only=only)).run()

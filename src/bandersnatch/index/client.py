@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, TypeVar
 from bandersnatch.errors import InvalidPage, NotFound, ProjectNotFound
 from bandersnatch.index.download import download
 from bandersnatch.index.headers import http_date, repeatable
-from bandersnatch.index.kept import kept_or_fetched
 from bandersnatch.index.port import FetchedDetail, FetchedList
 from bandersnatch.model.content import Validators
 from bandersnatch.simple.entries import Context
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
     from bandersnatch.clock import Clock
     from bandersnatch.index.changelog import Changelog
-    from bandersnatch.index.kept import Keeper
     from bandersnatch.index.transport import Budgets, Document, Transport
     from bandersnatch.model.content import Content
     from bandersnatch.model.names import ProjectName
@@ -59,15 +57,12 @@ class MasterClient:
         changelog: Changelog,
         budgets: Budgets,
         clock: Clock,
-        keeper: Keeper,
     ) -> None:
-        """Take what is needed; ``keeper`` is where a plan keeps pages for the run that follows."""
         self._master = master
         self._transport = transport
         self._changelog = changelog
         self._budgets = budgets
         self._clock = clock
-        self._keeper = keeper
 
     # ------------------------------------------------------------ the changelog
 
@@ -107,9 +102,7 @@ class MasterClient:
         """Return a project's page, or None if it is the one that is known."""
         url = f"{self._master}/simple/{name}/"
         try:
-            document = await kept_or_fetched(
-                self._keeper, url, lambda: self._page(url, known, PAGE.size)
-            )
+            document = await self._page(url, known, PAGE.size)
         except NotFound:
             raise ProjectNotFound(name) from None
         validators = _validators(document)
@@ -137,18 +130,15 @@ class MasterClient:
         """Return a project's legacy JSON document, or None if there is none."""
         url = f"{self._master}/pypi/{name}/json"
         try:
-            document = await kept_or_fetched(self._keeper, url, lambda: self._legacy(url))
+            document = await self._transport.document(
+                url,
+                limit=LEGACY.size,
+                budget=self._budgets.index,
+                headers={"Accept": "application/json"},
+            )
         except NotFound:
             return None
         return document.body
-
-    async def _legacy(self, url: str) -> Document:
-        return await self._transport.document(
-            url,
-            limit=LEGACY.size,
-            budget=self._budgets.index,
-            headers={"Accept": "application/json"},
-        )
 
     async def _page(self, url: str, known: Validators, limit: int) -> Document:
         headers = {"Accept": ACCEPT}
