@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 BASE = CatalogueUpdate(
     records=[make_record("base-b", "1.zip", "2.zip", serial=20), make_record("base-a", serial=10)],
-    unfinished=[make_unfinished("base-u"), make_unfinished("base-b", kind="incomplete")],
-    removed=[make_removed("base-2", at=50), make_removed("base-1", at=60)],
-    notes={"base": "note", "empty": ""},
+    deferred=[make_unfinished("base-u"), make_unfinished("base-b", kind="incomplete")],
+    trashed=[make_removed("base-2", at=50), make_removed("base-1", at=60)],
+    markers={"base": "note", "empty": ""},
 )
 """What every catalogue has in it when a test begins; a dry run has it from the real one."""
 
@@ -82,35 +82,35 @@ async def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIter
 
 async def state(catalogue: Catalogue) -> dict[str, object]:
     """Return everything that a catalogue says of the names and keys in these tests."""
-    had = await catalogue.had(None)
+    had = await catalogue.summaries(None)
     return {
         "had": list(had.items()),
         "count": await catalogue.count(),
         "projects": [await catalogue.project(name) for name in had],
-        "unfinished": list(await catalogue.unfinished()),
-        "removed": list(await catalogue.removed()),
+        "unfinished": list(await catalogue.deferred()),
+        "removed": list(await catalogue.trash()),
         "notes": [await catalogue.note(key) for key in ("base", "empty", "new")],
     }
 
 
 async def projects(catalogue: Catalogue) -> list[str]:
     """Return the names of the projects that there are, having asked in every way."""
-    names = list(await catalogue.had(None))
+    names = list(await catalogue.summaries(None))
     assert await catalogue.count() == len(names)
     for name in {*names, FOO, BASE_A, BASE_B}:
         assert (await catalogue.project(name) is not None) == (name in names)
-        assert list(await catalogue.had([name])) == [name][: name in names]
+        assert list(await catalogue.summaries([name])) == [name][: name in names]
     return [str(name) for name in names]
 
 
-async def unfinished(catalogue: Catalogue) -> list[str]:
+async def deferred_names(catalogue: Catalogue) -> list[str]:
     """Return the names of the projects to come back to."""
-    return [str(each.name) for each in await catalogue.unfinished()]
+    return [str(each.name) for each in await catalogue.deferred()]
 
 
-async def removed(catalogue: Catalogue, before: int | None = None) -> list[str]:
+async def trash_keys(catalogue: Catalogue, before: int | None = None) -> list[str]:
     """Return the keys in ``removed/``."""
-    return [str(each.key) for each in await catalogue.removed(before=before)]
+    return [str(each.key) for each in await catalogue.trash(before=before)]
 
 
 def hashes(**values: str) -> Hashes:
@@ -178,13 +178,13 @@ async def test_a_record_in_which_nothing_is_known_comes_back(catalogue: Catalogu
     await catalogue.commit(CatalogueUpdate(records=[bare]))
 
     assert await catalogue.project(FOO) == bare
-    assert await catalogue.had([FOO]) == {FOO: ProjectSummary(Serial(0), None, "", "")}
+    assert await catalogue.summaries([FOO]) == {FOO: ProjectSummary(Serial(0), None, "", "")}
 
 
 async def test_what_is_not_known_is_not_told(catalogue: Catalogue) -> None:
     assert await catalogue.project(FOO) is None
-    assert await catalogue.had([FOO]) == {}
-    assert await catalogue.had([]) == {}
+    assert await catalogue.summaries([FOO]) == {}
+    assert await catalogue.summaries([]) == {}
     assert await catalogue.note("never") == ""
 
 
@@ -195,11 +195,11 @@ async def test_planning_sees_a_part_of_each_record_in_the_order_of_names(
         CatalogueUpdate(records=[make_record("zoo", serial=3), make_record("a-z")])
     )
 
-    had = await catalogue.had(None)
+    had = await catalogue.summaries(None)
 
     assert list(had) == ["a-z", "base-a", "base-b", "zoo"]
     assert had[project_name("zoo")] == ProjectSummary(Serial(4), Serial(3), "Zoo", "terms")
-    some = await catalogue.had(project_name(name) for name in ("zoo", "foo", "a-z", "zoo"))
+    some = await catalogue.summaries(project_name(name) for name in ("zoo", "foo", "a-z", "zoo"))
     assert list(some) == ["a-z", "zoo"]
 
 
@@ -207,7 +207,7 @@ async def test_many_projects_can_be_asked_for_at_once(catalogue: Catalogue) -> N
     names = [project_name(f"p{number:04}") for number in range(1200)]
     await catalogue.commit(CatalogueUpdate(records=[make_record(name) for name in names[::2]]))
 
-    assert list(await catalogue.had(reversed(names))) == names[::2]
+    assert list(await catalogue.summaries(reversed(names))) == names[::2]
     assert await catalogue.count() == 602
 
 
@@ -234,7 +234,7 @@ async def test_only_what_is_not_just_as_a_list_has_it_is_unlike_it(catalogue: Ca
         {project_name(name): name.capitalize() for name in told},
     )
 
-    found = await catalogue.unlike(listing, "terms")
+    found = await catalogue.changed_since(listing, "terms")
 
     assert found == {*unlike, "unknown", "base-a", "base-b"}
 
@@ -244,7 +244,7 @@ async def test_what_is_left_out_is_remembered_and_is_not_here(catalogue: Catalog
     kept = replace(make_record("kept", "1.zip", "2.zip"), standing=Standing.RETAINED)
     await catalogue.commit(CatalogueUpdate(records=[out, kept]))
 
-    had = await catalogue.had([out.name, kept.name])
+    had = await catalogue.summaries([out.name, kept.name])
 
     assert await catalogue.count() == 3, "the two of before, and one of the new ones"
     assert [each.standing for each in had.values()] == [Standing.RETAINED, Standing.EXCLUDED]
@@ -308,7 +308,7 @@ async def test_what_is_forgotten_is_gone_with_everything(catalogue: Catalogue) -
     await catalogue.commit(CatalogueUpdate(forgotten=[FOO, BASE_B, project_name("never")]))
 
     assert await projects(catalogue) == ["base-a"]
-    assert await unfinished(catalogue) == ["base-u"]
+    assert await deferred_names(catalogue) == ["base-u"]
     await catalogue.commit(CatalogueUpdate(records=[make_record("base-b", "3.zip")]))
     assert await catalogue.project(BASE_B) == as_kept(make_record("base-b", "3.zip"))
     assert await projects(catalogue) == ["base-a", "base-b"]
@@ -326,25 +326,25 @@ async def test_everything_is_forgotten_at_once_before_the_rest_is_remembered(
     catalogue: Catalogue,
 ) -> None:
     await catalogue.commit(
-        CatalogueUpdate(records=[make_record("foo", "1.zip")], notes={"new": "text"})
+        CatalogueUpdate(records=[make_record("foo", "1.zip")], markers={"new": "text"})
     )
 
     await catalogue.commit(
         CatalogueUpdate(
             records=[make_record("base-b", "9.zip")],
-            unfinished=[make_unfinished("base-a")],
-            notes={"empty": "no more"},
-            anew=True,
+            deferred=[make_unfinished("base-a")],
+            markers={"empty": "no more"},
+            reset=True,
         )
     )
 
     assert await projects(catalogue) == ["base-b"]
     assert await catalogue.project(BASE_B) == as_kept(make_record("base-b", "9.zip"))
-    assert await unfinished(catalogue) == ["base-a"]
-    assert await removed(catalogue) == []
+    assert await deferred_names(catalogue) == ["base-a"]
+    assert await trash_keys(catalogue) == []
     assert [await catalogue.note(key) for key in ("base", "empty", "new")] == ["", "no more", ""]
-    await catalogue.commit(CatalogueUpdate(anew=True))
-    assert (await projects(catalogue), await unfinished(catalogue)) == ([], [])
+    await catalogue.commit(CatalogueUpdate(reset=True))
+    assert (await projects(catalogue), await deferred_names(catalogue)) == ([], [])
 
 
 # ---------------------------------------------------------------- unfinished
@@ -354,12 +354,12 @@ async def test_the_unfinished_come_back_in_the_order_of_names(catalogue: Catalog
     new = [make_unfinished("zoo", first_serial=0), make_unfinished("a-z", kind="absent")]
     without_lo = replace(make_unfinished("foo"), first_serial=None, display="", fault="", reason="")
 
-    await catalogue.commit(CatalogueUpdate(unfinished=[*new, without_lo]))
+    await catalogue.commit(CatalogueUpdate(deferred=[*new, without_lo]))
 
-    assert list(await catalogue.unfinished()) == [
+    assert list(await catalogue.deferred()) == [
         new[1],
-        BASE.unfinished[1],
-        BASE.unfinished[0],
+        BASE.deferred[1],
+        BASE.deferred[0],
         without_lo,
         new[0],
     ]
@@ -368,27 +368,27 @@ async def test_the_unfinished_come_back_in_the_order_of_names(catalogue: Catalog
 async def test_the_later_word_on_an_unfinished_project_counts(catalogue: Catalogue) -> None:
     later = make_unfinished("base-u", kind="gone", attempts=9)
 
-    await catalogue.commit(CatalogueUpdate(unfinished=[later]))
+    await catalogue.commit(CatalogueUpdate(deferred=[later]))
 
-    assert list(await catalogue.unfinished()) == [BASE.unfinished[1], later]
+    assert list(await catalogue.deferred()) == [BASE.deferred[1], later]
 
 
-@pytest.mark.parametrize("how", ["records", "finished", "forgotten"])
+@pytest.mark.parametrize("how", ["records", "resolved", "forgotten"])
 async def test_a_project_is_settled(catalogue: Catalogue, how: str) -> None:
     values: dict[str, Any] = {
         "records": [make_record("base-u"), make_record("base-b")],
-        "finished": [BASE_U, BASE_B, FOO],
+        "resolved": [BASE_U, BASE_B, FOO],
         "forgotten": [BASE_U, BASE_B],
     }
 
     await catalogue.commit(CatalogueUpdate(**{how: values[how]}))
 
-    assert await unfinished(catalogue) == []
-    await catalogue.commit(CatalogueUpdate(unfinished=[make_unfinished("base-u")]))
-    assert await unfinished(catalogue) == ["base-u"]
+    assert await deferred_names(catalogue) == []
+    await catalogue.commit(CatalogueUpdate(deferred=[make_unfinished("base-u")]))
+    assert await deferred_names(catalogue) == ["base-u"]
 
 
-@pytest.mark.parametrize("how", ["records", "finished", "forgotten"])
+@pytest.mark.parametrize("how", ["records", "resolved", "forgotten"])
 async def test_a_project_stays_unfinished_if_the_batch_says_so(
     catalogue: Catalogue, how: str
 ) -> None:
@@ -396,9 +396,9 @@ async def test_a_project_stays_unfinished_if_the_batch_says_so(
     values: dict[str, Any] = {"records": [make_record("base-u")]}
     again = make_unfinished("base-u", kind="incomplete", attempts=3)
 
-    await catalogue.commit(CatalogueUpdate(unfinished=[again], **{how: values.get(how, [BASE_U])}))
+    await catalogue.commit(CatalogueUpdate(deferred=[again], **{how: values.get(how, [BASE_U])}))
 
-    assert list(await catalogue.unfinished()) == [BASE.unfinished[1], again]
+    assert list(await catalogue.deferred()) == [BASE.deferred[1], again]
 
 
 # ---------------------------------------------------------------- removed, notes
@@ -407,47 +407,47 @@ async def test_a_project_stays_unfinished_if_the_batch_says_so(
 async def test_what_waits_in_removed_is_told_by_key_and_by_time(catalogue: Catalogue) -> None:
     new = [make_removed("z", at=50), make_removed("a", at=59)]
 
-    await catalogue.commit(CatalogueUpdate(removed=new))
+    await catalogue.commit(CatalogueUpdate(trashed=new))
 
-    assert list(await catalogue.removed()) == [new[1], BASE.removed[1], BASE.removed[0], new[0]]
-    assert await removed(catalogue, before=60) == ["removed/a", "removed/base-2", "removed/z"]
-    assert await removed(catalogue, before=59) == ["removed/base-2", "removed/z"]
-    assert await removed(catalogue, before=50) == await removed(catalogue, before=0) == []
+    assert list(await catalogue.trash()) == [new[1], BASE.trashed[1], BASE.trashed[0], new[0]]
+    assert await trash_keys(catalogue, before=60) == ["removed/a", "removed/base-2", "removed/z"]
+    assert await trash_keys(catalogue, before=59) == ["removed/base-2", "removed/z"]
+    assert await trash_keys(catalogue, before=50) == await trash_keys(catalogue, before=0) == []
 
 
 async def test_what_is_removed_again_waits_anew(catalogue: Catalogue) -> None:
-    await catalogue.commit(CatalogueUpdate(removed=[make_removed("base-1", at=900)]))
+    await catalogue.commit(CatalogueUpdate(trashed=[make_removed("base-1", at=900)]))
 
-    assert list(await catalogue.removed()) == [make_removed("base-1", at=900), BASE.removed[0]]
-    assert await removed(catalogue, before=900) == ["removed/base-2"]
+    assert list(await catalogue.trash()) == [make_removed("base-1", at=900), BASE.trashed[0]]
+    assert await trash_keys(catalogue, before=900) == ["removed/base-2"]
 
 
 async def test_what_is_restored_waits_no_more(catalogue: Catalogue) -> None:
     new, never = make_removed("new"), make_removed("never")
-    await catalogue.commit(CatalogueUpdate(removed=[new]))
+    await catalogue.commit(CatalogueUpdate(trashed=[new]))
 
-    await catalogue.commit(CatalogueUpdate(restored=[new.key, BASE.removed[0].key, never.key]))
+    await catalogue.commit(CatalogueUpdate(restored=[new.key, BASE.trashed[0].key, never.key]))
 
-    assert await removed(catalogue) == ["removed/base-1"]
-    await catalogue.commit(CatalogueUpdate(removed=[BASE.removed[0]]))
-    assert await removed(catalogue) == ["removed/base-1", "removed/base-2"]
+    assert await trash_keys(catalogue) == ["removed/base-1"]
+    await catalogue.commit(CatalogueUpdate(trashed=[BASE.trashed[0]]))
+    assert await trash_keys(catalogue) == ["removed/base-1", "removed/base-2"]
 
 
 async def test_what_came_and_went_in_one_batch_is_gone(catalogue: Catalogue) -> None:
     new = make_removed("new")
 
-    await catalogue.commit(CatalogueUpdate(removed=[new, BASE.removed[0]], restored=[new.key]))
+    await catalogue.commit(CatalogueUpdate(trashed=[new, BASE.trashed[0]], restored=[new.key]))
 
-    assert await removed(catalogue) == ["removed/base-1", "removed/base-2"]
+    assert await trash_keys(catalogue) == ["removed/base-1", "removed/base-2"]
 
 
 async def test_notes_are_replaced_one_by_one_and_may_become_empty(catalogue: Catalogue) -> None:
-    await catalogue.commit(CatalogueUpdate(notes={"new": "line\nline", "empty": "no more"}))
+    await catalogue.commit(CatalogueUpdate(markers={"new": "line\nline", "empty": "no more"}))
     assert await catalogue.note("new") == "line\nline"
     assert await catalogue.note("empty") == "no more"
     assert await catalogue.note("base") == "note"
 
-    await catalogue.commit(CatalogueUpdate(notes={"base": "", "new": "\N{SNOWMAN}"}))
+    await catalogue.commit(CatalogueUpdate(markers={"base": "", "new": "\N{SNOWMAN}"}))
     assert await catalogue.note("base") == ""
     assert await catalogue.note("new") == "\N{SNOWMAN}"
 
@@ -468,22 +468,22 @@ async def test_a_batch_changes_everything_at_once(catalogue: Catalogue) -> None:
         CatalogueUpdate(
             records=[make_record("foo", "1.zip")],
             forgotten=[BASE_A],
-            unfinished=[make_unfinished("foo")],
-            finished=[BASE_U],
-            removed=[make_removed("new")],
-            restored=[BASE.removed[0].key],
-            notes={"new": "1"},
+            deferred=[make_unfinished("foo")],
+            resolved=[BASE_U],
+            trashed=[make_removed("new")],
+            restored=[BASE.trashed[0].key],
+            markers={"new": "1"},
         )
     )
 
     assert await projects(catalogue) == ["base-b", "foo"]
-    assert await unfinished(catalogue) == ["base-b", "foo"]
-    assert await removed(catalogue) == ["removed/base-1", "removed/new"]
+    assert await deferred_names(catalogue) == ["base-b", "foo"]
+    assert await trash_keys(catalogue) == ["removed/base-1", "removed/new"]
     assert await catalogue.note("new") == "1"
 
 
 @pytest.mark.parametrize(
-    "where", ["records", "forgotten", "unfinished", "finished", "removed", "restored"]
+    "where", ["records", "forgotten", "deferred", "resolved", "trashed", "restored"]
 )
 async def test_of_a_batch_that_cannot_be_kept_nothing_is(catalogue: Catalogue, where: str) -> None:
     """Whatever the place of what cannot be: nothing before it is kept, and nothing after."""
@@ -491,11 +491,11 @@ async def test_of_a_batch_that_cannot_be_kept_nothing_is(catalogue: Catalogue, w
     batch = CatalogueUpdate(
         records=[make_record("foo", "1.zip"), make_record("base-a", "1.zip")],
         forgotten=[BASE_B],
-        unfinished=[make_unfinished("foo")],
-        finished=[BASE_U],
-        removed=[make_removed("new")],
-        restored=[BASE.removed[0].key],
-        notes={"new": "1", "base": "2"},
+        deferred=[make_unfinished("foo")],
+        resolved=[BASE_U],
+        trashed=[make_removed("new")],
+        restored=[BASE.trashed[0].key],
+        markers={"new": "1", "base": "2"},
     )
     getattr(batch, where).append([])
 
@@ -503,15 +503,15 @@ async def test_of_a_batch_that_cannot_be_kept_nothing_is(catalogue: Catalogue, w
         await catalogue.commit(batch)
 
     assert await state(catalogue) == before
-    await catalogue.commit(CatalogueUpdate(notes={"new": "usable"}))
+    await catalogue.commit(CatalogueUpdate(markers={"new": "usable"}))
     assert await catalogue.note("new") == "usable"
 
 
 async def test_a_batch_is_not_kept_by_reference(catalogue: Catalogue) -> None:
-    batch = CatalogueUpdate(records=[make_record("foo")], notes={"new": "1"})
+    batch = CatalogueUpdate(records=[make_record("foo")], markers={"new": "1"})
     await catalogue.commit(batch)
     batch.records.clear()
-    batch.notes.clear()
+    batch.markers.clear()
 
     assert await projects(catalogue) == ["base-a", "base-b", "foo"]
     assert await catalogue.note("new") == "1"
@@ -535,11 +535,11 @@ async def test_whatever_passes_the_gates_comes_back(
     note: str,
 ) -> None:
     await catalogue.commit(
-        CatalogueUpdate(records=[record], unfinished=left, removed=lying, notes={"note": note})
+        CatalogueUpdate(records=[record], deferred=left, trashed=lying, markers={"note": note})
     )
 
     assert await catalogue.project(record.name) == as_kept(record)
-    assert (await catalogue.had([record.name]))[record.name] == ProjectSummary(
+    assert (await catalogue.summaries([record.name]))[record.name] == ProjectSummary(
         record.reflects,
         record.detail.serial,
         record.display,
@@ -548,10 +548,10 @@ async def test_whatever_passes_the_gates_comes_back(
         sum(found.file.size or 0 for found in record.files),
     )
     assert (record.name in await catalogue.due(2**60)) == (record.due is not None)
-    assert [each for each in await catalogue.unfinished() if each in left] == sorted(
+    assert [each for each in await catalogue.deferred() if each in left] == sorted(
         left, key=lambda each: each.name
     )
-    assert [each for each in await catalogue.removed() if each in lying] == sorted(
+    assert [each for each in await catalogue.trash() if each in lying] == sorted(
         lying, key=lambda each: each.key
     )
     assert await catalogue.note("note") == note

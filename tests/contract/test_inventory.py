@@ -64,14 +64,14 @@ def verified_at(record: ProjectRecord, *times: int | None) -> ProjectRecord:
 
 async def all_listed(catalogue: MirrorCatalogue) -> list[str]:
     names: list[str] = []
-    while piece := await catalogue.listed(names[-1] if names else ""):
+    while piece := await catalogue.list_entries(names[-1] if names else ""):
         names += [each.name for each in piece]
     return names
 
 
 async def all_stale(catalogue: MirrorCatalogue, before: int) -> list[tuple[str, int]]:
     found: list[VerifyEntry] = []
-    while piece := await catalogue.stale(before, found[-1] if found else None):
+    while piece := await catalogue.verify_queue(before, found[-1] if found else None):
         found += piece
     return [(each.name, each.verified) for each in found]
 
@@ -84,8 +84,8 @@ async def test_projects_are_listed_in_the_order_of_their_names(catalogue: Mirror
         CatalogueUpdate(records=[make_record("base-ab", serial=7), make_record("zoo")])
     )
     assert await all_listed(catalogue) == [BASE_A, "base-ab", BASE_B, "zoo"]
-    assert [each.serial for each in await catalogue.listed("")][:3] == [10, 7, 20]
-    assert await catalogue.listed("zoo") == []
+    assert [each.serial for each in await catalogue.list_entries("")][:3] == [10, 7, 20]
+    assert await catalogue.list_entries("zoo") == []
 
 
 async def test_what_is_left_out_or_forgotten_is_not_listed(catalogue: MirrorCatalogue) -> None:
@@ -100,7 +100,7 @@ async def test_a_large_mirror_is_listed_in_pieces_and_nothing_twice(tmp_path: Pa
     names = [project_name(f"p{number:05}") for number in range(12_000)]
     async with SqliteCatalogue(str(tmp_path)) as catalogue:
         await catalogue.commit(CatalogueUpdate(records=[make_record(name) for name in names]))
-        assert len(await catalogue.listed("")) < len(names)
+        assert len(await catalogue.list_entries("")) < len(names)
         assert await all_listed(catalogue) == names
         assert [name for name, _ in await all_stale(catalogue, 1)] == names
 
@@ -184,10 +184,10 @@ async def test_a_file_belongs_to_the_project_whose_page_names_it(
     await catalogue.commit(CatalogueUpdate(records=[record]))
     one, two = (found.file.path for found in record.files)
     claims = [(FOO, one), (BASE_A, two), (FOO, "packages/none")]
-    assert await catalogue.owned(claims) == {one}
-    assert await catalogue.named({one, two, "packages/none"}) == {one, two}
-    assert await catalogue.named([]) == frozenset()
-    assert await catalogue.owned([]) == frozenset()
+    assert await catalogue.paths_owned(claims) == {one}
+    assert await catalogue.paths_known({one, two, "packages/none"}) == {one, two}
+    assert await catalogue.paths_known([]) == frozenset()
+    assert await catalogue.paths_owned([]) == frozenset()
 
 
 async def test_what_a_project_dropped_belongs_to_nobody(catalogue: MirrorCatalogue) -> None:
@@ -195,7 +195,7 @@ async def test_what_a_project_dropped_belongs_to_nobody(catalogue: MirrorCatalog
     await catalogue.commit(CatalogueUpdate(records=[record]))
     await catalogue.commit(CatalogueUpdate(records=[make_record("foo", "2.zip")]))
     paths = {found.file.path for found in record.files}
-    (left,) = await catalogue.owned([(FOO, path) for path in paths])
+    (left,) = await catalogue.paths_owned([(FOO, path) for path in paths])
     assert left.endswith("2.zip")
 
 
@@ -210,14 +210,16 @@ async def test_core_metadata_that_is_advertised_belongs_to_its_files_project(
     detail = replace(record.detail, files=(plain, sided))
     await catalogue.commit(CatalogueUpdate(records=[replace(record, detail=detail, files=files)]))
     sides = {f"{plain.path}.metadata", f"{sided.path}.metadata"}
-    assert await catalogue.owned([(FOO, path) for path in sides]) == {f"{sided.path}.metadata"}
-    assert await catalogue.named(sides) == {f"{sided.path}.metadata"}
+    assert await catalogue.paths_owned([(FOO, path) for path in sides]) == {
+        f"{sided.path}.metadata"
+    }
+    assert await catalogue.paths_known(sides) == {f"{sided.path}.metadata"}
 
 
 async def test_files_are_told_of_as_they_were_recorded(catalogue: MirrorCatalogue) -> None:
     record = make_record("foo", "1.zip", "2.zip")
     await catalogue.commit(CatalogueUpdate(records=[record]))
-    found = await catalogue.stored([FOO, BASE_A, project_name("nobody")])
+    found = await catalogue.file_stats([FOO, BASE_A, project_name("nobody")])
     assert found == {
         FOO: [FileStat(f.file.path, f.file.size, f.modified, sidecar=False) for f in record.files]
     }
@@ -226,9 +228,9 @@ async def test_files_are_told_of_as_they_were_recorded(catalogue: MirrorCatalogu
 async def test_what_is_named_and_not_here_is_not_stored(catalogue: MirrorCatalogue) -> None:
     record = replace(make_record("foo", "1.zip"), files=())
     await catalogue.commit(CatalogueUpdate(records=[record], forgotten=[BASE_B]))
-    assert await catalogue.stored([FOO]) == {}
+    assert await catalogue.file_stats([FOO]) == {}
     (path,) = (file.path for file in record.detail.files)
-    assert await catalogue.owned([(FOO, path)]) == {path}
+    assert await catalogue.paths_owned([(FOO, path)]) == {path}
 
 
 # ---------------------------------------------------------------- how much there is
@@ -265,10 +267,10 @@ async def test_the_largest_projects_come_first(remembering: MirrorCatalogue) -> 
 
 
 async def test_what_waits_in_removed_is_counted(remembering: MirrorCatalogue) -> None:
-    before = await remembering.removed_totals()
-    new, back = make_removed("new"), (await remembering.removed())[0]
-    await remembering.commit(CatalogueUpdate(removed=[new], restored=[back.key]))
-    after = await remembering.removed_totals()
+    before = await remembering.trash_totals()
+    new, back = make_removed("new"), (await remembering.trash())[0]
+    await remembering.commit(CatalogueUpdate(trashed=[new], restored=[back.key]))
+    after = await remembering.trash_totals()
     assert after == TrashTotals(before.files, before.size + new.size - back.size)
 
 
@@ -308,4 +310,4 @@ async def test_a_database_tells_what_plain_dictionaries_do(
         for before in (1, 25, 100):
             assert await all_stale(database, before) == await all_stale(plain, before)
         assert await database.totals() == await plain.totals()
-        assert await database.listed("") == await plain.listed("")
+        assert await database.list_entries("") == await plain.list_entries("")

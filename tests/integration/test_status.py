@@ -190,7 +190,7 @@ def test_the_age_of_what_was_verified_is_told(index: Index, site: Site) -> None:
     async def verified_as_a_whole() -> None:
         async with SqliteCatalogue(str(site.root)) as catalogue:
             await catalogue.commit(
-                CatalogueUpdate(notes={VERIFIED: str(int(site.clock.now().timestamp()))})
+                CatalogueUpdate(markers={VERIFIED: str(int(site.clock.now().timestamp()))})
             )
 
     asyncio.run(verified_as_a_whole())
@@ -514,11 +514,11 @@ def test_status_answers_while_a_run_is_at_work(
 class FrugalCatalogue(MemoryCatalogue):
     """Is asked for what it counted, and never for everything that it has."""
 
-    async def had(
+    async def summaries(
         self, names: Iterable[ProjectName] | None, /
     ) -> dict[ProjectName, ProjectSummary]:
         assert names is not None, "a mirror may have 700,000 projects"
-        return await super().had(names)
+        return await super().summaries(names)
 
 
 async def test_what_a_mirror_has_is_never_read_as_a_whole() -> None:

@@ -26,9 +26,9 @@ FOO = project_name("foo")
 UNUSABLE = f"{FILE_NAME}.unusable"
 BATCH = CatalogueUpdate(
     records=[make_record("foo", "1.zip")],
-    unfinished=[make_unfinished("bar")],
-    removed=[make_removed("baz")],
-    notes={"key": "text"},
+    deferred=[make_unfinished("bar")],
+    trashed=[make_removed("baz")],
+    markers={"key": "text"},
 )
 
 
@@ -37,15 +37,15 @@ async def fill(home: Path) -> None:
     async with SqliteCatalogue(str(home)) as catalogue:
         await catalogue.commit(BATCH)
         await catalogue.commit(
-            CatalogueUpdate(notes={f"n{number}": "x" * 2000 for number in range(300)})
+            CatalogueUpdate(markers={f"n{number}": "x" * 2000 for number in range(300)})
         )
 
 
 async def assert_filled(catalogue: SqliteCatalogue) -> None:
     """Check that everything is there."""
     assert await catalogue.project(FOO) == as_kept(BATCH.records[0])
-    assert list(await catalogue.unfinished()) == BATCH.unfinished
-    assert list(await catalogue.removed()) == BATCH.removed
+    assert list(await catalogue.deferred()) == BATCH.deferred
+    assert list(await catalogue.trash()) == BATCH.trashed
     assert await catalogue.note("key") == "text"
     assert await catalogue.note("n299") == "x" * 2000
 
@@ -53,9 +53,9 @@ async def assert_filled(catalogue: SqliteCatalogue) -> None:
 async def assert_empty(catalogue: SqliteCatalogue) -> None:
     """Check that nothing is there."""
     assert await catalogue.count() == 0
-    assert await catalogue.had(None) == {}
-    assert list(await catalogue.unfinished()) == []
-    assert list(await catalogue.removed()) == []
+    assert await catalogue.summaries(None) == {}
+    assert list(await catalogue.deferred()) == []
+    assert list(await catalogue.trash()) == []
     assert await catalogue.note("key") == ""
 
 
@@ -228,7 +228,7 @@ async def test_reading_only_changes_nothing_not_even_by_opening(tmp_path: Path) 
     async with SqliteCatalogue(str(tmp_path), read_only=True) as catalogue:
         await assert_filled(catalogue)
         with pytest.raises(StorageError, match="readonly"):
-            await catalogue.commit(CatalogueUpdate(notes={"key": "changed"}))
+            await catalogue.commit(CatalogueUpdate(markers={"key": "changed"}))
 
     assert listing(tmp_path) == before
 
@@ -318,9 +318,9 @@ async def test_a_full_disk_is_an_error_and_changes_nothing(tmp_path: Path) -> No
         large = {f"m{number}": "y" * 100_000 for number in range(30)}
         async with SqliteCatalogue(str(tmp_path)) as catalogue:
             with pytest.raises(StorageError, match="database or disk is full"):
-                await catalogue.commit(CatalogueUpdate(forgotten=[FOO], notes=large))
+                await catalogue.commit(CatalogueUpdate(forgotten=[FOO], markers=large))
             await assert_filled(catalogue)
-            await catalogue.commit(CatalogueUpdate(notes={"key": "text"}))
+            await catalogue.commit(CatalogueUpdate(markers={"key": "text"}))
 
         async with SqliteCatalogue(str(tmp_path)) as catalogue:
             await assert_filled(catalogue)

@@ -44,16 +44,16 @@ class MemoryCatalogue:
         self.notes: dict[str, str] = {}
         self.looked_at: dict[ProjectName, int] = {}
 
-    async def had(
+    async def summaries(
         self, names: Iterable[ProjectName] | None, /
     ) -> dict[ProjectName, ProjectSummary]:
         """Return what is known of the projects named, or of all; in the order of names."""
         wanted = self.records.keys() if names is None else self.records.keys() & set(names)
         return {name: _had(self.records[name]) for name in sorted(wanted)}
 
-    async def unlike(self, listing: ProjectList, terms: str, /) -> frozenset[ProjectName]:
+    async def changed_since(self, listing: ProjectList, terms: str, /) -> frozenset[ProjectName]:
         """Return the projects that are not here just as a whole list has them."""
-        had = await self.had(None)
+        had = await self.summaries(None)
         names = had.keys() | listing.serials.keys()
         return frozenset(n for n in names if not _is_alike(n, had.get(n), listing, terms))
 
@@ -70,11 +70,11 @@ class MemoryCatalogue:
         """Return one project with its files."""
         return self.records.get(name)
 
-    async def unfinished(self) -> Sequence[Deferred]:
+    async def deferred(self) -> Sequence[Deferred]:
         """Return the projects to come back to, in the order of names."""
         return [self.waiting[name] for name in sorted(self.waiting)]
 
-    async def removed(self, *, before: int | None = None) -> Sequence[TrashEntry]:
+    async def trash(self, *, before: int | None = None) -> Sequence[TrashEntry]:
         """Return what lies in ``removed/``, or only what was put there before a time."""
         lying = (self.lying[key] for key in sorted(self.lying))
         return [each for each in lying if before is None or each.at < before]
@@ -83,19 +83,21 @@ class MemoryCatalogue:
         """Return a remembered text, "" if there is none."""
         return self.notes.get(key, "")
 
-    async def listed(self, after: str, /) -> Sequence[ListEntry]:
+    async def list_entries(self, after: str, /) -> Sequence[ListEntry]:
         """Return the next projects after a name, in the order of names: all at once."""
         return [
             ListEntry(each.name, each.detail.serial) for each in self._here() if each.name > after
         ]
 
-    async def stale(self, before: int, after: VerifyEntry | None, /) -> Sequence[VerifyEntry]:
+    async def verify_queue(
+        self, before: int, after: VerifyEntry | None, /
+    ) -> Sequence[VerifyEntry]:
         """Return the next projects that were verified before a time: all at once."""
         found = sorted(map(self._stale, self._here()), key=lambda each: (each.verified, each.name))
         last = (after.verified, after.name) if after is not None else (NEVER - 1, "")
         return [e for e in found if e.verified < before and (e.verified, e.name) > last]
 
-    async def stored(
+    async def file_stats(
         self, names: Collection[ProjectName], /
     ) -> Mapping[ProjectName, list[FileStat]]:
         """Return the files of projects as they lie there."""
@@ -104,11 +106,11 @@ class MemoryCatalogue:
             name: list(map(_stored, each.files)) for name, each in records.items() if each.files
         }
 
-    async def owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
+    async def paths_owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
         """Return those of the paths that belong to the project that they are claimed for."""
         return frozenset(path for name, path in claims if path in self._paths(name))
 
-    async def named(self, paths: Collection[str], /) -> frozenset[str]:
+    async def paths_known(self, paths: Collection[str], /) -> frozenset[str]:
         """Return those of the paths that belong to any project."""
         return frozenset(paths) & {path for name in self.records for path in self._paths(name)}
 
@@ -129,7 +131,7 @@ class MemoryCatalogue:
         found = map(self._stale, self._here())
         return sorted(found, key=lambda each: (-each.size, each.name))[:count]
 
-    async def removed_totals(self) -> TrashTotals:
+    async def trash_totals(self) -> TrashTotals:
         """Return what lies in ``removed/``, counted."""
         return TrashTotals(len(self.lying), sum(each.size for each in self.lying.values()))
 
@@ -151,10 +153,10 @@ class MemoryCatalogue:
     async def commit(self, batch: CatalogueUpdate, /) -> None:
         """Remember the changes, all or none: what can fail comes before the first of them."""
         records = {record.name: _as_kept(record) for record in batch.records}
-        waiting = {each.name: each for each in batch.unfinished}
-        lying = {each.key: each for each in batch.removed}
+        waiting = {each.name: each for each in batch.deferred}
+        lying = {each.key: each for each in batch.trashed}
         settled, restored = settled_by(batch), frozenset(batch.restored)
-        if batch.anew:
+        if batch.reset:
             self._forget_everything()
         for name in settled:
             self.waiting.pop(name, None)
@@ -169,7 +171,7 @@ class MemoryCatalogue:
             self.looked_at.pop(name, None)
         for verified in batch.verified:
             self._put_verified(verified)
-        self.notes.update(batch.notes)
+        self.notes.update(batch.markers)
 
     def _forget_everything(self) -> None:
         for each in (self.records, self.waiting, self.lying, self.notes, self.looked_at):
@@ -192,7 +194,7 @@ class MemoryCatalogue:
 
 def settled_by(batch: CatalogueUpdate) -> frozenset[ProjectName]:
     """Return the projects that nobody has to come back to, unless the batch says otherwise."""
-    return frozenset((*batch.forgotten, *batch.finished, *(r.name for r in batch.records)))
+    return frozenset((*batch.forgotten, *batch.resolved, *(r.name for r in batch.records)))
 
 
 def _stored(found: FileRecord) -> FileStat:

@@ -37,17 +37,17 @@ class DryRunCatalogue(MemoryCatalogue):
         self._settled: set[ProjectName] = set()
         self._restored: set[StorageKey] = set()
 
-    async def had(
+    async def summaries(
         self, names: Iterable[ProjectName] | None, /
     ) -> dict[ProjectName, ProjectSummary]:
         """Return what is known of the projects named, or of all; in the order of names."""
         wanted = None if names is None else set(names)
-        found = {**await self._catalogue.had(wanted), **await super().had(wanted)}
+        found = {**await self._catalogue.summaries(wanted), **await super().summaries(wanted)}
         return {name: found[name] for name in sorted(found) if name not in self._forgotten}
 
     async def count(self) -> int:
         """Return how many projects are here; those that are left out do not count."""
-        had = await self.had(None)
+        had = await self.summaries(None)
         return sum(each.standing is not Standing.EXCLUDED for each in had.values())
 
     async def due(self, now: int, /) -> Sequence[ProjectName]:
@@ -62,15 +62,15 @@ class DryRunCatalogue(MemoryCatalogue):
             return None
         return await super().project(name) or await self._catalogue.project(name)
 
-    async def unfinished(self) -> Sequence[Deferred]:
+    async def deferred(self) -> Sequence[Deferred]:
         """Return the projects to come back to, in the order of names."""
-        found = {each.name: each for each in await self._catalogue.unfinished()}
+        found = {each.name: each for each in await self._catalogue.deferred()}
         found = {n: each for n, each in found.items() if n not in self._settled} | self.waiting
         return [found[name] for name in sorted(found)]
 
-    async def removed(self, *, before: int | None = None) -> Sequence[TrashEntry]:
+    async def trash(self, *, before: int | None = None) -> Sequence[TrashEntry]:
         """Return what lies in ``removed/``, or only what was put there before a time."""
-        found = {each.key: each for each in await self._catalogue.removed()}
+        found = {each.key: each for each in await self._catalogue.trash()}
         found = {k: each for k, each in found.items() if k not in self._restored} | self.lying
         lying = (found[key] for key in sorted(found))
         return [each for each in lying if before is None or each.at < before]
@@ -79,49 +79,51 @@ class DryRunCatalogue(MemoryCatalogue):
         """Return a remembered text, "" if there is none."""
         return self.notes[key] if key in self.notes else await self._catalogue.note(key)
 
-    async def listed(self, after: str, /) -> Sequence[ListEntry]:
+    async def list_entries(self, after: str, /) -> Sequence[ListEntry]:
         """Return the next projects after a name, in the order of names."""
-        theirs = await self._catalogue.listed(after)
-        ours = await super().listed(after)
+        theirs = await self._catalogue.list_entries(after)
+        ours = await super().list_entries(after)
         if theirs:
             ours = [each for each in ours if each.name <= theirs[-1].name]
         changed = self.records.keys() | self._forgotten
         found = [*ours, *(each for each in theirs if each.name not in changed)]
         if theirs and not found:
-            return await self.listed(theirs[-1].name)
+            return await self.list_entries(theirs[-1].name)
         return sorted(found)
 
-    async def stale(self, before: int, after: VerifyEntry | None, /) -> Sequence[VerifyEntry]:
+    async def verify_queue(
+        self, before: int, after: VerifyEntry | None, /
+    ) -> Sequence[VerifyEntry]:
         """Return the next projects that were verified before a time, the oldest first.
 
         When something of the real one was found right in a dry run is not remembered.
         """
-        theirs = await self._catalogue.stale(before, after)
-        ours = await super().stale(before, after)
+        theirs = await self._catalogue.verify_queue(before, after)
+        ours = await super().verify_queue(before, after)
         if theirs:
             ours = [each for each in ours if _age(each) <= _age(theirs[-1])]
         changed = self.records.keys() | self._forgotten
         found = [*ours, *(each for each in theirs if each.name not in changed)]
         if theirs and not found:
-            return await self.stale(before, theirs[-1])
+            return await self.verify_queue(before, theirs[-1])
         return sorted(found, key=_age)
 
-    async def stored(
+    async def file_stats(
         self, names: Collection[ProjectName], /
     ) -> Mapping[ProjectName, list[FileStat]]:
         """Return the files of projects as they lie there."""
         theirs = [n for n in names if n not in self._forgotten and n not in self.records]
-        return {**await self._catalogue.stored(theirs), **await super().stored(names)}
+        return {**await self._catalogue.file_stats(theirs), **await super().file_stats(names)}
 
-    async def owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
+    async def paths_owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
         """Return those of the paths that belong to the project that they are claimed for."""
         changed = self.records.keys() | self._forgotten
         theirs = [claim for claim in claims if claim[0] not in changed]
-        return await self._catalogue.owned(theirs) | await super().owned(claims)
+        return await self._catalogue.paths_owned(theirs) | await super().paths_owned(claims)
 
-    async def named(self, paths: Collection[str], /) -> frozenset[str]:
+    async def paths_known(self, paths: Collection[str], /) -> frozenset[str]:
         """Return those of the paths that belong to any project, here or in the real one."""
-        return await self._catalogue.named(paths) | await super().named(paths)
+        return await self._catalogue.paths_known(paths) | await super().paths_known(paths)
 
     async def totals(self) -> Totals:
         """Return what there is: in the real one, or, if that is empty, what was found."""
@@ -132,13 +134,13 @@ class DryRunCatalogue(MemoryCatalogue):
         """Return the largest projects of the real one, or, if that is empty, of what was found."""
         return await self._catalogue.largest(count) or await super().largest(count)
 
-    async def removed_totals(self) -> TrashTotals:
+    async def trash_totals(self) -> TrashTotals:
         """Return what lies in ``removed/`` by the real one, counted."""
-        return await self._catalogue.removed_totals()
+        return await self._catalogue.trash_totals()
 
     async def commit(self, batch: CatalogueUpdate, /) -> None:
         """Remember the changes until the end of the run."""
-        if batch.anew:
+        if batch.reset:
             self._catalogue = MemoryCatalogue()
             for each in (self._forgotten, self._settled, self._restored):
                 each.clear()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Catalogue(Protocol):
     """The memory of what the mirror has. All raise ``StorageError``."""
 
-    async def had(
+    async def summaries(
         self, names: Iterable[ProjectName] | None, /
     ) -> dict[ProjectName, ProjectSummary]:
         """Return what is known of the projects named, or of all; in the order of names.
@@ -35,7 +35,7 @@ class Catalogue(Protocol):
         """
         ...
 
-    async def unlike(self, listing: ProjectList, terms: str, /) -> frozenset[ProjectName]:
+    async def changed_since(self, listing: ProjectList, terms: str, /) -> frozenset[ProjectName]:
         """Return the projects that are not here just as a whole list has them.
 
         All others are listed, reflect the serial that the list tells, are shown under its name,
@@ -56,11 +56,11 @@ class Catalogue(Protocol):
         """Return the projects that more of the same page is to be published of by now."""
         ...
 
-    async def unfinished(self) -> Sequence[Deferred]:
+    async def deferred(self) -> Sequence[Deferred]:
         """Return the projects to come back to, in the order of names."""
         ...
 
-    async def removed(self, *, before: int | None = None) -> Sequence[TrashEntry]:
+    async def trash(self, *, before: int | None = None) -> Sequence[TrashEntry]:
         """Return what lies in ``removed/``, or only what was put there before a time."""
         ...
 
@@ -79,31 +79,33 @@ class Inventory(Protocol):
     Projects that are left out are not among what it tells of. All raise ``StorageError``.
     """
 
-    async def listed(self, after: str, /) -> Sequence[ListEntry]:
+    async def list_entries(self, after: str, /) -> Sequence[ListEntry]:
         """Return the next projects after a name, in the order of names; "" is before all."""
         ...
 
-    async def stale(self, before: int, after: VerifyEntry | None, /) -> Sequence[VerifyEntry]:
+    async def verify_queue(
+        self, before: int, after: VerifyEntry | None, /
+    ) -> Sequence[VerifyEntry]:
         """Return the next projects that were verified before a time, the oldest first.
 
         ``after`` is the last of the piece before.
         """
         ...
 
-    async def stored(
+    async def file_stats(
         self, names: Collection[ProjectName], /
     ) -> Mapping[ProjectName, list[FileStat]]:
         """Return the files of projects as they lie there; who has none is not among them."""
         ...
 
-    async def owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
+    async def paths_owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
         """Return those of the paths that belong to the project that they are claimed for.
 
         These are its files' own, and those of the core metadata that it advertises.
         """
         ...
 
-    async def named(self, paths: Collection[str], /) -> frozenset[str]:
+    async def paths_known(self, paths: Collection[str], /) -> frozenset[str]:
         """Return those of the paths that belong to any project; looks at every file."""
         ...
 
@@ -115,7 +117,7 @@ class Inventory(Protocol):
         """Return the projects with the most bytes, the largest first."""
         ...
 
-    async def removed_totals(self) -> TrashTotals:
+    async def trash_totals(self) -> TrashTotals:
         """Return what lies in ``removed/``, counted."""
         ...
 

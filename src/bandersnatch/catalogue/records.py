@@ -214,20 +214,20 @@ class TrashTotals(NamedTuple):
 class CatalogueUpdate:
     """What one commit of the catalogue changes, all or nothing.
 
-    A record takes the place of the project's earlier one with all its files, and ends its being
-    unfinished unless the batch says otherwise. ``anew`` forgets everything that was known before
+    A record takes the place of the project's earlier one with all its files, and ends its
+    deferral unless the batch says otherwise. ``reset`` forgets everything that was known before
     the rest is remembered.
     """
 
     records: list[ProjectRecord] = field(default_factory=list)
     forgotten: list[ProjectName] = field(default_factory=list)
-    unfinished: list[Deferred] = field(default_factory=list)
-    finished: list[ProjectName] = field(default_factory=list)
-    removed: list[TrashEntry] = field(default_factory=list)
+    deferred: list[Deferred] = field(default_factory=list)
+    resolved: list[ProjectName] = field(default_factory=list)
+    trashed: list[TrashEntry] = field(default_factory=list)
     restored: list[StorageKey] = field(default_factory=list)
     verified: list[Verified] = field(default_factory=list)
-    notes: dict[str, str] = field(default_factory=dict)
-    anew: bool = False
+    markers: dict[str, str] = field(default_factory=dict)
+    reset: bool = False
 
     def __bool__(self) -> bool:
         return any(getattr(self, slot) for slot in self.__slots__)

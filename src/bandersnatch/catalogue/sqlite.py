@@ -83,23 +83,25 @@ _TOTALS = """
 _AS_ITS_OLDEST = """
     UPDATE project SET verified = coalesce((
         SELECT min(coalesce(verified, 0)) FROM file
-        WHERE project = project.name AND modified IS NOT NULL), 0)
+        WHERE project = project.name AND modified IS NOT NULL), verified)
     WHERE name = ?
 """
 
 
-def listed(db: sqlite3.Connection, after: str) -> list[ListEntry]:
+def list_entries(db: sqlite3.Connection, after: str) -> list[ListEntry]:
     """Return the next projects after a name, in the order of names."""
     return [ListEntry(*row) for row in db.execute(_NEXT, (after, _LISTED))]
 
 
-def stale(db: sqlite3.Connection, before: int, after: VerifyEntry | None) -> list[VerifyEntry]:
+def verify_queue(
+    db: sqlite3.Connection, before: int, after: VerifyEntry | None
+) -> list[VerifyEntry]:
     """Return the next projects that were verified before a time, the oldest first."""
     last = (after.verified, after.name) if after is not None else (NEVER - 1, "")
     return [VerifyEntry(*row) for row in db.execute(_OLDEST, (before, *last, _STALE))]
 
 
-def stored(
+def file_stats(
     db: sqlite3.Connection, names: Collection[ProjectName]
 ) -> dict[ProjectName, list[FileStat]]:
     """Return the files of projects as they lie there."""
@@ -110,7 +112,9 @@ def stored(
     return found
 
 
-def owned(db: sqlite3.Connection, claims: Collection[tuple[ProjectName, str]]) -> frozenset[str]:
+def paths_owned(
+    db: sqlite3.Connection, claims: Collection[tuple[ProjectName, str]]
+) -> frozenset[str]:
     """Return those of the paths that belong to the project that they are claimed for."""
     return frozenset(path for name, path in claims if _is_owned(db, name, path))
 
@@ -122,7 +126,7 @@ def _is_owned(db: sqlite3.Connection, name: ProjectName, path: str) -> bool:
     return file != path and db.execute(_WITH_SIDECAR, (name, file)).fetchone() is not None
 
 
-def named(db: sqlite3.Connection, paths: Collection[str]) -> frozenset[str]:
+def paths_known(db: sqlite3.Connection, paths: Collection[str]) -> frozenset[str]:
     """Return those of the paths that belong to any project: one look at every row.
 
     There is no index over paths: it would be as large as all the rest, for this alone.
@@ -144,7 +148,9 @@ _UNLIKE = "SELECT name FROM project WHERE terms <> ? OR standing = 'kept'"
 _SHOWN = "SELECT name, display FROM project WHERE display <> name"
 
 
-def unlike(db: sqlite3.Connection, listing: ProjectList, terms: str) -> frozenset[ProjectName]:
+def changed_since(
+    db: sqlite3.Connection, listing: ProjectList, terms: str
+) -> frozenset[ProjectName]:
     """Return the projects that are not here just as a whole list has them.
 
     Of hundreds of thousands all but a few are: they are compared as two columns, for which no
@@ -179,7 +185,7 @@ def largest(db: sqlite3.Connection, count: int) -> list[VerifyEntry]:
     return [VerifyEntry(*row) for row in db.execute(_LARGEST, (count,))]
 
 
-def removed_totals(db: sqlite3.Connection) -> TrashTotals:
+def trash_totals(db: sqlite3.Connection) -> TrashTotals:
     """Return what lies in ``removed/``, counted."""
     files, size = db.execute("SELECT count(*), total(size) FROM removed").fetchone()
     return TrashTotals(files, int(size))
@@ -342,7 +348,7 @@ class SqliteCatalogue:
 
     # ------------------------------------------------------------ reading
 
-    async def had(
+    async def summaries(
         self, names: Iterable[ProjectName] | None, /
     ) -> dict[ProjectName, ProjectSummary]:
         """Return what is known of the projects named, or of all; in the order of names."""
@@ -359,9 +365,9 @@ class SqliteCatalogue:
             found.update(map(had_record, self._db.execute(query, some)))
         return found
 
-    async def unlike(self, listing: ProjectList, terms: str, /) -> frozenset[ProjectName]:
+    async def changed_since(self, listing: ProjectList, terms: str, /) -> frozenset[ProjectName]:
         """Return the projects that are not here just as a whole list has them."""
-        return await self._run(lambda: unlike(self._db, listing, terms))
+        return await self._run(lambda: changed_since(self._db, listing, terms))
 
     async def count(self) -> int:
         """Return how many projects are here; those that are left out do not count."""
@@ -384,12 +390,12 @@ class SqliteCatalogue:
         files = self._db.execute("SELECT * FROM file WHERE project = ?", (name,))
         return project_record(row, files)
 
-    async def unfinished(self) -> Sequence[Deferred]:
+    async def deferred(self) -> Sequence[Deferred]:
         """Return the projects to come back to, in the order of names."""
         query = "SELECT * FROM unfinished ORDER BY name"
         return await self._run(lambda: list(map(unfinished_record, self._db.execute(query))))
 
-    async def removed(self, *, before: int | None = None) -> Sequence[TrashEntry]:
+    async def trash(self, *, before: int | None = None) -> Sequence[TrashEntry]:
         """Return what lies in ``removed/``, or only what was put there before a time."""
         query = "SELECT * FROM removed WHERE ? IS NULL OR at < ? ORDER BY key"
         return await self._run(
@@ -407,27 +413,29 @@ class SqliteCatalogue:
 
     # ------------------------------------------------------------ looking over everything
 
-    async def listed(self, after: str, /) -> Sequence[ListEntry]:
+    async def list_entries(self, after: str, /) -> Sequence[ListEntry]:
         """Return the next projects after a name, in the order of names."""
-        return await self._run(lambda: listed(self._db, after))
+        return await self._run(lambda: list_entries(self._db, after))
 
-    async def stale(self, before: int, after: VerifyEntry | None, /) -> Sequence[VerifyEntry]:
+    async def verify_queue(
+        self, before: int, after: VerifyEntry | None, /
+    ) -> Sequence[VerifyEntry]:
         """Return the next projects that were verified before a time, the oldest first."""
-        return await self._run(lambda: stale(self._db, before, after))
+        return await self._run(lambda: verify_queue(self._db, before, after))
 
-    async def stored(
+    async def file_stats(
         self, names: Collection[ProjectName], /
     ) -> Mapping[ProjectName, list[FileStat]]:
         """Return the files of projects as they lie there."""
-        return await self._run(lambda: stored(self._db, names))
+        return await self._run(lambda: file_stats(self._db, names))
 
-    async def owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
+    async def paths_owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
         """Return those of the paths that belong to the project that they are claimed for."""
-        return await self._run(lambda: owned(self._db, claims))
+        return await self._run(lambda: paths_owned(self._db, claims))
 
-    async def named(self, paths: Collection[str], /) -> frozenset[str]:
+    async def paths_known(self, paths: Collection[str], /) -> frozenset[str]:
         """Return those of the paths that belong to any project."""
-        return await self._run(lambda: named(self._db, paths))
+        return await self._run(lambda: paths_known(self._db, paths))
 
     async def totals(self) -> Totals:
         """Return what the mirror has, counted."""
@@ -437,9 +445,9 @@ class SqliteCatalogue:
         """Return the projects with the most bytes, the largest first."""
         return await self._run(lambda: largest(self._db, count))
 
-    async def removed_totals(self) -> TrashTotals:
+    async def trash_totals(self) -> TrashTotals:
         """Return what lies in ``removed/``, counted."""
-        return await self._run(lambda: removed_totals(self._db))
+        return await self._run(lambda: trash_totals(self._db))
 
     # ------------------------------------------------------------ writing
 
@@ -452,7 +460,7 @@ class SqliteCatalogue:
         db, records = self._db, {record.name: record for record in batch.records}
         db.execute("BEGIN IMMEDIATE")
         try:
-            for table in TABLES if batch.anew else ():
+            for table in TABLES if batch.reset else ():
                 db.execute(f"DELETE FROM {table}")
             gone = [(name,) for name in (*batch.forgotten, *records)]
             db.executemany("DELETE FROM file WHERE project = ?", gone)
@@ -460,20 +468,20 @@ class SqliteCatalogue:
             db.executemany(_PUT_PROJECT, map(project_row, records.values()))
             for record in records.values():
                 db.executemany(_PUT_FILE, file_rows(record))
-            finished = [*gone, *((name,) for name in batch.finished)]
+            finished = [*gone, *((name,) for name in batch.resolved)]
             db.executemany("DELETE FROM unfinished WHERE name = ?", finished)
             db.executemany(
                 f"INSERT OR REPLACE INTO unfinished VALUES ({_placeholders(10)})",
-                [astuple(each) for each in batch.unfinished],
+                [astuple(each) for each in batch.deferred],
             )
             db.executemany(
                 f"INSERT OR REPLACE INTO removed VALUES ({_placeholders(4)})",
-                [astuple(each) for each in batch.removed],
+                [astuple(each) for each in batch.trashed],
             )
             db.executemany("DELETE FROM removed WHERE key = ?", [(k,) for k in batch.restored])
             for each in batch.verified:
                 put_verified(db, each)
-            db.executemany("INSERT OR REPLACE INTO note VALUES (?, ?)", batch.notes.items())
+            db.executemany("INSERT OR REPLACE INTO note VALUES (?, ?)", batch.markers.items())
             db.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):

@@ -86,7 +86,7 @@ class Adoption:
 
     async def _take_over(self, some: Mapping[ProjectName, frozenset[PageFormat]]) -> None:
         """Record those of the projects that are not recorded yet."""
-        known = await self._catalogue.had(some)
+        known = await self._catalogue.summaries(some)
         batch, before = CatalogueUpdate(), self._count
         for name, forms in some.items():
             if name in known:
@@ -109,8 +109,8 @@ class Adoption:
         """Record what lies in ``removed/``, and that all was looked through; tell of it."""
         now, batch = int(self._now.timestamp()), CatalogueUpdate()
         async for found in self._storage.scan(REMOVED):
-            batch.removed.append(TrashEntry(found.key, found.size, "", now))
-        batch.notes[ADOPTED] = str(now)
+            batch.trashed.append(TrashEntry(found.key, found.size, "", now))
+        batch.markers[ADOPTED] = str(now)
         await self._catalogue.commit(batch)
         if self._count:
             self._events(Warned(f"took over {self._count} projects that were here already"))

@@ -103,7 +103,7 @@ class Checkpoint:
         names and serials is read again after a run that was cut short.
         """
         self._to_mark = filter(_may_be_cut_short, wanted)
-        await self._catalogue.commit(CatalogueUpdate(finished=finished, notes=dict(notes or {})))
+        await self._catalogue.commit(CatalogueUpdate(resolved=finished, markers=dict(notes or {})))
         await self._save_todo()
 
     async def take_up(self, wanted: SyncTask) -> None:
@@ -118,13 +118,13 @@ class Checkpoint:
             if wanted.name not in self._marked:
                 some = [wanted, *islice(self._to_mark, MOST_WAITING)]
                 marks = {each.name: _in_hand(each, self._now) for each in some}
-                await self._catalogue.commit(CatalogueUpdate(unfinished=list(marks.values())))
+                await self._catalogue.commit(CatalogueUpdate(deferred=list(marks.values())))
                 self._marked |= marks.keys()
 
     async def mark(self, names: Iterable[ProjectName]) -> None:
         """Write down that these may be other than they are recorded, or not be, from now on."""
         marks = [handled(name, self._now) for name in names]
-        await self._catalogue.commit(CatalogueUpdate(unfinished=marks))
+        await self._catalogue.commit(CatalogueUpdate(deferred=marks))
 
     async def reach(self, cursor: Serial, notes: Mapping[str, str]) -> None:
         """Move the cursor, now that everything was visited, and then remember ``notes``.
@@ -133,7 +133,7 @@ class Checkpoint:
         """
         self.cursor = cursor
         await self.save()
-        await self._catalogue.commit(CatalogueUpdate(notes=dict(notes)))
+        await self._catalogue.commit(CatalogueUpdate(markers=dict(notes)))
 
     async def add(self, outcome: Outcome) -> None:
         """Take in what became of a project, and commit if it is time to.
@@ -161,7 +161,7 @@ class Checkpoint:
                 batch, self._batch = self._batch, CatalogueUpdate()
                 done, self._done = self._done, []
             if batch.records or batch.forgotten:
-                batch.notes.setdefault(ROOT, ROOT_STALE)
+                batch.markers.setdefault(ROOT, ROOT_STALE)
             if batch:
                 await self._storage.barrier()
                 await self._catalogue.commit(batch)
@@ -177,7 +177,7 @@ class Checkpoint:
     def keep_for_later(self, gone: Mapping[ProjectName, SyncTask]) -> CatalogueUpdate:
         """Return what is remembered of projects that are gone and may not be removed now."""
         return CatalogueUpdate(
-            unfinished=[
+            deferred=[
                 Deferred(
                     name=name,
                     kind=GONE,
@@ -207,23 +207,23 @@ def _record(outcome: Outcome, batch: CatalogueUpdate, now: int, *, standalone: b
     from it what is not done yet.
     """
     name, earlier = outcome.wanted.name, outcome.wanted.earlier
-    batch.removed += outcome.removed
+    batch.trashed += outcome.removed
     batch.restored += outcome.restored
     if outcome.record is not None and outcome.result is not Result.UNWANTED:
         batch.records.append(outcome.record)
     elif outcome.result is Result.ABSENT and outcome.wanted.excluded:
         batch.forgotten.append(name)
     elif earlier is not None and outcome.result in {Result.UNCHANGED, Result.ABSENT}:
-        batch.finished.append(name)
+        batch.resolved.append(name)
     kind = _kind_of(outcome)
     as_it_was = outcome.result in {Result.FAILED, Result.UNCHANGED}
     if standalone and as_it_was and earlier is None:
-        batch.finished.append(name)
+        batch.resolved.append(name)
     reached = NO_SERIAL if outcome.record is None else outcome.record.reflects
     if standalone and earlier is not None and _is_still_open(earlier, reached):
-        batch.unfinished.append(earlier)
+        batch.deferred.append(earlier)
     elif kind is not None and (outcome.again or not standalone):
-        batch.unfinished.append(_unfinished(outcome, kind, now))
+        batch.deferred.append(_unfinished(outcome, kind, now))
 
 
 def _is_still_open(earlier: Deferred, reached: Serial) -> bool:

@@ -62,7 +62,7 @@ async def delete(
         if any(mark.kind == DELETED for mark in marks):
             # Should the filters want it again, nothing else tells the next run that it is gone.
             notes |= dict.fromkeys((OPTIONS, FILTERS), "")
-        await mirror.catalogue.commit(CatalogueUpdate(unfinished=marks, notes=notes))
+        await mirror.catalogue.commit(CatalogueUpdate(deferred=marks, markers=notes))
         await finish_deletions(mirror, began)
 
 
@@ -70,7 +70,7 @@ async def _marks(
     mirror: Mirror, names: Mapping[ProjectName, str], state: MirrorState, began: datetime
 ) -> list[Deferred]:
     """Return the marks of what is to go, and tell of what there is nothing of, or no record."""
-    had = await mirror.catalogue.had(names)
+    had = await mirror.catalogue.summaries(names)
     removals, publisher = Removals.of(mirror, began), Publisher.of(mirror)
     needs = await _known_changes(mirror, state)
     now = int(began.timestamp())
@@ -105,6 +105,6 @@ async def _marks(
 async def _known_changes(mirror: Mirror, state: MirrorState) -> dict[ProjectName, Serial]:
     """Return the last change of each project that is known and not shown yet."""
     needs = dict(state.todo.pending) if state.todo else {}
-    for left in await mirror.catalogue.unfinished():
+    for left in await mirror.catalogue.deferred():
         needs[left.name] = max(left.target_serial, needs.get(left.name, NO_SERIAL))
     return needs

@@ -276,13 +276,13 @@ async def publish_root(
     if not always and await mirror.catalogue.note(ROOT) == ROOT_WRITTEN:
         return ()
     hidden = set(without_names)
-    for left in await mirror.catalogue.unfinished():
+    for left in await mirror.catalogue.deferred():
         if left.kind in _CUT_SHORT and not await Publisher.of(mirror).has_pages(left.name):
             hidden.add(left.name)
     changed = await Publisher.of(mirror).publish_root(_shown(mirror.catalogue, hidden))
     await mirror.storage.barrier()
     if not without_names:
-        await mirror.catalogue.commit(CatalogueUpdate(notes={ROOT: ROOT_WRITTEN}))
+        await mirror.catalogue.commit(CatalogueUpdate(markers={ROOT: ROOT_WRITTEN}))
     return changed
 
 
@@ -291,6 +291,6 @@ async def _shown(
 ) -> AsyncIterator[Sequence[ListEntry]]:
     """Yield the projects that the root page names, some at a time."""
     after = ""
-    while some := await catalogue.listed(after):
+    while some := await catalogue.list_entries(after):
         after = some[-1].name
         yield [each for each in some if each.name not in hidden] if hidden else some

@@ -77,7 +77,7 @@ async def check_belonging(mirror: Mirror, now: int) -> None:
             f"{len(missing)} have no page here; it is made anew from the pages that are here"
         )
     )
-    await mirror.catalogue.commit(CatalogueUpdate(anew=True, notes={STATE: FOREIGN}))
+    await mirror.catalogue.commit(CatalogueUpdate(reset=True, markers={STATE: FOREIGN}))
 
 
 async def _sample(mirror: Mirror) -> Sequence[ProjectName]:
@@ -85,8 +85,8 @@ async def _sample(mirror: Mirror) -> Sequence[ProjectName]:
 
     What an earlier run had in hand may have none.
     """
-    busy = {each.name for each in await mirror.catalogue.unfinished()}
-    found = [each.name for each in await mirror.catalogue.stale(_EVER, None)]
+    busy = {each.name for each in await mirror.catalogue.deferred()}
+    found = [each.name for each in await mirror.catalogue.verify_queue(_EVER, None)]
     names = [name for name in found if name not in busy]
     return names[:: max(1, -(-len(names) // SAMPLE))]
 
@@ -114,9 +114,7 @@ async def _publish_again(mirror: Mirror, names: Sequence[ProjectName], now: int)
     others = f" and {len(wanted) - 1} other projects" if wanted[1:] else ""
     text = f"the pages of {wanted[0]}{others} are not there any more; mirror publishes them again"
     mirror.events(Warned(text))
-    await mirror.catalogue.commit(
-        CatalogueUpdate(unfinished=[handled(name, now) for name in wanted])
-    )
+    await mirror.catalogue.commit(CatalogueUpdate(deferred=[handled(name, now) for name in wanted]))
 
 
 async def _is_bare(storage: Storage) -> bool:
@@ -141,18 +139,18 @@ async def finish_deletions(mirror: Mirror, began: datetime) -> None:
         some = names[start : start + MOST_WAITING]
         spelled = {name: marks[name].display for name in some}
         batch = await removals.remove_projects(some, mirror.catalogue, publisher, spelled)
-        batch.finished += some
-        batch.notes[ROOT] = ROOT_STALE
+        batch.resolved += some
+        batch.markers[ROOT] = ROOT_STALE
         aside = [marks[name] for name in some if marks[name].kind == SET_ASIDE]
         batch.records += [await _excluded_record(mirror, mark) for mark in aside]
         await mirror.storage.barrier()
         await mirror.catalogue.commit(batch)
-    await mirror.catalogue.commit(CatalogueUpdate(notes={ROOT: ROOT_WRITTEN}))
+    await mirror.catalogue.commit(CatalogueUpdate(markers={ROOT: ROOT_WRITTEN}))
 
 
 async def marked(mirror: Mirror) -> dict[ProjectName, Deferred]:
     """Return the projects that are on their way out by name."""
-    unfinished = await mirror.catalogue.unfinished()
+    unfinished = await mirror.catalogue.deferred()
     return {each.name: each for each in unfinished if each.kind in {DELETED, SET_ASIDE}}
 
 
@@ -222,7 +220,7 @@ async def open_context(
     return RunContext(
         now=int(began.timestamp()),
         terms=PolicyFingerprint.of(mirror),
-        lying={each.key: each for each in await mirror.catalogue.removed()},
+        lying={each.key: each for each in await mirror.catalogue.trash()},
         accepted=accepted,
         force=force,
         established=await mirror.catalogue.count() > 0,

@@ -144,7 +144,7 @@ class Removals:
                 files = await self._own_files(record, names, catalogue) if record else []
                 leaving.append(await self._departure(name, record, pages, files))
         waiting = [row for each in leaving for row in (*each.pages, *each.files)]
-        await catalogue.commit(CatalogueUpdate(removed=waiting))
+        await catalogue.commit(CatalogueUpdate(trashed=waiting))
         for each in leaving:
             await self._move(each.pages)
         if leaving:
@@ -192,7 +192,7 @@ class Removals:
             for name in claimants(found.file.filename)
             if name not in leaving
         ]
-        shared = await catalogue.owned(claims) if claims else frozenset()
+        shared = await catalogue.paths_owned(claims) if claims else frozenset()
         return [found for found in own if found.file.path not in shared]
 
     def _credible(self, files: Sequence[FileRecord], name: ProjectName) -> list[FileRecord]:
@@ -247,7 +247,7 @@ class Removals:
             self._events(Warned(f"{text}; the next run deletes what has waited long enough"))
             return CatalogueUpdate()
         limit = self._now - int(grace.total_seconds())
-        over = [each.key for each in await catalogue.removed(before=limit + 1)]
+        over = [each.key for each in await catalogue.trash(before=limit + 1)]
         await self._storage.delete(over)
         return CatalogueUpdate(restored=over)
 
@@ -327,7 +327,7 @@ async def remove_all(
     the root page counts as one that does not show what the catalogue has.
     """
     if projects:
-        await checkpoint.commit(CatalogueUpdate(notes={ROOT: ROOT_STALE}))
+        await checkpoint.commit(CatalogueUpdate(markers={ROOT: ROOT_STALE}))
     await publish_root(mirror, without_names=projects, always=force or bool(projects))
     removals, publisher = Removals.of(mirror, began), Publisher.of(mirror)
     ordered = sorted(projects)
@@ -340,7 +340,7 @@ async def remove_all(
     forgotten = [name for name, wish in leaving.told.items() if wish.excluded]
     handled = [name for name in forgotten if leaving.told[name].handled]
     await remove_unrecorded(mirror, handled, checkpoint, began)
-    await checkpoint.commit(CatalogueUpdate(forgotten=forgotten, notes={ROOT: ROOT_WRITTEN}))
+    await checkpoint.commit(CatalogueUpdate(forgotten=forgotten, markers={ROOT: ROOT_WRITTEN}))
     await checkpoint.commit(
         await removals.expire(mirror.catalogue, mirror.settings.run.removal_grace)
     )
@@ -354,7 +354,7 @@ async def remove_unrecorded(
     It was published, perhaps, when that run was killed, and not recorded; no list tells of it.
     What the index does not have any more stays where that is wanted.
     """
-    had = await mirror.catalogue.had(handled)
+    had = await mirror.catalogue.summaries(handled)
     here = {name for name, each in had.items() if each.standing is not Standing.EXCLUDED}
     strays = [name for name in handled if name not in here]
     if mirror.settings.run.removed_projects is RemovedProjects.KEEP:

@@ -249,7 +249,7 @@ async def restore(mirror: Mirror, names: Collection[ProjectName]) -> None:
     """
     began = mirror.clock.now()
     await open_tree(mirror, StateFiles(mirror.storage), began)
-    since = {each.key: each.at for each in await mirror.catalogue.removed()}
+    since = {each.key: each.at for each in await mirror.catalogue.trash()}
     for name in dict.fromkeys(names):
         try:
             await _Restoring(mirror, name, began, since).run()
@@ -350,7 +350,7 @@ class _Restoring:
         )
         notes = {ROOT: ROOT_STALE}
         await self._mirror.catalogue.commit(
-            CatalogueUpdate([record], unfinished=[mark], notes=notes)
+            CatalogueUpdate([record], deferred=[mark], markers=notes)
         )
 
     def _unfinished(self, kind: str, target_serial: Serial, reason: str) -> Deferred:
@@ -392,8 +392,8 @@ class _Restoring:
         await mirror.catalogue.commit(
             CatalogueUpdate(
                 [record],
-                unfinished=[looked_at] if record.standing is Standing.WANTED else [],
+                deferred=[looked_at] if record.standing is Standing.WANTED else [],
                 restored=[*(each.found.key for each in files.moves), *left],
-                notes={ROOT: ROOT_STALE},
+                markers={ROOT: ROOT_STALE},
             )
         )

@@ -112,7 +112,7 @@ async def end_run(
     notes = {STATE: await final_marker(files, state, complete=ending.complete)}
     if finished:
         notes[LAST_SUCCESS] = str(began)
-    await mirror.catalogue.commit(CatalogueUpdate(notes=notes))
+    await mirror.catalogue.commit(CatalogueUpdate(markers=notes))
     return Position(state.status, status, plan.cursor, len(checkpoint.pending))
 
 
@@ -237,10 +237,10 @@ class MirrorRun:
         if not (self._orders.force or self._changed):
             return frozenset(), frozenset()
         mirror = self._mirror
-        return no_more_wanted(await mirror.catalogue.had(None), mirror.filters.may_select)
+        return no_more_wanted(await mirror.catalogue.summaries(None), mirror.filters.may_select)
 
     async def _situation(self, state: MirrorState, found: Discovery, now: int) -> MirrorSnapshot:
-        unfinished = {each.name: each for each in await self._mirror.catalogue.unfinished()}
+        unfinished = {each.name: each for each in await self._mirror.catalogue.deferred()}
         pending = state.todo.pending if state.todo else {}
         due = await self._mirror.catalogue.due(now)
         differing = await self._differing(found)
@@ -253,7 +253,7 @@ class MirrorRun:
             status=state.status,
             pending=pending,
             unfinished=unfinished,
-            had=await self._mirror.catalogue.had(names),
+            had=await self._mirror.catalogue.summaries(names),
             terms=PolicyFingerprint.of(self._mirror),
             now=now,
             due=due,
@@ -266,7 +266,7 @@ class MirrorRun:
         if found.listing is None or self._orders.force:
             return None
         mirror = self._mirror
-        differing = await mirror.catalogue.unlike(
+        differing = await mirror.catalogue.changed_since(
             found.listing, PolicyFingerprint.of(mirror).general
         )
         differing |= PolicyFingerprint.of(mirror).special(found.listing.serials)
@@ -377,7 +377,7 @@ class MirrorRun:
         """Return T after this run: what the changelog or list told, else how far pages reach."""
         if plan.cursor is not None:
             return plan.cursor
-        had = await self._mirror.catalogue.had(plan.wanted)
+        had = await self._mirror.catalogue.summaries(plan.wanted)
         told = (each.serial for each in had.values() if each.serial is not None)
         return max(state.cursor, max(told, default=NO_SERIAL))
 

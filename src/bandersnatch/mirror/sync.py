@@ -66,8 +66,8 @@ async def sync(
 
 async def wanted_by_name(mirror: Mirror, names: Collection[ProjectName]) -> list[SyncTask]:
     """Return the wish for each project, with what is known of it already."""
-    had, terms = await mirror.catalogue.had(names), PolicyFingerprint.of(mirror)
-    unfinished = {each.name: each for each in await mirror.catalogue.unfinished()}
+    had, terms = await mirror.catalogue.summaries(names), PolicyFingerprint.of(mirror)
+    unfinished = {each.name: each for each in await mirror.catalogue.deferred()}
     return [
         SyncTask(
             name,

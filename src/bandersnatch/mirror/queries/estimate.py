@@ -82,12 +82,12 @@ class Estimate:
 
     async def before(self, catalogue: Catalogue) -> None:
         """Note what is here before the run."""
-        had = await catalogue.had(None)
+        had = await catalogue.summaries(None)
         self.size_before = sum(each.size for each in had.values())
 
     async def after(self, catalogue: Catalogue, files: FileStore) -> None:
         """Note what would be here after the run."""
-        had = await catalogue.had(None)
+        had = await catalogue.summaries(None)
         here = {n: each.size for n, each in had.items() if each.standing is not Standing.EXCLUDED}
         self.projects_after = len(here)
         self.size_after = sum(here.values())

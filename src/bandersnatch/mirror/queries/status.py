@@ -94,7 +94,7 @@ async def mirror_status(mirror: Mirror, *, offline: bool) -> MirrorStatus:
     files = StateFiles(mirror.storage)
     state = await files.load()
     seal = marker_for(await catalogue.note(STATE), await files.fingerprint())
-    unfinished = tuple(await catalogue.unfinished())
+    unfinished = tuple(await catalogue.deferred())
     totals = await catalogue.totals()
     lag, silence = await _lag(mirror, state.cursor, offline=offline)
     return MirrorStatus(
@@ -108,7 +108,7 @@ async def mirror_status(mirror: Mirror, *, offline: bool) -> MirrorStatus:
         unfinished=unfinished,
         good_run=_seconds(await catalogue.note(LAST_SUCCESS)),
         verified=_seconds(await catalogue.note(VERIFIED)),
-        removed=await catalogue.removed_totals(),
+        removed=await catalogue.trash_totals(),
         largest=tuple(await catalogue.largest(LARGEST)),
         adopted=bool(await catalogue.note(ADOPTED)),
         believed=seal not in NOT_TRUSTED,
@@ -126,7 +126,7 @@ async def _missing(mirror: Mirror, state: MirrorState, unfinished: tuple[Deferre
     names = sorted(filter(mirror.filters.may_select, pending))
     here = 0
     for start in range(0, len(names), _NAMES):
-        had = await mirror.catalogue.had(names[start : start + _NAMES])
+        had = await mirror.catalogue.summaries(names[start : start + _NAMES])
         here += sum(each.standing is not Standing.EXCLUDED for each in had.values())
     return len(names) - here
 

@@ -40,14 +40,14 @@ class _Inquiry:
     async def answer(self) -> list[str]:
         catalogue = self._mirror.catalogue
         record = await catalogue.project(self._name)
-        left = [each for each in await catalogue.unfinished() if each.name == self._name]
+        left = [each for each in await catalogue.deferred() if each.name == self._name]
         lines = [*self._about_selection(record), *self._about_failure(left)]
         if not self._mirror.filters.may_select(self._name):
-            lying = await catalogue.removed()
+            lying = await catalogue.trash()
             return [*lines, *self._about_what_is_left(record, lying)]
         page = await self._page(lines)
         if page is None:
-            lying = await catalogue.removed()
+            lying = await catalogue.trash()
             return [*lines, *self._about_removed(record, lying)]
         try:
             narrowed = self._mirror.filters.narrow(page)
@@ -57,7 +57,7 @@ class _Inquiry:
             return [*lines, *self._about_project(page, record, narrowed)]
         files = self._meant(page)
         if not files:
-            lying = await catalogue.removed()
+            lying = await catalogue.trash()
             return [*lines, *self._about_unknown(record, lying)]
         return [*lines, *(self._about_file(file, page, record) for file in files)]
 

@@ -61,7 +61,9 @@ class Orphans:
         for area in (SIMPLE, JSON, LEGACY):
             async for some in self._pieces(area):
                 owners = [(each.key, place) for each in some if (place := _place(each.key)).owner]
-                known = await self._catalogue.had({n for _, p in owners for n in _names(p.owner)})
+                known = await self._catalogue.summaries(
+                    {n for _, p in owners for n in _names(p.owner)}
+                )
                 for key, place in owners:
                     for name in _names(place.owner):
                         if name not in known and not await self._is_harmless(key, place, name):
@@ -112,7 +114,7 @@ class Orphans:
     ) -> list[StoredObject]:
         """Return the pages and documents that no project of the catalogue has."""
         places = [_place(each.key) for each in some]
-        had = await self._catalogue.had({name for p in places for name in _names(p.owner)})
+        had = await self._catalogue.summaries({name for p in places for name in _names(p.owner)})
         here = {name for name, each in had.items() if each.standing is not Standing.EXCLUDED}
         return [
             each
@@ -140,12 +142,12 @@ class Orphans:
             for each in some
             for name in claimants(each.key.rpartition("/")[2].removesuffix(SIDECAR_SUFFIX))
         ]
-        owned = await self._catalogue.owned(claims)
+        owned = await self._catalogue.paths_owned(claims)
         return [each for each in some if each.key.removeprefix(WEB) not in owned]
 
     async def _unnamed(self, some: Sequence[StoredObject]) -> list[StoredObject]:
         """Return the files that no project at all has."""
-        named = await self._catalogue.named([each.key.removeprefix(WEB) for each in some])
+        named = await self._catalogue.paths_known([each.key.removeprefix(WEB) for each in some])
         return [each for each in some if each.key.removeprefix(WEB) not in named]
 
     async def _pieces(self, area: StorageKey) -> AsyncIterator[list[StoredObject]]:

@@ -87,7 +87,7 @@ class Verification:
         """Ask the index for every page, conditionally; what is gone there stays here."""
         self._mirror.events(StepStarted("asking for every page that changed"))
         after, answered, asked = "", False, 0
-        while some := await self._mirror.catalogue.listed(after):
+        while some := await self._mirror.catalogue.list_entries(after):
             after, asked = some[-1].name, asked + len(some)
             answered |= await self._sync([each.name for each in some], began)
         if asked and not answered:
@@ -147,7 +147,7 @@ class Verification:
             Repairer(mirror.index, FileSync.of(mirror), publisher, mirror.clock),
             budget,
             orders,
-            {each.name: each for each in await mirror.catalogue.unfinished()},
+            {each.name: each for each in await mirror.catalogue.deferred()},
         )
         if orders.quick:
             await scrub.run_quickly()
@@ -227,7 +227,7 @@ class Verification:
         removed = [
             TrashEntry(to, each.size, "", at) for each, (_, to) in zip(some, moves, strict=True)
         ]
-        await mirror.catalogue.commit(CatalogueUpdate(removed=removed))
+        await mirror.catalogue.commit(CatalogueUpdate(trashed=removed))
         await mirror.storage.move(moves)
         for each in some:
             mirror.events(OrphanFound(each.key, each.size, moved=True))

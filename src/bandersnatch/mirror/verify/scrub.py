@@ -93,7 +93,9 @@ class Scrub:
         parts: list[tuple[VerifyEntry | None, int]] = [(ahead, _EVER), (None, last + 1)]
         try:
             for after, before in parts:
-                while not self._budget.is_spent and (some := await catalogue.stale(before, after)):
+                while not self._budget.is_spent and (
+                    some := await catalogue.verify_queue(before, after)
+                ):
                     after = some[-1]  # noqa: PLW2901 - the next piece begins there
                     await bounded_map(verify, some, most=self._orders.workers)
         finally:
@@ -116,7 +118,7 @@ class Scrub:
         catalogue = self._mirror.catalogue
         after = await catalogue.note(QUICK)
         try:
-            while some := await catalogue.listed(after):
+            while some := await catalogue.list_entries(after):
                 names = [each.name for each in some]
                 for start in range(0, len(names), _QUICKLY_TOGETHER):
                     await self._compare(names[start : start + _QUICKLY_TOGETHER])
@@ -128,7 +130,7 @@ class Scrub:
 
     async def _compare(self, names: Collection[ProjectName]) -> None:
         mirror, pages = self._mirror, self._mirror.settings.pages
-        stored = await mirror.catalogue.stored(names)
+        stored = await mirror.catalogue.file_stats(names)
         keys = [
             *(key for files in stored.values() for file in files for key in _keys(file)),
             *(pages.layout.page(name, form) for name in names for form in pages.formats),
@@ -189,13 +191,13 @@ class Scrub:
         if record is not findings.record:
             self._put(record)
         if repairs.left and record.name not in self._unfinished:
-            self._batch.unfinished.append(left_to_do(record, repairs.left, findings.at))
+            self._batch.deferred.append(left_to_do(record, repairs.left, findings.at))
 
     def _put(self, record: ProjectRecord) -> None:
         """Put a record in the place of the old one; what is known to be left to do stays."""
         self._batch.records.append(record)
         if (left := self._unfinished.get(record.name)) is not None:
-            self._batch.unfinished.append(left)
+            self._batch.deferred.append(left)
 
     async def _commit(self) -> None:
         batch, self._batch = self._batch, CatalogueUpdate()
@@ -206,7 +208,7 @@ class Scrub:
 
     async def _note(self, notes: dict[str, str]) -> None:
         if self._orders.repair:
-            self._batch.notes.update(notes)
+            self._batch.markers.update(notes)
             await self._commit()
 
 
