@@ -10,6 +10,8 @@ from bandersnatch.model.files import LONGEST_FILENAME
 from bandersnatch.model.urls import quote_path
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
 
@@ -23,7 +25,7 @@ LAST_MODIFIED = StorageKey("web/last-modified")
 WEB = StorageKey("web/")
 SIMPLE = StorageKey("web/simple/")
 PACKAGES = StorageKey("web/packages/")
-REMOVED = StorageKey("removed/")
+TRASH = StorageKey("removed/")
 
 SIDECAR_SUFFIX = ".metadata"
 
@@ -39,6 +41,14 @@ class PageFormat(Enum):
     def file_name(self) -> str:
         """Return the name of a page of this format."""
         return f"index.{self.value}"
+
+    @classmethod
+    def of(cls, key: StorageKey) -> PageFormat:
+        """Return the format of the page at ``key``."""
+        return cls(key.rpartition(".")[2])
+
+
+ALL_FORMATS = (PageFormat.HTML, PageFormat.V1_HTML, PageFormat.V1_JSON)
 
 
 def release_file(file: ReleaseFile) -> StorageKey:
@@ -58,19 +68,28 @@ def is_key(text: str) -> bool:
     return "\0" not in text and {"", ".", ".."}.isdisjoint(text.split("/"))
 
 
-def removed(key: StorageKey) -> StorageKey:
-    """Return where something lies for the grace time after it left the served tree."""
-    return StorageKey(REMOVED + key.removeprefix(WEB))
+def trash(key: StorageKey) -> StorageKey:
+    """Return the key in the trash of an object that leaves the served tree."""
+    return StorageKey(TRASH + key.removeprefix(WEB))
 
 
 def served(key: StorageKey) -> StorageKey:
-    """Return where something that waits in ``removed/`` was in the served tree."""
-    return StorageKey(WEB + key.removeprefix(REMOVED))
+    """Return the key in the served tree of an object in the trash."""
+    return StorageKey(WEB + key.removeprefix(TRASH))
 
 
 def legacy_documents(name: ProjectName) -> tuple[StorageKey, StorageKey]:
-    """Return the two places where a project's legacy JSON lies."""
+    """Return the two keys of a project's legacy JSON document."""
     return StorageKey(f"web/json/{name}"), StorageKey(f"web/pypi/{name}/json")
+
+
+def unnormalised_pages(spelling: str) -> Iterator[dict[PageFormat, StorageKey]]:
+    """Yield the keys of the pages that releases before 4.0 wrote under a name as it is displayed.
+
+    There is one dictionary for each directory that the pages may be in.
+    """
+    for directory in (spelling, f"{spelling[0]}/{spelling}"):
+        yield {form: StorageKey(f"{SIMPLE}{directory}/{form.file_name}") for form in ALL_FORMATS}
 
 
 def file_url(file: ReleaseFile, root: str) -> str:
@@ -83,29 +102,64 @@ def file_url(file: ReleaseFile, root: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class MirrorLayout:
-    """The places that depend on options.
+    """The keys of pages, which depend on options.
 
-    ``hash_index`` puts project pages under a directory of the name's first character.
+    ``hash_index`` puts project pages into a directory named after the first character of the
+    project's name. ``formats`` are those that pages are published in.
     """
 
     hash_index: bool = False
+    formats: tuple[PageFormat, ...] = ALL_FORMATS
 
     def project(self, name: ProjectName) -> StorageKey:
-        """Return the prefix of everything that belongs to the project's pages."""
+        """Return the prefix of all keys of the project's pages."""
         first = f"{name[0]}/" if self.hash_index else ""
         return StorageKey(f"{SIMPLE}{first}{name}/")
 
     def page(self, name: ProjectName, form: PageFormat) -> StorageKey:
-        """Return where a project's page of this format lies."""
+        """Return the key of the project's page in one format."""
         return StorageKey(self.project(name) + form.file_name)
 
-    def kept_pages(self, name: ProjectName) -> StorageKey:
-        """Return the prefix of a project's kept earlier pages."""
+    def pages(self, name: ProjectName) -> dict[PageFormat, StorageKey]:
+        """Return the keys of the project's pages in each format that is published."""
+        return {form: self.page(name, form) for form in self.formats}
+
+    def all_pages(self, name: ProjectName) -> tuple[StorageKey, ...]:
+        """Return the keys that the project's pages have under any options, current ones first."""
+        other = MirrorLayout(not self.hash_index, (*self.formats, *self._unused_formats))
+        return (
+            *self.pages(name).values(),
+            *(self.page(name, form) for form in self._unused_formats),
+            *other.pages(name).values(),
+        )
+
+    def unused_pages(self, name: ProjectName) -> tuple[StorageKey, ...]:
+        """Return the keys that only other options would give to the project's pages."""
+        return self.all_pages(name)[len(self.formats) :]
+
+    def page_versions(self, name: ProjectName) -> StorageKey:
+        """Return the prefix of the keys of the project's earlier pages, if any are kept."""
         return StorageKey(self.project(name) + "versions/")
 
-    def root(self, form: PageFormat) -> StorageKey:
-        """Return where the root page of this format lies."""
+    def all_page_versions(self, name: ProjectName) -> tuple[StorageKey, ...]:
+        """Return the prefixes of the project's earlier pages under any options."""
+        return tuple(MirrorLayout(hashed).page_versions(name) for hashed in (False, True))
+
+    def root_page(self, form: PageFormat) -> StorageKey:
+        """Return the key of the root page in one format."""
         return StorageKey(SIMPLE + form.file_name)
+
+    def root_pages(self) -> dict[PageFormat, StorageKey]:
+        """Return the keys of the root page in each format that is published."""
+        return {form: self.root_page(form) for form in self.formats}
+
+    def unused_root_pages(self) -> tuple[StorageKey, ...]:
+        """Return the keys of the root page in each format that is not published."""
+        return tuple(self.root_page(form) for form in self._unused_formats)
+
+    @property
+    def _unused_formats(self) -> tuple[PageFormat, ...]:
+        return tuple(form for form in ALL_FORMATS if form not in self.formats)
 
     def page_owner(self, key: StorageKey) -> str | None:
         """Return the project directory that the page at ``key`` belongs to, as it is spelled.

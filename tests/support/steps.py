@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bandersnatch.catalogue.overlay import DryRunCatalogue
 from bandersnatch.config.settings import ApiMethod, PageSettings
 from bandersnatch.filters.chain import FilterChain
-from bandersnatch.layout import REMOVED, StorageKey
+from bandersnatch.layout import TRASH, StorageKey
 from bandersnatch.mirror.delete import delete
 from bandersnatch.mirror.queries.why import why
 from bandersnatch.mirror.restore import restore
@@ -136,7 +136,7 @@ class StepWorld(World):
 
     def forgotten_in_removed(self) -> set[StorageKey]:
         """Return what lies in ``removed/`` and would lie there for ever."""
-        return {key for key in self.storage.objects if key.startswith(REMOVED)} - set(
+        return {key for key in self.storage.objects if key.startswith(TRASH)} - set(
             self.catalogue.lying
         )
 

@@ -39,12 +39,12 @@ def test_a_name_may_leave_no_room_for_core_metadata(length: int, *, has_room: bo
 
 
 def test_what_is_removed_keeps_its_relative_path() -> None:
-    assert layout.removed(layout.release_file(FILE)) == f"removed/{PATH}"
+    assert layout.trash(layout.release_file(FILE)) == f"removed/{PATH}"
 
 
 def test_what_is_removed_is_known_to_have_been_where_it_was() -> None:
     for key in (layout.release_file(FILE), PLAIN.page(NAME, PageFormat.HTML)):
-        assert layout.served(layout.removed(key)) == key
+        assert layout.served(layout.trash(key)) == key
 
 
 def test_the_legacy_document_lies_in_two_places() -> None:
@@ -80,12 +80,55 @@ def test_a_page_gives_a_file_the_url_of_its_root(root: str, url: str) -> None:
 def test_pages_lie_where_web_servers_look_for_them(form: PageFormat, file_name: str) -> None:
     assert PLAIN.page(NAME, form) == f"web/simple/foo-bar/{file_name}"
     assert HASHED.page(NAME, form) == f"web/simple/f/foo-bar/{file_name}"
-    assert PLAIN.root(form) == HASHED.root(form) == f"web/simple/{file_name}"
+    assert PLAIN.root_page(form) == HASHED.root_page(form) == f"web/simple/{file_name}"
+
+
+def test_pages_are_those_of_the_formats_that_are_published() -> None:
+    html = MirrorLayout(formats=(PageFormat.HTML, PageFormat.V1_HTML))
+    assert html.pages(NAME) == {
+        PageFormat.HTML: "web/simple/foo-bar/index.html",
+        PageFormat.V1_HTML: "web/simple/foo-bar/index.v1_html",
+    }
+    assert html.root_pages() == {
+        PageFormat.HTML: "web/simple/index.html",
+        PageFormat.V1_HTML: "web/simple/index.v1_html",
+    }
+    assert html.unused_root_pages() == ("web/simple/index.v1_json",)
+
+
+@pytest.mark.parametrize("hash_index", [False, True])
+@pytest.mark.parametrize("formats", [(PageFormat.V1_JSON,), tuple(PageFormat)])
+def test_all_pages_are_those_of_every_option_and_unused_pages_the_rest(
+    formats: tuple[PageFormat, ...], *, hash_index: bool
+) -> None:
+    pages = MirrorLayout(hash_index, formats)
+    every = {each.page(NAME, form) for each in (PLAIN, HASHED) for form in PageFormat}
+    assert len(pages.all_pages(NAME)) == len(every) == 6
+    assert set(pages.all_pages(NAME)) == every
+    assert pages.all_pages(NAME)[: len(formats)] == tuple(pages.pages(NAME).values())
+    assert set(pages.unused_pages(NAME)) == every - set(pages.pages(NAME).values())
+
+
+def test_all_page_versions_are_those_of_both_layouts() -> None:
+    prefixes = {PLAIN.page_versions(NAME), HASHED.page_versions(NAME)}
+    assert set(PLAIN.all_page_versions(NAME)) == set(HASHED.all_page_versions(NAME)) == prefixes
+
+
+def test_unnormalised_pages_have_one_dictionary_a_directory() -> None:
+    plain, hashed = layout.unnormalised_pages("Foo_Bar")
+    assert plain == {form: f"web/simple/Foo_Bar/{form.file_name}" for form in PageFormat}
+    assert hashed == {form: f"web/simple/F/Foo_Bar/{form.file_name}" for form in PageFormat}
+
+
+@pytest.mark.parametrize("form", PageFormat)
+def test_a_page_key_has_a_format(form: PageFormat) -> None:
+    assert PageFormat.of(PLAIN.page(NAME, form)) is form
+    assert PageFormat.of(HASHED.page(NAME, form)) is form
 
 
 def test_earlier_pages_lie_below_the_page() -> None:
-    assert PLAIN.kept_pages(NAME) == "web/simple/foo-bar/versions/"
-    assert HASHED.kept_pages(NAME) == "web/simple/f/foo-bar/versions/"
+    assert PLAIN.page_versions(NAME) == "web/simple/foo-bar/versions/"
+    assert HASHED.page_versions(NAME) == "web/simple/f/foo-bar/versions/"
 
 
 @pytest.mark.parametrize(
@@ -121,5 +164,5 @@ def test_everything_of_a_project_lies_below_its_own_directory(name: str) -> None
             assert places.page_owner(page) == name
             assert page.startswith(places.project(project))
             assert stays_below(page)
-        assert places.kept_pages(project).startswith(places.project(project))
+        assert places.page_versions(project).startswith(places.project(project))
     assert all(stays_below(key) for key in layout.legacy_documents(project))

@@ -108,7 +108,7 @@ ACCEPTED: list[tuple[str, str, str, object]] = [
     ("compare-method", "hash", "files.compare_method", CompareMethod.HASH),
     ("download-mirror", "https://example.com/", "files.download_mirror", "https://example.com"),
     ("download-mirror-no-fallback", "true", "files.download_mirror_no_fallback", True),
-    ("hash-index", "true", "pages.layout", MirrorLayout(hash_index=True)),
+    ("hash-index", "true", "pages.hash_index", True),
     ("simple-format", "ALL", "pages.formats", HTML + JSON),
     ("simple-format", "html", "pages.formats", HTML),
     ("simple-format", "Json", "pages.formats", JSON),
@@ -246,7 +246,7 @@ def test_everything_but_the_directory_has_a_default(load: Load) -> None:
     assert settings.files.compare_method is CompareMethod.HASH
     assert settings.files.download_mirror == ""
     assert not settings.files.download_mirror_no_fallback
-    assert settings.pages.layout == MirrorLayout(hash_index=False)
+    assert settings.pages.layout == MirrorLayout(hash_index=False, formats=HTML + JSON)
     assert settings.pages.formats == HTML + JSON
     assert settings.pages.root_uri == ""
     assert settings.pages.digest_name == "sha256"

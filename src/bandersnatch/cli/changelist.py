@@ -23,7 +23,7 @@ from bandersnatch.events import (
     PageRemoved,
     PageWritten,
 )
-from bandersnatch.layout import REMOVED
+from bandersnatch.layout import TRASH
 from bandersnatch.storage.journal import ChangeJournal
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class DiffSink:
         """Take note of an event."""
         match event:
             case FileDownloaded(key=key) | FileRestored(key=key) | PageWritten(key=key):
-                if not key.startswith((_COPIES, REMOVED)):  # what waits there is not served
+                if not key.startswith((_COPIES, TRASH)):  # what waits there is not served
                     self._changed.add(self._path(key))
             case FileRemoved(key=key) | PageRemoved(key=key):
                 self._deleted.add(self._path(key))

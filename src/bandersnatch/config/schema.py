@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from bandersnatch.config import readers
 from bandersnatch.config.settings import (
-    ALL_FORMATS,
     HTML_FORMATS,
     JSON_FORMATS,
     ApiMethod,
@@ -17,7 +16,7 @@ from bandersnatch.config.settings import (
     RemovedProjects,
 )
 from bandersnatch.errors import OptionError
-from bandersnatch.layout import MirrorLayout, PageFormat
+from bandersnatch.layout import ALL_FORMATS, PageFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,10 +41,6 @@ def _formats(text: str) -> tuple[PageFormat, ...]:
         return formats[text.strip().lower()]
     except KeyError:
         raise OptionError(f"{readers.shown(text)} is not one of ALL, HTML, JSON") from None
-
-
-def _layout(text: str) -> MirrorLayout:
-    return MirrorLayout(hash_index=readers.boolean(text))
 
 
 def _backend(text: str) -> str:
@@ -77,7 +72,7 @@ MIRROR_OPTIONS = (
     Option("compare-method", "files", "compare_method", readers.choice(CompareMethod)),
     Option("download-mirror", "files", "download_mirror", readers.url("https", "http")),
     Option("download-mirror-no-fallback", "files", "download_mirror_no_fallback", readers.boolean),
-    Option("hash-index", "pages", "layout", _layout),
+    Option("hash-index", "pages", "hash_index", readers.boolean),
     Option("simple-format", "pages", "formats", _formats),
     Option("root_uri", "pages", "root_uri", readers.public_url),
     Option("digest_name", "pages", "digest_name", readers.digest_name),

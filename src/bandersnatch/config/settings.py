@@ -7,7 +7,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from bandersnatch.layout import MirrorLayout, PageFormat
+from bandersnatch.layout import ALL_FORMATS, MirrorLayout, PageFormat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,7 +99,6 @@ class FileSettings:
     download_mirror_no_fallback: bool = False
 
 
-ALL_FORMATS = (PageFormat.HTML, PageFormat.V1_HTML, PageFormat.V1_JSON)
 HTML_FORMATS = (PageFormat.HTML, PageFormat.V1_HTML)
 JSON_FORMATS = (PageFormat.V1_JSON,)
 
@@ -108,7 +107,7 @@ JSON_FORMATS = (PageFormat.V1_JSON,)
 class PageSettings:
     """What the published pages look like."""
 
-    layout: MirrorLayout = field(default_factory=MirrorLayout)
+    hash_index: bool = False
     formats: tuple[PageFormat, ...] = ALL_FORMATS
     root_uri: str = ""
     digest_name: str = "sha256"
@@ -116,6 +115,11 @@ class PageSettings:
     legacy_json: bool = False
     provenance: Provenance = Provenance.LINK
     cleanup: bool = False
+
+    @property
+    def layout(self) -> MirrorLayout:
+        """The keys of the pages under these options."""
+        return MirrorLayout(self.hash_index, self.formats)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from bandersnatch.catalogue.records import (
 from bandersnatch.errors import FilterFailed, InvalidValue, StorageError, UpstreamError
 from bandersnatch.events import StepStarted, Warned
 from bandersnatch.filters.chain import Needs
-from bandersnatch.layout import REMOVED, SIMPLE, PageFormat
+from bandersnatch.layout import SIMPLE, TRASH, PageFormat
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.page import parse_own_page
 from bandersnatch.model.content import Validators
@@ -108,7 +108,7 @@ class Adoption:
     async def _finish(self) -> None:
         """Record what lies in ``removed/``, and that all was looked through; tell of it."""
         now, batch = int(self._now.timestamp()), CatalogueUpdate()
-        async for found in self._storage.scan(REMOVED):
+        async for found in self._storage.scan(TRASH):
             batch.trashed.append(TrashEntry(found.key, found.size, "", now))
         batch.markers[ADOPTED] = str(now)
         await self._catalogue.commit(batch)
@@ -135,7 +135,7 @@ class Adoption:
                 if name := _normalised(owner):
                     yield name, frozenset(forms)
                 owner, forms = current, set()
-            forms.add(PageFormat(found.key.rpartition(".")[2]))
+            forms.add(PageFormat.of(found.key))
         if name := _normalised(owner):
             yield name, frozenset(forms)
 

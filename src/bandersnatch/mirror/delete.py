@@ -8,7 +8,6 @@ from bandersnatch.catalogue.records import DELETED, SET_ASIDE, CatalogueUpdate, 
 from bandersnatch.errors import NotMirrored, UsageError
 from bandersnatch.events import Planned, ProjectFailed, Warned
 from bandersnatch.mirror.checkpoint import ROOT, ROOT_STALE
-from bandersnatch.mirror.publish import Publisher
 from bandersnatch.mirror.recovery import finish_deletions, open_tree
 from bandersnatch.mirror.removal import Removals
 from bandersnatch.mirror.run import FILTERS, OPTIONS
@@ -71,13 +70,13 @@ async def _marks(
 ) -> list[Deferred]:
     """Return the marks of what is to go, and tell of what there is nothing of, or no record."""
     had = await mirror.catalogue.summaries(names)
-    removals, publisher = Removals.of(mirror, began), Publisher.of(mirror)
+    removals, places = Removals.of(mirror, began), mirror.settings.pages.layout
     needs = await _known_changes(mirror, state)
     now = int(began.timestamp())
     marks: list[Deferred] = []
     for name, spelling in names.items():
         here = name in had and had[name].standing is not Standing.EXCLUDED
-        if not (here or await removals.pages(name, publisher, [spelling])):
+        if not (here or await removals.pages(name, places, [spelling])):
             mirror.events(ProjectFailed(name, NotMirrored(name), will_retry=False))
             continue
         if not here:

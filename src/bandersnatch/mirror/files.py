@@ -238,7 +238,7 @@ class FileSync:
         waiting: list[TrashEntry] = []
 
         async def fetch(file: ReleaseFile) -> None:
-            key = layout.removed(layout.release_file(file))
+            key = layout.trash(layout.release_file(file))
             expected = expect(file, digest_name=self._digest_name)
             self._events(FilePlanned(key, file.size))
             try:
@@ -249,11 +249,11 @@ class FileSync:
             waiting.append(TrashEntry(key, content.size, file.sha256.value, until))
 
         for file in detail.files:
-            lies = lying.get(layout.removed(layout.release_file(file)))
+            lies = lying.get(layout.trash(layout.release_file(file)))
             if lies is not None and lies.sha256 == file.sha256.value:
                 waiting.append(replace(lies, at=max(lies.at, until)))
         here = {each.key for each in waiting}
-        wanted = [f for f in detail.files if layout.removed(layout.release_file(f)) not in here]
+        wanted = [f for f in detail.files if layout.trash(layout.release_file(f)) not in here]
         await bounded_map(fetch, wanted, most=most)
         return tuple(waiting)
 
@@ -268,11 +268,11 @@ class FileSync:
     ) -> FileRecord | None:
         """Bring a file back that left the served tree not long ago."""
         key = layout.release_file(file)
-        lies = lying.get(layout.removed(key))
+        lies = lying.get(layout.trash(key))
         if lies is None or lies.sha256 not in {"", file.sha256.value}:
             return None
         keys = [each for each in (key, layout.sidecar(file)) if each is not None]
-        moves = [(layout.removed(each), each) for each in keys if layout.removed(each) in lying]
+        moves = [(layout.trash(each), each) for each in keys if layout.trash(each) in lying]
         await self._storage.move(moves)
         (found,) = await self._storage.stat([key])
         judged = await self._judge.judged(file, found, None)

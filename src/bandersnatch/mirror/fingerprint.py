@@ -26,7 +26,7 @@ class PolicyFingerprint:
     def __init__(self, settings: Settings, filters: FilterChain) -> None:
         pages, files = settings.pages, settings.files
         made_of = (
-            pages.layout,
+            pages.hash_index,
             [form.value for form in pages.formats],
             pages.root_uri,
             pages.digest_name,

@@ -251,7 +251,7 @@ class ProjectSync:
         most = self._settings.index.download_workers
         page = replace(narrowed.page, files=narrowed.early)
         just_now, lying = {each.key: each for each in removed}, self._visit.lying
-        keys = [layout.removed(layout.release_file(file)) for file in narrowed.early]
+        keys = [layout.trash(layout.release_file(file)) for file in narrowed.early]
         there = {key: each for key in keys if (each := just_now.get(key) or lying.get(key))}
         return await self._files.fetch_early(page, there, most, until=narrowed.due)
 

@@ -8,7 +8,7 @@ from bandersnatch import layout
 from bandersnatch.catalogue.records import GONE, INCOMPLETE, MISSING_ONCE, CatalogueUpdate
 from bandersnatch.errors import NotStored, StorageError
 from bandersnatch.events import PageRemoved, PageWritten
-from bandersnatch.layout import LAST_MODIFIED, MirrorLayout, PageFormat, StorageKey
+from bandersnatch.layout import LAST_MODIFIED, PageFormat, StorageKey
 from bandersnatch.mirror.checkpoint import ROOT, ROOT_WRITTEN
 from bandersnatch.simple.html_page import ListHtml, render_detail_html
 from bandersnatch.simple.json_page import ListJson, render_detail_json
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
         AsyncIterable,
         AsyncIterator,
         Collection,
-        Iterator,
         Mapping,
         Sequence,
     )
@@ -100,7 +99,8 @@ class Publisher:
             texts[PageFormat.V1_JSON] = render_detail_json(
                 detail, digest_name=digest_name, file_url=self._file_url
             )
-        return {self._settings.layout.page(name, form): text for form, text in texts.items()}
+        keys = self._settings.layout.pages(name)
+        return {keys[form]: text for form, text in texts.items()}
 
     def _file_url(self, file: ReleaseFile) -> str:
         if not self._own_urls and not self._settings.root_uri:
@@ -109,10 +109,7 @@ class Publisher:
 
     def _out_of_place(self, name: ProjectName) -> list[StorageKey]:
         """Return where other options would have put the project's pages and documents."""
-        ours = self._settings.layout
-        other = MirrorLayout(hash_index=not ours.hash_index)
-        keys = [other.page(name, form) for form in PageFormat]
-        keys += [ours.page(name, f) for f in PageFormat if f not in self._settings.formats]
+        keys = [*self._settings.layout.unused_pages(name)]
         if not self._settings.legacy_json:
             keys += layout.legacy_documents(name)
         return keys
@@ -136,7 +133,7 @@ class Publisher:
         Versions are told apart by the time in their names; the serial before it would not do,
         for it may be missing.
         """
-        kept = self._settings.layout.kept_pages(detail.name)
+        kept = self._settings.layout.page_versions(detail.name)
         stamp = self._clock.now().isoformat().replace("+00:00", "Z").replace(":", "")
         existing = [found.key async for found in self._storage.scan(kept)]
         for key, content in pages.items():
@@ -174,41 +171,26 @@ class Publisher:
 
     async def has_pages(self, name: ProjectName) -> bool:
         """Whether the project has a page of every format that it should have, to be read."""
-        for form in self._settings.formats:
+        for key in self._settings.layout.pages(name).values():
             try:
-                await self._storage.read(self._settings.layout.page(name, form))
+                await self._storage.read(key)
             except StorageError:
                 return False
         return True
-
-    def kept_pages(self, name: ProjectName) -> list[StorageKey]:
-        """Return every prefix that earlier pages of the project may lie below."""
-        return [MirrorLayout(hash_index=hashed).kept_pages(name) for hashed in (False, True)]
-
-    def pages_of(self, name: ProjectName) -> list[StorageKey]:
-        """Return every place where a page or document of the project may lie."""
-        keys = [
-            MirrorLayout(hash_index=hashed).page(name, form)
-            for hashed in (False, True)
-            for form in PageFormat
-        ]
-        return [*keys, *layout.legacy_documents(name)]
 
     async def clean_up(self, display: str, name: ProjectName) -> None:
         """Delete the pages that releases before 4.0 kept under the name as it is displayed."""
         if not self._settings.cleanup or display == name:
             return
-        for old in _of_older_releases(display):
+        for old in layout.unnormalised_pages(display):
             # On a disk that ignores case both names are one directory, and its pages are ours.
             if not await self._is_one_directory(old, name):
-                await self._write({}, old)
+                await self._write({}, old.values())
 
-    def older_pages(self, spelling: str) -> list[StorageKey]:
-        """Return where releases before 4.0 kept pages under a name as somebody spelled it."""
-        return [key for keys in _of_older_releases(spelling) for key in keys]
-
-    async def _is_one_directory(self, old: list[StorageKey], name: ProjectName) -> bool:
-        for key, form in zip(old, PageFormat, strict=True):
+    async def _is_one_directory(
+        self, old: Mapping[PageFormat, StorageKey], name: ProjectName
+    ) -> bool:
+        for form, key in old.items():
             try:
                 content = await self._storage.read(key)
             except NotStored:
@@ -226,34 +208,27 @@ class Publisher:
         Its serial is the highest of its projects', so that it changes when they do and never
         claims more than they show. Returns the keys that changed.
         """
-        ours, formats = self._settings.layout, self._settings.formats
+        keys = self._settings.layout.root_pages()
         html, json = ListHtml(), ListJson()
         async for some in projects:
-            if PageFormat.HTML in formats:
+            if PageFormat.HTML in keys:
                 html.add(each.name for each in some)
-            if PageFormat.V1_JSON in formats:
+            if PageFormat.V1_JSON in keys:
                 json.add(some)
         changed: list[StorageKey] = []
-        if PageFormat.HTML in formats:
-            keys = [ours.root(PageFormat.HTML), ours.root(PageFormat.V1_HTML)]
-            changed += await self._write(dict.fromkeys(keys, html.finish()))
+        if PageFormat.HTML in keys:
+            same = (keys[PageFormat.HTML], keys[PageFormat.V1_HTML])
+            changed += await self._write(dict.fromkeys(same, html.finish()))
         del html  # each is tens of megabytes for all of PyPI
-        if PageFormat.V1_JSON in formats:
-            changed += await self._write({ours.root(PageFormat.V1_JSON): json.finish()})
-        absent = [ours.root(f) for f in PageFormat if f not in formats]
-        return [*changed, *await self._write({}, absent)]
+        if PageFormat.V1_JSON in keys:
+            changed += await self._write({keys[PageFormat.V1_JSON]: json.finish()})
+        unused = self._settings.layout.unused_root_pages()
+        return [*changed, *await self._write({}, unused)]
 
     async def publish_time(self, began: datetime) -> None:
         """Say when the run began that the tree is as of (contract, section 3.1)."""
         text = began.strftime("%Y%m%dT%H:%M:%S\n")
         await self._storage.write({LAST_MODIFIED: text.encode()}, durable=True)
-
-
-def _of_older_releases(spelling: str) -> Iterator[list[StorageKey]]:
-    """Yield the keys of the pages in each of the directories that a name may have had."""
-    for hashed in ("", f"{spelling[0]}/"):
-        prefix = f"{layout.SIMPLE}{hashed}{spelling}/"
-        yield [StorageKey(prefix + form.file_name) for form in PageFormat]
 
 
 def _version_time(key: StorageKey) -> str:

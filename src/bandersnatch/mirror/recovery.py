@@ -14,13 +14,13 @@ from bandersnatch.catalogue.records import (
 )
 from bandersnatch.errors import NotStored, StorageError
 from bandersnatch.events import StepStarted, Warned
-from bandersnatch.layout import SIMPLE, MirrorLayout, PageFormat
+from bandersnatch.layout import SIMPLE
 from bandersnatch.mirror.adopt import Adoption
 from bandersnatch.mirror.checkpoint import MOST_WAITING, ROOT, ROOT_STALE, ROOT_WRITTEN, handled
 from bandersnatch.mirror.executor import Executor
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.project import ProjectSync
-from bandersnatch.mirror.publish import Publisher, publish_root
+from bandersnatch.mirror.publish import publish_root
 from bandersnatch.mirror.removal import Removals
 from bandersnatch.mirror.state import FOREIGN, STATE
 from bandersnatch.mirror.tasks import RunContext
@@ -93,17 +93,14 @@ async def _sample(mirror: Mirror) -> Sequence[ProjectName]:
 
 async def _has_page(mirror: Mirror, name: ProjectName) -> bool:
     """Whether a project has a page of any format, where any options would have put it."""
-    ours = mirror.settings.pages
-    forms = [*ours.formats, *(form for form in PageFormat if form not in ours.formats)]
-    for hashed in (ours.layout.hash_index, not ours.layout.hash_index):
-        for form in forms:
-            try:
-                await mirror.storage.read(MirrorLayout(hash_index=hashed).page(name, form))
-            except NotStored:
-                continue
-            except StorageError:
-                return True  # there is something, whatever it is
-            return True
+    for key in mirror.settings.pages.layout.all_pages(name):
+        try:
+            await mirror.storage.read(key)
+        except NotStored:
+            continue
+        except StorageError:
+            return True  # there is something, whatever it is
+        return True
     return False
 
 
@@ -132,13 +129,13 @@ async def finish_deletions(mirror: Mirror, began: datetime) -> None:
     this is stopped, what opens the tree next goes on with it.
     """
     marks = await marked(mirror)
-    removals, publisher = Removals.of(mirror, began), Publisher.of(mirror)
+    removals, places = Removals.of(mirror, began), mirror.settings.pages.layout
     await publish_root(mirror, without_names=marks, always=True)
     names = list(marks)
     for start in range(0, len(names), MOST_WAITING):
         some = names[start : start + MOST_WAITING]
         spelled = {name: marks[name].display for name in some}
-        batch = await removals.remove_projects(some, mirror.catalogue, publisher, spelled)
+        batch = await removals.remove_projects(some, mirror.catalogue, places, spelled)
         batch.resolved += some
         batch.markers[ROOT] = ROOT_STALE
         aside = [marks[name] for name in some if marks[name].kind == SET_ASIDE]

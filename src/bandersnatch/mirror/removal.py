@@ -20,7 +20,7 @@ from bandersnatch.errors import (
 )
 from bandersnatch.events import FileRemoved, PageRemoved, ProjectFailed, ProjectRemoved, Warned
 from bandersnatch.mirror.checkpoint import MOST_WAITING, ROOT, ROOT_STALE, ROOT_WRITTEN
-from bandersnatch.mirror.publish import Publisher, publish_root
+from bandersnatch.mirror.publish import publish_root
 from bandersnatch.mirror.state import LAST_SUCCESS
 from bandersnatch.model.filenames import claimants
 from bandersnatch.model.names import belongs_to, project_name
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from bandersnatch.catalogue.port import MirrorCatalogue
     from bandersnatch.catalogue.records import FileRecord, ProjectRecord
     from bandersnatch.events import EventSink
-    from bandersnatch.layout import StorageKey
+    from bandersnatch.layout import MirrorLayout, StorageKey
     from bandersnatch.mirror.checkpoint import Checkpoint
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.mirror.tasks import SyncTask
@@ -114,7 +114,7 @@ class Removals:
         """Yield what is remembered of files, and of their core metadata, once they have moved."""
         for found in files:
             for key, size, sha256 in _objects(found):
-                yield TrashEntry(layout.removed(key), size, sha256, self._now)
+                yield TrashEntry(layout.trash(key), size, sha256, self._now)
 
     async def _move(self, removed: Iterable[TrashEntry]) -> None:
         await self._storage.move([(layout.served(each.key), each.key) for each in removed])
@@ -125,7 +125,7 @@ class Removals:
         self,
         names: Collection[ProjectName],
         catalogue: MirrorCatalogue,
-        publisher: Publisher,
+        places: MirrorLayout,
         spelled: Mapping[ProjectName, str] | None = None,
     ) -> CatalogueUpdate:
         """Take the projects' pages away and then their files; return what is to be forgotten.
@@ -139,7 +139,7 @@ class Removals:
         for name in names:
             spelling = (spelled or {}).get(name, "")
             record = await catalogue.project(name)
-            pages = await self.pages(name, publisher, (spelling, record.display if record else ""))
+            pages = await self.pages(name, places, (spelling, record.display if record else ""))
             if pages or _is_here(record):
                 files = await self._own_files(record, names, catalogue) if record else []
                 leaving.append(await self._departure(name, record, pages, files))
@@ -155,18 +155,19 @@ class Removals:
         return CatalogueUpdate(forgotten=[each.name for each in leaving if each.forgets])
 
     async def pages(
-        self, name: ProjectName, publisher: Publisher, spellings: Iterable[str] = ()
+        self, name: ProjectName, places: MirrorLayout, spellings: Iterable[str] = ()
     ) -> dict[StorageKey, int]:
         """Return the pages and documents of a project that are there, with their sizes."""
-        keys = publisher.pages_of(name)
+        keys = [*places.all_pages(name), *layout.legacy_documents(name)]
         for spelling in dict.fromkeys(spellings):
-            keys += publisher.older_pages(spelling) if _is_other(spelling, name) else []
+            if _is_other(spelling, name):
+                keys += [k for old in layout.unnormalised_pages(spelling) for k in old.values()]
         found: dict[StorageKey, int] = {}
         for key, stat in zip(keys, await self._storage.stat(keys), strict=True):
             size = await self._size_of(key) if stat is None else stat.size
             if size is not None:
                 found[key] = size
-        for prefix in publisher.kept_pages(name):
+        for prefix in places.all_page_versions(name):
             found.update([(each.key, each.size) async for each in self._storage.scan(prefix)])
         return found
 
@@ -216,7 +217,7 @@ class Removals:
         sizes = {found.key: found.size for found in there if found is not None}
         return _Departure(
             name,
-            [TrashEntry(layout.removed(key), size, "", self._now) for key, size in pages.items()],
+            [TrashEntry(layout.trash(key), size, "", self._now) for key, size in pages.items()],
             [replace(each, size=sizes.get(layout.served(each.key), each.size)) for each in waiting],
             {**pages, **sizes},
             forgets=record is None or _is_here(record),
@@ -329,12 +330,12 @@ async def remove_all(
     if projects:
         await checkpoint.commit(CatalogueUpdate(markers={ROOT: ROOT_STALE}))
     await publish_root(mirror, without_names=projects, always=force or bool(projects))
-    removals, publisher = Removals.of(mirror, began), Publisher.of(mirror)
+    removals, places = Removals.of(mirror, began), mirror.settings.pages.layout
     ordered = sorted(projects)
     for start in range(0, len(ordered), MOST_WAITING):
         some = ordered[start : start + MOST_WAITING]
         await checkpoint.mark(name for name in some if leaving.is_unmarked(name))
-        removed = await removals.remove_projects(some, mirror.catalogue, publisher)
+        removed = await removals.remove_projects(some, mirror.catalogue, places)
         removed.records += [leaving.rejected[name] for name in some if name in leaving.rejected]
         await checkpoint.commit(removed)
     forgotten = [name for name, wish in leaving.told.items() if wish.excluded]
@@ -361,5 +362,5 @@ async def remove_unrecorded(
         strays = [n for n in strays if n in had or not mirror.filters.may_select(n)]
     removals = Removals.of(mirror, began)
     await checkpoint.commit(
-        await removals.remove_projects(strays, mirror.catalogue, Publisher.of(mirror))
+        await removals.remove_projects(strays, mirror.catalogue, mirror.settings.pages.layout)
     )

@@ -98,7 +98,7 @@ class TrashedProject:
     ) -> None:
         self._storage = mirror.storage
         self._settings = mirror.settings
-        self._places = Publisher.of(mirror).pages_of(name)
+        self._places = mirror.settings.pages.layout.all_pages(name)
         self._documents = layout.legacy_documents(name)
         self._name = name
         self._now = now
@@ -108,8 +108,9 @@ class TrashedProject:
 
     def pages(self) -> list[StorageKey]:
         """Return where the pages would lie, the last that came there first, JSON before HTML."""
-        keys = [layout.removed(key) for key in self._places if key not in self._documents]
-        return sorted(keys, key=lambda key: (-self._since.get(key, 0), _form(key) is not _JSON))
+        keys = [layout.trash(key) for key in self._places]
+        json = PageFormat.V1_JSON
+        return sorted(keys, key=lambda k: (-self._since.get(k, 0), PageFormat.of(k) is not json))
 
     async def page(self) -> TrashedPage:
         """Return the page as it was when the project left.
@@ -122,7 +123,7 @@ class TrashedProject:
                 text = await self._storage.read(key)
                 display = display or self._display(text, key)
                 if detail is None:
-                    detail = await parse_own_page(text, self._name, _form(key), self._now)
+                    detail = await parse_own_page(text, self._name, PageFormat.of(key), self._now)
             except NotStored:
                 continue
             except AnswerError as error:
@@ -134,7 +135,7 @@ class TrashedProject:
         return TrashedPage(detail, display)
 
     def _display(self, text: bytes, key: StorageKey) -> str:
-        if _form(key) is _JSON:
+        if PageFormat.of(key) is PageFormat.V1_JSON:
             return ""
         from bandersnatch.simple.html_page import display_name  # noqa: PLC0415 - slow to import
 
@@ -146,7 +147,7 @@ class TrashedProject:
         """Return the legacy document, None if there is none that is the project's."""
         for key in self._documents:
             try:
-                text = await self._storage.read(layout.removed(key))
+                text = await self._storage.read(layout.trash(key))
                 context = own_page_context(self._name, self._now)
                 return render_legacy(parse_legacy(text, context))
             except (StorageError, InvalidPage):
@@ -155,7 +156,7 @@ class TrashedProject:
 
     def documents(self) -> list[StorageKey]:
         """Return where the legacy document would lie."""
-        return [layout.removed(key) for key in self._documents]
+        return [layout.trash(key) for key in self._documents]
 
     # ------------------------------------------------------------ files
 
@@ -209,7 +210,7 @@ class TrashedProject:
     async def _right(self, key: StorageKey, size: int | None, sha256: Digest) -> _Right | None:
         """Return what has the right content, in its place or where it waits."""
         algorithms = list(dict.fromkeys(("sha256", self._settings.pages.digest_name)))
-        for place in (key, layout.removed(key)):
+        for place in (key, layout.trash(key)):
             (found,) = await self._storage.stat([place])
             if found is not None and size in {None, found.size}:
                 hashes = await self._storage.digest(place, algorithms)
@@ -228,13 +229,6 @@ class TrashedProject:
             raise NotRestorable(self._name, "its page names files here, and release-files is off")
         if any(file.hashes.get(kind) is None for file in detail.files):
             raise NotRestorable(self._name, f"its page has no {kind} digests")
-
-
-_JSON = PageFormat.V1_JSON
-
-
-def _form(key: StorageKey) -> PageFormat:
-    return PageFormat(key.rpartition(".")[2])
 
 
 _NAMED = 10
@@ -303,7 +297,7 @@ class _Restoring:
         record = await self._mirror.catalogue.project(self._name)
         removals = Removals.of(self._mirror, self._began)
         known = record is not None and record.standing is not Standing.EXCLUDED
-        if known or await removals.pages(self._name, self._publisher):
+        if known or await removals.pages(self._name, self._mirror.settings.pages.layout):
             raise NotRestorable(self._name, "it is here already")
         return record
 

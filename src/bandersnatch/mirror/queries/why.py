@@ -202,7 +202,7 @@ class _Inquiry:
             filename = each.key.rpartition("/")[2]
             if self._what is not None and filename == self._what:
                 until = _time(each.at + grace)
-                yield f"{filename}: lies in {layout.REMOVED} since {_time(each.at)}, until {until}"
+                yield f"{filename}: lies in {layout.TRASH} since {_time(each.at)}, until {until}"
 
 
 def _is_here(record: ProjectRecord | None) -> bool:

@@ -104,9 +104,10 @@ class PageCheck:
         return damage
 
     async def _wrong(self, stored: bytes, key: StorageKey, record: ProjectRecord) -> str:
-        form = PageFormat(key.rpartition(".")[2])
         try:
-            detail = await parse_own_page(stored, record.name, form, self._clock.now())
+            detail = await parse_own_page(
+                stored, record.name, PageFormat.of(key), self._clock.now()
+            )
         except UpstreamError as error:
             return f"it cannot be read: {error}"
         if detail.rejected:

@@ -125,15 +125,14 @@ class Orphans:
 
     def _is_owned(self, key: StorageKey, place: _Place, here: Collection[str]) -> bool:
         layout = self._pages.layout
-        if key in {layout.root(form) for form in self._pages.formats}:
+        if key in layout.root_pages().values():
             return True
         if place.owner not in here:
             return False
         if place.is_document:
             return self._pages.legacy_json
         name = project_name(place.owner)
-        ours = {layout.page(name, form) for form in self._pages.formats}
-        return key in ours or key.startswith(layout.kept_pages(name))
+        return key in layout.pages(name).values() or key.startswith(layout.page_versions(name))
 
     async def _unclaimed(self, some: Sequence[StoredObject]) -> list[StoredObject]:
         """Return the files that none of the projects has that their names begin with."""

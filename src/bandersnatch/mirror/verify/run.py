@@ -223,7 +223,7 @@ class Verification:
     async def _move(self, some: Sequence[StoredObject], began: datetime) -> None:
         """Move things to ``removed/``; they are written down before, so that none is forgotten."""
         mirror, at = self._mirror, int(began.timestamp())
-        moves = [(each.key, layout.removed(each.key)) for each in some]
+        moves = [(each.key, layout.trash(each.key)) for each in some]
         removed = [
             TrashEntry(to, each.size, "", at) for each, (_, to) in zip(some, moves, strict=True)
         ]

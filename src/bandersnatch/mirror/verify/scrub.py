@@ -133,7 +133,7 @@ class Scrub:
         stored = await mirror.catalogue.file_stats(names)
         keys = [
             *(key for files in stored.values() for file in files for key in _keys(file)),
-            *(pages.layout.page(name, form) for name in names for form in pages.formats),
+            *(key for name in names for key in pages.layout.pages(name).values()),
         ]
         there = iter(await mirror.storage.stat(keys))
         differ = {
