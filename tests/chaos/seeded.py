@@ -237,8 +237,8 @@ MUTANTS = (
     Mutant(
         "the root names what is being removed",
         "mirror/removal.py",
-        "without_names=projects, always",
-        "without_names=(), always",
+        "omit=projects, force",
+        "omit=(), force",
         ("integration/test_removal.py", "integration/test_invariants.py"),
     ),
     Mutant(

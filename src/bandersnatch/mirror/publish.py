@@ -225,7 +225,7 @@ class Publisher:
         unused = self._settings.layout.unused_root_pages()
         return [*changed, *await self._write({}, unused)]
 
-    async def publish_time(self, began: datetime) -> None:
+    async def publish_last_modified(self, began: datetime) -> None:
         """Say when the run began that the tree is as of (contract, section 3.1)."""
         text = began.strftime("%Y%m%dT%H:%M:%S\n")
         await self._storage.write({LAST_MODIFIED: text.encode()}, durable=True)
@@ -241,22 +241,22 @@ _CUT_SHORT = frozenset({INCOMPLETE, MISSING_ONCE, GONE})
 
 
 async def publish_root(
-    mirror: Mirror, *, without_names: Collection[ProjectName] = (), always: bool = False
+    mirror: Mirror, *, omit: Collection[ProjectName] = (), force: bool = False
 ) -> Sequence[StorageKey]:
     """Publish the root page if it does not show what the catalogue has; return what changed.
 
-    ``without_names`` are projects that are still in the catalogue and about to leave it. Others
+    ``omit`` are projects that are still in the catalogue and about to leave it. Others
     may have no page because a run was killed that removed it, and wait to be looked at again.
     """
-    if not always and await mirror.catalogue.note(ROOT) == ROOT_WRITTEN:
+    if not force and await mirror.catalogue.note(ROOT) == ROOT_WRITTEN:
         return ()
-    hidden = set(without_names)
+    hidden = set(omit)
     for left in await mirror.catalogue.deferred():
         if left.kind in _CUT_SHORT and not await Publisher.of(mirror).has_pages(left.name):
             hidden.add(left.name)
     changed = await Publisher.of(mirror).publish_root(_shown(mirror.catalogue, hidden))
     await mirror.storage.barrier()
-    if not without_names:
+    if not omit:
         await mirror.catalogue.commit(CatalogueUpdate(markers={ROOT: ROOT_WRITTEN}))
     return changed
 

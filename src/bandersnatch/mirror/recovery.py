@@ -130,7 +130,7 @@ async def finish_deletions(mirror: Mirror, began: datetime) -> None:
     """
     marks = await marked(mirror)
     removals, places = Removals.of(mirror, began), mirror.settings.pages.layout
-    await publish_root(mirror, without_names=marks, always=True)
+    await publish_root(mirror, omit=marks, force=True)
     names = list(marks)
     for start in range(0, len(names), MOST_WAITING):
         some = names[start : start + MOST_WAITING]

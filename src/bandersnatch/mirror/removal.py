@@ -284,33 +284,35 @@ def _objects(found: FileRecord) -> Iterable[tuple[StorageKey, int, str]]:
 class PlannedRemovals:
     """What is to leave the mirror, if it may.
 
-    ``told`` are the projects that the index's journal says are gone, ``seen`` those that were
-    seen to be. The filters do not want the projects ``deselected`` any more, nor, by their pages,
-    ``rejected``, with what is to be remembered of these, nor any file of ``emptied``.
+    ``reported`` are the projects that the changelog says are gone, ``confirmed`` those that two
+    runs found missing. The project filters no longer select ``deselected``; the page filters now
+    exclude ``excluded``, with the records to keep of them, and drop every file of ``emptied``.
     """
 
-    told: Mapping[ProjectName, SyncTask]
-    seen: Mapping[ProjectName, SyncTask]
+    reported: Mapping[ProjectName, SyncTask]
+    confirmed: Mapping[ProjectName, SyncTask]
     deselected: frozenset[ProjectName]
-    rejected: Mapping[ProjectName, ProjectRecord]
+    excluded: Mapping[ProjectName, ProjectRecord]
     emptied: Mapping[ProjectName, SyncTask]
 
     @property
     def gone(self) -> frozenset[ProjectName]:
-        """Those of the projects here that the index does not have any more."""
-        return frozenset(n for n, w in {**self.told, **self.seen}.items() if not w.excluded)
+        """The mirrored projects that the index no longer has."""
+        return frozenset(
+            n for n, w in {**self.reported, **self.confirmed}.items() if not w.excluded
+        )
 
     def is_unmarked(self, name: ProjectName) -> bool:
         """Whether no note in the catalogue tells that a project may be half gone."""
-        if name in self.told:
-            earlier = self.told[name].earlier
+        if name in self.reported:
+            earlier = self.reported[name].earlier
             return earlier is None or earlier.kind == PENDING
         return name in self.deselected
 
     @property
-    def unwanted(self) -> frozenset[ProjectName]:
-        """Those of the projects here that the filters want nothing of any more."""
-        return self.deselected | self.rejected.keys()
+    def filtered_out(self) -> frozenset[ProjectName]:
+        """The mirrored projects that the filters no longer let through."""
+        return self.deselected | self.excluded.keys()
 
 
 async def remove_all(
@@ -329,17 +331,17 @@ async def remove_all(
     """
     if projects:
         await checkpoint.commit(CatalogueUpdate(markers={ROOT: ROOT_STALE}))
-    await publish_root(mirror, without_names=projects, always=force or bool(projects))
+    await publish_root(mirror, omit=projects, force=force or bool(projects))
     removals, places = Removals.of(mirror, began), mirror.settings.pages.layout
     ordered = sorted(projects)
     for start in range(0, len(ordered), MOST_WAITING):
         some = ordered[start : start + MOST_WAITING]
         await checkpoint.mark(name for name in some if leaving.is_unmarked(name))
         removed = await removals.remove_projects(some, mirror.catalogue, places)
-        removed.records += [leaving.rejected[name] for name in some if name in leaving.rejected]
+        removed.records += [leaving.excluded[name] for name in some if name in leaving.excluded]
         await checkpoint.commit(removed)
-    forgotten = [name for name, wish in leaving.told.items() if wish.excluded]
-    handled = [name for name in forgotten if leaving.told[name].handled]
+    forgotten = [name for name, wish in leaving.reported.items() if wish.excluded]
+    handled = [name for name in forgotten if leaving.reported[name].handled]
     await remove_unrecorded(mirror, handled, checkpoint, began)
     await checkpoint.commit(CatalogueUpdate(forgotten=forgotten, markers={ROOT: ROOT_WRITTEN}))
     await checkpoint.commit(

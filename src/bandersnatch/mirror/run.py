@@ -190,7 +190,7 @@ class MirrorRun:
         finally:
             await checkpoint.save()
         if visits.complete:
-            await self._publisher.publish_time(began)
+            await self._publisher.publish_last_modified(began)
         ending = RunResult(began, visits.complete, self._refused)
         return await end_run(mirror, self._state, state, plan, checkpoint, ending)
 
@@ -356,20 +356,20 @@ class MirrorRun:
         """Remove what leaves, unless that is too much to be believed, and publish the root."""
         keeps = self._mirror.settings.run.removed_projects is RemovedProjects.KEEP
         gone: frozenset[ProjectName] = frozenset() if keeps else leaving.gone
-        by_filters = len(leaving.unwanted - gone) + len(leaving.emptied)
+        by_filters = len(leaving.filtered_out - gone) + len(leaving.emptied)
         projects: frozenset[ProjectName] = frozenset()
         held = self._is_refused(len(gone) + by_filters, limit, by_filters=by_filters)
         if held and len(gone) > limit:
-            await checkpoint.commit(checkpoint.keep_for_later(leaving.told))
+            await checkpoint.commit(checkpoint.keep_for_later(leaving.reported))
         else:
             projects |= gone
-            _drop(checkpoint.pending, leaving.told)
+            _drop(checkpoint.pending, leaving.reported)
         if not held:
-            projects |= leaving.unwanted
+            projects |= leaving.filtered_out
             if leaving.emptied:
                 await self._visit(leaving.emptied.values(), checkpoint, began, may_empty=True)
                 await checkpoint.commit()
-            _drop(checkpoint.pending, leaving.rejected)
+            _drop(checkpoint.pending, leaving.excluded)
         force = self._orders.force
         await remove_all(self._mirror, leaving, projects, checkpoint, began, force=force)
 

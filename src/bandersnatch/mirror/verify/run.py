@@ -184,7 +184,7 @@ class Verification:
     async def _check_root(self) -> None:
         """See to it that the root page names every project here."""
         was_right = await self._mirror.catalogue.note(ROOT) == ROOT_WRITTEN
-        for key in await publish_root(self._mirror, always=True):
+        for key in await publish_root(self._mirror, force=True):
             if not was_right:
                 continue
             what = "it does not list the projects that are here"
