@@ -459,7 +459,7 @@ MUTANTS = (
     ),
     Mutant(
         "a list is compared without its serials",
-        "catalogue.sqlite:unlike",
+        "catalogue.sqlite:changed_since",
         put(comparison(ast.Lt, "serial"), code("name not in reflects")),
         ("integration/test_discovery.py", "integration/test_indexes.py"),
     ),
