@@ -50,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "catalogue": EDGE | {"catalogue"},
     "mirror": VALUES
     | PORTS
-    | {"concurrency", "simple", "filters.chain", "config.settings", "mirror"},
+    | {"concurrency", "simple", "filters.chain", "filters.interface", "config.settings", "mirror"},
 }
 """The layers, each with what it may import of this package; app and cli may import all."""
 

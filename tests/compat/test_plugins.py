@@ -40,7 +40,7 @@ projects = tuple(each for each in made if isinstance(each, ProjectFilter))
 pages = tuple(each for each in made if not isinstance(each, ProjectFilter))
 chain = FilterChain(projects, pages)
 files = [make_file(name, size=size) for name, size in sizes.items()]
-narrowed = chain.narrow(make_detail(*files, versions=(), document=document))
+narrowed = chain.apply(make_detail(*files, versions=(), document=document))
 told = {
     "from": {each.name: each.distribution for each in found.providers},
     "notes": [each.note for each in found.providers if each.note],

@@ -47,7 +47,7 @@ def left(text: str, *filenames: str, **requires: str | None) -> list[str]:
     for name in filenames:
         version = name.split("-")[1].removesuffix(".tar.gz").replace(".", "_")
         files.append(make_file(name, requires_python=requires.get(f"v{version}")))
-    return kept(chain_of(text).narrow(make_detail(*files, versions=())))
+    return kept(chain_of(text).apply(make_detail(*files, versions=())))
 
 
 def sdists(*versions: str) -> list[str]:
@@ -209,10 +209,10 @@ def test_d5_twice_as_many_versions_are_twice_the_work_and_not_four_times() -> No
         names = sdists(*(f"{n // 100}.{n % 100}.{count}" for n in range(count)))
         pages.append(make_detail(*map(make_file, names), versions=()))
     chain = chain_of(latest(3))
-    some, more, most = (calls(lambda page=page: chain.narrow(page)) for page in pages)  # type: ignore[misc]
+    some, more, most = (calls(lambda page=page: chain.apply(page)) for page in pages)  # type: ignore[misc]
     assert more < 2.5 * some
     assert most < 2.5 * more
-    assert kept(chain.narrow(pages[-1])) == sdists("39.97.4000", "39.98.4000", "39.99.4000")
+    assert kept(chain.apply(pages[-1])) == sdists("39.97.4000", "39.98.4000", "39.99.4000")
 
 
 def test_d5_a_version_that_is_none_fails_nothing_and_sorts_last(index: Index, site: Site) -> None:
@@ -237,7 +237,7 @@ def test_d5_a_number_of_releases_below_nothing_is_refused(server: IndexServer, s
 def test_d5_a_current_version_that_is_not_there_costs_no_place() -> None:
     document = {"info": {"version": "9.9"}, "releases": {}}
     page = make_detail(*map(make_file, sdists("1.0", "2.0", "3.0")), versions=(), document=document)
-    assert kept(chain_of(latest(2)).narrow(page)) == sdists("2.0", "3.0")
+    assert kept(chain_of(latest(2)).apply(page)) == sdists("2.0", "3.0")
 
 
 def test_d6_pre_releases_are_those_of_pep_440() -> None:
@@ -309,7 +309,7 @@ def test_d8_the_filter_of_projects_by_a_range_can_be_reached_and_reads_its_own_s
     for requires, is_kept in ((">=3.8", True), ("<3", False), (None, True)):
         document = {"info": {"requires_python": requires}, "releases": {}}
         page = make_detail(make_file(requires_python=requires), document=document)
-        assert bool(kept(chain.narrow(page))) is is_kept
+        assert bool(kept(chain.apply(page))) is is_kept
 
 
 # ---------------------------------------------------------------- D9: platforms
@@ -376,7 +376,7 @@ def test_d10_two_configurations_in_one_process_have_nothing_in_common() -> None:
     for wanted in "aba":
         text = f"[plugins]\nenabled = {name}\n[{name}]\ninfo.name = {wanted}\n"
         chain = chain_of(text)
-        assert [other for other in "ab" if kept(chain.narrow(pages[other]))] == [wanted]
+        assert [other for other in "ab" if kept(chain.apply(pages[other]))] == [wanted]
 
 
 class Compared(str):

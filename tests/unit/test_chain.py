@@ -82,10 +82,10 @@ def test_no_filters_keep_everything() -> None:
     chain = FilterChain()
     assert chain.selects(FOO)
     assert chain.finite_names is None
-    assert chain.narrow(PAGE) == FilterResult(PAGE)
+    assert chain.apply(PAGE) == FilterResult(PAGE)
     assert chain.explain(PAGE, FILES[0].filename) is None
-    assert chain.reads is Needs.NOTHING
-    assert chain.terms_for(FOO) == ""
+    assert chain.needs is Needs.NOTHING
+    assert chain.fingerprint_for(FOO) == ""
 
 
 # ---------------------------------------------------------------- projects
@@ -152,7 +152,7 @@ def test_page_filters_run_by_stage_and_then_by_name() -> None:
     for order in permutations(filters):
         ran.clear()
         chain = FilterChain(pages=order)
-        narrowed = chain.narrow(PAGE)
+        narrowed = chain.apply(PAGE)
         assert narrowed.page is not None
         assert narrowed.page.files == ()
         assert ran == ["metadata d 4", "file b 3", "file c 2", "selection a 1"]
@@ -165,7 +165,7 @@ def test_the_stages_are_in_the_order_that_is_written_down() -> None:
 
 def test_what_each_filter_dropped_is_told_and_why() -> None:
     chain = FilterChain(pages=(dropping("b"), dropping("a")))
-    narrowed = chain.narrow(PAGE)
+    narrowed = chain.apply(PAGE)
     assert narrowed.dropped == (Dropped("a", FILES[:1]), Dropped("b", FILES[1:2]))
     told = [chain.explain(PAGE, file.filename) for file in FILES]
     assert [each and (each[0].name, each[1]) for each in told] == [
@@ -177,14 +177,14 @@ def test_what_each_filter_dropped_is_told_and_why() -> None:
 
 
 def test_a_version_that_lost_all_its_files_is_listed_no_more() -> None:
-    narrowed = FilterChain(pages=(dropping(),)).narrow(PAGE)
+    narrowed = FilterChain(pages=(dropping(),)).apply(PAGE)
     assert narrowed.page is not None
     assert narrowed.page.versions == ("1.0", "2.0", "3.0", "9.9"), "9.9 never had a file"
 
 
 def test_a_project_that_a_filter_drops_is_dropped_whatever_the_others_say() -> None:
     chain = FilterChain(pages=(dropping(), REJECTING))
-    assert chain.narrow(PAGE) == FilterResult(None, (Dropped("rejecting", FILES),))
+    assert chain.apply(PAGE) == FilterResult(None, (Dropped("rejecting", FILES),))
     assert chain.explain(PAGE, FILES[0].filename) == (REJECTING, "it is None")
 
 
@@ -199,7 +199,7 @@ def test_a_filter_that_decides_alone_silences_the_other_release_filters_of_a_pro
 def test_what_the_filters_read_is_known() -> None:
     one = replace(dropping("a"), reads=Needs.SIZES)
     two = replace(dropping("b"), reads=Needs.DOCUMENT)
-    assert FilterChain(pages=(one, two)).reads == Needs.SIZES | Needs.DOCUMENT
+    assert FilterChain(pages=(one, two)).needs == Needs.SIZES | Needs.DOCUMENT
 
 
 # ---------------------------------------------------------------- what comes later
@@ -223,7 +223,7 @@ def young(*, ahead: bool, matures: int | None = 1000) -> PageFilter:
 
 def early(chain: FilterChain, page: ProjectDetail = PAGE) -> tuple[int | None, list[ReleaseFile]]:
     """Return when more comes, and what of it is to be fetched already."""
-    narrowed = chain.narrow(page)
+    narrowed = chain.apply(page)
     return narrowed.due, list(narrowed.early)
 
 
@@ -292,6 +292,6 @@ def test_the_fingerprint_differs_when_a_decision_may() -> None:
 def test_a_rule_about_one_project_changes_the_terms_of_no_other() -> None:
     ruled = replace(dropping("a"), terms="of foo", terms_for=lambda n: "rule" if n == FOO else "")
     before, after = FilterChain(pages=(dropping("b"),)), FilterChain(pages=(ruled, dropping("b")))
-    assert after.terms_for(FOO) != before.terms_for(FOO)
-    assert after.terms_for(BAR) == before.terms_for(BAR)
+    assert after.fingerprint_for(FOO) != before.fingerprint_for(FOO)
+    assert after.fingerprint_for(BAR) == before.fingerprint_for(BAR)
     assert after.fingerprint != before.fingerprint

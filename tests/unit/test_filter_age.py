@@ -107,11 +107,11 @@ def test_when_the_next_file_is_old_enough_is_known_to_the_second() -> None:
 
 def test_only_with_prefetch_is_anything_fetched_early() -> None:
     page = page_of(30, 3, None)
-    assert FilterChain(pages=(age(),)).narrow(page).early == ()
-    (early,) = FilterChain(pages=(age(prefetch="yes"),)).narrow(page).early
+    assert FilterChain(pages=(age(),)).apply(page).early == ()
+    (early,) = FilterChain(pages=(age(prefetch="yes"),)).apply(page).early
     assert early.filename == "foo-1.tar.gz"
     frozen = age(prefetch="true", freeze_at="2026-11-01")
-    assert FilterChain(pages=(frozen,)).narrow(page).early == ()
+    assert FilterChain(pages=(frozen,)).apply(page).early == ()
 
 
 @pytest.mark.parametrize(

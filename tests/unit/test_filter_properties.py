@@ -37,7 +37,7 @@ shuffles = st.randoms(use_true_random=False)
 def narrowed_by(chain: FilterChain, page: ProjectDetail) -> FilterResult | None:
     """Return what a chain makes of a page, None if it cannot tell."""
     try:
-        return chain.narrow(page)
+        return chain.apply(page)
     except FilterFailed:
         return None
 
@@ -77,7 +77,7 @@ def test_the_order_of_the_configuration_changes_nothing(
 ) -> None:
     chain, other = configuration.chain(), configuration.chain(order)
     assert other.fingerprint == chain.fingerprint
-    assert other.terms_for(FOO) == chain.terms_for(FOO)
+    assert other.fingerprint_for(FOO) == chain.fingerprint_for(FOO)
     assert answer(other, page) == answer(chain, page)
 
 
@@ -102,7 +102,7 @@ def test_what_is_left_is_left_as_it_is(configuration: Configuration, page: Proje
     chain = configuration.chain()
     narrowed = narrowed_by(chain, page)
     if narrowed is not None and narrowed.page is not None:
-        again = chain.narrow(narrowed.page)
+        again = chain.apply(narrowed.page)
         assert again.page == narrowed.page
         assert again.dropped == ()
 
@@ -142,7 +142,7 @@ def test_a_rule_about_another_project_changes_neither_terms_nor_decisions(
     for each in lists:
         each.append(line)
     before, after = configuration.chain(), changed.chain()
-    assert after.terms_for(FOO) == before.terms_for(FOO)
+    assert after.fingerprint_for(FOO) == before.fingerprint_for(FOO)
     assert answer(after, page) == answer(before, page)
 
 
@@ -162,7 +162,7 @@ def test_decisions_that_differ_have_terms_that_differ(
     before, after = configuration.chain(), changed.chain()
     if answer(before, page) != answer(after, page):
         assert before.fingerprint != after.fingerprint
-        assert before.terms_for(FOO) != after.terms_for(FOO)
+        assert before.fingerprint_for(FOO) != after.fingerprint_for(FOO)
 
 
 @given(configurations(PROJECT_FILTERS), st.sampled_from(NAMES), shuffles)

@@ -166,7 +166,7 @@ def page_of(project: str) -> ProjectDetail:
 def left(case: str, project: str) -> tuple[str, ...]:
     """Return the names of the files that a configuration leaves of a page."""
     chain = chain_of(CASES[case].text, now=THEN)
-    return tuple(kept(chain.narrow(page_of(project))))
+    return tuple(kept(chain.apply(page_of(project))))
 
 
 def summary(case: str, project: str) -> str:

@@ -160,7 +160,7 @@ def narrowed(found: ProjectFilter | PageFilter) -> ProjectDetail | None:
     """Return what a chain of one filter leaves of the page."""
     if isinstance(found, ProjectFilter):
         return PAGE if FilterChain(projects=(found,)).selects(FOO) else None
-    return FilterChain(pages=(found,)).narrow(PAGE).page
+    return FilterChain(pages=(found,)).apply(PAGE).page
 
 
 def names_of(page: ProjectDetail | None) -> list[str]:
@@ -403,7 +403,7 @@ def test_a_metadata_filter_gets_the_document() -> None:
 def test_a_metadata_filter_leaves_projects_out() -> None:
     found = page_filter("metadata", lambda metadata: metadata["info"]["license"] != "MIT")
     assert found.narrows(PAGE) is None
-    assert FilterChain(pages=(found,)).narrow(PAGE).page is None
+    assert FilterChain(pages=(found,)).apply(PAGE).page is None
 
 
 def test_a_release_filter_gets_each_version_with_or_without_files() -> None:
@@ -571,7 +571,7 @@ def test_a_release_filter_may_decide_alone_on_a_project() -> None:
     assert (alone.decides(FOO), alone.decides(BAR)) == (True, False)
     assert asked == [{"info": {"name": "foo"}}, {"info": {"name": "bar"}}]
     other = page_filter("release", lambda _: False, name="other")
-    assert FilterChain(pages=(alone, other)).narrow(PAGE).page == PAGE
+    assert FilterChain(pages=(alone, other)).apply(PAGE).page == PAGE
 
 
 @pytest.mark.parametrize("kind", ["metadata", "release_file"])
@@ -583,7 +583,7 @@ def test_no_filter_of_another_kind_decides_alone(kind: str) -> None:
 def test_not_to_know_whether_to_decide_alone_fails_the_project() -> None:
     alone = page_filter("release", lambda _: True, pinned_version_exists=lambda _, m: m["x"])
     with pytest.raises(FilterFailed, match="the filter own failed: KeyError: 'x'"):
-        FilterChain(pages=(alone,)).narrow(PAGE)
+        FilterChain(pages=(alone,)).apply(PAGE)
 
 
 # ---------------------------------------------------------------- as filters must be

@@ -204,7 +204,7 @@ def test_a_page_filter_is_made_of_its_section(packages: Installed) -> None:
     assert found.terms == "acme_first first 2"
     assert found.words == ("leave out what acme_first of acme-filters 1.2 does not keep",)
     assert found.because(PAGE, PAGE.files[2]) == "acme-filters 1.2 does not keep it"
-    narrowed = FilterChain(pages=(found,)).narrow(PAGE)
+    narrowed = FilterChain(pages=(found,)).apply(PAGE)
     assert [(each.by, each.files) for each in narrowed.dropped] == [
         ("acme_first", (PAGE.files[2],))
     ]
@@ -435,7 +435,7 @@ def test_what_is_no_narrower_page_fails_the_project(
 ) -> None:
     found = page_filter(does, stage=Stage.METADATA)
     with pytest.raises(FilterFailed) as caught:
-        FilterChain(pages=(found,)).narrow(PAGE)
+        FilterChain(pages=(found,)).apply(PAGE)
     assert caught.value.filter_name == "own"
     assert why in caught.value.why
 

@@ -153,7 +153,7 @@ class FilterChain:
         return frozenset(filter(self.may_select, frozenset.intersection(*named)))
 
     @property
-    def reads(self) -> Needs:
+    def needs(self) -> Needs:
         """What the page filters need that not every index's page tells."""
         reads = Needs.NOTHING
         for each in self.pages:
@@ -174,7 +174,7 @@ class FilterChain:
             if each.stage < Stage.RELEASE or not alone or each in alone:
                 yield each
 
-    def narrow(self, page: ProjectDetail) -> FilterResult:
+    def apply(self, page: ProjectDetail) -> FilterResult:
         """Return what the page filters leave of a page.
 
         :raises FilterFailed: if one, from a plugin, raises.
@@ -218,15 +218,20 @@ class FilterChain:
             kept = left
         return None
 
-    def terms_for(self, name: ProjectName) -> str:
+    def fingerprint_for(self, name: ProjectName) -> str:
         """Return a text that differs whenever a page of this project may be narrowed otherwise."""
         terms = (f.terms if f.terms_for is None else f.terms_for(name) for f in self.pages)
         return "\n".join(sorted(filter(None, terms)))
 
     @property
-    def names_projects(self) -> bool:
+    def has_project_rules(self) -> bool:
         """Whether a page filter may have rules for single projects."""
         return any(each.terms_for is not None for each in self.pages)
+
+    @property
+    def changes_with_time(self) -> bool:
+        """Whether a page filter may let more of the same page through at a later time."""
+        return any(each.matures is not None for each in self.pages)
 
     @property
     def fingerprint(self) -> str:

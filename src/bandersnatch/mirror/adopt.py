@@ -15,7 +15,7 @@ from bandersnatch.catalogue.records import (
 )
 from bandersnatch.errors import FilterFailed, InvalidValue, StorageError, UpstreamError
 from bandersnatch.events import StepStarted, Warned
-from bandersnatch.filters.chain import Needs
+from bandersnatch.filters.interface import Needs
 from bandersnatch.layout import SIMPLE, TRASH, PageFormat
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.page import parse_own_page
@@ -175,12 +175,12 @@ class Adoption:
         passes, there is no telling when. What a legacy document would say is not asked.
         """
         filters = self._filters
-        if forms != frozenset(self._pages.formats) or any(f.matures for f in filters.pages):
+        if forms != frozenset(self._pages.formats) or filters.changes_with_time:
             return False
-        if Needs.DOCUMENT in filters.reads:
+        if Needs.DOCUMENT in filters.needs:
             return True
         try:
-            page = filters.narrow(detail).page
+            page = filters.apply(detail).page
         except FilterFailed:
             return False
         return page is not None and len(page.files) == len(detail.files)

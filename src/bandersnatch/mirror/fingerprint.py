@@ -52,14 +52,14 @@ class PolicyFingerprint:
 
     def special(self, names: Iterable[ProjectName]) -> frozenset[ProjectName]:
         """Return those of the projects that a rule names, so that their terms are their own."""
-        if not self._filters.names_projects:
+        if not self._filters.has_project_rules:
             return frozenset()
         general = self.general
         return frozenset(name for name in names if self(name) != general)
 
     def __call__(self, name: ProjectName, /) -> str:
         """Return the fingerprint for one project's pages."""
-        text = self._filters.terms_for(name)
+        text = self._filters.fingerprint_for(name)
         found = self._known.get(text)
         if found is None:
             found = self._known[text] = _digest(f"{self.options}\n{text}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bandersnatch.errors import InvalidPage, StalePage
 from bandersnatch.events import FilesRejected
-from bandersnatch.filters.chain import Needs
+from bandersnatch.filters.interface import Needs
 from bandersnatch.layout import PageFormat
 from bandersnatch.mirror.tasks import is_expired
 from bandersnatch.model.serials import NO_SERIAL

@@ -202,7 +202,7 @@ class ProjectSync:
         """Let the filters decide what is wanted of a page, and publish that."""
         self._require_no_surprise(wanted, record, fetched.detail)
         plain = self._plain(fetched.detail)
-        detail, legacy = await self._reader.supplemented(wanted, plain, self._filters.reads)
+        detail, legacy = await self._reader.supplemented(wanted, plain, self._filters.needs)
         narrowed = await self._narrowed(detail)
         if record is not None and narrowed.page is not None:
             self._require_same_files(record, narrowed.page)
@@ -235,8 +235,8 @@ class ProjectSync:
         """
         async with self._narrowing:
             if len(detail.files) <= FEW_FILES or not self._filters.pages:
-                return self._filters.narrow(detail)
-            return await asyncio.to_thread(self._filters.narrow, detail)
+                return self._filters.apply(detail)
+            return await asyncio.to_thread(self._filters.apply, detail)
 
     async def _fetch_early(
         self, narrowed: FilterResult, removed: Iterable[TrashEntry]

@@ -50,7 +50,7 @@ class _Inquiry:
             lying = await catalogue.trash()
             return [*lines, *self._about_removed(record, lying)]
         try:
-            narrowed = self._mirror.filters.narrow(page)
+            narrowed = self._mirror.filters.apply(page)
         except FilterFailed as error:
             return [*lines, f"{error}; until that is mended nothing of {self._name} changes"]
         if self._what is None:
@@ -99,7 +99,7 @@ class _Inquiry:
         try:
             fetched = await reader.read(wanted, Validators())
             assert fetched is not None, "an unconditional request is answered with a page"
-            detail, _ = await reader.supplemented(wanted, fetched.detail, mirror.filters.reads)
+            detail, _ = await reader.supplemented(wanted, fetched.detail, mirror.filters.needs)
         except ProjectNotFound:
             lines.append("the index has no such project")
         except UpstreamError as error:
