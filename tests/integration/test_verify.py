@@ -565,7 +565,7 @@ def test_a_page_without_a_record_makes_its_project_unknown_and_nothing_goes(
 
     assert ran.code == 4, "the project was asked for, too"
     assert ran.report["unknown"] == ["stranger"]
-    assert "--despite" in ran.log
+    assert "--ignore-unreadable" in ran.log
     assert mirrored.tree() == before
 
 
@@ -577,7 +577,7 @@ def test_an_unknown_project_that_is_named_stops_nothing(mirrored: Site) -> None:
 
     assert mirrored.run("verify", "--delete").code == 8
     assert page.exists()
-    assert mirrored.run("verify", "--delete", "--despite", "Stranger").code == 0
+    assert mirrored.run("verify", "--delete", "--ignore-unreadable", "Stranger").code == 0
     assert not page.parent.exists()
 
 
@@ -739,7 +739,7 @@ def test_a_budget_of_time_is_kept(index: Index, site: Site) -> None:
         (("--budget", "5"), "is not a time like"),
         (("--rate", "fast"), "is not a rate"),
         (("--workers", "-1"), "--workers -1 is not between"),
-        (("--despite", "a/b"), "a/b"),
+        (("--ignore-unreadable", "a/b"), "a/b"),
         (("--quick", "--sample", "5"), "--quick looks at everything"),
     ],
 )

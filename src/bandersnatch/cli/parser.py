@@ -124,11 +124,11 @@ def _add_verify(commands: Commands, parents: list[ArgumentParser]) -> None:
     )
     verify.add_argument("--rate", metavar="RATE", help="read no faster: '20 MB/s'")
     verify.add_argument(
-        "--despite",
+        "--ignore-unreadable",
         action="append",
         default=[],
         metavar="PROJECT",
-        help="with --delete: take PROJECT, which cannot be read, for one that has nothing",
+        help="with --delete: treat PROJECT, which cannot be read, as owning no files",
     )
 
 

@@ -37,7 +37,7 @@ def verify_orders(arguments: Namespace, settings: Settings) -> VerifyOptions:
         size=budget.size,
         rate=rate(arguments.rate, "--rate") if arguments.rate else None,
         workers=workers,
-        despite=frozenset(project_names(arguments.despite)),
+        ignore_unreadable=frozenset(project_names(arguments.ignore_unreadable)),
     )
     if orders.quick and orders.is_partial:
         raise UsageError("--quick looks at everything; leave --sample, --max-age and --budget out")

@@ -18,7 +18,7 @@ class VerifyOptions:
     is how many of a hundred bytes to read, ``max_age`` the seconds after which content is read
     again; ``seconds`` and ``size``, in bytes, limit the run, and ``rate``, in bytes per second,
     its pace.
-    ``despite`` are unknown projects that are to count as having nothing.
+    ``ignore_unreadable`` are unknown projects that are to count as having nothing.
     """
 
     repair: bool = True
@@ -31,7 +31,7 @@ class VerifyOptions:
     size: int | None = None
     rate: float | None = None
     workers: int = 3
-    despite: frozenset[ProjectName] = frozenset()
+    ignore_unreadable: frozenset[ProjectName] = frozenset()
 
     @property
     def is_partial(self) -> bool:

@@ -176,7 +176,7 @@ class Verification:
         if wanted and self._orders.repair:
             await self._sync(wanted, began)
             strangers = await self._owners.strangers()
-        unknown = [name for name in strangers if name not in self._orders.despite]
+        unknown = [name for name in strangers if name not in self._orders.ignore_unreadable]
         for name in unknown:
             self._mirror.events(ProjectUnreadable(name))
         return unknown
@@ -200,7 +200,7 @@ class Verification:
         if unknown:
             text = (
                 f"nothing is removed, for {len(unknown)} project(s) here cannot be read; "
-                f"sync or delete them, or name them with --despite"
+                f"sync or delete them, or name them with --ignore-unreadable"
             )
             mirror.events(Warned(text))
             return False
