@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
+from bandersnatch.catalogue.records import Marker, RootMarker
 from bandersnatch.errors import StorageError
 from bandersnatch.layout import StorageKey
-from bandersnatch.mirror.checkpoint import ROOT, ROOT_WRITTEN
 from tests.integration.test_invariants import (
     FollowingTheList,
     KillableCatalogue,
@@ -165,7 +165,7 @@ class LossyMachine(MirrorMachine):
         """Return what the mirror itself says it will look at, the root page by its file name."""
         pending = (self.world.text("todo") or "").splitlines()[1:]
         known = {line.split()[0] for line in pending} | self.world.catalogue.waiting.keys()
-        if self.world.catalogue.notes.get(ROOT) != ROOT_WRITTEN:
+        if self.world.catalogue.markers.get(Marker.ROOT) != RootMarker.WRITTEN:
             known.add("index.v1_json")
         return frozenset(known)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bandersnatch.mirror.checkpoint import ROOT, ROOT_WRITTEN
+from bandersnatch.catalogue.records import Marker, RootMarker
 from tests.chaos.workloads import FIRST, REMOVAL, UPDATE, Trials
 
 if TYPE_CHECKING:
@@ -80,10 +80,10 @@ class Disk:
         with closing(sqlite3.connect(copy)) as catalogue:
             files = [f"web/{path}" for (path,) in catalogue.execute("SELECT path FROM file")]
             names = [name for (name,) in catalogue.execute("SELECT name FROM project")]
-            removed = [key for (key,) in catalogue.execute("SELECT key FROM removed")]
-            notes = dict(catalogue.execute("SELECT key, text FROM note"))
+            removed = [key for (key,) in catalogue.execute("SELECT key FROM trash")]
+            notes = dict(catalogue.execute("SELECT key, text FROM marker"))
         pages = [f"web/simple/{name}/index.v1_json" for name in names]
-        pages += [ROOT_PAGE] if notes.get(ROOT) == ROOT_WRITTEN else []
+        pages += [ROOT_PAGE] if notes.get(Marker.ROOT) == RootMarker.WRITTEN else []
         self.vouched = len(files) + len(pages) + len(removed)
         assert self.volatile & {*files, *pages, *removed} == set()
 

@@ -116,8 +116,8 @@ def test_case_086_a_row_of_no_place_at_all_is_made_good(case: Case, path: str, f
         "UPDATE file SET uploaded = 'today' WHERE project = 'foo'",
         "UPDATE project SET standing = 'lying' WHERE name = 'foo'",
         "UPDATE project SET status = 'activf' WHERE name = 'foo'",
-        "INSERT INTO removed VALUES ('.', 1, '', 1)",
-        "INSERT INTO unfinished VALUES ('.', 'pending', 1, 1, 1, 1, 1, '', '', '')",
+        "INSERT INTO trash VALUES ('.', 1, '', 1)",
+        "INSERT INTO deferred VALUES ('.', 'pending', 1, 1, 1, 1, 1, '', '', '')",
     ],
 )
 def test_case_107_a_row_that_makes_no_sense_costs_one_run_and_no_download(

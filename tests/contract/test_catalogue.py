@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from bandersnatch.catalogue.memory import MemoryCatalogue
 from bandersnatch.catalogue.overlay import DryRunCatalogue
-from bandersnatch.catalogue.records import CatalogueUpdate, FileRecord, ProjectSummary, Standing
+from bandersnatch.catalogue.records import (
+    CatalogueUpdate,
+    Cause,
+    Deferral,
+    FileRecord,
+    Marker,
+    ProjectSummary,
+    Standing,
+)
 from bandersnatch.catalogue.sqlite import SqliteCatalogue
 from bandersnatch.errors import StorageError
 from bandersnatch.model.content import Validators
@@ -34,9 +42,9 @@ if TYPE_CHECKING:
 
 BASE = CatalogueUpdate(
     records=[make_record("base-b", "1.zip", "2.zip", serial=20), make_record("base-a", serial=10)],
-    deferred=[make_unfinished("base-u"), make_unfinished("base-b", kind="incomplete")],
+    deferred=[make_unfinished("base-u"), make_unfinished("base-b", deferral=Deferral.INCOMPLETE)],
     trashed=[make_removed("base-2", at=50), make_removed("base-1", at=60)],
-    markers={"base": "note", "empty": ""},
+    markers={Marker.LISTING: "note", Marker.ROOT: ""},
 )
 """What every catalogue has in it when a test begins; a dry run has it from the real one."""
 
@@ -89,7 +97,9 @@ async def state(catalogue: Catalogue) -> dict[str, object]:
         "projects": [await catalogue.project(name) for name in had],
         "unfinished": list(await catalogue.deferred()),
         "removed": list(await catalogue.trash()),
-        "notes": [await catalogue.note(key) for key in ("base", "empty", "new")],
+        "notes": [
+            await catalogue.marker(key) for key in (Marker.LISTING, Marker.ROOT, Marker.FILTERS)
+        ],
     }
 
 
@@ -147,7 +157,7 @@ def full_record() -> ProjectRecord:
         ),
         display="Foo",
         reflects=Serial(2**53 - 2),
-        terms="t\N{SNOWMAN}",
+        fingerprint="t\N{SNOWMAN}",
         validators=Validators('W/"etag"', "Sat, 21 Nov 2026 12:00:00 GMT", "5" * 64),
         files=(
             FileRecord(stored, 1_700_000_000_123_456_789, 1_800_000_000),
@@ -171,7 +181,7 @@ async def test_a_record_in_which_nothing_is_known_comes_back(catalogue: Catalogu
         detail=replace(record.detail, serial=None, versions=()),
         display="",
         reflects=Serial(0),
-        terms="",
+        fingerprint="",
         validators=Validators(),
     )
 
@@ -185,7 +195,7 @@ async def test_what_is_not_known_is_not_told(catalogue: Catalogue) -> None:
     assert await catalogue.project(FOO) is None
     assert await catalogue.summaries([FOO]) == {}
     assert await catalogue.summaries([]) == {}
-    assert await catalogue.note("never") == ""
+    assert await catalogue.marker(Marker.VERIFIED) == ""
 
 
 async def test_planning_sees_a_part_of_each_record_in_the_order_of_names(
@@ -198,7 +208,7 @@ async def test_planning_sees_a_part_of_each_record_in_the_order_of_names(
     had = await catalogue.summaries(None)
 
     assert list(had) == ["a-z", "base-a", "base-b", "zoo"]
-    assert had[project_name("zoo")] == ProjectSummary(Serial(4), Serial(3), "Zoo", "terms")
+    assert had[project_name("zoo")] == ProjectSummary(Serial(4), Serial(3), "Zoo", "fingerprint")
     some = await catalogue.summaries(project_name(name) for name in ("zoo", "foo", "a-z", "zoo"))
     assert list(some) == ["a-z", "zoo"]
 
@@ -212,12 +222,12 @@ async def test_many_projects_can_be_asked_for_at_once(catalogue: Catalogue) -> N
 
 
 async def test_only_what_is_not_just_as_a_list_has_it_is_unlike_it(catalogue: Catalogue) -> None:
-    """Here each reflects serial 4, was made under "terms" and is shown with a capital letter."""
+    """Here each reflects serial 4, has one fingerprint and is shown with a capital letter."""
     same = ("same", "older", "out")
     records = {name: make_record(name, serial=3) for name in same}
     records["out"] = replace(records["out"], standing=Standing.EXCLUDED, files=())
     unlike = {name: make_record(name, serial=3) for name in ("newer", "other", "kept", "untold")}
-    unlike["other"] = replace(unlike["other"], terms="other terms")
+    unlike["other"] = replace(unlike["other"], fingerprint="other fingerprint")
     unlike["kept"] = replace(unlike["kept"], standing=Standing.RETAINED)
     unlike["titled"] = replace(make_record("titled", serial=3), display="TITLED")
     unlike["plain"] = replace(make_record("plain", serial=3), display="plain")
@@ -234,7 +244,7 @@ async def test_only_what_is_not_just_as_a_list_has_it_is_unlike_it(catalogue: Ca
         {project_name(name): name.capitalize() for name in told},
     )
 
-    found = await catalogue.changed_since(listing, "terms")
+    found = await catalogue.changed_since(listing, "fingerprint")
 
     assert found == {*unlike, "unknown", "base-a", "base-b"}
 
@@ -326,14 +336,14 @@ async def test_everything_is_forgotten_at_once_before_the_rest_is_remembered(
     catalogue: Catalogue,
 ) -> None:
     await catalogue.commit(
-        CatalogueUpdate(records=[make_record("foo", "1.zip")], markers={"new": "text"})
+        CatalogueUpdate(records=[make_record("foo", "1.zip")], markers={Marker.FILTERS: "text"})
     )
 
     await catalogue.commit(
         CatalogueUpdate(
             records=[make_record("base-b", "9.zip")],
             deferred=[make_unfinished("base-a")],
-            markers={"empty": "no more"},
+            markers={Marker.ROOT: "no more"},
             reset=True,
         )
     )
@@ -342,7 +352,9 @@ async def test_everything_is_forgotten_at_once_before_the_rest_is_remembered(
     assert await catalogue.project(BASE_B) == as_kept(make_record("base-b", "9.zip"))
     assert await deferred_names(catalogue) == ["base-a"]
     assert await trash_keys(catalogue) == []
-    assert [await catalogue.note(key) for key in ("base", "empty", "new")] == ["", "no more", ""]
+    assert [
+        await catalogue.marker(key) for key in (Marker.LISTING, Marker.ROOT, Marker.FILTERS)
+    ] == ["", "no more", ""]
     await catalogue.commit(CatalogueUpdate(reset=True))
     assert (await projects(catalogue), await deferred_names(catalogue)) == ([], [])
 
@@ -351,8 +363,13 @@ async def test_everything_is_forgotten_at_once_before_the_rest_is_remembered(
 
 
 async def test_the_unfinished_come_back_in_the_order_of_names(catalogue: Catalogue) -> None:
-    new = [make_unfinished("zoo", first_serial=0), make_unfinished("a-z", kind="absent")]
-    without_lo = replace(make_unfinished("foo"), first_serial=None, display="", fault="", reason="")
+    new = [
+        make_unfinished("zoo", first_serial=0),
+        make_unfinished("a-z", deferral=Deferral.MISSING_ONCE),
+    ]
+    without_lo = replace(
+        make_unfinished("foo"), first_serial=None, display="", cause=Cause.NONE, reason=""
+    )
 
     await catalogue.commit(CatalogueUpdate(deferred=[*new, without_lo]))
 
@@ -366,7 +383,7 @@ async def test_the_unfinished_come_back_in_the_order_of_names(catalogue: Catalog
 
 
 async def test_the_later_word_on_an_unfinished_project_counts(catalogue: Catalogue) -> None:
-    later = make_unfinished("base-u", kind="gone", attempts=9)
+    later = make_unfinished("base-u", deferral=Deferral.GONE, attempts=9)
 
     await catalogue.commit(CatalogueUpdate(deferred=[later]))
 
@@ -394,7 +411,7 @@ async def test_a_project_stays_unfinished_if_the_batch_says_so(
 ) -> None:
     """It may be published and incomplete."""
     values: dict[str, Any] = {"records": [make_record("base-u")]}
-    again = make_unfinished("base-u", kind="incomplete", attempts=3)
+    again = make_unfinished("base-u", deferral=Deferral.INCOMPLETE, attempts=3)
 
     await catalogue.commit(CatalogueUpdate(deferred=[again], **{how: values.get(how, [BASE_U])}))
 
@@ -442,14 +459,18 @@ async def test_what_came_and_went_in_one_batch_is_gone(catalogue: Catalogue) -> 
 
 
 async def test_notes_are_replaced_one_by_one_and_may_become_empty(catalogue: Catalogue) -> None:
-    await catalogue.commit(CatalogueUpdate(markers={"new": "line\nline", "empty": "no more"}))
-    assert await catalogue.note("new") == "line\nline"
-    assert await catalogue.note("empty") == "no more"
-    assert await catalogue.note("base") == "note"
+    await catalogue.commit(
+        CatalogueUpdate(markers={Marker.FILTERS: "line\nline", Marker.ROOT: "no more"})
+    )
+    assert await catalogue.marker(Marker.FILTERS) == "line\nline"
+    assert await catalogue.marker(Marker.ROOT) == "no more"
+    assert await catalogue.marker(Marker.LISTING) == "note"
 
-    await catalogue.commit(CatalogueUpdate(markers={"base": "", "new": "\N{SNOWMAN}"}))
-    assert await catalogue.note("base") == ""
-    assert await catalogue.note("new") == "\N{SNOWMAN}"
+    await catalogue.commit(
+        CatalogueUpdate(markers={Marker.LISTING: "", Marker.FILTERS: "\N{SNOWMAN}"})
+    )
+    assert await catalogue.marker(Marker.LISTING) == ""
+    assert await catalogue.marker(Marker.FILTERS) == "\N{SNOWMAN}"
 
 
 # ---------------------------------------------------------------- commits
@@ -472,14 +493,14 @@ async def test_a_batch_changes_everything_at_once(catalogue: Catalogue) -> None:
             resolved=[BASE_U],
             trashed=[make_removed("new")],
             restored=[BASE.trashed[0].key],
-            markers={"new": "1"},
+            markers={Marker.FILTERS: "1"},
         )
     )
 
     assert await projects(catalogue) == ["base-b", "foo"]
     assert await deferred_names(catalogue) == ["base-b", "foo"]
     assert await trash_keys(catalogue) == ["removed/base-1", "removed/new"]
-    assert await catalogue.note("new") == "1"
+    assert await catalogue.marker(Marker.FILTERS) == "1"
 
 
 @pytest.mark.parametrize(
@@ -495,7 +516,7 @@ async def test_of_a_batch_that_cannot_be_kept_nothing_is(catalogue: Catalogue, w
         resolved=[BASE_U],
         trashed=[make_removed("new")],
         restored=[BASE.trashed[0].key],
-        markers={"new": "1", "base": "2"},
+        markers={Marker.FILTERS: "1", Marker.LISTING: "2"},
     )
     getattr(batch, where).append([])
 
@@ -503,18 +524,18 @@ async def test_of_a_batch_that_cannot_be_kept_nothing_is(catalogue: Catalogue, w
         await catalogue.commit(batch)
 
     assert await state(catalogue) == before
-    await catalogue.commit(CatalogueUpdate(markers={"new": "usable"}))
-    assert await catalogue.note("new") == "usable"
+    await catalogue.commit(CatalogueUpdate(markers={Marker.FILTERS: "usable"}))
+    assert await catalogue.marker(Marker.FILTERS) == "usable"
 
 
 async def test_a_batch_is_not_kept_by_reference(catalogue: Catalogue) -> None:
-    batch = CatalogueUpdate(records=[make_record("foo")], markers={"new": "1"})
+    batch = CatalogueUpdate(records=[make_record("foo")], markers={Marker.FILTERS: "1"})
     await catalogue.commit(batch)
     batch.records.clear()
     batch.markers.clear()
 
     assert await projects(catalogue) == ["base-a", "base-b", "foo"]
-    assert await catalogue.note("new") == "1"
+    assert await catalogue.marker(Marker.FILTERS) == "1"
 
 
 # ---------------------------------------------------------------- anything
@@ -535,7 +556,9 @@ async def test_whatever_passes_the_gates_comes_back(
     note: str,
 ) -> None:
     await catalogue.commit(
-        CatalogueUpdate(records=[record], deferred=left, trashed=lying, markers={"note": note})
+        CatalogueUpdate(
+            records=[record], deferred=left, trashed=lying, markers={Marker.LISTING: note}
+        )
     )
 
     assert await catalogue.project(record.name) == as_kept(record)
@@ -543,7 +566,7 @@ async def test_whatever_passes_the_gates_comes_back(
         record.reflects,
         record.detail.serial,
         record.display,
-        record.terms,
+        record.fingerprint,
         record.standing,
         sum(found.file.size or 0 for found in record.files),
     )
@@ -554,4 +577,4 @@ async def test_whatever_passes_the_gates_comes_back(
     assert [each for each in await catalogue.trash() if each in lying] == sorted(
         lying, key=lambda each: each.key
     )
-    assert await catalogue.note("note") == note
+    assert await catalogue.marker(Marker.LISTING) == note

@@ -307,7 +307,7 @@ def test_a_look_that_was_cut_short_begins_again(
 
     assert ran.code == 0
     (line,) = noticed_at(ran)
-    assert "not every project was looked at since" in line
+    assert "not every project was synced since" in line
     assert server.conditional() == PAGES
     assert mirrored.status == serial
 

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bandersnatch.catalogue.memory import MemoryCatalogue
-from bandersnatch.catalogue.records import CatalogueUpdate
+from bandersnatch.catalogue.records import CatalogueUpdate, Marker
 from bandersnatch.catalogue.sqlite import SqliteCatalogue
 from bandersnatch.config.settings import Settings, StorageSettings
 from bandersnatch.filters.chain import FilterChain
 from bandersnatch.mirror.mirror import Mirror
 from bandersnatch.mirror.queries.status import mirror_status
-from bandersnatch.mirror.state import VERIFIED
 from bandersnatch.storage.memory import MemoryStorage
 from tests.support import faults
 from tests.support.clock import FakeClock
@@ -136,7 +135,7 @@ def test_a_project_that_fails_is_told_of_with_its_reason_and_since_when(
     assert left["serial"] == serial
     assert left["since"] == "2026-11-21T12:00:00+00:00", "when it happened on the index"
     assert left["tried"] == "2026-11-21T12:20:00+00:00"
-    assert (left["attempts"], left["error"]) == (2, "Refused")
+    assert (left["attempts"], left["error"]) == (2, "refused")
     assert "status 403" in left["reason"]
     assert status["projects"] == {"here": 1, "expected": 2}
     assert status["serial"]["status"] < serial
@@ -190,7 +189,7 @@ def test_the_age_of_what_was_verified_is_told(index: Index, site: Site) -> None:
     async def verified_as_a_whole() -> None:
         async with SqliteCatalogue(str(site.root)) as catalogue:
             await catalogue.commit(
-                CatalogueUpdate(markers={VERIFIED: str(int(site.clock.now().timestamp()))})
+                CatalogueUpdate(markers={Marker.VERIFIED: str(int(site.clock.now().timestamp()))})
             )
 
     asyncio.run(verified_as_a_whole())

@@ -8,7 +8,15 @@ from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
-from bandersnatch.catalogue.records import Deferred, FileRecord, ProjectRecord, Standing, TrashEntry
+from bandersnatch.catalogue.records import (
+    Cause,
+    Deferral,
+    Deferred,
+    FileRecord,
+    ProjectRecord,
+    Standing,
+    TrashEntry,
+)
 from bandersnatch.layout import StorageKey
 from bandersnatch.model.content import Validators
 from bandersnatch.model.digests import HEX_DIGITS, Digest, Hashes
@@ -28,24 +36,26 @@ def make_record(name: str = "foo", *filenames: str, serial: int = 7) -> ProjectR
         detail=replace(make_detail(name=name), files=files, serial=Serial(serial)),
         display=name.title(),
         reflects=Serial(serial + 1),
-        terms="terms",
+        fingerprint="fingerprint",
         validators=Validators(etag='"1"'),
         files=tuple(FileRecord(file, 5_000 + number, 9) for number, file in enumerate(files)),
     )
 
 
-def make_unfinished(name: str = "foo", kind: str = "pending", **numbers: int) -> Deferred:
+def make_unfinished(
+    name: str = "foo", deferral: Deferral = Deferral.PENDING, **numbers: int
+) -> Deferred:
     """Return a project that a later run has to come back to."""
     told = {"need": 9, "lo": 8, "since": 100, "tried": 200, "attempts": 2} | numbers
     return Deferred(
         name=project_name(name),
-        kind=kind,
+        deferral=deferral,
         target_serial=Serial(told["need"]),
         first_serial=Serial(told["lo"]),
         since=told["since"],
         tried=told["tried"],
         attempts=told["attempts"],
-        fault="StalePage",
+        cause=Cause.PAGE_STALE,
         reason="it is old",
         display=name.title(),
     )
@@ -126,7 +136,7 @@ def project_records(draw: st.DrawFn) -> ProjectRecord:
         detail=detail,
         display=draw(texts),
         reflects=draw(serials),
-        terms=draw(texts),
+        fingerprint=draw(texts),
         validators=Validators(draw(texts), draw(texts), draw(texts)),
         files=tuple(
             FileRecord(file, draw(st.integers(0, 2**62)), draw(st.none() | seconds))
@@ -140,13 +150,13 @@ def project_records(draw: st.DrawFn) -> ProjectRecord:
 unfinished = st.builds(
     Deferred,
     name=names,
-    kind=texts,
+    deferral=st.sampled_from(Deferral),
     target_serial=serials,
     first_serial=st.none() | serials,
     since=seconds,
     tried=seconds,
     attempts=st.integers(0, 1000),
-    fault=texts,
+    cause=st.sampled_from(Cause),
     reason=texts,
     display=texts,
 )

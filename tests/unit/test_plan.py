@@ -9,14 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandersnatch.catalogue.records import (
-    GONE,
-    INCOMPLETE,
-    MISSING_ONCE,
-    PENDING,
-    Deferred,
-    ProjectSummary,
-)
+from bandersnatch.catalogue.records import Deferral, Deferred, ProjectSummary
 from bandersnatch.mirror.plan import SECOND_LOOK, SyncPlan, make_plan, vanished, without
 from bandersnatch.mirror.tasks import PROOF_BY_EXPIRY, Discovery, MirrorSnapshot, SyncTask
 from bandersnatch.model.names import ProjectName
@@ -29,7 +22,7 @@ if TYPE_CHECKING:
 
 FOO, BAR = ProjectName("foo"), ProjectName("bar")
 NOW = 2_000_000_000
-TERMS = "terms"
+FINGERPRINT = "fingerprint"
 names = st.sampled_from([FOO, BAR, ProjectName("baz"), ProjectName("left-out")])
 serials = st.integers(1, 60).map(Serial)
 
@@ -44,9 +37,9 @@ def kept(name: ProjectName) -> bool:
     return name != "left-out"
 
 
-def has(reflects: int, display: str = "", terms: str = TERMS) -> ProjectSummary:
+def has(reflects: int, display: str = "", fingerprint: str = FINGERPRINT) -> ProjectSummary:
     """Return what is had of a project."""
-    return ProjectSummary(Serial(reflects), Serial(reflects), display, terms)
+    return ProjectSummary(Serial(reflects), Serial(reflects), display, fingerprint)
 
 
 def change(serial: int, name: ProjectName = FOO, action: str = "new release") -> Change:
@@ -63,18 +56,22 @@ def situation(
     """Return what a mirror knew; what is left as pending is in ``todo`` too."""
     return MirrorSnapshot(
         status=Serial(status),
-        pending={each.name: each.target_serial for each in left if each.kind in {PENDING, GONE}},
+        pending={
+            each.name: each.target_serial
+            for each in left
+            if each.deferral in {Deferral.PENDING, Deferral.GONE}
+        },
         unfinished={each.name: each for each in left},
         had=had or {},
-        terms=lambda _: TERMS,
+        fingerprint=lambda _: FINGERPRINT,
         now=NOW,
         due=due,
     )
 
 
-def left(kind: str, name: ProjectName = FOO, **numbers: int) -> Deferred:
+def left(deferral: Deferral, name: ProjectName = FOO, **numbers: int) -> Deferred:
     """Return what an earlier run left, noticed a minute ago."""
-    return make_unfinished(name, kind, **({"since": NOW - 60, "tried": NOW - 60} | numbers))
+    return make_unfinished(name, deferral, **({"since": NOW - 60, "tried": NOW - 60} | numbers))
 
 
 def plan(
@@ -107,7 +104,9 @@ journals = st.lists(
 ).map(lambda drawn: [change(20 + n, name, action) for n, (name, action) in enumerate(drawn)])
 situations = st.builds(
     situation,
-    st.dictionaries(names, st.builds(has, st.integers(0, 40), terms=st.sampled_from([TERMS, ""]))),
+    st.dictionaries(
+        names, st.builds(has, st.integers(0, 40), fingerprint=st.sampled_from([FINGERPRINT, ""]))
+    ),
 )
 lists = st.none() | st.dictionaries(names, st.none() | serials, max_size=4).map(ProjectList)
 
@@ -157,7 +156,7 @@ def test_what_is_had_is_not_asked_for_again(
         assert (
             had is None
             or had.reflects < wish.target_serial
-            or had.terms != TERMS
+            or had.fingerprint != FINGERPRINT
             or not wish.target_serial
         )
 
@@ -233,8 +232,8 @@ def test_a_list_without_serials_wants_everything_looked_at() -> None:
     assert made.wanted[FOO].target_serial == NO_SERIAL
 
 
-def test_other_terms_or_another_title_want_the_page_made_anew() -> None:
-    for had in (has(20, terms="other"), has(20, display="FOO")):
+def test_another_fingerprint_or_another_title_want_the_page_made_anew() -> None:
+    for had in (has(20, fingerprint="other"), has(20, display="FOO")):
         assert list(plan(listing((FOO, 20)), situation({FOO: had})).wanted) == [FOO]
 
 
@@ -261,7 +260,9 @@ def test_where_removed_projects_are_kept_nobody_looks_for_them() -> None:
 
 
 def test_what_is_pending_is_wanted_as_before() -> None:
-    made = plan(changed(), situation({FOO: has(5)}, left(PENDING, target_serial=9, first_serial=8)))
+    made = plan(
+        changed(), situation({FOO: has(5)}, left(Deferral.PENDING, target_serial=9, first_serial=8))
+    )
     wish = made.wanted[FOO]
     assert (wish.target_serial, wish.first_serial, wish.noticed_at, wish.listed) == (
         9,
@@ -280,43 +281,48 @@ def test_what_is_pending_in_a_todo_of_an_earlier_release_is_wanted() -> None:
 
 
 def test_what_is_pending_and_had_by_now_is_done() -> None:
-    assert plan(changed(), situation({FOO: has(9)}, left(PENDING, target_serial=9))).wanted == {}
+    assert (
+        plan(changed(), situation({FOO: has(9)}, left(Deferral.PENDING, target_serial=9))).wanted
+        == {}
+    )
 
 
 def test_a_missing_page_is_no_fault_any_more_once_every_cache_has_expired() -> None:
-    old = left(PENDING, since=NOW - PROOF_BY_EXPIRY - 1)
+    old = left(Deferral.PENDING, since=NOW - PROOF_BY_EXPIRY - 1)
     assert not plan(changed(), situation({}, old)).wanted[FOO].listed
 
 
 def test_a_list_that_does_not_name_what_is_pending_takes_the_wish_back() -> None:
-    made = plan(listing((BAR, 5)), situation({FOO: has(5)}, left(PENDING, target_serial=9)))
+    made = plan(
+        listing((BAR, 5)), situation({FOO: has(5)}, left(Deferral.PENDING, target_serial=9))
+    )
     assert made.wanted[FOO].target_serial == NO_SERIAL
     assert not made.wanted[FOO].listed
 
 
 @pytest.mark.parametrize(
-    ("kind", "ago", "is_wanted"),
+    ("deferral", "ago", "is_wanted"),
     [
-        (INCOMPLETE, 1, True),
-        (MISSING_ONCE, SECOND_LOOK - 1, False),
-        (MISSING_ONCE, SECOND_LOOK, True),
+        (Deferral.INCOMPLETE, 1, True),
+        (Deferral.MISSING_ONCE, SECOND_LOOK - 1, False),
+        (Deferral.MISSING_ONCE, SECOND_LOOK, True),
     ],
 )
 def test_a_second_look_is_taken_when_it_can_tell_something(
-    kind: str, ago: int, *, is_wanted: bool
+    deferral: Deferral, ago: int, *, is_wanted: bool
 ) -> None:
-    before = situation({FOO: has(9)}, left(kind, tried=NOW - ago))
+    before = situation({FOO: has(9)}, left(deferral, tried=NOW - ago))
     assert (FOO in plan(changed(), before).wanted) is is_wanted
 
 
 def test_what_may_not_go_yet_is_gone_still() -> None:
-    made = plan(changed(), situation({FOO: has(5)}, left(GONE)))
+    made = plan(changed(), situation({FOO: has(5)}, left(Deferral.GONE)))
     assert list(made.gone) == [FOO]
     assert made.wanted == {}
 
 
 def test_what_was_gone_and_is_listed_again_is_wanted() -> None:
-    made = plan(listing((FOO, 20)), situation({FOO: has(5)}, left(GONE)))
+    made = plan(listing((FOO, 20)), situation({FOO: has(5)}, left(Deferral.GONE)))
     assert list(made.wanted) == [FOO]
     assert made.gone == {}
 

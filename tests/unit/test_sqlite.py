@@ -8,11 +8,11 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from bandersnatch.catalogue.records import CatalogueUpdate
+from bandersnatch.catalogue.records import CatalogueUpdate, Marker
 from bandersnatch.catalogue.sqlite import FILE_NAME, SqliteCatalogue
 from bandersnatch.errors import StorageError
 from bandersnatch.model.names import project_name
@@ -28,16 +28,21 @@ BATCH = CatalogueUpdate(
     records=[make_record("foo", "1.zip")],
     deferred=[make_unfinished("bar")],
     trashed=[make_removed("baz")],
-    markers={"key": "text"},
+    markers={Marker.LISTING: "text"},
 )
 
 
+def marker(key: str) -> Marker:
+    """Return a key that no release uses, as if it were a marker."""
+    return cast("Marker", key)
+
+
 async def fill(home: Path) -> None:
-    """Make a catalogue with something of everything, and a few hundred pages of notes."""
+    """Make a catalogue with something of everything, and a few hundred pages of markers."""
     async with SqliteCatalogue(str(home)) as catalogue:
         await catalogue.commit(BATCH)
         await catalogue.commit(
-            CatalogueUpdate(markers={f"n{number}": "x" * 2000 for number in range(300)})
+            CatalogueUpdate(markers={marker(f"n{number}"): "x" * 2000 for number in range(300)})
         )
 
 
@@ -46,8 +51,8 @@ async def assert_filled(catalogue: SqliteCatalogue) -> None:
     assert await catalogue.project(FOO) == as_kept(BATCH.records[0])
     assert list(await catalogue.deferred()) == BATCH.deferred
     assert list(await catalogue.trash()) == BATCH.trashed
-    assert await catalogue.note("key") == "text"
-    assert await catalogue.note("n299") == "x" * 2000
+    assert await catalogue.marker(Marker.LISTING) == "text"
+    assert await catalogue.marker(marker("n299")) == "x" * 2000
 
 
 async def assert_empty(catalogue: SqliteCatalogue) -> None:
@@ -56,7 +61,7 @@ async def assert_empty(catalogue: SqliteCatalogue) -> None:
     assert await catalogue.summaries(None) == {}
     assert list(await catalogue.deferred()) == []
     assert list(await catalogue.trash()) == []
-    assert await catalogue.note("key") == ""
+    assert await catalogue.marker(Marker.LISTING) == ""
 
 
 # ---------------------------------------------------------------- files of no use
@@ -110,9 +115,9 @@ def half_lost(path: Path) -> None:
 
 
 async def read_all(catalogue: SqliteCatalogue) -> None:
-    """Read every page of the notes."""
+    """Read every page of the markers."""
     for number in range(300):
-        await catalogue.note(f"n{number}")
+        await catalogue.marker(marker(f"n{number}"))
 
 
 UNUSABLES = [garbage, truncated, beheaded, schema_lost, foreign, newer, another_programs]
@@ -228,7 +233,7 @@ async def test_reading_only_changes_nothing_not_even_by_opening(tmp_path: Path) 
     async with SqliteCatalogue(str(tmp_path), read_only=True) as catalogue:
         await assert_filled(catalogue)
         with pytest.raises(StorageError, match="readonly"):
-            await catalogue.commit(CatalogueUpdate(markers={"key": "changed"}))
+            await catalogue.commit(CatalogueUpdate(markers={Marker.LISTING: "changed"}))
 
     assert listing(tmp_path) == before
 
@@ -274,7 +279,7 @@ def cut_off_a_commit(home: Path) -> None:
         database = sqlite3.connect(sys.argv[1], isolation_level=None)
         database.execute("PRAGMA cache_size = 2")
         database.execute("BEGIN IMMEDIATE")
-        database.execute("UPDATE note SET text = 'half a commit'")
+        database.execute("UPDATE marker SET text = 'half a commit'")
         database.execute("DELETE FROM project")
         os._exit(9)
     """
@@ -315,12 +320,12 @@ async def test_a_commit_is_durable_to_the_end_of_its_journal(tmp_path: Path) -> 
 async def test_a_full_disk_is_an_error_and_changes_nothing(tmp_path: Path) -> None:
     with mounted(tmp_path, size="2m"):
         await fill(tmp_path)
-        large = {f"m{number}": "y" * 100_000 for number in range(30)}
+        large = {marker(f"m{number}"): "y" * 100_000 for number in range(30)}
         async with SqliteCatalogue(str(tmp_path)) as catalogue:
             with pytest.raises(StorageError, match="database or disk is full"):
                 await catalogue.commit(CatalogueUpdate(forgotten=[FOO], markers=large))
             await assert_filled(catalogue)
-            await catalogue.commit(CatalogueUpdate(markers={"key": "text"}))
+            await catalogue.commit(CatalogueUpdate(markers={Marker.LISTING: "text"}))
 
         async with SqliteCatalogue(str(tmp_path)) as catalogue:
             await assert_filled(catalogue)

@@ -9,6 +9,7 @@ from bandersnatch.catalogue.records import (
     NEVER,
     FileStat,
     ListEntry,
+    Marker,
     ProjectSummary,
     Standing,
     Totals,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         CatalogueUpdate,
         Deferred,
         FileRecord,
+        Marker,
         ProjectRecord,
         TrashEntry,
         Verified,
@@ -41,7 +43,7 @@ class MemoryCatalogue:
         self.records: dict[ProjectName, ProjectRecord] = {}
         self.waiting: dict[ProjectName, Deferred] = {}
         self.lying: dict[StorageKey, TrashEntry] = {}
-        self.notes: dict[str, str] = {}
+        self.markers: dict[Marker, str] = {}
         self.looked_at: dict[ProjectName, int] = {}
 
     async def summaries(
@@ -51,11 +53,13 @@ class MemoryCatalogue:
         wanted = self.records.keys() if names is None else self.records.keys() & set(names)
         return {name: _had(self.records[name]) for name in sorted(wanted)}
 
-    async def changed_since(self, listing: ProjectList, terms: str, /) -> frozenset[ProjectName]:
+    async def changed_since(
+        self, listing: ProjectList, fingerprint: str, /
+    ) -> frozenset[ProjectName]:
         """Return the projects that are not here just as a whole list has them."""
         had = await self.summaries(None)
         names = had.keys() | listing.serials.keys()
-        return frozenset(n for n in names if not _is_alike(n, had.get(n), listing, terms))
+        return frozenset(n for n in names if not _is_alike(n, had.get(n), listing, fingerprint))
 
     async def count(self) -> int:
         """Return how many projects are here; those that are left out do not count."""
@@ -79,9 +83,9 @@ class MemoryCatalogue:
         lying = (self.lying[key] for key in sorted(self.lying))
         return [each for each in lying if before is None or each.at < before]
 
-    async def note(self, key: str, /) -> str:
-        """Return a remembered text, "" if there is none."""
-        return self.notes.get(key, "")
+    async def marker(self, marker: Marker, /) -> str:
+        """Return the text that is stored under a marker, "" if there is none."""
+        return self.markers.get(marker, "")
 
     async def list_entries(self, after: str, /) -> Sequence[ListEntry]:
         """Return the next projects after a name, in the order of names: all at once."""
@@ -171,10 +175,10 @@ class MemoryCatalogue:
             self.looked_at.pop(name, None)
         for verified in batch.verified:
             self._put_verified(verified)
-        self.notes.update(batch.markers)
+        self.markers.update(batch.markers)
 
     def _forget_everything(self) -> None:
-        for each in (self.records, self.waiting, self.lying, self.notes, self.looked_at):
+        for each in (self.records, self.waiting, self.lying, self.markers, self.looked_at):
             each.clear()
 
     def _put_verified(self, verified: Verified) -> None:
@@ -207,7 +211,7 @@ def _had(record: ProjectRecord) -> ProjectSummary:
         record.reflects,
         record.detail.serial,
         record.display,
-        record.terms,
+        record.fingerprint,
         record.standing,
         record.size,
     )
@@ -229,14 +233,14 @@ def _as_kept(record: ProjectRecord) -> ProjectRecord:
 
 
 def _is_alike(
-    name: ProjectName, had: ProjectSummary | None, listing: ProjectList, terms: str
+    name: ProjectName, had: ProjectSummary | None, listing: ProjectList, fingerprint: str
 ) -> bool:
     serial = listing.serials.get(name)
     return (
         had is not None
         and bool(serial)
         and had.reflects >= (serial or NO_SERIAL)
-        and had.terms == terms
+        and had.fingerprint == fingerprint
         and had.standing is not Standing.RETAINED
         and had.display == listing.displays.get(name, name)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bandersnatch.catalogue.memory import MemoryCatalogue, settled_by
-from bandersnatch.catalogue.records import Standing
+from bandersnatch.catalogue.records import Marker, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Deferred,
         FileStat,
         ListEntry,
+        Marker,
         ProjectRecord,
         ProjectSummary,
         Totals,
@@ -75,9 +76,10 @@ class DryRunCatalogue(MemoryCatalogue):
         lying = (found[key] for key in sorted(found))
         return [each for each in lying if before is None or each.at < before]
 
-    async def note(self, key: str, /) -> str:
-        """Return a remembered text, "" if there is none."""
-        return self.notes[key] if key in self.notes else await self._catalogue.note(key)
+    async def marker(self, marker: Marker, /) -> str:
+        """Return the text that is stored under a marker, "" if there is none."""
+        own = self.markers.get(marker)
+        return await self._catalogue.marker(marker) if own is None else own
 
     async def list_entries(self, after: str, /) -> Sequence[ListEntry]:
         """Return the next projects after a name, in the order of names."""

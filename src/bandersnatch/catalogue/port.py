@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from bandersnatch.catalogue.records import Marker
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
         Deferred,
         FileStat,
         ListEntry,
+        Marker,
         ProjectRecord,
         ProjectSummary,
         Totals,
@@ -35,11 +38,13 @@ class Catalogue(Protocol):
         """
         ...
 
-    async def changed_since(self, listing: ProjectList, terms: str, /) -> frozenset[ProjectName]:
+    async def changed_since(
+        self, listing: ProjectList, fingerprint: str, /
+    ) -> frozenset[ProjectName]:
         """Return the projects that are not here just as a whole list has them.
 
         All others are listed, reflect the serial that the list tells, are shown under its name,
-        were made under these ``terms``, and are wanted, or left out. What is missing on either
+        were made under this ``fingerprint``, and are wanted, or left out. What is missing on either
         side is among the result, and so is what the list tells no serial of.
         """
         ...
@@ -64,8 +69,8 @@ class Catalogue(Protocol):
         """Return what lies in ``removed/``, or only what was put there before a time."""
         ...
 
-    async def note(self, key: str, /) -> str:
-        """Return a remembered text, "" if there is none."""
+    async def marker(self, marker: Marker, /) -> str:
+        """Return the text that is stored under a marker, "" if there is none."""
         ...
 
     async def commit(self, batch: CatalogueUpdate, /) -> None:

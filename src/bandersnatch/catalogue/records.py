@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -33,15 +33,112 @@ NEVER = 0
 """In place of a time: what is known by size and time alone."""
 
 
-class Standing(Enum):
+class Standing(StrEnum):
     """Why a project has a record."""
 
-    WANTED = "wanted"
-    """The filters want it."""
-    RETAINED = "kept"
-    """It is here though the project filters do not want it: by name, or from before."""
-    EXCLUDED = "left out"
-    """The page filters want nothing of it; it is not here, and remembered to be left alone."""
+    SELECTED = "selected"
+    """The project filters select it."""
+    RETAINED = "retained"
+    """It is published although the project filters do not select it: synced by name, or earlier."""
+    EXCLUDED = "excluded"
+    """Nothing of it is published: the page filters drop it, or it was deleted until it changes."""
+
+
+class Deferral(StrEnum):
+    """What a later run has to do about a project."""
+
+    PENDING = "pending"
+    """Sync it: the tree does not reflect the target serial. Such a project is in ``todo`` too."""
+    INCOMPLETE = "incomplete"
+    """Sync it unconditionally: the published page may differ from its record, or lacks files."""
+    MISSING_ONCE = "missing once"
+    """Ask for its page again: one run found none; it is removed when a second run agrees."""
+    UNLISTED = "unlisted"
+    """Ask for its page again: it exists, but the index's project list does not have the project."""
+    GONE = "gone"
+    """Remove it: the index did, and a removal limit stopped the run. It is in ``todo`` too."""
+    DELETED = "deleted"
+    """Finish a deletion by name, and forget the project."""
+    EXCLUDED_UNTIL_CHANGE = "excluded until change"
+    """Finish a deletion by name, and exclude the project until the index changes it."""
+
+
+MISSED = frozenset({Deferral.MISSING_ONCE, Deferral.UNLISTED})
+"""The deferrals that wait for a second look."""
+
+DELETIONS = frozenset({Deferral.DELETED, Deferral.EXCLUDED_UNTIL_CHANGE})
+"""The deferrals that every command which opens the tree finishes."""
+
+
+class Cause(StrEnum):
+    """Why a project was deferred, by kind; ``Deferred.reason`` has the sentence."""
+
+    NONE = ""
+    """Nothing failed, or a run was stopped in the middle."""
+    UNAVAILABLE = "unavailable"
+    """A host did not answer."""
+    REFUSED = "refused"
+    """A host refused the request."""
+    PAGE_MISSING = "page missing"
+    PAGE_STALE = "page stale"
+    PAGE_EMPTIED = "page emptied"
+    """The page lost all its files at once; it is published when a second run agrees."""
+    FILES_MISSING = "files missing"
+    """The next run publishes the page without the files that are still missing."""
+    FILE_CHANGED = "file changed"
+    """A published file would change."""
+    REMOVAL_LIMIT = "removal limit"
+    DAMAGED = "damaged"
+    """``verify`` found damage that it could not repair."""
+    UPSTREAM = "upstream"
+    """Another failure of the index or a file host."""
+    STORAGE = "storage"
+    OTHER = "other"
+
+
+class Marker(StrEnum):
+    """The keys of the texts that one run stores for a later one; a missing text is ""."""
+
+    ADOPTED = "adopted"
+    """When the whole tree was taken into the catalogue, in seconds since 1970."""
+    CLEAN = "clean"
+    """The digest of ``status`` and ``todo`` after the last run, or a ``CleanMarker``."""
+    ROOT = "root"
+    """A ``RootMarker``."""
+    OPTIONS = "options"
+    """The fingerprint of the options of the last complete run."""
+    FILTERS = "filters"
+    """The fingerprint of the filters of the last complete run."""
+    RECONCILED = "reconciled"
+    """When everything was last compared with the index, in seconds since 1970."""
+    LISTING = "listing"
+    """The validators of the project list, one a line."""
+    LAST_SUCCESS = "last success"
+    """When the last run of ``mirror`` began that left nothing undone, in seconds since 1970."""
+    VERIFIED = "verified"
+    """The oldest time at which content was read by the last complete ``verify``."""
+    VERIFY_CYCLE = "verify cycle"
+    """When the ``verify`` began that later runs continue, in seconds since 1970."""
+    QUICK_VERIFY = "quick verify"
+    """The last project that an interrupted ``verify`` of sizes and times compared."""
+
+
+class CleanMarker(StrEnum):
+    """The values of ``Marker.CLEAN`` that are not digests."""
+
+    DIRTY = "dirty"
+    """A run that trusted the state files began and did not end; there was a ``status``."""
+    UNTRUSTED = "untrusted"
+    """The state files were not trusted, and no run has synced every project since."""
+    FOREIGN = "foreign"
+    """The catalogue was reset because it was another tree's; the state files may be, too."""
+
+
+class RootMarker(StrEnum):
+    """Whether the root page shows what the catalogue has."""
+
+    STALE = "stale"
+    WRITTEN = "written"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +147,7 @@ class ProjectRecord:
 
     ``reflects`` is the highest serial whose change the page is known to show; it can be above
     ``detail.serial`` for a page that was accepted although its own serial lags.
-    ``terms`` is the fingerprint of the options and page filters the page was made under.
+    ``fingerprint`` is that of the options and page filters that the page was rendered under.
     ``files`` are those of ``detail.files`` that are stored, in the same order. ``due`` is when,
     in seconds since 1970, the filters will let more of the same page through.
     """
@@ -58,10 +155,10 @@ class ProjectRecord:
     detail: ProjectDetail
     display: str
     reflects: Serial
-    terms: str
+    fingerprint: str
     validators: Validators
     files: tuple[FileRecord, ...]
-    standing: Standing = Standing.WANTED
+    standing: Standing = Standing.SELECTED
     due: int | None = None
 
     @property
@@ -89,51 +186,32 @@ class ProjectSummary(NamedTuple):
     reflects: Serial
     serial: Serial | None
     display: str
-    terms: str
-    standing: Standing = Standing.WANTED
+    fingerprint: str
+    standing: Standing = Standing.SELECTED
     size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """A project that a later run has to come back to.
+    """A project that a later run has to sync again.
 
-    ``lo`` is the first change that the mirror does not show, None if that is not known (then
-    ``status`` stays where it is); ``need`` is the last. ``since`` is when it was first noticed,
-    ``tried`` when it was last, in seconds since 1970; ``attempts`` counts the runs that failed.
-    ``kind`` says what the next run makes of it, ``fault`` is the class of the error that
-    ``reason`` tells in words. ``display`` is the name as the index shows it, "" if it is not
-    known.
+    ``first_serial`` is the first change that the tree does not reflect, None if unknown (then
+    ``status`` stays where it is); ``target_serial`` is the last. ``since`` is when the deferral
+    began and ``tried`` when the project was last synced, in seconds since 1970; ``attempts``
+    counts the runs that failed. ``reason`` is the error as a sentence. ``display`` is the name as
+    the index shows it, "" if unknown.
     """
 
     name: ProjectName
-    kind: str
+    deferral: Deferral
     target_serial: Serial
     first_serial: Serial | None
     since: int
     tried: int
     attempts: int
-    fault: str
+    cause: Cause
     reason: str
     display: str = ""
-
-
-PENDING = "pending"
-"""``kind``: not reflected; in ``todo`` too."""
-INCOMPLETE = "incomplete"
-"""``kind``: published without something that the index has; looked at again, not in ``todo``."""
-MISSING_ONCE = "absent"
-"""``kind``: seems to be gone from the index; removed when a second look agrees."""
-UNLISTED = "unlisted"
-"""``kind``: missing in a whole list, and its page still answers; one of the two is old."""
-MISSED = frozenset({MISSING_ONCE, UNLISTED})
-"""The kinds of what is looked at again when some time has passed."""
-GONE = "gone"
-"""``kind``: removed from the index, and kept here because a limit was reached; in ``todo`` too."""
-DELETED = "deleted"
-"""``kind``: on its way out by name; what opens the tree next goes on with that."""
-SET_ASIDE = "set aside"
-"""``kind``: the same, and then left out until the index changes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +304,7 @@ class CatalogueUpdate:
     trashed: list[TrashEntry] = field(default_factory=list)
     restored: list[StorageKey] = field(default_factory=list)
     verified: list[Verified] = field(default_factory=list)
-    markers: dict[str, str] = field(default_factory=dict)
+    markers: dict[Marker, str] = field(default_factory=dict)
     reset: bool = False
 
     def __bool__(self) -> bool:

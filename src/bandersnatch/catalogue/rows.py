@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from bandersnatch.catalogue.records import (
+    Cause,
+    Deferral,
     Deferred,
     FileRecord,
     FileStat,
@@ -33,46 +35,47 @@ if TYPE_CHECKING:
 
 
 APPLICATION = 0x62616E64
-VERSION = 4
+VERSION = 5
 SCHEMA = """
 CREATE TABLE project (
     name TEXT PRIMARY KEY, display TEXT NOT NULL, serial INTEGER, reflects INTEGER NOT NULL,
-    terms TEXT NOT NULL, etag TEXT NOT NULL, last_modified TEXT NOT NULL, body TEXT NOT NULL,
+    fingerprint TEXT NOT NULL, etag TEXT NOT NULL, last_modified TEXT NOT NULL, body TEXT NOT NULL,
     status TEXT NOT NULL, reason TEXT NOT NULL, versions TEXT NOT NULL,
     standing TEXT NOT NULL, due INTEGER, size INTEGER NOT NULL, files INTEGER NOT NULL,
     verified INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX due ON project (due) WHERE due IS NOT NULL;
-CREATE INDEX scrub ON project (verified, name) WHERE standing <> 'left out';
+CREATE INDEX scrub ON project (verified, name) WHERE standing <> 'excluded';
 CREATE TABLE file (
     path TEXT NOT NULL, project TEXT NOT NULL, size INTEGER, modified INTEGER,
     verified INTEGER, hashes TEXT NOT NULL, uploaded TEXT, requires_python TEXT, yanked TEXT,
     core_metadata TEXT, provenance TEXT, PRIMARY KEY (project, path)
 ) WITHOUT ROWID;
-CREATE TABLE unfinished (
-    name TEXT PRIMARY KEY, kind TEXT NOT NULL, need INTEGER NOT NULL, lo INTEGER,
+CREATE TABLE deferred (
+    name TEXT PRIMARY KEY, deferral TEXT NOT NULL, target_serial INTEGER NOT NULL,
+    first_serial INTEGER,
     since INTEGER NOT NULL, tried INTEGER NOT NULL, attempts INTEGER NOT NULL,
-    fault TEXT NOT NULL, reason TEXT NOT NULL, display TEXT NOT NULL
+    cause TEXT NOT NULL, reason TEXT NOT NULL, display TEXT NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE removed (
+CREATE TABLE trash (
     key TEXT PRIMARY KEY, size INTEGER NOT NULL, sha256 TEXT NOT NULL, at INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE tally (projects INTEGER NOT NULL);
 INSERT INTO tally VALUES (0);
-CREATE TRIGGER came AFTER INSERT ON project WHEN new.standing <> 'left out'
+CREATE TRIGGER came AFTER INSERT ON project WHEN new.standing <> 'excluded'
 BEGIN UPDATE tally SET projects = projects + 1; END;
-CREATE TRIGGER went AFTER DELETE ON project WHEN old.standing <> 'left out'
+CREATE TRIGGER went AFTER DELETE ON project WHEN old.standing <> 'excluded'
 BEGIN UPDATE tally SET projects = projects - 1; END;
 CREATE TRIGGER turned AFTER UPDATE OF standing ON project
 BEGIN UPDATE tally SET projects = projects
-    + (new.standing <> 'left out') - (old.standing <> 'left out'); END;
-CREATE TABLE note (key TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
+    + (new.standing <> 'excluded') - (old.standing <> 'excluded'); END;
+CREATE TABLE marker (key TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
 """
-TABLES = ("project", "file", "unfinished", "removed", "note")
+TABLES = ("project", "file", "deferred", "trash", "marker")
 
 
 PROJECT_COLUMNS = (
-    "name", "display", "serial", "reflects", "terms", "etag", "last_modified", "body",
+    "name", "display", "serial", "reflects", "fingerprint", "etag", "last_modified", "body",
     "status", "reason", "versions", "standing", "due", "size", "files", "verified",
 )  # fmt: skip
 FILE_COLUMNS = (
@@ -114,10 +117,10 @@ def had_record(row: tuple[Any, ...]) -> tuple[ProjectName, ProjectSummary]:
 
     :raises DamagedRow: if its standing is none.
     """
-    name, reflects, serial, display, terms, standing, size = row
+    name, reflects, serial, display, fingerprint, standing, size = row
     if standing not in _STANDINGS:
         raise DamagedRow(name)
-    return name, ProjectSummary(reflects, serial, display, terms, _STANDINGS[standing], size)
+    return name, ProjectSummary(reflects, serial, display, fingerprint, _STANDINGS[standing], size)
 
 
 def removed_record(row: tuple[Any, ...]) -> TrashEntry:
@@ -130,8 +133,19 @@ def removed_record(row: tuple[Any, ...]) -> TrashEntry:
 def unfinished_record(row: tuple[Any, ...]) -> Deferred:
     """Return what a row says of a project to come back to."""
     with _reading(row[0]):
-        name, *rest = row
-        return Deferred(project_name(name), *rest)
+        name, deferral, target, first, since, tried, attempts, cause, reason, display = row
+        return Deferred(
+            project_name(name),
+            Deferral(deferral),
+            target,
+            first,
+            since,
+            tried,
+            attempts,
+            Cause(cause),
+            reason,
+            display,
+        )
 
 
 def stored_record(row: tuple[Any, ...]) -> FileStat:
@@ -150,7 +164,7 @@ def project_row(record: ProjectRecord) -> tuple[Any, ...]:
         record.display,
         detail.serial,
         record.reflects,
-        record.terms,
+        record.fingerprint,
         validators.etag,
         validators.last_modified,
         validators.body,
@@ -195,7 +209,7 @@ def project_record(row: tuple[Any, ...], files: Iterable[tuple[Any, ...]]) -> Pr
 
 
 def _project_record(row: tuple[Any, ...], files: Iterable[tuple[Any, ...]]) -> ProjectRecord:
-    name, display, serial, reflects, terms, etag, last_modified, body, *rest = row
+    name, display, serial, reflects, fingerprint, etag, last_modified, body, *rest = row
     status, reason, versions, standing, due, *_ = rest
     recorded = [(_file(found), found[3], found[4]) for found in files]
     recorded.sort(key=lambda each: each[0].filename)
@@ -211,7 +225,7 @@ def _project_record(row: tuple[Any, ...], files: Iterable[tuple[Any, ...]]) -> P
         detail=detail,
         display=display,
         reflects=reflects,
-        terms=terms,
+        fingerprint=fingerprint,
         validators=Validators(etag, last_modified, body),
         files=tuple(
             FileRecord(file, modified, verified)

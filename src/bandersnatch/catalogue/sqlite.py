@@ -9,7 +9,14 @@ from dataclasses import astuple
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import quote
 
-from bandersnatch.catalogue.records import NEVER, ListEntry, Totals, TrashTotals, VerifyEntry
+from bandersnatch.catalogue.records import (
+    NEVER,
+    ListEntry,
+    Marker,
+    Totals,
+    TrashTotals,
+    VerifyEntry,
+)
 from bandersnatch.catalogue.rows import (
     APPLICATION,
     FILE_COLUMNS,
@@ -38,6 +45,7 @@ if TYPE_CHECKING:
         CatalogueUpdate,
         Deferred,
         FileStat,
+        Marker,
         ProjectRecord,
         ProjectSummary,
         TrashEntry,
@@ -53,14 +61,14 @@ _LISTED = 5_000
 _STALE = 500
 """Projects a piece: few enough to weigh nothing, many enough that the queries do not either."""
 
-# "standing <> 'left out'" is as the index ``scrub`` has it, or that is not used.
+# "standing <> 'excluded'" is as the index ``scrub`` has it, or that is not used.
 _NEXT = """
     SELECT name, serial FROM project
-    WHERE name > ? AND standing <> 'left out' ORDER BY name LIMIT ?
+    WHERE name > ? AND standing <> 'excluded' ORDER BY name LIMIT ?
 """
 _OLDEST = """
     SELECT name, verified, files, size FROM project
-    WHERE standing <> 'left out' AND verified < ? AND (verified, name) > (?, ?)
+    WHERE standing <> 'excluded' AND verified < ? AND (verified, name) > (?, ?)
     ORDER BY verified, name LIMIT ?
 """
 # Core metadata that has a sha256 is advertised, other is not.
@@ -73,12 +81,12 @@ _WITH_SIDECAR = f"{_FILE} AND instr(core_metadata, 'sha256=') > 0"
 _ALL = "SELECT path, coalesce(instr(core_metadata, 'sha256='), 0) FROM file"
 _LARGEST = """
     SELECT name, verified, files, size FROM project
-    WHERE standing <> 'left out' ORDER BY size DESC, name LIMIT ?
+    WHERE standing <> 'excluded' ORDER BY size DESC, name LIMIT ?
 """
 _TOTALS = """
     SELECT count(*), total(files), total(size), total(verified = 0),
            min(CASE WHEN verified > 0 THEN verified END)
-    FROM project WHERE standing <> 'left out'
+    FROM project WHERE standing <> 'excluded'
 """
 _AS_ITS_OLDEST = """
     UPDATE project SET verified = coalesce((
@@ -143,20 +151,20 @@ def paths_known(db: sqlite3.Connection, paths: Collection[str]) -> frozenset[str
     return wanted & found
 
 
-_ALIKE = "SELECT name, reflects FROM project WHERE terms = ? AND standing <> 'kept'"
-_UNLIKE = "SELECT name FROM project WHERE terms <> ? OR standing = 'kept'"
+_ALIKE = "SELECT name, reflects FROM project WHERE fingerprint = ? AND standing <> 'retained'"
+_UNLIKE = "SELECT name FROM project WHERE fingerprint <> ? OR standing = 'retained'"
 _SHOWN = "SELECT name, display FROM project WHERE display <> name"
 
 
 def changed_since(
-    db: sqlite3.Connection, listing: ProjectList, terms: str
+    db: sqlite3.Connection, listing: ProjectList, fingerprint: str
 ) -> frozenset[ProjectName]:
     """Return the projects that are not here just as a whole list has them.
 
     Of hundreds of thousands all but a few are: they are compared as two columns, for which no
     values are made but numbers and names.
     """
-    reflects = dict(db.execute(_ALIKE, (terms,)))
+    reflects = dict(db.execute(_ALIKE, (fingerprint,)))
     shown = dict(db.execute(_SHOWN))
     displays = listing.displays
     differing = {
@@ -170,7 +178,7 @@ def changed_since(
         )
     }
     differing |= reflects.keys() - listing.serials.keys()
-    differing.update(name for (name,) in db.execute(_UNLIKE, (terms,)))
+    differing.update(name for (name,) in db.execute(_UNLIKE, (fingerprint,)))
     return frozenset(differing)
 
 
@@ -187,7 +195,7 @@ def largest(db: sqlite3.Connection, count: int) -> list[VerifyEntry]:
 
 def trash_totals(db: sqlite3.Connection) -> TrashTotals:
     """Return what lies in ``removed/``, counted."""
-    files, size = db.execute("SELECT count(*), total(size) FROM removed").fetchone()
+    files, size = db.execute("SELECT count(*), total(size) FROM trash").fetchone()
     return TrashTotals(files, int(size))
 
 
@@ -217,7 +225,7 @@ _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _NO_TEXT = "Could not decode"
 _CUT_OFF = "SQLITE_READONLY_ROLLBACK"
 """The name of the error for a commit that was cut off and may not be taken back here."""
-_HAD = "SELECT name, reflects, serial, display, terms, standing, size FROM project"
+_HAD = "SELECT name, reflects, serial, display, fingerprint, standing, size FROM project"
 
 
 def _placeholders(count: int) -> str:
@@ -365,9 +373,11 @@ class SqliteCatalogue:
             found.update(map(had_record, self._db.execute(query, some)))
         return found
 
-    async def changed_since(self, listing: ProjectList, terms: str, /) -> frozenset[ProjectName]:
+    async def changed_since(
+        self, listing: ProjectList, fingerprint: str, /
+    ) -> frozenset[ProjectName]:
         """Return the projects that are not here just as a whole list has them."""
-        return await self._run(lambda: changed_since(self._db, listing, terms))
+        return await self._run(lambda: changed_since(self._db, listing, fingerprint))
 
     async def count(self) -> int:
         """Return how many projects are here; those that are left out do not count."""
@@ -392,24 +402,24 @@ class SqliteCatalogue:
 
     async def deferred(self) -> Sequence[Deferred]:
         """Return the projects to come back to, in the order of names."""
-        query = "SELECT * FROM unfinished ORDER BY name"
+        query = "SELECT * FROM deferred ORDER BY name"
         return await self._run(lambda: list(map(unfinished_record, self._db.execute(query))))
 
     async def trash(self, *, before: int | None = None) -> Sequence[TrashEntry]:
         """Return what lies in ``removed/``, or only what was put there before a time."""
-        query = "SELECT * FROM removed WHERE ? IS NULL OR at < ? ORDER BY key"
+        query = "SELECT * FROM trash WHERE ? IS NULL OR at < ? ORDER BY key"
         return await self._run(
             lambda: list(map(removed_record, self._db.execute(query, (before, before))))
         )
 
-    async def note(self, key: str, /) -> str:
-        """Return a remembered text, "" if there is none."""
+    async def marker(self, marker: Marker, /) -> str:
+        """Return the text that is stored under a marker, "" if there is none."""
 
-        def note() -> str:
-            row = self._db.execute("SELECT text FROM note WHERE key = ?", (key,)).fetchone()
+        def text() -> str:
+            row = self._db.execute("SELECT text FROM marker WHERE key = ?", (marker,)).fetchone()
             return str(row[0]) if row else ""
 
-        return await self._run(note)
+        return await self._run(text)
 
     # ------------------------------------------------------------ looking over everything
 
@@ -469,19 +479,19 @@ class SqliteCatalogue:
             for record in records.values():
                 db.executemany(_PUT_FILE, file_rows(record))
             finished = [*gone, *((name,) for name in batch.resolved)]
-            db.executemany("DELETE FROM unfinished WHERE name = ?", finished)
+            db.executemany("DELETE FROM deferred WHERE name = ?", finished)
             db.executemany(
-                f"INSERT OR REPLACE INTO unfinished VALUES ({_placeholders(10)})",
+                f"INSERT OR REPLACE INTO deferred VALUES ({_placeholders(10)})",
                 [astuple(each) for each in batch.deferred],
             )
             db.executemany(
-                f"INSERT OR REPLACE INTO removed VALUES ({_placeholders(4)})",
+                f"INSERT OR REPLACE INTO trash VALUES ({_placeholders(4)})",
                 [astuple(each) for each in batch.trashed],
             )
-            db.executemany("DELETE FROM removed WHERE key = ?", [(k,) for k in batch.restored])
+            db.executemany("DELETE FROM trash WHERE key = ?", [(k,) for k in batch.restored])
             for each in batch.verified:
                 put_verified(db, each)
-            db.executemany("INSERT OR REPLACE INTO note VALUES (?, ?)", batch.markers.items())
+            db.executemany("INSERT OR REPLACE INTO marker VALUES (?, ?)", batch.markers.items())
             db.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):

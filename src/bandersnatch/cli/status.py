@@ -167,7 +167,7 @@ def _not_done(status: MirrorStatus) -> Iterator[str]:
 
 
 def _undone(status: MirrorStatus, left: Deferred) -> str:
-    since = f"{left.kind} since {_when(status, left.since)}"
+    since = f"{left.deferral} since {_when(status, left.since)}"
     if not left.reason:
         return f"{since}: in hand, or a run was stopped that had it in hand"
     return f"{since}, {counted(left.attempts, 'attempt')}: {one_line(left.reason)}"
@@ -246,12 +246,12 @@ def _lag_dict(status: MirrorStatus) -> dict[str, Any] | None:
 def _undone_dict(left: Deferred) -> dict[str, Any]:
     return {
         "name": left.name,
-        "kind": left.kind,
+        "kind": left.deferral,
         "serial": left.target_serial,
         "since": _iso(left.since),
         "tried": _iso(left.tried),
         "attempts": left.attempts,
-        "error": left.fault,
+        "error": left.cause,
         "reason": left.reason,
     }
 

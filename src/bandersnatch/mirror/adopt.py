@@ -9,6 +9,7 @@ from bandersnatch import layout
 from bandersnatch.catalogue.records import (
     CatalogueUpdate,
     FileRecord,
+    Marker,
     ProjectRecord,
     Standing,
     TrashEntry,
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
     from bandersnatch.storage.port import MirrorStorage
-
-ADOPTED = "adopted"
-"""Note in the catalogue: set when the whole tree has been looked through."""
 
 _BATCH = 500
 _TELL_EVERY = 20_000
@@ -66,14 +64,14 @@ class Adoption:
         self._pages = settings.pages
         self._files_are_here = settings.files.release_files
         self._filters = filters
-        self._terms = PolicyFingerprint(settings, filters)
+        self._fingerprint = PolicyFingerprint(settings, filters)
         self._now = now
         self._count = self._unwanted = self._passed_over = 0
         self._first_passed_over = ""
 
     async def run(self) -> None:
         """Take the tree over, unless that was done; an interrupted run goes on where it was."""
-        if await self._catalogue.note(ADOPTED):
+        if await self._catalogue.marker(Marker.ADOPTED):
             return
         some: dict[ProjectName, frozenset[PageFormat]] = {}
         async for name, forms in self._projects():
@@ -110,7 +108,7 @@ class Adoption:
         now, batch = int(self._now.timestamp()), CatalogueUpdate()
         async for found in self._storage.scan(TRASH):
             batch.trashed.append(TrashEntry(found.key, found.size, "", now))
-        batch.markers[ADOPTED] = str(now)
+        batch.markers[Marker.ADOPTED] = str(now)
         await self._catalogue.commit(batch)
         if self._count:
             self._events(Warned(f"took over {self._count} projects that were here already"))
@@ -162,10 +160,10 @@ class Adoption:
             detail=detail,
             display="",
             reflects=detail.serial or NO_SERIAL,
-            terms=self._terms(name) if self._is_ours(detail, forms) else "",
+            fingerprint=self._fingerprint(name) if self._is_ours(detail, forms) else "",
             validators=Validators(),
             files=tuple(files),
-            standing=Standing.WANTED if self._filters.may_select(name) else Standing.RETAINED,
+            standing=Standing.SELECTED if self._filters.may_select(name) else Standing.RETAINED,
         )
 
     def _is_ours(self, detail: ProjectDetail, forms: frozenset[PageFormat]) -> bool:

@@ -8,15 +8,25 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from bandersnatch.catalogue.records import (
-    GONE,
-    INCOMPLETE,
-    MISSING_ONCE,
-    PENDING,
-    UNLISTED,
     CatalogueUpdate,
+    Cause,
+    Deferral,
     Deferred,
+    Marker,
+    RootMarker,
 )
-from bandersnatch.errors import TooManyRemovals
+from bandersnatch.errors import (
+    ChangedFile,
+    EmptiedProject,
+    FilesMissing,
+    ProjectNotFound,
+    Refused,
+    StalePage,
+    StorageError,
+    TooManyRemovals,
+    Unavailable,
+    UpstreamError,
+)
 from bandersnatch.mirror.state import Todo
 from bandersnatch.mirror.tasks import Result, is_expired
 from bandersnatch.model.serials import NO_SERIAL
@@ -26,6 +36,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.catalogue.port import Catalogue
     from bandersnatch.clock import Clock
+    from bandersnatch.errors import BandersnatchError
     from bandersnatch.mirror.state import StateFiles
     from bandersnatch.mirror.tasks import Outcome, SyncTask
     from bandersnatch.model.names import ProjectName
@@ -38,12 +49,6 @@ MOST_WAITING = 500
 LONGEST_WAIT = 10.0
 """Seconds between two commits, and at least between two writes of ``todo``."""
 
-ROOT = "root"
-"""Note in the catalogue: whether the root page shows what the catalogue has."""
-
-ROOT_STALE = "stale"
-ROOT_WRITTEN = "written"
-
 _HELD = frozenset({Result.UNWANTED, Result.EMPTIED})
 """What is decided at the end of a run, together with all other removals."""
 
@@ -51,6 +56,28 @@ _NOT_HERE = frozenset({Result.EXCLUDED, Result.ABSENT})
 
 _NOT_DONE = frozenset({Result.FAILED, Result.MISSING_ONCE}) | _HELD
 """What keeps a project in ``todo``, and ``status`` before the change that is not shown."""
+
+
+_CAUSES: Mapping[type[BandersnatchError], Cause] = {
+    Unavailable: Cause.UNAVAILABLE,
+    Refused: Cause.REFUSED,
+    ProjectNotFound: Cause.PAGE_MISSING,
+    StalePage: Cause.PAGE_STALE,
+    EmptiedProject: Cause.PAGE_EMPTIED,
+    FilesMissing: Cause.FILES_MISSING,
+    ChangedFile: Cause.FILE_CHANGED,
+    TooManyRemovals: Cause.REMOVAL_LIMIT,
+    UpstreamError: Cause.UPSTREAM,
+    StorageError: Cause.STORAGE,
+}
+"""What the catalogue stores of an error; subclasses stand before their bases."""
+
+
+def cause_of(error: BandersnatchError | None) -> Cause:
+    """Return what the catalogue stores of an error, which may be None."""
+    if error is None:
+        return Cause.NONE
+    return next((c for kind, c in _CAUSES.items() if isinstance(error, kind)), Cause.OTHER)
 
 
 class Checkpoint:
@@ -75,7 +102,7 @@ class Checkpoint:
         self._catalogue = catalogue
         self._state = state
         self._clock = clock
-        self._on_the_side = todo is None
+        self._standalone = todo is None
         self.cursor = todo.cursor if todo else NO_SERIAL
         self.pending: dict[ProjectName, Serial] = dict(todo.pending) if todo else {}
         self._now = now
@@ -92,18 +119,20 @@ class Checkpoint:
         self,
         finished: list[ProjectName],
         wanted: Iterable[SyncTask] = (),
-        notes: Mapping[str, str] | None = None,
+        markers: Mapping[Marker, str] | None = None,
     ) -> None:
         """Write the plan down; ``finished`` is what nobody has to come back to any more.
 
-        ``wanted`` are the projects in the order that they are taken up in. ``notes`` are for the
+        ``wanted`` are the projects in the order that they are taken up in. ``markers`` are for the
         catalogue before anything is touched, ``todo`` included.
 
         The cursor stays where it was until everything was visited: what the changes say besides
         names and serials is read again after a run that was cut short.
         """
         self._to_mark = filter(_may_be_cut_short, wanted)
-        await self._catalogue.commit(CatalogueUpdate(resolved=finished, markers=dict(notes or {})))
+        await self._catalogue.commit(
+            CatalogueUpdate(resolved=finished, markers=dict(markers or {}))
+        )
         await self._save_todo()
 
     async def take_up(self, wanted: SyncTask) -> None:
@@ -126,14 +155,14 @@ class Checkpoint:
         marks = [handled(name, self._now) for name in names]
         await self._catalogue.commit(CatalogueUpdate(deferred=marks))
 
-    async def reach(self, cursor: Serial, notes: Mapping[str, str]) -> None:
-        """Move the cursor, now that everything was visited, and then remember ``notes``.
+    async def reach(self, cursor: Serial, markers: Mapping[Marker, str]) -> None:
+        """Move the cursor, now that everything was visited, and then store ``markers``.
 
         They let a later run leave something out, so they may not be there before the cursor is.
         """
         self.cursor = cursor
         await self.save()
-        await self._catalogue.commit(CatalogueUpdate(markers=dict(notes)))
+        await self._catalogue.commit(CatalogueUpdate(markers=dict(markers)))
 
     async def add(self, outcome: Outcome) -> None:
         """Take in what became of a project, and commit if it is time to.
@@ -141,7 +170,7 @@ class Checkpoint:
         What is not to be here and may have been published is done when that was removed: it is
         among ``strays`` then.
         """
-        _record(outcome, self._batch, self._now, standalone=self._on_the_side)
+        _record(outcome, self._batch, self._now, standalone=self._standalone)
         if outcome.result in _NOT_HERE and outcome.wanted.handled:
             self.strays.append(outcome.wanted.name)
         elif outcome.result not in _NOT_DONE and not _is_doubted(outcome, self._now):
@@ -161,7 +190,7 @@ class Checkpoint:
                 batch, self._batch = self._batch, CatalogueUpdate()
                 done, self._done = self._done, []
             if batch.records or batch.forgotten:
-                batch.markers.setdefault(ROOT, ROOT_STALE)
+                batch.markers.setdefault(Marker.ROOT, RootMarker.STALE)
             if batch:
                 await self._storage.barrier()
                 await self._catalogue.commit(batch)
@@ -180,13 +209,13 @@ class Checkpoint:
             deferred=[
                 Deferred(
                     name=name,
-                    kind=GONE,
+                    deferral=Deferral.GONE,
                     target_serial=wish.target_serial,
                     first_serial=wish.first_serial,
                     since=wish.noticed_at,
                     tried=self._now,
                     attempts=0,
-                    fault=TooManyRemovals.__name__,
+                    cause=Cause.REMOVAL_LIMIT,
                     reason="one run may not remove so many projects",
                     display=wish.display,
                 )
@@ -195,7 +224,7 @@ class Checkpoint:
         )
 
     async def _save_todo(self) -> None:
-        if not self._on_the_side:
+        if not self._standalone:
             await self._state.save_todo(Todo(self.cursor, self.pending))
         self._saved_at = self._clock.monotonic()
 
@@ -215,28 +244,28 @@ def _record(outcome: Outcome, batch: CatalogueUpdate, now: int, *, standalone: b
         batch.forgotten.append(name)
     elif earlier is not None and outcome.result in {Result.UNCHANGED, Result.ABSENT}:
         batch.resolved.append(name)
-    kind = _kind_of(outcome)
+    deferral = _deferral_of(outcome)
     as_it_was = outcome.result in {Result.FAILED, Result.UNCHANGED}
     if standalone and as_it_was and earlier is None:
         batch.resolved.append(name)
     reached = NO_SERIAL if outcome.record is None else outcome.record.reflects
     if standalone and earlier is not None and _is_still_open(earlier, reached):
         batch.deferred.append(earlier)
-    elif kind is not None and (outcome.again or not standalone):
-        batch.deferred.append(_unfinished(outcome, kind, now))
+    elif deferral is not None and (outcome.again or not standalone):
+        batch.deferred.append(_unfinished(outcome, deferral, now))
 
 
 def _is_still_open(earlier: Deferred, reached: Serial) -> bool:
     """Whether a look at one project leaves open what a look at all of them found."""
-    return earlier.kind == UNLISTED or (
-        earlier.kind != MISSING_ONCE and reached < earlier.target_serial
+    return earlier.deferral == Deferral.UNLISTED or (
+        earlier.deferral != Deferral.MISSING_ONCE and reached < earlier.target_serial
     )
 
 
 def _is_doubted(outcome: Outcome, now: int) -> bool:
     """Whether the page of a project that is not listed may be one that a cache still has."""
     earlier = outcome.wanted.earlier
-    if earlier is None or earlier.kind != UNLISTED:
+    if earlier is None or earlier.deferral != Deferral.UNLISTED:
         return outcome.unlisted
     return outcome.unlisted and not is_expired(earlier.since, now)
 
@@ -244,7 +273,15 @@ def _is_doubted(outcome: Outcome, now: int) -> bool:
 def handled(name: ProjectName, now: int) -> Deferred:
     """Return the note that a project was in hand, for the run that finds it there."""
     return Deferred(
-        name, INCOMPLETE, NO_SERIAL, None, since=now, tried=now, attempts=0, fault="", reason=""
+        name,
+        Deferral.INCOMPLETE,
+        NO_SERIAL,
+        None,
+        since=now,
+        tried=now,
+        attempts=0,
+        cause=Cause.NONE,
+        reason="",
     )
 
 
@@ -253,13 +290,15 @@ def _may_be_cut_short(wanted: SyncTask) -> bool:
 
     The first of the two looks at a project that seems to be gone is not to be forgotten.
     """
-    return wanted.remade and (wanted.earlier is None or wanted.earlier.kind != MISSING_ONCE)
+    return wanted.remade and (
+        wanted.earlier is None or wanted.earlier.deferral != Deferral.MISSING_ONCE
+    )
 
 
 def _in_hand(wanted: SyncTask, now: int) -> Deferred:
     """Return the note that a project is being made anew, with what is known of it already."""
     if wanted.earlier is not None:
-        return replace(wanted.earlier, kind=INCOMPLETE)
+        return replace(wanted.earlier, deferral=Deferral.INCOMPLETE)
     noted = handled(wanted.name, now)
     since = wanted.noticed_at or now
     return replace(
@@ -271,40 +310,40 @@ def _in_hand(wanted: SyncTask, now: int) -> Deferred:
     )
 
 
-def _kind_of(outcome: Outcome) -> str | None:
-    """Return the kind of what is left to do.
+def _deferral_of(outcome: Outcome) -> Deferral | None:
+    """Return what a later run has to do.
 
     What is held is told of as incomplete: a removal may be cut short, and then the project is
     looked at even if the filters want it again. What was incomplete is so until it succeeds.
     """
     earlier = outcome.wanted.earlier
-    cut_short = earlier is not None and earlier.kind == INCOMPLETE
+    cut_short = earlier is not None and earlier.deferral == Deferral.INCOMPLETE
     if outcome.result is Result.FAILED and not cut_short:
-        return PENDING
+        return Deferral.PENDING
     if outcome.result is Result.FAILED or outcome.result in _HELD:
-        return INCOMPLETE
+        return Deferral.INCOMPLETE
     if outcome.result is Result.MISSING_ONCE:
-        return MISSING_ONCE
+        return Deferral.MISSING_ONCE
     if outcome.unlisted:
-        return UNLISTED
-    return INCOMPLETE if outcome.again else None
+        return Deferral.UNLISTED
+    return Deferral.INCOMPLETE if outcome.again else None
 
 
-def _unfinished(outcome: Outcome, kind: str, now: int) -> Deferred:
+def _unfinished(outcome: Outcome, deferral: Deferral, now: int) -> Deferred:
     wanted, earlier, error = outcome.wanted, outcome.wanted.earlier, outcome.error
-    same = earlier is not None and earlier.kind == kind
+    same = earlier is not None and earlier.deferral == deferral
     since = earlier.since if earlier is not None and same else (wanted.noticed_at or now)
-    if kind in {MISSING_ONCE, UNLISTED} and not same:
+    if deferral in {Deferral.MISSING_ONCE, Deferral.UNLISTED} and not same:
         since = now  # the first of the looks, whenever the project became wanted
     return Deferred(
         name=wanted.name,
-        kind=kind,
+        deferral=deferral,
         target_serial=wanted.target_serial,
         first_serial=wanted.first_serial,
         since=since,
         tried=now,
         attempts=(earlier.attempts if earlier is not None else 0) + (outcome.result not in _HELD),
-        fault=type(error).__name__ if error is not None else "",
+        cause=cause_of(error),
         reason=str(error) if error is not None else "",
         display=wanted.display,
     )

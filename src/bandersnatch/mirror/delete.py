@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bandersnatch.catalogue.records import DELETED, SET_ASIDE, CatalogueUpdate, Deferred, Standing
+from bandersnatch.catalogue.records import (
+    CatalogueUpdate,
+    Cause,
+    Deferral,
+    Deferred,
+    Marker,
+    RootMarker,
+    Standing,
+)
 from bandersnatch.errors import NotMirrored, UsageError
 from bandersnatch.events import Planned, ProjectFailed, Warned
-from bandersnatch.mirror.checkpoint import ROOT, ROOT_STALE
 from bandersnatch.mirror.recovery import finish_deletions, open_tree
 from bandersnatch.mirror.removal import Removals
-from bandersnatch.mirror.run import FILTERS, OPTIONS
 from bandersnatch.mirror.state import StateFiles
 from bandersnatch.model.serials import NO_SERIAL
 
@@ -57,11 +63,11 @@ async def delete(
     marks = await _marks(mirror, names, state, began)
     mirror.events(Planned(0, len(marks)))
     if marks:
-        notes = {ROOT: ROOT_STALE}
-        if any(mark.kind == DELETED for mark in marks):
+        markers: dict[Marker, str] = {Marker.ROOT: RootMarker.STALE}
+        if any(mark.deferral == Deferral.DELETED for mark in marks):
             # Should the filters want it again, nothing else tells the next run that it is gone.
-            notes |= dict.fromkeys((OPTIONS, FILTERS), "")
-        await mirror.catalogue.commit(CatalogueUpdate(deferred=marks, markers=notes))
+            markers |= dict.fromkeys((Marker.OPTIONS, Marker.FILTERS), "")
+        await mirror.catalogue.commit(CatalogueUpdate(deferred=marks, markers=markers))
         await finish_deletions(mirror, began)
 
 
@@ -85,7 +91,9 @@ async def _marks(
         marks.append(
             Deferred(
                 name=name,
-                kind=SET_ASIDE if mirror.filters.may_select(name) else DELETED,
+                deferral=Deferral.EXCLUDED_UNTIL_CHANGE
+                if mirror.filters.may_select(name)
+                else Deferral.DELETED,
                 target_serial=max(
                     needs.get(name, NO_SERIAL), NO_SERIAL if name in had else state.cursor
                 ),
@@ -93,7 +101,7 @@ async def _marks(
                 since=now,
                 tried=now,
                 attempts=0,
-                fault="",
+                cause=Cause.NONE,
                 reason="its deletion was cut short; the next command that writes finishes it",
                 display=spelling,
             )

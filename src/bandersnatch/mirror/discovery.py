@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING
 
+from bandersnatch.catalogue.records import Marker
 from bandersnatch.config.settings import ApiMethod
 from bandersnatch.errors import ChangelogRefused, IndexRolledBack, UnusableIndex, UpstreamError
 from bandersnatch.events import StepStarted, Warned
@@ -35,10 +36,6 @@ DEAREST_GAP_FOR_A_FEW = 100_000
 """The same where only a finite set of pages would have to be asked for instead."""
 
 _ODDITIES_TOLD = 20
-
-RECONCILED = "reconciled"
-LISTING = "listing"
-"""Notes in the catalogue: when everything was last compared, and the validators of the list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +83,19 @@ class Discoverer:
             unnamed = [replace(change, display="") for change in changes]
             if not thorough:
                 return Discovery(head, unnamed)
-            return Discovery(head, unnamed, sweep=question.finite, notes=self._compared())
+            return Discovery(head, unnamed, sweep=question.finite, markers=self._compared())
         if not thorough:
             return Discovery(head, await self._changes(question.cursor, head))
-        listing, notes = await self._list(question, head)
+        listing, markers = await self._list(question, head)
         if listing is None:
-            return Discovery(question.cursor, notes=notes)
+            return Discovery(question.cursor, markers=markers)
         reached = _reached(listing)
         if head is None and reached is not None:
             self._check_age(reached, question.cursor)
         since = reached if too_far or not followed else min(question.cursor, reached or NO_SERIAL)
         changes = await self._changes(since, head)
         cursor = max(head or reached or NO_SERIAL, question.cursor)
-        return Discovery(cursor, changes, listing, notes=notes)
+        return Discovery(cursor, changes, listing, markers=markers)
 
     # ------------------------------------------------------------ the changelog
 
@@ -139,26 +136,26 @@ class Discoverer:
     # ------------------------------------------------------------ the whole list
 
     async def _is_due(self, question: DiscoveryRequest) -> bool:
-        last = await self._catalogue.note(RECONCILED)
+        last = await self._catalogue.marker(Marker.RECONCILED)
         now = int(self._clock.now().timestamp())
         return not last or not 0 <= now - int(last) < question.interval.total_seconds()
 
-    def _compared(self, validators: Validators | None = None) -> dict[str, str]:
+    def _compared(self, validators: Validators | None = None) -> dict[Marker, str]:
         """Return what is to be remembered once the plan that follows is safe."""
-        notes = {RECONCILED: str(int(self._clock.now().timestamp()))}
+        markers = {Marker.RECONCILED: str(int(self._clock.now().timestamp()))}
         if validators is not None:
-            notes[LISTING] = "\n".join(astuple(validators))
-        return notes
+            markers[Marker.LISTING] = "\n".join(astuple(validators))
+        return markers
 
     async def _list(
         self, question: DiscoveryRequest, head: Serial | None
-    ) -> tuple[ProjectList | None, dict[str, str]]:
+    ) -> tuple[ProjectList | None, dict[Marker, str]]:
         """Return the whole list, or None if it is the one of last time and was worked off."""
         self._events(StepStarted("reading the list of all projects"))
         known = Validators()
         is_same = question.settled and not question.thorough
         if head is None and is_same and question.cursor != NO_SERIAL:
-            known = Validators(*(await self._catalogue.note(LISTING)).split("\n"))
+            known = Validators(*(await self._catalogue.marker(Marker.LISTING)).split("\n"))
         fetched: FetchedList | None
         try:
             if question.method is ApiMethod.XMLRPC:

@@ -74,13 +74,13 @@ class Executor:
         stop_on_error: bool = False,
         standalone: bool = False,
     ) -> None:
-        """Take what is needed; ``on_the_side`` is for a command that no later run goes on with."""
+        """Take what is needed; ``standalone`` is for a command that no later run goes on with."""
         self._sync = sync
         self._checkpoint = checkpoint
         self._clock = clock
         self._events = events
         self._stop_on_error = stop_on_error
-        self._on_the_side = standalone
+        self._standalone = standalone
         self._put_off: dict[ProjectName, int] = {}
         self._silent = 0
         self._missing = 0
@@ -143,7 +143,7 @@ class Executor:
         pauses = PAUSES.get(type(error), ())
         tried = self._put_off.get(wanted.name, 0)
         tired = wanted.earlier is not None and wanted.earlier.attempts >= PATIENCE
-        if tried >= len(pauses) or tired or self._on_the_side:
+        if tried >= len(pauses) or tired or self._standalone:
             return False
         self._put_off[wanted.name] = tried + 1
         queue.put_off(wanted, pauses[tried])
@@ -177,7 +177,7 @@ class Executor:
 
     def _tell_failure(self, name: ProjectName, error: BandersnatchError) -> None:
         if not isinstance(error, OutOfSpace):
-            self._events(ProjectFailed(name, error, will_retry=not self._on_the_side))
+            self._events(ProjectFailed(name, error, will_retry=not self._standalone))
             return
         # The disk is what failed, and thousands of projects may want something of it.
         if not self._told_of_room:

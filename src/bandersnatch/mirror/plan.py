@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from bandersnatch.catalogue.records import GONE, INCOMPLETE, MISSED, PENDING, UNLISTED, Standing
+from bandersnatch.catalogue.records import MISSED, Deferral, Standing
 from bandersnatch.mirror.tasks import Discovery, MirrorSnapshot, SyncTask, is_expired
 from bandersnatch.model.serials import NO_SERIAL, Serial
 
@@ -53,7 +53,7 @@ def make_plan(
     gone = {
         name: wishes.pop(name)
         for name, left in before.unfinished.items()
-        if left.kind == GONE and name in wishes and not wishes[name].listed
+        if left.deferral == Deferral.GONE and name in wishes and not wishes[name].listed
     }
     _apply_changes(found.changes, selects, wishes, gone)
     wanted = {
@@ -74,7 +74,7 @@ def _with_memory(wish: SyncTask, before: MirrorSnapshot) -> SyncTask:
         handled=left is not None or wish.name in before.pending,
         had=had is not None,
         excluded=had is not None and had.standing is Standing.EXCLUDED,
-        remade=had is not None and had.terms != before.terms(wish.name),
+        remade=had is not None and had.fingerprint != before.fingerprint(wish.name),
     )
 
 
@@ -86,11 +86,11 @@ def _is_had(wish: SyncTask, before: MirrorSnapshot) -> bool:
         had is not None
         and wish.target_serial != NO_SERIAL
         and had.reflects >= wish.target_serial
-        and had.terms == before.terms(wish.name)
+        and had.fingerprint == before.fingerprint(wish.name)
         and had.standing is not Standing.RETAINED
         and not wish.anew
         and is_same_display(wish.display, had.display)
-        and (left is None or left.kind in {PENDING, UNLISTED})
+        and (left is None or left.deferral in {Deferral.PENDING, Deferral.UNLISTED})
     )
 
 
@@ -104,7 +104,9 @@ def _from_earlier(found: Discovery, before: MirrorSnapshot) -> Iterable[SyncTask
     listed = found.listing.serials if found.listing is not None else {}
     unfinished = before.unfinished.values()
     # The list says again how new these are to be.
-    listed_again = {e.name for e in unfinished if e.kind == UNLISTED and e.name in listed}
+    listed_again = {
+        e.name for e in unfinished if e.deferral == Deferral.UNLISTED and e.name in listed
+    }
     for name, target_serial in before.pending.items():
         wish = _still_wanted(name, target_serial, found, before)
         if name not in listed_again and not _is_had(wish, before):
@@ -113,7 +115,7 @@ def _from_earlier(found: Discovery, before: MirrorSnapshot) -> Iterable[SyncTask
         if name in listed_again:
             continue
         rested = not before.keep_removed and before.now - left.tried >= SECOND_LOOK
-        if left.kind == INCOMPLETE or (left.kind in MISSED and rested):
+        if left.deferral == Deferral.INCOMPLETE or (left.deferral in MISSED and rested):
             yield SyncTask(
                 name,
                 first_serial=left.first_serial,
@@ -146,7 +148,7 @@ def _still_wanted(
             and found.listing is None
             and not is_expired(noticed_at, before.now)
             and left is not None
-            and left.kind != GONE
+            and left.deferral != Deferral.GONE
         ),
         unlisted=_is_unlisted(name, found, before),
     )
@@ -155,7 +157,7 @@ def _still_wanted(
 def _is_unlisted(name: ProjectName, found: Discovery, before: MirrorSnapshot) -> bool:
     """Whether the last whole list that was read does not have what is here."""
     left = before.unfinished.get(name)
-    missed = left is not None and left.kind in MISSED and name not in found.sweep
+    missed = left is not None and left.deferral in MISSED and name not in found.sweep
     listed_now = found.listing is not None and name in found.listing.serials
     return missed and not (listed_now or before.keep_removed)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from bandersnatch import layout
-from bandersnatch.catalogue.records import INCOMPLETE, MISSING_ONCE, ProjectRecord, Standing
+from bandersnatch.catalogue.records import Cause, Deferral, ProjectRecord, Standing
 from bandersnatch.config.settings import Provenance, RemovedProjects
 from bandersnatch.errors import (
     ChangedFile,
@@ -104,7 +104,7 @@ class ProjectSync:
                     fetched = await self._reader.read(wanted, Validators())
         except ProjectNotFound:
             return self._missing(wanted)
-        standing = Standing.WANTED if selected else Standing.RETAINED
+        standing = Standing.SELECTED if selected else Standing.RETAINED
         if fetched is None or (record is not None and self._is_older(fetched.detail, record)):
             return self._unchanged(wanted, record, standing)
         if record is not None and self._stays_out(wanted, fetched.detail, record):
@@ -120,11 +120,11 @@ class ProjectSync:
 
         What is here may be another page than the one recorded, if an earlier run was cut short.
         """
-        incomplete = wanted.earlier is not None and wanted.earlier.kind == INCOMPLETE
+        incomplete = wanted.earlier is not None and wanted.earlier.deferral == Deferral.INCOMPLETE
         if record is None or incomplete:
             return Validators()
-        other_terms = record.terms != self._visit.terms(wanted.name)
-        if wanted.anew or other_terms or record.standing is Standing.RETAINED:
+        other_policy = record.fingerprint != self._visit.fingerprint(wanted.name)
+        if wanted.anew or other_policy or record.standing is Standing.RETAINED:
             return Validators()
         if self._visit.force and record.standing is Standing.EXCLUDED:
             return Validators()  # what was deleted until its next change comes back
@@ -146,7 +146,7 @@ class ProjectSync:
         had = record.detail.serial
         if detail.serial is None or had is None or detail.serial >= had:
             return False
-        if record.terms != self._visit.terms(detail.name):
+        if record.fingerprint != self._visit.fingerprint(detail.name):
             raise StalePage(detail.name, wanted=had, got=detail.serial)
         return True
 
@@ -156,9 +156,13 @@ class ProjectSync:
         That is so for a page that this mirror has never fetched, so that no validators tell.
         """
         never = record.standing is Standing.EXCLUDED and record.validators == Validators()
-        if not never or self._visit.force or record.terms != self._visit.terms(detail.name):
+        if (
+            not never
+            or self._visit.force
+            or record.fingerprint != self._visit.fingerprint(detail.name)
+        ):
             return False
-        cut_short = wanted.earlier is not None and wanted.earlier.kind == INCOMPLETE
+        cut_short = wanted.earlier is not None and wanted.earlier.deferral == Deferral.INCOMPLETE
         shown = record.reflects if record.detail.serial is None else record.detail.serial
         return not cut_short and (detail.serial is None or detail.serial <= shown)
 
@@ -185,7 +189,7 @@ class ProjectSync:
         if self._settings.run.removed_projects is RemovedProjects.KEEP:
             return Outcome(wanted, Result.UNCHANGED)
         earlier = wanted.earlier
-        if earlier is None or earlier.kind != MISSING_ONCE:
+        if earlier is None or earlier.deferral != Deferral.MISSING_ONCE:
             return Outcome(wanted, Result.MISSING_ONCE)
         seen_twice = self._visit.now - earlier.since >= SECOND_LOOK
         return Outcome(wanted, Result.GONE if seen_twice else Result.MISSING_ONCE)
@@ -210,7 +214,7 @@ class ProjectSync:
             detail=replace(narrowed.page or plain.without_files(), document=None),
             display=wanted.display or (record.display if record else "") or plain.name,
             reflects=max(wanted.target_serial, plain.serial or NO_SERIAL, _reflected(record)),
-            terms=self._visit.terms(plain.name),
+            fingerprint=self._visit.fingerprint(plain.name),
             validators=fetched.validators,
             files=(),
             standing=standing if narrowed.page is not None else Standing.EXCLUDED,
@@ -267,7 +271,11 @@ class ProjectSync:
         files, error = await self._have_files(wanted, record, detail)
         if self._settings.files.release_files:
             detail = replace(detail, files=tuple(found.file for found in files.records))
-        anew = self._visit.established if record is None else record.terms != proposed.terms
+        anew = (
+            self._visit.established
+            if record is None
+            else record.fingerprint != proposed.fingerprint
+        )
         await self._publisher.publish(detail, display=proposed.display, legacy=legacy, anew=anew)
         await self._publisher.clean_up(proposed.display, detail.name)
         published = replace(proposed, detail=detail, files=tuple(files.records))
@@ -302,7 +310,7 @@ class ProjectSync:
         seen = (
             self._visit.is_second_look
             and wanted.earlier is not None
-            and wanted.earlier.fault == EmptiedProject.__name__
+            and wanted.earlier.cause is Cause.PAGE_EMPTIED
         )
         if record.detail.files and not (detail.files or quarantined or seen):
             raise EmptiedProject(detail.name, len(record.detail.files))
@@ -345,7 +353,7 @@ class ProjectSync:
         if not files.missing:
             return files, None
         error = FilesMissing(detail.name, files.missing)
-        if wanted.earlier is None or wanted.earlier.fault != FilesMissing.__name__:
+        if wanted.earlier is None or wanted.earlier.cause is not Cause.FILES_MISSING:
             raise error
         return files, error
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from bandersnatch import layout
-from bandersnatch.catalogue.records import GONE, INCOMPLETE, MISSING_ONCE, CatalogueUpdate
+from bandersnatch.catalogue.records import CatalogueUpdate, Deferral, Marker, RootMarker
 from bandersnatch.errors import NotStored, StorageError
 from bandersnatch.events import PageRemoved, PageWritten
 from bandersnatch.layout import LAST_MODIFIED, PageFormat, StorageKey
-from bandersnatch.mirror.checkpoint import ROOT, ROOT_WRITTEN
 from bandersnatch.simple.html_page import ListHtml, render_detail_html
 from bandersnatch.simple.json_page import ListJson, render_detail_json
 
@@ -236,7 +235,7 @@ def _version_time(key: StorageKey) -> str:
     return key.rpartition("/")[2].split("_", 2)[-1]
 
 
-_CUT_SHORT = frozenset({INCOMPLETE, MISSING_ONCE, GONE})
+_CUT_SHORT = frozenset({Deferral.INCOMPLETE, Deferral.MISSING_ONCE, Deferral.GONE})
 """Kinds of what is left to do under which a project may have lost its page already."""
 
 
@@ -248,16 +247,16 @@ async def publish_root(
     ``omit`` are projects that are still in the catalogue and about to leave it. Others
     may have no page because a run was killed that removed it, and wait to be looked at again.
     """
-    if not force and await mirror.catalogue.note(ROOT) == ROOT_WRITTEN:
+    if not force and await mirror.catalogue.marker(Marker.ROOT) == RootMarker.WRITTEN:
         return ()
     hidden = set(omit)
     for left in await mirror.catalogue.deferred():
-        if left.kind in _CUT_SHORT and not await Publisher.of(mirror).has_pages(left.name):
+        if left.deferral in _CUT_SHORT and not await Publisher.of(mirror).has_pages(left.name):
             hidden.add(left.name)
     changed = await Publisher.of(mirror).publish_root(_shown(mirror.catalogue, hidden))
     await mirror.storage.barrier()
     if not omit:
-        await mirror.catalogue.commit(CatalogueUpdate(markers={ROOT: ROOT_WRITTEN}))
+        await mirror.catalogue.commit(CatalogueUpdate(markers={Marker.ROOT: RootMarker.WRITTEN}))
     return changed
 
 

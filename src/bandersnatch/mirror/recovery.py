@@ -6,23 +6,25 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bandersnatch.catalogue.records import (
-    DELETED,
-    SET_ASIDE,
+    DELETIONS,
     CatalogueUpdate,
+    CleanMarker,
+    Deferral,
+    Marker,
     ProjectRecord,
+    RootMarker,
     Standing,
 )
 from bandersnatch.errors import NotStored, StorageError
 from bandersnatch.events import StepStarted, Warned
 from bandersnatch.layout import SIMPLE
 from bandersnatch.mirror.adopt import Adoption
-from bandersnatch.mirror.checkpoint import MOST_WAITING, ROOT, ROOT_STALE, ROOT_WRITTEN, handled
+from bandersnatch.mirror.checkpoint import MOST_WAITING, handled
 from bandersnatch.mirror.executor import Executor
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.project import ProjectSync
 from bandersnatch.mirror.publish import publish_root
 from bandersnatch.mirror.removal import Removals
-from bandersnatch.mirror.state import FOREIGN, STATE
 from bandersnatch.mirror.tasks import RunContext
 from bandersnatch.model.content import Validators
 from bandersnatch.model.project import ProjectDetail
@@ -77,7 +79,9 @@ async def check_belonging(mirror: Mirror, now: int) -> None:
             f"{len(missing)} have no page here; it is made anew from the pages that are here"
         )
     )
-    await mirror.catalogue.commit(CatalogueUpdate(reset=True, markers={STATE: FOREIGN}))
+    await mirror.catalogue.commit(
+        CatalogueUpdate(reset=True, markers={Marker.CLEAN: CleanMarker.FOREIGN})
+    )
 
 
 async def _sample(mirror: Mirror) -> Sequence[ProjectName]:
@@ -137,18 +141,20 @@ async def finish_deletions(mirror: Mirror, began: datetime) -> None:
         spelled = {name: marks[name].display for name in some}
         batch = await removals.remove_projects(some, mirror.catalogue, places, spelled)
         batch.resolved += some
-        batch.markers[ROOT] = ROOT_STALE
-        aside = [marks[name] for name in some if marks[name].kind == SET_ASIDE]
+        batch.markers[Marker.ROOT] = RootMarker.STALE
+        aside = [
+            marks[name] for name in some if marks[name].deferral == Deferral.EXCLUDED_UNTIL_CHANGE
+        ]
         batch.records += [await _excluded_record(mirror, mark) for mark in aside]
         await mirror.storage.barrier()
         await mirror.catalogue.commit(batch)
-    await mirror.catalogue.commit(CatalogueUpdate(markers={ROOT: ROOT_WRITTEN}))
+    await mirror.catalogue.commit(CatalogueUpdate(markers={Marker.ROOT: RootMarker.WRITTEN}))
 
 
 async def marked(mirror: Mirror) -> dict[ProjectName, Deferred]:
     """Return the projects that are on their way out by name."""
     unfinished = await mirror.catalogue.deferred()
-    return {each.name: each for each in unfinished if each.kind in {DELETED, SET_ASIDE}}
+    return {each.name: each for each in unfinished if each.deferral in DELETIONS}
 
 
 async def _excluded_record(mirror: Mirror, mark: Deferred) -> ProjectRecord:
@@ -165,7 +171,7 @@ async def _excluded_record(mirror: Mirror, mark: Deferred) -> ProjectRecord:
         record,
         detail=record.detail.without_files(),
         reflects=max(record.reflects, mark.target_serial),
-        terms=PolicyFingerprint.of(mirror)(mark.name),
+        fingerprint=PolicyFingerprint.of(mirror)(mark.name),
         files=(),
         standing=Standing.EXCLUDED,
         due=None,
@@ -216,7 +222,7 @@ async def open_context(
     """Return what is the same for every project of a run that begins now."""
     return RunContext(
         now=int(began.timestamp()),
-        terms=PolicyFingerprint.of(mirror),
+        fingerprint=PolicyFingerprint.of(mirror),
         lying={each.key: each for each in await mirror.catalogue.trash()},
         accepted=accepted,
         force=force,

@@ -9,7 +9,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from bandersnatch import layout
-from bandersnatch.catalogue.records import PENDING, CatalogueUpdate, Standing, TrashEntry
+from bandersnatch.catalogue.records import (
+    CatalogueUpdate,
+    Deferral,
+    Marker,
+    RootMarker,
+    Standing,
+    TrashEntry,
+)
 from bandersnatch.config.settings import RemovedProjects
 from bandersnatch.errors import (
     InvalidValue,
@@ -19,9 +26,8 @@ from bandersnatch.errors import (
     TooManyRemovals,
 )
 from bandersnatch.events import FileRemoved, PageRemoved, ProjectFailed, ProjectRemoved, Warned
-from bandersnatch.mirror.checkpoint import MOST_WAITING, ROOT, ROOT_STALE, ROOT_WRITTEN
+from bandersnatch.mirror.checkpoint import MOST_WAITING
 from bandersnatch.mirror.publish import publish_root
-from bandersnatch.mirror.state import LAST_SUCCESS
 from bandersnatch.model.filenames import claimants
 from bandersnatch.model.names import belongs_to, project_name
 from bandersnatch.model.urls import is_file_path
@@ -241,7 +247,7 @@ class Removals:
 
     async def expire(self, catalogue: MirrorCatalogue, grace: timedelta) -> CatalogueUpdate:
         """Delete what has waited for longer than the grace time, if the clock can be believed."""
-        last = await catalogue.note(LAST_SUCCESS)
+        last = await catalogue.marker(Marker.LAST_SUCCESS)
         if last and self._now - int(last) > LONGEST_PAUSE:
             days = (self._now - int(last)) // 86_400
             text = f"by the clock the last good run was {days} days ago"
@@ -306,7 +312,7 @@ class PlannedRemovals:
         """Whether no note in the catalogue tells that a project may be half gone."""
         if name in self.reported:
             earlier = self.reported[name].earlier
-            return earlier is None or earlier.kind == PENDING
+            return earlier is None or earlier.deferral == Deferral.PENDING
         return name in self.deselected
 
     @property
@@ -330,7 +336,7 @@ async def remove_all(
     the root page counts as one that does not show what the catalogue has.
     """
     if projects:
-        await checkpoint.commit(CatalogueUpdate(markers={ROOT: ROOT_STALE}))
+        await checkpoint.commit(CatalogueUpdate(markers={Marker.ROOT: RootMarker.STALE}))
     await publish_root(mirror, omit=projects, force=force or bool(projects))
     removals, places = Removals.of(mirror, began), mirror.settings.pages.layout
     ordered = sorted(projects)
@@ -343,7 +349,9 @@ async def remove_all(
     forgotten = [name for name, wish in leaving.reported.items() if wish.excluded]
     handled = [name for name in forgotten if leaving.reported[name].handled]
     await remove_unrecorded(mirror, handled, checkpoint, began)
-    await checkpoint.commit(CatalogueUpdate(forgotten=forgotten, markers={ROOT: ROOT_WRITTEN}))
+    await checkpoint.commit(
+        CatalogueUpdate(forgotten=forgotten, markers={Marker.ROOT: RootMarker.WRITTEN})
+    )
     await checkpoint.commit(
         await removals.expire(mirror.catalogue, mirror.settings.run.removal_grace)
     )

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bandersnatch import layout
 from bandersnatch.catalogue.records import (
-    DELETED,
-    INCOMPLETE,
-    SET_ASIDE,
     CatalogueUpdate,
+    Cause,
+    Deferral,
     Deferred,
     FileRecord,
+    Marker,
     ProjectRecord,
+    RootMarker,
     Standing,
 )
 from bandersnatch.concurrency import bounded_map
@@ -34,7 +35,6 @@ from bandersnatch.events import (
     Warned,
 )
 from bandersnatch.layout import PageFormat
-from bandersnatch.mirror.checkpoint import ROOT, ROOT_STALE
 from bandersnatch.mirror.page import own_page_context, parse_own_page
 from bandersnatch.mirror.publish import Publisher, publish_root
 from bandersnatch.mirror.recovery import finish_deletions, open_tree
@@ -329,35 +329,34 @@ class _Restoring:
             detail=detail,
             display=page.display or (earlier.display if earlier else ""),
             reflects=detail.serial or NO_SERIAL,
-            terms="",
+            fingerprint="",
             validators=Validators(),
             files=tuple(files.records),
-            standing=Standing.WANTED if wanted else Standing.RETAINED,
+            standing=Standing.SELECTED if wanted else Standing.RETAINED,
         )
 
     async def _begin(self, record: ProjectRecord, earlier: ProjectRecord | None) -> None:
         """Write down what comes back, marked to be taken away again if this is cut short."""
-        kind = DELETED if earlier is None else SET_ASIDE
+        deferral = Deferral.DELETED if earlier is None else Deferral.EXCLUDED_UNTIL_CHANGE
         target_serial = earlier.reflects if earlier else NO_SERIAL
         mark = self._unfinished(
-            kind, target_serial, "its return was cut short, so that it leaves again"
+            deferral, target_serial, "its return was cut short, so that it leaves again"
         )
-        notes = {ROOT: ROOT_STALE}
         await self._mirror.catalogue.commit(
-            CatalogueUpdate([record], deferred=[mark], markers=notes)
+            CatalogueUpdate([record], deferred=[mark], markers={Marker.ROOT: RootMarker.STALE})
         )
 
-    def _unfinished(self, kind: str, target_serial: Serial, reason: str) -> Deferred:
+    def _unfinished(self, deferral: Deferral, target_serial: Serial, reason: str) -> Deferred:
         now = int(self._began.timestamp())
         return Deferred(
             self._name,
-            kind,
+            deferral,
             target_serial,
             None,
             since=now,
             tried=now,
             attempts=0,
-            fault="",
+            cause=Cause.NONE,
             reason=reason,
         )
 
@@ -382,12 +381,12 @@ class _Restoring:
         left = self._lying.pages() + (self._lying.documents() if documents else [])
         await mirror.storage.delete(left)
         await mirror.storage.barrier()
-        looked_at = self._unfinished(INCOMPLETE, NO_SERIAL, "")
+        looked_at = self._unfinished(Deferral.INCOMPLETE, NO_SERIAL, "")
         await mirror.catalogue.commit(
             CatalogueUpdate(
                 [record],
-                deferred=[looked_at] if record.standing is Standing.WANTED else [],
+                deferred=[looked_at] if record.standing is Standing.SELECTED else [],
                 restored=[*(each.found.key for each in files.moves), *left],
-                markers={ROOT: ROOT_STALE},
+                markers={Marker.ROOT: RootMarker.STALE},
             )
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bandersnatch.catalogue.records import MISSED, CatalogueUpdate
+from bandersnatch.catalogue.records import MISSED, CatalogueUpdate, CleanMarker, Marker
 from bandersnatch.config.settings import RemovedProjects
 from bandersnatch.errors import SafetyStop, UnusableIndex
 from bandersnatch.events import Halted, Planned
@@ -34,16 +34,7 @@ from bandersnatch.mirror.removal import (
     remove_all,
     remove_unrecorded,
 )
-from bandersnatch.mirror.state import (
-    LAST_SUCCESS,
-    STATE,
-    UNTRUSTED,
-    StateFiles,
-    Todo,
-    final_marker,
-    next_status,
-    trusted_state,
-)
+from bandersnatch.mirror.state import StateFiles, Todo, final_marker, next_status, trusted_state
 from bandersnatch.mirror.tasks import Discovery, MirrorSnapshot, SyncTask
 from bandersnatch.model.serials import NO_SERIAL, Serial
 
@@ -109,19 +100,15 @@ async def end_run(
         await mirror.storage.sweep(before=began - _ABANDONED)
     finished = not checkpoint.pending and not ending.refused
     await files.save_status(status, finished=finished)
-    notes = {STATE: await final_marker(files, state, complete=ending.complete)}
+    markers = {Marker.CLEAN: await final_marker(files, state, complete=ending.complete)}
     if finished:
-        notes[LAST_SUCCESS] = str(began)
-    await mirror.catalogue.commit(CatalogueUpdate(markers=notes))
+        markers[Marker.LAST_SUCCESS] = str(began)
+    await mirror.catalogue.commit(CatalogueUpdate(markers=markers))
     return Position(state.status, status, plan.cursor, len(checkpoint.pending))
 
 
 _FEW = 20_000
 """Projects; to ask the catalogue for more of them by name takes longer than for all."""
-
-OPTIONS = "options"
-FILTERS = "filters"
-"""Notes in the catalogue: the fingerprints of options and filters of the last complete run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +152,7 @@ class MirrorRun:
             plan, unwanted = restricted(plan, self._orders.only), unwanted & self._orders.only
         count = await mirror.catalogue.count()
         limit = removal_limit(count, mirror.settings.run.max_removals)
-        notes = {**self._fingerprints(), **found.notes}
+        markers = {**self._fingerprints(), **found.markers}
         missing = vanished(plan, found)
         if self._is_refused(len(missing), limit):
             plan = without(plan, missing)
@@ -186,7 +173,7 @@ class MirrorRun:
             cursor = await self._cursor(plan, state)
             if visits.complete:
                 compared = not (self._refused or visits.failed & missing)
-                await checkpoint.reach(cursor, notes if compared else {})
+                await checkpoint.reach(cursor, markers if compared else {})
         finally:
             await checkpoint.save()
         if visits.complete:
@@ -200,7 +187,7 @@ class MirrorRun:
         """Return the state as far as it can be believed; else everything is looked at."""
         found = await open_tree(self._mirror, self._state, began)
         state = await trusted_state(self._mirror, self._state, found)
-        if state.seal == UNTRUSTED:
+        if state.seal == CleanMarker.UNTRUSTED:
             self._orders = replace(self._orders, force=True)
         return state
 
@@ -221,16 +208,16 @@ class MirrorRun:
             )
         )
 
-    def _fingerprints(self) -> dict[str, str]:
+    def _fingerprints(self) -> dict[Marker, str]:
         return {
-            OPTIONS: PolicyFingerprint.of(self._mirror).options,
-            FILTERS: self._mirror.filters.fingerprint,
+            Marker.OPTIONS: PolicyFingerprint.of(self._mirror).options,
+            Marker.FILTERS: self._mirror.filters.fingerprint,
         }
 
     async def _is_changed(self) -> bool:
         """Whether options or filters are others than those of the last run that was complete."""
-        now, note = self._fingerprints(), self._mirror.catalogue.note
-        return any([await note(key) != text for key, text in now.items()])
+        now, stored = self._fingerprints(), self._mirror.catalogue.marker
+        return any([await stored(key) != text for key, text in now.items()])
 
     async def _unwanted(self) -> tuple[frozenset[ProjectName], frozenset[ProjectName]]:
         """Return the projects that the project filters want no more; see ``no_more_wanted``."""
@@ -254,7 +241,7 @@ class MirrorRun:
             pending=pending,
             unfinished=unfinished,
             had=await self._mirror.catalogue.summaries(names),
-            terms=PolicyFingerprint.of(self._mirror),
+            fingerprint=PolicyFingerprint.of(self._mirror),
             now=now,
             due=due,
             differing=differing,
@@ -314,8 +301,8 @@ class MirrorRun:
         await remove_unrecorded(
             self._mirror, sorted(strays if only is None else strays & only), checkpoint, began
         )
-        unsettled = dict.fromkeys((OPTIONS, FILTERS), "") if self._changed else {}
-        await checkpoint.begin(settled, plan.wanted.values(), {**unsettled, STATE: seal})
+        unsettled = dict.fromkeys((Marker.OPTIONS, Marker.FILTERS), "") if self._changed else {}
+        await checkpoint.begin(settled, plan.wanted.values(), {**unsettled, Marker.CLEAN: seal})
 
     # ------------------------------------------------------------ the work
 
@@ -403,5 +390,5 @@ def _settled(
     return [
         name
         for name, left in unfinished.items()
-        if name not in looked_at and (left.kind not in MISSED or name in listed)
+        if name not in looked_at and (left.deferral not in MISSED or name in listed)
     ]

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from bandersnatch.catalogue.records import CleanMarker, Marker
 from bandersnatch.errors import CorruptState, ForeignLink, InvalidValue, NotStored
 from bandersnatch.events import Warned
 from bandersnatch.layout import GENERATION, STATUS, TODO
@@ -19,16 +20,6 @@ if TYPE_CHECKING:
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.model.names import ProjectName
     from bandersnatch.storage.port import Storage
-
-
-LAST_SUCCESS = "good run"
-"""When the last run of ``mirror`` began that left nothing undone, in seconds since 1970."""
-
-STATE = "state"
-"""What ``status`` and ``todo`` were when the last run ended; see ``bandersnatch.mirror.seal``."""
-
-VERIFIED = "verified"
-"""When ``verify`` had last looked through the whole mirror, in seconds since 1970."""
 
 
 GENERATION_NOW = 5
@@ -191,20 +182,13 @@ class StateFiles:
             await self._storage.write({}, absent=[TODO], durable=True)
 
 
-DIRTY = "open"
-"""A run that believed the files has begun and not ended in order; there was a ``status``."""
+NOT_TRUSTED = frozenset({CleanMarker.UNTRUSTED, CleanMarker.FOREIGN})
 
-UNTRUSTED = "doubted"
-"""The files were not believed, and no run has looked at every project since."""
-
-FOREIGN = "unknown"
-"""The catalogue was begun anew because it was of another tree; maybe the files are, too."""
-
-NOT_TRUSTED = frozenset({UNTRUSTED, FOREIGN})
-
-_WHY = {
-    UNTRUSTED: "status or todo was not as a run left it, and not every project was looked at since",
-    FOREIGN: "status and todo are not known to be of this tree",
+_WHY: Mapping[str, str] = {
+    CleanMarker.UNTRUSTED: (
+        "status or todo was not as a run left it, and not every project was synced since"
+    ),
+    CleanMarker.FOREIGN: "status and todo are not known to be of this tree",
 }
 
 
@@ -215,8 +199,8 @@ def marker_for(note: str, found: str) -> str:
     """
     if note in NOT_TRUSTED:
         return note
-    believed = note in {"", found} or (note == DIRTY and found)
-    return (DIRTY if found else "") if believed else UNTRUSTED
+    believed = note in {"", found} or (note == CleanMarker.DIRTY and found)
+    return (CleanMarker.DIRTY if found else "") if believed else CleanMarker.UNTRUSTED
 
 
 async def trusted_state(mirror: Mirror, files: StateFiles, state: MirrorState) -> MirrorState:
@@ -224,14 +208,14 @@ async def trusted_state(mirror: Mirror, files: StateFiles, state: MirrorState) -
 
     Of one that cannot, only the names of what was pending are left.
     """
-    note, found = await mirror.catalogue.note(STATE), await files.fingerprint()
+    note, found = await mirror.catalogue.marker(Marker.CLEAN), await files.fingerprint()
     seal = marker_for(note, found)
     if seal not in NOT_TRUSTED:
         return replace(state, seal=seal)
     missing = "status is not there any more"
     changed = "status or todo is not as the last run left it" if found else missing
     why = _WHY.get(note, changed)
-    how = "compared with the index" if seal == FOREIGN else "looked at again"
+    how = "compared with the index" if seal == CleanMarker.FOREIGN else "looked at again"
     text = f"{why}; every project is {how}, and nothing that is right is downloaded"
     mirror.events(Warned(text))
     names = state.todo.pending if state.todo else ()

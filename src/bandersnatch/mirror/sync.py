@@ -66,7 +66,7 @@ async def sync(
 
 async def wanted_by_name(mirror: Mirror, names: Collection[ProjectName]) -> list[SyncTask]:
     """Return the wish for each project, with what is known of it already."""
-    had, terms = await mirror.catalogue.summaries(names), PolicyFingerprint.of(mirror)
+    had, fingerprint = await mirror.catalogue.summaries(names), PolicyFingerprint.of(mirror)
     unfinished = {each.name: each for each in await mirror.catalogue.deferred()}
     return [
         SyncTask(
@@ -75,7 +75,7 @@ async def wanted_by_name(mirror: Mirror, names: Collection[ProjectName]) -> list
             listed=True,
             had=name in had,
             excluded=name in had and had[name].standing is Standing.EXCLUDED,
-            remade=name in had and had[name].terms != terms(name),
+            remade=name in had and had[name].fingerprint != fingerprint(name),
             earlier=unfinished.get(name),
         )
         for name in dict.fromkeys(names)

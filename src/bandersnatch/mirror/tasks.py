@@ -6,13 +6,20 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from bandersnatch.catalogue.records import Marker
 from bandersnatch.model.project import ProjectStatus
 from bandersnatch.model.serials import NO_SERIAL, Serial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from bandersnatch.catalogue.records import Deferred, ProjectRecord, ProjectSummary, TrashEntry
+    from bandersnatch.catalogue.records import (
+        Deferred,
+        Marker,
+        ProjectRecord,
+        ProjectSummary,
+        TrashEntry,
+    )
     from bandersnatch.errors import BandersnatchError
     from bandersnatch.filters.chain import Dropped
     from bandersnatch.layout import StorageKey
@@ -90,30 +97,30 @@ class Discovery:
     """What the index was found to say.
 
     ``changes`` are events, ``listing`` the whole list, ``sweep`` a finite set of projects to
-    ask for one by one; each may be missing. ``cursor`` is how far they reach. ``notes`` are
-    for the catalogue, once the plan is safe.
+    ask for one by one; each may be missing. ``cursor`` is how far they reach. ``markers`` are
+    for the catalogue, once the plan is stored.
     """
 
     cursor: Serial | None
     changes: Sequence[Change] = ()
     listing: ProjectList | None = None
     sweep: frozenset[ProjectName] = frozenset()
-    notes: Mapping[str, str] = field(default_factory=dict)
+    markers: Mapping[Marker, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class MirrorSnapshot:
     """What the mirror knew before it asked.
 
-    ``terms`` are those that a project's page is to be made under. ``due`` are the projects that
-    more of the same page is to be published of by now. ``now`` is in seconds since 1970.
+    ``fingerprint`` returns that of the options and filters for a project. ``due`` are the
+    projects whose page is to show more files by now. ``now`` is in seconds since 1970.
     """
 
     status: Serial
     pending: Mapping[ProjectName, Serial]
     unfinished: Mapping[ProjectName, Deferred]
     had: Mapping[ProjectName, ProjectSummary]
-    terms: Callable[[ProjectName], str]
+    fingerprint: Callable[[ProjectName], str]
     now: int
     due: Sequence[ProjectName] = ()
     differing: frozenset[ProjectName] | None = None
@@ -131,8 +138,8 @@ def is_expired(noticed_at: int, now: int) -> bool:
 class RunContext:
     """What is the same for every project of a run.
 
-    ``now`` is when the run began, in seconds since 1970. ``terms`` are those of the options and
-    page filters that pages are made under. ``lying`` are the files in ``removed/``.
+    ``now`` is when the run began, in seconds since 1970. ``fingerprint`` is that of
+    the options and page filters. ``lying`` are the files in ``removed/``.
     ``accepted`` are the projects whose published files may change. ``force`` looks at the files
     even where the page is the same. ``established`` says that this is not the first run.
     ``may_empty`` lets the filters take all its files from a project. ``is_second_look`` lets a
@@ -140,7 +147,7 @@ class RunContext:
     """
 
     now: int
-    terms: PolicyFingerprint
+    fingerprint: PolicyFingerprint
     lying: Mapping[StorageKey, TrashEntry] = field(default_factory=dict)
     accepted: frozenset[ProjectName] = frozenset()
     force: bool = False

@@ -5,19 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bandersnatch.catalogue.records import PENDING, Standing
+from bandersnatch.catalogue.records import Deferral, Marker, Standing
 from bandersnatch.config.settings import ApiMethod
 from bandersnatch.errors import UpstreamError
-from bandersnatch.mirror.adopt import ADOPTED
 from bandersnatch.mirror.discovery import DEAREST_GAP
-from bandersnatch.mirror.state import (
-    LAST_SUCCESS,
-    NOT_TRUSTED,
-    STATE,
-    VERIFIED,
-    StateFiles,
-    marker_for,
-)
+from bandersnatch.mirror.state import NOT_TRUSTED, StateFiles, marker_for
 from bandersnatch.model.serials import NO_SERIAL, Serial
 
 if TYPE_CHECKING:
@@ -93,7 +85,7 @@ async def mirror_status(mirror: Mirror, *, offline: bool) -> MirrorStatus:
     catalogue = mirror.catalogue
     files = StateFiles(mirror.storage)
     state = await files.load()
-    seal = marker_for(await catalogue.note(STATE), await files.fingerprint())
+    seal = marker_for(await catalogue.marker(Marker.CLEAN), await files.fingerprint())
     unfinished = tuple(await catalogue.deferred())
     totals = await catalogue.totals()
     lag, silence = await _lag(mirror, state.cursor, offline=offline)
@@ -106,11 +98,11 @@ async def mirror_status(mirror: Mirror, *, offline: bool) -> MirrorStatus:
         totals=totals,
         expected=totals.projects + await _missing(mirror, state, unfinished),
         unfinished=unfinished,
-        good_run=_seconds(await catalogue.note(LAST_SUCCESS)),
-        verified=_seconds(await catalogue.note(VERIFIED)),
+        good_run=_seconds(await catalogue.marker(Marker.LAST_SUCCESS)),
+        verified=_seconds(await catalogue.marker(Marker.VERIFIED)),
         removed=await catalogue.trash_totals(),
         largest=tuple(await catalogue.largest(LARGEST)),
-        adopted=bool(await catalogue.note(ADOPTED)),
+        adopted=bool(await catalogue.marker(Marker.ADOPTED)),
         believed=seal not in NOT_TRUSTED,
     )
 
@@ -122,7 +114,7 @@ def _seconds(note: str) -> int | None:
 async def _missing(mirror: Mirror, state: MirrorState, unfinished: tuple[Deferred, ...]) -> int:
     """Return how many projects are wanted and not here."""
     pending = set(state.todo.pending) if state.todo else set()
-    pending.update(left.name for left in unfinished if left.kind == PENDING)
+    pending.update(left.name for left in unfinished if left.deferral == Deferral.PENDING)
     names = sorted(filter(mirror.filters.may_select, pending))
     here = 0
     for start in range(0, len(names), _NAMES):

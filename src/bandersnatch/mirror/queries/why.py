@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from bandersnatch import layout
-from bandersnatch.catalogue.records import DELETED, GONE, SET_ASIDE, Standing
+from bandersnatch.catalogue.records import DELETIONS, Deferral, Standing
 from bandersnatch.errors import FilterFailed, ProjectNotFound, UpstreamError
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.page import PageReader
@@ -83,9 +83,9 @@ class _Inquiry:
 
     def _about_failure(self, left: Iterable[Deferred]) -> Iterator[str]:
         for each in left:
-            if each.kind in {DELETED, SET_ASIDE}:
+            if each.deferral in DELETIONS:
                 yield each.reason
-            elif each.kind == GONE:
+            elif each.deferral == Deferral.GONE:
                 yield f"it is gone from the index since {_time(each.since)}: {each.reason}"
             elif each.reason:
                 times = f"{each.attempts} time{'s' * (each.attempts != 1)}"
@@ -139,7 +139,7 @@ class _Inquiry:
         if (
             record is None
             or not excluded
-            or record.terms != PolicyFingerprint.of(self._mirror)(self._name)
+            or record.fingerprint != PolicyFingerprint.of(self._mirror)(self._name)
         ):
             return False
         return page.serial is None or page.serial <= record.reflects

@@ -88,7 +88,7 @@ class PageCheck:
         """Return what is wrong with a project's pages."""
         damage = []
         rendered = self._publisher.rendered(record.detail, record.display or record.name)
-        is_ours = record.display != "" and record.terms == self._terms(record.name)
+        is_ours = record.display != "" and record.fingerprint == self._terms(record.name)
         for key, content in rendered.items():
             try:
                 stored = await self._storage.read(key)

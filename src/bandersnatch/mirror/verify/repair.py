@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from bandersnatch.catalogue.records import INCOMPLETE, Deferred
+from bandersnatch.catalogue.records import Cause, Deferral, Deferred
 from bandersnatch.errors import (
     IntegrityError,
     InvalidPage,
@@ -191,13 +191,13 @@ def left_to_do(record: ProjectRecord, left: list[tuple[Damage, str]], now: int) 
     damage, reason = left[0]
     return Deferred(
         name=record.name,
-        kind=INCOMPLETE,
+        deferral=Deferral.INCOMPLETE,
         target_serial=NO_SERIAL,
         first_serial=None,
         since=now,
         tried=now,
         attempts=0,
-        fault="Damaged",
+        cause=Cause.DAMAGED,
         reason=f"{damage.key}: {damage.what}; {reason}",
         display=record.display,
     )

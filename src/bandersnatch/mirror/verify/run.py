@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bandersnatch import layout
-from bandersnatch.catalogue.records import CatalogueUpdate, TrashEntry
+from bandersnatch.catalogue.records import CatalogueUpdate, Marker, RootMarker, TrashEntry
 from bandersnatch.errors import TooManyOrphans, UnusableIndex
 from bandersnatch.events import (
     DamageFound,
@@ -18,7 +18,7 @@ from bandersnatch.events import (
     StepStarted,
     Warned,
 )
-from bandersnatch.mirror.checkpoint import ROOT, ROOT_WRITTEN, Checkpoint
+from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.files import FileSync
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.publish import Publisher, publish_root
@@ -183,7 +183,7 @@ class Verification:
 
     async def _check_root(self) -> None:
         """See to it that the root page names every project here."""
-        was_right = await self._mirror.catalogue.note(ROOT) == ROOT_WRITTEN
+        was_right = await self._mirror.catalogue.marker(Marker.ROOT) == RootMarker.WRITTEN
         for key in await publish_root(self._mirror, force=True):
             if not was_right:
                 continue

@@ -6,11 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bandersnatch import layout
-from bandersnatch.catalogue.records import NEVER, CatalogueUpdate, Verified, VerifyEntry
+from bandersnatch.catalogue.records import NEVER, CatalogueUpdate, Marker, Verified, VerifyEntry
 from bandersnatch.concurrency import bounded_map
 from bandersnatch.events import DamageFound, DamageLeft, DamageRepaired, ProjectVerified
 from bandersnatch.mirror.publish import Publisher
-from bandersnatch.mirror.state import VERIFIED
 from bandersnatch.mirror.verify.repair import left_to_do
 from bandersnatch.model.names import ProjectName
 
@@ -24,12 +23,6 @@ if TYPE_CHECKING:
     from bandersnatch.mirror.verify.examine import Examiner, Findings
     from bandersnatch.mirror.verify.repair import Repairer, Repairs
     from bandersnatch.storage.port import StoredObject
-
-CYCLE = "verifying"
-"""Note in the catalogue: when the verification of everything began that is not over yet."""
-
-QUICK = "verifying quickly"
-"""Note in the catalogue: the last project that an unfinished quick look came to."""
 
 _EVER = 2**62
 """Seconds since 1970 that nothing is read after."""
@@ -79,8 +72,8 @@ class Scrub:
         if max_age is not None:
             last = now - max_age
         else:
-            last = min(now, int(await catalogue.note(CYCLE) or now))
-            await self._note({CYCLE: str(last)})
+            last = min(now, int(await catalogue.marker(Marker.VERIFY_CYCLE) or now))
+            await self._mark({Marker.VERIFY_CYCLE: str(last)})
         self._after = last
 
         def is_read(found: FileRecord) -> bool:
@@ -101,7 +94,7 @@ class Scrub:
         finally:
             await self._commit()
         if max_age is None and not self._budget.is_spent:
-            await self._note({CYCLE: "", VERIFIED: str(last)})
+            await self._mark({Marker.VERIFY_CYCLE: "", Marker.VERIFIED: str(last)})
 
     async def _verify(self, name: ProjectName, is_read: Callable[[FileRecord], bool]) -> None:
         record = await self._mirror.catalogue.project(name)
@@ -116,17 +109,17 @@ class Scrub:
     async def run_quickly(self) -> None:
         """Compare sizes and times, and read only what differs; in the order of names."""
         catalogue = self._mirror.catalogue
-        after = await catalogue.note(QUICK)
+        after = await catalogue.marker(Marker.QUICK_VERIFY)
         try:
             while some := await catalogue.list_entries(after):
                 names = [each.name for each in some]
                 for start in range(0, len(names), _QUICKLY_TOGETHER):
                     await self._compare(names[start : start + _QUICKLY_TOGETHER])
                 after = names[-1]
-                await self._note({QUICK: after})
+                await self._mark({Marker.QUICK_VERIFY: after})
         finally:
             await self._commit()
-        await self._note({QUICK: ""})
+        await self._mark({Marker.QUICK_VERIFY: ""})
 
     async def _compare(self, names: Collection[ProjectName]) -> None:
         mirror, pages = self._mirror, self._mirror.settings.pages
@@ -206,9 +199,9 @@ class Scrub:
             await self._mirror.catalogue.commit(batch)
         self._committed_at = self._mirror.clock.monotonic()
 
-    async def _note(self, notes: dict[str, str]) -> None:
+    async def _mark(self, markers: dict[Marker, str]) -> None:
         if self._orders.repair:
-            self._batch.markers.update(notes)
+            self._batch.markers.update(markers)
             await self._commit()
 
 
