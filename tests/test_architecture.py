@@ -27,7 +27,7 @@ PORTS = {
     "index.port",
     "storage.port",
 }
-EDGE = VALUES | PORTS | {"simple", "config.settings", "concurrency"}
+EDGE = VALUES | PORTS | {"simple", "config.schema", "concurrency"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "model": VALUES,
@@ -41,16 +41,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "concurrency": {"clock"},
     "simple": VALUES | {"simple"},
     "filter": set(),
-    "filters": VALUES | {"filters"},
+    "filters": VALUES | {"filters", "config.readers"},
     "filters.plugins.legacy": VALUES | {"filters", "filter"},
     "config": VALUES | {"layout", "config"},
-    "config.settings": {"layout"},
+    "config.readers": VALUES,
+    "config.schema": VALUES | {"layout", "config.readers"},
     "index": EDGE | {"index", "config.readers"},
     "storage": EDGE | {"storage"},
     "catalogue": EDGE | {"catalogue"},
     "mirror": VALUES
     | PORTS
-    | {"concurrency", "simple", "filters.chain", "filters.interface", "config.settings", "mirror"},
+    | {"concurrency", "simple", "filters.chain", "filters.interface", "config.schema", "mirror"},
 }
 """The layers, each with what it may import of this package; app and cli may import all."""
 
@@ -64,7 +65,9 @@ HOMES: dict[str, set[str]] = {
     "uvloop": {"cli"},
     "humanfriendly": {"cli", "config.readers", "filters"},
     "packaging": {"model", "filters"},
-    "msgspec": {"simple", "events"},
+    # And plain values everywhere but in the model, which has the simplest tools.
+    "msgspec": {"simple", "events", "config", "index", "storage", "catalogue", "mirror", "filters"}
+    | {"app", "cli", "concurrency"},
     "pypi_simple": {"app", "config.load"},
     "sqlite3": {"catalogue.sqlite"},
     # Filters of the older interface are given the configuration as a parser.

@@ -6,14 +6,16 @@ import asyncio
 import os
 import random
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from msgspec import Struct, structs
+
 from bandersnatch.config.ini import ListFiles, read_ini
-from bandersnatch.config.load import enabled_filters, read_settings
-from bandersnatch.config.settings import HttpClient
+from bandersnatch.config.load import enabled_filters, load_settings
+from bandersnatch.config.schema import HttpClient
 from bandersnatch.errors import ConfigError
 from bandersnatch.filters.options import FilterOptions
 from bandersnatch.filters.plugins.providers import Found
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.catalogue.port import MirrorCatalogue
     from bandersnatch.clock import Clock
-    from bandersnatch.config.settings import IndexSettings, Settings
+    from bandersnatch.config.schema import IndexSettings, Settings
     from bandersnatch.events import EventSink
     from bandersnatch.filters.chain import FilterChain
     from bandersnatch.index.hosts import HostGuard
@@ -36,8 +38,7 @@ if TYPE_CHECKING:
     from bandersnatch.storage.port import MirrorStorage
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(Struct, frozen=True):
     """A configuration file, read and found good."""
 
     settings: Settings
@@ -55,7 +56,7 @@ def load(path: Path, now: datetime | None = None) -> Configuration:
     found = _installed(foreign)
     sections = {**SECTIONS, **{each.name: frozenset({""}) for each in found.providers}}
     others = any(each.reads_anything for each in found.providers)
-    reading = read_settings(file, sections, others=others)
+    reading = load_settings(file, sections, others=others)
     moment = now if now is not None else datetime.now(UTC)
     options = FilterOptions(
         sections=file.sections,
@@ -68,7 +69,7 @@ def load(path: Path, now: datetime | None = None) -> Configuration:
     if reading.problems or built.problems:
         raise ConfigError(file.path, [*reading.problems, *built.problems])
     notes = (*reading.settings.notes, *built.notes)
-    return Configuration(replace(reading.settings, notes=notes), built.chain)
+    return Configuration(structs.replace(reading.settings, notes=notes), built.chain)
 
 
 def _installed(names: list[str]) -> Found:
@@ -147,7 +148,7 @@ def _with_master(settings: Settings) -> Settings:
     from pypi_simple import PYPI_SIMPLE_ENDPOINT  # noqa: PLC0415 - slow to import
 
     master = PYPI_SIMPLE_ENDPOINT.rstrip("/").rpartition("/")[0]
-    return replace(settings, index=replace(settings.index, master=master))
+    return structs.replace(settings, index=structs.replace(settings.index, master=master))
 
 
 async def _open_storage(

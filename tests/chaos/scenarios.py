@@ -30,7 +30,7 @@ from tests.integration.test_invariants import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from bandersnatch.config.settings import ApiMethod
+    from bandersnatch.config.schema import ApiMethod
     from tests.support.index import Index
 
 Objects = dict[StorageKey, tuple[bytes, int]]

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import seed, settings
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
-from bandersnatch.config.settings import ApiMethod
+from bandersnatch.config.schema import ApiMethod
 from tests.chaos.scenarios import LossyAndFollowingTheList, LossyMachine, LossyWorld
 from tests.integration.test_invariants import PROFILE, FollowingTheList, MirrorMachine, QuickClock
 from tests.integration.test_reconcile_machine import ReconcilingByTheList, ReconcilingMachine

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bandersnatch.catalogue.memory import MemoryCatalogue
-from bandersnatch.config.settings import ApiMethod, Settings, StorageSettings
+from bandersnatch.config.schema import ApiMethod, Settings, StorageSettings
 from bandersnatch.events import StepStarted, Warned
 from bandersnatch.filters.chain import FilterChain
 from bandersnatch.layout import StorageKey

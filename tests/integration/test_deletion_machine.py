@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
-from bandersnatch.config.settings import ApiMethod
+from bandersnatch.config.schema import ApiMethod
 from bandersnatch.mirror.delete import delete
 from bandersnatch.mirror.restore import restore
 from bandersnatch.model.names import ProjectName, project_name

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bandersnatch.catalogue.memory import MemoryCatalogue
-from bandersnatch.config.settings import IndexSettings, Settings, StorageSettings
+from bandersnatch.config.schema import IndexSettings, Settings, StorageSettings
 from bandersnatch.filters.chain import FilterChain, PageFilter, Stage
 from bandersnatch.mirror.mirror import Mirror
 from bandersnatch.mirror.project import FEW_FILES

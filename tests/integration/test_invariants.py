@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from bandersnatch.catalogue.memory import MemoryCatalogue
-from bandersnatch.config.settings import (
+from bandersnatch.config.schema import (
     ApiMethod,
     IndexSettings,
     PageSettings,

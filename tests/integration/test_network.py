@@ -21,7 +21,7 @@ import trustme
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 from yarl import URL
 
-from bandersnatch.config.settings import IndexSettings
+from bandersnatch.config.schema import IndexSettings
 from bandersnatch.errors import Unavailable, UnsafeUrl
 from bandersnatch.index.aiohttp_client import GuardedResolver
 from bandersnatch.index.curl import CurlOpener

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bandersnatch.config.settings import ApiMethod
+from bandersnatch.config.schema import ApiMethod
 from tests.integration.test_invariants import QuickClock
 from tests.integration.test_reconcile import SMALL, WITHOUT_OLD, WITHOUT_SDISTS, YOUNG, allowing
 from tests.integration.test_reconcile_machine import FilteredWorld, Rules

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
+from msgspec import structs
 
-from bandersnatch.config.settings import ApiMethod
+from bandersnatch.config.schema import ApiMethod
 from bandersnatch.errors import UnusableIndex
 from bandersnatch.filters.builtin.age import release_age
 from bandersnatch.filters.builtin.latest import latest_release
@@ -108,9 +109,9 @@ class FilteredWorld(World):
     def mirror(self) -> Mirror:
         """Return what a run works with."""
         plain = super().mirror()
-        run = replace(plain.settings.run, max_removals=self.most)
+        run = structs.replace(plain.settings.run, max_removals=self.most)
         chain = self.rules.chain(int(self.clock.now().timestamp()))
-        return replace(plain, settings=replace(plain.settings, run=run), filters=chain)
+        return replace(plain, settings=structs.replace(plain.settings, run=run), filters=chain)
 
     def run(self, kill_after: int = -1) -> None:
         """Run ``mirror``, and maybe die on the way; maybe no page of a few answers."""

@@ -13,7 +13,7 @@ import pytest
 from bandersnatch.catalogue.memory import MemoryCatalogue
 from bandersnatch.catalogue.records import CatalogueUpdate, Marker
 from bandersnatch.catalogue.sqlite import SqliteCatalogue
-from bandersnatch.config.settings import Settings, StorageSettings
+from bandersnatch.config.schema import Settings, StorageSettings
 from bandersnatch.filters.chain import FilterChain
 from bandersnatch.mirror.mirror import Mirror
 from bandersnatch.mirror.queries.status import mirror_status

@@ -8,8 +8,10 @@ from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from bandersnatch.catalogue.overlay import DryRunCatalogue
-from bandersnatch.config.settings import ApiMethod, PageSettings
+from bandersnatch.config.schema import ApiMethod, PageSettings
 from bandersnatch.filters.chain import FilterChain
 from bandersnatch.layout import TRASH, StorageKey
 from bandersnatch.mirror.delete import delete
@@ -72,7 +74,7 @@ class StepWorld(World):
     def mirror(self) -> Mirror:
         """Return what a run works with."""
         mirror = super().mirror()
-        settings = replace(mirror.settings, pages=self.pages)
+        settings = structs.replace(mirror.settings, pages=self.pages)
         return replace(mirror, filters=self.filters, settings=settings)
 
     def does(self, command: Coroutine[Any, Any, object], kill_after: int = -1) -> bool:

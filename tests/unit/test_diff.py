@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bandersnatch.cli.changelist import diff_files, diff_path
-from bandersnatch.config.settings import DiffSettings, Settings, StorageSettings
+from bandersnatch.config.schema import DiffSettings, Settings, StorageSettings
 from bandersnatch.errors import StorageError
 from bandersnatch.events import (
     FileDownloaded,

@@ -12,8 +12,7 @@ from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from bandersnatch.app import Configuration
 from bandersnatch.app import load as load_file
-from bandersnatch.config.schema import MIRROR_OPTIONS
-from bandersnatch.config.settings import (
+from bandersnatch.config.schema import (
     ApiMethod,
     CompareMethod,
     FreeSpace,
@@ -22,6 +21,7 @@ from bandersnatch.config.settings import (
     RemovedProjects,
     Settings,
     StorageSettings,
+    mirror_options,
 )
 from bandersnatch.errors import ConfigError
 from bandersnatch.layout import MirrorLayout, PageFormat
@@ -222,7 +222,7 @@ def test_a_value_that_makes_no_sense_is_refused(
 
 def test_no_option_is_forgotten_here() -> None:
     accepted = {option for option, *_ in [*ACCEPTED, *WITHOUT_EFFECT]}
-    names = {option.name for option in MIRROR_OPTIONS}
+    names = mirror_options()
 
     assert accepted | {"delete_missing_packages"} == names
     assert {option for option, *_ in REFUSED} == names
@@ -282,7 +282,7 @@ def test_an_index_without_encryption_needs_permission(load: Load, refusal: Refus
     text = mirror(master="http://index.example.org")
 
     assert refusal(text) == [
-        "[mirror] master: it is not https; set allow-non-https = true if that is meant"
+        "[mirror] master: it is not https; set allow-non-https = true if that is intended"
     ]
     assert refusal(f"{text}allow-non-https = false\n") == refusal(text)
     master = load(f"{text}allow-non-https = true\n").settings.index.master
@@ -366,7 +366,7 @@ def test_a_password_in_a_file_for_everybody_is_refused(tmp_path: Path, option: s
         load_file(path)
 
     assert str(caught.value) == (
-        f"{path}: [mirror] {option}: it has a password, and everybody can read the file; "
+        f"{path}: [mirror] {option}: it has a password, and every user can read the file; "
         f"run: chmod o= {path}"
     )
     for mode in (0o640, 0o600, 0o400):
@@ -444,12 +444,15 @@ def test_a_section_whose_options_are_patterns_may_have_any(load: Load) -> None:
 @pytest.mark.parametrize(
     ("text", "note"),
     [
-        ("delete-packages = true\n", "[mirror] delete-packages does nothing any more: use removed"),
-        ("cleanup-todo = true\n", "[mirror] cleanup-todo does nothing any more: a project that"),
-        ("[statistics]\naccess-log-pattern = *.log\n", "[statistics] does nothing any more: "),
-        ("[whitelist]\npackages = x\n", "[whitelist] does nothing any more: use [allowlist]"),
-        ("[blacklist]\nplugins = all\n", "[blacklist] does nothing any more: use [blocklist]"),
-        ("[swift]\nauth = x\n", "[swift] does nothing any more: use storage-backend"),
+        (
+            "delete-packages = true\n",
+            "[mirror] delete-packages has no effect any more: use remove",
+        ),
+        ("cleanup-todo = true\n", "[mirror] cleanup-todo has no effect any more: a project that"),
+        ("[statistics]\naccess-log-pattern = *.log\n", "[statistics] has no effect any more: "),
+        ("[whitelist]\npackages = x\n", "[whitelist] has no effect any more: use [allowlist]"),
+        ("[blacklist]\nplugins = all\n", "[blacklist] has no effect any more: use [blocklist]"),
+        ("[swift]\nauth = x\n", "[swift] has no effect any more: use storage-backend"),
     ],
 )
 def test_what_an_earlier_release_knew_is_a_note_and_no_problem(
@@ -481,7 +484,7 @@ def test_without_filters_every_project_is_wanted(load: Load) -> None:
 def test_names_with_commas_between_are_refused(refusal: Refusal) -> None:
     text = f"{mirror()}[plugins]\nenabled = allowlist_project, blocklist_project\n"
 
-    assert refusal(text) == ["[plugins] enabled: names stand one to a line, without commas"]
+    assert refusal(text) == ["[plugins] enabled: write one name on each line, without commas"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bandersnatch.config.settings import IndexSettings
+from bandersnatch.config.schema import IndexSettings
 from bandersnatch.errors import ConfigError
 from bandersnatch.index.aiohttp_client import open_session
 from bandersnatch.index.hosts import HostGuard

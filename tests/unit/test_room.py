@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bandersnatch.config.settings import FreeSpace
+from bandersnatch.config.schema import FreeSpace
 from bandersnatch.errors import OutOfSpace
 from bandersnatch.storage.filesystem import FilesystemStorage
 from bandersnatch.storage.space import NEAR, DiskSpace

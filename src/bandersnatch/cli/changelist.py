@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from bandersnatch.config.settings import Settings
+    from bandersnatch.config.schema import Settings
     from bandersnatch.layout import StorageKey
     from bandersnatch.storage.journal import Change
 

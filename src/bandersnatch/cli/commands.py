@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.app import Configuration
     from bandersnatch.clock import Clock
-    from bandersnatch.config.settings import Settings
+    from bandersnatch.config.schema import Settings
     from bandersnatch.events import Event, EventSink
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.mirror.verify.budget import VerifyOptions

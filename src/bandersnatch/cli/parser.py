@@ -10,12 +10,13 @@ from bandersnatch import __version__
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
-    from collections.abc import Sequence
-    from typing import TypeAlias
+    from collections.abc import Callable, Sequence
+    from typing import TypeAlias, TypeVar
 
     from bandersnatch.model.names import ProjectName
 
     Commands: TypeAlias = _SubParsersAction[ArgumentParser]
+    _Value = TypeVar("_Value")
 
 QUESTIONS = frozenset({"plan", "why", "status", "config"})
 """The commands that look, and change nothing."""
@@ -209,6 +210,21 @@ def parse(argv: Sequence[str]) -> Namespace:
         commands = "mirror, sync, verify, delete, restore, plan, why, status or config check"
         whole.error(f"name a command: {commands}")
     return arguments
+
+
+def flag_value(flag: str, text: str | None, reader: Callable[[str], _Value]) -> _Value | None:
+    """Return the value of a flag, None if it is not given.
+
+    :raises UsageError: if ``reader`` refuses the text.
+    """
+    from bandersnatch.errors import OptionError, UsageError  # noqa: PLC0415 - --help needs none
+
+    if text is None:
+        return None
+    try:
+        return reader(text)
+    except OptionError as error:
+        raise UsageError(f"{flag} {error}") from error
 
 
 def project_names(texts: Sequence[str]) -> list[ProjectName]:

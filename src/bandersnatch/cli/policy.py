@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bandersnatch.config.settings import ApiMethod
+from bandersnatch.config.schema import ApiMethod
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from bandersnatch.app import Configuration
-    from bandersnatch.config.settings import IndexSettings
+    from bandersnatch.config.schema import IndexSettings
     from bandersnatch.filters.chain import PageFilter, ProjectFilter
 
 

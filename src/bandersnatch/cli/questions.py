@@ -11,7 +11,7 @@ from bandersnatch.cli import status
 from bandersnatch.cli.exit_codes import ExitCode, code_for, code_of
 from bandersnatch.cli.forecast import table
 from bandersnatch.cli.log import EventLog, one_line
-from bandersnatch.cli.parser import project_names
+from bandersnatch.cli.parser import flag_value, project_names
 from bandersnatch.cli.policy import policy
 from bandersnatch.cli.signals import interruptible
 from bandersnatch.cli.stdio import is_terminal, say
@@ -108,7 +108,7 @@ async def _status(
 async def _plan(
     arguments: Namespace, configuration: Configuration, logger: logging.Logger, clock: Clock
 ) -> int:
-    speed = rate(arguments.bandwidth, "--bandwidth") if arguments.bandwidth else None
+    speed = flag_value("--bandwidth", arguments.bandwidth, rate)
     only = frozenset(project_names(arguments.projects)) or None
     forecast = Estimate(files=[] if arguments.files else None)
     report, log = RunReport("plan", clock.now()), EventLog(logger)

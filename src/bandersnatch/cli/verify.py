@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from bandersnatch.cli.parser import project_names
-from bandersnatch.config.readers import Allowance, allowance, days, percent, rate
+from bandersnatch.cli.parser import flag_value, project_names
+from bandersnatch.config import readers
 from bandersnatch.errors import UsageError
 from bandersnatch.mirror.verify.budget import VerifyOptions
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from bandersnatch.config.settings import Settings
+    from bandersnatch.config.schema import Settings
 
 _MOST_WORKERS = 100
 
@@ -25,17 +26,18 @@ def verify_orders(arguments: Namespace, settings: Settings) -> VerifyOptions:
     workers = arguments.workers or settings.run.verifiers
     if not 0 < workers <= _MOST_WORKERS:
         raise UsageError(f"--workers {workers} is not between 1 and {_MOST_WORKERS}")
-    budget = allowance(arguments.budget, "--budget") if arguments.budget else Allowance()
+    budget = flag_value("--budget", arguments.budget, readers.time_or_size)
+    max_age = flag_value("--max-age", arguments.max_age, readers.days)
     orders = VerifyOptions(
         repair=not arguments.dry_run,
         delete=arguments.delete,
         update=arguments.json_update,
         quick=arguments.quick,
-        sample=percent(arguments.sample, "--sample") if arguments.sample else None,
-        max_age=days(arguments.max_age, "--max-age") if arguments.max_age else None,
-        seconds=budget.seconds,
-        size=budget.size,
-        rate=rate(arguments.rate, "--rate") if arguments.rate else None,
+        sample=flag_value("--sample", arguments.sample, readers.percent),
+        max_age=None if max_age is None else int(max_age.total_seconds()),
+        seconds=budget.total_seconds() if isinstance(budget, timedelta) else None,
+        size=budget if isinstance(budget, int) else None,
+        rate=flag_value("--rate", arguments.rate, readers.rate),
         workers=workers,
         ignore_unreadable=frozenset(project_names(arguments.ignore_unreadable)),
     )

@@ -98,7 +98,7 @@ class ListFiles:
 _BEFORE_NAME = re.compile(r"\s*")
 _NONSENSE = re.compile(r"[^\s#;\[=][^=]*\Z")
 _REFERENCE = re.compile(r"\{\{(.*?)\}\}")
-_LARGEST_LIST_FILE = 16 * 1024 * 1024
+_LARGEST_FILE = 16 * 1024**2
 _MOST_PROBLEMS = 20
 _DEEPEST_REFERENCE = 5
 _SHARED = "DEFAULT"
@@ -152,15 +152,15 @@ def _text(path: Path, file: IniFile) -> str:
     """Return the file's text; a pipe is read as well, and nothing is read without end."""
     try:
         with path.open("rb") as opened:
-            content = opened.read(_LARGEST_LIST_FILE + 1)
+            content = opened.read(_LARGEST_FILE + 1)
         file.is_public = bool(path.stat().st_mode & stat.S_IROTH)
     except FileNotFoundError:
         raise
     except OSError as error:
         message = f"the file cannot be read ({error.strerror})"
         raise ConfigError(file.path, [Problem("", "", message)]) from error
-    if len(content) > _LARGEST_LIST_FILE:
-        message = f"the file has more than {_LARGEST_LIST_FILE} bytes; is it the right one?"
+    if len(content) > _LARGEST_FILE:
+        message = f"the file has more than {_LARGEST_FILE} bytes; is it the right one?"
         raise ConfigError(file.path, [Problem("", "", message)])
     try:
         return content.decode("utf-8-sig")

@@ -1,34 +1,19 @@
-"""From a file's sections to ``Settings``: every problem is found before any is reported."""
+"""Builds ``Settings`` from a parsed file; finds every problem before it reports any."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from bandersnatch.config.readers import nearest, split_login, unknown
-from bandersnatch.config.schema import (
-    MIRROR_OPTIONS,
-    OTHER_SECTIONS,
-    RETIRED_OPTIONS,
-    RETIRED_SECTIONS,
-)
-from bandersnatch.config.settings import (
-    DiffSettings,
-    FileSettings,
-    FilterSettings,
-    IndexSettings,
-    PageSettings,
-    RemovedProjects,
-    RunSettings,
-    Settings,
-    StorageSettings,
-)
-from bandersnatch.errors import OptionError, Problem
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bandersnatch.config import readers, schema
+from bandersnatch.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from bandersnatch.config.ini import IniFile
 
@@ -37,129 +22,82 @@ MOST_WORKERS_AT_PYPI = 10
 _PASSWORD = re.compile(r"://[^/\s]*:[^/\s]*@")
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What came of a file: ``settings`` can be used only if there is no problem."""
+class LoadResult(Struct, frozen=True):
+    """What a file says: ``settings`` can be used only if there are no ``problems``."""
 
-    settings: Settings
+    settings: schema.Settings
     problems: tuple[Problem, ...]
 
 
 def enabled_filters(file: IniFile) -> list[str]:
     """Return the names in ``[plugins] enabled``, each once."""
     lines = file.sections.get("plugins", {}).get("enabled", "").splitlines()
-    said = (line.strip() for line in lines)
-    return list(dict.fromkeys(line for line in said if line and not line.startswith("#")))
+    names = (line.strip() for line in lines)
+    return list(dict.fromkeys(name for name in names if name and not name.startswith("#")))
 
 
-def read_settings(
+def load_settings(
     file: IniFile, filter_sections: Mapping[str, frozenset[str]], *, others: bool = False
-) -> Reading:
-    """Return what the file says.
+) -> LoadResult:
+    """Return the settings in ``file``, with its problems.
 
     ``filter_sections`` maps each section that a filter reads to the options it may have; ""
-    among them allows any. ``others`` allows sections that nobody knows, with a note.
+    among them allows any. ``others`` allows unknown sections, each with a note.
     """
-    problems = list(file.problems)
+    options = schema.MirrorOptions(file.sections.get("mirror", {}))
     notes: list[str] = []
-    _check_names(file, filter_sections, problems, notes, others=others)
-    groups, ungrouped = _read_mirror(file.sections.get("mirror", {}), problems)
-    _check_master(file, groups["index"], ungrouped, problems)
-    _check_removal(groups["run"], ungrouped, problems, notes)
-    _take_logins(groups)
-    _check_secrecy(file, problems)
-    settings = Settings(
-        storage=StorageSettings(**{"directory": "", **groups["storage"]}),
-        index=IndexSettings(**groups["index"]),
-        files=FileSettings(**groups["files"]),
-        pages=PageSettings(**groups["pages"]),
-        run=RunSettings(**groups["run"]),
-        diff=DiffSettings(**groups["diff"]),
-        filters=_filters(file, problems),
-        log_config=ungrouped.get("log-config", ""),
-        notes=tuple(notes),
-    )
-    return Reading(settings, tuple(problems))
-
-
-def _check_names(
-    file: IniFile,
-    filter_sections: Mapping[str, frozenset[str]],
-    problems: list[Problem],
-    notes: list[str],
-    *,
-    others: bool,
-) -> None:
+    settings = schema.read_mirror(options, notes)
+    enabled = _enabled_filters(file, options)
+    _check_master(settings.index, options)
+    _check_passwords(file, options)
     known = {
-        "mirror": file.shared.union(option.name for option in MIRROR_OPTIONS),
+        "mirror": file.shared | options.names,
         "plugins": frozenset({"enabled"}),
         **filter_sections,
     }
+    unknown = _unknown_names(file, known, notes, others=others)
+    problems = (*file.problems, *unknown, *options.problems)
+    return LoadResult(replace(settings, filters=enabled, notes=tuple(notes)), problems)
+
+
+def _unknown_names(
+    file: IniFile, known: Mapping[str, frozenset[str]], notes: list[str], *, others: bool
+) -> list[Problem]:
+    """Return a problem for each unknown section and option; retired ones go to ``notes``."""
+    problems = []
     if "mirror" not in file.sections:
         problems.append(Problem("mirror", "", "the section is missing"))
     for section, options in file.sections.items():
-        if section in RETIRED_SECTIONS:
-            notes.append(f"[{section}] does nothing any more: {RETIRED_SECTIONS[section]}")
+        if section in schema.RETIRED_SECTIONS:
+            instead = schema.RETIRED_SECTIONS[section]
+            notes.append(f"[{section}] has no effect any more: {instead}")
         elif section in known:
-            for option in options:
-                if (section, option) in RETIRED_OPTIONS:
-                    way = RETIRED_OPTIONS[section, option]
-                    notes.append(f"[{section}] {option} does nothing any more: {way}")
-                elif not {option, ""} & known[section]:
-                    problems.append(Problem(section, option, unknown(option, known[section])))
-        elif section not in OTHER_SECTIONS:
-            message = f"there is no such section{nearest(section, known)}"
+            problems += _unknown_options(section, options, known[section], notes)
+        elif section not in schema.UNREAD_SECTIONS:
+            message = f"there is no such section{readers.suggestion(section, known)}"
             if others:
-                notes.append(
-                    f"[{section}]: {message}; maybe a plugin of the older interface reads it"
-                )
+                notes.append(f"[{section}]: {message}; maybe a plugin of an earlier kind reads it")
             else:
                 problems.append(Problem(section, "", message))
+    return problems
 
 
-def _read_mirror(
-    texts: Mapping[str, str], problems: list[Problem]
-) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-    """Return the values by group and field, and by option name those that have no group."""
-    groups: dict[str, dict[str, Any]] = {
-        group: {} for group in ("storage", "index", "files", "pages", "run", "diff")
-    }
-    others: dict[str, Any] = {}
-    for option in MIRROR_OPTIONS:
-        if option.name not in texts:
-            continue
-        try:
-            value = option.read(texts[option.name])
-        except OptionError as error:
-            problems.append(Problem("mirror", option.name, str(error)))
-            continue
-        if option.group:
-            groups[option.group][option.field] = value
-        else:
-            others[option.name] = value
-    if "directory" not in texts:
-        problems.append(Problem("mirror", "directory", "it must say where the mirror is kept"))
-    if {"keep_index_versions", "keep-index-versions"} <= texts.keys():
-        message = "both spellings are set; keep one"
-        problems.append(Problem("mirror", "keep_index_versions", message))
-    return groups, others
+def _unknown_options(
+    section: str, options: Iterable[str], known: frozenset[str], notes: list[str]
+) -> Iterator[Problem]:
+    for option in options:
+        if (section, option) in schema.RETIRED_OPTIONS:
+            instead = schema.RETIRED_OPTIONS[section, option]
+            notes.append(f"[{section}] {option} has no effect any more: {instead}")
+        elif not {option, ""} & known:
+            hint = readers.suggestion(option, known)
+            yield Problem(section, option, f"there is no such option{hint}")
 
 
-def _check_master(
-    file: IniFile,
-    index: Mapping[str, Any],
-    others: Mapping[str, Any],
-    problems: list[Problem],
-) -> None:
-    if "master" not in index and "master" in file.sections.get("mirror", {}):
-        return  # it is a problem already, and nobody knows which index was meant
-    master = index.get("master", "")
-    if master.startswith("http:") and not others.get("allow-non-https"):
-        message = "it is not https; set allow-non-https = true if that is meant"
-        problems.append(Problem("mirror", "master", message))
-    if index.get("workers", 0) > MOST_WORKERS_AT_PYPI and _is_pypi(master):
-        message = f"PyPI asks for at most {MOST_WORKERS_AT_PYPI}"
-        problems.append(Problem("mirror", "workers", message))
+def _check_master(index: schema.IndexSettings, options: schema.MirrorOptions) -> None:
+    is_known = bool(index.master) or not options.is_refused("master")
+    if index.workers > MOST_WORKERS_AT_PYPI and is_known and _is_pypi(index.master):
+        options.refuse("workers", f"PyPI asks for at most {MOST_WORKERS_AT_PYPI}")
 
 
 def _is_pypi(master: str) -> bool:
@@ -170,51 +108,23 @@ def _is_pypi(master: str) -> bool:
     return urlsplit(master).hostname == urlsplit(PYPI_SIMPLE_ENDPOINT).hostname
 
 
-def _take_logins(groups: Mapping[str, dict[str, Any]]) -> None:
-    """Move the credentials out of the URLs."""
-    logins = []
-    for group, option in (("index", "master"), ("files", "download_mirror")):
-        if option in groups[group]:
-            groups[group][option], login = split_login(groups[group][option])
-            logins += [login] if login else []
-    groups["index"]["logins"] = tuple(logins)
-
-
-def _check_removal(
-    run: dict[str, Any],
-    others: Mapping[str, Any],
-    problems: list[Problem],
-    notes: list[str],
-) -> None:
-    missing = others.get("delete_missing_packages")
-    if missing is None:
-        return
-    chosen = RemovedProjects.DELETE if missing else RemovedProjects.KEEP
-    meaning = f"removed-projects = {chosen.value}"
-    if run.setdefault("removed_projects", chosen) is chosen:
-        notes.append(f"[mirror] delete_missing_packages is read as {meaning}")
-    else:
-        message = f"it means {meaning}, and removed-projects says otherwise; keep that one"
-        problems.append(Problem("mirror", "delete_missing_packages", message))
-
-
-def _check_secrecy(file: IniFile, problems: list[Problem]) -> None:
-    """Refuse a password that every user of the machine can read."""
+def _check_passwords(file: IniFile, options: schema.MirrorOptions) -> None:
+    """Refuse passwords in a file that every user of the machine can read."""
     if not file.is_public:
         return
     for option, text in file.sections.get("mirror", {}).items():
         if _PASSWORD.search(text):
             message = (
-                f"it has a password, and everybody can read the file; run: chmod o= {file.path}"
+                f"it has a password, and every user can read the file; run: chmod o= {file.path}"
             )
-            problems.append(Problem("mirror", option, message))
+            options.refuse(option, message)
 
 
-def _filters(file: IniFile, problems: list[Problem]) -> FilterSettings:
+def _enabled_filters(file: IniFile, options: schema.MirrorOptions) -> schema.FilterSettings:
     enabled = enabled_filters(file)
     if any("," in name for name in enabled):
-        message = "names stand one to a line, without commas"
-        problems.append(Problem("plugins", "enabled", message))
+        message = "write one name on each line, without commas"
+        options.problems.append(Problem("plugins", "enabled", message))
         enabled = [name for name in enabled if "," not in name]
     others = {name: dict(texts) for name, texts in file.sections.items() if name != "mirror"}
-    return FilterSettings(tuple(enabled), others)
+    return schema.FilterSettings(tuple(enabled), others)

@@ -1,35 +1,61 @@
-"""Option texts to values; each function raises ``OptionError`` with one sentence."""
+"""Readers: functions from text to value, for options, flags and filters alike.
+
+Each raises ``OptionError`` with one sentence, which the caller completes with the option or flag.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-from bandersnatch.config.settings import FreeSpace, Login
-from bandersnatch.errors import SHOWN_CHARACTERS, OptionError, UsageError
+from bandersnatch.errors import SHOWN_CHARACTERS, OptionError
 from bandersnatch.model.digests import HEX_DIGITS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Iterable
 
+_Choice = TypeVar("_Choice", bound=Enum)
+
+# ---------------------------------------------------------------- messages
+
+
+def shown(text: str) -> str:
+    """Return a value as messages show it: quoted, on one line, shortened if it is long."""
+    return repr(text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}...")
+
+
+def redacted(text: str) -> str:
+    """Return a URL without its user name and password, even if it is malformed."""
+    before, separator, rest = text.rpartition("@")
+    scheme, slashes, _ = before.partition("://")
+    return f"{scheme + slashes if slashes else ''}***@{rest}" if separator else text
+
+
+def suggestion(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """Return ``; did you mean 'x'?`` with the known word most similar to ``word``, or ""."""
+    from difflib import get_close_matches  # noqa: PLC0415 - needed only for mistakes
+
+    close = get_close_matches(word, sorted(known), n=1, cutoff=cutoff)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _comment_hint(text: str) -> str:
+    return "; a comment must stand on a line of its own" if ";" in text or "#" in text else ""
+
+
+# ---------------------------------------------------------------- booleans, numbers, choices
 
 _BOOLEANS = {
     **dict.fromkeys(("1", "yes", "true", "on"), True),
     **dict.fromkeys(("0", "no", "false", "off"), False),
 }
-_PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks4h", "socks5", "socks5h")
-_URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
-_HOST = re.compile(r"(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?|[0-9a-f.]*:[0-9a-f:.]*")
 _LONGEST_TIMEOUT = 30 * 86_400
-_ALL = 100
-"""In percent."""
-
-_Choice = TypeVar("_Choice", bound=Enum)
+_ALL_PERCENT = 100
+_MOST_DAYS = 100_000
 
 
 def boolean(text: str) -> bool:
@@ -41,7 +67,7 @@ def boolean(text: str) -> bool:
 
 
 def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
-    """Return a reader of whole numbers within limits."""
+    """Return a reader of whole numbers from ``least`` to ``most``."""
 
     def read(text: str) -> int:
         try:
@@ -54,81 +80,6 @@ def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
         return number
 
     return read
-
-
-def seconds(text: str) -> float:
-    """Read a positive number of seconds."""
-    try:
-        number = float(text)
-    except ValueError:
-        raise OptionError(
-            f"{shown(text)} is not a number of seconds{_comment_hint(text)}"
-        ) from None
-    if not 0 < number <= _LONGEST_TIMEOUT:
-        raise OptionError(f"{shown(text)} is not between 0 and {_LONGEST_TIMEOUT} seconds")
-    return number
-
-
-def _comment_hint(text: str) -> str:
-    return "; a comment must stand on a line of its own" if ";" in text or "#" in text else ""
-
-
-def duration(text: str) -> timedelta:
-    """Read a time span such as ``24 h``, ``14 days`` or ``90`` (seconds)."""
-    from humanfriendly import InvalidTimespan, parse_timespan  # noqa: PLC0415 - slow to import
-
-    try:
-        return timedelta(seconds=parse_timespan(text))
-    except (InvalidTimespan, ValueError, OverflowError):
-        raise OptionError(f"{shown(text)} is not a time span like '24 h' or '14 days'") from None
-
-
-def free_space(text: str) -> FreeSpace:
-    """Read a size such as ``50 GB``, or a share of the disk such as ``5 %``; 0 is for nothing."""
-    from humanfriendly import InvalidSize, parse_size  # noqa: PLC0415 - slow to import
-
-    wrong = OptionError(f"{shown(text)} is not a size like '50 GB' or a share like '5 %'")
-    amount, sign, rest = text.partition("%")
-    try:
-        if not sign:
-            size = parse_size(text.strip(), binary=True)
-            return FreeSpace(size=size, share=None)
-        percent = float(amount)
-    except (InvalidSize, ValueError, OverflowError):
-        raise wrong from None
-    if rest.strip() or not 0 <= percent < _ALL:
-        raise wrong
-    return FreeSpace(size=None, share=percent / _ALL)
-
-
-def plain(text: str) -> str:
-    """Read any text, on one line."""
-    if "\n" in text:
-        raise OptionError("the value must be on one line")
-    return text.strip()
-
-
-def path(text: str) -> str:
-    """Read a path."""
-    value = plain(text)
-    if not value or "\0" in value:
-        raise OptionError(f"{shown(text)} is not a path")
-    if value.startswith("~"):
-        raise OptionError(f"{shown(text)} begins with ~, which only a shell understands")
-    return value
-
-
-def optional_path(text: str) -> str:
-    """Read a path, or nothing."""
-    return path(text) if text.strip() else ""
-
-
-def header_text(text: str) -> str:
-    """Read what may stand in an HTTP header."""
-    value = plain(text)
-    if not value.isascii() or not value.isprintable() or set("()\\") & set(value):
-        raise OptionError(f"{shown(text)} is not plain ASCII without parentheses")
-    return value
 
 
 def choice(kind: type[_Choice]) -> Callable[[str], _Choice]:
@@ -144,8 +95,183 @@ def choice(kind: type[_Choice]) -> Callable[[str], _Choice]:
     return read
 
 
+def percent(text: str) -> float:
+    """Read a percentage such as ``5`` or ``2.5 %``: more than 0, at most 100."""
+    number = _number(text.strip().removesuffix("%"))
+    if number is None or not 0 < number <= _ALL_PERCENT:
+        raise OptionError(f"{shown(text)} is not a share like '5' or '2.5' percent")
+    return number
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+# ---------------------------------------------------------------- times
+
+_NUMBER_ONLY = re.compile(r"\s*[0-9.]*\s*")
+
+
+def seconds(text: str) -> float:
+    """Read a timeout: a number of seconds, more than 0 and at most 30 days."""
+    number = _number(text)
+    if number is None:
+        raise OptionError(f"{shown(text)} is not a number of seconds{_comment_hint(text)}")
+    if not 0 < number <= _LONGEST_TIMEOUT:
+        raise OptionError(f"{shown(text)} is not between 0 and {_LONGEST_TIMEOUT} seconds")
+    return number
+
+
+def duration(text: str) -> timedelta:
+    """Read a time span such as ``24 h``, ``14 days`` or ``90`` (seconds)."""
+    span = _time_span(text)
+    if span is None:
+        raise OptionError(f"{shown(text)} is not a time span like '24 h' or '14 days'")
+    return span
+
+
+def duration_with_unit(text: str) -> timedelta:
+    """Read a time span whose unit must be written, unless it is 0."""
+    if _NUMBER_ONLY.fullmatch(text) and text.strip(" 0."):
+        raise OptionError(
+            f"{shown(text)} has no unit; write one, such as {shown(f'{text.strip()} days')}"
+        )
+    return duration(text)
+
+
+def days(text: str) -> timedelta:
+    """Read a number of days, which may have a fraction."""
+    number = _number(text)
+    if number is None or not 0 <= number < _MOST_DAYS:
+        raise OptionError(f"{shown(text)} is not a number of days")
+    return timedelta(days=number)
+
+
+def _time_span(text: str) -> timedelta | None:
+    from humanfriendly import InvalidTimespan, parse_timespan  # noqa: PLC0415 - slow to import
+
+    try:
+        return timedelta(seconds=parse_timespan(text))
+    except (InvalidTimespan, ValueError, OverflowError):
+        return None
+
+
+# ---------------------------------------------------------------- sizes and rates
+
+_RATE = re.compile(r"\s*([0-9.]+)\s*([kKmMgGtT]?)(bit(?:/s|ps)?|bps|Bps|[bB](?:/s)?|/s|)\s*")
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+def byte_size(text: str) -> int:
+    """Read a number of bytes or a size such as ``2 GB``, in powers of 1024."""
+    size = _size(text, binary=True)
+    if size is None:
+        raise OptionError(f"{shown(text)} is not a size like '2 GB' or a number of bytes")
+    return size
+
+
+def size_or_share(text: str) -> tuple[int | None, float | None]:
+    """Read a size such as ``50 GB`` in bytes, or a share such as ``5 %`` from 0 to 1.
+
+    Returns the pair of both, one of which is None.
+    """
+    amount, sign, rest = text.partition("%")
+    size = None if sign else _size(text, binary=True)
+    number = _number(amount) if sign and not rest.strip() else None
+    if number is not None and 0 <= number < _ALL_PERCENT:
+        return None, number / _ALL_PERCENT
+    if size is None:
+        raise OptionError(f"{shown(text)} is not a size like '50 GB' or a share like '5 %'")
+    return size, None
+
+
+def time_or_size(text: str) -> timedelta | int:
+    """Read a time such as ``2 h``, or a size such as ``50 GB`` in bytes, in powers of 1000.
+
+    A number without a unit is refused, because it could be either.
+    """
+    if not _NUMBER_ONLY.fullmatch(text):
+        span = _time_span(text)
+        if span is not None:
+            return span
+        size = _size(text, binary=False)
+        if size is not None:
+            return size
+    raise OptionError(f"{shown(text)} is not a time like '2 h' or a size like '50 GB'")
+
+
+def rate(text: str) -> float:
+    """Read a rate in bytes per second: ``100 Mbit/s``, ``12 MB/s`` or a number of bytes."""
+    found = _RATE.fullmatch(text)
+    number = (_number(found[1]) if found else None) or 0.0
+    if found is None or number <= 0:
+        raise OptionError(f"{shown(text)} is not a rate like '100 Mbit/s' or '12 MB/s'")
+    per_second: float = number * 1000.0 ** _POWERS[found[2].lower()]
+    return per_second / 8 if found[3].startswith(("bit", "bps")) else per_second
+
+
+def _size(text: str, *, binary: bool) -> int | None:
+    from humanfriendly import InvalidSize, parse_size  # noqa: PLC0415 - slow to import
+
+    try:
+        return int(parse_size(text.strip(), binary=binary))
+    except (InvalidSize, ValueError, OverflowError):
+        return None
+
+
+# ---------------------------------------------------------------- texts and paths
+
+
+def plain(text: str) -> str:
+    """Read any text that is on one line."""
+    if "\n" in text:
+        raise OptionError("the value must be on one line")
+    return text.strip()
+
+
+def path(text: str) -> str:
+    """Read the path of a file or directory."""
+    value = plain(text)
+    if not value or "\0" in value:
+        raise OptionError(f"{shown(text)} is not a path")
+    if value.startswith("~"):
+        raise OptionError(f"{shown(text)} begins with ~, which only a shell understands")
+    return value
+
+
+def optional_path(text: str) -> str:
+    """Read a path, or the empty text."""
+    return path(text) if text.strip() else ""
+
+
+def header_text(text: str) -> str:
+    """Read a text for a comment in an HTTP header (RFC 9110, section 5.6.5)."""
+    value = plain(text)
+    if not value.isascii() or not value.isprintable() or set("()\\") & set(value):
+        raise OptionError(f"{shown(text)} is not plain ASCII without parentheses")
+    return value
+
+
+def digest_name(text: str) -> str:
+    """Read the name of a hash algorithm that pages can show."""
+    value = text.strip().lower()
+    if value not in HEX_DIGITS or value not in hashlib.algorithms_available:
+        raise OptionError(f"{shown(text)} is not one of {', '.join(sorted(HEX_DIGITS))}")
+    return value
+
+
+# ---------------------------------------------------------------- URLs
+
+_PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks4h", "socks5", "socks5h")
+_URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
+_HOST = re.compile(r"(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?|[0-9a-f.]*:[0-9a-f:.]*")
+
+
 def url(*schemes: str) -> Callable[[str], str]:
-    """Return a reader of URLs, empty ones included; a trailing slash is dropped."""
+    """Return a reader of URLs with these schemes, or the empty text; drops trailing slashes."""
 
     def read(text: str) -> str:
         value = plain(text)
@@ -170,7 +296,7 @@ def url(*schemes: str) -> Callable[[str], str]:
 
 
 def public_url(text: str) -> str:
-    """Read the URL of something that everybody is told of."""
+    """Read a URL that every published page shows, so it must not have a user name."""
     value = url("https", "http")(text)
     if urlsplit(value).username is not None:
         raise OptionError(f"{shown(redacted(value))} has a user name, and every page would show it")
@@ -178,140 +304,8 @@ def public_url(text: str) -> str:
 
 
 def proxy(text: str) -> str:
-    """Read a proxy's URL; SOCKS proxies resolve names at their end, whatever the spelling."""
+    """Read a proxy's URL; a SOCKS proxy needs a port, because it has no default one."""
     value = url(*_PROXY_SCHEMES)(text)
     if value.startswith("socks") and urlsplit(value).port is None:
         raise OptionError(f"{shown(redacted(value))} has no port")
     return value
-
-
-def digest_name(text: str) -> str:
-    """Read the name of a hash algorithm."""
-    value = text.strip().lower()
-    if value not in HEX_DIGITS or value not in hashlib.algorithms_available:
-        raise OptionError(f"{shown(text)} is not one of {', '.join(sorted(HEX_DIGITS))}")
-    return value
-
-
-def split_login(url: str) -> tuple[str, Login | None]:
-    """Return a URL without its user name and password, and these, if it has any.
-
-    They are for the server alone: whatever else is made of the URL is logged and published.
-    """
-    parts = urlsplit(url)
-    if parts.username is None:
-        return url, None
-    host = parts.netloc.rpartition("@")[2]
-    login = Login(
-        f"{parts.scheme}://{host}", unquote(parts.username), unquote(parts.password or "")
-    )
-    return parts._replace(netloc=host).geturl(), login
-
-
-def redacted(text: str) -> str:
-    """Return a URL without its user name and password, even if it is not quite a URL."""
-    before, separator, rest = text.rpartition("@")
-    scheme, slashes, _ = before.partition("://")
-    return f"{scheme + slashes if slashes else ''}***@{rest}" if separator else text
-
-
-def shown(text: str) -> str:
-    """Return a value as it is repeated in a message: quoted, on one line, and not without end."""
-    return repr(text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}...")
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint at the known name most like ``name``, or nothing."""
-    from difflib import get_close_matches  # noqa: PLC0415 - needed only when something is wrong
-
-    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def unknown(name: str, known: Collection[str]) -> str:
-    """Return what to say about a name that nobody provides."""
-    return f"there is no such option{nearest(name, known)}"
-
-
-_RATE = re.compile(r"\s*([0-9.]+)\s*([kKmMgGtT]?)(bit(?:/s|ps)?|bps|Bps|[bB](?:/s)?|/s|)\s*")
-_STEPS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-_DAY = 86_400
-_UNITLESS = re.compile(r"\s*[0-9.]*\s*")
-
-
-def rate(text: str, flag: str) -> float:
-    """Return bytes a second: of ``100 Mbit/s``, ``12 MB/s`` or a plain number of bytes.
-
-    :raises UsageError: if it is none of these.
-    """
-    found = _RATE.fullmatch(text)
-    try:
-        number = float(found[1]) if found else 0.0
-    except ValueError:
-        number = 0.0
-    if found is None or number <= 0:
-        raise UsageError(f"{flag} {text!r} is not a rate like '100 Mbit/s' or '12 MB/s'")
-    bytes_a_second: float = number * 1000.0 ** _STEPS[found[2].lower()]
-    return bytes_a_second / 8 if found[3].startswith(("bit", "bps")) else bytes_a_second
-
-
-def percent(text: str, flag: str) -> float:
-    """Return a share in percent: above 0 and at most 100.
-
-    :raises UsageError: if it is none.
-    """
-    number = _number(text.strip().removesuffix("%"))
-    if number is None or not 0 < number <= 100:  # noqa: PLR2004 - that is what percent means
-        raise UsageError(f"{flag} {text!r} is not a share like '5' or '2.5' percent")
-    return number
-
-
-def days(text: str, flag: str) -> int:
-    """Return the seconds that a number of days has.
-
-    :raises UsageError: if it is no such number.
-    """
-    number = _number(text)
-    if number is None or not 0 <= number < 100_000:  # noqa: PLR2004 - longer than there are mirrors
-        raise UsageError(f"{flag} {text!r} is not a number of days")
-    return int(number * _DAY)
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """What a run may take: seconds or bytes, the other is None."""
-
-    seconds: float | None = None
-    size: int | None = None
-
-
-def allowance(text: str, flag: str) -> Allowance:
-    """Return a time such as ``2 h`` or a size such as ``50 GB``.
-
-    :raises UsageError: if it is neither; a number alone could be both.
-    """
-    from humanfriendly import (  # noqa: PLC0415 - slow to import
-        InvalidSize,
-        InvalidTimespan,
-        parse_size,
-        parse_timespan,
-    )
-
-    wrong = UsageError(f"{flag} {text!r} is not a time like '2 h' or a size like '50 GB'")
-    if _UNITLESS.fullmatch(text):
-        raise wrong
-    try:
-        return Allowance(seconds=parse_timespan(text))
-    except (InvalidTimespan, ValueError, OverflowError):
-        pass
-    try:
-        return Allowance(size=parse_size(text))
-    except (InvalidSize, ValueError, OverflowError):
-        raise wrong from None

@@ -1,38 +1,403 @@
-"""The options of ``[mirror]``: names, spellings, readers, and what was retired."""
+"""Everything that the configuration can say: the settings and the options that set them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from enum import Enum
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
 
 from bandersnatch.config import readers
-from bandersnatch.config.settings import (
-    HTML_FORMATS,
-    JSON_FORMATS,
-    ApiMethod,
-    CompareMethod,
-    HttpClient,
-    Provenance,
-    RemovedProjects,
-)
-from bandersnatch.errors import OptionError
-from bandersnatch.layout import ALL_FORMATS, PageFormat
+from bandersnatch.errors import OptionError, Problem
+from bandersnatch.layout import ALL_FORMATS, MirrorLayout, PageFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    _Value = TypeVar("_Value")
+
+_SPARE_CONNECTIONS = 2
+
+# ---------------------------------------------------------------- settings
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One option: its name, the group and field of ``Settings`` it fills, and its reader.
+class ApiMethod(Enum):
+    """How a run learns what changed on the index."""
 
-    An option with an empty group is read and checked, and used by ``read_settings`` itself.
+    AUTO = "auto"
+    XMLRPC = "xmlrpc"
+    SIMPLE = "simple"
+
+
+class HttpClient(Enum):
+    """Which library sends the requests for pages and files."""
+
+    AUTO = "auto"
+    """libcurl, unless it is not installed or a proxy is used."""
+    AIOHTTP = "aiohttp"
+
+
+class CompareMethod(Enum):
+    """How a stored file without a catalogue record is compared with the index."""
+
+    HASH = "hash"
+    STAT = "stat"
+
+
+class RemovedProjects(Enum):
+    """What happens to a project that the index no longer has."""
+
+    DELETE = "delete"
+    KEEP = "keep"
+
+
+class Provenance(Enum):
+    """What happens to the index's provenance URLs (PEP 740)."""
+
+    LINK = "link"
+    DROP = "drop"
+
+
+class Login(Struct, frozen=True):
+    """A user name and password, sent only to ``origin`` (scheme, host and port)."""
+
+    origin: str
+    user: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"Login(origin={self.origin!r}, user={self.user!r})"
+
+
+class IndexSettings(Struct, frozen=True):
+    """How the index is reached.
+
+    ``master`` has neither a trailing slash nor credentials, and is empty for PyPI; ``logins`` are
+    the credentials from it and from ``download-mirror``. ``timeout`` (to connect, and without a
+    byte received) and ``global_timeout`` (one whole document) are in seconds.
     """
 
-    name: str
-    group: str
-    field: str
-    read: Callable[[str], Any]
+    master: str = ""
+    proxy: str = ""
+    timeout: float = 10.0
+    global_timeout: float = 1800.0
+    workers: int = 3
+    download_workers: int = 8
+    api_method: ApiMethod = ApiMethod.AUTO
+    user_agent_comment: str = ""
+    http_client: HttpClient = HttpClient.AUTO
+    logins: tuple[Login, ...] = ()
+
+    @property
+    def connections(self) -> int:
+        """The maximum number of open connections."""
+        return self.workers + self.download_workers + _SPARE_CONNECTIONS
+
+
+class FileSettings(Struct, frozen=True):
+    """Which files are downloaded, from where, and how existing ones are compared."""
+
+    release_files: bool = True
+    core_metadata: bool = True
+    compare_method: CompareMethod = CompareMethod.HASH
+    download_mirror: str = ""
+    download_mirror_no_fallback: bool = False
+
+
+HTML_FORMATS = (PageFormat.HTML, PageFormat.V1_HTML)
+JSON_FORMATS = (PageFormat.V1_JSON,)
+
+
+class PageSettings(Struct, frozen=True):
+    """What the published pages look like."""
+
+    hash_index: bool = False
+    formats: tuple[PageFormat, ...] = ALL_FORMATS
+    root_uri: str = ""
+    digest_name: str = "sha256"
+    keep_index_versions: int = 0
+    legacy_json: bool = False
+    provenance: Provenance = Provenance.LINK
+    cleanup: bool = False
+
+    @property
+    def layout(self) -> MirrorLayout:
+        """The keys of the pages under these options."""
+        return MirrorLayout(self.hash_index, self.formats)
+
+
+class RunSettings(Struct, frozen=True):
+    """How runs of ``mirror`` and ``verify`` proceed.
+
+    ``max_removals`` is None for the default: the larger of 5 and 0.5 % of the projects.
+    ``verifiers`` is how many projects ``verify`` reads concurrently.
+    """
+
+    stop_on_error: bool = False
+    reconcile_interval: timedelta = timedelta(hours=24)
+    removed_projects: RemovedProjects = RemovedProjects.DELETE
+    removal_grace: timedelta = timedelta(days=14)
+    max_removals: int | None = None
+    verifiers: int = 3
+
+
+class DiffSettings(Struct, frozen=True):
+    """Where the diff file, the list of changed paths, is written; no ``path`` for nowhere."""
+
+    path: str = ""
+    append_epoch: bool = False
+
+
+class FreeSpace(Struct, frozen=True):
+    """How much of a disk stays free: ``size`` bytes or ``share`` of it, the smaller of both."""
+
+    size: int | None = 1024**3
+    share: float | None = 0.01
+
+    def __bool__(self) -> bool:
+        return self.size != 0 and self.share != 0
+
+    def of(self, whole: int) -> int:
+        """Return how many bytes stay free on a disk of ``whole`` bytes."""
+        share = whole if self.share is None else int(whole * self.share)
+        return share if self.size is None else min(self.size, share)
+
+
+class StorageSettings(Struct, frozen=True):
+    """Where the mirror is, and how much of its disk stays free."""
+
+    directory: str
+    backend: str = "filesystem"
+    keep_free: FreeSpace = FreeSpace()
+
+
+class FilterSettings(Struct, frozen=True):
+    """The names of the enabled filters, and the sections that filters may read."""
+
+    enabled: tuple[str, ...] = ()
+    sections: Mapping[str, Mapping[str, str]] = {}
+
+
+class Settings(Struct, frozen=True):
+    """The whole configuration, read once and handed down in pieces.
+
+    ``notes`` are remarks for the operator about a file that can be used.
+    """
+
+    storage: StorageSettings
+    index: IndexSettings = IndexSettings()
+    files: FileSettings = FileSettings()
+    pages: PageSettings = PageSettings()
+    run: RunSettings = RunSettings()
+    diff: DiffSettings = DiffSettings()
+    filters: FilterSettings = FilterSettings()
+    log_config: str = ""
+    notes: tuple[str, ...] = ()
+
+
+# ---------------------------------------------------------------- options
+
+
+class MirrorOptions:
+    """Reads the options of ``[mirror]`` by name; collects their names and problems."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = texts
+        self.names: set[str] = set()
+        self.problems: list[Problem] = []
+
+    def read(self, name: str, reader: Callable[[str], _Value], default: _Value) -> _Value:
+        """Return the option's value; ``default`` if it is not set or cannot be read."""
+        self.names.add(name)
+        text = self._texts.get(name)
+        if text is None:
+            return default
+        try:
+            return reader(text)
+        except OptionError as error:
+            self.refuse(name, str(error))
+            return default
+
+    def refuse(self, name: str, message: str) -> None:
+        """Add a problem of an option."""
+        self.problems.append(Problem("mirror", name, message))
+
+    def is_refused(self, name: str) -> bool:
+        """Whether an option has a problem."""
+        return any(problem.option == name for problem in self.problems)
+
+
+def read_mirror(options: MirrorOptions, notes: list[str]) -> Settings:
+    """Read all options of ``[mirror]``; appends remarks about retired ones to ``notes``."""
+    options.read("cleanup_todo", readers.boolean, default=False)  # accepted, without effect
+    files, login = _read_files(options)
+    return Settings(
+        storage=_read_storage(options),
+        index=_read_index(options, login),
+        files=files,
+        pages=_read_pages(options),
+        run=_read_run(options, notes),
+        diff=_read_diff(options),
+        log_config=options.read("log-config", readers.optional_path, ""),
+    )
+
+
+def mirror_options() -> frozenset[str]:
+    """Return the names of all options of ``[mirror]``, without the retired ones."""
+    options = MirrorOptions({})
+    read_mirror(options, [])
+    return frozenset(options.names)
+
+
+def _read_storage(options: MirrorOptions) -> StorageSettings:
+    """Read where the mirror is stored."""
+    options.read("storage-filesystem-manage-permissions", readers.boolean, default=True)
+    directory = options.read("directory", readers.path, "")
+    if not directory and not options.is_refused("directory"):
+        options.refuse("directory", "it must say where the mirror is kept")
+    return StorageSettings(
+        directory=directory,
+        backend=options.read("storage-backend", _backend, "filesystem"),
+        keep_free=options.read("min-free-space", _free_space, FreeSpace()),
+    )
+
+
+def _read_index(options: MirrorOptions, *logins: Login | None) -> IndexSettings:
+    """Read how the index is reached; ``logins`` are those for other origins."""
+    default = IndexSettings()
+    master, login = split_login(options.read("master", readers.url("https", "http"), ""))
+    non_https = options.read("allow-non-https", readers.boolean, default=False)
+    if master.startswith("http:") and not non_https:
+        options.refuse("master", "it is not https; set allow-non-https = true if that is intended")
+    workers = readers.whole_number(1, 100)
+    return IndexSettings(
+        master=master,
+        proxy=options.read("proxy", readers.proxy, default.proxy),
+        timeout=options.read("timeout", readers.seconds, default.timeout),
+        global_timeout=options.read("global-timeout", readers.seconds, default.global_timeout),
+        workers=options.read("workers", workers, default.workers),
+        download_workers=options.read("download-workers", workers, default.download_workers),
+        api_method=options.read("api-method", readers.choice(ApiMethod), default.api_method),
+        http_client=options.read("http-client", readers.choice(HttpClient), default.http_client),
+        user_agent_comment=options.read("user-agent-comment", readers.header_text, ""),
+        logins=tuple(each for each in (login, *logins) if each is not None),
+    )
+
+
+def _read_files(options: MirrorOptions) -> tuple[FileSettings, Login | None]:
+    """Read which files are downloaded, and the login for ``download-mirror``."""
+    default = FileSettings()
+    no_fallback = default.download_mirror_no_fallback
+    origin, login = split_login(options.read("download-mirror", readers.url("https", "http"), ""))
+    files = FileSettings(
+        release_files=options.read("release-files", readers.boolean, default.release_files),
+        core_metadata=options.read("core-metadata", readers.boolean, default.core_metadata),
+        compare_method=options.read(
+            "compare-method", readers.choice(CompareMethod), default.compare_method
+        ),
+        download_mirror=origin,
+        download_mirror_no_fallback=options.read(
+            "download-mirror-no-fallback", readers.boolean, no_fallback
+        ),
+    )
+    return files, login
+
+
+def _read_pages(options: MirrorOptions) -> PageSettings:
+    """Read what the published pages look like."""
+    default = PageSettings()
+    versions = [
+        options.read(name, readers.whole_number(0), None)
+        for name in ("keep_index_versions", "keep-index-versions")
+    ]
+    if None not in versions:
+        options.refuse("keep_index_versions", "both spellings are set; keep one")
+    return PageSettings(
+        hash_index=options.read("hash-index", readers.boolean, default.hash_index),
+        formats=options.read("simple-format", _formats, default.formats),
+        root_uri=options.read("root_uri", readers.public_url, default.root_uri),
+        digest_name=options.read("digest_name", readers.digest_name, default.digest_name),
+        keep_index_versions=next(filter(None, versions), default.keep_index_versions),
+        legacy_json=options.read("json", readers.boolean, default.legacy_json),
+        provenance=options.read("provenance", readers.choice(Provenance), default.provenance),
+        cleanup=options.read("cleanup", readers.boolean, default.cleanup),
+    )
+
+
+def _read_run(options: MirrorOptions, notes: list[str]) -> RunSettings:
+    """Read how runs proceed; appends a remark about a retired spelling to ``notes``."""
+    default = RunSettings()
+    return RunSettings(
+        stop_on_error=options.read("stop-on-error", readers.boolean, default.stop_on_error),
+        reconcile_interval=options.read(
+            "reconcile-interval", readers.duration, default.reconcile_interval
+        ),
+        removed_projects=_removed_projects(options, notes),
+        removal_grace=options.read("removal-grace", readers.duration, default.removal_grace),
+        max_removals=options.read("max-removals", readers.whole_number(0), default.max_removals),
+        verifiers=options.read("verifiers", readers.whole_number(1, 100), default.verifiers),
+    )
+
+
+def _removed_projects(options: MirrorOptions, notes: list[str]) -> RemovedProjects:
+    old, new = "delete_missing_packages", "removed-projects"
+    chosen = options.read(new, readers.choice(RemovedProjects), None)
+    missing = options.read(old, readers.boolean, None)
+    if missing is None:
+        return chosen or RemovedProjects.DELETE
+    meant = RemovedProjects.DELETE if missing else RemovedProjects.KEEP
+    meaning = f"{new} = {meant.value}"
+    if chosen in {None, meant}:
+        notes.append(f"[mirror] {old} is read as {meaning}")
+    else:
+        options.refuse(old, f"it means {meaning}, and {new} says otherwise; keep that one")
+    return meant
+
+
+def _read_diff(options: MirrorOptions) -> DiffSettings:
+    """Read where the diff file is written."""
+    return DiffSettings(
+        path=options.read("diff-file", readers.optional_path, ""),
+        append_epoch=options.read("diff-append-epoch", readers.boolean, default=False),
+    )
+
+
+RETIRED_OPTIONS = {
+    ("mirror", "delete-packages"): "use removed-projects",
+    ("mirror", "cleanup-todo"): "a project that is gone never stays in todo",
+}
+"""Options of earlier releases that have no effect, with what to use instead."""
+
+RETIRED_SECTIONS = {
+    "statistics": "read the web server's log with a tool of your choice",
+    "whitelist": "use [allowlist]",
+    "blacklist": "use [blocklist]",
+    "swift": "use storage-backend = filesystem",
+}
+"""Sections of earlier releases that have no effect, with what to use instead."""
+
+UNREAD_SECTIONS = frozenset({"s3"})
+"""Sections that are accepted unread, because they configure what is not enabled."""
+
+
+# ---------------------------------------------------------------- readers of single options
+
+
+def split_login(url: str) -> tuple[str, Login | None]:
+    """Return a URL without its user name and password, and these as a login, if it has any.
+
+    Everything else that is made of the URL is logged and published.
+    """
+    parts = urlsplit(url)
+    if parts.username is None:
+        return url, None
+    host = parts.netloc.rpartition("@")[2]
+    login = Login(
+        f"{parts.scheme}://{host}", unquote(parts.username), unquote(parts.password or "")
+    )
+    return parts._replace(netloc=host).geturl(), login
 
 
 def _formats(text: str) -> tuple[PageFormat, ...]:
@@ -49,62 +414,6 @@ def _backend(text: str) -> str:
     return "filesystem"
 
 
-_KEPT = readers.whole_number(0)
-
-MIRROR_OPTIONS = (
-    Option("directory", "storage", "directory", readers.path),
-    Option("storage-backend", "storage", "backend", _backend),
-    Option("storage-filesystem-manage-permissions", "", "", readers.boolean),
-    Option("min-free-space", "storage", "keep_free", readers.free_space),
-    Option("master", "index", "master", readers.url("https", "http")),
-    Option("allow-non-https", "", "", readers.boolean),
-    Option("proxy", "index", "proxy", readers.proxy),
-    Option("timeout", "index", "timeout", readers.seconds),
-    Option("global-timeout", "index", "global_timeout", readers.seconds),
-    Option("workers", "index", "workers", readers.whole_number(1, 100)),
-    Option("download-workers", "index", "download_workers", readers.whole_number(1, 100)),
-    Option("verifiers", "run", "verifiers", readers.whole_number(1, 100)),
-    Option("api-method", "index", "api_method", readers.choice(ApiMethod)),
-    Option("http-client", "index", "http_client", readers.choice(HttpClient)),
-    Option("user-agent-comment", "index", "user_agent_comment", readers.header_text),
-    Option("release-files", "files", "release_files", readers.boolean),
-    Option("core-metadata", "files", "core_metadata", readers.boolean),
-    Option("compare-method", "files", "compare_method", readers.choice(CompareMethod)),
-    Option("download-mirror", "files", "download_mirror", readers.url("https", "http")),
-    Option("download-mirror-no-fallback", "files", "download_mirror_no_fallback", readers.boolean),
-    Option("hash-index", "pages", "hash_index", readers.boolean),
-    Option("simple-format", "pages", "formats", _formats),
-    Option("root_uri", "pages", "root_uri", readers.public_url),
-    Option("digest_name", "pages", "digest_name", readers.digest_name),
-    Option("keep_index_versions", "pages", "keep_index_versions", _KEPT),
-    Option("keep-index-versions", "pages", "keep_index_versions", _KEPT),
-    Option("json", "pages", "legacy_json", readers.boolean),
-    Option("provenance", "pages", "provenance", readers.choice(Provenance)),
-    Option("cleanup", "pages", "cleanup", readers.boolean),
-    Option("stop-on-error", "run", "stop_on_error", readers.boolean),
-    Option("reconcile-interval", "run", "reconcile_interval", readers.duration),
-    Option("removed-projects", "run", "removed_projects", readers.choice(RemovedProjects)),
-    Option("removal-grace", "run", "removal_grace", readers.duration),
-    Option("max-removals", "run", "max_removals", readers.whole_number(0)),
-    Option("cleanup_todo", "", "", readers.boolean),
-    Option("delete_missing_packages", "", "", readers.boolean),
-    Option("diff-file", "diff", "path", readers.optional_path),
-    Option("diff-append-epoch", "diff", "append_epoch", readers.boolean),
-    Option("log-config", "", "log_config", readers.optional_path),
-)
-
-RETIRED_OPTIONS = {
-    ("mirror", "delete-packages"): "use removed-projects",
-    ("mirror", "cleanup-todo"): "a project that is gone never stays in todo",
-}
-"""Options of earlier releases that no longer do anything, with what to do instead."""
-
-RETIRED_SECTIONS = {
-    "statistics": "read the web server's log with a tool of your choice",
-    "whitelist": "use [allowlist]",
-    "blacklist": "use [blocklist]",
-    "swift": "use storage-backend = filesystem",
-}
-
-OTHER_SECTIONS = frozenset({"s3"})
-"""Sections that belong to parts which are not enabled; their options are not looked at."""
+def _free_space(text: str) -> FreeSpace:
+    size, share = readers.size_or_share(text)
+    return FreeSpace(size=size, share=share)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aiohttp.abc import ResolveResult
     from yarl import URL
 
-    from bandersnatch.config.settings import IndexSettings, Login
+    from bandersnatch.config.schema import IndexSettings, Login
     from bandersnatch.index.hosts import HostGuard
 
 _RECEIVE_BUFFER = 256 * 1024

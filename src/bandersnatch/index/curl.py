@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from yarl import URL
 
-    from bandersnatch.config.settings import IndexSettings
+    from bandersnatch.config.schema import IndexSettings
     from bandersnatch.index.hosts import HostGuard
 
 

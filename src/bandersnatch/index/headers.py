@@ -16,7 +16,7 @@ from bandersnatch import __version__
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bandersnatch.config.settings import Login
+    from bandersnatch.config.schema import Login
 
 _LONGEST = 1000
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bandersnatch.catalogue.port import Catalogue
-    from bandersnatch.config.settings import Settings
+    from bandersnatch.config.schema import Settings
     from bandersnatch.events import EventSink
     from bandersnatch.filters.chain import FilterChain
     from bandersnatch.model.names import ProjectName

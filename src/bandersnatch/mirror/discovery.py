@@ -6,7 +6,7 @@ from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING
 
 from bandersnatch.catalogue.records import Marker
-from bandersnatch.config.settings import ApiMethod
+from bandersnatch.config.schema import ApiMethod
 from bandersnatch.errors import ChangelogRefused, IndexRolledBack, UnusableIndex, UpstreamError
 from bandersnatch.events import StepStarted, Warned
 from bandersnatch.index.port import FetchedList

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from bandersnatch import layout
 from bandersnatch.catalogue.records import FileRecord, TrashEntry
 from bandersnatch.concurrency import bounded_map
-from bandersnatch.config.settings import CompareMethod
+from bandersnatch.config.schema import CompareMethod
 from bandersnatch.errors import (
     BandersnatchError,
     IntegrityError,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.catalogue.records import ProjectRecord
     from bandersnatch.clock import Clock
-    from bandersnatch.config.settings import FileSettings
+    from bandersnatch.config.schema import FileSettings
     from bandersnatch.events import EventSink
     from bandersnatch.index.port import PackageIndex
     from bandersnatch.layout import StorageKey

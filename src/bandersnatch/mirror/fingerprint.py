@@ -10,7 +10,7 @@ from bandersnatch.model.names import ProjectName
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bandersnatch.config.settings import Settings
+    from bandersnatch.config.schema import Settings
     from bandersnatch.filters.chain import FilterChain
     from bandersnatch.mirror.mirror import Mirror
 

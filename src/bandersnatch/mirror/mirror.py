@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bandersnatch.catalogue.port import MirrorCatalogue
     from bandersnatch.clock import Clock
-    from bandersnatch.config.settings import Settings
+    from bandersnatch.config.schema import Settings
     from bandersnatch.events import EventSink
     from bandersnatch.filters.chain import FilterChain
     from bandersnatch.index.port import PackageIndex

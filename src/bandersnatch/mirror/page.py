@@ -20,7 +20,7 @@ from bandersnatch.simple.legacy import parse_legacy, render_legacy, supplement
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from bandersnatch.config.settings import Settings
+    from bandersnatch.config.schema import Settings
     from bandersnatch.events import EventSink
     from bandersnatch.index.port import FetchedDetail, PackageIndex
     from bandersnatch.mirror.tasks import SyncTask

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from bandersnatch import layout
 from bandersnatch.catalogue.records import Cause, Deferral, ProjectRecord, Standing
-from bandersnatch.config.settings import Provenance, RemovedProjects
+from bandersnatch.config.schema import Provenance, RemovedProjects
 from bandersnatch.errors import (
     ChangedFile,
     EmptiedProject,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.catalogue.port import Catalogue
     from bandersnatch.catalogue.records import FileRecord, TrashEntry
-    from bandersnatch.config.settings import Settings
+    from bandersnatch.config.schema import Settings
     from bandersnatch.errors import BandersnatchError
     from bandersnatch.filters.chain import FilterChain, FilterResult
     from bandersnatch.index.port import FetchedDetail

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bandersnatch.catalogue.port import Inventory
     from bandersnatch.catalogue.records import ListEntry, ProjectRecord
     from bandersnatch.clock import Clock
-    from bandersnatch.config.settings import PageSettings
+    from bandersnatch.config.schema import PageSettings
     from bandersnatch.events import EventSink
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.model.files import ReleaseFile

@@ -17,7 +17,7 @@ from bandersnatch.catalogue.records import (
     Standing,
     TrashEntry,
 )
-from bandersnatch.config.settings import RemovedProjects
+from bandersnatch.config.schema import RemovedProjects
 from bandersnatch.errors import (
     InvalidValue,
     NotStored,

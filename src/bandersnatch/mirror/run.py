@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bandersnatch.catalogue.records import MISSED, CatalogueUpdate, CleanMarker, Marker
-from bandersnatch.config.settings import RemovedProjects
+from bandersnatch.config.schema import RemovedProjects
 from bandersnatch.errors import SafetyStop, UnusableIndex
 from bandersnatch.events import Halted, Planned
 from bandersnatch.mirror.checkpoint import Checkpoint

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 from filelock import FileLock, Timeout
 
 from bandersnatch.concurrency import BlockingExecutor
-from bandersnatch.config.settings import FreeSpace
+from bandersnatch.config.schema import FreeSpace
 from bandersnatch.errors import MirrorLocked, NotStored, StorageError
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.storage.download import FileDownload

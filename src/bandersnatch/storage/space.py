@@ -10,7 +10,7 @@ from bandersnatch.errors import OutOfSpace
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from bandersnatch.config.settings import FreeSpace
+    from bandersnatch.config.schema import FreeSpace
     from bandersnatch.layout import StorageKey
 
 NEAR = 64 * 1024 * 1024

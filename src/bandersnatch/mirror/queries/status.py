@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bandersnatch.catalogue.records import Deferral, Marker, Standing
-from bandersnatch.config.settings import ApiMethod
+from bandersnatch.config.schema import ApiMethod
 from bandersnatch.errors import UpstreamError
 from bandersnatch.mirror.discovery import DEAREST_GAP
 from bandersnatch.mirror.state import NOT_TRUSTED, StateFiles, marker_for

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.catalogue.port import MirrorCatalogue
     from bandersnatch.clock import Clock
-    from bandersnatch.config.settings import PageSettings
+    from bandersnatch.config.schema import PageSettings
     from bandersnatch.model.names import ProjectName
     from bandersnatch.storage.port import Storage, StoredObject
 
