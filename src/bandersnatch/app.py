@@ -111,7 +111,7 @@ async def open_mirror(
     read at once, if that is more than usual.
 
     :raises ConfigError: if the environment names a proxy that cannot be used; nothing was touched.
-    :raises MirrorLocked: if another command is at work on the mirror.
+    :raises LockConflict: if another command is at work on the mirror.
     :raises StorageError: if the mirror's directory cannot be used.
     """
     # Half of the start-up time is spent on these; --help and a mistaken option need none.

@@ -87,7 +87,7 @@ class InvalidRules(BandersnatchError):
         return "\n".join(map(str, self.problems))
 
 
-class FilterFailed(BandersnatchError):
+class FilterFailure(BandersnatchError):
     """A filter of a plugin raised, or returned what is no answer; nothing is let through."""
 
     sentence = "the filter {filter_name} failed: {why}"
@@ -101,7 +101,7 @@ class UsageError(BandersnatchError):
     """The command line asks for something that makes no sense."""
 
 
-class MirrorLocked(BandersnatchError):
+class LockConflict(BandersnatchError):
     """Another command is at work on the same mirror."""
 
     sentence = "{path} is held by {holder}; wait for it to end"
@@ -131,14 +131,14 @@ class StorageError(BandersnatchError):
         self.key, self.why = key, why
 
 
-class NotStored(StorageError):
+class MissingObject(StorageError):
     """There is nothing at a key."""
 
     def __init__(self, key: str) -> None:
         super().__init__(key, "it does not exist")
 
 
-class ForeignLink(NotStored):
+class ForeignLink(MissingObject):
     """There is a link at a key, and what it leads to is not stored here."""
 
     def __init__(self, key: str, where: str) -> None:
@@ -149,11 +149,11 @@ class UnstorableName(StorageError):
     """The storage cannot hold a file of this name (too long for it, usually)."""
 
 
-class PathObstructed(StorageError):
+class ObstructedPath(StorageError):
     """Something that somebody else put there is in one object's way; others have their places."""
 
 
-class OutOfSpace(StorageError):
+class InsufficientSpace(StorageError):
     """A file would take room that is to stay free; what is there already has its room."""
 
     sentence = (
@@ -167,11 +167,11 @@ class OutOfSpace(StorageError):
         self.size, self.free, self.floor = size, free, floor
 
 
-class CommandRefused(BandersnatchError):
+class RefusedCommand(BandersnatchError):
     """A command cannot do to one project what it was asked for; it does it to the others."""
 
 
-class NotMirrored(CommandRefused):
+class UnmirroredProject(RefusedCommand):
     """Of a project that is to be deleted there is nothing."""
 
     sentence = "nothing of {name} is here"
@@ -181,7 +181,7 @@ class NotMirrored(CommandRefused):
         self.name = name
 
 
-class StillSelected(CommandRefused):
+class BlockingLink(RefusedCommand):
     """What was to leave the served tree lies behind a link, which is not followed."""
 
     sentence = "{name} is not quite gone: a link leads to {key}; remove that link by hand"
@@ -191,7 +191,7 @@ class StillSelected(CommandRefused):
         self.name, self.key = name, key
 
 
-class NotRestorable(CommandRefused):
+class UnrestorableProject(RefusedCommand):
     """A project that was removed cannot be brought back."""
 
     sentence = "{name} cannot be restored: {why}"
@@ -201,7 +201,7 @@ class NotRestorable(CommandRefused):
         self.name, self.why = name, why
 
 
-class Interrupted(BandersnatchError):
+class Interruption(BandersnatchError):
     """The operator asked the program to stop."""
 
     sentence = "interrupted by signal {signal}; the next run goes on from here"
@@ -215,7 +215,7 @@ class UpstreamError(BandersnatchError):
     """The index, or a host it names, did not give what was asked for."""
 
 
-class AnswerError(UpstreamError):
+class ResponseError(UpstreamError):
     """What came from a URL, or did not come; ``why`` tells which."""
 
     def __init__(self, url: str, why: str) -> None:
@@ -223,14 +223,14 @@ class AnswerError(UpstreamError):
         self.url, self.why = url, why
 
 
-class Unavailable(AnswerError):
+class UnavailableHost(ResponseError):
     """No usable answer came: a refused connection, a timeout, a cut body, a 5xx status."""
 
     transient = True
     sentence = "{url} is unavailable: {why}"
 
 
-class RateLimited(Unavailable):
+class RateLimit(UnavailableHost):
     """The host asks to be left alone for a while (429, 503 with ``Retry-After``, a fault)."""
 
     def __init__(self, url: str, why: str, *, retry_after: float | None) -> None:
@@ -238,7 +238,7 @@ class RateLimited(Unavailable):
         self.retry_after = retry_after
 
 
-class Refused(UpstreamError):
+class RefusedRequest(UpstreamError):
     """The host answered with a status that asking again will not change."""
 
     sentence = "{url} was refused with status {status}"
@@ -248,13 +248,13 @@ class Refused(UpstreamError):
         self.url, self.status = url, status
 
 
-class NotFound(Refused):
+class MissingResource(RefusedRequest):
     """The host says that there is no such thing (404, 410)."""
 
     sentence = "{url} does not exist (status {status})"
 
 
-class ProjectNotFound(UpstreamError):
+class MissingProject(UpstreamError):
     """The index has no page for a project that should have one.
 
     Its cached 404 may be a minute old, hence transient (protocol sheet, section 3.1, R3).
@@ -279,13 +279,13 @@ class StalePage(UpstreamError):
         self.name, self.wanted, self.got = name, wanted, got
 
 
-class InvalidPage(AnswerError):
+class InvalidPage(ResponseError):
     """A document of the index is not what the specification says it is."""
 
     sentence = "{url} cannot be read: {why}"
 
 
-class TooLarge(UpstreamError):
+class OversizedContent(UpstreamError):
     """A body is larger than its limit, or than what was announced."""
 
     sentence = "{url} is larger than {limit} bytes"
@@ -295,13 +295,13 @@ class TooLarge(UpstreamError):
         self.url, self.limit = url, limit
 
 
-class UnsafeUrl(AnswerError):
+class UnsafeUrl(ResponseError):
     """A URL or a redirect leads where this program must not go."""
 
     sentence = "{url} is not followed: {why}"
 
 
-class ChangelogRefused(AnswerError):
+class UnusableChangelog(ResponseError):
     """The index offers no usable XML-RPC changelog."""
 
     sentence = "{url} offers no changelog: {why}"
@@ -333,7 +333,7 @@ class SizeMismatch(IntegrityError):
     sentence = "{url} has {actual} bytes, the index says {expected}"
 
 
-class FilesMissing(BandersnatchError):
+class MissingFiles(BandersnatchError):
     """Some files of a project could not be had, so its page was left as it is."""
 
     transient = True
@@ -345,7 +345,7 @@ class FilesMissing(BandersnatchError):
     @property
     def unavailable(self) -> bool:
         """Whether a host did not answer, rather than give the wrong answer."""
-        return any(isinstance(cause, Unavailable) for cause in self.causes)
+        return any(isinstance(cause, UnavailableHost) for cause in self.causes)
 
     def __str__(self) -> str:
         count, first = len(self.causes), self.causes[0]
@@ -427,7 +427,7 @@ class TooManyOrphans(SafetyStop):
         self.count, self.limit = count, limit
 
 
-class IndexRolledBack(SafetyStop):
+class IndexRollback(SafetyStop):
     """The index is much older than what this mirror already reflects."""
 
     sentence = (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, NewType
 
-from bandersnatch.model.files import LONGEST_FILENAME
+from bandersnatch.model.files import MAX_FILENAME_LENGTH
 from bandersnatch.model.urls import quote_path
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def release_file(file: ReleaseFile) -> StorageKey:
 
 def sidecar(file: ReleaseFile) -> StorageKey | None:
     """Return where the file's core metadata lies; None if no storage could hold its name."""
-    if len(file.filename) + len(SIDECAR_SUFFIX) > LONGEST_FILENAME:
+    if len(file.filename) + len(SIDECAR_SUFFIX) > MAX_FILENAME_LENGTH:
         return None
     return StorageKey(WEB + file.path + SIDECAR_SUFFIX)
 

@@ -113,7 +113,7 @@ MUTANTS = (
     Mutant(
         "a page that is missing is a success",
         "mirror.project:ProjectSync._missing",
-        restate(statement("ProjectNotFound"), returned("ABSENT")),
+        restate(statement("MissingProject"), returned("ABSENT")),
         ("integration/test_faults.py",),
     ),
     Mutant(
@@ -442,7 +442,7 @@ MUTANTS = (
     Mutant(
         "a file that has no room is one that failed",
         "mirror.executor:Executor._tell_failure",
-        put(call("isinstance", "OutOfSpace"), FALSE),
+        put(call("isinstance", "InsufficientSpace"), FALSE),
         ("chaos/test_storage_faults.py",),
     ),
     Mutant(

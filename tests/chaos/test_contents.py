@@ -221,7 +221,7 @@ def test_case_061_a_wrong_digest_for_ever_is_told_and_nothing_of_it_kept(case: C
 
     ran = case.mirror(exits=4)
 
-    assert ran.failed == {"foo": "FilesMissing"}
+    assert ran.failed == {"foo": "MissingFiles"}
     assert file.sha256 in ran.log
     assert len(case.asked("file", of=file.path)) > 1
     assert case.site.leftovers() == []
@@ -239,7 +239,7 @@ def test_case_062_a_right_digest_with_a_wrong_size_is_wrong(case: Case, more: in
 
     ran = case.mirror(exits=4)
 
-    assert ran.failed == {"foo": "FilesMissing"}
+    assert ran.failed == {"foo": "MissingFiles"}
     assert len(case.site.filenames("foo")) == 1
     case.heals()
 

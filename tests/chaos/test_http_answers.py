@@ -62,7 +62,7 @@ def test_case_003_a_page_that_fails_for_ever_is_asked_for_in_every_run(case: Cas
 
         ran = case.mirror(exits=4)
 
-        assert ran.failed == {"foo": "Unavailable"}
+        assert ran.failed == {"foo": "UnavailableHost"}
         assert ran.report["projects"]["failed"][0]["class"] == "retry"
         assert len(case.asked("detail", of="/foo/")) == 5
     case.heals()
@@ -143,7 +143,7 @@ def test_case_005_a_host_that_names_more_is_not_asked_again_in_this_run(case: Ca
 
         ran = case.mirror(exits=4)
 
-        assert ran.failed == {"bar": "RateLimited", "foo": "RateLimited"}
+        assert ran.failed == {"bar": "RateLimit", "foo": "RateLimit"}
         assert len(case.asked("detail")) == 1
         assert case.clock.passed < 10
     case.heals()
@@ -187,7 +187,7 @@ def test_case_007_a_listed_project_without_a_page_has_failed(case: Case) -> None
 
     for asked in (2, 4):
         ran = case.mirror(exits=4)
-        assert ran.failed == {"ghost": "ProjectNotFound"}
+        assert ran.failed == {"ghost": "MissingProject"}
         assert ran.report["projects"]["failed"][0]["class"] == "retry"
         looks = case.asked("detail", of="/ghost/")
         assert len(looks) == asked
@@ -241,13 +241,13 @@ def test_case_009_a_dead_file_holds_its_page_for_one_run_and_then_is_left_out(
     case.fault(dead.path, BAD_FILES[kind])
 
     first = case.mirror(exits=4)
-    assert first.failed == {"foo": "FilesMissing"}
+    assert first.failed == {"foo": "MissingFiles"}
     assert case.site.filenames("foo") == ["foo-1.0-py3-none-any.whl"]
     assert (case.site.web / good.path.lstrip("/")).read_bytes() == good.content
 
     for _ in range(2):
         later = case.mirror(exits=4)
-        assert later.failed == {"foo": "FilesMissing"}
+        assert later.failed == {"foo": "MissingFiles"}
         assert case.site.filenames("foo") == ["foo-1.0-py3-none-any.whl", good.filename]
 
     case.heals()
@@ -274,7 +274,7 @@ def test_case_011_what_is_refused_is_asked_for_once_a_run(case: Case) -> None:
 
         ran = case.mirror(exits=4)
 
-        assert ran.failed == {"foo": "Refused"}
+        assert ran.failed == {"foo": "RefusedRequest"}
         assert ran.report["projects"]["failed"][0]["class"] == "rejected"
         assert f"status {code}" in ran.errors()[0]
         assert len(case.asked("detail", of="/foo/")) == 1

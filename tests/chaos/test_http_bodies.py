@@ -143,7 +143,7 @@ def stays_bad(case: Case, act: faults.Act, *, tries: int) -> None:
 
     ran = case.mirror(exits=4)
 
-    assert ran.failed == {"foo": "FilesMissing"}
+    assert ran.failed == {"foo": "MissingFiles"}
     assert len(case.asked("file", of=file.path)) == tries
     case.heals()
 
@@ -177,7 +177,7 @@ def test_case_016_an_endless_body_ends_at_the_size_of_its_file(case: Case, size:
 
     ran = case.mirror(exits=4)
 
-    assert ran.failed == {"foo": "FilesMissing"}
+    assert ran.failed == {"foo": "MissingFiles"}
     assert f"is larger than {size} bytes" in ran.log
     assert endless.hits == 1
     assert len(sizes) < 2000, "it was read to its end"
@@ -225,7 +225,7 @@ def test_case_018_a_body_that_drips_is_given_up(case: Case) -> None:
 
     ran = case.mirror(exits=4)
 
-    assert ran.failed == {"foo": "FilesMissing"}
+    assert ran.failed == {"foo": "MissingFiles"}
     assert "it sends fewer than 10000 bytes a second" in ran.log
     assert len(case.asked("file", of=slow.path)) == 5
     case.heals()

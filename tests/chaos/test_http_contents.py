@@ -26,7 +26,7 @@ def test_case_028_a_file_in_a_wrapping_is_not_the_file(case: Case) -> None:
 
     ran = case.mirror(exits=4)
 
-    assert ran.failed == {"foo": "FilesMissing"}
+    assert ran.failed == {"foo": "MissingFiles"}
     asked = case.asked("file", "sidecar")
     assert {each.headers["Accept-Encoding"] for each in asked} == {"identity"}
     case.heals()

@@ -56,7 +56,7 @@ def test_case_021_redirects_in_a_circle_end_after_three(case: Case, where: str) 
 
     ran = case.mirror(exits=4)
 
-    error = {"detail": "UnsafeUrl", "file": "FilesMissing"}[where]
+    error = {"detail": "UnsafeUrl", "file": "MissingFiles"}[where]
     assert ran.failed == {"foo": error}
     assert "there are more than 3 redirects" in ran.log
     assert len(case.asked(where, of=path)) == 4
@@ -133,7 +133,7 @@ def test_case_023_a_file_at_a_private_address_is_not_asked_for(case: Case) -> No
 
         ran = case.mirror(exits=4)
 
-        assert ran.failed == {"foo": "FilesMissing"}
+        assert ran.failed == {"foo": "MissingFiles"}
         assert hosts(case) == {"index.example.org"}
     case.heals()
 
@@ -273,7 +273,7 @@ def test_case_026_a_host_of_files_with_such_a_certificate_fails_projects(
 
         ran = case.mirror(exits=4)
 
-    assert ran.failed == {"foo": "FilesMissing"}
+    assert ran.failed == {"foo": "MissingFiles"}
     assert "its certificate is not valid" in ran.errors()[0]
     assert case.clock.slept == []
     case.heals()

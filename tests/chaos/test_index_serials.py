@@ -169,7 +169,7 @@ def test_case_049_a_ghost_with_a_huge_serial_moves_nothing(case: Case) -> None:
 
     for synced in (["foo"], []):
         ran = case.mirror(exits=4)
-        assert ran.failed == {"ghost": "ProjectNotFound"}
+        assert ran.failed == {"ghost": "MissingProject"}
         assert ran.synced == synced
         assert case.site.status == before
 

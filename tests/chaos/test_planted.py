@@ -202,7 +202,7 @@ def test_case_087_names_of_which_nothing_is_here_are_named(case: Case) -> None:
     ran = case.site.run("delete", "--until-next-change", *names)
 
     assert ran.code == 4
-    assert ran.failed == dict.fromkeys(names, "NotMirrored")
+    assert ran.failed == dict.fromkeys(names, "UnmirroredProject")
     assert case.site.tree() == before
     case.heals()
 
@@ -292,7 +292,7 @@ def test_case_088_a_directory_that_is_a_link_fails_its_projects_only(
     ran = case.site.mirror()
 
     assert ran.code == 4
-    assert ran.failed == {"foo": "PathObstructed"}
+    assert ran.failed == {"foo": "ObstructedPath"}
     assert "it is a link, which is not followed here" in ran.log
     assert ran.synced == ["bar"]
     assert around(case) == before
@@ -414,7 +414,7 @@ def test_case_090_a_directory_in_a_files_place_fails_its_project_only(
     for synced in (["bar"], []):
         ran = case.site.mirror()
         assert ran.code == 4, ran.log
-        assert ran.failed == {"foo": "PathObstructed"}
+        assert ran.failed == {"foo": "ObstructedPath"}
         assert len(ran.errors()) == 1
         assert "a directory is in its place; move that away" in ran.log
         assert ran.synced == synced

@@ -52,7 +52,7 @@ def test_case_101_without_room_pages_go_on_and_files_wait_for_the_next_run(case:
     (line,) = ran.errors()
     assert "there is no room for web/packages/" in line
     assert "make room, or lower min-free-space" in line
-    assert ran.stopped == ["OutOfSpace"]
+    assert ran.stopped == ["InsufficientSpace"]
     assert ran.synced == ["shrinking", "yanked"]
     assert sorted(ran.report["projects"]["waiting"]) == sorted(waiting)
     assert {line.partition(" ")[0] for line in case.site.todo()[1:]} == set(waiting)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bandersnatch.errors import DigestMismatch, NotStored, SizeMismatch, TooLarge
+from bandersnatch.errors import DigestMismatch, MissingObject, OversizedContent, SizeMismatch
 from bandersnatch.model.digests import Digest
 from bandersnatch.storage.dry_run import DryRunStorage
 from bandersnatch.storage.port import StoredObject
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bandersnatch.errors import BandersnatchError
-    from bandersnatch.model.content import Expected
+    from bandersnatch.model.content import ExpectedContent
     from bandersnatch.storage.port import MirrorStorage
     from tests.support.storages import Place
 
@@ -57,7 +57,7 @@ async def storage(place: Place) -> AsyncIterator[MirrorStorage]:
 
 
 async def break_off(
-    storage: MirrorStorage, content: bytes, wanted: Expected, where: str = FILE
+    storage: MirrorStorage, content: bytes, wanted: ExpectedContent, where: str = FILE
 ) -> None:
     """Begin a download that ends after ``content``."""
     async with storage.receive(key(where), wanted) as sink:
@@ -110,7 +110,7 @@ async def test_digests_are_those_of_the_bytes_in_the_order_asked_for(
 async def test_what_is_not_there_has_no_digest(storage: MirrorStorage, where: str) -> None:
     await put(storage, there=b"an object, and no directory")
 
-    with pytest.raises(NotStored) as caught:
+    with pytest.raises(MissingObject) as caught:
         await storage.digest(key(where), ["sha256"])
 
     assert caught.value.key == where
@@ -147,7 +147,7 @@ async def test_an_object_comes_in_pieces(storage: MirrorStorage, content: bytes)
 async def test_what_is_not_there_has_no_pieces(storage: MirrorStorage, where: str) -> None:
     await put(storage, there=b"an object, and no directory")
 
-    with pytest.raises(NotStored):
+    with pytest.raises(MissingObject):
         assert [piece async for piece in storage.pieces(key(where))] == []
 
 
@@ -252,7 +252,7 @@ async def test_what_is_not_announced_is_never_complete(storage: MirrorStorage) -
 async def test_wrong_bytes_are_refused_and_forgotten(
     storage: MirrorStorage,
     content: bytes,
-    wanted: Expected,
+    wanted: ExpectedContent,
     error: type[BandersnatchError] | None,
 ) -> None:
     await storage.write({FILE: b"old"})
@@ -305,7 +305,7 @@ async def test_more_than_the_limit_is_refused_as_soon_as_it_comes(
     wanted = expected(content, size=size, largest=len(content))
     async with storage.receive(FILE, wanted) as sink:
         await feed(sink, content)
-        with pytest.raises(TooLarge) as caught:
+        with pytest.raises(OversizedContent) as caught:
             await sink.write(b"1")
         assert (caught.value.url, caught.value.limit) == (URL, len(content))
         assert sink.held == len(content)
@@ -316,7 +316,7 @@ async def test_more_than_the_limit_is_refused_as_soon_as_it_comes(
 
 async def test_a_single_piece_that_is_too_large_is_not_kept(storage: MirrorStorage) -> None:
     async with storage.receive(FILE, expected(SMALL)) as sink:
-        with pytest.raises(TooLarge):
+        with pytest.raises(OversizedContent):
             await sink.write(BIG)
         assert sink.held == 0
         await sink.write(SMALL)
@@ -582,7 +582,7 @@ async def test_a_dry_run_knows_what_is_there(storage: MirrorStorage) -> None:
 
     assert await dry.stat(keys) == await storage.stat(keys)
     assert await dry.digest(keys[0], ["md5"]) == await storage.digest(keys[0], ["md5"])
-    with pytest.raises(NotStored):
+    with pytest.raises(MissingObject):
         await dry.digest(keys[1], ["sha256"])
 
 

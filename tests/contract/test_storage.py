@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bandersnatch.errors import NotStored
+from bandersnatch.errors import MissingObject
 from bandersnatch.storage.dry_run import DryRunStorage
 from tests.support.storages import PLACES, contents, key, names, polling, put
 
@@ -53,7 +53,7 @@ async def test_what_was_written_is_read(storage: MirrorStorage) -> None:
 async def test_reading_what_is_not_there_says_so(storage: MirrorStorage, where: str) -> None:
     await put(storage, there=b"an object, and no directory")
 
-    with pytest.raises(NotStored) as caught:
+    with pytest.raises(MissingObject) as caught:
         await storage.read(key(where))
 
     assert caught.value.key == where
@@ -232,7 +232,7 @@ async def test_deleting_takes_away_what_is_there_and_only_that(storage: MirrorSt
     await storage.delete([])
 
     assert await contents(storage) == {OTHER: b"2", near: b"3"}
-    with pytest.raises(NotStored):
+    with pytest.raises(MissingObject):
         await storage.read(PAGE)
 
 
@@ -345,7 +345,7 @@ async def test_a_dry_run_reads_what_is_there(filled: MirrorStorage) -> None:
     dry = DryRunStorage(filled)
 
     assert await contents(dry) == await contents(filled)
-    with pytest.raises(NotStored):
+    with pytest.raises(MissingObject):
         await dry.read(key("web/never"))
 
 
@@ -367,9 +367,9 @@ async def test_a_dry_run_has_no_more_what_it_took_away(filled: MirrorStorage) ->
 
     assert await dry.digest(key("removed/x"), ["md5"]) == await filled.digest(OTHER, ["md5"])
     assert b"".join([piece async for piece in dry.pieces(key("removed/x"))]) == b"other"
-    with pytest.raises(NotStored):
+    with pytest.raises(MissingObject):
         await dry.digest(OTHER, ["md5"])
-    with pytest.raises(NotStored):
+    with pytest.raises(MissingObject):
         await anext(aiter(dry.pieces(OTHER)))
     (reading,) = await dry.read_through([OTHER])
     assert (reading.size, reading.problem) == (0, "it is missing")

@@ -417,7 +417,7 @@ def test_the_report_tells_the_same_as_the_exit_code(
     assert ran.code == ran.report["exit_code"] == 4
     assert ran.report["command"] == "mirror"
     assert ran.synced == ["foo"]
-    assert ran.failed == {"bar": "Refused"}
+    assert ran.failed == {"bar": "RefusedRequest"}
     assert ran.report["serial"]["index"] == index.serial
     assert "Failed: bar: " in ran.out
 

@@ -286,7 +286,7 @@ def test_a_name_of_which_nothing_is_here_is_a_failure_and_the_others_go(filled: 
     ran = filled.run("delete", "nope", "foo-bar")
 
     assert ran.code == ran.report["exit_code"] == 4
-    assert ran.failed == {"nope": "NotMirrored"}
+    assert ran.failed == {"nope": "UnmirroredProject"}
     [line] = ran.errors()
     assert "ERROR: nothing of nope is here (" in line
     assert "Failed: nothing of nope is here\n" in ran.out
@@ -304,7 +304,7 @@ def test_of_what_is_left_out_nothing_is_here(index: Index, site: Site) -> None:
     ran = site.run("delete", "large", "--until-next-change")
 
     assert ran.code == 4
-    assert ran.failed == {"large": "NotMirrored"}
+    assert ran.failed == {"large": "UnmirroredProject"}
 
 
 def test_another_command_at_work_is_waited_for_by_nobody(filled: Site) -> None:
@@ -731,7 +731,7 @@ def test_what_lies_behind_a_link_is_left_and_the_link_is_told_of(
     ran = filled.run("delete", "foo-bar")
 
     assert ran.code == 4
-    assert ran.failed == {"foo-bar": "StillSelected"}
+    assert ran.failed == {"foo-bar": "BlockingLink"}
     [line] = ran.errors()
     assert "foo-bar is not quite gone: a link leads to web/" in line
     assert listing(outside) == before

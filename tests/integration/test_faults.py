@@ -393,7 +393,7 @@ def test_a_listed_project_whose_page_is_missing_has_failed(
     for _ in range(2):
         ran = site.mirror()
         assert ran.code == 4
-        assert ran.failed == {"ghost": "ProjectNotFound"}
+        assert ran.failed == {"ghost": "MissingProject"}
     assert site.status == 0
     assert site.names() == ["foo"]
 
@@ -497,7 +497,7 @@ def test_a_document_larger_than_its_limit_is_given_up(
     ran = site.mirror()
 
     assert ran.code == 4
-    assert ran.failed == {"foo": "TooLarge"}
+    assert ran.failed == {"foo": "OversizedContent"}
 
 
 def test_a_redirect_is_followed_where_it_may_be(

@@ -80,7 +80,7 @@ def test_a_file_that_stays_wrong_holds_its_page_for_one_run(
 
     first = site.mirror()
     assert first.code == 4
-    assert first.failed == {"foo": "FilesMissing"}
+    assert first.failed == {"foo": "MissingFiles"}
     assert site.filenames("foo") == ["foo-1.0-py3-none-any.whl"]
     assert (site.web / good.path.lstrip("/")).exists(), "the others are fetched all the same"
     assert not (site.web / bad.path.lstrip("/")).exists()
@@ -88,7 +88,7 @@ def test_a_file_that_stays_wrong_holds_its_page_for_one_run(
 
     second = site.mirror()
     assert second.code == 4
-    assert second.failed == {"foo": "FilesMissing"}
+    assert second.failed == {"foo": "MissingFiles"}
     assert site.filenames("foo") == ["foo-1.0-py3-none-any.whl", "foo-3.0-py3-none-any.whl"]
     assert site.status == index.serial
     assert site.mirror().code == 4, "told of until it heals"
@@ -110,7 +110,7 @@ def test_a_body_longer_than_announced_stops_at_its_size(
 
     ran = site.mirror()
 
-    assert ran.failed == {"foo": "FilesMissing"}
+    assert ran.failed == {"foo": "MissingFiles"}
     assert not (site.web / file.path.lstrip("/")).exists()
 
 
@@ -222,7 +222,7 @@ def test_the_path_is_a_second_check_of_the_content(
 
     ran = site.mirror()
 
-    assert ran.failed == {"foo": "FilesMissing"}
+    assert ran.failed == {"foo": "MissingFiles"}
     assert "blake2b_256" in ran.log
 
 
@@ -452,7 +452,7 @@ def test_without_fallback_the_index_own_files_are_never_asked_for(
 
         ran = site.mirror()
 
-    assert ran.failed == {"foo": "FilesMissing"}
+    assert ran.failed == {"foo": "MissingFiles"}
     assert server.paths("file", "sidecar") == []
 
 

@@ -173,7 +173,7 @@ def test_a_todo_that_was_deleted_is_not_forgotten(
 
     assert ran.code == 4
     assert len(noticed_at(ran)) == 1
-    assert ran.failed == {"bad": "Refused"}
+    assert ran.failed == {"bad": "RefusedRequest"}
     assert mirrored.status <= before
     assert mirrored.mirror().synced == ["bad"]
     assert mirrored.status == index.serial
@@ -191,7 +191,7 @@ def test_status_never_claims_what_a_failing_project_does_not_show(
 
     ran = mirrored.mirror()
 
-    assert ran.failed == {"beta": "Refused"}
+    assert ran.failed == {"beta": "RefusedRequest"}
     assert mirrored.status < first
     broken.left = 0
     assert mirrored.mirror().code == 0

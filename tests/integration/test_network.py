@@ -22,7 +22,7 @@ from pypi_simple import PYPI_SIMPLE_ENDPOINT
 from yarl import URL
 
 from bandersnatch.config.schema import IndexSettings
-from bandersnatch.errors import Unavailable, UnsafeUrl
+from bandersnatch.errors import UnavailableHost, UnsafeUrl
 from bandersnatch.index.aiohttp_client import GuardedResolver
 from bandersnatch.index.curl import CurlOpener
 from bandersnatch.index.hosts import HostGuard
@@ -49,7 +49,7 @@ async def test_a_connection_that_no_file_is_left_for_is_an_answer_that_did_not_c
         os.close(free)
         resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
         try:
-            with pytest.raises(Unavailable, match="Too many open files"):
+            with pytest.raises(UnavailableHost, match="Too many open files"):
                 await opener.open(url, {}, decompress=False)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

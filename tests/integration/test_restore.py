@@ -122,7 +122,7 @@ def test_several_come_back_and_what_cannot_is_a_failure_that_is_named(filled: Si
     ran = filled.run("restore", "nope", "foo-bar", "baz", "Foo.Bar")
 
     assert ran.code == ran.report["exit_code"] == 4
-    assert ran.failed == {"nope": "NotRestorable"}
+    assert ran.failed == {"nope": "UnrestorableProject"}
     [line] = ran.errors()
     assert "ERROR: nope cannot be restored: no page of it lies in removed/ (" in line
     assert filled.tree() == before

@@ -11,7 +11,7 @@ from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.files import ReleaseFile
 from bandersnatch.model.names import ProjectName, project_name
 from bandersnatch.model.project import ProjectDetail
-from bandersnatch.simple.entries import Context
+from bandersnatch.simple.entries import PageContext
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 """The time by which pages are judged."""
@@ -49,9 +49,9 @@ def make_detail(*files: ReleaseFile, name: str = "foo", **fields: Any) -> Projec
     return ProjectDetail(name=project_name(name), **(told | fields))
 
 
-def make_context(name: str = "foo", url: str = "") -> Context:
+def make_context(name: str = "foo", url: str = "") -> PageContext:
     """Return what the entries of a project's page are judged by."""
-    return Context(ProjectName(name), url or f"https://example.org/simple/{name}/", NOW)
+    return PageContext(ProjectName(name), url or f"https://example.org/simple/{name}/", NOW)
 
 
 def json_file(filename: object = FILENAME, **fields: object) -> dict[str, object]:

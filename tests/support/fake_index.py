@@ -7,12 +7,12 @@ import json
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from bandersnatch.errors import NotFound, ProjectNotFound, Unavailable
+from bandersnatch.errors import MissingProject, MissingResource, UnavailableHost
 from bandersnatch.index.port import FetchedDetail, FetchedList
 from bandersnatch.model.content import Validators
 from bandersnatch.model.names import project_name
 from bandersnatch.model.serials import Change, Serial
-from bandersnatch.simple.entries import Context
+from bandersnatch.simple.entries import PageContext
 from bandersnatch.simple.json_page import parse_detail, parse_list
 
 if TYPE_CHECKING:
@@ -93,14 +93,14 @@ class FakePackageIndex:
     async def fetch_detail(self, name: ProjectName, known: Validators, /) -> FetchedDetail | None:
         """Return a page, maybe a late one."""
         if name in self.broken:
-            raise Unavailable(f"{URL}/simple/{name}/", "it is broken")
+            raise UnavailableHost(f"{URL}/simple/{name}/", "it is broken")
         body = self.stale[name] if name in self.stale else self._page(name)
         if body is None:
-            raise ProjectNotFound(name)
+            raise MissingProject(name)
         validators = Validators(etag=hashlib.sha256(body).hexdigest())
         if known.etag == validators.etag:
             return None
-        context = Context(name, f"{URL}/simple/{name}/", self.clock.now())
+        context = PageContext(name, f"{URL}/simple/{name}/", self.clock.now())
         return FetchedDetail(parse_detail(body, context), validators)
 
     async def fetch_legacy(self, name: ProjectName, /) -> bytes | None:
@@ -115,7 +115,7 @@ class FakePackageIndex:
         if file is not None:
             content = file.metadata if path.endswith(".metadata") else file.content
         if content is None or (file is not None and file.filename in self.broken):
-            raise NotFound(url, 404)
+            raise MissingResource(url, 404)
         self.downloads += 1
         if sink.held:
             await sink.restart()

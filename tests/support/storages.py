@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from bandersnatch.layout import StorageKey
-from bandersnatch.model.content import Expected
+from bandersnatch.model.content import ExpectedContent
 from bandersnatch.model.digests import Digest
 from bandersnatch.storage.filesystem import FilesystemStorage
 from bandersnatch.storage.journal import ChangeJournal, JournalingStorage
@@ -102,9 +102,9 @@ def expected(
     modified: int | None = None,
     also: tuple[str, ...] = (),
     largest: int = 1 << 30,
-) -> Expected:
+) -> ExpectedContent:
     """Return what a download of ``content`` must turn out to be; its size too, unless given."""
-    return Expected(
+    return ExpectedContent(
         url=URL,
         sha256=Digest("sha256", hashlib.sha256(content).hexdigest()),
         size=len(content) if size == -1 else size,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandersnatch.errors import FilterFailed
+from bandersnatch.errors import FilterFailure
 from bandersnatch.filters.chain import (
     Dropped,
     FilterChain,
@@ -47,7 +47,7 @@ def blocked(*listed: ProjectName) -> ProjectFilter:
 
 def failing(name: ProjectName) -> bool:
     """Fail, as a plugin's filter may."""
-    raise FilterFailed("failing", f"it cannot tell of {name}")
+    raise FilterFailure("failing", f"it cannot tell of {name}")
 
 
 FAILING = ProjectFilter("failing", failing, "failing")
@@ -100,7 +100,7 @@ def test_a_project_is_selected_if_every_filter_keeps_it() -> None:
 
 def test_a_filter_that_fails_lets_no_project_be_taken_for_selected_or_for_not() -> None:
     chain = FilterChain((allowed(FOO), FAILING))
-    with pytest.raises(FilterFailed, match="cannot tell of foo"):
+    with pytest.raises(FilterFailure, match="cannot tell of foo"):
         chain.selects(FOO)
     assert chain.may_select(FOO)
     assert not chain.may_select(BAR), "another filter drops it"

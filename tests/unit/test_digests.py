@@ -90,5 +90,5 @@ def test_hashes_are_true_if_there_are_any() -> None:
 
 def test_having_replaces_the_digest_of_the_same_algorithm_only() -> None:
     md5, old, new = Digest("md5", "0" * 32), Digest("sha256", SHA256), Digest("sha256", "0" * 64)
-    assert set(Hashes((md5, old)).having(new)) == {md5, new}
-    assert set(Hashes((md5,)).having(new)) == {md5, new}
+    assert set(Hashes((md5, old)).with_digest(new)) == {md5, new}
+    assert set(Hashes((md5,)).with_digest(new)) == {md5, new}

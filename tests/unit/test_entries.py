@@ -13,7 +13,7 @@ from hypothesis import given
 from bandersnatch.errors import InvalidPage, InvalidValue
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.files import ReleaseFile
-from bandersnatch.model.project import MOST_FILES
+from bandersnatch.model.project import MAX_FILES
 from bandersnatch.simple.entries import RawFile, validate_file, validate_files, version_texts
 from tests.support.factories import FILENAME, SHA256, make_context
 from tests.unit.confinement import stays_below
@@ -267,8 +267,8 @@ def test_one_content_under_two_names_is_two_files() -> None:
 
 def test_a_page_of_too_many_files_is_refused() -> None:
     bad = RawFile(None, None, {})
-    with pytest.raises(InvalidPage, match=f"more than {MOST_FILES} files"):
-        validate_files(repeat(bad, MOST_FILES + 1), CONTEXT)
+    with pytest.raises(InvalidPage, match=f"more than {MAX_FILES} files"):
+        validate_files(repeat(bad, MAX_FILES + 1), CONTEXT)
 
 
 # ---------------------------------------------------------------- versions

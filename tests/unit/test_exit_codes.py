@@ -14,18 +14,18 @@ from bandersnatch.errors import (
     ConfigError,
     CorruptState,
     EmptiedProject,
-    IndexRolledBack,
-    Interrupted,
+    IndexRollback,
+    InsufficientSpace,
+    Interruption,
     InvalidPage,
-    MirrorLocked,
-    NotStored,
-    OutOfSpace,
+    LockConflict,
+    MissingObject,
+    MissingProject,
     Problem,
-    ProjectNotFound,
-    Refused,
+    RefusedRequest,
     StorageError,
     TooManyRemovals,
-    Unavailable,
+    UnavailableHost,
     UnstorableName,
     UnusableIndex,
     UsageError,
@@ -45,11 +45,11 @@ from bandersnatch.model.names import project_name
 
 FOO, BAR = project_name("foo"), project_name("bar")
 URL = "https://example.org/"
-FAILED = ProjectFailed(FOO, Refused(URL, 403), will_retry=True)
+FAILED = ProjectFailed(FOO, RefusedRequest(URL, 403), will_retry=True)
 CHANGED = ProjectFailed(BAR, ChangedFile("bar", "f", had="1", offered="2"), will_retry=True)
 UNUSABLE = Halted(UnusableIndex("no answer"))
 LIMIT = Halted(TooManyRemovals(9, 5))
-NO_ROOM = Halted(OutOfSpace("web/x", 5, free=3, floor=2))
+NO_ROOM = Halted(InsufficientSpace("web/x", 5, free=3, floor=2))
 
 PRECEDENCE = [1, 7, 5, 3, 4, 8]
 
@@ -60,19 +60,19 @@ PRECEDENCE = [1, 7, 5, 3, 4, 8]
         (ConfigError("f", [Problem("mirror", "workers", "no")]), 2),
         (UsageError("no"), 2),
         (CorruptState("generation", "it is from a newer release"), 2),
-        (Unavailable(URL, "it timed out"), 3),
-        (Refused(URL, 403), 3),
+        (UnavailableHost(URL, "it timed out"), 3),
+        (RefusedRequest(URL, 403), 3),
         (InvalidPage(URL, "it is no JSON"), 3),
         (UnusableIndex("nothing there"), 3),
         (TooManyRemovals(9, 5), 5),
-        (IndexRolledBack(had=9, got=5), 5),
-        (MirrorLocked("/srv/pypi/.lock", "process 7"), 6),
+        (IndexRollback(had=9, got=5), 5),
+        (LockConflict("/srv/pypi/.lock", "process 7"), 6),
         (StorageError("status", "No space left on device"), 7),
-        (NotStored("status"), 7),
+        (MissingObject("status"), 7),
         (UnstorableName("web/x", "too long"), 7),
-        (Interrupted(2), 130),
-        (Interrupted(15), 143),
-        (Interrupted(1), 129),
+        (Interruption(2), 130),
+        (Interruption(15), 143),
+        (Interruption(1), 129),
         (BandersnatchError("unheard of"), 1),
     ],
 )
@@ -87,7 +87,7 @@ def test_an_error_that_ends_a_run_has_a_code(error: BandersnatchError, code: int
         ([ProjectSynced(FOO, None), ProjectAbsent(BAR), Warned("something")], 0),
         ([FilesRejected(FOO, 1, "a", "b"), SidecarsMissing(FOO, 1, "a")], 0),
         ([FAILED, ProjectSynced(BAR, None)], 4),
-        ([ProjectFailed(FOO, ProjectNotFound("foo"), will_retry=False)], 4),
+        ([ProjectFailed(FOO, MissingProject("foo"), will_retry=False)], 4),
         ([ProjectFailed(FOO, EmptiedProject("foo", 3), will_retry=True)], 4),
         ([CHANGED], 5),
         ([FAILED, CHANGED], 5),

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from bandersnatch.model.filenames import Build, Kind, build_of, claimants, tag_part, wheel_tags
+from bandersnatch.model.filenames import (
+    BuildInfo,
+    FileKind,
+    build_info,
+    candidate_projects,
+    wheel_tag_text,
+    wheel_tags,
+)
 from bandersnatch.model.names import project_name
 from tests.unit.strategies import hostile_text, names
 
@@ -28,7 +35,7 @@ from tests.unit.strategies import hostile_text, names
     ],
 )
 def test_a_wheels_name_ends_with_its_tags(filename: str, part: str) -> None:
-    assert tag_part(filename) == part
+    assert wheel_tag_text(filename) == part
 
 
 @pytest.mark.parametrize(
@@ -51,7 +58,7 @@ def test_a_wheels_name_ends_with_its_tags(filename: str, part: str) -> None:
     ],
 )
 def test_other_names_are_no_wheels(filename: str) -> None:
-    assert tag_part(filename) is None
+    assert wheel_tag_text(filename) is None
 
 
 def test_compressed_tags_are_sets() -> None:
@@ -70,7 +77,7 @@ def test_the_tags_are_those_that_packaging_reads(
     start: str, py: str, abi: str, system: str
 ) -> None:
     filename = f"{start}-{py}-{abi}-{system}.whl"
-    part = tag_part(filename)
+    part = wheel_tag_text(filename)
     assert part is not None
     ours = wheel_tags(part)
     expected = parse_wheel_filename(filename)[3]
@@ -90,58 +97,61 @@ def test_odd_names_never_raise_and_are_no_wheels_that_packaging_refuses(
         f"{name}-1.0{text}",
         f"{name}-1.0-py3-none-{text}.whl",
     ):
-        build_of(filename, project_name(name))
-        if tag_part(filename) is None:
+        build_info(filename, project_name(name))
+        if wheel_tag_text(filename) is None:
             continue
         try:
             tags = parse_wheel_filename(filename)[3]
         except InvalidWheelFilename as error:
             assert "version" in str(error)  # noqa: PT017 - of the names it refuses, only those
         else:
-            assert {tag.platform for tag in tags} == wheel_tags(tag_part(filename) or "").platforms
+            assert {tag.platform for tag in tags} == wheel_tags(
+                wheel_tag_text(filename) or ""
+            ).platforms
 
 
 @pytest.mark.parametrize(
     ("filename", "build"),
     [
-        ("foo-1.0.tar.gz", Build(Kind.SDIST)),
-        ("foo-1.0.zip", Build(Kind.SDIST)),
-        ("foo-1.0.tar.bz2", Build(Kind.SDIST)),
-        ("foo-1.0.tgz", Build(Kind.SDIST)),
-        ("foo-1.0-src.tar.gz", Build(Kind.SDIST)),
-        ("foo-1.0-py2.7.tar.gz", Build(Kind.SDIST)),
-        ("bar-1.0.linux-x86_64.tar.gz", Build(Kind.SDIST)),
-        ("foo-1.0-py3-none-any.whl", Build(Kind.WHEEL)),
-        ("foo.whl", Build(Kind.WHEEL)),
-        ("foo-1.0.linux-x86_64.tar.gz", Build(Kind.DUMB, "", "linux_x86_64")),
-        ("foo-1.0.win32.zip", Build(Kind.DUMB, "", "win32")),
-        ("foo-1.0.win-amd64.zip", Build(Kind.DUMB, "", "win_amd64")),
-        ("foo-1.0.macosx-10.9-x86_64.tar.gz", Build(Kind.DUMB, "", "macosx_10_9_x86_64")),
-        ("foo-1.0.win32.exe", Build(Kind.WININST, "", "win32")),
-        ("foo-1.0.win32-py2.7.exe", Build(Kind.WININST, "2.7", "win32")),
-        ("foo-1.0.win-amd64-py3.10.exe", Build(Kind.WININST, "3.10", "win_amd64")),
-        ("foo-1.0.exe", Build(Kind.WININST)),
-        ("foo-1.0.win32-py2.6.msi", Build(Kind.MSI, "2.6", "win32")),
-        ("foo-1.0-py2.7.egg", Build(Kind.EGG, "2.7")),
-        ("foo-1.0-py3.egg", Build(Kind.EGG, "3")),
-        ("foo-1.0-py2.7-linux-x86_64.egg", Build(Kind.EGG, "2.7", "linux_x86_64")),
-        ("foo-1.0-py2.7-win32.egg", Build(Kind.EGG, "2.7", "win32")),
-        ("foo-1.0-py3.6-macosx-10.6-intel.egg", Build(Kind.EGG, "3.6", "macosx_10_6_intel")),
+        ("foo-1.0.tar.gz", BuildInfo(FileKind.SDIST)),
+        ("foo-1.0.zip", BuildInfo(FileKind.SDIST)),
+        ("foo-1.0.tar.bz2", BuildInfo(FileKind.SDIST)),
+        ("foo-1.0.tgz", BuildInfo(FileKind.SDIST)),
+        ("foo-1.0-src.tar.gz", BuildInfo(FileKind.SDIST)),
+        ("foo-1.0-py2.7.tar.gz", BuildInfo(FileKind.SDIST)),
+        ("bar-1.0.linux-x86_64.tar.gz", BuildInfo(FileKind.SDIST)),
+        ("foo-1.0-py3-none-any.whl", BuildInfo(FileKind.WHEEL)),
+        ("foo.whl", BuildInfo(FileKind.WHEEL)),
+        ("foo-1.0.linux-x86_64.tar.gz", BuildInfo(FileKind.DUMB, "", "linux_x86_64")),
+        ("foo-1.0.win32.zip", BuildInfo(FileKind.DUMB, "", "win32")),
+        ("foo-1.0.win-amd64.zip", BuildInfo(FileKind.DUMB, "", "win_amd64")),
+        ("foo-1.0.macosx-10.9-x86_64.tar.gz", BuildInfo(FileKind.DUMB, "", "macosx_10_9_x86_64")),
+        ("foo-1.0.win32.exe", BuildInfo(FileKind.WININST, "", "win32")),
+        ("foo-1.0.win32-py2.7.exe", BuildInfo(FileKind.WININST, "2.7", "win32")),
+        ("foo-1.0.win-amd64-py3.10.exe", BuildInfo(FileKind.WININST, "3.10", "win_amd64")),
+        ("foo-1.0.exe", BuildInfo(FileKind.WININST)),
+        ("foo-1.0.win32-py2.6.msi", BuildInfo(FileKind.MSI, "2.6", "win32")),
+        ("foo-1.0-py2.7.egg", BuildInfo(FileKind.EGG, "2.7")),
+        ("foo-1.0-py3.egg", BuildInfo(FileKind.EGG, "3")),
+        ("foo-1.0-py2.7-linux-x86_64.egg", BuildInfo(FileKind.EGG, "2.7", "linux_x86_64")),
+        ("foo-1.0-py2.7-win32.egg", BuildInfo(FileKind.EGG, "2.7", "win32")),
+        ("foo-1.0-py3.6-macosx-10.6-intel.egg",
+         BuildInfo(FileKind.EGG, "3.6", "macosx_10_6_intel")),
         ("Foo-1.0-py2.7-FreeBSD-9.1-RELEASE-amd64.egg",
-         Build(Kind.EGG, "2.7", "freebsd_9_1_release_amd64")),
-        ("foo-1.0.egg", Build(Kind.EGG)),
-        ("foo-1.0-1.noarch.rpm", Build(Kind.RPM)),
-        ("foo-1.0-1.src.rpm", Build(Kind.RPM)),
-        ("foo-1.0-1.x86_64.rpm", Build(Kind.RPM)),
-        ("foo-1.0_all.deb", Build(Kind.DEB)),
-        ("foo-1.0-py2.7-macosx10.5.dmg", Build(Kind.DMG, "2.7", "macosx10_5")),
-        ("foo-1.0.dmg", Build(Kind.DMG)),
-        ("foo-1.0.jar", Build(Kind.OTHER)),
-        ("foo", Build(Kind.OTHER)),
+         BuildInfo(FileKind.EGG, "2.7", "freebsd_9_1_release_amd64")),
+        ("foo-1.0.egg", BuildInfo(FileKind.EGG)),
+        ("foo-1.0-1.noarch.rpm", BuildInfo(FileKind.RPM)),
+        ("foo-1.0-1.src.rpm", BuildInfo(FileKind.RPM)),
+        ("foo-1.0-1.x86_64.rpm", BuildInfo(FileKind.RPM)),
+        ("foo-1.0_all.deb", BuildInfo(FileKind.DEB)),
+        ("foo-1.0-py2.7-macosx10.5.dmg", BuildInfo(FileKind.DMG, "2.7", "macosx10_5")),
+        ("foo-1.0.dmg", BuildInfo(FileKind.DMG)),
+        ("foo-1.0.jar", BuildInfo(FileKind.OTHER)),
+        ("foo", BuildInfo(FileKind.OTHER)),
     ],
 )  # fmt: skip
-def test_names_tell_the_kind_and_what_distutils_appended(filename: str, build: Build) -> None:
-    assert build_of(filename, project_name("foo")) == build
+def test_names_tell_the_kind_and_what_distutils_appended(filename: str, build: BuildInfo) -> None:
+    assert build_info(filename, project_name("foo")) == build
 
 
 @pytest.mark.parametrize(
@@ -155,12 +165,12 @@ def test_names_tell_the_kind_and_what_distutils_appended(filename: str, build: B
     ],
 )
 def test_a_projects_own_name_is_no_platform(filename: str, name: str) -> None:
-    assert build_of(filename, project_name(name)) == Build(Kind.SDIST)
+    assert build_info(filename, project_name(name)) == BuildInfo(FileKind.SDIST)
 
 
 def test_a_projects_own_name_is_no_version() -> None:
-    build = build_of("a-1-1.linux-x86_64.tar.gz", project_name("a-1"))
-    assert build == Build(Kind.DUMB, "", "linux_x86_64")
+    build = build_info("a-1-1.linux-x86_64.tar.gz", project_name("a-1"))
+    assert build == BuildInfo(FileKind.DUMB, "", "linux_x86_64")
 
 
 @pytest.mark.parametrize(
@@ -177,4 +187,4 @@ def test_a_projects_own_name_is_no_version() -> None:
 def test_a_file_may_be_of_every_project_whose_name_it_begins_with(
     filename: str, projects: list[str]
 ) -> None:
-    assert claimants(filename) == projects
+    assert candidate_projects(filename) == projects

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from bandersnatch.errors import InvalidValue
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.files import (
-    LARGEST_FILE,
-    LONGEST_REASON,
+    MAX_FILE_SIZE,
+    MAX_REASON_LENGTH,
     check_filename,
     check_size,
     clean_reason,
@@ -91,14 +91,14 @@ def test_an_accepted_file_name_stays_below_its_directory(value: object) -> None:
 # ---------------------------------------------------------------- sizes
 
 
-@pytest.mark.parametrize("size", [0, 1, 2**30, LARGEST_FILE])
+@pytest.mark.parametrize("size", [0, 1, 2**30, MAX_FILE_SIZE])
 def test_a_size_is_accepted(size: int) -> None:
     assert check_size(size) == size
 
 
 @pytest.mark.parametrize(
     "value",
-    [None, -1, LARGEST_FILE + 1, 10**400, True, False, 1.0, 0.5, float("inf"), "1", "abc", [], {}],
+    [None, -1, MAX_FILE_SIZE + 1, 10**400, True, False, 1.0, 0.5, float("inf"), "1", "abc", [], {}],
     ids=lambda value: ascii(value)[:20],
 )
 def test_what_is_no_size_is_refused(value: object) -> None:
@@ -113,7 +113,7 @@ def test_a_size_is_a_number_within_the_limit_or_refused(value: object) -> None:
     except InvalidValue:
         return
     assert type(size) is int
-    assert 0 <= size <= LARGEST_FILE
+    assert 0 <= size <= MAX_FILE_SIZE
 
 
 # ---------------------------------------------------------------- times
@@ -205,7 +205,7 @@ def test_a_text_is_kept_up_to_its_limit() -> None:
 
 
 def test_a_reason_is_cut_to_its_limit() -> None:
-    assert clean_reason("x" * 10_000) == "x" * LONGEST_REASON
+    assert clean_reason("x" * 10_000) == "x" * MAX_REASON_LENGTH
 
 
 @pytest.mark.parametrize("value", [None, 5, True, b"text", ["text"]], ids=repr)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bandersnatch.errors import MirrorLocked, NotStored, StorageError
+from bandersnatch.errors import LockConflict, MissingObject, StorageError
 from bandersnatch.storage import filesystem
 from bandersnatch.storage.filesystem import FilesystemStorage
 from bandersnatch.storage.tree import AREAS, PARTIAL
@@ -249,7 +249,7 @@ async def test_the_place_of_downloads_may_not_be_a_link(root: Path) -> None:
 async def test_a_second_command_is_refused_at_once_and_told_who_has_the_lock(root: Path) -> None:
     with child(root, "sys.stdin.read()") as holder:
         began = time.monotonic()
-        with pytest.raises(MirrorLocked) as caught:
+        with pytest.raises(LockConflict) as caught:
             await opened(root)
 
         assert time.monotonic() - began < 2
@@ -261,7 +261,7 @@ async def test_a_second_command_is_refused_at_once_and_told_who_has_the_lock(roo
 
 async def test_a_second_holder_in_one_process_is_refused_too(root: Path) -> None:
     async with FilesystemStorage(str(root)) as storage:
-        with pytest.raises(MirrorLocked, match=f"held by process {os.getpid()}; wait for it"):
+        with pytest.raises(LockConflict, match=f"held by process {os.getpid()}; wait for it"):
             await opened(root)
         await storage.write({PAGE: b"still at work"})
 
@@ -271,7 +271,7 @@ async def test_a_second_holder_in_one_process_is_refused_too(root: Path) -> None
 async def test_a_refused_command_leaves_the_holders_temporaries(root: Path) -> None:
     async with FilesystemStorage(str(root)):
         (root / PARTIAL / "t0").write_bytes(b"half a page")
-        with pytest.raises(MirrorLocked):
+        with pytest.raises(LockConflict):
             await opened(root)
 
         assert (root / PARTIAL / "t0").exists()
@@ -346,7 +346,7 @@ async def test_reading_only_what_is_not_there_makes_nothing(root: Path) -> None:
     async with FilesystemStorage(str(root), read_only=True) as storage:
         assert await contents(storage) == {}
         assert await storage.stat([PAGE]) == [None]
-        with pytest.raises(NotStored):
+        with pytest.raises(MissingObject):
             await storage.read(PAGE)
 
     assert not is_there(root)
@@ -485,7 +485,7 @@ async def test_what_a_barrier_lost_stays_lost(root: Path) -> None:
             results = await asyncio.gather(
                 storage.barrier(), storage.barrier(), return_exceptions=True
             )
-        assert [type(each) for each in results] == [NotStored, NotStored]
+        assert [type(each) for each in results] == [MissingObject, MissingObject]
 
         for _ in range(2):
             with pytest.raises(StorageError):

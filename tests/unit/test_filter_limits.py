@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandersnatch.errors import FilterFailed, InvalidRules
+from bandersnatch.errors import FilterFailure, InvalidRules
 from bandersnatch.filters.builtin.limits import (
     project_status,
     size_project_metadata,
@@ -87,7 +87,7 @@ def test_where_the_allowlist_says_what_is_mirrored_the_limit_holds_for_it() -> N
 
 def test_a_size_that_is_not_known_lets_nothing_through() -> None:
     assert size("5").reads is Needs.SIZES
-    with pytest.raises(FilterFailed, match=r"does not tell the size of foo-1\.tar\.gz"):
+    with pytest.raises(FilterFailure, match=r"does not tell the size of foo-1\.tar\.gz"):
         size("500").narrows(of_sizes(1, None))
     assert size("5", "foo").narrows(of_sizes(None)) is not None, "nobody asks for its size"
 

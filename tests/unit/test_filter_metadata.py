@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandersnatch.errors import FilterFailed, InvalidRules
+from bandersnatch.errors import FilterFailure, InvalidRules
 from bandersnatch.filters.builtin.metadata import (
     regex_project_metadata,
     regex_release_file_metadata,
@@ -232,7 +232,7 @@ def test_the_document_is_read_only_for_what_it_alone_tells(
                made(f"version_range_{kind}_metadata", {path: "3"})):  # fmt: skip
         assert by.reads == reads
         if reads is Needs.DOCUMENT:
-            with pytest.raises(FilterFailed) as raised:
+            with pytest.raises(FilterFailure) as raised:
                 by.narrows(PAGE)
             assert str(raised.value) == (
                 f"the filter {by.name} failed: the index has no JSON document for foo, "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandersnatch.errors import FilterFailed
+from bandersnatch.errors import FilterFailure
 from bandersnatch.model.names import ProjectName
 from tests.support.chains import kept
 from tests.support.configurations import (
@@ -38,7 +38,7 @@ def narrowed_by(chain: FilterChain, page: ProjectDetail) -> FilterResult | None:
     """Return what a chain makes of a page, None if it cannot tell."""
     try:
         return chain.apply(page)
-    except FilterFailed:
+    except FilterFailure:
         return None
 
 

@@ -23,11 +23,11 @@ from bandersnatch.cli.log import (
 from bandersnatch.errors import (
     ChangedFile,
     ConfigError,
-    NotMirrored,
-    ProjectNotFound,
-    Refused,
+    MissingProject,
+    RefusedRequest,
     StalePage,
     StorageError,
+    UnmirroredProject,
     UnusableIndex,
 )
 from bandersnatch.events import (
@@ -242,17 +242,17 @@ def told(*events: Event, debug: bool = True) -> list[tuple[str, str]]:
         (ProjectRestored(FOO), "INFO", "restored foo"),
         (ProjectAbsent(FOO), "WARNING", "foo is not on the index"),
         (
-            ProjectFailed(FOO, Refused("/foo/", 403), will_retry=True),
+            ProjectFailed(FOO, RefusedRequest("/foo/", 403), will_retry=True),
             "ERROR",
             "foo failed: /foo/ was refused with status 403; the next run tries again",
         ),
         (
-            ProjectFailed(FOO, ProjectNotFound("foo"), will_retry=False),
+            ProjectFailed(FOO, MissingProject("foo"), will_retry=False),
             "ERROR",
             "foo failed: the index has no page for foo; run sync again to retry",
         ),
         (
-            ProjectFailed(FOO, NotMirrored("foo"), will_retry=False),
+            ProjectFailed(FOO, UnmirroredProject("foo"), will_retry=False),
             "ERROR",
             "nothing of foo is here",
         ),

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandersnatch.errors import FilterFailed, InvalidRules
+from bandersnatch.errors import FilterFailure, InvalidRules
 from bandersnatch.filter import (
     Filter,
     FilterMetadataPlugin,
@@ -511,7 +511,7 @@ def test_a_filter_that_raises_fails_the_project(
     kind: str, does: Callable[..., object], why: str
 ) -> None:
     found = made(kind, does)
-    with pytest.raises(FilterFailed) as caught:
+    with pytest.raises(FilterFailure) as caught:
         narrowed(found)
     assert (caught.value.filter_name, caught.value.why) == ("own", why)
 
@@ -582,7 +582,7 @@ def test_no_filter_of_another_kind_decides_alone(kind: str) -> None:
 
 def test_not_to_know_whether_to_decide_alone_fails_the_project() -> None:
     alone = page_filter("release", lambda _: True, pinned_version_exists=lambda _, m: m["x"])
-    with pytest.raises(FilterFailed, match="the filter own failed: KeyError: 'x'"):
+    with pytest.raises(FilterFailure, match="the filter own failed: KeyError: 'x'"):
         FilterChain(pages=(alone,)).apply(PAGE)
 
 

@@ -16,7 +16,7 @@ from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.files import ReleaseFile
 from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus
 from bandersnatch.model.serials import Serial
-from bandersnatch.simple.entries import project_list
+from bandersnatch.simple.entries import build_project_list
 from bandersnatch.simple.json_page import (
     check_api_version,
     check_page_name,
@@ -442,7 +442,7 @@ def test_a_bad_serial_on_a_list_is_told_of_and_costs_no_project(serial: object) 
     entries = [{"name": "Foo", "_last-serial": serial}, {"name": "bar", "_last-serial": 7}]
     page = listed(*entries)
     assert page.serials == {"bar": 7, "foo": None}
-    assert page.displays == {"foo": "Foo"}
+    assert page.display_names == {"foo": "Foo"}
     assert page.rejected_count == 1
     assert page.rejected[0].reason.startswith("foo: serial ")
 
@@ -503,9 +503,9 @@ def test_more_bad_entries_than_one_in_a_hundred_are_not(good: int, bad: int) -> 
 def test_names_that_are_one_are_listed_with_the_higher_serial(
     told: tuple[object, object], serial: int | None
 ) -> None:
-    page = project_list(zip(["Foo", "foo"], told, strict=True), where=WHERE, serial=None)
+    page = build_project_list(zip(["Foo", "foo"], told, strict=True), where=WHERE, serial=None)
     assert page.serials == {"foo": serial}
-    assert page.displays == {"foo": "Foo"}
+    assert page.display_names == {"foo": "Foo"}
 
 
 @given(broken_pages | json_values)
@@ -514,7 +514,7 @@ def test_any_json_is_a_list_or_refused(value: object) -> None:
         page = parse_list(encoded(value), WHERE)
     except InvalidPage:
         return
-    assert set(page.displays) <= set(page.serials)
+    assert set(page.display_names) <= set(page.serials)
 
 
 @given(st.binary(max_size=60))
@@ -524,4 +524,4 @@ def test_any_bytes_are_a_list_or_refused(text: bytes) -> None:
             page = parse_list(document, WHERE)
         except InvalidPage:
             continue
-        assert set(page.displays) <= set(page.serials)
+        assert set(page.display_names) <= set(page.serials)

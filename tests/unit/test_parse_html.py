@@ -388,7 +388,7 @@ def test_any_bytes_are_a_list_or_refused(text: bytes, charset: str | None) -> No
     except InvalidPage:
         return
     assert page.serial is None
-    assert set(page.displays) <= set(page.serials)
+    assert set(page.display_names) <= set(page.serials)
 
 
 # ---------------------------------------------------------------- the name that is shown

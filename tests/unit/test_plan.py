@@ -119,7 +119,7 @@ def test_every_change_that_is_not_had_is_wanted_or_gone(
     for name in {event.name for event in journal if kept(event.name)}:
         events = [event for event in journal if event.name == name]
         had = before.had.get(name)
-        if events[-1].removes:
+        if events[-1].is_removal:
             assert name not in made.wanted
             assert (name in made.gone) == (had is not None)
         elif had is None or had.reflects < events[-1].serial:
@@ -167,7 +167,7 @@ def test_with_force_everything_is_looked_at(
 ) -> None:
     made = plan(Discovery(Serial(60), journal, whole), before, force=True)
     assert {*whole.serials, *before.had} <= {*made.wanted, *made.gone}.union(
-        event.name for event in journal if event.removes
+        event.name for event in journal if event.is_removal
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandersnatch.errors import FilterFailed, InvalidRules, OptionError
+from bandersnatch.errors import FilterFailure, InvalidRules, OptionError
 from bandersnatch.filters import interface
 from bandersnatch.filters.chain import FilterChain, Needs, PageFilter, ProjectFilter, Stage
 from bandersnatch.filters.options import FilterOptions
@@ -351,13 +351,13 @@ def test_the_names_are_normalised(names: object, expected: object) -> None:
         (RuntimeError("no\nway"), "RuntimeError: no way"),
         (SystemExit(1), "SystemExit: 1"),
         (RecursionError(), "RecursionError"),
-        (FilterFailed("x", "y"), "the filter x failed: y"),
+        (FilterFailure("x", "y"), "the filter x failed: y"),
     ],
 )
 def test_what_is_no_answer_about_a_name_fails_the_project(answer: object, why: str) -> None:
     found = wrapped(Names(answer))
     assert isinstance(found, ProjectFilter)
-    with pytest.raises(FilterFailed) as caught:
+    with pytest.raises(FilterFailure) as caught:
         FilterChain(projects=(found,)).selects(FOO)
     assert (caught.value.filter_name, caught.value.why) == ("own", why)
 
@@ -379,7 +379,7 @@ def test_none_leaves_a_project_out_at_the_first_stage() -> None:
 
 @pytest.mark.parametrize("stage", [Stage.FILE, Stage.RELEASE, Stage.SELECTION])
 def test_none_is_no_answer_later(stage: Stage) -> None:
-    with pytest.raises(FilterFailed, match="it returned None, which is no page"):
+    with pytest.raises(FilterFailure, match="it returned None, which is no page"):
         page_filter(lambda _: None, stage=stage).narrows(PAGE)
 
 
@@ -434,7 +434,7 @@ def test_what_is_no_narrower_page_fails_the_project(
     does: Callable[[ProjectDetail], object], why: str
 ) -> None:
     found = page_filter(does, stage=Stage.METADATA)
-    with pytest.raises(FilterFailed) as caught:
+    with pytest.raises(FilterFailure) as caught:
         FilterChain(pages=(found,)).apply(PAGE)
     assert caught.value.filter_name == "own"
     assert why in caught.value.why
@@ -501,7 +501,7 @@ def test_a_plugin_can_only_narrow(kept: Any, versions: Any, order: Any) -> None:
 @given(st.none() | st.booleans() | st.text() | st.lists(st.integers()) | st.just(OTHERS))
 def test_any_other_answer_fails_the_project(answer: object) -> None:
     found = page_filter(lambda _: answer)
-    with pytest.raises(FilterFailed):
+    with pytest.raises(FilterFailure):
         found.narrows(PAGE)
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bandersnatch.cli.progress import ProgressSink, progress_display
-from bandersnatch.errors import ProjectNotFound
+from bandersnatch.errors import MissingProject
 from bandersnatch.events import (
     FileDownloaded,
     FilePlanned,
@@ -92,7 +92,7 @@ def test_a_project_counts_whatever_became_of_it(progress: Progress) -> None:
     sink(Planned(5, 0))
     sink(ProjectSynced(FOO, None))
     sink(ProjectUnchanged(FOO))
-    sink(ProjectFailed(FOO, ProjectNotFound("foo"), will_retry=True))
+    sink(ProjectFailed(FOO, MissingProject("foo"), will_retry=True))
     sink(ProjectAbsent(FOO))
     sink(ProjectExcluded(FOO, "size_project_metadata"))
 
@@ -170,8 +170,8 @@ def test_the_display_goes_away_when_the_work_is_over_or_fails(
 ) -> None:
     logger = program_logger()
     before = logger.handlers
-    with pytest.raises(ProjectNotFound), progress_display(logger):
-        raise ProjectNotFound("foo")
+    with pytest.raises(MissingProject), progress_display(logger):
+        raise MissingProject("foo")
 
     assert logger.handlers is before
     assert "\x1b[?25h" in capsys.readouterr().err, "the cursor is there again"

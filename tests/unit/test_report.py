@@ -12,15 +12,15 @@ from bandersnatch.errors import (
     ChangedFile,
     DigestMismatch,
     EmptiedProject,
-    FilesMissing,
-    IndexRolledBack,
-    Interrupted,
+    IndexRollback,
+    Interruption,
     InvalidPage,
-    NotMirrored,
-    ProjectNotFound,
-    Refused,
+    MissingFiles,
+    MissingProject,
+    RefusedRequest,
     StalePage,
-    Unavailable,
+    UnavailableHost,
+    UnmirroredProject,
     UnusableIndex,
 )
 from bandersnatch.events import (
@@ -150,13 +150,13 @@ def test_what_is_said_on_the_way_counts_for_nothing() -> None:
 
 def test_a_failure_is_told_with_its_class_its_reason_and_whether_it_is_tried_again() -> None:
     told = report()
-    told(ProjectFailed(FOO, Refused("https://example.org/foo/", 403), will_retry=True))
+    told(ProjectFailed(FOO, RefusedRequest("https://example.org/foo/", 403), will_retry=True))
 
     assert told.as_dict()["projects"]["failed"] == [
         {
             "name": "foo",
             "class": "rejected",
-            "error": "Refused",
+            "error": "RefusedRequest",
             "reason": "https://example.org/foo/ was refused with status 403",
             "will_retry": True,
         }
@@ -166,14 +166,14 @@ def test_a_failure_is_told_with_its_class_its_reason_and_whether_it_is_tried_aga
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (ProjectNotFound("foo"), "retry"),
-        (Unavailable("https://example.org", "it timed out"), "retry"),
+        (MissingProject("foo"), "retry"),
+        (UnavailableHost("https://example.org", "it timed out"), "retry"),
         (DigestMismatch("https://example.org/f", expected="a", actual="b"), "retry"),
-        (FilesMissing("foo", [Refused("https://example.org", 403)]), "retry"),
+        (MissingFiles("foo", [RefusedRequest("https://example.org", 403)]), "retry"),
         (InvalidPage("https://example.org", "it is no JSON"), "rejected"),
         (ChangedFile("foo", "f", had="a", offered="b"), "held"),
         (EmptiedProject("foo", 3), "held"),
-        (NotMirrored("foo"), "refused"),
+        (UnmirroredProject("foo"), "refused"),
     ],
 )
 def test_a_failure_is_to_be_retried_or_held_by_a_limit_or_rejected(
@@ -187,25 +187,25 @@ def test_a_failure_is_to_be_retried_or_held_by_a_limit_or_rejected(
 
 def test_a_project_that_fails_twice_has_failed_once() -> None:
     told = report()
-    told(ProjectFailed(FOO, ProjectNotFound("foo"), will_retry=True))
-    told(ProjectFailed(FOO, Refused("https://example.org", 403), will_retry=True))
+    told(ProjectFailed(FOO, MissingProject("foo"), will_retry=True))
+    told(ProjectFailed(FOO, RefusedRequest("https://example.org", 403), will_retry=True))
 
     [failed] = told.as_dict()["projects"]["failed"]
-    assert failed["error"] == "Refused"
+    assert failed["error"] == "RefusedRequest"
 
 
 def test_what_stopped_a_part_of_the_run_is_told_and_then_what_ended_it() -> None:
     told = report()
     told(Halted(UnusableIndex("no answer")))
-    told(Halted(IndexRolledBack(had=8, got=7)))
-    told.ended_by = Interrupted(15)
+    told(Halted(IndexRollback(had=8, got=7)))
+    told.ended_by = Interruption(15)
 
     stopped = told.as_dict()["stopped"]
 
     assert [each["error"] for each in stopped] == [
         "UnusableIndex",
-        "IndexRolledBack",
-        "Interrupted",
+        "IndexRollback",
+        "Interruption",
     ]
     assert stopped[0]["reason"] == "no answer"
     assert stopped[2]["reason"] == "interrupted by signal 15; the next run goes on from here"
@@ -238,7 +238,7 @@ def test_a_run_takes_the_time_from_its_begin_to_its_end() -> None:
 def test_the_report_is_made_of_what_json_has() -> None:
     told = report()
     told(ProjectSynced(FOO, Serial(7)))
-    told(ProjectFailed(BAR, ProjectNotFound("bar"), will_retry=True))
+    told(ProjectFailed(BAR, MissingProject("bar"), will_retry=True))
     told(Halted(UnusableIndex("no answer")))
     told.serial_before, told.serial_after = Serial(1), Serial(2)
 

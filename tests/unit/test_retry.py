@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from bandersnatch.errors import (
     BandersnatchError,
     DigestMismatch,
-    NotFound,
-    RateLimited,
-    Refused,
+    MissingResource,
+    OversizedContent,
+    RateLimit,
+    RefusedRequest,
     SizeMismatch,
     StalePage,
-    TooLarge,
-    Unavailable,
+    UnavailableHost,
     UnsafeUrl,
 )
 from bandersnatch.index.retry import LONGEST_RETRY_AFTER, error_for, parse_retry_after, pause_before
@@ -34,17 +34,17 @@ LATER = {407, 408, 425, 500, 502, 503, 504, *range(520, 531)}
 def test_every_status_is_one_kind_of_error(status: int) -> None:
     kind = type(error_for(URL, status, {}, NOW))
     if status in {404, 410}:
-        assert kind is NotFound
+        assert kind is MissingResource
     elif status == 429:
-        assert kind is RateLimited
+        assert kind is RateLimit
     else:
-        assert kind is (Unavailable if status in LATER else Refused)
+        assert kind is (UnavailableHost if status in LATER else RefusedRequest)
 
 
 def test_what_says_when_to_come_back_limits_the_rate() -> None:
     for status in (429, 503):
         error = error_for(URL, status, {"Retry-After": "7"}, NOW)
-        assert isinstance(error, RateLimited)
+        assert isinstance(error, RateLimit)
         assert error.retry_after == 7
 
 
@@ -57,13 +57,13 @@ def tries(error: BandersnatchError) -> int:
 @pytest.mark.parametrize(
     ("error", "times"),
     [
-        (Unavailable(URL, "it was reset"), 5),
-        (RateLimited(URL, "status 429", retry_after=None), 5),
+        (UnavailableHost(URL, "it was reset"), 5),
+        (RateLimit(URL, "status 429", retry_after=None), 5),
         (DigestMismatch(URL, expected="a", actual="b"), 3),
         (SizeMismatch(URL, expected=1, actual=2), 3),
-        (NotFound(URL, 404), 1),
-        (Refused(URL, 403), 1),
-        (TooLarge(URL, 5), 1),
+        (MissingResource(URL, 404), 1),
+        (RefusedRequest(URL, 403), 1),
+        (OversizedContent(URL, 5), 1),
         (UnsafeUrl(URL, "it is not https"), 1),
     ],
     ids=lambda value: type(value).__name__,
@@ -79,14 +79,14 @@ def test_a_stale_page_waits_elsewhere() -> None:
 
 @given(st.integers(1, 4), st.integers())
 def test_pauses_grow_and_are_never_the_same_for_all(tried: int, seed: int) -> None:
-    pause = pause_before(Unavailable(URL, "it was reset"), tried, random.Random(seed))
+    pause = pause_before(UnavailableHost(URL, "it was reset"), tried, random.Random(seed))
     assert pause is not None
     assert 0.5 * 2 ** (tried - 1) <= pause <= 1.5 * 2 ** (tried - 1)
 
 
 @given(st.floats(0, 1e9))
 def test_a_host_is_left_alone_as_long_as_it_asks_or_for_the_rest_of_the_run(asked: float) -> None:
-    error = RateLimited(URL, "status 429", retry_after=asked)
+    error = RateLimit(URL, "status 429", retry_after=asked)
     expected = asked if asked <= LONGEST_RETRY_AFTER else None
     assert pause_before(error, 1, random.Random(0)) == expected
 

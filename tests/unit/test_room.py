@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bandersnatch.config.schema import FreeSpace
-from bandersnatch.errors import OutOfSpace
+from bandersnatch.errors import InsufficientSpace
 from bandersnatch.storage.filesystem import FilesystemStorage
 from bandersnatch.storage.space import NEAR, DiskSpace
 from bandersnatch.storage.tree import PARTIAL
@@ -86,7 +86,7 @@ async def test_what_is_promised_and_not_written_is_not_promised_twice() -> None:
     first = room.promise(FILE)
     await first.cover(2 * GIBIBYTE)
 
-    with pytest.raises(OutOfSpace) as caught:
+    with pytest.raises(InsufficientSpace) as caught:
         await room.promise(FILE).cover(1)
     assert str(caught.value) == (
         f"there is no room for {FILE}: it takes 4,096 bytes, 1,073,741,824 are free, and "
@@ -106,7 +106,7 @@ async def test_what_is_written_counts_once() -> None:
     disk.free -= GIBIBYTE
 
     await room.promise(FILE).cover(GIBIBYTE)
-    with pytest.raises(OutOfSpace):
+    with pytest.raises(InsufficientSpace):
         await room.promise(FILE).cover(1)
 
 
@@ -122,7 +122,7 @@ async def test_downloads_side_by_side_leave_free_what_is_to_be(tmp_path: Path) -
                 await under_way.wait()
                 await feed(sink, content)
                 await sink.finish()
-        except OutOfSpace:
+        except InsufficientSpace:
             await under_way.wait()
             outcomes.append(False)
         else:
@@ -146,7 +146,7 @@ async def test_a_file_that_does_not_fit_is_refused_before_it_takes_what_is_to_st
     keep = FreeSpace(size=5 * MEBIBYTE, share=None)
     with mounted(tmp_path, size="8m"):
         async with FilesystemStorage(str(tmp_path), keep_free=keep) as storage:
-            with pytest.raises(OutOfSpace):
+            with pytest.raises(InsufficientSpace):
                 async with storage.receive(FILE, expected(BIG, size=size)) as sink:
                     await feed(sink, BIG)
 

@@ -66,4 +66,4 @@ def test_a_serial_is_a_number_below_two_to_the_53_or_refused(value: object) -> N
 )
 def test_only_one_action_says_that_a_project_is_gone(action: str, *, removes: bool) -> None:
     change = Change(ProjectName("foo"), "Foo", Serial(5), action, 0)
-    assert change.removes is removes
+    assert change.is_removal is removes

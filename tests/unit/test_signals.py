@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from bandersnatch.cli.signals import interruptible
-from bandersnatch.errors import Interrupted, StorageError
+from bandersnatch.errors import Interruption, StorageError
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
@@ -43,7 +43,7 @@ async def test_a_signal_cancels_the_work_and_waits_for_its_end(number: int) -> N
             await asyncio.sleep(0)
             said.append("state saved")
 
-    with pytest.raises(Interrupted) as caught:
+    with pytest.raises(Interruption) as caught:
         await interruptible(work())
 
     assert caught.value.signal == number

@@ -14,12 +14,12 @@ import pytest
 from bandersnatch.cli.summary import how_to_serve, summary, write_report
 from bandersnatch.errors import (
     ChangedFile,
-    Interrupted,
+    InsufficientSpace,
+    Interruption,
     InvalidPage,
-    NotMirrored,
-    OutOfSpace,
-    ProjectNotFound,
+    MissingProject,
     StorageError,
+    UnmirroredProject,
     UnusableIndex,
 )
 from bandersnatch.events import (
@@ -66,7 +66,7 @@ def lines(report: RunReport, *, dry_run: bool = False) -> list[str]:
 
 
 def test_projects_without_room_are_named() -> None:
-    error = OutOfSpace(KEY, 5, free=3, floor=2)
+    error = InsufficientSpace(KEY, 5, free=3, floor=2)
     report = ended(Halted(error), ProjectBlocked(FOO, error), ProjectBlocked(BAR, error))
 
     assert lines(report) == [
@@ -125,7 +125,7 @@ def test_what_is_unusual_about_files_is_told_only_when_there_is_some() -> None:
 
 def test_a_failure_has_its_reason_and_what_becomes_of_it() -> None:
     report = ended(
-        ProjectFailed(FOO, ProjectNotFound("foo"), will_retry=True),
+        ProjectFailed(FOO, MissingProject("foo"), will_retry=True),
         ProjectFailed(BAR, InvalidPage("https://example.org", "it is no JSON"), will_retry=False),
     )
 
@@ -136,7 +136,7 @@ def test_a_failure_has_its_reason_and_what_becomes_of_it() -> None:
 
 
 def test_what_a_command_refused_has_nothing_but_its_reason() -> None:
-    report = ended(ProjectFailed(FOO, NotMirrored("foo"), will_retry=False), command="delete")
+    report = ended(ProjectFailed(FOO, UnmirroredProject("foo"), will_retry=False), command="delete")
 
     assert lines(report)[2] == "Failed: nothing of foo is here"
 
@@ -157,7 +157,7 @@ def test_a_project_that_a_limit_holds_is_told_with_the_way_out() -> None:
 
 def test_many_failures_are_cut_short_with_a_word_about_where_all_are() -> None:
     names = [project_name(f"p{number:02}") for number in range(25)]
-    failures = [ProjectFailed(name, ProjectNotFound(name), will_retry=True) for name in names]
+    failures = [ProjectFailed(name, MissingProject(name), will_retry=True) for name in names]
 
     failed = [line for line in lines(ended(*failures)) if line.startswith("Failed: ")]
 
@@ -211,7 +211,7 @@ def test_a_dry_run_says_first_that_nothing_was_changed() -> None:
 
 def test_an_interrupted_run_says_first_that_the_next_goes_on() -> None:
     report = ended()
-    report.ended_by = Interrupted(2)
+    report.ended_by = Interruption(2)
 
     assert lines(report)[0].startswith("Interrupted; what was done is kept")
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bandersnatch.errors import ForeignLink, NotStored, StorageError, UnstorableName
+from bandersnatch.errors import ForeignLink, MissingObject, StorageError, UnstorableName
 from bandersnatch.storage import tree as tree_module
 from bandersnatch.storage import tree as walk_module
 from bandersnatch.storage.tree import AREAS, PARTIAL, Tree, mapped_errors
@@ -205,7 +205,7 @@ def test_a_link_that_leads_nowhere_is_not_found_and_can_be_replaced(
     plant(root, "web/loop", target)
 
     assert found(tree) == ["web/file"]
-    with pytest.raises(NotStored):
+    with pytest.raises(MissingObject):
         tree.read(key("web/loop"))
     tree.write(key("web/loop"), b"1", durable=False)
     assert found(tree) == ["web/file", "web/loop"]
@@ -222,7 +222,7 @@ def test_a_link_that_stays_within_is_read(tree: Tree, root: Path) -> None:
 def test_a_link_to_nothing_within_is_nothing(tree: Tree, root: Path) -> None:
     plant(root, PAGE, "never")
 
-    with pytest.raises(NotStored):
+    with pytest.raises(MissingObject):
         tree.read(PAGE)
 
 
@@ -437,7 +437,7 @@ def test_what_is_no_file_is_an_error_to_read_at_once(tree: Tree, root: Path, kin
                 os.close(os.open(root / PAGE, os.O_RDWR | os.O_NONBLOCK))
 
     assert caught.value.key == PAGE
-    assert not isinstance(caught.value, NotStored)
+    assert not isinstance(caught.value, MissingObject)
     assert tree.stat(PAGE) is None
     assert found(tree) == []
     assert open_files() <= before
@@ -678,7 +678,7 @@ def test_a_failed_write_leaves_the_old_bytes_and_nothing_else(
 @pytest.mark.parametrize(
     ("error", "kind", "says"),
     [
-        (FileNotFoundError(errno.ENOENT, "x"), NotStored, "it does not exist"),
+        (FileNotFoundError(errno.ENOENT, "x"), MissingObject, "it does not exist"),
         (OSError(errno.ENOSPC, "x"), StorageError, "No space left on device"),
         (PermissionError(errno.EACCES, "x"), StorageError, "Permission denied"),
         (OSError(errno.ENAMETOOLONG, "x"), UnstorableName, "its name is too long"),

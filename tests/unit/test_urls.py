@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from bandersnatch.errors import InvalidValue
 from bandersnatch.model.urls import (
     absolute_url,
-    content_digest,
     decode_path,
     file_path,
     is_file_path,
+    path_digest,
     quote_path,
 )
 from tests.unit.confinement import stays_below
@@ -434,7 +434,7 @@ def test_files_are_never_in_each_others_way(one: str, a: str, other: str, b: str
     ],
 )
 def test_a_path_of_pypis_form_tells_a_digest(path: str, digest: str | None) -> None:
-    assert content_digest(path) == digest
+    assert path_digest(path) == digest
 
 
 @given(st.lists(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+!~ %é-]{0,9}", fullmatch=True), min_size=1))

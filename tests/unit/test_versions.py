@@ -11,7 +11,7 @@ from packaging.utils import parse_sdist_filename, parse_wheel_filename
 from packaging.version import Version
 
 from bandersnatch.model.names import ProjectName, project_name
-from bandersnatch.model.versions import parse_version, version_key, version_text, without_ending
+from bandersnatch.model.versions import parse_version, strip_ending, version_key, version_text
 from tests.support.factories import UPLOADED, make_detail, make_file
 from tests.unit.strategies import names
 
@@ -92,7 +92,7 @@ def test_what_is_no_version_is_itself() -> None:
     [("a-1.TAR.GZ", "a-1"), ("a-1.whl", "a-1"), ("a-1.tar.gz.asc", "a-1.tar.gz.asc"), ("", "")],
 )
 def test_the_ending_tells_the_kind_of_file(filename: str, stem: str) -> None:
-    assert without_ending(filename) == stem
+    assert strip_ending(filename) == stem
 
 
 def test_a_page_knows_its_files_by_version() -> None:

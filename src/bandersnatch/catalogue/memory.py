@@ -242,5 +242,5 @@ def _is_alike(
         and had.reflects >= (serial or NO_SERIAL)
         and had.fingerprint == fingerprint
         and had.standing is not Standing.RETAINED
-        and had.display == listing.displays.get(name, name)
+        and had.display == listing.display_names.get(name, name)
     )

@@ -166,15 +166,15 @@ def changed_since(
     """
     reflects = dict(db.execute(_ALIKE, (fingerprint,)))
     shown = dict(db.execute(_SHOWN))
-    displays = listing.displays
+    display_names = listing.display_names
     differing = {
         name
         for name, serial in listing.serials.items()
         if not serial
         or reflects.get(name, NO_SERIAL) < serial
         or (
-            (name in shown or name in displays)
-            and shown.get(name, name) != displays.get(name, name)
+            (name in shown or name in display_names)
+            and shown.get(name, name) != display_names.get(name, name)
         )
     }
     differing |= reflects.keys() - listing.serials.keys()

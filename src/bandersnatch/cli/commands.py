@@ -14,7 +14,7 @@ from bandersnatch.cli.parser import project_names
 from bandersnatch.cli.signals import interruptible
 from bandersnatch.cli.stdio import is_terminal, say
 from bandersnatch.cli.summary import how_to_serve, summary, write_report
-from bandersnatch.errors import BandersnatchError, Interrupted, StorageError
+from bandersnatch.errors import BandersnatchError, Interruption, StorageError
 from bandersnatch.mirror.report import RunReport
 from bandersnatch.mirror.run import MirrorRun, RunOptions
 
@@ -56,7 +56,7 @@ async def run_command(
         report.ended_by = ended
         for line in str(ended).split("\n"):
             logger.error("%s", line)
-    if not arguments.quiet and (ended is None or isinstance(ended, Interrupted)):
+    if not arguments.quiet and (ended is None or isinstance(ended, Interruption)):
         told = [*map(str, listing), _summary(arguments, configuration, report)]
         failure = say("\n".join(told))
         if failure:

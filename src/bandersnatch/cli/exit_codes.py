@@ -9,8 +9,8 @@ from bandersnatch.errors import (
     BandersnatchError,
     ConfigError,
     CorruptState,
-    Interrupted,
-    MirrorLocked,
+    Interruption,
+    LockConflict,
     SafetyStop,
     StorageError,
     UnusableIndex,
@@ -51,13 +51,13 @@ _PRECEDENCE = (
 
 def code_for(error: BandersnatchError) -> int:
     """Return the code of a run that this error ended."""
-    if isinstance(error, Interrupted):
+    if isinstance(error, Interruption):
         return 128 + error.signal
     for kind, code in (
         (ConfigError, ExitCode.USAGE),
         (UsageError, ExitCode.USAGE),
         (CorruptState, ExitCode.USAGE),
-        (MirrorLocked, ExitCode.LOCKED),
+        (LockConflict, ExitCode.LOCKED),
         (StorageError, ExitCode.STORAGE),
         (SafetyStop, ExitCode.SAFETY),
         (UpstreamError, ExitCode.INDEX),

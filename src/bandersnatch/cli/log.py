@@ -9,7 +9,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bandersnatch.errors import CommandRefused, ConfigError, Problem
+from bandersnatch.errors import ConfigError, Problem, RefusedCommand
 from bandersnatch.events import (
     DamageFound,
     DamageLeft,
@@ -156,7 +156,7 @@ class EventLog:
 
 
 def _failure(event: ProjectFailed) -> str:
-    if isinstance(event.error, CommandRefused):
+    if isinstance(event.error, RefusedCommand):
         return str(event.error)
     again = "the next run tries again" if event.will_retry else "run sync again to retry"
     return f"{event.name} failed: {event.error}; {again}"

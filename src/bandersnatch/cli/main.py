@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bandersnatch.cli.exit_codes import ExitCode, code_for
 from bandersnatch.cli.parser import DEFAULT_CONFIG, QUESTIONS, parse
 from bandersnatch.cli.stdio import open_closed, settle
-from bandersnatch.errors import BandersnatchError, Interrupted
+from bandersnatch.errors import BandersnatchError, Interruption
 
 if TYPE_CHECKING:
     import logging
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None, *, clock: Clock | None = None) -> in
             logger.error("%s", line)  # noqa: TRY400 - no bug
         return code_for(error)
     except KeyboardInterrupt:  # before the work began, or after it ended
-        return code_for(Interrupted(signal.SIGINT))
+        return code_for(Interruption(signal.SIGINT))
     except Exception:
         logger.exception("this is a bug in bandersnatch; please report it with these lines")
         return ExitCode.BUG

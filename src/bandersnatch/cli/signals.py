@@ -7,7 +7,7 @@ import os
 import signal
 from typing import TYPE_CHECKING, TypeVar
 
-from bandersnatch.errors import Interrupted
+from bandersnatch.errors import Interruption
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -23,7 +23,7 @@ async def interruptible(work: Coroutine[Any, Any, _Result]) -> _Result:
 
     A signal that the caller lets be ignored, as ``nohup`` does, stays so.
 
-    :raises Interrupted: if a signal came; by then ``work`` has been cancelled and has ended.
+    :raises Interruption: if a signal came; by then ``work`` has been cancelled and has ended.
     """
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)
@@ -45,7 +45,7 @@ async def interruptible(work: Coroutine[Any, Any, _Result]) -> _Result:
     except asyncio.CancelledError:
         if not received:
             raise
-        raise Interrupted(received[0]) from None
+        raise Interruption(received[0]) from None
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)

@@ -7,7 +7,7 @@ from enum import Flag, IntEnum, auto
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from bandersnatch.errors import FilterFailed
+from bandersnatch.errors import FilterFailure
 from bandersnatch.model.versions import version_key
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class FilterChain:
     def selects(self, name: ProjectName) -> bool:
         """Whether every project filter keeps the project.
 
-        :raises FilterFailed: if one, from a plugin, raises.
+        :raises FilterFailure: if one, from a plugin, raises.
         """
         for each in self.projects:  # noqa: SIM110 - all() takes twice as long, for each name
             if not each.keeps(name):
@@ -137,7 +137,7 @@ class FilterChain:
         """Whether the project is selected, or that cannot be told because a plugin fails."""
         try:
             return self.selects(name)
-        except FilterFailed:
+        except FilterFailure:
             return True
 
     def refuses(self, name: ProjectName) -> ProjectFilter | None:
@@ -177,7 +177,7 @@ class FilterChain:
     def apply(self, page: ProjectDetail) -> FilterResult:
         """Return what the page filters leave of a page.
 
-        :raises FilterFailed: if one, from a plugin, raises.
+        :raises FilterFailure: if one, from a plugin, raises.
         """
         kept = page
         dropped: list[Dropped] = []

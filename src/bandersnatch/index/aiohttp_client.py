@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from bandersnatch.errors import Unavailable, UnsafeUrl
+from bandersnatch.errors import UnavailableHost, UnsafeUrl
 from bandersnatch.index.headers import authorizations, user_agent
 from bandersnatch.index.proxy import socks_connector
 from bandersnatch.index.retry import proxy_error_for
@@ -164,4 +164,4 @@ def mapped_errors(url: str) -> Iterator[None]:
     except aiohttp.InvalidURL:
         raise  # a ValueError: what it stands for is told elsewhere
     except aiohttp.ClientError as error:
-        raise Unavailable(url, first_line(error)) from error
+        raise UnavailableHost(url, first_line(error)) from error

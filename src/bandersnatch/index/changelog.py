@@ -7,12 +7,12 @@ import re
 from typing import TYPE_CHECKING, Any
 from xmlrpc.client import Fault
 
-from bandersnatch.errors import BandersnatchError, ChangelogRefused, InvalidValue, RateLimited
+from bandersnatch.errors import BandersnatchError, InvalidValue, RateLimit, UnusableChangelog
 from bandersnatch.index.retry import RETRIED_STATUSES, error_for
 from bandersnatch.index.xmlrpc import NoAnswer, read_answer, write_call
 from bandersnatch.model.names import project_name
 from bandersnatch.model.serials import Change, Serial, parse_serial
-from bandersnatch.simple.entries import project_list
+from bandersnatch.simple.entries import build_project_list
 from bandersnatch.simple.limits import LIST, Limit
 
 if TYPE_CHECKING:
@@ -55,13 +55,13 @@ class Changelog:
     async def last_serial(self) -> Serial:
         """Return the serial of the newest event; 0 for an empty journal.
 
-        :raises ChangelogRefused: if there is no such method here.
+        :raises UnusableChangelog: if there is no such method here.
         """
         answer = await self._call("changelog_last_serial", _ANSWER)
         try:
             return parse_serial(0 if answer is None else answer)
         except InvalidValue as error:
-            raise ChangelogRefused(self._url, str(error)) from error
+            raise UnusableChangelog(self._url, str(error)) from error
 
     async def changes(self, since: Serial, until: Serial) -> Sequence[Change]:
         """Return the events after ``since`` up to ``until``, over as many pages as it takes.
@@ -78,7 +78,7 @@ class Changelog:
             # What is newer than ``until`` came since, and belongs to the next run.
             count += sum(serial <= until for _, serial in page)
             if count > MOST_EVENTS:
-                raise ChangelogRefused(self._url, f"it has more than {MOST_EVENTS} events")
+                raise UnusableChangelog(self._url, f"it has more than {MOST_EVENTS} events")
             changes += (change for change, _ in page if change and change.serial <= until)
             if len(page) < PAGE:
                 break
@@ -87,21 +87,21 @@ class Changelog:
 
     def _page(self, rows: object, since: Serial) -> list[tuple[Change | None, Serial]]:
         if not isinstance(rows, list):
-            raise ChangelogRefused(self._url, "changelog_since_serial gave no list")
+            raise UnusableChangelog(self._url, "changelog_since_serial gave no list")
         try:
             page = [_change(row) for row in rows]
         except (InvalidValue, TypeError, ValueError) as error:
-            raise ChangelogRefused(self._url, f"an event cannot be read ({error})") from error
+            raise UnusableChangelog(self._url, f"an event cannot be read ({error})") from error
         if any(serial <= since for _, serial in page):
-            raise ChangelogRefused(self._url, f"it gave events from before {since}")
+            raise UnusableChangelog(self._url, f"it gave events from before {since}")
         return page
 
     async def list_with_serials(self) -> ProjectList:
         """Return every project with its serial."""
         answer = await self._call("list_packages_with_serial", LIST)
         if not isinstance(answer, dict):
-            raise ChangelogRefused(self._url, "list_packages_with_serial gave no mapping")
-        return project_list(answer.items(), where=self._url, serial=None)
+            raise UnusableChangelog(self._url, "list_packages_with_serial gave no mapping")
+        return build_project_list(answer.items(), where=self._url, serial=None)
 
     async def _call(self, method: str, limit: Limit, *arguments: int) -> Any:  # noqa: ANN401 - of XML-RPC
         request = write_call(method, *arguments)
@@ -113,14 +113,14 @@ class Changelog:
                 now = self._clock.now()
                 raise error_for(self._url, answer.status, answer.headers, now)
             if answer.status != 200:  # noqa: PLR2004 - anything else is a refusal
-                raise ChangelogRefused(self._url, f"status {answer.status}")
+                raise UnusableChangelog(self._url, f"status {answer.status}")
             try:
                 return await _read(answer.body, limit.weight)
             except Fault as fault:
                 raise self._fault(fault) from fault
             except NoAnswer as error:
                 why = f"{method} gave no XML-RPC ({error})"
-                raise ChangelogRefused(self._url, why) from error
+                raise UnusableChangelog(self._url, why) from error
 
         return await self._transport.retried(attempt)
 
@@ -129,8 +129,8 @@ class Changelog:
         if _RATE_FAULT.search(text):
             reset = _RESET.search(text)
             seconds = float(reset[1]) if reset else None
-            return RateLimited(self._url, "it limits the rate of calls", retry_after=seconds)
-        return ChangelogRefused(self._url, text[:200])
+            return RateLimit(self._url, "it limits the rate of calls", retry_after=seconds)
+        return UnusableChangelog(self._url, text[:200])
 
 
 def _change(row: object) -> tuple[Change | None, Serial]:

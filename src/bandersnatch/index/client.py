@@ -8,12 +8,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from bandersnatch.errors import InvalidPage, NotFound, ProjectNotFound
+from bandersnatch.errors import InvalidPage, MissingProject, MissingResource
 from bandersnatch.index.download import download
 from bandersnatch.index.headers import http_date, repeatable
 from bandersnatch.index.port import FetchedDetail, FetchedList
 from bandersnatch.model.content import Validators
-from bandersnatch.simple.entries import Context
+from bandersnatch.simple.entries import PageContext
 from bandersnatch.simple.json_page import optional_serial, parse_detail, parse_list
 from bandersnatch.simple.limits import LEGACY, LIST, PAGE
 
@@ -103,8 +103,8 @@ class MasterClient:
         url = f"{self._master}/simple/{name}/"
         try:
             document = await self._page(url, known, PAGE.size)
-        except NotFound:
-            raise ProjectNotFound(name) from None
+        except MissingResource:
+            raise MissingProject(name) from None
         validators = _validators(document)
         if _is_known(document, validators, known):
             return None
@@ -112,7 +112,7 @@ class MasterClient:
         return FetchedDetail(_with_header_serial(detail, document), validators)
 
     def _parse_detail(self, document: Document, name: ProjectName) -> ProjectDetail:
-        context = Context(name, document.url, self._clock.now())
+        context = PageContext(name, document.url, self._clock.now())
         if document.content_type in _JSON_TYPES:
             return parse_detail(document.body, context)
         self._require_html(document)
@@ -136,7 +136,7 @@ class MasterClient:
                 budget=self._budgets.index,
                 headers={"Accept": "application/json"},
             )
-        except NotFound:
+        except MissingResource:
             return None
         return document.body
 

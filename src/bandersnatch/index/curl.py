@@ -11,7 +11,7 @@ import pycurl
 from multidict import CIMultiDict
 from pycurl import AsyncCurlMulti
 
-from bandersnatch.errors import Unavailable
+from bandersnatch.errors import UnavailableHost
 from bandersnatch.index.headers import authorizations, user_agent
 from bandersnatch.index.transfer import Transfer
 
@@ -61,7 +61,7 @@ class CurlOpener:
         """Return the answer to a request; implements ``Opener``.
 
         :raises UnsafeUrl: if the server's certificate or address may not be trusted.
-        :raises Unavailable: if there is no answer.
+        :raises UnavailableHost: if there is no answer.
         """
         self._require_name(url.host or "")
         transfer = self._spare.pop() if self._spare else Transfer(self._guard, self._timeout)
@@ -111,7 +111,7 @@ class CurlResponse:
     def read_head(self) -> None:
         """Take what came before the body.
 
-        :raises Unavailable: or UnsafeUrl, if nothing came.
+        :raises UnavailableHost: or UnsafeUrl, if nothing came.
         """
         transfer = self._transfer
         assert transfer is not None, "only what is open has begun"
@@ -119,7 +119,9 @@ class CurlResponse:
         self._head = list(transfer.head)
         is_whole = bool(self._head) and not self._head[-1].strip()
         if not (is_whole or transfer.is_under_way):
-            raise transfer.failure(self.url) or Unavailable(self.url, "it broke off in its headers")
+            raise transfer.failure(self.url) or UnavailableHost(
+                self.url, "it broke off in its headers"
+            )
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -137,7 +139,7 @@ class CurlResponse:
     async def pieces(self) -> AsyncIterator[bytes]:
         """Yield the body as it comes.
 
-        :raises Unavailable: if it breaks off.
+        :raises UnavailableHost: if it breaks off.
         :raises TimeoutError: if it does not go on.
         """
         transfer = self._transfer

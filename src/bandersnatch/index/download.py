@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bandersnatch.errors import Refused, TooLarge, Unavailable
+from bandersnatch.errors import OversizedContent, RefusedRequest, UnavailableHost
 from bandersnatch.index.transport import mapped_errors
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ async def download(
 
     There is no limit on the whole time, only on silence and on slowness.
 
-    :raises NotFound: if it is not there.
+    :raises MissingResource: if it is not there.
     :raises IntegrityError: if its bytes stay wrong.
     """
 
@@ -52,7 +52,7 @@ async def download(
 async def _receive(transport: Transport, url: str, sink: Sink, clock: Clock) -> None:
     try:
         await _request(transport, url, sink, clock)
-    except Refused as error:
+    except RefusedRequest as error:
         if error.status != _UNSATISFIABLE or not sink.held:
             raise
         # What is held is longer than the file, or the server has no ranges after all.
@@ -83,7 +83,7 @@ async def _take(response: Response, url: str, sink: Sink, clock: Clock) -> None:
         async for chunk in response.pieces():
             await sink.write(chunk)
             pace.take(len(chunk))
-    except TooLarge:
+    except OversizedContent:
         await sink.restart()
         raise
 
@@ -110,5 +110,5 @@ class _Pace:
         if now - self._begin < WINDOW:
             return
         if self._size < SLOWEST * WINDOW:
-            raise Unavailable(self._url, f"it sends fewer than {SLOWEST} bytes a second")
+            raise UnavailableHost(self._url, f"it sends fewer than {SLOWEST} bytes a second")
         self._begin, self._size = now, 0

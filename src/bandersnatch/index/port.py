@@ -25,21 +25,21 @@ class PackageIndex(Protocol):
     async def last_serial(self) -> Serial:
         """Return the serial of the newest change.
 
-        :raises ChangelogRefused: if this index has no changelog.
+        :raises UnusableChangelog: if this index has no changelog.
         """
         ...
 
     async def changes(self, since: Serial, until: Serial, /) -> Sequence[Change]:
         """Return the changes after ``since`` up to ``until``, in the order of their serials.
 
-        :raises ChangelogRefused: if this index has no changelog.
+        :raises UnusableChangelog: if this index has no changelog.
         """
         ...
 
     async def list_with_serials(self) -> ProjectList:
         """Return all projects with their serials, from the changelog's side.
 
-        :raises ChangelogRefused: if this index has no changelog.
+        :raises UnusableChangelog: if this index has no changelog.
         """
         ...
 
@@ -50,7 +50,7 @@ class PackageIndex(Protocol):
     async def fetch_detail(self, name: ProjectName, known: Validators, /) -> FetchedDetail | None:
         """Return a project's page, or None if it is the one that ``known`` tells of.
 
-        :raises ProjectNotFound: if there is none.
+        :raises MissingProject: if there is none.
         """
         ...
 
@@ -61,7 +61,7 @@ class PackageIndex(Protocol):
     async def download(self, url: str, sink: Sink, /) -> Content:
         """Stream a file into ``sink``, going on where an earlier try ended, and finish it.
 
-        :raises NotFound: if it is not there.
+        :raises MissingResource: if it is not there.
         :raises IntegrityError: if the bytes stay wrong.
         """
         ...

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from bandersnatch.errors import (
     BandersnatchError,
     IntegrityError,
-    NotFound,
-    RateLimited,
-    Refused,
-    Unavailable,
+    MissingResource,
+    RateLimit,
+    RefusedRequest,
+    UnavailableHost,
 )
 from bandersnatch.index.headers import http_date
 
@@ -38,9 +38,9 @@ class Rule:
 POLICY = (
     # 429, 503 and rate faults. The pause is the host's Retry-After, and every request to the
     # host waits for it.
-    Rule(RateLimited, tries=5, first_pause=1.0),
+    Rule(RateLimit, tries=5, first_pause=1.0),
     # Other 5xx, 408, 425; refused, reset, timed out; a body cut short.
-    Rule(Unavailable, tries=5, first_pause=1.0),
+    Rule(UnavailableHost, tries=5, first_pause=1.0),
     # The right length and the wrong bytes: perhaps one bad cache among several.
     Rule(IntegrityError, tries=3, first_pause=1.0),
 )
@@ -72,7 +72,7 @@ def pause_before(error: BandersnatchError, tried: int, jitter: random.Random) ->
     rule = rule_for(error)
     if rule is None or tried >= rule.tries:
         return None
-    if isinstance(error, RateLimited) and error.retry_after is not None:
+    if isinstance(error, RateLimit) and error.retry_after is not None:
         return error.retry_after if error.retry_after <= LONGEST_RETRY_AFTER else None
     nominal = min(rule.first_pause * 2.0 ** (tried - 1), _LONGEST_PAUSE)
     return nominal * jitter.uniform(0.5, 1.5)
@@ -83,20 +83,20 @@ def error_for(
 ) -> BandersnatchError:
     """Return the error that a response's status stands for."""
     if status in MISSING_STATUSES:
-        return NotFound(url, status)
+        return MissingResource(url, status)
     if status == PROXY_PASSWORD:
         return proxy_error_for(url, status)
     if status not in RETRIED_STATUSES:
-        return Refused(url, status)
+        return RefusedRequest(url, status)
     retry_after = parse_retry_after(headers.get("Retry-After", ""), now)
     if status == 429 or retry_after is not None:  # noqa: PLR2004 - Too Many Requests
-        return RateLimited(url, f"status {status}", retry_after=retry_after)
-    return Unavailable(url, f"status {status}")
+        return RateLimit(url, f"status {status}", retry_after=retry_after)
+    return UnavailableHost(url, f"status {status}")
 
 
-def proxy_error_for(url: str, status: int) -> Unavailable:
+def proxy_error_for(url: str, status: int) -> UnavailableHost:
     """Return the error that a proxy's status stands for: the host itself has said nothing."""
-    return Unavailable(url, f"the proxy does not let it through (status {status})")
+    return UnavailableHost(url, f"the proxy does not let it through (status {status})")
 
 
 def parse_retry_after(text: str, now: datetime) -> float | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pycurl
 
-from bandersnatch.errors import BandersnatchError, Unavailable, UnsafeUrl
+from bandersnatch.errors import BandersnatchError, UnavailableHost, UnsafeUrl
 
 if TYPE_CHECKING:
     from yarl import URL
@@ -208,7 +208,7 @@ class Transfer:
         if error is None:
             return None
         if self._refused is not None:
-            return Unavailable(url, self._refused.strerror or str(self._refused))
+            return UnavailableHost(url, self._refused.strerror or str(self._refused))
         return _as_ours(url, *error.args)
 
 
@@ -219,5 +219,5 @@ def _as_ours(url: str, code: int, message: str) -> BandersnatchError | ValueErro
     if code == pycurl.E_URL_MALFORMAT:
         return ValueError(message)
     if code == pycurl.E_OPERATION_TIMEDOUT:
-        return Unavailable(url, "it was silent, or slow, for too long")
-    return Unavailable(url, message)
+        return UnavailableHost(url, "it was silent, or slow, for too long")
+    return UnavailableHost(url, message)

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from yarl import URL
 
-from bandersnatch.errors import BandersnatchError, RateLimited, TooLarge, Unavailable, UnsafeUrl
+from bandersnatch.errors import (
+    BandersnatchError,
+    OversizedContent,
+    RateLimit,
+    UnavailableHost,
+    UnsafeUrl,
+)
 from bandersnatch.index.retry import LONGEST_RETRY_AFTER, error_for, pause_before
 
 if TYPE_CHECKING:
@@ -151,15 +157,15 @@ class Transport:
     async def _wait_for(self, host: str) -> None:
         """Wait while a host wants to be left alone.
 
-        :raises RateLimited: if it wants that for longer than this run will wait.
+        :raises RateLimit: if it wants that for longer than this run will wait.
         """
         while (left := self._paused_until.get(host, 0.0) - self._clock.monotonic()) > 0:
             if left > LONGEST_RETRY_AFTER:
-                raise RateLimited(host, "it asked to be left alone", retry_after=left)
+                raise RateLimit(host, "it asked to be left alone", retry_after=left)
             await self._clock.sleep(left)
 
     def _pause(self, host: str, error: BandersnatchError) -> None:
-        if isinstance(error, RateLimited) and error.retry_after:
+        if isinstance(error, RateLimit) and error.retry_after:
             until = self._clock.monotonic() + error.retry_after
             self._paused_until[host] = max(until, self._paused_until.get(host, 0.0))
 
@@ -182,7 +188,7 @@ class Transport:
             return response
         with response:
             error = error_for(url, response.status, response.headers, self._clock.now())
-        if isinstance(error, RateLimited):
+        if isinstance(error, RateLimit):
             self._pause(target.authority, error)
         raise error
 
@@ -266,9 +272,9 @@ class mapped_errors:  # noqa: N801 - used like a function
         if error is None:
             return
         if isinstance(error, TimeoutError):
-            raise Unavailable(self._url, "it was silent, or slow, for too long") from error
+            raise UnavailableHost(self._url, "it was silent, or slow, for too long") from error
         if isinstance(error, OSError):
-            raise Unavailable(self._url, first_line(error)) from error
+            raise UnavailableHost(self._url, first_line(error)) from error
         if isinstance(error, ValueError) and not isinstance(error, BandersnatchError):
             # A redirect to a host that no resolver can be asked about: a..example.org
             raise UnsafeUrl(self._url, f"it leads to what is no address ({first_line(error)})")
@@ -277,13 +283,13 @@ class mapped_errors:  # noqa: N801 - used like a function
 async def read_body(body: AsyncIterable[bytes], url: str, limit: int) -> bytes:
     """Return the body of a response.
 
-    :raises TooLarge: as soon as there are more than ``limit`` bytes.
+    :raises OversizedContent: as soon as there are more than ``limit`` bytes.
     """
     taken = BytesIO()  # it gives out what it holds without making a second one of it
     async for piece in body:
         taken.write(piece)
         if taken.tell() > limit:
-            raise TooLarge(url, limit)
+            raise OversizedContent(url, limit)
     return taken.getvalue()
 
 

@@ -14,7 +14,7 @@ from bandersnatch.catalogue.records import (
     Standing,
     TrashEntry,
 )
-from bandersnatch.errors import FilterFailed, InvalidValue, StorageError, UpstreamError
+from bandersnatch.errors import FilterFailure, InvalidValue, StorageError, UpstreamError
 from bandersnatch.events import StepStarted, Warned
 from bandersnatch.filters.interface import Needs
 from bandersnatch.layout import SIMPLE, TRASH, PageFormat
@@ -179,7 +179,7 @@ class Adoption:
             return True
         try:
             page = filters.apply(detail).page
-        except FilterFailed:
+        except FilterFailure:
             return False
         return page is not None and len(page.files) == len(detail.files)
 

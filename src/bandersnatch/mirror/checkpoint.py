@@ -18,13 +18,13 @@ from bandersnatch.catalogue.records import (
 from bandersnatch.errors import (
     ChangedFile,
     EmptiedProject,
-    FilesMissing,
-    ProjectNotFound,
-    Refused,
+    MissingFiles,
+    MissingProject,
+    RefusedRequest,
     StalePage,
     StorageError,
     TooManyRemovals,
-    Unavailable,
+    UnavailableHost,
     UpstreamError,
 )
 from bandersnatch.mirror.state import Todo
@@ -59,12 +59,12 @@ _NOT_DONE = frozenset({Result.FAILED, Result.MISSING_ONCE}) | _HELD
 
 
 _CAUSES: Mapping[type[BandersnatchError], Cause] = {
-    Unavailable: Cause.UNAVAILABLE,
-    Refused: Cause.REFUSED,
-    ProjectNotFound: Cause.PAGE_MISSING,
+    UnavailableHost: Cause.UNAVAILABLE,
+    RefusedRequest: Cause.REFUSED,
+    MissingProject: Cause.PAGE_MISSING,
     StalePage: Cause.PAGE_STALE,
     EmptiedProject: Cause.PAGE_EMPTIED,
-    FilesMissing: Cause.FILES_MISSING,
+    MissingFiles: Cause.FILES_MISSING,
     ChangedFile: Cause.FILE_CHANGED,
     TooManyRemovals: Cause.REMOVAL_LIMIT,
     UpstreamError: Cause.UPSTREAM,

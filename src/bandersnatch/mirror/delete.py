@@ -13,7 +13,7 @@ from bandersnatch.catalogue.records import (
     RootMarker,
     Standing,
 )
-from bandersnatch.errors import NotMirrored, UsageError
+from bandersnatch.errors import UnmirroredProject, UsageError
 from bandersnatch.events import Planned, ProjectFailed, Warned
 from bandersnatch.mirror.recovery import finish_deletions, open_tree
 from bandersnatch.mirror.removal import Removals
@@ -83,7 +83,7 @@ async def _marks(
     for name, spelling in names.items():
         here = name in had and had[name].standing is not Standing.EXCLUDED
         if not (here or await removals.pages(name, places, [spelling])):
-            mirror.events(ProjectFailed(name, NotMirrored(name), will_retry=False))
+            mirror.events(ProjectFailed(name, UnmirroredProject(name), will_retry=False))
             continue
         if not here:
             text = f"{name} has pages and no record; which files are its own is not known"

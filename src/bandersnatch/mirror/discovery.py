@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bandersnatch.catalogue.records import Marker
 from bandersnatch.config.schema import ApiMethod
-from bandersnatch.errors import ChangelogRefused, IndexRolledBack, UnusableIndex, UpstreamError
+from bandersnatch.errors import IndexRollback, UnusableChangelog, UnusableIndex, UpstreamError
 from bandersnatch.events import StepStarted, Warned
 from bandersnatch.index.port import FetchedList
 from bandersnatch.mirror.tasks import Discovery
@@ -70,7 +70,7 @@ class Discoverer:
         """Return what the index says.
 
         :raises UnusableIndex: if it says nothing that can be used.
-        :raises IndexRolledBack: if it is far older than the mirror.
+        :raises IndexRollback: if it is far older than the mirror.
         """
         head = await self._head(question)
         gap = DEAREST_GAP if question.finite is None else DEAREST_GAP_FOR_A_FEW
@@ -108,7 +108,7 @@ class Discoverer:
         except UpstreamError as error:
             if question.method is ApiMethod.XMLRPC:
                 raise UnusableIndex(f"api-method is xmlrpc, and {error}") from error
-            if not isinstance(error, ChangelogRefused):
+            if not isinstance(error, UnusableChangelog):
                 self._events(Warned(f"{error}; going on without the changelog"))
             return None
         self._check_age(head, question.cursor)
@@ -117,10 +117,10 @@ class Discoverer:
     def _check_age(self, newest: Serial, cursor: Serial) -> None:
         """Tell of an index that is behind this mirror.
 
-        :raises IndexRolledBack: if it is so far behind that it is not merely late.
+        :raises IndexRollback: if it is so far behind that it is not merely late.
         """
         if cursor - newest > A_DAY_OF_CHANGES:
-            raise IndexRolledBack(had=cursor, got=newest)
+            raise IndexRollback(had=cursor, got=newest)
         if newest < cursor:
             text = f"the index is at serial {newest}, behind this mirror at {cursor}"
             self._events(Warned(text))

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from bandersnatch.concurrency import WorkQueue, run_pool
 from bandersnatch.errors import (
     BandersnatchError,
-    FilesMissing,
-    OutOfSpace,
-    PathObstructed,
-    ProjectNotFound,
+    InsufficientSpace,
+    MissingFiles,
+    MissingProject,
+    ObstructedPath,
     StalePage,
     StorageError,
-    Unavailable,
+    UnavailableHost,
     UnstorableName,
     UnusableIndex,
 )
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 PAUSES: Mapping[type[BandersnatchError], tuple[float, ...]] = {
     StalePage: (2.0, 5.0, 15.0, 60.0),
     # A missing page may be remembered for a minute by the caches on the way.
-    ProjectNotFound: (61.0,),
+    MissingProject: (61.0,),
 }
 """Seconds after which a project is looked at again in the same run, at the back of the queue."""
 
@@ -54,7 +54,7 @@ PATIENCE = 8
 SILENT = 20
 """Projects in a row that a host did not answer for, after which the run stops asking."""
 
-_OF_ONE_PROJECT = (PathObstructed, OutOfSpace, UnstorableName)
+_OF_ONE_PROJECT = (ObstructedPath, InsufficientSpace, UnstorableName)
 """What a storage cannot do for one project, while it can do it for others."""
 
 MISSING, MISSING_SHARE = 20, 0.01
@@ -176,7 +176,7 @@ class Executor:
             )
 
     def _tell_failure(self, name: ProjectName, error: BandersnatchError) -> None:
-        if not isinstance(error, OutOfSpace):
+        if not isinstance(error, InsufficientSpace):
             self._events(ProjectFailed(name, error, will_retry=not self._standalone))
             return
         # The disk is what failed, and thousands of projects may want something of it.
@@ -188,13 +188,13 @@ class Executor:
     def _watch(self, outcome: Outcome, queue: WorkQueue[SyncTask]) -> None:
         """Stop asking when that has become pointless."""
         error = outcome.error
-        silent = isinstance(error, Unavailable) or (
-            isinstance(error, FilesMissing) and error.unavailable
+        silent = isinstance(error, UnavailableHost) or (
+            isinstance(error, MissingFiles) and error.unavailable
         )
         self._silent = self._silent + 1 if silent else 0
-        self.answered = self.answered or not isinstance(error, Unavailable)
+        self.answered = self.answered or not isinstance(error, UnavailableHost)
         self.succeeded += outcome.result in {Result.SYNCED, Result.UNCHANGED} and error is None
-        self._missing += isinstance(error, ProjectNotFound)
+        self._missing += isinstance(error, MissingProject)
         reason = ""
         if self._silent >= SILENT:
             reason = f"{self._silent} projects in a row got no answer; the last: {error}"

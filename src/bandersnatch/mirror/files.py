@@ -11,9 +11,9 @@ from bandersnatch.concurrency import bounded_map
 from bandersnatch.config.schema import CompareMethod
 from bandersnatch.errors import (
     BandersnatchError,
+    InsufficientSpace,
     IntegrityError,
-    OutOfSpace,
-    PathObstructed,
+    ObstructedPath,
     UnstorableName,
     UpstreamError,
 )
@@ -24,7 +24,7 @@ from bandersnatch.events import (
     FilesRejected,
     SidecarsMissing,
 )
-from bandersnatch.model.content import Expected, expect, expect_sidecar
+from bandersnatch.model.content import ExpectedContent, expected_content, expected_sidecar
 from bandersnatch.model.urls import quote_path
 
 if TYPE_CHECKING:
@@ -239,11 +239,11 @@ class FileSync:
 
         async def fetch(file: ReleaseFile) -> None:
             key = layout.trash(layout.release_file(file))
-            expected = expect(file, digest_name=self._digest_name)
+            expected = expected_content(file, digest_name=self._digest_name)
             self._events(FilePlanned(key, file.size))
             try:
                 content = await self._download(file, key, expected)
-            except (OutOfSpace, UnstorableName, UpstreamError, IntegrityError):
+            except (InsufficientSpace, UnstorableName, UpstreamError, IntegrityError):
                 return
             self._events(FileDownloaded(detail.name, key, content.size))
             waiting.append(TrashEntry(key, content.size, file.sha256.value, until))
@@ -302,7 +302,9 @@ class FileSync:
         :raises UpstreamError: or IntegrityError, if the right bytes cannot be had.
         """
         key = layout.release_file(file)
-        content = await self._download(file, key, expect(file, digest_name=self._digest_name))
+        content = await self._download(
+            file, key, expected_content(file, digest_name=self._digest_name)
+        )
         self._events(FileDownloaded(name, key, content.size))
         return await self._placed(completed(file, content.hashes, content.size), key)
 
@@ -313,7 +315,9 @@ class FileSync:
             modified = found.modified if found is not None else 0
         return FileRecord(file, modified, self._now())
 
-    async def _download(self, file: ReleaseFile, key: StorageKey, expected: Expected) -> Content:
+    async def _download(
+        self, file: ReleaseFile, key: StorageKey, expected: ExpectedContent
+    ) -> Content:
         """Try the alternative origin, if there is one, and then the index's own URL.
 
         :raises UpstreamError: or IntegrityError, the last one's, if none has the right bytes.
@@ -375,10 +379,10 @@ class FileSync:
         key, digest = layout.sidecar(file), file.sidecar
         if key is None or digest is None:
             return "its name would be too long"
-        expected = expect_sidecar(file, digest, file.url + layout.SIDECAR_SUFFIX)
+        expected = expected_sidecar(file, digest, file.url + layout.SIDECAR_SUFFIX)
         try:
             content = await self._download(file, key, expected)
-        except (IntegrityError, PathObstructed, UnstorableName, UpstreamError) as error:
+        except (IntegrityError, ObstructedPath, UnstorableName, UpstreamError) as error:
             return str(error)
         self._events(FileDownloaded(name, key, content.size))
         return None

@@ -13,7 +13,7 @@ from bandersnatch.filters.interface import Needs
 from bandersnatch.layout import PageFormat
 from bandersnatch.mirror.tasks import is_expired
 from bandersnatch.model.serials import NO_SERIAL
-from bandersnatch.simple.entries import Context
+from bandersnatch.simple.entries import PageContext
 from bandersnatch.simple.json_page import parse_detail
 from bandersnatch.simple.legacy import parse_legacy, render_legacy, supplement
 
@@ -38,9 +38,9 @@ _TWO_SLASHES = re.compile(rb"(?<!:)//packages/")
 """What earlier releases wrote into pages where ``root_uri`` ends with a slash."""
 
 
-def own_page_context(name: ProjectName, now: datetime) -> Context:
+def own_page_context(name: ProjectName, now: datetime) -> PageContext:
     """Return what a stored page of a project is read in."""
-    return Context(name, f"{_HERE}{name}/", now)
+    return PageContext(name, f"{_HERE}{name}/", now)
 
 
 async def parse_own_page(
@@ -73,7 +73,7 @@ class PageReader:
     async def read(self, wanted: SyncTask, known: Validators) -> FetchedDetail | None:
         """Return the page of the project that is wanted, or None if it is the known one.
 
-        :raises ProjectNotFound: if there is none.
+        :raises MissingProject: if there is none.
         :raises StalePage: if it is not new enough yet.
         """
         fetched = await self._index.fetch_detail(wanted.name, known)
@@ -117,7 +117,7 @@ class PageReader:
             text = await self._index.fetch_legacy(detail.name)
             if text is not None:
                 where = f"/pypi/{detail.name}/json"
-                document = parse_legacy(text, Context(detail.name, where, self._now))
+                document = parse_legacy(text, PageContext(detail.name, where, self._now))
                 self.require_new(wanted, document.serial)
                 detail = supplement(detail, document)
                 if Needs.DOCUMENT in reads:

@@ -180,7 +180,7 @@ def _from_listing(found: Discovery, before: MirrorSnapshot, *, force: bool) -> I
             target_serial=serial or NO_SERIAL,
             first_serial=Serial(max(had.reflects, before.status) + 1) if had else None,
             noticed_at=left.since if left else before.now,
-            display=listing.displays.get(name, name),
+            display=listing.display_names.get(name, name),
             listed=True,
         )
         if force or not _is_had(wish, before):
@@ -245,7 +245,7 @@ def _apply_changes(
         )
         known = wishes.pop(name, None) or gone.pop(name, None)
         merged = wish if known is None else known.merged(wish)
-        (gone if change.removes else wishes)[name] = merged
+        (gone if change.is_removal else wishes)[name] = merged
 
 
 def vanished(plan: SyncPlan, found: Discovery) -> frozenset[ProjectName]:

@@ -12,9 +12,9 @@ from bandersnatch.config.schema import Provenance, RemovedProjects
 from bandersnatch.errors import (
     ChangedFile,
     EmptiedProject,
-    FilesMissing,
     InvalidPage,
-    ProjectNotFound,
+    MissingFiles,
+    MissingProject,
     StalePage,
 )
 from bandersnatch.mirror.files import FilesOutcome, FileSync
@@ -102,7 +102,7 @@ class ProjectSync:
                 here = record.standing is not Standing.EXCLUDED
                 if self._visit.force and here and not await self._is_complete(record):
                     fetched = await self._reader.read(wanted, Validators())
-        except ProjectNotFound:
+        except MissingProject:
             return self._missing(wanted)
         standing = Standing.SELECTED if selected else Standing.RETAINED
         if fetched is None or (record is not None and self._is_older(fetched.detail, record)):
@@ -183,7 +183,7 @@ class ProjectSync:
     def _missing(self, wanted: SyncTask) -> Outcome:
         """Judge a project that has no page: a fault, gone, perhaps gone, or never there."""
         if wanted.listed:
-            raise ProjectNotFound(wanted.name)
+            raise MissingProject(wanted.name)
         if not wanted.had or wanted.excluded:
             return Outcome(wanted, Result.ABSENT)
         if self._settings.run.removed_projects is RemovedProjects.KEEP:
@@ -343,7 +343,7 @@ class ProjectSync:
     ) -> tuple[FilesOutcome, BandersnatchError | None]:
         """Return what became of the files, and what is missing from a page that goes out anyway.
 
-        :raises FilesMissing: the first time that a file is missing; the next run publishes
+        :raises MissingFiles: the first time that a file is missing; the next run publishes
             without it, so that one dead file cannot hold back the others for ever.
         """
         if not self._settings.files.release_files:
@@ -352,7 +352,7 @@ class ProjectSync:
         files = await self._files.sync(detail, record, self._visit.lying, most)
         if not files.missing:
             return files, None
-        error = FilesMissing(detail.name, files.missing)
+        error = MissingFiles(detail.name, files.missing)
         if wanted.earlier is None or wanted.earlier.cause is not Cause.FILES_MISSING:
             raise error
         return files, error

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from bandersnatch import layout
 from bandersnatch.catalogue.records import CatalogueUpdate, Deferral, Marker, RootMarker
-from bandersnatch.errors import NotStored, StorageError
+from bandersnatch.errors import MissingObject, StorageError
 from bandersnatch.events import PageRemoved, PageWritten
 from bandersnatch.layout import LAST_MODIFIED, PageFormat, StorageKey
 from bandersnatch.simple.html_page import ListHtml, render_detail_html
@@ -192,7 +192,7 @@ class Publisher:
         for form, key in old.items():
             try:
                 content = await self._storage.read(key)
-            except NotStored:
+            except MissingObject:
                 continue
             return await self._holds(self._settings.layout.page(name, form), content)
         return False

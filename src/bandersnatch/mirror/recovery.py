@@ -15,7 +15,7 @@ from bandersnatch.catalogue.records import (
     RootMarker,
     Standing,
 )
-from bandersnatch.errors import NotStored, StorageError
+from bandersnatch.errors import MissingObject, StorageError
 from bandersnatch.events import StepStarted, Warned
 from bandersnatch.layout import SIMPLE
 from bandersnatch.mirror.adopt import Adoption
@@ -100,7 +100,7 @@ async def _has_page(mirror: Mirror, name: ProjectName) -> bool:
     for key in mirror.settings.pages.layout.all_pages(name):
         try:
             await mirror.storage.read(key)
-        except NotStored:
+        except MissingObject:
             continue
         except StorageError:
             return True  # there is something, whatever it is

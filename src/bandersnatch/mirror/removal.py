@@ -19,16 +19,16 @@ from bandersnatch.catalogue.records import (
 )
 from bandersnatch.config.schema import RemovedProjects
 from bandersnatch.errors import (
+    BlockingLink,
     InvalidValue,
-    NotStored,
-    StillSelected,
+    MissingObject,
     StorageError,
     TooManyRemovals,
 )
 from bandersnatch.events import FileRemoved, PageRemoved, ProjectFailed, ProjectRemoved, Warned
 from bandersnatch.mirror.checkpoint import MOST_WAITING
 from bandersnatch.mirror.publish import publish_root
-from bandersnatch.model.filenames import claimants
+from bandersnatch.model.filenames import candidate_projects
 from bandersnatch.model.names import belongs_to, project_name
 from bandersnatch.model.urls import is_file_path
 
@@ -182,7 +182,7 @@ class Removals:
         try:
             return len(await self._storage.read(key))
         except StorageError as error:
-            return None if type(error) is NotStored else 0  # a link that leads away is there
+            return None if type(error) is MissingObject else 0  # a link that leads away is there
 
     async def _own_files(
         self,
@@ -196,7 +196,7 @@ class Removals:
             (name, found.file.path)
             for found in own
             if not found.file.filename.endswith(".whl")
-            for name in claimants(found.file.filename)
+            for name in candidate_projects(found.file.filename)
             if name not in leaving
         ]
         shared = await catalogue.paths_owned(claims) if claims else frozenset()
@@ -239,7 +239,7 @@ class Removals:
         left = [found.key for found in await self._storage.stat(list(gone.sizes)) if found]
         if left:
             self._events(
-                ProjectFailed(gone.name, StillSelected(gone.name, left[0]), will_retry=False)
+                ProjectFailed(gone.name, BlockingLink(gone.name, left[0]), will_retry=False)
             )
         self._events(ProjectRemoved(gone.name))
 

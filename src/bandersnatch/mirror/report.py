@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from bandersnatch.errors import CommandRefused, EmptiedProject, SafetyStop
+from bandersnatch.errors import EmptiedProject, RefusedCommand, SafetyStop
 from bandersnatch.events import (
     DamageFound,
     DamageLeft,
@@ -58,7 +58,7 @@ class Failure:
         """The class of the failure: held by a limit, refused, to be retried, or rejected."""
         if isinstance(self.error, SafetyStop | EmptiedProject):
             return "held"
-        if isinstance(self.error, CommandRefused):
+        if isinstance(self.error, RefusedCommand):
             return "refused"
         return "retry" if self.error.transient else "rejected"
 

@@ -19,12 +19,12 @@ from bandersnatch.catalogue.records import (
 )
 from bandersnatch.concurrency import bounded_map
 from bandersnatch.errors import (
-    AnswerError,
-    CommandRefused,
     InvalidPage,
-    NotRestorable,
-    NotStored,
+    MissingObject,
+    RefusedCommand,
+    ResponseError,
     StorageError,
+    UnrestorableProject,
 )
 from bandersnatch.events import (
     FileRestored,
@@ -115,7 +115,7 @@ class TrashedProject:
     async def page(self) -> TrashedPage:
         """Return the page as it was when the project left.
 
-        :raises NotRestorable: if there is none that can be read.
+        :raises UnrestorableProject: if there is none that can be read.
         """
         detail, display, why = None, "", "no page of it lies in removed/"
         for key in self.pages():
@@ -124,14 +124,14 @@ class TrashedProject:
                 display = display or self._display(text, key)
                 if detail is None:
                     detail = await parse_own_page(text, self._name, PageFormat.of(key), self._now)
-            except NotStored:
+            except MissingObject:
                 continue
-            except AnswerError as error:
+            except ResponseError as error:
                 why = f"{key} is no page of it: {error.why}"
             except StorageError as error:
                 why = str(error)
         if detail is None:
-            raise NotRestorable(self._name, why)
+            raise UnrestorableProject(self._name, why)
         return TrashedPage(detail, display)
 
     def _display(self, text: bytes, key: StorageKey) -> str:
@@ -163,7 +163,7 @@ class TrashedProject:
     async def files(self, detail: ProjectDetail) -> TrashedFiles:
         """Return what is left of the files of a page, each read through.
 
-        :raises NotRestorable: if nothing is left to publish.
+        :raises UnrestorableProject: if nothing is left to publish.
         """
         if not self._settings.files.release_files:
             self._require_urls(detail)
@@ -193,7 +193,7 @@ class TrashedProject:
 
         await bounded_map(look, detail.files, most=_READ_AT_ONCE)
         if not found and (detail.files or detail.rejected):
-            raise NotRestorable(self._name, "none of the files that its page names is left")
+            raise UnrestorableProject(self._name, "none of the files that its page names is left")
         return TrashedFiles(
             [found[file.path] for file in detail.files if file.path in found],
             [move for file in detail.files for move in moves.get(file.path, ())],
@@ -221,14 +221,16 @@ class TrashedProject:
     def _require_urls(self, detail: ProjectDetail) -> None:
         """Refuse a page that was made when the files themselves were here.
 
-        :raises NotRestorable: if it is one.
+        :raises UnrestorableProject: if it is one.
         """
         here = own_page_context(self._name, self._now).url.partition("/simple/")[0]
         kind = self._settings.pages.digest_name
         if any(file.url.startswith(f"{here}/") for file in detail.files):
-            raise NotRestorable(self._name, "its page names files here, and release-files is off")
+            raise UnrestorableProject(
+                self._name, "its page names files here, and release-files is off"
+            )
         if any(file.hashes.get(kind) is None for file in detail.files):
-            raise NotRestorable(self._name, f"its page has no {kind} digests")
+            raise UnrestorableProject(self._name, f"its page has no {kind} digests")
 
 
 _NAMED = 10
@@ -247,7 +249,7 @@ async def restore(mirror: Mirror, names: Collection[ProjectName]) -> None:
     for name in dict.fromkeys(names):
         try:
             await _Restoring(mirror, name, began, since).run()
-        except CommandRefused as error:
+        except RefusedCommand as error:
             mirror.events(ProjectFailed(name, error, will_retry=False))
         else:
             mirror.events(ProjectRestored(name))
@@ -273,7 +275,7 @@ class _Restoring:
     async def run(self) -> None:
         """Bring the files back, then the pages, and record it.
 
-        :raises NotRestorable: if that cannot be; then nothing is changed.
+        :raises UnrestorableProject: if that cannot be; then nothing is changed.
         """
         earlier = await self._require_absent()
         page = await self._lying.page()
@@ -292,13 +294,13 @@ class _Restoring:
     async def _require_absent(self) -> ProjectRecord | None:
         """Return what is remembered of the project that was left out.
 
-        :raises NotRestorable: if it is here.
+        :raises UnrestorableProject: if it is here.
         """
         record = await self._mirror.catalogue.project(self._name)
         removals = Removals.of(self._mirror, self._began)
         known = record is not None and record.standing is not Standing.EXCLUDED
         if known or await removals.pages(self._name, self._mirror.settings.pages.layout):
-            raise NotRestorable(self._name, "it is here already")
+            raise UnrestorableProject(self._name, "it is here already")
         return record
 
     def _tell_of_gaps(self, page: TrashedPage, files: TrashedFiles) -> None:
@@ -363,7 +365,7 @@ class _Restoring:
     async def _move(self, files: TrashedFiles) -> None:
         """Move files back to their places.
 
-        :raises NotRestorable: if something on the way is a link; then all is as it was.
+        :raises UnrestorableProject: if something on the way is a link; then all is as it was.
         """
         mirror, moves = self._mirror, files.moves
         await mirror.storage.move([(each.found.key, each.key) for each in moves])
@@ -371,7 +373,9 @@ class _Restoring:
         left = [each.key for each, found in zip(moves, there, strict=True) if found is None]
         if left:
             await finish_deletions(mirror, self._began)
-            raise NotRestorable(self._name, f"{left[0]} cannot be moved back; is a link there?")
+            raise UnrestorableProject(
+                self._name, f"{left[0]} cannot be moved back; is a link there?"
+            )
         for each in moves:
             mirror.events(FileRestored(self._name, each.key, each.found.size))
 

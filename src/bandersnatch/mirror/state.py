@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bandersnatch.catalogue.records import CleanMarker, Marker
-from bandersnatch.errors import CorruptState, ForeignLink, InvalidValue, NotStored
+from bandersnatch.errors import CorruptState, ForeignLink, InvalidValue, MissingObject
 from bandersnatch.events import Warned
 from bandersnatch.layout import GENERATION, STATUS, TODO
 from bandersnatch.model.names import project_name
@@ -160,7 +160,7 @@ class StateFiles:
             return (await self._storage.read(key)).decode("utf-8", errors="replace")
         except ForeignLink:
             raise  # somebody wanted it elsewhere, and must be told that this does not work
-        except NotStored:
+        except MissingObject:
             return None
 
     async def begin(self) -> None:

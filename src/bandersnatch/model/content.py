@@ -6,10 +6,10 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bandersnatch.errors import DigestMismatch, SizeMismatch, TooLarge
+from bandersnatch.errors import DigestMismatch, OversizedContent, SizeMismatch
 from bandersnatch.model.digests import Digest, Hashes
-from bandersnatch.model.files import LARGEST_FILE
-from bandersnatch.model.urls import content_digest
+from bandersnatch.model.files import MAX_FILE_SIZE
+from bandersnatch.model.urls import path_digest
 
 if TYPE_CHECKING:
     from bandersnatch.model.files import ReleaseFile
@@ -20,7 +20,7 @@ _CONTENT = "blake2b_256"
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class ExpectedContent:
     """What a download must turn out to be.
 
     ``url`` is for messages. ``size`` is in bytes, None when the index does not tell.
@@ -36,7 +36,7 @@ class Expected:
     content: str = ""
     also: tuple[str, ...] = ()
     modified: int | None = None
-    largest: int = LARGEST_FILE
+    largest: int = MAX_FILE_SIZE
 
     @property
     def limit(self) -> int:
@@ -52,25 +52,25 @@ class Content:
     hashes: Hashes
 
 
-def expect(file: ReleaseFile, *, digest_name: str = "sha256") -> Expected:
+def expected_content(file: ReleaseFile, *, digest_name: str = "sha256") -> ExpectedContent:
     """Return what the content of a release file must be."""
-    return Expected(
+    return ExpectedContent(
         url=file.url,
         sha256=file.sha256,
         size=file.size,
-        content=content_digest(file.path) or "",
+        content=path_digest(file.path) or "",
         also=() if digest_name == "sha256" else (digest_name,),
         modified=file.modified,
     )
 
 
-LARGEST_SIDECAR = 8 * 1024**2
+MAX_SIDECAR_SIZE = 8 * 1024**2
 """Bytes; the size of a core metadata file is never announced."""
 
 
-def expect_sidecar(file: ReleaseFile, digest: Digest, url: str) -> Expected:
+def expected_sidecar(file: ReleaseFile, digest: Digest, url: str) -> ExpectedContent:
     """Return what the content of a file's core metadata must be."""
-    return Expected(url, digest, modified=file.modified, largest=LARGEST_SIDECAR)
+    return ExpectedContent(url, digest, modified=file.modified, largest=MAX_SIDECAR_SIZE)
 
 
 class ContentCheck:
@@ -80,7 +80,7 @@ class ContentCheck:
     the sha256 the path was made by a mirror, which has no other; then nothing more is checked.
     """
 
-    def __init__(self, expected: Expected) -> None:
+    def __init__(self, expected: ExpectedContent) -> None:
         self._expected = expected
         self._sha256 = hashlib.sha256()
         self._content = (
@@ -94,11 +94,11 @@ class ContentCheck:
     def update(self, chunk: bytes) -> None:
         """Take in the next bytes.
 
-        :raises TooLarge: as soon as there are more than there may be.
+        :raises OversizedContent: as soon as there are more than there may be.
         """
         self.size += len(chunk)
         if self.size > self._expected.limit:
-            raise TooLarge(self._expected.url, self._expected.limit)
+            raise OversizedContent(self._expected.url, self._expected.limit)
         self._sha256.update(chunk)
         if self._content is not None:
             self._content.update(chunk)

@@ -78,7 +78,7 @@ class Hashes:
     def __bool__(self) -> bool:
         return bool(self.digests)
 
-    def having(self, digest: Digest) -> Hashes:
+    def with_digest(self, digest: Digest) -> Hashes:
         """Return the same hashes with ``digest`` in place of any of its algorithm."""
         others = (d for d in self.digests if d.algorithm != digest.algorithm)
         return Hashes((*others, digest))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from bandersnatch.errors import InvalidValue
 from bandersnatch.model.names import project_name
-from bandersnatch.model.versions import SYSTEMS, version_text, without_ending
+from bandersnatch.model.versions import SYSTEMS, strip_ending, version_text
 
 if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
@@ -34,7 +34,7 @@ _BUILT = re.compile(
 """What distutils appends to a version: the platform before the Python, in eggs after it."""
 
 
-class Kind(Enum):
+class FileKind(Enum):
     """The kinds of release files, each with its name in a sentence."""
 
     WHEEL = "a wheel"
@@ -50,13 +50,13 @@ class Kind(Enum):
 
 
 _KINDS = {
-    ".whl": Kind.WHEEL,
-    ".egg": Kind.EGG,
-    ".exe": Kind.WININST,
-    ".msi": Kind.MSI,
-    ".rpm": Kind.RPM,
-    ".deb": Kind.DEB,
-    ".dmg": Kind.DMG,
+    ".whl": FileKind.WHEEL,
+    ".egg": FileKind.EGG,
+    ".exe": FileKind.WININST,
+    ".msi": FileKind.MSI,
+    ".rpm": FileKind.RPM,
+    ".deb": FileKind.DEB,
+    ".dmg": FileKind.DMG,
 }
 
 
@@ -64,7 +64,7 @@ _MOST_PARTS = 10
 """Parts of a name that are tried; what has more is looked for in another way."""
 
 
-def claimants(filename: str) -> list[ProjectName]:
+def candidate_projects(filename: str) -> list[ProjectName]:
     """Return the projects that a file may be of: its name begins with theirs, then a dash."""
     parts = filename.split("-", _MOST_PARTS)[:-1]
     texts = ("-".join(parts[: count + 1]) for count in range(len(parts)))
@@ -85,19 +85,19 @@ class WheelTags:
 
 
 @dataclass(frozen=True, slots=True)
-class Build:
+class BuildInfo:
     """What the name of a file that is no wheel says.
 
     ``python`` is "2.7", "3" or, where it is not told, "". ``platform`` is in the form of a
     wheel's platform tag, such as ``win_amd64`` or ``macosx_10_9_x86_64``, or "".
     """
 
-    kind: Kind
+    kind: FileKind
     python: str = ""
     platform: str = ""
 
 
-def tag_part(filename: str) -> str | None:
+def wheel_tag_text(filename: str) -> str | None:
     """Return the tags in a wheel's name as they stand there, or None if it is no such name.
 
     The version is not looked at: one that is none by PEP 440 says nothing against the tags.
@@ -108,29 +108,33 @@ def tag_part(filename: str) -> str | None:
 
 @lru_cache(maxsize=_REMEMBERED)
 def wheel_tags(part: str) -> WheelTags:
-    """Return the sets of tags that ``tag_part`` found."""
+    """Return the sets of tags that ``wheel_tag_text`` found."""
     pythons, abis, platforms = (frozenset(tags.split(".")) for tags in part.split("-"))
     return WheelTags(pythons, abis, platforms)
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def build_of(filename: str, name: ProjectName) -> Build:
+def build_info(filename: str, name: ProjectName) -> BuildInfo:
     """Return what the name of a project's file says; for a wheel, its kind alone.
 
     An archive is a source distribution unless a platform follows its version.
     """
-    stem = without_ending(filename)
+    stem = strip_ending(filename)
     ending = filename[len(stem) :].lower()
-    kind = _KINDS.get(ending, Kind.SDIST if ending else Kind.OTHER)
-    if kind is Kind.WHEEL:
-        return Build(kind)
+    kind = _KINDS.get(ending, FileKind.SDIST if ending else FileKind.OTHER)
+    if kind is FileKind.WHEEL:
+        return BuildInfo(kind)
     found = _BUILT.fullmatch(_after_version(stem, version_text(filename, name), name))
     if found is None:
-        return Build(kind)
+        return BuildInfo(kind)
     platform = _SEPARATORS.sub("_", (found["before"] or found["after"] or "").lower())
-    if kind is Kind.SDIST:
-        return Build(Kind.DUMB, found["python"] or "", platform) if platform else Build(kind)
-    return Build(kind, found["python"] or "", platform)
+    if kind is FileKind.SDIST:
+        return (
+            BuildInfo(FileKind.DUMB, found["python"] or "", platform)
+            if platform
+            else BuildInfo(kind)
+        )
+    return BuildInfo(kind, found["python"] or "", platform)
 
 
 def _after_version(stem: str, version: str, name: ProjectName) -> str:

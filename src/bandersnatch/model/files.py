@@ -13,10 +13,10 @@ from bandersnatch.model.digests import Hashes
 if TYPE_CHECKING:
     from bandersnatch.model.digests import Digest
 
-LARGEST_FILE = 2 * 1024**3
+MAX_FILE_SIZE = 2 * 1024**3
 """Bytes; PyPI itself takes no file above 1 GiB."""
 
-LONGEST_FILENAME = 255
+MAX_FILENAME_LENGTH = 255
 """Bytes; what the usual file systems can hold."""
 
 FILE_ENDINGS = (
@@ -25,8 +25,8 @@ FILE_ENDINGS = (
 )  # fmt: skip
 """What the names of release files end with, in lower case."""
 
-LONGEST_REQUIRES_PYTHON = 1_000
-LONGEST_REASON = 4_000
+MAX_REQUIRES_PYTHON_LENGTH = 1_000
+MAX_REASON_LENGTH = 4_000
 
 _FILENAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*", re.ASCII)
 _TIME = re.compile(
@@ -101,8 +101,8 @@ def check_filename(value: object) -> str:
         raise InvalidValue("file name", value, "contains ..")
     if value.endswith(".metadata"):
         raise InvalidValue("file name", value, "is that of another file's core metadata")
-    if len(value) > LONGEST_FILENAME:
-        raise InvalidValue("file name", value, f"is longer than {LONGEST_FILENAME} bytes")
+    if len(value) > MAX_FILENAME_LENGTH:
+        raise InvalidValue("file name", value, f"is longer than {MAX_FILENAME_LENGTH} bytes")
     return value
 
 
@@ -111,8 +111,8 @@ def check_size(value: object) -> int:
 
     :raises InvalidValue: if it cannot.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST_FILE:
-        raise InvalidValue("size", value, f"is not a whole number from 0 to {LARGEST_FILE}")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_FILE_SIZE:
+        raise InvalidValue("size", value, f"is not a whole number from 0 to {MAX_FILE_SIZE}")
     return value
 
 
@@ -147,4 +147,4 @@ def clean_reason(value: object) -> str:
     """Return the text of a yank or status reason, cut to its limit; "" for what is no text."""
     if not isinstance(value, str):
         return ""
-    return _CONTROLS.sub(" ", value)[:LONGEST_REASON]
+    return _CONTROLS.sub(" ", value)[:MAX_REASON_LENGTH]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bandersnatch.model.serials import Serial
     from bandersnatch.model.versions import VersionKey
 
-MOST_FILES = 200_000
+MAX_FILES = 200_000
 """A page that names more files is refused."""
 
 _VERSION = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,127}", re.ASCII)
@@ -123,7 +123,7 @@ class ProjectList:
     """
 
     serials: Mapping[ProjectName, Serial | None]
-    displays: Mapping[ProjectName, str] = field(default_factory=dict)
+    display_names: Mapping[ProjectName, str] = field(default_factory=dict)
     serial: Serial | None = None
     rejected: tuple[Rejection, ...] = ()
     rejected_count: int = 0

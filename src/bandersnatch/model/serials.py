@@ -52,6 +52,6 @@ class Change:
     time: int
 
     @property
-    def removes(self) -> bool:
+    def is_removal(self) -> bool:
         """Whether this event says that the project is gone."""
         return self.action == REMOVE_PROJECT

@@ -155,7 +155,7 @@ def _are_harmless(segments: Sequence[str]) -> bool:
     )
 
 
-def content_digest(path: str) -> str | None:
+def path_digest(path: str) -> str | None:
     """Return the digest that is written into a path of PyPI's form, else None.
 
     On PyPI it is the BLAKE2b-256 of the content (protocol sheet, section 2.7).

@@ -56,14 +56,14 @@ def version_text(filename: str, name: ProjectName) -> str:
     if filename.endswith(".whl"):
         rest = filename[:-4].partition("-")[2]
         return rest.partition("-")[0]
-    stem = without_ending(filename)
+    stem = strip_ending(filename)
     rest = stem[_prefix_length(stem, name) :]
     while parse_version(rest) is None and (shorter := _BUILT.sub("", rest)) != rest:
         rest = shorter
     return rest
 
 
-def without_ending(filename: str) -> str:
+def strip_ending(filename: str) -> str:
     """Return a file name without the ending that tells what kind of file it is."""
     lowered = filename.lower()
     for ending in FILE_ENDINGS:

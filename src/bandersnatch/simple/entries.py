@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bandersnatch.errors import InvalidPage, InvalidValue
 from bandersnatch.model.digests import Hashes, parse_hashes
 from bandersnatch.model.files import (
-    LONGEST_REQUIRES_PYTHON,
+    MAX_REQUIRES_PYTHON_LENGTH,
     ReleaseFile,
     check_filename,
     check_size,
@@ -18,7 +18,7 @@ from bandersnatch.model.files import (
     parse_upload_time,
 )
 from bandersnatch.model.names import belongs_to, project_name
-from bandersnatch.model.project import MOST_FILES, ProjectList, Rejection, is_version
+from bandersnatch.model.project import MAX_FILES, ProjectList, Rejection, is_version
 from bandersnatch.model.serials import Serial, parse_serial
 from bandersnatch.model.urls import absolute_url, file_path
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class PageContext:
     """What a document's entries are judged by: where it came from, for whom, and when."""
 
     name: ProjectName
@@ -53,7 +53,7 @@ class RawFile:
     provenance: object = None
 
 
-def validate_file(entry: RawFile, context: Context) -> ReleaseFile:
+def validate_file(entry: RawFile, context: PageContext) -> ReleaseFile:
     """Return the file that ``entry`` describes.
 
     What identifies the file must be right; what merely describes it is left out when it is not.
@@ -75,7 +75,8 @@ def validate_file(entry: RawFile, context: Context) -> ReleaseFile:
         hashes=hashes,
         size=None if entry.size is None else check_size(entry.size),
         upload_time=parse_upload_time(entry.upload_time, now=context.now),
-        requires_python=clean_text(entry.requires_python, longest=LONGEST_REQUIRES_PYTHON) or None,
+        requires_python=clean_text(entry.requires_python, longest=MAX_REQUIRES_PYTHON_LENGTH)
+        or None,
         yanked=_yanked(entry.yanked),
         core_metadata=_core_metadata(entry.core_metadata),
         provenance=_provenance(entry.provenance),
@@ -106,7 +107,7 @@ def _provenance(value: object) -> str | None:
 
 
 def validate_files(
-    entries: Iterable[RawFile], context: Context
+    entries: Iterable[RawFile], context: PageContext
 ) -> tuple[tuple[ReleaseFile, ...], tuple[Rejection, ...]]:
     """Judge every entry and return the files in the order of their names, and what was refused.
 
@@ -115,8 +116,8 @@ def validate_files(
     files: dict[str, ReleaseFile] = {}
     rejected = []
     for count, entry in enumerate(entries, start=1):
-        if count > MOST_FILES:
-            raise InvalidPage(context.url, f"it names more than {MOST_FILES} files")
+        if count > MAX_FILES:
+            raise InvalidPage(context.url, f"it names more than {MAX_FILES} files")
         try:
             file = validate_file(entry, context)
         except InvalidValue as error:
@@ -133,12 +134,12 @@ def version_texts(values: Iterable[object]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(v for v in values if isinstance(v, str) and is_version(v)))
 
 
-BAD_ENTRIES_ALLOWED = 0.01
+MAX_BAD_SHARE = 0.01
 """The share of a listing's entries that may be bad before the listing as a whole is."""
 _ODDITIES_TOLD = 20
 
 
-def project_list(
+def build_project_list(
     pairs: Iterable[tuple[object, object]],
     *,
     where: str,
@@ -153,7 +154,7 @@ def project_list(
     :raises InvalidPage: if more than 1 % of the pairs, and more than one, are bad.
     """
     serials: dict[ProjectName, Serial | None] = {}
-    displays: dict[ProjectName, str] = {}
+    display_names: dict[ProjectName, str] = {}
     rejected: list[Rejection] = []
     twins: dict[ProjectName, None] = {}
     count = bad = 0
@@ -177,12 +178,12 @@ def project_list(
         if own is not None and (before is None or own > before):
             serials[name] = own
         if shown != name:
-            displays[name] = str(shown)
-    if bad > max(1, count * BAD_ENTRIES_ALLOWED):
+            display_names[name] = str(shown)
+    if bad > max(1, count * MAX_BAD_SHARE):
         first = rejected[0].reason
         raise InvalidPage(where, f"{bad} of its {count} entries are bad: {first}")
     notes = (*notes, *map(_twin, islice(twins, _ODDITIES_TOLD)))
-    return ProjectList(serials, displays, serial, tuple(rejected), bad, notes)
+    return ProjectList(serials, display_names, serial, tuple(rejected), bad, notes)
 
 
 def _name_alone(shown: object) -> ProjectName | None:

@@ -11,8 +11,8 @@ from urllib.parse import unquote, urlsplit
 from bandersnatch.errors import InvalidPage, InvalidValue
 from bandersnatch.model.files import FILE_ENDINGS
 from bandersnatch.model.names import project_name
-from bandersnatch.model.project import MOST_FILES, ProjectDetail, ProjectList, ProjectStatus
-from bandersnatch.simple.entries import Context, RawFile, project_list, validate_files
+from bandersnatch.model.project import MAX_FILES, ProjectDetail, ProjectList, ProjectStatus
+from bandersnatch.simple.entries import PageContext, RawFile, build_project_list, validate_files
 from bandersnatch.simple.json_page import check_api_version, optional_serial, parse_status
 from bandersnatch.simple.links import LinkedPage
 
@@ -29,7 +29,7 @@ _TITLE = re.compile(rb"<title>\s*Links for ([^<]{1,1000})</title>")
 _SIMPLE_PAGE = re.compile(rb"pypi:repository-version|<title>\s*Links for", re.IGNORECASE)
 
 
-def parse_detail_html(text: bytes, context: Context, *, charset: str | None) -> ProjectDetail:
+def parse_detail_html(text: bytes, context: PageContext, *, charset: str | None) -> ProjectDetail:
     """Return what a project's HTML page says (PEP 503, 592, 658, 714, 792).
 
     It tells neither sizes nor upload times nor versions. A link that does not look like a
@@ -37,7 +37,7 @@ def parse_detail_html(text: bytes, context: Context, *, charset: str | None) -> 
 
     :raises InvalidPage: if the page as a whole cannot be accepted.
     """
-    page = LinkedPage(text, context.url, charset=charset, most=MOST_FILES)
+    page = LinkedPage(text, context.url, charset=charset, most=MAX_FILES)
     files, rejected = validate_files(_entries(page.links()), context)
     check_api_version(page.meta.get("repository-version") or "1.0", context.url)
     if not (files or rejected or _SIMPLE_PAGE.search(text)):
@@ -79,7 +79,7 @@ def parse_list_html(text: bytes, where: str, *, charset: str | None) -> ProjectL
     page = LinkedPage(text, where, charset=charset)
     root = urlsplit(where).path
     names = ((link.text, None) for link in page.links() if link.path.startswith(root))
-    listing = project_list(names, where=where, serial=None)
+    listing = build_project_list(names, where=where, serial=None)
     check_api_version(page.meta.get("repository-version") or "1.0", where)
     if not listing.serials:
         raise InvalidPage(where, "it is HTML without a link to a project")

@@ -20,9 +20,9 @@ from bandersnatch.model.names import project_name
 from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus
 from bandersnatch.model.serials import Serial, parse_serial
 from bandersnatch.simple.entries import (
-    Context,
+    PageContext,
     RawFile,
-    project_list,
+    build_project_list,
     validate_files,
     version_texts,
 )
@@ -149,7 +149,7 @@ def optional_serial(value: object) -> Serial | None:
         return None
 
 
-def parse_detail(text: bytes, context: Context) -> ProjectDetail:
+def parse_detail(text: bytes, context: PageContext) -> ProjectDetail:
     """Return what a project's JSON page says (PEP 691, PEP 700, PEP 740, PEP 792).
 
     :raises InvalidPage: if the page as a whole cannot be accepted; a bad file entry only ends
@@ -176,7 +176,7 @@ def parse_detail(text: bytes, context: Context) -> ProjectDetail:
     )
 
 
-def check_page_name(shown: object, context: Context) -> None:
+def check_page_name(shown: object, context: PageContext) -> None:
     """Refuse a page that is another project's.
 
     :raises InvalidPage: if its name, once normalised, is not the one that was asked for.
@@ -260,7 +260,7 @@ def _parsed_list(text: bytes, where: str) -> ProjectList:
     except msgspec.ValidationError:
         page = _decode_loosely(text, _LooseList, where)
     check_api_version(page.meta.api_version, where)
-    return project_list(
+    return build_project_list(
         _listed(page.projects, where),
         where=where,
         serial=optional_serial(page.meta.serial),

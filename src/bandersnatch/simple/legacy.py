@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.project import ProjectDetail
     from bandersnatch.model.serials import Serial
-    from bandersnatch.simple.entries import Context
+    from bandersnatch.simple.entries import PageContext
 
 _DEEPEST, _INDENT = 64, 4
 _PIECES = 10_000
@@ -53,7 +53,7 @@ class LegacyDocument:
     serial: Serial | None
 
 
-def parse_legacy(text: bytes, context: Context) -> LegacyDocument:
+def parse_legacy(text: bytes, context: PageContext) -> LegacyDocument:
     """Return the document.
 
     :raises InvalidPage: if it is no such document, or another project's, or too much of one.
@@ -131,7 +131,7 @@ def _supplemented(file: ReleaseFile, told: LegacyFile | None) -> ReleaseFile:
     hashes = file.hashes
     for digest in told.hashes:
         if hashes.get(digest.algorithm) is None:
-            hashes = hashes.having(digest)
+            hashes = hashes.with_digest(digest)
     return replace(
         file,
         size=told.size if file.size is None else file.size,

@@ -17,7 +17,7 @@ from bandersnatch.errors import InvalidPage
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MOST_LINKS = 2_000_000
+MAX_LINKS = 2_000_000
 """Of a page; PyPI's list has about 0.7 million."""
 _CHARACTER_SETS = frozenset({"utf-8", "ascii", "iso8859-1", "cp1252"})
 _LONGEST_TEXT = 1000
@@ -47,7 +47,7 @@ class LinkedPage:
     """
 
     def __init__(
-        self, text: bytes, where: str, *, charset: str | None, most: int = MOST_LINKS
+        self, text: bytes, where: str, *, charset: str | None, most: int = MAX_LINKS
     ) -> None:
         self._text = text
         self._where = where

@@ -12,14 +12,14 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
-from bandersnatch.errors import TooLarge
+from bandersnatch.errors import OversizedContent
 from bandersnatch.model.content import ContentCheck
 from bandersnatch.storage.tree import mapped_errors, write_all
 
 if TYPE_CHECKING:
     from bandersnatch.concurrency import BlockingExecutor
     from bandersnatch.layout import StorageKey
-    from bandersnatch.model.content import Content, Expected
+    from bandersnatch.model.content import Content, ExpectedContent
     from bandersnatch.storage.space import Reservation
     from bandersnatch.storage.tree import Tree
 
@@ -39,7 +39,7 @@ class FileDownload:
         self,
         tree: Tree,
         key: StorageKey,
-        expected: Expected,
+        expected: ExpectedContent,
         threads: BlockingExecutor,
         busy: set[str],
         promise: Reservation,
@@ -61,7 +61,7 @@ class FileDownload:
     async def __aenter__(self) -> Self:
         """Take up what an earlier run left.
 
-        :raises OutOfSpace: if the rest has no room.
+        :raises InsufficientSpace: if the rest has no room.
         """
         name = self._expected.sha256.value
         while name in self._busy:
@@ -99,7 +99,7 @@ class FileDownload:
     async def write(self, chunk: bytes, /) -> None:
         """Take the next bytes; they reach the disk when there are enough of them."""
         if self.held + len(chunk) > self._expected.limit:
-            raise TooLarge(self._expected.url, self._expected.limit)
+            raise OversizedContent(self._expected.url, self._expected.limit)
         self._pieces.append(chunk)
         self._waiting += len(chunk)
         if self._waiting >= _PIECE:
@@ -134,7 +134,7 @@ class FileDownload:
             while piece := os.read(self._descriptor, _PIECE):
                 self._check.update(piece)
             self._promise.written = self._check.size
-        except (TooLarge, OSError):
+        except (OversizedContent, OSError):
             self._discard()
 
     def _close(self) -> None:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bandersnatch.errors import NotStored, StorageError
+from bandersnatch.errors import MissingObject, StorageError
 from bandersnatch.model.content import Content
 from bandersnatch.model.digests import HEX_DIGITS, Digest, Hashes
 from bandersnatch.storage.port import FileReadResult
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
     from bandersnatch.layout import StorageKey
-    from bandersnatch.model.content import Expected
+    from bandersnatch.model.content import ExpectedContent
     from bandersnatch.storage.port import MirrorStorage, StoredObject
 
 
@@ -34,10 +34,10 @@ class DryRunStorage:
     async def read(self, key: StorageKey, /) -> bytes:
         """Return the bytes at ``key``.
 
-        :raises NotStored: if there are none, or would be none by now.
+        :raises MissingObject: if there are none, or would be none by now.
         """
         if key in self._gone:
-            raise NotStored(key)
+            raise MissingObject(key)
         return await self._storage.read(self._source(key))
 
     async def write(
@@ -59,7 +59,7 @@ class DryRunStorage:
         """Whether a read finds something; ``stat`` would not know of an alias."""
         try:
             await self.read(key)
-        except NotStored:
+        except MissingObject:
             return False
         except StorageError:
             return True
@@ -114,10 +114,10 @@ class DryRunStorage:
     async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
         """Read an object through and return its digests.
 
-        :raises NotStored: if it is not there, or would not be by now.
+        :raises MissingObject: if it is not there, or would not be by now.
         """
         if key in self._gone:
-            raise NotStored(key)
+            raise MissingObject(key)
         return await self._storage.digest(self._source(key), algorithms)
 
     async def read_through(self, keys: Sequence[StorageKey], /) -> Sequence[FileReadResult]:
@@ -129,15 +129,17 @@ class DryRunStorage:
     async def pieces(self, key: StorageKey, /) -> AsyncIterator[bytes]:
         """Yield what is in an object.
 
-        :raises NotStored: if it is not there, or would not be by now.
+        :raises MissingObject: if it is not there, or would not be by now.
         """
         if key in self._gone:
-            raise NotStored(key)
+            raise MissingObject(key)
         async for piece in self._storage.pieces(self._source(key)):
             yield piece
 
     @asynccontextmanager
-    async def receive(self, key: StorageKey, expected: Expected, /) -> AsyncIterator[_DrySink]:
+    async def receive(
+        self, key: StorageKey, expected: ExpectedContent, /
+    ) -> AsyncIterator[_DrySink]:
         """Pretend that everything is there."""
         del key
         yield _DrySink(expected)
@@ -149,7 +151,7 @@ class DryRunStorage:
 class _DrySink:
     complete = True
 
-    def __init__(self, expected: Expected) -> None:
+    def __init__(self, expected: ExpectedContent) -> None:
         self._expected = expected
 
     @property

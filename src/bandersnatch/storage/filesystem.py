@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from bandersnatch.concurrency import BlockingExecutor
 from bandersnatch.config.schema import FreeSpace
-from bandersnatch.errors import MirrorLocked, NotStored, StorageError
+from bandersnatch.errors import LockConflict, MissingObject, StorageError
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.storage.download import FileDownload
 from bandersnatch.storage.space import DiskSpace
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
     from bandersnatch.layout import StorageKey
-    from bandersnatch.model.content import Expected
+    from bandersnatch.model.content import ExpectedContent
     from bandersnatch.storage.port import FileReadResult, StoredObject
 
 _THREADS = 4
@@ -77,7 +77,7 @@ class FilesystemStorage:
     async def __aenter__(self) -> Self:
         """Take the lock and make the mirror's directory ready.
 
-        :raises MirrorLocked: if another command has it.
+        :raises LockConflict: if another command has it.
         :raises StorageError: if the directory cannot be used.
         """
         async with AsyncExitStack() as stack:
@@ -120,7 +120,7 @@ class FilesystemStorage:
             try:
                 lock.acquire(timeout=0)
             except Timeout:  # is an OSError too
-                raise MirrorLocked(path, _lock_holder(path)) from None
+                raise LockConflict(path, _lock_holder(path)) from None
             self._locked = os.stat(path)
         return lock
 
@@ -258,7 +258,7 @@ class FilesystemStorage:
 
     def _require(self, key: StorageKey) -> None:
         if self._tree.stat(key) is None:
-            raise NotStored(key)
+            raise MissingObject(key)
 
     async def read_through(self, keys: Sequence[StorageKey], /) -> Sequence[FileReadResult]:
         """Read files through and return what came of each."""
@@ -288,7 +288,7 @@ class FilesystemStorage:
         finally:
             os.close(file)
 
-    def receive(self, key: StorageKey, expected: Expected, /) -> FileDownload:
+    def receive(self, key: StorageKey, expected: ExpectedContent, /) -> FileDownload:
         """Begin, or go on with, a download."""
         promise = self._room.promise(key)
         return FileDownload(self._tree, key, expected, self._threads, self._busy, promise)

@@ -13,7 +13,7 @@ from bandersnatch.storage.tree import KEY, mapped_errors, write_all
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from bandersnatch.model.content import Content, Expected
+    from bandersnatch.model.content import Content, ExpectedContent
     from bandersnatch.model.digests import Hashes
     from bandersnatch.storage.port import FileReadResult, MirrorStorage, Sink, StoredObject
 
@@ -140,7 +140,7 @@ class JournalingStorage:
             await self._storage.delete(keys)
 
     @asynccontextmanager
-    async def receive(self, key: StorageKey, expected: Expected, /) -> AsyncIterator[Sink]:
+    async def receive(self, key: StorageKey, expected: ExpectedContent, /) -> AsyncIterator[Sink]:
         """Begin, or go on with, a download."""
         async with self._storage.receive(key, expected) as sink:
             yield _NotingSink(sink, key, self._untold)

@@ -6,7 +6,7 @@ import hashlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from bandersnatch.errors import NotStored, TooLarge
+from bandersnatch.errors import MissingObject, OversizedContent
 from bandersnatch.model.content import ContentCheck
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.storage.port import FileReadResult, StoredObject
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
     from bandersnatch.layout import StorageKey
-    from bandersnatch.model.content import Content, Expected
+    from bandersnatch.model.content import Content, ExpectedContent
     from bandersnatch.storage.port import Sink
 
 WORTH_KEEPING = 1024 * 1024
@@ -36,7 +36,7 @@ class MemoryStorage:
         try:
             return self.objects[key]
         except KeyError:
-            raise NotStored(key) from None
+            raise MissingObject(key) from None
 
     def put(self, key: StorageKey, content: bytes, modified: int | None = None) -> None:
         """Put ``content`` at ``key``."""
@@ -114,7 +114,7 @@ class MemoryStorage:
             yield content
 
     @asynccontextmanager
-    async def receive(self, key: StorageKey, expected: Expected, /) -> AsyncIterator[Sink]:
+    async def receive(self, key: StorageKey, expected: ExpectedContent, /) -> AsyncIterator[Sink]:
         """Begin, or go on with, a download."""
         held = self.partial.pop(expected.sha256.value, b"")
         sink = _MemorySink(self, key, expected, held if len(held) <= expected.limit else b"")
@@ -135,7 +135,7 @@ class MemoryStorage:
 
 class _MemorySink:
     def __init__(
-        self, storage: MemoryStorage, key: StorageKey, expected: Expected, held: bytes
+        self, storage: MemoryStorage, key: StorageKey, expected: ExpectedContent, held: bytes
     ) -> None:
         self._storage = storage
         self._key = key
@@ -152,7 +152,7 @@ class _MemorySink:
 
     async def write(self, chunk: bytes, /) -> None:
         if self.held + len(chunk) > self._expected.limit:
-            raise TooLarge(self._expected.url, self._expected.limit)
+            raise OversizedContent(self._expected.url, self._expected.limit)
         self.content += chunk
 
     async def restart(self) -> None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from bandersnatch.layout import StorageKey
-    from bandersnatch.model.content import Content, Expected
+    from bandersnatch.model.content import Content, ExpectedContent
     from bandersnatch.model.digests import Digest, Hashes
 
 
@@ -30,7 +30,7 @@ class Sink(Protocol):
     async def write(self, chunk: bytes, /) -> None:
         """Take the next bytes.
 
-        :raises TooLarge: as soon as there are more than there may be.
+        :raises OversizedContent: as soon as there are more than there may be.
         :raises StorageError: if they cannot be kept.
         """
         ...
@@ -58,7 +58,7 @@ class Storage(Protocol):
     async def read(self, key: StorageKey, /) -> bytes:
         """Return the bytes at ``key``.
 
-        :raises NotStored: if there are none; ``ForeignLink`` if a link leads elsewhere.
+        :raises MissingObject: if there are none; ``ForeignLink`` if a link leads elsewhere.
         """
         ...
 
@@ -112,7 +112,7 @@ class FileStore(Protocol):
     async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
         """Read an object through and return its digests.
 
-        :raises NotStored: if it is not there.
+        :raises MissingObject: if it is not there.
         """
         ...
 
@@ -123,11 +123,13 @@ class FileStore(Protocol):
     def pieces(self, key: StorageKey, /) -> AsyncIterator[bytes]:
         """Yield what is in an object, at most a mebibyte at a time.
 
-        :raises NotStored: if it is not there.
+        :raises MissingObject: if it is not there.
         """
         ...
 
-    def receive(self, key: StorageKey, expected: Expected, /) -> AbstractAsyncContextManager[Sink]:
+    def receive(
+        self, key: StorageKey, expected: ExpectedContent, /
+    ) -> AbstractAsyncContextManager[Sink]:
         """Begin, or go on with, the download of what is to be at ``key``.
 
         Leaving the block without ``finish`` keeps what a later try can go on from, if that is

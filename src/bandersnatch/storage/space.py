@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from bandersnatch.errors import OutOfSpace
+from bandersnatch.errors import InsufficientSpace
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -41,7 +41,7 @@ class DiskSpace:
     async def take(self, key: StorageKey, size: int) -> None:
         """Let somebody write so many bytes more.
 
-        :raises OutOfSpace: if less would be free then than is to be.
+        :raises InsufficientSpace: if less would be free then than is to be.
         """
         if not self._keep:
             return
@@ -53,7 +53,7 @@ class DiskSpace:
                 self._free, self._since = free - promised, 0
                 self._floor = self._keep.of(whole)
             if self._free - size < self._floor:
-                raise OutOfSpace(key, size, free=max(0, self._free), floor=self._floor)
+                raise InsufficientSpace(key, size, free=max(0, self._free), floor=self._floor)
             self._free -= size
             self._since += size
 
@@ -76,7 +76,7 @@ class Reservation:
     async def cover(self, size: int) -> None:
         """See to it that a file of this size has room.
 
-        :raises OutOfSpace: if it has not.
+        :raises InsufficientSpace: if it has not.
         """
         whole = -(-size // _BLOCK) * _BLOCK
         more = whole - max(self._size, self.written)

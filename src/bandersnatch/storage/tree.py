@@ -12,7 +12,13 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from bandersnatch.errors import ForeignLink, NotStored, PathObstructed, StorageError, UnstorableName
+from bandersnatch.errors import (
+    ForeignLink,
+    MissingObject,
+    ObstructedPath,
+    StorageError,
+    UnstorableName,
+)
 from bandersnatch.layout import StorageKey
 from bandersnatch.model.digests import Digest
 from bandersnatch.storage.port import FileReadResult, StoredObject
@@ -99,12 +105,12 @@ class mapped_errors:  # noqa: N801 - used like a function
         if not isinstance(error, OSError):
             return
         if isinstance(error, FileNotFoundError):
-            raise NotStored(self._key) from error
+            raise MissingObject(self._key) from error
         if error.errno == errno.ENAMETOOLONG:
             why = "its name is too long for the file system"
             raise UnstorableName(self._key, why) from error
         if error.errno == errno.EISDIR:
-            raise PathObstructed(self._key, _A_DIRECTORY) from error
+            raise ObstructedPath(self._key, _A_DIRECTORY) from error
         why = os.strerror(error.errno) if error.errno else str(error)
         if error.errno == errno.EXDEV:
             why = f"it is on another file system than {PARTIAL}; keep the mirror on one"
@@ -166,7 +172,7 @@ class Tree:
     def _directory(self, path: str) -> None:
         """Make a directory and those above it, unless they are there already.
 
-        :raises PathObstructed: if something else is there; a link is not followed.
+        :raises ObstructedPath: if something else is there; a link is not followed.
         """
         if path in self._known or path == self.root:
             return
@@ -185,11 +191,11 @@ class Tree:
         found = _seen(path)
         if found is not None and stat.S_ISLNK(found.st_mode):
             if path not in self._areas:
-                raise PathObstructed(self._key(path), _A_LINK)
+                raise ObstructedPath(self._key(path), _A_LINK)
             with suppress(FileNotFoundError):
                 found = os.stat(path)
         if found is None or not stat.S_ISDIR(found.st_mode):
-            raise PathObstructed(self._key(path), "it is no directory")
+            raise ObstructedPath(self._key(path), "it is no directory")
 
     def _prune(self, path: str) -> str:
         """Remove the directories that are empty now, upwards from the one that held ``path``.
@@ -240,7 +246,7 @@ class Tree:
                 with open(path, "rb", opener=open_regular) as file:
                     return file.read()
             except NotADirectoryError:
-                raise NotStored(key) from None
+                raise MissingObject(key) from None
 
     def _resolved(self, path: str) -> str:
         """Return where a link leads, if that is within the tree."""
@@ -293,7 +299,7 @@ class Tree:
     def place(self, temporary: str, path: str) -> None:
         """Rename something finished to where it belongs; new directories are judged when made."""
         if link := self._link_above(path, among=self._known):
-            raise PathObstructed(self._key(link), _A_LINK)
+            raise ObstructedPath(self._key(link), _A_LINK)
         try:
             self._directory(path.rpartition("/")[0])
             os.replace(temporary, path)

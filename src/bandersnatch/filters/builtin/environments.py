@@ -10,7 +10,7 @@ from bandersnatch.errors import SHOWN_CHARACTERS, InvalidRules, Problem
 from bandersnatch.filters.builtin.declared import declared
 from bandersnatch.filters.builtin.platforms import nearest
 from bandersnatch.filters.chain import PageFilter, Stage
-from bandersnatch.model.filenames import Kind, build_of, tag_part, wheel_tags
+from bandersnatch.model.filenames import FileKind, build_info, wheel_tag_text, wheel_tags
 from bandersnatch.model.versions import parse_version, version_key
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Targets:
         def wanted(file: ReleaseFile) -> bool:
             if file.filename in wheels:
                 return bool(wheels[file.filename])
-            if drops or build_of(file.filename, page.name).kind is not Kind.SDIST:
+            if drops or build_info(file.filename, page.name).kind is not FileKind.SDIST:
                 return False
             return not served or version_key(page.version_of(file)) not in served
 
@@ -75,7 +75,7 @@ class Targets:
         answers: dict[tuple[str, str | None], frozenset[int]] = {}
         wheels = {}
         for file in page.files:
-            part = tag_part(file.filename)
+            part = wheel_tag_text(file.filename)
             if part is None or parse_version(page.version_of(file)) is None:
                 continue
             asked = part, file.requires_python
@@ -109,13 +109,13 @@ class Targets:
         """Return why a file is dropped."""
         if file is None:
             return ""
-        part = tag_part(file.filename)
+        part = wheel_tag_text(file.filename)
         if part is not None and parse_version(page.version_of(file)) is not None:
             return self._of_wheel(part, file.requires_python)
-        kind = build_of(file.filename, page.name).kind
-        if kind is Kind.WHEEL:
+        kind = build_info(file.filename, page.name).kind
+        if kind is FileKind.WHEEL:
             return "no environment can install it: its name is not that of a wheel"
-        if kind is not Kind.SDIST:
+        if kind is not FileKind.SDIST:
             return f"no environment can install it: it is {kind.value}, and pip takes none"
         if self.sdists is Sdists.DROP:
             return f"it is a source distribution, and sdists = {self.origin}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bandersnatch.errors import FilterFailed, InvalidRules, Problem
+from bandersnatch.errors import FilterFailure, InvalidRules, Problem
 from bandersnatch.filters.chain import Needs, PageFilter, Stage
 from bandersnatch.filters.names import listed, name_list
 from bandersnatch.filters.options import nearest, read_each
@@ -55,7 +55,7 @@ class _SizeLimit:
         total = 0
         for file in page.files:
             if file.size is None:
-                raise FilterFailed(_SIZE, f"the index does not tell the size of {file.filename}")
+                raise FilterFailure(_SIZE, f"the index does not tell the size of {file.filename}")
             total += file.size
         return page if total <= self.most else None
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from bandersnatch.errors import FilterFailed, InvalidRules, OptionError, Problem
+from bandersnatch.errors import FilterFailure, InvalidRules, OptionError, Problem
 from bandersnatch.filters.builtin.paths import (
     FILE_KEYS,
     PROJECT_KEYS,
@@ -81,7 +81,7 @@ class Rules:
     def narrow_project(self, page: ProjectDetail) -> ProjectDetail | None:
         """Return the page if the project keeps to all rules.
 
-        :raises FilterFailed: if a rule is about what only the document tells, and there is none.
+        :raises FilterFailure: if a rule is about what only the document tells, and there is none.
         """
         return None if self.project_because(page) else page
 
@@ -96,7 +96,7 @@ class Rules:
     def narrow_files(self, page: ProjectDetail) -> ProjectDetail:
         """Return the page with the files that keep to all rules.
 
-        :raises FilterFailed: if a rule is about what only the document tells, and there is none.
+        :raises FilterFailure: if a rule is about what only the document tells, and there is none.
         """
         failed = self._files_failed(page)
         return page.keep(lambda file: not failed[file.filename])
@@ -126,7 +126,7 @@ class Rules:
         needy = (r.path.option for r in self.listed if Needs.DOCUMENT in r.path.reads)
         option = next(needy, None)
         if option is not None and page.document is None:
-            raise FilterFailed(
+            raise FilterFailure(
                 self.name,
                 f"the index has no JSON document for {page.name}, "
                 f"which [{self.name}] {option} reads",

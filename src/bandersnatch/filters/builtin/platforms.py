@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from bandersnatch.errors import InvalidRules, OptionError, Problem
 from bandersnatch.filters.chain import PageFilter, Stage
 from bandersnatch.filters.options import Line, read_each, suggestion
-from bandersnatch.model.filenames import Kind, build_of, tag_part, wheel_tags
+from bandersnatch.model.filenames import FileKind, build_info, wheel_tag_text, wheel_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bandersnatch.filters.options import FilterOptions, Origin
-    from bandersnatch.model.filenames import Build, WheelTags
+    from bandersnatch.model.filenames import BuildInfo, WheelTags
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
@@ -78,11 +78,11 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 _SECTION, _OPTION = "blocklist", "platforms"
 
-_WINDOWS = ("win32", "win_"), frozenset({Kind.MSI, Kind.WININST})
-_MACOS = ("macosx",), frozenset({Kind.DMG})
-_LINUX = ("linux", "manylinux", "musllinux"), frozenset({Kind.RPM, Kind.DEB})
-_MUSLLINUX = ("musllinux_",), frozenset[Kind]()
-_GROUPS: dict[str, tuple[tuple[str, ...], frozenset[Kind]]] = {
+_WINDOWS = ("win32", "win_"), frozenset({FileKind.MSI, FileKind.WININST})
+_MACOS = ("macosx",), frozenset({FileKind.DMG})
+_LINUX = ("linux", "manylinux", "musllinux"), frozenset({FileKind.RPM, FileKind.DEB})
+_MUSLLINUX = ("musllinux_",), frozenset[FileKind]()
+_GROUPS: dict[str, tuple[tuple[str, ...], frozenset[FileKind]]] = {
     "windows": _WINDOWS,
     "win": _WINDOWS,
     "macos": _MACOS,
@@ -122,7 +122,7 @@ class Exclusion:
     origin: Origin
     terms: str
     beginnings: tuple[str, ...] = ()
-    kinds: frozenset[Kind] = frozenset()
+    kinds: frozenset[FileKind] = frozenset()
     python: str = ""
 
     def has_platform(self, tag: str) -> bool:
@@ -138,7 +138,7 @@ class Exclusion:
             return False
         return tag[2:] == self.python.replace(".", "")
 
-    def has_build(self, build: Build) -> bool:
+    def has_build(self, build: BuildInfo) -> bool:
         """Whether a built file that is no wheel is excluded; "py2" has those of every Python 2."""
         if self.python:
             return self.python in {build.python, build.python.partition(".")[0]}
@@ -180,7 +180,7 @@ class Exclusions:
         wheels: dict[str, bool] = {}
 
         def wanted(file: ReleaseFile) -> bool:
-            part = tag_part(file.filename)
+            part = wheel_tag_text(file.filename)
             if part is None:
                 return not self._of_build(file.filename, page.name)
             if part not in wheels:
@@ -193,7 +193,7 @@ class Exclusions:
         """Return the tokens that drop a file, and where they stand."""
         if file is None:
             return ""
-        part = tag_part(file.filename)
+        part = wheel_tag_text(file.filename)
         if part is None:
             rules = self._of_build(file.filename, page.name)
         else:
@@ -205,7 +205,7 @@ class Exclusions:
 
         None drops a source distribution: its name tells no platform and no Python.
         """
-        build = build_of(filename, name)
+        build = build_info(filename, name)
         return [each for each in self.rules if each.has_build(build)]
 
     def _of_wheel(self, tags: WheelTags) -> list[Exclusion]:

@@ -11,7 +11,7 @@ from copy import deepcopy
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from bandersnatch.model.filenames import Kind, build_of, tag_part
+from bandersnatch.model.filenames import FileKind, build_info, wheel_tag_text
 from bandersnatch.model.versions import parse_version, version_key
 
 if TYPE_CHECKING:
@@ -116,24 +116,24 @@ def _file(file: ReleaseFile, name: ProjectName, entry: Mapping[str, Any] | None)
 
 
 _KINDS = {
-    Kind.WHEEL: "bdist_wheel",
-    Kind.SDIST: "sdist",
-    Kind.EGG: "bdist_egg",
-    Kind.WININST: "bdist_wininst",
-    Kind.MSI: "bdist_msi",
-    Kind.RPM: "bdist_rpm",
-    Kind.DMG: "bdist_dmg",
-    Kind.DUMB: "bdist_dumb",
-    Kind.DEB: "bdist_dumb",
-    Kind.OTHER: "sdist",
+    FileKind.WHEEL: "bdist_wheel",
+    FileKind.SDIST: "sdist",
+    FileKind.EGG: "bdist_egg",
+    FileKind.WININST: "bdist_wininst",
+    FileKind.MSI: "bdist_msi",
+    FileKind.RPM: "bdist_rpm",
+    FileKind.DMG: "bdist_dmg",
+    FileKind.DUMB: "bdist_dumb",
+    FileKind.DEB: "bdist_dumb",
+    FileKind.OTHER: "sdist",
 }
 
 
 def _kind(filename: str, name: ProjectName) -> tuple[str, str]:
     """Return the legacy API's words for a file's kind and the Python that it is for."""
-    build = build_of(filename, name)
-    if build.kind is Kind.WHEEL:
-        return _KINDS[build.kind], (tag_part(filename) or "").partition("-")[0]
+    build = build_info(filename, name)
+    if build.kind is FileKind.WHEEL:
+        return _KINDS[build.kind], (wheel_tag_text(filename) or "").partition("-")[0]
     if _KINDS[build.kind] == "sdist":
         return "sdist", "source"
     return _KINDS[build.kind], build.python or "any"

@@ -13,7 +13,7 @@ from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from bandersnatch.errors import BandersnatchError, FilterFailed
+from bandersnatch.errors import BandersnatchError, FilterFailure
 from bandersnatch.filter import Filter
 from bandersnatch.filters.builtin.views import older_project
 from bandersnatch.filters.chain import Needs, PageFilter, ProjectFilter, Stage
@@ -221,4 +221,4 @@ class _Asked:
         try:
             return bool(question(metadata))
         except (Exception, SystemExit) as error:  # others wrote what runs here
-            raise FilterFailed(self.name, told(error)) from error
+            raise FilterFailure(self.name, told(error)) from error

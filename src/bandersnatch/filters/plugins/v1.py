@@ -8,7 +8,7 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from bandersnatch.errors import SHOWN_CHARACTERS, BandersnatchError, FilterFailed
+from bandersnatch.errors import SHOWN_CHARACTERS, BandersnatchError, FilterFailure
 from bandersnatch.filters.chain import Needs, PageFilter, ProjectFilter, Stage
 from bandersnatch.filters.plugins.providers import (
     Provider,
@@ -118,7 +118,7 @@ class _AskedOfNames:
         try:
             return _answer(self.plugin(name))
         except (Exception, SystemExit) as error:  # others wrote what runs here
-            raise FilterFailed(self.name, told(error)) from error
+            raise FilterFailure(self.name, told(error)) from error
 
 
 def _answer(given: object) -> bool:
@@ -140,7 +140,7 @@ class _AskedOfPages:
         try:
             return self._checked(page, self.plugin(self._own(page)))
         except (Exception, SystemExit) as error:  # others wrote what runs here
-            raise FilterFailed(self.name, told(error)) from error
+            raise FilterFailure(self.name, told(error)) from error
 
     def _own(self, page: ProjectDetail) -> ProjectDetail:
         """Return the page to hand out: the answer may not depend on what other filters read."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bandersnatch import layout
 from bandersnatch.catalogue.records import DELETIONS, Deferral, Standing
-from bandersnatch.errors import FilterFailed, ProjectNotFound, UpstreamError
+from bandersnatch.errors import FilterFailure, MissingProject, UpstreamError
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.page import PageReader
 from bandersnatch.mirror.tasks import SyncTask
@@ -51,7 +51,7 @@ class _Inquiry:
             return [*lines, *self._about_removed(record, lying)]
         try:
             narrowed = self._mirror.filters.apply(page)
-        except FilterFailed as error:
+        except FilterFailure as error:
             return [*lines, f"{error}; until that is mended nothing of {self._name} changes"]
         if self._what is None:
             return [*lines, *self._about_project(page, record, narrowed)]
@@ -67,7 +67,7 @@ class _Inquiry:
         here = _is_here(record)
         try:
             refusing = self._mirror.filters.refuses(self._name)
-        except FilterFailed as error:
+        except FilterFailure as error:
             yield f"{error}; until that is mended nothing of {self._name} changes"
             return
         if refusing is not None:
@@ -100,7 +100,7 @@ class _Inquiry:
             fetched = await reader.read(wanted, Validators())
             assert fetched is not None, "an unconditional request is answered with a page"
             detail, _ = await reader.supplemented(wanted, fetched.detail, mirror.filters.needs)
-        except ProjectNotFound:
+        except MissingProject:
             lines.append("the index has no such project")
         except UpstreamError as error:
             lines.append(f"what the index has now cannot be told: {error}")

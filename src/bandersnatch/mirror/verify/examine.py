@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bandersnatch import layout
-from bandersnatch.errors import InvalidPage, NotStored, StorageError, UpstreamError
+from bandersnatch.errors import InvalidPage, MissingObject, StorageError, UpstreamError
 from bandersnatch.layout import PageFormat
 from bandersnatch.mirror.page import own_page_context, parse_own_page
 from bandersnatch.model.digests import Digest
@@ -92,7 +92,7 @@ class PageCheck:
         for key, content in rendered.items():
             try:
                 stored = await self._storage.read(key)
-            except NotStored:
+            except MissingObject:
                 damage.append(Damage(key, "it is missing"))
             except StorageError as error:
                 damage.append(Damage(key, error.why))
@@ -259,7 +259,7 @@ class Examiner:
                 hasher.update(piece)
                 size += len(piece)
                 await self._budget.take(len(piece))
-        except NotStored:
+        except MissingObject:
             return FileReadResult(size, None, "it is missing")
         except StorageError as error:
             return FileReadResult(size, None, error.why)
@@ -289,7 +289,7 @@ class Examiner:
 
 
 def _problem(error: InvalidPage | StorageError) -> str:
-    if isinstance(error, NotStored):
+    if isinstance(error, MissingObject):
         return "it is missing"
     return error.why if isinstance(error, StorageError) else f"it cannot be read: {error}"
 

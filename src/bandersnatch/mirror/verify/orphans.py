@@ -9,7 +9,7 @@ from bandersnatch.catalogue.records import Standing
 from bandersnatch.errors import InvalidPage, InvalidValue, StorageError
 from bandersnatch.layout import PACKAGES, SIDECAR_SUFFIX, SIMPLE, WEB, PageFormat, StorageKey
 from bandersnatch.mirror.page import own_page_context
-from bandersnatch.model.filenames import claimants
+from bandersnatch.model.filenames import candidate_projects
 from bandersnatch.model.names import project_name
 from bandersnatch.simple.legacy import parse_legacy
 
@@ -139,7 +139,7 @@ class Orphans:
         claims = [
             (name, each.key.removeprefix(WEB))
             for each in some
-            for name in claimants(each.key.rpartition("/")[2].removesuffix(SIDECAR_SUFFIX))
+            for name in candidate_projects(each.key.rpartition("/")[2].removesuffix(SIDECAR_SUFFIX))
         ]
         owned = await self._catalogue.paths_owned(claims)
         return [each for each in some if each.key.removeprefix(WEB) not in owned]

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from bandersnatch.catalogue.records import Cause, Deferral, Deferred
 from bandersnatch.errors import (
+    InsufficientSpace,
     IntegrityError,
     InvalidPage,
-    NotFound,
-    OutOfSpace,
-    PathObstructed,
-    Unavailable,
+    MissingResource,
+    ObstructedPath,
+    UnavailableHost,
     UnstorableName,
     UpstreamError,
 )
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _SILENT = 5
 """Projects in a row without an answer, each after all retries, that end the asking."""
 
-_OF_ONE_FILE = (IntegrityError, PathObstructed, OutOfSpace, UnstorableName, UpstreamError)
+_OF_ONE_FILE = (IntegrityError, ObstructedPath, InsufficientSpace, UnstorableName, UpstreamError)
 
 _NOT_OFFERED = "the index does not have this file with this content any more"
 
@@ -128,7 +128,7 @@ class Repairer:
         try:
             fetched = await self._index.fetch_detail(name, Validators())
         except UpstreamError as error:
-            self._silent = self._silent + 1 if isinstance(error, Unavailable) else 0
+            self._silent = self._silent + 1 if isinstance(error, UnavailableHost) else 0
             return _Offer({}, str(error))
         self._silent = 0
         assert fetched is not None, "an unconditional request is answered with a page"
@@ -152,7 +152,7 @@ class Repairer:
     async def _sidecar(self, file: ReleaseFile, name: ProjectName) -> str | None:
         try:
             return await self._files.fetch_sidecar(file, name)
-        except OutOfSpace as error:
+        except InsufficientSpace as error:
             return str(error)
 
     # ------------------------------------------------------------ pages and documents
@@ -163,7 +163,7 @@ class Repairer:
             await self._publisher.publish(
                 record.detail, display=record.display or record.name, legacy=None, anew=False
             )
-        except PathObstructed as error:
+        except ObstructedPath as error:
             reason = str(error)
         for damage in findings.pages:
             repairs.take(damage, reason)
@@ -181,7 +181,7 @@ class Repairer:
                 return "the index has no such document"
             document = parse_legacy(text, own_page_context(record.name, self._clock.now()))
             await self._publisher.publish_document(record.name, render_legacy(document))
-        except (InvalidPage, NotFound, PathObstructed, UpstreamError) as error:
+        except (InvalidPage, MissingResource, ObstructedPath, UpstreamError) as error:
             return str(error)
         return None
 
