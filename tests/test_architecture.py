@@ -219,6 +219,23 @@ def test_the_oracle_of_the_faults_knows_nothing_of_the_program() -> None:
     assert [name for name in loaded if name.partition(".")[0] == "bandersnatch"] == []
 
 
+TESTS = Path(__file__).parent
+
+
+@pytest.mark.parametrize(
+    "path", sorted(TESTS.rglob("*.py")), ids=lambda path: str(path.relative_to(TESTS))
+)
+def test_modules_of_tests_share_code_through_support_only(path: Path) -> None:
+    """No test module is imported, `tests/support` is self-contained, and so is `tests/chaos`."""
+    place = path.relative_to(TESTS).parts[0]
+    for imported, _ in imports(path):
+        parts = imported.split(".")
+        if parts[0] == "tests":
+            assert not any(part.startswith("test_") for part in parts), imported
+            assert parts[1] in {"support", "chaos"}, imported
+            assert parts[1] == "support" or place in {"chaos", "test_architecture.py"}, imported
+
+
 def test_importing_a_module_does_nothing() -> None:
     """No module has statements at its top that act, beyond making what it is made of."""
     for path in MODULES:

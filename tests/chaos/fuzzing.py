@@ -40,10 +40,10 @@ from bandersnatch.simple.json_page import ListJson, parse_detail, parse_list, re
 from bandersnatch.simple.legacy import parse_legacy, render_legacy
 from bandersnatch.simple.limits import PAGE
 from bandersnatch.storage.memory import MemoryStorage
+from tests.support.confinement import stays_below
 from tests.support.factories import make_context
 from tests.support.index import Index
 from tests.support.option_files import make_options
-from tests.unit.confinement import stays_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -17,20 +17,14 @@ from hypothesis.stateful import initialize, rule
 from bandersnatch.catalogue.records import Marker, RootMarker
 from bandersnatch.errors import StorageError
 from bandersnatch.layout import StorageKey
-from tests.integration.test_invariants import (
-    FollowingTheList,
-    KillableCatalogue,
-    KillableStorage,
-    MirrorMachine,
-    QuickClock,
-    World,
-    names,
-)
+from tests.support.machines import FollowingTheList, MirrorMachine
+from tests.support.world import KillableCatalogue, KillableStorage, World, names
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from bandersnatch.config.schema import ApiMethod
+    from tests.support.clock import QuickClock
     from tests.support.index import Index
 
 Objects = dict[StorageKey, tuple[bytes, int]]

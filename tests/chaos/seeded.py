@@ -297,7 +297,7 @@ MUTANTS = (
     ),
     Mutant(
         "a body may be longer than announced",
-        "model.content:Expected.limit",
+        "model.content:ExpectedContent.limit",
         put(expression(ast.IfExp, "largest"), left),
         ("unit/test_content.py", "unit/test_partial.py", "integration/test_network.py"),
     ),
@@ -484,7 +484,7 @@ MUTANTS = (
     Mutant(
         "what cannot be read has no owner",
         "mirror.verify.run:Verification._unknown",
-        put(expression(ast.ListComp, "despite"), code("[]")),
+        put(expression(ast.ListComp, "strangers"), code("[]")),
         ("integration/test_verify.py",),
     ),
     Mutant(

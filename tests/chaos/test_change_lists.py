@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chaos.calls import KILL, Call, noted, spread
 from tests.chaos.workloads import REMOVAL, UPDATE, Trials, Workload
+from tests.support.system_calls import KILL, Call, noted, spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chaos.calls import watch
 from tests.support import faults
 from tests.support.disks import listing
+from tests.support.system_calls import watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

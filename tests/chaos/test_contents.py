@@ -3,54 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.chaos.pages import heal, spoil
 from tests.support import faults
 from tests.support.server import HTML, JSON
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from aiohttp.web import Request
 
     from tests.chaos.case import Case
-    from tests.support.index import File
     from tests.support.server import Answer
 
 LARGE = 1_500_000
 """Bytes of a file that is worth going on with in its middle."""
-
-
-def spoil(
-    case: Case, values: Iterable[object], where: Callable[[dict[str, Any], object], object]
-) -> dict[str, File]:
-    """Release something new of a project for each value, and let its page have the value.
-
-    Returns the new files by the names of their projects; "bar" has one too, and no such value.
-    """
-    spoilt = {f"p{number}": value for number, value in enumerate(values)}
-    case.mirrored("bar", *spoilt)
-    files = {name: case.index.release(name, "2.0")[0] for name in ("bar", *spoilt)}
-    for name, value in spoilt.items():
-        act = faults.document(partial(_put, where, value))
-        case.fault("detail", act, project=name)
-    return files
-
-
-def _put(
-    where: Callable[[dict[str, Any], object], object], value: object, page: dict[str, Any]
-) -> None:
-    where(page, value)
-
-
-def heal(case: Case, files: Mapping[str, File]) -> None:
-    """Let something happen to each project, so that its page is asked for, and all be well."""
-    for name in files:
-        case.index.yank(name, "2.0", "as good as any")
-    case.heals()
 
 
 def in_the_newest(key: str) -> Callable[[dict[str, Any], object], object]:

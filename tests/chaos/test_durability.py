@@ -15,10 +15,10 @@ from tests.chaos.workloads import FIRST, REMOVAL, UPDATE, Trials
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.chaos.calls import Call
     from tests.chaos.workloads import Workload
     from tests.support.server import IndexServer
     from tests.support.site import Site
+    from tests.support.system_calls import Call
 
 STATE = {"status", "todo", "generation"}
 JOURNAL = "catalogue.sqlite-journal"

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chaos.calls import noted, spread
 from tests.chaos.workloads import EXPIRY, FIRST, REBUILD, REMOVAL, UPDATE, VERSIONS, Trials
+from tests.support.system_calls import noted, spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from tests.chaos.calls import Call, Watched
     from tests.chaos.workloads import Workload
     from tests.support.server import IndexServer
     from tests.support.site import Site
+    from tests.support.system_calls import Call, Watched
 
 FEW = 3
 """Calls of each workload that are tried for every change of the program."""

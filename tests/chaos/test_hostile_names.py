@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.chaos.test_contents import heal, spoil
+from tests.chaos.pages import heal, spoil
 from tests.support import faults
 
 if TYPE_CHECKING:

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.chaos.lists import listing, with_serial
 from tests.support import faults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from aiohttp.web import Request
+    from collections.abc import Mapping
 
     from tests.chaos.case import Case
-    from tests.support.server import Answer
 
 METHODS = ["auto", "simple", "xmlrpc"]
 
@@ -24,19 +22,6 @@ def comparing(case: Case, method: str) -> None:
     """Let the next run compare the whole list, however it finds out what is new."""
     case.site.configure(api_method=method)
     case.clock.advance(hours=25)
-
-
-def listing(change: Callable[[dict[str, Any]], object]) -> faults.Act:
-    """Answer with a list that is changed, and so without the validators of the right one."""
-
-    async def act(_: Request, answer: Answer) -> None:
-        if answer.status == 200:
-            page = json.loads(answer.body)
-            change(page)
-            answer.body = json.dumps(page).encode()
-            answer.headers.popall("ETag", None)
-
-    return act
 
 
 def only(*names: str) -> faults.Act:
@@ -298,15 +283,6 @@ def test_case_041_an_entry_without_a_name_costs_itself_only(case: Case) -> None:
         assert ran.synced == ["foo"]
         assert "WARNING: bad entry of the list: " in ran.log
     case.heals()
-
-
-def with_serial(name: str, serial: object) -> faults.Act:
-    """Answer with a list that gives a project another serial."""
-
-    def change(page: dict[str, Any]) -> None:
-        next(each for each in page["projects"] if each["name"] == name)["_last-serial"] = serial
-
-    return listing(change)
 
 
 def test_case_041_an_entry_whose_serial_is_none_is_looked_at_every_time(case: Case) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chaos.test_index_lists import listing
+from tests.chaos.lists import listing
 from tests.support import faults
 
 if TYPE_CHECKING:

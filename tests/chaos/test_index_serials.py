@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chaos.test_index_lists import listing, with_serial
+from tests.chaos.lists import listing, with_serial
 from tests.support import faults
 
 if TYPE_CHECKING:

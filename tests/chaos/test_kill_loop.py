@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chaos.calls import KILL, noted, spread
 from tests.chaos.workloads import WORKLOADS, Trials, Workload
+from tests.support.system_calls import KILL, noted, spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from tests.chaos.calls import Call
     from tests.chaos.figures import Figures
     from tests.support.server import IndexServer
+    from tests.support.system_calls import Call
 
 
 FEW = 3

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chaos.calls import KILL, noted, spread
 from tests.chaos.power import WAYS, PowerDisk
 from tests.chaos.workloads import (
     FIRST,
@@ -26,16 +25,17 @@ from tests.chaos.workloads import (
     Trials,
 )
 from tests.support.site import check_tree
+from tests.support.system_calls import KILL, noted, spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from tests.chaos.calls import Call
     from tests.chaos.figures import Figures
     from tests.chaos.workloads import Workload
     from tests.support.server import IndexServer
     from tests.support.site import Site
+    from tests.support.system_calls import Call
 
 SEED = 20261121
 CUTS = 24

@@ -18,9 +18,10 @@ from hypothesis.stateful import invariant, run_state_machine_as_test
 
 from bandersnatch.config.schema import ApiMethod
 from tests.chaos.scenarios import LossyAndFollowingTheList, LossyMachine, LossyWorld
-from tests.integration.test_invariants import PROFILE, FollowingTheList, MirrorMachine, QuickClock
-from tests.integration.test_reconcile_machine import ReconcilingByTheList, ReconcilingMachine
+from tests.support.clock import QuickClock
+from tests.support.filter_machine import ReconcilingByTheList, ReconcilingMachine
 from tests.support.index import Index
+from tests.support.machines import PROFILE, FollowingTheList, MirrorMachine
 
 if TYPE_CHECKING:
     from collections.abc import Callable

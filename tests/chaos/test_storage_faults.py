@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chaos.calls import noted
 from tests.chaos.workloads import UPDATE, Trials
 from tests.support.disks import listing, make_read_only, modes, mounted, umask
+from tests.support.system_calls import noted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.chaos.calls import Call
     from tests.chaos.case import Case
     from tests.support.server import IndexServer
+    from tests.support.system_calls import Call
 
 # ---------------------------------------------------------------- disks
 

@@ -14,18 +14,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from tests.chaos.calls import watch
 from tests.support.clock import FakeClock
 from tests.support.disks import files
 from tests.support.site import Ran, Site, check_tree
+from tests.support.system_calls import watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.chaos.calls import Call, Watched
     from tests.support.index import Index
     from tests.support.server import IndexServer
+    from tests.support.system_calls import Call, Watched
 
 
 @dataclass(frozen=True)

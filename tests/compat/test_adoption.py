@@ -17,10 +17,10 @@ from bandersnatch.filters.chain import FilterChain
 from bandersnatch.layout import StorageKey
 from bandersnatch.mirror.adopt import Adoption
 from bandersnatch.storage.memory import MemoryStorage
-from tests.integration.test_invariants import KillableCatalogue, QuickClock, World
-from tests.support.clock import FakeClock
+from tests.support.clock import FakeClock, QuickClock
 from tests.support.earlier import RELEASES, EarlierRelease
 from tests.support.index import Index
+from tests.support.world import KillableCatalogue, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable

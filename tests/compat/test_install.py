@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.test_indexes import web_server
+from tests.support.web_server import web_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bandersnatch.catalogue.memory import MemoryCatalogue
-from bandersnatch.catalogue.overlay import DryRunCatalogue
 from bandersnatch.catalogue.records import (
     CatalogueUpdate,
     Cause,
@@ -21,7 +18,6 @@ from bandersnatch.catalogue.records import (
     ProjectSummary,
     Standing,
 )
-from bandersnatch.catalogue.sqlite import SqliteCatalogue
 from bandersnatch.errors import StorageError
 from bandersnatch.model.content import Validators
 from bandersnatch.model.digests import Digest, Hashes
@@ -29,78 +25,30 @@ from bandersnatch.model.names import project_name
 from bandersnatch.model.project import ProjectList, ProjectStatus
 from bandersnatch.model.serials import Serial
 from tests.support import records as drawn
+from tests.support.catalogues import (
+    ADAPTERS,
+    BASE,
+    BASE_A,
+    BASE_B,
+    BASE_U,
+    FOO,
+    state,
+)
 from tests.support.factories import make_file
 from tests.support.records import as_kept, make_record, make_removed, make_unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from bandersnatch.catalogue.port import Catalogue, MirrorCatalogue
+    from bandersnatch.catalogue.port import Catalogue
     from bandersnatch.catalogue.records import Deferred, ProjectRecord, TrashEntry
-
-BASE = CatalogueUpdate(
-    records=[make_record("base-b", "1.zip", "2.zip", serial=20), make_record("base-a", serial=10)],
-    deferred=[make_unfinished("base-u"), make_unfinished("base-b", deferral=Deferral.INCOMPLETE)],
-    trashed=[make_removed("base-2", at=50), make_removed("base-1", at=60)],
-    markers={Marker.LISTING: "note", Marker.ROOT: ""},
-)
-"""What every catalogue has in it when a test begins; a dry run has it from the real one."""
-
-FOO = project_name("foo")
-BASE_A, BASE_B, BASE_U = project_name("base-a"), project_name("base-b"), project_name("base-u")
-
-
-@asynccontextmanager
-async def sqlite(home: Path) -> AsyncIterator[MirrorCatalogue]:
-    async with SqliteCatalogue(str(home)) as catalogue:
-        await catalogue.commit(BASE)
-        yield catalogue
-
-
-@asynccontextmanager
-async def memory(_: Path) -> AsyncIterator[MirrorCatalogue]:
-    catalogue = MemoryCatalogue()
-    await catalogue.commit(BASE)
-    yield catalogue
-
-
-@asynccontextmanager
-async def dry_run(home: Path) -> AsyncIterator[MirrorCatalogue]:
-    """Yield a dry run; afterwards the real catalogue must be as it was."""
-    async with sqlite(home) as real:
-        before = await state(real)
-        yield DryRunCatalogue(real)
-        assert await state(real) == before
-
-
-ADAPTERS: dict[str, Callable[[Path], AbstractAsyncContextManager[MirrorCatalogue]]] = {
-    "sqlite": sqlite,
-    "memory": memory,
-    "dry run": dry_run,
-}
 
 
 @pytest.fixture(params=ADAPTERS)
 async def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Catalogue]:
     async with ADAPTERS[request.param](tmp_path) as opened:
         yield opened
-
-
-async def state(catalogue: Catalogue) -> dict[str, object]:
-    """Return everything that a catalogue says of the names and keys in these tests."""
-    had = await catalogue.summaries(None)
-    return {
-        "had": list(had.items()),
-        "count": await catalogue.count(),
-        "projects": [await catalogue.project(name) for name in had],
-        "unfinished": list(await catalogue.deferred()),
-        "removed": list(await catalogue.trash()),
-        "notes": [
-            await catalogue.marker(key) for key in (Marker.LISTING, Marker.ROOT, Marker.FILTERS)
-        ],
-    }
 
 
 async def projects(catalogue: Catalogue) -> list[str]:

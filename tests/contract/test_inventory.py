@@ -23,7 +23,7 @@ from bandersnatch.catalogue.records import (
 from bandersnatch.catalogue.sqlite import SqliteCatalogue
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.names import project_name
-from tests.contract.test_catalogue import ADAPTERS, BASE_A, BASE_B, FOO
+from tests.support.catalogues import ADAPTERS, BASE_A, BASE_B, FOO
 from tests.support.factories import make_file
 from tests.support.records import make_record, make_removed
 

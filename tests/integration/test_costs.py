@@ -13,16 +13,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.chaos.calls import watch
 from tests.support.index import Index
 from tests.support.server import serving
 from tests.support.site import Site, check_tree
+from tests.support.system_calls import watch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from tests.chaos.calls import Call
+    from tests.support.system_calls import Call
 
 _DRIVER = """
 import json, pathlib, sqlite3, sys

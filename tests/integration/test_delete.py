@@ -10,32 +10,20 @@ import pytest
 from filelock import FileLock
 from humanfriendly import format_size
 
-from tests.integration.test_kill import reader
 from tests.support import faults
 from tests.support.chains import chain_of
+from tests.support.deletions import BLOCKING, WAYS_ON, block, deletes_alpha, lies, listed
 from tests.support.disks import listing
+from tests.support.kills import reader
 from tests.support.steps import StepWorld, killed_at_each_step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
     from pathlib import Path
 
-    from tests.support.index import File, Index
+    from tests.support.index import Index
     from tests.support.server import IndexServer
-    from tests.support.site import Ran, Site
-
-BLOCKING = "[plugins]\nenabled = blocklist_project\n[blocklist]\npackages =\n    {}"
-
-
-def block(site: Site, *names: str) -> None:
-    """Let the filters want these projects no more."""
-    site.filter(BLOCKING.format("\n    ".join(names)))
-
-
-def lies(site: Site, file: File) -> str:
-    """Return the area that a file lies in, "" if it is nowhere."""
-    found = [a for a in ("web", "removed") if (site.root / a / file.path.lstrip("/")).exists()]
-    return " and ".join(found)
+    from tests.support.site import Site
 
 
 @pytest.fixture
@@ -763,13 +751,6 @@ def test_where_removed_is_a_link_deeper_down_nothing_goes_before_it_is_mended(
 # ---------------------------------------------------------------- a dry run
 
 
-def listed(ran: Ran) -> dict[str, str]:
-    """Return the keys that a dry run lists, with their sizes as people read them."""
-    lines = ran.out.splitlines()
-    [end] = [number for number, line in enumerate(lines) if line.startswith("Together: ")]
-    return dict(line.split("  ") for line in lines[:end])
-
-
 def test_a_dry_run_lists_what_goes_and_changes_nothing(index: Index, filled: Site) -> None:
     filled.configure(json="true", keep_index_versions=2)
     filled.sync("foo-bar")
@@ -830,19 +811,6 @@ def test_no_reader_ever_finds_a_false_page(index: Index, filled: Site) -> None:
 
     assert wrong == []
     assert filled.names() == ["baz", "qux"]
-
-
-def deletes_alpha(world: StepWorld) -> Coroutine[Any, Any, object]:
-    """Return the command that is killed."""
-    return world.deletes("Alpha", until_next_change=True)
-
-
-WAYS_ON: dict[str, Callable[[StepWorld], Coroutine[Any, Any, object]]] = {
-    "mirror": StepWorld.mirrors,
-    "sync": lambda world: world.syncs("beta"),
-    "delete": deletes_alpha,
-    "delete another": lambda world: world.deletes("beta", until_next_change=True),
-}
 
 
 @pytest.mark.parametrize("way_on", WAYS_ON)

@@ -14,15 +14,9 @@ from bandersnatch.config.schema import ApiMethod
 from bandersnatch.mirror.delete import delete
 from bandersnatch.mirror.restore import restore
 from bandersnatch.model.names import ProjectName, project_name
-from tests.integration.test_invariants import (
-    NAMES,
-    PROFILE,
-    KillableCatalogue,
-    Killed,
-    MirrorMachine,
-    names,
-)
+from tests.support.machines import PROFILE, MirrorMachine
 from tests.support.steps import StepStorage
+from tests.support.world import NAMES, KillableCatalogue, Killed, names
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -2,62 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import threading
-from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import faults
+from tests.support.web_server import WebHandler, web_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
     from tests.support.index import Index
     from tests.support.server import IndexServer
     from tests.support.site import Site
 
 
-class WebHandler(SimpleHTTPRequestHandler):
-    """A plain web server, told to hand out JSON pages by their type as an operator would."""
-
-    asked: list[str]
-
-    def do_GET(self) -> None:
-        self.asked.append(self.path)
-        if "/simple/" in self.path and self.path.endswith("/"):
-            self.path += "index.v1_json"
-        super().do_GET()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
-
-
 WebHandler.extensions_map = {
     **SimpleHTTPRequestHandler.extensions_map,
     ".v1_json": "application/vnd.pypi.simple.v1+json",
 }
-
-
-@contextmanager
-def web_server(directory: Path) -> Iterator[tuple[str, list[str]]]:
-    """Serve a tree and yield the URL and the list of what is asked for."""
-    asked: list[str] = []
-    handler = type("Handler", (WebHandler,), {"asked": asked})
-    server = ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(handler, directory=str(directory))
-    )
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", asked
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def test_an_index_that_answers_html_only(index: Index, server: IndexServer, site: Site) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.test_kill import kill_at_request
 from tests.support import faults
 from tests.support.disks import listing
+from tests.support.kills import kill_at_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable

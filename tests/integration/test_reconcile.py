@@ -8,41 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import faults
+from tests.support.filter_sections import SMALL, WITHOUT_OLD, WITHOUT_SDISTS, YOUNG, allowing
 
 if TYPE_CHECKING:
     from tests.support.index import Index
     from tests.support.server import IndexServer
     from tests.support.site import Site
-
-WITHOUT_SDISTS = """
-    [plugins]
-    enabled = regex_release_file_metadata
-    [regex_release_file_metadata]
-    any:release_file.packagetype = bdist_wheel
-"""
-WITHOUT_OLD = """
-    [plugins]
-    enabled = latest_release
-    [latest_release]
-    keep = 1
-"""
-SMALL = """
-    [plugins]
-    enabled = size_project_metadata
-    [size_project_metadata]
-    max_package_size = 1000
-"""
-
-
-def allowing(*names: str) -> str:
-    """Return an allowlist."""
-    lines = "".join(f"\n        {name}" for name in names)
-    return f"""
-    [plugins]
-    enabled = allowlist_project
-    [allowlist]
-    packages ={lines}
-    """
 
 
 # ---------------------------------------------------------------- projects by name
@@ -376,13 +347,6 @@ def test_a_project_that_was_left_out_and_is_gone_is_forgotten(index: Index, site
 
 
 # ---------------------------------------------------------------- age
-
-YOUNG = """
-    [plugins]
-    enabled = release_age
-    [release_age]
-    min-age = 7 days
-"""
 
 
 def test_what_matures_is_listed_by_the_next_run_though_nothing_changed(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bandersnatch.config.schema import ApiMethod
-from tests.integration.test_invariants import QuickClock
-from tests.integration.test_reconcile import SMALL, WITHOUT_OLD, WITHOUT_SDISTS, YOUNG, allowing
-from tests.integration.test_reconcile_machine import FilteredWorld, Rules
 from tests.support import faults
+from tests.support.clock import QuickClock
+from tests.support.filter_machine import FilteredWorld, Rules
+from tests.support.filter_sections import SMALL, WITHOUT_OLD, WITHOUT_SDISTS, YOUNG, allowing
 from tests.support.index import Index
 
 if TYPE_CHECKING:

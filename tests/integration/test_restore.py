@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from humanfriendly import format_size
 
-from tests.integration.test_delete import WAYS_ON, block, lies, listed
-from tests.integration.test_kill import reader
+from tests.support.deletions import WAYS_ON, block, lies, listed
 from tests.support.disks import listing
+from tests.support.kills import reader
 from tests.support.steps import StepWorld, killed_at_each_step
 
 if TYPE_CHECKING:

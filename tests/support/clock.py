@@ -47,3 +47,12 @@ class FakeClock:
     def advance(self, **span: float) -> None:
         """Let time pass between runs; takes what ``timedelta`` takes."""
         self.passed += timedelta(**span).total_seconds()
+
+
+class QuickClock(FakeClock):
+    """A fake clock that does not even take a moment."""
+
+    async def sleep(self, seconds: float, /) -> None:
+        wake = self.passed + seconds
+        await asyncio.sleep(0)
+        self.passed = max(self.passed, wake)

@@ -22,14 +22,9 @@ from bandersnatch.mirror.sync import sync
 from bandersnatch.model.names import project_name
 from bandersnatch.storage.dry_run import DryRunStorage
 from bandersnatch.storage.memory import MemoryStorage
-from tests.integration.test_invariants import (
-    KillableCatalogue,
-    KillableStorage,
-    Killed,
-    QuickClock,
-    World,
-)
+from tests.support.clock import QuickClock
 from tests.support.index import Index
+from tests.support.world import KillableCatalogue, KillableStorage, Killed, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence

@@ -22,7 +22,7 @@ from bandersnatch.filters.chain import (
 )
 from bandersnatch.model.names import ProjectName
 from tests.support.factories import make_detail, make_file
-from tests.unit.strategies import names
+from tests.support.strategies import names
 
 if TYPE_CHECKING:
     from bandersnatch.model.files import ReleaseFile

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bandersnatch.errors import InvalidValue
 from bandersnatch.model.digests import HEX_DIGITS, Digest, Hashes, parse_digest, parse_hashes
-from tests.unit.strategies import json_values
+from tests.support.strategies import json_values
 
 SHA256 = "0123456789abcdef" * 4
 

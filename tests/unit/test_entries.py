@@ -15,9 +15,9 @@ from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.files import ReleaseFile
 from bandersnatch.model.project import MAX_FILES
 from bandersnatch.simple.entries import RawFile, validate_file, validate_files, version_texts
+from tests.support.confinement import stays_below
 from tests.support.factories import FILENAME, SHA256, make_context
-from tests.unit.confinement import stays_below
-from tests.unit.strategies import broken_entries, json_values
+from tests.support.strategies import broken_entries, json_values
 
 CONTEXT = make_context("foo")
 URL = f"https://files.example.org/packages/{FILENAME}"

@@ -16,7 +16,7 @@ from bandersnatch.model.filenames import (
     wheel_tags,
 )
 from bandersnatch.model.names import project_name
-from tests.unit.strategies import hostile_text, names
+from tests.support.strategies import hostile_text, names
 
 
 @pytest.mark.parametrize(

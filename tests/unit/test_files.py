@@ -20,9 +20,9 @@ from bandersnatch.model.files import (
     format_upload_time,
     parse_upload_time,
 )
+from tests.support.confinement import stays_below
 from tests.support.factories import NOW, make_file
-from tests.unit.confinement import stays_below
-from tests.unit.strategies import hostile_text, json_values
+from tests.support.strategies import hostile_text, json_values
 
 # ---------------------------------------------------------------- names
 

@@ -15,7 +15,7 @@ from bandersnatch.filters.chain import Stage
 from bandersnatch.filters.options import FilterOptions
 from bandersnatch.model.names import ProjectName
 from tests.support.factories import make_detail, make_file
-from tests.unit.strategies import hostile_text, names, versions
+from tests.support.strategies import hostile_text, names, versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable

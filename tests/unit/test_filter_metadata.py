@@ -20,7 +20,7 @@ from bandersnatch.filters.chain import Needs, Stage
 from bandersnatch.filters.options import FilterOptions
 from bandersnatch.model.serials import Serial
 from tests.support.factories import make_detail, make_file
-from tests.unit.strategies import json_values
+from tests.support.strategies import json_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ from bandersnatch.filters.builtin.project_lists import (
 )
 from bandersnatch.model.names import ProjectName, project_name
 from tests.support.option_files import make_options
-from tests.unit.strategies import names
+from tests.support.strategies import names
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,7 +26,7 @@ from bandersnatch.simple.html_page import (
 )
 from bandersnatch.simple.json_page import parse_detail
 from tests.support.factories import SHA256, make_context, make_detail, make_file
-from tests.unit.strategies import names, pages
+from tests.support.strategies import names, pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -21,7 +21,7 @@ from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus
 from bandersnatch.model.serials import Serial
 from bandersnatch.simple.json_page import ListJson, parse_detail, parse_list, render_detail_json
 from tests.support.factories import NOW, SHA256, make_context, make_detail, make_file
-from tests.unit.strategies import names, pages
+from tests.support.strategies import names, pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

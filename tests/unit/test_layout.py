@@ -8,9 +8,9 @@ from hypothesis import given
 from bandersnatch import layout
 from bandersnatch.layout import MirrorLayout, PageFormat, StorageKey
 from bandersnatch.model.names import ProjectName
+from tests.support.confinement import stays_below
 from tests.support.factories import make_file
-from tests.unit.confinement import stays_below
-from tests.unit.strategies import names
+from tests.support.strategies import names
 
 PLAIN, HASHED = MirrorLayout(), MirrorLayout(hash_index=True)
 NAME = ProjectName("foo-bar")

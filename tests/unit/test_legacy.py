@@ -15,7 +15,7 @@ from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.simple.legacy import LegacyDocument, LegacyFile, parse_legacy, render_legacy
 from bandersnatch.simple.legacy import supplement as supplemented
 from tests.support.factories import SHA256, UPLOADED, make_context, make_detail, make_file
-from tests.unit.strategies import absent_or, encoded, json_values
+from tests.support.strategies import absent_or, encoded, json_values
 
 CONTEXT = make_context("foo", "https://example.org/pypi/foo/json")
 DIGEST = Digest("sha256", SHA256)

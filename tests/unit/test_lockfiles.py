@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bandersnatch.errors import InvalidRules
 from bandersnatch.filters.requirements import Requirements, required
 from tests.support.option_files import make_options
-from tests.unit.strategies import hostile_text, names, versions
+from tests.support.strategies import hostile_text, names, versions
 
 PYLOCK = """\
 lock-version = "1.0"

@@ -12,8 +12,8 @@ from packaging.utils import InvalidName, canonicalize_name
 
 from bandersnatch.errors import InvalidValue
 from bandersnatch.model.names import ProjectName, belongs_to, project_name
-from tests.unit.confinement import stays_below
-from tests.unit.strategies import hostile_text, json_values
+from tests.support.confinement import stays_below
+from tests.support.strategies import hostile_text, json_values
 
 HOSTILE = [
     *["", ".", "..", "/", "/etc/passwd", "a/b", "a\\b", "../a", "C:", "a:b", "*", "?", "~"],

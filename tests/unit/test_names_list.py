@@ -22,7 +22,7 @@ from bandersnatch.filters.names import (
 from bandersnatch.filters.options import FilterOptions, Line, Origin
 from bandersnatch.model.names import ProjectName, project_name
 from tests.support.option_files import make_options
-from tests.unit.strategies import hostile_text, names
+from tests.support.strategies import hostile_text, names
 
 patterns = st.text("ab-*?", min_size=1, max_size=6).filter(
     lambda text: text.strip("*?-") and not re.search(r"--|^-|-$", text)

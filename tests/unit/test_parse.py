@@ -26,7 +26,7 @@ from bandersnatch.simple.json_page import (
     parse_status,
 )
 from tests.support.factories import FILENAME, SHA256, json_file, json_page, make_context
-from tests.unit.strategies import broken_pages, encoded, json_values
+from tests.support.strategies import broken_pages, encoded, json_values
 
 CONTEXT = make_context("foo")
 WHERE = "https://example.org/simple/"

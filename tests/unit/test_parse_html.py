@@ -17,7 +17,7 @@ from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus
 from bandersnatch.model.serials import Serial
 from bandersnatch.simple.html_page import display_name, parse_detail_html, parse_list_html
 from tests.support.factories import FILENAME, SHA256, make_context
-from tests.unit.strategies import hostile_text
+from tests.support.strategies import hostile_text
 
 CONTEXT = make_context("foo")
 WHERE = "https://example.org/simple/"

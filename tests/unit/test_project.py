@@ -13,7 +13,7 @@ from packaging.version import Version
 from bandersnatch.model.project import ProjectStatus, is_version
 from bandersnatch.model.serials import Serial
 from tests.support.factories import make_detail, make_file
-from tests.unit.strategies import hostile_text, json_values
+from tests.support.strategies import hostile_text, json_values
 
 ONE, TWO = make_file("foo-1.0.tar.gz"), make_file("foo-2.0.tar.gz")
 

@@ -19,7 +19,7 @@ from bandersnatch.filters.requirements import (
 )
 from bandersnatch.model.names import project_name
 from tests.support.option_files import make_options
-from tests.unit.strategies import hostile_text, names
+from tests.support.strategies import hostile_text, names
 
 if TYPE_CHECKING:
     from bandersnatch.filters.names import ListedRequirement

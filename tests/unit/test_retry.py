@@ -22,7 +22,7 @@ from bandersnatch.errors import (
     UnsafeUrl,
 )
 from bandersnatch.index.retry import LONGEST_RETRY_AFTER, error_for, parse_retry_after, pause_before
-from tests.unit.strategies import hostile_text
+from tests.support.strategies import hostile_text
 
 URL = "https://example.org/simple/foo/"
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)

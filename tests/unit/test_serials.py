@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bandersnatch.errors import InvalidValue
 from bandersnatch.model.names import ProjectName
 from bandersnatch.model.serials import Change, Serial, parse_serial
-from tests.unit.strategies import json_values
+from tests.support.strategies import json_values
 
 
 @pytest.mark.parametrize(

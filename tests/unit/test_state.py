@@ -11,7 +11,7 @@ from bandersnatch.mirror.state import MirrorState, Todo, next_status, parse_todo
 from bandersnatch.model.names import ProjectName
 from bandersnatch.model.serials import Serial
 from tests.support.records import names, serials
-from tests.unit.strategies import hostile_text
+from tests.support.strategies import hostile_text
 
 todos = st.builds(Todo, serials, st.dictionaries(names, serials, max_size=5))
 

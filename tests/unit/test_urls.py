@@ -18,8 +18,8 @@ from bandersnatch.model.urls import (
     path_digest,
     quote_path,
 )
-from tests.unit.confinement import stays_below
-from tests.unit.strategies import hostile_text, json_values
+from tests.support.confinement import stays_below
+from tests.support.strategies import hostile_text, json_values
 
 BASE = "https://example.org/simple/foo/"
 PLAIN_BASE = "http://127.0.0.1:8080/simple/foo/"

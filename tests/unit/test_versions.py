@@ -13,7 +13,7 @@ from packaging.version import Version
 from bandersnatch.model.names import ProjectName, project_name
 from bandersnatch.model.versions import parse_version, strip_ending, version_key, version_text
 from tests.support.factories import UPLOADED, make_detail, make_file
-from tests.unit.strategies import names
+from tests.support.strategies import names
 
 FOO = ProjectName("foo-bar")
 

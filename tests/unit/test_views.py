@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bandersnatch.filters.builtin.views import older_file, older_files, older_project
 from bandersnatch.model.serials import Serial
 from tests.support.factories import make_detail, make_file
-from tests.unit.strategies import json_values
+from tests.support.strategies import json_values
 
 SDIST = make_file(requires_python=">=3.8")
 DIGEST = SDIST.sha256.value

@@ -1,0 +1,43 @@
+"""Pages with a bad value, and their recovery."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tests.support import faults
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from tests.chaos.case import Case
+    from tests.support.index import File
+
+
+def spoil(
+    case: Case, values: Iterable[object], where: Callable[[dict[str, Any], object], object]
+) -> dict[str, File]:
+    """Release something new of a project for each value, and let its page have the value.
+
+    Returns the new files by the names of their projects; "bar" has one too, and no such value.
+    """
+    spoilt = {f"p{number}": value for number, value in enumerate(values)}
+    case.mirrored("bar", *spoilt)
+    files = {name: case.index.release(name, "2.0")[0] for name in ("bar", *spoilt)}
+    for name, value in spoilt.items():
+        act = faults.document(partial(_put, where, value))
+        case.fault("detail", act, project=name)
+    return files
+
+
+def _put(
+    where: Callable[[dict[str, Any], object], object], value: object, page: dict[str, Any]
+) -> None:
+    where(page, value)
+
+
+def heal(case: Case, files: Mapping[str, File]) -> None:
+    """Let something happen to each project, so that its page is asked for, and all be well."""
+    for name in files:
+        case.index.yank(name, "2.0", "as good as any")
+    case.heals()

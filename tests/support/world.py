@@ -1,0 +1,152 @@
+"""An index, and a mirror of it in memory that can be killed at any change of its storage."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+
+from bandersnatch.catalogue.memory import MemoryCatalogue
+from bandersnatch.config.schema import (
+    ApiMethod,
+    IndexSettings,
+    PageSettings,
+    RunSettings,
+    Settings,
+    StorageSettings,
+)
+from bandersnatch.filters.chain import FilterChain
+from bandersnatch.layout import StorageKey
+from bandersnatch.mirror.mirror import Mirror
+from bandersnatch.mirror.run import MirrorRun, RunOptions
+from bandersnatch.mirror.sync import sync
+from bandersnatch.model.names import project_name
+from bandersnatch.storage.memory import MemoryStorage
+from tests.support.fake_index import FakePackageIndex
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bandersnatch.catalogue.records import CatalogueUpdate
+    from tests.support.clock import QuickClock
+    from tests.support.index import Index
+
+
+NAMES = ("Alpha", "beta", "Gamma_x")
+
+
+names = st.sampled_from(NAMES)
+
+
+class Killed(BaseException):
+    """The process ends here, without any chance to clean up."""
+
+
+class KillableStorage(MemoryStorage):
+    """Dies at the n-th thing that would change it; what was done by then is there."""
+
+    kill_after = -1
+
+    def _count(self) -> None:
+        if self.kill_after == 0:
+            raise Killed
+        self.kill_after -= 1
+
+    def put(self, key: StorageKey, content: bytes, modified: int | None = None) -> None:
+        self._count()
+        super().put(key, content, modified)
+
+    async def write(
+        self, objects: Mapping[StorageKey, bytes], /, **keywords: Any
+    ) -> Sequence[StorageKey]:
+        self._count()
+        return await super().write(objects, **keywords)
+
+    async def move(self, moves: Sequence[tuple[StorageKey, StorageKey]], /) -> None:
+        self._count()
+        await super().move(moves)
+
+
+class KillableCatalogue(MemoryCatalogue):
+    """Dies together with the storage, before a commit."""
+
+    def __init__(self, storage: KillableStorage) -> None:
+        super().__init__()
+        self._storage = storage
+
+    async def commit(self, batch: CatalogueUpdate, /) -> None:
+        self._storage._count()
+        await super().commit(batch)
+
+
+class World:
+    """An index, and a mirror of it in memory."""
+
+    def __init__(self, index: Index, clock: QuickClock, method: ApiMethod) -> None:
+        self.index = index
+        self.clock = clock
+        self.upstream = FakePackageIndex(index, clock)
+        self.storage = KillableStorage()
+        self.catalogue = KillableCatalogue(self.storage)
+        self.method = method
+        self.report: list[object] = []
+
+    def mirror(self) -> Mirror:
+        """Return what a run works with."""
+        return Mirror(
+            index=self.upstream,
+            storage=self.storage,
+            catalogue=self.catalogue,
+            clock=self.clock,
+            events=self.report.append,
+            settings=Settings(
+                StorageSettings("/nowhere"),
+                IndexSettings(URL_OF_NO_CONCERN, api_method=self.method),
+                pages=PageSettings(),
+                run=RunSettings(max_removals=100),
+            ),
+            filters=FilterChain(),
+        )
+
+    def run(self, kill_after: int = -1) -> None:
+        """Run ``mirror``, and maybe die on the way."""
+        self.storage.kill_after = kill_after
+        with contextlib.suppress(Killed):
+            asyncio.run(MirrorRun(self.mirror(), RunOptions()).run())
+        self.storage.kill_after = -1
+
+    def sync(self, name: str, kill_after: int = -1) -> None:
+        """Run ``sync``, and maybe die on the way."""
+        self.storage.kill_after = kill_after
+        with contextlib.suppress(Killed):
+            asyncio.run(sync(self.mirror(), [project_name(name)]))
+        self.storage.kill_after = -1
+
+    def text(self, key: str) -> str | None:
+        """Return what is stored at a key."""
+        content = self.storage.objects.get(StorageKey(key))
+        return None if content is None else content.decode()
+
+    @property
+    def status(self) -> int:
+        """The serial in ``status``."""
+        return int(self.text("status") or 0)
+
+    def page(self, name: str) -> dict[str, Any] | None:
+        """Return a project's page, if it has one."""
+        text = self.text(f"web/simple/{project_name(name)}/index.v1_json")
+        return None if text is None else json.loads(text)
+
+    def tree(self) -> dict[str, bytes]:
+        """Return what is served."""
+        return {
+            key: content
+            for key, content in self.storage.objects.items()
+            if key.startswith("web/") and key != "web/last-modified"
+        }
+
+
+URL_OF_NO_CONCERN = "https://index.example.org"
