@@ -130,7 +130,7 @@ class ProjectSync:
             return Validators()  # what was deleted until its next change comes back
         if not is_same_display(wanted.display, record.display):
             return Validators()
-        if wanted.handled and not await self._publisher.shows(record):
+        if wanted.handled and not await self._publisher.is_published(record):
             return Validators()
         return record.validators
 
@@ -276,7 +276,9 @@ class ProjectSync:
             if record is None
             else record.fingerprint != proposed.fingerprint
         )
-        await self._publisher.publish(detail, display=proposed.display, legacy=legacy, anew=anew)
+        await self._publisher.publish(
+            detail, display=proposed.display, legacy=legacy, remove_unused=anew
+        )
         await self._publisher.clean_up(proposed.display, detail.name)
         published = replace(proposed, detail=detail, files=tuple(files.records))
         dropped = self._unnamed(record, published)

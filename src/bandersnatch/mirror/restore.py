@@ -288,7 +288,9 @@ class _Restoring:
         await self._begin(record, earlier)
         await self._move(files)
         display = record.display or self._name
-        await self._publisher.publish(record.detail, display=display, legacy=document, anew=True)
+        await self._publisher.publish(
+            record.detail, display=display, legacy=document, remove_unused=True
+        )
         await self._finish(record, files, documents=document is not None)
 
     async def _require_absent(self) -> ProjectRecord | None:

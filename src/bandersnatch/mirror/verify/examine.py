@@ -87,7 +87,7 @@ class PageCheck:
     async def damage(self, record: ProjectRecord) -> list[Damage]:
         """Return what is wrong with a project's pages."""
         damage = []
-        rendered = self._publisher.rendered(record.detail, record.display or record.name)
+        rendered = self._publisher.render(record.detail, record.display or record.name)
         is_ours = record.display != "" and record.fingerprint == self._terms(record.name)
         for key, content in rendered.items():
             try:

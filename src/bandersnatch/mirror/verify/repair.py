@@ -161,7 +161,10 @@ class Repairer:
         record, reason = repairs.record, None
         try:
             await self._publisher.publish(
-                record.detail, display=record.display or record.name, legacy=None, anew=False
+                record.detail,
+                display=record.display or record.name,
+                legacy=None,
+                remove_unused=False,
             )
         except ObstructedPath as error:
             reason = str(error)
