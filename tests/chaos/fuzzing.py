@@ -39,10 +39,10 @@ from bandersnatch.simple.html_page import (
 from bandersnatch.simple.json_page import ListJson, parse_detail, parse_list, render_detail_json
 from bandersnatch.simple.legacy import parse_legacy, render_legacy
 from bandersnatch.simple.limits import PAGE
-from bandersnatch.storage.memory import MemoryStorage
 from tests.support.confinement import stays_below
 from tests.support.factories import make_context
 from tests.support.index import Index
+from tests.support.memory_storage import MemoryStorage
 from tests.support.option_files import make_options
 
 if TYPE_CHECKING:

@@ -85,19 +85,17 @@ class LossyStorage(KillableStorage):
             step.lasts = keywords.get("durable", False)
         return changed
 
-    async def move(self, moves: Sequence[tuple[StorageKey, StorageKey]], /) -> None:
-        self._count()
-        for source, target in moves:
-            if source in self.objects:
-                self.objects[target] = self.objects.pop(source)
-                self.modified[target] = self.modified.pop(source)
-                self._since.append(Step(target, goes=source))
+    def move(self, source: StorageKey, target: StorageKey) -> None:
+        if source in self.objects:
+            self.objects[target] = self.objects.pop(source)
+            self.modified[target] = self.modified.pop(source)
+            self._since.append(Step(target, goes=source))
 
-    async def delete(self, keys: Collection[StorageKey], /) -> None:
-        await super().delete(keys)
+    async def purge(self, keys: Collection[StorageKey], /) -> None:
+        await super().purge(keys)
         self._since += [Step(key, goes=key) for key in keys]
 
-    async def barrier(self) -> None:
+    async def flush(self) -> None:
         self._count()
         self._durable = {key: (text, self.modified[key]) for key, text in self.objects.items()}
         self._since.clear()

@@ -80,7 +80,7 @@ MUTANTS = (
     Mutant(
         "a file is deleted before its replacement is there",
         "mirror.files:FileSync.fetch",
-        insert("await self._storage.delete([key])", before=statement("_download")),
+        insert("await self._storage.discard([key])", before=statement("_download")),
         ("integration/test_files.py",),
     ),
     Mutant(
@@ -137,19 +137,19 @@ MUTANTS = (
     Mutant(
         "there is no barrier before the rows",
         "mirror.checkpoint:Checkpoint.commit",
-        delete("barrier"),
+        delete("flush"),
         ("chaos/test_durability.py", "chaos/test_power_cut.py"),
     ),
     Mutant(
         "the barrier comes after the rows",
         "mirror.checkpoint:Checkpoint.commit",
-        swap(statement("barrier"), statement("commit")),
+        swap(statement("flush"), statement("commit")),
         ("chaos/test_durability.py", "chaos/test_power_cut.py"),
     ),
     Mutant(
         "there is no barrier after the root page",
         "mirror.publish:publish_root",
-        delete("barrier"),
+        delete("flush"),
         ("chaos/test_durability.py", "chaos/test_scenarios.py"),
     ),
     Mutant(

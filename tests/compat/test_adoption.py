@@ -16,10 +16,10 @@ from bandersnatch.events import StepStarted, Warned
 from bandersnatch.filters.chain import FilterChain
 from bandersnatch.layout import StorageKey
 from bandersnatch.mirror.adopt import Adoption
-from bandersnatch.storage.memory import MemoryStorage
 from tests.support.clock import FakeClock, QuickClock
 from tests.support.earlier import RELEASES, EarlierRelease
 from tests.support.index import Index
+from tests.support.memory_storage import MemoryStorage
 from tests.support.world import KillableCatalogue, World
 
 if TYPE_CHECKING:

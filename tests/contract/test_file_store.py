@@ -122,7 +122,7 @@ async def test_objects_are_read_through_in_the_order_asked_for(
 ) -> None:
     await storage.write({FILE: content, TWIN: SMALL})
 
-    found = await storage.read_through([TWIN, key("web/packages/never"), FILE])
+    found = await storage.read_files([TWIN, key("web/packages/never"), FILE])
 
     assert [(each.size, each.sha256) for each in found] == [
         (len(SMALL), sha256(SMALL)),
@@ -130,14 +130,14 @@ async def test_objects_are_read_through_in_the_order_asked_for(
         (len(content), sha256(content)),
     ]
     assert [each.problem for each in found] == ["", "it is missing", ""]
-    assert await storage.read_through([]) == []
+    assert await storage.read_files([]) == []
 
 
 @SIZES
 async def test_an_object_comes_in_pieces(storage: MirrorStorage, content: bytes) -> None:
     await storage.write({FILE: content})
 
-    pieces = [piece async for piece in storage.pieces(FILE)]
+    pieces = [piece async for piece in storage.stream(FILE)]
 
     assert b"".join(pieces) == content
     assert all(pieces)
@@ -148,7 +148,7 @@ async def test_what_is_not_there_has_no_pieces(storage: MirrorStorage, where: st
     await put(storage, there=b"an object, and no directory")
 
     with pytest.raises(MissingObject):
-        assert [piece async for piece in storage.pieces(key(where))] == []
+        assert [piece async for piece in storage.stream(key(where))] == []
 
 
 def sha256(content: bytes) -> Digest:
@@ -436,8 +436,8 @@ async def test_what_was_restarted_is_not_gone_on_with(storage: MirrorStorage) ->
 async def test_what_was_swept_is_not_gone_on_with(storage: MirrorStorage) -> None:
     await break_off(storage, BIG[:3_000_000], expected(BIG))
 
-    await storage.sweep(before=sys.maxsize)
-    await storage.sweep(before=sys.maxsize)
+    await storage.purge_downloads(before=sys.maxsize)
+    await storage.purge_downloads(before=sys.maxsize)
 
     async with storage.receive(FILE, expected(BIG)) as sink:
         assert sink.held == 0
@@ -612,7 +612,7 @@ async def test_a_dry_run_says_nothing_of_a_size_that_is_not_announced(
 async def test_a_dry_run_sweeps_nothing(storage: MirrorStorage) -> None:
     await break_off(storage, BIG[:3_000_000], expected(BIG))
 
-    await DryRunStorage(storage).sweep(before=sys.maxsize)
+    await DryRunStorage(storage).purge_downloads(before=sys.maxsize)
 
     async with storage.receive(FILE, expected(BIG)) as sink:
         assert sink.held > 0

@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bandersnatch.errors import MissingObject
+from bandersnatch.layout import trash
 from bandersnatch.storage.dry_run import DryRunStorage
 from tests.support.storages import PLACES, contents, key, names, polling, put
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from bandersnatch.layout import StorageKey
     from bandersnatch.storage.port import MirrorStorage
     from tests.support.storages import Place
 
@@ -133,7 +135,7 @@ async def test_an_alias_answers_with_what_is_at_its_target(storage: MirrorStorag
     version = key("web/simple/foo/versions/index_7.html")
     await storage.write({version: b"seven"})
 
-    await storage.alias(PAGE, version)
+    await storage.publish_version(PAGE, version)
 
     assert await contents(storage) == {PAGE: b"seven", version: b"seven"}
     assert [each.size async for each in storage.scan(PAGE)] == [5]
@@ -146,11 +148,11 @@ async def test_an_alias_takes_the_place_of_what_was_there(
     old, new = key("web/simple/foo/versions/1"), key("web/simple/foo/versions/2")
     await storage.write({old: b"one", new: b"two"})
     if first == "alias":
-        await storage.alias(PAGE, old)
+        await storage.publish_version(PAGE, old)
     else:
         await storage.write({PAGE: b"zero"})
 
-    await storage.alias(PAGE, new)
+    await storage.publish_version(PAGE, new)
 
     assert await contents(storage) == {PAGE: b"two", old: b"one", new: b"two"}
 
@@ -158,8 +160,8 @@ async def test_an_alias_takes_the_place_of_what_was_there(
 async def test_an_alias_is_replaced_and_deleted_without_its_target(storage: MirrorStorage) -> None:
     version = key("web/simple/foo/versions/1")
     await storage.write({version: b"one"})
-    await storage.alias(PAGE, version)
-    await storage.alias(OTHER, version)
+    await storage.publish_version(PAGE, version)
+    await storage.publish_version(OTHER, version)
 
     assert await storage.write({PAGE: b"changed"}) == [PAGE]
     assert await storage.write({}, absent=[OTHER]) == [OTHER]
@@ -175,24 +177,30 @@ async def test_a_reader_finds_an_alias_at_every_moment(place: Place) -> None:
 
     async with place.work() as storage:
         await storage.write({version: version[-1:].encode() for version in versions})
-        await storage.alias(PAGE, versions[0])
+        await storage.publish_version(PAGE, versions[0])
         with polling(place, look):
             for number in range(600):
-                await storage.alias(PAGE, versions[number % 3])
+                await storage.publish_version(PAGE, versions[number % 3])
 
 
-# ---------------------------------------------------------------- move and delete
+# ---------------------------------------------------------------- the trash
 
 
-async def test_a_move_takes_objects_with_their_times_over_what_was_there(
-    storage: MirrorStorage,
+SERVED = names(["web/packages/aa/one", "web/packages/bb/two"])
+TRASHED = names(["removed/packages/aa/one", "removed/packages/bb/two"])
+
+
+@pytest.mark.parametrize(
+    ("act", "sources", "targets"),
+    [("discard", SERVED, TRASHED), ("recover", TRASHED, SERVED)],
+)
+async def test_objects_keep_their_times_and_replace_older_ones_when_they_move(
+    storage: MirrorStorage, act: str, sources: list[StorageKey], targets: list[StorageKey]
 ) -> None:
-    sources = names(["web/packages/aa/one", "web/packages/bb/two"])
-    targets = names(["removed/packages/aa/one", "removed/packages/bb/two"])
     await storage.write({sources[0]: b"1", sources[1]: b"22", targets[1]: b"older", OTHER: b"o"})
     before = await storage.stat(sources)
 
-    await storage.move(list(zip(sources, targets, strict=True)))
+    await getattr(storage, act)(sources)
 
     assert await contents(storage) == {targets[0]: b"1", targets[1]: b"22", OTHER: b"o"}
     after = await storage.stat(targets)
@@ -201,35 +209,51 @@ async def test_a_move_takes_objects_with_their_times_over_what_was_there(
     ]
 
 
-async def test_moves_are_made_in_their_order_and_pass_over_what_is_not_there(
-    storage: MirrorStorage,
-) -> None:
-    a, b, c, gone = names(["web/x/a", "web/x/b", "web/y/c", "web/x/gone"])
-    await storage.write({a: b"a", b: b"b"})
+@pytest.mark.parametrize("act", ["discard", "recover", "purge"])
+async def test_keys_without_an_object_are_skipped(storage: MirrorStorage, act: str) -> None:
+    prefix = "web" if act == "discard" else "removed"
+    there, missing = names([f"{prefix}/x/there", f"{prefix}/x/missing"])
+    await storage.write({there: b"1", OTHER: b"o"})
 
-    await storage.move([(b, c), (gone, OTHER), (a, b), (a, c)])
+    await getattr(storage, act)([])
+    await getattr(storage, act)([missing, there, there])
 
-    assert await contents(storage) == {b: b"a", c: b"b"}
+    moved = {"discard": {key("removed/x/there"): b"1"}, "recover": {key("web/x/there"): b"1"}}
+    assert await contents(storage) == {OTHER: b"o", **moved.get(act, {})}
 
 
-async def test_what_was_moved_can_be_moved_back(storage: MirrorStorage) -> None:
-    away = key("removed/simple/foo/index.html")
+async def test_discarded_objects_can_be_recovered(storage: MirrorStorage) -> None:
     await storage.write({PAGE: b"1"})
 
-    await storage.move([(PAGE, away)])
-    await storage.move([(away, PAGE)])
-    await storage.move([])
+    await storage.discard([PAGE])
+    assert await contents(storage) == {trash(PAGE): b"1"}
+    await storage.recover([trash(PAGE)])
 
     assert await contents(storage) == {PAGE: b"1"}
+
+
+async def test_purged_objects_are_gone(storage: MirrorStorage) -> None:
+    near = key("removed/simple/foo/index.html.old")
+    await storage.write({trash(PAGE): b"1", PAGE: b"2", near: b"3"})
+
+    await storage.purge([trash(PAGE), key("removed/simple/foo/x/y")])
+
+    assert await contents(storage) == {PAGE: b"2", near: b"3"}
+    with pytest.raises(MissingObject):
+        await storage.read(trash(PAGE))
+
+
+# ---------------------------------------------------------------- deletion
 
 
 async def test_deleting_takes_away_what_is_there_and_only_that(storage: MirrorStorage) -> None:
     near = key("web/simple/foo/index.html.old")
     await storage.write({PAGE: b"1", OTHER: b"2", near: b"3"})
 
-    await storage.delete([PAGE, key("web/simple/never/index.html"), key("web/simple/foo/x/y")])
-    await storage.delete([PAGE])
-    await storage.delete([])
+    absent = [PAGE, key("web/simple/never/index.html"), key("web/simple/foo/x/y")]
+    assert await storage.write({}, absent=absent) == [PAGE]
+    assert await storage.write({}, absent=[PAGE]) == []
+    assert await storage.write({}) == []
 
     assert await contents(storage) == {OTHER: b"2", near: b"3"}
     with pytest.raises(MissingObject):
@@ -238,7 +262,7 @@ async def test_deleting_takes_away_what_is_there_and_only_that(storage: MirrorSt
 
 async def test_what_was_deleted_can_be_written_again(storage: MirrorStorage) -> None:
     await storage.write({PAGE: b"1"})
-    await storage.delete([PAGE])
+    await storage.write({}, absent=[PAGE])
 
     assert await storage.write({PAGE: b"1"}) == [PAGE]
     assert await contents(storage) == {PAGE: b"1"}
@@ -263,7 +287,7 @@ async def test_a_scan_tells_size_and_time_as_stat_does(storage: MirrorStorage) -
 @pytest.mark.parametrize("prefix", ["web/simple/", "web/never/", "removed/", "web/simple/foo/x/"])
 async def test_a_scan_where_nothing_is_finds_nothing(storage: MirrorStorage, prefix: str) -> None:
     await put(storage, simple__foo=b"an object", packages__x=b"")
-    await storage.delete([key("web/simple/foo")])
+    await storage.write({}, absent=[key("web/simple/foo")])
 
     assert [each async for each in storage.scan(key(prefix))] == []
 
@@ -275,7 +299,7 @@ async def test_what_goes_away_during_a_scan_does_not_disturb_it(storage: MirrorS
 
     async for found in storage.scan(key("web/")):
         seen.append(found.key)
-        await storage.delete(keys[1:])
+        await storage.write({}, absent=keys[1:])
 
     assert seen[0] == keys[0]
     assert set(seen) <= set(keys)
@@ -315,16 +339,16 @@ async def test_a_scan_gives_the_keys_with_the_prefix_in_order(
     assert found == sorted(each for each in keys if each.startswith(start))
 
 
-# ---------------------------------------------------------------- barrier
+# ---------------------------------------------------------------- flush
 
 
 async def test_a_barrier_returns_whether_or_not_something_was_written(
     storage: MirrorStorage,
 ) -> None:
-    await storage.barrier()
+    await storage.flush()
     await storage.write({PAGE: b"1"})
-    await storage.barrier()
-    await storage.barrier()
+    await storage.flush()
+    await storage.flush()
 
     assert await contents(storage) == {PAGE: b"1"}
 
@@ -337,7 +361,7 @@ async def filled(storage: MirrorStorage) -> MirrorStorage:
     """Return a storage with a page that is an alias, and an object that is none."""
     version = key("web/simple/foo/versions/1")
     await storage.write({version: b"one", OTHER: b"other"})
-    await storage.alias(PAGE, version)
+    await storage.publish_version(PAGE, version)
     return storage
 
 
@@ -353,26 +377,36 @@ async def test_a_dry_run_writes_nothing(filled: MirrorStorage) -> None:
     dry, before = DryRunStorage(filled), await contents(filled)
 
     await dry.write({PAGE: b"new", key("web/new"): b""}, absent=[OTHER], durable=True)
-    await dry.alias(OTHER, PAGE)
-    await dry.move([(OTHER, key("removed/x"))])
-    await dry.delete([PAGE, OTHER])
-    await dry.barrier()
+    await dry.publish_version(OTHER, PAGE)
+    await dry.discard([OTHER])
+    await dry.recover([trash(OTHER)])
+    await dry.purge([TRASHED[0]])
+    await dry.flush()
 
     assert await contents(filled) == before
 
 
 async def test_a_dry_run_has_no_more_what_it_took_away(filled: MirrorStorage) -> None:
     dry = DryRunStorage(filled)
-    await dry.move([(OTHER, key("removed/x"))])
+    await dry.discard([OTHER])
 
-    assert await dry.digest(key("removed/x"), ["md5"]) == await filled.digest(OTHER, ["md5"])
-    assert b"".join([piece async for piece in dry.pieces(key("removed/x"))]) == b"other"
+    trashed = trash(OTHER)
+    assert await dry.digest(trashed, ["md5"]) == await filled.digest(OTHER, ["md5"])
+    assert b"".join([piece async for piece in dry.stream(trashed)]) == b"other"
     with pytest.raises(MissingObject):
         await dry.digest(OTHER, ["md5"])
     with pytest.raises(MissingObject):
-        await anext(aiter(dry.pieces(OTHER)))
-    (reading,) = await dry.read_through([OTHER])
+        await anext(aiter(dry.stream(OTHER)))
+    (reading,) = await dry.read_files([OTHER])
     assert (reading.size, reading.problem) == (0, "it is missing")
+    await dry.recover([trashed])
+    assert await dry.read(OTHER) == b"other"
+    with pytest.raises(MissingObject):
+        await dry.read(trashed)
+    await dry.discard([OTHER])
+    await dry.purge([trashed])
+    with pytest.raises(MissingObject):
+        await dry.read(trashed)
 
 
 async def test_a_dry_run_tells_the_changes_that_a_run_would_make(filled: MirrorStorage) -> None:

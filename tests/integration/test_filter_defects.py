@@ -22,12 +22,12 @@ from bandersnatch.mirror.mirror import Mirror
 from bandersnatch.mirror.project import FEW_FILES
 from bandersnatch.mirror.run import MirrorRun, RunOptions
 from bandersnatch.model.names import ProjectName
-from bandersnatch.storage.memory import MemoryStorage
 from tests.support.chains import chain_of, kept
 from tests.support.clock import FakeClock
 from tests.support.factories import make_detail, make_file
 from tests.support.fake_index import FakePackageIndex
 from tests.support.index import Index
+from tests.support.memory_storage import MemoryStorage
 
 if TYPE_CHECKING:
     from collections.abc import Callable

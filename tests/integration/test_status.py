@@ -17,12 +17,12 @@ from bandersnatch.config.schema import Settings, StorageSettings
 from bandersnatch.filters.chain import FilterChain
 from bandersnatch.mirror.mirror import Mirror
 from bandersnatch.mirror.queries.status import mirror_status
-from bandersnatch.storage.memory import MemoryStorage
 from tests.support import faults
 from tests.support.clock import FakeClock
 from tests.support.disks import listing
 from tests.support.fake_index import FakePackageIndex
 from tests.support.index import Index
+from tests.support.memory_storage import MemoryStorage
 from tests.support.records import make_record
 
 if TYPE_CHECKING:

@@ -21,13 +21,13 @@ from bandersnatch.mirror.run import MirrorRun, RunOptions
 from bandersnatch.mirror.sync import sync
 from bandersnatch.model.names import project_name
 from bandersnatch.storage.dry_run import DryRunStorage
-from bandersnatch.storage.memory import MemoryStorage
 from tests.support.clock import QuickClock
 from tests.support.index import Index
+from tests.support.memory_storage import MemoryStorage
 from tests.support.world import KillableCatalogue, KillableStorage, Killed, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
+    from collections.abc import Callable, Collection, Coroutine, Iterator
 
     from bandersnatch.mirror.mirror import Mirror
 
@@ -35,19 +35,18 @@ if TYPE_CHECKING:
 class StepStorage(KillableStorage):
     """Dies between any two things that a disk does one after the other."""
 
-    async def move(self, moves: Sequence[tuple[StorageKey, StorageKey]], /) -> None:
-        """Rename one after the other, each whole or not at all."""
-        for source, target in moves:
-            if source in self.objects:
-                self._count()
-                MemoryStorage.put(self, target, self.objects[source], self.modified[source])
-                del self.objects[source], self.modified[source]
+    def move(self, source: StorageKey, target: StorageKey) -> None:
+        """Rename an object, whole or not at all."""
+        if source in self.objects:
+            self._count()
+            MemoryStorage.put(self, target, self.objects[source], self.modified[source])
+            del self.objects[source], self.modified[source]
 
-    async def delete(self, keys: Collection[StorageKey], /) -> None:
-        """Delete one after the other."""
+    async def purge(self, keys: Collection[StorageKey], /) -> None:
+        """Delete one object after the other."""
         for key in keys:
             self._count()
-            await super().delete([key])
+            await super().purge([key])
 
 
 class StepWorld(World):

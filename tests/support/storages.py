@@ -13,7 +13,7 @@ from bandersnatch.model.content import ExpectedContent
 from bandersnatch.model.digests import Digest
 from bandersnatch.storage.filesystem import FilesystemStorage
 from bandersnatch.storage.journal import ChangeJournal, JournalingStorage
-from bandersnatch.storage.memory import MemoryStorage
+from tests.support.memory_storage import MemoryStorage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator

@@ -24,11 +24,11 @@ from bandersnatch.mirror.mirror import Mirror
 from bandersnatch.mirror.run import MirrorRun, RunOptions
 from bandersnatch.mirror.sync import sync
 from bandersnatch.model.names import project_name
-from bandersnatch.storage.memory import MemoryStorage
 from tests.support.fake_index import FakePackageIndex
+from tests.support.memory_storage import MemoryStorage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from bandersnatch.catalogue.records import CatalogueUpdate
     from tests.support.clock import QuickClock
@@ -65,9 +65,13 @@ class KillableStorage(MemoryStorage):
         self._count()
         return await super().write(objects, **keywords)
 
-    async def move(self, moves: Sequence[tuple[StorageKey, StorageKey]], /) -> None:
+    async def discard(self, keys: Collection[StorageKey], /) -> None:
         self._count()
-        await super().move(moves)
+        await super().discard(keys)
+
+    async def recover(self, keys: Collection[StorageKey], /) -> None:
+        self._count()
+        await super().recover(keys)
 
 
 class KillableCatalogue(MemoryCatalogue):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bandersnatch.errors import LockConflict, MissingObject, StorageError
+from bandersnatch.layout import trash
 from bandersnatch.storage import filesystem
 from bandersnatch.storage.filesystem import FilesystemStorage
 from bandersnatch.storage.tree import AREAS, PARTIAL
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
 PAGE, OTHER = key("web/simple/foo/index.html"), key("web/simple/bar/index.html")
+TRASHED = trash(OTHER)
 
 
 @pytest.fixture
@@ -337,7 +339,7 @@ async def test_reading_only_changes_nothing_not_even_by_opening(root: Path) -> N
         assert await contents(storage) == {PAGE: b"1"}
         assert len(await storage.stat([PAGE])) == 1
         await storage.digest(PAGE, ["sha256"])
-        await storage.barrier()
+        await storage.flush()
 
     assert listing(root) == before
 
@@ -390,21 +392,22 @@ async def test_a_disk_without_room_for_names_is_an_error(tmp_path: Path) -> None
 async def test_a_disk_that_is_read_only_is_an_error(tmp_path: Path) -> None:
     with mounted(tmp_path):
         async with FilesystemStorage(str(tmp_path)) as storage:
-            await storage.write({PAGE: b"old"})
+            await storage.write({PAGE: b"old", TRASHED: b"old"})
         make_read_only(tmp_path)
         async with FilesystemStorage(str(tmp_path), read_only=True) as storage:
             for act in (
                 storage.write({PAGE: b"new"}),
                 storage.write({}, absent=[PAGE]),
-                storage.alias(OTHER, PAGE),
-                storage.move([(PAGE, OTHER)]),
-                storage.delete([PAGE]),
+                storage.publish_version(OTHER, PAGE),
+                storage.discard([PAGE]),
+                storage.recover([TRASHED]),
+                storage.purge([TRASHED]),
                 receive(storage, OTHER, b"1"),
                 receive(storage, OTHER, BIG),
             ):
                 with pytest.raises(StorageError, match="Read-only file system"):
                     await act
-            assert await contents(storage) == {PAGE: b"old"}
+            assert await contents(storage) == {PAGE: b"old", TRASHED: b"old"}
 
         with pytest.raises(StorageError, match="Read-only file system"):
             await opened(tmp_path)
@@ -440,30 +443,34 @@ def gone(root: Path) -> Iterator[None]:
 async def test_a_barrier_without_changes_does_nothing(root: Path) -> None:
     async with FilesystemStorage(str(root)) as storage:
         await storage.write({PAGE: b"1"})
-        await storage.barrier()
+        await storage.flush()
         await storage.write({PAGE: b"1"}, absent=[OTHER])
-        await storage.delete([OTHER])
-        await storage.move([(OTHER, PAGE)])
+        await storage.discard([OTHER])
+        await storage.recover([TRASHED])
+        await storage.purge([TRASHED])
         with gone(root):
-            await storage.barrier()
+            await storage.flush()
 
 
-@pytest.mark.parametrize("change", ["write", "absent", "alias", "move", "delete", "receive"])
+@pytest.mark.parametrize(
+    "change", ["write", "absent", "version", "discard", "recover", "purge", "receive"]
+)
 async def test_a_barrier_follows_every_change(root: Path, change: str) -> None:
     async with FilesystemStorage(str(root)) as storage:
-        await storage.write({PAGE: b"1"})
-        await storage.barrier()
+        await storage.write({PAGE: b"1", TRASHED: b"1"})
+        await storage.flush()
         changes: dict[str, Callable[[], Awaitable[object]]] = {
             "write": lambda: storage.write({PAGE: b"2"}),
             "absent": lambda: storage.write({}, absent=[PAGE]),
-            "alias": lambda: storage.alias(OTHER, PAGE),
-            "move": lambda: storage.move([(PAGE, OTHER)]),
-            "delete": lambda: storage.delete([PAGE]),
+            "version": lambda: storage.publish_version(OTHER, PAGE),
+            "discard": lambda: storage.discard([PAGE]),
+            "recover": lambda: storage.recover([TRASHED]),
+            "purge": lambda: storage.purge([TRASHED]),
             "receive": lambda: receive(storage, OTHER, b"3"),
         }
         await changes[change]()
         with gone(root), pytest.raises(StorageError):
-            await storage.barrier()
+            await storage.flush()
 
 
 async def test_what_ends_after_a_barrier_waits_for_the_next(root: Path) -> None:
@@ -471,10 +478,10 @@ async def test_what_ends_after_a_barrier_waits_for_the_next(root: Path) -> None:
     async with FilesystemStorage(str(root)) as storage:
         async with storage.receive(PAGE, expected(BIG)) as sink:
             await feed(sink, BIG)
-            await storage.barrier()
+            await storage.flush()
             await sink.finish()
         with gone(root), pytest.raises(StorageError):
-            await storage.barrier()
+            await storage.flush()
 
 
 async def test_what_a_barrier_lost_stays_lost(root: Path) -> None:
@@ -482,14 +489,12 @@ async def test_what_a_barrier_lost_stays_lost(root: Path) -> None:
     async with FilesystemStorage(str(root)) as storage:
         await storage.write({PAGE: b"1"})
         with gone(root):
-            results = await asyncio.gather(
-                storage.barrier(), storage.barrier(), return_exceptions=True
-            )
+            results = await asyncio.gather(storage.flush(), storage.flush(), return_exceptions=True)
         assert [type(each) for each in results] == [MissingObject, MissingObject]
 
         for _ in range(2):
             with pytest.raises(StorageError):
-                await storage.barrier()
+                await storage.flush()
 
 
 # ---------------------------------------------------------------- times
@@ -517,7 +522,7 @@ async def test_an_alias_is_a_relative_link(root: Path) -> None:
     version = key("web/simple/foo/versions/1")
     async with FilesystemStorage(str(root)) as storage:
         await storage.write({version: b"1"})
-        await storage.alias(PAGE, version)
+        await storage.publish_version(PAGE, version)
 
     assert str((root / PAGE).readlink()) == "versions/1"
 
@@ -536,7 +541,7 @@ async def test_a_link_gives_way_to_a_file_with_the_same_bytes(root: Path) -> Non
     version = key("web/simple/foo/versions/1")
     async with FilesystemStorage(str(root)) as storage:
         await storage.write({version: b"1"})
-        await storage.alias(PAGE, version)
+        await storage.publish_version(PAGE, version)
 
         assert await storage.write({PAGE: b"1"}) == [PAGE]
 

@@ -19,7 +19,7 @@ from bandersnatch.events import (
 from bandersnatch.layout import StorageKey
 from bandersnatch.mirror.queries.estimate import Estimate
 from bandersnatch.model.names import ProjectName
-from bandersnatch.storage.memory import MemoryStorage
+from tests.support.memory_storage import MemoryStorage
 from tests.support.records import make_record
 
 A, B = ProjectName("a"), ProjectName("b")

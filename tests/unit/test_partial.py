@@ -300,7 +300,7 @@ async def test_only_what_nobody_went_on_with_is_swept(
     await storage.write({FILE: b"1"})
     os.utime(root / FILE, (1, 1))
 
-    await storage.sweep(before=1000)
+    await storage.purge_downloads(before=1000)
 
     assert set(tree(root)) == {f"{PARTIAL}/young", FILE}
 
@@ -312,6 +312,6 @@ async def test_a_link_is_swept_by_its_own_age(
     link.symlink_to(outside)
     os.utime(link, (999, 999), follow_symlinks=False)
 
-    await storage.sweep(before=1000)
+    await storage.purge_downloads(before=1000)
 
     assert not link.is_symlink()

@@ -192,7 +192,7 @@ class Checkpoint:
             if batch.records or batch.forgotten:
                 batch.markers.setdefault(Marker.ROOT, RootMarker.STALE)
             if batch:
-                await self._storage.barrier()
+                await self._storage.flush()
                 await self._catalogue.commit(batch)
             for name in done:
                 self.pending.pop(name, None)

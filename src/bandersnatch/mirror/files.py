@@ -272,14 +272,14 @@ class FileSync:
         if lies is None or lies.sha256 not in {"", file.sha256.value}:
             return None
         keys = [each for each in (key, layout.sidecar(file)) if each is not None]
-        moves = [(layout.trash(each), each) for each in keys if layout.trash(each) in lying]
-        await self._storage.move(moves)
+        trashed = [layout.trash(each) for each in keys if layout.trash(each) in lying]
+        await self._storage.recover(trashed)
         (found,) = await self._storage.stat([key])
         judged = await self._judge.judged(file, found, None)
         if judged is not None:
-            outcome.restored += [source for source, _ in moves]
-            for source, target in moves:
-                self._events(FileRestored(name, target, lying[source].size))
+            outcome.restored += trashed
+            for each in trashed:
+                self._events(FileRestored(name, layout.served(each), lying[each].size))
         return judged
 
     # ------------------------------------------------------------ what is fetched

@@ -141,11 +141,11 @@ class Publisher:
             suffix = key.rpartition(".")[2]
             version = StorageKey(f"{prefix}index_{detail.serial or 0}_{stamp}.{suffix}")
             await self._write({version: content})
-            await self._storage.alias(key, version)
+            await self._storage.publish_version(key, version)
             earlier = [k for k in existing if k.endswith(f".{suffix}") and k != version]
             earlier.sort(key=_version_time)
             surplus = len(earlier) + 1 - self._settings.keep_index_versions
-            await self._storage.delete(earlier[: max(0, surplus)])
+            await self._storage.write({}, absent=earlier[: max(0, surplus)])
 
     # ------------------------------------------------------------ stored pages
 
@@ -251,7 +251,7 @@ async def publish_root(
         if each.deferral in _MAY_LACK_PAGES and not await publisher.has_pages(each.name):
             hidden.add(each.name)
     changed = await publisher.publish_root(_list_entries(mirror.catalogue, hidden))
-    await mirror.storage.barrier()
+    await mirror.storage.flush()
     if not omit:
         await mirror.catalogue.commit(CatalogueUpdate(markers={Marker.ROOT: RootMarker.WRITTEN}))
     return changed

@@ -146,7 +146,7 @@ async def finish_deletions(mirror: Mirror, began: datetime) -> None:
             marks[name] for name in some if marks[name].deferral == Deferral.EXCLUDED_UNTIL_CHANGE
         ]
         batch.records += [await _excluded_record(mirror, mark) for mark in aside]
-        await mirror.storage.barrier()
+        await mirror.storage.flush()
         await mirror.catalogue.commit(batch)
     await mirror.catalogue.commit(CatalogueUpdate(markers={Marker.ROOT: RootMarker.WRITTEN}))
 

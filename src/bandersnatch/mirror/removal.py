@@ -123,7 +123,7 @@ class Removals:
                 yield TrashEntry(layout.trash(key), size, sha256, self._now)
 
     async def _move(self, removed: Iterable[TrashEntry]) -> None:
-        await self._storage.move([(layout.served(each.key), each.key) for each in removed])
+        await self._storage.discard([layout.served(each.key) for each in removed])
 
     # ------------------------------------------------------------ whole projects
 
@@ -154,7 +154,7 @@ class Removals:
         for each in leaving:
             await self._move(each.pages)
         if leaving:
-            await self._storage.barrier()
+            await self._storage.flush()
         for each in leaving:
             await self._move(each.files)
             await self._tell(each)
@@ -255,7 +255,7 @@ class Removals:
             return CatalogueUpdate()
         limit = self._now - int(grace.total_seconds())
         over = [each.key for each in await catalogue.trash(before=limit + 1)]
-        await self._storage.delete(over)
+        await self._storage.purge(over)
         return CatalogueUpdate(restored=over)
 
 

@@ -370,7 +370,7 @@ class _Restoring:
         :raises UnrestorableProject: if something on the way is a link; then all is as it was.
         """
         mirror, moves = self._mirror, files.moves
-        await mirror.storage.move([(each.found.key, each.key) for each in moves])
+        await mirror.storage.recover([each.found.key for each in moves])
         there = await mirror.storage.stat([each.key for each in moves])
         left = [each.key for each, found in zip(moves, there, strict=True) if found is None]
         if left:
@@ -385,8 +385,8 @@ class _Restoring:
         """Take away what is left of the pages in ``removed/``, and record that all is back."""
         mirror = self._mirror
         left = self._lying.pages() + (self._lying.documents() if documents else [])
-        await mirror.storage.delete(left)
-        await mirror.storage.barrier()
+        await mirror.storage.purge(left)
+        await mirror.storage.flush()
         looked_at = self._unfinished(Deferral.INCOMPLETE, NO_SERIAL, "")
         await mirror.catalogue.commit(
             CatalogueUpdate(

@@ -95,9 +95,9 @@ async def end_run(
     firsts += [None] if ending.refused else []
     status = next_status(state.status, checkpoint.cursor, firsts)
     if not checkpoint.pending:
-        await mirror.storage.sweep(before=int(mirror.clock.now().timestamp()) + 1)
+        await mirror.storage.purge_downloads(before=int(mirror.clock.now().timestamp()) + 1)
     else:
-        await mirror.storage.sweep(before=began - _ABANDONED)
+        await mirror.storage.purge_downloads(before=began - _ABANDONED)
     finished = not checkpoint.pending and not ending.refused
     await files.save_status(status, finished=finished)
     markers = {Marker.CLEAN: await final_marker(files, state, complete=ending.complete)}

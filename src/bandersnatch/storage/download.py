@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from bandersnatch.errors import OversizedContent
 from bandersnatch.model.content import ContentCheck
+from bandersnatch.storage.port import Sink
 from bandersnatch.storage.tree import mapped_errors, write_all
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ _SMALL = 128 * 1024
 """Bytes that are hashed and written faster than a thread is woken."""
 
 
-class FileDownload:
-    """A ``Sink`` that ends in a file of the tree."""
+class FileDownload(Sink):
+    """A download that ends in a file of the tree."""
 
     def __init__(
         self,
@@ -88,16 +89,13 @@ class FileDownload:
 
     @property
     def held(self) -> int:
-        """How many bytes from the beginning are here already."""
         return self._check.size + self._waiting
 
     @property
     def complete(self) -> bool:
-        """Whether as many bytes are held as the index announced."""
         return self.held == self._expected.size
 
     async def write(self, chunk: bytes, /) -> None:
-        """Take the next bytes; they reach the disk when there are enough of them."""
         if self.held + len(chunk) > self._expected.limit:
             raise OversizedContent(self._expected.url, self._expected.limit)
         self._pieces.append(chunk)
@@ -107,11 +105,9 @@ class FileDownload:
             await self._threads.run(self._flush)
 
     async def restart(self) -> None:
-        """Forget what is held."""
         await self._threads.run_short(self._discard)
 
     async def finish(self) -> Content:
-        """Check what is held and rename it to its place; wrong bytes are gone afterwards."""
         await self._promise.cover(self.held)
         if self.held > _SMALL:
             return await self._threads.run(self._finish)

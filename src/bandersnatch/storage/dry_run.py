@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bandersnatch.errors import MissingObject, StorageError
+from bandersnatch.layout import served, trash
 from bandersnatch.model.content import Content
 from bandersnatch.model.digests import HEX_DIGITS, Digest, Hashes
-from bandersnatch.storage.port import FileReadResult
+from bandersnatch.storage.port import FileReadResult, MirrorStorage, Sink, StoredObject
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.content import ExpectedContent
-    from bandersnatch.storage.port import MirrorStorage, StoredObject
 
 
-class DryRunStorage:
+class DryRunStorage(MirrorStorage):
     """Wraps a storage: reads go through, writes only say what they would change.
 
     A download is complete before it begins, so that nothing is asked of the network for it. What
@@ -32,10 +31,6 @@ class DryRunStorage:
         self._gone: set[StorageKey] = set()
 
     async def read(self, key: StorageKey, /) -> bytes:
-        """Return the bytes at ``key``.
-
-        :raises MissingObject: if there are none, or would be none by now.
-        """
         if key in self._gone:
             raise MissingObject(key)
         return await self._storage.read(self._source(key))
@@ -48,7 +43,6 @@ class DryRunStorage:
         absent: Collection[StorageKey] = (),
         durable: bool = False,  # noqa: ARG002 - there is nothing to make durable
     ) -> Sequence[StorageKey]:
-        """Return the keys that would change."""
         changed = [key for key in objects if not await self._holds(key, objects[key])]
         self._gone.difference_update(objects)
         gone = [key for key in absent if await self._is_there(key)]
@@ -71,11 +65,19 @@ class DryRunStorage:
         except StorageError:
             return False
 
-    async def alias(self, key: StorageKey, target: StorageKey, /) -> None:
+    async def publish_version(self, key: StorageKey, version: StorageKey, /) -> None:
         """Do nothing."""
 
-    async def move(self, moves: Sequence[tuple[StorageKey, StorageKey]], /) -> None:
-        """Remember where things would be."""
+    async def discard(self, keys: Collection[StorageKey], /) -> None:
+        await self._move([(key, trash(key)) for key in keys])
+
+    async def recover(self, keys: Collection[StorageKey], /) -> None:
+        await self._move([(key, served(key)) for key in keys])
+
+    async def purge(self, keys: Collection[StorageKey], /) -> None:
+        self._gone.update(keys)
+
+    async def _move(self, moves: Sequence[tuple[StorageKey, StorageKey]]) -> None:
         there = await self.stat([source for source, _ in moves])
         for (source, target), found in zip(moves, there, strict=True):
             if found is not None:
@@ -86,77 +88,64 @@ class DryRunStorage:
     def _source(self, key: StorageKey) -> StorageKey:
         return self._moved.get(key, key)
 
-    async def free(self) -> int | None:
-        """Return how many bytes may still be written."""
-        return await self._storage.free()
-
-    async def delete(self, keys: Collection[StorageKey], /) -> None:
-        """Remember what would be there no more."""
-        self._gone.update(keys)
+    async def free_space(self) -> int | None:
+        return await self._storage.free_space()
 
     async def scan(self, prefix: StorageKey, /) -> AsyncIterator[StoredObject]:
-        """Yield the objects whose keys begin with ``prefix``, but for what came there since."""
         async for found in self._storage.scan(prefix):
             if found.key not in self._gone:
                 yield found
 
-    async def barrier(self) -> None:
+    async def flush(self) -> None:
         """Do nothing."""
 
     async def stat(self, keys: Sequence[StorageKey], /) -> Sequence[StoredObject | None]:
-        """Return what is known of each object."""
         found = await self._storage.stat([self._source(key) for key in keys])
         return [
-            None if each is None or key in self._gone else replace(each, key=key)
+            None
+            if each is None or key in self._gone
+            else StoredObject(key, each.size, each.modified)
             for key, each in zip(keys, found, strict=True)
         ]
 
     async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
-        """Read an object through and return its digests.
-
-        :raises MissingObject: if it is not there, or would not be by now.
-        """
         if key in self._gone:
             raise MissingObject(key)
         return await self._storage.digest(self._source(key), algorithms)
 
-    async def read_through(self, keys: Sequence[StorageKey], /) -> Sequence[FileReadResult]:
-        """Return what reading each object through comes to."""
-        found = await self._storage.read_through([self._source(key) for key in keys])
+    async def read_files(self, keys: Sequence[StorageKey], /) -> Sequence[FileReadResult]:
+        found = await self._storage.read_files([self._source(key) for key in keys])
         gone = FileReadResult(0, None, "it is missing")
         return [gone if k in self._gone else each for k, each in zip(keys, found, strict=True)]
 
-    async def pieces(self, key: StorageKey, /) -> AsyncIterator[bytes]:
-        """Yield what is in an object.
-
-        :raises MissingObject: if it is not there, or would not be by now.
-        """
+    async def stream(self, key: StorageKey, /) -> AsyncIterator[bytes]:
         if key in self._gone:
             raise MissingObject(key)
-        async for piece in self._storage.pieces(self._source(key)):
+        async for piece in self._storage.stream(self._source(key)):
             yield piece
 
     @asynccontextmanager
     async def receive(
         self, key: StorageKey, expected: ExpectedContent, /
     ) -> AsyncIterator[_DrySink]:
-        """Pretend that everything is there."""
         del key
         yield _DrySink(expected)
 
-    async def sweep(self, *, before: int) -> None:
+    async def purge_downloads(self, *, before: int) -> None:
         """Do nothing."""
 
 
-class _DrySink:
-    complete = True
-
+class _DrySink(Sink):
     def __init__(self, expected: ExpectedContent) -> None:
         self._expected = expected
 
     @property
     def held(self) -> int:
         return self._expected.size or 0
+
+    @property
+    def complete(self) -> bool:
+        return True
 
     async def write(self, chunk: bytes, /) -> None:
         del chunk

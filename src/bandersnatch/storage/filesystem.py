@@ -18,8 +18,10 @@ from filelock import FileLock, Timeout
 from bandersnatch.concurrency import BlockingExecutor
 from bandersnatch.config.schema import FreeSpace
 from bandersnatch.errors import LockConflict, MissingObject, StorageError
+from bandersnatch.layout import served, trash
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.storage.download import FileDownload
+from bandersnatch.storage.port import MirrorStorage
 from bandersnatch.storage.space import DiskSpace
 from bandersnatch.storage.tree import (
     AREAS,
@@ -33,7 +35,7 @@ from bandersnatch.storage.tree import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.content import ExpectedContent
@@ -47,8 +49,8 @@ _LOCK = ".lock"
 _ALL_OF_IT = FreeSpace(size=0)
 
 
-class FilesystemStorage:
-    """A mirror below one directory; implements ``Storage`` and ``FileStore``.
+class FilesystemStorage(MirrorStorage):
+    """A mirror below one directory.
 
     As a context it holds the mirror's lock, so that one command at a time changes a mirror;
     ``read_only`` takes no lock and changes nothing, not even by opening.
@@ -150,7 +152,6 @@ class FilesystemStorage:
     # ------------------------------------------------------------ Storage
 
     async def read(self, key: StorageKey, /) -> bytes:
-        """Return the bytes at ``key``."""
         return await self._threads.run_short(lambda: self._tree.read(key))
 
     async def write(
@@ -161,8 +162,6 @@ class FilesystemStorage:
         absent: Collection[StorageKey] = (),
         durable: bool = False,
     ) -> Sequence[StorageKey]:
-        """Replace each object, in the order given, and then delete those in ``absent``."""
-
         def write() -> list[StorageKey]:
             if durable:
                 self._require_lock()
@@ -177,32 +176,29 @@ class FilesystemStorage:
             return await self._threads.run(write)
         return await self._threads.run_short(write)
 
-    async def alias(self, key: StorageKey, target: StorageKey, /) -> None:
-        """Let ``key`` be a relative link to ``target``."""
-        await self._threads.run_short(lambda: self._tree.link(key, target))
+    async def publish_version(self, key: StorageKey, version: StorageKey, /) -> None:
+        await self._threads.run_short(lambda: self._tree.link(key, version))
 
-    async def move(self, moves: Sequence[tuple[StorageKey, StorageKey]], /) -> None:
-        """Rename each first to its second key."""
+    async def discard(self, keys: Collection[StorageKey], /) -> None:
+        await self._for_each(keys, lambda key: self._tree.move(key, trash(key)))
 
-        def move() -> None:
-            for source, target in moves:
-                self._tree.move(source, target)
+    async def recover(self, keys: Collection[StorageKey], /) -> None:
+        await self._for_each(keys, lambda key: self._tree.move(key, served(key)))
 
-        if moves:
-            await self._threads.run(move)
+    async def purge(self, keys: Collection[StorageKey], /) -> None:
+        await self._for_each(keys, self._tree.delete)
 
-    async def delete(self, keys: Collection[StorageKey], /) -> None:
-        """Delete the objects, and the directories that are empty then."""
-
-        def delete() -> None:
+    async def _for_each(
+        self, keys: Collection[StorageKey], change: Callable[[StorageKey], object]
+    ) -> None:
+        def change_all() -> None:
             for key in keys:
-                self._tree.delete(key)
+                change(key)
 
         if keys:
-            await self._threads.run(delete)
+            await self._threads.run(change_all)
 
     async def scan(self, prefix: StorageKey, /) -> AsyncIterator[StoredObject]:
-        """Yield the files below ``prefix``."""
         found = self._tree.walk(prefix)
 
         def batch() -> list[StoredObject]:
@@ -213,8 +209,7 @@ class FilesystemStorage:
             for each in objects:
                 yield each
 
-    async def barrier(self) -> None:
-        """Write back the whole file system, once: far cheaper than every file by itself."""
+    async def flush(self) -> None:
         async with self._syncing:
             if self._lost is not None:
                 raise self._lost
@@ -236,14 +231,12 @@ class FilesystemStorage:
     # ------------------------------------------------------------ FileStore
 
     async def stat(self, keys: Sequence[StorageKey], /) -> Sequence[StoredObject | None]:
-        """Return what is known of each file."""
         look = self._tree.stat
         if len(keys) > _MANY:
             return await self._threads.run(lambda: [look(key) for key in keys])
         return await self._threads.run_short(lambda: [look(key) for key in keys])
 
     async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
-        """Read a file through and return its digests."""
         stop = Event()
 
         def digest() -> Hashes:
@@ -260,8 +253,7 @@ class FilesystemStorage:
         if self._tree.stat(key) is None:
             raise MissingObject(key)
 
-    async def read_through(self, keys: Sequence[StorageKey], /) -> Sequence[FileReadResult]:
-        """Read files through and return what came of each."""
+    async def read_files(self, keys: Sequence[StorageKey], /) -> Sequence[FileReadResult]:
         stop = Event()
 
         def read() -> list[FileReadResult]:
@@ -269,9 +261,7 @@ class FilesystemStorage:
 
         return await self._threads.run(read, give_up=stop.set)
 
-    async def pieces(self, key: StorageKey, /) -> AsyncIterator[bytes]:
-        """Yield what is in a file, at most a mebibyte at a time."""
-
+    async def stream(self, key: StorageKey, /) -> AsyncIterator[bytes]:
         def opened() -> int:
             with mapped_errors(key):
                 self._require(key)
@@ -289,12 +279,10 @@ class FilesystemStorage:
             os.close(file)
 
     def receive(self, key: StorageKey, expected: ExpectedContent, /) -> FileDownload:
-        """Begin, or go on with, a download."""
         promise = self._room.promise(key)
         return FileDownload(self._tree, key, expected, self._threads, self._busy, promise)
 
-    async def free(self) -> int:
-        """Return how many bytes may still be written by this user, and leave what is to be free."""
+    async def free_space(self) -> int:
         free, whole = await self._threads.run(self._free)
         return max(0, free - self._keep_free.of(whole))
 
@@ -306,9 +294,7 @@ class FilesystemStorage:
             found = os.statvfs(path)
         return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
 
-    async def sweep(self, *, before: int) -> None:
-        """Delete unfinished downloads that nobody will go on with."""
-
+    async def purge_downloads(self, *, before: int) -> None:
         def sweep() -> None:
             with mapped_errors(PARTIAL), os.scandir(f"{self._root}/{PARTIAL}") as entries:
                 for entry in entries:

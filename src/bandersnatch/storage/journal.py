@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from bandersnatch.errors import IntegrityError
-from bandersnatch.layout import LAST_MODIFIED, WEB, StorageKey
+from bandersnatch.layout import LAST_MODIFIED, WEB, StorageKey, served
+from bandersnatch.storage.port import MirrorStorage, Sink
 from bandersnatch.storage.tree import KEY, mapped_errors, write_all
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.model.content import Content, ExpectedContent
     from bandersnatch.model.digests import Hashes
-    from bandersnatch.storage.port import FileReadResult, MirrorStorage, Sink, StoredObject
+    from bandersnatch.storage.port import FileReadResult, StoredObject
 
 JOURNAL = ".untold"
 """The file, in the mirror's directory."""
@@ -99,7 +100,7 @@ def _change(text: bytes) -> Change | None:
     return Change(StorageKey(key), away=sign == _WENT)
 
 
-class JournalingStorage:
+class JournalingStorage(MirrorStorage):
     """Wraps a storage: what changes the served tree is noted before, all else goes through.
 
     A page that leads to one of its versions is not told of, and so not noted.
@@ -119,78 +120,64 @@ class JournalingStorage:
         absent: Collection[StorageKey] = (),
         durable: bool = False,
     ) -> Sequence[StorageKey]:
-        """Replace each object, and then delete those in ``absent``."""
         changes = [*map(Change, objects), *(Change(key, away=True) for key in absent)]
         with self._untold.noting(changes):
             return await self._storage.write(objects, absent=absent, durable=durable)
 
-    async def alias(self, key: StorageKey, target: StorageKey, /) -> None:
-        """Let ``key`` answer with what is at ``target``."""
-        await self._storage.alias(key, target)
+    async def publish_version(self, key: StorageKey, version: StorageKey, /) -> None:
+        await self._storage.publish_version(key, version)
 
-    async def move(self, moves: Sequence[tuple[StorageKey, StorageKey]], /) -> None:
-        """Move each first to its second key."""
-        left = [Change(source, away=True) for source, _ in moves]
-        with self._untold.noting([*left, *(Change(target) for _, target in moves)]):
-            await self._storage.move(moves)
-
-    async def delete(self, keys: Collection[StorageKey], /) -> None:
-        """Delete the objects."""
+    async def discard(self, keys: Collection[StorageKey], /) -> None:
         with self._untold.noting([Change(key, away=True) for key in keys]):
-            await self._storage.delete(keys)
+            await self._storage.discard(keys)
+
+    async def recover(self, keys: Collection[StorageKey], /) -> None:
+        with self._untold.noting([Change(served(key)) for key in keys]):
+            await self._storage.recover(keys)
+
+    async def purge(self, keys: Collection[StorageKey], /) -> None:
+        await self._storage.purge(keys)
 
     @asynccontextmanager
     async def receive(self, key: StorageKey, expected: ExpectedContent, /) -> AsyncIterator[Sink]:
-        """Begin, or go on with, a download."""
         async with self._storage.receive(key, expected) as sink:
             yield _NotingSink(sink, key, self._untold)
 
     # ------------------------------------------------------------ what goes through
 
     async def read(self, key: StorageKey, /) -> bytes:
-        """Return the bytes at ``key``."""
         return await self._storage.read(key)
 
     def scan(self, prefix: StorageKey, /) -> AsyncIterator[StoredObject]:
-        """Yield the objects whose keys begin with ``prefix``."""
         return self._storage.scan(prefix)
 
-    async def barrier(self) -> None:
-        """Return when everything written so far would survive a power cut."""
-        await self._storage.barrier()
+    async def flush(self) -> None:
+        await self._storage.flush()
 
     async def stat(self, keys: Sequence[StorageKey], /) -> Sequence[StoredObject | None]:
-        """Return what is known of each object."""
         return await self._storage.stat(keys)
 
     async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
-        """Return an object's digests."""
         return await self._storage.digest(key, algorithms)
 
-    async def read_through(self, keys: Sequence[StorageKey], /) -> Sequence[FileReadResult]:
-        """Return what reading each object through comes to."""
-        return await self._storage.read_through(keys)
+    async def read_files(self, keys: Sequence[StorageKey], /) -> Sequence[FileReadResult]:
+        return await self._storage.read_files(keys)
 
-    def pieces(self, key: StorageKey, /) -> AsyncIterator[bytes]:
-        """Yield what is in an object."""
-        return self._storage.pieces(key)
+    def stream(self, key: StorageKey, /) -> AsyncIterator[bytes]:
+        return self._storage.stream(key)
 
-    async def free(self) -> int | None:
-        """Return how many bytes may still be written."""
-        return await self._storage.free()
+    async def free_space(self) -> int | None:
+        return await self._storage.free_space()
 
-    async def sweep(self, *, before: int) -> None:
-        """Delete what unfinished downloads left."""
-        await self._storage.sweep(before=before)
+    async def purge_downloads(self, *, before: int) -> None:
+        await self._storage.purge_downloads(before=before)
 
 
-class _NotingSink:
+class _NotingSink(Sink):
     def __init__(self, sink: Sink, key: StorageKey, untold: ChangeJournal) -> None:
         self._sink = sink
         self._key = key
         self._untold = untold
-        self.write = sink.write
-        self.restart = sink.restart
 
     @property
     def held(self) -> int:
@@ -199,6 +186,12 @@ class _NotingSink:
     @property
     def complete(self) -> bool:
         return self._sink.complete
+
+    async def write(self, chunk: bytes, /) -> None:
+        await self._sink.write(chunk)
+
+    async def restart(self) -> None:
+        await self._sink.restart()
 
     async def finish(self) -> Content:
         with self._untold.noting([Change(self._key)]):

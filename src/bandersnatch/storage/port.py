@@ -1,9 +1,14 @@
-"""The port of the storage."""
+"""The port of the storage: where a mirror's state, pages and files are kept.
+
+It is shaped like the weakest backend, an object store: there are objects with keys, and neither
+directories nor links nor renames. Every method raises ``StorageError`` when the storage fails.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -15,50 +20,47 @@ if TYPE_CHECKING:
 
 
 class Sink(Protocol):
-    """Where the bytes of one download go; nothing is visible before they are right."""
+    """Receives the bytes of one download, and shows nothing before they are verified."""
 
     @property
     def held(self) -> int:
-        """How many bytes from the beginning are here already."""
+        """The number of bytes, from the beginning of the file, that are stored already."""
         ...
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is missing any more, so that nothing need be asked for."""
+        """Whether as many bytes are held as expected, so that none need be requested."""
         ...
 
     async def write(self, chunk: bytes, /) -> None:
-        """Take the next bytes.
+        """Append bytes.
 
-        :raises OversizedContent: as soon as there are more than there may be.
-        :raises StorageError: if they cannot be kept.
+        :raises OversizedContent: if this exceeds the size limit of the download.
+        :raises StorageError: if the bytes cannot be stored.
         """
         ...
 
     async def restart(self) -> None:
-        """Forget what is held."""
+        """Discard the bytes that are held."""
         ...
 
     async def finish(self) -> Content:
-        """Check what is held and put it in its place, in one step.
+        """Verify the content and publish it at the key of the download, in one step.
 
-        :raises IntegrityError: if it is not what was expected; then nothing is held any more.
-        :raises StorageError: if it cannot be put there.
+        :raises IntegrityError: if it is not the expected content; the bytes are discarded.
+        :raises StorageError: if it cannot be published.
         """
         ...
 
 
 class Storage(Protocol):
-    """A place that holds a mirror's pages and state.
-
-    There are no directories here: a local disk has them, an object store does not, and a mirror
-    needs none of them. Every write is whole or absent. All raise ``StorageError``.
-    """
+    """The part of a storage that holds pages and state, and the trash."""
 
     async def read(self, key: StorageKey, /) -> bytes:
-        """Return the bytes at ``key``.
+        """Return the content of an object.
 
-        :raises MissingObject: if there are none; ``ForeignLink`` if a link leads elsewhere.
+        :raises MissingObject: if there is none.
+        :raises ForeignLink: if a link in its place leads out of the mirror.
         """
         ...
 
@@ -72,89 +74,101 @@ class Storage(Protocol):
     ) -> Sequence[StorageKey]:
         """Replace each object, in the order given, and then delete those in ``absent``.
 
-        What holds the same bytes already is left alone. A reader sees the old bytes or the new.
-        With ``durable`` each survives a power cut once this returns. Returns the keys whose
-        content changed or went away.
+        An object that has the same content already is not touched. Readers see either the old
+        or the new content. If ``durable``, every change survives a power failure once this
+        returns. Returns the keys whose content changed or was deleted.
         """
         ...
 
-    async def alias(self, key: StorageKey, target: StorageKey, /) -> None:
-        """Let ``key`` answer with what is at ``target``, in one step.
+    async def publish_version(self, key: StorageKey, version: StorageKey, /) -> None:
+        """Make the page at ``key`` show the content of the object ``version``, in one step.
 
-        A disk makes a relative link; what has no links copies.
+        The page may show that content only as long as ``version`` exists: a file system makes a
+        link, an object store a copy.
         """
         ...
 
-    async def move(self, moves: Sequence[tuple[StorageKey, StorageKey]], /) -> None:
-        """Move each first to its second key; what is not there (any more) is passed over."""
+    async def discard(self, keys: Collection[StorageKey], /) -> None:
+        """Move objects of the served tree to the trash (see ``layout.trash``), in order.
+
+        They keep their time of modification and replace what the trash has at the same key.
+        Keys without an object are skipped.
+        """
         ...
 
-    async def delete(self, keys: Collection[StorageKey], /) -> None:
-        """Delete the objects; what is not there is passed over."""
+    async def recover(self, keys: Collection[StorageKey], /) -> None:
+        """Move objects of the trash, given by their keys there, back to the served tree.
+
+        They keep their time of modification and replace what is served at the same key. Keys
+        without an object are skipped.
+        """
+        ...
+
+    async def purge(self, keys: Collection[StorageKey], /) -> None:
+        """Delete objects of the trash for good. Keys without an object are skipped."""
         ...
 
     def scan(self, prefix: StorageKey, /) -> AsyncIterator[StoredObject]:
         """Yield the objects whose keys begin with ``prefix``, in the order of their keys."""
         ...
 
-    async def barrier(self) -> None:
-        """Return when everything written so far would survive a power cut."""
+    async def flush(self) -> None:
+        """Return once everything that was written before survives a power failure."""
         ...
 
 
 class FileStore(Protocol):
-    """The side of a storage that release files come in by. All raise ``StorageError``."""
+    """The part of a storage that receives and verifies release files."""
 
     async def stat(self, keys: Sequence[StorageKey], /) -> Sequence[StoredObject | None]:
-        """Return what is known of each object, None for those that are not there."""
+        """Return size and time of each object; None for each that does not exist."""
         ...
 
     async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
-        """Read an object through and return its digests.
+        """Read an object and return its digests.
 
-        :raises MissingObject: if it is not there.
+        :raises MissingObject: if it does not exist.
         """
         ...
 
-    async def read_through(self, keys: Sequence[StorageKey], /) -> Sequence[FileReadResult]:
-        """Read objects through and return what came of each; it is no error if one cannot be."""
+    async def read_files(self, keys: Sequence[StorageKey], /) -> Sequence[FileReadResult]:
+        """Read each object to its end and return its size and sha256, or why that failed."""
         ...
 
-    def pieces(self, key: StorageKey, /) -> AsyncIterator[bytes]:
-        """Yield what is in an object, at most a mebibyte at a time.
+    def stream(self, key: StorageKey, /) -> AsyncIterator[bytes]:
+        """Yield the content of an object in chunks of 1 MiB at most.
 
-        :raises MissingObject: if it is not there.
+        :raises MissingObject: if it does not exist.
         """
         ...
 
     def receive(
         self, key: StorageKey, expected: ExpectedContent, /
     ) -> AbstractAsyncContextManager[Sink]:
-        """Begin, or go on with, the download of what is to be at ``key``.
+        """Begin or resume the download of the object ``key``.
 
-        Leaving the block without ``finish`` keeps what a later try can go on from, if that is
-        worth it, and otherwise nothing.
+        Leaving the context without ``finish`` keeps the bytes for a later attempt if they are
+        many, and discards them otherwise.
         """
         ...
 
-    async def free(self) -> int | None:
-        """Return how many bytes may still be written; None if there is no telling."""
+    async def free_space(self) -> int | None:
+        """Return how many more bytes may be stored; None if that is unknown."""
         ...
 
-    async def sweep(self, *, before: int) -> None:
-        """Delete what unfinished downloads left that nobody went on with since ``before``.
+    async def purge_downloads(self, *, before: int) -> None:
+        """Delete unfinished downloads that were not written to since ``before``.
 
-        That is in seconds since 1970.
+        ``before`` is in seconds since 1970.
         """
         ...
 
 
 class MirrorStorage(Storage, FileStore, Protocol):
-    """Both sides of a storage."""
+    """A whole storage."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredObject:
+class StoredObject(Struct, frozen=True):
     """What a storage knows of an object without reading it.
 
     ``size`` is in bytes, ``modified`` in nanoseconds since 1970.
@@ -166,7 +180,7 @@ class StoredObject:
 
 
 class FileReadResult(NamedTuple):
-    """What came of reading an object through; ``problem`` says why it could not be read."""
+    """The result of reading an object to its end; ``problem`` says why it could not be read."""
 
     size: int
     sha256: Digest | None

@@ -93,7 +93,7 @@ class Estimate:
         self.size_after = sum(here.values())
         ordered = sorted(here.items(), key=lambda item: (-item[1], item[0]))
         self.largest = ordered[:LARGEST]
-        self.free = await files.free()
+        self.free = await files.free_space()
 
     @property
     def to_download(self) -> Amount:

@@ -247,7 +247,7 @@ class Examiner:
 
     async def _readings(self, keys: Sequence[StorageKey]) -> Sequence[FileReadResult]:
         if not self._budget.is_paced:
-            readings = await self._storage.read_through(keys)
+            readings = await self._storage.read_files(keys)
             await self._budget.take(sum(each.size for each in readings))
             return readings
         return [await self._read_slowly(key) for key in keys]
@@ -255,7 +255,7 @@ class Examiner:
     async def _read_slowly(self, key: StorageKey) -> FileReadResult:
         hasher, size = hashlib.sha256(), 0
         try:
-            async for piece in self._storage.pieces(key):
+            async for piece in self._storage.stream(key):
                 hasher.update(piece)
                 size += len(piece)
                 await self._budget.take(len(piece))

@@ -223,11 +223,8 @@ class Verification:
     async def _move(self, some: Sequence[StoredObject], began: datetime) -> None:
         """Move things to ``removed/``; they are written down before, so that none is forgotten."""
         mirror, at = self._mirror, int(began.timestamp())
-        moves = [(each.key, layout.trash(each.key)) for each in some]
-        removed = [
-            TrashEntry(to, each.size, "", at) for each, (_, to) in zip(some, moves, strict=True)
-        ]
+        removed = [TrashEntry(layout.trash(each.key), each.size, "", at) for each in some]
         await mirror.catalogue.commit(CatalogueUpdate(trashed=removed))
-        await mirror.storage.move(moves)
+        await mirror.storage.discard([each.key for each in some])
         for each in some:
             mirror.events(OrphanFound(each.key, each.size, moved=True))

@@ -195,7 +195,7 @@ class Scrub:
     async def _commit(self) -> None:
         batch, self._batch = self._batch, CatalogueUpdate()
         if batch:
-            await self._mirror.storage.barrier()
+            await self._mirror.storage.flush()
             await self._mirror.catalogue.commit(batch)
         self._committed_at = self._mirror.clock.monotonic()
 

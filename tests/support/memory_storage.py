@@ -1,4 +1,4 @@
-"""A mirror in memory: for tests, and for what must not touch a disk."""
+"""A storage in memory."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from bandersnatch.errors import MissingObject, OversizedContent
+from bandersnatch.layout import served, trash
 from bandersnatch.model.content import ContentCheck
 from bandersnatch.model.digests import Digest, Hashes
-from bandersnatch.storage.port import FileReadResult, StoredObject
+from bandersnatch.storage.port import FileReadResult, MirrorStorage, Sink, StoredObject
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.content import Content, ExpectedContent
-    from bandersnatch.storage.port import Sink
 
 WORTH_KEEPING = 1024 * 1024
 """Bytes; an unfinished download of fewer is begun anew."""
 
 
-class MemoryStorage:
-    """A dictionary that implements ``Storage`` and ``FileStore``; an alias is a copy."""
+class MemoryStorage(MirrorStorage):
+    """A mirror in a dictionary; publishing a version copies it."""
 
     def __init__(self) -> None:
         self.objects: dict[StorageKey, bytes] = {}
@@ -32,7 +32,6 @@ class MemoryStorage:
         self._time = 0
 
     async def read(self, key: StorageKey, /) -> bytes:
-        """Return the bytes at ``key``."""
         try:
             return self.objects[key]
         except KeyError:
@@ -52,39 +51,41 @@ class MemoryStorage:
         absent: Collection[StorageKey] = (),
         durable: bool = False,  # noqa: ARG002 - nothing here survives a power cut
     ) -> Sequence[StorageKey]:
-        """Replace each object, and then delete those in ``absent``."""
         changed = [key for key, content in objects.items() if self.objects.get(key) != content]
         for key in changed:
             self.put(key, objects[key])
         gone = [key for key in absent if self.objects.pop(key, None) is not None]
         return changed + gone
 
-    async def alias(self, key: StorageKey, target: StorageKey, /) -> None:
-        """Copy what is at ``target``."""
-        self.put(key, await self.read(target))
+    async def publish_version(self, key: StorageKey, version: StorageKey, /) -> None:
+        self.put(key, await self.read(version))
 
-    async def move(self, moves: Sequence[tuple[StorageKey, StorageKey]], /) -> None:
-        """Move each first to its second key."""
-        for source, target in moves:
-            if source in self.objects:
-                self.put(target, self.objects.pop(source), self.modified.pop(source))
+    async def discard(self, keys: Collection[StorageKey], /) -> None:
+        for key in keys:
+            self.move(key, trash(key))
 
-    async def delete(self, keys: Collection[StorageKey], /) -> None:
-        """Delete the objects."""
+    async def recover(self, keys: Collection[StorageKey], /) -> None:
+        for key in keys:
+            self.move(key, served(key))
+
+    def move(self, source: StorageKey, target: StorageKey) -> None:
+        """Move an object, if it exists."""
+        if source in self.objects:
+            self.put(target, self.objects.pop(source), self.modified.pop(source))
+
+    async def purge(self, keys: Collection[StorageKey], /) -> None:
         for key in keys:
             self.objects.pop(key, None)
 
     async def scan(self, prefix: StorageKey, /) -> AsyncIterator[StoredObject]:
-        """Yield the objects whose keys begin with ``prefix``."""
         for key in sorted(self.objects):
             if key.startswith(prefix) and (found := self._seen(key)) is not None:
                 yield found
 
-    async def barrier(self) -> None:
+    async def flush(self) -> None:
         """Do nothing."""
 
     async def stat(self, keys: Sequence[StorageKey], /) -> Sequence[StoredObject | None]:
-        """Return what is known of each object."""
         return [self._seen(key) for key in keys]
 
     def _seen(self, key: StorageKey) -> StoredObject | None:
@@ -92,14 +93,12 @@ class MemoryStorage:
         return None if content is None else StoredObject(key, len(content), self.modified[key])
 
     async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
-        """Return an object's digests."""
         content = await self.read(key)
         return Hashes(
             tuple(Digest(name, hashlib.new(name, content).hexdigest()) for name in algorithms)
         )
 
-    async def read_through(self, keys: Sequence[StorageKey], /) -> Sequence[FileReadResult]:
-        """Return what reading each object through comes to."""
+    async def read_files(self, keys: Sequence[StorageKey], /) -> Sequence[FileReadResult]:
         return [self._reading(key) for key in keys]
 
     def _reading(self, key: StorageKey) -> FileReadResult:
@@ -108,14 +107,12 @@ class MemoryStorage:
             return FileReadResult(0, None, "it is missing")
         return FileReadResult(len(content), Digest("sha256", hashlib.sha256(content).hexdigest()))
 
-    async def pieces(self, key: StorageKey, /) -> AsyncIterator[bytes]:
-        """Yield an object's content."""
+    async def stream(self, key: StorageKey, /) -> AsyncIterator[bytes]:
         if content := await self.read(key):
             yield content
 
     @asynccontextmanager
     async def receive(self, key: StorageKey, expected: ExpectedContent, /) -> AsyncIterator[Sink]:
-        """Begin, or go on with, a download."""
         held = self.partial.pop(expected.sha256.value, b"")
         sink = _MemorySink(self, key, expected, held if len(held) <= expected.limit else b"")
         try:
@@ -124,16 +121,15 @@ class MemoryStorage:
             if sink.held >= WORTH_KEEPING:
                 self.partial[expected.sha256.value] = bytes(sink.content)
 
-    async def free(self) -> None:
+    async def free_space(self) -> None:
         """Return that there is no telling."""
 
-    async def sweep(self, *, before: int) -> None:
-        """Forget unfinished downloads; they have no age here."""
+    async def purge_downloads(self, *, before: int) -> None:
         del before
         self.partial.clear()
 
 
-class _MemorySink:
+class _MemorySink(Sink):
     def __init__(
         self, storage: MemoryStorage, key: StorageKey, expected: ExpectedContent, held: bytes
     ) -> None:
