@@ -483,8 +483,8 @@ MUTANTS = (
     ),
     Mutant(
         "what cannot be read has no owner",
-        "mirror.verify.run:Verification._unknown",
-        put(expression(ast.ListComp, "strangers"), code("[]")),
+        "mirror.verify.run:Verification._unreadable",
+        put(expression(ast.ListComp, "ignore_unreadable"), code("[]")),
         ("integration/test_verify.py",),
     ),
     Mutant(
@@ -495,7 +495,7 @@ MUTANTS = (
     ),
     Mutant(
         "any number of unowned files may go",
-        "mirror.verify.run:Verification._may_move",
+        "mirror.verify.run:Verification._may_trash",
         put(comparison(ast.Gt, "limit"), FALSE),
         ("integration/test_verify.py",),
     ),

@@ -1,4 +1,4 @@
-"""``verify``: what is damaged is found and repaired, and what is right is not touched."""
+"""``verify``: damage is found and repaired, and intact files are not touched."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from tests.support.server import IndexServer
     from tests.support.site import Ran
 
-NOTHING = {"found": 0, "repaired": 0, "left": 0, "told": []}
+NO_DAMAGE = {"found": 0, "repaired": 0, "left": 0, "told": []}
 
 
-def flip(path: Path) -> None:
-    """Change one byte, and leave size and time as they were."""
+def flip_a_byte(path: Path) -> None:
+    """Change one byte; keep size and time."""
     times = path.stat()
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
@@ -45,15 +45,15 @@ def replace_by_link(path: Path) -> None:
     path.symlink_to("/etc/hostname")
 
 
-HARMS: dict[str, Callable[[Path], object]] = {
-    "flipped": flip,
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "flipped": flip_a_byte,
     "cut": truncate,
     "missing": lambda path: path.unlink(),
     "empty": lambda path: path.write_bytes(b""),
     "longer": lambda path: path.write_bytes(path.read_bytes() + b"x"),
     "a link": replace_by_link,
 }
-THINGS = {
+OBJECTS = {
     "file": "packages/**/*.whl",
     "sidecar": "packages/**/*.metadata",
     "html": "simple/foo/index.html",
@@ -66,8 +66,8 @@ THINGS = {
 }
 
 
-def again(site: Site, *flags: str) -> Ran:
-    """Verify some time later, and see to it that everything was looked at."""
+def verify_again(site: Site, *flags: str) -> Ran:
+    """Verify a minute later, and check that every project was verified."""
     site.clock.advance(minutes=1)
     ran = site.run("verify", *flags)
     assert ran.report["verified"]["projects"] == len(site.names())
@@ -81,7 +81,7 @@ def damage(ran: Ran) -> dict[str, Any]:
 
 @pytest.fixture
 def mirrored(index: Index, site: Site) -> Site:
-    """Return a mirror of three projects, with everything that a project can have."""
+    """Return a mirror of three projects with every kind of object."""
     index.release("foo", "1.0")
     index.release("foo", "2.0", sdist=True)
     index.release("bar", "1.0")
@@ -91,17 +91,17 @@ def mirrored(index: Index, site: Site) -> Site:
     return site
 
 
-# ---------------------------------------------------------------- found and repaired
+# ---------------------------------------------------------------- damage that is repaired
 
 
-def test_a_mirror_that_is_right_is_read_and_left_alone(mirrored: Site, server: IndexServer) -> None:
+def test_an_intact_mirror_is_read_and_not_changed(mirrored: Site, server: IndexServer) -> None:
     before, names = mirrored.times(), sorted(path.name for path in mirrored.root.iterdir())
     server.forget()
 
     ran = mirrored.run("verify")
 
     assert ran.code == 0
-    assert damage(ran) == NOTHING
+    assert damage(ran) == NO_DAMAGE
     assert ran.report["verified"]["projects"] == 3
     assert ran.report["verified"]["files"] == 5
     assert ran.report["verified"]["bytes"] > 0
@@ -111,15 +111,15 @@ def test_a_mirror_that_is_right_is_read_and_left_alone(mirrored: Site, server: I
     assert server.asked == []
 
 
-@pytest.mark.parametrize("harm", HARMS)
-@pytest.mark.parametrize("thing", THINGS)
-def test_every_kind_of_damage_to_every_kind_of_file_is_repaired(
-    mirrored: Site, thing: str, harm: str
+@pytest.mark.parametrize("kind", DAMAGES)
+@pytest.mark.parametrize("target", OBJECTS)
+def test_every_kind_of_damage_to_every_kind_of_object_is_repaired(
+    mirrored: Site, target: str, kind: str
 ) -> None:
     before, times = mirrored.tree(), mirrored.times()
-    path = min(mirrored.web.glob(THINGS[thing]))
+    path = min(mirrored.web.glob(OBJECTS[target]))
     modified = path.stat().st_mtime_ns
-    HARMS[harm](path)
+    DAMAGES[kind](path)
 
     ran = mirrored.run("verify")
 
@@ -128,15 +128,15 @@ def test_every_kind_of_damage_to_every_kind_of_file_is_repaired(
     assert str(path.relative_to(mirrored.web)) in ran.log
     assert mirrored.tree() == before
     assert not path.is_symlink()
-    if thing in {"file", "sidecar"}:
+    if target in {"file", "sidecar"}:
         assert path.stat().st_mtime_ns == modified
     touched = {key for key, time in mirrored.times().items() if times[key] != time}
     assert touched <= {str(path.relative_to(mirrored.web)), "json/foo", "pypi/foo/json"}
-    assert damage(again(mirrored)) == NOTHING
+    assert damage(verify_again(mirrored)) == NO_DAMAGE
     mirrored.check()
 
 
-def test_fifty_flipped_fifty_missing_and_ten_broken_pages_are_found_in_one_go(
+def test_one_run_repairs_50_corrupt_files_50_missing_files_and_10_corrupt_pages(
     index: Index, site: Site
 ) -> None:
     for number in range(60):
@@ -144,13 +144,13 @@ def test_fifty_flipped_fifty_missing_and_ten_broken_pages_are_found_in_one_go(
             index.release(f"project-{number}", version)
     site.mirror()
     before = site.tree()
-    dice = random.Random(4)
+    rng = random.Random(4)
     files = sorted(site.web.glob("packages/**/*.whl"))
-    harmed = dice.sample(files, 100)
-    pages = dice.sample(sorted(site.web.glob("simple/*/index.*")), 10)
-    for path in (*harmed[:50], *pages):
-        flip(path)
-    for path in harmed[50:]:
+    damaged = rng.sample(files, 100)
+    pages = rng.sample(sorted(site.web.glob("simple/*/index.*")), 10)
+    for path in (*damaged[:50], *pages):
+        flip_a_byte(path)
+    for path in damaged[50:]:
         path.unlink()
 
     ran = site.run("verify")
@@ -158,26 +158,28 @@ def test_fifty_flipped_fifty_missing_and_ten_broken_pages_are_found_in_one_go(
     assert ran.code == 0
     assert (damage(ran)["found"], damage(ran)["repaired"]) == (110, 110)
     assert site.tree() == before
-    assert damage(again(site)) == NOTHING
+    assert damage(verify_again(site)) == NO_DAMAGE
 
 
-def test_a_file_that_was_only_touched_is_right(mirrored: Site, server: IndexServer) -> None:
+def test_a_file_with_another_time_and_the_same_content_is_intact(
+    mirrored: Site, server: IndexServer
+) -> None:
     (path, *_) = sorted(mirrored.web.glob("packages/**/*.whl"))
     os.utime(path, ns=(1, 1))
     server.forget()
 
-    assert damage(mirrored.run("verify", "--quick")) == NOTHING
-    assert damage(again(mirrored)) == NOTHING
+    assert damage(mirrored.run("verify", "--quick")) == NO_DAMAGE
+    assert damage(verify_again(mirrored)) == NO_DAMAGE
     assert server.asked == []
     before = mirrored.times()
     mirrored.run("verify", "--quick")
     assert mirrored.times() == before
 
 
-@pytest.mark.parametrize("thing", ["file", "sidecar", "html", "json page", "root"])
-def test_a_quick_look_finds_what_sizes_and_times_tell(mirrored: Site, thing: str) -> None:
+@pytest.mark.parametrize("target", ["file", "sidecar", "html", "json page", "root"])
+def test_a_quick_verify_finds_missing_objects(mirrored: Site, target: str) -> None:
     before = mirrored.tree()
-    path = min(mirrored.web.glob(THINGS[thing]))
+    path = min(mirrored.web.glob(OBJECTS[target]))
     path.unlink()
 
     ran = mirrored.run("verify", "--quick")
@@ -186,23 +188,25 @@ def test_a_quick_look_finds_what_sizes_and_times_tell(mirrored: Site, thing: str
     assert mirrored.tree() == before
 
 
-def test_a_quick_look_reads_nothing_that_looks_right(mirrored: Site) -> None:
+def test_a_quick_verify_does_not_read_files_whose_size_and_time_are_as_recorded(
+    mirrored: Site,
+) -> None:
     (path, *_) = sorted(mirrored.web.glob("packages/**/*.whl"))
-    flip(path)
+    flip_a_byte(path)
 
     ran = mirrored.run("verify", "--quick")
 
-    assert damage(ran) == NOTHING
+    assert damage(ran) == NO_DAMAGE
     assert ran.report["verified"] == {"projects": 3, "files": 5, "bytes": 0}
 
 
-def test_with_kept_pages_the_links_to_them_are_repaired(index: Index, site: Site) -> None:
+def test_a_missing_link_to_a_page_version_is_repaired(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
     site.configure(keep_index_versions=2)
     site.mirror()
     before = site.tree()["simple/foo/index.html"]
     page = site.web / "simple/foo/index.html"
-    assert damage(site.run("verify", "--quick")) == NOTHING
+    assert damage(site.run("verify", "--quick")) == NO_DAMAGE
     page.unlink()
 
     assert damage(site.run("verify"))["repaired"] == 1
@@ -215,14 +219,14 @@ def test_without_release_files_only_pages_are_verified(index: Index, site: Site)
     index.release("foo", "1.0")
     site.configure(release_files=False, root_uri="https://files.example.org")
     site.mirror()
-    flip(site.web / "simple/foo/index.html")
+    flip_a_byte(site.web / "simple/foo/index.html")
 
     ran = site.run("verify")
 
     assert (ran.code, damage(ran)["repaired"], ran.report["verified"]["files"]) == (0, 1, 0)
 
 
-# ---------------------------------------------------------------- what cannot be repaired
+# ---------------------------------------------------------------- damage that cannot be repaired
 
 ANSWERS = {
     "404": faults.status(404),
@@ -235,11 +239,11 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_what_cannot_be_repaired_is_told_with_its_reason(
+def test_damage_that_cannot_be_repaired_is_reported_with_the_reason(
     mirrored: Site, server: IndexServer, answer: str
 ) -> None:
     (path, *_) = sorted(mirrored.web.glob("packages/**/*.whl"))
-    flip(path)
+    flip_a_byte(path)
     before = mirrored.tree()
     server.fault("", ANSWERS[answer])
 
@@ -254,16 +258,16 @@ def test_what_cannot_be_repaired_is_told_with_its_reason(
     assert mirrored.tree() == before
 
 
-def test_documents_that_are_read_and_differ_are_damaged(mirrored: Site) -> None:
-    right = mirrored.tree()
+def test_valid_documents_that_differ_from_each_other_are_repaired(mirrored: Site) -> None:
+    intact = mirrored.tree()
     copy = mirrored.web / "pypi/foo/json"
     copy.write_bytes(b" " + copy.read_bytes())
 
-    ran = again(mirrored)
+    ran = verify_again(mirrored)
 
     assert (ran.code, damage(ran)["repaired"]) == (0, 1)
-    assert "it is another than its copy" in ran.log
-    assert mirrored.tree() == right
+    assert "it differs from its copy" in ran.log
+    assert mirrored.tree() == intact
 
 
 @pytest.mark.parametrize(
@@ -273,85 +277,89 @@ def test_documents_that_are_read_and_differ_are_damaged(mirrored: Site) -> None:
         (faults.body(b"[]"), "no JSON object"),
         (faults.status(500), "500"),
     ],
-    ids=["missing", "no document", "no answer"],
+    ids=["missing", "not a document", "no answer"],
 )
-def test_a_document_that_the_index_does_not_give_is_left_and_told_of(
+def test_a_document_that_cannot_be_fetched_stays_damaged_and_is_reported(
     mirrored: Site, server: IndexServer, answer: Act, why: str
 ) -> None:
     (mirrored.web / "json/foo").write_bytes(b"{")
     server.fault("legacy", answer)
 
-    ran = again(mirrored)
+    ran = verify_again(mirrored)
 
     assert (ran.code, damage(ran)["left"]) == (8, 1)
     assert why in damage(ran)["told"][0]["reason"]
 
 
-def mangled(page: Path) -> None:
+def rename_file(page: Path) -> None:
     page.write_text(page.read_text().replace("foo-1.0", "other-1.0"))
 
 
-def shorter(page: Path) -> None:
-    """Leave out the link to one file."""
+def omit_file(page: Path) -> None:
+    """Remove the link to one file."""
     lines = page.read_text().splitlines()
     page.write_text("\n".join(line for line in lines if "foo-1.0" not in line))
 
 
 @pytest.mark.parametrize(
-    ("harm", "what"),
+    ("damage_page", "what"),
     [
         (lambda page: page.write_bytes(b"[]"), "cannot be read"),
-        (mangled, "cannot be read"),
-        (shorter, "does not say"),
+        (rename_file, "cannot be read"),
+        (omit_file, "is not what was published"),
         (
             lambda page: page.write_bytes(page.read_bytes().replace(b"SERIAL 1", b"SERIAL 2")),
-            "does not say",
+            "is not what was published",
         ),
     ],
-    ids=["no page", "a bad entry", "a file less", "another serial"],
+    ids=["not a page", "an invalid entry", "a missing file", "another serial"],
 )
-def test_a_page_that_was_made_under_other_options_is_read_and_compared(
-    mirrored: Site, harm: Callable[[Path], object], what: str
+def test_a_page_published_under_other_options_is_parsed_and_compared(
+    mirrored: Site, damage_page: Callable[[Path], object], what: str
 ) -> None:
-    """It need not be the same bytes, but it must say the same."""
+    """Its bytes may differ; its files may not."""
     mirrored.configure(digest_name="md5")
-    assert damage(again(mirrored)) == NOTHING
-    harm(mirrored.web / "simple/foo/index.html")
+    assert damage(verify_again(mirrored)) == NO_DAMAGE
+    damage_page(mirrored.web / "simple/foo/index.html")
 
-    ran = again(mirrored)
+    ran = verify_again(mirrored)
 
     assert (ran.code, damage(ran)["repaired"]) == (0, 1)
     assert f"web/simple/foo/index.html: it {what}" in ran.log
 
 
-@pytest.mark.parametrize("harm", ["missing", "a link", "flipped"])
-@pytest.mark.parametrize("thing", ["file", "sidecar"])
-def test_what_is_read_at_a_pace_is_judged_alike(mirrored: Site, thing: str, harm: str) -> None:
-    right = mirrored.tree()
-    (path, *_) = sorted(mirrored.web.glob(THINGS[thing]))
-    HARMS[harm](path)
+@pytest.mark.parametrize("kind", ["missing", "a link", "flipped"])
+@pytest.mark.parametrize("target", ["file", "sidecar"])
+def test_a_limited_rate_finds_and_repairs_the_same_damage(
+    mirrored: Site, target: str, kind: str
+) -> None:
+    intact = mirrored.tree()
+    (path, *_) = sorted(mirrored.web.glob(OBJECTS[target]))
+    DAMAGES[kind](path)
 
     mirrored.clock.advance(minutes=1)
 
     ran = mirrored.run("verify", "--rate", "1 MB/s")
 
     assert (ran.code, damage(ran)["repaired"]) == (0, 1)
-    assert mirrored.tree() == right
+    assert mirrored.tree() == intact
 
 
-@pytest.mark.parametrize("harm", ["missing", "a link", "flipped"])
-def test_a_dry_run_at_a_pace_tells_of_damage_and_changes_nothing(mirrored: Site, harm: str) -> None:
+@pytest.mark.parametrize("kind", ["missing", "a link", "flipped"])
+def test_a_dry_run_with_a_limited_rate_reports_damage_and_changes_nothing(
+    mirrored: Site, kind: str
+) -> None:
     (path, *_) = sorted(mirrored.web.glob("packages/**/*.whl"))
-    HARMS[harm](path)
+    DAMAGES[kind](path)
     before = mirrored.tree()
 
-    ran = again(mirrored, "--dry-run", "--rate", "1 MB/s")
+    ran = verify_again(mirrored, "--dry-run", "--rate", "1 MB/s")
 
     assert damage(ran)["found"] == 1
     assert mirrored.tree() == before
 
 
-def test_an_index_that_does_not_answer_is_not_asked_for_every_project(
+def test_an_index_that_does_not_answer_five_times_is_not_asked_again(
     index: Index, site: Site, server: IndexServer
 ) -> None:
     for number in range(12):
@@ -366,15 +374,13 @@ def test_an_index_that_does_not_answer_is_not_asked_for_every_project(
 
     assert (ran.code, damage(ran)["left"]) == (8, 12)
     assert len(set(server.paths("detail"))) == 5
-    assert "is left alone" in damage(ran)["told"][-1]["reason"]
+    assert "is not asked verify_again" in damage(ran)["told"][-1]["reason"]
 
 
-def test_the_next_run_of_mirror_mends_what_verify_could_not(
-    mirrored: Site, server: IndexServer
-) -> None:
+def test_mirror_repairs_what_verify_could_not(mirrored: Site, server: IndexServer) -> None:
     before = mirrored.tree()
     (path, *_) = sorted(mirrored.web.glob("packages/**/*.whl"))
-    flip(path)
+    flip_a_byte(path)
     fault = server.fault("", faults.status(500))
     assert mirrored.run("verify").code == 8
     fault.left = 0
@@ -384,9 +390,7 @@ def test_the_next_run_of_mirror_mends_what_verify_could_not(
     assert mirrored.tree() == before
 
 
-def test_a_file_that_the_index_changed_since_is_not_taken_for_the_old_one(
-    index: Index, mirrored: Site
-) -> None:
+def test_a_file_that_the_index_removed_cannot_be_repaired(index: Index, mirrored: Site) -> None:
     (path, *_) = sorted(mirrored.web.glob("packages/**/foo-1.0*.whl"))
     index.remove_file("foo", path.name)
     path.unlink()
@@ -394,10 +398,10 @@ def test_a_file_that_the_index_changed_since_is_not_taken_for_the_old_one(
     ran = mirrored.run("verify")
 
     assert ran.code == 8
-    assert "does not have this file" in damage(ran)["told"][0]["reason"]
+    assert "no longer has this file" in damage(ran)["told"][0]["reason"]
     assert mirrored.mirror().code == 0
     assert path.name not in mirrored.filenames("foo")
-    assert again(mirrored).code == 0
+    assert verify_again(mirrored).code == 0
 
 
 COMMANDS = [
@@ -411,17 +415,17 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_whatever_the_index_answers_no_good_file_goes(
+def test_no_answer_of_the_index_removes_an_intact_file(
     mirrored: Site, server: IndexServer, answer: str
 ) -> None:
     before = mirrored.tree()
     (path, *_) = sorted(mirrored.web.glob("packages/**/*.whl"))
     path.unlink()
     server.fault("", ANSWERS[answer])
-    dice = random.Random(7)
+    rng = random.Random(7)
 
     for _ in range(2):
-        for command in dice.sample(COMMANDS, len(COMMANDS)):
+        for command in rng.sample(COMMANDS, len(COMMANDS)):
             ran = mirrored.run(*command)
             assert ran.code in {3, 4, 8}, ran.log
             after = mirrored.tree()
@@ -431,7 +435,7 @@ def test_whatever_the_index_answers_no_good_file_goes(
             mirrored.clock.advance(hours=1)
 
 
-def test_an_index_that_has_no_page_for_anybody_is_unusable(
+def test_an_index_without_a_page_of_any_project_is_unusable(
     mirrored: Site, server: IndexServer
 ) -> None:
     server.fault("detail", faults.status(404))
@@ -443,12 +447,12 @@ def test_an_index_that_has_no_page_for_anybody_is_unusable(
 # ---------------------------------------------------------------- a dry run
 
 
-def test_a_dry_run_tells_what_is_wrong_and_changes_nothing(
+def test_a_dry_run_reports_damage_and_orphans_and_changes_nothing(
     mirrored: Site, server: IndexServer
 ) -> None:
     (path, *_) = sorted(mirrored.web.glob("packages/**/*.whl"))
-    flip(path)
-    (mirrored.web / "packages/stray.zip").write_bytes(b"stray")
+    flip_a_byte(path)
+    (mirrored.web / "packages/orphan.zip").write_bytes(b"orphan")
     everything = {p: p.lstat().st_mtime_ns for p in mirrored.root.rglob("*")}
     server.forget()
 
@@ -456,14 +460,14 @@ def test_a_dry_run_tells_what_is_wrong_and_changes_nothing(
 
     assert ran.code == 8
     assert damage(ran)["found"] == 1
-    assert "web/packages/stray.zip" in ran.log
+    assert "web/packages/orphan.zip" in ran.log
     assert {p: p.lstat().st_mtime_ns for p in mirrored.root.rglob("*")} == everything
     assert server.asked == []
 
 
-def test_a_dry_run_without_a_catalogue_reads_the_tree_all_the_same(mirrored: Site) -> None:
+def test_a_dry_run_without_a_catalogue_verifies_the_tree(mirrored: Site) -> None:
     (mirrored.root / "catalogue.sqlite").unlink()
-    flip(min(mirrored.web.glob("packages/**/*.whl")))
+    flip_a_byte(min(mirrored.web.glob("packages/**/*.whl")))
 
     ran = mirrored.run("verify", "--dry-run")
 
@@ -471,15 +475,15 @@ def test_a_dry_run_without_a_catalogue_reads_the_tree_all_the_same(mirrored: Sit
     assert not (mirrored.root / "catalogue.sqlite").exists()
 
 
-# ---------------------------------------------------------------- what belongs to nobody
+# ---------------------------------------------------------------- orphans
 
 
-def strays(site: Site) -> list[str]:
-    """Put things into the tree that no project has, and return where."""
-    where = [
+def write_orphans(site: Site) -> list[str]:
+    """Write objects that no project owns into the tree, and return their paths."""
+    orphans = [
         "packages/aa/bb/cc/foo-9.9.tar.gz",
         "packages/aa/bb/cc/foo-9.9.tar.gz.metadata",
-        "packages/stray.zip",
+        "packages/orphan.zip",
         "simple/.index.html.ab12cd",
         "simple/foo/.index.html.ab12cd",
         "simple/foo/notes.txt",
@@ -488,38 +492,38 @@ def strays(site: Site) -> list[str]:
         "json/foo.new",
         "json/.foo.x1y2",
     ]
-    for each in where:
+    for each in orphans:
         path = site.web / each
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"stray")
+        path.write_bytes(b"orphan")
     (site.web / "robots.txt").write_text("an operator's own")
-    return sorted(where)
+    return sorted(orphans)
 
 
-def test_what_belongs_to_no_project_is_told_of_and_stays(mirrored: Site) -> None:
-    where = strays(mirrored)
+def test_orphans_are_reported_and_stay(mirrored: Site) -> None:
+    orphans = write_orphans(mirrored)
     before = mirrored.tree()
 
     ran = mirrored.run("verify")
 
     assert ran.code == 0
-    assert ran.report["unowned"] == {"files": len(where), "bytes": 5 * len(where), "moved": 0}
-    assert all(f"belongs to no project: web/{each}" in ran.log for each in where)
+    assert ran.report["unowned"] == {"files": len(orphans), "bytes": 6 * len(orphans), "moved": 0}
+    assert all(f"belongs to no project: web/{each}" in ran.log for each in orphans)
     assert mirrored.tree() == before
 
 
-def test_what_belongs_to_no_project_is_moved_away_if_that_is_asked_for(mirrored: Site) -> None:
+def test_orphans_are_trashed_with_delete_and_purged_after_the_grace_time(mirrored: Site) -> None:
     before = mirrored.tree()
-    where = strays(mirrored)
+    orphans = write_orphans(mirrored)
     mirrored.configure(max_removals=20)
 
     ran = mirrored.run("verify", "--delete")
 
     assert ran.code == 0, ran.log
-    assert ran.report["unowned"]["moved"] == len(where)
+    assert ran.report["unowned"]["moved"] == len(orphans)
     assert {k: v for k, v in mirrored.tree().items() if k != "robots.txt"} == before
     assert (mirrored.web / "robots.txt").exists()
-    assert all((mirrored.root / "removed" / each).read_bytes() == b"stray" for each in where)
+    assert all((mirrored.root / "removed" / each).read_bytes() == b"orphan" for each in orphans)
     assert not (mirrored.web / "packages/aa/bb/cc").exists()
     assert not (mirrored.web / "simple/Baz_Qux").exists()
     mirrored.clock.advance(days=15)
@@ -527,19 +531,19 @@ def test_what_belongs_to_no_project_is_moved_away_if_that_is_asked_for(mirrored:
     assert not any(path.is_file() for path in (mirrored.root / "removed").rglob("*"))
 
 
-def test_more_than_may_be_removed_is_not_removed(mirrored: Site) -> None:
-    where = strays(mirrored)
+def test_more_orphans_than_the_removal_limit_are_not_trashed(mirrored: Site) -> None:
+    orphans = write_orphans(mirrored)
     before = mirrored.tree()
 
     ran = mirrored.run("verify", "--delete")
 
     assert ran.code == 5
-    assert f"{len(where)} files belong to no project" in ran.log
-    assert f"max-removals = {len(where)}" in ran.log
+    assert f"{len(orphans)} files belong to no project" in ran.log
+    assert f"max-removals = {len(orphans)}" in ran.log
     assert mirrored.tree() == before
 
 
-def test_files_of_a_project_with_another_name_than_theirs_are_its_own(
+def test_a_file_named_after_another_project_than_its_own_is_not_an_orphan(
     index: Index, site: Site
 ) -> None:
     index.upload("foo", "1.0", "something_else-1.0.zip")
@@ -551,10 +555,10 @@ def test_files_of_a_project_with_another_name_than_theirs_are_its_own(
     site.check()
 
 
-def test_a_page_without_a_record_makes_its_project_unknown_and_nothing_goes(
+def test_a_project_that_cannot_be_read_prevents_all_deletion(
     mirrored: Site,
 ) -> None:
-    strays(mirrored)
+    write_orphans(mirrored)
     page = mirrored.web / "simple/stranger/index.html"
     page.parent.mkdir()
     page.write_bytes(b"\xff\x00 not a page")
@@ -563,13 +567,13 @@ def test_a_page_without_a_record_makes_its_project_unknown_and_nothing_goes(
 
     ran = mirrored.run("verify", "--delete")
 
-    assert ran.code == 4, "the project was asked for, too"
+    assert ran.code == 4, "syncing the project failed, too"
     assert ran.report["unknown"] == ["stranger"]
     assert "--ignore-unreadable" in ran.log
     assert mirrored.tree() == before
 
 
-def test_an_unknown_project_that_is_named_stops_nothing(mirrored: Site) -> None:
+def test_an_unreadable_project_that_is_ignored_does_not_prevent_deletion(mirrored: Site) -> None:
     page = mirrored.web / "simple/stranger/index.html"
     page.parent.mkdir()
     page.write_bytes(b"\xff\x00 not a page")
@@ -581,7 +585,7 @@ def test_an_unknown_project_that_is_named_stops_nothing(mirrored: Site) -> None:
     assert not page.parent.exists()
 
 
-def test_an_unknown_project_that_the_index_has_becomes_known(index: Index, mirrored: Site) -> None:
+def test_an_unreadable_project_that_the_index_has_is_synced(index: Index, mirrored: Site) -> None:
     index.release("stranger", "1.0")
     page = mirrored.web / "simple/stranger/index.html"
     page.parent.mkdir()
@@ -595,7 +599,7 @@ def test_an_unknown_project_that_the_index_has_becomes_known(index: Index, mirro
     mirrored.check()
 
 
-def test_an_unreadable_document_without_a_project_makes_it_unknown(mirrored: Site) -> None:
+def test_an_unreadable_document_makes_its_project_unreadable(mirrored: Site) -> None:
     document = mirrored.web / "json/stranger"
     document.write_bytes(b"{")
     mirrored.allow("foo", "bar", "Baz_Qux")
@@ -603,7 +607,7 @@ def test_an_unreadable_document_without_a_project_makes_it_unknown(mirrored: Sit
     assert document.exists()
 
 
-def test_a_document_that_can_be_read_makes_no_project_unknown(mirrored: Site) -> None:
+def test_a_readable_document_of_an_unknown_project_is_an_orphan(mirrored: Site) -> None:
     for where in ("json/stranger", "pypi/stranger/json"):
         path = mirrored.web / where
         path.parent.mkdir(exist_ok=True)
@@ -615,7 +619,7 @@ def test_a_document_that_can_be_read_makes_no_project_unknown(mirrored: Site) ->
     mirrored.check()
 
 
-def test_thousands_of_things_that_belong_to_nobody_are_moved(mirrored: Site) -> None:
+def test_thousands_of_orphans_are_trashed(mirrored: Site) -> None:
     mirrored.configure(max_removals=5000)
     folder = mirrored.web / "packages/aa/bb/cc"
     folder.mkdir(parents=True)
@@ -629,7 +633,7 @@ def test_thousands_of_things_that_belong_to_nobody_are_moved(mirrored: Site) -> 
     mirrored.check()
 
 
-# ---------------------------------------------------------------- a part at a time
+# ---------------------------------------------------------------- limits
 
 
 def verified_bytes(ran: Ran) -> int:
@@ -637,7 +641,7 @@ def verified_bytes(ran: Ran) -> int:
     return read
 
 
-def test_a_sample_reads_what_was_not_read_for_longest(index: Index, site: Site) -> None:
+def test_a_sample_reads_the_content_that_was_read_longest_ago(index: Index, site: Site) -> None:
     for number in range(20):
         index.release(f"project-{number:02}", "1.0", size=1_000)
     site.mirror()
@@ -653,12 +657,12 @@ def test_a_sample_reads_what_was_not_read_for_longest(index: Index, site: Site) 
     assert all(ran.code == 0 for ran in parts)
     assert sum(map(verified_bytes, parts)) >= whole
     assert all(verified_bytes(ran) < whole / 2 for ran in parts)
-    flip(sorted(site.web.glob("packages/**/*.whl"))[7])
+    flip_a_byte(sorted(site.web.glob("packages/**/*.whl"))[7])
     found = [damage(site.run("verify", "--sample", "25"))["found"] for _ in range(5)]
     assert sum(found) == 1
 
 
-def test_what_was_read_lately_is_not_read_again(index: Index, site: Site) -> None:
+def test_content_younger_than_max_age_is_not_read_again(index: Index, site: Site) -> None:
     index.release("old", "1.0", size=1_000)
     site.mirror()
     site.clock.advance(days=20)
@@ -673,7 +677,9 @@ def test_what_was_read_lately_is_not_read_again(index: Index, site: Site) -> Non
     assert site.run("verify", "--max-age", "10").report["verified"]["projects"] == 1
 
 
-def test_a_budget_of_bytes_ends_the_run_and_the_next_goes_on(index: Index, site: Site) -> None:
+def test_a_run_continues_where_a_budget_of_bytes_ended_the_last_one(
+    index: Index, site: Site
+) -> None:
     for number in range(10):
         index.release(f"project-{number}", "1.0", size=5_000)
     site.mirror()
@@ -688,7 +694,7 @@ def test_a_budget_of_bytes_ends_the_run_and_the_next_goes_on(index: Index, site:
     assert all(count < 10 for count in counts)
 
 
-def test_a_project_with_many_files_is_read_in_parts(index: Index, site: Site) -> None:
+def test_a_budget_of_bytes_can_end_in_the_middle_of_a_project(index: Index, site: Site) -> None:
     for number in range(150):
         index.release("large", f"{number}.0", size=1_000)
     site.mirror()
@@ -705,7 +711,7 @@ def test_a_project_with_many_files_is_read_in_parts(index: Index, site: Site) ->
     assert verified_bytes(site.run("verify")) == sum(sizes)
 
 
-def test_a_rate_is_kept(index: Index, site: Site) -> None:
+def test_a_rate_limits_the_bytes_per_second(index: Index, site: Site) -> None:
     for number in range(4):
         index.release(f"project-{number}", "1.0", size=50_000)
     site.mirror()
@@ -718,7 +724,7 @@ def test_a_rate_is_kept(index: Index, site: Site) -> None:
     assert verified_bytes(ran) / 10_000 == pytest.approx(took, rel=0.1)
 
 
-def test_a_budget_of_time_is_kept(index: Index, site: Site) -> None:
+def test_a_budget_of_time_ends_the_run(index: Index, site: Site) -> None:
     for number in range(20):
         index.release(f"project-{number:02}", "1.0", size=50_000)
     site.mirror()
@@ -732,7 +738,7 @@ def test_a_budget_of_time_is_kept(index: Index, site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (("--sample", "0"), "is not a share"),
         (("--max-age", "old"), "is not a number of days"),
@@ -743,19 +749,17 @@ def test_a_budget_of_time_is_kept(index: Index, site: Site) -> None:
         (("--quick", "--sample", "5"), "--quick looks at everything"),
     ],
 )
-def test_flags_that_make_no_sense_are_refused(
-    site: Site, flags: tuple[str, ...], said: str
-) -> None:
+def test_invalid_flags_are_usage_errors(site: Site, flags: tuple[str, ...], message: str) -> None:
     ran = site.run("verify", *flags)
     assert ran.code == 2
-    assert said in ran.log
+    assert message in ran.log
     assert not site.root.exists()
 
 
-# ---------------------------------------------------------------- pages as the index has them
+# ---------------------------------------------------------------- updates
 
 
-def test_an_update_brings_pages_up_to_date_conditionally(
+def test_an_update_fetches_pages_conditionally(
     index: Index, mirrored: Site, server: IndexServer
 ) -> None:
     index.release("bar", "2.0")
@@ -773,7 +777,7 @@ def test_an_update_brings_pages_up_to_date_conditionally(
     mirrored.check()
 
 
-def test_an_update_refreshes_documents_that_are_older_than_their_pages(
+def test_an_update_repairs_documents_that_are_older_than_their_pages(
     index: Index, mirrored: Site
 ) -> None:
     old = (mirrored.web / "json/bar").read_bytes()
@@ -783,8 +787,8 @@ def test_an_update_refreshes_documents_that_are_older_than_their_pages(
     for path in ("json/bar", "pypi/bar/json"):
         (mirrored.web / path).write_bytes(old)
 
-    assert damage(again(mirrored)) == NOTHING
-    ran = again(mirrored, "--json-update")
+    assert damage(verify_again(mirrored)) == NO_DAMAGE
+    ran = verify_again(mirrored, "--json-update")
 
     assert damage(ran)["repaired"] == 2
     assert (mirrored.web / "json/bar").read_bytes() == new
@@ -795,12 +799,12 @@ def test_verify_holds_the_lock(mirrored: Site) -> None:
         assert mirrored.run("verify").code == 6
 
 
-# ---------------------------------------------------------------- any damage at all
+# ---------------------------------------------------------------- arbitrary damage
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
-def test_after_one_verify_the_tree_is_a_clean_one_and_nothing_right_was_touched(
+def test_one_verify_repairs_any_damage_and_does_not_touch_intact_files(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     index = Index()
@@ -812,10 +816,10 @@ def test_after_one_verify_the_tree_is_a_clean_one_and_nothing_right_was_touched(
         site.mirror()
         before, times = site.tree(), site.times()
         chosen = data.draw(
-            st.dictionaries(st.sampled_from(sorted(before)), st.sampled_from(sorted(HARMS)))
+            st.dictionaries(st.sampled_from(sorted(before)), st.sampled_from(sorted(DAMAGES)))
         )
-        for key, harm in chosen.items():
-            HARMS[harm](site.web / key)
+        for key, kind in chosen.items():
+            DAMAGES[kind](site.web / key)
 
         ran = site.run("verify")
 
@@ -825,4 +829,4 @@ def test_after_one_verify_the_tree_is_a_clean_one_and_nothing_right_was_touched(
         assert {k: v for k, v in site.times().items() if k in untouched} == {
             k: times[k] for k in untouched
         }
-        assert damage(again(site)) == NOTHING
+        assert damage(verify_again(site)) == NO_DAMAGE

@@ -1,4 +1,4 @@
-"""What the operator asks of one ``verify``."""
+"""The options of ``verify``, and the budget that limits how much it reads."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class VerifyOptions:
-    """Everything that the flags of ``verify`` say.
+    """The flags of ``verify``.
 
-    ``quick`` compares sizes and times of what is known and reads only what differs. ``sample``
-    is how many of a hundred bytes to read, ``max_age`` the seconds after which content is read
-    again; ``seconds`` and ``size``, in bytes, limit the run, and ``rate``, in bytes per second,
-    its pace.
-    ``ignore_unreadable`` are unknown projects that are to count as having nothing.
+    ``repair`` is False for a dry run. ``delete`` trashes orphaned files, ``update`` first fetches
+    every page that changed. ``quick`` compares sizes and times, and reads only what differs.
+    ``sample`` is the percentage of all bytes to read, ``max_age`` the seconds after which content
+    is read again. ``seconds`` and ``size``, in bytes, limit the run; ``rate``, in bytes per
+    second, its speed. ``workers`` is the number of projects that are read concurrently.
+    ``ignore_unreadable`` are projects to treat as owning nothing if they cannot be read.
     """
 
     repair: bool = True
@@ -35,16 +36,16 @@ class VerifyOptions:
 
     @property
     def is_partial(self) -> bool:
-        """Whether only a part of the mirror is to be looked at."""
+        """Whether the run reads only a part of the mirror."""
         limits = (self.sample, self.max_age, self.seconds, self.size)
         return any(limit is not None for limit in limits)
 
 
 class Budget:
-    """Limits what is read; without limits it is never spent.
+    """Limits how much a run reads, and how fast; without limits it is never spent.
 
-    ``seconds`` and ``size``, in bytes, are what a run may take; ``rate`` is in bytes per second,
-    over all that is read side by side.
+    ``seconds`` and ``size``, in bytes, are for the whole run; ``rate``, in bytes per second, is
+    for everything that is read concurrently.
     """
 
     def __init__(
@@ -64,25 +65,25 @@ class Budget:
 
     @property
     def is_paced(self) -> bool:
-        """Whether reading has to wait now and then, and so is to go in small steps."""
+        """Whether there is a rate, so that files must be read in small pieces."""
         return self._rate is not None
 
     @property
     def is_spent(self) -> bool:
-        """Whether nothing more is to be begun."""
+        """Whether a limit is reached, so that no further read may begin."""
         if self._size is not None and self._read >= self._size:
             return True
-        return self._seconds is not None and self._passed >= self._seconds
+        return self._seconds is not None and self._elapsed >= self._seconds
 
     @property
-    def _passed(self) -> float:
+    def _elapsed(self) -> float:
         return self._clock.monotonic() - self._began
 
     async def take(self, size: int) -> None:
-        """Take note of bytes that were read, and wait until they may have been."""
+        """Count ``size`` bytes as read, and wait until the rate allows them."""
         self._read += size
         if self._rate is None:
             return
-        early = self._read / self._rate - self._passed
-        if early > 0:
-            await self._clock.sleep(early)
+        ahead = self._read / self._rate - self._elapsed
+        if ahead > 0:
+            await self._clock.sleep(ahead)

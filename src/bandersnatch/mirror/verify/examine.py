@@ -1,4 +1,4 @@
-"""What is found wrong with one project."""
+"""Examines one project: compares its pages, documents and files with its record."""
 
 from __future__ import annotations
 
@@ -28,10 +28,17 @@ if TYPE_CHECKING:
     from bandersnatch.model.project import ProjectDetail
     from bandersnatch.storage.port import MirrorStorage, Storage, StoredObject
 
+_MISSING = "it is missing"
+_DIFFERS = "it is not what was published"
+
+_BATCH_FILES = 64
+_BATCH_BYTES = 16 * 1024 * 1024
+"""Files are read in batches that are small enough to stop soon after a budget is spent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Something in the tree that is not as it should be; ``what`` goes on from its key."""
+    """An object that is not what the record says; ``what`` is a clause about it ("it is ...")."""
 
     key: StorageKey
     what: str
@@ -39,12 +46,12 @@ class Damage:
 
 @dataclass(slots=True)
 class Findings:
-    """What looking at one project came to.
+    """The result of examining one project.
 
-    ``files`` and ``sidecars`` are by the path of the release file, and so is ``right``: the
-    modification time of each file whose content was read and found right. ``at`` is when the
-    look began, in seconds since 1970, ``size`` the bytes that were read. A look that is not
-    ``complete`` was ended by a limit.
+    ``at`` is when the examination began, in seconds since 1970, ``size`` the number of bytes that
+    were read. ``files`` and ``sidecars`` have the damage by the path of the release file.
+    ``intact`` has the modification time, in nanoseconds since 1970, of each file whose content
+    was read and is correct.
     """
 
     record: ProjectRecord
@@ -53,57 +60,55 @@ class Findings:
     documents: list[Damage] = field(default_factory=list)
     files: dict[str, Damage] = field(default_factory=dict)
     sidecars: dict[str, Damage] = field(default_factory=dict)
-    right: dict[str, int] = field(default_factory=dict)
+    intact: dict[str, int] = field(default_factory=dict)
     size: int = 0
-    complete: bool = True
 
     @property
     def damage(self) -> Iterator[Damage]:
-        """Everything that is wrong, pages first."""
+        """All damage, pages first."""
         yield from self.pages
         yield from self.documents
         yield from self.files.values()
         yield from self.sidecars.values()
 
 
-_DIFFERS = "it does not say what was published"
-
-
 class PageCheck:
-    """Compares pages with what would be published.
+    """Compares stored pages with what would be published now.
 
-    A page that this program made under the options of now has just those bytes. One that was
-    taken over, or made under other options, was written otherwise and has to say the same.
+    A page that this program published under the current options has exactly the same bytes. A
+    page that was adopted, or published under other options, is parsed and must name the same
+    files.
     """
 
     def __init__(
-        self, storage: Storage, publisher: Publisher, terms: PolicyFingerprint, clock: Clock
+        self, storage: Storage, publisher: Publisher, fingerprint: PolicyFingerprint, clock: Clock
     ) -> None:
         self._storage = storage
         self._publisher = publisher
-        self._terms = terms
+        self._fingerprint = fingerprint
         self._clock = clock
 
     async def damage(self, record: ProjectRecord) -> list[Damage]:
-        """Return what is wrong with a project's pages."""
+        """Return the damage to a project's pages."""
         damage = []
         rendered = self._publisher.render(record.detail, record.display or record.name)
-        is_ours = record.display != "" and record.fingerprint == self._terms(record.name)
+        is_own = record.display != "" and record.fingerprint == self._fingerprint(record.name)
         for key, content in rendered.items():
             try:
                 stored = await self._storage.read(key)
             except MissingObject:
-                damage.append(Damage(key, "it is missing"))
+                damage.append(Damage(key, _MISSING))
             except StorageError as error:
                 damage.append(Damage(key, error.why))
             else:
-                if stored != content and (
-                    is_ours or (what := await self._wrong(stored, key, record))
-                ):
-                    damage.append(Damage(key, _DIFFERS if is_ours else what))
+                if stored == content:
+                    continue
+                if what := _DIFFERS if is_own else await self._difference(stored, key, record):
+                    damage.append(Damage(key, what))
         return damage
 
-    async def _wrong(self, stored: bytes, key: StorageKey, record: ProjectRecord) -> str:
+    async def _difference(self, stored: bytes, key: StorageKey, record: ProjectRecord) -> str:
+        """Return what is wrong with a page that was not published with these bytes, or ""."""
         try:
             detail = await parse_own_page(
                 stored, record.name, PageFormat.of(key), self._clock.now()
@@ -112,18 +117,18 @@ class PageCheck:
             return f"it cannot be read: {error}"
         if detail.rejected:
             return f"it cannot be read: {detail.rejected[0].reason}"
-        return "" if _says_the_same(detail, record.detail) else _DIFFERS
+        return "" if _has_same_files(detail, record.detail) else _DIFFERS
 
 
-def _says_the_same(stored: ProjectDetail, recorded: ProjectDetail) -> bool:
-    """Whether a page names the same files, in so far as its form can tell."""
+def _has_same_files(stored: ProjectDetail, recorded: ProjectDetail) -> bool:
+    """Whether a page has the recorded serial and files, as far as every format can show."""
     if stored.serial != recorded.serial or len(stored.files) != len(recorded.files):
         return False
-    theirs = {file.filename: file for file in recorded.files}
-    return all(_is_same(file, theirs.get(file.filename)) for file in stored.files)
+    by_name = {file.filename: file for file in recorded.files}
+    return all(_is_same_file(file, by_name.get(file.filename)) for file in stored.files)
 
 
-def _is_same(stored: ReleaseFile, recorded: ReleaseFile | None) -> bool:
+def _is_same_file(stored: ReleaseFile, recorded: ReleaseFile | None) -> bool:
     return (
         recorded is not None
         and stored.path == recorded.path
@@ -133,14 +138,9 @@ def _is_same(stored: ReleaseFile, recorded: ReleaseFile | None) -> bool:
     )
 
 
-_FILES_AT_ONCE = 64
-_BYTES_AT_ONCE = 16 * 1024 * 1024
-"""Of what is read in one go: little enough that a budget is kept, and that a stop is quick."""
-
-
 @dataclass(frozen=True, slots=True)
-class _ToRead:
-    """A file to read through with its core metadata; ``stat`` is None if only that is read."""
+class _FileToRead:
+    """A release file and its core metadata; ``stat`` is None if only the latter is to be read."""
 
     found: FileRecord
     stat: StoredObject | None
@@ -148,7 +148,7 @@ class _ToRead:
 
 
 class Examiner:
-    """Compares what lies in the tree with records; changes nothing."""
+    """Compares stored objects with records, and changes nothing."""
 
     def __init__(
         self,
@@ -158,27 +158,30 @@ class Examiner:
         budget: Budget,
         *,
         documents: bool,
-        newer: bool,
+        current_documents: bool,
     ) -> None:
-        """Take what is needed.
+        """Assign the collaborators.
 
-        ``documents`` says that projects have legacy documents, ``newer`` that these are to be
-        as new as the pages.
+        ``documents`` says that projects have legacy documents, ``current_documents`` that these
+        must not be older than the pages.
         """
         self._storage = storage
         self._pages = pages
         self._clock = clock
         self._budget = budget
         self._documents = documents
-        self._newer = newer
+        self._current_documents = current_documents
 
     async def examine(
         self, record: ProjectRecord, is_read: Callable[[FileRecord], bool]
     ) -> Findings:
-        """Look at everything of a project, and read the files that ``is_read`` asks for."""
+        """Examine a project; read the content of the files that ``is_read`` returns True for.
+
+        A file of another size than recorded is damaged without being read.
+        """
         findings = Findings(record, int(self._clock.now().timestamp()))
         if all(layout.is_key(found.file.path) for found in record.files):
-            # Else a row was edited, and the page knows better what the project has.
+            # Otherwise the row was edited, and the page is the better evidence.
             findings.pages = await self._pages.damage(record)
         if self._documents:
             findings.documents = await self._document_damage(record)
@@ -191,68 +194,63 @@ class Examiner:
         self, findings: Findings, is_read: Callable[[FileRecord], bool]
     ) -> None:
         files = findings.record.files
-        there = await self._found(files)
-        to_read: list[_ToRead] = []
+        to_read: list[_FileToRead] = []
         unread: list[FileRecord] = []
-        for found, stat in zip(files, there, strict=True):
-            what = _wrong_at_a_glance(found, stat)
+        for found, stat in zip(files, await self._stat(files), strict=True):
+            what = _wrong_size(found, stat)
             if what:
                 key = layout.release_file(found.file)
                 findings.files[found.file.path] = Damage(key, what)
             if what or is_read(found):
-                to_read.append(_ToRead(found, None if what else stat, _sidecar(found)))
+                to_read.append(_FileToRead(found, None if what else stat, _sidecar_key(found)))
             else:
                 unread.append(found)
-        await self._look_for_sidecars(findings, unread)
-        for some in _in_pieces(to_read):
+        await self._examine_unread_sidecars(findings, unread)
+        for batch in _batches(to_read):
             if self._budget.is_spent:
-                findings.complete = False
                 return
-            await self._read(findings, some)
+            await self._read(findings, batch)
 
-    async def _found(self, files: Sequence[FileRecord]) -> Sequence[StoredObject | None]:
-        """Return what is known of each file; nothing is where nothing can be."""
+    async def _stat(self, files: Sequence[FileRecord]) -> Sequence[StoredObject | None]:
+        """Return what is stored of each file; None also where the recorded path is no key."""
         keys = [layout.release_file(each.file) for each in files]
-        there = iter(await self._storage.stat([key for key in keys if layout.is_key(key)]))
-        return [next(there) if layout.is_key(key) else None for key in keys]
+        stats = iter(await self._storage.stat([key for key in keys if layout.is_key(key)]))
+        return [next(stats) if layout.is_key(key) else None for key in keys]
 
-    async def _look_for_sidecars(self, findings: Findings, unread: Iterable[FileRecord]) -> None:
-        """Find the core metadata that is missing; it is read where its file is."""
-        sides = [(f.file.path, key) for f in unread if (key := _sidecar(f)) is not None]
-        there = await self._storage.stat([key for _, key in sides])
-        for (path, key), stat in zip(sides, there, strict=True):
+    async def _examine_unread_sidecars(
+        self, findings: Findings, unread: Iterable[FileRecord]
+    ) -> None:
+        """Find missing core metadata; its content is read only together with its file's."""
+        sidecars = [(f.file.path, key) for f in unread if (key := _sidecar_key(f)) is not None]
+        stats = await self._storage.stat([key for _, key in sidecars])
+        for (path, key), stat in zip(sidecars, stats, strict=True):
             if stat is None:
-                findings.sidecars[path] = Damage(key, "it is missing")
+                findings.sidecars[path] = Damage(key, _MISSING)
 
-    async def _read(self, findings: Findings, some: Sequence[_ToRead]) -> None:
-        """Read files, each with its core metadata, and judge what is in them."""
-        files = [each for each in some if each.stat is not None]
-        sides = [each for each in some if each.sidecar is not None]
-        keys = [each.stat.key for each in files if each.stat is not None]
-        keys += [each.sidecar for each in sides if each.sidecar is not None]
-        readings = await self._readings(keys)
-        findings.size += sum(each.size for each in readings)
-        for each, key, reading in zip(
-            sides, keys[len(files) :], readings[len(files) :], strict=True
-        ):
-            file = each.found.file
-            if what := _wrong_content(reading, file.sidecar):
+    async def _read(self, findings: Findings, batch: Sequence[_FileToRead]) -> None:
+        """Read files, each with its core metadata, and compare their digests."""
+        files = [(each.found.file, each.stat) for each in batch if each.stat is not None]
+        sidecars = [(each.found.file, each.sidecar) for each in batch if each.sidecar is not None]
+        keys = [*(stat.key for _, stat in files), *(key for _, key in sidecars)]
+        results = await self._read_digests(keys)
+        findings.size += sum(each.size for each in results)
+        for (file, key), result in zip(sidecars, results[len(files) :], strict=True):
+            if what := _wrong_content(result, file.sidecar):
                 findings.sidecars[file.path] = Damage(key, what)
-        for each, key, reading in zip(files, keys, readings, strict=False):
-            file = each.found.file
-            if what := _wrong_content(reading, file.sha256):
-                findings.files[file.path] = Damage(key, what)
-            elif each.stat is not None and file.path not in findings.sidecars:
-                findings.right[file.path] = each.stat.modified
+        for (file, stat), result in zip(files, results, strict=False):
+            if what := _wrong_content(result, file.sha256):
+                findings.files[file.path] = Damage(stat.key, what)
+            elif file.path not in findings.sidecars:
+                findings.intact[file.path] = stat.modified
 
-    async def _readings(self, keys: Sequence[StorageKey]) -> Sequence[FileReadResult]:
-        if not self._budget.is_paced:
-            readings = await self._storage.read_files(keys)
-            await self._budget.take(sum(each.size for each in readings))
-            return readings
-        return [await self._read_slowly(key) for key in keys]
+    async def _read_digests(self, keys: Sequence[StorageKey]) -> Sequence[FileReadResult]:
+        if self._budget.is_paced:
+            return [await self._read_paced(key) for key in keys]
+        results = await self._storage.read_files(keys)
+        await self._budget.take(sum(each.size for each in results))
+        return results
 
-    async def _read_slowly(self, key: StorageKey) -> FileReadResult:
+    async def _read_paced(self, key: StorageKey) -> FileReadResult:
         hasher, size = hashlib.sha256(), 0
         try:
             async for piece in self._storage.stream(key):
@@ -260,15 +258,15 @@ class Examiner:
                 size += len(piece)
                 await self._budget.take(len(piece))
         except MissingObject:
-            return FileReadResult(size, None, "it is missing")
+            return FileReadResult(size, None, _MISSING)
         except StorageError as error:
             return FileReadResult(size, None, error.why)
         return FileReadResult(size, Digest("sha256", hasher.hexdigest()))
 
-    # ------------------------------------------------------------ documents
+    # ------------------------------------------------------------ legacy documents
 
     async def _document_damage(self, record: ProjectRecord) -> list[Damage]:
-        """Look at the legacy document and its copy: each is read, and both are the same."""
+        """Return the damage to the legacy document and its copy, which must be identical."""
         damage: list[Damage] = []
         texts: dict[StorageKey, bytes] = {}
         for key in layout.legacy_documents(record.name):
@@ -276,51 +274,53 @@ class Examiner:
                 text = await self._storage.read(key)
                 document = parse_legacy(text, own_page_context(record.name, self._clock.now()))
             except (InvalidPage, StorageError) as error:
-                damage.append(Damage(key, _problem(error)))
+                damage.append(Damage(key, _document_problem(error)))
                 continue
             texts[key] = text
-            told = document.serial or NO_SERIAL
-            if self._newer and told < (record.detail.serial or NO_SERIAL):
+            serial = document.serial or NO_SERIAL
+            if self._current_documents and serial < (record.detail.serial or NO_SERIAL):
                 damage.append(Damage(key, "it is older than the page"))
         if len(set(texts.values())) > 1 and not damage:
             key, copy = texts
-            damage.append(Damage(key, f"it is another than its copy {copy}"))
+            damage.append(Damage(key, f"it differs from its copy {copy}"))
         return damage
 
 
-def _problem(error: InvalidPage | StorageError) -> str:
+def _document_problem(error: InvalidPage | StorageError) -> str:
     if isinstance(error, MissingObject):
-        return "it is missing"
+        return _MISSING
     return error.why if isinstance(error, StorageError) else f"it cannot be read: {error}"
 
 
-def _wrong_at_a_glance(found: FileRecord, stat: StoredObject | None) -> str:
+def _wrong_size(found: FileRecord, stat: StoredObject | None) -> str:
+    """Return how a stored file differs from its record in size, or ""."""
     if stat is None:
-        return "it is missing"
+        return _MISSING
     if found.file.size is not None and found.file.size != stat.size:
         return f"it has {stat.size} bytes and should have {found.file.size}"
     return ""
 
 
-def _wrong_content(reading: FileReadResult, digest: Digest | None) -> str:
-    if reading.sha256 is None:
-        return reading.problem
-    return "" if reading.sha256 == digest else f"its content has sha256 {reading.sha256.value}"
+def _wrong_content(result: FileReadResult, digest: Digest | None) -> str:
+    """Return how the content that was read differs from what was recorded, or ""."""
+    if result.sha256 is None:
+        return result.problem
+    return "" if result.sha256 == digest else f"its content has sha256 {result.sha256.value}"
 
 
-def _sidecar(found: FileRecord) -> StorageKey | None:
+def _sidecar_key(found: FileRecord) -> StorageKey | None:
     return layout.sidecar(found.file) if found.file.sidecar is not None else None
 
 
-def _in_pieces(to_read: Iterable[_ToRead]) -> Iterator[list[_ToRead]]:
-    """Yield what to read in one go, one after the other."""
-    piece: list[_ToRead] = []
+def _batches(to_read: Iterable[_FileToRead]) -> Iterator[list[_FileToRead]]:
+    """Yield the files in batches that are read together."""
+    batch: list[_FileToRead] = []
     size = 0
     for each in to_read:
-        piece.append(each)
+        batch.append(each)
         size += each.stat.size if each.stat is not None else 0
-        if len(piece) >= _FILES_AT_ONCE or size >= _BYTES_AT_ONCE:
-            yield piece
-            piece, size = [], 0
-    if piece:
-        yield piece
+        if len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

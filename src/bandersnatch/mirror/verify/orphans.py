@@ -1,4 +1,4 @@
-"""Whose the things in the served tree are: what is known, what is nobody's, what is unknown."""
+"""Finds orphans: pages, documents and files that no project of the catalogue owns."""
 
 from __future__ import annotations
 
@@ -22,27 +22,36 @@ if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
     from bandersnatch.storage.port import Storage, StoredObject
 
-JSON = StorageKey("web/json/")
-LEGACY = StorageKey("web/pypi/")
-_PAGES = frozenset(form.file_name for form in PageFormat)
-_AT_ONCE = 1_000
-_LOOKED_UP_TOGETHER = 50_000
-"""Files that no project claims by their names, before every row is looked at for them."""
+_JSON = StorageKey("web/json/")
+_LEGACY = StorageKey("web/pypi/")
+_PAGE_AREAS = (SIMPLE, _JSON, _LEGACY)
+_PAGE_NAMES = frozenset(form.file_name for form in PageFormat)
+_BATCH = 1_000
+_FULL_SCAN_BATCH = 50_000
+"""Files without a likely owner that are collected before all rows are searched for them."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Whose directory or document something is, as that is spelled; "" for nobody's."""
+class _Owner:
+    """The project directory or document name in a key; ``spelling`` is "" if it has none."""
 
-    owner: str
+    spelling: str
     is_document: bool = False
+
+    @property
+    def names(self) -> list[ProjectName]:
+        """The project of that name; empty if the spelling is not a valid project name."""
+        try:
+            return [project_name(self.spelling)]
+        except InvalidValue:
+            return []
 
 
 class Orphans:
-    """Tells what in the tree belongs to a project of the catalogue, and what to nobody.
+    """Compares the served tree with the catalogue.
 
-    A page without a record is of a project that could not be read: what it names is unknown.
-    So are the projects of documents that cannot be read and have no record.
+    A project is unreadable if it has a page, or a document that cannot be parsed, and no record:
+    the files it owns are unknown, and any file in the tree may be one of them.
     """
 
     def __init__(
@@ -51,33 +60,34 @@ class Orphans:
         self._storage = storage
         self._catalogue = catalogue
         self._pages = pages
+        self._layout = pages.layout
+        self._root_pages = frozenset(pages.layout.root_pages().values())
         self._clock = clock
 
-    # ------------------------------------------------------------ who is unknown
+    # ------------------------------------------------------------ unreadable projects
 
-    async def strangers(self) -> list[ProjectName]:
-        """Return the projects that have a page, or an unreadable document, and no record."""
+    async def unreadable(self) -> list[ProjectName]:
+        """Return the projects that have a page, or an invalid document, and no record."""
         found: dict[ProjectName, None] = {}
-        for area in (SIMPLE, JSON, LEGACY):
-            async for some in self._pieces(area):
-                owners = [(each.key, place) for each in some if (place := _place(each.key)).owner]
-                known = await self._catalogue.summaries(
-                    {n for _, p in owners for n in _names(p.owner)}
-                )
-                for key, place in owners:
-                    for name in _names(place.owner):
-                        if name not in known and not await self._is_harmless(key, place, name):
+        for area in _PAGE_AREAS:
+            async for batch in self._scan(area):
+                owners = [(each.key, _owner(each.key)) for each in batch]
+                known = await self._catalogue.summaries({n for _, o in owners for n in o.names})
+                for key, owner in owners:
+                    for name in owner.names:
+                        if name not in known and not await self._owns_nothing(key, owner, name):
                             found[name] = None
         return list(found)
 
-    async def _is_harmless(self, key: StorageKey, place: _Place, name: ProjectName) -> bool:
-        """Whether nothing in the tree depends on it: a document that can be read, or a leftover.
+    async def _owns_nothing(self, key: StorageKey, owner: _Owner, name: ProjectName) -> bool:
+        """Whether the object at ``key`` is a document that does not make its project unreadable.
 
-        No project has a document under a name that is not normalised.
+        That is one that can be parsed, and one under a name that is not normalised: no release
+        has stored the documents of a project there.
         """
-        if not place.is_document:
+        if not owner.is_document:
             return False
-        if place.owner != name:
+        if owner.spelling != name:
             return True
         try:
             text = await self._storage.read(key)
@@ -86,97 +96,92 @@ class Orphans:
             return False
         return True
 
-    # ------------------------------------------------------------ what is nobody's
+    # ------------------------------------------------------------ orphaned objects
 
-    async def unowned(self, but: Collection[ProjectName]) -> AsyncIterator[StoredObject]:
-        """Yield what belongs to no project, except what may belong to those in ``but``.
+    async def orphaned(self, unreadable: Collection[ProjectName]) -> AsyncIterator[StoredObject]:
+        """Yield the objects that no project owns, except those that ``unreadable`` may own.
 
-        Any file may belong to a project that is unknown, so none is told of while there is one.
+        Any release file may belong to an unreadable project, so none is yielded if there is one.
         """
-        for area in (SIMPLE, JSON, LEGACY):
-            async for some in self._pieces(area):
-                for each in await self._nobodys(some, but):
+        for area in _PAGE_AREAS:
+            async for batch in self._scan(area):
+                for each in await self._orphaned_pages(batch, unreadable):
                     yield each
-        if but:
+        if unreadable:
             return
         unclaimed: list[StoredObject] = []
-        async for some in self._pieces(PACKAGES):
-            unclaimed += await self._unclaimed(some)
-            if len(unclaimed) >= _LOOKED_UP_TOGETHER:
-                for each in await self._unnamed(unclaimed):
+        async for batch in self._scan(PACKAGES):
+            unclaimed += await self._without_likely_owner(batch)
+            if len(unclaimed) >= _FULL_SCAN_BATCH:
+                for each in await self._without_owner(unclaimed):
                     yield each
                 unclaimed = []
-        for each in await self._unnamed(unclaimed):
+        for each in await self._without_owner(unclaimed):
             yield each
 
-    async def _nobodys(
-        self, some: Sequence[StoredObject], but: Collection[ProjectName]
+    async def _orphaned_pages(
+        self, batch: Sequence[StoredObject], unreadable: Collection[ProjectName]
     ) -> list[StoredObject]:
-        """Return the pages and documents that no project of the catalogue has."""
-        places = [_place(each.key) for each in some]
-        had = await self._catalogue.summaries({name for p in places for name in _names(p.owner)})
-        here = {name for name, each in had.items() if each.standing is not Standing.EXCLUDED}
+        """Return the pages and documents that no project owns, or may own."""
+        owners = [_owner(each.key) for each in batch]
+        known = await self._catalogue.summaries({name for each in owners for name in each.names})
+        published = {n for n, each in known.items() if each.standing is not Standing.EXCLUDED}
         return [
             each
-            for each, place in zip(some, places, strict=True)
-            if not self._is_owned(each.key, place, here)
-            and not any(name in but for name in _names(place.owner))
+            for each, owner in zip(batch, owners, strict=True)
+            if not self._is_owned(each.key, owner, published)
+            and not any(name in unreadable for name in owner.names)
         ]
 
-    def _is_owned(self, key: StorageKey, place: _Place, here: Collection[str]) -> bool:
-        layout = self._pages.layout
-        if key in layout.root_pages().values():
+    def _is_owned(self, key: StorageKey, owner: _Owner, published: Collection[str]) -> bool:
+        if key in self._root_pages:
             return True
-        if place.owner not in here:
+        if owner.spelling not in published:
             return False
-        if place.is_document:
+        if owner.is_document:
             return self._pages.legacy_json
-        name = project_name(place.owner)
-        return key in layout.pages(name).values() or key.startswith(layout.page_versions(name))
+        name = project_name(owner.spelling)
+        is_page = key in self._layout.pages(name).values()
+        return is_page or key.startswith(self._layout.page_versions(name))
 
-    async def _unclaimed(self, some: Sequence[StoredObject]) -> list[StoredObject]:
-        """Return the files that none of the projects has that their names begin with."""
+    async def _without_likely_owner(self, batch: Sequence[StoredObject]) -> list[StoredObject]:
+        """Return the files that no project owns whose name their file name can begin with.
+
+        This needs one look-up a file, where ``_without_owner`` reads every row.
+        """
         claims = [
             (name, each.key.removeprefix(WEB))
-            for each in some
+            for each in batch
             for name in candidate_projects(each.key.rpartition("/")[2].removesuffix(SIDECAR_SUFFIX))
         ]
         owned = await self._catalogue.paths_owned(claims)
-        return [each for each in some if each.key.removeprefix(WEB) not in owned]
+        return [each for each in batch if each.key.removeprefix(WEB) not in owned]
 
-    async def _unnamed(self, some: Sequence[StoredObject]) -> list[StoredObject]:
-        """Return the files that no project at all has."""
-        named = await self._catalogue.paths_known([each.key.removeprefix(WEB) for each in some])
-        return [each for each in some if each.key.removeprefix(WEB) not in named]
+    async def _without_owner(self, batch: Sequence[StoredObject]) -> list[StoredObject]:
+        """Return the files that no project at all owns."""
+        known = await self._catalogue.paths_known([each.key.removeprefix(WEB) for each in batch])
+        return [each for each in batch if each.key.removeprefix(WEB) not in known]
 
-    async def _pieces(self, area: StorageKey) -> AsyncIterator[list[StoredObject]]:
-        piece: list[StoredObject] = []
+    async def _scan(self, area: StorageKey) -> AsyncIterator[list[StoredObject]]:
+        batch: list[StoredObject] = []
         async for found in self._storage.scan(area):
-            piece.append(found)
-            if len(piece) >= _AT_ONCE:
-                yield piece
-                piece = []
-        if piece:
-            yield piece
+            batch.append(found)
+            if len(batch) >= _BATCH:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
 
 
-def _place(key: StorageKey) -> _Place:
-    """Return whose page, kept page or document lies at a key, wherever options put it."""
-    if key.startswith(JSON):
-        rest = key.removeprefix(JSON)
-        return _Place("" if "/" in rest else rest, is_document=True)
-    if key.startswith(LEGACY):
-        owner, _, rest = key.removeprefix(LEGACY).partition("/")
-        return _Place(owner if rest == "json" else "", is_document=True)
+def _owner(key: StorageKey) -> _Owner:
+    """Return the owner that a page, an earlier page or a document has under any options."""
+    if key.startswith(_JSON):
+        rest = key.removeprefix(_JSON)
+        return _Owner("" if "/" in rest else rest, is_document=True)
+    if key.startswith(_LEGACY):
+        spelling, _, rest = key.removeprefix(_LEGACY).partition("/")
+        return _Owner(spelling if rest == "json" else "", is_document=True)
     *folders, last = key.removeprefix(SIMPLE).split("/")
     if folders and folders[-1] == "versions" and last.startswith("index_"):
-        return _Place(folders[-2] if len(folders) > 1 else "")
-    return _Place(folders[-1] if folders and last in _PAGES else "")
-
-
-def _names(owner: str) -> list[ProjectName]:
-    """Return the project that a directory or document is of, if it can be one's."""
-    try:
-        return [project_name(owner)]
-    except InvalidValue:
-        return []
+        return _Owner(folders[-2] if len(folders) > 1 else "")
+    return _Owner(folders[-1] if folders and last in _PAGE_NAMES else "")

@@ -1,4 +1,4 @@
-"""What is damaged is fetched or rendered again; what is right is never touched."""
+"""Repairs damage: downloads files and renders pages again, as they were recorded."""
 
 from __future__ import annotations
 
@@ -33,50 +33,55 @@ if TYPE_CHECKING:
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
 
-_SILENT = 5
-"""Projects in a row without an answer, each after all retries, that end the asking."""
+_UNANSWERED_LIMIT = 5
+"""Consecutive projects without an answer, each after all retries, before the index is given up."""
 
-_OF_ONE_FILE = (IntegrityError, ObstructedPath, InsufficientSpace, UnstorableName, UpstreamError)
+_FILE_ERRORS = (IntegrityError, ObstructedPath, InsufficientSpace, UnstorableName, UpstreamError)
+"""What can fail for one file and succeed for the next."""
 
-_NOT_OFFERED = "the index does not have this file with this content any more"
+_NOT_OFFERED = "the index no longer has this file with this content"
 
 
 @dataclass(slots=True)
 class Repairs:
-    """What became of the damage: the record as it is now, what was mended, and what was not."""
+    """The result of repairing one project.
+
+    ``record`` is the record after the repairs. ``failed`` has the damage that remains, with the
+    reason.
+    """
 
     record: ProjectRecord
-    done: list[Damage] = field(default_factory=list)
-    left: list[tuple[Damage, str]] = field(default_factory=list)
+    repaired: list[Damage] = field(default_factory=list)
+    failed: list[tuple[Damage, str]] = field(default_factory=list)
 
-    def take(self, damage: Damage, reason: str | None) -> None:
-        """Take note of a try; ``reason`` says why it failed."""
+    def add(self, damage: Damage, reason: str | None) -> None:
+        """Add a repair that succeeded, or failed for a ``reason``."""
         if reason is None:
-            self.done.append(damage)
+            self.repaired.append(damage)
         else:
-            self.left.append((damage, reason))
+            self.failed.append((damage, reason))
 
 
 @dataclass(frozen=True, slots=True)
-class _Offer:
-    """The files that the index has now, by path, and why others cannot be had."""
+class _OfferedFiles:
+    """The files that the index has now, by path, and why it does not offer any other."""
 
     files: Mapping[str, ReleaseFile]
-    why_not: str
+    reason: str
 
-    def having(self, file: ReleaseFile) -> ReleaseFile | None:
-        """Return a file as it was recorded, with the URL where just these bytes are."""
-        there = self.files.get(file.path)
-        if there is None or there.sha256 != file.sha256:
+    def find(self, file: ReleaseFile) -> ReleaseFile | None:
+        """Return the recorded file with a URL that has the same content, None without one."""
+        offered = self.files.get(file.path)
+        if offered is None or offered.sha256 != file.sha256:
             return None
-        return replace(file, url=there.url)
+        return replace(file, url=offered.url)
 
 
 class Repairer:
-    """Brings projects back to what their records say.
+    """Restores projects to what their records say.
 
-    The index is asked for a page only to learn where the files are; nothing else that the page
-    says is followed here. So no answer of the index takes anything away.
+    The index's page is used only to find the files' URLs, so no answer of the index can remove
+    anything from the mirror.
     """
 
     def __init__(
@@ -86,10 +91,10 @@ class Repairer:
         self._files = files
         self._publisher = publisher
         self._clock = clock
-        self._silent = 0
+        self._unanswered = 0
 
     async def repair(self, findings: Findings) -> Repairs:
-        """Repair what can be repaired.
+        """Repair as much of the damage as possible.
 
         :raises StorageError: if the storage fails.
         """
@@ -106,50 +111,53 @@ class Repairer:
 
     async def _repair_files(self, findings: Findings, repairs: Repairs) -> None:
         record = findings.record
-        offer = await self._offer(record.name)
+        offered = await self._fetch_offer(record.name)
         files = []
         for found in record.files:
             path = found.file.path
-            file = offer.having(found.file)
+            file = offered.find(found.file)
             if path in findings.files:
-                mended, reason = await self._file(found, file, record.name)
-                repairs.take(findings.files[path], reason if file else offer.why_not)
-                files.append(mended)
+                repaired, reason = await self._download(found, file, record.name)
+                repairs.add(findings.files[path], reason if file else offered.reason)
+                files.append(repaired)
             else:
                 files.append(found)
             if path in findings.sidecars:
-                reason = await self._sidecar(file, record.name) if file else ""
-                repairs.take(findings.sidecars[path], reason if file else offer.why_not)
+                reason = await self._download_sidecar(file, record.name) if file else ""
+                repairs.add(findings.sidecars[path], reason if file else offered.reason)
         repairs.record = replace(record, files=tuple(files))
 
-    async def _offer(self, name: ProjectName) -> _Offer:
-        if self._silent >= _SILENT:
-            return _Offer({}, f"the index did not answer {self._silent} times, and is left alone")
+    async def _fetch_offer(self, name: ProjectName) -> _OfferedFiles:
+        if self._unanswered >= _UNANSWERED_LIMIT:
+            reason = f"the index did not answer {self._unanswered} times, and is not asked again"
+            return _OfferedFiles({}, reason)
         try:
             fetched = await self._index.fetch_detail(name, Validators())
         except UpstreamError as error:
-            self._silent = self._silent + 1 if isinstance(error, UnavailableHost) else 0
-            return _Offer({}, str(error))
-        self._silent = 0
+            is_unanswered = isinstance(error, UnavailableHost)
+            self._unanswered = self._unanswered + 1 if is_unanswered else 0
+            return _OfferedFiles({}, str(error))
+        self._unanswered = 0
         assert fetched is not None, "an unconditional request is answered with a page"
-        return _Offer({file.path: file for file in fetched.detail.files}, _NOT_OFFERED)
+        return _OfferedFiles({file.path: file for file in fetched.detail.files}, _NOT_OFFERED)
 
-    async def _file(
+    async def _download(
         self, found: FileRecord, file: ReleaseFile | None, name: ProjectName
     ) -> tuple[FileRecord, str | None]:
-        """Return the file's record as it is now, and why it could not be had.
+        """Return the file's record after the download, and the reason if that failed.
 
-        What could not be had is not known by size and time any more, so that a run reads it.
+        The record of a file that could not be downloaded no longer vouches for its size and time,
+        so that the next run reads the file.
         """
-        unread = replace(found, modified=0, verified=None)
+        unverified = replace(found, modified=0, verified=None)
         if file is None:
-            return unread, None
+            return unverified, None
         try:
             return await self._files.fetch(file, name), None
-        except _OF_ONE_FILE as error:
-            return unread, str(error)
+        except _FILE_ERRORS as error:
+            return unverified, str(error)
 
-    async def _sidecar(self, file: ReleaseFile, name: ProjectName) -> str | None:
+    async def _download_sidecar(self, file: ReleaseFile, name: ProjectName) -> str | None:
         try:
             return await self._files.fetch_sidecar(file, name)
         except InsufficientSpace as error:
@@ -169,15 +177,15 @@ class Repairer:
         except ObstructedPath as error:
             reason = str(error)
         for damage in findings.pages:
-            repairs.take(damage, reason)
+            repairs.add(damage, reason)
 
     async def _repair_documents(self, findings: Findings, repairs: Repairs) -> None:
-        reason = await self._document(findings.record)
+        reason = await self._publish_document(findings.record)
         for damage in findings.documents:
-            repairs.take(damage, reason)
+            repairs.add(damage, reason)
 
-    async def _document(self, record: ProjectRecord) -> str | None:
-        """Fetch the legacy document and store it; return why that failed, None if it did not."""
+    async def _publish_document(self, record: ProjectRecord) -> str | None:
+        """Fetch and publish the legacy document; return the reason if that failed, else None."""
         try:
             text = await self._index.fetch_legacy(record.name)
             if text is None:
@@ -189,9 +197,9 @@ class Repairer:
         return None
 
 
-def left_to_do(record: ProjectRecord, left: list[tuple[Damage, str]], now: int) -> Deferred:
-    """Return the note that lets the next run of ``mirror`` look at a project."""
-    damage, reason = left[0]
+def defer_damaged(record: ProjectRecord, failed: list[tuple[Damage, str]], now: int) -> Deferred:
+    """Return the deferral that makes the next run of ``mirror`` sync a damaged project."""
+    damage, reason = failed[0]
     return Deferred(
         name=record.name,
         deferral=Deferral.INCOMPLETE,

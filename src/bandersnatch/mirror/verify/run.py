@@ -1,4 +1,4 @@
-"""The command ``verify``, from the first look to the last file that is moved away."""
+"""Runs ``verify``: update, scrub, root page, orphans."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from bandersnatch.mirror.verify.budget import Budget
 from bandersnatch.mirror.verify.examine import Examiner, PageCheck
 from bandersnatch.mirror.verify.orphans import Orphans
 from bandersnatch.mirror.verify.repair import Repairer
-from bandersnatch.mirror.verify.scrub import Scrub
+from bandersnatch.mirror.verify.scrub import DRY_RUN, Scrub
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -46,61 +46,60 @@ if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
     from bandersnatch.storage.port import StoredObject
 
-_MOVED_TOGETHER = 500
+_TRASH_BATCH = 500
 
 
 class Verification:
     """One run of ``verify``.
 
-    It brings the tree back to what the catalogue says, and takes nothing out of it but what
-    belongs to no project, if that is asked for. Neither ``status`` nor what ``mirror`` has
-    still to do is touched.
+    It restores the tree to what the catalogue says. It trashes orphans if the options say so,
+    and nothing else. Neither ``status`` nor ``todo`` is changed.
     """
 
-    def __init__(self, mirror: Mirror, orders: VerifyOptions) -> None:
+    def __init__(self, mirror: Mirror, options: VerifyOptions) -> None:
         self._mirror = mirror
-        self._orders = orders
+        self._options = options
         self._state = StateFiles(mirror.storage)
-        self._owners = Orphans(
+        self._orphans = Orphans(
             mirror.storage, mirror.catalogue, mirror.settings.pages, mirror.clock
         )
 
     async def run(self) -> None:
-        """Verify what the orders ask for.
+        """Verify what the options select.
 
-        :raises StorageError: if the storage fails; what was found right by then is remembered.
+        :raises StorageError: if the storage fails; the results so far are recorded.
         """
         began = self._mirror.clock.now()
         await open_tree(self._mirror, self._state, began)
-        if self._orders.update:
+        if self._options.update:
             await self._update(began)
         await self._scrub(began)
-        whole = not (self._orders.is_partial or self._orders.quick)
-        if whole or self._orders.delete:
-            await self._look_over_the_tree(began)
-        elif self._orders.quick:
+        is_whole = not (self._options.is_partial or self._options.quick)
+        if is_whole or self._options.delete:
+            await self._check_tree(began)
+        elif self._options.quick:
             await self._check_root()
 
-    # ------------------------------------------------------------ pages as the index has them
+    # ------------------------------------------------------------ updating pages
 
     async def _update(self, began: datetime) -> None:
-        """Ask the index for every page, conditionally; what is gone there stays here."""
-        self._mirror.events(StepStarted("asking for every page that changed"))
-        after, answered, asked = "", False, 0
+        """Sync every project of the mirror; projects that the index lacks are not removed."""
+        self._mirror.events(StepStarted("asking the index for every page that changed"))
+        after, succeeded, count = "", False, 0
         while some := await self._mirror.catalogue.list_entries(after):
-            after, asked = some[-1].name, asked + len(some)
-            answered |= await self._sync([each.name for each in some], began)
-        if asked and not answered:
-            error = UnusableIndex(f"the index has a usable page for none of {asked} projects")
+            after, count = some[-1].name, count + len(some)
+            succeeded |= await self._sync([each.name for each in some], began)
+        if count and not succeeded:
+            error = UnusableIndex(f"the index has a usable page for none of {count} projects")
             self._mirror.events(Halted(error))
 
     async def _sync(self, names: Sequence[ProjectName], began: datetime) -> bool:
-        """Bring projects up to date as ``sync`` does; say whether that succeeded for any.
+        """Sync projects as the command ``sync`` does; return whether that succeeded for any.
 
-        No look here counts as the second that lets something go.
+        It never counts as the second look that lets a run remove something.
         """
         mirror = self._mirror
-        wanted = await wanted_by_name(mirror, names)
+        tasks = await wanted_by_name(mirror, names)
         checkpoint = Checkpoint(
             mirror.storage,
             mirror.catalogue,
@@ -109,30 +108,30 @@ class Verification:
             todo=None,
             now=int(began.timestamp()),
         )
-        await checkpoint.mark(w.name for w in wanted if not w.had and w.earlier is None)
-        visit = await open_context(
+        await checkpoint.mark(each.name for each in tasks if not each.had and each.earlier is None)
+        context = await open_context(
             mirror, began, accepted=frozenset(), force=True, is_second_look=False
         )
-        visits = open_executor(
-            mirror, checkpoint, visit, began, stop_on_error=False, standalone=True
+        executor = open_executor(
+            mirror, checkpoint, context, began, stop_on_error=False, standalone=True
         )
         try:
-            await visits.run(wanted, workers=max_concurrent_projects(mirror))
+            await executor.run(tasks, workers=max_concurrent_projects(mirror))
         finally:
             await checkpoint.commit()
-        return visits.succeeded > 0
+        return executor.succeeded > 0
 
-    # ------------------------------------------------------------ project by project
+    # ------------------------------------------------------------ scrubbing projects
 
     async def _scrub(self, began: datetime) -> None:
-        mirror, orders = self._mirror, self._orders
+        mirror, options = self._mirror, self._options
         totals = await mirror.catalogue.totals()
         mirror.events(Planned(totals.projects, 0))
-        size = orders.size
-        if orders.sample is not None:
-            share = int(totals.size * orders.sample / 100) + 1
+        size = options.size
+        if options.sample is not None:
+            share = int(totals.size * options.sample / 100) + 1
             size = share if size is None else min(size, share)
-        budget = Budget(mirror.clock, seconds=orders.seconds, size=size, rate=orders.rate)
+        budget = Budget(mirror.clock, seconds=options.seconds, size=size, rate=options.rate)
         publisher = Publisher.of(mirror)
         scrub = Scrub(
             mirror,
@@ -142,65 +141,65 @@ class Verification:
                 mirror.clock,
                 budget,
                 documents=mirror.settings.pages.legacy_json,
-                newer=orders.update,
+                current_documents=options.update,
             ),
             Repairer(mirror.index, FileSync.of(mirror), publisher, mirror.clock),
             budget,
-            orders,
+            options,
             {each.name: each for each in await mirror.catalogue.deferred()},
         )
-        if orders.quick:
+        if options.quick:
             await scrub.run_quickly()
         else:
             await scrub.run(int(began.timestamp()))
 
-    # ------------------------------------------------------------ the tree as a whole
-
-    async def _look_over_the_tree(self, began: datetime) -> None:
-        """Find what belongs to nobody, and take it away if that was asked for and may be."""
-        self._mirror.events(StepStarted("looking for what belongs to no project"))
-        unknown = await self._unknown(began)
-        await self._check_root()
-        moves, count = self._orders.delete and self._orders.repair, 0
-        async for found in self._owners.unowned(unknown):
-            count += 1
-            if not moves:
-                self._mirror.events(OrphanFound(found.key, found.size, moved=False))
-        if count and self._orders.delete and await self._may_move(count, unknown) and moves:
-            await self._move_away(unknown, began)
-
-    async def _unknown(self, began: datetime) -> list[ProjectName]:
-        """Return the projects here that are not known, after a try to know them."""
-        strangers = await self._owners.strangers()
-        wanted = [name for name in strangers if self._mirror.filters.may_select(name)]
-        if wanted and self._orders.repair:
-            await self._sync(wanted, began)
-            strangers = await self._owners.strangers()
-        unknown = [name for name in strangers if name not in self._orders.ignore_unreadable]
-        for name in unknown:
-            self._mirror.events(ProjectUnreadable(name))
-        return unknown
+    # ------------------------------------------------------------ the root page and orphans
 
     async def _check_root(self) -> None:
-        """See to it that the root page names every project here."""
-        was_right = await self._mirror.catalogue.marker(Marker.ROOT) == RootMarker.WRITTEN
+        """Repair the root page; it is damaged if the catalogue says that it is current."""
+        is_current = await self._mirror.catalogue.marker(Marker.ROOT) == RootMarker.WRITTEN
         for key in await publish_root(self._mirror, force=True):
-            if not was_right:
+            if not is_current:
                 continue
-            what = "it does not list the projects that are here"
+            what = "it does not list the projects of the mirror"
             self._mirror.events(DamageFound(key, what))
-            if self._orders.repair:
+            if self._options.repair:
                 self._mirror.events(DamageRepaired(key))
             else:
-                self._mirror.events(DamageLeft(key, what, "a dry run repairs nothing"))
+                self._mirror.events(DamageLeft(key, what, DRY_RUN))
 
-    async def _may_move(self, count: int, unknown: Collection[ProjectName]) -> bool:
-        """Whether so much may leave the served tree, knowing what is known."""
+    async def _check_tree(self, began: datetime) -> None:
+        """Check the root page, report the orphans, and trash them if the options say so."""
+        self._mirror.events(StepStarted("looking for files that belong to no project"))
+        unreadable = await self._unreadable(began)
+        await self._check_root()
+        trashes, count = self._options.delete and self._options.repair, 0
+        async for found in self._orphans.orphaned(unreadable):
+            count += 1
+            if not trashes:
+                self._mirror.events(OrphanFound(found.key, found.size, moved=False))
+        if count and self._options.delete and await self._may_trash(count, unreadable) and trashes:
+            await self._trash_orphans(unreadable, began)
+
+    async def _unreadable(self, began: datetime) -> list[ProjectName]:
+        """Return the unreadable projects, after an attempt to sync those that are selected."""
+        names = await self._orphans.unreadable()
+        selected = [name for name in names if self._mirror.filters.may_select(name)]
+        if selected and self._options.repair:
+            await self._sync(selected, began)
+            names = await self._orphans.unreadable()
+        unreadable = [name for name in names if name not in self._options.ignore_unreadable]
+        for name in unreadable:
+            self._mirror.events(ProjectUnreadable(name))
+        return unreadable
+
+    async def _may_trash(self, count: int, unreadable: Collection[ProjectName]) -> bool:
+        """Whether ``count`` orphans may be trashed; if not, report why."""
         mirror = self._mirror
-        if unknown:
+        if unreadable:
             text = (
-                f"nothing is removed, for {len(unknown)} project(s) here cannot be read; "
-                f"sync or delete them, or name them with --ignore-unreadable"
+                f"nothing is removed, because {len(unreadable)} project(s) of the mirror cannot "
+                f"be read; sync or delete them, or name them with --ignore-unreadable"
             )
             mirror.events(Warned(text))
             return False
@@ -211,20 +210,20 @@ class Verification:
             return False
         return True
 
-    async def _move_away(self, unknown: Collection[ProjectName], began: datetime) -> None:
-        some: list[StoredObject] = []
-        async for found in self._owners.unowned(unknown):
-            some.append(found)
-            if len(some) >= _MOVED_TOGETHER:
-                await self._move(some, began)
-                some = []
-        await self._move(some, began)
+    async def _trash_orphans(self, unreadable: Collection[ProjectName], began: datetime) -> None:
+        batch: list[StoredObject] = []
+        async for found in self._orphans.orphaned(unreadable):
+            batch.append(found)
+            if len(batch) >= _TRASH_BATCH:
+                await self._trash(batch, began)
+                batch = []
+        await self._trash(batch, began)
 
-    async def _move(self, some: Sequence[StoredObject], began: datetime) -> None:
-        """Move things to ``removed/``; they are written down before, so that none is forgotten."""
+    async def _trash(self, batch: Sequence[StoredObject], began: datetime) -> None:
+        """Trash objects; they are recorded first, so that every one is purged in the end."""
         mirror, at = self._mirror, int(began.timestamp())
-        removed = [TrashEntry(layout.trash(each.key), each.size, "", at) for each in some]
-        await mirror.catalogue.commit(CatalogueUpdate(trashed=removed))
-        await mirror.storage.discard([each.key for each in some])
-        for each in some:
+        trashed = [TrashEntry(layout.trash(each.key), each.size, "", at) for each in batch]
+        await mirror.catalogue.commit(CatalogueUpdate(trashed=trashed))
+        await mirror.storage.discard([each.key for each in batch])
+        for each in batch:
             mirror.events(OrphanFound(each.key, each.size, moved=True))

@@ -1,4 +1,4 @@
-"""Every project in turn: looked at, repaired, and written down as right."""
+"""Scrubs the mirror: examines every project, repairs damage, and records what is intact."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bandersnatch.catalogue.records import NEVER, CatalogueUpdate, Marker, Verif
 from bandersnatch.concurrency import bounded_map
 from bandersnatch.events import DamageFound, DamageLeft, DamageRepaired, ProjectVerified
 from bandersnatch.mirror.publish import Publisher
-from bandersnatch.mirror.verify.repair import left_to_do
+from bandersnatch.mirror.verify.repair import defer_damaged
 from bandersnatch.model.names import ProjectName
 
 if TYPE_CHECKING:
@@ -24,23 +24,25 @@ if TYPE_CHECKING:
     from bandersnatch.mirror.verify.repair import Repairer, Repairs
     from bandersnatch.storage.port import StoredObject
 
-_EVER = 2**62
-"""Seconds since 1970 that nothing is read after."""
+DRY_RUN = "a dry run repairs nothing"
 
-_AHEAD = 86_400
+_END_OF_TIME = 2**62
+"""Seconds since 1970; later than any verification."""
+
+_CLOCK_TOLERANCE = 86_400
 """Seconds by which two clocks may differ."""
 
-_BEHIND_ALL = ProjectName("~")
-"""What is behind every name of a project, in their order."""
+_LAST_NAME = ProjectName("~")
+"""Sorts after every project name."""
 
-_COMMIT_AFTER = 10.0
-"""Seconds between two commits: what a kill costs at most."""
+_COMMIT_INTERVAL = 10.0
+"""Seconds between two commits; a kill loses no more than this."""
 
-_QUICKLY_TOGETHER = 500
+_QUICK_BATCH = 500
 
 
 class Scrub:
-    """Looks at the projects, those that were verified longest ago first."""
+    """Examines projects, those first whose content was read longest ago."""
 
     def __init__(
         self,
@@ -48,53 +50,56 @@ class Scrub:
         examiner: Examiner,
         repairer: Repairer,
         budget: Budget,
-        orders: VerifyOptions,
-        unfinished: Mapping[ProjectName, Deferred],
+        options: VerifyOptions,
+        deferred: Mapping[ProjectName, Deferred],
     ) -> None:
+        """Assign the collaborators; ``deferred`` are the catalogue's deferrals."""
         self._mirror = mirror
         self._examiner = examiner
         self._repairer = repairer
         self._budget = budget
-        self._orders = orders
-        self._unfinished = unfinished
-        self._after = NEVER
+        self._options = options
+        self._deferred = deferred
+        self._cycle_began = NEVER
         self._batch = CatalogueUpdate()
         self._committed_at = mirror.clock.monotonic()
 
-    # ------------------------------------------------------------ reading everything
+    # ------------------------------------------------------------ reading content
 
     async def run(self, now: int) -> None:
-        """Read what was not read for longest; what was done is written down whatever ends it.
+        """Read all content that was last read before this cycle began, the oldest first.
 
-        What was read a day after ``now``, by a clock that was ahead, was not, and comes first.
+        Without ``max_age`` a cycle continues over as many runs as it takes. A time more than a
+        day after ``now``, in seconds since 1970, was recorded by a wrong clock and comes first.
+        Whatever ends the run, its results so far are committed.
         """
-        catalogue, max_age = self._mirror.catalogue, self._orders.max_age
+        catalogue, max_age = self._mirror.catalogue, self._options.max_age
         if max_age is not None:
-            last = now - max_age
+            began = now - max_age
         else:
-            last = min(now, int(await catalogue.marker(Marker.VERIFY_CYCLE) or now))
-            await self._mark({Marker.VERIFY_CYCLE: str(last)})
-        self._after = last
+            began = min(now, int(await catalogue.marker(Marker.VERIFY_CYCLE) or now))
+            await self._mark({Marker.VERIFY_CYCLE: str(began)})
+        self._cycle_began = began
 
         def is_read(found: FileRecord) -> bool:
-            return not last < (found.verified or NEVER) <= now + _AHEAD
+            return not began < (found.verified or NEVER) <= now + _CLOCK_TOLERANCE
 
-        async def verify(stale: VerifyEntry) -> None:
-            await self._verify(stale.name, is_read)
+        async def verify(entry: VerifyEntry) -> None:
+            await self._verify(entry.name, is_read)
 
-        ahead = VerifyEntry(_BEHIND_ALL, now + _AHEAD, 0, 0)
-        parts: list[tuple[VerifyEntry | None, int]] = [(ahead, _EVER), (None, last + 1)]
+        future = VerifyEntry(_LAST_NAME, now + _CLOCK_TOLERANCE, 0, 0)
+        ranges: list[tuple[VerifyEntry | None, int]] = [(future, _END_OF_TIME), (None, began + 1)]
         try:
-            for after, before in parts:
+            for after, before in ranges:
                 while not self._budget.is_spent and (
-                    some := await catalogue.verify_queue(before, after)
+                    batch := await catalogue.verify_queue(before, after)
                 ):
-                    after = some[-1]  # noqa: PLW2901 - the next piece begins there
-                    await bounded_map(verify, some, most=self._orders.workers)
+                    after = batch[-1]  # noqa: PLW2901 - the next batch begins there
+                    await bounded_map(verify, batch, most=self._options.workers)
         finally:
             await self._commit()
         if max_age is None and not self._budget.is_spent:
-            await self._mark({Marker.VERIFY_CYCLE: "", Marker.VERIFIED: str(last)})
+            await self._mark({Marker.VERIFY_CYCLE: "", Marker.VERIFIED: str(began)})
 
     async def _verify(self, name: ProjectName, is_read: Callable[[FileRecord], bool]) -> None:
         record = await self._mirror.catalogue.project(name)
@@ -107,14 +112,14 @@ class Scrub:
     # ------------------------------------------------------------ comparing sizes and times
 
     async def run_quickly(self) -> None:
-        """Compare sizes and times, and read only what differs; in the order of names."""
+        """Compare sizes and times in the order of names, and read only the files that differ."""
         catalogue = self._mirror.catalogue
         after = await catalogue.marker(Marker.QUICK_VERIFY)
         try:
             while some := await catalogue.list_entries(after):
                 names = [each.name for each in some]
-                for start in range(0, len(names), _QUICKLY_TOGETHER):
-                    await self._compare(names[start : start + _QUICKLY_TOGETHER])
+                for start in range(0, len(names), _QUICK_BATCH):
+                    await self._compare(names[start : start + _QUICK_BATCH])
                 after = names[-1]
                 await self._mark({Marker.QUICK_VERIFY: after})
         finally:
@@ -122,75 +127,76 @@ class Scrub:
         await self._mark({Marker.QUICK_VERIFY: ""})
 
     async def _compare(self, names: Collection[ProjectName]) -> None:
-        mirror, pages = self._mirror, self._mirror.settings.pages
-        stored = await mirror.catalogue.file_stats(names)
+        """Verify the projects of which a file or page is not as recorded."""
+        mirror, pages = self._mirror, self._mirror.settings.pages.layout
+        recorded = await mirror.catalogue.file_stats(names)
         keys = [
-            *(key for files in stored.values() for file in files for key in _keys(file)),
-            *(key for name in names for key in pages.layout.pages(name).values()),
+            *(key for files in recorded.values() for file in files for key in _keys(file)),
+            *(key for name in names for key in pages.pages(name).values()),
         ]
-        there = iter(await mirror.storage.stat(keys))
-        differ = {
-            name: {file.path for file in files if not _is_as_recorded(file, there)}
-            for name, files in stored.items()
+        stats = iter(await mirror.storage.stat(keys))
+        changed = {
+            name: {file.path for file in files if not _is_as_recorded(file, stats)}
+            for name, files in recorded.items()
         }
         for name in names:
-            found = [next(there) for _ in pages.formats]
-            has_pages = None not in found
-            paths = differ.get(name, set())
-            if paths or not (has_pages or await Publisher.of(mirror).has_pages(name)):
+            page_stats = [next(stats) for _ in pages.formats]
+            paths = changed.get(name, set())
+            # A page without a stat may still be a link that can be read.
+            if paths or (None in page_stats and not await Publisher.of(mirror).has_pages(name)):
                 await self._verify(name, _is_among(paths))
             else:
-                mirror.events(ProjectVerified(name, len(stored.get(name, ())), 0))
+                mirror.events(ProjectVerified(name, len(recorded.get(name, ())), 0))
 
-    # ------------------------------------------------------------ what comes of it
+    # ------------------------------------------------------------ results
 
     async def _settle(self, findings: Findings) -> None:
-        """Repair what is wrong, and write down what is right."""
+        """Report and repair the damage, and record what is intact."""
         events = self._mirror.events
         damage = list(findings.damage)
         for each in damage:
             events(DamageFound(each.key, each.what))
-        if not self._orders.repair:
+        if not self._options.repair:
             for each in damage:
-                events(DamageLeft(each.key, each.what, "a dry run repairs nothing"))
+                events(DamageLeft(each.key, each.what, DRY_RUN))
             return
-        self._write_down(findings)
+        self._record_intact(findings)
         if damage:
-            self._take_over(findings, await self._repairer.repair(findings))
+            self._record_repairs(findings, await self._repairer.repair(findings))
         waited = self._mirror.clock.monotonic() - self._committed_at
-        if damage or waited >= _COMMIT_AFTER:
+        if damage or waited >= _COMMIT_INTERVAL:
             await self._commit()
 
-    def _write_down(self, findings: Findings) -> None:
-        """Remember what was found right, and the times of files that somebody touched."""
-        record, right = findings.record, findings.right
-        at = max(findings.at, self._after + 1)  # or it would count as verified before
+    def _record_intact(self, findings: Findings) -> None:
+        """Record which files are intact, with their new times if something touched them."""
+        record, intact = findings.record, findings.intact
+        at = max(findings.at, self._cycle_began + 1)  # or the project would be queued again
         recorded = {found.file.path: found.modified for found in record.files}
-        if any(modified != recorded[path] for path, modified in right.items()):
-            findings.record = _with_times(record, right)
-            self._put(findings.record)
-        if len(right) == len(recorded) and not any(findings.damage):
+        if any(modified != recorded[path] for path, modified in intact.items()):
+            findings.record = _with_times(record, intact)
+            self._update_record(findings.record)
+        if len(intact) == len(recorded) and not any(findings.damage):
             self._batch.verified.append(Verified(record.name, at))
-        elif right:
-            self._batch.verified.append(Verified(record.name, at, frozenset(right)))
+        elif intact:
+            self._batch.verified.append(Verified(record.name, at, frozenset(intact)))
 
-    def _take_over(self, findings: Findings, repairs: Repairs) -> None:
-        """Remember what became of the damage; ``mirror`` goes on with what is left."""
+    def _record_repairs(self, findings: Findings, repairs: Repairs) -> None:
+        """Report and record the repairs; defer a project that is still damaged."""
         events, record = self._mirror.events, repairs.record
-        for damage in repairs.done:
+        for damage in repairs.repaired:
             events(DamageRepaired(damage.key))
-        for damage, reason in repairs.left:
+        for damage, reason in repairs.failed:
             events(DamageLeft(damage.key, damage.what, reason))
         if record is not findings.record:
-            self._put(record)
-        if repairs.left and record.name not in self._unfinished:
-            self._batch.deferred.append(left_to_do(record, repairs.left, findings.at))
+            self._update_record(record)
+        if repairs.failed and record.name not in self._deferred:
+            self._batch.deferred.append(defer_damaged(record, repairs.failed, findings.at))
 
-    def _put(self, record: ProjectRecord) -> None:
-        """Put a record in the place of the old one; what is known to be left to do stays."""
+    def _update_record(self, record: ProjectRecord) -> None:
+        """Replace a record, and keep the project's deferral, which that would resolve."""
         self._batch.records.append(record)
-        if (left := self._unfinished.get(record.name)) is not None:
-            self._batch.deferred.append(left)
+        if (deferred := self._deferred.get(record.name)) is not None:
+            self._batch.deferred.append(deferred)
 
     async def _commit(self) -> None:
         batch, self._batch = self._batch, CatalogueUpdate()
@@ -200,7 +206,7 @@ class Scrub:
         self._committed_at = self._mirror.clock.monotonic()
 
     async def _mark(self, markers: dict[Marker, str]) -> None:
-        if self._orders.repair:
+        if self._options.repair:
             self._batch.markers.update(markers)
             await self._commit()
 
@@ -210,7 +216,7 @@ def _is_among(paths: Collection[str]) -> Callable[[FileRecord], bool]:
 
 
 def _keys(file: FileStat) -> Iterator[StorageKey]:
-    """Yield where a file lies, and its core metadata if that is advertised."""
+    """Yield the key of a file, and that of its core metadata if it is advertised."""
     key = layout.StorageKey(layout.WEB + file.path)
     if not layout.is_key(key):
         return
@@ -219,12 +225,12 @@ def _keys(file: FileStat) -> Iterator[StorageKey]:
         yield layout.StorageKey(key + layout.SIDECAR_SUFFIX)
 
 
-def _is_as_recorded(file: FileStat, there: Iterator[StoredObject | None]) -> bool:
-    """Whether the next objects are the file and its core metadata, as they were recorded."""
+def _is_as_recorded(file: FileStat, stats: Iterator[StoredObject | None]) -> bool:
+    """Whether the next ``stats``, one for each of ``_keys(file)``, are what was recorded."""
     if not layout.is_key(file.path):
         return False
-    found = next(there)
-    has_sidecar = not file.sidecar or next(there) is not None
+    found = next(stats)
+    has_sidecar = not file.sidecar or next(stats) is not None
     return (
         found is not None
         and file.size in {None, found.size}
