@@ -31,12 +31,17 @@ from bandersnatch.model.files import check_filename
 from bandersnatch.model.names import project_name
 from bandersnatch.model.urls import absolute_url, file_path
 from bandersnatch.simple.html_page import (
-    ListHtml,
+    HtmlListRenderer,
     parse_detail_html,
     parse_list_html,
     render_detail_html,
 )
-from bandersnatch.simple.json_page import ListJson, parse_detail, parse_list, render_detail_json
+from bandersnatch.simple.json_page import (
+    JsonListRenderer,
+    parse_detail_json,
+    parse_list_json,
+    render_detail_json,
+)
 from bandersnatch.simple.legacy import parse_legacy, render_legacy
 from bandersnatch.simple.limits import PAGE
 from tests.support.confinement import stays_below
@@ -74,7 +79,7 @@ def _check_detail(page: ProjectDetail) -> None:
     assert len({file.path for file in page.files}) == len(page.files)
     shown: dict[str, Any] = {"digest_name": "sha256", "file_url": lambda file: file.url}
     for again in (
-        parse_detail(render_detail_json(page, **shown), CONTEXT),
+        parse_detail_json(render_detail_json(page, **shown), CONTEXT),
         parse_detail_html(
             render_detail_html(page, display=NAME, **shown), CONTEXT, charset="utf-8"
         ),
@@ -96,10 +101,10 @@ def _check_list(found: ProjectList) -> None:
         assert project_name(name) == name
         assert stays_below(f"web/simple/{name}")
     if found.serials:
-        json, html = ListJson(), ListHtml()
+        json, html = JsonListRenderer(), HtmlListRenderer()
         json.add(found.serials.items())
         html.add(found.serials)
-        again = parse_list(json.finish(), WHERE)
+        again = parse_list_json(json.finish(), WHERE)
         assert again.serials == found.serials
         again = parse_list_html(html.finish(), WHERE, charset="utf-8")
         assert again.serials.keys() == found.serials.keys()
@@ -109,7 +114,7 @@ def _check_list(found: ProjectList) -> None:
 
 
 def _detail_json(text: bytes) -> None:
-    _check_detail(parse_detail(text, CONTEXT))
+    _check_detail(parse_detail_json(text, CONTEXT))
 
 
 def _detail_html(text: bytes) -> None:
@@ -117,7 +122,7 @@ def _detail_html(text: bytes) -> None:
 
 
 def _list_json(text: bytes) -> None:
-    _check_list(parse_list(text, WHERE))
+    _check_list(parse_list_json(text, WHERE))
 
 
 def _list_html(text: bytes) -> None:
@@ -132,7 +137,7 @@ def _legacy(text: bytes) -> None:
 
 
 def _answer(text: bytes) -> None:
-    leaves = [read_answer(text, PAGE.weight)]
+    leaves = [read_answer(text, PAGE.memory)]
     for each in leaves:
         assert isinstance(each, int | float | str | bytes | list | dict | datetime | Decimal | None)
         if isinstance(each, dict):

@@ -13,7 +13,7 @@ from bandersnatch.model.content import Validators
 from bandersnatch.model.names import project_name
 from bandersnatch.model.serials import Change, Serial
 from bandersnatch.simple.entries import PageContext
-from bandersnatch.simple.json_page import parse_detail, parse_list
+from bandersnatch.simple.json_page import parse_detail_json, parse_list_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +80,7 @@ class FakePackageIndex:
 
     async def list_with_serials(self) -> ProjectList:
         """Return the list, which is never late."""
-        return parse_list(json.dumps(self.index.list_json()).encode(), URL)
+        return parse_list_json(json.dumps(self.index.list_json()).encode(), URL)
 
     async def fetch_list(self, known: Validators, /) -> FetchedList | None:
         """Return the list, maybe a late one."""
@@ -88,7 +88,7 @@ class FakePackageIndex:
         validators = Validators(etag=hashlib.sha256(body).hexdigest())
         if known.etag == validators.etag:
             return None
-        return FetchedList(parse_list(body, URL), validators)
+        return FetchedList(parse_list_json(body, URL), validators)
 
     async def fetch_detail(self, name: ProjectName, known: Validators, /) -> FetchedDetail | None:
         """Return a page, maybe a late one."""
@@ -101,7 +101,7 @@ class FakePackageIndex:
         if known.etag == validators.etag:
             return None
         context = PageContext(name, f"{URL}/simple/{name}/", self.clock.now())
-        return FetchedDetail(parse_detail(body, context), validators)
+        return FetchedDetail(parse_detail_json(body, context), validators)
 
     async def fetch_legacy(self, name: ProjectName, /) -> bytes | None:
         """Return the legacy document."""

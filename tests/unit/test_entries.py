@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from msgspec import structs
 
 from bandersnatch.errors import InvalidPage, InvalidValue
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.files import ReleaseFile
 from bandersnatch.model.project import MAX_FILES
-from bandersnatch.simple.entries import RawFile, validate_file, validate_files, version_texts
+from bandersnatch.simple.entries import RawFile, validate_file, validate_files, validate_versions
 from tests.support.confinement import stays_below
 from tests.support.factories import FILENAME, SHA256, make_context
 from tests.support.strategies import broken_entries, json_values
@@ -29,7 +30,7 @@ FILE = ReleaseFile(
 
 def made(**fields: Any) -> ReleaseFile:
     """Return the file that the entry describes, with other values in some fields."""
-    return validate_file(replace(ENTRY, **fields), CONTEXT)
+    return validate_file(structs.replace(ENTRY, **fields), CONTEXT)
 
 
 # ---------------------------------------------------------------- what identifies a file
@@ -207,7 +208,7 @@ def test_an_entry_is_a_safe_file_or_refused(told: dict[str, Any]) -> None:
 def entry(filename: str, **fields: Any) -> RawFile:
     """Return an entry of this file name."""
     url = f"https://files.example.org/packages/{filename}"
-    return replace(ENTRY, filename=filename, url=url, **fields)
+    return structs.replace(ENTRY, filename=filename, url=url, **fields)
 
 
 def test_files_are_in_the_order_of_their_names() -> None:
@@ -232,7 +233,7 @@ def test_a_bad_entry_costs_itself_only() -> None:
 
 @pytest.mark.parametrize("filename", ["\x1b[2J\n\u202e", "x" * 10**6, ["x"] * 10**5], ids=type)
 def test_what_is_told_of_a_rejection_is_short_and_harmless(filename: object) -> None:
-    _, rejected = validate_files([replace(ENTRY, filename=filename)], CONTEXT)
+    _, rejected = validate_files([structs.replace(ENTRY, filename=filename)], CONTEXT)
     for text in (rejected[0].entry, rejected[0].reason):
         assert len(text) <= 300
         assert text.isascii()
@@ -256,7 +257,7 @@ def test_the_same_entry_twice_counts_once() -> None:
 )
 def test_one_name_for_two_different_files_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidPage, match=f"it names {FILENAME} twice, differently"):
-        validate_files([ENTRY, replace(ENTRY, **fields)], CONTEXT)
+        validate_files([ENTRY, structs.replace(ENTRY, **fields)], CONTEXT)
 
 
 def test_one_content_under_two_names_is_two_files() -> None:
@@ -276,10 +277,10 @@ def test_a_page_of_too_many_files_is_refused() -> None:
 
 def test_versions_that_are_none_are_left_out_and_each_is_listed_once() -> None:
     values = ["2.0", "1.0", None, 5, "", "2.0", "caf\xe9", "x" * 129, ["1"], "old-style"]
-    assert version_texts(values) == ("2.0", "1.0", "old-style")
+    assert validate_versions(values) == ("2.0", "1.0", "old-style")
 
 
 @given(json_values)
 def test_versions_are_always_texts(value: object) -> None:
     values = value if isinstance(value, list) else [value]
-    assert all(isinstance(text, str) for text in version_texts(values))
+    assert all(isinstance(text, str) for text in validate_versions(values))

@@ -8,15 +8,16 @@ tests.unit.test_golden_pages`` writes these lines anew.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from bandersnatch.model.versions import version_key
-from bandersnatch.simple.json_page import parse_detail
+from bandersnatch.simple.json_page import parse_detail_json
 from tests.support.chains import chain_of, kept
 from tests.support.factories import make_context
 from tests.support.judges import (
@@ -159,7 +160,7 @@ def recorded(project: str) -> RecordedPage:
 def page_of(project: str) -> ProjectDetail:
     """Return the page as the program reads it."""
     context = replace(make_context(project), now=THEN)
-    return parse_detail(recorded(project).text, context)
+    return parse_detail_json(recorded(project).text, context)
 
 
 @cache

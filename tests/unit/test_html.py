@@ -19,12 +19,12 @@ from bandersnatch.model.names import ProjectName
 from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus
 from bandersnatch.model.serials import Serial
 from bandersnatch.simple.html_page import (
-    ListHtml,
+    HtmlListRenderer,
     parse_detail_html,
     parse_list_html,
     render_detail_html,
 )
-from bandersnatch.simple.json_page import parse_detail
+from bandersnatch.simple.json_page import parse_detail_json
 from tests.support.factories import SHA256, make_context, make_detail, make_file
 from tests.support.strategies import names, pages
 
@@ -100,7 +100,7 @@ def test_markup_is_escaped_everywhere() -> None:
 
 def rendered_list(*pieces: Iterable[ProjectName]) -> bytes:
     """Return the root page that comes of adding projects piece by piece."""
-    page = ListHtml()
+    page = HtmlListRenderer()
     for each in pieces:
         page.add(each)
     return page.finish()
@@ -180,7 +180,7 @@ def carried(detail: ProjectDetail, root: str) -> ProjectDetail:
 @given(pages(), st.sampled_from(["", "https://files.example.org"]), st.text())
 def test_a_page_is_read_back_as_it_was(drawn: tuple[str, bytes], root: str, display: str) -> None:
     name, text = drawn
-    detail = parse_detail(text, make_context(name))
+    detail = parse_detail_json(text, make_context(name))
     page = rendered(detail, display, root=root)
     context = make_context(name, f"https://mirror.example.org/simple/{name}/")
     assert parse_detail_html(page, context, charset="utf-8") == carried(detail, root)
@@ -189,7 +189,7 @@ def test_a_page_is_read_back_as_it_was(drawn: tuple[str, bytes], root: str, disp
 @given(pages(), st.sampled_from(["", "https://files.example.org/a&b<c"]), st.text())
 def test_another_reader_sees_the_same(drawn: tuple[str, bytes], root: str, display: str) -> None:
     name, text = drawn
-    detail = parse_detail(text, make_context(name))
+    detail = parse_detail_json(text, make_context(name))
     seen = ProjectPage.from_html(name, rendered(detail, display, root=root), from_encoding="utf-8")
     assert [
         (package.filename, package.url, package.digests["sha256"], package.yanked_reason)

@@ -19,7 +19,12 @@ from bandersnatch.model.files import ReleaseFile, parse_upload_time
 from bandersnatch.model.names import ProjectName
 from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus
 from bandersnatch.model.serials import Serial
-from bandersnatch.simple.json_page import ListJson, parse_detail, parse_list, render_detail_json
+from bandersnatch.simple.json_page import (
+    JsonListRenderer,
+    parse_detail_json,
+    parse_list_json,
+    render_detail_json,
+)
 from tests.support.factories import NOW, SHA256, make_context, make_detail, make_file
 from tests.support.strategies import names, pages
 
@@ -121,7 +126,7 @@ def test_a_page_with_a_file_of_unknown_size_is_of_the_first_version() -> None:
 
 def rendered_list(*pieces: Iterable[tuple[ProjectName, Serial | None]]) -> bytes:
     """Return the root page that comes of adding projects piece by piece."""
-    page = ListJson()
+    page = JsonListRenderer()
     for each in pieces:
         page.add(each)
     return page.finish()
@@ -207,16 +212,16 @@ def test_a_page_is_read_back_as_it_was(
     drawn: tuple[str, bytes], root: str, digest_name: str
 ) -> None:
     name, text = drawn
-    detail = parse_detail(text, make_context(name))
+    detail = parse_detail_json(text, make_context(name))
     page = rendered(detail, root=root, digest_name=digest_name)
     context = make_context(name, f"https://mirror.example.org/simple/{name}/")
-    assert parse_detail(page, context) == carried(detail, root, digest_name)
+    assert parse_detail_json(page, context) == carried(detail, root, digest_name)
 
 
 @given(pages())
 def test_another_reader_sees_the_same(drawn: tuple[str, bytes]) -> None:
     name, text = drawn
-    detail = parse_detail(text, make_context(name))
+    detail = parse_detail_json(text, make_context(name))
     page = rendered(detail)
     assert page.isascii()
     assert b"\n" not in page
@@ -253,5 +258,7 @@ def test_a_root_page_is_read_back_as_it_was(
     page = rendered_list(list(own.items())[:cut], list(own.items())[cut:])
     serial = max((each for each in own.values() if each is not None), default=None)
     assert page.isascii()
-    assert parse_list(page, "https://mirror.example.org/simple/") == ProjectList(own, serial=serial)
+    assert parse_list_json(page, "https://mirror.example.org/simple/") == ProjectList(
+        own, serial=serial
+    )
     assert IndexPage.from_json_data(json.loads(page)).projects == list(own)

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from pypi_simple.html import RepositoryPage
 
 from bandersnatch.errors import InvalidPage
-from bandersnatch.simple.links import Link, LinkedPage
+from bandersnatch.simple.links import Link, LinkReader
 
 WHERE = "https://example.org/simple/foo/"
 
 
 def read(text: str) -> list[Link]:
     """Return what a page in UTF-8 links to."""
-    return list(LinkedPage(text.encode(), WHERE, charset=None).links())
+    return list(LinkReader(text.encode(), WHERE, charset=None).links())
 
 
 def urls(text: str) -> list[str]:
@@ -57,7 +57,7 @@ def test_a_page_means_what_pypi_simple_reads_in_it(
         for url, text, attrs in shown
     )
     text = f"<!DOCTYPE html><html><head>{head}</head><body>{body}</body></html>".encode()
-    page = LinkedPage(text, WHERE, charset="utf-8")
+    page = LinkReader(text, WHERE, charset="utf-8")
     links = list(page.links())
     judged = RepositoryPage.from_html(text, base_url=WHERE, from_encoding="utf-8")
     assert [(link.url, link.text) for link in links] == [
@@ -124,9 +124,9 @@ def test_a_page_that_ends_in_text_is_whole() -> None:
 
 def test_the_links_are_counted() -> None:
     link = b"<a href=x>x</a>"
-    assert len(list(LinkedPage(link * 2, WHERE, charset=None, most=2).links())) == 2
+    assert len(list(LinkReader(link * 2, WHERE, charset=None, limit=2).links())) == 2
     with pytest.raises(InvalidPage, match="more than 2 links"):
-        list(LinkedPage(link * 3, WHERE, charset=None, most=2).links())
+        list(LinkReader(link * 3, WHERE, charset=None, limit=2).links())
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_page_that_repeats_one_thing_is_read_in_a_time_that_grows_with_it(piec
     [(None, "utf-8"), ("utf-8", "utf-8-sig"), ("latin-1", "latin-1"), ("zlib", "utf-8")],
 )
 def test_a_page_is_read_in_its_character_set(charset: str | None, encoding: str) -> None:
-    page = LinkedPage("<a href=x>caf\xe9</a>".encode(encoding), WHERE, charset=charset)
+    page = LinkReader("<a href=x>caf\xe9</a>".encode(encoding), WHERE, charset=charset)
     assert [link.text for link in page.links()] == ["caf\xe9"]
 
 
@@ -161,7 +161,7 @@ def test_it_does_not_matter_where_one_piece_ends_and_the_next_begins(
     padding = b"x" * (32 * 1024 - before)
 
     def read_after(beginning: bytes) -> list[Link] | str:
-        page = LinkedPage(beginning + link + text + link, WHERE, charset=charset)
+        page = LinkReader(beginning + link + text + link, WHERE, charset=charset)
         try:
             return list(page.links())
         except InvalidPage as error:

@@ -15,16 +15,14 @@ from bandersnatch.errors import InvalidPage
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.files import ReleaseFile
 from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus
-from bandersnatch.model.serials import Serial
-from bandersnatch.simple.entries import build_project_list
-from bandersnatch.simple.json_page import (
+from bandersnatch.model.serials import Serial, optional_serial
+from bandersnatch.simple.entries import (
+    build_project_list,
     check_api_version,
     check_page_name,
-    optional_serial,
-    parse_detail,
-    parse_list,
     parse_status,
 )
+from bandersnatch.simple.json_page import parse_detail_json, parse_list_json
 from tests.support.factories import FILENAME, SHA256, json_file, json_page, make_context
 from tests.support.strategies import broken_pages, encoded, json_values
 
@@ -37,7 +35,7 @@ WRONG: list[Any] = [None, True, False, 5, -1, 1.5, "", "x", "\0", [], ["x"], {},
 
 def read(*files: object, **fields: object) -> ProjectDetail:
     """Return what a page with these entries and keys says."""
-    return parse_detail(json_page(*files, **fields), CONTEXT)
+    return parse_detail_json(json_page(*files, **fields), CONTEXT)
 
 
 # ---------------------------------------------------------------- a whole page
@@ -84,22 +82,24 @@ def test_a_page_is_read() -> None:
 
 def test_a_page_of_the_first_version_is_read() -> None:
     text = json.dumps({"name": "Foo", "files": [json_file()], "meta": {"api-version": "1.0"}})
-    page = parse_detail(text.encode(), CONTEXT)
+    page = parse_detail_json(text.encode(), CONTEXT)
     assert [file.filename for file in page.files] == [FILENAME]
     assert (page.versions, page.serial, page.status) == ((), None, ProjectStatus.ACTIVE)
 
 
 def test_a_page_without_meta_is_of_the_first_version() -> None:
-    assert parse_detail(b'{"name": "foo", "files": []}', CONTEXT) == ProjectDetail(CONTEXT.name)
+    assert parse_detail_json(b'{"name": "foo", "files": []}', CONTEXT) == ProjectDetail(
+        CONTEXT.name
+    )
 
 
 def test_a_byte_order_mark_is_tolerated() -> None:
-    assert parse_detail(b"\xef\xbb\xbf" + json_page(), CONTEXT).serial == 10
+    assert parse_detail_json(b"\xef\xbb\xbf" + json_page(), CONTEXT).serial == 10
 
 
 def test_the_last_of_equal_keys_counts() -> None:
     text = b'{"name": "bar", "files": [5], "name": "foo", "files": []}'
-    assert parse_detail(text, CONTEXT) == ProjectDetail(CONTEXT.name)
+    assert parse_detail_json(text, CONTEXT) == ProjectDetail(CONTEXT.name)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_the_last_of_equal_keys_counts() -> None:
 )
 def test_what_is_no_page_of_the_project_is_refused(text: bytes) -> None:
     with pytest.raises(InvalidPage) as caught:
-        parse_detail(text, CONTEXT)
+        parse_detail_json(text, CONTEXT)
     assert caught.value.url == CONTEXT.url
     assert len(str(caught.value)) < 300
     assert str(caught.value).isprintable()
@@ -224,7 +224,7 @@ def test_what_is_no_entry_costs_itself_only(entry: object) -> None:
 )
 def test_an_entry_that_cannot_be_decoded_costs_itself_only(entry: bytes) -> None:
     text = json_page("?", json_file(GOOD)).replace(b'"?"', entry)
-    page = parse_detail(text, CONTEXT)
+    page = parse_detail_json(text, CONTEXT)
     assert [file.filename for file in page.files] == [GOOD]
     assert len(page.rejected) == 1
     assert len(page.rejected[0].entry) <= 300
@@ -286,7 +286,7 @@ def test_no_depth_of_nesting_is_a_surprise(text: str) -> None:
     for depth in range(500, sys.getrecursionlimit()):
         nested = text.replace("?", "[" * depth + "]" * depth)
         try:
-            page = parse_detail(nested.encode(), CONTEXT)
+            page = parse_detail_json(nested.encode(), CONTEXT)
         except InvalidPage:
             break
         assert page.files == ()
@@ -298,7 +298,7 @@ def test_no_depth_of_nesting_is_a_surprise(text: str) -> None:
 @example({"name": "foo", "files": [{"filename": FILENAME, "provenance": "https://["}]})
 def test_any_json_is_a_page_or_refused(value: object) -> None:
     try:
-        page = parse_detail(encoded(value), CONTEXT)
+        page = parse_detail_json(encoded(value), CONTEXT)
     except InvalidPage:
         return
     assert page.name == "foo"
@@ -309,7 +309,7 @@ def test_any_json_is_a_page_or_refused(value: object) -> None:
 def test_any_bytes_are_a_page_or_refused(text: bytes) -> None:
     for document in (text, json_page("?").replace(b'"?"', text)):
         try:
-            assert parse_detail(document, CONTEXT).name == "foo"
+            assert parse_detail_json(document, CONTEXT).name == "foo"
         except InvalidPage:
             continue
 
@@ -382,7 +382,7 @@ def test_a_status_that_is_not_known_is_active(value: object) -> None:
 def listed(*projects: object, **fields: object) -> ProjectList:
     """Return what a root page with these entries says."""
     page = {"meta": {"api-version": "1.4", "_last-serial": 20}, "projects": projects} | fields
-    return parse_list(json.dumps(page).encode(), WHERE)
+    return parse_list_json(json.dumps(page).encode(), WHERE)
 
 
 def test_a_list_is_read() -> None:
@@ -392,7 +392,7 @@ def test_a_list_is_read() -> None:
 
 def test_a_list_without_serials_is_read() -> None:
     text = b'{"meta": {"api-version": "1.0"}, "projects": [{"name": "foo"}]}'
-    assert parse_list(text, WHERE) == ProjectList({CONTEXT.name: None})
+    assert parse_list_json(text, WHERE) == ProjectList({CONTEXT.name: None})
 
 
 def test_only_some_of_many_bad_entries_are_told() -> None:
@@ -418,7 +418,7 @@ def test_an_empty_list_is_one() -> None:
 )
 def test_what_is_no_list_is_refused(text: bytes) -> None:
     with pytest.raises(InvalidPage) as caught:
-        parse_list(text, WHERE)
+        parse_list_json(text, WHERE)
     assert caught.value.url == WHERE
 
 
@@ -458,7 +458,9 @@ def test_a_project_that_is_listed_twice_is_told_of() -> None:
     [("1.4", False), ("1.0", False), ("1", False), ("1.5", True), ("1." + "9" * 5000, True)],
 )
 def test_a_newer_minor_version_of_a_list_is_told_of(version: str, *, told: bool) -> None:
-    page = parse_list(b'{"meta": {"api-version": "%s"}, "projects": []}' % version.encode(), WHERE)
+    page = parse_list_json(
+        b'{"meta": {"api-version": "%s"}, "projects": []}' % version.encode(), WHERE
+    )
     assert bool(page.notes) is told
     assert sum(map(len, page.notes)) < 200
 
@@ -467,7 +469,7 @@ def test_a_newer_minor_version_of_a_list_is_told_of(version: str, *, told: bool)
     "entry", [b"1e400", b'["\xff"]', b'{"name": "foo", "_last-serial": 1e400}', b"9" * 5000]
 )
 def test_an_entry_of_a_list_that_cannot_be_decoded_costs_itself_only(entry: bytes) -> None:
-    page = parse_list(b'{"projects": [{"name": "bar"}, %s]}' % entry, WHERE)
+    page = parse_list_json(b'{"projects": [{"name": "bar"}, %s]}' % entry, WHERE)
     assert page.serials == {"bar": None}
     assert len(page.rejected) == 1
 
@@ -511,7 +513,7 @@ def test_names_that_are_one_are_listed_with_the_higher_serial(
 @given(broken_pages | json_values)
 def test_any_json_is_a_list_or_refused(value: object) -> None:
     try:
-        page = parse_list(encoded(value), WHERE)
+        page = parse_list_json(encoded(value), WHERE)
     except InvalidPage:
         return
     assert set(page.display_names) <= set(page.serials)
@@ -521,7 +523,7 @@ def test_any_json_is_a_list_or_refused(value: object) -> None:
 def test_any_bytes_are_a_list_or_refused(text: bytes) -> None:
     for document in (text, b'{"projects": [%s]}' % text):
         try:
-            page = parse_list(document, WHERE)
+            page = parse_list_json(document, WHERE)
         except InvalidPage:
             continue
         assert set(page.display_names) <= set(page.serials)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from bandersnatch.errors import InvalidPage
-from bandersnatch.simple.json_page import parse_detail, parse_list
+from bandersnatch.simple.json_page import parse_detail_json, parse_list_json
 from bandersnatch.simple.legacy import parse_legacy, render_legacy
 from bandersnatch.simple.limits import LEGACY, LIST, PAGE, Limit, check_memory
 from tests.support.factories import make_context
@@ -63,8 +63,8 @@ def test_every_kind_of_document_is_weighed_before_it_is_read() -> None:
         "legacy": document(b'{"info": {"name": "foo"}, "releases": [', b"{},", b"{}]}", 16 * MIB),
     }
     for read in (
-        lambda: parse_detail(heavy["page"], CONTEXT),
-        lambda: parse_list(heavy["list"], WHERE),
+        lambda: parse_detail_json(heavy["page"], CONTEXT),
+        lambda: parse_list_json(heavy["list"], WHERE),
         lambda: parse_legacy(heavy["legacy"], CONTEXT),
     ):
         tracemalloc.start()

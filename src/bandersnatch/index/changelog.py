@@ -115,7 +115,7 @@ class Changelog:
             if answer.status != 200:  # noqa: PLR2004 - anything else is a refusal
                 raise UnusableChangelog(self._url, f"status {answer.status}")
             try:
-                return await _read(answer.body, limit.weight)
+                return await _read(answer.body, limit.memory)
             except Fault as fault:
                 raise self._fault(fault) from fault
             except NoAnswer as error:

@@ -13,8 +13,9 @@ from bandersnatch.index.download import download
 from bandersnatch.index.headers import http_date, repeatable
 from bandersnatch.index.port import FetchedDetail, FetchedList
 from bandersnatch.model.content import Validators
+from bandersnatch.model.serials import optional_serial
 from bandersnatch.simple.entries import PageContext
-from bandersnatch.simple.json_page import optional_serial, parse_detail, parse_list
+from bandersnatch.simple.json_page import parse_detail_json, parse_list_json
 from bandersnatch.simple.limits import LEGACY, LIST, PAGE
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class MasterClient:
 
     def _parse_list(self, document: Document) -> ProjectList:
         if document.content_type in _JSON_TYPES:
-            return parse_list(document.body, document.url)
+            return parse_list_json(document.body, document.url)
         self._require_html(document)
         from bandersnatch.simple.html_page import parse_list_html  # noqa: PLC0415 - slow to import
 
@@ -114,7 +115,7 @@ class MasterClient:
     def _parse_detail(self, document: Document, name: ProjectName) -> ProjectDetail:
         context = PageContext(name, document.url, self._clock.now())
         if document.content_type in _JSON_TYPES:
-            return parse_detail(document.body, context)
+            return parse_detail_json(document.body, context)
         self._require_html(document)
         from bandersnatch.simple.html_page import parse_detail_html  # noqa: PLC0415 - slow to import
 

@@ -9,8 +9,8 @@ from bandersnatch.catalogue.records import CatalogueUpdate, Deferral, Marker, Ro
 from bandersnatch.errors import MissingObject, StorageError
 from bandersnatch.events import PageRemoved, PageWritten
 from bandersnatch.layout import LAST_MODIFIED, PageFormat, StorageKey
-from bandersnatch.simple.html_page import ListHtml, render_detail_html
-from bandersnatch.simple.json_page import ListJson, render_detail_json
+from bandersnatch.simple.html_page import HtmlListRenderer, render_detail_html
+from bandersnatch.simple.json_page import JsonListRenderer, render_detail_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Collection, Mapping, Sequence
@@ -208,7 +208,7 @@ class Publisher:
         never claims more than they show. Returns the keys that changed.
         """
         keys = self._layout.root_pages()
-        html, json = ListHtml(), ListJson()
+        html, json = HtmlListRenderer(), JsonListRenderer()
         async for some in projects:
             if PageFormat.HTML in keys:
                 html.add(each.name for each in some)

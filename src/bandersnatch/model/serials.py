@@ -38,6 +38,14 @@ def parse_serial(value: object) -> Serial:
     return Serial(value)
 
 
+def optional_serial(value: object) -> Serial | None:
+    """Return the serial that ``value`` stands for, or None if it is not a serial."""
+    try:
+        return parse_serial(value)
+    except InvalidValue:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One event of the index's journal that names a project.

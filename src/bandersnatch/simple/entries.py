@@ -1,10 +1,11 @@
-"""The one way from an untrusted file entry, of whatever document, to a ``ReleaseFile``."""
+"""Validation that all page formats share: untrusted entries to values of the model."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from bandersnatch.errors import InvalidPage, InvalidValue
 from bandersnatch.model.digests import Hashes, parse_hashes
@@ -17,8 +18,14 @@ from bandersnatch.model.files import (
     clean_text,
     parse_upload_time,
 )
-from bandersnatch.model.names import belongs_to, project_name
-from bandersnatch.model.project import MAX_FILES, ProjectList, Rejection, is_version
+from bandersnatch.model.names import ProjectName, belongs_to, project_name
+from bandersnatch.model.project import (
+    MAX_FILES,
+    ProjectList,
+    ProjectStatus,
+    Rejection,
+    is_version,
+)
 from bandersnatch.model.serials import Serial, parse_serial
 from bandersnatch.model.urls import absolute_url, file_path
 
@@ -26,21 +33,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from bandersnatch.model.names import ProjectName
 
-
-@dataclass(frozen=True, slots=True)
-class PageContext:
-    """What a document's entries are judged by: where it came from, for whom, and when."""
+class PageContext(msgspec.Struct, frozen=True):
+    """Which project a document was requested for, its URL, and the time of the request."""
 
     name: ProjectName
     url: str
     now: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class RawFile:
-    """The texts of one file entry, not yet judged; absent ones are None."""
+class RawFile(msgspec.Struct, frozen=True):
+    """One file entry, not validated; a missing value is None."""
 
     filename: object
     url: object
@@ -56,9 +59,10 @@ class RawFile:
 def validate_file(entry: RawFile, context: PageContext) -> ReleaseFile:
     """Return the file that ``entry`` describes.
 
-    What identifies the file must be right; what merely describes it is left out when it is not.
+    Values that identify the file must be valid. Invalid values that only describe it are
+    dropped.
 
-    :raises InvalidValue: if the name, the URL, the sha256 or the size cannot be accepted.
+    :raises InvalidValue: if the name, the URL, the sha256 or the size is not valid.
     """
     filename = check_filename(entry.filename)
     if not belongs_to(filename, context.name):
@@ -68,6 +72,7 @@ def validate_file(entry: RawFile, context: PageContext) -> ReleaseFile:
     sha256 = hashes.get("sha256")
     if sha256 is None:
         raise InvalidValue("file", filename, "has no usable sha256")
+    requires_python = clean_text(entry.requires_python, longest=MAX_REQUIRES_PYTHON_LENGTH)
     return ReleaseFile(
         filename=filename,
         url=url,
@@ -75,8 +80,7 @@ def validate_file(entry: RawFile, context: PageContext) -> ReleaseFile:
         hashes=hashes,
         size=None if entry.size is None else check_size(entry.size),
         upload_time=parse_upload_time(entry.upload_time, now=context.now),
-        requires_python=clean_text(entry.requires_python, longest=MAX_REQUIRES_PYTHON_LENGTH)
-        or None,
+        requires_python=requires_python or None,
         yanked=_yanked(entry.yanked),
         core_metadata=_core_metadata(entry.core_metadata),
         provenance=_provenance(entry.provenance),
@@ -109,9 +113,10 @@ def _provenance(value: object) -> str | None:
 def validate_files(
     entries: Iterable[RawFile], context: PageContext
 ) -> tuple[tuple[ReleaseFile, ...], tuple[Rejection, ...]]:
-    """Judge every entry and return the files in the order of their names, and what was refused.
+    """Return the valid files, sorted by name, and the rejected entries.
 
-    :raises InvalidPage: if there are too many, or one name stands for two different files.
+    :raises InvalidPage: if there are more than ``MAX_FILES`` entries, or two different files
+        have the same name.
     """
     files: dict[str, ReleaseFile] = {}
     rejected = []
@@ -129,14 +134,44 @@ def validate_files(
     return tuple(files[name] for name in sorted(files)), tuple(rejected)
 
 
-def version_texts(values: Iterable[object]) -> tuple[str, ...]:
-    """Return the versions that pass their gate, each once, in the order given."""
+def validate_versions(values: Iterable[object]) -> tuple[str, ...]:
+    """Return the valid versions in the given order, without duplicates."""
     return tuple(dict.fromkeys(v for v in values if isinstance(v, str) and is_version(v)))
 
 
+def check_api_version(version: object, where: str) -> None:
+    """Refuse a page of another major version than 1 (PEP 629).
+
+    :raises InvalidPage: if ``version`` is not 1.x.
+    """
+    if not isinstance(version, str) or version.partition(".")[0] != "1":
+        raise InvalidPage(where, f"its API version {ascii(version)[:80]} is not 1.x")
+
+
+def check_page_name(shown: object, context: PageContext) -> None:
+    """Refuse a page of another project.
+
+    :raises InvalidPage: if the normalised form of ``shown`` is not the requested name.
+    """
+    if _valid_name(shown) != context.name:
+        raise InvalidPage(context.url, f"it is the page of {ascii(shown)[:80]}")
+
+
+def parse_status(value: object) -> tuple[ProjectStatus, str]:
+    """Return the status and its reason (PEP 792); an unknown or invalid status is active."""
+    if not isinstance(value, dict) or not isinstance(value.get("status"), str):
+        return ProjectStatus.ACTIVE, ""
+    try:
+        status = ProjectStatus(value["status"])
+    except ValueError:
+        return ProjectStatus.ACTIVE, ""
+    return status, clean_reason(value.get("reason"))
+
+
 MAX_BAD_SHARE = 0.01
-"""The share of a listing's entries that may be bad before the listing as a whole is."""
-_ODDITIES_TOLD = 20
+"""The share of a project list's entries that may be invalid; above it the list is refused."""
+_MAX_REPORTED = 20
+"""How many invalid or duplicate entries of a list are reported one by one."""
 
 
 def build_project_list(
@@ -146,17 +181,17 @@ def build_project_list(
     serial: Serial | None,
     notes: Iterable[str] = (),
 ) -> ProjectList:
-    """Return the list made of pairs of a name and a serial (None: not told), each judged.
+    """Return the list of the valid ones among ``pairs`` of a name and a serial or None.
 
-    A project whose serial alone is bad is listed as one of which none is told: it exists, and
-    whoever leaves it out would claim to have everything without it.
+    An entry with a valid name and an invalid serial is listed without a serial: the project
+    exists, and a list without it would make the mirror look complete without it.
 
-    :raises InvalidPage: if more than 1 % of the pairs, and more than one, are bad.
+    :raises InvalidPage: if more than 1 % of the pairs, and more than one pair, are invalid.
     """
     serials: dict[ProjectName, Serial | None] = {}
     display_names: dict[ProjectName, str] = {}
     rejected: list[Rejection] = []
-    twins: dict[ProjectName, None] = {}
+    duplicates: dict[ProjectName, None] = {}
     count = bad = 0
     for shown, told in pairs:
         count += 1
@@ -165,15 +200,15 @@ def build_project_list(
             name = project_name(shown)
             own = None if told is None else parse_serial(told)
         except InvalidValue as error:
-            name, own = _name_alone(shown), None
+            name, own = _valid_name(shown), None
             bad += 1
-            if bad <= _ODDITIES_TOLD:
+            if bad <= _MAX_REPORTED:
                 reason = f"{name}: {error}" if name else str(error)
                 rejected.append(Rejection(ascii(shown)[:200], reason))
             if name is None:
                 continue
         if name in serials:
-            twins[name] = None
+            duplicates[name] = None
         before = serials.setdefault(name, own)
         if own is not None and (before is None or own > before):
             serials[name] = own
@@ -182,16 +217,16 @@ def build_project_list(
     if bad > max(1, count * MAX_BAD_SHARE):
         first = rejected[0].reason
         raise InvalidPage(where, f"{bad} of its {count} entries are bad: {first}")
-    notes = (*notes, *map(_twin, islice(twins, _ODDITIES_TOLD)))
+    notes = (*notes, *map(_duplicate_note, islice(duplicates, _MAX_REPORTED)))
     return ProjectList(serials, display_names, serial, tuple(rejected), bad, notes)
 
 
-def _name_alone(shown: object) -> ProjectName | None:
+def _valid_name(text: object) -> ProjectName | None:
     try:
-        return project_name(shown)
+        return project_name(text)
     except InvalidValue:
         return None
 
 
-def _twin(name: ProjectName) -> str:
+def _duplicate_note(name: ProjectName) -> str:
     return f"the list has {name} more than once; its highest serial counts"

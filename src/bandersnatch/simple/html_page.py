@@ -1,4 +1,7 @@
-"""PEP 503 HTML pages to values."""
+"""Project pages and project lists in HTML (PEP 503): parse and render.
+
+The parser of HTML is imported only to parse: most runs never need it, and it is slow to import.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,22 @@ from bandersnatch.errors import InvalidPage, InvalidValue
 from bandersnatch.model.files import FILE_ENDINGS
 from bandersnatch.model.names import project_name
 from bandersnatch.model.project import MAX_FILES, ProjectDetail, ProjectList, ProjectStatus
-from bandersnatch.simple.entries import PageContext, RawFile, build_project_list, validate_files
-from bandersnatch.simple.json_page import check_api_version, optional_serial, parse_status
-from bandersnatch.simple.links import LinkedPage
+from bandersnatch.model.serials import optional_serial
+from bandersnatch.simple.entries import (
+    RawFile,
+    build_project_list,
+    check_api_version,
+    parse_status,
+    validate_files,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.simple.links import Link
+    from bandersnatch.simple.entries import PageContext
+    from bandersnatch.simple.links import Link, LinkReader
 
 
 _SERIAL_COMMENT = re.compile(rb"<!--SERIAL ([0-9]{1,16})-->\s*\Z")
@@ -30,18 +39,18 @@ _SIMPLE_PAGE = re.compile(rb"pypi:repository-version|<title>\s*Links for", re.IG
 
 
 def parse_detail_html(text: bytes, context: PageContext, *, charset: str | None) -> ProjectDetail:
-    """Return what a project's HTML page says (PEP 503, 592, 658, 714, 792).
+    """Return the contents of a project's HTML page (PEP 503, 592, 658, 714, 792).
 
-    It tells neither sizes nor upload times nor versions. A link that does not look like a
-    release file is ignored, as the specification allows such links.
+    HTML has no sizes, upload times or versions. Links to other things than release files are
+    ignored, as the specification allows them.
 
-    :raises InvalidPage: if the page as a whole cannot be accepted.
+    :raises InvalidPage: if the page as a whole is not valid.
     """
-    page = LinkedPage(text, context.url, charset=charset, most=MAX_FILES)
+    page = _read_links(text, context.url, charset, MAX_FILES)
     files, rejected = validate_files(_entries(page.links()), context)
     check_api_version(page.meta.get("repository-version") or "1.0", context.url)
     if not (files or rejected or _SIMPLE_PAGE.search(text)):
-        raise InvalidPage(context.url, "it is HTML, but no page of a simple index")
+        raise InvalidPage(context.url, "it is HTML, but not a page of a simple index")
     status, reason = parse_status(
         {
             "status": page.meta.get("project-status"),
@@ -60,7 +69,7 @@ def parse_detail_html(text: bytes, context: PageContext, *, charset: str | None)
 
 
 def display_name(text: bytes, name: ProjectName) -> str:
-    """Return the project's name as a stored page of this program shows it, "" if it does not."""
+    """Return the display name in a page that this program rendered; "" if there is none."""
     found = _TITLE.search(text)
     if found is None:
         return ""
@@ -72,11 +81,11 @@ def display_name(text: bytes, name: ProjectName) -> str:
 
 
 def parse_list_html(text: bytes, where: str, *, charset: str | None) -> ProjectList:
-    """Return the projects that a root page in HTML links to; it tells no serials.
+    """Return the projects that a root page in HTML links to; HTML has no serials.
 
-    :raises InvalidPage: if it links to none, or too many of its links are no project's.
+    :raises InvalidPage: if it links to no project, or more than 1 % of its links are invalid.
     """
-    page = LinkedPage(text, where, charset=charset)
+    page = _read_links(text, where, charset)
     root = urlsplit(where).path
     names = ((link.text, None) for link in page.links() if link.path.startswith(root))
     listing = build_project_list(names, where=where, serial=None)
@@ -84,6 +93,14 @@ def parse_list_html(text: bytes, where: str, *, charset: str | None) -> ProjectL
     if not listing.serials:
         raise InvalidPage(where, "it is HTML without a link to a project")
     return listing
+
+
+def _read_links(
+    text: bytes, where: str, charset: str | None, limit: int | None = None
+) -> LinkReader:
+    from bandersnatch.simple.links import MAX_LINKS, LinkReader  # noqa: PLC0415 - slow to import
+
+    return LinkReader(text, where, charset=charset, limit=MAX_LINKS if limit is None else limit)
 
 
 def _entries(links: Iterable[Link]) -> Iterator[RawFile]:
@@ -138,10 +155,10 @@ def render_detail_html(
     digest_name: str,
     file_url: Callable[[ReleaseFile], str],
 ) -> bytes:
-    """Return a project's page; every file must have a digest of the kind ``digest_name``.
+    """Return a project's page; every file must have a ``digest_name`` digest.
 
-    The page claims version 1.0, which is all that its links use, unless it carries a status
-    marker (PEP 792); HTML stays at 1.4 for good (PEP 833).
+    The page claims version 1.0, or 1.4 if it carries a status (PEP 792). HTML never has a newer
+    version (PEP 833).
     """
     links = [_link(file, digest_name, file_url(file)) for file in detail.files]
     heading = f"    <h1>Links for {escape(display)}</h1>"
@@ -181,10 +198,10 @@ def _link(file: ReleaseFile, digest_name: str, url: str) -> str:
     return f'    <a href="{escape(url)}#{digest}"{attributes}>{escape(file.filename)}</a><br/>'
 
 
-class ListHtml:
-    """The root page, made as projects are added to it in order.
+class HtmlListRenderer:
+    """Renders the root page incrementally, from projects in their final order.
 
-    It holds the page's bytes, and not a text for each of hundreds of thousands of projects.
+    It holds bytes, which need less memory than one string for each of 700,000 projects.
     """
 
     def __init__(self) -> None:
@@ -195,13 +212,13 @@ class ListHtml:
         self._empty = True
 
     def add(self, names: Iterable[ProjectName]) -> None:
-        """Add a link for each project."""
+        """Add links to projects."""
         links = "\n".join([f'    <a href="{name}/">{name}</a><br/>' for name in names])
         if links:
             self._page.write(links.encode() if self._empty else f"\n{links}".encode())
             self._empty = False
 
     def finish(self) -> bytes:
-        """Return the page; nothing is added after that."""
+        """Return the page; call this once, after the last ``add``."""
         self._page.write(self._tail)
         return self._page.getvalue()

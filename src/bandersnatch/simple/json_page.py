@@ -1,8 +1,7 @@
-"""PEP 691 JSON documents to values.
+"""Project pages and project lists in JSON (PEP 691): parse and render.
 
-Documents are decoded straight into typed structs. A document with a value of a wrong type
-somewhere is decoded a second time, entry by entry, so that one bad entry costs itself and not
-the page.
+A document is decoded into typed structs. If a value in it has the wrong type, it is decoded
+again entry by entry, so that an invalid entry is rejected on its own and not with the page.
 """
 
 from __future__ import annotations
@@ -14,17 +13,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from bandersnatch.errors import InvalidPage, InvalidValue
-from bandersnatch.model.files import clean_reason, format_upload_time
-from bandersnatch.model.names import project_name
-from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus
-from bandersnatch.model.serials import Serial, parse_serial
+from bandersnatch.errors import InvalidPage
+from bandersnatch.model.files import format_upload_time
+from bandersnatch.model.project import ProjectDetail, ProjectList
+from bandersnatch.model.serials import optional_serial
 from bandersnatch.simple.entries import (
-    PageContext,
     RawFile,
     build_project_list,
+    check_api_version,
+    check_page_name,
+    parse_status,
     validate_files,
-    version_texts,
+    validate_versions,
 )
 from bandersnatch.simple.limits import LIST, PAGE, check_memory
 
@@ -34,15 +34,21 @@ if TYPE_CHECKING:
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.serials import Serial
+    from bandersnatch.simple.entries import PageContext
 
+API_VERSION = "1.4"
+"""The newest version of the API whose rules are all met; 1.5 is not for mirrors (PEP 752)."""
+NEWEST_MINOR = 4
+"""The newest minor version whose every key is known."""
 
 _Struct = TypeVar("_Struct")
 
 _ESCAPES = re.compile(
     rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<half>u[dD][89a-fA-F][\da-fA-F]{2})|.)", re.DOTALL
 )
-_MOST_ESCAPES, _MENDED = 10_000, LIST.size // 4
-"""How many escapes a list may have, and bytes, for those that are halves to be looked for."""
+"""Escapes in JSON; ``half`` is a surrogate without its partner, which is not valid Unicode."""
+_MAX_ESCAPES, _MAX_REPAIRED_SIZE = 10_000, LIST.size // 4
+"""A list with more escapes or bytes is not searched for single surrogates."""
 
 
 class _Meta(msgspec.Struct):
@@ -122,7 +128,7 @@ def _decode(text: bytes, kind: type[_Struct], where: str) -> _Struct:
     except msgspec.ValidationError:
         raise
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise InvalidPage(where, f"it is no JSON ({error})") from error
+        raise InvalidPage(where, f"it is not JSON ({error})") from error
 
 
 def _decode_loosely(text: bytes, kind: type[_Struct], where: str) -> _Struct:
@@ -132,28 +138,12 @@ def _decode_loosely(text: bytes, kind: type[_Struct], where: str) -> _Struct:
         raise InvalidPage(where, str(error)) from error
 
 
-def check_api_version(version: object, where: str) -> None:
-    """Refuse a document of a major version that did not exist when this was written (PEP 629).
+def parse_detail_json(text: bytes, context: PageContext) -> ProjectDetail:
+    """Return the contents of a project's JSON page (PEP 691, 700, 740, 792).
 
-    :raises InvalidPage: if it is of one.
-    """
-    if not isinstance(version, str) or version.partition(".")[0] != "1":
-        raise InvalidPage(where, f"its API version {ascii(version)[:80]} is not 1.x")
+    Invalid file entries end up in ``rejected``.
 
-
-def optional_serial(value: object) -> Serial | None:
-    """Return the serial that ``value`` tells, or None if it tells none."""
-    try:
-        return parse_serial(value)
-    except InvalidValue:
-        return None
-
-
-def parse_detail(text: bytes, context: PageContext) -> ProjectDetail:
-    """Return what a project's JSON page says (PEP 691, PEP 700, PEP 740, PEP 792).
-
-    :raises InvalidPage: if the page as a whole cannot be accepted; a bad file entry only ends
-        up in ``rejected``.
+    :raises InvalidPage: if the page as a whole is not valid.
     """
     check_memory(text, PAGE, context.url)
     page: _Page | _LoosePage
@@ -168,25 +158,12 @@ def parse_detail(text: bytes, context: PageContext) -> ProjectDetail:
     return ProjectDetail(
         name=context.name,
         files=files,
-        versions=version_texts(page.versions) if isinstance(page.versions, list) else (),
+        versions=validate_versions(page.versions) if isinstance(page.versions, list) else (),
         serial=optional_serial(page.meta.serial),
         status=status,
         status_reason=reason,
         rejected=rejected,
     )
-
-
-def check_page_name(shown: object, context: PageContext) -> None:
-    """Refuse a page that is another project's.
-
-    :raises InvalidPage: if its name, once normalised, is not the one that was asked for.
-    """
-    try:
-        same = project_name(shown) == context.name
-    except InvalidValue:
-        same = False
-    if not same:
-        raise InvalidPage(context.url, f"it is the page of {ascii(shown)[:80]}")
 
 
 def _entries(files: Iterable[_File | msgspec.Raw], where: str) -> Iterator[RawFile]:
@@ -204,7 +181,7 @@ def _entries(files: Iterable[_File | msgspec.Raw], where: str) -> Iterator[RawFi
 def _entry(file: _File | _LooseFile) -> RawFile:
     metadata = file.core_metadata
     if metadata is None:
-        # The two older spellings mean the same (PEP 714; PyPI writes the second).
+        # Two older spellings of the same key (PEP 714; PyPI writes the second).
         metadata = file.dist_info_metadata
     if metadata is None:
         metadata = file.data_dist_info_metadata
@@ -221,35 +198,24 @@ def _entry(file: _File | _LooseFile) -> RawFile:
     )
 
 
-def parse_status(value: object) -> tuple[ProjectStatus, str]:
-    """Return the status and its reason; a status this release does not know counts as active."""
-    if not isinstance(value, dict) or not isinstance(value.get("status"), str):
-        return ProjectStatus.ACTIVE, ""
-    try:
-        status = ProjectStatus(value["status"])
-    except ValueError:
-        return ProjectStatus.ACTIVE, ""
-    return status, clean_reason(value.get("reason"))
+def parse_list_json(text: bytes, where: str) -> ProjectList:
+    """Return the projects of a root page in JSON.
 
+    Names with the same normalised form count as one project, with the highest serial.
 
-def parse_list(text: bytes, where: str) -> ProjectList:
-    """Return the projects that a root page in JSON lists.
-
-    Names that normalise to the same one count as one, with the higher serial.
-
-    :raises InvalidPage: if it is no such page, or more than 1 % of its entries are bad.
+    :raises InvalidPage: if it is not such a page, or more than 1 % of its entries are invalid.
     """
     check_memory(text, LIST, where)
     try:
         return _parsed_list(text, where)
     except InvalidPage:
-        if not (0 < text.count(b"\\") <= _MOST_ESCAPES and len(text) <= _MENDED):
+        if not (0 < text.count(b"\\") <= _MAX_ESCAPES and len(text) <= _MAX_REPAIRED_SIZE):
             raise
-        return _parsed_list(_ESCAPES.sub(_legible, text), where)
+        return _parsed_list(_ESCAPES.sub(_replaced, text), where)
 
 
-def _legible(escape: re.Match[bytes]) -> bytes:
-    """Return an escape, or for half a character what no name has, so that one entry is bad."""
+def _replaced(escape: re.Match[bytes]) -> bytes:
+    """Return the escape, or U+FFFD for half a surrogate pair: only that entry is invalid then."""
     return rb"\ufffd" if escape["half"] else escape[0]
 
 
@@ -264,17 +230,17 @@ def _parsed_list(text: bytes, where: str) -> ProjectList:
         _listed(page.projects, where),
         where=where,
         serial=optional_serial(page.meta.serial),
-        notes=_newer(str(page.meta.api_version)),
+        notes=_version_notes(str(page.meta.api_version)),
     )
 
 
-def _newer(version: str) -> Iterator[str]:
-    """Yield what is to be told of a version newer than those known: go on with it (PEP 629)."""
+def _version_notes(version: str) -> Iterator[str]:
+    """Yield a note if ``version`` is newer than this release; the page is used (PEP 629)."""
     minor = version.partition(".")[2]
     if minor.isdecimal() and minor.isascii() and int(minor[:9]) > NEWEST_MINOR:
         yield (
-            f"the index speaks API version {version[:20]} and this release 1.{NEWEST_MINOR}; "
-            "what is new in it is passed over"
+            f"the index has API version {version[:20]} and this release knows 1.{NEWEST_MINOR}; "
+            "newer keys are ignored"
         )
 
 
@@ -292,28 +258,20 @@ def _listed(
         yield loose.name, loose.serial
 
 
-NEWEST_MINOR = 4
-"""Of the API's versions 1.x, the newest whose every field is known here."""
-
-
-API_VERSION = "1.4"
-"""The newest version whose every demand is met; 1.5 is not for mirrors to claim (PEP 752)."""
-
-
 def render_detail_json(
     detail: ProjectDetail,
     *,
     digest_name: str,
     file_url: Callable[[ReleaseFile], str],
 ) -> bytes:
-    """Return a project's page on one line.
+    """Return a project's page, on one line.
 
-    It claims version 1.0 and leaves out what came later when a size is not known, or no version
-    of files that there are, because from 1.1 on a page must tell them all (PEP 700).
+    From version 1.1 on a page must have all sizes and versions (PEP 700). A page that lacks
+    some claims version 1.0 and leaves out the keys of later versions.
     """
     sized = all(file.size is not None for file in detail.files)
-    told = sized and bool(detail.versions or not detail.files)
-    meta: dict[str, Any] = {"api-version": API_VERSION if told else "1.0"}
+    complete = sized and bool(detail.versions or not detail.files)
+    meta: dict[str, Any] = {"api-version": API_VERSION if complete else "1.0"}
     if detail.serial is not None:
         meta["_last-serial"] = detail.serial
     page: dict[str, Any] = {
@@ -321,7 +279,7 @@ def render_detail_json(
         "meta": meta,
         "name": detail.name,
     }
-    if told:
+    if complete:
         page["versions"] = detail.versions
         page["project-status"] = {"status": detail.status.value}
         if detail.status_reason:
@@ -352,11 +310,11 @@ def _file(file: ReleaseFile, digest_name: str, url: str) -> dict[str, Any]:
     return entry
 
 
-class ListJson:
-    """The root page, made as projects are added to it in order.
+class JsonListRenderer:
+    """Renders the root page incrementally, from projects in their final order.
 
-    Each project has its serial where it is known, and the page the highest of them. The serials
-    are PyPI's private keys; with them a mirror of this mirror sees what changed.
+    Each project has its serial, if known, and the page the highest of them. PyPI has the same
+    private keys; they allow to mirror this mirror.
     """
 
     def __init__(self) -> None:
@@ -364,7 +322,7 @@ class ListJson:
         self._serial: Serial | None = None
 
     def add(self, projects: Iterable[tuple[ProjectName, Serial | None]]) -> None:
-        """Add each project, with its serial."""
+        """Add projects with their serials."""
         entries = []
         for name, serial in projects:
             if serial is None:
@@ -378,7 +336,7 @@ class ListJson:
             self._projects += ", ".join(entries).encode()
 
     def finish(self) -> bytes:
-        """Return the page; nothing is added after that."""
+        """Return the page; call this once, after the last ``add``."""
         meta = f'"_last-serial": {self._serial}, ' if self._serial is not None else ""
         head = f'{{"meta": {{{meta}"api-version": "{API_VERSION}"}}, "projects": ['
         return b"".join((head.encode(), self._projects, b"]}"))

@@ -1,13 +1,13 @@
-"""The legacy per-project JSON document, ``/pypi/<name>/json``.
+"""The legacy JSON document of a project, ``/pypi/<name>/json``: parse and render.
 
-It is kept as it is for those who ask for it (``json = true``), and read for what a Simple API
-page of version 1.0 does not tell: sizes, upload times, versions, further digests.
+With ``json = true`` it is stored. It also has values that a page of API version 1.0 lacks:
+sizes, upload times, versions and more digests.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import BytesIO
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,8 @@ import msgspec
 from bandersnatch.errors import InvalidPage, InvalidValue
 from bandersnatch.model.digests import Digest, Hashes, parse_hashes
 from bandersnatch.model.files import check_size, parse_upload_time
-from bandersnatch.simple.entries import version_texts
-from bandersnatch.simple.json_page import check_page_name, optional_serial
+from bandersnatch.model.serials import optional_serial
+from bandersnatch.simple.entries import check_page_name, validate_versions
 from bandersnatch.simple.limits import LEGACY, check_memory
 
 if TYPE_CHECKING:
@@ -30,22 +30,21 @@ if TYPE_CHECKING:
     from bandersnatch.model.serials import Serial
     from bandersnatch.simple.entries import PageContext
 
-_DEEPEST, _INDENT = 64, 4
+_MAX_DEPTH, _INDENT = 64, 4
 _PIECES = 10_000
+"""How many pieces of the JSON encoder are joined at a time."""
 
 
-@dataclass(frozen=True, slots=True)
-class LegacyFile:
-    """What the document says about one file; anything may be missing."""
+class LegacyFile(msgspec.Struct, frozen=True):
+    """The document's entry for one file; values may be missing."""
 
     size: int | None
     upload_time: datetime | None
     hashes: Hashes
 
 
-@dataclass(frozen=True, slots=True)
-class LegacyDocument:
-    """The document, and the parts of it that are of use; ``files`` is keyed by sha256."""
+class LegacyDocument(msgspec.Struct, frozen=True):
+    """The decoded document, and its useful parts; ``files`` has sha256 digests as keys."""
 
     content: dict[str, Any]
     versions: tuple[str, ...]
@@ -56,13 +55,13 @@ class LegacyDocument:
 def parse_legacy(text: bytes, context: PageContext) -> LegacyDocument:
     """Return the document.
 
-    :raises InvalidPage: if it is no such document, or another project's, or too much of one.
+    :raises InvalidPage: if it is not valid, belongs to another project, or is too large.
     """
     check_memory(text, LEGACY, context.url)
     try:
         content = msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise InvalidPage(context.url, f"it is no JSON object ({error})") from error
+        raise InvalidPage(context.url, f"it is not a JSON object ({error})") from error
     _check_growth(content, context.url)
     info, releases = content.get("info"), content.get("releases")
     if not isinstance(info, dict) or not isinstance(releases, dict):
@@ -77,25 +76,25 @@ def parse_legacy(text: bytes, context: PageContext) -> LegacyDocument:
             if sha256 is not None:
                 files[sha256] = _file(entry, hashes, context.now)
     return LegacyDocument(
-        content, version_texts(releases), files, optional_serial(content.get("last_serial"))
+        content, validate_versions(releases), files, optional_serial(content.get("last_serial"))
     )
 
 
 def _check_growth(content: dict[str, Any], where: str) -> None:
-    """Refuse what would become too much once every level is indented.
+    """Refuse a document that would become too large when it is rendered with indentation.
 
-    :raises InvalidPage: if it is nested too deeply, or would be larger than it may have been.
+    :raises InvalidPage: if it is nested too deeply, or its indentation exceeds ``LEGACY.size``.
     """
     level: list[Any] = [content]
     size = 0
-    for depth in range(1, _DEEPEST + 1):
+    for depth in range(1, _MAX_DEPTH + 1):
         inner = [value for each in level for value in _values(each)]
         size += len(inner) * depth * _INDENT
         if size > LEGACY.size:
             raise InvalidPage(where, f"it would have more than {LEGACY.size} bytes as a file")
         level = [value for value in inner if isinstance(value, dict | list)]
     if level:
-        raise InvalidPage(where, f"it is nested more than {_DEEPEST} levels deep")
+        raise InvalidPage(where, f"it is nested more than {_MAX_DEPTH} levels deep")
 
 
 def _values(container: dict[str, Any] | list[Any]) -> Iterable[Any]:
@@ -111,7 +110,7 @@ def _file(entry: dict[str, Any], hashes: Hashes, now: datetime) -> LegacyFile:
 
 
 def render_legacy(document: LegacyDocument) -> bytes:
-    """Return the document as it is stored: indented by four, keys sorted, ASCII."""
+    """Return the document as it is stored: indented by four spaces, keys sorted, ASCII."""
     rendered = BytesIO()
     pieces = json.JSONEncoder(indent=_INDENT, sort_keys=True).iterencode(document.content)
     while some := "".join(islice(pieces, _PIECES)):
@@ -120,21 +119,21 @@ def render_legacy(document: LegacyDocument) -> bytes:
 
 
 def supplement(detail: ProjectDetail, document: LegacyDocument) -> ProjectDetail:
-    """Fill in what the page does not tell from what the document says of the same bytes."""
+    """Return the page with missing values taken from the document, matched by sha256."""
     files = tuple(_supplemented(file, document.files.get(file.sha256)) for file in detail.files)
     return replace(detail, files=files, versions=detail.versions or document.versions)
 
 
-def _supplemented(file: ReleaseFile, told: LegacyFile | None) -> ReleaseFile:
-    if told is None:
+def _supplemented(file: ReleaseFile, legacy: LegacyFile | None) -> ReleaseFile:
+    if legacy is None:
         return file
     hashes = file.hashes
-    for digest in told.hashes:
+    for digest in legacy.hashes:
         if hashes.get(digest.algorithm) is None:
             hashes = hashes.with_digest(digest)
     return replace(
         file,
-        size=told.size if file.size is None else file.size,
-        upload_time=file.upload_time or told.upload_time,
+        size=legacy.size if file.size is None else file.size,
+        upload_time=file.upload_time or legacy.upload_time,
         hashes=hashes,
     )

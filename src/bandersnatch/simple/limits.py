@@ -1,7 +1,8 @@
-"""How large documents may be, and what a JSON document will weigh in memory once it is read.
+"""Size and memory limits of documents.
 
-A few bytes of JSON are an object of many: 64 MiB of ``{},`` would be gigabytes, and as many
-thousandths on the wire. So a document is weighed before it is read.
+A few bytes of JSON can need a hundred times as much memory once parsed: 64 MiB of ``{},`` become
+gigabytes, and compress to a thousandth. The memory that a document will need is therefore
+estimated from its bytes before it is parsed.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ _MIB = 1024**2
 
 
 class Limit(NamedTuple):
-    """Bytes that a document may have, and may take in memory, itself included."""
+    """The size that a document may have, and the memory it may need, both in bytes.
+
+    ``memory`` includes the document itself.
+    """
 
     size: int
-    weight: int
+    memory: int
 
 
 LIST = Limit(256 * _MIB, 576 * _MIB)
@@ -26,35 +30,36 @@ PAGE = Limit(64 * _MIB, 128 * _MIB)
 LEGACY = Limit(128 * _MIB, 192 * _MIB)
 
 _VALUE, _OBJECT = 80, 200
-"""Bytes that a value takes at most beside its text, and an object: an entry of a list."""
+"""Upper bounds, in bytes: a parsed value beside its text; an object, which is a list entry."""
 
-_NEVER_HEAVY = _MIB
-_WIDEST = 4
-"""Bytes more for each byte of a string that has a character beyond ASCII, while it is read."""
+_NEVER_CHECKED = _MIB
+"""Documents up to this size, in bytes, cannot reach any memory limit."""
+_WIDE_FACTOR = 4
+"""Extra bytes per byte of a string with a non-ASCII character, while it is parsed."""
 _WIDE = re.compile(rb"[\x80-\xff]|\\u")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+', re.DOTALL)
 
 
 def check_memory(text: bytes, limit: Limit, where: str) -> None:
-    """Refuse a document that would take more memory than it may, though it is small enough.
+    """Refuse a JSON document that would need too much memory once parsed.
 
-    Each value has a comma or a bracket before it, so that there are no more than those.
+    Every value follows a comma or an opening bracket, so their count bounds the number of values.
 
-    :raises InvalidPage: if it would.
+    :raises InvalidPage: if the estimate is above ``limit.memory``.
     """
     size = len(text)
-    if size <= _NEVER_HEAVY:
+    if size <= _NEVER_CHECKED:
         return
     values = _OBJECT * text.count(b"{") + _VALUE * (text.count(b"[") + text.count(b","))
-    weight = size + size + values  # all of it may be text, and is held twice then
-    if weight <= limit.weight < weight + _WIDEST * size:
-        weight += _WIDEST * _beyond_ascii(text)
-    if weight > limit.weight:
-        raise InvalidPage(where, f"its {size} bytes would take {weight} in memory")
+    memory = size + size + values  # in the worst case all of it is strings, which are copied
+    if memory <= limit.memory < memory + _WIDE_FACTOR * size:
+        memory += _WIDE_FACTOR * _wide_bytes(text)
+    if memory > limit.memory:
+        raise InvalidPage(where, f"its {size} bytes would take {memory} in memory")
 
 
-def _beyond_ascii(text: bytes) -> int:
-    """Return the length of all strings that have more than ASCII."""
+def _wide_bytes(text: bytes) -> int:
+    """Return the total length of the strings that have a non-ASCII character."""
     if text.isascii() and b"\\u" not in text:
         return 0
     places = (found.span() for found in _STRING.finditer(text))

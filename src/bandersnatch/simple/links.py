@@ -1,16 +1,17 @@
-"""The links and ``pypi:`` tags of an HTML page, read as pip reads them: with ``html.parser``.
+"""Reads the links and ``pypi:`` meta tags of an HTML page with ``html.parser``, as pip does.
 
-The parser is never closed: closing is where it takes quadratic time on a
-page that ends inside a tag, and such a page is cut off and worth nothing here anyway.
+``HTMLParser.close`` is never called: it takes quadratic time if the page ends inside a tag, and
+such a page is incomplete and refused anyway.
 """
 
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
+
+import msgspec
 
 from bandersnatch.errors import InvalidPage
 
@@ -18,19 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_LINKS = 2_000_000
-"""Of a page; PyPI's list has about 0.7 million."""
+"""The default limit; PyPI's root page has about 0.7 million links."""
 _CHARACTER_SETS = frozenset({"utf-8", "ascii", "iso8859-1", "cp1252"})
-_LONGEST_TEXT = 1000
-_LONGEST_TAG = 64 * 1024
-_PIECE = 32 * 1024
-"""Bytes that are read at once."""
+_MAX_TEXT = 1000
+_MAX_TAG = 64 * 1024
+_CHUNK = 32 * 1024
+"""How many bytes are parsed at a time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
-    """One ``<a>``: its address, joined with the page's, its text, and its other attributes.
+class Link(msgspec.Struct, frozen=True):
+    """One ``<a>`` element with ``href``.
 
-    ``path`` is that of the address. An attribute without a value has the value "".
+    ``url`` is absolute, ``path`` is its path. ``attributes`` are the others; one without a value
+    has the value "".
     """
 
     url: str
@@ -39,71 +40,70 @@ class Link:
     attributes: dict[str, str]
 
 
-class LinkedPage:
-    """An HTML page, read piece by piece: what was read of it is not held.
+class LinkReader:
+    """Reads an HTML page in chunks, so that the parsed page is never held as a whole.
 
-    ``meta`` are its ``pypi:`` tags without that prefix, the first of a name; it is whole when all
-    links were gone through.
+    ``meta`` has the ``pypi:`` tags without that prefix, the first one of each name. It is
+    complete when ``links`` is exhausted.
     """
 
     def __init__(
-        self, text: bytes, where: str, *, charset: str | None, most: int = MAX_LINKS
+        self, text: bytes, where: str, *, charset: str | None, limit: int = MAX_LINKS
     ) -> None:
         self._text = text
         self._where = where
         self._charset = _character_set(charset)
-        self._reader = _Reader(where, most)
-        self.meta = self._reader.meta
+        self._parser = _Parser(where, limit)
+        self.meta = self._parser.meta
 
     def links(self) -> Iterator[Link]:
-        """Yield the links, once. ``<base>`` is honoured.
+        """Yield the links; call this once. ``<base>`` is honoured.
 
-        A link whose address is none is left out. An ``<a>`` that is still open ends where the next
-        one begins.
+        A link whose address is not a URL is skipped. An open ``<a>`` ends where the next begins.
 
         :raises InvalidPage: if the page ends inside a tag or comment, has one that is too long,
-            has too many links, or has something that no reader understands.
+            has too many links, or has a malformed declaration.
         """
-        reader = self._reader
-        for piece in self._pieces():
+        parser = self._parser
+        for chunk in self._chunks():
             try:
-                reader.feed(piece)
-            except AssertionError as error:  # what the parser says of a malformed ``<![``
+                parser.feed(chunk)
+            except AssertionError as error:  # raised by the parser for a malformed ``<![``
                 raise InvalidPage(self._where, "it has a malformed declaration") from error
-            if len(reader.rawdata) > _LONGEST_TAG:
-                why = f"it has a tag or comment of more than {_LONGEST_TAG} characters"
+            if len(parser.rawdata) > _MAX_TAG:
+                why = f"it has a tag or comment of more than {_MAX_TAG} characters"
                 raise InvalidPage(self._where, why)
-            yield from reader.taken()
-        if reader.rawdata.startswith("<"):
+            yield from parser.take_links()
+        if parser.rawdata.startswith("<"):
             raise InvalidPage(self._where, "it ends inside a tag or comment")
-        reader.finish_link()
-        yield from reader.taken()
+        parser.finish_link()
+        yield from parser.take_links()
 
-    def _pieces(self) -> Iterator[str]:
+    def _chunks(self) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder(self._charset)(errors="replace")
-        for begin in range(0, len(self._text), _PIECE):
-            piece = decoder.decode(self._text[begin : begin + _PIECE])
-            yield piece if begin else piece.removeprefix("\ufeff")
+        for begin in range(0, len(self._text), _CHUNK):
+            chunk = decoder.decode(self._text[begin : begin + _CHUNK])
+            yield chunk if begin else chunk.removeprefix("\ufeff")
         yield decoder.decode(b"", final=True)
 
 
-def _character_set(told: str | None) -> str:
-    """Return the character set to read with: UTF-8, unless a usual one is told."""
+def _character_set(charset: str | None) -> str:
+    """Return the character set to decode with: a common one if stated, otherwise UTF-8."""
     try:
-        name = codecs.lookup(told or "utf-8").name
+        name = codecs.lookup(charset or "utf-8").name
     except (LookupError, ValueError):
         return "utf-8"
     return name if name in _CHARACTER_SETS else "utf-8"
 
 
-class _Reader(HTMLParser):
-    def __init__(self, where: str, most: int) -> None:
+class _Parser(HTMLParser):
+    def __init__(self, where: str, limit: int) -> None:
         super().__init__(convert_charrefs=True)
         self.meta: dict[str, str] = {}
         self._links: list[Link] = []
         self._count = 0
         self._where = self._base = where
-        self._most = most
+        self._limit = limit
         self._has_base = False
         self._open: dict[str, str] | None = None
         self._text = ""
@@ -126,15 +126,15 @@ class _Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self._open is not None:
-            self._text += data[: _LONGEST_TEXT - len(self._text)]
+            self._text += data[: _MAX_TEXT - len(self._text)]
 
     def finish_link(self) -> None:
         attributes, self._open = self._open, None
         text, self._text = self._text.strip(), ""
         if attributes is None or "href" not in attributes:
             return
-        if self._count == self._most:
-            raise InvalidPage(self._where, f"it has more than {self._most} links")
+        if self._count == self._limit:
+            raise InvalidPage(self._where, f"it has more than {self._limit} links")
         try:
             url = urljoin(self._base, attributes.pop("href").strip())
             path = urlsplit(url).path
@@ -143,8 +143,8 @@ class _Reader(HTMLParser):
         self._count += 1
         self._links.append(Link(url, path, text, attributes))
 
-    def taken(self) -> list[Link]:
-        """Return the links that were finished since the last time."""
+    def take_links(self) -> list[Link]:
+        """Return the links completed since the last call."""
         links, self._links = self._links, []
         return links
 
@@ -159,5 +159,5 @@ class _Reader(HTMLParser):
 
 
 def _attributes(pairs: list[tuple[str, str | None]]) -> dict[str, str]:
-    """Return the attributes; of equal names the first counts, as HTML says."""
+    """Return the attributes; of duplicates the first one counts, as HTML defines."""
     return {name: value or "" for name, value in reversed(pairs)}
