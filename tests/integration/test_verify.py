@@ -374,7 +374,7 @@ def test_an_index_that_does_not_answer_five_times_is_not_asked_again(
 
     assert (ran.code, damage(ran)["left"]) == (8, 12)
     assert len(set(server.paths("detail"))) == 5
-    assert "is not asked verify_again" in damage(ran)["told"][-1]["reason"]
+    assert "is not asked again" in damage(ran)["told"][-1]["reason"]
 
 
 def test_mirror_repairs_what_verify_could_not(mirrored: Site, server: IndexServer) -> None:
