@@ -79,8 +79,8 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "a file is deleted before its replacement is there",
-        "mirror.files:FileSync.fetch",
-        insert("await self._storage.discard([key])", before=statement("_download")),
+        "mirror.files:FileSync.download",
+        insert("await self._storage.discard([key])", before=statement("_receive")),
         ("integration/test_files.py",),
     ),
     Mutant(
@@ -279,7 +279,7 @@ MUTANTS = (
     ),
     Mutant(
         "a page advertises core metadata before it is there",
-        "mirror.files:FileSync._with_sidecars",
+        "mirror.files:FileSync._sync_sidecars",
         put(comparison(ast.In, "stored"), TRUE),
         ("integration/test_files.py",),
     ),
@@ -303,7 +303,7 @@ MUTANTS = (
     ),
     Mutant(
         "a file is right because it is there",
-        "mirror.files:FileChecker.judged",
+        "mirror.files:FileChecker.check",
         put(comparison(ast.NotEq, "get", "sha256"), FALSE),
         ("integration/test_files.py",),
     ),

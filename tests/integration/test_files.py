@@ -1,4 +1,4 @@
-"""Release files and their sidecars: whole, right, and fetched once."""
+"""Release files and core metadata: complete, correct, and downloaded once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LARGE = 3_000_000
 
 
-def test_files_have_their_upload_time_and_mode(index: Index, site: Site) -> None:
+def test_files_have_their_upload_time_and_mode_0644(index: Index, site: Site) -> None:
     (file,) = index.release("foo", "1.0", upload_time="2021-03-04T05:06:07.123456Z")
 
     site.mirror()
@@ -34,7 +34,7 @@ def test_files_have_their_upload_time_and_mode(index: Index, site: Site) -> None
         assert stat.st_mode & 0o7777 == 0o644
 
 
-def test_everything_served_is_readable_whatever_the_umask(index: Index, site: Site) -> None:
+def test_the_served_tree_is_world_readable_under_any_umask(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
     umask = os.umask(0o077)
     try:
@@ -46,7 +46,9 @@ def test_everything_served_is_readable_whatever_the_umask(index: Index, site: Si
         assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644), path
 
 
-def test_wrong_bytes_once_are_fetched_again(index: Index, server: IndexServer, site: Site) -> None:
+def test_a_download_with_wrong_content_is_repeated(
+    index: Index, server: IndexServer, site: Site
+) -> None:
     index.release("foo", "1.0")
     server.fault("file", faults.wrong_bytes(), times=1)
 
@@ -69,7 +71,7 @@ def test_wrong_bytes_once_are_fetched_again(index: Index, server: IndexServer, s
     ],
     ids=["404", "410", "wrong", "short", "long", "endless"],
 )
-def test_a_file_that_stays_wrong_holds_its_page_for_one_run(
+def test_a_file_that_cannot_be_downloaded_holds_back_its_page_for_one_run(
     index: Index, server: IndexServer, site: Site, act: faults.Act
 ) -> None:
     index.release("foo", "1.0")
@@ -82,7 +84,7 @@ def test_a_file_that_stays_wrong_holds_its_page_for_one_run(
     assert first.code == 4
     assert first.failed == {"foo": "MissingFiles"}
     assert site.filenames("foo") == ["foo-1.0-py3-none-any.whl"]
-    assert (site.web / good.path.lstrip("/")).exists(), "the others are fetched all the same"
+    assert (site.web / good.path.lstrip("/")).exists(), "the other file is downloaded nevertheless"
     assert not (site.web / bad.path.lstrip("/")).exists()
     assert site.leftovers() == []
 
@@ -91,18 +93,18 @@ def test_a_file_that_stays_wrong_holds_its_page_for_one_run(
     assert second.failed == {"foo": "MissingFiles"}
     assert site.filenames("foo") == ["foo-1.0-py3-none-any.whl", "foo-3.0-py3-none-any.whl"]
     assert site.status == index.serial
-    assert site.mirror().code == 4, "told of until it heals"
+    assert site.mirror().code == 4, "reported until it can be downloaded"
     site.check()
 
     fault.left = 0
-    healed = site.mirror()
-    assert healed.code == 0
+    repaired = site.mirror()
+    assert repaired.code == 0
     assert len(site.filenames("foo")) == 3
     site.check()
     assert site.mirror().report["projects"]["synced"] == []
 
 
-def test_a_body_longer_than_announced_stops_at_its_size(
+def test_a_body_longer_than_the_file_is_not_stored(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     (file,) = index.release("foo", "1.0")
@@ -114,7 +116,7 @@ def test_a_body_longer_than_announced_stops_at_its_size(
     assert not (site.web / file.path.lstrip("/")).exists()
 
 
-def test_a_large_download_goes_on_where_it_was_cut(
+def test_an_interrupted_download_is_resumed_with_a_range_request(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0", size=LARGE)
@@ -130,7 +132,7 @@ def test_a_large_download_goes_on_where_it_was_cut(
     site.check()
 
 
-def test_a_large_download_goes_on_in_the_next_run(
+def test_an_interrupted_download_is_resumed_in_the_next_run(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0", size=LARGE)
@@ -150,7 +152,9 @@ def test_a_large_download_goes_on_in_the_next_run(
     site.check()
 
 
-def test_a_server_without_ranges_begins_anew(index: Index, server: IndexServer, site: Site) -> None:
+def test_a_download_restarts_if_the_server_ignores_ranges(
+    index: Index, server: IndexServer, site: Site
+) -> None:
     server.has_ranges = False
     index.release("foo", "1.0", size=LARGE)
     server.fault("file", faults.cut(2_000_000), times=1)
@@ -161,7 +165,9 @@ def test_a_server_without_ranges_begins_anew(index: Index, server: IndexServer, 
     site.check()
 
 
-def test_a_range_that_is_refused_begins_anew(index: Index, server: IndexServer, site: Site) -> None:
+def test_a_download_restarts_if_the_server_refuses_the_range(
+    index: Index, server: IndexServer, site: Site
+) -> None:
     index.release("foo", "1.0", size=LARGE)
 
     async def refuse(request: Request, answer: Answer) -> None:
@@ -182,7 +188,7 @@ def test_a_range_that_is_refused_begins_anew(index: Index, server: IndexServer, 
     site.check()
 
 
-def test_bytes_that_change_between_two_parts_are_noticed(
+def test_a_resumed_download_with_wrong_content_is_repeated(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0", size=LARGE)
@@ -196,7 +202,7 @@ def test_bytes_that_change_between_two_parts_are_noticed(
     site.check()
 
 
-def test_files_are_asked_for_without_an_encoding(
+def test_downloads_ask_for_the_identity_encoding(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -210,13 +216,13 @@ def test_files_are_asked_for_without_an_encoding(
     site.check()
 
 
-def test_the_path_is_a_second_check_of_the_content(
+def test_a_blake2b_digest_in_the_path_is_checked_too(
     index: Index, server: IndexServer, site: Site
 ) -> None:
-    """The sha256 on the page is that of the bytes, and the path says they are others."""
+    """The sha256 on the page is that of the content, the BLAKE2b digest in the path is not."""
     (file,) = index.release("foo", "1.0")
-    lie = hashlib.blake2b(b"other", digest_size=32).hexdigest()
-    path = f"/packages/{lie[:2]}/{lie[2:4]}/{lie[4:]}/{file.filename}"
+    wrong = hashlib.blake2b(b"other", digest_size=32).hexdigest()
+    path = f"/packages/{wrong[:2]}/{wrong[2:4]}/{wrong[4:]}/{file.filename}"
     index.files[path] = file
     file.path = path
 
@@ -226,11 +232,11 @@ def test_the_path_is_a_second_check_of_the_content(
     assert "blake2b_256" in ran.log
 
 
-# ---------------------------------------------------------------- what is there already
+# ---------------------------------------------------------------- stored files
 
 
 @pytest.mark.parametrize("method", ["hash", "stat"])
-def test_what_is_there_and_right_is_not_downloaded(
+def test_correct_files_are_adopted_without_a_download(
     index: Index, server: IndexServer, site: Site, method: str
 ) -> None:
     site.configure(compare_method=method)
@@ -250,7 +256,7 @@ def test_what_is_there_and_right_is_not_downloaded(
 
 
 @pytest.mark.parametrize("method", ["hash", "stat"])
-def test_a_file_of_another_size_is_replaced(
+def test_a_file_with_another_size_is_replaced(
     index: Index, server: IndexServer, site: Site, method: str
 ) -> None:
     site.configure(compare_method=method)
@@ -267,7 +273,7 @@ def test_a_file_of_another_size_is_replaced(
 
 
 @pytest.mark.parametrize("method", ["hash", "stat"])
-def test_a_file_of_another_time_is_read_and_kept_when_it_is_right(
+def test_a_file_with_another_time_and_the_right_content_is_kept(
     index: Index, server: IndexServer, site: Site, method: str
 ) -> None:
     site.configure(compare_method=method)
@@ -283,7 +289,7 @@ def test_a_file_of_another_time_is_read_and_kept_when_it_is_right(
     site.check()
 
 
-def test_a_damaged_file_of_another_time_is_replaced(
+def test_a_file_with_another_time_and_wrong_content_is_replaced(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     site.configure(compare_method="stat")
@@ -299,7 +305,7 @@ def test_a_damaged_file_of_another_time_is_replaced(
     assert damaged.read_bytes() == file.content
 
 
-def test_a_replacement_that_fails_leaves_what_is_there(
+def test_a_wrong_file_stays_if_its_replacement_fails(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     (file,) = index.release("foo", "1.0")
@@ -315,7 +321,7 @@ def test_a_replacement_that_fails_leaves_what_is_there(
     assert stored.read_bytes() == b"locally edited"
 
 
-def test_a_known_filename_with_other_bytes_is_refused(
+def test_a_published_filename_with_another_digest_is_refused_until_accepted(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     (old,) = index.release("foo", "1.0")
@@ -346,7 +352,7 @@ def test_a_known_filename_with_other_bytes_is_refused(
     [faults.status(404), faults.wrong_bytes(), faults.status(500)],
     ids=["404", "wrong", "500"],
 )
-def test_a_sidecar_that_cannot_be_had_is_not_advertised_and_no_failure(
+def test_missing_core_metadata_is_not_advertised_and_not_a_failure(
     index: Index, server: IndexServer, site: Site, act: faults.Act
 ) -> None:
     index.release("foo", "1.0")
@@ -367,7 +373,7 @@ def test_a_sidecar_that_cannot_be_had_is_not_advertised_and_no_failure(
     site.check()
 
 
-def test_without_core_metadata_no_sidecar_is_fetched_or_advertised(
+def test_with_core_metadata_off_it_is_neither_downloaded_nor_advertised(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     site.configure(core_metadata="false")
@@ -385,7 +391,7 @@ def test_without_core_metadata_no_sidecar_is_fetched_or_advertised(
     assert server.paths("file") == []
 
 
-def test_a_plain_no_is_passed_on(index: Index, site: Site) -> None:
+def test_a_core_metadata_value_of_false_is_published(index: Index, site: Site) -> None:
     index.release("foo", "1.0", wheel=False, sdist=True)
 
     site.mirror()
@@ -393,10 +399,10 @@ def test_a_plain_no_is_passed_on(index: Index, site: Site) -> None:
     assert site.page("foo")["files"][0]["core-metadata"] is False
 
 
-# ---------------------------------------------------------------- origins
+# ---------------------------------------------------------------- file hosts
 
 
-def test_without_release_files_pages_point_at_the_index_own_files(
+def test_without_release_files_pages_link_to_the_file_host_of_the_index(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     site.configure(release_files="false")
@@ -410,7 +416,7 @@ def test_without_release_files_pages_point_at_the_index_own_files(
     assert not (site.web / "packages").exists()
 
 
-def test_an_alternative_origin_is_tried_first(
+def test_the_download_mirror_is_used_first(
     index: Index, server: IndexServer, make_site: Callable[..., Site]
 ) -> None:
     (file,) = index.release("foo", "1.0")
@@ -428,7 +434,7 @@ def test_an_alternative_origin_is_tried_first(
     [faults.status(404), faults.wrong_bytes(), faults.status(500)],
     ids=["404", "wrong bytes", "500"],
 )
-def test_what_the_alternative_origin_lacks_comes_from_the_index(
+def test_a_file_that_the_download_mirror_lacks_comes_from_the_index(
     index: Index, server: IndexServer, make_site: Callable[..., Site], act: faults.Act
 ) -> None:
     index.release("foo", "1.0")
@@ -443,7 +449,7 @@ def test_what_the_alternative_origin_lacks_comes_from_the_index(
     site.check()
 
 
-def test_without_fallback_the_index_own_files_are_never_asked_for(
+def test_without_fallback_the_file_host_of_the_index_is_not_used(
     index: Index, server: IndexServer, make_site: Callable[..., Site]
 ) -> None:
     index.release("foo", "1.0")
@@ -456,23 +462,23 @@ def test_without_fallback_the_index_own_files_are_never_asked_for(
     assert server.paths("file", "sidecar") == []
 
 
-def test_files_of_one_project_come_side_by_side_within_the_budget(
+def test_files_of_one_project_are_downloaded_concurrently_up_to_the_limit(
     index: Index, server: IndexServer, site: Site
 ) -> None:
-    """Ten files, a budget of four: four at once, the largest first."""
+    """Of ten files at most four are downloaded at a time, the largest first."""
     import asyncio  # noqa: PLC0415
 
     site.configure(download_workers=4)
     for number in range(10):
         index.upload("foo", "1.0", f"foo-1.0-{number}-py3-none-any.whl", size=1000 + number)
-    under_way = most = 0
+    running = most = 0
 
     async def count(*_: object) -> None:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
         await asyncio.sleep(0.05)
-        under_way -= 1
+        running -= 1
 
     server.fault("file", count)
     ran = site.mirror()
@@ -485,7 +491,7 @@ def test_files_of_one_project_come_side_by_side_within_the_budget(
     }
 
 
-def test_two_names_for_the_same_content_are_both_there(index: Index, site: Site) -> None:
+def test_two_files_with_the_same_content_are_both_stored(index: Index, site: Site) -> None:
     index.upload("foo", "1.0", "foo-1.0-1-py3-none-any.whl", content=b"same" * 100)
     index.upload("foo", "1.0", "foo-1.0-2-py3-none-any.whl", content=b"same" * 100)
 
@@ -496,7 +502,7 @@ def test_two_names_for_the_same_content_are_both_there(index: Index, site: Site)
     site.check()
 
 
-def test_hostile_entries_are_left_out_and_the_rest_is_published(
+def test_hostile_file_entries_are_rejected_and_the_rest_is_published(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0")

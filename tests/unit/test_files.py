@@ -1,4 +1,4 @@
-"""Release files, and the gates of their names, sizes, times and texts."""
+"""Release files, and the checks of their names, sizes, times and texts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.confinement import stays_below
 from tests.support.factories import NOW, make_file
 from tests.support.strategies import hostile_text, json_values
 
-# ---------------------------------------------------------------- names
+# ---------------------------------------------------------------- filenames
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ from tests.support.strategies import hostile_text, json_values
         "f" * 255,
     ],
 )
-def test_the_name_of_a_release_file_is_accepted(filename: str) -> None:
+def test_a_valid_filename_is_accepted(filename: str) -> None:
     assert check_filename(filename) == filename
 
 
@@ -58,26 +58,26 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("filename", HOSTILE, ids=lambda text: ascii(text)[:30])
-def test_what_is_no_file_name_is_refused(filename: str) -> None:
+def test_an_invalid_filename_is_refused(filename: str) -> None:
     with pytest.raises(InvalidValue) as caught:
         check_filename(filename)
     assert str(caught.value).isprintable()
     assert str(caught.value).isascii()
 
 
-def test_the_place_of_a_core_metadata_file_is_not_given_to_another() -> None:
+def test_a_filename_with_the_suffix_of_core_metadata_is_refused() -> None:
     with pytest.raises(InvalidValue, match="core metadata"):
         check_filename("foo-1.0-py3-none-any.whl.metadata")
 
 
 @pytest.mark.parametrize("value", [None, 5, True, b"foo.zip", ["foo.zip"]], ids=repr)
-def test_what_is_no_text_is_no_file_name(value: object) -> None:
+def test_a_filename_that_is_not_text_is_refused(value: object) -> None:
     with pytest.raises(InvalidValue, match="is not text"):
         check_filename(value)
 
 
 @given(hostile_text | st.text() | json_values)
-def test_an_accepted_file_name_stays_below_its_directory(value: object) -> None:
+def test_an_accepted_filename_stays_below_its_directory(value: object) -> None:
     try:
         filename = check_filename(value)
     except InvalidValue:
@@ -92,7 +92,7 @@ def test_an_accepted_file_name_stays_below_its_directory(value: object) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 2**30, MAX_FILE_SIZE])
-def test_a_size_is_accepted(size: int) -> None:
+def test_a_valid_size_is_accepted(size: int) -> None:
     assert check_size(size) == size
 
 
@@ -101,13 +101,13 @@ def test_a_size_is_accepted(size: int) -> None:
     [None, -1, MAX_FILE_SIZE + 1, 10**400, True, False, 1.0, 0.5, float("inf"), "1", "abc", [], {}],
     ids=lambda value: ascii(value)[:20],
 )
-def test_what_is_no_size_is_refused(value: object) -> None:
+def test_an_invalid_size_is_refused(value: object) -> None:
     with pytest.raises(InvalidValue, match=r"^size "):
         check_size(value)
 
 
 @given(json_values | st.integers())
-def test_a_size_is_a_number_within_the_limit_or_refused(value: object) -> None:
+def test_any_accepted_size_is_an_integer_within_the_limit(value: object) -> None:
     try:
         size = check_size(value)
     except InvalidValue:
@@ -130,7 +130,7 @@ def test_a_size_is_a_number_within_the_limit_or_refused(value: object) -> None:
         ("2026-11-22T12:00:00Z", NOW + timedelta(days=1)),
     ],
 )
-def test_an_upload_time_is_read(text: str, time: datetime) -> None:
+def test_a_valid_upload_time_is_parsed(text: str, time: datetime) -> None:
     assert parse_upload_time(text, now=NOW) == time
 
 
@@ -149,12 +149,12 @@ def test_an_upload_time_is_read(text: str, time: datetime) -> None:
     ],
     ids=ascii,
 )
-def test_a_time_that_is_none_or_cannot_be_true_is_absent(value: object) -> None:
+def test_an_invalid_or_implausible_upload_time_is_none(value: object) -> None:
     assert parse_upload_time(value, now=NOW) is None
 
 
 @given(json_values | st.from_regex(r"[0-2][0-9]{3}-[0-2][0-9]-[0-3][0-9]T[0-3][0-9]:10:10\.?5?Z"))
-def test_a_time_that_is_read_is_in_utc_and_plausible(value: object) -> None:
+def test_any_parsed_upload_time_is_in_utc_and_plausible(value: object) -> None:
     time = parse_upload_time(value, now=NOW)
     if time is not None:
         assert time.utcoffset() == timedelta(0)
@@ -168,7 +168,7 @@ def test_a_time_that_is_read_is_in_utc_and_plausible(value: object) -> None:
         timezones=st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone),
     )
 )
-def test_a_time_that_is_written_is_read_as_the_same(time: datetime) -> None:
+def test_a_formatted_upload_time_parses_to_the_same_time(time: datetime) -> None:
     text = format_upload_time(time)
     assert len(text) == len("2024-01-02T03:04:05.000000Z")
     assert parse_upload_time(text, now=NOW) == time
@@ -194,28 +194,28 @@ def test_a_file_without_upload_time_has_no_modification_time() -> None:
 CONTROLS = "\0\n\r\t\x1b\x7f\x80\x85\x9f\ud800\udfff"
 
 
-def test_controls_in_a_text_become_spaces() -> None:
+def test_control_characters_become_spaces() -> None:
     assert clean_text(f">=3{CONTROLS}", longest=20) == ">=3" + " " * len(CONTROLS)
     assert clean_reason(f"bad{CONTROLS}!") == "bad" + " " * len(CONTROLS) + "!"
 
 
-def test_a_text_is_kept_up_to_its_limit() -> None:
+def test_a_text_longer_than_the_limit_is_none() -> None:
     assert clean_text("x" * 20, longest=20) == "x" * 20
     assert clean_text("x" * 21, longest=20) is None
 
 
-def test_a_reason_is_cut_to_its_limit() -> None:
+def test_a_reason_longer_than_the_limit_is_truncated() -> None:
     assert clean_reason("x" * 10_000) == "x" * MAX_REASON_LENGTH
 
 
 @pytest.mark.parametrize("value", [None, 5, True, b"text", ["text"]], ids=repr)
-def test_what_is_no_text_is_no_text(value: object) -> None:
+def test_a_value_that_is_not_text_is_none_or_empty(value: object) -> None:
     assert clean_text(value, longest=20) is None
     assert clean_reason(value) == ""
 
 
 @given(st.text(st.characters()) | hostile_text)
-def test_a_clean_text_can_be_written_and_has_no_controls(text: str) -> None:
+def test_a_clean_text_can_be_encoded_and_has_no_control_characters(text: str) -> None:
     for cleaned in (clean_text(text, longest=1000), clean_reason(text)):
         assert cleaned is not None
         assert len(cleaned) == len(text)
@@ -226,13 +226,13 @@ def test_a_clean_text_can_be_written_and_has_no_controls(text: str) -> None:
 # ---------------------------------------------------------------- files
 
 
-def test_the_sha256_decides() -> None:
+def test_the_sha256_digest_is_found_among_the_hashes() -> None:
     sha256 = Digest("sha256", "0" * 64)
     assert make_file(hashes=Hashes((Digest("md5", "0" * 32), sha256))).sha256 is sha256
 
 
 @pytest.mark.parametrize(
-    ("told", "digest"),
+    ("core_metadata", "digest"),
     [
         (None, None),
         (False, None),
@@ -245,8 +245,8 @@ def test_the_sha256_decides() -> None:
         ),
     ],
 )
-def test_a_sidecar_counts_only_if_it_can_be_verified(
-    told: Hashes | bool | None,  # noqa: FBT001 - it is the value of the field
+def test_core_metadata_without_a_sha256_digest_is_ignored(
+    core_metadata: Hashes | bool | None,  # noqa: FBT001 - it is the value of the field
     digest: Digest | None,
 ) -> None:
-    assert make_file(core_metadata=told).sidecar == digest
+    assert make_file(core_metadata=core_metadata).sidecar == digest

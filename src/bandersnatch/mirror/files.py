@@ -1,4 +1,4 @@
-"""Whether the files that are there are right, from as little as can be trusted."""
+"""Checks, restores and downloads the release files of a project and their core metadata."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ if TYPE_CHECKING:
     from bandersnatch.storage.port import MirrorStorage, StoredObject
 
 
-SAME_TIME = 1_000_000
-"""Nanoseconds; two times that differ by less are the same, written with other roundings."""
+_TIME_TOLERANCE = 1_000_000
+"""Nanoseconds; times that differ by less are equal: some file systems and releases round them."""
 
 
 class FileChecker:
-    """Judges files by what was recorded, by size and time, or by their content."""
+    """Checks stored files against their records, by size and time, or by their content."""
 
     def __init__(
         self, storage: MirrorStorage, compare: CompareMethod, digest_name: str, clock: Clock
@@ -60,86 +60,73 @@ class FileChecker:
         self._digest_name = digest_name
         self._clock = clock
 
-    async def are_there(self, record: ProjectRecord) -> bool:
-        """Whether every file that was recorded lies there as it was recorded."""
+    async def are_as_recorded(self, record: ProjectRecord) -> bool:
+        """Whether every file of a project has the size and time that were recorded."""
         keys = [layout.release_file(found.file) for found in record.files]
         if not all(map(layout.is_key, keys)):
-            return False  # somebody edited the row
-        there = await self._storage.stat(keys)
+            return False  # the row was edited
+        stats = await self._storage.stat(keys)
         return all(
             stat is not None and (stat.size, stat.modified) == (found.file.size, found.modified)
-            for stat, found in zip(there, record.files, strict=True)
+            for stat, found in zip(stats, record.files, strict=True)
         )
 
-    async def judged(
-        self, file: ReleaseFile, found: StoredObject | None, known: FileRecord | None
+    async def check(
+        self, file: ReleaseFile, stat: StoredObject | None, known: FileRecord | None
     ) -> FileRecord | None:
-        """Return the record of a file that is there and right, else None.
+        """Return the record of a file that is stored and correct, else None.
 
-        One that was taken over with its page, unread, is believed as long as it has the time that
-        the index tells: nobody has touched it since it was downloaded.
+        A file that was adopted without being read is accepted as long as it has the upload time
+        of the index: nothing has written to it since it was downloaded.
         """
-        if found is None or (file.size is not None and found.size != file.size):
+        if stat is None or (file.size is not None and stat.size != file.size):
             return None
+        has_upload_time = _is_same_time(stat.modified, file.modified)
         if known is not None and known.file.sha256 == file.sha256:
-            unchanged = (found.size, found.modified) == (known.file.size, known.modified)
-            as_uploaded = _is_same_time(found.modified, file.modified)
-            if unchanged and (self._by_stat or known.verified is not None or as_uploaded):
-                complete = completed(file, known.file.hashes, found.size)
-                return await self._with_digest(FileRecord(complete, found.modified, known.verified))
-        if self._by_stat and file.size is not None and _is_same_time(found.modified, file.modified):
-            return await self._with_digest(FileRecord(file, found.modified, None))
+            is_unchanged = (stat.size, stat.modified) == (known.file.size, known.modified)
+            if is_unchanged and (self._by_stat or known.verified is not None or has_upload_time):
+                complete = _with_content(file, known.file.hashes, stat.size)
+                return await self._with_digest(FileRecord(complete, stat.modified, known.verified))
+        if self._by_stat and file.size is not None and has_upload_time:
+            return await self._with_digest(FileRecord(file, stat.modified, None))
         algorithms = list(dict.fromkeys(("sha256", self._digest_name)))
-        hashes = await self._storage.digest(found.key, algorithms)
+        hashes = await self._storage.digest(stat.key, algorithms)
         if hashes.get("sha256") != file.sha256:
             return None
-        complete = completed(file, hashes, found.size)
-        return FileRecord(complete, found.modified, self._now())
+        complete = _with_content(file, hashes, stat.size)
+        return FileRecord(complete, stat.modified, _seconds(self._clock))
 
     async def _with_digest(self, record: FileRecord) -> FileRecord:
-        """Add the digest that pages show, if it is not known yet."""
+        """Return the record with the digest that pages show, which may have to be computed."""
         if record.file.hashes.get(self._digest_name) is not None:
             return record
         key = layout.release_file(record.file)
         hashes = await self._storage.digest(key, ["sha256", self._digest_name])
         return replace(record, file=replace(record.file, hashes=hashes))
 
-    async def has_sidecar(
+    async def check_sidecar(
         self, found: FileRecord, stat: StoredObject | None, known: FileRecord | None
     ) -> bool:
-        """Whether a file's core metadata is there and right."""
+        """Whether a file's core metadata is stored and correct."""
         if stat is None:
             return False
         digest = found.file.sidecar
-        same_time = _is_same_time(stat.modified, found.modified)
-        if known is not None and known.file.sidecar == digest and same_time:
+        has_same_time = _is_same_time(stat.modified, found.modified)
+        if known is not None and known.file.sidecar == digest and has_same_time:
             return True
-        if self._by_stat and same_time:
+        if self._by_stat and has_same_time:
             return True
         return (await self._storage.digest(stat.key, ["sha256"])).get("sha256") == digest
-
-    def _now(self) -> int:
-        return int(self._clock.now().timestamp())
-
-
-def completed(file: ReleaseFile, hashes: Hashes, size: int) -> ReleaseFile:
-    """Return the file with the digests and the size that its content was found to have."""
-    if file.size == size and file.hashes == hashes:
-        return file
-    return replace(file, hashes=hashes, size=size)
-
-
-def _is_same_time(found: int, told: int | None) -> bool:
-    return told is not None and abs(found - told) < SAME_TIME
 
 
 @dataclass(slots=True)
 class FilesOutcome:
-    """What became of a project's files.
+    """What a sync of a project's files came to.
 
-    ``records`` are the files that are there and right, in the order of the page. ``missing``
-    has the reason for each that could not be had, ``restored`` the keys that came back.
-    ``sidecars_missing`` has the reason for each file whose core metadata could not be had.
+    ``records`` are the files that are stored and correct, in the order of the page. ``missing``
+    has an error for each file that could not be downloaded, ``sidecars_missing`` a reason for
+    each file whose core metadata could not be. ``restored`` are the keys in the trash of what was
+    restored from there.
     """
 
     records: list[FileRecord] = field(default_factory=list)
@@ -149,7 +136,7 @@ class FilesOutcome:
 
 
 class FileSync:
-    """Sees to it that the files a page names are there and right."""
+    """Brings the files that a page lists into the tree."""
 
     def __init__(
         self,
@@ -166,11 +153,11 @@ class FileSync:
         self._digest_name = digest_name
         self._clock = clock
         self._events = events
-        self._judge = FileChecker(storage, settings.compare_method, digest_name, clock)
+        self._checker = FileChecker(storage, settings.compare_method, digest_name, clock)
 
     @classmethod
     def of(cls, mirror: Mirror) -> Self:
-        """Return what downloads and checks the release files of a mirror."""
+        """Return the file sync of a mirror."""
         return cls(
             mirror.index,
             mirror.storage,
@@ -180,147 +167,149 @@ class FileSync:
             mirror.events,
         )
 
+    async def are_as_recorded(self, record: ProjectRecord) -> bool:
+        """Whether every file of a project has the size and time that were recorded."""
+        return await self._checker.are_as_recorded(record)
+
     async def sync(
         self,
         detail: ProjectDetail,
         record: ProjectRecord | None,
-        lying: Mapping[StorageKey, TrashEntry],
-        most: int,
+        trash: Mapping[StorageKey, TrashEntry],
+        workers: int,
     ) -> FilesOutcome:
-        """Have every file of ``detail``, at most ``most`` downloads at once.
+        """Restore or download the files of ``detail`` that are not stored.
 
-        ``lying`` are the files in ``removed/``. Nothing that is right is read or fetched again;
-        what is wrong stays until what replaces it is complete.
+        At most ``workers`` downloads run concurrently, the largest files first. Nothing that is
+        correct is read or downloaded again; a wrong file stays until its replacement is complete.
 
         :raises StorageError: if the storage fails.
         """
         known = {found.file.path: found for found in record.files} if record else {}
         outcome = FilesOutcome()
-        there = await self._storage.stat([layout.release_file(file) for file in detail.files])
-        had: dict[str, FileRecord] = {}
-        wanted: list[ReleaseFile] = []
-        for file, found in zip(detail.files, there, strict=True):
-            judged = await self._judge.judged(file, found, known.get(file.path))
-            judged = judged or await self._restored(file, detail.name, lying, outcome)
-            if judged is None:
-                wanted.append(file)
+        stats = await self._storage.stat([layout.release_file(file) for file in detail.files])
+        stored: dict[str, FileRecord] = {}
+        to_download: list[ReleaseFile] = []
+        for file, stat in zip(detail.files, stats, strict=True):
+            found = await self._checker.check(file, stat, known.get(file.path))
+            found = found or await self._restore(file, detail.name, trash, outcome)
+            if found is None:
+                to_download.append(file)
                 self._events(FilePlanned(layout.release_file(file), file.size))
             else:
-                had[file.path] = judged
+                stored[file.path] = found
 
-        async def fetch(file: ReleaseFile) -> None:
-            fetched = await self._fetched(file, detail.name, outcome)
-            if fetched is not None:
-                had[file.path] = fetched
+        async def download(file: ReleaseFile) -> None:
+            found = await self._try_download(file, detail.name, outcome)
+            if found is not None:
+                stored[file.path] = found
 
-        largest_first = sorted(wanted, key=lambda file: file.size or 0, reverse=True)
-        await bounded_map(fetch, largest_first, most=most)
-        present = [had[file.path] for file in detail.files if file.path in had]
-        outcome.records = await self._with_sidecars(present, known, detail.name, outcome, most)
+        to_download.sort(key=lambda file: file.size or 0, reverse=True)
+        await bounded_map(download, to_download, most=workers)
+        records = [stored[file.path] for file in detail.files if file.path in stored]
+        outcome.records = await self._sync_sidecars(records, known, detail.name, outcome, workers)
         return outcome
 
-    async def are_there(self, record: ProjectRecord) -> bool:
-        """Whether every file that was recorded lies there as it was recorded."""
-        return await self._judge.are_there(record)
+    # ------------------------------------------------------------ files in the trash
 
-    async def fetch_early(
+    async def _restore(
+        self,
+        file: ReleaseFile,
+        name: ProjectName,
+        trash: Mapping[StorageKey, TrashEntry],
+        outcome: FilesOutcome,
+    ) -> FileRecord | None:
+        """Restore a file and its core metadata from the trash; None if it is not there."""
+        key = layout.release_file(file)
+        entry = trash.get(layout.trash(key))
+        if entry is None or entry.sha256 not in {"", file.sha256.value}:
+            return None
+        keys = [each for each in (key, layout.sidecar(file)) if each is not None]
+        trashed = [layout.trash(each) for each in keys if layout.trash(each) in trash]
+        await self._storage.recover(trashed)
+        (stat,) = await self._storage.stat([key])
+        found = await self._checker.check(file, stat, None)
+        if found is not None:
+            outcome.restored += trashed
+            for each in trashed:
+                self._events(FileRestored(name, layout.served(each), trash[each].size))
+        return found
+
+    async def prefetch(
         self,
         detail: ProjectDetail,
-        lying: Mapping[StorageKey, TrashEntry],
-        most: int,
+        trash: Mapping[StorageKey, TrashEntry],
+        workers: int,
         *,
         until: int,
     ) -> tuple[TrashEntry, ...]:
-        """Download files that are not to be listed yet to where removed files wait.
+        """Download files that may not be listed yet into the trash, and keep those already there.
 
-        What cannot be had now is had when it is listed. Returns what waits there ``until`` then.
+        ``until`` is when they may be listed, in seconds since 1970. A file that cannot be
+        downloaded is downloaded then. Returns the files' entries, which are kept until then.
         """
-        waiting: list[TrashEntry] = []
+        entries: list[TrashEntry] = []
+        to_download: list[ReleaseFile] = []
+        for file in detail.files:
+            entry = trash.get(layout.trash(layout.release_file(file)))
+            if entry is not None and entry.sha256 == file.sha256.value:
+                entries.append(replace(entry, at=max(entry.at, until)))
+            else:
+                to_download.append(file)
 
-        async def fetch(file: ReleaseFile) -> None:
+        async def download(file: ReleaseFile) -> None:
             key = layout.trash(layout.release_file(file))
             expected = expected_content(file, digest_name=self._digest_name)
             self._events(FilePlanned(key, file.size))
             try:
-                content = await self._download(file, key, expected)
+                content = await self._receive(file, key, expected)
             except (InsufficientSpace, UnstorableName, UpstreamError, IntegrityError):
                 return
             self._events(FileDownloaded(detail.name, key, content.size))
-            waiting.append(TrashEntry(key, content.size, file.sha256.value, until))
+            entries.append(TrashEntry(key, content.size, file.sha256.value, until))
 
-        for file in detail.files:
-            lies = lying.get(layout.trash(layout.release_file(file)))
-            if lies is not None and lies.sha256 == file.sha256.value:
-                waiting.append(replace(lies, at=max(lies.at, until)))
-        here = {each.key for each in waiting}
-        wanted = [f for f in detail.files if layout.trash(layout.release_file(f)) not in here]
-        await bounded_map(fetch, wanted, most=most)
-        return tuple(waiting)
+        await bounded_map(download, to_download, most=workers)
+        return tuple(entries)
 
-    # ------------------------------------------------------------ what comes back
+    # ------------------------------------------------------------ downloads
 
-    async def _restored(
-        self,
-        file: ReleaseFile,
-        name: ProjectName,
-        lying: Mapping[StorageKey, TrashEntry],
-        outcome: FilesOutcome,
-    ) -> FileRecord | None:
-        """Bring a file back that left the served tree not long ago."""
+    async def download(self, file: ReleaseFile, name: ProjectName) -> FileRecord:
+        """Download a file, replace what is stored in its place, and return its record.
+
+        :raises UnstorableName: if the storage cannot store a file of that name.
+        :raises UpstreamError: if no host has the file.
+        :raises IntegrityError: if what the hosts have is not the file.
+        """
         key = layout.release_file(file)
-        lies = lying.get(layout.trash(key))
-        if lies is None or lies.sha256 not in {"", file.sha256.value}:
-            return None
-        keys = [each for each in (key, layout.sidecar(file)) if each is not None]
-        trashed = [layout.trash(each) for each in keys if layout.trash(each) in lying]
-        await self._storage.recover(trashed)
-        (found,) = await self._storage.stat([key])
-        judged = await self._judge.judged(file, found, None)
-        if judged is not None:
-            outcome.restored += trashed
-            for each in trashed:
-                self._events(FileRestored(name, layout.served(each), lying[each].size))
-        return judged
+        expected = expected_content(file, digest_name=self._digest_name)
+        content = await self._receive(file, key, expected)
+        self._events(FileDownloaded(name, key, content.size))
+        modified = file.modified
+        if modified is None:
+            (stat,) = await self._storage.stat([key])
+            modified = stat.modified if stat is not None else 0
+        complete = _with_content(file, content.hashes, content.size)
+        return FileRecord(complete, modified, _seconds(self._clock))
 
-    # ------------------------------------------------------------ what is fetched
-
-    async def _fetched(
+    async def _try_download(
         self, file: ReleaseFile, name: ProjectName, outcome: FilesOutcome
     ) -> FileRecord | None:
+        """Download a file; report or record the failure and return None if that is impossible."""
         try:
-            return await self.fetch(file, name)
+            return await self.download(file, name)
         except UnstorableName as error:
             self._events(FilesRejected(name, 1, file.filename, str(error)))
         except (UpstreamError, IntegrityError) as error:
             outcome.missing.append(error)
         return None
 
-    async def fetch(self, file: ReleaseFile, name: ProjectName) -> FileRecord:
-        """Download a file to its place, whatever is there, and return its record.
-
-        :raises UnstorableName: if the storage cannot hold a file of that name.
-        :raises UpstreamError: or IntegrityError, if the right bytes cannot be had.
-        """
-        key = layout.release_file(file)
-        content = await self._download(
-            file, key, expected_content(file, digest_name=self._digest_name)
-        )
-        self._events(FileDownloaded(name, key, content.size))
-        return await self._placed(completed(file, content.hashes, content.size), key)
-
-    async def _placed(self, file: ReleaseFile, key: StorageKey) -> FileRecord:
-        modified = file.modified
-        if modified is None:
-            (found,) = await self._storage.stat([key])
-            modified = found.modified if found is not None else 0
-        return FileRecord(file, modified, self._now())
-
-    async def _download(
+    async def _receive(
         self, file: ReleaseFile, key: StorageKey, expected: ExpectedContent
     ) -> Content:
-        """Try the alternative origin, if there is one, and then the index's own URL.
+        """Download from the alternative host, if there is one, and then from the index's.
 
-        :raises UpstreamError: or IntegrityError, the last one's, if none has the right bytes.
+        :raises UpstreamError: if the last host does not have the file.
+        :raises IntegrityError: if what the last host has is not the file.
         """
         suffix = layout.SIDECAR_SUFFIX if key.endswith(layout.SIDECAR_SUFFIX) else ""
         urls = [file.url + suffix]
@@ -338,61 +327,76 @@ class FileSync:
 
     # ------------------------------------------------------------ core metadata
 
-    async def _with_sidecars(
+    async def _sync_sidecars(
         self,
-        present: Sequence[FileRecord],
+        records: Sequence[FileRecord],
         known: Mapping[str, FileRecord],
         name: ProjectName,
         outcome: FilesOutcome,
-        most: int,
+        workers: int,
     ) -> list[FileRecord]:
-        """Return the records, each advertising its core metadata only if that is there."""
+        """Return the records; those advertise core metadata whose core metadata is stored."""
         if not self._settings.core_metadata:
-            return [_advertising(found, sidecar=False) for found in present]
-        advertised = [found for found in present if found.file.sidecar is not None]
+            return [_advertising(found, sidecar=False) for found in records]
+        advertised = [found for found in records if found.file.sidecar is not None]
         keys = [layout.sidecar(found.file) for found in advertised]
-        there = iter(await self._storage.stat([key for key in keys if key is not None]))
+        stats = iter(await self._storage.stat([key for key in keys if key is not None]))
         stored: set[str] = set()
-        wanted: list[FileRecord] = []
+        to_download: list[FileRecord] = []
         for found, key in zip(advertised, keys, strict=True):
-            stat = next(there) if key is not None else None
-            if await self._judge.has_sidecar(found, stat, known.get(found.file.path)):
+            stat = next(stats) if key is not None else None
+            if await self._checker.check_sidecar(found, stat, known.get(found.file.path)):
                 stored.add(found.file.path)
             else:
-                wanted.append(found)
+                to_download.append(found)
 
-        async def fetch(found: FileRecord) -> None:
-            reason = await self.fetch_sidecar(found.file, name)
+        async def download(found: FileRecord) -> None:
+            reason = await self.download_sidecar(found.file, name)
             if reason is None:
                 stored.add(found.file.path)
             else:
                 outcome.sidecars_missing.append(reason)
 
-        await bounded_map(fetch, wanted, most=most)
+        await bounded_map(download, to_download, most=workers)
         if outcome.sidecars_missing:
             first = outcome.sidecars_missing[0]
             self._events(SidecarsMissing(name, len(outcome.sidecars_missing), first))
-        return [_advertising(found, sidecar=found.file.path in stored) for found in present]
+        return [_advertising(found, sidecar=found.file.path in stored) for found in records]
 
-    async def fetch_sidecar(self, file: ReleaseFile, name: ProjectName) -> str | None:
-        """Download a file's core metadata; return why that failed, None if it did not."""
+    async def download_sidecar(self, file: ReleaseFile, name: ProjectName) -> str | None:
+        """Download a file's core metadata; return the reason if that failed, else None.
+
+        :raises InsufficientSpace: if the storage is full.
+        """
         key, digest = layout.sidecar(file), file.sidecar
         if key is None or digest is None:
             return "its name would be too long"
         expected = expected_sidecar(file, digest, file.url + layout.SIDECAR_SUFFIX)
         try:
-            content = await self._download(file, key, expected)
+            content = await self._receive(file, key, expected)
         except (IntegrityError, ObstructedPath, UnstorableName, UpstreamError) as error:
             return str(error)
         self._events(FileDownloaded(name, key, content.size))
         return None
 
-    def _now(self) -> int:
-        return int(self._clock.now().timestamp())
+
+def _with_content(file: ReleaseFile, hashes: Hashes, size: int) -> ReleaseFile:
+    """Return the file with the digests and the size of its content."""
+    if file.size == size and file.hashes == hashes:
+        return file
+    return replace(file, hashes=hashes, size=size)
 
 
 def _advertising(record: FileRecord, *, sidecar: bool) -> FileRecord:
-    """Return the record with its core metadata advertised or not; a plain "no" is passed on."""
+    """Return the record with core metadata advertised or not; a False of the index stays."""
     if sidecar or not record.file.core_metadata:
         return record
     return replace(record, file=replace(record.file, core_metadata=None))
+
+
+def _is_same_time(stored: int, expected: int | None) -> bool:
+    return expected is not None and abs(stored - expected) < _TIME_TOLERANCE
+
+
+def _seconds(clock: Clock) -> int:
+    return int(clock.now().timestamp())

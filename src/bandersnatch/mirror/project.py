@@ -136,7 +136,9 @@ class ProjectSync:
 
     async def _is_complete(self, record: ProjectRecord) -> bool:
         """Whether everything that was recorded lies there as it was recorded."""
-        return await self._files.are_there(record) and await self._publisher.has_pages(record.name)
+        return await self._files.are_as_recorded(record) and await self._publisher.has_pages(
+            record.name
+        )
 
     def _is_older(self, detail: ProjectDetail, record: ProjectRecord) -> bool:
         """Whether a page goes back behind what is published; then it is ignored.
@@ -229,7 +231,7 @@ class ProjectSync:
         if emptied and not self._visit.may_empty:
             return Outcome(wanted, Result.EMPTIED)
         outcome = await self._publish(wanted, record, proposed, legacy)
-        early = await self._fetch_early(narrowed, outcome.removed)
+        early = await self._prefetch(narrowed, outcome.removed)
         return replace(outcome, removed=(*outcome.removed, *early), dropped=narrowed.dropped)
 
     async def _narrowed(self, detail: ProjectDetail) -> FilterResult:
@@ -242,7 +244,7 @@ class ProjectSync:
                 return self._filters.apply(detail)
             return await asyncio.to_thread(self._filters.apply, detail)
 
-    async def _fetch_early(
+    async def _prefetch(
         self, narrowed: FilterResult, removed: Iterable[TrashEntry]
     ) -> tuple[TrashEntry, ...]:
         """Fetch what is listed when it is old enough; it waits where removed files wait.
@@ -257,7 +259,7 @@ class ProjectSync:
         just_now, lying = {each.key: each for each in removed}, self._visit.lying
         keys = [layout.trash(layout.release_file(file)) for file in narrowed.early]
         there = {key: each for key in keys if (each := just_now.get(key) or lying.get(key))}
-        return await self._files.fetch_early(page, there, most, until=narrowed.due)
+        return await self._files.prefetch(page, there, most, until=narrowed.due)
 
     async def _publish(
         self,

@@ -153,13 +153,13 @@ class Repairer:
         if file is None:
             return unverified, None
         try:
-            return await self._files.fetch(file, name), None
+            return await self._files.download(file, name), None
         except _FILE_ERRORS as error:
             return unverified, str(error)
 
     async def _download_sidecar(self, file: ReleaseFile, name: ProjectName) -> str | None:
         try:
-            return await self._files.fetch_sidecar(file, name)
+            return await self._files.download_sidecar(file, name)
         except InsufficientSpace as error:
             return str(error)
 
