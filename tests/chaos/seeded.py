@@ -249,7 +249,7 @@ MUTANTS = (
     ),
     Mutant(
         "nothing waits for the grace time",
-        "mirror.removal:Removals.expire",
+        "mirror.removal:Removals.purge_expired",
         put(expression(ast.BinOp, "grace"), left),
         ("integration/test_removal.py",),
     ),
@@ -262,7 +262,7 @@ MUTANTS = (
     Mutant(
         "files are removed before the pages that name them",
         "mirror.removal:Removals.remove_projects",
-        repeat(statement("_move", "files"), before=statement("_move", "pages")),
+        repeat(statement("_trash", "files"), before=statement("_trash", "pages")),
         ("chaos/test_scenarios.py", "chaos/test_kill_loop.py"),
     ),
     Mutant(

@@ -590,7 +590,7 @@ def test_a_row_of_the_catalogue_leads_nowhere_else(index: Index, site: Site, pat
     ran = site.run("delete", "foo")
 
     assert ran.code == 0, ran.log
-    assert "of no file that is its own" in ran.log
+    assert "name a file that cannot be its own" in ran.log
     assert outside.read_text() == "not ours"
     assert others.items() <= site.tree().items()
     assert site.names() == ["bar"]

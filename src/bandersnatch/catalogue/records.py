@@ -167,6 +167,11 @@ class ProjectRecord:
         return self.detail.name
 
     @property
+    def is_published(self) -> bool:
+        """Whether the project has pages in the tree."""
+        return self.standing is not Standing.EXCLUDED
+
+    @property
     def size(self) -> int:
         """How many bytes its stored files have, as far as that is known."""
         return sum(found.file.size or 0 for found in self.files)
@@ -189,6 +194,11 @@ class ProjectSummary(NamedTuple):
     fingerprint: str
     standing: Standing = Standing.SELECTED
     size: int = 0
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the project has pages in the tree."""
+        return self.standing is not Standing.EXCLUDED
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,13 +76,13 @@ async def _marks(
 ) -> list[Deferred]:
     """Return the marks of what is to go, and tell of what there is nothing of, or no record."""
     had = await mirror.catalogue.summaries(names)
-    removals, places = Removals.of(mirror, began), mirror.settings.pages.layout
+    removals = Removals.of(mirror, began)
     needs = await _known_changes(mirror, state)
     now = int(began.timestamp())
     marks: list[Deferred] = []
     for name, spelling in names.items():
         here = name in had and had[name].standing is not Standing.EXCLUDED
-        if not (here or await removals.pages(name, places, [spelling])):
+        if not (here or await removals.find_pages(name, [spelling])):
             mirror.events(ProjectFailed(name, UnmirroredProject(name), will_retry=False))
             continue
         if not here:

@@ -291,7 +291,7 @@ class ProjectSync:
             error=error,
             again=error is not None or bool(files.sidecars_missing),
             unlisted=wanted.is_doubted(detail.status),
-            removed=await self._removals.drop_files(detail.name, dropped),
+            removed=await self._removals.trash_files(detail.name, dropped),
             restored=tuple(files.restored),
         )
 

@@ -133,13 +133,13 @@ async def finish_deletions(mirror: Mirror, began: datetime) -> None:
     this is stopped, what opens the tree next goes on with it.
     """
     marks = await marked(mirror)
-    removals, places = Removals.of(mirror, began), mirror.settings.pages.layout
+    removals = Removals.of(mirror, began)
     await publish_root(mirror, omit=marks, force=True)
     names = list(marks)
     for start in range(0, len(names), MOST_WAITING):
         some = names[start : start + MOST_WAITING]
         spelled = {name: marks[name].display for name in some}
-        batch = await removals.remove_projects(some, mirror.catalogue, places, spelled)
+        batch = await removals.remove_projects(some, spelled)
         batch.resolved += some
         batch.markers[Marker.ROOT] = RootMarker.STALE
         aside = [

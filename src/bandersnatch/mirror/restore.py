@@ -301,7 +301,7 @@ class _Restoring:
         record = await self._mirror.catalogue.project(self._name)
         removals = Removals.of(self._mirror, self._began)
         known = record is not None and record.standing is not Standing.EXCLUDED
-        if known or await removals.pages(self._name, self._mirror.settings.pages.layout):
+        if known or await removals.find_pages(self._name):
             raise UnrestorableProject(self._name, "it is here already")
         return record
 
