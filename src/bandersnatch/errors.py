@@ -1,23 +1,22 @@
 """All foreseen failures, as one tree of exceptions.
 
-An error keeps its facts as attributes and renders one sentence for people. ``transient``
-says whether the same attempt may succeed later without anybody doing anything; the retry policy
-and the run report both read it.
+An error has its facts as attributes and renders one sentence for people. ``transient`` says
+whether the same attempt may succeed later without an operator's action; the retry policy and the
+run report use it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 class BandersnatchError(Exception):
-    """Anything this program foresees going wrong.
+    """The base of all foreseen failures.
 
-    ``sentence`` is what it says to people, with the names of attributes in braces.
+    ``sentence`` is the message for people, with attribute names in braces.
     """
 
     transient: ClassVar[bool] = False
@@ -28,7 +27,7 @@ class BandersnatchError(Exception):
 
 
 class InvalidValue(BandersnatchError, ValueError):
-    """A value from outside is not what its field may hold (protocol sheet, section 5.1)."""
+    """A value from outside is not valid for its field."""
 
     def __init__(self, field: str, value: object, reason: str) -> None:
         super().__init__(field, value, reason)
@@ -42,15 +41,14 @@ class InvalidValue(BandersnatchError, ValueError):
 
 
 SHOWN_CHARACTERS = 80
-"""How much of a refused value is repeated in a message."""
+"""How many characters of an invalid value a message repeats."""
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong with the configuration.
+# -------------------------------------------------------------- configuration and command line
 
-    ``section`` and ``option`` are empty where the file as a whole is meant.
-    """
+
+class Problem(NamedTuple):
+    """One mistake in the configuration; without a section it concerns the whole file."""
 
     section: str
     option: str
@@ -62,7 +60,7 @@ class Problem:
 
 
 class ConfigError(BandersnatchError):
-    """The configuration cannot be used; every problem found is listed."""
+    """The configuration is not usable; the message lists all problems found."""
 
     def __init__(self, file: str, problems: Sequence[Problem]) -> None:
         super().__init__(file, problems)
@@ -73,11 +71,11 @@ class ConfigError(BandersnatchError):
 
 
 class OptionError(BandersnatchError):
-    """The value of one option cannot be used; the reader adds file, section and option."""
+    """The value of one option is not valid; the caller adds file, section and option."""
 
 
 class InvalidRules(BandersnatchError):
-    """A filter cannot be made of what is set for it; every problem found is listed."""
+    """The options of a filter are not valid; the message lists all problems found."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__(problems)
@@ -87,22 +85,25 @@ class InvalidRules(BandersnatchError):
         return "\n".join(map(str, self.problems))
 
 
-class FilterFailure(BandersnatchError):
-    """A filter of a plugin raised, or returned what is no answer; nothing is let through."""
-
-    sentence = "the filter {filter_name} failed: {why}"
-
-    def __init__(self, filter_name: str, why: str) -> None:
-        super().__init__(filter_name, why)
-        self.filter_name, self.why = filter_name, why
-
-
 class UsageError(BandersnatchError):
-    """The command line asks for something that makes no sense."""
+    """The arguments of the command line contradict each other or the configuration."""
+
+
+class Interruption(BandersnatchError):
+    """A signal asked the program to stop."""
+
+    sentence = "interrupted by signal {signal}; the next run continues from here"
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.signal = signal
+
+
+# ------------------------------------------------------------------------- storage and state
 
 
 class LockConflict(BandersnatchError):
-    """Another command is at work on the same mirror."""
+    """Another command holds the lock of the mirror."""
 
     sentence = "{path} is held by {holder}; wait for it to end"
 
@@ -112,7 +113,7 @@ class LockConflict(BandersnatchError):
 
 
 class CorruptState(BandersnatchError):
-    """A state file says something that this release must not guess about."""
+    """A state file has contents that this release must not interpret."""
 
     sentence = "{key}: {why}"
 
@@ -122,7 +123,7 @@ class CorruptState(BandersnatchError):
 
 
 class StorageError(BandersnatchError):
-    """The storage did not do what was asked of it."""
+    """An operation of the storage failed."""
 
     sentence = "storage failed at {key}: {why}"
 
@@ -132,49 +133,52 @@ class StorageError(BandersnatchError):
 
 
 class MissingObject(StorageError):
-    """There is nothing at a key."""
+    """Nothing is stored at a key."""
 
     def __init__(self, key: str) -> None:
         super().__init__(key, "it does not exist")
 
 
 class ForeignLink(MissingObject):
-    """There is a link at a key, and what it leads to is not stored here."""
+    """At a key is a symbolic link whose target is not part of the mirror."""
 
     def __init__(self, key: str, where: str) -> None:
         StorageError.__init__(self, key, f"it is a link that leads {where}")
 
 
 class UnstorableName(StorageError):
-    """The storage cannot hold a file of this name (too long for it, usually)."""
+    """The file system rejects a file name, usually because it is too long."""
 
 
 class ObstructedPath(StorageError):
-    """Something that somebody else put there is in one object's way; others have their places."""
+    """A foreign file or directory is in the place of one object; other keys are not affected."""
 
 
 class InsufficientSpace(StorageError):
-    """A file would take room that is to stay free; what is there already has its room."""
+    """A new file would use space that ``min-free-space`` reserves; sizes are in bytes."""
 
     sentence = (
-        "there is no room for {key}: it takes {size:,} bytes, {free:,} are free, and "
-        "min-free-space keeps {floor:,} of them; make room, or lower min-free-space"
+        "not enough free space for {key}: it needs {size:,} bytes, {free:,} are free, and "
+        "min-free-space reserves {floor:,} of them; free some space, or lower min-free-space"
     )
 
     def __init__(self, key: str, size: int, *, free: int, floor: int) -> None:
         BandersnatchError.__init__(self, key, size, free, floor)
-        self.key, self.why = key, "there is no room for it"
+        self.key, self.why = key, "there is not enough free space"
         self.size, self.free, self.floor = size, free, floor
 
 
+# ----------------------------------------------------------------------- projects of commands
+
+
 class RefusedCommand(BandersnatchError):
-    """A command cannot do to one project what it was asked for; it does it to the others."""
+    """A command cannot be applied to one of its projects; it is applied to the others."""
 
 
 class UnmirroredProject(RefusedCommand):
-    """Of a project that is to be deleted there is nothing."""
+    """The mirror has nothing of a project that ``delete`` names."""
 
-    sentence = "nothing of {name} is here"
+    sentence = "{name} is not in the mirror"
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -182,9 +186,9 @@ class UnmirroredProject(RefusedCommand):
 
 
 class BlockingLink(RefusedCommand):
-    """What was to leave the served tree lies behind a link, which is not followed."""
+    """A project's page or file is behind a symbolic link, which is not followed to remove it."""
 
-    sentence = "{name} is not quite gone: a link leads to {key}; remove that link by hand"
+    sentence = "{name} is not completely removed: a link leads to {key}; remove that link by hand"
 
     def __init__(self, name: str, key: str) -> None:
         super().__init__(name, key)
@@ -192,7 +196,7 @@ class BlockingLink(RefusedCommand):
 
 
 class UnrestorableProject(RefusedCommand):
-    """A project that was removed cannot be brought back."""
+    """A removed project cannot be restored."""
 
     sentence = "{name} cannot be restored: {why}"
 
@@ -201,22 +205,25 @@ class UnrestorableProject(RefusedCommand):
         self.name, self.why = name, why
 
 
-class Interruption(BandersnatchError):
-    """The operator asked the program to stop."""
+class FilterFailure(BandersnatchError):
+    """A filter of a plugin raised or returned an invalid result; the project is not published."""
 
-    sentence = "interrupted by signal {signal}; the next run goes on from here"
+    sentence = "the filter {filter_name} failed: {why}"
 
-    def __init__(self, signal: int) -> None:
-        super().__init__(signal)
-        self.signal = signal
+    def __init__(self, filter_name: str, why: str) -> None:
+        super().__init__(filter_name, why)
+        self.filter_name, self.why = filter_name, why
+
+
+# -------------------------------------------------------------------------- index and hosts
 
 
 class UpstreamError(BandersnatchError):
-    """The index, or a host it names, did not give what was asked for."""
+    """The index, or a host that it names, did not provide what was requested."""
 
 
 class ResponseError(UpstreamError):
-    """What came from a URL, or did not come; ``why`` tells which."""
+    """The response of a URL is unusable or missing; ``why`` is the reason."""
 
     def __init__(self, url: str, why: str) -> None:
         super().__init__(url, why)
@@ -224,14 +231,17 @@ class ResponseError(UpstreamError):
 
 
 class UnavailableHost(ResponseError):
-    """No usable answer came: a refused connection, a timeout, a cut body, a 5xx status."""
+    """No complete response: a refused connection, a timeout, an incomplete body, a 5xx status."""
 
     transient = True
     sentence = "{url} is unavailable: {why}"
 
 
 class RateLimit(UnavailableHost):
-    """The host asks to be left alone for a while (429, 503 with ``Retry-After``, a fault)."""
+    """The host limits requests (429, 503 with ``Retry-After``, or an XML-RPC fault).
+
+    ``retry_after`` is in seconds, None if the host does not say.
+    """
 
     def __init__(self, url: str, why: str, *, retry_after: float | None) -> None:
         super().__init__(url, why)
@@ -239,7 +249,7 @@ class RateLimit(UnavailableHost):
 
 
 class RefusedRequest(UpstreamError):
-    """The host answered with a status that asking again will not change."""
+    """The host answered with a status that another attempt will not change."""
 
     sentence = "{url} was refused with status {status}"
 
@@ -249,7 +259,7 @@ class RefusedRequest(UpstreamError):
 
 
 class MissingResource(RefusedRequest):
-    """The host says that there is no such thing (404, 410)."""
+    """The host has nothing at this URL (404, 410)."""
 
     sentence = "{url} does not exist (status {status})"
 
@@ -257,7 +267,8 @@ class MissingResource(RefusedRequest):
 class MissingProject(UpstreamError):
     """The index has no page for a project that should have one.
 
-    Its cached 404 may be a minute old, hence transient (protocol sheet, section 3.1, R3).
+    It is transient because a cached 404 can be 60 seconds old (docs/development/protocol.md,
+    "Serials and caches").
     """
 
     transient = True
@@ -269,24 +280,24 @@ class MissingProject(UpstreamError):
 
 
 class StalePage(UpstreamError):
-    """The page that was served is older than the change it should show."""
+    """A page is older than the event that it must reflect."""
 
     transient = True
-    sentence = "the page of {name} is at serial {got}, {wanted} is wanted"
+    sentence = "the page of {name} is at serial {actual}, {target} is needed"
 
-    def __init__(self, name: str, *, wanted: int, got: int | None) -> None:
-        super().__init__(name, wanted, got)
-        self.name, self.wanted, self.got = name, wanted, got
+    def __init__(self, name: str, *, target: int, actual: int | None) -> None:
+        super().__init__(name, target, actual)
+        self.name, self.target, self.actual = name, target, actual
 
 
 class InvalidPage(ResponseError):
-    """A document of the index is not what the specification says it is."""
+    """A document of the index does not conform to its specification."""
 
     sentence = "{url} cannot be read: {why}"
 
 
 class OversizedContent(UpstreamError):
-    """A body is larger than its limit, or than what was announced."""
+    """A body is larger than its limit or its announced size; ``limit`` is in bytes."""
 
     sentence = "{url} is larger than {limit} bytes"
 
@@ -296,23 +307,26 @@ class OversizedContent(UpstreamError):
 
 
 class UnsafeUrl(ResponseError):
-    """A URL or a redirect leads where this program must not go."""
+    """A URL or a redirect leads to a place that is not allowed."""
 
     sentence = "{url} is not followed: {why}"
 
 
 class UnusableChangelog(ResponseError):
-    """The index offers no usable XML-RPC changelog."""
+    """The index offers no usable changelog over XML-RPC."""
 
     sentence = "{url} offers no changelog: {why}"
 
 
 class UnusableIndex(UpstreamError):
-    """Nothing sensible can be done with this index now."""
+    """The index as a whole gives answers that a mirror cannot be made from."""
+
+
+# --------------------------------------------------------------------------- content of files
 
 
 class IntegrityError(BandersnatchError):
-    """The bytes received are not the bytes the index promised."""
+    """The received bytes are not those that the index announced."""
 
     transient = True
 
@@ -322,19 +336,19 @@ class IntegrityError(BandersnatchError):
 
 
 class DigestMismatch(IntegrityError):
-    """The content has another digest than it should have."""
+    """The content has another digest than the expected one."""
 
     sentence = "{url} has {actual}, the index says {expected}"
 
 
 class SizeMismatch(IntegrityError):
-    """The content has another length than it should have."""
+    """The content has another size, in bytes, than the expected one."""
 
     sentence = "{url} has {actual} bytes, the index says {expected}"
 
 
 class MissingFiles(BandersnatchError):
-    """Some files of a project could not be had, so its page was left as it is."""
+    """Some files of a project could not be downloaded, so its page was not changed."""
 
     transient = True
 
@@ -344,7 +358,7 @@ class MissingFiles(BandersnatchError):
 
     @property
     def unavailable(self) -> bool:
-        """Whether a host did not answer, rather than give the wrong answer."""
+        """Whether a host did not respond, as opposed to a wrong response."""
         return any(isinstance(cause, UnavailableHost) for cause in self.causes)
 
     def __str__(self) -> str:
@@ -352,37 +366,45 @@ class MissingFiles(BandersnatchError):
         return f"{count} file(s) missing; the first: {first}"
 
 
+# --------------------------------------------------------------------------------- safety limits
+
+
 class SafetyStop(BandersnatchError):
-    """A limit refused something that could do damage."""
+    """A limit refused a change that could do damage."""
 
 
 class ChangedFile(SafetyStop):
-    """The index gives other bytes for a file name that is published already."""
+    """The index offers other bytes for the name of a published file; both are sha256 digests."""
 
     sentence = (
-        "{filename} is published with sha256 {had} and the index now says "
+        "{filename} is published with sha256 {published} and the index now says "
         "{offered}; the published file stays; if the change is genuine, "
         "run with --accept-change {name}"
     )
 
-    def __init__(self, name: str, filename: str, *, had: str, offered: str) -> None:
-        super().__init__(name, filename, had, offered)
-        self.name, self.filename, self.had, self.offered = name, filename, had, offered
+    def __init__(self, name: str, filename: str, *, published: str, offered: str) -> None:
+        super().__init__(name, filename, published, offered)
+        self.name, self.filename = name, filename
+        self.published, self.offered = published, offered
 
 
 class EmptiedProject(BandersnatchError):
-    """A project lost all its files at once; it is published so when a second look agrees."""
+    """A project lost all its files; its empty page is published if a second look agrees."""
 
     transient = True
-    sentence = "{name} now has no files and had {had}; the next run looks again"
+    sentence = "{name} has no files now and had {count}; the next run checks again"
 
-    def __init__(self, name: str, had: int) -> None:
-        super().__init__(name, had)
-        self.name, self.had = name, had
+    def __init__(self, name: str, count: int) -> None:
+        super().__init__(name, count)
+        self.name, self.count = name, count
 
 
 class TooManyRemovals(SafetyStop):
-    """More projects are to be removed than one run may remove."""
+    """More projects are to be removed than one run may remove.
+
+    ``by_filters`` of the ``count`` projects are excluded by the filters; the others are gone from
+    the index.
+    """
 
     sentence = (
         "{what} and one run may remove {limit}; "
@@ -395,16 +417,16 @@ class TooManyRemovals(SafetyStop):
 
     @property
     def what(self) -> str:
-        """What is to go, and why."""
+        """The clause that says how many projects are to be removed, and why."""
         if not self.by_filters:
             return f"{self.count} projects are gone from the index"
-        dropped = f"the filters want {self.by_filters} projects, or all their files, no more"
+        excluded = f"the filters exclude {self.by_filters} projects or all their files"
         gone = self.count - self.by_filters
-        return f"{dropped}, {gone} are gone from the index," if gone else dropped
+        return f"{excluded}, {gone} are gone from the index," if gone else excluded
 
     @property
     def kept(self) -> str:
-        """What that means: filters that want too little do not protect what is gone."""
+        """The clause that says what was removed: the filters do not protect what is gone."""
         gone = self.count - self.by_filters
         return "only what is gone was removed" if 0 < gone <= self.limit else "nothing was removed"
 
@@ -415,7 +437,7 @@ class TooManyRemovals(SafetyStop):
 
 
 class TooManyOrphans(SafetyStop):
-    """More files belong to no project than one run may move out of the served tree."""
+    """More files are orphaned than one run may move to the trash."""
 
     sentence = (
         "{count} files belong to no project and one run may move {limit} of them out of the tree; "
@@ -428,13 +450,13 @@ class TooManyOrphans(SafetyStop):
 
 
 class IndexRollback(SafetyStop):
-    """The index is much older than what this mirror already reflects."""
+    """The index's head serial is far below the serial that this mirror has reached."""
 
     sentence = (
-        "the index is at serial {got} and this mirror already at {had}; "
+        "the index is at serial {index} and this mirror already at {mirror}; "
         "if the mirror follows another index now, delete its status and todo files"
     )
 
-    def __init__(self, *, had: int, got: int) -> None:
-        super().__init__(had, got)
-        self.had, self.got = had, got
+    def __init__(self, *, mirror: int, index: int) -> None:
+        super().__init__(mirror, index)
+        self.mirror, self.index = mirror, index

@@ -122,7 +122,7 @@ def test_case_015_chunks_that_end_early_are_fetched_again(
         assert case.mirror(exits=4).failed == {"foo": "InvalidPage"}
     elif kind == "ended early" and where == "list":
         case.fault("list", act, times=1)
-        assert "/simple/ cannot be read: it is no JSON" in case.mirror(exits=3).log
+        assert "/simple/ cannot be read: it is not JSON" in case.mirror(exits=3).log
     else:
         case.recovers(where, act)
 

@@ -212,7 +212,7 @@ def test_case_056_all_files_gone_at_once_are_believed_at_the_second_look(
 
     assert first.failed == {"foo": "EmptiedProject"}
     assert first.report["projects"]["failed"][0]["class"] == "held"
-    assert "foo now has no files and had 1; the next run looks again" in first.errors()[0]
+    assert "foo has no files now and had 1; the next run checks again" in first.errors()[0]
     assert case.site.filenames("foo") == [files[0].filename]
     case.heals()
     assert case.site.filenames("foo") == []

@@ -76,7 +76,7 @@ def test_case_092_a_signal_ends_a_run_in_order(case: Case, number: signal.Signal
 
     assert process.returncode == SIGNALS[number]
     assert held.hits
-    assert f"ERROR: interrupted by signal {int(number)}; the next run goes on from here" in log
+    assert f"ERROR: interrupted by signal {int(number)}; the next run continues from here" in log
     assert "Traceback" not in log + out
     assert served.items() <= case.site.tree().items()
     assert case.site.status == before

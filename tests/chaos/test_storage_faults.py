@@ -50,8 +50,8 @@ def test_case_101_without_room_pages_go_on_and_files_wait_for_the_next_run(case:
     ran = case.mirror(exits=7, behind=waiting)
 
     (line,) = ran.errors()
-    assert "there is no room for web/packages/" in line
-    assert "make room, or lower min-free-space" in line
+    assert "not enough free space for web/packages/" in line
+    assert "free some space, or lower min-free-space" in line
     assert ran.stopped == ["InsufficientSpace"]
     assert ran.synced == ["shrinking", "yanked"]
     assert sorted(ran.report["projects"]["waiting"]) == sorted(waiting)

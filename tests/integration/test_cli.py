@@ -660,7 +660,7 @@ def test_a_signal_ends_a_run_in_order_and_the_next_goes_on(
     assert process.returncode == code
     assert took < 5
     assert "Traceback" not in log
-    assert f"ERROR: interrupted by signal {int(number)}; the next run goes on from here" in log
+    assert f"ERROR: interrupted by signal {int(number)}; the next run continues from here" in log
     assert out.startswith("Interrupted; what was done is kept")
     assert json.loads(report.read_text())["exit_code"] == code
     assert int(site.todo()[0]) <= index.serial

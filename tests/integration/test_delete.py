@@ -276,8 +276,8 @@ def test_a_name_of_which_nothing_is_here_is_a_failure_and_the_others_go(filled: 
     assert ran.code == ran.report["exit_code"] == 4
     assert ran.failed == {"nope": "UnmirroredProject"}
     [line] = ran.errors()
-    assert "ERROR: nothing of nope is here (" in line
-    assert "Failed: nothing of nope is here\n" in ran.out
+    assert "ERROR: nope is not in the mirror (" in line
+    assert "Failed: nope is not in the mirror\n" in ran.out
     assert filled.names() == ["baz", "qux"]
     assert filled.run("delete", "foo-bar").code == 4, "it is gone already"
 
@@ -721,7 +721,7 @@ def test_what_lies_behind_a_link_is_left_and_the_link_is_told_of(
     assert ran.code == 4
     assert ran.failed == {"foo-bar": "BlockingLink"}
     [line] = ran.errors()
-    assert "foo-bar is not quite gone: a link leads to web/" in line
+    assert "foo-bar is not completely removed: a link leads to web/" in line
     assert listing(outside) == before
     assert filled.names() == ["baz", "qux"]
     assert filled.mirror().code == 0

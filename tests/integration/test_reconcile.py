@@ -112,7 +112,7 @@ def test_more_than_the_limit_is_refused_until_the_operator_lets_it(
     for _ in range(2):
         ran = site.mirror()
         assert ran.code == 5
-        assert "the filters want 7 projects, or all their files, no more" in ran.log
+        assert "the filters exclude 7 projects or all their files" in ran.log
         assert "set max-removals = 7 for one run" in ran.log
         assert site.tree() == before
 
@@ -229,7 +229,7 @@ def test_filters_that_take_all_files_of_many_projects_are_held(index: Index, sit
     site.filter("[plugins]\nenabled = prerelease_release")
     ran = site.mirror()
     assert ran.code == 5
-    assert "the filters want 8 projects, or all their files, no more" in ran.log
+    assert "the filters exclude 8 projects or all their files" in ran.log
     assert site.tree() == before
     assert site.mirror().code == 5, "it is asked every time"
 

@@ -74,7 +74,7 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
     (RefusedRequest(URL, 403), f"{URL} was refused with status 403"),
     (MissingResource(URL, 410), f"{URL} does not exist (status 410)"),
     (MissingProject("foo"), "the index has no page for foo"),
-    (StalePage("foo", wanted=9, got=7), "the page of foo is at serial 7, 9 is wanted"),
+    (StalePage("foo", target=9, actual=7), "the page of foo is at serial 7, 9 is needed"),
     (InvalidPage(URL, "it is empty"), f"{URL} cannot be read: it is empty"),
     (OversizedContent(URL, 5), f"{URL} is larger than 5 bytes"),
     (UnsafeUrl(URL, "it is private"), f"{URL} is not followed: it is private"),
@@ -87,13 +87,13 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
     (SizeMismatch(URL, expected=5, actual=4), f"{URL} has 4 bytes, the index says 5"),
     (MissingFiles("foo", [GONE, SILENT]), f"2 file(s) missing; the first: {GONE}"),
     (
-        ChangedFile("foo", "foo-1.zip", had="a", offered="b"),
+        ChangedFile("foo", "foo-1.zip", published="a", offered="b"),
         (
             "foo-1.zip is published with sha256 a and the index now says b; the published file "
             "stays; if the change is genuine, run with --accept-change foo"
         ),
     ),
-    (EmptiedProject("foo", 3), "foo now has no files and had 3; the next run looks again"),
+    (EmptiedProject("foo", 3), "foo has no files now and had 3; the next run checks again"),
     (
         TooManyRemovals(9, 5),
         (
@@ -102,7 +102,7 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
         ),
     ),
     (
-        IndexRollback(had=9, got=7),
+        IndexRollback(mirror=9, index=7),
         (
             "the index is at serial 7 and this mirror already at 9; if the mirror follows "
             "another index now, delete its status and todo files"
@@ -111,14 +111,14 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
     (
         TooManyRemovals(9, 5, by_filters=9),
         (
-            "the filters want 9 projects, or all their files, no more and one run may remove 5; "
+            "the filters exclude 9 projects or all their files and one run may remove 5; "
             "nothing was removed; if that is right, set max-removals = 9 for one run"
         ),
     ),
     (
         TooManyRemovals(9, 5, by_filters=6),
         (
-            "the filters want 6 projects, or all their files, no more, 3 are gone from the index, "
+            "the filters exclude 6 projects or all their files, 3 are gone from the index, "
             "and one run may remove 5; "
             "only what is gone was removed; if that is right, set max-removals = 9 for one run"
         ),
@@ -126,7 +126,7 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
     (
         TooManyRemovals(9, 5, by_filters=2),
         (
-            "the filters want 2 projects, or all their files, no more, 7 are gone from the index, "
+            "the filters exclude 2 projects or all their files, 7 are gone from the index, "
             "and one run may remove 5; "
             "nothing was removed; if that is right, set max-removals = 9 for one run"
         ),
@@ -155,28 +155,28 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
     (
         InsufficientSpace("web/x", 5000, free=3000, floor=2000),
         (
-            "there is no room for web/x: it takes 5,000 bytes, 3,000 are free, and "
-            "min-free-space keeps 2,000 of them; make room, or lower min-free-space"
+            "not enough free space for web/x: it needs 5,000 bytes, 3,000 are free, and "
+            "min-free-space reserves 2,000 of them; free some space, or lower min-free-space"
         ),
     ),
     (UnstorableName("web/x", "too long"), "storage failed at web/x: too long"),
-    (UnmirroredProject("foo"), "nothing of foo is here"),
+    (UnmirroredProject("foo"), "foo is not in the mirror"),
     (
         BlockingLink("foo", "web/x"),
-        "foo is not quite gone: a link leads to web/x; remove that link by hand",
+        "foo is not completely removed: a link leads to web/x; remove that link by hand",
     ),
     (
         UnrestorableProject("foo", "it is here already"),
         "foo cannot be restored: it is here already",
     ),
-    (Interruption(15), "interrupted by signal 15; the next run goes on from here"),
+    (Interruption(15), "interrupted by signal 15; the next run continues from here"),
 ]
 
 FAMILIES = {
     *(BandersnatchError, UpstreamError, ResponseError, IntegrityError, SafetyStop),
     RefusedCommand,
 }
-"""Errors that are only raised as one of their kinds."""
+"""Base classes that are never raised themselves."""
 
 TRANSIENT = {
     *(UnavailableHost, RateLimit, MissingProject, StalePage),
@@ -185,7 +185,7 @@ TRANSIENT = {
 
 
 def kinds(of: type[BandersnatchError]) -> Iterator[type[BandersnatchError]]:
-    """Yield an error of the tree and all its kinds."""
+    """Yield an error class and all its subclasses."""
     if of.__module__ == errors.__name__:
         yield of
     for kind in of.__subclasses__():
@@ -196,16 +196,16 @@ TREE = list(dict.fromkeys(kinds(BandersnatchError)))
 
 
 @pytest.mark.parametrize(("error", "sentence"), SENTENCES)
-def test_an_error_says_its_sentence(error: BandersnatchError, sentence: str) -> None:
+def test_an_error_renders_its_sentence(error: BandersnatchError, sentence: str) -> None:
     assert str(error) == sentence
 
 
-def test_every_error_of_the_tree_has_been_asked_for_its_sentence() -> None:
+def test_every_error_has_a_tested_sentence() -> None:
     assert set(TREE) - FAMILIES == {type(error) for error, _ in SENTENCES}
 
 
 @pytest.mark.parametrize("kind", TREE)
-def test_an_error_says_whether_another_attempt_may_help(kind: type[BandersnatchError]) -> None:
+def test_an_error_states_whether_it_is_transient(kind: type[BandersnatchError]) -> None:
     assert kind.transient is (kind in TRANSIENT)
 
 
@@ -218,11 +218,11 @@ def test_an_error_says_whether_another_attempt_may_help(kind: type[BandersnatchE
         (Problem("", "", "is empty"), "is empty"),
     ],
 )
-def test_a_problem_says_where_it_is(problem: Problem, text: str) -> None:
+def test_a_problem_names_section_and_option(problem: Problem, text: str) -> None:
     assert str(problem) == text
 
 
-def test_facts_with_braces_are_only_facts() -> None:
+def test_braces_in_facts_are_not_interpreted() -> None:
     assert str(InvalidPage("{why}", "{url}")) == "{why} cannot be read: {url}"
 
 

@@ -46,7 +46,7 @@ from bandersnatch.model.names import project_name
 FOO, BAR = project_name("foo"), project_name("bar")
 URL = "https://example.org/"
 FAILED = ProjectFailed(FOO, RefusedRequest(URL, 403), will_retry=True)
-CHANGED = ProjectFailed(BAR, ChangedFile("bar", "f", had="1", offered="2"), will_retry=True)
+CHANGED = ProjectFailed(BAR, ChangedFile("bar", "f", published="1", offered="2"), will_retry=True)
 UNUSABLE = Halted(UnusableIndex("no answer"))
 LIMIT = Halted(TooManyRemovals(9, 5))
 NO_ROOM = Halted(InsufficientSpace("web/x", 5, free=3, floor=2))
@@ -62,10 +62,10 @@ PRECEDENCE = [1, 7, 5, 3, 4, 8]
         (CorruptState("generation", "it is from a newer release"), 2),
         (UnavailableHost(URL, "it timed out"), 3),
         (RefusedRequest(URL, 403), 3),
-        (InvalidPage(URL, "it is no JSON"), 3),
+        (InvalidPage(URL, "it is not JSON"), 3),
         (UnusableIndex("nothing there"), 3),
         (TooManyRemovals(9, 5), 5),
-        (IndexRollback(had=9, got=5), 5),
+        (IndexRollback(mirror=9, index=5), 5),
         (LockConflict("/srv/pypi/.lock", "process 7"), 6),
         (StorageError("status", "No space left on device"), 7),
         (MissingObject("status"), 7),

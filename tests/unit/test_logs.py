@@ -254,7 +254,7 @@ def told(*events: Event, debug: bool = True) -> list[tuple[str, str]]:
         (
             ProjectFailed(FOO, UnmirroredProject("foo"), will_retry=False),
             "ERROR",
-            "nothing of foo is here",
+            "foo is not in the mirror",
         ),
         (
             FilesRejected(FOO, 2, "a.whl", "no digest"),
@@ -273,9 +273,9 @@ def told(*events: Event, debug: bool = True) -> list[tuple[str, str]]:
         ),
         (ProjectUnchanged(FOO), "DEBUG", "foo is unchanged"),
         (
-            ProjectPostponed(FOO, StalePage("foo", wanted=8, got=7), 2.0),
+            ProjectPostponed(FOO, StalePage("foo", target=8, actual=7), 2.0),
             "DEBUG",
-            "foo is asked for again in 2 s: the page of foo is at serial 7, 8 is wanted",
+            "foo is asked for again in 2 s: the page of foo is at serial 7, 8 is needed",
         ),
         (FileDownloaded(FOO, KEY, 300), "DEBUG", f"downloaded {KEY} (300 bytes)"),
         (FileRestored(FOO, KEY, 300), "DEBUG", f"restored {KEY}"),
@@ -306,7 +306,7 @@ def test_no_line_per_file_or_page_is_told_unless_debugging() -> None:
 
 
 def test_the_way_out_of_a_limit_is_told() -> None:
-    error = ChangedFile("foo", "foo-1.0.tar.gz", had="11", offered="22")
+    error = ChangedFile("foo", "foo-1.0.tar.gz", published="11", offered="22")
 
     [(_, message)] = told(ProjectFailed(FOO, error, will_retry=True))
 

@@ -141,7 +141,7 @@ def test_what_is_said_on_the_way_counts_for_nothing() -> None:
         Warned("something"),
         Planned(3, 1),
         FilePlanned(KEY, 300),
-        ProjectPostponed(FOO, StalePage("foo", wanted=8, got=7), 2.0),
+        ProjectPostponed(FOO, StalePage("foo", target=8, actual=7), 2.0),
     ):
         told(event)
 
@@ -170,8 +170,8 @@ def test_a_failure_is_told_with_its_class_its_reason_and_whether_it_is_tried_aga
         (UnavailableHost("https://example.org", "it timed out"), "retry"),
         (DigestMismatch("https://example.org/f", expected="a", actual="b"), "retry"),
         (MissingFiles("foo", [RefusedRequest("https://example.org", 403)]), "retry"),
-        (InvalidPage("https://example.org", "it is no JSON"), "rejected"),
-        (ChangedFile("foo", "f", had="a", offered="b"), "held"),
+        (InvalidPage("https://example.org", "it is not JSON"), "rejected"),
+        (ChangedFile("foo", "f", published="a", offered="b"), "held"),
         (EmptiedProject("foo", 3), "held"),
         (UnmirroredProject("foo"), "refused"),
     ],
@@ -197,7 +197,7 @@ def test_a_project_that_fails_twice_has_failed_once() -> None:
 def test_what_stopped_a_part_of_the_run_is_told_and_then_what_ended_it() -> None:
     told = report()
     told(Halted(UnusableIndex("no answer")))
-    told(Halted(IndexRollback(had=8, got=7)))
+    told(Halted(IndexRollback(mirror=8, index=7)))
     told.ended_by = Interruption(15)
 
     stopped = told.as_dict()["stopped"]
@@ -208,7 +208,7 @@ def test_what_stopped_a_part_of_the_run_is_told_and_then_what_ended_it() -> None
         "Interruption",
     ]
     assert stopped[0]["reason"] == "no answer"
-    assert stopped[2]["reason"] == "interrupted by signal 15; the next run goes on from here"
+    assert stopped[2]["reason"] == "interrupted by signal 15; the next run continues from here"
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_an_error_is_tried_as_often_as_its_rule_says(error: BandersnatchError, t
 
 def test_a_stale_page_waits_elsewhere() -> None:
     assert issubclass(StalePage, BandersnatchError)
-    assert pause_before(StalePage("foo", wanted=2, got=1), 1, random.Random(0)) is None
+    assert pause_before(StalePage("foo", target=2, actual=1), 1, random.Random(0)) is None
 
 
 @given(st.integers(1, 4), st.integers())

@@ -89,8 +89,8 @@ async def test_what_is_promised_and_not_written_is_not_promised_twice() -> None:
     with pytest.raises(InsufficientSpace) as caught:
         await room.promise(FILE).cover(1)
     assert str(caught.value) == (
-        f"there is no room for {FILE}: it takes 4,096 bytes, 1,073,741,824 are free, and "
-        "min-free-space keeps 1,073,741,824 of them; make room, or lower min-free-space"
+        f"not enough free space for {FILE}: it needs 4,096 bytes, 1,073,741,824 are free, and "
+        "min-free-space reserves 1,073,741,824 of them; free some space, or lower min-free-space"
     )
 
     first.end()

@@ -126,19 +126,19 @@ def test_what_is_unusual_about_files_is_told_only_when_there_is_some() -> None:
 def test_a_failure_has_its_reason_and_what_becomes_of_it() -> None:
     report = ended(
         ProjectFailed(FOO, MissingProject("foo"), will_retry=True),
-        ProjectFailed(BAR, InvalidPage("https://example.org", "it is no JSON"), will_retry=False),
+        ProjectFailed(BAR, InvalidPage("https://example.org", "it is not JSON"), will_retry=False),
     )
 
     assert lines(report)[2:4] == [
         "Failed: foo: the index has no page for foo (retried by the next run)",
-        "Failed: bar: https://example.org cannot be read: it is no JSON (rejected; not retried)",
+        "Failed: bar: https://example.org cannot be read: it is not JSON (rejected; not retried)",
     ]
 
 
 def test_what_a_command_refused_has_nothing_but_its_reason() -> None:
     report = ended(ProjectFailed(FOO, UnmirroredProject("foo"), will_retry=False), command="delete")
 
-    assert lines(report)[2] == "Failed: nothing of foo is here"
+    assert lines(report)[2] == "Failed: foo is not in the mirror"
 
 
 def test_what_was_restored_is_named() -> None:
@@ -148,7 +148,7 @@ def test_what_was_restored_is_named() -> None:
 
 
 def test_a_project_that_a_limit_holds_is_told_with_the_way_out() -> None:
-    error = ChangedFile("foo", "foo-1.0.tar.gz", had="1", offered="2")
+    error = ChangedFile("foo", "foo-1.0.tar.gz", published="1", offered="2")
     line = lines(ended(ProjectFailed(FOO, error, will_retry=True)))[2]
 
     assert "run with --accept-change foo" in line

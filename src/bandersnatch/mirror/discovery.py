@@ -120,7 +120,7 @@ class Discoverer:
         :raises IndexRollback: if it is so far behind that it is not merely late.
         """
         if cursor - newest > A_DAY_OF_CHANGES:
-            raise IndexRollback(had=cursor, got=newest)
+            raise IndexRollback(mirror=cursor, index=newest)
         if newest < cursor:
             text = f"the index is at serial {newest}, behind this mirror at {cursor}"
             self._events(Warned(text))

@@ -96,7 +96,7 @@ class PageReader:
         if wanted.target_serial == NO_SERIAL or serial is None or serial >= wanted.target_serial:
             return
         if not is_expired(wanted.noticed_at, int(self._now.timestamp())):
-            raise StalePage(wanted.name, wanted=wanted.target_serial, got=serial)
+            raise StalePage(wanted.name, target=wanted.target_serial, actual=serial)
 
     async def supplemented(
         self, wanted: SyncTask, detail: ProjectDetail, reads: Needs

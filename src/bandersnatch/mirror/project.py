@@ -149,7 +149,7 @@ class ProjectSync:
         if detail.serial is None or had is None or detail.serial >= had:
             return False
         if record.fingerprint != self._visit.fingerprint(detail.name):
-            raise StalePage(detail.name, wanted=had, got=detail.serial)
+            raise StalePage(detail.name, target=had, actual=detail.serial)
         return True
 
     def _stays_out(self, wanted: SyncTask, detail: ProjectDetail, record: ProjectRecord) -> bool:
@@ -331,7 +331,7 @@ class ProjectSync:
             filename, had = found.file.filename, found.file.sha256
             now = offered.get(filename, had)
             if now != had:
-                raise ChangedFile(detail.name, filename, had=had.value, offered=now.value)
+                raise ChangedFile(detail.name, filename, published=had.value, offered=now.value)
 
     def _plain(self, detail: ProjectDetail) -> ProjectDetail:
         """Return what quarantine and the options leave of a page."""
