@@ -393,8 +393,8 @@ MUTANTS = (
     ),
     Mutant(
         "what is in hand is not written down",
-        "mirror.executor:Executor._visit",
-        delete("take_up"),
+        "mirror.executor:Executor._execute",
+        delete("begin_task"),
         ("integration/test_reconcile_faults.py", "integration/test_reconcile_machine.py"),
     ),
     Mutant(
@@ -441,7 +441,7 @@ MUTANTS = (
     ),
     Mutant(
         "a file that has no room is one that failed",
-        "mirror.executor:Executor._tell_failure",
+        "mirror.executor:Executor._report_failure",
         put(call("isinstance", "InsufficientSpace"), FALSE),
         ("chaos/test_storage_faults.py",),
     ),

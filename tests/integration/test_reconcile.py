@@ -323,7 +323,7 @@ def test_sync_leaves_what_the_page_filters_want_no_more_to_mirror(index: Index, 
 
     assert ran.code == 0
     assert ran.report["projects"]["left_out"] == 1
-    assert "the filters want nothing of grows any more; it stays until mirror takes it" in ran.log
+    assert "the filters drop all of grows; it stays until the next run of mirror" in ran.log
     assert site.filenames("grows") == ["grows-1.0-py3-none-any.whl"]
     assert site.names() == ["grows", "small"]
     assert site.mirror().report["projects"]["removed"] == ["grows"]

@@ -28,7 +28,7 @@ from bandersnatch.errors import (
     UpstreamError,
 )
 from bandersnatch.mirror.state import Todo
-from bandersnatch.mirror.tasks import Result, is_expired
+from bandersnatch.mirror.tasks import Result, TaskHints, is_expired
 from bandersnatch.model.serials import NO_SERIAL
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Checkpoint:
         self._now = now
         self._batch = CatalogueUpdate()
         self._done: list[ProjectName] = []
-        self.strays: list[ProjectName] = []
+        self.unrecorded: list[ProjectName] = []
         self._committed_at = self._saved_at = clock.monotonic()
         self._lock = asyncio.Lock()
         self._marking = asyncio.Lock()
@@ -118,34 +118,34 @@ class Checkpoint:
     async def begin(
         self,
         finished: list[ProjectName],
-        wanted: Iterable[SyncTask] = (),
+        tasks: Iterable[SyncTask] = (),
         markers: Mapping[Marker, str] | None = None,
     ) -> None:
         """Write the plan down; ``finished`` is what nobody has to come back to any more.
 
-        ``wanted`` are the projects in the order that they are taken up in. ``markers`` are for the
+        ``tasks`` are in the order in which the executor begins them. ``markers`` are for the
         catalogue before anything is touched, ``todo`` included.
 
         The cursor stays where it was until everything was visited: what the changes say besides
         names and serials is read again after a run that was cut short.
         """
-        self._to_mark = filter(_may_be_cut_short, wanted)
+        self._to_mark = filter(_may_be_interrupted, tasks)
         await self._catalogue.commit(
             CatalogueUpdate(resolved=finished, markers=dict(markers or {}))
         )
         await self._save_todo()
 
-    async def take_up(self, wanted: SyncTask) -> None:
+    async def begin_task(self, task: SyncTask) -> None:
         """Write down that a project may be made under other terms from now on.
 
         Its record tells of the terms that it was made under last. After a kill that would be
         believed as soon as these are in force again, though the tree is another by then.
         """
-        if not _may_be_cut_short(wanted) or wanted.name in self._marked:
+        if not _may_be_interrupted(task) or task.name in self._marked:
             return
         async with self._marking:
-            if wanted.name not in self._marked:
-                some = [wanted, *islice(self._to_mark, MOST_WAITING)]
+            if task.name not in self._marked:
+                some = [task, *islice(self._to_mark, MOST_WAITING)]
                 marks = {each.name: _in_hand(each, self._now) for each in some}
                 await self._catalogue.commit(CatalogueUpdate(deferred=list(marks.values())))
                 self._marked |= marks.keys()
@@ -168,13 +168,13 @@ class Checkpoint:
         """Take in what became of a project, and commit if it is time to.
 
         What is not to be here and may have been published is done when that was removed: it is
-        among ``strays`` then.
+        among ``unrecorded`` then.
         """
         _record(outcome, self._batch, self._now, standalone=self._standalone)
-        if outcome.result in _NOT_HERE and outcome.wanted.handled:
-            self.strays.append(outcome.wanted.name)
+        if outcome.result in _NOT_HERE and TaskHints.MAYBE_PUBLISHED in outcome.task.hints:
+            self.unrecorded.append(outcome.task.name)
         elif outcome.result not in _NOT_DONE and not _is_doubted(outcome, self._now):
-            self._done.append(outcome.wanted.name)
+            self._done.append(outcome.task.name)
         waited = self._clock.monotonic() - self._committed_at
         enough = len(self._batch.records) >= MOST_WAITING or waited >= LONGEST_WAIT
         if enough and not self._lock.locked():
@@ -235,12 +235,12 @@ def _record(outcome: Outcome, batch: CatalogueUpdate, now: int, *, standalone: b
     A command on the side neither adds to what ``mirror`` has to come back to, nor takes away
     from it what is not done yet.
     """
-    name, earlier = outcome.wanted.name, outcome.wanted.earlier
+    name, earlier = outcome.task.name, outcome.task.earlier
     batch.trashed += outcome.removed
     batch.restored += outcome.restored
     if outcome.record is not None and outcome.result is not Result.UNWANTED:
         batch.records.append(outcome.record)
-    elif outcome.result is Result.ABSENT and outcome.wanted.excluded:
+    elif outcome.result is Result.ABSENT and TaskHints.EXCLUDED in outcome.task.hints:
         batch.forgotten.append(name)
     elif earlier is not None and outcome.result in {Result.UNCHANGED, Result.ABSENT}:
         batch.resolved.append(name)
@@ -251,7 +251,7 @@ def _record(outcome: Outcome, batch: CatalogueUpdate, now: int, *, standalone: b
     reached = NO_SERIAL if outcome.record is None else outcome.record.reflects
     if standalone and earlier is not None and _is_still_open(earlier, reached):
         batch.deferred.append(earlier)
-    elif deferral is not None and (outcome.again or not standalone):
+    elif deferral is not None and (outcome.incomplete or not standalone):
         batch.deferred.append(_unfinished(outcome, deferral, now))
 
 
@@ -264,7 +264,7 @@ def _is_still_open(earlier: Deferred, reached: Serial) -> bool:
 
 def _is_doubted(outcome: Outcome, now: int) -> bool:
     """Whether the page of a project that is not listed may be one that a cache still has."""
-    earlier = outcome.wanted.earlier
+    earlier = outcome.task.earlier
     if earlier is None or earlier.deferral != Deferral.UNLISTED:
         return outcome.unlisted
     return outcome.unlisted and not is_expired(earlier.since, now)
@@ -285,28 +285,28 @@ def handled(name: ProjectName, now: int) -> Deferred:
     )
 
 
-def _may_be_cut_short(wanted: SyncTask) -> bool:
+def _may_be_interrupted(task: SyncTask) -> bool:
     """Whether a stop in the middle would leave another page than the record tells of.
 
     The first of the two looks at a project that seems to be gone is not to be forgotten.
     """
-    return wanted.remade and (
-        wanted.earlier is None or wanted.earlier.deferral != Deferral.MISSING_ONCE
+    return TaskHints.POLICY_CHANGED in task.hints and (
+        task.earlier is None or task.earlier.deferral != Deferral.MISSING_ONCE
     )
 
 
-def _in_hand(wanted: SyncTask, now: int) -> Deferred:
+def _in_hand(task: SyncTask, now: int) -> Deferred:
     """Return the note that a project is being made anew, with what is known of it already."""
-    if wanted.earlier is not None:
-        return replace(wanted.earlier, deferral=Deferral.INCOMPLETE)
-    noted = handled(wanted.name, now)
-    since = wanted.noticed_at or now
+    if task.earlier is not None:
+        return replace(task.earlier, deferral=Deferral.INCOMPLETE)
+    noted = handled(task.name, now)
+    since = task.noticed_at or now
     return replace(
         noted,
-        target_serial=wanted.target_serial,
-        first_serial=wanted.first_serial,
+        target_serial=task.target_serial,
+        first_serial=task.first_serial,
         since=since,
-        display=wanted.display,
+        display=task.display,
     )
 
 
@@ -316,7 +316,7 @@ def _deferral_of(outcome: Outcome) -> Deferral | None:
     What is held is told of as incomplete: a removal may be cut short, and then the project is
     looked at even if the filters want it again. What was incomplete is so until it succeeds.
     """
-    earlier = outcome.wanted.earlier
+    earlier = outcome.task.earlier
     cut_short = earlier is not None and earlier.deferral == Deferral.INCOMPLETE
     if outcome.result is Result.FAILED and not cut_short:
         return Deferral.PENDING
@@ -326,24 +326,24 @@ def _deferral_of(outcome: Outcome) -> Deferral | None:
         return Deferral.MISSING_ONCE
     if outcome.unlisted:
         return Deferral.UNLISTED
-    return Deferral.INCOMPLETE if outcome.again else None
+    return Deferral.INCOMPLETE if outcome.incomplete else None
 
 
 def _unfinished(outcome: Outcome, deferral: Deferral, now: int) -> Deferred:
-    wanted, earlier, error = outcome.wanted, outcome.wanted.earlier, outcome.error
+    task, earlier, error = outcome.task, outcome.task.earlier, outcome.error
     same = earlier is not None and earlier.deferral == deferral
-    since = earlier.since if earlier is not None and same else (wanted.noticed_at or now)
+    since = earlier.since if earlier is not None and same else (task.noticed_at or now)
     if deferral in {Deferral.MISSING_ONCE, Deferral.UNLISTED} and not same:
         since = now  # the first of the looks, whenever the project became wanted
     return Deferred(
-        name=wanted.name,
+        name=task.name,
         deferral=deferral,
-        target_serial=wanted.target_serial,
-        first_serial=wanted.first_serial,
+        target_serial=task.target_serial,
+        first_serial=task.first_serial,
         since=since,
         tried=now,
         attempts=(earlier.attempts if earlier is not None else 0) + (outcome.result not in _HELD),
         cause=cause_of(error),
         reason=str(error) if error is not None else "",
-        display=wanted.display,
+        display=task.display,
     )

@@ -83,7 +83,7 @@ class Discoverer:
             unnamed = [replace(change, display="") for change in changes]
             if not thorough:
                 return Discovery(head, unnamed)
-            return Discovery(head, unnamed, sweep=question.finite, markers=self._compared())
+            return Discovery(head, unnamed, finite=question.finite, markers=self._compared())
         if not thorough:
             return Discovery(head, await self._changes(question.cursor, head))
         listing, markers = await self._list(question, head)

@@ -81,11 +81,11 @@ class Executor:
         self._events = events
         self._stop_on_error = stop_on_error
         self._standalone = standalone
-        self._put_off: dict[ProjectName, int] = {}
-        self._silent = 0
+        self._postponed: dict[ProjectName, int] = {}
+        self._unanswered = 0
         self._missing = 0
         self._asked = 0
-        self._told_of_room = False
+        self._reported_space = False
         self.gone: dict[ProjectName, SyncTask] = {}
         self.unwanted: dict[ProjectName, ProjectRecord] = {}
         self.emptied: dict[ProjectName, SyncTask] = {}
@@ -94,7 +94,7 @@ class Executor:
         self.answered = False
         self.succeeded = 0
 
-    async def run(self, wanted: Collection[SyncTask], *, workers: int) -> None:
+    async def run(self, tasks: Collection[SyncTask], *, workers: int) -> None:
         """Visit every project.
 
         Afterwards ``gone`` has those that the index no longer has, ``unwanted`` those that the
@@ -107,56 +107,56 @@ class Executor:
 
         :raises StorageError: if the storage fails; everything stops then.
         """
-        self._asked = len(wanted)
-        queue = WorkQueue(wanted, self._clock)
+        self._asked = len(tasks)
+        queue = WorkQueue(tasks, self._clock)
 
-        async def visit(one: SyncTask) -> None:
-            await self._visit(one, queue)
+        async def execute(task: SyncTask) -> None:
+            await self._execute(task, queue)
 
-        await run_pool(queue, visit, workers=max(1, min(workers, len(wanted))))
+        await run_pool(queue, execute, workers=max(1, min(workers, len(tasks))))
 
-    async def _visit(self, wanted: SyncTask, queue: WorkQueue[SyncTask]) -> None:
+    async def _execute(self, task: SyncTask, queue: WorkQueue[SyncTask]) -> None:
         try:
-            await self._checkpoint.take_up(wanted)
-            outcome = await self._sync(wanted)
+            await self._checkpoint.begin_task(task)
+            outcome = await self._sync(task)
         except BandersnatchError as error:
             if isinstance(error, StorageError) and not isinstance(error, _OF_ONE_PROJECT):
                 raise
-            if self._comes_back(wanted, error, queue):
+            if self._postpone(task, error, queue):
                 return
-            outcome = Outcome(wanted, Result.FAILED, error=error)
-            self.failed.add(wanted.name)
-        self._tell(outcome)
+            outcome = Outcome(task, Result.FAILED, error=error)
+            self.failed.add(task.name)
+        self._report(outcome)
         if outcome.result is Result.GONE:
-            self.gone[wanted.name] = wanted
+            self.gone[task.name] = task
         elif outcome.result is Result.EMPTIED:
-            self.emptied[wanted.name] = wanted
+            self.emptied[task.name] = task
         elif outcome.result is Result.UNWANTED and outcome.record is not None:
-            self.unwanted[wanted.name] = outcome.record
+            self.unwanted[task.name] = outcome.record
         await self._checkpoint.add(outcome)
         self._watch(outcome, queue)
 
-    def _comes_back(
-        self, wanted: SyncTask, error: BandersnatchError, queue: WorkQueue[SyncTask]
+    def _postpone(
+        self, task: SyncTask, error: BandersnatchError, queue: WorkQueue[SyncTask]
     ) -> bool:
         """Put a project off whose page may be there, or newer, in a while."""
         pauses = PAUSES.get(type(error), ())
-        tried = self._put_off.get(wanted.name, 0)
-        tired = wanted.earlier is not None and wanted.earlier.attempts >= PATIENCE
+        tried = self._postponed.get(task.name, 0)
+        tired = task.earlier is not None and task.earlier.attempts >= PATIENCE
         if tried >= len(pauses) or tired or self._standalone:
             return False
-        self._put_off[wanted.name] = tried + 1
-        queue.put_off(wanted, pauses[tried])
-        self._events(ProjectPostponed(wanted.name, error, pauses[tried]))
+        self._postponed[task.name] = tried + 1
+        queue.put_off(task, pauses[tried])
+        self._events(ProjectPostponed(task.name, error, pauses[tried]))
         return True
 
-    def _tell(self, outcome: Outcome) -> None:
-        name = outcome.wanted.name
+    def _report(self, outcome: Outcome) -> None:
+        name = outcome.task.name
         for each in outcome.dropped:
             size = sum(file.size or 0 for file in each.files)
             self._events(FilesFiltered(name, each.by, len(each.files), size))
         if outcome.error is not None:
-            self._tell_failure(name, outcome.error)
+            self._report_failure(name, outcome.error)
         elif outcome.result is Result.SYNCED:
             assert outcome.record is not None, "what was synced has a record"
             self._events(ProjectSynced(name, outcome.record.detail.serial))
@@ -175,14 +175,14 @@ class Executor:
                 Warned(f"{name} seems to be gone from the index; the next run looks again")
             )
 
-    def _tell_failure(self, name: ProjectName, error: BandersnatchError) -> None:
+    def _report_failure(self, name: ProjectName, error: BandersnatchError) -> None:
         if not isinstance(error, InsufficientSpace):
             self._events(ProjectFailed(name, error, will_retry=not self._standalone))
             return
         # The disk is what failed, and thousands of projects may want something of it.
-        if not self._told_of_room:
+        if not self._reported_space:
             self._events(Halted(error))
-        self._told_of_room = True
+        self._reported_space = True
         self._events(ProjectBlocked(name, error))
 
     def _watch(self, outcome: Outcome, queue: WorkQueue[SyncTask]) -> None:
@@ -191,13 +191,13 @@ class Executor:
         silent = isinstance(error, UnavailableHost) or (
             isinstance(error, MissingFiles) and error.unavailable
         )
-        self._silent = self._silent + 1 if silent else 0
+        self._unanswered = self._unanswered + 1 if silent else 0
         self.answered = self.answered or not isinstance(error, UnavailableHost)
         self.succeeded += outcome.result in {Result.SYNCED, Result.UNCHANGED} and error is None
         self._missing += isinstance(error, MissingProject)
         reason = ""
-        if self._silent >= SILENT:
-            reason = f"{self._silent} projects in a row got no answer; the last: {error}"
+        if self._unanswered >= SILENT:
+            reason = f"{self._unanswered} projects in a row got no answer; the last: {error}"
         elif self._missing > max(MISSING, self._asked * MISSING_SHARE):
             reason = f"the index has no page for {self._missing} of {self._asked} projects it lists"
         if reason:

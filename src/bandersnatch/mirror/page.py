@@ -70,22 +70,22 @@ class PageReader:
         self._events = events
         self._now = now
 
-    async def read(self, wanted: SyncTask, known: Validators) -> FetchedDetail | None:
-        """Return the page of the project that is wanted, or None if it is the known one.
+    async def read(self, task: SyncTask, known: Validators) -> FetchedDetail | None:
+        """Return the page of a task's project, or None if it is the known one.
 
         :raises MissingProject: if there is none.
         :raises StalePage: if it is not new enough yet.
         """
-        fetched = await self._index.fetch_detail(wanted.name, known)
+        fetched = await self._index.fetch_detail(task.name, known)
         if fetched is not None:
-            self.require_new(wanted, fetched.detail.serial)
+            self.require_new(task, fetched.detail.serial)
             rejected = fetched.detail.rejected
             if rejected:
                 first = rejected[0]
-                self._events(FilesRejected(wanted.name, len(rejected), first.entry, first.reason))
+                self._events(FilesRejected(task.name, len(rejected), first.entry, first.reason))
         return fetched
 
-    def require_new(self, wanted: SyncTask, serial: Serial | None) -> None:
+    def require_new(self, task: SyncTask, serial: Serial | None) -> None:
         """Refuse what is older than the change that made the project wanted.
 
         What is served 49 hours after a change shows it, whatever serial it carries: some pages
@@ -93,13 +93,13 @@ class PageReader:
 
         :raises StalePage: if it is.
         """
-        if wanted.target_serial == NO_SERIAL or serial is None or serial >= wanted.target_serial:
+        if task.target_serial == NO_SERIAL or serial is None or serial >= task.target_serial:
             return
-        if not is_expired(wanted.noticed_at, int(self._now.timestamp())):
-            raise StalePage(wanted.name, target=wanted.target_serial, actual=serial)
+        if not is_expired(task.noticed_at, int(self._now.timestamp())):
+            raise StalePage(task.name, target=task.target_serial, actual=serial)
 
     async def supplemented(
-        self, wanted: SyncTask, detail: ProjectDetail, reads: Needs
+        self, task: SyncTask, detail: ProjectDetail, reads: Needs
     ) -> tuple[ProjectDetail, bytes | None]:
         """Return the page with what the legacy document adds, and the document to keep, if any.
 
@@ -118,7 +118,7 @@ class PageReader:
             if text is not None:
                 where = f"/pypi/{detail.name}/json"
                 document = parse_legacy(text, PageContext(detail.name, where, self._now))
-                self.require_new(wanted, document.serial)
+                self.require_new(task, document.serial)
                 detail = supplement(detail, document)
                 if Needs.DOCUMENT in reads:
                     detail = replace(detail, document=document.content)

@@ -1,4 +1,4 @@
-"""What a run is to do: computed from what is wanted and what is had; pure."""
+"""What a run has to do, computed from what the index has and what the mirror knew; pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bandersnatch.catalogue.records import MISSED, Deferral, Standing
-from bandersnatch.mirror.tasks import Discovery, MirrorSnapshot, SyncTask, is_expired
+from bandersnatch.mirror.tasks import Discovery, MirrorSnapshot, SyncTask, TaskHints, is_expired
 from bandersnatch.model.serials import NO_SERIAL, Serial
 
 if TYPE_CHECKING:
@@ -17,216 +17,225 @@ if TYPE_CHECKING:
     from bandersnatch.model.serials import Change
 
 SECOND_LOOK = 10 * 60
-"""Seconds that must lie between the two looks that let a project count as gone."""
+"""Seconds between the two runs that must both miss a project before it is removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class SyncPlan:
-    """What to do this run.
+    """What a run has to do.
 
-    ``cursor`` is T after it, None if only the pages will tell. ``gone`` are projects of the
-    mirror that the index's journal says are removed, with the wish that stays if they may not be.
+    ``cursor`` is T after it, None if only the pages will tell. ``removals`` are projects of the
+    mirror that the changelog says are removed, each with the task that is deferred if a limit
+    refuses its removal.
     """
 
     cursor: Serial | None
-    wanted: Mapping[ProjectName, SyncTask] = field(default_factory=dict)
-    gone: Mapping[ProjectName, SyncTask] = field(default_factory=dict)
+    tasks: Mapping[ProjectName, SyncTask] = field(default_factory=dict)
+    removals: Mapping[ProjectName, SyncTask] = field(default_factory=dict)
 
 
 def make_plan(
     found: Discovery, before: MirrorSnapshot, selects: Callable[[ProjectName], bool], *, force: bool
 ) -> SyncPlan:
-    """Return what is to be done: what is wanted, less what is had.
+    """Return what has to be done: what the index has, less what the mirror already reflects.
 
-    With ``force`` every project that is wanted is looked at, had or not.
+    With ``force`` every selected project gets a task.
     """
-    wishes: dict[ProjectName, SyncTask] = {}
-    for wish in (
+    tasks: dict[ProjectName, SyncTask] = {}
+    for task in (
         *_from_earlier(found, before),
         *_from_listing(found, before, force=force),
-        *_from_sweep(found, before),
+        *_from_finite(found, before),
         *_from_due(found, before),
     ):
-        if selects(wish.name):
-            known = wishes.get(wish.name)
-            wishes[wish.name] = wish if known is None else known.merged(wish)
-    gone = {
-        name: wishes.pop(name)
-        for name, left in before.unfinished.items()
-        if left.deferral == Deferral.GONE and name in wishes and not wishes[name].listed
+        if selects(task.name):
+            known = tasks.get(task.name)
+            tasks[task.name] = task if known is None else known.merged(task)
+    removals = {
+        name: tasks.pop(name)
+        for name, left in before.deferred.items()
+        if left.deferral is Deferral.GONE
+        and name in tasks
+        and TaskHints.LISTED not in tasks[name].hints
     }
-    _apply_changes(found.changes, selects, wishes, gone)
-    wanted = {
-        name: _with_memory(wish, before)
-        for name, wish in sorted(wishes.items())
-        if force or not _is_had(wish, before)
-    }
-    leaving = {n: _with_memory(gone[n], before) for n in sorted(gone) if n in before.had}
-    return SyncPlan(found.cursor, wanted, leaving)
-
-
-def _with_memory(wish: SyncTask, before: MirrorSnapshot) -> SyncTask:
-    """Return a wish with what is known of the project already."""
-    had, left = before.had.get(wish.name), before.unfinished.get(wish.name)
-    return replace(
-        wish,
-        earlier=left,
-        handled=left is not None or wish.name in before.pending,
-        had=had is not None,
-        excluded=had is not None and had.standing is Standing.EXCLUDED,
-        remade=had is not None and had.fingerprint != before.fingerprint(wish.name),
+    _apply_changes(found.changes, selects, tasks, removals)
+    return SyncPlan(
+        found.cursor,
+        {
+            name: _with_memory(task, before)
+            for name, task in sorted(tasks.items())
+            if force or not _is_reflected(task, before)
+        },
+        {n: _with_memory(removals[n], before) for n in sorted(removals) if n in before.summaries},
     )
 
 
-def _is_had(wish: SyncTask, before: MirrorSnapshot) -> bool:
-    """Whether the tree already shows what the wish is for, as that of a project that is wanted."""
-    had = before.had.get(wish.name)
-    left = before.unfinished.get(wish.name)
+def _with_memory(task: SyncTask, before: MirrorSnapshot) -> SyncTask:
+    """Return a task with what the catalogue and ``todo`` know of the project."""
+    name, left = task.name, before.deferred.get(task.name)
+    hints = task.hints | hints_of(name, before.summaries, before.fingerprint)
+    if left is not None or name in before.pending:
+        hints |= TaskHints.MAYBE_PUBLISHED
+    return replace(task, earlier=left, hints=hints)
+
+
+def hints_of(
+    name: ProjectName,
+    summaries: Mapping[ProjectName, ProjectSummary],
+    fingerprint: Callable[[ProjectName], str],
+) -> TaskHints:
+    """Return the hints that a project's summary gives: of KNOWN, EXCLUDED and POLICY_CHANGED."""
+    summary = summaries.get(name)
+    if summary is None:
+        return TaskHints.NONE
+    hints = TaskHints.KNOWN
+    if summary.standing is Standing.EXCLUDED:
+        hints |= TaskHints.EXCLUDED
+    if summary.fingerprint != fingerprint(name):
+        hints |= TaskHints.POLICY_CHANGED
+    return hints
+
+
+def _is_reflected(task: SyncTask, before: MirrorSnapshot) -> bool:
+    """Whether the tree already reflects a task, under the policy that is in force."""
+    summary = before.summaries.get(task.name)
+    left = before.deferred.get(task.name)
     return (
-        had is not None
-        and wish.target_serial != NO_SERIAL
-        and had.reflects >= wish.target_serial
-        and had.fingerprint == before.fingerprint(wish.name)
-        and had.standing is not Standing.RETAINED
-        and not wish.anew
-        and is_same_display(wish.display, had.display)
+        summary is not None
+        and task.target_serial != NO_SERIAL
+        and summary.reflects >= task.target_serial
+        and summary.fingerprint == before.fingerprint(task.name)
+        and summary.standing is not Standing.RETAINED
+        and TaskHints.REFETCH not in task.hints
+        and is_same_display(task.display, summary.display)
         and (left is None or left.deferral in {Deferral.PENDING, Deferral.UNLISTED})
     )
 
 
-def is_same_display(wanted: str, had: str) -> bool:
-    """Whether a page need not be made anew for its title; either name may be unknown ("")."""
-    return wanted == had or "" in {wanted, had}
+def is_same_display(new: str, published: str) -> bool:
+    """Whether a page keeps its title; either name may be unknown ("")."""
+    return new == published or "" in {new, published}
+
+
+# ---------------------------------------------------------------- where tasks come from
 
 
 def _from_earlier(found: Discovery, before: MirrorSnapshot) -> Iterable[SyncTask]:
-    """Yield what earlier runs left to do."""
+    """Yield what earlier runs deferred."""
     listed = found.listing.serials if found.listing is not None else {}
-    unfinished = before.unfinished.values()
-    # The list says again how new these are to be.
+    # The project list says again which serial these have to reach.
     listed_again = {
-        e.name for e in unfinished if e.deferral == Deferral.UNLISTED and e.name in listed
+        name
+        for name, left in before.deferred.items()
+        if left.deferral is Deferral.UNLISTED and name in listed
     }
     for name, target_serial in before.pending.items():
-        wish = _still_wanted(name, target_serial, found, before)
-        if name not in listed_again and not _is_had(wish, before):
-            yield wish
-    for name, left in before.unfinished.items():
+        task = _from_todo(name, target_serial, found, before)
+        if name not in listed_again and not _is_reflected(task, before):
+            yield task
+    for name, left in before.deferred.items():
         if name in listed_again:
             continue
-        rested = not before.keep_removed and before.now - left.tried >= SECOND_LOOK
-        if left.deferral == Deferral.INCOMPLETE or (left.deferral in MISSED and rested):
+        has_waited = not before.keep_removed and before.now - left.tried >= SECOND_LOOK
+        if left.deferral is Deferral.INCOMPLETE or (left.deferral in MISSED and has_waited):
             yield SyncTask(
                 name,
                 first_serial=left.first_serial,
                 noticed_at=left.since,
                 display=left.display,
-                unlisted=_is_unlisted(name, found, before),
+                hints=_unlisted(name, found, before),
             )
 
 
-def _still_wanted(
+def _from_todo(
     name: ProjectName, target_serial: Serial, found: Discovery, before: MirrorSnapshot
 ) -> SyncTask:
-    """Return the wish for a project that an earlier run could not bring up to ``need``.
+    """Return the task for a project of ``todo``.
 
-    A whole list that does not name it takes back what an earlier one said; what happened after
-    the list is among the changes.
+    A project list that does not have it revokes the serial that an earlier one gave; later
+    events are among the changes.
     """
-    left = before.unfinished.get(name)
+    left = before.deferred.get(name)
     noticed_at = left.since if left else before.now
     if found.listing is not None and name not in found.listing.serials:
         target_serial = NO_SERIAL
+    is_listed = (
+        target_serial != NO_SERIAL
+        and found.listing is None
+        and not is_expired(noticed_at, before.now)
+        and left is not None
+        and left.deferral is not Deferral.GONE
+    )
+    listed = TaskHints.LISTED if is_listed else TaskHints.NONE
     return SyncTask(
         name,
         target_serial=target_serial,
         first_serial=left.first_serial if left else None,
         noticed_at=noticed_at,
         display=left.display if left else "",
-        listed=(
-            target_serial != NO_SERIAL
-            and found.listing is None
-            and not is_expired(noticed_at, before.now)
-            and left is not None
-            and left.deferral != Deferral.GONE
-        ),
-        unlisted=_is_unlisted(name, found, before),
+        hints=listed | _unlisted(name, found, before),
     )
 
 
-def _is_unlisted(name: ProjectName, found: Discovery, before: MirrorSnapshot) -> bool:
-    """Whether the last whole list that was read does not have what is here."""
-    left = before.unfinished.get(name)
-    missed = left is not None and left.deferral in MISSED and name not in found.sweep
-    listed_now = found.listing is not None and name in found.listing.serials
-    return missed and not (listed_now or before.keep_removed)
+def _unlisted(name: ProjectName, found: Discovery, before: MirrorSnapshot) -> TaskHints:
+    """Return UNLISTED if the last project list that was read does not have a published project."""
+    left = before.deferred.get(name)
+    missed = left is not None and left.deferral in MISSED and name not in found.finite
+    is_listed = found.listing is not None and name in found.listing.serials
+    unlisted = missed and not (is_listed or before.keep_removed)
+    return TaskHints.UNLISTED if unlisted else TaskHints.NONE
 
 
 def _from_listing(found: Discovery, before: MirrorSnapshot, *, force: bool) -> Iterable[SyncTask]:
-    """Yield what the whole list says: projects to look at, and those that it no longer has.
+    """Yield a task for each listed project, and for each that the list no longer has.
 
-    What is had is left out here already: of a large list that is nearly everything.
+    Projects that are reflected are skipped here already: of a large list that is nearly all.
     """
     listing = found.listing
     if listing is None:
         return
     names = listing.serials.keys()
-    for name in names if before.differing is None else names & before.differing:
-        serial = listing.serials[name]
-        had = before.had.get(name)
-        left = before.unfinished.get(name)
-        wish = SyncTask(
+    for name in names if before.changed is None else names & before.changed:
+        summary = before.summaries.get(name)
+        left = before.deferred.get(name)
+        task = SyncTask(
             name,
-            target_serial=serial or NO_SERIAL,
-            first_serial=Serial(max(had.reflects, before.status) + 1) if had else None,
+            target_serial=listing.serials[name] or NO_SERIAL,
+            first_serial=Serial(max(summary.reflects, before.status) + 1) if summary else None,
             noticed_at=left.since if left else before.now,
             display=listing.display_names.get(name, name),
-            listed=True,
+            hints=TaskHints.LISTED,
         )
-        if force or not _is_had(wish, before):
-            yield wish
-    for name, had in before.had.items():
-        younger = listing.serial is not None and listing.serial < had.reflects
-        if not (name in listing.serials or younger or before.keep_removed):
-            yield SyncTask(name, first_serial=Serial(before.status + 1), unlisted=True)
+        if force or not _is_reflected(task, before):
+            yield task
+    for name, summary in before.summaries.items():
+        is_newer = listing.serial is not None and listing.serial < summary.reflects
+        if not (name in listing.serials or is_newer or before.keep_removed):
+            yield SyncTask(name, first_serial=Serial(before.status + 1), hints=TaskHints.UNLISTED)
 
 
-def _from_sweep(found: Discovery, before: MirrorSnapshot) -> Iterable[SyncTask]:
-    for name in found.sweep:
-        had = before.had.get(name)
-        yield SyncTask(name, first_serial=Serial(before.status + 1) if had else None)
+def _from_finite(found: Discovery, before: MirrorSnapshot) -> Iterable[SyncTask]:
+    for name in found.finite:
+        is_known = name in before.summaries
+        yield SyncTask(name, first_serial=Serial(before.status + 1) if is_known else None)
 
 
 def _from_due(found: Discovery, before: MirrorSnapshot) -> Iterable[SyncTask]:
     """Yield the projects whose page is to show more by now, though no event says so."""
     first_serial = None if found.cursor is None else Serial(found.cursor + 1)
     for name in before.due:
-        yield SyncTask(name, first_serial=first_serial, noticed_at=before.now, anew=True)
-
-
-def no_more_wanted(
-    had: Mapping[ProjectName, ProjectSummary], selects: Callable[[ProjectName], bool]
-) -> tuple[frozenset[ProjectName], frozenset[ProjectName]]:
-    """Return the projects that the filters wanted once and do not any more.
-
-    Those that are here, and those of which nothing but a memory is.
-    """
-    names = [
-        (name, each.standing is Standing.EXCLUDED)
-        for name, each in had.items()
-        if each.standing is not Standing.RETAINED and not selects(name)
-    ]
-    here = frozenset(name for name, excluded in names if not excluded)
-    return here, frozenset(name for name, excluded in names if excluded)
+        yield SyncTask(
+            name, first_serial=first_serial, noticed_at=before.now, hints=TaskHints.REFETCH
+        )
 
 
 def _apply_changes(
     changes: Sequence[Change],
     selects: Callable[[ProjectName], bool],
-    wishes: dict[ProjectName, SyncTask],
-    gone: dict[ProjectName, SyncTask],
+    tasks: dict[ProjectName, SyncTask],
+    removals: dict[ProjectName, SyncTask],
 ) -> None:
-    """Add the events, in their order, to what is wanted and to what is gone.
+    """Add the events, in their order, to the tasks and the removals.
 
     A project whose last event removes it does not exist at the cursor, whatever a cached page
     or list says; one that is created again afterwards does.
@@ -235,40 +244,61 @@ def _apply_changes(
         name = change.name
         if not selects(name):
             continue
-        wish = SyncTask(
+        task = SyncTask(
             name,
             target_serial=change.serial,
             first_serial=change.serial,
             noticed_at=change.time,
             display=change.display,
-            listed=True,
+            hints=TaskHints.LISTED,
         )
-        known = wishes.pop(name, None) or gone.pop(name, None)
-        merged = wish if known is None else known.merged(wish)
-        (gone if change.is_removal else wishes)[name] = merged
+        known = tasks.pop(name, None) or removals.pop(name, None)
+        merged = task if known is None else known.merged(task)
+        (removals if change.is_removal else tasks)[name] = merged
+
+
+# ---------------------------------------------------------------- parts of a plan
+
+
+def deselected(
+    summaries: Mapping[ProjectName, ProjectSummary], selects: Callable[[ProjectName], bool]
+) -> tuple[frozenset[ProjectName], frozenset[ProjectName]]:
+    """Return the projects that the project filters selected once and do not any more.
+
+    First those that are published, then those of which only an excluded record exists.
+    """
+    names = [
+        (name, each.standing is Standing.EXCLUDED)
+        for name, each in summaries.items()
+        if each.standing is not Standing.RETAINED and not selects(name)
+    ]
+    published = frozenset(name for name, excluded in names if not excluded)
+    return published, frozenset(name for name, excluded in names if excluded)
 
 
 def vanished(plan: SyncPlan, found: Discovery) -> frozenset[ProjectName]:
-    """Return the mirror's projects that a whole list does not name, to be asked for one by one."""
+    """Return the published projects that the project list does not have."""
     if found.listing is None:
         return frozenset()
+    skipped = TaskHints.LISTED | TaskHints.EXCLUDED
     return frozenset(
         name
-        for name, wish in plan.wanted.items()
-        if wish.had and not (wish.listed or wish.excluded) and name not in found.listing.serials
+        for name, task in plan.tasks.items()
+        if TaskHints.KNOWN in task.hints
+        and not task.hints & skipped
+        and name not in found.listing.serials
     )
 
 
 def without(plan: SyncPlan, names: frozenset[ProjectName]) -> SyncPlan:
-    """Return the plan without looking at some projects."""
-    kept = {name: wish for name, wish in plan.wanted.items() if name not in names}
-    return replace(plan, wanted=kept)
+    """Return the plan without the tasks of some projects."""
+    return replace(plan, tasks={n: task for n, task in plan.tasks.items() if n not in names})
 
 
 def restricted(plan: SyncPlan, names: frozenset[ProjectName]) -> SyncPlan:
     """Return the part of the plan that is about some projects."""
     return replace(
         plan,
-        wanted={name: wish for name, wish in plan.wanted.items() if name in names},
-        gone={name: wish for name, wish in plan.gone.items() if name in names},
+        tasks={name: task for name, task in plan.tasks.items() if name in names},
+        removals={name: task for name, task in plan.removals.items() if name in names},
     )

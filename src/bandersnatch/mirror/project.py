@@ -22,7 +22,7 @@ from bandersnatch.mirror.page import PageReader
 from bandersnatch.mirror.plan import SECOND_LOOK, is_same_display
 from bandersnatch.mirror.publish import Publisher
 from bandersnatch.mirror.removal import Removals
-from bandersnatch.mirror.tasks import Outcome, Result, RunContext
+from bandersnatch.mirror.tasks import Outcome, Result, RunContext, TaskHints
 from bandersnatch.model.content import Validators
 from bandersnatch.model.project import ProjectStatus
 from bandersnatch.model.serials import NO_SERIAL
@@ -60,7 +60,7 @@ class ProjectSync:
         removals: Removals,
         *,
         settings: Settings,
-        visit: RunContext,
+        context: RunContext,
     ) -> None:
         self._catalogue = catalogue
         self._reader = reader
@@ -69,7 +69,7 @@ class ProjectSync:
         self._publisher = publisher
         self._removals = removals
         self._settings = settings
-        self._visit = visit
+        self._context = context
         self._narrowing = asyncio.Lock()
 
     @classmethod
@@ -84,53 +84,55 @@ class ProjectSync:
             Publisher.of(mirror),
             Removals.of(mirror, now),
             settings=settings,
-            visit=context,
+            context=context,
         )
 
-    async def sync(self, wanted: SyncTask) -> Outcome:
+    async def sync(self, task: SyncTask) -> Outcome:
         """Bring one project up to what the index has.
 
         :raises StalePage: if its page is not new enough yet.
         :raises BandersnatchError: if it cannot be done; then what was published stays.
         """
-        selected = self._filters.selects(wanted.name)
-        record = await self._catalogue.project(wanted.name) if wanted.had else None
+        selected = self._filters.selects(task.name)
+        record = await self._catalogue.project(task.name) if TaskHints.KNOWN in task.hints else None
         try:
-            fetched = await self._reader.read(wanted, await self._known(wanted, record))
+            fetched = await self._reader.read(task, await self._known(task, record))
             if fetched is None and record is not None:
-                self._reader.require_new(wanted, record.detail.serial)
+                self._reader.require_new(task, record.detail.serial)
                 here = record.standing is not Standing.EXCLUDED
-                if self._visit.force and here and not await self._is_complete(record):
-                    fetched = await self._reader.read(wanted, Validators())
+                if self._context.force and here and not await self._is_complete(record):
+                    fetched = await self._reader.read(task, Validators())
         except MissingProject:
-            return self._missing(wanted)
+            return self._missing(task)
         standing = Standing.SELECTED if selected else Standing.RETAINED
         if fetched is None or (record is not None and self._is_older(fetched.detail, record)):
-            return self._unchanged(wanted, record, standing)
-        if record is not None and self._stays_out(wanted, fetched.detail, record):
-            reflects = max(record.reflects, wanted.target_serial)
+            return self._unchanged(task, record, standing)
+        if record is not None and self._stays_out(task, fetched.detail, record):
+            reflects = max(record.reflects, task.target_serial)
             known = replace(record, reflects=reflects, validators=fetched.validators)
-            return Outcome(wanted, Result.UNCHANGED, known)
-        return await self._narrow(wanted, record, fetched, standing)
+            return Outcome(task, Result.UNCHANGED, known)
+        return await self._narrow(task, record, fetched, standing)
 
     # ------------------------------------------------------------ is there anything to do
 
-    async def _known(self, wanted: SyncTask, record: ProjectRecord | None) -> Validators:
+    async def _known(self, task: SyncTask, record: ProjectRecord | None) -> Validators:
         """Return what a conditional request may say: nothing, if the body is needed anyway.
 
         What is here may be another page than the one recorded, if an earlier run was cut short.
         """
-        incomplete = wanted.earlier is not None and wanted.earlier.deferral == Deferral.INCOMPLETE
+        incomplete = task.earlier is not None and task.earlier.deferral == Deferral.INCOMPLETE
         if record is None or incomplete:
             return Validators()
-        other_policy = record.fingerprint != self._visit.fingerprint(wanted.name)
-        if wanted.anew or other_policy or record.standing is Standing.RETAINED:
+        other_policy = record.fingerprint != self._context.fingerprint(task.name)
+        if TaskHints.REFETCH in task.hints or other_policy or record.standing is Standing.RETAINED:
             return Validators()
-        if self._visit.force and record.standing is Standing.EXCLUDED:
+        if self._context.force and record.standing is Standing.EXCLUDED:
             return Validators()  # what was deleted until its next change comes back
-        if not is_same_display(wanted.display, record.display):
+        if not is_same_display(task.display, record.display):
             return Validators()
-        if wanted.handled and not await self._publisher.is_published(record):
+        if TaskHints.MAYBE_PUBLISHED in task.hints and not await self._publisher.is_published(
+            record
+        ):
             return Validators()
         return record.validators
 
@@ -148,11 +150,11 @@ class ProjectSync:
         had = record.detail.serial
         if detail.serial is None or had is None or detail.serial >= had:
             return False
-        if record.fingerprint != self._visit.fingerprint(detail.name):
+        if record.fingerprint != self._context.fingerprint(detail.name):
             raise StalePage(detail.name, target=had, actual=detail.serial)
         return True
 
-    def _stays_out(self, wanted: SyncTask, detail: ProjectDetail, record: ProjectRecord) -> bool:
+    def _stays_out(self, task: SyncTask, detail: ProjectDetail, record: ProjectRecord) -> bool:
         """Whether a page counts as the one that was deleted until its next change.
 
         That is so for a page that this mirror has never fetched, so that no validators tell.
@@ -160,63 +162,63 @@ class ProjectSync:
         never = record.standing is Standing.EXCLUDED and record.validators == Validators()
         if (
             not never
-            or self._visit.force
-            or record.fingerprint != self._visit.fingerprint(detail.name)
+            or self._context.force
+            or record.fingerprint != self._context.fingerprint(detail.name)
         ):
             return False
-        cut_short = wanted.earlier is not None and wanted.earlier.deferral == Deferral.INCOMPLETE
+        cut_short = task.earlier is not None and task.earlier.deferral == Deferral.INCOMPLETE
         shown = record.reflects if record.detail.serial is None else record.detail.serial
         return not cut_short and (detail.serial is None or detail.serial <= shown)
 
     def _unchanged(
-        self, wanted: SyncTask, record: ProjectRecord | None, standing: Standing
+        self, task: SyncTask, record: ProjectRecord | None, standing: Standing
     ) -> Outcome:
         assert record is not None, "only what is had can be unchanged"
         if record.standing is Standing.EXCLUDED:
             standing = record.standing
-        unlisted = wanted.is_doubted(record.detail.status)
-        same = wanted.target_serial <= record.reflects and standing is record.standing
-        if same and wanted.earlier is None:
-            return Outcome(wanted, Result.UNCHANGED, unlisted=unlisted)
-        reflects = max(record.reflects, wanted.target_serial)
+        unlisted = task.is_doubted(record.detail.status)
+        same = task.target_serial <= record.reflects and standing is record.standing
+        if same and task.earlier is None:
+            return Outcome(task, Result.UNCHANGED, unlisted=unlisted)
+        reflects = max(record.reflects, task.target_serial)
         reflecting = replace(record, reflects=reflects, standing=standing)
-        return Outcome(wanted, Result.UNCHANGED, reflecting, unlisted=unlisted)
+        return Outcome(task, Result.UNCHANGED, reflecting, unlisted=unlisted)
 
-    def _missing(self, wanted: SyncTask) -> Outcome:
+    def _missing(self, task: SyncTask) -> Outcome:
         """Judge a project that has no page: a fault, gone, perhaps gone, or never there."""
-        if wanted.listed:
-            raise MissingProject(wanted.name)
-        if not wanted.had or wanted.excluded:
-            return Outcome(wanted, Result.ABSENT)
+        if TaskHints.LISTED in task.hints:
+            raise MissingProject(task.name)
+        if TaskHints.KNOWN not in task.hints or TaskHints.EXCLUDED in task.hints:
+            return Outcome(task, Result.ABSENT)
         if self._settings.run.removed_projects is RemovedProjects.KEEP:
-            return Outcome(wanted, Result.UNCHANGED)
-        earlier = wanted.earlier
+            return Outcome(task, Result.UNCHANGED)
+        earlier = task.earlier
         if earlier is None or earlier.deferral != Deferral.MISSING_ONCE:
-            return Outcome(wanted, Result.MISSING_ONCE)
-        seen_twice = self._visit.now - earlier.since >= SECOND_LOOK
-        return Outcome(wanted, Result.GONE if seen_twice else Result.MISSING_ONCE)
+            return Outcome(task, Result.MISSING_ONCE)
+        seen_twice = self._context.now - earlier.since >= SECOND_LOOK
+        return Outcome(task, Result.GONE if seen_twice else Result.MISSING_ONCE)
 
     # ------------------------------------------------------------ what there is to do
 
     async def _narrow(
         self,
-        wanted: SyncTask,
+        task: SyncTask,
         record: ProjectRecord | None,
         fetched: FetchedDetail,
         standing: Standing,
     ) -> Outcome:
         """Let the filters decide what is wanted of a page, and publish that."""
-        self._require_no_surprise(wanted, record, fetched.detail)
+        self._require_no_surprise(task, record, fetched.detail)
         plain = self._plain(fetched.detail)
-        detail, legacy = await self._reader.supplemented(wanted, plain, self._filters.needs)
+        detail, legacy = await self._reader.supplemented(task, plain, self._filters.needs)
         narrowed = await self._narrowed(detail)
         if record is not None and narrowed.page is not None:
             self._require_same_files(record, narrowed.page)
         proposed = ProjectRecord(
             detail=replace(narrowed.page or plain.without_files(), document=None),
-            display=wanted.display or (record.display if record else "") or plain.name,
-            reflects=max(wanted.target_serial, plain.serial or NO_SERIAL, _reflected(record)),
-            fingerprint=self._visit.fingerprint(plain.name),
+            display=task.display or (record.display if record else "") or plain.name,
+            reflects=max(task.target_serial, plain.serial or NO_SERIAL, _reflected(record)),
+            fingerprint=self._context.fingerprint(plain.name),
             validators=fetched.validators,
             files=(),
             standing=standing if narrowed.page is not None else Standing.EXCLUDED,
@@ -225,12 +227,12 @@ class ProjectSync:
         if narrowed.page is None:
             here = record is not None and record.standing is not Standing.EXCLUDED
             result = Result.UNWANTED if here else Result.EXCLUDED
-            return Outcome(wanted, result, proposed, dropped=narrowed.dropped)
+            return Outcome(task, result, proposed, dropped=narrowed.dropped)
         named = record is not None and record.detail.files
         emptied = named and plain.files and not narrowed.page.files
-        if emptied and not self._visit.may_empty:
-            return Outcome(wanted, Result.EMPTIED)
-        outcome = await self._publish(wanted, record, proposed, legacy)
+        if emptied and not self._context.may_empty:
+            return Outcome(task, Result.EMPTIED)
+        outcome = await self._publish(task, record, proposed, legacy)
         early = await self._prefetch(narrowed, outcome.removed)
         return replace(outcome, removed=(*outcome.removed, *early), dropped=narrowed.dropped)
 
@@ -256,25 +258,25 @@ class ProjectSync:
         assert narrowed.due is not None, "what comes later comes at some time"
         most = self._settings.index.download_workers
         page = replace(narrowed.page, files=narrowed.early)
-        just_now, lying = {each.key: each for each in removed}, self._visit.lying
+        just_now, lying = {each.key: each for each in removed}, self._context.trash
         keys = [layout.trash(layout.release_file(file)) for file in narrowed.early]
         there = {key: each for key in keys if (each := just_now.get(key) or lying.get(key))}
         return await self._files.prefetch(page, there, most, until=narrowed.due)
 
     async def _publish(
         self,
-        wanted: SyncTask,
+        task: SyncTask,
         record: ProjectRecord | None,
         proposed: ProjectRecord,
         legacy: bytes | None,
     ) -> Outcome:
         detail = proposed.detail
         self._reader.require_digests(detail)
-        files, error = await self._have_files(wanted, record, detail)
+        files, error = await self._have_files(task, record, detail)
         if self._settings.files.release_files:
             detail = replace(detail, files=tuple(found.file for found in files.records))
         anew = (
-            self._visit.established
+            self._context.established
             if record is None
             else record.fingerprint != proposed.fingerprint
         )
@@ -285,18 +287,18 @@ class ProjectSync:
         published = replace(proposed, detail=detail, files=tuple(files.records))
         dropped = self._unnamed(record, published)
         return Outcome(
-            wanted,
+            task,
             Result.SYNCED,
             published,
             error=error,
-            again=error is not None or bool(files.sidecars_missing),
-            unlisted=wanted.is_doubted(detail.status),
+            incomplete=error is not None or bool(files.sidecars_missing),
+            unlisted=task.is_doubted(detail.status),
             removed=await self._removals.trash_files(detail.name, dropped),
             restored=tuple(files.restored),
         )
 
     def _require_no_surprise(
-        self, wanted: SyncTask, record: ProjectRecord | None, detail: ProjectDetail
+        self, task: SyncTask, record: ProjectRecord | None, detail: ProjectDetail
     ) -> None:
         """Hold what must not be published just because the index says so.
 
@@ -312,9 +314,9 @@ class ProjectSync:
                 raise InvalidPage(detail.name, f"the entry of {filename}, published here, is bad")
         quarantined = detail.status is ProjectStatus.QUARANTINED
         seen = (
-            self._visit.is_second_look
-            and wanted.earlier is not None
-            and wanted.earlier.cause is Cause.PAGE_EMPTIED
+            self._context.is_second_look
+            and task.earlier is not None
+            and task.earlier.cause is Cause.PAGE_EMPTIED
         )
         if record.detail.files and not (detail.files or quarantined or seen):
             raise EmptiedProject(detail.name, len(record.detail.files))
@@ -324,7 +326,7 @@ class ProjectSync:
 
         :raises ChangedFile: if there is one.
         """
-        if detail.name in self._visit.accepted:
+        if detail.name in self._context.accepted:
             return
         offered = {file.filename: file.sha256 for file in detail.files}
         for found in record.files:
@@ -343,7 +345,7 @@ class ProjectSync:
         return detail
 
     async def _have_files(
-        self, wanted: SyncTask, record: ProjectRecord | None, detail: ProjectDetail
+        self, task: SyncTask, record: ProjectRecord | None, detail: ProjectDetail
     ) -> tuple[FilesOutcome, BandersnatchError | None]:
         """Return what became of the files, and what is missing from a page that goes out anyway.
 
@@ -353,11 +355,11 @@ class ProjectSync:
         if not self._settings.files.release_files:
             return FilesOutcome(), None
         most = self._settings.index.download_workers
-        files = await self._files.sync(detail, record, self._visit.lying, most)
+        files = await self._files.sync(detail, record, self._context.trash, most)
         if not files.missing:
             return files, None
         error = MissingFiles(detail.name, files.missing)
-        if wanted.earlier is None or wanted.earlier.cause is not Cause.FILES_MISSING:
+        if task.earlier is None or task.earlier.cause is not Cause.FILES_MISSING:
             raise error
         return files, error
 

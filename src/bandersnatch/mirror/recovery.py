@@ -223,7 +223,7 @@ async def open_context(
     return RunContext(
         now=int(began.timestamp()),
         fingerprint=PolicyFingerprint.of(mirror),
-        lying={each.key: each for each in await mirror.catalogue.trash()},
+        trash={each.key: each for each in await mirror.catalogue.trash()},
         accepted=accepted,
         force=force,
         established=await mirror.catalogue.count() > 0,
@@ -235,15 +235,15 @@ async def open_context(
 def open_executor(
     mirror: Mirror,
     checkpoint: Checkpoint,
-    visit: RunContext,
+    context: RunContext,
     began: datetime,
     *,
     stop_on_error: bool,
     standalone: bool = False,
 ) -> Executor:
-    """Return what visits the projects of a plan."""
+    """Return the executor of a plan's tasks."""
     return Executor(
-        ProjectSync.of(mirror, visit, began).sync,
+        ProjectSync.of(mirror, context, began).sync,
         checkpoint,
         mirror.clock,
         mirror.events,

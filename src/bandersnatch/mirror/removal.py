@@ -28,6 +28,7 @@ from bandersnatch.errors import (
 from bandersnatch.events import FileRemoved, PageRemoved, ProjectFailed, ProjectRemoved, Warned
 from bandersnatch.mirror.checkpoint import MOST_WAITING
 from bandersnatch.mirror.publish import publish_root
+from bandersnatch.mirror.tasks import TaskHints
 from bandersnatch.model.filenames import candidate_projects
 from bandersnatch.model.names import belongs_to, project_name
 from bandersnatch.model.urls import is_file_path
@@ -96,7 +97,9 @@ class PlannedRemovals:
     def gone(self) -> frozenset[ProjectName]:
         """The mirrored projects that the index no longer has."""
         tasks = {**self.reported, **self.confirmed}
-        return frozenset(name for name, task in tasks.items() if not task.excluded)
+        return frozenset(
+            name for name, task in tasks.items() if TaskHints.EXCLUDED not in task.hints
+        )
 
     @property
     def filtered_out(self) -> frozenset[ProjectName]:
@@ -354,8 +357,12 @@ async def remove_all(
         update = await removals.remove_projects(batch)
         update.records += [planned.excluded[name] for name in batch if name in planned.excluded]
         await checkpoint.commit(update)
-    forgotten = [name for name, task in planned.reported.items() if task.excluded]
-    handled = [name for name in forgotten if planned.reported[name].handled]
+    forgotten = [
+        name for name, task in planned.reported.items() if TaskHints.EXCLUDED in task.hints
+    ]
+    handled = [
+        name for name in forgotten if TaskHints.MAYBE_PUBLISHED in planned.reported[name].hints
+    ]
     await remove_unrecorded(mirror, handled, checkpoint, began)
     await checkpoint.commit(
         CatalogueUpdate(forgotten=forgotten, markers={Marker.ROOT: RootMarker.WRITTEN})

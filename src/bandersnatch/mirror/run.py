@@ -14,8 +14,8 @@ from bandersnatch.mirror.discovery import Discoverer, DiscoveryRequest
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.plan import (
     SyncPlan,
+    deselected,
     make_plan,
-    no_more_wanted,
     restricted,
     vanished,
     without,
@@ -89,8 +89,8 @@ async def end_run(
 ) -> Position:
     """Write ``status``, and remember what it is now, and the run if it was a good one."""
     began = int(ending.began.timestamp())
-    wishes = {**plan.wanted, **plan.gone}
-    firsts = [wishes[name].first_serial for name in checkpoint.pending]
+    tasks = {**plan.tasks, **plan.removals}
+    firsts = [tasks[name].first_serial for name in checkpoint.pending]
     # Removals that were refused are changes that the tree does not show.
     firsts += [None] if ending.refused else []
     status = next_status(state.status, checkpoint.cursor, firsts)
@@ -127,9 +127,9 @@ class RunOptions:
 class MirrorRun:
     """One run of ``mirror``."""
 
-    def __init__(self, mirror: Mirror, orders: RunOptions) -> None:
+    def __init__(self, mirror: Mirror, options: RunOptions) -> None:
         self._mirror = mirror
-        self._orders = orders
+        self._options = options
         self._state = StateFiles(mirror.storage)
         self._publisher = Publisher.of(mirror)
         self._refused = False
@@ -145,40 +145,40 @@ class MirrorRun:
         state = await self._opened(began)
         self._changed = await self._is_changed()
         found = await self._discover(state)
-        before = await self._situation(state, found, int(began.timestamp()))
-        plan = make_plan(found, before, mirror.filters.may_select, force=self._orders.force)
+        before = await self._snapshot(state, found, int(began.timestamp()))
+        plan = make_plan(found, before, mirror.filters.may_select, force=self._options.force)
         unwanted, forgotten = await self._unwanted()
-        if self._orders.only is not None:
-            plan, unwanted = restricted(plan, self._orders.only), unwanted & self._orders.only
+        if self._options.only is not None:
+            plan, unwanted = restricted(plan, self._options.only), unwanted & self._options.only
         count = await mirror.catalogue.count()
         limit = removal_limit(count, mirror.settings.run.max_removals)
         markers = {**self._fingerprints(), **found.markers}
         missing = vanished(plan, found)
         if self._is_refused(len(missing), limit):
             plan = without(plan, missing)
-        mirror.events(Planned(len(plan.wanted), len(plan.gone) + len(unwanted)))
+        mirror.events(Planned(len(plan.tasks), len(plan.removals) + len(unwanted)))
         checkpoint = self._checkpoint(plan, state, before.now)
-        settled = _settled(before.unfinished, plan, unwanted, found.listing)
+        settled = _settled(before.deferred, plan, unwanted, found.listing)
         await self._begin(checkpoint, plan, before, settled, began, seal=state.seal)
         try:
-            visits = await self._visit_all(plan, checkpoint, began)
+            executor = await self._execute_plan(plan, checkpoint, began)
             await checkpoint.commit()
             leaving = PlannedRemovals(
-                plan.gone, visits.gone, unwanted, visits.unwanted, visits.emptied
+                plan.removals, executor.gone, unwanted, executor.unwanted, executor.emptied
             )
             await self._part_with(leaving, checkpoint, limit, began)
             await checkpoint.commit(CatalogueUpdate(forgotten=sorted(forgotten)))
-            await remove_unrecorded(mirror, checkpoint.strays, checkpoint, began)
-            _drop(checkpoint.pending, checkpoint.strays)
+            await remove_unrecorded(mirror, checkpoint.unrecorded, checkpoint, began)
+            _drop(checkpoint.pending, checkpoint.unrecorded)
             cursor = await self._cursor(plan, state)
-            if visits.complete:
-                compared = not (self._refused or visits.failed & missing)
+            if executor.complete:
+                compared = not (self._refused or executor.failed & missing)
                 await checkpoint.reach(cursor, markers if compared else {})
         finally:
             await checkpoint.save()
-        if visits.complete:
+        if executor.complete:
             await self._publisher.publish_last_modified(began)
-        ending = RunResult(began, visits.complete, self._refused)
+        ending = RunResult(began, executor.complete, self._refused)
         return await end_run(mirror, self._state, state, plan, checkpoint, ending)
 
     # ------------------------------------------------------------ before
@@ -188,14 +188,14 @@ class MirrorRun:
         found = await open_tree(self._mirror, self._state, began)
         state = await trusted_state(self._mirror, self._state, found)
         if state.seal == CleanMarker.UNTRUSTED:
-            self._orders = replace(self._orders, force=True)
+            self._options = replace(self._options, force=True)
         return state
 
     async def _discover(self, state: MirrorState) -> Discovery:
         mirror = self._mirror
         catalogue, settings = mirror.catalogue, mirror.settings
-        if self._orders.only is not None:
-            return Discovery(None, sweep=self._orders.only)
+        if self._options.only is not None:
+            return Discovery(None, finite=self._options.only)
         discoverer = Discoverer(mirror.index, catalogue, mirror.clock, mirror.events)
         return await discoverer.discover(
             DiscoveryRequest(
@@ -203,7 +203,7 @@ class MirrorRun:
                 cursor=state.cursor,
                 finite=mirror.filters.finite_names,
                 interval=settings.run.reconcile_interval,
-                thorough=self._changed or self._orders.force,
+                thorough=self._changed or self._options.force,
                 settled=not (state.todo and state.todo.pending),
             )
         )
@@ -220,13 +220,13 @@ class MirrorRun:
         return any([await stored(key) != text for key, text in now.items()])
 
     async def _unwanted(self) -> tuple[frozenset[ProjectName], frozenset[ProjectName]]:
-        """Return the projects that the project filters want no more; see ``no_more_wanted``."""
-        if not (self._orders.force or self._changed):
+        """Return the projects that the project filters want no more; see ``deselected``."""
+        if not (self._options.force or self._changed):
             return frozenset(), frozenset()
         mirror = self._mirror
-        return no_more_wanted(await mirror.catalogue.summaries(None), mirror.filters.may_select)
+        return deselected(await mirror.catalogue.summaries(None), mirror.filters.may_select)
 
-    async def _situation(self, state: MirrorState, found: Discovery, now: int) -> MirrorSnapshot:
+    async def _snapshot(self, state: MirrorState, found: Discovery, now: int) -> MirrorSnapshot:
         unfinished = {each.name: each for each in await self._mirror.catalogue.deferred()}
         pending = state.todo.pending if state.todo else {}
         due = await self._mirror.catalogue.due(now)
@@ -234,23 +234,23 @@ class MirrorRun:
         names: set[ProjectName] | None = None
         if found.listing is None or (differing is not None and len(differing) <= _FEW):
             changed = {change.name for change in found.changes}
-            names = {*changed, *found.sweep, *pending, *unfinished, *due, *(differing or ())}
+            names = {*changed, *found.finite, *pending, *unfinished, *due, *(differing or ())}
         run = self._mirror.settings.run
         return MirrorSnapshot(
             status=state.status,
             pending=pending,
-            unfinished=unfinished,
-            had=await self._mirror.catalogue.summaries(names),
+            deferred=unfinished,
+            summaries=await self._mirror.catalogue.summaries(names),
             fingerprint=PolicyFingerprint.of(self._mirror),
             now=now,
             due=due,
-            differing=differing,
+            changed=differing,
             keep_removed=run.removed_projects is RemovedProjects.KEEP,
         )
 
     async def _differing(self, found: Discovery) -> frozenset[ProjectName] | None:
         """Return the projects to compare one by one with the whole list, None for all."""
-        if found.listing is None or self._orders.force:
+        if found.listing is None or self._options.force:
             return None
         mirror = self._mirror
         differing = await mirror.catalogue.changed_since(
@@ -270,7 +270,9 @@ class MirrorRun:
         return False
 
     def _checkpoint(self, plan: SyncPlan, state: MirrorState, now: int) -> Checkpoint:
-        pending = {name: wish.target_serial for name, wish in {**plan.wanted, **plan.gone}.items()}
+        pending = {
+            name: task.target_serial for name, task in {**plan.tasks, **plan.removals}.items()
+        }
         return Checkpoint(
             self._mirror.storage,
             self._mirror.catalogue,
@@ -295,47 +297,48 @@ class MirrorRun:
         If the filters are others than before, the tree is neither what those made of it from here
         on, nor what these will, and the next run compares everything, whatever filters it has.
         """
-        looked_at = plan.wanted.keys() | plan.gone.keys()
-        strays = (before.unfinished.keys() | before.pending.keys()) - looked_at
-        only = self._orders.only
+        looked_at = plan.tasks.keys() | plan.removals.keys()
+        strays = (before.deferred.keys() | before.pending.keys()) - looked_at
+        only = self._options.only
         await remove_unrecorded(
             self._mirror, sorted(strays if only is None else strays & only), checkpoint, began
         )
         unsettled = dict.fromkeys((Marker.OPTIONS, Marker.FILTERS), "") if self._changed else {}
-        await checkpoint.begin(settled, plan.wanted.values(), {**unsettled, Marker.CLEAN: seal})
+        await checkpoint.begin(settled, plan.tasks.values(), {**unsettled, Marker.CLEAN: seal})
 
     # ------------------------------------------------------------ the work
 
-    async def _visit_all(self, plan: SyncPlan, checkpoint: Checkpoint, began: datetime) -> Executor:
+    async def _execute_plan(
+        self, plan: SyncPlan, checkpoint: Checkpoint, began: datetime
+    ) -> Executor:
         """Visit what is wanted, and return who did.
 
         :raises UnusableIndex: if the index has not answered a single time in this run.
         """
-        visits = await self._visit(plan.wanted.values(), checkpoint, began)
-        if plan.cursor is None and plan.wanted and not visits.answered:
-            raise UnusableIndex(f"the index answered for none of {len(plan.wanted)} projects")
-        return visits
+        executor = await self._execute(plan.tasks.values(), checkpoint, began)
+        if plan.cursor is None and plan.tasks and not executor.answered:
+            raise UnusableIndex(f"the index answered for none of {len(plan.tasks)} projects")
+        return executor
 
-    async def _visit(
+    async def _execute(
         self,
-        wanted: Collection[SyncTask],
+        tasks: Collection[SyncTask],
         checkpoint: Checkpoint,
         began: datetime,
         *,
         may_empty: bool = False,
     ) -> Executor:
-        orders = self._orders
-        visit = await open_context(
+        context = await open_context(
             self._mirror,
             began,
-            accepted=orders.accepted,
-            force=orders.force,
+            accepted=self._options.accepted,
+            force=self._options.force,
             may_empty=may_empty,
         )
         stop = self._mirror.settings.run.stop_on_error
-        visits = open_executor(self._mirror, checkpoint, visit, began, stop_on_error=stop)
-        await visits.run(wanted, workers=max_concurrent_projects(self._mirror))
-        return visits
+        executor = open_executor(self._mirror, checkpoint, context, began, stop_on_error=stop)
+        await executor.run(tasks, workers=max_concurrent_projects(self._mirror))
+        return executor
 
     async def _part_with(
         self, leaving: PlannedRemovals, checkpoint: Checkpoint, limit: int, began: datetime
@@ -354,17 +357,17 @@ class MirrorRun:
         if not held:
             projects |= leaving.filtered_out
             if leaving.emptied:
-                await self._visit(leaving.emptied.values(), checkpoint, began, may_empty=True)
+                await self._execute(leaving.emptied.values(), checkpoint, began, may_empty=True)
                 await checkpoint.commit()
             _drop(checkpoint.pending, leaving.excluded)
-        force = self._orders.force
+        force = self._options.force
         await remove_all(self._mirror, leaving, projects, checkpoint, began, force=force)
 
     async def _cursor(self, plan: SyncPlan, state: MirrorState) -> Serial:
         """Return T after this run: what the changelog or list told, else how far pages reach."""
         if plan.cursor is not None:
             return plan.cursor
-        had = await self._mirror.catalogue.summaries(plan.wanted)
+        had = await self._mirror.catalogue.summaries(plan.tasks)
         told = (each.serial for each in had.values() if each.serial is not None)
         return max(state.cursor, max(told, default=NO_SERIAL))
 
@@ -385,7 +388,7 @@ def _settled(
     Those that are ``unwanted`` may stay, and be wanted again. Those that were missed are left
     until it is time for another look, unless the ``listing`` has them again.
     """
-    looked_at = plan.wanted.keys() | plan.gone.keys() | unwanted
+    looked_at = plan.tasks.keys() | plan.removals.keys() | unwanted
     listed = listing.serials if listing is not None else {}
     return [
         name

@@ -1,13 +1,13 @@
-"""The command ``sync``: a few projects, on the side."""
+"""The command ``sync``: brings named projects up to date, independently of ``mirror``."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bandersnatch.catalogue.records import Standing
 from bandersnatch.events import Planned, Warned
 from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
+from bandersnatch.mirror.plan import hints_of
 from bandersnatch.mirror.publish import publish_root
 from bandersnatch.mirror.recovery import (
     max_concurrent_projects,
@@ -16,7 +16,7 @@ from bandersnatch.mirror.recovery import (
     open_tree,
 )
 from bandersnatch.mirror.state import StateFiles
-from bandersnatch.mirror.tasks import SyncTask
+from bandersnatch.mirror.tasks import SyncTask, TaskHints
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -32,15 +32,16 @@ async def sync(
     accepted: frozenset[ProjectName] = frozenset(),
     skip_root: bool = False,
 ) -> None:
-    """Bring the projects named up to date, whatever the project filters say.
+    """Bring the named projects up to date, whatever the project filters select.
 
-    Neither ``status`` nor what ``mirror`` has still to do is touched.
+    Neither ``status`` nor ``todo`` is changed. ``accepted`` are the projects whose published
+    files may change.
     """
     began = mirror.clock.now()
     state_files = StateFiles(mirror.storage)
     await open_tree(mirror, state_files, began)
-    wanted = await wanted_by_name(mirror, names)
-    mirror.events(Planned(len(wanted), 0))
+    tasks = await tasks_by_name(mirror, names)
+    mirror.events(Planned(len(tasks), 0))
     checkpoint = Checkpoint(
         mirror.storage,
         mirror.catalogue,
@@ -49,34 +50,34 @@ async def sync(
         todo=None,
         now=int(began.timestamp()),
     )
-    await checkpoint.mark(wish.name for wish in wanted if wish.earlier is None)
-    visit = await open_context(mirror, began, accepted=accepted, force=True, may_empty=True)
+    await checkpoint.mark(task.name for task in tasks if task.earlier is None)
+    context = await open_context(mirror, began, accepted=accepted, force=True, may_empty=True)
     stop = mirror.settings.run.stop_on_error
-    visits = open_executor(mirror, checkpoint, visit, began, stop_on_error=stop, standalone=True)
+    executor = open_executor(
+        mirror, checkpoint, context, began, stop_on_error=stop, standalone=True
+    )
     try:
-        await visits.run(wanted, workers=max_concurrent_projects(mirror))
+        await executor.run(tasks, workers=max_concurrent_projects(mirror))
     finally:
         await checkpoint.commit()
-    for name in visits.unwanted:
-        text = f"the filters want nothing of {name} any more; it stays until mirror takes it away"
-        mirror.events(Warned(text))
+    for name in executor.unwanted:
+        mirror.events(
+            Warned(f"the filters drop all of {name}; it stays until the next run of mirror")
+        )
     if not skip_root:
         await publish_root(mirror)
 
 
-async def wanted_by_name(mirror: Mirror, names: Collection[ProjectName]) -> list[SyncTask]:
-    """Return the wish for each project, with what is known of it already."""
-    had, fingerprint = await mirror.catalogue.summaries(names), PolicyFingerprint.of(mirror)
-    unfinished = {each.name: each for each in await mirror.catalogue.deferred()}
+async def tasks_by_name(mirror: Mirror, names: Collection[ProjectName]) -> list[SyncTask]:
+    """Return a task for each project, with what the catalogue knows of it."""
+    summaries, fingerprint = await mirror.catalogue.summaries(names), PolicyFingerprint.of(mirror)
+    deferred = {each.name: each for each in await mirror.catalogue.deferred()}
     return [
         SyncTask(
             name,
-            display=unfinished[name].display if name in unfinished else "",
-            listed=True,
-            had=name in had,
-            excluded=name in had and had[name].standing is Standing.EXCLUDED,
-            remade=name in had and had[name].fingerprint != fingerprint(name),
-            earlier=unfinished.get(name),
+            display=deferred[name].display if name in deferred else "",
+            hints=TaskHints.LISTED | hints_of(name, summaries, fingerprint),
+            earlier=deferred.get(name),
         )
         for name in dict.fromkeys(names)
     ]

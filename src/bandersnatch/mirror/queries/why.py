@@ -95,11 +95,11 @@ class _Inquiry:
         """Return the index's page as the filters see it; why there is none goes to ``lines``."""
         mirror = self._mirror
         reader = PageReader(mirror.index, mirror.settings, mirror.events, now=mirror.clock.now())
-        wanted = SyncTask(self._name)
+        task = SyncTask(self._name)
         try:
-            fetched = await reader.read(wanted, Validators())
+            fetched = await reader.read(task, Validators())
             assert fetched is not None, "an unconditional request is answered with a page"
-            detail, _ = await reader.supplemented(wanted, fetched.detail, mirror.filters.needs)
+            detail, _ = await reader.supplemented(task, fetched.detail, mirror.filters.needs)
         except MissingProject:
             lines.append("the index has no such project")
         except UpstreamError as error:

@@ -30,7 +30,8 @@ from bandersnatch.mirror.recovery import (
 )
 from bandersnatch.mirror.removal import removal_limit
 from bandersnatch.mirror.state import StateFiles
-from bandersnatch.mirror.sync import wanted_by_name
+from bandersnatch.mirror.sync import tasks_by_name
+from bandersnatch.mirror.tasks import TaskHints
 from bandersnatch.mirror.verify.budget import Budget
 from bandersnatch.mirror.verify.examine import Examiner, PageCheck
 from bandersnatch.mirror.verify.orphans import Orphans
@@ -99,7 +100,7 @@ class Verification:
         It never counts as the second look that lets a run remove something.
         """
         mirror = self._mirror
-        tasks = await wanted_by_name(mirror, names)
+        tasks = await tasks_by_name(mirror, names)
         checkpoint = Checkpoint(
             mirror.storage,
             mirror.catalogue,
@@ -108,7 +109,11 @@ class Verification:
             todo=None,
             now=int(began.timestamp()),
         )
-        await checkpoint.mark(each.name for each in tasks if not each.had and each.earlier is None)
+        await checkpoint.mark(
+            task.name
+            for task in tasks
+            if TaskHints.KNOWN not in task.hints and task.earlier is None
+        )
         context = await open_context(
             mirror, began, accepted=frozenset(), force=True, is_second_look=False
         )
