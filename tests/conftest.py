@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support import processes
 from tests.support.index import Index
 from tests.support.server import IndexServer, serving
 from tests.support.site import Site
@@ -39,6 +40,12 @@ def no_proxy_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def default_handlers() -> Iterator[None]:
+    """Give signals their default handlers during a test, however pytest was started."""
+    yield from processes.default_handlers()
 
 
 @pytest.fixture

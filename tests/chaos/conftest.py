@@ -33,6 +33,17 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(FaultTable(Path(path)))
 
 
+LONGEST_NIGHTLY = 3600
+"""Seconds that a nightly test may take."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give nightly tests a time limit of their own."""
+    for item in items:
+        if item.get_closest_marker("nightly"):
+            item.add_marker(pytest.mark.timeout(LONGEST_NIGHTLY))
+
+
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Iterator[Figures]:
     """Yield what this test counts into; it is handed over at its end."""

@@ -20,6 +20,7 @@ from filelock import FileLock
 from tests.support import faults
 from tests.support.clock import FakeClock
 from tests.support.disks import listing
+from tests.support.processes import start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,15 +47,13 @@ def started(
 
     case.server.on_request = on_request
     program = [sys.executable, "-m", "bandersnatch", "-c", str(case.site.config), *command]
-    process = subprocess.Popen(
-        program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    process = start(program, new_session=True)
     try:
         yield process
     finally:
         case.server.on_request = lambda _: None
         process.kill()
-        process.communicate()
+        process.communicate(timeout=PATIENCE)
     assert done, "it never asked for that"
 
 

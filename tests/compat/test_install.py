@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.processes import start
 from tests.support.web_server import web_server
 
 if TYPE_CHECKING:
@@ -140,13 +141,9 @@ def test_installing_from_the_html_pages(
     site.mirror()
     target = tmp_path / "installed"
     module = [sys.executable, "-m", "http.server", "--directory", str(site.web), "--bind"]
-    with subprocess.Popen(
-        [*module, "127.0.0.1", "0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        text=True,
-    ) as running:
+    environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    serving = [*module, "127.0.0.1", "0"]
+    with start(serving, stderr=subprocess.DEVNULL, env=environ) as running:
         assert running.stdout is not None
         port = running.stdout.readline().split(" port ")[1].split()[0]
         command = [*INSTALLERS[installer], "--target", str(target)]

@@ -27,6 +27,7 @@ from bandersnatch.app import load
 from bandersnatch.cli.main import main
 from tests.support import faults
 from tests.support.clock import FakeClock
+from tests.support.processes import start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -606,12 +607,7 @@ def stalling(
 ) -> Iterator[subprocess.Popen[str]]:
     """Run a command in a process of its own, and yield it when its downloads have stalled."""
     fault = server.fault("file", faults.silence(60, after=1000))
-    with subprocess.Popen(
-        [*under, *PROGRAM, "-c", str(site.config), *argv],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with start([*under, *PROGRAM, "-c", str(site.config), *argv]) as process:
         try:
             deadline = time.monotonic() + 20
             while not fault.hits and process.poll() is None and time.monotonic() < deadline:
@@ -712,14 +708,15 @@ def test_a_signal_before_the_work_began_leaves_no_traceback(tmp_path: Path) -> N
     """The configuration is a pipe that nothing comes from, so that the program waits for it."""
     pipe = tmp_path / "mirror.conf"
     os.mkfifo(pipe)
-    with subprocess.Popen(
-        [*PROGRAM, "-c", str(pipe), "mirror"], stderr=subprocess.PIPE, text=True
-    ) as process:
-        writing = _opened_by_a_reader(pipe)
-        time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        _, log = process.communicate(timeout=10)
-        os.close(writing)
+    with start([*PROGRAM, "-c", str(pipe), "mirror"]) as process:
+        try:
+            writing = _opened_by_a_reader(pipe)
+            time.sleep(0.1)
+            process.send_signal(signal.SIGINT)
+            _, log = process.communicate(timeout=10)
+            os.close(writing)
+        finally:
+            process.kill()
 
     assert process.returncode == 130
     assert log == ""

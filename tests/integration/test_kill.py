@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.kills import kill_at_request, reader, start
+from tests.support.kills import kill_at_request, reader, start_mirror
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,7 +100,7 @@ def test_a_run_that_is_killed_at_any_time(
     server.on_request = lambda _: first_request.set()
 
     with reader(killed) as wrong:
-        running = start(killed)
+        running = start_mirror(killed)
         first_request.wait(30)
         time.sleep(whole * part / 8)
         os.kill(running.pid, signal.SIGKILL)

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tests.support.processes import start
 from tests.support.site import check_tree
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
     from tests.support.site import Site
 
 
-def start(site: Site) -> subprocess.Popen[bytes]:
+def start_mirror(site: Site) -> subprocess.Popen[str]:
     """Start ``bandersnatch mirror`` as a process of its own."""
     command = [sys.executable, "-m", "bandersnatch", "-c", str(site.config), "--quiet", "mirror"]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+    return start(command, new_session=True)
 
 
 def kill_at_request(site: Site, number: int) -> bool:
     """Run ``mirror`` and kill it as its n-th request comes in; say whether it came to that."""
-    running = start(site)
+    running = start_mirror(site)
     left = number
 
     def count(_: object) -> None:
@@ -42,7 +43,7 @@ def kill_at_request(site: Site, number: int) -> bool:
     finally:
         site.server.on_request = lambda _: None
     site.server.settle()
-    assert running.returncode in {0, -signal.SIGKILL}, err.decode()
+    assert running.returncode in {0, -signal.SIGKILL}, err
     return running.returncode != 0
 
 

@@ -20,6 +20,7 @@ from bandersnatch.storage import filesystem
 from bandersnatch.storage.filesystem import FilesystemStorage
 from bandersnatch.storage.tree import AREAS, PARTIAL
 from tests.support.disks import files, is_there, listing, make_read_only, modes, mounted, umask
+from tests.support.processes import start
 from tests.support.storages import BIG, contents, expected, feed, key, receive
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def child(root: Path, program: str) -> Iterator[subprocess.Popen[str]]:
     """
     text = textwrap.dedent(frame).format(program)
     command = [sys.executable, "-c", text, str(root)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as it:
+    with start(command, stdin=subprocess.PIPE, stderr=None) as it:
         assert it.stdout is not None
         assert it.stdout.readline() == "open\n"
         try:

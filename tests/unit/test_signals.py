@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 
 import pytest
 
 from bandersnatch.cli.signals import interruptible
 from bandersnatch.errors import Interruption, StorageError
+from tests.support.processes import start
+
+pytestmark = pytest.mark.usefixtures("default_handlers")
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
@@ -99,14 +101,32 @@ asyncio.run(interruptible(work()))
 
 
 def test_a_second_signal_ends_work_that_does_not_end() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, text=True
-    ) as process:
+    with start([sys.executable, "-c", STUBBORN]) as process:
         assert process.stdout is not None
-        for _ in range(2):
-            assert process.stdout.readline() == "working\n"
-            assert process.poll() is None
-            process.send_signal(signal.SIGTERM)
-        process.wait(timeout=10)
+        try:
+            for _ in range(2):
+                assert process.stdout.readline() == "working\n"
+                assert process.poll() is None
+                process.send_signal(signal.SIGTERM)
+            process.wait(timeout=10)
+        finally:
+            process.kill()
 
     assert process.returncode == -signal.SIGTERM
+
+
+IGNORED = """
+import signal
+print(*[each.name for each in signal.Signals if signal.getsignal(each) == signal.SIG_IGN])
+"""
+
+
+def test_processes_of_tests_do_not_inherit_ignored_signals() -> None:
+    """Otherwise tests that send signals fail under ``nohup`` or in the background of a script."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+    with start([sys.executable, "-c", IGNORED]) as process:
+        out, _ = process.communicate(timeout=10)
+
+    assert not {number.name for number in SIGNALS} & set(out.split())
