@@ -57,10 +57,12 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 HOMES: dict[str, set[str]] = {
     "aiohttp": {"index.aiohttp_client", "index.proxy"},
-    "pycurl": {"index.curl", "index.transfer"},
     "yarl": {"index"},
     "multidict": {"index"},
     "aiohttp_socks": {"index.proxy"},
+    "aiohttp_xmlrpc": {"index.changelog"},
+    "distlib": {"app", "config.load"},
+    "lxml": {"index.changelog"},
     "filelock": {"storage.filesystem"},
     "uvloop": {"cli"},
     "humanfriendly": {"cli", "config.readers", "filters"},
@@ -68,7 +70,6 @@ HOMES: dict[str, set[str]] = {
     # And plain values everywhere but in the model, which has the simplest tools.
     "msgspec": {"simple", "events", "config", "index", "storage", "catalogue", "mirror", "filters"}
     | {"app", "cli", "concurrency"},
-    "pypi_simple": {"app", "config.load"},
     "sqlite3": {"catalogue.sqlite"},
     # Filters of the older interface are given the configuration as a parser.
     "configparser": {"config.ini", "filters.plugins.legacy"},
@@ -188,8 +189,9 @@ def test_help_needs_none_of_the_heavy_libraries() -> None:
     """A library that is slow to import is imported by what needs it, when it needs it."""
     heavy = {
         "aiohttp",
-        "pycurl",
-        "pypi_simple",
+        "aiohttp_xmlrpc",
+        "distlib",
+        "lxml",
         "rich",
         "sqlite3",
         "msgspec",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
@@ -15,7 +15,6 @@ from msgspec import Struct, structs
 
 from bandersnatch.config.ini import ListFiles, read_ini
 from bandersnatch.config.load import enabled_filters, load_settings
-from bandersnatch.config.schema import HttpClient
 from bandersnatch.errors import ConfigError
 from bandersnatch.filters.options import FilterOptions
 from bandersnatch.filters.plugins.providers import Found
@@ -27,12 +26,10 @@ if TYPE_CHECKING:
 
     from bandersnatch.catalogue.port import MirrorCatalogue
     from bandersnatch.clock import Clock
-    from bandersnatch.config.schema import IndexSettings, Settings
+    from bandersnatch.config.schema import Settings
     from bandersnatch.events import EventSink
     from bandersnatch.filters.chain import FilterChain
-    from bandersnatch.index.hosts import HostGuard
     from bandersnatch.index.port import PackageIndex
-    from bandersnatch.index.transport import Opener
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.storage.journal import ChangeJournal
     from bandersnatch.storage.port import MirrorStorage
@@ -145,9 +142,9 @@ def _with_master(settings: Settings) -> Settings:
     """Fill in PyPI where the configuration names no index."""
     if settings.index.master:
         return settings
-    from pypi_simple import PYPI_SIMPLE_ENDPOINT  # noqa: PLC0415 - slow to import
+    from distlib.index import DEFAULT_INDEX  # noqa: PLC0415 - slow to import
 
-    master = PYPI_SIMPLE_ENDPOINT.rstrip("/").rpartition("/")[0]
+    master = str(DEFAULT_INDEX).rpartition("/")[0]  # without its last segment, "pypi"
     return structs.replace(settings, index=structs.replace(settings.index, master=master))
 
 
@@ -173,8 +170,9 @@ async def _open_storage(
 async def _open_index(
     settings: Settings, stack: AsyncExitStack, clock: Clock, proxy: str
 ) -> PackageIndex:
+    from bandersnatch.index.aiohttp_client import AiohttpClient  # noqa: PLC0415
     from bandersnatch.index.changelog import Changelog  # noqa: PLC0415
-    from bandersnatch.index.client import MasterClient  # noqa: PLC0415
+    from bandersnatch.index.client import IndexClient  # noqa: PLC0415
     from bandersnatch.index.hosts import HostGuard  # noqa: PLC0415
     from bandersnatch.index.transport import Budgets, Transport  # noqa: PLC0415
 
@@ -182,22 +180,7 @@ async def _open_index(
     guard = HostGuard(index.master, [settings.files.download_mirror, proxy])
     budgets = Budgets(asyncio.Semaphore(index.workers), asyncio.Semaphore(index.download_workers))
     jitter = random.Random()  # noqa: S311 - spreads retries, guards nothing
-    opener = await _opener(index, stack, guard, proxy)
-    transport = Transport(opener, guard, clock, jitter, document_timeout=index.global_timeout)
+    client = await stack.enter_async_context(AiohttpClient(index, guard, proxy))
+    transport = Transport(client, guard, clock, jitter, document_timeout=index.global_timeout)
     changelog = Changelog(transport, clock, budgets.index, f"{index.master}/pypi")
-    return MasterClient(index.master, transport, changelog, budgets, clock)
-
-
-async def _opener(
-    index: IndexSettings, stack: AsyncExitStack, guard: HostGuard, proxy: str
-) -> Opener:
-    """Return what sends requests: libcurl, unless it is not here, not wanted, or has a proxy."""
-    if index.http_client is HttpClient.AUTO and not proxy:
-        with suppress(ImportError):
-            from bandersnatch.index.curl import CurlOpener  # noqa: PLC0415 - optional
-
-            return await stack.enter_async_context(CurlOpener(index, guard))
-    from bandersnatch.index.aiohttp_client import AiohttpOpener, open_session  # noqa: PLC0415 - slow
-
-    session = await stack.enter_async_context(open_session(index, guard, proxy))
-    return AiohttpOpener(session)
+    return IndexClient(index.master, transport, changelog, budgets, clock)

@@ -52,26 +52,12 @@ def figures(request: pytest.FixtureRequest) -> Iterator[Figures]:
     request.node.user_properties.append((FIGURES, counted.as_dict()))
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Let what goes wrong on the way go wrong with each of the HTTP libraries."""
-    on_the_way = metafunc.module.__name__.endswith((".test_http_bodies", ".test_http_ways"))
-    if on_the_way and "case" in metafunc.fixturenames:
-        metafunc.parametrize("http_client", ["auto", "aiohttp"], indirect=True)
-
-
-@pytest.fixture
-def http_client(request: pytest.FixtureRequest) -> str:
-    """Return the library that sends requests."""
-    return str(getattr(request, "param", "auto"))
-
-
 @pytest.fixture
 def case(
     index: Index,
     server: IndexServer,
     make_site: Callable[..., Site],
     figures: Figures,
-    http_client: str,
 ) -> Case:
     """Return a case with an index that has nothing, and a mirror that has nothing of it."""
-    return Case(index, server, make_site(timeout=5, http_client=http_client), figures)
+    return Case(index, server, make_site(timeout=5), figures)

@@ -24,7 +24,7 @@ from xmlrpc.client import Fault, dumps
 from bandersnatch.app import load
 from bandersnatch.errors import ConfigError, CorruptState, InvalidPage, InvalidRules, InvalidValue
 from bandersnatch.filters.requirements import required
-from bandersnatch.index.xmlrpc import NoAnswer, read_answer
+from bandersnatch.index.changelog import FaultAnswer, InvalidAnswer, XmlRpcCall
 from bandersnatch.layout import GENERATION, STATUS, TODO, StorageKey
 from bandersnatch.mirror.state import StateFiles
 from bandersnatch.model.files import check_filename
@@ -137,11 +137,19 @@ def _legacy(text: bytes) -> None:
 
 
 def _answer(text: bytes) -> None:
-    leaves = [read_answer(text, PAGE.memory)]
+    _decode(XmlRpcCall.decode, text)
+
+
+def _list_answer(text: bytes) -> None:
+    _decode(XmlRpcCall.decode_stream, text)
+
+
+def _decode(decode: Callable[[XmlRpcCall, bytes, int], Any], text: bytes) -> None:
+    leaves = [decode(XmlRpcCall("x"), text, PAGE.memory)]
     for each in leaves:
         assert isinstance(each, int | float | str | bytes | list | dict | datetime | Decimal | None)
         if isinstance(each, dict):
-            assert all(isinstance(key, str) for key in each)
+            assert all(isinstance(key, str | None) for key in each)
             leaves += each.values()
         elif isinstance(each, list):
             leaves += each
@@ -369,7 +377,8 @@ TARGETS = {
             lambda: [_index().list_html().encode(), *_golden("html")],
         ),
         Target("legacy", _legacy, (InvalidPage,), lambda: [_index().legacy(NAME).encode()]),
-        Target("xml-rpc", _answer, (NoAnswer, Fault), _answers),
+        Target("xml-rpc", _answer, (InvalidAnswer, FaultAnswer), _answers),
+        Target("xml-rpc list", _list_answer, (InvalidAnswer, FaultAnswer), _answers),
         Target("status", _state(STATUS), (), _same(b"12345", b"12345\n")),
         Target("todo", _state(TODO), (), _same(b"12345\nfoo 12\nFoo.Bar 13\n", b"12345\n")),
         Target("generation", _state(GENERATION), (CorruptState,), _same(b"5", b"4\n", b"6")),

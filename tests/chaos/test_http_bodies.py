@@ -226,7 +226,7 @@ def test_case_018_a_body_that_drips_is_given_up(case: Case) -> None:
     ran = case.mirror(exits=4)
 
     assert ran.failed == {"foo": "MissingFiles"}
-    assert "it sends fewer than 10000 bytes a second" in ran.log
+    assert "it sends fewer than 10000 bytes per second" in ran.log
     assert len(case.asked("file", of=slow.path)) == 5
     case.heals()
 

@@ -104,8 +104,8 @@ def test_the_changelog_is_read_in_pages(index: Index, server: IndexServer, site:
 
     index.release("foo", "1.0")
     site.mirror()
-    server.journal_page = changelog.PAGE
-    for _ in range(changelog.PAGE):
+    server.journal_page = changelog.PAGE_EVENTS
+    for _ in range(changelog.PAGE_EVENTS):
         index.journal.append(index.journal[-1])
         index.serial += 1
         index.journal[-1] = type(index.journal[0])("foo", None, 1, "nothing", index.serial)

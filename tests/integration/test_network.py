@@ -23,8 +23,7 @@ from yarl import URL
 
 from bandersnatch.config.schema import IndexSettings
 from bandersnatch.errors import UnavailableHost, UnsafeUrl
-from bandersnatch.index.aiohttp_client import GuardedResolver
-from bandersnatch.index.curl import CurlOpener
+from bandersnatch.index.aiohttp_client import AiohttpClient, GuardedResolver
 from bandersnatch.index.hosts import HostGuard
 from tests.support import faults
 from tests.support.server import serving
@@ -38,22 +37,21 @@ if TYPE_CHECKING:
     from tests.support.site import Site
 
 
-async def test_a_connection_that_no_file_is_left_for_is_an_answer_that_did_not_come(
+async def test_a_connection_without_a_file_descriptor_left_is_an_unavailable_index(
     server: IndexServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """What libcurl calls must not raise: it would be printed, and nobody would know why."""
     url = URL(f"{server.url}/simple/")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    async with CurlOpener(IndexSettings(timeout=5), HostGuard(server.url)) as opener:
+    async with AiohttpClient(IndexSettings(timeout=5), HostGuard(server.url), "") as client:
         free = os.dup(0)
         os.close(free)
         resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
         try:
             with pytest.raises(UnavailableHost, match="Too many open files"):
-                await opener.open(url, {}, decompress=False)
+                await client.send(url, {}, decompress=False)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        with await opener.open(url, {}, decompress=False) as answer:
+        with await client.send(url, {}, decompress=False) as answer:
             assert answer.status == 200
     assert capfd.readouterr().err == ""
 

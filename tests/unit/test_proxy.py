@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from yarl import URL
 
 from bandersnatch.config.schema import IndexSettings
 from bandersnatch.errors import ConfigError
-from bandersnatch.index.aiohttp_client import open_session
+from bandersnatch.index.aiohttp_client import AiohttpClient
 from bandersnatch.index.hosts import HostGuard
 from bandersnatch.index.proxy import choose_proxy
 
@@ -201,11 +202,11 @@ async def test_a_socks_proxy_resolves_names_at_its_end(
     async with socks_proxy() as proxy:
         url = f"{scheme}://{user}127.0.0.1:{proxy.port}"
         guard = HostGuard("http://index.example.org", [url])
-        async with (
-            open_session(IndexSettings(timeout=5), guard, url) as session,
-            session.get("http://index.example.org/simple/") as answer,
-        ):
-            assert await answer.text() == "hello"
+        async with AiohttpClient(IndexSettings(timeout=5), guard, url) as client:
+            page = URL("http://index.example.org/simple/")
+            with await client.send(page, {}, decompress=True) as response:
+                assert await response.read_piece() == b"hello"
+                assert await response.read_piece() == b""
 
     assert proxy.asked == [(version, b"index.example.org")]
     assert proxy.user == (b"me" if user else b"")

@@ -103,9 +103,9 @@ def _check_master(index: schema.IndexSettings, options: schema.MirrorOptions) ->
 def _is_pypi(master: str) -> bool:
     if not master:
         return True
-    from pypi_simple import PYPI_SIMPLE_ENDPOINT  # noqa: PLC0415 - slow, and rarely needed
+    from distlib.index import DEFAULT_INDEX  # noqa: PLC0415 - slow to import, rarely needed
 
-    return urlsplit(master).hostname == urlsplit(PYPI_SIMPLE_ENDPOINT).hostname
+    return urlsplit(master).hostname == urlsplit(str(DEFAULT_INDEX)).hostname
 
 
 def _check_passwords(file: IniFile, options: schema.MirrorOptions) -> None:

@@ -31,14 +31,6 @@ class ApiMethod(Enum):
     SIMPLE = "simple"
 
 
-class HttpClient(Enum):
-    """Which library sends the requests for pages and files."""
-
-    AUTO = "auto"
-    """libcurl, unless it is not installed or a proxy is used."""
-    AIOHTTP = "aiohttp"
-
-
 class CompareMethod(Enum):
     """How a stored file without a catalogue record is compared with the index."""
 
@@ -87,7 +79,6 @@ class IndexSettings(Struct, frozen=True):
     download_workers: int = 8
     api_method: ApiMethod = ApiMethod.AUTO
     user_agent_comment: str = ""
-    http_client: HttpClient = HttpClient.AUTO
     logins: tuple[Login, ...] = ()
 
     @property
@@ -280,7 +271,6 @@ def _read_index(options: MirrorOptions, *logins: Login | None) -> IndexSettings:
         workers=options.read("workers", workers, default.workers),
         download_workers=options.read("download-workers", workers, default.download_workers),
         api_method=options.read("api-method", readers.choice(ApiMethod), default.api_method),
-        http_client=options.read("http-client", readers.choice(HttpClient), default.http_client),
         user_agent_comment=options.read("user-agent-comment", readers.header_text, ""),
         logins=tuple(each for each in (login, *logins) if each is not None),
     )
@@ -366,6 +356,7 @@ def _read_diff(options: MirrorOptions) -> DiffSettings:
 
 RETIRED_OPTIONS = {
     ("mirror", "delete-packages"): "use removed-projects",
+    ("mirror", "http-client"): "every request is sent with aiohttp",
     ("mirror", "cleanup-todo"): "a project that is gone never stays in todo",
 }
 """Options of earlier releases that have no effect, with what to use instead."""

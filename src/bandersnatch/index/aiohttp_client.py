@@ -1,8 +1,7 @@
-"""Requests by aiohttp: the one session, its connections, its proxy, its limits and its name."""
+"""The HTTP client: aiohttp's session with this program's connections, proxy and limits."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from socket import AF_INET
 from typing import TYPE_CHECKING
 
@@ -13,11 +12,11 @@ from bandersnatch.errors import UnavailableHost, UnsafeUrl
 from bandersnatch.index.headers import authorizations, user_agent
 from bandersnatch.index.proxy import socks_connector
 from bandersnatch.index.retry import proxy_error_for
-from bandersnatch.index.transport import first_line
+from bandersnatch.index.transport import HttpClient, Response, first_line
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -28,10 +27,103 @@ if TYPE_CHECKING:
     from bandersnatch.index.hosts import HostGuard
 
 _RECEIVE_BUFFER = 256 * 1024
+_DNS_CACHE_SECONDS = 300
 
 
-def _log_in(logins: Sequence[Login]) -> aiohttp.ClientMiddlewareType:
-    """Return what adds each login to the requests to its origin, and to no others."""
+class AiohttpClient(HttpClient):
+    """Sends requests on one session. To be used as a context, which owns the connections."""
+
+    def __init__(self, settings: IndexSettings, guard: HostGuard, proxy: str) -> None:
+        """Take the settings; ``proxy`` is the URL of the proxy, "" for none."""
+        self._settings = settings
+        self._guard = guard
+        self._proxy = proxy
+        self._session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        self._session = _make_session(self._settings, self._guard, self._proxy)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._session.close()
+
+    async def send(
+        self,
+        url: URL,
+        headers: Mapping[str, str],
+        *,
+        decompress: bool,
+        content: bytes | None = None,
+    ) -> AiohttpResponse:
+        try:
+            return AiohttpResponse(
+                await self._session.request(
+                    "GET" if content is None else "POST",
+                    url,
+                    headers=headers,
+                    data=content,
+                    allow_redirects=False,
+                    auto_decompress=decompress,
+                )
+            )
+        except aiohttp.ClientError as error:
+            raise _mapped_error(str(url), error) from error
+
+
+class AiohttpResponse(Response):
+    """A response of aiohttp."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.url = str(response.url)
+        self.status = response.status
+        self.headers = response.headers
+
+    async def read_piece(self) -> bytes:
+        try:
+            return await self._response.content.readany()
+        except aiohttp.ClientError as error:
+            raise _mapped_error(self.url, error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        self._response.release()
+
+
+def _make_session(settings: IndexSettings, guard: HostGuard, proxy: str) -> aiohttp.ClientSession:
+    """Return a session without cookies, without netrc, and without a limit on the whole time.
+
+    A timeout applies to connecting and to each period without data.
+    """
+    resolver = GuardedResolver(guard)
+    if proxy.startswith("socks"):
+        connector = socks_connector(proxy, limit=settings.connections, resolver=resolver)
+        proxy = ""
+    else:
+        connector = aiohttp.TCPConnector(
+            limit=settings.connections, resolver=resolver, ttl_dns_cache=_DNS_CACHE_SECONDS
+        )
+    agent = user_agent(f"aiohttp {aiohttp.__version__}", settings.user_agent_comment)
+    return aiohttp.ClientSession(
+        connector=connector,
+        middlewares=[_add_logins(settings.logins)] if settings.logins else (),
+        headers={"User-Agent": agent},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(
+            total=None, sock_connect=settings.timeout, sock_read=settings.timeout
+        ),
+        proxy=proxy or None,
+        trust_env=False,
+        read_bufsize=_RECEIVE_BUFFER,
+    )
+
+
+def _add_logins(logins: Sequence[Login]) -> aiohttp.ClientMiddlewareType:
+    """Return a middleware that adds each login to the requests to its origin, and to no others."""
     headers = authorizations(logins)
 
     async def middleware(
@@ -45,37 +137,8 @@ def _log_in(logins: Sequence[Login]) -> aiohttp.ClientMiddlewareType:
     return middleware
 
 
-def open_session(settings: IndexSettings, guard: HostGuard, proxy: str) -> aiohttp.ClientSession:
-    """Return the session; it is to be used as a context.
-
-    Cookies and netrc are off, redirects are followed elsewhere, one hop at a time, and bodies
-    have no total timeout, only one for silence.
-    """
-    limit = settings.connections
-    resolver = GuardedResolver(guard)
-    if proxy.startswith("socks"):
-        connector = socks_connector(proxy, limit=limit, resolver=resolver)
-        proxy = ""
-    else:
-        connector = aiohttp.TCPConnector(limit=limit, resolver=resolver, ttl_dns_cache=300)
-    return aiohttp.ClientSession(
-        connector=connector,
-        middlewares=[_log_in(settings.logins)] if settings.logins else (),
-        headers={
-            "User-Agent": user_agent(f"aiohttp {aiohttp.__version__}", settings.user_agent_comment)
-        },
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(
-            total=None, sock_connect=settings.timeout, sock_read=settings.timeout
-        ),
-        proxy=proxy or None,
-        trust_env=False,
-        read_bufsize=_RECEIVE_BUFFER,
-    )
-
-
 class GuardedResolver(AbstractResolver):
-    """Resolves names with the system's resolver and asks the guard about every answer."""
+    """Resolves names with the system's resolver and has the guard check every address."""
 
     def __init__(self, guard: HostGuard) -> None:
         self._guard = guard
@@ -84,7 +147,10 @@ class GuardedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = AF_INET
     ) -> list[ResolveResult]:
-        """Return the addresses of ``host``."""
+        """Return the addresses of ``host``.
+
+        :raises UnsafeUrl: if the guard refuses one of them.
+        """
         found = await self._resolver.resolve(host, port, family)
         self._guard.check_addresses(host, [result["host"] for result in found])
         return found
@@ -94,74 +160,15 @@ class GuardedResolver(AbstractResolver):
         await self._resolver.close()
 
 
-class AiohttpOpener:
-    """Sends requests on a session; implements ``Opener``."""
+def _mapped_error(url: str, error: aiohttp.ClientError) -> Exception:
+    """Return this program's error for one of aiohttp's.
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
-
-    async def open(
-        self,
-        url: URL,
-        headers: Mapping[str, str],
-        *,
-        decompress: bool,
-        content: bytes | None = None,
-    ) -> AiohttpResponse:
-        """Return the answer to a GET request, or to a POST request with ``content``."""
-        method = "GET" if content is None else "POST"
-        with mapped_errors(str(url)):
-            return AiohttpResponse(
-                await self._session.request(
-                    method,
-                    url,
-                    headers=headers,
-                    data=content,
-                    allow_redirects=False,
-                    auto_decompress=decompress,
-                )
-            )
-
-
-class AiohttpResponse:
-    """An answer; implements ``Response``."""
-
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-        self.url = str(response.url)
-        self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
-
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """Yield the body as it comes."""
-        with mapped_errors(self.url):
-            async for piece in self._response.content.iter_any():
-                yield piece
-
-    def __enter__(self) -> Self:
-        """Begin to read."""
-        return self
-
-    def __exit__(
-        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
-    ) -> None:
-        """Give the connection back; it is closed if the body was not read to its end."""
-        self._response.release()
-
-
-@contextmanager
-def mapped_errors(url: str) -> Iterator[None]:
-    """Turn the library's errors into this program's; timeouts are left as they are."""
-    try:
-        yield
-    except TimeoutError:
-        raise
-    except aiohttp.ClientSSLError as error:
-        why = f"its certificate is not valid ({first_line(error)})"
-        raise UnsafeUrl(url, why) from error
-    except aiohttp.ClientHttpProxyError as error:
-        raise proxy_error_for(url, error.status) from error
-    except aiohttp.InvalidURL:
-        raise  # a ValueError: what it stands for is told elsewhere
-    except aiohttp.ClientError as error:
-        raise UnavailableHost(url, first_line(error)) from error
+    Timeouts and invalid URLs are also builtin errors, which ``mapped_errors`` maps.
+    """
+    if isinstance(error, TimeoutError | aiohttp.InvalidURL):
+        return error
+    if isinstance(error, aiohttp.ClientSSLError):
+        return UnsafeUrl(url, f"its certificate is not valid ({first_line(error)})")
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return proxy_error_for(url, error.status)
+    return UnavailableHost(url, first_line(error))

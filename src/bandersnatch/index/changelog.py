@@ -1,51 +1,73 @@
-"""The journal of the index over XML-RPC (protocol sheet, sections 2.4 and 2.5)."""
+"""The index's changelog over XML-RPC, as PyPI offers it to mirrors.
+
+See ``docs/development/protocol.md``, "The changelog", and xmlrpc.com, "XML-RPC Specification".
+aiohttp-xmlrpc encodes the calls and decodes the answers, and sends nothing: requests go through
+``Transport``, and every answer is checked before the library's parser sees it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import re
+from types import coroutine
 from typing import TYPE_CHECKING, Any
-from xmlrpc.client import Fault
+from xml.parsers.expat import ExpatError, ParserCreate
 
 from bandersnatch.errors import BandersnatchError, InvalidValue, RateLimit, UnusableChangelog
 from bandersnatch.index.retry import RETRIED_STATUSES, error_for
-from bandersnatch.index.xmlrpc import NoAnswer, read_answer, write_call
 from bandersnatch.model.names import project_name
 from bandersnatch.model.serials import Change, Serial, parse_serial
 from bandersnatch.simple.entries import build_project_list
 from bandersnatch.simple.limits import LIST, Limit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Coroutine, Generator, Sequence
+    from typing import Self
+    from xmlrpc.client import Unmarshaller
 
     from bandersnatch.clock import Clock
-    from bandersnatch.index.transport import Transport
+    from bandersnatch.index.transport import Document, Transport
     from bandersnatch.model.project import ProjectList
 
-PAGE = 50_000
-"""Events that one answer holds at most."""
+PAGE_EVENTS = 50_000
+"""The maximum number of events in one answer."""
 
-MOST_EVENTS = 1_000_000
-"""Nobody follows the changelog over more serials than that, and each event has its own."""
+MAX_EVENTS = 1_000_000
+"""No mirror follows the changelog over more serials than this; each event has its own."""
 
-_ANSWER = Limit(64 * 1024**2, 128 * 1024**2)
-_READ_INLINE = 64 * 1024
-"""Bytes."""
+_ANSWER = Limit(64 * 1024**2, 320 * 1024**2)
+_DECODED_INLINE = 64 * 1024
+"""Bytes; a larger answer is decoded in a thread."""
 
 _PAUSE_BETWEEN_PAGES = 1.0
+_OK = 200
 _RATE_FAULT = re.compile(r"TooManyRequests|too many requests|rate limit", re.IGNORECASE)
 _RESET = re.compile(r"reset in ([0-9]{1,6}) seconds")
 
+_MAX_DEPTH = 64
+"""Nested elements; an event's serial is at a depth of eleven."""
+
+_MAX_TOKEN = 64 * 1024
+"""Bytes of a tag and the text that follows it."""
+
+_LONG_TOKEN = re.compile(rb"<[^<]{%d}" % _MAX_TOKEN)
+_ENCODINGS = frozenset({"utf-8", "us-ascii", "ascii", "iso-8859-1", "utf-16"})
+"""Those that both parsers know by themselves, and therefore read alike."""
+
+# Upper bounds of the memory that parts of an answer take, in bytes; measured with lxml 6.1.
+_VALUE = 80
+_ELEMENT, _ATTRIBUTE, _TEXT = 280, 256, 220
+_COPIES, _WIDE_COPIES = 3, 7
+"""The text itself, in the tree, and as values: a string takes up to four bytes a character."""
+
+_TEXT_NODE = re.compile(rb">[^<]")
+
 
 class Changelog:
-    """Calls the methods that PyPI supports for mirrors, one at a time."""
+    """Calls the XML-RPC methods that PyPI supports for mirrors, one at a time."""
 
     def __init__(
-        self,
-        transport: Transport,
-        clock: Clock,
-        budget: asyncio.Semaphore,
-        url: str,
+        self, transport: Transport, clock: Clock, budget: asyncio.Semaphore, url: str
     ) -> None:
         self._transport = transport
         self._clock = clock
@@ -53,79 +75,87 @@ class Changelog:
         self._url = url
 
     async def last_serial(self) -> Serial:
-        """Return the serial of the newest event; 0 for an empty journal.
+        """Return the serial of the newest event; 0 if there are no events.
 
-        :raises UnusableChangelog: if there is no such method here.
+        :raises UnusableChangelog: if the index does not support the method.
         """
-        answer = await self._call("changelog_last_serial", _ANSWER)
+        answer = await self._call(_ANSWER, XmlRpcCall.decode, "changelog_last_serial")
         try:
             return parse_serial(0 if answer is None else answer)
         except InvalidValue as error:
             raise UnusableChangelog(self._url, str(error)) from error
 
     async def changes(self, since: Serial, until: Serial) -> Sequence[Change]:
-        """Return the events after ``since`` up to ``until``, over as many pages as it takes.
+        """Return the events after ``since`` up to ``until``, from as many pages as necessary.
 
-        An event whose name is none is left out: it cannot concern a project that exists.
+        An event without a valid project name is omitted: it cannot concern a project.
         """
         changes: list[Change] = []
         count = 0
         while since < until:
             if count:
                 await self._clock.sleep(_PAUSE_BETWEEN_PAGES)
-            rows = await self._call("changelog_since_serial", _ANSWER, since)
+            rows = await self._call(_ANSWER, XmlRpcCall.decode, "changelog_since_serial", since)
             page = self._page(rows, since)
-            # What is newer than ``until`` came since, and belongs to the next run.
+            # Events after ``until`` are newer than this run, and belong to the next one.
             count += sum(serial <= until for _, serial in page)
-            if count > MOST_EVENTS:
-                raise UnusableChangelog(self._url, f"it has more than {MOST_EVENTS} events")
+            if count > MAX_EVENTS:
+                raise UnusableChangelog(self._url, f"it has more than {MAX_EVENTS} events")
             changes += (change for change, _ in page if change and change.serial <= until)
-            if len(page) < PAGE:
+            if len(page) < PAGE_EVENTS:
                 break
             since = max(serial for _, serial in page)
         return changes
 
     def _page(self, rows: object, since: Serial) -> list[tuple[Change | None, Serial]]:
         if not isinstance(rows, list):
-            raise UnusableChangelog(self._url, "changelog_since_serial gave no list")
+            raise UnusableChangelog(self._url, "changelog_since_serial did not return a list")
         try:
-            page = [_change(row) for row in rows]
+            page = [_parse_event(row) for row in rows]
         except (InvalidValue, TypeError, ValueError) as error:
-            raise UnusableChangelog(self._url, f"an event cannot be read ({error})") from error
+            raise UnusableChangelog(self._url, f"an event is invalid ({error})") from error
         if any(serial <= since for _, serial in page):
-            raise UnusableChangelog(self._url, f"it gave events from before {since}")
+            raise UnusableChangelog(self._url, f"it returned events from before {since}")
         return page
 
     async def list_with_serials(self) -> ProjectList:
         """Return every project with its serial."""
-        answer = await self._call("list_packages_with_serial", LIST)
+        answer = await self._call(LIST, XmlRpcCall.decode_stream, "list_packages_with_serial")
         if not isinstance(answer, dict):
-            raise UnusableChangelog(self._url, "list_packages_with_serial gave no mapping")
+            raise UnusableChangelog(self._url, "list_packages_with_serial did not return a struct")
         return build_project_list(answer.items(), where=self._url, serial=None)
 
-    async def _call(self, method: str, limit: Limit, *arguments: int) -> Any:  # noqa: ANN401 - of XML-RPC
-        request = write_call(method, *arguments)
-
+    async def _call(
+        self,
+        limit: Limit,
+        decode: Callable[[XmlRpcCall, bytes, int], Any],
+        method: str,
+        *arguments: int,
+    ) -> Any:  # noqa: ANN401 - of XML-RPC
         async def attempt() -> Any:  # noqa: ANN401 - of XML-RPC
+            call = XmlRpcCall(method, *arguments)
             async with self._budget:
-                answer = await self._transport.call(self._url, request, limit=limit.size)
-            if answer.status in RETRIED_STATUSES:
-                now = self._clock.now()
-                raise error_for(self._url, answer.status, answer.headers, now)
-            if answer.status != 200:  # noqa: PLR2004 - anything else is a refusal
-                raise UnusableChangelog(self._url, f"status {answer.status}")
+                answer = await self._transport.post(self._url, call.request, limit=limit.size)
+            self._check_status(answer)
             try:
-                return await _read(answer.body, limit.memory)
-            except Fault as fault:
-                raise self._fault(fault) from fault
-            except NoAnswer as error:
-                why = f"{method} gave no XML-RPC ({error})"
+                if len(answer.body) <= _DECODED_INLINE:
+                    return decode(call, answer.body, limit.memory)
+                return await asyncio.to_thread(decode, call, answer.body, limit.memory)
+            except FaultAnswer as fault:
+                raise self._fault_error(str(fault)) from fault
+            except InvalidAnswer as error:
+                why = f"{method} did not return XML-RPC ({error})"
                 raise UnusableChangelog(self._url, why) from error
 
-        return await self._transport.retried(attempt)
+        return await self._transport.retry(attempt)
 
-    def _fault(self, fault: Fault) -> BandersnatchError:
-        text = str(fault.faultString)
+    def _check_status(self, answer: Document) -> None:
+        if answer.status in RETRIED_STATUSES:
+            raise error_for(self._url, answer.status, answer.headers, self._clock.now())
+        if answer.status != _OK:
+            raise UnusableChangelog(self._url, f"status {answer.status}")
+
+    def _fault_error(self, text: str) -> BandersnatchError:
         if _RATE_FAULT.search(text):
             reset = _RESET.search(text)
             seconds = float(reset[1]) if reset else None
@@ -133,22 +163,176 @@ class Changelog:
         return UnusableChangelog(self._url, text[:200])
 
 
-def _change(row: object) -> tuple[Change | None, Serial]:
+def _parse_event(row: object) -> tuple[Change | None, Serial]:
     if not isinstance(row, list):
         raise InvalidValue("event", row, "is not a list")
-    shown, _, time, action, serial = row
+    display, _, time, action, serial = row
     serial = parse_serial(serial)
     try:
-        name = project_name(shown)
+        name = project_name(display)
     except InvalidValue:
         return None, serial
     if not isinstance(time, int) or not isinstance(action, str):
         raise InvalidValue("event", row, "has no time and action")
-    return Change(name, shown, serial, action, time), serial
+    return Change(name, display, serial, action, time), serial
 
 
-async def _read(body: bytes, heaviest: int) -> Any:  # noqa: ANN401 - of XML-RPC
-    """Return what a call returned; one of 50,000 events takes a second, in a thread."""
-    if len(body) <= _READ_INLINE:
-        return read_answer(body, heaviest)
-    return await asyncio.to_thread(read_answer, body, heaviest)
+# ---------------------------------------------------------------- calls and answers
+
+
+class InvalidAnswer(ValueError):
+    """An answer is not XML-RPC, or exceeds a limit; the message is the reason."""
+
+
+class FaultAnswer(Exception):
+    """An answer is an XML-RPC fault; the message is its ``faultString``."""
+
+
+class _Exchange:
+    """What aiohttp-xmlrpc uses as its HTTP client, and as the response of that client.
+
+    A call of the library is a coroutine. With this client it suspends once, in ``read``, yields
+    the request, and resumes with the answer: it needs no event loop, so that an answer can be
+    decoded in a thread.
+    """
+
+    def __init__(self) -> None:
+        self._request = b""
+
+    def post(self, _url: str, *, data: bytes, headers: object) -> Self:
+        del headers  # the transport sends its own
+        self._request = data
+        return self
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        pass
+
+    def raise_for_status(self) -> None:
+        pass  # the status was checked before
+
+    @coroutine
+    def read(self) -> Generator[bytes, bytes, bytes]:
+        return (yield self._request)
+
+
+class XmlRpcCall:
+    """One call of a method: ``request`` is its body, and one of the two methods decodes its answer.
+
+    Answers hold numbers, strings, lists and dictionaries of them, and None. Both methods raise
+    ``FaultAnswer`` if the call failed, and ``InvalidAnswer`` if the text is not an answer, or would
+    take more memory than ``max_memory`` bytes.
+    """
+
+    def __init__(self, method: str, *arguments: int) -> None:
+        from aiohttp_xmlrpc.client import ServerProxy  # noqa: PLC0415 - imports lxml, which is slow
+
+        proxy = ServerProxy("", client=_Exchange())
+        self._call: Coroutine[bytes, bytes, Any] = getattr(proxy, method)(*arguments)
+        self.request = self._call.send(None)
+
+    def decode(self, text: bytes, max_memory: int) -> Any:  # noqa: ANN401 - of XML-RPC
+        """Return the value of an answer, decoded by aiohttp-xmlrpc. Call it once."""
+        from aiohttp_xmlrpc.exceptions import XMLRPCError  # noqa: PLC0415 - as above
+
+        _check_memory(text, _tree_memory(text), max_memory)
+        _parse(text, None)
+        try:
+            self._call.send(text)
+        except StopIteration as end:
+            return end.value
+        except Exception as error:  # the library documents neither its own errors nor lxml's
+            if isinstance(error, XMLRPCError) or type(error) is Exception:  # fault code -32000
+                raise FaultAnswer(*error.args[:1]) from error
+            raise InvalidAnswer(str(error)[:100]) from error
+        raise AssertionError("a call of the library suspends only once")
+
+    def decode_stream(self, text: bytes, max_memory: int) -> Any:  # noqa: ANN401 - of XML-RPC
+        """Return the value of an answer, decoded by the standard library while it is parsed.
+
+        For the list of all projects: the tree that lxml builds of it takes seven times the memory.
+        """
+        from xmlrpc.client import Error, Fault, Unmarshaller  # noqa: PLC0415 - rarely needed
+
+        _check_memory(text, _stream_memory(text), max_memory)
+        target = Unmarshaller(use_builtin_types=True)
+        target.xml("", None)  # strings arrive decoded
+        try:
+            _parse(text, target)
+            (value,) = target.close()
+        except Fault as fault:
+            raise FaultAnswer(str(fault.faultString)) from fault
+        except (Error, ArithmeticError, TypeError, LookupError) as error:
+            raise InvalidAnswer(str(error)[:100]) from error
+        return value
+
+
+def _check_memory(text: bytes, estimate: int, max_memory: int) -> None:
+    if _LONG_TOKEN.search(text):
+        raise InvalidAnswer(f"it has a tag or text of more than {_MAX_TOKEN} bytes")
+    if estimate > max_memory:
+        raise InvalidAnswer(f"its {len(text)} bytes would take {estimate} in memory")
+
+
+def _stream_memory(text: bytes) -> int:
+    """Return an upper bound of the bytes that an answer and its values take."""
+    return len(text) + _VALUE * _count_elements(text)
+
+
+def _tree_memory(text: bytes) -> int:
+    """Return an upper bound of the bytes that an answer, its tree in lxml, and its values take."""
+    copies = _WIDE_COPIES if not text.isascii() else _COPIES
+    nodes = _ELEMENT * _count_elements(text) + _ATTRIBUTE * text.count(b"=")
+    return len(text) * copies + nodes + _TEXT * len(_TEXT_NODE.findall(text))
+
+
+def _count_elements(text: bytes) -> int:
+    return text.count(b"<") - text.count(b"</")
+
+
+def _parse(text: bytes, target: Unmarshaller | None) -> None:
+    """Parse an answer with expat; give ``target`` what is in it.
+
+    A document type can declare entities that grow, and deep elements can exhaust the stack. No
+    answer of PyPI has either.
+
+    :raises InvalidAnswer: if it is not XML, or has one of the two, or an unusual encoding.
+    """
+    depth = 0
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > _MAX_DEPTH:
+            raise InvalidAnswer(f"it is nested more than {_MAX_DEPTH} levels deep")
+        if target is not None:
+            target.start(tag, attributes)
+
+    def end(tag: str) -> None:
+        nonlocal depth
+        depth -= 1
+        if target is not None:
+            target.end(tag)
+
+    parser = ParserCreate()
+    parser.buffer_text = True  # otherwise each line of a text is an object
+    parser.XmlDeclHandler = _check_encoding
+    parser.StartDoctypeDeclHandler = _refuse_document_type
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    if target is not None:
+        parser.CharacterDataHandler = target.data
+    try:
+        parser.Parse(text, True)  # noqa: FBT003 - it has no keyword arguments
+    except (ExpatError, LookupError, ValueError) as error:
+        raise InvalidAnswer(str(error)[:100]) from error
+
+
+def _check_encoding(_version: str, encoding: str | None, _standalone: int) -> None:
+    if encoding is not None and encoding.lower() not in _ENCODINGS:
+        raise InvalidAnswer(f"its encoding is {encoding[:20]!a}")
+
+
+def _refuse_document_type(*_: object) -> None:
+    raise InvalidAnswer("it has a document type")

@@ -1,4 +1,4 @@
-"""The download of one file: resumed, measured, and finished or tried again."""
+"""The download of one file, which resumes, measures its rate, and is retried."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from bandersnatch.index.transport import mapped_errors
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Mapping
 
     from bandersnatch.clock import Clock
     from bandersnatch.index.transport import Response, Transport
     from bandersnatch.model.content import Content
     from bandersnatch.storage.port import Sink
 
-SLOWEST = 10_000
-"""Bytes a second; a download that is slower for long is given up and tried again."""
+MIN_RATE = 10_000
+"""Bytes per second; a download below this rate for a whole window is aborted and retried."""
 
 GRACE = 15.0
-"""Seconds at the start of a download during which its rate does not matter."""
+"""Seconds at the start of a download in which its rate is not measured."""
 
 WINDOW = 30.0
 """Seconds over which the rate is measured."""
@@ -32,12 +31,12 @@ _ACCEPTED = frozenset({_OK, _PARTIAL})
 async def download(
     transport: Transport, budget: asyncio.Semaphore, url: str, sink: Sink, clock: Clock
 ) -> Content:
-    """Stream the file at ``url`` into ``sink`` and finish it there.
+    """Stream the file at ``url`` into ``sink``, finish the sink, and return the content.
 
-    There is no limit on the whole time, only on silence and on slowness.
+    There is no limit on the whole time, only on silence and on a low rate.
 
-    :raises MissingResource: if it is not there.
-    :raises IntegrityError: if its bytes stay wrong.
+    :raises MissingResource: if the server does not have the file.
+    :raises IntegrityError: if the content is wrong in every attempt.
     """
 
     async def attempt() -> Content:
@@ -46,7 +45,7 @@ async def download(
                 await _receive(transport, url, sink, clock)
         return await sink.finish()
 
-    return await transport.retried(attempt)
+    return await transport.retry(attempt)
 
 
 async def _receive(transport: Transport, url: str, sink: Sink, clock: Clock) -> None:
@@ -55,46 +54,47 @@ async def _receive(transport: Transport, url: str, sink: Sink, clock: Clock) -> 
     except RefusedRequest as error:
         if error.status != _UNSATISFIABLE or not sink.held:
             raise
-        # What is held is longer than the file, or the server has no ranges after all.
+        # The partial file is longer than the file, or the server does not support ranges.
         await sink.restart()
         await _request(transport, url, sink, clock)
 
 
 async def _request(transport: Transport, url: str, sink: Sink, clock: Clock) -> None:
-    # Files are asked for as they are: an archive that a server wraps in a Content-Encoding would
-    # otherwise be unwrapped on the way and fail its digest.
+    # A server must not compress an archive: it would be decompressed on the way, and an archive
+    # that was uploaded with a Content-Encoding of its own would then fail its digest.
     headers = {"Accept-Encoding": "identity"}
     if sink.held:
         headers["Range"] = f"bytes={sink.held}-"
     with (
         mapped_errors(url),
-        await transport.send(
+        await transport.request(
             url, headers=headers, accepted=_ACCEPTED, decompress=False
         ) as response,
     ):
-        if sink.held and not _continues(response.status, response.headers, sink.held):
+        if sink.held and not _resumes(response, sink.held):
             await sink.restart()
-        await _take(response, url, sink, clock)
+        await _write(response, url, sink, clock)
 
 
-async def _take(response: Response, url: str, sink: Sink, clock: Clock) -> None:
-    pace = _Pace(url, clock)
+async def _write(response: Response, url: str, sink: Sink, clock: Clock) -> None:
+    rate = _RateCheck(url, clock)
     try:
-        async for chunk in response.pieces():
-            await sink.write(chunk)
-            pace.take(len(chunk))
+        while piece := await response.read_piece():
+            await sink.write(piece)
+            rate.add(len(piece))
     except OversizedContent:
         await sink.restart()
         raise
 
 
-def _continues(status: int, headers: Mapping[str, str], held: int) -> bool:
-    """Whether an answer goes on just where the sink ends."""
-    return status == _PARTIAL and headers.get("Content-Range", "").startswith(f"bytes {held}-")
+def _resumes(response: Response, held: int) -> bool:
+    """Whether a response continues exactly at the end of the ``held`` bytes."""
+    content_range = response.headers.get("Content-Range", "")
+    return response.status == _PARTIAL and content_range.startswith(f"bytes {held}-")
 
 
-class _Pace:
-    """Notices a download that trickles."""
+class _RateCheck:
+    """Aborts a download whose rate stays below the minimum."""
 
     def __init__(self, url: str, clock: Clock) -> None:
         self._url = url
@@ -102,13 +102,17 @@ class _Pace:
         self._begin = clock.monotonic() + GRACE
         self._size = 0
 
-    def take(self, size: int) -> None:
+    def add(self, size: int) -> None:
+        """Count the bytes of one piece.
+
+        :raises UnavailableHost: if the rate of the last window is too low.
+        """
         now = self._clock.monotonic()
         if now < self._begin:
             return
         self._size += size
         if now - self._begin < WINDOW:
             return
-        if self._size < SLOWEST * WINDOW:
-            raise UnavailableHost(self._url, f"it sends fewer than {SLOWEST} bytes a second")
+        if self._size < MIN_RATE * WINDOW:
+            raise UnavailableHost(self._url, f"it sends fewer than {MIN_RATE} bytes per second")
         self._begin, self._size = now, 0

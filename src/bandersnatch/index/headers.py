@@ -30,8 +30,8 @@ def http_date(text: str) -> datetime | None:
     return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
 
 
-def repeatable(text: str) -> str:
-    """Return a value that can be kept and sent back as it is, "" for one that cannot."""
+def storable(text: str) -> str:
+    """Return a value that can be stored and sent back unchanged, "" for any other."""
     return text if text.isascii() and text.isprintable() and len(text) <= _LONGEST else ""
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,11 +16,25 @@ if TYPE_CHECKING:
     from bandersnatch.storage.port import Sink
 
 
-class PackageIndex(Protocol):
-    """The index that is followed.
+class FetchedDetail(Struct, frozen=True):
+    """A project detail page, and the validators for its next conditional request."""
 
-    Every method retries what may pass (the policy is the adapter's) and raises ``UpstreamError``
-    when that did not help.
+    detail: ProjectDetail
+    validators: Validators
+
+
+class FetchedList(Struct, frozen=True):
+    """The root page, and the validators for its next conditional request."""
+
+    projects: ProjectList
+    validators: Validators
+
+
+class PackageIndex(Protocol):
+    """The index that the mirror follows.
+
+    Every method retries transient errors (the policy is the adapter's) and raises
+    ``UpstreamError`` if that does not help.
     """
 
     async def last_serial(self) -> Serial:
@@ -37,20 +52,20 @@ class PackageIndex(Protocol):
         ...
 
     async def list_with_serials(self) -> ProjectList:
-        """Return all projects with their serials, from the changelog's side.
+        """Return all projects with their serials, from the changelog's interface.
 
         :raises UnusableChangelog: if this index has no changelog.
         """
         ...
 
     async def fetch_list(self, known: Validators, /) -> FetchedList | None:
-        """Return the root page, or None if it is the one that ``known`` tells of."""
+        """Return the root page, or None if it still matches ``known``."""
         ...
 
     async def fetch_detail(self, name: ProjectName, known: Validators, /) -> FetchedDetail | None:
-        """Return a project's page, or None if it is the one that ``known`` tells of.
+        """Return a project's detail page, or None if it still matches ``known``.
 
-        :raises MissingProject: if there is none.
+        :raises MissingProject: if the index does not have the project.
         """
         ...
 
@@ -59,25 +74,9 @@ class PackageIndex(Protocol):
         ...
 
     async def download(self, url: str, sink: Sink, /) -> Content:
-        """Stream a file into ``sink``, going on where an earlier try ended, and finish it.
+        """Stream a file into ``sink``, resume earlier attempts, and finish the sink.
 
-        :raises MissingResource: if it is not there.
-        :raises IntegrityError: if the bytes stay wrong.
+        :raises MissingResource: if the server does not have the file.
+        :raises IntegrityError: if the content is wrong in every attempt.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class FetchedDetail:
-    """A project's page as it was just served."""
-
-    detail: ProjectDetail
-    validators: Validators
-
-
-@dataclass(frozen=True, slots=True)
-class FetchedList:
-    """The root page as it was just served."""
-
-    projects: ProjectList
-    validators: Validators

@@ -1,13 +1,13 @@
-"""What the transport asks of an HTTP library: one request, and its answer piece by piece."""
+"""Requests over HTTP: redirects, retries, pauses and limits, on top of any HTTP client."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from msgspec import Struct
 from yarl import URL
 
 from bandersnatch.errors import (
@@ -21,7 +21,7 @@ from bandersnatch.index.retry import LONGEST_RETRY_AFTER, error_for, pause_befor
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -30,41 +30,42 @@ if TYPE_CHECKING:
 
     _Result = TypeVar("_Result")
 
+_MAX_REDIRECTS = 3
+_HOST = re.compile(r"[A-Za-z0-9._:-]+", re.ASCII)
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
 
 class Response(Protocol):
-    """An answer whose headers are here; a context that gives its connection back."""
+    """A response whose headers have arrived. To be used as a context, which ends the response."""
 
-    @property
-    def url(self) -> str:
-        """Where it came from."""
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    """The header fields; their names are case-insensitive."""
 
-    @property
-    def status(self) -> int:
-        """The status code."""
+    async def read_piece(self) -> bytes:
+        """Return the bytes of the body that arrived since the last call, b"" at its end.
 
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The headers, whatever the case of their names."""
+        :raises TimeoutError: if nothing arrives in time.
+        :raises OSError: or UpstreamError, if the connection fails.
+        """
+        ...
 
-    def pieces(self) -> AsyncIterator[bytes]:
-        """Yield the body as it comes."""
-
-    def __enter__(self) -> Self:
-        """Begin to read."""
+    def __enter__(self) -> Self: ...
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
-        trace: TracebackType | None,
+        traceback: TracebackType | None,
     ) -> None:
-        """Give the connection back, or close it if the body was not read to its end."""
+        """Return the connection to the pool, or close it if the body was not read to its end."""
 
 
-class Opener(Protocol):
-    """Sends one request and follows no redirect."""
+class HttpClient(Protocol):
+    """Sends single requests. It does not follow redirects and does not retry."""
 
-    async def open(
+    async def send(
         self,
         url: URL,
         headers: Mapping[str, str],
@@ -72,24 +73,19 @@ class Opener(Protocol):
         decompress: bool,
         content: bytes | None = None,
     ) -> Response:
-        """Return the answer to a GET request, or to a POST request if there is ``content``.
+        """Send a GET request, or a POST request if ``content`` is given; return the response.
 
-        ``decompress`` lets the body come compressed.
+        ``decompress`` accepts a compressed body and decompresses it.
 
-        :raises TimeoutError: if there is silence.
-        :raises ValueError: if the URL is none.
-        :raises UpstreamError: if anything else goes wrong.
+        :raises TimeoutError: if the server does not respond in time.
+        :raises ValueError: if the URL is invalid.
+        :raises OSError: or UpstreamError, if the request fails for another reason.
         """
+        ...
 
 
-_MOST_REDIRECTS = 3
-_HOST = re.compile(r"[A-Za-z0-9._:-]+", re.ASCII)
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A body that was read whole. ``url`` is where it came from in the end."""
+class Document(Struct, frozen=True):
+    """A response with its whole body. ``url`` is the URL after redirects."""
 
     url: str
     status: int
@@ -112,27 +108,27 @@ class Document:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Budgets:
-    """How many requests may be under way at once: to the index, and for files."""
+class Budgets(Struct, frozen=True):
+    """The limits on concurrent requests: those to the index, and those for files."""
 
     index: asyncio.Semaphore
     files: asyncio.Semaphore
 
 
 class Transport:
-    """Makes requests as one library or the other sends them."""
+    """Sends requests with an HTTP client and applies the policies that all requests share."""
 
     def __init__(
         self,
-        opener: Opener,
+        client: HttpClient,
         guard: HostGuard,
         clock: Clock,
         jitter: random.Random,
         *,
         document_timeout: float,
     ) -> None:
-        self._opener = opener
+        """Take the collaborators; ``document_timeout`` is in seconds, for one whole document."""
+        self._client = client
         self._guard = guard
         self._clock = clock
         self._jitter = jitter
@@ -141,27 +137,27 @@ class Transport:
 
     # ------------------------------------------------------------ the retry policy
 
-    async def retried(self, attempt: Callable[[], Awaitable[_Result]]) -> _Result:
-        """Return what ``attempt`` returns, making it again as the policy says."""
-        tried = 0
+    async def retry(self, attempt: Callable[[], Awaitable[_Result]]) -> _Result:
+        """Return the result of ``attempt``, which is repeated as the retry policy says."""
+        tries = 0
         while True:
             try:
                 return await attempt()
             except BandersnatchError as error:
-                tried += 1
-                pause = pause_before(error, tried, self._jitter)
+                tries += 1
+                pause = pause_before(error, tries, self._jitter)
                 if pause is None:
                     raise
             await self._clock.sleep(pause)
 
     async def _wait_for(self, host: str) -> None:
-        """Wait while a host wants to be left alone.
+        """Wait until the pause that a host asked for is over.
 
-        :raises RateLimit: if it wants that for longer than this run will wait.
+        :raises RateLimit: if the pause is longer than this run waits.
         """
         while (left := self._paused_until.get(host, 0.0) - self._clock.monotonic()) > 0:
             if left > LONGEST_RETRY_AFTER:
-                raise RateLimit(host, "it asked to be left alone", retry_after=left)
+                raise RateLimit(host, "it asked for a long pause", retry_after=left)
             await self._clock.sleep(left)
 
     def _pause(self, host: str, error: BandersnatchError) -> None:
@@ -171,19 +167,19 @@ class Transport:
 
     # ------------------------------------------------------------ one request
 
-    async def send(
+    async def request(
         self, url: str, *, headers: Mapping[str, str], accepted: frozenset[int], decompress: bool
     ) -> Response:
-        """Make one request, follow its redirects, and return the answer to read the body from.
+        """Send one GET request, follow its redirects, and return the response, its body unread.
 
-        The answer is a context, to be used within ``failures``.
+        Call it, and read the response, within ``mapped_errors``.
 
-        :raises UpstreamError: for any status not in ``accepted``.
+        :raises UpstreamError: if the status is not in ``accepted``.
         """
         target = URL(url, encoded=True)
         if self._paused_until:
             await self._wait_for(target.authority)
-        response = await self._following(target, headers, decompress=decompress)
+        response = await self._follow(target, headers, decompress=decompress)
         if response.status in accepted:
             return response
         with response:
@@ -192,21 +188,19 @@ class Transport:
             self._pause(target.authority, error)
         raise error
 
-    async def _following(
-        self, url: URL, headers: Mapping[str, str], *, decompress: bool
-    ) -> Response:
-        for _ in range(_MOST_REDIRECTS + 1):
+    async def _follow(self, url: URL, headers: Mapping[str, str], *, decompress: bool) -> Response:
+        for _ in range(_MAX_REDIRECTS + 1):
             self._guard.check_url(url)
-            response = await self._opener.open(url, headers, decompress=decompress)
+            response = await self._client.send(url, headers, decompress=decompress)
             if response.status not in _REDIRECTS:
                 return response
             with response:
-                url = _redirected(url, response.headers.get("Location", ""))
-        raise UnsafeUrl(str(url), f"there are more than {_MOST_REDIRECTS} redirects")
+                url = _redirect_target(url, response.headers.get("Location", ""))
+        raise UnsafeUrl(str(url), f"there are more than {_MAX_REDIRECTS} redirects")
 
     # ------------------------------------------------------------ documents
 
-    async def document(
+    async def fetch(
         self,
         url: str,
         *,
@@ -215,47 +209,45 @@ class Transport:
         headers: Mapping[str, str],
         accepted: frozenset[int] = frozenset({200}),
     ) -> Document:
-        """Return a body of at most ``limit`` bytes once it is decompressed, with retries.
+        """Return a document of at most ``limit`` bytes, decompressed, with retries.
 
-        :raises UpstreamError: if that is not possible.
+        :raises UpstreamError: if every attempt fails.
         """
 
         async def attempt() -> Document:
             async with budget:
-                return await self._document(url, limit, headers, accepted)
+                return await self._fetch(url, limit, headers, accepted)
 
-        return await self.retried(attempt)
+        return await self.retry(attempt)
 
-    async def _document(
+    async def _fetch(
         self, url: str, limit: int, headers: Mapping[str, str], accepted: frozenset[int]
     ) -> Document:
         with mapped_errors(url):
             async with asyncio.timeout(self._document_timeout):
-                response = await self.send(url, headers=headers, accepted=accepted, decompress=True)
-                with response:
-                    body = await read_body(response.pieces(), url, limit)
-                    return Document(response.url, response.status, response.headers, body)
+                response = await self.request(
+                    url, headers=headers, accepted=accepted, decompress=True
+                )
+                return await _read_document(response, url, limit)
 
-    async def call(self, url: str, content: bytes, *, limit: int) -> Document:
-        """Return the answer to one POST request, whatever its status says.
+    async def post(self, url: str, content: bytes, *, limit: int) -> Document:
+        """Return the response to one POST request of XML, whatever its status is.
 
-        :raises UpstreamError: if there is none.
+        :raises UpstreamError: if there is no response, or one of more than ``limit`` bytes.
         """
         with mapped_errors(url):
             async with asyncio.timeout(self._document_timeout):
-                response = await self._opener.open(
+                response = await self._client.send(
                     URL(url, encoded=True),
                     {"Content-Type": "text/xml"},
                     decompress=True,
                     content=content,
                 )
-                with response:
-                    body = await read_body(response.pieces(), url, limit)
-                    return Document(response.url, response.status, response.headers, body)
+                return await _read_document(response, url, limit)
 
 
 class mapped_errors:  # noqa: N801 - used like a function
-    """A context that turns the system's errors into this program's, and those about URLs."""
+    """A context that maps the errors of the system, and of invalid URLs, to ``UpstreamError``."""
 
     __slots__ = ("_url",)
 
@@ -263,54 +255,54 @@ class mapped_errors:  # noqa: N801 - used like a function
         self._url = url
 
     def __enter__(self) -> None:
-        """Begin."""
+        pass
 
     def __exit__(
         self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
     ) -> None:
-        """Raise this program's error for the library's, if there was one."""
         if error is None:
             return
         if isinstance(error, TimeoutError):
-            raise UnavailableHost(self._url, "it was silent, or slow, for too long") from error
+            raise UnavailableHost(self._url, "it did not respond in time") from error
         if isinstance(error, OSError):
             raise UnavailableHost(self._url, first_line(error)) from error
         if isinstance(error, ValueError) and not isinstance(error, BandersnatchError):
-            # A redirect to a host that no resolver can be asked about: a..example.org
-            raise UnsafeUrl(self._url, f"it leads to what is no address ({first_line(error)})")
+            # A redirect to a host name that no resolver accepts: a..example.org
+            raise UnsafeUrl(self._url, f"it leads to an invalid URL ({first_line(error)})")
 
 
-async def read_body(body: AsyncIterable[bytes], url: str, limit: int) -> bytes:
-    """Return the body of a response.
+async def _read_document(response: Response, url: str, limit: int) -> Document:
+    """Read the body of a response.
 
-    :raises OversizedContent: as soon as there are more than ``limit`` bytes.
+    :raises OversizedContent: as soon as it has more than ``limit`` bytes.
     """
-    taken = BytesIO()  # it gives out what it holds without making a second one of it
-    async for piece in body:
-        taken.write(piece)
-        if taken.tell() > limit:
-            raise OversizedContent(url, limit)
-    return taken.getvalue()
+    with response:
+        body = BytesIO()  # returns its content without a copy
+        while piece := await response.read_piece():
+            body.write(piece)
+            if body.tell() > limit:
+                raise OversizedContent(url, limit)
+        return Document(response.url, response.status, response.headers, body.getvalue())
 
 
-def _redirected(url: URL, location: str) -> URL:
-    """Return where a redirect leads, if it may be followed.
+def _redirect_target(url: URL, location: str) -> URL:
+    """Return the absolute URL that a ``Location`` header names (RFC 9110, section 10.2.2).
 
-    :raises UnsafeUrl: if it leads to another scheme than https, or from https to http.
+    :raises UnsafeUrl: if it leads from https to http, or to a scheme other than these.
     """
     try:
         step = URL(location, encoded=True)
         target = url.join(step)
     except ValueError:
         step = target = URL()
-    nowhere = not (location and location.isprintable()) or (step.scheme and not step.host)
-    leads_on = target.scheme in {"https", url.scheme} and _HOST.fullmatch(target.host or "")
-    if nowhere or not leads_on or target.user is not None:
+    is_invalid = not (location and location.isprintable()) or (step.scheme and not step.host)
+    is_allowed = target.scheme in {"https", url.scheme} and _HOST.fullmatch(target.host or "")
+    if is_invalid or not is_allowed or target.user is not None:
         raise UnsafeUrl(str(url), f"it redirects to {ascii(location)[:200]}")
     return target
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error says, in one line."""
+    """Return the first line of an error's message, at most 300 characters."""
     text = str(error) or type(error).__name__
     return text.splitlines()[0][:300]
