@@ -272,7 +272,7 @@ MUTANTS = (
             repeat(statement("publish"), before=statement("_have_files")),
             put(
                 Find((ast.Call,), callee="publish", which=0),
-                with_argument("anew", "False"),
+                with_argument("remove_unused", "False"),
             ),
         ),
         ("chaos/test_http_answers.py", "integration/test_invariants.py"),

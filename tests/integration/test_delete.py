@@ -228,7 +228,7 @@ def test_what_the_filters_want_is_refused_and_nothing_is_touched(index: Index, s
 
     assert ran.code == 2
     [line] = ran.log.splitlines()
-    assert "ERROR: the filters want bar, foo, " in line
+    assert "ERROR: the filters select bar, foo, " in line
     assert "[blocklist] packages with blocklist_project enabled" in line
     assert "--until-next-change" in line
     assert ran.out == ""
@@ -558,7 +558,7 @@ def test_a_page_without_a_record_goes_and_its_files_stay(
     ran = filled.run("delete", "foo-bar", *flags)
 
     assert ran.code == 0, ran.log
-    assert "foo-bar has pages and no record; which files are its own is not known" in ran.log
+    assert "foo-bar has pages and no record; its files are unknown, and stay" in ran.log
     assert filled.names() == ["baz", "qux"]
     assert not (filled.web / "simple/foo-bar").exists()
     assert {lies(filled, file) for file in files} == {"web"}
@@ -875,5 +875,5 @@ def test_why_says_that_a_deletion_was_cut_short() -> None:
         for line in world.asks_why("Alpha")
     }
 
-    assert "its deletion was cut short; the next command that writes finishes it" in told
+    assert "its deletion was interrupted; the next command that writes finishes it" in told
     assert not [line for line in told if line.startswith("it failed")]

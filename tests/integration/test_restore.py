@@ -124,7 +124,7 @@ def test_several_come_back_and_what_cannot_is_a_failure_that_is_named(filled: Si
     assert ran.code == ran.report["exit_code"] == 4
     assert ran.failed == {"nope": "UnrestorableProject"}
     [line] = ran.errors()
-    assert "ERROR: nope cannot be restored: no page of it lies in removed/ (" in line
+    assert "ERROR: nope cannot be restored: it has no page in removed/ (" in line
     assert filled.tree() == before
 
 
@@ -134,7 +134,7 @@ def test_what_is_here_is_a_failure_and_stays(filled: Site) -> None:
     ran = filled.run("restore", "baz")
 
     assert ran.code == 4
-    assert "baz cannot be restored: it is here already" in ran.log
+    assert "baz cannot be restored: it is in the mirror already" in ran.log
     assert filled.times() == before
 
 
@@ -297,7 +297,7 @@ def test_a_file_that_is_gone_is_named_and_left_off_until_mirror_has_it_again(
     ran = filled.run("restore", "foo-bar")
 
     assert ran.code == 0
-    told = f"foo-bar comes back without what is not there any more: {file.filename} ("
+    told = f"foo-bar is restored without missing files: {file.filename} ("
     assert told in ran.log
     assert file.filename not in filled.filenames("foo-bar")
     assert len(filled.filenames("foo-bar")) == 2
@@ -365,7 +365,7 @@ def test_a_project_of_which_no_file_is_left_stays_away(index: Index, filled: Sit
     ran = filled.run("restore", "foo-bar")
 
     assert ran.code == 4
-    assert "foo-bar cannot be restored: none of the files that its page names is left" in ran.log
+    assert "foo-bar cannot be restored: none of the files that its page lists is left" in ran.log
     after = listing(filled.root)
     assert before.keys() == after.keys()
     assert {k for k in before if before[k] != after[k]} <= {".", ".partial", "generation"}
@@ -443,7 +443,7 @@ def test_where_no_page_can_be_read_nothing_comes_back(filled: Site) -> None:
 
     assert ran.code == 4
     assert "foo-bar cannot be restored: removed/simple/foo-bar/index.v1_" in ran.log
-    assert "is no page of it: it is" in ran.log
+    assert "is not a page of it: it is" in ran.log
     assert filled.names() == ["baz"]
 
 
@@ -502,7 +502,7 @@ def test_a_page_of_files_here_is_of_no_use_where_files_are_not_kept(filled: Site
     ran = filled.run("restore", "foo-bar")
 
     assert ran.code == 4
-    assert "its page names files here, and release-files is off" in ran.log
+    assert "its page links to files of this mirror, and release-files is off" in ran.log
 
 
 def test_a_page_without_the_digests_that_pages_show_does_not_come_back(

@@ -83,9 +83,9 @@ async def _work(
     command, settings = arguments.command, configuration.settings
     verify = _verify_orders(arguments, settings)
     if command == "delete" and not arguments.until_next_change:
-        from bandersnatch.mirror.delete import require_unwanted  # noqa: PLC0415 - see _do
+        from bandersnatch.mirror.delete import require_unselected  # noqa: PLC0415 - see _do
 
-        require_unwanted(named, configuration.filters)  # before anything is touched
+        require_unselected(named, configuration.filters)  # before anything is touched
     opened = open_mirror(
         configuration,
         events,

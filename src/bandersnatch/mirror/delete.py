@@ -1,4 +1,4 @@
-"""The command ``delete``: projects taken out of the mirror by name, whatever the index says."""
+"""The command ``delete``: removes projects by name, whatever the index says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from bandersnatch.catalogue.records import (
     Deferred,
     Marker,
     RootMarker,
-    Standing,
 )
 from bandersnatch.errors import UnmirroredProject, UsageError
 from bandersnatch.events import Planned, ProjectFailed, Warned
@@ -31,16 +30,16 @@ if TYPE_CHECKING:
     from bandersnatch.model.serials import Serial
 
 
-def require_unwanted(names: Iterable[ProjectName], filters: FilterChain) -> None:
-    """Refuse to delete what the next run would only bring back.
+def require_unselected(names: Iterable[ProjectName], filters: FilterChain) -> None:
+    """Refuse to delete projects that the next run would only sync again.
 
-    :raises UsageError: if the filters want one of them, or that cannot be told.
+    :raises UsageError: if the filters select one of them, or its filters fail.
     """
-    wanted = sorted({name for name in names if filters.may_select(name)})
-    if wanted:
+    selected = sorted({name for name in names if filters.may_select(name)})
+    if selected:
         raise UsageError(
-            f"the filters want {', '.join(wanted)}, so that the next mirror would bring it back: "
-            "name it in [blocklist] packages with blocklist_project enabled, or pass "
+            f"the filters select {', '.join(selected)}, so the next run of mirror would download "
+            "it again: name it in [blocklist] packages with blocklist_project enabled, or pass "
             "--until-next-change; nothing was deleted"
         )
 
@@ -48,70 +47,70 @@ def require_unwanted(names: Iterable[ProjectName], filters: FilterChain) -> None
 async def delete(
     mirror: Mirror, names: Mapping[ProjectName, str], *, until_next_change: bool = False
 ) -> None:
-    """Take projects out of the mirror; ``names`` has each as it was spelled.
+    """Delete projects; ``names`` has each name as the operator spelled it.
 
-    What the filters want still is left out until the index changes it if ``until_next_change``.
-    Of a project without a record no file is known, and none is touched. Neither ``status`` nor
-    ``todo`` is.
+    With ``until_next_change`` projects that the filters select are excluded until the index
+    changes them. The files of a project without a record are unknown, and stay. Neither
+    ``status`` nor ``todo`` is changed.
 
-    :raises UsageError: if the filters want one of them, and nothing was said of that.
+    :raises UsageError: if the filters select one of them, without ``until_next_change``.
     """
     if not until_next_change:
-        require_unwanted(names, mirror.filters)
+        require_unselected(names, mirror.filters)
     began = mirror.clock.now()
     state = await open_tree(mirror, StateFiles(mirror.storage), began)
-    marks = await _marks(mirror, names, state, began)
-    mirror.events(Planned(0, len(marks)))
-    if marks:
+    deferred = await _defer_deletions(mirror, names, state, began)
+    mirror.events(Planned(0, len(deferred)))
+    if deferred:
         markers: dict[Marker, str] = {Marker.ROOT: RootMarker.STALE}
-        if any(mark.deferral == Deferral.DELETED for mark in marks):
-            # Should the filters want it again, nothing else tells the next run that it is gone.
+        if any(each.deferral == Deferral.DELETED for each in deferred):
+            # If later filters select it, only a comparison of everything finds that it is missing.
             markers |= dict.fromkeys((Marker.OPTIONS, Marker.FILTERS), "")
-        await mirror.catalogue.commit(CatalogueUpdate(deferred=marks, markers=markers))
+        await mirror.catalogue.commit(CatalogueUpdate(deferred=deferred, markers=markers))
         await finish_deletions(mirror, began)
 
 
-async def _marks(
+async def _defer_deletions(
     mirror: Mirror, names: Mapping[ProjectName, str], state: MirrorState, began: datetime
 ) -> list[Deferred]:
-    """Return the marks of what is to go, and tell of what there is nothing of, or no record."""
-    had = await mirror.catalogue.summaries(names)
+    """Return a deferral for each project of the mirror; report the others, and missing records."""
+    known = await mirror.catalogue.summaries(names)
     removals = Removals.of(mirror, began)
-    needs = await _known_changes(mirror, state)
+    changes = await _last_changes(mirror, state)
     now = int(began.timestamp())
-    marks: list[Deferred] = []
+    deferred: list[Deferred] = []
     for name, spelling in names.items():
-        here = name in had and had[name].standing is not Standing.EXCLUDED
-        if not (here or await removals.find_pages(name, [spelling])):
+        is_recorded = name in known and known[name].is_published
+        if not (is_recorded or await removals.find_pages(name, [spelling])):
             mirror.events(ProjectFailed(name, UnmirroredProject(name), will_retry=False))
             continue
-        if not here:
-            text = f"{name} has pages and no record; which files are its own is not known"
-            mirror.events(Warned(f"{text}, and they stay"))
-        marks.append(
+        if not is_recorded:
+            text = f"{name} has pages and no record; its files are unknown, and stay"
+            mirror.events(Warned(text))
+        target_serial = max(
+            changes.get(name, NO_SERIAL), NO_SERIAL if name in known else state.cursor
+        )
+        is_selected = mirror.filters.may_select(name)
+        deferred.append(
             Deferred(
                 name=name,
-                deferral=Deferral.EXCLUDED_UNTIL_CHANGE
-                if mirror.filters.may_select(name)
-                else Deferral.DELETED,
-                target_serial=max(
-                    needs.get(name, NO_SERIAL), NO_SERIAL if name in had else state.cursor
-                ),
+                deferral=Deferral.EXCLUDED_UNTIL_CHANGE if is_selected else Deferral.DELETED,
+                target_serial=target_serial,
                 first_serial=None,
                 since=now,
                 tried=now,
                 attempts=0,
                 cause=Cause.NONE,
-                reason="its deletion was cut short; the next command that writes finishes it",
+                reason="its deletion was interrupted; the next command that writes finishes it",
                 display=spelling,
             )
         )
-    return marks
+    return deferred
 
 
-async def _known_changes(mirror: Mirror, state: MirrorState) -> dict[ProjectName, Serial]:
-    """Return the last change of each project that is known and not shown yet."""
-    needs = dict(state.todo.pending) if state.todo else {}
-    for left in await mirror.catalogue.deferred():
-        needs[left.name] = max(left.target_serial, needs.get(left.name, NO_SERIAL))
-    return needs
+async def _last_changes(mirror: Mirror, state: MirrorState) -> dict[ProjectName, Serial]:
+    """Return the last change of each project that the tree does not reflect yet."""
+    changes = dict(state.todo.pending) if state.todo else {}
+    for each in await mirror.catalogue.deferred():
+        changes[each.name] = max(each.target_serial, changes.get(each.name, NO_SERIAL))
+    return changes

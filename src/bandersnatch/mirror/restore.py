@@ -1,4 +1,4 @@
-"""What waits in ``removed/`` of one project, read and judged: nothing is changed here."""
+"""The command ``restore``: brings deleted projects back from the trash."""
 
 from __future__ import annotations
 
@@ -58,67 +58,88 @@ if TYPE_CHECKING:
     from bandersnatch.storage.port import StoredObject
 
 
-_READ_AT_ONCE = 4
+_CONCURRENT_READS = 4
+
+_REPORTED_NAMES = 10
+"""Missing files that are reported by name."""
 
 
 class TrashedPage(NamedTuple):
-    """A project's page, and the name that it shows, "" if it shows none."""
+    """A project's page, and the display name that it shows, "" if it shows none."""
 
     detail: ProjectDetail
     display: str
 
 
-@dataclass(frozen=True, slots=True)
-class TrashedFiles:
-    """What is left of the files that a page names.
+class CheckedFile(NamedTuple):
+    """A file or sidecar with the right content.
 
-    ``records`` are as they are to be published, in the order of the page. ``moves`` is what has
-    to come back for that; what lies in its place already is not among it. ``missing`` are names.
+    ``found`` is where it is stored, in the trash or in the served tree; ``key`` is its key in the
+    served tree.
     """
-
-    records: Sequence[FileRecord]
-    moves: Sequence[_Right]
-    missing: Sequence[str]
-    sidecars_missing: int
-
-
-class _Right(NamedTuple):
-    """Something that was read through and found right: where it lies, and where it belongs."""
 
     found: StoredObject
     key: StorageKey
     hashes: Hashes
 
 
+@dataclass(frozen=True, slots=True)
+class TrashedFiles:
+    """What is left of the files that a page lists.
+
+    ``records`` are the files to publish, in the order of the page. ``trashed`` are the files and
+    sidecars that must be moved for that; those that are in the served tree are not among them.
+    ``missing`` are file names.
+    """
+
+    records: Sequence[FileRecord]
+    trashed: Sequence[CheckedFile]
+    missing: Sequence[str]
+    sidecars_missing: int
+
+
 class TrashedProject:
-    """What can be brought back of a project; ``since`` is when each key came to ``removed/``."""
+    """Validates a project's trashed pages and files; changes nothing."""
 
     def __init__(
-        self, mirror: Mirror, name: ProjectName, now: datetime, since: Mapping[StorageKey, int]
+        self,
+        mirror: Mirror,
+        name: ProjectName,
+        began: datetime,
+        trashed_at: Mapping[StorageKey, int],
     ) -> None:
+        """Assign the collaborators.
+
+        ``trashed_at`` is when each object of the trash was moved there, in seconds since 1970.
+        """
         self._storage = mirror.storage
         self._settings = mirror.settings
-        self._places = mirror.settings.pages.layout.all_pages(name)
-        self._documents = layout.legacy_documents(name)
+        self._pages = mirror.settings.pages.layout.all_pages(name)
         self._name = name
-        self._now = now
-        self._since = since
+        self._now = began
+        self._trashed_at = trashed_at
 
-    # ------------------------------------------------------------ the page
+    # ------------------------------------------------------------ pages and documents
 
-    def pages(self) -> list[StorageKey]:
-        """Return where the pages would lie, the last that came there first, JSON before HTML."""
-        keys = [layout.trash(key) for key in self._places]
-        json = PageFormat.V1_JSON
-        return sorted(keys, key=lambda k: (-self._since.get(k, 0), PageFormat.of(k) is not json))
+    @property
+    def page_keys(self) -> list[StorageKey]:
+        """The keys that pages have in the trash, the last trashed first, JSON before HTML."""
+        keys, json = [layout.trash(key) for key in self._pages], PageFormat.V1_JSON
+        times = self._trashed_at
+        return sorted(keys, key=lambda key: (-times.get(key, 0), PageFormat.of(key) is not json))
+
+    @property
+    def document_keys(self) -> list[StorageKey]:
+        """The keys that the legacy document has in the trash."""
+        return [layout.trash(key) for key in layout.legacy_documents(self._name)]
 
     async def page(self) -> TrashedPage:
-        """Return the page as it was when the project left.
+        """Return the page that was published last.
 
-        :raises UnrestorableProject: if there is none that can be read.
+        :raises UnrestorableProject: if there is none that can be parsed.
         """
-        detail, display, why = None, "", "no page of it lies in removed/"
-        for key in self.pages():
+        detail, display, why = None, "", f"it has no page in {layout.TRASH}"
+        for key in self.page_keys:
             try:
                 text = await self._storage.read(key)
                 display = display or self._display(text, key)
@@ -127,7 +148,7 @@ class TrashedProject:
             except MissingObject:
                 continue
             except ResponseError as error:
-                why = f"{key} is no page of it: {error.why}"
+                why = f"{key} is not a page of it: {error.why}"
             except StorageError as error:
                 why = str(error)
         if detail is None:
@@ -141,114 +162,101 @@ class TrashedProject:
 
         return display_name(text, self._name)
 
-    # ------------------------------------------------------------ the legacy document
-
     async def document(self) -> bytes | None:
-        """Return the legacy document, None if there is none that is the project's."""
-        for key in self._documents:
+        """Return the legacy document, None if there is no valid one."""
+        for key in self.document_keys:
             try:
-                text = await self._storage.read(layout.trash(key))
+                text = await self._storage.read(key)
                 context = own_page_context(self._name, self._now)
                 return render_legacy(parse_legacy(text, context))
             except (StorageError, InvalidPage):
                 continue
         return None
 
-    def documents(self) -> list[StorageKey]:
-        """Return where the legacy document would lie."""
-        return [layout.trash(key) for key in self._documents]
-
     # ------------------------------------------------------------ files
 
     async def files(self, detail: ProjectDetail) -> TrashedFiles:
-        """Return what is left of the files of a page, each read through.
+        """Return what is left of the files of a page, after reading every one.
 
-        :raises UnrestorableProject: if nothing is left to publish.
+        :raises UnrestorableProject: if there is nothing left to publish.
         """
         if not self._settings.files.release_files:
-            self._require_urls(detail)
+            self._check_urls(detail)
             return TrashedFiles((), (), (), 0)
-        found: dict[str, FileRecord] = {}
-        moves: dict[str, list[_Right]] = {}
-        lost: list[str] = []
+        records: dict[str, FileRecord] = {}
+        trashed: dict[str, list[CheckedFile]] = {}
+        without_sidecar: list[str] = []
 
-        async def look(file: ReleaseFile) -> None:
-            right = await self._right(layout.release_file(file), file.size, file.sha256)
-            if right is None:
+        async def check(file: ReleaseFile) -> None:
+            found = await self._check(layout.release_file(file), file.size, file.sha256)
+            if found is None:
                 return
-            side = await self._right_sidecar(file)
-            if side is None and file.sidecar is not None:
-                lost.append(file.filename)
+            sidecar = await self._check_sidecar(file)
+            if sidecar is None and file.sidecar is not None:
+                without_sidecar.append(file.filename)
             complete = replace(
                 file,
-                hashes=right.hashes,
-                size=right.found.size,
-                core_metadata=file.core_metadata if side or not file.core_metadata else None,
+                hashes=found.hashes,
+                size=found.found.size,
+                core_metadata=file.core_metadata if sidecar or not file.core_metadata else None,
             )
             verified = int(self._now.timestamp())
-            found[file.path] = FileRecord(complete, right.found.modified, verified)
-            moves[file.path] = [
-                each for each in (right, side) if each and each.found.key != each.key
-            ]
+            records[file.path] = FileRecord(complete, found.found.modified, verified)
+            both = (found, sidecar)
+            trashed[file.path] = [each for each in both if each and each.found.key != each.key]
 
-        await bounded_map(look, detail.files, most=_READ_AT_ONCE)
-        if not found and (detail.files or detail.rejected):
-            raise UnrestorableProject(self._name, "none of the files that its page names is left")
+        await bounded_map(check, detail.files, most=_CONCURRENT_READS)
+        if not records and (detail.files or detail.rejected):
+            raise UnrestorableProject(self._name, "none of the files that its page lists is left")
         return TrashedFiles(
-            [found[file.path] for file in detail.files if file.path in found],
-            [move for file in detail.files for move in moves.get(file.path, ())],
-            [file.filename for file in detail.files if file.path not in found],
-            len(lost) if self._settings.files.core_metadata else 0,
+            [records[file.path] for file in detail.files if file.path in records],
+            [each for file in detail.files for each in trashed.get(file.path, ())],
+            [file.filename for file in detail.files if file.path not in records],
+            len(without_sidecar) if self._settings.files.core_metadata else 0,
         )
 
-    async def _right_sidecar(self, file: ReleaseFile) -> _Right | None:
+    async def _check_sidecar(self, file: ReleaseFile) -> CheckedFile | None:
         key = layout.sidecar(file)
         if key is None or file.sidecar is None or not self._settings.files.core_metadata:
             return None
-        return await self._right(key, None, file.sidecar)
+        return await self._check(key, None, file.sidecar)
 
-    async def _right(self, key: StorageKey, size: int | None, sha256: Digest) -> _Right | None:
-        """Return what has the right content, in its place or where it waits."""
+    async def _check(self, key: StorageKey, size: int | None, sha256: Digest) -> CheckedFile | None:
+        """Find the object with this content in the served tree or in the trash."""
         algorithms = list(dict.fromkeys(("sha256", self._settings.pages.digest_name)))
         for place in (key, layout.trash(key)):
             (found,) = await self._storage.stat([place])
             if found is not None and size in {None, found.size}:
                 hashes = await self._storage.digest(place, algorithms)
                 if hashes.get("sha256") == sha256:
-                    return _Right(found, key, hashes)
+                    return CheckedFile(found, key, hashes)
         return None
 
-    def _require_urls(self, detail: ProjectDetail) -> None:
-        """Refuse a page that was made when the files themselves were here.
+    def _check_urls(self, detail: ProjectDetail) -> None:
+        """Refuse a page that cannot be published without the files themselves.
 
-        :raises UnrestorableProject: if it is one.
+        :raises UnrestorableProject: if it links to files of this mirror, or lacks digests.
         """
-        here = own_page_context(self._name, self._now).url.partition("/simple/")[0]
+        own_site = own_page_context(self._name, self._now).url.partition("/simple/")[0]
         kind = self._settings.pages.digest_name
-        if any(file.url.startswith(f"{here}/") for file in detail.files):
-            raise UnrestorableProject(
-                self._name, "its page names files here, and release-files is off"
-            )
+        if any(file.url.startswith(f"{own_site}/") for file in detail.files):
+            why = "its page links to files of this mirror, and release-files is off"
+            raise UnrestorableProject(self._name, why)
         if any(file.hashes.get(kind) is None for file in detail.files):
             raise UnrestorableProject(self._name, f"its page has no {kind} digests")
 
 
-_NAMED = 10
-"""Missing files that are told of by name."""
-
-
 async def restore(mirror: Mirror, names: Collection[ProjectName]) -> None:
-    """Bring projects back, each with the files that are left of it, and then the root page.
+    """Restore projects, each with the files that are left of it, and the root page.
 
-    Neither ``status`` nor ``todo`` is touched; the next run of ``mirror`` looks at what the
-    filters want of it.
+    Neither ``status`` nor ``todo`` is changed; the next run of ``mirror`` applies the filters.
     """
     began = mirror.clock.now()
     await open_tree(mirror, StateFiles(mirror.storage), began)
-    since = {each.key: each.at for each in await mirror.catalogue.trash()}
+    trashed_at = {each.key: each.at for each in await mirror.catalogue.trash()}
     for name in dict.fromkeys(names):
         try:
-            await _Restoring(mirror, name, began, since).run()
+            await _Restoration(mirror, name, began, trashed_at).run()
         except RefusedCommand as error:
             mirror.events(ProjectFailed(name, error, will_retry=False))
         else:
@@ -256,76 +264,78 @@ async def restore(mirror: Mirror, names: Collection[ProjectName]) -> None:
     await publish_root(mirror)
 
 
-class _Restoring:
-    """One project on its way back; until it is there whole, a stop takes it away again."""
+class _Restoration:
+    """Restores one project; an interrupted restoration is undone by the next command."""
 
     def __init__(
         self,
         mirror: Mirror,
         name: ProjectName,
         began: datetime,
-        since: Mapping[StorageKey, int],
+        trashed_at: Mapping[StorageKey, int],
     ) -> None:
         self._mirror = mirror
         self._name = name
         self._began = began
         self._publisher = Publisher.of(mirror)
-        self._lying = TrashedProject(mirror, name, began, since)
+        self._project = TrashedProject(mirror, name, began, trashed_at)
 
     async def run(self) -> None:
-        """Bring the files back, then the pages, and record it.
+        """Restore the files, then the pages, and record the project.
 
-        :raises UnrestorableProject: if that cannot be; then nothing is changed.
+        :raises UnrestorableProject: if that is impossible; then nothing is changed.
         """
-        earlier = await self._require_absent()
-        page = await self._lying.page()
-        files = await self._lying.files(page.detail)
+        earlier = await self._require_unpublished()
+        page = await self._project.page()
+        files = await self._project.files(page.detail)
         document = None
         if self._mirror.settings.pages.legacy_json:
-            document = await self._lying.document()
-        self._tell_of_gaps(page, files)
+            document = await self._project.document()
+        self._report_gaps(page, files)
         record = self._record(page, files, earlier)
         await self._begin(record, earlier)
-        await self._move(files)
+        await self._recover(files)
         display = record.display or self._name
         await self._publisher.publish(
             record.detail, display=display, legacy=document, remove_unused=True
         )
         await self._finish(record, files, documents=document is not None)
 
-    async def _require_absent(self) -> ProjectRecord | None:
-        """Return what is remembered of the project that was left out.
+    async def _require_unpublished(self) -> ProjectRecord | None:
+        """Return the record that an excluded project has.
 
-        :raises UnrestorableProject: if it is here.
+        :raises UnrestorableProject: if the project is published.
         """
         record = await self._mirror.catalogue.project(self._name)
         removals = Removals.of(self._mirror, self._began)
-        known = record is not None and record.standing is not Standing.EXCLUDED
-        if known or await removals.find_pages(self._name):
-            raise UnrestorableProject(self._name, "it is here already")
+        is_recorded = record is not None and record.is_published
+        if is_recorded or await removals.find_pages(self._name):
+            raise UnrestorableProject(self._name, "it is in the mirror already")
         return record
 
-    def _tell_of_gaps(self, page: TrashedPage, files: TrashedFiles) -> None:
+    def _report_gaps(self, page: TrashedPage, files: TrashedFiles) -> None:
+        """Report what cannot be restored of the project."""
         events, rejected = self._mirror.events, page.detail.rejected
         if rejected:
             first = rejected[0]
             events(FilesRejected(self._name, len(rejected), first.entry, first.reason))
         if files.missing:
-            more = len(files.missing) - _NAMED
-            told = ", ".join(files.missing[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-            events(Warned(f"{self._name} comes back without what is not there any more: {told}"))
+            more = len(files.missing) - _REPORTED_NAMES
+            text = ", ".join(files.missing[:_REPORTED_NAMES])
+            text += f" and {more} more" if more > 0 else ""
+            events(Warned(f"{self._name} is restored without missing files: {text}"))
         if files.sidecars_missing:
-            why = "it is not there any more"
+            why = "it is missing"
             events(SidecarsMissing(self._name, files.sidecars_missing, why))
 
     def _record(
         self, page: TrashedPage, files: TrashedFiles, earlier: ProjectRecord | None
     ) -> ProjectRecord:
-        """Return the record of what comes back.
+        """Return the record of the restored project.
 
-        Terms are left to the next run, which looks at the page again whatever they were.
+        It has no fingerprint, so that the next run applies the filters to the index's page.
         """
-        wanted = self._mirror.filters.may_select(self._name)
+        is_selected = self._mirror.filters.may_select(self._name)
         detail = replace(page.detail, rejected=())
         if self._mirror.settings.files.release_files:
             detail = replace(detail, files=tuple(found.file for found in files.records))
@@ -336,21 +346,22 @@ class _Restoring:
             fingerprint="",
             validators=Validators(),
             files=tuple(files.records),
-            standing=Standing.SELECTED if wanted else Standing.RETAINED,
+            standing=Standing.SELECTED if is_selected else Standing.RETAINED,
         )
 
     async def _begin(self, record: ProjectRecord, earlier: ProjectRecord | None) -> None:
-        """Write down what comes back, marked to be taken away again if this is cut short."""
-        deferral = Deferral.DELETED if earlier is None else Deferral.EXCLUDED_UNTIL_CHANGE
-        target_serial = earlier.reflects if earlier else NO_SERIAL
-        mark = self._unfinished(
-            deferral, target_serial, "its return was cut short, so that it leaves again"
+        """Record the project, with a deferral that deletes it again if this is interrupted."""
+        undo = self._defer(
+            Deferral.DELETED if earlier is None else Deferral.EXCLUDED_UNTIL_CHANGE,
+            earlier.reflects if earlier else NO_SERIAL,
+            "its restoration was interrupted, so it is deleted again",
         )
+        markers: dict[Marker, str] = {Marker.ROOT: RootMarker.STALE}
         await self._mirror.catalogue.commit(
-            CatalogueUpdate([record], deferred=[mark], markers={Marker.ROOT: RootMarker.STALE})
+            CatalogueUpdate([record], deferred=[undo], markers=markers)
         )
 
-    def _unfinished(self, deferral: Deferral, target_serial: Serial, reason: str) -> Deferred:
+    def _defer(self, deferral: Deferral, target_serial: Serial, reason: str) -> Deferred:
         now = int(self._began.timestamp())
         return Deferred(
             self._name,
@@ -364,35 +375,35 @@ class _Restoring:
             reason=reason,
         )
 
-    async def _move(self, files: TrashedFiles) -> None:
-        """Move files back to their places.
+    async def _recover(self, files: TrashedFiles) -> None:
+        """Move the files from the trash to the served tree.
 
-        :raises UnrestorableProject: if something on the way is a link; then all is as it was.
+        :raises UnrestorableProject: if a link is in the way; then everything is undone.
         """
-        mirror, moves = self._mirror, files.moves
-        await mirror.storage.recover([each.found.key for each in moves])
-        there = await mirror.storage.stat([each.key for each in moves])
-        left = [each.key for each, found in zip(moves, there, strict=True) if found is None]
+        mirror, trashed = self._mirror, files.trashed
+        await mirror.storage.recover([each.found.key for each in trashed])
+        stats = await mirror.storage.stat([each.key for each in trashed])
+        left = [each.key for each, stat in zip(trashed, stats, strict=True) if stat is None]
         if left:
             await finish_deletions(mirror, self._began)
-            raise UnrestorableProject(
-                self._name, f"{left[0]} cannot be moved back; is a link there?"
-            )
-        for each in moves:
+            why = f"{left[0]} cannot be moved back; is there a link in its path?"
+            raise UnrestorableProject(self._name, why)
+        for each in trashed:
             mirror.events(FileRestored(self._name, each.key, each.found.size))
 
     async def _finish(self, record: ProjectRecord, files: TrashedFiles, *, documents: bool) -> None:
-        """Take away what is left of the pages in ``removed/``, and record that all is back."""
+        """Purge the pages that are left in the trash, and record that the project is complete."""
         mirror = self._mirror
-        left = self._lying.pages() + (self._lying.documents() if documents else [])
+        left = self._project.page_keys + (self._project.document_keys if documents else [])
         await mirror.storage.purge(left)
         await mirror.storage.flush()
-        looked_at = self._unfinished(Deferral.INCOMPLETE, NO_SERIAL, "")
+        is_selected = record.standing is Standing.SELECTED
+        sync_again = self._defer(Deferral.INCOMPLETE, NO_SERIAL, "")
         await mirror.catalogue.commit(
             CatalogueUpdate(
                 [record],
-                deferred=[looked_at] if record.standing is Standing.SELECTED else [],
-                restored=[*(each.found.key for each in files.moves), *left],
+                deferred=[sync_again] if is_selected else [],
+                restored=[*(each.found.key for each in files.trashed), *left],
                 markers={Marker.ROOT: RootMarker.STALE},
             )
         )
