@@ -1,4 +1,4 @@
-"""``delete``: out of the root page, then the pages, then the files; by name, and nothing else."""
+"""``delete``: removes projects by name: root page, pages, files; and nothing else."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def filled(index: Index, site: Site) -> Site:
-    """Return a mirror of three projects, of which the filters do not want foo-bar any more."""
+    """Return a mirror of three projects; the filters no longer select foo-bar."""
     index.release("Foo_Bar", "1.0", sdist=True)
     index.release("Foo_Bar", "2.0")
     index.release("baz", "1.0")
@@ -38,10 +38,10 @@ def filled(index: Index, site: Site) -> Site:
     return site
 
 
-# ---------------------------------------------------------------- what goes
+# ---------------------------------------------------------------- what is trashed
 
 
-def test_a_project_leaves_the_pages_and_its_files_wait(index: Index, filled: Site) -> None:
+def test_a_deleted_project_is_trashed(index: Index, filled: Site) -> None:
     ran = filled.run("delete", "foo.BAR")
 
     assert ran.code == 0, ran.log
@@ -51,12 +51,14 @@ def test_a_project_leaves_the_pages_and_its_files_wait(index: Index, filled: Sit
     assert not (filled.web / "simple/foo-bar").exists()
     for file in index.projects["foo-bar"].files.values():
         assert lies(filled, file) == "removed"
-        assert not (filled.web / file.path.lstrip("/")).parent.exists(), "empty directories go"
+        assert not (filled.web / file.path.lstrip("/")).parent.exists(), (
+            "empty directories are removed"
+        )
     assert (filled.root / "removed/simple/foo-bar/index.html").exists()
     filled.check()
 
 
-def test_what_is_deleted_is_gone_for_mirror_too_until_it_is_wanted_again(
+def test_a_deleted_project_is_mirrored_again_when_the_filters_select_it(
     index: Index, server: IndexServer, filled: Site
 ) -> None:
     filled.run("delete", "foo-bar")
@@ -71,11 +73,11 @@ def test_what_is_deleted_is_gone_for_mirror_too_until_it_is_wanted_again(
     filled.filter("")
     assert filled.mirror().code == 0
     assert len(filled.filenames("foo-bar")) == 4
-    assert len(server.paths("file")) == 1, "what waited came back without a download"
+    assert len(server.paths("file")) == 1, "trashed files are restored without a download"
     filled.check()
 
 
-def test_neither_status_nor_todo_is_touched(
+def test_neither_status_nor_todo_is_changed(
     index: Index, server: IndexServer, filled: Site
 ) -> None:
     index.release("baz", "2.0")
@@ -89,18 +91,18 @@ def test_neither_status_nor_todo_is_touched(
     assert (filled.status, filled.todo()) == state
 
 
-def test_several_projects_go_and_each_name_counts_once(filled: Site) -> None:
+def test_several_projects_are_deleted_and_duplicate_names_count_once(filled: Site) -> None:
     block(filled, "foo-bar", "baz", "qux")
 
     ran = filled.run("delete", "foo-bar", "Foo_Bar", "baz", "qux")
 
     assert ran.code == 0
     assert ran.report["projects"]["removed"] == ["baz", "foo-bar", "qux"]
-    assert filled.names() == [], "the operator named them: no limit refuses"
+    assert filled.names() == [], "the removal limit does not apply to named projects"
     assert not list(filled.web.rglob("*.whl*"))
 
 
-def test_what_lies_in_removed_is_deleted_by_mirror_after_the_grace_time(filled: Site) -> None:
+def test_mirror_purges_a_deleted_project_after_the_grace_time(filled: Site) -> None:
     filled.run("delete", "foo-bar")
 
     filled.clock.advance(days=13.9)
@@ -113,7 +115,7 @@ def test_what_lies_in_removed_is_deleted_by_mirror_after_the_grace_time(filled: 
 
 
 @pytest.mark.parametrize("hashed", ["true", "false"])
-def test_pages_and_documents_go_wherever_options_put_them(
+def test_pages_and_documents_are_trashed_under_any_options(
     index: Index, site: Site, hashed: str
 ) -> None:
     site.configure(json="true", keep_index_versions=2)
@@ -136,9 +138,7 @@ def test_pages_and_documents_go_wherever_options_put_them(
 
 
 @pytest.mark.parametrize("typed", ["foo-bar", "Foo_Bar"])
-def test_pages_that_old_releases_kept_under_the_name_as_it_is_shown_go_too(
-    filled: Site, typed: str
-) -> None:
+def test_pages_under_the_display_name_are_trashed_too(filled: Site, typed: str) -> None:
     old = filled.web / "simple/Foo_Bar"
     old.mkdir()
     (old / "index.html").write_text("<a href='../../packages/x/foo_bar-1.0.tar.gz'></a>")
@@ -150,7 +150,7 @@ def test_pages_that_old_releases_kept_under_the_name_as_it_is_shown_go_too(
     assert (filled.root / "removed/simple/Foo_Bar/index.html").exists()
 
 
-def test_pages_under_a_name_as_it_was_typed_go_without_a_catalogue(filled: Site) -> None:
+def test_pages_under_the_name_as_typed_are_trashed_without_a_catalogue(filled: Site) -> None:
     old = filled.web / "simple/FOO.Bar"
     old.mkdir()
     (old / "index.html").write_text("before 4.0")
@@ -161,7 +161,7 @@ def test_pages_under_a_name_as_it_was_typed_go_without_a_catalogue(filled: Site)
     assert not old.exists()
 
 
-def test_the_files_of_an_adopted_tree_are_known(index: Index, filled: Site) -> None:
+def test_the_files_of_an_adopted_project_are_trashed(index: Index, filled: Site) -> None:
     (filled.root / "catalogue.sqlite").unlink()
 
     assert filled.run("delete", "foo-bar").code == 0
@@ -172,10 +172,8 @@ def test_the_files_of_an_adopted_tree_are_known(index: Index, filled: Site) -> N
     filled.check()
 
 
-def test_a_file_whose_name_is_escaped_in_its_url_goes_and_no_other(
-    index: Index, site: Site
-) -> None:
-    """Contract, C8: the name on the disk is the decoded one."""
+def test_a_file_whose_name_is_escaped_in_its_url_is_trashed(index: Index, site: Site) -> None:
+    """The name on the disk is the decoded one."""
     odd = index.upload("foo", "1!1.0+local.1", "foo-1!1.0+local.1.tar.gz")
     (other,) = index.release("bar", "1.0")
     site.mirror()
@@ -189,7 +187,7 @@ def test_a_file_whose_name_is_escaped_in_its_url_goes_and_no_other(
     site.check()
 
 
-def test_a_file_that_another_project_has_too_stays(index: Index, site: Site) -> None:
+def test_a_file_that_another_project_owns_too_stays(index: Index, site: Site) -> None:
     content = b"of both" * 50
     shared = index.upload("a", "1.0", "a-b-1.0.tar.gz", content=content)
     index.upload("a-b", "1.0", "a-b-1.0.tar.gz", content=content)
@@ -202,7 +200,7 @@ def test_a_file_that_another_project_has_too_stays(index: Index, site: Site) -> 
     site.check()
 
 
-def test_the_lists_of_what_changed_and_went_away_are_written(filled: Site) -> None:
+def test_the_diff_files_name_what_changed_and_what_was_deleted(filled: Site) -> None:
     filled.configure(diff_file=filled.home / "diff")
 
     filled.run("delete", "foo-bar")
@@ -217,7 +215,9 @@ def test_the_lists_of_what_changed_and_went_away_are_written(filled: Site) -> No
 # ---------------------------------------------------------------- what is refused
 
 
-def test_what_the_filters_want_is_refused_and_nothing_is_touched(index: Index, site: Site) -> None:
+def test_deleting_a_selected_project_is_refused_and_changes_nothing(
+    index: Index, site: Site
+) -> None:
     for name in ("foo", "bar", "baz"):
         index.release(name, "1.0")
     site.mirror()
@@ -235,7 +235,7 @@ def test_what_the_filters_want_is_refused_and_nothing_is_touched(index: Index, s
     assert listing(site.home) == before
 
 
-def test_what_is_refused_is_so_before_anything_is_made(site: Site) -> None:
+def test_a_refused_deletion_does_not_create_the_mirror(site: Site) -> None:
     before = listing(site.home)
 
     assert site.ask("delete", "foo").code == 2
@@ -243,7 +243,9 @@ def test_what_is_refused_is_so_before_anything_is_made(site: Site) -> None:
     assert listing(site.home) == before
 
 
-def test_what_an_allowlist_does_not_name_can_be_deleted(index: Index, site: Site) -> None:
+def test_a_project_that_the_allowlist_does_not_name_can_be_deleted(
+    index: Index, site: Site
+) -> None:
     index.release("foo", "1.0")
     index.release("bar", "1.0")
     site.allow("foo")
@@ -257,7 +259,7 @@ def test_what_an_allowlist_does_not_name_can_be_deleted(index: Index, site: Site
 
 @pytest.mark.parametrize("name", ["", ".", "..", "*", "/", "../foo", "foo/bar", "-", "foo\n", "ü"])
 @pytest.mark.parametrize("flag", ["--until-next-change", "--dry-run"])
-def test_what_is_no_name_is_a_usage_error(filled: Site, name: str, flag: str) -> None:
+def test_an_invalid_name_is_a_usage_error(filled: Site, name: str, flag: str) -> None:
     before = listing(filled.home)
 
     ran = filled.ask("delete", flag, "--", "foo-bar", name)
@@ -268,7 +270,9 @@ def test_what_is_no_name_is_a_usage_error(filled: Site, name: str, flag: str) ->
     assert listing(filled.home) == before
 
 
-def test_a_name_of_which_nothing_is_here_is_a_failure_and_the_others_go(filled: Site) -> None:
+def test_a_project_that_is_not_mirrored_is_a_failure_and_the_others_are_deleted(
+    filled: Site,
+) -> None:
     block(filled, "foo-bar", "nope")
 
     ran = filled.run("delete", "nope", "foo-bar")
@@ -279,10 +283,10 @@ def test_a_name_of_which_nothing_is_here_is_a_failure_and_the_others_go(filled: 
     assert "ERROR: nope is not in the mirror (" in line
     assert "Failed: nope is not in the mirror\n" in ran.out
     assert filled.names() == ["baz", "qux"]
-    assert filled.run("delete", "foo-bar").code == 4, "it is gone already"
+    assert filled.run("delete", "foo-bar").code == 4, "it is deleted already"
 
 
-def test_of_what_is_left_out_nothing_is_here(index: Index, site: Site) -> None:
+def test_an_excluded_project_is_not_mirrored(index: Index, site: Site) -> None:
     index.release("large", "1.0", size=2000)
     index.release("small", "1.0")
     size = "[plugins]\nenabled = size_project_metadata\n"
@@ -295,24 +299,24 @@ def test_of_what_is_left_out_nothing_is_here(index: Index, site: Site) -> None:
     assert ran.failed == {"large": "UnmirroredProject"}
 
 
-def test_another_command_at_work_is_waited_for_by_nobody(filled: Site) -> None:
+def test_a_deletion_does_not_wait_for_the_lock(filled: Site) -> None:
     with FileLock(filled.root / ".lock"):
         ran = filled.run("delete", "foo-bar")
-        assert filled.run("delete", "foo-bar", "--dry-run").code == 0, "that takes no lock"
+        assert filled.run("delete", "foo-bar", "--dry-run").code == 0, "a dry run takes no lock"
 
     assert ran.code == 6
     assert "foo-bar" in filled.names()
 
 
-# ---------------------------------------------------------------- the index is not asked
+# ---------------------------------------------------------------- independence of the index
 
 
-def test_nothing_is_asked_of_the_network(server: IndexServer, filled: Site) -> None:
+def test_a_deletion_sends_no_requests(server: IndexServer, filled: Site) -> None:
     server.forget()
 
     ran = filled.run("delete", "foo-bar", "nope", "--workers", "3", "--skip-json-fetch")
 
-    assert ran.code == 2, "nope is wanted"
+    assert ran.code == 2, "the filters select nope"
     block(filled, "foo-bar", "nope")
     ran = filled.run("delete", "foo-bar", "nope", "--workers", "3", "--skip-json-fetch")
     assert ran.code == 4
@@ -320,7 +324,7 @@ def test_nothing_is_asked_of_the_network(server: IndexServer, filled: Site) -> N
     assert server.asked == []
 
 
-def test_an_index_that_cannot_be_reached_is_no_hindrance(filled: Site) -> None:
+def test_a_deletion_does_not_need_a_reachable_index(filled: Site) -> None:
     filled.configure(master="http://127.0.0.1:9")
 
     assert filled.run("delete", "foo-bar").code == 0
@@ -338,7 +342,7 @@ def test_an_index_that_cannot_be_reached_is_no_hindrance(filled: Site) -> None:
     ids=["404", "html", "{}", "nothing"],
 )
 @pytest.mark.parametrize("flags", [[], ["--dry-run"], ["--skip-json-fetch", "--workers=1"]])
-def test_whatever_the_index_answers_no_good_file_goes_by_mistake(
+def test_a_refused_deletion_changes_nothing_whatever_the_index_answers(
     index: Index, server: IndexServer, site: Site, answer: Callable[..., Any], flags: list[str]
 ) -> None:
     index.release("foo", "1.0")
@@ -393,7 +397,7 @@ KINDS = [
 @pytest.mark.parametrize("etags", [True, False], ids=["etags", "no etags"])
 @pytest.mark.parametrize("adopted", [False, True], ids=["mirrored", "adopted"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_project_that_is_wanted_stays_away_until_the_index_changes_it(
+def test_a_selected_project_is_excluded_until_the_index_changes_it(
     index: Index,
     server: IndexServer,
     site: Site,
@@ -416,7 +420,7 @@ def test_a_project_that_is_wanted_stays_away_until_the_index_changes_it(
     for _ in range(4):
         ran = site.mirror()
         assert ran.code == 0, ran.log
-        assert site.names() == ["bar"], "nothing has happened to it"
+        assert site.names() == ["bar"], "it has not changed"
         site.clock.advance(days=1.1)
     index.release("foo", "2.0")
     server.forget()
@@ -424,13 +428,13 @@ def test_a_project_that_is_wanted_stays_away_until_the_index_changes_it(
     assert ran.code == 0
     assert site.names() == ["bar", "foo"]
     assert lies(site, old) == "web"
-    assert len(server.paths("file")) == 1, "the old file came back out of removed/"
+    assert len(server.paths("file")) == 1, "the old file is restored from the trash"
     site.check()
 
 
 @pytest.mark.parametrize("adopted", [False, True], ids=["mirrored", "adopted"])
 @pytest.mark.parametrize("command", [["mirror", "--force-check"], ["sync", "foo"]])
-def test_looking_at_it_whatever_the_state_says_brings_it_back(
+def test_a_forced_check_restores_an_excluded_project(
     index: Index,
     server: IndexServer,
     site: Site,
@@ -455,7 +459,7 @@ def test_looking_at_it_whatever_the_state_says_brings_it_back(
     assert server.paths("file") == []
 
 
-def test_other_filters_for_other_projects_do_not_bring_it_back(index: Index, site: Site) -> None:
+def test_changed_filters_for_other_projects_do_not_restore_it(index: Index, site: Site) -> None:
     for name in ("foo", "bar", "baz"):
         index.release(name, "1.0")
     site.mirror()
@@ -467,7 +471,9 @@ def test_other_filters_for_other_projects_do_not_bring_it_back(index: Index, sit
     assert site.names() == ["bar"]
 
 
-def test_filters_that_changed_before_do_not_bring_it_back(index: Index, site: Site) -> None:
+def test_filters_that_changed_before_the_deletion_do_not_restore_it(
+    index: Index, site: Site
+) -> None:
     index.release("foo", "1.0")
     index.release("bar", "1.0")
     site.mirror()
@@ -484,16 +490,16 @@ def test_why_says_that_it_was_deleted(index: Index, site: Site) -> None:
     index.release("bar", "1.0")
     site.mirror()
     site.run("delete", "foo", "--until-next-change")
-    away = "it was deleted until the index changes it; sync brings it back before that"
+    excluded = "it was deleted until the index changes it; sync brings it back before that"
 
-    assert site.ask("why", "foo").out.splitlines()[0] == away
-    told = f"{file.filename}: kept, and not here: the project was deleted\n"
-    assert site.ask("why", "foo", "1.0").out == told
+    assert site.ask("why", "foo").out.splitlines()[0] == excluded
+    expected = f"{file.filename}: kept, and not here: the project was deleted\n"
+    assert site.ask("why", "foo", "1.0").out == expected
     index.release("foo", "2.0")
-    assert away not in site.ask("why", "foo").out
+    assert excluded not in site.ask("why", "foo").out
 
 
-def test_what_matures_does_not_bring_it_back(index: Index, site: Site) -> None:
+def test_a_file_that_matures_does_not_restore_it(index: Index, site: Site) -> None:
     site.filter("[plugins]\nenabled = release_age\n[release_age]\nmin-age = 7d")
     index.release("foo", "1.0", upload_time="2024-01-01T00:00:00.000000Z")
     young = f"{site.clock.now():%Y-%m-%dT%H:%M:%S}.000000Z"
@@ -509,7 +515,7 @@ def test_what_matures_does_not_bring_it_back(index: Index, site: Site) -> None:
     assert site.names() == ["bar"]
 
 
-def test_a_change_that_could_not_be_fetched_yet_is_not_the_next_one(
+def test_a_pending_change_does_not_restore_it(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -533,24 +539,24 @@ def test_a_change_that_could_not_be_fetched_yet_is_not_the_next_one(
 
 
 @pytest.mark.parametrize("flags", [[], ["--until-next-change"]])
-def test_what_was_not_wanted_comes_back_as_soon_as_it_is(filled: Site, flags: list[str]) -> None:
-    """Though no run in between has had other filters."""
+def test_a_blocked_project_is_restored_when_it_is_unblocked(filled: Site, flags: list[str]) -> None:
+    """No run in between had the old filters."""
     filled.run("delete", "foo-bar", *flags)
     filled.filter("")
 
     assert filled.mirror().synced == ["foo-bar"]
 
 
-# ---------------------------------------------------------------- what cannot be read
+# ---------------------------------------------------------------- invalid pages and rows
 
 
 @pytest.mark.parametrize("flags", [[], ["--until-next-change"]])
-def test_a_page_without_a_record_goes_and_its_files_stay(
+def test_a_page_without_a_record_is_trashed_and_its_files_stay(
     index: Index, server: IndexServer, filled: Site, flags: list[str]
 ) -> None:
     files = list(index.projects["foo-bar"].files.values())
     for page in (filled.web / "simple/foo-bar").iterdir():
-        page.write_text("{ this is no page")
+        page.write_text("{ this is not a page")
     (filled.root / "catalogue.sqlite").unlink()
     if flags:
         filled.filter("")
@@ -575,13 +581,15 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("path", HOSTILE)
-def test_a_row_of_the_catalogue_leads_nowhere_else(index: Index, site: Site, path: str) -> None:
+def test_an_edited_row_cannot_remove_anything_outside_the_project(
+    index: Index, site: Site, path: str
+) -> None:
     site.configure(json="true")
     index.release("foo", "1.0")
     index.release("bar", "1.0")
     site.mirror()
     outside = site.home / "outside.txt"
-    outside.write_text("not ours")
+    outside.write_text("not of the mirror")
     with sqlite3.connect(site.root / "catalogue.sqlite") as database:
         database.execute("UPDATE file SET path = ? WHERE project = 'foo'", (path,))
     block(site, "foo")
@@ -591,14 +599,14 @@ def test_a_row_of_the_catalogue_leads_nowhere_else(index: Index, site: Site, pat
 
     assert ran.code == 0, ran.log
     assert "name a file that cannot be its own" in ran.log
-    assert outside.read_text() == "not ours"
+    assert outside.read_text() == "not of the mirror"
     assert others.items() <= site.tree().items()
     assert site.names() == ["bar"]
     assert site.status == index.serial
     site.check()
 
 
-def test_a_row_of_the_catalogue_cannot_take_another_projects_file(index: Index, site: Site) -> None:
+def test_an_edited_row_cannot_remove_a_file_of_another_project(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
     (bars,) = index.release("bar", "1.0")
     site.mirror()
@@ -624,10 +632,12 @@ def test_a_row_of_the_catalogue_cannot_take_another_projects_file(index: Index, 
         "../../json/bar",
     ],
 )
-def test_a_stored_page_leads_nowhere_else(index: Index, filled: Site, url: str) -> None:
-    """The page is adopted, or not; nothing that it names outside of its own files is touched."""
+def test_an_edited_page_cannot_remove_anything_outside_the_project(
+    index: Index, filled: Site, url: str
+) -> None:
+    """The page may be adopted; nothing outside the files of the project is touched."""
     outside = filled.home / "outside.txt"
-    outside.write_text("not ours")
+    outside.write_text("not of the mirror")
     for page in (filled.web / "simple/foo-bar").iterdir():
         text = page.read_text()
         path = next(iter(index.projects["foo-bar"].files.values())).path
@@ -638,7 +648,7 @@ def test_a_stored_page_leads_nowhere_else(index: Index, filled: Site, url: str) 
 
     assert filled.run("delete", "foo-bar").code == 0
 
-    assert outside.read_text() == "not ours"
+    assert outside.read_text() == "not of the mirror"
     assert others.items() <= filled.tree().items()
     assert filled.names() == ["baz", "qux"]
     filled.check()
@@ -649,16 +659,16 @@ def test_a_stored_page_leads_nowhere_else(index: Index, filled: Site, url: str) 
 
 @pytest.fixture
 def outside(filled: Site) -> Path:
-    """Return a directory that is none of the mirror's, with what could be deleted in it."""
+    """Return a directory outside the mirror with files that could be deleted."""
     path = filled.home / "outside"
     path.mkdir()
     for name in ("index.html", "index.v1_html", "index.v1_json", "json", "foo-bar", "file.whl"):
-        (path / name).write_text("not ours")
+        (path / name).write_text("not of the mirror")
     return path
 
 
-def plant(at: Path, target: Path) -> None:
-    """Put a link in the place of something, which goes away."""
+def replace_by_link(at: Path, target: Path) -> None:
+    """Replace a file or directory by a link."""
     at.rename(at.with_name(f"{at.name}.aside"))
     at.symlink_to(target)
 
@@ -672,12 +682,12 @@ def plant(at: Path, target: Path) -> None:
         ("pypi/foo-bar/json", "json"),
     ],
 )
-def test_a_link_in_the_place_of_a_page_goes_and_is_not_followed(
+def test_a_link_in_place_of_a_page_is_removed_and_not_followed(
     filled: Site, outside: Path, what: str, target: str
 ) -> None:
     filled.configure(json="true")
     filled.sync("foo-bar")
-    plant(filled.web / what, outside / target)
+    replace_by_link(filled.web / what, outside / target)
     before = listing(outside)
 
     ran = filled.run("delete", "foo-bar")
@@ -688,12 +698,12 @@ def test_a_link_in_the_place_of_a_page_goes_and_is_not_followed(
     assert filled.names() == ["baz", "qux"]
 
 
-def test_a_link_in_the_place_of_a_file_goes_and_is_not_followed(
+def test_a_link_in_place_of_a_file_is_removed_and_not_followed(
     index: Index, filled: Site, outside: Path
 ) -> None:
     file = next(iter(index.projects["foo-bar"].files.values()))
     place = filled.web / file.path.lstrip("/")
-    plant(place, outside / "file.whl")
+    replace_by_link(place, outside / "file.whl")
     before = listing(outside)
 
     assert filled.run("delete", "foo-bar").code == 0
@@ -703,13 +713,13 @@ def test_a_link_in_the_place_of_a_file_goes_and_is_not_followed(
 
 
 @pytest.mark.parametrize("what", ["simple/foo-bar", "the directory of a file", "packages/its hash"])
-def test_what_lies_behind_a_link_is_left_and_the_link_is_told_of(
+def test_objects_behind_a_linked_directory_stay_and_the_link_is_reported(
     index: Index, filled: Site, outside: Path, what: str
 ) -> None:
     file = next(iter(index.projects["foo-bar"].files.values()))
     place = (filled.web / file.path.lstrip("/")).parent
     if what == "simple/foo-bar":
-        plant(filled.web / what, outside)
+        replace_by_link(filled.web / what, outside)
     else:
         above = place if what == "the directory of a file" else place.parent.parent
         above.rename(outside / "moved")
@@ -727,7 +737,7 @@ def test_what_lies_behind_a_link_is_left_and_the_link_is_told_of(
     assert filled.mirror().code == 0
 
 
-def test_where_removed_is_a_link_deeper_down_nothing_goes_before_it_is_mended(
+def test_a_link_inside_the_trash_stops_the_deletion_until_it_is_removed(
     filled: Site, outside: Path
 ) -> None:
     (filled.root / "removed").mkdir()
@@ -744,14 +754,16 @@ def test_where_removed_is_a_link_deeper_down_nothing_goes_before_it_is_mended(
     (filled.root / "removed/simple").unlink()
     ran = filled.mirror()
     assert ran.code == 0
-    assert ran.report["projects"]["removed"] == ["foo-bar"], "what was begun is finished"
+    assert ran.report["projects"]["removed"] == ["foo-bar"], "the deletion is finished"
     filled.check()
 
 
 # ---------------------------------------------------------------- a dry run
 
 
-def test_a_dry_run_lists_what_goes_and_changes_nothing(index: Index, filled: Site) -> None:
+def test_a_dry_run_lists_what_would_be_trashed_and_changes_nothing(
+    index: Index, filled: Site
+) -> None:
     filled.configure(json="true", keep_index_versions=2)
     filled.sync("foo-bar")
     index.release("foo-bar", "3.0")
@@ -769,13 +781,13 @@ def test_a_dry_run_lists_what_goes_and_changes_nothing(index: Index, filled: Sit
     filled.run("delete", "foo-bar")
     left = {f"web/{key}" for key in filled.tree()}
     gone = {key: size for key, size in there.items() if key not in left}
-    assert len(gone) == 3 + 3 + 2 + 3 + 3, "pages, earlier ones, documents, files, core metadata"
+    assert len(gone) == 3 + 3 + 2 + 3 + 3, "pages, page versions, documents, files, core metadata"
     assert listed(dry) == {key: format_size(size) for key, size in gone.items()}
     assert f"Together: {len(gone)}, {format_size(sum(gone.values()))}\n" in dry.out
     assert "Dry run: this is what would be done; nothing was changed." in dry.out
 
 
-def test_a_dry_run_refuses_what_the_real_one_does(filled: Site) -> None:
+def test_a_dry_run_refuses_what_a_deletion_refuses(filled: Site) -> None:
     before = listing(filled.root)
 
     assert filled.run("delete", "baz", "--dry-run").code == 2
@@ -786,7 +798,7 @@ def test_a_dry_run_refuses_what_the_real_one_does(filled: Site) -> None:
     assert listing(filled.root) == before
 
 
-def test_a_dry_run_on_a_tree_without_a_catalogue_changes_nothing(filled: Site) -> None:
+def test_a_dry_run_without_a_catalogue_changes_nothing(filled: Site) -> None:
     (filled.root / "catalogue.sqlite").unlink()
     before = listing(filled.root)
 
@@ -796,10 +808,12 @@ def test_a_dry_run_on_a_tree_without_a_catalogue_changes_nothing(filled: Site) -
     assert listing(filled.root) == before
 
 
-# ---------------------------------------------------------------- in order, and whole
+# ---------------------------------------------------------------- order and interruption
 
 
-def test_no_reader_ever_finds_a_false_page(index: Index, filled: Site) -> None:
+def test_a_concurrent_reader_never_finds_a_page_without_its_files(
+    index: Index, filled: Site
+) -> None:
     names = [f"p{number}" for number in range(12)]
     for name in names:
         index.release(name, "1.0", sdist=True)
@@ -813,27 +827,27 @@ def test_no_reader_ever_finds_a_false_page(index: Index, filled: Site) -> None:
     assert filled.names() == ["baz", "qux"]
 
 
-@pytest.mark.parametrize("way_on", WAYS_ON)
-def test_a_deletion_that_is_killed_at_any_step_is_finished_by_the_next_command(
-    way_on: str,
+@pytest.mark.parametrize("next_command", WAYS_ON)
+def test_a_deletion_killed_at_any_step_is_finished_by_the_next_command(
+    next_command: str,
 ) -> None:
     begun = 0
     for world in killed_at_each_step(StepWorld, deletes_alpha):
         world.check()
         whole = world.page("alpha") is not None
         begun += not whole
-        assert world.does(WAYS_ON[way_on](world))
+        assert world.does(WAYS_ON[next_command](world))
         world.check()
 
         if "alpha" in world.names():
-            assert whole, "it was not begun"
+            assert whole, "the deletion had not begun"
             continue
         assert world.page("alpha") is None
         assert world.unowned() == set()
         assert world.forgotten_in_removed() == set()
         world.clock.advance(days=1.1)
         world.does(world.mirrors())
-        assert "alpha" not in world.names(), "it stays away"
+        assert "alpha" not in world.names(), "it stays excluded"
         world.index.release("Alpha", "2.0")
         world.does(world.mirrors())
         assert "alpha" in world.names()
@@ -841,8 +855,8 @@ def test_a_deletion_that_is_killed_at_any_step_is_finished_by_the_next_command(
     assert begun > 5
 
 
-@pytest.mark.parametrize("way_on", ["mirror", "sync"])
-def test_a_deletion_of_what_is_blocked_is_finished_too(way_on: str) -> None:
+@pytest.mark.parametrize("next_command", ["mirror", "sync"])
+def test_a_killed_deletion_of_a_blocked_project_is_finished(next_command: str) -> None:
     def make() -> StepWorld:
         world = StepWorld()
         world.filters = chain_of(BLOCKING.format("alpha"))
@@ -851,29 +865,29 @@ def test_a_deletion_of_what_is_blocked_is_finished_too(way_on: str) -> None:
     for world in killed_at_each_step(make, lambda world: world.deletes("Alpha")):
         world.check()
         before = world.names()
-        assert world.does(WAYS_ON[way_on](world))
+        assert world.does(WAYS_ON[next_command](world))
         world.check()
 
-        assert way_on == "sync" or "alpha" not in world.names()
+        assert next_command == "sync" or "alpha" not in world.names()
         assert "alpha" in before or "alpha" not in world.names()
         assert world.unowned() == set()
         assert world.forgotten_in_removed() == set()
 
 
-def test_a_dry_run_after_a_kill_tells_what_is_left_to_go() -> None:
-    """What would be finished is finished for the dry run only."""
+def test_a_dry_run_after_a_kill_changes_nothing() -> None:
+    """The deletion is finished in the overlays only."""
     for world in killed_at_each_step(StepWorld, deletes_alpha):
         waiting, objects = dict(world.catalogue.waiting), dict(world.storage.objects)
         world.does(world.plans())
         assert (world.catalogue.waiting, world.storage.objects) == (waiting, objects)
 
 
-def test_why_says_that_a_deletion_was_cut_short() -> None:
-    told = {
+def test_why_reports_an_interrupted_deletion() -> None:
+    lines = {
         line
         for world in killed_at_each_step(StepWorld, deletes_alpha)
         for line in world.asks_why("Alpha")
     }
 
-    assert "its deletion was interrupted; the next command that writes finishes it" in told
-    assert not [line for line in told if line.startswith("it failed")]
+    assert "its deletion was interrupted; the next command that writes finishes it" in lines
+    assert not [line for line in lines if line.startswith("it failed")]

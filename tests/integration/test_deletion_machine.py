@@ -1,4 +1,4 @@
-"""``delete`` and ``restore`` amid everything that an index and a mirror live through."""
+"""``delete`` and ``restore`` in random histories of an index and a mirror."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ kills = st.just(-1) | st.integers(0, 40)
 
 
 class DeletionMachine(MirrorMachine):
-    """What was deleted or restored by name is what the operator made of it, until it changes."""
+    """A project deleted or restored by name stays as it is until the index changes it."""
 
     @initialize()
     def begin(self) -> None:
@@ -56,7 +56,7 @@ class DeletionMachine(MirrorMachine):
 
     @invariant()
     def status_claims_no_more_than_the_tree_shows(self) -> None:
-        """Look at what the operator has not touched; without that ``begin`` has not run yet."""
+        """Check the projects that no command has deleted or restored."""
         status = self.world.status
         for name, project in self.index.projects.items():
             hidden = project.status == "quarantined" or name in self.touched
@@ -66,13 +66,13 @@ class DeletionMachine(MirrorMachine):
                 assert page["meta"]["_last-serial"] >= project.serial
 
     @invariant()
-    def what_waits_does_not_do_so_for_ever(self) -> None:
-        lying = {key for key in self.world.storage.objects if key.startswith("removed/")}
+    def everything_in_the_trash_has_an_entry(self) -> None:
+        trashed = {key for key in self.world.storage.objects if key.startswith("removed/")}
         rows = self.world.catalogue.lying.keys()
-        assert {key for key in lying - rows if not key.startswith("removed/packages/")} == set()
+        assert {key for key in trashed - rows if not key.startswith("removed/packages/")} == set()
 
     def teardown(self) -> None:
-        """When what was deleted changes, the mirror is a clean one again."""
+        """Change the deleted projects: then the mirror must equal a new one."""
         if hasattr(self, "world"):
             for name in sorted(self.touched & self.index.projects.keys()):
                 display = self.index.projects[name].display
@@ -81,7 +81,7 @@ class DeletionMachine(MirrorMachine):
 
 
 class FollowingTheList(DeletionMachine):
-    """The same with nothing but the whole list to go by."""
+    """The same with an index that has only the project list."""
 
     method = ApiMethod.SIMPLE
 

@@ -1,4 +1,4 @@
-"""What the index takes away: in the order of the promises, within limits, and reversibly."""
+"""Removals by the index: in the promised order, within limits, and reversible."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from tests.support.site import Site
 
 
-def test_a_removed_project_leaves_the_pages_at_once_and_its_files_wait(
-    index: Index, site: Site
-) -> None:
+def test_a_project_that_the_index_removed_is_trashed(index: Index, site: Site) -> None:
     index.release("keep", "1.0")
     (file,) = index.release("gone", "1.0")
     site.mirror()
@@ -31,15 +29,15 @@ def test_a_removed_project_leaves_the_pages_at_once_and_its_files_wait(
     assert site.names() == ["keep"]
     assert not (site.web / "simple/gone").exists()
     assert not (site.web / file.path.lstrip("/")).exists()
-    waiting = site.root / "removed" / file.path.lstrip("/")
-    assert waiting.read_bytes() == file.content
-    assert waiting.with_name(waiting.name + ".metadata").exists()
+    trashed = site.root / "removed" / file.path.lstrip("/")
+    assert trashed.read_bytes() == file.content
+    assert trashed.with_name(trashed.name + ".metadata").exists()
     assert (site.root / "removed/simple/gone/index.html").exists()
     assert site.status == index.serial
     site.check()
 
 
-def test_what_waits_is_deleted_after_the_grace_time(index: Index, site: Site) -> None:
+def test_the_trash_is_purged_after_the_grace_time(index: Index, site: Site) -> None:
     index.release("keep", "1.0")
     index.release("gone", "1.0")
     site.mirror()
@@ -55,7 +53,7 @@ def test_what_waits_is_deleted_after_the_grace_time(index: Index, site: Site) ->
     assert not any(path.is_file() for path in (site.root / "removed").rglob("*"))
 
 
-def test_what_comes_back_in_time_is_restored_without_a_download(
+def test_a_project_that_returns_within_the_grace_time_is_restored_without_a_download(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("keep", "1.0")
@@ -77,7 +75,7 @@ def test_what_comes_back_in_time_is_restored_without_a_download(
     site.check()
 
 
-def test_a_removed_file_leaves_the_page_first_and_waits(index: Index, site: Site) -> None:
+def test_a_file_that_the_index_removed_is_trashed(index: Index, site: Site) -> None:
     old, new = *index.release("foo", "1.0"), *index.release("foo", "2.0")
     site.mirror()
     index.remove_file("foo", old.filename)
@@ -90,7 +88,9 @@ def test_a_removed_file_leaves_the_page_first_and_waits(index: Index, site: Site
     site.check()
 
 
-def test_a_project_that_is_created_again_is_not_removed(index: Index, site: Site) -> None:
+def test_a_project_that_is_removed_and_created_again_is_not_removed(
+    index: Index, site: Site
+) -> None:
     index.release("keep", "1.0")
     index.release("foo", "1.0")
     site.mirror()
@@ -103,7 +103,7 @@ def test_a_project_that_is_created_again_is_not_removed(index: Index, site: Site
     assert site.filenames("foo") == ["foo-2.0-py3-none-any.whl"]
 
 
-def test_a_cached_page_does_not_bring_a_removed_project_back(
+def test_a_cached_page_does_not_prevent_the_removal_of_a_project(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("keep", "1.0")
@@ -117,10 +117,10 @@ def test_a_cached_page_does_not_bring_a_removed_project_back(
     assert site.names() == ["keep"]
 
 
-def test_what_is_not_listed_and_still_answers_is_looked_at_until_it_is_gone(
+def test_an_unlisted_project_is_synced_again_until_its_page_is_gone(
     index: Index, server: IndexServer, site: Site
 ) -> None:
-    """Without a changelog the list alone tells; the page may be one that a cache still has."""
+    """Without a changelog only the list shows a removal; the page may come from a cache."""
     site.configure(api_method="simple")
     index.release("keep", "1.0")
     index.release("gone", "1.0")
@@ -132,11 +132,11 @@ def test_what_is_not_listed_and_still_answers_is_looked_at_until_it_is_gone(
     for _ in range(3):
         site.mirror()
         assert site.names() == ["gone", "keep"]
-        assert site.status == shown, "the removal is not shown, and not passed over"
+        assert site.status == shown, "the removal is neither reflected nor skipped"
         site.clock.advance(minutes=20)
     server.thaw()
     site.mirror()
-    assert site.names() == ["gone", "keep"], "a page that is missing once is not gone"
+    assert site.names() == ["gone", "keep"], "a page that is missing once may still exist"
     site.clock.advance(minutes=20)
     ran = site.mirror()
 
@@ -145,10 +145,10 @@ def test_what_is_not_listed_and_still_answers_is_looked_at_until_it_is_gone(
     site.check()
 
 
-def test_what_is_not_listed_and_answers_when_no_cache_can_have_it_is_there(
+def test_an_unlisted_project_whose_page_outlives_every_cache_exists(
     index: Index, server: IndexServer, site: Site
 ) -> None:
-    """Some indexes do not list everything; that holds nothing up for ever."""
+    """Some indexes do not list every project; that must not hold back status for ever."""
     site.configure(api_method="simple")
     index.release("keep", "1.0")
     index.release("hidden", "1.0")
@@ -170,7 +170,7 @@ def test_what_is_not_listed_and_answers_when_no_cache_can_have_it_is_there(
     assert site.names() == ["hidden", "keep"]
 
 
-def test_what_is_listed_again_is_no_longer_doubted(
+def test_an_unlisted_project_that_is_listed_again_is_no_longer_deferred(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     site.configure(api_method="simple")
@@ -193,7 +193,7 @@ def test_what_is_listed_again_is_no_longer_doubted(
     site.check()
 
 
-def test_a_quarantined_project_keeps_an_empty_page_with_its_status(
+def test_a_quarantined_project_keeps_a_page_with_its_status_and_no_files(
     index: Index, site: Site
 ) -> None:
     (file,) = index.release("evil", "1.0")
@@ -213,7 +213,7 @@ def test_a_quarantined_project_keeps_an_empty_page_with_its_status(
     assert (site.root / "removed" / file.path.lstrip("/")).exists()
 
 
-def test_the_end_of_a_quarantine_restores_the_files(
+def test_the_end_of_a_quarantine_restores_the_files_without_a_download(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     (file,) = index.release("cleared", "1.0")
@@ -230,7 +230,7 @@ def test_the_end_of_a_quarantine_restores_the_files(
     site.check()
 
 
-def test_files_that_an_index_still_lists_in_quarantine_are_not_offered(
+def test_files_that_an_index_lists_in_quarantine_are_not_published(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("evil", "1.0")
@@ -246,7 +246,7 @@ def test_files_that_an_index_still_lists_in_quarantine_are_not_offered(
     assert site.page("evil")["files"] == []
 
 
-def test_too_many_removals_at_once_remove_nothing(index: Index, site: Site) -> None:
+def test_more_removals_than_the_limit_remove_nothing(index: Index, site: Site) -> None:
     for number in range(12):
         index.release(f"project{number}", "1.0")
     site.mirror()
@@ -264,7 +264,9 @@ def test_too_many_removals_at_once_remove_nothing(index: Index, site: Site) -> N
     assert len(site.todo()) == 7
 
 
-def test_held_removals_go_through_when_the_operator_lets_them(index: Index, site: Site) -> None:
+def test_refused_removals_are_done_when_the_operator_raises_the_limit(
+    index: Index, site: Site
+) -> None:
     for number in range(12):
         index.release(f"project{number}", "1.0")
     site.mirror()
@@ -287,7 +289,7 @@ def test_held_removals_go_through_when_the_operator_lets_them(index: Index, site
     site.check()
 
 
-def test_the_last_project_is_never_removed_by_default(index: Index, site: Site) -> None:
+def test_the_default_limit_never_removes_the_last_project(index: Index, site: Site) -> None:
     index.release("only", "1.0")
     site.mirror()
     index.remove_project("only")
@@ -298,7 +300,7 @@ def test_the_last_project_is_never_removed_by_default(index: Index, site: Site) 
     assert site.names() == ["only"]
 
 
-def test_removed_projects_can_be_kept(index: Index, site: Site) -> None:
+def test_with_removed_projects_keep_a_project_stays(index: Index, site: Site) -> None:
     site.configure(removed_projects="keep")
     index.release("keep", "1.0")
     index.release("gone", "1.0")
@@ -313,7 +315,7 @@ def test_removed_projects_can_be_kept(index: Index, site: Site) -> None:
     assert site.status == index.serial
 
 
-def test_absence_from_the_list_removes_after_two_looks_ten_minutes_apart(
+def test_a_project_missing_from_the_list_is_removed_at_the_second_look_after_ten_minutes(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     site.configure(api_method="simple")
@@ -338,7 +340,7 @@ def test_absence_from_the_list_removes_after_two_looks_ten_minutes_apart(
     site.check()
 
 
-def test_a_project_that_is_only_missing_from_the_list_stays(
+def test_an_unlisted_project_whose_page_answers_stays(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     site.configure(api_method="simple")
@@ -355,7 +357,7 @@ def test_a_project_that_is_only_missing_from_the_list_stays(
     assert "hidden" in site.names()
 
 
-def test_an_index_that_lists_nothing_any_more_removes_nothing(
+def test_an_empty_project_list_removes_nothing(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     site.configure(api_method="simple")
@@ -381,7 +383,9 @@ def test_a_first_run_against_an_empty_index_is_refused(index: Index, site: Site)
     assert "no projects" in ran.log
 
 
-def test_all_files_gone_at_once_are_believed_at_the_second_look(index: Index, site: Site) -> None:
+def test_a_page_that_loses_all_its_files_is_published_at_the_second_look(
+    index: Index, site: Site
+) -> None:
     (file,) = index.release("foo", "1.0")
     site.mirror()
     index.remove_file("foo", file.filename)
@@ -397,7 +401,7 @@ def test_all_files_gone_at_once_are_believed_at_the_second_look(index: Index, si
     site.check()
 
 
-def test_what_a_killed_removal_left_in_removed_is_deleted_after_the_grace_time() -> None:
+def test_the_trash_of_a_killed_removal_is_purged_after_the_grace_time() -> None:
     def make() -> StepWorld:
         world = StepWorld()
         world.index.remove_project("Alpha")
@@ -412,7 +416,7 @@ def test_what_a_killed_removal_left_in_removed_is_deleted_after_the_grace_time()
         assert world.forgotten_in_removed() == set()
 
 
-def test_earlier_pages_go_wherever_options_put_them(index: Index, site: Site) -> None:
+def test_page_versions_are_trashed_under_any_layout(index: Index, site: Site) -> None:
     site.configure(keep_index_versions=3)
     index.release("keep", "1.0")
     index.release("gone", "1.0")
@@ -430,8 +434,8 @@ def test_earlier_pages_go_wherever_options_put_them(index: Index, site: Site) ->
     site.check()
 
 
-def test_a_file_that_another_project_has_too_stays_with_it(index: Index, site: Site) -> None:
-    """As on indexes that go by the beginnings of file names."""
+def test_a_file_that_another_project_owns_too_stays(index: Index, site: Site) -> None:
+    """Some indexes assign files to projects by prefixes of their names."""
     content = b"of both" * 50
     shared = index.upload("a", "1.0", "a-b-1.0.tar.gz", content=content)
     index.upload("a-b", "1.0", "a-b-1.0.tar.gz", content=content)
@@ -446,7 +450,7 @@ def test_a_file_that_another_project_has_too_stays_with_it(index: Index, site: S
     site.check()
 
 
-def test_projects_that_have_the_same_file_take_it_with_them(index: Index, site: Site) -> None:
+def test_a_file_that_two_removed_projects_own_is_trashed(index: Index, site: Site) -> None:
     content = b"of both" * 50
     index.upload("a", "1.0", "a-b-1.0.tar.gz", content=content)
     shared = index.upload("a-b", "1.0", "a-b-1.0.tar.gz", content=content)
@@ -461,8 +465,8 @@ def test_projects_that_have_the_same_file_take_it_with_them(index: Index, site: 
     assert (site.root / "removed" / shared.path.lstrip("/")).exists()
 
 
-def test_a_page_of_what_was_left_out_and_is_gone_does_not_stay_after_a_kill() -> None:
-    """A sync was about to bring it back."""
+def test_a_page_of_an_excluded_project_that_a_killed_sync_published_is_removed() -> None:
+    """The sync was about to restore it."""
 
     def make() -> StepWorld:
         world = StepWorld()
@@ -478,14 +482,14 @@ def test_a_page_of_what_was_left_out_and_is_gone_does_not_stay_after_a_kill() ->
 
 
 @pytest.mark.parametrize("method", [ApiMethod.AUTO, ApiMethod.SIMPLE])
-def test_a_killed_removal_is_not_taken_back_by_a_command_on_the_side(method: ApiMethod) -> None:
-    """The list of projects names nothing whose page is away already."""
+def test_a_killed_removal_is_not_undone_by_another_command(method: ApiMethod) -> None:
+    """The root page does not list a project whose page is removed already."""
 
     def make() -> StepWorld:
         world = StepWorld(method)
         world.index.remove_project("Alpha")
         if method is ApiMethod.SIMPLE:
-            world.does(world.mirrors())  # the first of the two looks
+            world.does(world.mirrors())  # the first look
             world.clock.advance(minutes=11)
         return world
 
