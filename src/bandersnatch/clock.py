@@ -9,16 +9,16 @@ if TYPE_CHECKING:
 
 
 class Clock(Protocol):
-    """Time, so that tests need not wait for it."""
+    """A source of time that tests can replace."""
 
     def now(self) -> datetime:
-        """Return the time of day in UTC."""
+        """Return the current time in UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Return seconds that never go back."""
+        """Return seconds of a clock that never goes back."""
         ...
 
     async def sleep(self, seconds: float, /) -> None:
-        """Return after that many seconds."""
+        """Wait for that many seconds."""
         ...

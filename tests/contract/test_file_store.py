@@ -160,7 +160,7 @@ def sha256(content: bytes) -> Digest:
 
 @SIZES
 async def test_a_finished_download_is_in_its_place(storage: MirrorStorage, content: bytes) -> None:
-    async with storage.receive(FILE, expected(content, also=("md5",))) as sink:
+    async with storage.receive(FILE, expected(content, algorithms=("md5",))) as sink:
         assert sink.held == 0
         await feed(sink, content)
         assert sink.held == len(content)
@@ -222,7 +222,7 @@ async def test_a_download_takes_the_place_of_what_was_there(
 
 
 async def test_what_is_not_announced_is_never_complete(storage: MirrorStorage) -> None:
-    wanted = expected(SMALL, size=None, largest=100)
+    wanted = expected(SMALL, size=None, max_size=100)
     async with storage.receive(FILE, wanted) as sink:
         await sink.write(SMALL)
         assert not sink.complete
@@ -245,8 +245,8 @@ async def test_what_is_not_announced_is_never_complete(storage: MirrorStorage) -
         (BIG, expected(BIG, size=None), None),
         (BIG[:-1], expected(BIG), SizeMismatch),
         (BIG[:-1], expected(BIG, size=None), DigestMismatch),
-        (SMALL, replace(expected(SMALL), content="0" * 64), DigestMismatch),
-        (SMALL, replace(expected(SMALL), content=hashlib.sha256(SMALL).hexdigest()), None),
+        (SMALL, replace(expected(SMALL), path_digest="0" * 64), DigestMismatch),
+        (SMALL, replace(expected(SMALL), path_digest=hashlib.sha256(SMALL).hexdigest()), None),
     ],
 )
 async def test_wrong_bytes_are_refused_and_forgotten(
@@ -302,7 +302,7 @@ async def test_more_than_the_limit_is_refused_as_soon_as_it_comes(
     storage: MirrorStorage, content: bytes, limit: str
 ) -> None:
     size = len(content) if limit == "size" else None
-    wanted = expected(content, size=size, largest=len(content))
+    wanted = expected(content, size=size, max_size=len(content))
     async with storage.receive(FILE, wanted) as sink:
         await feed(sink, content)
         with pytest.raises(OversizedContent) as caught:
@@ -589,7 +589,7 @@ async def test_a_dry_run_knows_what_is_there(storage: MirrorStorage) -> None:
 async def test_a_dry_run_receives_nothing_and_asks_for_nothing(storage: MirrorStorage) -> None:
     await storage.write({FILE: b"old"})
 
-    async with DryRunStorage(storage).receive(FILE, expected(BIG, also=("md5",))) as sink:
+    async with DryRunStorage(storage).receive(FILE, expected(BIG, algorithms=("md5",))) as sink:
         assert sink.complete
         await sink.restart()
         assert sink.complete

@@ -100,8 +100,8 @@ def expected(
     *,
     size: int | None = -1,
     modified: int | None = None,
-    also: tuple[str, ...] = (),
-    largest: int = 1 << 30,
+    algorithms: tuple[str, ...] = (),
+    max_size: int = 1 << 30,
 ) -> ExpectedContent:
     """Return what a download of ``content`` must turn out to be; its size too, unless given."""
     return ExpectedContent(
@@ -109,8 +109,8 @@ def expected(
         sha256=Digest("sha256", hashlib.sha256(content).hexdigest()),
         size=len(content) if size == -1 else size,
         modified=modified,
-        also=also,
-        largest=largest,
+        algorithms=algorithms,
+        max_size=max_size,
     )
 
 

@@ -42,26 +42,26 @@ def test_all_that_the_page_tells_of_a_file_is_expected() -> None:
         url=FILE.url,
         sha256=FILE.sha256,
         size=len(BODY),
-        content=hashlib.blake2b(BODY, digest_size=32).hexdigest(),
-        also=(),
+        path_digest=hashlib.blake2b(BODY, digest_size=32).hexdigest(),
+        algorithms=(),
         modified=FILE.modified,
-        largest=MAX_FILE_SIZE,
+        max_size=MAX_FILE_SIZE,
     )
 
 
 def test_a_path_without_digest_promises_none() -> None:
-    assert expected_content(make_file(path=f"packages/source/f/foo/{FILENAME}")).content == ""
+    assert expected_content(make_file(path=f"packages/source/f/foo/{FILENAME}")).path_digest == ""
 
 
 def test_the_digest_for_the_pages_is_wanted_too() -> None:
-    assert expected_content(FILE, digest_name="md5").also == ("md5",)
+    assert expected_content(FILE, digest_name="md5").algorithms == ("md5",)
 
 
 def test_a_sidecar_has_its_own_digest_and_limit_and_the_time_of_its_file() -> None:
     digest, url = Digest("sha256", SHA256), f"{FILE.url}.metadata"
     expected = expected_sidecar(FILE, digest, url)
     assert expected == ExpectedContent(
-        url, digest, modified=FILE.modified, largest=MAX_SIDECAR_SIZE
+        url, digest, modified=FILE.modified, max_size=MAX_SIDECAR_SIZE
     )
     assert expected.limit == MAX_SIDECAR_SIZE
 
@@ -111,7 +111,7 @@ def test_more_bytes_than_promised_are_refused_at_once() -> None:
 
 
 def test_more_bytes_than_any_file_has_are_refused() -> None:
-    check = ContentCheck(ExpectedContent("https://example.org/x", FILE.sha256, largest=3))
+    check = ContentCheck(ExpectedContent("https://example.org/x", FILE.sha256, max_size=3))
     check.update(b"abc")
     with pytest.raises(OversizedContent):
         check.update(b"d")

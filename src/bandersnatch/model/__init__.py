@@ -1,1 +1,1 @@
-"""Values of the package index, in the words of the PEPs; pure and frozen."""
+"""Frozen values of the package index, named as in the PEPs; pure."""

@@ -1,4 +1,4 @@
-"""Digests that know which algorithm made them (PEP 503, PEP 691 ``hashes``)."""
+"""Digests with the name of their algorithm (PEP 503; ``hashes`` in PEP 691)."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ HEX_DIGITS = {
     "sha3_384": 96,
     "sha3_512": 128,
 }
-"""Algorithms whose values are understood, with the length of a value in hexadecimal digits."""
+"""The supported algorithms, with the length of a digest in hexadecimal digits."""
 
 _HEX = re.compile(r"[0-9a-f]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """A hash value that knows which algorithm made it; ``value`` is lower-case hexadecimal."""
+    """A hash value and its algorithm; ``value`` is lower-case hexadecimal."""
 
     algorithm: str
     value: str
@@ -42,13 +42,13 @@ class Digest:
 
 
 def parse_digest(algorithm: object, value: object) -> Digest:
-    """Return the digest that the two texts describe, in lower case.
+    """Return the digest in lower case.
 
     :raises InvalidValue: for an algorithm that is not in ``HEX_DIGITS``, or a value that is
         not that many hexadecimal digits.
     """
     if not isinstance(algorithm, str) or algorithm not in HEX_DIGITS:
-        raise InvalidValue("hash algorithm", algorithm, "is not one that is understood")
+        raise InvalidValue("hash algorithm", algorithm, "is not supported")
     if not isinstance(value, str):
         raise InvalidValue(f"{algorithm} digest", value, "is not text")
     lowered = value.lower()
@@ -66,7 +66,7 @@ class Hashes:
     digests: tuple[Digest, ...] = ()
 
     def get(self, algorithm: str) -> Digest | None:
-        """Return the digest made by ``algorithm``, if there is one."""
+        """Return the digest of ``algorithm``, or None."""
         for digest in self.digests:
             if digest.algorithm == algorithm:
                 return digest
@@ -79,13 +79,13 @@ class Hashes:
         return bool(self.digests)
 
     def with_digest(self, digest: Digest) -> Hashes:
-        """Return the same hashes with ``digest`` in place of any of its algorithm."""
+        """Return the hashes with ``digest`` in place of any other of its algorithm."""
         others = (d for d in self.digests if d.algorithm != digest.algorithm)
         return Hashes((*others, digest))
 
 
 def parse_hashes(texts: Mapping[str, object]) -> Hashes:
-    """Keep those of the digests that pass their gate; what is not understood is left out."""
+    """Return the valid digests of supported algorithms; others are left out."""
     digests = []
     for algorithm, value in texts.items():
         try:

@@ -1,6 +1,6 @@
-"""What the name of a release file says about Pythons and platforms (PEP 425, PEP 427, distutils).
+"""Kinds, Python versions and platforms in release file names (PEP 425, PEP 427, distutils).
 
-Everything is read from names: the Simple API tells no kind of file.
+Names are the only source, because the Simple API does not state the kind of a file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bandersnatch.model.versions import SYSTEMS, strip_ending, version_text
 if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
 
-_REMEMBERED = 32_768
+_CACHE_SIZE = 32_768
 _WHEEL = re.compile(
     r"[a-z0-9][\w.]*-[\w.+!]+(?:-\d[\w.]*)?"
     r"-([a-z_]\w*(?:\.[a-z_]\w*)*-\w+(?:\.\w+)*-\w+(?:\.\w+)*)\.whl",
@@ -31,11 +31,11 @@ _BUILT = re.compile(
     rf"(?:[-.](?P<before>{_SYSTEM}))?(?:[-.]py(?P<python>\d(?:\.\d+)?))?(?:[-.](?P<after>{_SYSTEM}))?",
     re.ASCII | re.IGNORECASE,
 )
-"""What distutils appends to a version: the platform before the Python, in eggs after it."""
+"""What distutils appends to a version: the platform before the Python version, in eggs after."""
 
 
 class FileKind(Enum):
-    """The kinds of release files, each with its name in a sentence."""
+    """The kinds of release files; the value is the kind's name in a sentence."""
 
     WHEEL = "a wheel"
     SDIST = "a source distribution"
@@ -60,13 +60,13 @@ _KINDS = {
 }
 
 
-_MOST_PARTS = 10
-"""Parts of a name that are tried; what has more is looked for in another way."""
+_MAX_PARTS = 10
+"""How many parts of a name are tried; this bounds the number of candidates."""
 
 
 def candidate_projects(filename: str) -> list[ProjectName]:
-    """Return the projects that a file may be of: its name begins with theirs, then a dash."""
-    parts = filename.split("-", _MOST_PARTS)[:-1]
+    """Return the projects that a file can belong to: those whose name and a dash it starts with."""
+    parts = filename.split("-", _MAX_PARTS)[:-1]
     texts = ("-".join(parts[: count + 1]) for count in range(len(parts)))
     names = []
     for text in texts:
@@ -86,10 +86,10 @@ class WheelTags:
 
 @dataclass(frozen=True, slots=True)
 class BuildInfo:
-    """What the name of a file that is no wheel says.
+    """What the name of a file other than a wheel states.
 
-    ``python`` is "2.7", "3" or, where it is not told, "". ``platform`` is in the form of a
-    wheel's platform tag, such as ``win_amd64`` or ``macosx_10_9_x86_64``, or "".
+    ``python`` is a version such as "2.7" or "3", "" if not stated. ``platform`` has the form of a
+    wheel's platform tag, such as ``win_amd64`` or ``macosx_10_9_x86_64``, or is "".
     """
 
     kind: FileKind
@@ -98,26 +98,26 @@ class BuildInfo:
 
 
 def wheel_tag_text(filename: str) -> str | None:
-    """Return the tags in a wheel's name as they stand there, or None if it is no such name.
+    """Return the tags in a wheel's name in lower case, or None if it is not a wheel's name.
 
-    The version is not looked at: one that is none by PEP 440 says nothing against the tags.
+    The version need not conform to PEP 440; the tags are valid without it.
     """
     found = _WHEEL.fullmatch(filename)
     return found[1].lower() if found and filename.endswith(".whl") else None
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=_CACHE_SIZE)
 def wheel_tags(part: str) -> WheelTags:
-    """Return the sets of tags that ``wheel_tag_text`` found."""
+    """Return the tag sets in a result of ``wheel_tag_text``."""
     pythons, abis, platforms = (frozenset(tags.split(".")) for tags in part.split("-"))
     return WheelTags(pythons, abis, platforms)
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=_CACHE_SIZE)
 def build_info(filename: str, name: ProjectName) -> BuildInfo:
-    """Return what the name of a project's file says; for a wheel, its kind alone.
+    """Return what the name of a project's file states; for a wheel only the kind.
 
-    An archive is a source distribution unless a platform follows its version.
+    An archive is a source distribution unless its version is followed by a platform.
     """
     stem = strip_ending(filename)
     ending = filename[len(stem) :].lower()
@@ -138,6 +138,6 @@ def build_info(filename: str, name: ProjectName) -> BuildInfo:
 
 
 def _after_version(stem: str, version: str, name: ProjectName) -> str:
-    """Return what follows the version; a name is never longer than it is spelt in a file's."""
+    """Return what follows the version; no spelling of a name is shorter than the normalised one."""
     at = stem.find(f"-{version}", len(name)) if version else -1
     return stem[at + 1 + len(version) :] if at >= 0 else ""

@@ -1,4 +1,4 @@
-"""Release files and the gates their names, sizes, times and texts pass (PEP 691, 700, 714, 740)."""
+"""Release files, and the validation of their fields (PEP 691, 700, 714, 740)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from bandersnatch.model.digests import Digest
 
 MAX_FILE_SIZE = 2 * 1024**3
-"""Bytes; PyPI itself takes no file above 1 GiB."""
+"""Bytes; PyPI's own limit is 1 GiB."""
 
 MAX_FILENAME_LENGTH = 255
-"""Bytes; what the usual file systems can hold."""
+"""Bytes; the limit of common file systems."""
 
 FILE_ENDINGS = (
     ".whl", ".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz", ".tar.z", ".tar",
     ".egg", ".exe", ".msi", ".rpm", ".deb", ".dmg",
 )  # fmt: skip
-"""What the names of release files end with, in lower case."""
+"""The endings of release file names, in lower case."""
 
 MAX_REQUIRES_PYTHON_LENGTH = 1_000
 MAX_REASON_LENGTH = 4_000
@@ -31,22 +31,22 @@ MAX_REASON_LENGTH = 4_000
 _FILENAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*", re.ASCII)
 _TIME = re.compile(
     r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,6})?(?:Z|\+00:00)", re.ASCII
-)  # PEP 700 asks for "Z"; the legacy documents of some indexes write the offset
+)  # PEP 700 requires "Z"; the legacy documents of some indexes have the offset
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseFile:
-    """One file of a project, as its detail page names it.
+    """One file of a project, as listed by its detail page.
 
-    ``url`` is absolute. ``path`` is where the file lies below the served root, computed here
-    and never copied (``packages/aa/bb/.../name``). ``hashes`` always holds sha256. ``size`` is
-    in bytes, None when the index does not say. ``upload_time`` is in UTC.
+    ``url`` is absolute. ``path`` is relative to the served root and computed here, never copied
+    (``packages/aa/bb/.../name``). ``hashes`` always contains sha256. ``size`` is in bytes, None if
+    the index does not state it. ``upload_time`` is in UTC.
 
-    ``core_metadata`` (PEP 714) holds the hashes of the sidecar ``<url>.metadata``; empty hashes
-    mean that there is one whose hash is not told, False that there is none, None that the index
-    does not say. ``yanked`` (PEP 592) is None for a file that is not, else the reason, maybe "".
+    ``core_metadata`` (PEP 714) has the hashes of the sidecar ``<url>.metadata``: empty if it exists
+    and its hash is unknown, False if it does not exist, None if the index does not say.
+    ``yanked`` (PEP 592) is the reason, which may be "", or None for a file that is not yanked.
     ``provenance`` (PEP 740) is an absolute https URL.
     """
 
@@ -63,19 +63,19 @@ class ReleaseFile:
 
     @property
     def sha256(self) -> Digest:
-        """The digest that decides whether the content is right."""
+        """The digest that the content is verified with."""
         digest = self.hashes.get("sha256")
-        assert digest is not None, "the gates let no file without sha256 through"
+        assert digest is not None, "validation rejects files without sha256"
         return digest
 
     @property
     def sidecar(self) -> Digest | None:
-        """The digest of the core metadata sidecar, if there is one that can be verified."""
+        """The digest of the core metadata, or None if it does not exist or cannot be verified."""
         return self.core_metadata.get("sha256") if isinstance(self.core_metadata, Hashes) else None
 
     @property
     def modified(self) -> int | None:
-        """The modification time that the stored file is given, in nanoseconds since 1970."""
+        """The modification time of the stored file: the upload time in nanoseconds since 1970."""
         if self.upload_time is None:
             return None
         since = self.upload_time - _EPOCH
@@ -86,12 +86,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def check_filename(value: object) -> str:
-    """Return ``value`` if it can be the name of a release file.
+    """Return ``value`` if it is a valid name of a release file.
 
-    Parsing a file name is no validation: the parsers of the standards accept path separators,
-    NUL and newlines (protocol sheet, section 5.1). Hence this list of the characters allowed.
+    Only listed characters are allowed, because the parsers of ``packaging`` accept path
+    separators, NUL and newlines (docs/development/protocol.md, "Names, paths and URLs").
 
-    :raises InvalidValue: if it cannot.
+    :raises InvalidValue: if it is not.
     """
     if not isinstance(value, str):
         raise InvalidValue("file name", value, "is not text")
@@ -107,9 +107,9 @@ def check_filename(value: object) -> str:
 
 
 def check_size(value: object) -> int:
-    """Return ``value`` if it can be the size of a file in bytes.
+    """Return ``value`` if it is a valid file size in bytes.
 
-    :raises InvalidValue: if it cannot.
+    :raises InvalidValue: if it is not.
     """
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_FILE_SIZE:
         raise InvalidValue("size", value, f"is not a whole number from 0 to {MAX_FILE_SIZE}")
@@ -117,10 +117,10 @@ def check_size(value: object) -> int:
 
 
 def parse_upload_time(value: object, *, now: datetime) -> datetime | None:
-    """Return the time that ``value`` tells, or None if it tells none that can be true.
+    """Return the upload time, or None if ``value`` is not a plausible one.
 
-    A time before 1980 or more than a day ahead of ``now`` is none: it would only mislead those
-    who select files by age.
+    A time before 1980 or more than one day after ``now`` is not plausible; filters by age would
+    decide wrongly with it.
     """
     if not isinstance(value, str) or not _TIME.fullmatch(value):
         return None
@@ -132,19 +132,19 @@ def parse_upload_time(value: object, *, now: datetime) -> datetime | None:
 
 
 def format_upload_time(time: datetime) -> str:
-    """Return the form of PEP 700, always with microseconds, as PyPI writes it."""
+    """Return the form of PEP 700 with microseconds, as PyPI does."""
     return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def clean_text(value: object, *, longest: int) -> str | None:
-    """Return a text with spaces for control characters; None for what is no text or too long."""
+    """Return the text with spaces for control characters, or None if too long or not a text."""
     if not isinstance(value, str) or len(value) > longest:
         return None
     return _CONTROLS.sub(" ", value)
 
 
 def clean_reason(value: object) -> str:
-    """Return the text of a yank or status reason, cut to its limit; "" for what is no text."""
+    """Return a yank or status reason, cut to its limit; "" unless ``value`` is a text."""
     if not isinstance(value, str):
         return ""
     return _CONTROLS.sub(" ", value)[:MAX_REASON_LENGTH]

@@ -10,11 +10,11 @@ from packaging.utils import NormalizedName, canonicalize_name
 from bandersnatch.errors import InvalidValue
 
 ProjectName: TypeAlias = NormalizedName
-"""A normalised name: the only form that is compared, stored, or made part of a path."""
+"""A normalised name, the only form that is compared, stored or used in paths."""
 
 _NAME = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE | re.ASCII)
 _NORMALIZED = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
-_LONGEST_NAME = 200
+_MAX_LENGTH = 200
 
 
 def project_name(text: object) -> ProjectName:
@@ -24,8 +24,8 @@ def project_name(text: object) -> ProjectName:
     """
     if not isinstance(text, str):
         raise InvalidValue("project name", text, "is not text")
-    if len(text) > _LONGEST_NAME:
-        raise InvalidValue("project name", text, f"is longer than {_LONGEST_NAME} characters")
+    if len(text) > _MAX_LENGTH:
+        raise InvalidValue("project name", text, f"is longer than {_MAX_LENGTH} characters")
     if _NORMALIZED.fullmatch(text):
         return NormalizedName(text)
     if not _NAME.fullmatch(text):
@@ -34,10 +34,10 @@ def project_name(text: object) -> ProjectName:
 
 
 def belongs_to(filename: str, name: ProjectName) -> bool:
-    """Whether a file of this name can be one of the project's.
+    """Whether a file of this name can belong to the project.
 
-    A name that is no wheel cannot be split with certainty (``a-b-1.tar.gz``),
-    so what is asked is that the normalised file name begins with the project's.
+    The name of an sdist cannot be split with certainty (``a-b-1.tar.gz``), so it is only checked
+    that the normalised file name starts with the project's name.
     """
     if filename.endswith(".whl"):
         return canonicalize_name(filename.partition("-")[0]) == name

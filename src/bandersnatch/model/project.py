@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from bandersnatch.model.versions import VersionKey
 
 MAX_FILES = 200_000
-"""A page that names more files is refused."""
+"""A page with more files is refused."""
 
 _VERSION = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,127}", re.ASCII)
 
 
 class ProjectStatus(Enum):
-    """The status markers of PEP 792; an index that says nothing means active."""
+    """The status markers of PEP 792; a page without one is active."""
 
     ACTIVE = "active"
     ARCHIVED = "archived"
@@ -35,7 +35,7 @@ class ProjectStatus(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """An entry of a document that was left out because it did not pass its gate."""
+    """An entry of a document that was left out because it is not valid."""
 
     entry: str
     reason: str
@@ -43,13 +43,12 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class ProjectDetail:
-    """What one project's page says.
+    """The contents of one project's page.
 
-    ``files`` are in the order of their names, each name once. ``versions`` may name versions
-    that have no file, and is empty when the index does not list them. ``serial`` is None for an
-    index without serials. ``rejected`` tells what was left out of ``files``. ``document`` is the
-    legacy JSON document, decoded, there only while a filter reads it. ``_texts`` is the answer of
-    ``version_texts`` once it was asked: release filters ask one after another.
+    ``files`` are sorted by name, and names are unique. ``versions`` can contain versions without
+    files, and is empty if the index does not list versions. ``serial`` is None if the index has no
+    serials. ``rejected`` are the entries left out of ``files``. ``document`` is the decoded legacy
+    document, present only while filters need it. ``_texts`` caches ``version_texts``.
     """
 
     name: ProjectName
@@ -63,13 +62,13 @@ class ProjectDetail:
     _texts: tuple[str, ...] | None = field(default=None, init=False, compare=False, repr=False)
 
     def keep(self, wanted: Callable[[ReleaseFile], bool]) -> ProjectDetail:
-        """Return the page with only the files that ``wanted`` is true of."""
+        """Return the page with only the files for which ``wanted`` returns True."""
         return replace(self, files=tuple(file for file in self.files if wanted(file)))
 
     def keep_versions(self, wanted: Callable[[str], bool]) -> ProjectDetail:
-        """Return the page with only the versions, as texts, that ``wanted`` is true of.
+        """Return the page with only the versions for which ``wanted`` returns True.
 
-        It is asked once for each text.
+        ``wanted`` is called once for each version text.
         """
         texts = self.version_texts()
         answers = {text: wanted(text) for text in dict.fromkeys((*texts, *self.versions))}
@@ -85,7 +84,7 @@ class ProjectDetail:
         return page
 
     def version_texts(self) -> tuple[str, ...]:
-        """Return the version of each file as its name has it, in the order of the files."""
+        """Return the version in each file's name, in the order of the files."""
         texts = self._texts
         if texts is None:
             texts = tuple(version_text(file.filename, self.name) for file in self.files)
@@ -93,7 +92,7 @@ class ProjectDetail:
         return texts
 
     def version_of(self, file: ReleaseFile) -> str:
-        """Return the version that a file of this page is of, as its name has it."""
+        """Return the version in the name of a file of this page."""
         return version_text(file.filename, self.name)
 
     def releases(self) -> dict[VersionKey, list[ReleaseFile]]:
@@ -102,24 +101,23 @@ class ProjectDetail:
         by_text: dict[str, list[ReleaseFile]] = {}
         for file, text in zip(self.files, self.version_texts(), strict=True):
             files = by_text.get(text)
-            if files is None:  # a version is hashed slowly, a text at once
+            if files is None:  # hashing a version is slow, hashing a text is not
                 files = by_text[text] = found.setdefault(version_key(text), [])
             files.append(file)
         return found
 
     def without_files(self) -> ProjectDetail:
-        """Return the page of a project that offers nothing, as quarantine demands."""
+        """Return the page without files, as quarantine requires (PEP 792)."""
         return replace(self, files=(), versions=())
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectList:
-    """The projects of an index, each with its serial, or None where the index tells none.
+    """The projects of an index, each with its serial, or None if the index states none.
 
-    ``displays`` has the names that the index shows in another form than the normalised one.
-    ``serial`` is that of the whole list. ``rejected`` are the first of ``rejected_count`` bad
-    entries: without a name they are left out, without a serial listed as such. ``notes`` are
-    sentences about what is odd in the list and does no harm.
+    ``display_names`` has the display names that differ from the normalised ones. ``serial`` is that
+    of the list. ``rejected`` are the first of ``rejected_count`` invalid entries; one with a valid
+    name is still listed, without a serial. ``notes`` are sentences about harmless irregularities.
     """
 
     serials: Mapping[ProjectName, Serial | None]
@@ -131,5 +129,5 @@ class ProjectList:
 
 
 def is_version(text: object) -> bool:
-    """Whether ``text`` can be listed as a version: short printable ASCII, maybe not PEP 440."""
+    """Whether ``text`` may be listed as a version: short printable ASCII, PEP 440 or not."""
     return isinstance(text, str) and _VERSION.fullmatch(text) is not None

@@ -1,4 +1,4 @@
-"""Serials: the index's count of changes, and the changes themselves (protocol sheet, section 3)."""
+"""Serials and changes of the index's journal (docs/development/protocol.md, "The changelog")."""
 
 from __future__ import annotations
 
@@ -12,24 +12,22 @@ if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
 
 Serial = NewType("Serial", int)
-"""The id of a change in the index's journal; ids have gaps, and grow in the order of commits."""
+"""The id of a journal entry; ids have gaps and grow in the order of commits."""
 
 NO_SERIAL = Serial(0)
-"""Nothing is reflected yet, or the index has no serials at all."""
+"""Nothing is reflected yet, or the index has no serials."""
 
 _DIGITS = re.compile(r"[0-9]{1,16}", re.ASCII)
 _LIMIT = 2**53
 
 REMOVE_PROJECT = "remove project"
-"""The one journal action whose text means something here: the project is gone."""
+"""The only journal action that is interpreted: the project is gone."""
 
 
 def parse_serial(value: object) -> Serial:
-    """Return the serial that an integer or a text of digits stands for.
+    """Return the serial in an integer or a text of digits, which earlier releases wrote.
 
-    Older releases wrote it as text into project pages.
-
-    :raises InvalidValue: for anything else, and from 2**53 up.
+    :raises InvalidValue: for anything else, and from 2**53.
     """
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         value = int(value)
@@ -48,9 +46,9 @@ def optional_serial(value: object) -> Serial | None:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One event of the index's journal that names a project.
+    """One event of the index's journal about a project.
 
-    ``display`` is the name as the index shows it; ``time`` is in seconds since 1970, UTC.
+    ``display`` is the display name; ``time`` is in seconds since 1970.
     """
 
     name: ProjectName
@@ -61,5 +59,5 @@ class Change:
 
     @property
     def is_removal(self) -> bool:
-        """Whether this event says that the project is gone."""
+        """Whether this event removes the project."""
         return self.action == REMOVE_PROJECT

@@ -1,4 +1,7 @@
-"""File URLs: what may be followed, and where the file lies here (protocol sheet, section 5)."""
+"""File URLs: validation, and the local path of the file.
+
+See docs/development/protocol.md, "Names, paths and URLs".
+"""
 
 from __future__ import annotations
 
@@ -32,15 +35,15 @@ _CONTENT_URL = re.compile(
     r"/(packages/[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{60}/)([A-Za-z0-9_-][A-Za-z0-9._-]*)",
     re.ASCII,
 )
-_FEWEST_SEGMENTS, _MOST_SEGMENTS = 2, 10
+_MIN_SEGMENTS, _MAX_SEGMENTS = 2, 10
 
 
 def absolute_url(value: object, *, base: str) -> str:
-    """Resolve ``value`` against ``base`` and return it without its fragment.
+    """Return ``value`` resolved against ``base``, without its fragment.
 
-    Only https is accepted, and http where ``base`` itself is http.
+    Only https is accepted, and http if ``base`` is http.
 
-    :raises InvalidValue: for another scheme, user info, a query, or characters that no URL has.
+    :raises InvalidValue: for another scheme, user info, a query, or invalid characters.
     """
     if not isinstance(value, str) or not value or _UNPRINTABLE.search(value) or "\\" in value:
         raise InvalidValue("URL", value, "is not a URL")
@@ -64,9 +67,9 @@ def absolute_url(value: object, *, base: str) -> str:
 
 
 def _plainly_absolute(value: str, base: str) -> str | None:
-    """Return nearly every URL there is: PyPI's, and those on the pages of mirrors.
+    """Return the result for common URLs, those of PyPI and of mirrors; otherwise None.
 
-    The general way, to which this agrees, costs ten times as much.
+    It is ten times as fast as the general algorithm and gives the same result.
     """
     plain = _PLAIN.fullmatch(value)
     if plain:
@@ -81,9 +84,9 @@ def _plainly_absolute(value: str, base: str) -> str | None:
 
 
 def _check_host(host: str) -> None:
-    """Refuse what only looks like an address or an international name.
+    """Refuse an invalid IPv6 address or internationalised name.
 
-    :raises ValueError: if it is refused; the HTTP library would raise it in mid-request.
+    :raises ValueError: if it is invalid; the HTTP library would raise it during the request.
     """
     if ":" in host:
         IPv6Address(host)
@@ -111,19 +114,18 @@ def decode_path(url: str) -> str:
 
 
 def file_path(url: str, *, filename: str, sha256: str) -> str:
-    """Return where the file of this URL lies below the served root.
+    """Return the path of the file of this URL, relative to the served root.
 
-    PyPI's form ``packages/aa/bb/<60 hex>/<name>`` is taken from wherever it stands at the end
-    of the path; another path below ``/packages/`` is kept when every segment is harmless, and
-    the last and only the last is named like a file, so that no file is in another one's way; any
-    other file gets a path of PyPI's form made from its sha256. The result is rebuilt from
-    checked segments, never a copy of the index's text.
+    A path that ends in PyPI's form ``packages/aa/bb/<60 hex>/<name>`` gives that form. Another
+    path below ``/packages/`` is kept if every segment is safe and only the last one is named like
+    a file, so that no file is where another one needs a directory. Any other file gets a path of
+    PyPI's form made from its sha256. The result consists of checked segments.
 
     :raises InvalidValue: if the path cannot be decoded, or does not end with the file name.
     """
     plain = _CONTENT_URL.fullmatch(url)
     if plain and check_filename(plain[2]) == filename:
-        return plain[1] + filename  # nearly every URL there is; the rest says the same of it
+        return plain[1] + filename  # most URLs; the rest gives the same result
     path = decode_path(url)
     segments = path.split("/")[1:]
     if check_filename(segments[-1]) != filename:
@@ -131,34 +133,34 @@ def file_path(url: str, *, filename: str, sha256: str) -> str:
     content = "/".join(segments[-5:])
     if _CONTENT_PATH.fullmatch(content):
         return content
-    if _are_harmless(segments):
+    if _are_safe(segments):
         return "/".join(segments)
     return f"packages/{sha256[:2]}/{sha256[2:4]}/{sha256[4:]}/{filename}"
 
 
 def is_file_path(path: str) -> bool:
-    """Whether a path is one that ``file_path`` may return."""
+    """Whether ``file_path`` can return this path."""
     segments = path.split("/")
     try:
         check_filename(segments[-1])
     except InvalidValue:
         return False
-    return bool(_CONTENT_PATH.fullmatch(path)) or _are_harmless(segments)
+    return bool(_CONTENT_PATH.fullmatch(path)) or _are_safe(segments)
 
 
-def _are_harmless(segments: Sequence[str]) -> bool:
+def _are_safe(segments: Sequence[str]) -> bool:
     return (
         segments[0] == "packages"
-        and _FEWEST_SEGMENTS <= len(segments) <= _MOST_SEGMENTS
+        and _MIN_SEGMENTS <= len(segments) <= _MAX_SEGMENTS
         and all(_SEGMENT.fullmatch(s) and ".." not in s for s in segments)
         and [s for s in segments if s.lower().endswith(FILE_ENDINGS)] == segments[-1:]
     )
 
 
 def path_digest(path: str) -> str | None:
-    """Return the digest that is written into a path of PyPI's form, else None.
+    """Return the digest in a path of PyPI's form, or None for other paths.
 
-    On PyPI it is the BLAKE2b-256 of the content (protocol sheet, section 2.7).
+    On PyPI it is the BLAKE2b-256 of the content (docs/development/protocol.md).
     """
     if not _CONTENT_PATH.fullmatch(path):
         return None
@@ -167,5 +169,5 @@ def path_digest(path: str) -> str | None:
 
 
 def quote_path(path: str) -> str:
-    """Return a path as it stands in a URL; ``+`` and ``!`` are escaped, as PyPI does."""
+    """Return a path quoted for a URL; ``+`` and ``!`` are escaped, as PyPI does."""
     return quote(path, safe="/~")

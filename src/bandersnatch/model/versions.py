@@ -1,6 +1,6 @@
-"""Versions (PEP 440), and what the names of release files say (binary distribution format).
+"""Versions (PEP 440), and versions in the names of release files.
 
-Parsing is remembered: a page's filters ask for the same few thousand texts again and again.
+Results are cached, because the filters of a page parse the same few thousand texts repeatedly.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
 
 VersionKey: TypeAlias = "Version | str"
-"""What makes two texts the same version: the parsed version, or the text if it is none."""
+"""The identity of a version: the parsed version, or the text if it does not parse."""
 
-_REMEMBERED = 8_192
-_FEW = 256
+_CACHE_SIZE = 8_192
+_PREFIX_CACHE_SIZE = 256
 _SEPARATORS = re.compile(r"[-_.]+")
 SYSTEMS = "linux|win|macosx|freebsd|openbsd|netbsd|cygwin|aix|sunos|solaris|hp-ux|java|darwin"
-"""How the names of platforms begin that distutils appends, as an expression."""
+"""How the platform names that distutils appends begin, as a regular expression."""
 
 _BUILT = re.compile(
     rf"[-.](?:py\d[\d.]*|(?:{SYSTEMS})[-_\d].*|noarch|src|\d+\.(?:noarch|src|x86_64|i[3-6]86))\Z|"
     r"[-.]win32.*\Z",
     re.IGNORECASE,
 )
-"""What follows the version in the name of a file that was built with distutils."""
+"""What follows the version in the names of files built with distutils."""
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=_CACHE_SIZE)
 def parse_version(text: str) -> Version | None:
-    """Return the version that a text is, or None if it is none by PEP 440."""
+    """Return the parsed version, or None if the text does not conform to PEP 440."""
     try:
         return Version(text)
     except InvalidVersion:
@@ -43,15 +43,15 @@ def parse_version(text: str) -> Version | None:
 
 
 def version_key(text: str) -> VersionKey:
-    """Return what two texts of the same version have in common."""
+    """Return the key that is equal for texts of the same version."""
     return parse_version(text) or text
 
 
 def version_text(filename: str, name: ProjectName) -> str:
-    """Return the version in the name of a project's file, as it is written there.
+    """Return the version in the name of a project's file, as written there.
 
-    A wheel tells it exactly. Of another file it is what follows the project's name, less what a
-    builder appended; "" if the file does not begin with that name.
+    In other files than wheels it is what follows the project's name, without what distutils
+    appended; "" if the file name does not start with that name.
     """
     if filename.endswith(".whl"):
         rest = filename[:-4].partition("-")[2]
@@ -64,7 +64,7 @@ def version_text(filename: str, name: ProjectName) -> str:
 
 
 def strip_ending(filename: str) -> str:
-    """Return a file name without the ending that tells what kind of file it is."""
+    """Return a file name without its ending, one of ``FILE_ENDINGS``."""
     lowered = filename.lower()
     for ending in FILE_ENDINGS:
         if lowered.endswith(ending):
@@ -73,14 +73,14 @@ def strip_ending(filename: str) -> str:
 
 
 def _prefix_length(stem: str, name: ProjectName) -> int:
-    """Return where the version begins: after the project's name in any spelling, and a hyphen."""
+    """Return where the version begins: after the project's name in any spelling and a dash."""
     if stem.startswith(name) and stem.startswith("-", len(name)):
-        return len(name) + 1  # as the pattern would find, in most cases
+        return len(name) + 1  # the common case, and the result of the pattern
     match = _prefix(name).match(stem)
     return match.end() if match else len(stem)
 
 
-@lru_cache(maxsize=_FEW)
+@lru_cache(maxsize=_PREFIX_CACHE_SIZE)
 def _prefix(name: ProjectName) -> re.Pattern[str]:
     pattern = "[-_.]+".join(re.escape(part) for part in _SEPARATORS.split(name))
     return re.compile(rf"{pattern}-", re.IGNORECASE)

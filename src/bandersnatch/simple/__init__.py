@@ -1,1 +1,1 @@
-"""Pages of the Simple Repository API: text to values and values to text, pure."""
+"""Pages of the Simple Repository API: parse and render; pure."""

@@ -154,5 +154,5 @@ class _DrySink(Sink):
         pass
 
     async def finish(self) -> Content:
-        pretended = (Digest(name, "0" * HEX_DIGITS[name]) for name in self._expected.also)
+        pretended = (Digest(name, "0" * HEX_DIGITS[name]) for name in self._expected.algorithms)
         return Content(self.held, Hashes((self._expected.sha256, *pretended)))
