@@ -1,4 +1,4 @@
-"""``restore``: what waits in ``removed/`` comes back as it was, and nothing else does."""
+"""``restore``: brings back trashed projects as they were, and nothing else."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ def filled(index: Index, site: Site) -> Site:
 
 
 def delete(site: Site, *names: str) -> None:
-    """Delete projects that the filters want."""
+    """Delete projects that the filters select."""
     assert site.run("delete", "--until-next-change", *names).code == 0
 
 
-def waiting(site: Site) -> list[str]:
-    """Return what lies in ``removed/``."""
+def trash_of(site: Site) -> list[str]:
+    """Return the paths in the trash."""
     removed = site.root / "removed"
     return sorted(str(p.relative_to(removed)) for p in removed.rglob("*") if not p.is_dir())
 
 
 def first_file(index: Index) -> File:
-    """Return the first file of the project that is deleted."""
+    """Return the first file of the deleted project."""
     return next(iter(index.projects["foo-bar"].files.values()))
 
 
-# ---------------------------------------------------------------- as it was
+# ---------------------------------------------------------------- complete projects
 
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -65,7 +65,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-def test_what_was_deleted_comes_back_byte_for_byte(
+def test_a_deleted_project_is_restored_byte_for_byte(
     index: Index, server: IndexServer, filled: Site, options: str
 ) -> None:
     filled.configure(**OPTIONS[options])
@@ -79,18 +79,18 @@ def test_what_was_deleted_comes_back_byte_for_byte(
 
     assert ran.code == 0, ran.log
     assert filled.tree() == before
-    assert waiting(filled) == []
+    assert trash_of(filled) == []
     assert ran.report["projects"]["restored"] == ["foo-bar"]
     assert "Restored: foo-bar.\n" in ran.out
-    assert server.asked == [], "nothing is asked of the network"
+    assert server.asked == [], "no request was sent"
     times = filled.times()
     assert filled.mirror().code == 0
     assert server.paths("file", "sidecar") == []
     assert filled.tree() == before
-    assert filled.times() == times, "all is as it should be"
+    assert filled.times() == times, "the next run has nothing to do"
 
 
-def test_the_files_are_the_same_ones(index: Index, filled: Site) -> None:
+def test_restored_files_are_moved_and_not_copied(index: Index, filled: Site) -> None:
     before = {k: v for k, v in filled.times().items() if k.startswith("packages/")}
     delete(filled, "foo-bar")
 
@@ -99,7 +99,9 @@ def test_the_files_are_the_same_ones(index: Index, filled: Site) -> None:
     assert {k: v for k, v in filled.times().items() if k.startswith("packages/")} == before
 
 
-def test_earlier_pages_wait_on_and_the_page_is_the_same(index: Index, filled: Site) -> None:
+def test_page_versions_stay_in_the_trash_and_the_page_is_restored(
+    index: Index, filled: Site
+) -> None:
     filled.configure(keep_index_versions=2)
     index.release("foo-bar", "3.0")
     filled.mirror()
@@ -110,12 +112,14 @@ def test_earlier_pages_wait_on_and_the_page_is_the_same(index: Index, filled: Si
     assert filled.run("restore", "foo-bar").code == 0
 
     assert filled.page("foo-bar") == before
-    assert len(waiting(filled)) == 3
-    assert all(path.startswith("simple/foo-bar/versions/") for path in waiting(filled))
+    assert len(trash_of(filled)) == 3
+    assert all(path.startswith("simple/foo-bar/versions/") for path in trash_of(filled))
     filled.check()
 
 
-def test_several_come_back_and_what_cannot_is_a_failure_that_is_named(filled: Site) -> None:
+def test_a_project_that_cannot_be_restored_is_a_failure_and_the_others_are_restored(
+    filled: Site,
+) -> None:
     before = filled.tree()
     delete(filled, "foo-bar", "baz")
 
@@ -128,7 +132,7 @@ def test_several_come_back_and_what_cannot_is_a_failure_that_is_named(filled: Si
     assert filled.tree() == before
 
 
-def test_what_is_here_is_a_failure_and_stays(filled: Site) -> None:
+def test_restoring_a_mirrored_project_is_a_failure_and_changes_nothing(filled: Site) -> None:
     before = filled.times()
 
     ran = filled.run("restore", "baz")
@@ -138,7 +142,7 @@ def test_what_is_here_is_a_failure_and_stays(filled: Site) -> None:
     assert filled.times() == before
 
 
-def test_a_page_that_is_here_and_cannot_be_read_is_not_overwritten(filled: Site) -> None:
+def test_an_unreadable_page_in_the_tree_is_not_overwritten(filled: Site) -> None:
     delete(filled, "foo-bar")
     page = filled.web / "simple/foo-bar/index.html"
     page.parent.mkdir()
@@ -150,7 +154,7 @@ def test_a_page_that_is_here_and_cannot_be_read_is_not_overwritten(filled: Site)
 
 
 @pytest.mark.parametrize("name", ["", "..", "../foo-bar", "*"])
-def test_what_is_no_name_is_a_usage_error(filled: Site, name: str) -> None:
+def test_an_invalid_name_is_a_usage_error(filled: Site, name: str) -> None:
     delete(filled, "foo-bar")
     before = listing(filled.home)
 
@@ -159,7 +163,7 @@ def test_what_is_no_name_is_a_usage_error(filled: Site, name: str) -> None:
     assert listing(filled.home) == before
 
 
-def test_a_project_that_the_index_removed_comes_back_when_the_index_cannot_be_reached(
+def test_a_removed_project_is_restored_without_a_reachable_index(
     index: Index, filled: Site
 ) -> None:
     before = {k: v for k, v in filled.tree().items() if "foo" in k}
@@ -173,7 +177,7 @@ def test_a_project_that_the_index_removed_comes_back_when_the_index_cannot_be_re
     assert filled.names() == ["baz", "foo-bar"]
 
 
-def test_what_was_restored_is_listed_among_what_changed(filled: Site) -> None:
+def test_the_diff_file_names_what_was_restored(filled: Site) -> None:
     delete(filled, "foo-bar")
     filled.configure(diff_file=filled.home / "diff")
 
@@ -184,12 +188,10 @@ def test_what_was_restored_is_listed_among_what_changed(filled: Site) -> None:
     assert len([line for line in changed if "/packages/" in line]) == 5
 
 
-# ---------------------------------------------------------------- what mirror does then
+# ---------------------------------------------------------------- the next run of mirror
 
 
-def test_mirror_brings_what_is_wanted_up_to_date(
-    index: Index, server: IndexServer, filled: Site
-) -> None:
+def test_mirror_updates_a_restored_project(index: Index, server: IndexServer, filled: Site) -> None:
     delete(filled, "foo-bar")
     filled.run("restore", "foo-bar")
     index.release("foo-bar", "3.0")
@@ -201,8 +203,10 @@ def test_mirror_brings_what_is_wanted_up_to_date(
     assert len(server.paths("file")) == 1
 
 
-def test_mirror_finds_changes_from_while_it_was_away(index: Index, filled: Site) -> None:
-    """The changelog has told of them already, when nobody wanted to know."""
+def test_mirror_finds_changes_that_were_made_while_the_project_was_deleted(
+    index: Index, filled: Site
+) -> None:
+    """Earlier runs have read and ignored these events."""
     block(filled, "foo-bar")
     filled.run("delete", "foo-bar")
     index.release("foo-bar", "3.0")
@@ -217,22 +221,22 @@ def test_mirror_finds_changes_from_while_it_was_away(index: Index, filled: Site)
     filled.check()
 
 
-def test_mirror_takes_away_again_what_the_index_does_not_have(index: Index, filled: Site) -> None:
+def test_mirror_removes_a_restored_project_that_the_index_lacks(index: Index, filled: Site) -> None:
     index.remove_project("foo-bar")
     filled.mirror()
     filled.run("restore", "foo-bar")
 
     ran = filled.mirror()
     assert "foo-bar seems to be gone" in ran.log
-    assert "foo-bar" in filled.names(), "it is looked at twice"
+    assert "foo-bar" in filled.names(), "a second look decides"
     filled.clock.advance(minutes=11)
     filled.mirror()
 
     assert filled.names() == ["baz"]
-    assert filled.run("restore", "foo-bar").code == 0, "and it can be restored again"
+    assert filled.run("restore", "foo-bar").code == 0, "it can be restored again"
 
 
-def test_mirror_keeps_what_the_index_does_not_have_where_that_is_wished(
+def test_with_removed_projects_keep_a_restored_project_that_the_index_lacks_stays(
     index: Index, filled: Site
 ) -> None:
     index.remove_project("foo-bar")
@@ -248,7 +252,7 @@ def test_mirror_keeps_what_the_index_does_not_have_where_that_is_wished(
     assert filled.tree() == before
 
 
-def test_mirror_leaves_alone_what_the_project_filters_do_not_want(
+def test_mirror_does_not_change_a_restored_project_that_is_not_selected(
     index: Index, filled: Site
 ) -> None:
     block(filled, "foo-bar")
@@ -265,10 +269,10 @@ def test_mirror_leaves_alone_what_the_project_filters_do_not_want(
         filled.clock.advance(days=1.1)
     assert filled.names() == ["baz", "foo-bar"]
     assert {k: v for k, v in filled.tree().items() if "foo" in k} == before
-    assert filled.run("delete", "foo-bar").code == 0, "by name it goes"
+    assert filled.run("delete", "foo-bar").code == 0, "it can be deleted by name"
 
 
-def test_mirror_takes_away_again_what_the_page_filters_do_not_want(
+def test_mirror_removes_a_restored_project_that_the_page_filters_exclude(
     index: Index, filled: Site
 ) -> None:
     size = "[plugins]\nenabled = size_project_metadata\n"
@@ -283,10 +287,10 @@ def test_mirror_takes_away_again_what_the_page_filters_do_not_want(
     assert filled.names() == ["baz"]
 
 
-# ---------------------------------------------------------------- what is not there any more
+# ---------------------------------------------------------------- missing files
 
 
-def test_a_file_that_is_gone_is_named_and_left_off_until_mirror_has_it_again(
+def test_a_missing_file_is_reported_and_not_listed_until_mirror_downloads_it(
     index: Index, server: IndexServer, filled: Site
 ) -> None:
     before = filled.tree()
@@ -297,8 +301,8 @@ def test_a_file_that_is_gone_is_named_and_left_off_until_mirror_has_it_again(
     ran = filled.run("restore", "foo-bar")
 
     assert ran.code == 0
-    told = f"foo-bar is restored without missing files: {file.filename} ("
-    assert told in ran.log
+    text = f"foo-bar is restored without missing files: {file.filename} ("
+    assert text in ran.log
     assert file.filename not in filled.filenames("foo-bar")
     assert len(filled.filenames("foo-bar")) == 2
     filled.check()
@@ -308,7 +312,7 @@ def test_a_file_that_is_gone_is_named_and_left_off_until_mirror_has_it_again(
     assert filled.tree() == before
 
 
-def test_many_files_that_are_gone_are_not_all_named(index: Index, site: Site) -> None:
+def test_at_most_ten_missing_files_are_named(index: Index, site: Site) -> None:
     for number in range(13):
         index.release("foo", f"{number}.0", metadata=False)
     site.mirror()
@@ -325,9 +329,7 @@ def test_many_files_that_are_gone_are_not_all_named(index: Index, site: Site) ->
 
 
 @pytest.mark.parametrize("damage", [b"", b"x" * 300], ids=["cut", "other bytes"])
-def test_a_file_that_is_not_what_it_was_does_not_come_back(
-    index: Index, filled: Site, damage: bytes
-) -> None:
+def test_a_damaged_file_is_not_restored(index: Index, filled: Site, damage: bytes) -> None:
     delete(filled, "foo-bar")
     file = first_file(index)
     (filled.root / "removed" / file.path.lstrip("/")).write_bytes(damage)
@@ -340,7 +342,7 @@ def test_a_file_that_is_not_what_it_was_does_not_come_back(
     filled.check()
 
 
-def test_core_metadata_that_is_gone_is_not_advertised(index: Index, filled: Site) -> None:
+def test_missing_core_metadata_is_not_advertised(index: Index, filled: Site) -> None:
     delete(filled, "foo-bar")
     file = first_file(index)
     (filled.root / "removed" / f"{file.path.lstrip('/')}.metadata").write_text("not what it was")
@@ -355,7 +357,7 @@ def test_core_metadata_that_is_gone_is_not_advertised(index: Index, filled: Site
     filled.check()
 
 
-def test_a_project_of_which_no_file_is_left_stays_away(index: Index, filled: Site) -> None:
+def test_a_project_without_any_file_left_is_not_restored(index: Index, filled: Site) -> None:
     delete(filled, "foo-bar")
     for path in (filled.root / "removed/packages").rglob("*"):
         if path.is_file():
@@ -371,7 +373,7 @@ def test_a_project_of_which_no_file_is_left_stays_away(index: Index, filled: Sit
     assert {k for k in before if before[k] != after[k]} <= {".", ".partial", "generation"}
 
 
-def test_after_the_grace_time_nothing_comes_back(filled: Site) -> None:
+def test_a_project_cannot_be_restored_after_the_grace_time(filled: Site) -> None:
     delete(filled, "foo-bar")
     filled.clock.advance(days=15)
     filled.mirror()
@@ -379,7 +381,7 @@ def test_after_the_grace_time_nothing_comes_back(filled: Site) -> None:
     assert filled.run("restore", "foo-bar").code == 4
 
 
-def test_a_file_that_lies_in_its_place_already_counts(index: Index, filled: Site) -> None:
+def test_a_file_that_is_in_the_served_tree_already_is_used(index: Index, filled: Site) -> None:
     before = filled.tree()
     delete(filled, "foo-bar")
     file = first_file(index)
@@ -393,7 +395,7 @@ def test_a_file_that_lies_in_its_place_already_counts(index: Index, filled: Site
     assert filled.tree() == before
 
 
-def test_a_project_without_files_comes_back_without_files(index: Index, site: Site) -> None:
+def test_a_project_whose_page_lists_no_files_is_restored(index: Index, site: Site) -> None:
     index.release("evil", "1.0")
     index.release("baz", "1.0")
     site.mirror()
@@ -408,7 +410,7 @@ def test_a_project_without_files_comes_back_without_files(index: Index, site: Si
     assert site.tree() == before
 
 
-def test_without_a_catalogue_all_is_found_in_removed(filled: Site) -> None:
+def test_a_project_is_restored_without_a_catalogue(filled: Site) -> None:
     before = filled.tree()
     delete(filled, "foo-bar")
     (filled.root / "catalogue.sqlite").unlink()
@@ -416,13 +418,13 @@ def test_without_a_catalogue_all_is_found_in_removed(filled: Site) -> None:
     assert filled.run("restore", "foo-bar").code == 0
 
     assert filled.tree() == before
-    assert waiting(filled) == []
+    assert trash_of(filled) == []
 
 
-# ---------------------------------------------------------------- which page
+# ---------------------------------------------------------------- the choice of the page
 
 
-def test_where_the_json_page_cannot_be_read_the_other_one_is(index: Index, filled: Site) -> None:
+def test_the_html_page_is_used_if_the_json_page_is_invalid(index: Index, filled: Site) -> None:
     delete(filled, "foo-bar")
     page = filled.root / "removed/simple/foo-bar/index.v1_json"
     page.write_text("{ this is no page")
@@ -434,7 +436,7 @@ def test_where_the_json_page_cannot_be_read_the_other_one_is(index: Index, fille
     filled.check()
 
 
-def test_where_no_page_can_be_read_nothing_comes_back(filled: Site) -> None:
+def test_a_project_without_a_valid_page_is_not_restored(filled: Site) -> None:
     delete(filled, "foo-bar")
     for page in (filled.root / "removed/simple/foo-bar").iterdir():
         page.write_text("{ this is no page")
@@ -447,8 +449,8 @@ def test_where_no_page_can_be_read_nothing_comes_back(filled: Site) -> None:
     assert filled.names() == ["baz"]
 
 
-def test_the_page_that_came_last_is_the_one(index: Index, filled: Site) -> None:
-    """An older JSON page lies there still when pages have been HTML only since then."""
+def test_the_page_that_was_trashed_last_is_used(index: Index, filled: Site) -> None:
+    """An older JSON page may be left from before pages were published in HTML only."""
     delete(filled, "foo-bar")
     old = (filled.root / "removed/simple/foo-bar/index.v1_json").read_bytes()
     filled.run("restore", "foo-bar")
@@ -465,7 +467,7 @@ def test_the_page_that_came_last_is_the_one(index: Index, filled: Site) -> None:
     assert filled.tree() == before
 
 
-def test_a_page_from_under_other_options_is_published_under_those_of_now(
+def test_a_page_published_under_other_options_is_rendered_under_the_current_ones(
     index: Index, filled: Site
 ) -> None:
     delete(filled, "foo-bar")
@@ -479,7 +481,7 @@ def test_a_page_from_under_other_options_is_published_under_those_of_now(
     filled.check()
 
 
-def test_pages_without_files_of_their_own_keep_their_urls(
+def test_without_release_files_restored_pages_keep_their_urls(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     site.configure(release_files="false")
@@ -495,7 +497,9 @@ def test_pages_without_files_of_their_own_keep_their_urls(
     assert site.tree() == before
 
 
-def test_a_page_of_files_here_is_of_no_use_where_files_are_not_kept(filled: Site) -> None:
+def test_a_page_that_links_to_files_of_the_mirror_is_refused_without_release_files(
+    filled: Site,
+) -> None:
     delete(filled, "foo-bar")
     filled.configure(release_files="false")
 
@@ -505,7 +509,7 @@ def test_a_page_of_files_here_is_of_no_use_where_files_are_not_kept(filled: Site
     assert "its page links to files of this mirror, and release-files is off" in ran.log
 
 
-def test_a_page_without_the_digests_that_pages_show_does_not_come_back(
+def test_a_page_without_the_configured_digest_is_refused_without_release_files(
     index: Index, site: Site
 ) -> None:
     site.configure(release_files="false")
@@ -521,7 +525,7 @@ def test_a_page_without_the_digests_that_pages_show_does_not_come_back(
     assert "foo cannot be restored: its page has no md5 digests" in ran.log
 
 
-# ---------------------------------------------------------------- what must not be believed
+# ---------------------------------------------------------------- hostile pages and links
 
 
 HOSTILE_URLS = [
@@ -534,7 +538,9 @@ HOSTILE_URLS = [
 
 
 @pytest.mark.parametrize("url", HOSTILE_URLS)
-def test_a_page_in_removed_leads_nowhere_else(index: Index, filled: Site, url: str) -> None:
+def test_an_edited_page_cannot_restore_anything_outside_the_project(
+    index: Index, filled: Site, url: str
+) -> None:
     outside = filled.home / "outside-1.0.tar.gz"
     outside.write_text("not ours")
     delete(filled, "foo-bar")
@@ -556,7 +562,7 @@ def test_a_page_in_removed_leads_nowhere_else(index: Index, filled: Site, url: s
     filled.check()
 
 
-def test_a_page_of_another_project_is_not_believed(filled: Site) -> None:
+def test_a_page_of_another_project_is_not_used(filled: Site) -> None:
     delete(filled, "foo-bar")
     for page in (filled.root / "removed/simple/foo-bar").iterdir():
         page.write_bytes((filled.web / "simple/baz" / page.name).read_bytes())
@@ -568,7 +574,7 @@ def test_a_page_of_another_project_is_not_believed(filled: Site) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"info": {"name": "baz"}, "releases": {}}', "{}"])
-def test_a_document_that_is_not_the_projects_does_not_come_back(filled: Site, text: str) -> None:
+def test_an_invalid_or_foreign_document_is_not_restored(filled: Site, text: str) -> None:
     filled.configure(json="true")
     filled.mirror()
     delete(filled, "foo-bar")
@@ -582,7 +588,7 @@ def test_a_document_that_is_not_the_projects_does_not_come_back(filled: Site, te
 
 
 @pytest.mark.parametrize("what", ["page", "document", "file"])
-def test_a_link_in_removed_is_not_followed_out_of_the_mirror(
+def test_a_link_in_the_trash_is_not_followed_out_of_the_mirror(
     index: Index, filled: Site, what: str
 ) -> None:
     filled.configure(json="true")
@@ -613,7 +619,7 @@ def test_a_link_in_removed_is_not_followed_out_of_the_mirror(
 
 
 @pytest.mark.parametrize("area", ["removed", "web"])
-def test_where_a_directory_is_a_link_nothing_comes_back(
+def test_a_project_behind_a_linked_directory_is_not_restored(
     index: Index, filled: Site, area: str
 ) -> None:
     delete(filled, "foo-bar")
@@ -643,7 +649,7 @@ def test_where_a_directory_is_a_link_nothing_comes_back(
 # ---------------------------------------------------------------- a dry run
 
 
-def test_a_dry_run_lists_what_comes_back_and_changes_nothing(filled: Site) -> None:
+def test_a_dry_run_lists_what_would_be_restored_and_changes_nothing(filled: Site) -> None:
     filled.configure(json="true")
     filled.mirror()
     delete(filled, "foo-bar")
@@ -661,10 +667,12 @@ def test_a_dry_run_lists_what_comes_back_and_changes_nothing(filled: Site) -> No
     }
 
 
-# ---------------------------------------------------------------- in order, and whole
+# ---------------------------------------------------------------- order and interruption
 
 
-def test_no_reader_ever_finds_a_false_page(index: Index, filled: Site) -> None:
+def test_a_concurrent_reader_never_finds_a_page_without_its_files(
+    index: Index, filled: Site
+) -> None:
     names = [f"p{number}" for number in range(8)]
     for name in names:
         index.release(name, "1.0", sdist=True)
@@ -679,9 +687,9 @@ def test_no_reader_ever_finds_a_false_page(index: Index, filled: Site) -> None:
 
 
 @pytest.mark.parametrize("set_aside", [True, False])
-@pytest.mark.parametrize("way_on", ["mirror", "sync", "delete another", "restore"])
-def test_a_return_that_is_killed_at_any_step_is_done_or_undone(
-    way_on: str,
+@pytest.mark.parametrize("next_command", ["mirror", "sync", "delete another", "restore"])
+def test_a_restoration_killed_at_any_step_is_finished_or_undone(
+    next_command: str,
     set_aside: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     def make() -> StepWorld:
@@ -701,7 +709,7 @@ def test_a_return_that_is_killed_at_any_step_is_done_or_undone(
     undone = 0
     for world in killed_at_each_step(make, restores):
         world.check()
-        assert world.does(WAYS_ON.get(way_on, restores)(world))
+        assert world.does(WAYS_ON.get(next_command, restores)(world))
         world.check()
 
         assert world.unowned() == set()
@@ -710,11 +718,11 @@ def test_a_return_that_is_killed_at_any_step_is_done_or_undone(
         if "alpha" not in world.names():
             assert world.page("alpha") is None
             world.does(world.mirrors())
-            assert "alpha" not in world.names(), "it stays away"
+            assert "alpha" not in world.names(), "it stays excluded"
             world.does(restores(world))
         assert "alpha" in world.names()
         assert {k: v for k, v in world.tree().items() if "alpha" in k} == {
             k: v for k, v in whole.tree().items() if "alpha" in k
         }
         world.check()
-    assert (undone > 5) is (way_on != "restore")
+    assert (undone > 5) is (next_command != "restore")
