@@ -267,9 +267,9 @@ MUTANTS = (
     ),
     Mutant(
         "a page is published before its files",
-        "mirror.project:ProjectSync._publish",
+        "mirror.project:Publication.publish",
         both(
-            repeat(statement("publish"), before=statement("_have_files")),
+            repeat(statement("publish"), before=statement("_sync_files")),
             put(
                 Find((ast.Call,), callee="publish", which=0),
                 with_argument("remove_unused", "False"),
@@ -339,7 +339,7 @@ MUTANTS = (
     ),
     Mutant(
         "a page that is too old is taken",
-        "mirror.page:PageReader.require_new",
+        "mirror.page:PageFetcher.require_current",
         put(comparison(ast.GtE, "serial"), TRUE),
         ("integration/test_faults.py", "integration/test_invariants.py"),
     ),
@@ -351,14 +351,14 @@ MUTANTS = (
     ),
     Mutant(
         "a page that lacks files is asked for with its validators",
-        "mirror.project:ProjectSync._known",
-        put(comparison(ast.Eq, "INCOMPLETE"), FALSE),
+        "mirror.project:ProjectSync._validators",
+        put(expression(ast.BoolOp, "_is_incomplete"), left),
         ("chaos/test_scenarios.py", "integration/test_files.py"),
     ),
     Mutant(
         "what was in hand is asked for with its validators",
-        "mirror.project:ProjectSync._known",
-        delete("is_published"),
+        "mirror.project:ProjectSync._validators",
+        delete("is_unrecorded", "_publication"),
         ("chaos/test_scenarios.py", "integration/test_invariants.py"),
     ),
     Mutant(
@@ -369,13 +369,13 @@ MUTANTS = (
     ),
     Mutant(
         "a project that lost all its files at once is believed",
-        "mirror.project:ProjectSync._require_no_surprise",
-        put(expression(ast.BoolOp, "quarantined", "seen"), last_negated),
+        "mirror.project:ProjectSync._require_plausible",
+        put(expression(ast.BoolOp, "is_quarantined", "is_confirmed"), last_negated),
         ("integration/test_removal.py", "integration/test_refused.py"),
     ),
     Mutant(
         "a quarantine is not heeded",
-        "mirror.project:ProjectSync._plain",
+        "mirror.project:ProjectSync._without_unwanted_parts",
         put(attribute("QUARANTINED"), renamed("ARCHIVED")),
         ("integration/test_removal.py", "integration/test_pages.py"),
     ),

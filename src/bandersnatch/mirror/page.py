@@ -1,4 +1,7 @@
-"""Pages and documents of this tree, read back: they are no more trusted than those of the index."""
+"""Gets project pages: fetches them from the index, and parses those stored in the tree.
+
+A stored page passes the same checks as one of the index: anything may have written it.
+"""
 
 from __future__ import annotations
 
@@ -29,29 +32,27 @@ if TYPE_CHECKING:
     from bandersnatch.model.project import ProjectDetail
     from bandersnatch.model.serials import Serial
 
+_OWN_SITE = "http://mirror.invalid"
+"""The base that relative URLs in stored pages are resolved against."""
 
-_HERE = "http://mirror.invalid/simple/"
-"""What relative URLs of stored pages are resolved against."""
-
-
-_TWO_SLASHES = re.compile(rb"(?<!:)//packages/")
+_DOUBLE_SLASH = re.compile(rb"(?<!:)//packages/")
 """What earlier releases wrote into pages where ``root_uri`` ends with a slash."""
 
 
 def own_page_context(name: ProjectName, now: datetime) -> PageContext:
-    """Return what a stored page of a project is read in."""
-    return PageContext(name, f"{_HERE}{name}/", now)
+    """Return the context for parsing a stored page or document of a project."""
+    return PageContext(name, f"{_OWN_SITE}/simple/{name}/", now)
 
 
 async def parse_own_page(
     text: bytes, name: ProjectName, form: PageFormat, now: datetime
 ) -> ProjectDetail:
-    """Return what a project's stored page says.
+    """Return the content of a stored page.
 
-    :raises UpstreamError: if it is no such page.
+    :raises UpstreamError: if it is not a valid page of the project.
     """
     context = own_page_context(name, now)
-    text = _TWO_SLASHES.sub(b"/packages/", text)
+    text = _DOUBLE_SLASH.sub(b"/packages/", text)
     if form is PageFormat.V1_JSON:
         return parse_detail_json(text, context)
     from bandersnatch.simple.html_page import parse_detail_html  # noqa: PLC0415 - slow to import
@@ -59,37 +60,39 @@ async def parse_own_page(
     return await asyncio.to_thread(parse_detail_html, text, context, charset="utf-8")
 
 
-class PageReader:
-    """Fetches pages, and the legacy documents where those are asked for or tell more."""
+class PageFetcher:
+    """Fetches project pages, and legacy documents where options or filters need them."""
 
     def __init__(
         self, index: PackageIndex, settings: Settings, events: EventSink, *, now: datetime
     ) -> None:
+        """Assign the collaborators; ``now`` is when the run began."""
         self._index = index
         self._settings = settings
         self._events = events
         self._now = now
 
-    async def read(self, task: SyncTask, known: Validators) -> FetchedDetail | None:
-        """Return the page of a task's project, or None if it is the known one.
+    async def fetch(self, task: SyncTask, validators: Validators) -> FetchedDetail | None:
+        """Return the page of a project; None if it is the one that the validators are from.
 
-        :raises MissingProject: if there is none.
-        :raises StalePage: if it is not new enough yet.
+        :raises MissingProject: if the index has none.
+        :raises StalePage: if it is older than the task's target.
         """
-        fetched = await self._index.fetch_detail(task.name, known)
+        fetched = await self._index.fetch_detail(task.name, validators)
         if fetched is not None:
-            self.require_new(task, fetched.detail.serial)
+            self.require_current(task, fetched.detail.serial)
             rejected = fetched.detail.rejected
             if rejected:
                 first = rejected[0]
                 self._events(FilesRejected(task.name, len(rejected), first.entry, first.reason))
         return fetched
 
-    def require_new(self, task: SyncTask, serial: Serial | None) -> None:
-        """Refuse what is older than the change that made the project wanted.
+    def require_current(self, task: SyncTask, serial: Serial | None) -> None:
+        """Refuse a page or document that is older than the change that made the task.
 
-        What is served 49 hours after a change shows it, whatever serial it carries: some pages
-        carry too low a one for months (protocol sheet, section 2.3).
+        49 hours after a change every page shows it, whatever serial the page carries: the serials
+        of some pages stay too low for months (``docs/development/protocol.md``, Serials and
+        caches).
 
         :raises StalePage: if it is.
         """
@@ -98,35 +101,41 @@ class PageReader:
         if not is_expired(task.noticed_at, int(self._now.timestamp())):
             raise StalePage(task.name, target=task.target_serial, actual=serial)
 
-    async def supplemented(
-        self, task: SyncTask, detail: ProjectDetail, reads: Needs
+    async def supplement(
+        self, task: SyncTask, detail: ProjectDetail, needs: Needs
     ) -> tuple[ProjectDetail, bytes | None]:
-        """Return the page with what the legacy document adds, and the document to keep, if any.
+        """Add what the legacy document knows to a page; return the document too if it is kept.
 
-        ``reads`` is what the filters that come next need to know.
+        The document is fetched if it is kept, if the page lacks sizes, or if the page lacks what
+        the filters need.
 
-        :raises InvalidPage: if the document is not one.
+        :raises InvalidPage: if the document is invalid.
+        :raises StalePage: if the document is older than the task's target.
         """
-        pages, files = self._settings.pages, self._settings.files
-        sized = all(file.size is not None for file in detail.files)
-        kind = pages.digest_name
-        digested = files.release_files or all(file.hashes.get(kind) for file in detail.files)
-        kept = None
-        timed = Needs.TIMES not in reads or all(file.upload_time for file in detail.files)
-        if pages.legacy_json or Needs.DOCUMENT in reads or not (sized and timed and digested):
-            text = await self._index.fetch_legacy(detail.name)
-            if text is not None:
-                where = f"/pypi/{detail.name}/json"
-                document = parse_legacy(text, PageContext(detail.name, where, self._now))
-                self.require_new(task, document.serial)
-                detail = supplement(detail, document)
-                if Needs.DOCUMENT in reads:
-                    detail = replace(detail, document=document.content)
-                kept = render_legacy(document) if pages.legacy_json else None
-        return detail, kept
+        pages = self._settings.pages
+        if not (pages.legacy_json or Needs.DOCUMENT in needs or self._has_gaps(detail, needs)):
+            return detail, None
+        text = await self._index.fetch_legacy(detail.name)
+        if text is None:
+            return detail, None
+        where = f"/pypi/{detail.name}/json"
+        document = parse_legacy(text, PageContext(detail.name, where, self._now))
+        self.require_current(task, document.serial)
+        detail = supplement(detail, document)
+        if Needs.DOCUMENT in needs:
+            detail = replace(detail, document=document.content)
+        return detail, render_legacy(document) if pages.legacy_json else None
+
+    def _has_gaps(self, detail: ProjectDetail, needs: Needs) -> bool:
+        """Whether a page lacks sizes, needed times, or digests that cannot be computed here."""
+        kind, files = self._settings.pages.digest_name, detail.files
+        has_sizes = all(file.size is not None for file in files)
+        has_times = Needs.TIMES not in needs or all(file.upload_time for file in files)
+        has_digests = self._settings.files.release_files or all(f.hashes.get(kind) for f in files)
+        return not (has_sizes and has_times and has_digests)
 
     def require_digests(self, detail: ProjectDetail) -> None:
-        """Refuse a page whose files are not had here and lack the digest that pages show.
+        """Refuse a page without the digest to publish, if the files are not stored here.
 
         :raises InvalidPage: if it is one.
         """

@@ -1,4 +1,4 @@
-"""All of it for one project: page, files, pages, and what it leaves behind."""
+"""Syncs one project: fetch, filter, download, publish, clean up."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bandersnatch.errors import (
     StalePage,
 )
 from bandersnatch.mirror.files import FilesOutcome, FileSync
-from bandersnatch.mirror.page import PageReader
+from bandersnatch.mirror.page import PageFetcher
 from bandersnatch.mirror.plan import SECOND_LOOK, is_same_display
 from bandersnatch.mirror.publish import Publisher
 from bandersnatch.mirror.removal import Removals
@@ -40,152 +40,144 @@ if TYPE_CHECKING:
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.mirror.tasks import SyncTask
     from bandersnatch.model.project import ProjectDetail
-    from bandersnatch.model.serials import Serial
-
 
 FEW_FILES = 250
-"""A page with more is narrowed in a thread: filters take up to 20 microseconds for each file."""
+"""Pages with more files are filtered in a thread: a file can cost 20 microseconds."""
 
 
 class ProjectSync:
-    """Visits one project at a time; what it raises is that project's failure."""
+    """Syncs one project at a time; an error that it raises is that project's failure."""
 
     def __init__(
         self,
         catalogue: Catalogue,
-        reader: PageReader,
+        fetcher: PageFetcher,
         filters: FilterChain,
-        files: FileSync,
-        publisher: Publisher,
-        removals: Removals,
-        *,
+        publication: Publication,
         settings: Settings,
         context: RunContext,
     ) -> None:
         self._catalogue = catalogue
-        self._reader = reader
+        self._fetcher = fetcher
         self._filters = filters
-        self._files = files
-        self._publisher = publisher
-        self._removals = removals
+        self._publication = publication
         self._settings = settings
         self._context = context
-        self._narrowing = asyncio.Lock()
+        self._filtering = asyncio.Lock()
 
     @classmethod
-    def of(cls, mirror: Mirror, context: RunContext, now: datetime) -> Self:
-        """Return what syncs the projects of a mirror in a run that began at ``now``."""
-        settings = mirror.settings
+    def of(cls, mirror: Mirror, context: RunContext, began: datetime) -> Self:
+        """Return the project sync of a run."""
         return cls(
             mirror.catalogue,
-            PageReader(mirror.index, settings, mirror.events, now=now),
+            PageFetcher(mirror.index, mirror.settings, mirror.events, now=began),
             mirror.filters,
-            FileSync.of(mirror),
-            Publisher.of(mirror),
-            Removals.of(mirror, now),
-            settings=settings,
-            context=context,
+            Publication.of(mirror, context, began),
+            mirror.settings,
+            context,
         )
 
     async def sync(self, task: SyncTask) -> Outcome:
-        """Bring one project up to what the index has.
+        """Make the tree reflect what the index has of one project.
 
-        :raises StalePage: if its page is not new enough yet.
-        :raises BandersnatchError: if it cannot be done; then what was published stays.
+        :raises StalePage: if its page is older than the task's target.
+        :raises BandersnatchError: if it cannot be synced; then what was published stays.
         """
-        selected = self._filters.selects(task.name)
+        is_selected = self._filters.selects(task.name)
         record = await self._catalogue.project(task.name) if TaskHints.KNOWN in task.hints else None
         try:
-            fetched = await self._reader.read(task, await self._known(task, record))
-            if fetched is None and record is not None:
-                self._reader.require_new(task, record.detail.serial)
-                here = record.standing is not Standing.EXCLUDED
-                if self._context.force and here and not await self._is_complete(record):
-                    fetched = await self._reader.read(task, Validators())
+            fetched = await self._fetch(task, record)
         except MissingProject:
             return self._missing(task)
-        standing = Standing.SELECTED if selected else Standing.RETAINED
+        standing = Standing.SELECTED if is_selected else Standing.RETAINED
         if fetched is None or (record is not None and self._is_older(fetched.detail, record)):
             return self._unchanged(task, record, standing)
-        if record is not None and self._stays_out(task, fetched.detail, record):
+        if record is not None and self._stays_excluded(task, fetched.detail, record):
             reflects = max(record.reflects, task.target_serial)
-            known = replace(record, reflects=reflects, validators=fetched.validators)
-            return Outcome(task, Result.UNCHANGED, known)
-        return await self._narrow(task, record, fetched, standing)
+            updated = replace(record, reflects=reflects, validators=fetched.validators)
+            return Outcome(task, Result.UNCHANGED, updated)
+        return await self._apply(task, record, fetched, standing)
 
-    # ------------------------------------------------------------ is there anything to do
+    # ------------------------------------------------------------ whether there is anything to do
 
-    async def _known(self, task: SyncTask, record: ProjectRecord | None) -> Validators:
-        """Return what a conditional request may say: nothing, if the body is needed anyway.
+    async def _fetch(self, task: SyncTask, record: ProjectRecord | None) -> FetchedDetail | None:
+        """Return the project's page, None if nothing has to be done about it.
 
-        What is here may be another page than the one recorded, if an earlier run was cut short.
+        With ``force`` an unchanged page is fetched again if a file or page is not as recorded.
         """
-        incomplete = task.earlier is not None and task.earlier.deferral == Deferral.INCOMPLETE
-        if record is None or incomplete:
+        fetched = await self._fetcher.fetch(task, await self._validators(task, record))
+        if fetched is None and record is not None:
+            self._fetcher.require_current(task, record.detail.serial)
+            is_checked = self._context.force and record.is_published
+            if is_checked and not await self._publication.is_complete(record):
+                return await self._fetcher.fetch(task, Validators())
+        return fetched
+
+    async def _validators(self, task: SyncTask, record: ProjectRecord | None) -> Validators:
+        """Return the validators for a conditional request; none if the page is needed anyway.
+
+        It is needed if other policies apply, or if the tree may have another page than the record
+        says because an earlier run was interrupted.
+        """
+        if record is None or _is_incomplete(task):
             return Validators()
-        other_policy = record.fingerprint != self._context.fingerprint(task.name)
-        if TaskHints.REFETCH in task.hints or other_policy or record.standing is Standing.RETAINED:
+        has_other_policy = record.fingerprint != self._context.fingerprint(task.name)
+        is_retained = record.standing is Standing.RETAINED
+        if TaskHints.REFETCH in task.hints or has_other_policy or is_retained:
             return Validators()
-        if self._context.force and record.standing is Standing.EXCLUDED:
-            return Validators()  # what was deleted until its next change comes back
+        if self._context.force and not record.is_published:
+            return Validators()  # a forced check restores what was excluded until its next change
         if not is_same_display(task.display, record.display):
             return Validators()
-        if TaskHints.MAYBE_PUBLISHED in task.hints and not await self._publisher.is_published(
-            record
-        ):
+        is_unrecorded = TaskHints.MAYBE_PUBLISHED in task.hints
+        if is_unrecorded and not await self._publication.is_published(record):
             return Validators()
         return record.validators
 
-    async def _is_complete(self, record: ProjectRecord) -> bool:
-        """Whether everything that was recorded lies there as it was recorded."""
-        return await self._files.are_as_recorded(record) and await self._publisher.has_pages(
-            record.name
-        )
-
     def _is_older(self, detail: ProjectDetail, record: ProjectRecord) -> bool:
-        """Whether a page goes back behind what is published; then it is ignored.
+        """Whether a page is older than the published one, so that it is ignored.
 
-        :raises StalePage: if other rules are to be applied, which cannot wait for ever.
+        :raises StalePage: if it is and another policy applies, which must be published some time.
         """
-        had = record.detail.serial
-        if detail.serial is None or had is None or detail.serial >= had:
+        published = record.detail.serial
+        if detail.serial is None or published is None or detail.serial >= published:
             return False
         if record.fingerprint != self._context.fingerprint(detail.name):
-            raise StalePage(detail.name, target=had, actual=detail.serial)
+            raise StalePage(detail.name, target=published, actual=detail.serial)
         return True
 
-    def _stays_out(self, task: SyncTask, detail: ProjectDetail, record: ProjectRecord) -> bool:
-        """Whether a page counts as the one that was deleted until its next change.
+    def _stays_excluded(self, task: SyncTask, detail: ProjectDetail, record: ProjectRecord) -> bool:
+        """Whether the page is still the one with which a project was excluded until its change.
 
-        That is so for a page that this mirror has never fetched, so that no validators tell.
+        Only a record without validators needs this: with them the index answers that question.
         """
-        never = record.standing is Standing.EXCLUDED and record.validators == Validators()
-        if (
-            not never
-            or self._context.force
-            or record.fingerprint != self._context.fingerprint(detail.name)
-        ):
+        is_candidate = not record.is_published and record.validators == Validators()
+        has_same_policy = record.fingerprint == self._context.fingerprint(detail.name)
+        if not is_candidate or self._context.force or not has_same_policy:
             return False
-        cut_short = task.earlier is not None and task.earlier.deferral == Deferral.INCOMPLETE
-        shown = record.reflects if record.detail.serial is None else record.detail.serial
-        return not cut_short and (detail.serial is None or detail.serial <= shown)
+        reflected = record.reflects if record.detail.serial is None else record.detail.serial
+        is_new = detail.serial is not None and detail.serial > reflected
+        return not _is_incomplete(task) and not is_new
 
     def _unchanged(
         self, task: SyncTask, record: ProjectRecord | None, standing: Standing
     ) -> Outcome:
-        assert record is not None, "only what is had can be unchanged"
-        if record.standing is Standing.EXCLUDED:
+        assert record is not None, "only a project with a record can be unchanged"
+        if not record.is_published:
             standing = record.standing
         unlisted = task.is_doubted(record.detail.status)
-        same = task.target_serial <= record.reflects and standing is record.standing
-        if same and task.earlier is None:
+        is_same = task.target_serial <= record.reflects and standing is record.standing
+        if is_same and task.earlier is None:
             return Outcome(task, Result.UNCHANGED, unlisted=unlisted)
         reflects = max(record.reflects, task.target_serial)
-        reflecting = replace(record, reflects=reflects, standing=standing)
-        return Outcome(task, Result.UNCHANGED, reflecting, unlisted=unlisted)
+        updated = replace(record, reflects=reflects, standing=standing)
+        return Outcome(task, Result.UNCHANGED, updated, unlisted=unlisted)
 
     def _missing(self, task: SyncTask) -> Outcome:
-        """Judge a project that has no page: a fault, gone, perhaps gone, or never there."""
+        """Decide what it means that the index has no page of a project.
+
+        :raises MissingProject: if the index lists the project.
+        """
         if TaskHints.LISTED in task.hints:
             raise MissingProject(task.name)
         if TaskHints.KNOWN not in task.hints or TaskHints.EXCLUDED in task.hints:
@@ -195,97 +187,180 @@ class ProjectSync:
         earlier = task.earlier
         if earlier is None or earlier.deferral != Deferral.MISSING_ONCE:
             return Outcome(task, Result.MISSING_ONCE)
-        seen_twice = self._context.now - earlier.since >= SECOND_LOOK
-        return Outcome(task, Result.GONE if seen_twice else Result.MISSING_ONCE)
+        is_confirmed = self._context.now - earlier.since >= SECOND_LOOK
+        return Outcome(task, Result.GONE if is_confirmed else Result.MISSING_ONCE)
 
-    # ------------------------------------------------------------ what there is to do
+    # ------------------------------------------------------------ filtering and publishing
 
-    async def _narrow(
+    async def _apply(
         self,
         task: SyncTask,
         record: ProjectRecord | None,
         fetched: FetchedDetail,
         standing: Standing,
     ) -> Outcome:
-        """Let the filters decide what is wanted of a page, and publish that."""
-        self._require_no_surprise(task, record, fetched.detail)
-        plain = self._plain(fetched.detail)
-        detail, legacy = await self._reader.supplemented(task, plain, self._filters.needs)
-        narrowed = await self._narrowed(detail)
-        if record is not None and narrowed.page is not None:
-            self._require_same_files(record, narrowed.page)
+        """Apply the filters to a page, and publish what they leave."""
+        self._require_plausible(task, record, fetched.detail)
+        page = self._without_unwanted_parts(fetched.detail)
+        detail, legacy = await self._fetcher.supplement(task, page, self._filters.needs)
+        result = await self._filter(detail)
+        if record is not None and result.page is not None:
+            self._require_same_files(record, result.page)
         proposed = ProjectRecord(
-            detail=replace(narrowed.page or plain.without_files(), document=None),
-            display=task.display or (record.display if record else "") or plain.name,
-            reflects=max(task.target_serial, plain.serial or NO_SERIAL, _reflected(record)),
-            fingerprint=self._context.fingerprint(plain.name),
+            detail=replace(result.page or page.without_files(), document=None),
+            display=task.display or (record.display if record else "") or page.name,
+            reflects=max(
+                task.target_serial,
+                page.serial or NO_SERIAL,
+                record.reflects if record else NO_SERIAL,
+            ),
+            fingerprint=self._context.fingerprint(page.name),
             validators=fetched.validators,
             files=(),
-            standing=standing if narrowed.page is not None else Standing.EXCLUDED,
-            due=narrowed.due,
+            standing=standing if result.page is not None else Standing.EXCLUDED,
+            due=result.due,
         )
-        if narrowed.page is None:
-            here = record is not None and record.standing is not Standing.EXCLUDED
-            result = Result.UNWANTED if here else Result.EXCLUDED
-            return Outcome(task, result, proposed, dropped=narrowed.dropped)
-        named = record is not None and record.detail.files
-        emptied = named and plain.files and not narrowed.page.files
-        if emptied and not self._context.may_empty:
+        if result.page is None:
+            is_published = record is not None and record.is_published
+            outcome = Result.UNWANTED if is_published else Result.EXCLUDED
+            return Outcome(task, outcome, proposed, dropped=result.dropped)
+        has_files = record is not None and record.detail.files
+        is_emptied = has_files and page.files and not result.page.files
+        if is_emptied and not self._context.may_empty:
             return Outcome(task, Result.EMPTIED)
-        outcome = await self._publish(task, record, proposed, legacy)
-        early = await self._prefetch(narrowed, outcome.removed)
-        return replace(outcome, removed=(*outcome.removed, *early), dropped=narrowed.dropped)
+        self._fetcher.require_digests(proposed.detail)
+        published = await self._publication.publish(task, record, proposed, legacy)
+        prefetched = await self._publication.prefetch(result, published.removed)
+        removed = (*published.removed, *prefetched)
+        return replace(published, removed=removed, dropped=result.dropped)
 
-    async def _narrowed(self, detail: ProjectDetail) -> FilterResult:
-        """Return what the filters leave of a page; nobody else waits for a large one.
+    async def _filter(self, detail: ProjectDetail) -> FilterResult:
+        """Return what the filters leave of a page; a large page does not block the event loop.
 
-        They look at one page at a time, for those of plugins may not bear two.
+        One page is filtered at a time, because filters of plugins may not be thread-safe.
         """
-        async with self._narrowing:
+        async with self._filtering:
             if len(detail.files) <= FEW_FILES or not self._filters.pages:
                 return self._filters.apply(detail)
             return await asyncio.to_thread(self._filters.apply, detail)
 
-    async def _prefetch(
-        self, narrowed: FilterResult, removed: Iterable[TrashEntry]
-    ) -> tuple[TrashEntry, ...]:
-        """Fetch what is listed when it is old enough; it waits where removed files wait.
+    def _require_plausible(
+        self, task: SyncTask, record: ProjectRecord | None, detail: ProjectDetail
+    ) -> None:
+        """Refuse a page that is more likely to be an error than a change of the project.
 
-        ``removed`` are the project's files that have only just come there.
+        :raises InvalidPage: if the entry of a published file is invalid.
+        :raises EmptiedProject: if all files are gone, at the first look.
         """
-        if not (narrowed.early and narrowed.page and self._settings.files.release_files):
-            return ()
-        assert narrowed.due is not None, "what comes later comes at some time"
-        most = self._settings.index.download_workers
-        page = replace(narrowed.page, files=narrowed.early)
-        just_now, lying = {each.key: each for each in removed}, self._context.trash
-        keys = [layout.trash(layout.release_file(file)) for file in narrowed.early]
-        there = {key: each for key in keys if (each := just_now.get(key) or lying.get(key))}
-        return await self._files.prefetch(page, there, most, until=narrowed.due)
+        if record is None:
+            return
+        rejected = {rejection.entry for rejection in detail.rejected}
+        for found in record.files:
+            filename = found.file.filename
+            if ascii(filename) in rejected:
+                raise InvalidPage(detail.name, f"the entry of {filename}, published here, is bad")
+        is_quarantined = detail.status is ProjectStatus.QUARANTINED
+        is_confirmed = (
+            self._context.is_second_look
+            and task.earlier is not None
+            and task.earlier.cause is Cause.PAGE_EMPTIED
+        )
+        if record.detail.files and not (detail.files or is_quarantined or is_confirmed):
+            raise EmptiedProject(detail.name, len(record.detail.files))
 
-    async def _publish(
+    def _require_same_files(self, record: ProjectRecord, detail: ProjectDetail) -> None:
+        """Refuse a filtered page that offers a published file with another digest.
+
+        :raises ChangedFile: if it does, and the operator has not accepted the change.
+        """
+        if detail.name in self._context.accepted:
+            return
+        offered = {file.filename: file.sha256 for file in detail.files}
+        for found in record.files:
+            filename, published = found.file.filename, found.file.sha256
+            digest = offered.get(filename, published)
+            if digest != published:
+                raise ChangedFile(
+                    detail.name, filename, published=published.value, offered=digest.value
+                )
+
+    def _without_unwanted_parts(self, detail: ProjectDetail) -> ProjectDetail:
+        """Return the page without files in quarantine, and without provenance if that is off."""
+        if detail.status is ProjectStatus.QUARANTINED:
+            detail = detail.without_files()
+        if self._settings.pages.provenance is Provenance.DROP:
+            files = tuple(replace(file, provenance=None) for file in detail.files)
+            detail = replace(detail, files=files)
+        return detail
+
+
+def _is_incomplete(task: SyncTask) -> bool:
+    return task.earlier is not None and task.earlier.deferral == Deferral.INCOMPLETE
+
+
+class Publication:
+    """Brings the tree to what a filtered page says: files, then pages, then the trash."""
+
+    def __init__(
+        self,
+        files: FileSync,
+        publisher: Publisher,
+        removals: Removals,
+        settings: Settings,
+        context: RunContext,
+    ) -> None:
+        self._files = files
+        self._publisher = publisher
+        self._removals = removals
+        self._settings = settings
+        self._context = context
+
+    @classmethod
+    def of(cls, mirror: Mirror, context: RunContext, began: datetime) -> Self:
+        """Return the publication of a run."""
+        return cls(
+            FileSync.of(mirror),
+            Publisher.of(mirror),
+            Removals.of(mirror, began),
+            mirror.settings,
+            context,
+        )
+
+    async def is_published(self, record: ProjectRecord) -> bool:
+        """Whether the stored pages are those that ``record`` describes."""
+        return await self._publisher.is_published(record)
+
+    async def is_complete(self, record: ProjectRecord) -> bool:
+        """Whether every recorded file is stored as recorded, and every page can be read."""
+        has_files = await self._files.are_as_recorded(record)
+        return has_files and await self._publisher.has_pages(record.name)
+
+    async def publish(
         self,
         task: SyncTask,
         record: ProjectRecord | None,
         proposed: ProjectRecord,
         legacy: bytes | None,
     ) -> Outcome:
+        """Download the files of a page, publish it, and trash the files that it no longer lists.
+
+        :raises MissingFiles: if files cannot be downloaded, for the first time.
+        """
         detail = proposed.detail
-        self._reader.require_digests(detail)
-        files, error = await self._have_files(task, record, detail)
+        files, error = await self._sync_files(task, record, detail)
         if self._settings.files.release_files:
             detail = replace(detail, files=tuple(found.file for found in files.records))
-        anew = (
+        may_have_unused = (
             self._context.established
             if record is None
             else record.fingerprint != proposed.fingerprint
         )
         await self._publisher.publish(
-            detail, display=proposed.display, legacy=legacy, remove_unused=anew
+            detail, display=proposed.display, legacy=legacy, remove_unused=may_have_unused
         )
         await self._publisher.clean_up(proposed.display, detail.name)
         published = replace(proposed, detail=detail, files=tuple(files.records))
-        dropped = self._unnamed(record, published)
+        unlisted = self._unlisted_files(record, published)
         return Outcome(
             task,
             Result.SYNCED,
@@ -293,69 +368,22 @@ class ProjectSync:
             error=error,
             incomplete=error is not None or bool(files.sidecars_missing),
             unlisted=task.is_doubted(detail.status),
-            removed=await self._removals.trash_files(detail.name, dropped),
+            removed=await self._removals.trash_files(detail.name, unlisted),
             restored=tuple(files.restored),
         )
 
-    def _require_no_surprise(
-        self, task: SyncTask, record: ProjectRecord | None, detail: ProjectDetail
-    ) -> None:
-        """Hold what must not be published just because the index says so.
-
-        :raises InvalidPage: if the entry of a file that is published does not pass its gate.
-        :raises EmptiedProject: if all files are gone at once, the first time that is seen.
-        """
-        if record is None:
-            return
-        refused = {rejection.entry for rejection in detail.rejected}
-        for found in record.files:
-            filename = found.file.filename
-            if ascii(filename) in refused:
-                raise InvalidPage(detail.name, f"the entry of {filename}, published here, is bad")
-        quarantined = detail.status is ProjectStatus.QUARANTINED
-        seen = (
-            self._context.is_second_look
-            and task.earlier is not None
-            and task.earlier.cause is Cause.PAGE_EMPTIED
-        )
-        if record.detail.files and not (detail.files or quarantined or seen):
-            raise EmptiedProject(detail.name, len(record.detail.files))
-
-    def _require_same_files(self, record: ProjectRecord, detail: ProjectDetail) -> None:
-        """Hold a file that is published and would change, unless the filters drop it.
-
-        :raises ChangedFile: if there is one.
-        """
-        if detail.name in self._context.accepted:
-            return
-        offered = {file.filename: file.sha256 for file in detail.files}
-        for found in record.files:
-            filename, had = found.file.filename, found.file.sha256
-            now = offered.get(filename, had)
-            if now != had:
-                raise ChangedFile(detail.name, filename, published=had.value, offered=now.value)
-
-    def _plain(self, detail: ProjectDetail) -> ProjectDetail:
-        """Return what quarantine and the options leave of a page."""
-        if detail.status is ProjectStatus.QUARANTINED:
-            detail = detail.without_files()
-        if self._settings.pages.provenance is Provenance.DROP:
-            bare = tuple(replace(file, provenance=None) for file in detail.files)
-            detail = replace(detail, files=bare)
-        return detail
-
-    async def _have_files(
+    async def _sync_files(
         self, task: SyncTask, record: ProjectRecord | None, detail: ProjectDetail
     ) -> tuple[FilesOutcome, BandersnatchError | None]:
-        """Return what became of the files, and what is missing from a page that goes out anyway.
+        """Sync the files of a page; return an error if it is published without some of them.
 
-        :raises MissingFiles: the first time that a file is missing; the next run publishes
-            without it, so that one dead file cannot hold back the others for ever.
+        :raises MissingFiles: if files cannot be downloaded, for the first time. The next run
+            publishes the page without them, so that one file does not hold back the others.
         """
         if not self._settings.files.release_files:
             return FilesOutcome(), None
-        most = self._settings.index.download_workers
-        files = await self._files.sync(detail, record, self._context.trash, most)
+        workers = self._settings.index.download_workers
+        files = await self._files.sync(detail, record, self._context.trash, workers)
         if not files.missing:
             return files, None
         error = MissingFiles(detail.name, files.missing)
@@ -363,18 +391,31 @@ class ProjectSync:
             raise error
         return files, error
 
-    # ------------------------------------------------------------ what it leaves behind
+    async def prefetch(
+        self, result: FilterResult, removed: Iterable[TrashEntry]
+    ) -> tuple[TrashEntry, ...]:
+        """Download the files that will be listed later; return their entries in the trash.
 
-    def _unnamed(self, record: ProjectRecord | None, published: ProjectRecord) -> list[FileRecord]:
-        """Return the files that were published and that no page names any more."""
+        ``removed`` are the project's files that have just been trashed.
+        """
+        if not (result.early and result.page and self._settings.files.release_files):
+            return ()
+        assert result.due is not None, "files that are listed later have a time"
+        workers = self._settings.index.download_workers
+        page = replace(result.page, files=result.early)
+        new, trash = {each.key: each for each in removed}, self._context.trash
+        keys = [layout.trash(layout.release_file(file)) for file in result.early]
+        entries = {key: each for key in keys if (each := new.get(key) or trash.get(key))}
+        return await self._files.prefetch(page, entries, workers, until=result.due)
+
+    def _unlisted_files(
+        self, record: ProjectRecord | None, published: ProjectRecord
+    ) -> list[FileRecord]:
+        """Return the files that were published and that the page no longer lists."""
         if record is None:
             return []
-        keep = self._settings.run.removed_projects is RemovedProjects.KEEP
-        if keep and published.detail.status is ProjectStatus.QUARANTINED:
+        keeps = self._settings.run.removed_projects is RemovedProjects.KEEP
+        if keeps and published.detail.status is ProjectStatus.QUARANTINED:
             return []
-        named = {file.path for file in published.detail.files}
-        return [found for found in record.files if found.file.path not in named]
-
-
-def _reflected(record: ProjectRecord | None) -> Serial:
-    return record.reflects if record is not None else NO_SERIAL
+        paths = {file.path for file in published.detail.files}
+        return [found for found in record.files if found.file.path not in paths]

@@ -9,7 +9,7 @@ from bandersnatch import layout
 from bandersnatch.catalogue.records import DELETIONS, Deferral, Standing
 from bandersnatch.errors import FilterFailure, MissingProject, UpstreamError
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
-from bandersnatch.mirror.page import PageReader
+from bandersnatch.mirror.page import PageFetcher
 from bandersnatch.mirror.tasks import SyncTask
 from bandersnatch.model.content import Validators
 from bandersnatch.model.project import ProjectStatus
@@ -94,12 +94,12 @@ class _Inquiry:
     async def _page(self, lines: list[str]) -> ProjectDetail | None:
         """Return the index's page as the filters see it; why there is none goes to ``lines``."""
         mirror = self._mirror
-        reader = PageReader(mirror.index, mirror.settings, mirror.events, now=mirror.clock.now())
+        reader = PageFetcher(mirror.index, mirror.settings, mirror.events, now=mirror.clock.now())
         task = SyncTask(self._name)
         try:
-            fetched = await reader.read(task, Validators())
+            fetched = await reader.fetch(task, Validators())
             assert fetched is not None, "an unconditional request is answered with a page"
-            detail, _ = await reader.supplemented(task, fetched.detail, mirror.filters.needs)
+            detail, _ = await reader.supplement(task, fetched.detail, mirror.filters.needs)
         except MissingProject:
             lines.append("the index has no such project")
         except UpstreamError as error:
