@@ -1,10 +1,16 @@
-"""Somebody to tell, and the time."""
+"""What a command reports while it runs.
+
+Each event has a ``level``, one of those of the standard library's ``logging``, and renders as one
+sentence for the log, as errors do. The run report and the estimate count the same events.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, structs
+
+from bandersnatch.errors import RefusedCommand
 
 if TYPE_CHECKING:
     from bandersnatch.errors import BandersnatchError
@@ -12,242 +18,364 @@ if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.serials import Serial
 
+DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
+
+
+class _Described(Struct, frozen=True):
+    """The common form of events; ``sentence`` has the names of fields in braces."""
+
+    level: ClassVar[int]
+    sentence: ClassVar[str]
+
+    def __str__(self) -> str:
+        return self.sentence.format_map(structs.asdict(self))
+
 
 class EventSink(Protocol):
-    """Somebody who wants to know what happens; must neither block nor raise."""
+    """Receives events; must neither block nor raise."""
 
     def __call__(self, event: Event, /) -> None:
-        """Take note of an event."""
+        """Process an event."""
         ...
 
 
-class Warned(Struct, frozen=True):
-    """Something that the operator should know and that stops nothing."""
+# ---------------------------------------------------------------- runs
+
+
+class Warned(_Described, frozen=True):
+    """Something that the operator should know and that does not affect the run."""
 
     text: str
 
+    level: ClassVar[int] = WARNING
+    sentence: ClassVar[str] = "{text}"
 
-class Halted(Struct, frozen=True):
-    """A part of the run was given up, or refused by a limit; the rest went on in order."""
+
+class Halted(_Described, frozen=True):
+    """A part of the run failed, or was refused by a limit; the other parts continued."""
 
     error: BandersnatchError
 
+    level: ClassVar[int] = ERROR
+    sentence: ClassVar[str] = "{error}"
 
-class StepStarted(Struct, frozen=True):
-    """A longer step began."""
+
+class StepStarted(_Described, frozen=True):
+    """A long step of the run began."""
 
     text: str
 
+    level: ClassVar[int] = INFO
+    sentence: ClassVar[str] = "{text}"
 
-class Planned(Struct, frozen=True):
-    """The work of the run is known."""
+
+class RunPlanned(_Described, frozen=True):
+    """How many projects the run will process, and how many it will remove, is known."""
 
     projects: int
     removals: int
 
+    level: ClassVar[int] = INFO
+    sentence: ClassVar[str] = "{projects} project(s) to process, {removals} to remove"
 
-class ProjectSynced(Struct, frozen=True):
+
+# ---------------------------------------------------------------- projects
+
+
+class ProjectSynced(_Described, frozen=True):
     """A project's pages and files are as the index has them."""
 
     name: ProjectName
     serial: Serial | None
 
-
-class ProjectUnchanged(Struct, frozen=True):
-    """A project was looked at and there was nothing to do."""
-
-    name: ProjectName
+    level: ClassVar[int] = INFO
+    sentence: ClassVar[str] = "synced {name} at serial {serial}"
 
 
-class ProjectAbsent(Struct, frozen=True):
-    """The index has no such project, and neither has the mirror."""
+class ProjectUnchanged(_Described, frozen=True):
+    """A project was checked and is up to date."""
 
     name: ProjectName
 
+    level: ClassVar[int] = DEBUG
+    sentence: ClassVar[str] = "{name} is unchanged"
 
-class ProjectExcluded(Struct, frozen=True):
-    """A filter wants nothing of a project, and nothing of it is here."""
+
+class ProjectAbsent(_Described, frozen=True):
+    """Neither the index nor the mirror has a project."""
+
+    name: ProjectName
+
+    level: ClassVar[int] = WARNING
+    sentence: ClassVar[str] = "{name} is not on the index"
+
+
+class ProjectExcluded(_Described, frozen=True):
+    """A page filter dropped a project, and the mirror has nothing of it; ``by`` is the filter."""
 
     name: ProjectName
     by: str
 
+    level: ClassVar[int] = INFO
+    sentence: ClassVar[str] = "{name} is excluded by {by}"
 
-class FilesFiltered(Struct, frozen=True):
-    """A filter dropped files of a page; ``size`` is that of all of them, in bytes."""
+
+class ProjectFailed(_Described, frozen=True):
+    """A project could not be processed; ``will_retry`` is whether the next run tries again."""
+
+    name: ProjectName
+    error: BandersnatchError
+    will_retry: bool
+
+    level: ClassVar[int] = ERROR
+
+    def __str__(self) -> str:
+        if isinstance(self.error, RefusedCommand):
+            return str(self.error)
+        again = "the next run tries again" if self.will_retry else "run sync again to retry"
+        return f"{self.name} failed: {self.error}; {again}"
+
+
+class ProjectBlocked(_Described, frozen=True):
+    """The disk has no space for a project's files; its published pages stay unchanged."""
+
+    name: ProjectName
+    error: BandersnatchError
+
+    level: ClassVar[int] = INFO
+    sentence: ClassVar[str] = "{name} waits for disk space: {error}"
+
+
+class ProjectPostponed(_Described, frozen=True):
+    """The index served an outdated page; the project was queued again, for ``seconds`` later."""
+
+    name: ProjectName
+    error: BandersnatchError
+    seconds: float
+
+    level: ClassVar[int] = DEBUG
+    sentence: ClassVar[str] = "{name} is retried in {seconds:.0f} s: {error}"
+
+
+class ProjectRemoved(_Described, frozen=True):
+    """A project was removed from the mirror."""
+
+    name: ProjectName
+
+    level: ClassVar[int] = INFO
+    sentence: ClassVar[str] = "removed {name}"
+
+
+class ProjectRestored(_Described, frozen=True):
+    """A removed project was restored from the trash."""
+
+    name: ProjectName
+
+    level: ClassVar[int] = INFO
+    sentence: ClassVar[str] = "restored {name}"
+
+
+# ---------------------------------------------------------------- files and pages
+
+
+class FilesFiltered(_Described, frozen=True):
+    """The filter ``by`` dropped files of a page; ``size`` is their sum in bytes."""
 
     name: ProjectName
     by: str
     count: int
     size: int
 
-
-class ProjectFailed(Struct, frozen=True):
-    """A project is not as the index has it; ``will_retry`` says whether the next run tries."""
-
-    name: ProjectName
-    error: BandersnatchError
-    will_retry: bool
+    level: ClassVar[int] = DEBUG
+    sentence: ClassVar[str] = "{by} drops {count} file(s) of {name}"
 
 
-class ProjectBlocked(Struct, frozen=True):
-    """A project needs files for which the disk has no room; what was published stays."""
-
-    name: ProjectName
-    error: BandersnatchError
-
-
-class ProjectPostponed(Struct, frozen=True):
-    """A page is older than it should be; the project went to the back of the queue."""
-
-    name: ProjectName
-    error: BandersnatchError
-    seconds: float
-
-
-class ProjectRemoved(Struct, frozen=True):
-    """A project left the mirror."""
-
-    name: ProjectName
-
-
-class ProjectRestored(Struct, frozen=True):
-    """A project that had been removed is back, as it was then."""
-
-    name: ProjectName
-
-
-class FilePlanned(Struct, frozen=True):
-    """A file is to be downloaded; ``size`` in bytes, None if it is not known."""
-
-    key: StorageKey
-    size: int | None
-
-
-class FileDownloaded(Struct, frozen=True):
-    """A file or a sidecar came over the network and is in its place."""
-
-    name: ProjectName
-    key: StorageKey
-    size: int
-
-
-class FileRestored(Struct, frozen=True):
-    """A file or a sidecar came back out of ``removed/``."""
-
-    name: ProjectName
-    key: StorageKey
-    size: int
-
-
-class FileRemoved(Struct, frozen=True):
-    """A file or a sidecar left the served tree for ``removed/``."""
-
-    name: ProjectName
-    key: StorageKey
-    size: int = 0
-
-
-class FilesRejected(Struct, frozen=True):
-    """Entries of a page were left out because they are not what they may be; the first is told."""
+class FilesRejected(_Described, frozen=True):
+    """A page's entries were dropped as invalid; ``entry`` and ``reason`` are of the first."""
 
     name: ProjectName
     count: int
     entry: str
     reason: str
 
+    level: ClassVar[int] = WARNING
+    sentence: ClassVar[str] = "{name}: rejected {count} file(s); {entry}: {reason}"
 
-class SidecarsMissing(Struct, frozen=True):
-    """Files are published without the core metadata that the index advertises; one is told."""
+
+class CoreMetadataMissing(_Described, frozen=True):
+    """Files are published without the core metadata that the index advertises (PEP 658).
+
+    ``reason`` is that of the first.
+    """
 
     name: ProjectName
     count: int
     reason: str
 
+    level: ClassVar[int] = WARNING
+    sentence: ClassVar[str] = "{name}: {count} file(s) without core metadata; {reason}"
 
-class PageWritten(Struct, frozen=True):
-    """A page or document changed; ``size`` in bytes, 0 if nobody asked."""
+
+class FileQueued(_Described, frozen=True):
+    """A file will be downloaded; ``size`` in bytes, None if it is unknown."""
+
+    key: StorageKey
+    size: int | None
+
+    level: ClassVar[int] = DEBUG
+    sentence: ClassVar[str] = "queued {key} for download"
+
+
+class FileDownloaded(_Described, frozen=True):
+    """A file or its core metadata was downloaded and stored; ``size`` in bytes."""
+
+    name: ProjectName
+    key: StorageKey
+    size: int
+
+    level: ClassVar[int] = DEBUG
+    sentence: ClassVar[str] = "downloaded {key} ({size} bytes)"
+
+
+class FileRestored(_Described, frozen=True):
+    """A file or its core metadata was restored from the trash; ``size`` in bytes."""
+
+    name: ProjectName
+    key: StorageKey
+    size: int
+
+    level: ClassVar[int] = DEBUG
+    sentence: ClassVar[str] = "restored {key}"
+
+
+class FileRemoved(_Described, frozen=True):
+    """A file or its core metadata was moved to the trash; ``size`` in bytes."""
+
+    name: ProjectName
+    key: StorageKey
+    size: int = 0
+
+    level: ClassVar[int] = DEBUG
+    sentence: ClassVar[str] = "moved {key} to removed/"
+
+
+class PageWritten(_Described, frozen=True):
+    """A page or document was written; ``size`` in bytes, 0 where it was not determined."""
 
     key: StorageKey
     size: int = 0
 
+    level: ClassVar[int] = DEBUG
+    sentence: ClassVar[str] = "wrote {key}"
 
-class PageRemoved(Struct, frozen=True):
-    """A page or document went away; ``size`` in bytes, 0 if nobody asked."""
+
+class PageRemoved(_Described, frozen=True):
+    """A page or document was removed; ``size`` in bytes, 0 where it was not determined."""
 
     key: StorageKey
     size: int = 0
 
+    level: ClassVar[int] = DEBUG
+    sentence: ClassVar[str] = "removed {key}"
 
-class ProjectVerified(Struct, frozen=True):
-    """A project was looked at by ``verify``; ``size`` is what was read, in bytes."""
+
+# ---------------------------------------------------------------- verify
+
+
+class ProjectVerified(_Described, frozen=True):
+    """``verify`` checked a project; ``size`` is how many bytes it read."""
 
     name: ProjectName
     files: int
     size: int
 
+    level: ClassVar[int] = DEBUG
+    sentence: ClassVar[str] = "verified {name}: {files} file(s), {size} bytes read"
 
-class DamageFound(Struct, frozen=True):
-    """Something in the tree is not as it should be; ``what`` goes on from its key."""
+
+class DamageFound(_Described, frozen=True):
+    """An object is missing or wrong; ``what`` is the predicate of a sentence about its key."""
 
     key: StorageKey
     what: str
 
+    level: ClassVar[int] = WARNING
+    sentence: ClassVar[str] = "{key}: {what}"
 
-class DamageRepaired(Struct, frozen=True):
-    """What was damaged is right again."""
+
+class DamageRepaired(_Described, frozen=True):
+    """A damaged object was repaired."""
 
     key: StorageKey
 
+    level: ClassVar[int] = INFO
+    sentence: ClassVar[str] = "repaired {key}"
 
-class DamageLeft(Struct, frozen=True):
-    """What is damaged could not be repaired."""
+
+class RepairFailed(_Described, frozen=True):
+    """A damaged object could not be repaired; ``what`` is as in ``DamageFound``."""
 
     key: StorageKey
     what: str
     reason: str
 
+    level: ClassVar[int] = ERROR
+    sentence: ClassVar[str] = "{key}: {what}; it could not be repaired: {reason}"
 
-class ProjectUnreadable(Struct, frozen=True):
-    """A project has pages or documents here that cannot be read, so what it owns is unknown."""
+
+class ProjectUnreadable(_Described, frozen=True):
+    """A project's pages or documents cannot be read, so which files it owns is unknown."""
 
     name: ProjectName
 
+    level: ClassVar[int] = ERROR
+    sentence: ClassVar[str] = (
+        "{name} has pages or documents here that cannot be read or are incomplete"
+    )
 
-class OrphanFound(Struct, frozen=True):
-    """Something in the served tree belongs to no project; ``size`` in bytes."""
+
+class OrphanFound(_Described, frozen=True):
+    """An object of the served tree belongs to no project.
+
+    ``size`` in bytes; ``moved`` is whether it was moved to the trash.
+    """
 
     key: StorageKey
     size: int
     moved: bool
 
+    level: ClassVar[int] = INFO
 
-Event: TypeAlias = (
-    Warned
-    | Halted
-    | StepStarted
-    | Planned
-    | ProjectSynced
+    def __str__(self) -> str:
+        return f"{'moved to removed/' if self.moved else 'belongs to no project'}: {self.key}"
+
+
+# ---------------------------------------------------------------- all of them
+
+RunEvent: TypeAlias = Warned | Halted | StepStarted | RunPlanned
+ProjectEvent: TypeAlias = (
+    ProjectSynced
     | ProjectUnchanged
     | ProjectAbsent
     | ProjectExcluded
-    | FilesFiltered
     | ProjectFailed
     | ProjectBlocked
     | ProjectPostponed
     | ProjectRemoved
     | ProjectRestored
-    | FilePlanned
+)
+FileEvent: TypeAlias = (
+    FilesFiltered
+    | FilesRejected
+    | CoreMetadataMissing
+    | FileQueued
     | FileDownloaded
     | FileRestored
     | FileRemoved
-    | FilesRejected
-    | SidecarsMissing
     | PageWritten
     | PageRemoved
-    | ProjectVerified
-    | DamageFound
-    | DamageRepaired
-    | DamageLeft
-    | ProjectUnreadable
-    | OrphanFound
 )
+VerifyEvent: TypeAlias = (
+    ProjectVerified | DamageFound | DamageRepaired | RepairFailed | ProjectUnreadable | OrphanFound
+)
+Event: TypeAlias = RunEvent | ProjectEvent | FileEvent | VerifyEvent

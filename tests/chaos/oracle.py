@@ -446,7 +446,7 @@ def _failed(said: Said) -> dict[str, dict[str, Any]]:
 
 
 def _stopped(said: Said) -> list[str]:
-    return [each["reason"] for each in said.report["stopped"]]
+    return [each["reason"] for each in said.report["halted"]]
 
 
 def _changed(before: Snapshot, after: Snapshot) -> list[str]:

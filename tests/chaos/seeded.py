@@ -118,7 +118,7 @@ MUTANTS = (
     ),
     Mutant(
         "failures exit with 0",
-        "cli.exit_codes:code_of",
+        "cli.exit_codes:code_for_report",
         put(attribute("PARTIAL"), renamed("OK")),
         ("unit/test_exit_codes.py", "integration/test_faults.py"),
     ),

@@ -55,8 +55,8 @@ def test_case_114_while_a_page_cannot_be_read_nothing_is_taken_for_unowned(
     ran = case.site.run("verify", "--delete")
 
     assert ran.code in {4, 8}, ran.log
-    assert ran.report["unknown"] == ["foo"]
-    assert ran.report["unowned"]["moved"] == 0
+    assert ran.report["unreadable"] == ["foo"]
+    assert ran.report["orphans"]["moved"] == 0
     assert before <= case.site.tree().keys()
     for path in strays:
         path.unlink()
@@ -87,7 +87,7 @@ def test_case_115_an_update_from_an_index_that_gives_nothing_takes_nothing(
     ran = case.site.run("verify", "--json-update", "--delete")
 
     assert ran.code == 3, ran.log
-    assert ran.report["unowned"]["moved"] == 0
+    assert ran.report["orphans"]["moved"] == 0
     assert case.site.tree() == before
     case.heals()
 
@@ -359,7 +359,7 @@ def test_case_121_the_tree_of_an_earlier_release_is_taken_over_without_a_downloa
     assert case.asked("file", "sidecar") == []
     assert {**before, **case.site.tree()} == case.site.tree()
     told = case.site.run("verify")
-    assert told.report["unowned"]["files"] == 1
+    assert told.report["orphans"]["files"] == 1
     assert ".foo-1.0.tar.gz.a1b2c3" in told.log
     left.unlink()
     left.parent.rmdir()

@@ -135,7 +135,7 @@ def test_case_060_an_entry_with_a_wrong_type_where_it_says_what_it_is_is_left_ou
     ran = case.mirror(excluded=excluded)
 
     assert ran.report["files"]["rejected"] == len(excluded)
-    assert ran.log.count("left out 1 file(s)") == len(excluded)
+    assert ran.log.count("rejected 1 file(s)") == len(excluded)
     assert len(case.site.filenames("bar")) == 2
     heal(case, files)
 

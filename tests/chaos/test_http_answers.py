@@ -260,7 +260,7 @@ def test_case_010_a_file_without_its_core_metadata_is_published_without(case: Ca
 
         ran = case.mirror(bare=[file.filename])
 
-        assert ran.report["files"]["sidecars_missing"] == 1
+        assert ran.report["files"]["core_metadata_missing"] == 1
         assert "WARNING: foo: 1 file(s) without core metadata" in ran.log
     case.heals()
 

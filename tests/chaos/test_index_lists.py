@@ -482,7 +482,7 @@ def test_case_059_a_large_list_of_which_little_is_wanted(case: Case) -> None:
 
     ended = case.process("mirror")
 
-    assert "1 project(s) to look at" in ended.log
+    assert "1 project(s) to process" in ended.log
     case.heals()
 
 

@@ -172,7 +172,7 @@ def test_a_project_that_is_gone_may_not_be_shown(case: Case, ran: Ran) -> None:
 
 
 def test_status_3_may_change_nothing(case: Case, ran: Ran) -> None:
-    told = {**ran.report, "exit_code": 3, "stopped": [{"error": "X", "reason": "no index"}]}
+    told = {**ran.report, "exit_code": 3, "halted": [{"error": "X", "reason": "no index"}]}
     line = "2026-01-01 00:00:00 ERROR: no index (commands.py:1)\n"
     stopped = replace(ran, code=3, log=line, report=told)
 

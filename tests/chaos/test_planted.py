@@ -98,7 +98,7 @@ def test_case_086_a_row_of_no_place_at_all_is_made_good(case: Case, path: str, f
         case.clock.advance(hours=1)
         ran = case.site.run(*first.split())
         assert ran.code == 8, ran.log
-        assert ran.report["damage"]["left"] > 0
+        assert ran.report["damage"]["unrepaired"] > 0
 
     case.mirror("--force-check")
 
@@ -432,7 +432,7 @@ def test_case_090_a_directory_in_the_place_of_core_metadata_leaves_it_out(case: 
     ran = case.site.mirror()
 
     assert ran.code == 0
-    assert ran.report["files"]["sidecars_missing"] == 1
+    assert ran.report["files"]["core_metadata_missing"] == 1
     path.rmdir()
     case.heals()
 

@@ -54,12 +54,12 @@ def test_case_101_without_room_pages_go_on_and_files_wait_for_the_next_run(case:
     assert "free some space, or lower min-free-space" in line
     assert ran.stopped == ["InsufficientSpace"]
     assert ran.synced == ["shrinking", "yanked"]
-    assert sorted(ran.report["projects"]["waiting"]) == sorted(waiting)
+    assert sorted(ran.report["projects"]["blocked"]) == sorted(waiting)
     assert {line.partition(" ")[0] for line in case.site.todo()[1:]} == set(waiting)
     assert case.asked("file", "sidecar") == []
     assert case.site.page("yanked")["files"][0]["yanked"] == "broken"
     assert before <= case.site.status < case.index.serial
-    assert "Waiting for room on the disk: needs-files-0, needs-files-1" in ran.out
+    assert "Waiting for disk space: needs-files-0, needs-files-1" in ran.out
     case.site.configure(min_free_space="0")
     case.heals()
 
@@ -71,7 +71,7 @@ def test_case_101_a_project_that_waits_for_room_is_told_of_by_sync_too(case: Cas
 
     ran = case.sync("foo", exits=7, behind=["foo"])
 
-    assert ran.report["projects"]["waiting"] == ["foo"]
+    assert ran.report["projects"]["blocked"] == ["foo"]
     case.site.configure(min_free_space="0")
     case.heals()
 
@@ -94,12 +94,12 @@ def test_case_101_a_run_stops_downloading_before_it_takes_what_is_to_stay_free(
         free = found.f_bavail * found.f_frsize
         assert floor - beside <= free < floor + 2 * mebibyte
         assert len(ran.synced) == 3
-        assert len(ran.report["projects"]["waiting"]) == 5
+        assert len(ran.report["projects"]["blocked"]) == 5
         case.site.configure(min_free_space="0")
         case.index.remove_project("large-7")
         case.index.remove_project("large-6")
         case.server.forget()
-        assert case.site.mirror().report["projects"]["waiting"] == []
+        assert case.site.mirror().report["projects"]["blocked"] == []
 
 
 def test_case_101_a_small_disk_works_as_before(case: Case) -> None:
@@ -121,7 +121,7 @@ def test_case_101_verify_tells_what_it_has_no_room_to_repair(case: Case) -> None
     ran = case.site.run("verify")
 
     assert ran.code == 8
-    told = ran.report["damage"]["told"]
+    told = ran.report["damage"]["details"]
     assert len(told) == 2, "the file and its core metadata"
     assert all("lower min-free-space" in each["reason"] for each in told)
     case.site.configure(min_free_space="0")
@@ -367,7 +367,7 @@ def test_case_110_what_changed_behind_our_back_is_mended_and_what_was_added_is_t
 
     assert ran.code == 0
     assert ran.report["damage"]["repaired"] == 2
-    assert ran.report["unowned"]["files"] == 1
+    assert ran.report["orphans"]["files"] == 1
     assert "packages/aa/added.whl" in ran.log
     assert case.site.tree() == {**right, "packages/aa/added.whl": added.read_bytes()}
     added.unlink()

@@ -229,7 +229,7 @@ def test_a_retired_option_is_a_warning_and_the_run_goes_on(index: Index, site: S
     ran = site.mirror()
 
     assert ran.code == 0
-    assert f"WARNING: {site.config}: [mirror] delete-packages does nothing any more" in ran.log
+    assert f"WARNING: {site.config}: [mirror] delete-packages has no effect any more" in ran.log
 
 
 def test_a_proxy_of_the_environment_that_makes_no_sense_is_status_2_before_anything_is_made(
@@ -907,7 +907,7 @@ def test_a_broken_log_config_is_status_2_and_nothing_is_begun(
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
     assert LOG_LINE.fullmatch(line)
-    assert f"ERROR: {site.config}: [mirror] log-config: {config} is no usable logging" in line
+    assert f"ERROR: {site.config}: [mirror] log-config: {config} cannot be used as" in line
     assert server.asked == []
     assert not site.root.exists()
 

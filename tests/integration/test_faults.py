@@ -43,7 +43,7 @@ def test_what_passes_is_recovered_in_the_same_run(
 
     assert ran.code == 0, ran.log
     assert fault.hits == 1
-    assert ran.report["files"]["sidecars_missing"] == 0
+    assert ran.report["files"]["core_metadata_missing"] == 0
     assert site.leftovers() == []
     assert site.status == index.serial
     site.check()

@@ -177,7 +177,7 @@ def test_a_plan_tells_what_each_rule_keeps_out(index: Index, site: Site) -> None
     many(index)
     site.filter(FILTERS)
     told = planned(site)
-    assert told["rules"] == {
+    assert told["filters"] == {
         "exclude_platform": {"projects": 0, "files": 1, "bytes": 700},
         "latest_release": {"projects": 0, "files": 4, "bytes": 4000},
         "size_project_metadata": {"projects": 1, "files": 1, "bytes": 30_000},

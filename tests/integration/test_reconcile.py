@@ -256,7 +256,7 @@ def test_a_project_that_is_left_out_is_remembered_and_asked_for_again_only_when_
     ran = site.mirror()
 
     assert ran.code == 0
-    assert ran.report["projects"]["left_out"] == 1
+    assert ran.report["projects"]["excluded"] == 1
     assert site.names() == ["small"]
     assert not (site.web / "simple/large").exists()
     server.forget()
@@ -322,7 +322,7 @@ def test_sync_leaves_what_the_page_filters_want_no_more_to_mirror(index: Index, 
     ran = site.sync("grows", "large")
 
     assert ran.code == 0
-    assert ran.report["projects"]["left_out"] == 1
+    assert ran.report["projects"]["excluded"] == 1
     assert "the filters drop all of grows; it stays until the next run of mirror" in ran.log
     assert site.filenames("grows") == ["grows-1.0-py3-none-any.whl"]
     assert site.names() == ["grows", "small"]

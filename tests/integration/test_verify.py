@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.support.server import IndexServer
     from tests.support.site import Ran
 
-NO_DAMAGE = {"found": 0, "repaired": 0, "left": 0, "told": []}
+NO_DAMAGE = {"found": 0, "repaired": 0, "unrepaired": 0, "details": []}
 
 
 def flip_a_byte(path: Path) -> None:
@@ -105,7 +105,7 @@ def test_an_intact_mirror_is_read_and_not_changed(mirrored: Site, server: IndexS
     assert ran.report["verified"]["projects"] == 3
     assert ran.report["verified"]["files"] == 5
     assert ran.report["verified"]["bytes"] > 0
-    assert ran.report["unowned"]["files"] == 0
+    assert ran.report["orphans"]["files"] == 0
     assert mirrored.times() == before
     assert sorted(path.name for path in mirrored.root.iterdir()) == names
     assert server.asked == []
@@ -250,7 +250,7 @@ def test_damage_that_cannot_be_repaired_is_reported_with_the_reason(
     ran = mirrored.run("verify")
 
     assert ran.code == 8
-    (left,) = damage(ran)["told"]
+    (left,) = damage(ran)["details"]
     assert left["key"].endswith(path.name)
     assert "content has sha256" in left["what"]
     assert left["reason"]
@@ -274,7 +274,7 @@ def test_valid_documents_that_differ_from_each_other_are_repaired(mirrored: Site
     ("answer", "why"),
     [
         (faults.status(404), "the index has no such document"),
-        (faults.body(b"[]"), "no JSON object"),
+        (faults.body(b"[]"), "not a JSON object"),
         (faults.status(500), "500"),
     ],
     ids=["missing", "not a document", "no answer"],
@@ -287,8 +287,8 @@ def test_a_document_that_cannot_be_fetched_stays_damaged_and_is_reported(
 
     ran = verify_again(mirrored)
 
-    assert (ran.code, damage(ran)["left"]) == (8, 1)
-    assert why in damage(ran)["told"][0]["reason"]
+    assert (ran.code, damage(ran)["unrepaired"]) == (8, 1)
+    assert why in damage(ran)["details"][0]["reason"]
 
 
 def rename_file(page: Path) -> None:
@@ -372,9 +372,9 @@ def test_an_index_that_does_not_answer_five_times_is_not_asked_again(
 
     ran = site.run("verify", "--workers", "1")
 
-    assert (ran.code, damage(ran)["left"]) == (8, 12)
+    assert (ran.code, damage(ran)["unrepaired"]) == (8, 12)
     assert len(set(server.paths("detail"))) == 5
-    assert "is not asked again" in damage(ran)["told"][-1]["reason"]
+    assert "is not asked again" in damage(ran)["details"][-1]["reason"]
 
 
 def test_mirror_repairs_what_verify_could_not(mirrored: Site, server: IndexServer) -> None:
@@ -398,7 +398,7 @@ def test_a_file_that_the_index_removed_cannot_be_repaired(index: Index, mirrored
     ran = mirrored.run("verify")
 
     assert ran.code == 8
-    assert "no longer has this file" in damage(ran)["told"][0]["reason"]
+    assert "no longer has this file" in damage(ran)["details"][0]["reason"]
     assert mirrored.mirror().code == 0
     assert path.name not in mirrored.filenames("foo")
     assert verify_again(mirrored).code == 0
@@ -507,7 +507,7 @@ def test_orphans_are_reported_and_stay(mirrored: Site) -> None:
     ran = mirrored.run("verify")
 
     assert ran.code == 0
-    assert ran.report["unowned"] == {"files": len(orphans), "bytes": 6 * len(orphans), "moved": 0}
+    assert ran.report["orphans"] == {"files": len(orphans), "bytes": 6 * len(orphans), "moved": 0}
     assert all(f"belongs to no project: web/{each}" in ran.log for each in orphans)
     assert mirrored.tree() == before
 
@@ -520,7 +520,7 @@ def test_orphans_are_trashed_with_delete_and_purged_after_the_grace_time(mirrore
     ran = mirrored.run("verify", "--delete")
 
     assert ran.code == 0, ran.log
-    assert ran.report["unowned"]["moved"] == len(orphans)
+    assert ran.report["orphans"]["moved"] == len(orphans)
     assert {k: v for k, v in mirrored.tree().items() if k != "robots.txt"} == before
     assert (mirrored.web / "robots.txt").exists()
     assert all((mirrored.root / "removed" / each).read_bytes() == b"orphan" for each in orphans)
@@ -551,7 +551,7 @@ def test_a_file_named_after_another_project_than_its_own_is_not_an_orphan(
 
     ran = site.run("verify", "--delete")
 
-    assert (ran.code, ran.report["unowned"]["files"]) == (0, 0)
+    assert (ran.code, ran.report["orphans"]["files"]) == (0, 0)
     site.check()
 
 
@@ -568,7 +568,7 @@ def test_a_project_that_cannot_be_read_prevents_all_deletion(
     ran = mirrored.run("verify", "--delete")
 
     assert ran.code == 4, "syncing the project failed, too"
-    assert ran.report["unknown"] == ["stranger"]
+    assert ran.report["unreadable"] == ["stranger"]
     assert "--ignore-unreadable" in ran.log
     assert mirrored.tree() == before
 
@@ -593,7 +593,7 @@ def test_an_unreadable_project_that_the_index_has_is_synced(index: Index, mirror
 
     ran = mirrored.run("verify", "--delete")
 
-    assert (ran.code, ran.report["unknown"]) == (0, [])
+    assert (ran.code, ran.report["unreadable"]) == (0, [])
     assert mirrored.filenames("stranger") == ["stranger-1.0-py3-none-any.whl"]
     assert "stranger" in mirrored.names()
     mirrored.check()
@@ -615,7 +615,7 @@ def test_a_readable_document_of_an_unknown_project_is_an_orphan(mirrored: Site) 
 
     ran = mirrored.run("verify", "--delete")
 
-    assert (ran.code, ran.report["unknown"], ran.report["unowned"]["moved"]) == (0, [], 2)
+    assert (ran.code, ran.report["unreadable"], ran.report["orphans"]["moved"]) == (0, [], 2)
     mirrored.check()
 
 
@@ -628,7 +628,7 @@ def test_thousands_of_orphans_are_trashed(mirrored: Site) -> None:
 
     ran = mirrored.run("verify", "--delete")
 
-    assert (ran.code, ran.report["unowned"]["moved"]) == (0, 2100)
+    assert (ran.code, ran.report["orphans"]["moved"]) == (0, 2100)
     assert len(list((mirrored.root / "removed/packages/aa/bb/cc").iterdir())) == 2100
     mirrored.check()
 

@@ -47,7 +47,7 @@ class Ran:
     @property
     def stopped(self) -> list[str]:
         """The classes of what stopped parts of the run."""
-        return [each["error"] for each in self.report["stopped"]]
+        return [each["error"] for each in self.report["halted"]]
 
     def errors(self) -> list[str]:
         """Return the ERROR lines of the log."""

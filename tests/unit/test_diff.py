@@ -12,7 +12,7 @@ from bandersnatch.config.schema import DiffSettings, Settings, StorageSettings
 from bandersnatch.errors import StorageError
 from bandersnatch.events import (
     FileDownloaded,
-    FilePlanned,
+    FileQueued,
     FileRemoved,
     FileRestored,
     PageRemoved,
@@ -92,7 +92,7 @@ def test_what_changed_and_what_went_away_are_two_lists(tmp_path: Path) -> None:
     with diff_files(settings(path), NOW) as sink:
         for event in (
             StepStarted("reading"),
-            FilePlanned(key("packages/a"), 1),
+            FileQueued(key("packages/a"), 1),
             FileDownloaded(FOO, key("packages/a"), 1),
             FileRestored(FOO, key("packages/b"), 1),
             FileRemoved(FOO, key("packages/c")),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bandersnatch.cli.exit_codes import ExitCode, code_for, code_of, first
+from bandersnatch.cli.exit_codes import ExitCode, code_for_error, code_for_report, most_severe
 from bandersnatch.errors import (
     BandersnatchError,
     ChangedFile,
@@ -31,13 +31,13 @@ from bandersnatch.errors import (
     UsageError,
 )
 from bandersnatch.events import (
+    CoreMetadataMissing,
     Event,
     FilesRejected,
     Halted,
     ProjectAbsent,
     ProjectFailed,
     ProjectSynced,
-    SidecarsMissing,
     Warned,
 )
 from bandersnatch.mirror.report import RunReport
@@ -77,7 +77,7 @@ PRECEDENCE = [1, 7, 5, 3, 4, 8]
     ],
 )
 def test_an_error_that_ends_a_run_has_a_code(error: BandersnatchError, code: int) -> None:
-    assert code_for(error) == code
+    assert code_for_error(error) == code
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_an_error_that_ends_a_run_has_a_code(error: BandersnatchError, code: int
     [
         ([], 0),
         ([ProjectSynced(FOO, None), ProjectAbsent(BAR), Warned("something")], 0),
-        ([FilesRejected(FOO, 1, "a", "b"), SidecarsMissing(FOO, 1, "a")], 0),
+        ([FilesRejected(FOO, 1, "a", "b"), CoreMetadataMissing(FOO, 1, "a")], 0),
         ([FAILED, ProjectSynced(BAR, None)], 4),
         ([ProjectFailed(FOO, MissingProject("foo"), will_retry=False)], 4),
         ([ProjectFailed(FOO, EmptiedProject("foo", 3), will_retry=True)], 4),
@@ -105,14 +105,14 @@ def test_a_run_that_came_to_its_end_has_the_gravest_code(events: list[Event], co
         report = RunReport("mirror", datetime(2026, 11, 21, tzinfo=UTC))
         for event in order:
             report(event)
-        assert code_of(report) == code
+        assert code_for_report(report) == code
 
 
 @pytest.mark.parametrize(("graver", "lesser"), [*itertools.combinations(PRECEDENCE, 2)])
 def test_of_two_codes_the_graver_is_given_in_any_order(graver: int, lesser: int) -> None:
-    assert first([ExitCode(graver), ExitCode(lesser)]) == graver
-    assert first([ExitCode(lesser), ExitCode(graver), ExitCode.OK]) == graver
+    assert most_severe([ExitCode(graver), ExitCode(lesser)]) == graver
+    assert most_severe([ExitCode(lesser), ExitCode(graver), ExitCode.OK]) == graver
 
 
 def test_where_no_code_applies_all_is_well() -> None:
-    assert first([]) == 0
+    assert most_severe([]) == 0

@@ -63,7 +63,7 @@ def test_release_files_are_counted_apart_from_core_metadata() -> None:
 
 
 def test_what_each_rule_keeps_out_is_counted() -> None:
-    assert forecast().as_dict()["rules"] == {
+    assert forecast().as_dict()["filters"] == {
         "exclude_platform": {"projects": 0, "files": 4, "bytes": 350},
         "project_status": {"projects": 1, "files": 2, "bytes": 60},
     }
@@ -105,13 +105,13 @@ def test_the_table_tells_it_in_words() -> None:
     )
     assert table(made, 1000.0) == (
         "To download: 3 files of 2 projects, 1.52 KB\n"
-        "  and 1 small file of core metadata, whose sizes nobody tells\n"
+        "  and 1 core metadata file of unknown size\n"
         "Time for that: about 0:00:02 at 1 KB/s\n"
-        "To bring back out of removed/: 1 file\n"
+        "To restore from removed/: 1 file\n"
         "To move to removed/: 1 file, 9 bytes, with 1 whole project\n"
         "Mirror afterwards: 2 projects, 9 KB (now 5 bytes)\n"
         "\n"
-        "kept out by       projects  files       size\n"
+        "dropped by        projects  files       size\n"
         "exclude_platform         0      4  350 bytes\n"
         "project_status           1      2   60 bytes\n"
         "\n"

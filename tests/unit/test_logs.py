@@ -15,11 +15,10 @@ from bandersnatch.cli.log import (
     FORMAT,
     EventLog,
     SafeFormatter,
-    one_line,
-    replace_by_file,
     set_up,
-    without_credentials,
+    use_file,
 )
+from bandersnatch.cli.text import one_line, without_credentials
 from bandersnatch.errors import (
     ChangedFile,
     ConfigError,
@@ -31,16 +30,16 @@ from bandersnatch.errors import (
     UnusableIndex,
 )
 from bandersnatch.events import (
+    CoreMetadataMissing,
     Event,
     FileDownloaded,
-    FilePlanned,
+    FileQueued,
     FileRemoved,
     FileRestored,
     FilesRejected,
     Halted,
     PageRemoved,
     PageWritten,
-    Planned,
     ProjectAbsent,
     ProjectBlocked,
     ProjectFailed,
@@ -49,7 +48,7 @@ from bandersnatch.events import (
     ProjectRestored,
     ProjectSynced,
     ProjectUnchanged,
-    SidecarsMissing,
+    RunPlanned,
     StepStarted,
     Warned,
 )
@@ -236,7 +235,7 @@ def told(*events: Event, debug: bool = True) -> list[tuple[str, str]]:
         (StepStarted("reading"), "INFO", "reading"),
         (Warned("something"), "WARNING", "something"),
         (Halted(UnusableIndex("no answer")), "ERROR", "no answer"),
-        (Planned(3, 1), "INFO", "3 project(s) to look at, 1 to remove"),
+        (RunPlanned(3, 1), "INFO", "3 project(s) to process, 1 to remove"),
         (ProjectSynced(FOO, Serial(7)), "INFO", "synced foo at serial 7"),
         (ProjectRemoved(FOO), "INFO", "removed foo"),
         (ProjectRestored(FOO), "INFO", "restored foo"),
@@ -259,37 +258,38 @@ def told(*events: Event, debug: bool = True) -> list[tuple[str, str]]:
         (
             FilesRejected(FOO, 2, "a.whl", "no digest"),
             "WARNING",
-            "foo: left out 2 file(s); a.whl: no digest",
+            "foo: rejected 2 file(s); a.whl: no digest",
         ),
         (
-            SidecarsMissing(FOO, 2, "not there"),
+            CoreMetadataMissing(FOO, 2, "not there"),
             "WARNING",
             "foo: 2 file(s) without core metadata; not there",
         ),
         (
             ProjectBlocked(FOO, StorageError("a", "it is full")),
             "INFO",
-            "foo waits: storage failed at a: it is full",
+            "foo waits for disk space: storage failed at a: it is full",
         ),
         (ProjectUnchanged(FOO), "DEBUG", "foo is unchanged"),
         (
             ProjectPostponed(FOO, StalePage("foo", target=8, actual=7), 2.0),
             "DEBUG",
-            "foo is asked for again in 2 s: the page of foo is at serial 7, 8 is needed",
+            "foo is retried in 2 s: the page of foo is at serial 7, 8 is needed",
         ),
         (FileDownloaded(FOO, KEY, 300), "DEBUG", f"downloaded {KEY} (300 bytes)"),
         (FileRestored(FOO, KEY, 300), "DEBUG", f"restored {KEY}"),
         (FileRemoved(FOO, KEY), "DEBUG", f"moved {KEY} to removed/"),
         (PageWritten(KEY), "DEBUG", f"wrote {KEY}"),
-        (PageRemoved(KEY), "DEBUG", f"took away {KEY}"),
+        (PageRemoved(KEY), "DEBUG", f"removed {KEY}"),
     ],
 )
 def test_an_event_is_one_line(event: Event, level: str, message: str) -> None:
     assert told(event) == [(level, message)]
 
 
-def test_a_file_that_is_planned_is_for_the_progress_display_alone() -> None:
-    assert told(FilePlanned(KEY, 300)) == []
+def test_a_queued_file_is_logged_only_at_debug() -> None:
+    assert told(FileQueued(KEY, 300)) == [("DEBUG", f"queued {KEY} for download")]
+    assert told(FileQueued(KEY, 300), debug=False) == []
 
 
 def test_no_line_per_file_or_page_is_told_unless_debugging() -> None:
@@ -374,7 +374,7 @@ def configured(tmp_path: Path) -> Iterator[Callable[..., tuple[logging.Logger, P
     ) -> tuple[logging.Logger, Path]:
         path.write_text(text.format(log=str(log), root=root, ours=ours), encoding="utf-8")
         logger = set_up(arguments)
-        replace_by_file(logger, str(path), arguments)
+        use_file(logger, str(path), arguments)
         return logger, log
 
     yield configured
@@ -468,7 +468,7 @@ def test_a_broken_log_config_is_a_problem_of_that_option_told_in_the_usual_way(
     logger.error("%s", said)
     logger.debug("nothing")
 
-    what = f"the.conf: [mirror] log-config: {tmp_path / 'log.conf'} is no usable logging config"
+    what = f"the.conf: [mirror] log-config: {tmp_path / 'log.conf'} cannot be used as"
     assert said.startswith(what)
     assert reason in said
     assert not said.endswith("()")
@@ -483,4 +483,4 @@ def test_a_log_config_that_cannot_be_read_says_why(tmp_path: Path, name: str, re
     logger = set_up(flags())
 
     with pytest.raises(ConfigError, match=reason):
-        replace_by_file(logger, str(tmp_path / name), flags())
+        use_file(logger, str(tmp_path / name), flags())

@@ -16,14 +16,14 @@ from bandersnatch.cli.progress import ProgressSink, progress_display
 from bandersnatch.errors import MissingProject
 from bandersnatch.events import (
     FileDownloaded,
-    FilePlanned,
+    FileQueued,
     PageWritten,
-    Planned,
     ProjectAbsent,
     ProjectExcluded,
     ProjectFailed,
     ProjectSynced,
     ProjectUnchanged,
+    RunPlanned,
     StepStarted,
     Warned,
 )
@@ -81,7 +81,7 @@ def plain(text: str) -> str:
 def test_the_bar_of_projects_has_no_end_before_the_work_is_known(progress: Progress) -> None:
     sink = ProgressSink(progress)
     totals = [progress.tasks[0].total]
-    sink(Planned(4, 1))
+    sink(RunPlanned(4, 1))
     totals.append(progress.tasks[0].total)
 
     assert totals == [None, 4]
@@ -89,7 +89,7 @@ def test_the_bar_of_projects_has_no_end_before_the_work_is_known(progress: Progr
 
 def test_a_project_counts_whatever_became_of_it(progress: Progress) -> None:
     sink = ProgressSink(progress)
-    sink(Planned(5, 0))
+    sink(RunPlanned(5, 0))
     sink(ProjectSynced(FOO, None))
     sink(ProjectUnchanged(FOO))
     sink(ProjectFailed(FOO, MissingProject("foo"), will_retry=True))
@@ -102,9 +102,9 @@ def test_a_project_counts_whatever_became_of_it(progress: Progress) -> None:
 
 def test_files_count_by_their_bytes_and_by_their_number(progress: Progress) -> None:
     sink = ProgressSink(progress)
-    sink(FilePlanned(KEY, 1000))
-    sink(FilePlanned(KEY, None))
-    sink(FilePlanned(KEY, 500))
+    sink(FileQueued(KEY, 1000))
+    sink(FileQueued(KEY, None))
+    sink(FileQueued(KEY, 500))
     sink(FileDownloaded(FOO, KEY, 1000))
     sink(FileDownloaded(FOO, KEY, 200))
 
@@ -133,9 +133,9 @@ def test_a_terminal_shows_projects_files_bytes_and_longer_steps(
     logger = program_logger()
     with progress_display(logger) as sink:
         sink(StepStarted("reading the [list] of all projects"))
-        sink(Planned(3, 0))
+        sink(RunPlanned(3, 0))
         sink(ProjectSynced(FOO, None))
-        sink(FilePlanned(KEY, 4_000_000))
+        sink(FileQueued(KEY, 4_000_000))
         sink(FileDownloaded(FOO, KEY, 1_000_000))
 
     out, err = capsys.readouterr()
@@ -199,7 +199,7 @@ def test_where_there_is_no_terminal_nothing_is_drawn(
 ) -> None:
     logger = program_logger()
     with progress_display(logger) as sink:
-        sink(Planned(3, 0))
+        sink(RunPlanned(3, 0))
         sink(ProjectSynced(FOO, None))
 
     assert capsys.readouterr().err.strip() == ""

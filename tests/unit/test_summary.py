@@ -23,6 +23,7 @@ from bandersnatch.errors import (
     UnusableIndex,
 )
 from bandersnatch.events import (
+    CoreMetadataMissing,
     Event,
     FileDownloaded,
     FileRemoved,
@@ -36,7 +37,6 @@ from bandersnatch.events import (
     ProjectRestored,
     ProjectSynced,
     ProjectUnchanged,
-    SidecarsMissing,
 )
 from bandersnatch.layout import StorageKey
 from bandersnatch.mirror.report import RunReport
@@ -72,8 +72,8 @@ def test_projects_without_room_are_named() -> None:
     assert lines(report) == [
         "Projects: 0 synced, 0 unchanged, 0 failed, 0 removed.",
         "Files: none had to be downloaded.",
-        "Waiting for room on the disk: bar, foo.",
-        f"Stopped: {error}",
+        "Waiting for disk space: bar, foo.",
+        f"Halted: {error}",
         "Time: 2.5 s.",
     ]
 
@@ -114,7 +114,7 @@ def test_what_is_unusual_about_files_is_told_only_when_there_is_some() -> None:
         FileRemoved(FOO, KEY),
         FileRemoved(FOO, KEY),
         FilesRejected(FOO, 3, "a.whl", "no digest"),
-        SidecarsMissing(FOO, 4, "not there"),
+        CoreMetadataMissing(FOO, 4, "not there"),
     )
 
     assert lines(report)[1] == (
@@ -130,7 +130,7 @@ def test_a_failure_has_its_reason_and_what_becomes_of_it() -> None:
     )
 
     assert lines(report)[2:4] == [
-        "Failed: foo: the index has no page for foo (retried by the next run)",
+        "Failed: foo: the index has no page for foo (the next run retries it)",
         "Failed: bar: https://example.org cannot be read: it is not JSON (rejected; not retried)",
     ]
 
@@ -152,7 +152,7 @@ def test_a_project_that_a_limit_holds_is_told_with_the_way_out() -> None:
     line = lines(ended(ProjectFailed(FOO, error, will_retry=True)))[2]
 
     assert "run with --accept-change foo" in line
-    assert line.endswith(" (held; retried by the next run)")
+    assert line.endswith(" (held; the next run retries it)")
 
 
 def test_many_failures_are_cut_short_with_a_word_about_where_all_are() -> None:
@@ -162,7 +162,7 @@ def test_many_failures_are_cut_short_with_a_word_about_where_all_are() -> None:
     failed = [line for line in lines(ended(*failures)) if line.startswith("Failed: ")]
 
     assert len(failed) == 21
-    assert failed[-1] == "Failed: and 5 more; --report lists them all."
+    assert failed[-1] == "Failed: 5 more; --report lists them all."
     assert "more" not in "".join(lines(ended(*failures[:20])))
 
 
@@ -179,7 +179,7 @@ def test_many_of_these_are_cut_short_too() -> None:
 
 
 def test_what_stopped_a_part_of_the_run_is_told() -> None:
-    assert "Stopped: no answer" in lines(ended(Halted(UnusableIndex("no answer"))))
+    assert "Halted: no answer" in lines(ended(Halted(UnusableIndex("no answer"))))
 
 
 def test_a_reason_can_neither_show_a_password_nor_forge_a_line() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bandersnatch.app import noting, open_mirror
 from bandersnatch.cli.changelist import diff_files
-from bandersnatch.cli.exit_codes import code_for, code_of
+from bandersnatch.cli.exit_codes import code_for_error, code_for_report
 from bandersnatch.cli.listing import LISTED, Listing
 from bandersnatch.cli.log import EventLog
 from bandersnatch.cli.parser import project_names
@@ -51,7 +51,7 @@ async def run_command(
         except BandersnatchError as error:
             ended = error
     report.ended = clock.now()
-    code = int(code_of(report)) if ended is None else code_for(ended)
+    code = int(code_for_report(report)) if ended is None else code_for_error(ended)
     if ended is not None:
         report.ended_by = ended
         for line in str(ended).split("\n"):

@@ -1,4 +1,4 @@
-"""Exit codes that tell the truth (design, section 7)."""
+"""Exit codes; ``docs/reference/command-line.md`` says what each means to an operator."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """What a command came to."""
+    """The result of a command; after a signal it is 128 plus the signal's number."""
 
     OK = 0
     BUG = 1
-    """Or: there was no configuration file, and a safe example was written."""
+    """Also: the configuration file did not exist, and an example was written."""
     USAGE = 2
     INDEX = 3
     PARTIAL = 4
@@ -49,8 +49,14 @@ _PRECEDENCE = (
 )
 
 
-def code_for(error: BandersnatchError) -> int:
-    """Return the code of a run that this error ended."""
+def most_severe(codes: Iterable[ExitCode]) -> ExitCode:
+    """Return the most severe of the codes that apply, ``OK`` if there are none."""
+    found = set(codes)
+    return next((code for code in _PRECEDENCE if code in found), ExitCode.OK)
+
+
+def code_for_error(error: BandersnatchError) -> int:
+    """Return the code of a command that an error ended."""
     if isinstance(error, Interruption):
         return 128 + error.signal
     for kind, code in (
@@ -67,24 +73,18 @@ def code_for(error: BandersnatchError) -> int:
     return ExitCode.BUG
 
 
-def code_of(report: RunReport) -> ExitCode:
-    """Return the code of a run that came to its end."""
-    codes = [_of_stop(error) for error in report.stopped]
+def code_for_report(report: RunReport) -> ExitCode:
+    """Return the code of a run that no error ended."""
+    codes = [_code_for_halt(error) for error in report.halted]
     for failure in report.failures.values():
         safety = isinstance(failure.error, SafetyStop)
         codes.append(ExitCode.SAFETY if safety else ExitCode.PARTIAL)
-    if report.damage_left or report.unknown:
+    if report.damage_unrepaired or report.unreadable:
         codes.append(ExitCode.DAMAGE)
-    return first(codes)
+    return most_severe(codes)
 
 
-def _of_stop(error: BandersnatchError) -> ExitCode:
+def _code_for_halt(error: BandersnatchError) -> ExitCode:
     if isinstance(error, StorageError):
         return ExitCode.STORAGE
     return ExitCode.INDEX if isinstance(error, UnusableIndex) else ExitCode.SAFETY
-
-
-def first(codes: Iterable[ExitCode]) -> ExitCode:
-    """Return the gravest of the codes that apply."""
-    found = set(codes)
-    return next((code for code in _PRECEDENCE if code in found), ExitCode.OK)

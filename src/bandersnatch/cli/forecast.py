@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from bandersnatch.cli.summary import size
+from bandersnatch.cli.text import columns, counted, size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from bandersnatch.mirror.queries.estimate import Estimate
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 def table(forecast: Estimate, rate: float | None) -> str:
     """Return the lines that tell a forecast; ``rate`` is in bytes a second."""
     lines = [*_work(forecast, rate), *_disk(forecast)]
-    if forecast.rules:
+    if forecast.filters:
         rows = [
-            (name, f"{each.projects:,}", f"{each.kept_out.files:,}", size(each.kept_out.size))
-            for name, each in sorted(forecast.rules.items())
+            (name, f"{each.projects:,}", f"{each.dropped.files:,}", size(each.dropped.size))
+            for name, each in sorted(forecast.filters.items())
         ]
-        lines += ["", *columns([("kept out by", "projects", "files", "size"), *rows])]
+        lines += ["", *columns([("dropped by", "projects", "files", "size"), *rows])]
     if forecast.largest:
         rows = [(name, *_share(forecast, name), size(whole)) for name, whole in forecast.largest]
         head = ("largest projects", "new files", "to download", "size then")
@@ -44,13 +44,12 @@ def _work(forecast: Estimate, rate: float | None) -> Iterator[str]:
         f"{counted(len(forecast.downloads), 'project')}, {size(whole.size)}"
     )
     if forecast.sidecars:
-        small = counted(forecast.sidecars, "small file")
-        yield f"  and {small} of core metadata, whose sizes nobody tells"
+        yield f"  and {counted(forecast.sidecars, 'core metadata file')} of unknown size"
     if rate is not None:
         taken = timedelta(seconds=max(1, round(forecast.seconds(rate))))
         yield f"Time for that: about {taken} at {size(rate)}/s"
     if forecast.restored.files:
-        yield f"To bring back out of removed/: {counted(forecast.restored.files, 'file')}"
+        yield f"To restore from removed/: {counted(forecast.restored.files, 'file')}"
     if forecast.removed.files or forecast.projects_removed:
         yield (
             f"To move to removed/: {counted(forecast.removed.files, 'file')}, "
@@ -63,11 +62,6 @@ def _whole_projects(count: int) -> str:
     return f", with {counted(count, 'whole project')}" if count else ""
 
 
-def counted(count: int, what: str) -> str:
-    """Return a number with what it counts, in the singular or the plural."""
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
-
-
 def _disk(forecast: Estimate) -> Iterator[str]:
     yield (
         f"Mirror afterwards: {counted(forecast.projects_after, 'project')}, "
@@ -77,11 +71,3 @@ def _disk(forecast: Estimate) -> Iterator[str]:
     if forecast.free is not None:
         verdict = "enough" if forecast.fits else "NOT ENOUGH"
         yield f"Free on the disk: {size(forecast.free)}: {verdict}"
-
-
-def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield the rows with their columns aligned, all but the first to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for first, *rest in rows:
-        aligned = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
-        yield "  ".join([first.ljust(widths[0]), *aligned]).rstrip()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bandersnatch.cli.log import one_line
-from bandersnatch.cli.summary import size
+from bandersnatch.cli.text import one_line, size
 from bandersnatch.events import Event, FileRemoved, FileRestored, PageRemoved, PageWritten
 
 if TYPE_CHECKING:

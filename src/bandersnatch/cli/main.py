@@ -9,7 +9,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from bandersnatch.cli.exit_codes import ExitCode, code_for
+from bandersnatch.cli.exit_codes import ExitCode, code_for_error
 from bandersnatch.cli.parser import DEFAULT_CONFIG, QUESTIONS, parse
 from bandersnatch.cli.stdio import open_closed, settle
 from bandersnatch.errors import BandersnatchError, Interruption
@@ -45,9 +45,9 @@ def main(argv: Sequence[str] | None = None, *, clock: Clock | None = None) -> in
     except BandersnatchError as error:
         for line in str(error).split("\n"):
             logger.error("%s", line)  # noqa: TRY400 - no bug
-        return code_for(error)
+        return code_for_error(error)
     except KeyboardInterrupt:  # before the work began, or after it ended
-        return code_for(Interruption(signal.SIGINT))
+        return code_for_error(Interruption(signal.SIGINT))
     except Exception:
         logger.exception("this is a bug in bandersnatch; please report it with these lines")
         return ExitCode.BUG
@@ -67,7 +67,7 @@ def _run(arguments: Namespace, logger: logging.Logger, clock: Clock | None) -> i
         return _write_example(arguments.config, logger)
     settings = configuration.settings
     if settings.log_config:
-        log.replace_by_file(logger, settings.log_config, arguments)
+        log.use_file(logger, settings.log_config, arguments)
     for note in settings.notes:
         logger.warning("%s: %s", arguments.config, note)
     gc.set_threshold(ALLOCATIONS)

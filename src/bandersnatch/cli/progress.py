@@ -15,14 +15,14 @@ from rich.text import Text
 from bandersnatch.events import (
     Event,
     FileDownloaded,
-    FilePlanned,
-    Planned,
+    FileQueued,
     ProjectAbsent,
     ProjectExcluded,
     ProjectFailed,
     ProjectSynced,
     ProjectUnchanged,
     ProjectVerified,
+    RunPlanned,
     StepStarted,
 )
 
@@ -45,7 +45,7 @@ class ProgressSink:
     def __call__(self, event: Event) -> None:
         """Take note of an event."""
         match event:
-            case Planned(projects):
+            case RunPlanned(projects):
                 self._progress.update(self._projects, total=projects)
             case (
                 ProjectSynced()
@@ -56,7 +56,7 @@ class ProgressSink:
                 | ProjectVerified()
             ):
                 self._progress.advance(self._projects)
-            case FilePlanned(size=size):
+            case FileQueued(size=size):
                 self._size += size or 0
                 self._progress.update(self._files, total=self._size)
             case FileDownloaded(size=size):

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from bandersnatch.app import open_mirror
 from bandersnatch.cli import status
-from bandersnatch.cli.exit_codes import ExitCode, code_for, code_of
+from bandersnatch.cli.exit_codes import ExitCode, code_for_error, code_for_report
 from bandersnatch.cli.forecast import table
-from bandersnatch.cli.log import EventLog, one_line
+from bandersnatch.cli.log import EventLog
 from bandersnatch.cli.parser import flag_value, project_names
 from bandersnatch.cli.policy import policy
 from bandersnatch.cli.signals import interruptible
 from bandersnatch.cli.stdio import is_terminal, say
+from bandersnatch.cli.text import one_line
 from bandersnatch.config.readers import rate
 from bandersnatch.errors import BandersnatchError
 from bandersnatch.events import Halted, ProjectAbsent, StepStarted, Warned
@@ -53,7 +54,7 @@ async def answer(
     except BandersnatchError as error:
         for line in str(error).split("\n"):
             logger.error("%s", line)  # noqa: TRY400 - no bug
-        return code_for(error)
+        return code_for_error(error)
 
 
 def _told(text: str, logger: logging.Logger) -> int:
@@ -139,15 +140,12 @@ async def _plan(
     text = (
         _as_json(forecast, report, speed) if arguments.json else _as_table(forecast, report, speed)
     )
-    return _told(text, logger) or int(code_of(report))
+    return _told(text, logger) or int(code_for_report(report))
 
 
 def _as_json(forecast: Estimate, report: RunReport, speed: float | None) -> str:
     failed = {name: str(each.error) for name, each in report.failures.items()}
-    told = {**forecast.as_dict(), "failed": failed}
-    if speed is not None:
-        told["download"]["seconds"] = round(forecast.seconds(speed))
-    return json.dumps(told, indent=2)
+    return json.dumps({**forecast.as_dict(speed), "failed": failed}, indent=2)
 
 
 def _as_table(forecast: Estimate, report: RunReport, speed: float | None) -> str:

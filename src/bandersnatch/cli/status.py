@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from bandersnatch.cli.exit_codes import ExitCode, first
-from bandersnatch.cli.forecast import columns, counted
-from bandersnatch.cli.log import one_line, without_credentials
-from bandersnatch.cli.summary import size
+from bandersnatch.cli.exit_codes import ExitCode, most_severe
+from bandersnatch.cli.text import columns, counted, one_line, size, span, without_credentials
 from bandersnatch.config.readers import duration, whole_number
 from bandersnatch.errors import OptionError, UsageError
 
@@ -72,25 +70,25 @@ def exceeded(status: MirrorStatus, held_to: Limits) -> dict[str, ExitCode]:
             found["no run has ever left nothing undone"] = ExitCode.DAMAGE
         elif status.now - status.good_run > held_to.age.total_seconds():
             text = f"the last run that left nothing undone was {_ago(status, status.good_run)}"
-            found[f"{text}; the limit is {_span(held_to.age)}"] = ExitCode.DAMAGE
+            found[f"{text}; the limit is {span(held_to.age)}"] = ExitCode.DAMAGE
     return found
 
 
 def _behind(status: MirrorStatus, lag: Lag, held_to: Limits) -> Iterator[str]:
-    events, span = held_to.lag_events, held_to.lag_time
+    events, time = held_to.lag_events, held_to.lag_time
     if events is not None and (lag.events > events or not lag.counted):
         yield f"the mirror is behind by {_changes(status, lag)}; the limit is {events:,}"
-    if span is not None and lag.oldest is not None:
-        if status.now - lag.oldest > span.total_seconds():
+    if time is not None and lag.oldest is not None:
+        if status.now - lag.oldest > time.total_seconds():
             ago = _ago(status, lag.oldest)
-            yield f"the first change that is not here was {ago}; the limit is {_span(span)}"
-    elif span is not None and not lag.counted:
-        yield f"the mirror is behind by {_changes(status, lag)}; the limit is {_span(span)}"
+            yield f"the first change that is not here was {ago}; the limit is {span(time)}"
+    elif time is not None and not lag.counted:
+        yield f"the mirror is behind by {_changes(status, lag)}; the limit is {span(time)}"
 
 
 def verdict(found: dict[str, ExitCode]) -> int:
     """Return the exit status."""
-    return int(first(found.values()))
+    return int(most_severe(found.values()))
 
 
 # ---------------------------------------------------------------- for people
@@ -180,13 +178,7 @@ def _when(status: MirrorStatus, seconds: int | None) -> str:
 
 
 def _ago(status: MirrorStatus, seconds: int) -> str:
-    return f"{_span(timedelta(seconds=max(0, status.now - seconds)))} ago"
-
-
-def _span(time: timedelta) -> str:
-    from humanfriendly import format_timespan  # noqa: PLC0415 - slow to import
-
-    return str(format_timespan(time, max_units=2))
+    return f"{span(timedelta(seconds=max(0, status.now - seconds)))} ago"
 
 
 # ---------------------------------------------------------------- for machines

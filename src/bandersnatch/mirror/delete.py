@@ -13,7 +13,7 @@ from bandersnatch.catalogue.records import (
     RootMarker,
 )
 from bandersnatch.errors import UnmirroredProject, UsageError
-from bandersnatch.events import Planned, ProjectFailed, Warned
+from bandersnatch.events import ProjectFailed, RunPlanned, Warned
 from bandersnatch.mirror.recovery import finish_deletions, open_tree
 from bandersnatch.mirror.removal import Removals
 from bandersnatch.mirror.state import StateFiles
@@ -60,7 +60,7 @@ async def delete(
     began = mirror.clock.now()
     state = await open_tree(mirror, StateFiles(mirror.storage), began)
     deferred = await _defer_deletions(mirror, names, state, began)
-    mirror.events(Planned(0, len(deferred)))
+    mirror.events(RunPlanned(0, len(deferred)))
     if deferred:
         markers: dict[Marker, str] = {Marker.ROOT: RootMarker.STALE}
         if any(each.deferral == Deferral.DELETED for each in deferred):

@@ -18,11 +18,11 @@ from bandersnatch.errors import (
     UpstreamError,
 )
 from bandersnatch.events import (
+    CoreMetadataMissing,
     FileDownloaded,
-    FilePlanned,
+    FileQueued,
     FileRestored,
     FilesRejected,
-    SidecarsMissing,
 )
 from bandersnatch.model.content import ExpectedContent, expected_content, expected_sidecar
 from bandersnatch.model.urls import quote_path
@@ -195,7 +195,7 @@ class FileSync:
             found = found or await self._restore(file, detail.name, trash, outcome)
             if found is None:
                 to_download.append(file)
-                self._events(FilePlanned(layout.release_file(file), file.size))
+                self._events(FileQueued(layout.release_file(file), file.size))
             else:
                 stored[file.path] = found
 
@@ -260,7 +260,7 @@ class FileSync:
         async def download(file: ReleaseFile) -> None:
             key = layout.trash(layout.release_file(file))
             expected = expected_content(file, digest_name=self._digest_name)
-            self._events(FilePlanned(key, file.size))
+            self._events(FileQueued(key, file.size))
             try:
                 content = await self._receive(file, key, expected)
             except (InsufficientSpace, UnstorableName, UpstreamError, IntegrityError):
@@ -360,7 +360,7 @@ class FileSync:
         await bounded_map(download, to_download, most=workers)
         if outcome.sidecars_missing:
             first = outcome.sidecars_missing[0]
-            self._events(SidecarsMissing(name, len(outcome.sidecars_missing), first))
+            self._events(CoreMetadataMissing(name, len(outcome.sidecars_missing), first))
         return [_advertising(found, sidecar=found.file.path in stored) for found in records]
 
     async def download_sidecar(self, file: ReleaseFile, name: ProjectName) -> str | None:

@@ -1,19 +1,23 @@
-"""What a run did, counted from its events, and told at its end."""
+"""The report of a run: its events counted, and what the command adds at the end."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, assert_never
+
+from msgspec import Struct
 
 from bandersnatch.errors import EmptiedProject, RefusedCommand, SafetyStop
 from bandersnatch.events import (
+    CoreMetadataMissing,
     DamageFound,
-    DamageLeft,
     DamageRepaired,
     Event,
     FileDownloaded,
+    FileEvent,
+    FileQueued,
     FileRemoved,
     FileRestored,
+    FilesFiltered,
     FilesRejected,
     Halted,
     OrphanFound,
@@ -21,33 +25,38 @@ from bandersnatch.events import (
     PageWritten,
     ProjectAbsent,
     ProjectBlocked,
+    ProjectEvent,
     ProjectExcluded,
     ProjectFailed,
+    ProjectPostponed,
     ProjectRemoved,
     ProjectRestored,
     ProjectSynced,
     ProjectUnchanged,
     ProjectUnreadable,
     ProjectVerified,
-    SidecarsMissing,
+    RepairFailed,
+    RunPlanned,
+    StepStarted,
+    VerifyEvent,
+    Warned,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from bandersnatch.errors import BandersnatchError
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.serials import Serial
 
+MOST_DETAILS = 10_000
+"""Failed repairs that a report names; the log has all, and a lost disk causes millions."""
 
-MOST_TOLD = 10_000
-"""Pieces of damage that a report names; the log has every one, and a lost disk has millions."""
+Json: TypeAlias = dict[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A project that is not as the index has it, why, and whether the next run tries again."""
+class Failure(Struct, frozen=True):
+    """A project that could not be processed; ``will_retry`` is whether the next run tries again."""
 
     name: ProjectName
     error: BandersnatchError
@@ -55,7 +64,7 @@ class Failure:
 
     @property
     def kind(self) -> str:
-        """The class of the failure: held by a limit, refused, to be retried, or rejected."""
+        """``held`` by a limit, ``refused`` by the command, for ``retry``, or ``rejected``."""
         if isinstance(self.error, SafetyStop | EmptiedProject):
             return "held"
         if isinstance(self.error, RefusedCommand):
@@ -63,47 +72,46 @@ class Failure:
         return "retry" if self.error.transient else "rejected"
 
 
-@dataclass(slots=True)
-class RunReport:
-    """Counts of what happened. Sizes are in bytes; serials are None while they are not known.
+class RunReport(Struct):
+    """Counts and names from the events of a run, which it receives as a sink.
 
-    ``index_serial`` is the index's newest change when the run began; the lag is what lies
-    between it and ``serial_after``. ``ended_by`` is what ended the run before its time.
-    ``left`` are the first pieces of damage that could not be repaired. ``waiting`` are the
-    projects for whose files the disk has no room.
+    Sizes are in bytes; serials are None while they are unknown. ``blocked`` are projects for whose
+    files the disk has no space. ``repairs_failed`` has the first ``MOST_DETAILS`` failed repairs.
+    ``halted`` are the errors that ended a part of the run, ``ended_by`` is the one that ended all
+    of it. ``index_serial`` is the index's newest serial when the run began.
     """
 
     command: str
     began: datetime
     ended: datetime | None = None
-    synced: list[ProjectName] = field(default_factory=list)
+    synced: list[ProjectName] = []
     unchanged: int = 0
-    absent: list[ProjectName] = field(default_factory=list)
+    absent: list[ProjectName] = []
     excluded: int = 0
-    removed: list[ProjectName] = field(default_factory=list)
-    restored: list[ProjectName] = field(default_factory=list)
-    failures: dict[ProjectName, Failure] = field(default_factory=dict)
-    waiting: list[ProjectName] = field(default_factory=list)
+    removed: list[ProjectName] = []
+    restored: list[ProjectName] = []
+    failures: dict[ProjectName, Failure] = {}
+    blocked: list[ProjectName] = []
     files_downloaded: int = 0
     bytes_downloaded: int = 0
     files_restored: int = 0
     files_removed: int = 0
     files_rejected: int = 0
-    sidecars_missing: int = 0
+    core_metadata_missing: int = 0
     pages_written: int = 0
     pages_removed: int = 0
-    verified: int = 0
+    projects_verified: int = 0
     files_verified: int = 0
-    bytes_read: int = 0
+    bytes_verified: int = 0
     damage_found: int = 0
     damage_repaired: int = 0
-    damage_left: int = 0
-    left: list[DamageLeft] = field(default_factory=list)
-    unknown: list[ProjectName] = field(default_factory=list)
-    unowned: int = 0
-    unowned_bytes: int = 0
-    unowned_moved: int = 0
-    stopped: list[BandersnatchError] = field(default_factory=list)
+    damage_unrepaired: int = 0
+    repairs_failed: list[RepairFailed] = []
+    unreadable: list[ProjectName] = []
+    orphans: int = 0
+    orphans_bytes: int = 0
+    orphans_moved: int = 0
+    halted: list[BandersnatchError] = []
     serial_before: Serial | None = None
     serial_after: Serial | None = None
     index_serial: Serial | None = None
@@ -112,9 +120,88 @@ class RunReport:
 
     def __call__(self, event: Event) -> None:
         """Count an event."""
-        count = _COUNTED.get(type(event))
-        if count is not None:
-            count(self, event)
+        if isinstance(event, FileEvent):
+            self._count_files(event)
+        elif isinstance(event, ProjectEvent):
+            self._count_project(event)
+        elif isinstance(event, VerifyEvent):
+            self._count_verified(event)
+        else:
+            match event:
+                case Halted(error=error):
+                    self.halted.append(error)
+                case Warned() | StepStarted() | RunPlanned():
+                    pass
+                case _:
+                    assert_never(event)
+
+    def _count_files(self, event: FileEvent) -> None:
+        match event:
+            case FileDownloaded(size=size):
+                self.files_downloaded += 1
+                self.bytes_downloaded += size
+            case PageWritten():
+                self.pages_written += 1
+            case PageRemoved():
+                self.pages_removed += 1
+            case FileRestored():
+                self.files_restored += 1
+            case FileRemoved():
+                self.files_removed += 1
+            case FilesRejected(count=count):
+                self.files_rejected += count
+            case CoreMetadataMissing(count=count):
+                self.core_metadata_missing += count
+            case FileQueued() | FilesFiltered():
+                pass
+            case _:
+                assert_never(event)
+
+    def _count_project(self, event: ProjectEvent) -> None:
+        match event:
+            case ProjectUnchanged():
+                self.unchanged += 1
+            case ProjectSynced(name=name):
+                self.synced.append(name)
+            case ProjectAbsent(name=name):
+                self.absent.append(name)
+            case ProjectExcluded():
+                self.excluded += 1
+            case ProjectRemoved(name=name):
+                self.removed.append(name)
+            case ProjectRestored(name=name):
+                self.restored.append(name)
+            case ProjectFailed(name=name, error=error, will_retry=will_retry):
+                self.failures[name] = Failure(name, error, will_retry)
+            case ProjectBlocked(name=name):
+                self.blocked.append(name)
+            case ProjectPostponed():
+                pass
+            case _:
+                assert_never(event)
+
+    def _count_verified(self, event: VerifyEvent) -> None:
+        match event:
+            case ProjectVerified(files=files, size=size):
+                self.projects_verified += 1
+                self.files_verified += files
+                self.bytes_verified += size
+            case DamageFound():
+                self.damage_found += 1
+            case DamageRepaired():
+                self.damage_repaired += 1
+            case RepairFailed():
+                self.damage_unrepaired += 1
+                if len(self.repairs_failed) < MOST_DETAILS:
+                    self.repairs_failed.append(event)
+            case ProjectUnreadable(name=name):
+                self.unreadable.append(name)
+            case OrphanFound(size=size, moved=moved):
+                self.orphans += 1
+                self.orphans_bytes += size
+                self.orphans_moved += moved
+            case _:
+                assert_never(event)
 
     @property
     def seconds(self) -> float:
@@ -123,13 +210,14 @@ class RunReport:
 
     @property
     def lag(self) -> int | None:
-        """How many serials the mirror is behind the index, None if the index tells none."""
+        """How many serials the mirror is behind the index, None if that is unknown."""
         if self.index_serial is None or self.serial_after is None:
             return None
         return max(0, self.index_serial - self.serial_after)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the report for ``--report``, with nothing but JSON's own types."""
+    def as_dict(self) -> Json:
+        """Return the report as the object that ``--report`` writes."""
+        errors = (*self.halted, *([self.ended_by] if self.ended_by else []))
         return {
             "command": self.command,
             "began": self.began.isoformat(),
@@ -147,25 +235,22 @@ class RunReport:
                 "restored": self.files_restored,
                 "removed": self.files_removed,
                 "rejected": self.files_rejected,
-                "sidecars_missing": self.sidecars_missing,
+                "core_metadata_missing": self.core_metadata_missing,
             },
             "pages": {"written": self.pages_written, "removed": self.pages_removed},
-            **self._verification(),
-            "stopped": [
-                {"error": type(error).__name__, "reason": str(error)}
-                for error in (*self.stopped, *([self.ended_by] if self.ended_by else []))
-            ],
+            **(self._verification() if self.command == "verify" else {}),
+            "halted": [{"error": type(error).__name__, "reason": str(error)} for error in errors],
         }
 
-    def _projects(self) -> dict[str, Any]:
+    def _projects(self) -> Json:
         return {
             "synced": self.synced,
             "unchanged": self.unchanged,
             "absent": self.absent,
-            "left_out": self.excluded,
+            "excluded": self.excluded,
             "removed": self.removed,
             "restored": self.restored,
-            "waiting": self.waiting,
+            "blocked": self.blocked,
             "pending": self.pending,
             "failed": [
                 {
@@ -179,105 +264,26 @@ class RunReport:
             ],
         }
 
-    def _verification(self) -> dict[str, Any]:
-        """Return what only ``verify`` has to tell."""
-        if self.command != "verify":
-            return {}
+    def _verification(self) -> Json:
         return {
             "verified": {
-                "projects": self.verified,
+                "projects": self.projects_verified,
                 "files": self.files_verified,
-                "bytes": self.bytes_read,
+                "bytes": self.bytes_verified,
             },
             "damage": {
                 "found": self.damage_found,
                 "repaired": self.damage_repaired,
-                "left": self.damage_left,
-                "told": [
+                "unrepaired": self.damage_unrepaired,
+                "details": [
                     {"key": each.key, "what": each.what, "reason": each.reason}
-                    for each in self.left
+                    for each in self.repairs_failed
                 ],
             },
-            "unknown": self.unknown,
-            "unowned": {
-                "files": self.unowned,
-                "bytes": self.unowned_bytes,
-                "moved": self.unowned_moved,
+            "unreadable": self.unreadable,
+            "orphans": {
+                "files": self.orphans,
+                "bytes": self.orphans_bytes,
+                "moved": self.orphans_moved,
             },
         }
-
-
-def _downloaded(report: RunReport, event: FileDownloaded) -> None:
-    report.files_downloaded += 1
-    report.bytes_downloaded += event.size
-
-
-def _verified(report: RunReport, event: ProjectVerified) -> None:
-    report.verified += 1
-    report.files_verified += event.files
-    report.bytes_read += event.size
-
-
-def _left(report: RunReport, event: DamageLeft) -> None:
-    report.damage_left += 1
-    if len(report.left) < MOST_TOLD:
-        report.left.append(event)
-
-
-def _unowned(report: RunReport, event: OrphanFound) -> None:
-    report.unowned += 1
-    report.unowned_bytes += event.size
-    report.unowned_moved += event.moved
-
-
-def _failed(report: RunReport, event: ProjectFailed) -> None:
-    report.failures[event.name] = Failure(event.name, event.error, event.will_retry)
-
-
-def _adds(counter: str) -> Callable[[RunReport, Any], None]:
-    """Return what adds an event's count, or one, to a counter."""
-
-    def count(report: RunReport, event: object) -> None:
-        setattr(report, counter, getattr(report, counter) + getattr(event, "count", 1))
-
-    return count
-
-
-def _lists(names: str) -> Callable[[RunReport, Any], None]:
-    """Return what adds an event's project to a list."""
-
-    def append(report: RunReport, event: _OfOne) -> None:
-        getattr(report, names).append(event.name)
-
-    return append
-
-
-_OfOne: TypeAlias = (
-    ProjectSynced | ProjectRemoved | ProjectRestored | ProjectAbsent | ProjectBlocked
-)
-
-_COUNTED: dict[type, Callable[[RunReport, Any], None]] = {
-    ProjectSynced: _lists("synced"),
-    ProjectUnchanged: _adds("unchanged"),
-    ProjectAbsent: _lists("absent"),
-    ProjectExcluded: _adds("excluded"),
-    ProjectRemoved: _lists("removed"),
-    ProjectRestored: _lists("restored"),
-    ProjectFailed: _failed,
-    ProjectBlocked: _lists("waiting"),
-    FileDownloaded: _downloaded,
-    FileRestored: _adds("files_restored"),
-    FileRemoved: _adds("files_removed"),
-    FilesRejected: _adds("files_rejected"),
-    SidecarsMissing: _adds("sidecars_missing"),
-    PageWritten: _adds("pages_written"),
-    PageRemoved: _adds("pages_removed"),
-    ProjectVerified: _verified,
-    DamageFound: _adds("damage_found"),
-    DamageRepaired: _adds("damage_repaired"),
-    DamageLeft: _left,
-    ProjectUnreadable: lambda report, event: report.unknown.append(event.name),
-    OrphanFound: _unowned,
-    Halted: lambda report, event: report.stopped.append(event.error),
-}
-"""What each kind of event does to the report; a run has several for every file."""

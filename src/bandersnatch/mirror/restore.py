@@ -27,11 +27,11 @@ from bandersnatch.errors import (
     UnrestorableProject,
 )
 from bandersnatch.events import (
+    CoreMetadataMissing,
     FileRestored,
     FilesRejected,
     ProjectFailed,
     ProjectRestored,
-    SidecarsMissing,
     Warned,
 )
 from bandersnatch.layout import PageFormat
@@ -326,7 +326,7 @@ class _Restoration:
             events(Warned(f"{self._name} is restored without missing files: {text}"))
         if files.sidecars_missing:
             why = "it is missing"
-            events(SidecarsMissing(self._name, files.sidecars_missing, why))
+            events(CoreMetadataMissing(self._name, files.sidecars_missing, why))
 
     def _record(
         self, page: TrashedPage, files: TrashedFiles, earlier: ProjectRecord | None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bandersnatch.catalogue.records import MISSED, CatalogueUpdate, CleanMarker, Marker
 from bandersnatch.config.schema import RemovedProjects
 from bandersnatch.errors import SafetyStop, UnusableIndex
-from bandersnatch.events import Halted, Planned
+from bandersnatch.events import Halted, RunPlanned
 from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.discovery import Discoverer, DiscoveryRequest
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
@@ -156,7 +156,7 @@ class MirrorRun:
         missing = vanished(plan, found)
         if self._is_refused(len(missing), limit):
             plan = without(plan, missing)
-        mirror.events(Planned(len(plan.tasks), len(plan.removals) + len(unwanted)))
+        mirror.events(RunPlanned(len(plan.tasks), len(plan.removals) + len(unwanted)))
         checkpoint = self._checkpoint(plan, state, before.now)
         settled = _settled(before.deferred, plan, unwanted, found.listing)
         await self._begin(checkpoint, plan, before, settled, began, seal=state.seal)

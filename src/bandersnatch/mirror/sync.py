@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bandersnatch.events import Planned, Warned
+from bandersnatch.events import RunPlanned, Warned
 from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.plan import hints_of
@@ -41,7 +41,7 @@ async def sync(
     state_files = StateFiles(mirror.storage)
     await open_tree(mirror, state_files, began)
     tasks = await tasks_by_name(mirror, names)
-    mirror.events(Planned(len(tasks), 0))
+    mirror.events(RunPlanned(len(tasks), 0))
     checkpoint = Checkpoint(
         mirror.storage,
         mirror.catalogue,

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, assert_never
 
 from bandersnatch.catalogue.records import Standing
 from bandersnatch.events import (
+    CoreMetadataMissing,
     Event,
     FileDownloaded,
+    FileEvent,
+    FileQueued,
     FileRemoved,
     FileRestored,
     FilesFiltered,
+    FilesRejected,
+    PageRemoved,
+    PageWritten,
+    ProjectAbsent,
+    ProjectBlocked,
+    ProjectEvent,
     ProjectExcluded,
+    ProjectFailed,
+    ProjectPostponed,
     ProjectRemoved,
+    ProjectRestored,
+    ProjectSynced,
+    ProjectUnchanged,
+    RunEvent,
+    VerifyEvent,
 )
 from bandersnatch.layout import SIDECAR_SUFFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from bandersnatch.catalogue.port import Catalogue
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.names import ProjectName
@@ -43,11 +57,11 @@ class Amount:
 
 
 @dataclass(slots=True)
-class RuleYield:
-    """What one filter keeps out: whole projects, and files with their bytes."""
+class FilterEffect:
+    """What one filter drops: whole projects, and files with their bytes."""
 
     projects: int = 0
-    kept_out: Amount = field(default_factory=Amount)
+    dropped: Amount = field(default_factory=Amount)
 
 
 @dataclass(slots=True)
@@ -66,7 +80,7 @@ class Estimate:
     restored: Amount = field(default_factory=Amount)
     removed: Amount = field(default_factory=Amount)
     projects_removed: list[ProjectName] = field(default_factory=list)
-    rules: dict[str, RuleYield] = field(default_factory=dict)
+    filters: dict[str, FilterEffect] = field(default_factory=dict)
     size_before: int = 0
     size_after: int = 0
     projects_after: int = 0
@@ -76,9 +90,52 @@ class Estimate:
 
     def __call__(self, event: Event) -> None:
         """Count an event."""
-        count = _COUNTED.get(type(event))
-        if count is not None:
-            count(self, event)
+        if isinstance(event, FileEvent):
+            self._count_files(event)
+        elif isinstance(event, ProjectEvent):
+            self._count_project(event)
+        elif not isinstance(event, RunEvent | VerifyEvent):
+            assert_never(event)
+
+    def _count_files(self, event: FileEvent) -> None:
+        match event:
+            case FileDownloaded(name=name, key=key, size=size):
+                self._count_download(name, key, size)
+            case FileRestored(key=key, size=size):
+                if not key.endswith(SIDECAR_SUFFIX):
+                    self.restored.add(size)
+            case FileRemoved(key=key, size=size):
+                if not key.endswith(SIDECAR_SUFFIX):
+                    self.removed.add(size)
+            case FilesFiltered(by=by, count=count, size=size):
+                self.filters.setdefault(by, FilterEffect()).dropped.add(size, count)
+            case FileQueued() | FilesRejected() | CoreMetadataMissing():
+                pass
+            case PageWritten() | PageRemoved():
+                pass
+            case _:
+                assert_never(event)
+
+    def _count_download(self, name: ProjectName, key: StorageKey, size: int) -> None:
+        if key.endswith(SIDECAR_SUFFIX):
+            self.sidecars += 1
+            return
+        self.downloads.setdefault(name, Amount()).add(size)
+        if self.files is not None:
+            self.files.append((key, size))
+
+    def _count_project(self, event: ProjectEvent) -> None:
+        match event:
+            case ProjectExcluded(by=by):
+                self.filters.setdefault(by, FilterEffect()).projects += 1
+            case ProjectRemoved(name=name):
+                self.projects_removed.append(name)
+            case ProjectSynced() | ProjectUnchanged() | ProjectAbsent() | ProjectRestored():
+                pass
+            case ProjectFailed() | ProjectBlocked() | ProjectPostponed():
+                pass
+            case _:
+                assert_never(event)
 
     async def before(self, catalogue: Catalogue) -> None:
         """Note what is here before the run."""
@@ -112,13 +169,16 @@ class Estimate:
         """Return how long the downloads take at so many bytes a second."""
         return self.to_download.size / bandwidth
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the forecast with nothing but JSON's own types; "files" only if asked for."""
+    def as_dict(self, bandwidth: float | None = None) -> dict[str, object]:
+        """Return the estimate as the object that ``plan --json`` prints.
+
+        It has "files" only if they are collected, and the time of the downloads only with a
+        ``bandwidth``, in bytes per second.
+        """
         whole = self.to_download
-        listed = sorted(self.files or ())
-        told = {"files": [{"path": path, "bytes": size} for path, size in listed]}
+        listed = [{"path": path, "bytes": size} for path, size in sorted(self.files or ())]
         return {
-            **(told if self.files is not None else {}),
+            **({} if self.files is None else {"files": listed}),
             "download": {
                 "projects": len(self.downloads),
                 "files": whole.files,
@@ -128,6 +188,7 @@ class Estimate:
                     name: {"files": each.files, "bytes": each.size}
                     for name, each in sorted(self.downloads.items())
                 },
+                **({} if bandwidth is None else {"seconds": round(self.seconds(bandwidth))}),
             },
             "restore": {"files": self.restored.files, "bytes": self.restored.size},
             "remove": {
@@ -135,13 +196,13 @@ class Estimate:
                 "files": self.removed.files,
                 "bytes": self.removed.size,
             },
-            "rules": {
+            "filters": {
                 name: {
                     "projects": each.projects,
-                    "files": each.kept_out.files,
-                    "bytes": each.kept_out.size,
+                    "files": each.dropped.files,
+                    "bytes": each.dropped.size,
                 }
-                for name, each in sorted(self.rules.items())
+                for name, each in sorted(self.filters.items())
             },
             "disk": {
                 "projects_after": self.projects_after,
@@ -152,44 +213,3 @@ class Estimate:
                 "largest": [{"name": name, "bytes": size} for name, size in self.largest],
             },
         }
-
-
-def _downloaded(forecast: Estimate, event: FileDownloaded) -> None:
-    if event.key.endswith(SIDECAR_SUFFIX):
-        forecast.sidecars += 1
-    else:
-        forecast.downloads.setdefault(event.name, Amount()).add(event.size)
-        if forecast.files is not None:
-            forecast.files.append((event.key, event.size))
-
-
-def _filtered(forecast: Estimate, event: FilesFiltered) -> None:
-    forecast.rules.setdefault(event.by, RuleYield()).kept_out.add(event.size, event.count)
-
-
-def _excluded(forecast: Estimate, event: ProjectExcluded) -> None:
-    forecast.rules.setdefault(event.by, RuleYield()).projects += 1
-
-
-def _restored(forecast: Estimate, event: FileRestored) -> None:
-    if not event.key.endswith(SIDECAR_SUFFIX):
-        forecast.restored.add(event.size)
-
-
-def _removed(forecast: Estimate, event: FileRemoved) -> None:
-    if not event.key.endswith(SIDECAR_SUFFIX):
-        forecast.removed.add(event.size)
-
-
-def _project_removed(forecast: Estimate, event: ProjectRemoved) -> None:
-    forecast.projects_removed.append(event.name)
-
-
-_COUNTED: dict[type, Callable[[Estimate, Any], None]] = {
-    FileDownloaded: _downloaded,
-    FileRemoved: _removed,
-    FileRestored: _restored,
-    FilesFiltered: _filtered,
-    ProjectExcluded: _excluded,
-    ProjectRemoved: _project_removed,
-}

@@ -9,12 +9,12 @@ from bandersnatch.catalogue.records import CatalogueUpdate, Marker, RootMarker, 
 from bandersnatch.errors import TooManyOrphans, UnusableIndex
 from bandersnatch.events import (
     DamageFound,
-    DamageLeft,
     DamageRepaired,
     Halted,
     OrphanFound,
-    Planned,
     ProjectUnreadable,
+    RepairFailed,
+    RunPlanned,
     StepStarted,
     Warned,
 )
@@ -131,7 +131,7 @@ class Verification:
     async def _scrub(self, began: datetime) -> None:
         mirror, options = self._mirror, self._options
         totals = await mirror.catalogue.totals()
-        mirror.events(Planned(totals.projects, 0))
+        mirror.events(RunPlanned(totals.projects, 0))
         size = options.size
         if options.sample is not None:
             share = int(totals.size * options.sample / 100) + 1
@@ -171,7 +171,7 @@ class Verification:
             if self._options.repair:
                 self._mirror.events(DamageRepaired(key))
             else:
-                self._mirror.events(DamageLeft(key, what, DRY_RUN))
+                self._mirror.events(RepairFailed(key, what, DRY_RUN))
 
     async def _check_tree(self, began: datetime) -> None:
         """Check the root page, report the orphans, and trash them if the options say so."""

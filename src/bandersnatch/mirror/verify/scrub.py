@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bandersnatch import layout
 from bandersnatch.catalogue.records import NEVER, CatalogueUpdate, Marker, Verified, VerifyEntry
 from bandersnatch.concurrency import bounded_map
-from bandersnatch.events import DamageFound, DamageLeft, DamageRepaired, ProjectVerified
+from bandersnatch.events import DamageFound, DamageRepaired, ProjectVerified, RepairFailed
 from bandersnatch.mirror.publish import Publisher
 from bandersnatch.mirror.verify.repair import defer_damaged
 from bandersnatch.model.names import ProjectName
@@ -158,7 +158,7 @@ class Scrub:
             events(DamageFound(each.key, each.what))
         if not self._options.repair:
             for each in damage:
-                events(DamageLeft(each.key, each.what, DRY_RUN))
+                events(RepairFailed(each.key, each.what, DRY_RUN))
             return
         self._record_intact(findings)
         if damage:
@@ -186,7 +186,7 @@ class Scrub:
         for damage in repairs.repaired:
             events(DamageRepaired(damage.key))
         for damage, reason in repairs.failed:
-            events(DamageLeft(damage.key, damage.what, reason))
+            events(RepairFailed(damage.key, damage.what, reason))
         if record is not findings.record:
             self._update_record(record)
         if repairs.failed and record.name not in self._deferred:
