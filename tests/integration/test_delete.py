@@ -490,10 +490,10 @@ def test_why_says_that_it_was_deleted(index: Index, site: Site) -> None:
     index.release("bar", "1.0")
     site.mirror()
     site.run("delete", "foo", "--until-next-change")
-    excluded = "it was deleted until the index changes it; sync brings it back before that"
+    excluded = "it was deleted until the index changes it; sync restores it before that"
 
     assert site.ask("why", "foo").out.splitlines()[0] == excluded
-    expected = f"{file.filename}: kept, and not here: the project was deleted\n"
+    expected = f"{file.filename}: kept, and not in the mirror: the project was deleted\n"
     assert site.ask("why", "foo", "1.0").out == expected
     index.release("foo", "2.0")
     assert excluded not in site.ask("why", "foo").out

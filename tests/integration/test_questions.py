@@ -340,11 +340,11 @@ def test_why_a_project_is_not_mirrored_names_the_rule_and_its_line(
 def test_why_a_project_is_mirrored_tells_how_much_of_it(index: Index, site: Site) -> None:
     many(index)
     site.filter(FILTERS)
-    assert "c is wanted, and is not here yet" in why(site, "c")
+    assert "c is selected, and is not in the mirror yet" in why(site, "c")
     site.mirror()
     told = why(site, "c")
     assert f"c is mirrored, as of serial {index.projects['c'].serial}" in told
-    assert "of 4 files on the index the filters keep 2; 2 are here" in told
+    assert "of 4 files on the index the filters keep 2; 2 are in the mirror" in told
     assert "exclude_platform drops 1" in told
     assert "latest_release drops 1" in told
 
@@ -361,14 +361,14 @@ def test_why_a_file_or_version_is_not_there(index: Index, site: Site) -> None:
     assert why(site, "c", "c-3.0-cp311-cp311-win_amd64.whl").splitlines()[1:] == [windows]
     assert why(site, "c", "3.0.0").splitlines()[1:] == [
         windows,
-        "c-3.0-py3-none-any.whl: kept, and here",
+        "c-3.0-py3-none-any.whl: kept, and in the mirror",
     ]
     assert "dropped by latest_release: its version is not one of the latest 2" in why(
         site, "c", "1.0"
     )
     assert "the index has no file or version 9.9 of c" in why(site, "c", "9.9")
     index.release("c", "4.0")
-    assert "c-4.0-py3-none-any.whl: kept, and not here yet" in why(site, "c", "4.0")
+    assert "c-4.0-py3-none-any.whl: kept, and not in the mirror yet" in why(site, "c", "4.0")
 
 
 def test_why_a_whole_project_is_left_out(index: Index, site: Site) -> None:
@@ -376,7 +376,7 @@ def test_why_a_whole_project_is_left_out(index: Index, site: Site) -> None:
     site.filter(FILTERS)
     site.mirror()
     told = why(site, "large")
-    assert "it is left out: size_project_metadata drops the whole project" in told
+    assert "it is excluded: size_project_metadata drops the whole project" in told
     assert "its files have 30000 bytes, more than '20 kB' in" in told
     assert "dropped by size_project_metadata" in why(site, "large", "1.0")
 
@@ -387,9 +387,9 @@ def test_why_a_project_failed(index: Index, server: IndexServer, site: Site) -> 
     server.fault("/simple/b/", faults.body(b"{}", "application/vnd.pypi.simple.v1+json"))
     site.mirror()
     told = why(site, "b")
-    assert "b is wanted, and is not here yet" in told
+    assert "b is selected, and is not in the mirror yet" in told
     assert "it failed 1 time, last 20" in told
-    assert "what the index has now cannot be told: " in told
+    assert "what the index has is unknown: " in told
 
 
 def test_why_nothing_changes_where_a_filter_cannot_decide(
@@ -401,7 +401,7 @@ def test_why_nothing_changes_where_a_filter_cannot_decide(
     assert site.mirror().code == 4
     told = why(site, "a")
     assert "the filter size_project_metadata failed: the index does not tell the size of" in told
-    assert "until that is mended nothing of a changes" in told
+    assert "until that is fixed, a does not change" in told
 
 
 def test_why_removals_are_held(index: Index, site: Site) -> None:
@@ -412,7 +412,7 @@ def test_why_removals_are_held(index: Index, site: Site) -> None:
         index.remove_project(f"p{number}")
     assert site.mirror().code == 5
     told = why(site, "p0")
-    assert "it is gone from the index since " in told
+    assert "it has been gone from the index since " in told
     assert "one run may not remove so many projects" in told
 
 
@@ -425,7 +425,7 @@ def test_why_a_file_is_too_young(index: Index, site: Site) -> None:
     told = why(site, "a", "2.0")
     assert "dropped by release_age: it is too young: uploaded " in told
     assert ", listed from " in told
-    assert "more is listed from " in why(site, "a")
+    assert "more files are listed from " in why(site, "a")
 
 
 def test_why_something_is_gone(index: Index, site: Site) -> None:
@@ -439,12 +439,12 @@ def test_why_something_is_gone(index: Index, site: Site) -> None:
 
     told = why(site, "gone")
     assert "the index has no such project" in told
-    assert "gone-1.0-py3-none-any.whl: here; the next run takes it away" in told
+    assert "gone-1.0-py3-none-any.whl: in the mirror; the next run removes it" in told
     site.mirror()
     told = why(site, "less", "less-1.0-py3-none-any.whl")
     assert "the index has no file or version less-1.0-py3-none-any.whl of less" in told
-    assert "less-1.0-py3-none-any.whl: lies in removed/ since " in told
-    assert "gone-1.0-py3-none-any.whl: lies in removed/" in why(
+    assert "less-1.0-py3-none-any.whl: in removed/ since " in told
+    assert "gone-1.0-py3-none-any.whl: in removed/" in why(
         site, "gone", "gone-1.0-py3-none-any.whl"
     )
 
@@ -467,9 +467,9 @@ def test_why_of_a_project_that_was_synced_by_name(index: Index, site: Site) -> N
     site.sync("blocked")
     told = why(site, "blocked")
     assert "blocked is not mirrored: blocklist_project drops it" in told
-    assert "it is here nevertheless, from before or by name, and stays as it is" in told
+    assert "it is in the mirror nevertheless, from earlier or synced by name, and stays" in told
     told = why(site, "blocked", "2.0")
-    assert "blocked-2.0-py3-none-any.whl: here, and stays" in told
+    assert "blocked-2.0-py3-none-any.whl: in the mirror, and stays" in told
     assert "blocked-3.0" not in told
 
 
@@ -481,9 +481,7 @@ def test_why_a_file_of_a_project_that_nobody_wants_any_more_is_gone(
     site.mirror()
     site.filter("[plugins]\nenabled = blocklist_project\n[blocklist]\npackages = b")
     site.mirror()
-    assert "b-1.0-py3-none-any.whl: lies in removed/ since " in why(
-        site, "b", "b-1.0-py3-none-any.whl"
-    )
+    assert "b-1.0-py3-none-any.whl: in removed/ since " in why(site, "b", "b-1.0-py3-none-any.whl")
 
 
 def test_a_question_changes_nothing_and_needs_no_lock(

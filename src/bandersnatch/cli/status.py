@@ -61,15 +61,15 @@ def exceeded(status: MirrorStatus, held_to: Limits) -> dict[str, ExitCode]:
     """Return what is beyond the limits, in sentences, each with the exit status it is worth."""
     found: dict[str, ExitCode] = {}
     if held_to.lag and status.lag is None:
-        text = f"it cannot be told how far behind the mirror is: {status.silence}"
+        text = f"it cannot be told how far behind the mirror is: {status.lag_unknown}"
         found[text] = ExitCode.INDEX
     elif status.lag is not None:
         found |= dict.fromkeys(_behind(status, status.lag, held_to), ExitCode.DAMAGE)
     if held_to.age is not None:
-        if status.good_run is None:
+        if status.last_success is None:
             found["no run has ever left nothing undone"] = ExitCode.DAMAGE
-        elif status.now - status.good_run > held_to.age.total_seconds():
-            text = f"the last run that left nothing undone was {_ago(status, status.good_run)}"
+        elif status.now - status.last_success > held_to.age.total_seconds():
+            text = f"the last run that left nothing undone was {_ago(status, status.last_success)}"
             found[f"{text}; the limit is {span(held_to.age)}"] = ExitCode.DAMAGE
     return found
 
@@ -102,7 +102,7 @@ def table(status: MirrorStatus, directory: str, held_to: Limits, found: dict[str
     lines.append(f"Mirror:    {directory}")
     if not status.adopted:
         lines.append("Catalogue: not complete; the next run reads what is here")
-    if not status.believed:
+    if not status.trusted:
         lines.append("State:     changed by somebody; the next run looks at every project")
     lines += [f"Serial:    {_serial(status)}", f"Behind:    {_lag(status)}", *_contents(status)]
     lines += _not_done(status)
@@ -121,7 +121,7 @@ def _serial(status: MirrorStatus) -> str:
 def _lag(status: MirrorStatus) -> str:
     lag = status.lag
     if lag is None:
-        return f"not known: {one_line(status.silence)}"
+        return f"not known: {one_line(status.lag_unknown)}"
     if lag.oldest is None:
         return _changes(status, lag)
     return f"{_changes(status, lag)}; the first was {_ago(status, lag.oldest)}"
@@ -138,10 +138,10 @@ def _contents(status: MirrorStatus) -> Iterator[str]:
     totals = status.totals
     yield f"Projects:  {totals.projects:,} of {status.expected:,}"
     yield f"Files:     {totals.files:,}, {size(totals.size)}"
-    yield f"Good run:  {_when(status, status.good_run)}"
+    yield f"Good run:  {_when(status, status.last_success)}"
     yield f"Verified:  {_when(status, status.verified)}, as a whole"
     yield f"Oldest:    {_oldest(status)}"
-    yield f"Removed:   {counted(status.removed.files, 'file')} waiting, {size(status.removed.size)}"
+    yield f"Removed:   {counted(status.trash.files, 'file')} waiting, {size(status.trash.size)}"
 
 
 def _oldest(status: MirrorStatus) -> str:
@@ -154,14 +154,14 @@ def _oldest(status: MirrorStatus) -> str:
 
 
 def _not_done(status: MirrorStatus) -> Iterator[str]:
-    if not status.unfinished:
+    if not status.deferred:
         return
     yield ""
-    yield f"Not done: {counted(len(status.unfinished), 'project')}"
-    for each in status.unfinished[:_SHOWN]:
+    yield f"Not done: {counted(len(status.deferred), 'project')}"
+    for each in status.deferred[:_SHOWN]:
         yield f"  {each.name}: {_undone(status, each)}"
-    if len(status.unfinished) > _SHOWN:
-        yield f"  and {len(status.unfinished) - _SHOWN:,} more; --json lists them all"
+    if len(status.deferred) > _SHOWN:
+        yield f"  and {len(status.deferred) - _SHOWN:,} more; --json lists them all"
 
 
 def _undone(status: MirrorStatus, left: Deferred) -> str:
@@ -197,20 +197,20 @@ def as_json(status: MirrorStatus, directory: str, found: dict[str, ExitCode]) ->
                 "index": None if status.lag is None else status.lag.index,
             },
             "lag": _lag_dict(status),
-            "lag_unknown": status.silence or None,
+            "lag_unknown": status.lag_unknown or None,
             "catalogue_complete": status.adopted,
-            "state_believed": status.believed,
+            "state_believed": status.trusted,
             "projects": {"here": totals.projects, "expected": status.expected},
             "files": totals.files,
             "bytes": totals.size,
-            "not_done": [_undone_dict(each) for each in status.unfinished],
-            "good_run": _time(status, status.good_run),
+            "not_done": [_undone_dict(each) for each in status.deferred],
+            "good_run": _time(status, status.last_success),
             "verified": {
                 "whole": _time(status, status.verified),
                 "oldest": _time(status, totals.verified or None),
                 "projects_never_read": totals.unverified,
             },
-            "removed": {"files": status.removed.files, "bytes": status.removed.size},
+            "removed": {"files": status.trash.files, "bytes": status.trash.size},
             "largest": [
                 {"name": each.name, "files": each.files, "bytes": each.size}
                 for each in status.largest

@@ -1,11 +1,10 @@
-"""What a run would do, counted from the events of a dry one."""
+"""Estimates what a run would do, from the events of a dry run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
-from bandersnatch.catalogue.records import Standing
 from bandersnatch.events import (
     CoreMetadataMissing,
     Event,
@@ -40,18 +39,18 @@ if TYPE_CHECKING:
     from bandersnatch.storage.port import FileStore
 
 LARGEST = 20
-"""Projects that are told of by name."""
+"""The number of largest projects that are reported."""
 
 
 @dataclass(slots=True)
 class Amount:
-    """Files, and their bytes as far as the index tells them."""
+    """A number of files and their size in bytes, as far as the index knows sizes."""
 
     files: int = 0
     size: int = 0
 
     def add(self, size: int, files: int = 1) -> None:
-        """Count some more."""
+        """Add files with a size in bytes."""
         self.files += files
         self.size += size
 
@@ -66,13 +65,13 @@ class FilterEffect:
 
 @dataclass(slots=True)
 class Estimate:
-    """Takes a dry run's events; sizes in bytes.
+    """The event sink of a dry run, which counts what the run would do. Sizes are in bytes.
 
-    Files are release files. ``downloads`` are those of each project. ``sidecars`` counts core
-    metadata to download, whose sizes no index tells. ``size_before`` and ``size_after`` are those
-    of all files that are served; ``largest`` are the projects with the most of it afterwards.
-    ``free`` is the room on the disk, None if that is not known. ``files`` are the files to
-    download with their sizes, in the order in which they would be, None if nobody asked for them.
+    Files are release files. ``downloads`` are those of each project. ``sidecars`` counts the core
+    metadata to download, whose sizes the index does not publish. ``size_before`` and
+    ``size_after`` are the sizes of all served files, ``largest`` the projects with the largest
+    size afterwards. ``free`` is the free space of the storage, None if it is unknown. ``files``
+    are the files to download with their sizes, in order; None if they are not collected.
     """
 
     downloads: dict[ProjectName, Amount] = field(default_factory=dict)
@@ -138,23 +137,23 @@ class Estimate:
                 assert_never(event)
 
     async def before(self, catalogue: Catalogue) -> None:
-        """Note what is here before the run."""
-        had = await catalogue.summaries(None)
-        self.size_before = sum(each.size for each in had.values())
+        """Record the size of the mirror before the run."""
+        summaries = await catalogue.summaries(None)
+        self.size_before = sum(each.size for each in summaries.values())
 
     async def after(self, catalogue: Catalogue, files: FileStore) -> None:
-        """Note what would be here after the run."""
-        had = await catalogue.summaries(None)
-        here = {n: each.size for n, each in had.items() if each.standing is not Standing.EXCLUDED}
-        self.projects_after = len(here)
-        self.size_after = sum(here.values())
-        ordered = sorted(here.items(), key=lambda item: (-item[1], item[0]))
+        """Record the contents of the mirror after the dry run, and the free space."""
+        summaries = await catalogue.summaries(None)
+        sizes = {name: each.size for name, each in summaries.items() if each.is_published}
+        self.projects_after = len(sizes)
+        self.size_after = sum(sizes.values())
+        ordered = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
         self.largest = ordered[:LARGEST]
         self.free = await files.free_space()
 
     @property
     def to_download(self) -> Amount:
-        """All release files that would be downloaded."""
+        """All release files to download."""
         whole = Amount()
         for each in self.downloads.values():
             whole.add(each.size, each.files)
@@ -162,11 +161,11 @@ class Estimate:
 
     @property
     def fits(self) -> bool | None:
-        """Whether there is room for it, None if that is not known."""
+        """Whether the storage has space for the downloads; None if that is unknown."""
         return None if self.free is None else self.to_download.size <= self.free
 
     def seconds(self, bandwidth: float) -> float:
-        """Return how long the downloads take at so many bytes a second."""
+        """Return how long the downloads take, ``bandwidth`` being in bytes per second."""
         return self.to_download.size / bandwidth
 
     def as_dict(self, bandwidth: float | None = None) -> dict[str, object]:

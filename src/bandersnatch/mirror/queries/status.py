@@ -1,11 +1,11 @@
-"""How a mirror is: how far behind, what it has, what is not done and since when."""
+"""Reports the state of a mirror: its lag, its contents, and what is not done."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bandersnatch.catalogue.records import Deferral, Marker, Standing
+from bandersnatch.catalogue.records import Deferral, Marker
 from bandersnatch.config.schema import ApiMethod
 from bandersnatch.errors import UpstreamError
 from bandersnatch.mirror.discovery import DEAREST_GAP
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
 
 LARGEST = 20
-"""Projects that are told of by name."""
+"""The number of largest projects that are reported."""
 
 _WINDOW = 50_000
-"""Serials whose changes are asked for at once: no more of them than this are ever in memory."""
+"""Serials per request for changes, which limits the changes in memory."""
 
-_NAMES = 5_000
-"""Projects that the catalogue is asked for at once."""
+_BATCH = 5_000
+"""Projects per query of the catalogue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """What the index has that no run has read yet.
+    """What the index has that no run has read.
 
-    ``index`` is its newest serial. ``events`` are the changes of projects that the filters may
-    select, ``projects`` how many these are, and ``oldest`` is when the first of them happened,
-    in seconds since 1970; None if there is none. ``counted`` is False if there may be more,
-    because the mirror is so far behind that nobody counts.
+    ``index`` is the head serial. ``events`` are the changes of projects that the filters may
+    select, ``projects`` is the number of these projects, and ``oldest`` is when the first of the
+    changes was made, in seconds since 1970; None if there is none. ``counted`` is False if only
+    some of the changes were counted, because the mirror is too far behind.
     """
 
     index: Serial
@@ -47,100 +47,100 @@ class Lag:
 
 @dataclass(frozen=True, slots=True)
 class MirrorStatus:
-    """What there is to know of a mirror without looking at its files.
+    """The state of a mirror, as far as it is known without reading the tree.
 
     Times are in seconds since 1970, None for never. ``serial`` is that of ``status``, ``cursor``
-    the one up to which changes have been read. ``lag`` is None if the index does not tell, and
-    then ``silence`` says why. ``expected`` are the projects that are here, and those that are
-    wanted and not here yet. ``adopted`` is False if the catalogue is not complete, ``believed``
-    if the next run will not go by ``status`` and ``todo``, because somebody changed them.
+    the serial up to which changes have been read. ``lag`` is None if it is unknown, and then
+    ``lag_unknown`` says why. ``expected`` counts the projects of the mirror and those that are
+    still to be mirrored. ``adopted`` is False if the catalogue is incomplete. ``trusted`` is False
+    if the next run will not trust ``status`` and ``todo``, because they were edited.
     """
 
     now: int
     serial: Serial
     cursor: Serial
     lag: Lag | None
-    silence: str
+    lag_unknown: str
     totals: Totals
     expected: int
-    unfinished: tuple[Deferred, ...]
-    good_run: int | None
+    deferred: tuple[Deferred, ...]
+    last_success: int | None
     verified: int | None
-    removed: TrashTotals
+    trash: TrashTotals
     largest: tuple[VerifyEntry, ...]
     adopted: bool
-    believed: bool
+    trusted: bool
 
     @property
     def behind(self) -> int | None:
-        """How many serials lie between ``status`` and the index."""
+        """The number of serials between ``status`` and the index; None if it is unknown."""
         return None if self.lag is None else max(0, self.lag.index - self.serial)
 
 
 async def mirror_status(mirror: Mirror, *, offline: bool) -> MirrorStatus:
-    """Look at a mirror, and unless ``offline`` at its index; changes nothing.
+    """Return the state of a mirror; ask the index for the lag unless ``offline``.
 
-    :raises CorruptState: if a newer release has been here.
+    :raises CorruptState: if a newer release has written to the mirror.
     """
     catalogue = mirror.catalogue
     files = StateFiles(mirror.storage)
     state = await files.load()
-    seal = marker_for(await catalogue.marker(Marker.CLEAN), await files.fingerprint())
-    unfinished = tuple(await catalogue.deferred())
+    marker = marker_for(await catalogue.marker(Marker.CLEAN), await files.fingerprint())
+    deferred = tuple(await catalogue.deferred())
     totals = await catalogue.totals()
-    lag, silence = await _lag(mirror, state.cursor, offline=offline)
+    lag, lag_unknown = await _lag(mirror, state.cursor, offline=offline)
     return MirrorStatus(
         now=int(mirror.clock.now().timestamp()),
         serial=state.status,
         cursor=state.cursor,
         lag=lag,
-        silence=silence,
+        lag_unknown=lag_unknown,
         totals=totals,
-        expected=totals.projects + await _missing(mirror, state, unfinished),
-        unfinished=unfinished,
-        good_run=_seconds(await catalogue.marker(Marker.LAST_SUCCESS)),
+        expected=totals.projects + await _count_missing(mirror, state, deferred),
+        deferred=deferred,
+        last_success=_seconds(await catalogue.marker(Marker.LAST_SUCCESS)),
         verified=_seconds(await catalogue.marker(Marker.VERIFIED)),
-        removed=await catalogue.trash_totals(),
+        trash=await catalogue.trash_totals(),
         largest=tuple(await catalogue.largest(LARGEST)),
         adopted=bool(await catalogue.marker(Marker.ADOPTED)),
-        believed=seal not in NOT_TRUSTED,
+        trusted=marker not in NOT_TRUSTED,
     )
 
 
-def _seconds(note: str) -> int | None:
-    return int(note) if note.isdecimal() else None
+def _seconds(marker: str) -> int | None:
+    return int(marker) if marker.isdecimal() else None
 
 
-async def _missing(mirror: Mirror, state: MirrorState, unfinished: tuple[Deferred, ...]) -> int:
-    """Return how many projects are wanted and not here."""
+async def _count_missing(mirror: Mirror, state: MirrorState, deferred: tuple[Deferred, ...]) -> int:
+    """Return how many projects are selected and pending, and not in the mirror."""
     pending = set(state.todo.pending) if state.todo else set()
-    pending.update(left.name for left in unfinished if left.deferral == Deferral.PENDING)
+    pending.update(each.name for each in deferred if each.deferral == Deferral.PENDING)
     names = sorted(filter(mirror.filters.may_select, pending))
-    here = 0
-    for start in range(0, len(names), _NAMES):
-        had = await mirror.catalogue.summaries(names[start : start + _NAMES])
-        here += sum(each.standing is not Standing.EXCLUDED for each in had.values())
-    return len(names) - here
+    published = 0
+    for start in range(0, len(names), _BATCH):
+        summaries = await mirror.catalogue.summaries(names[start : start + _BATCH])
+        published += sum(each.is_published for each in summaries.values())
+    return len(names) - published
 
 
 async def _lag(mirror: Mirror, cursor: Serial, *, offline: bool) -> tuple[Lag | None, str]:
-    """Return how far the index is ahead, or why that cannot be told."""
+    """Return the lag, or None and why it is unknown."""
     if offline:
-        return None, "it was not asked"
+        return None, "the index was not asked"
     if mirror.settings.index.api_method is ApiMethod.SIMPLE:
-        return None, "api-method is simple, and only a changelog tells"
+        return None, "api-method is simple, and only the changelog has the events"
     try:
         head = await mirror.index.last_serial()
-        return await _counted(mirror, cursor, head), ""
+        return await _count_events(mirror, cursor, head), ""
     except UpstreamError as error:
         return None, str(error)
 
 
-async def _counted(mirror: Mirror, cursor: Serial, head: Serial) -> Lag:
-    """Count the changes after ``cursor``, a piece at a time.
+async def _count_events(mirror: Mirror, cursor: Serial, head: Serial) -> Lag:
+    """Count the changes after ``cursor``, one window at a time.
 
-    Of a mirror that is further behind than any run would follow, only the first are counted;
-    of one that has read nothing yet, none.
+    If the mirror is further behind than a run would follow the changelog, only the first window
+    is counted; if it has no cursor, nothing is.
     """
     if cursor == NO_SERIAL:
         return Lag(head, counted=head == NO_SERIAL)

@@ -1,4 +1,4 @@
-"""Why a project, a version or a file is in the mirror, or is not."""
+"""Explains why a project, a version or a file is in the mirror, or is not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from bandersnatch import layout
-from bandersnatch.catalogue.records import DELETIONS, Deferral, Standing
+from bandersnatch.catalogue.records import DELETIONS, Deferral
 from bandersnatch.errors import FilterFailure, MissingProject, UpstreamError
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.page import PageFetcher
@@ -27,186 +27,172 @@ if TYPE_CHECKING:
 
 
 async def why(mirror: Mirror, name: ProjectName, what: str | None) -> list[str]:
-    """Return sentences that say what became of a project, or of a version or file of it."""
-    return await _Inquiry(mirror, name, what).answer()
+    """Return sentences that explain the presence or absence of a project.
+
+    With ``what``, a file name or a version, they explain that of a file or of a version's files.
+    """
+    return await _Explanation(mirror, name, what).lines()
 
 
-class _Inquiry:
+class _Explanation:
     def __init__(self, mirror: Mirror, name: ProjectName, what: str | None) -> None:
         self._mirror = mirror
         self._name = name
         self._what = what
 
-    async def answer(self) -> list[str]:
+    async def lines(self) -> list[str]:
         catalogue = self._mirror.catalogue
         record = await catalogue.project(self._name)
-        left = [each for each in await catalogue.deferred() if each.name == self._name]
-        lines = [*self._about_selection(record), *self._about_failure(left)]
+        deferred = [each for each in await catalogue.deferred() if each.name == self._name]
+        lines = [*self._selection(record), *self._deferrals(deferred)]
         if not self._mirror.filters.may_select(self._name):
-            lying = await catalogue.trash()
-            return [*lines, *self._about_what_is_left(record, lying)]
-        page = await self._page(lines)
+            return [*lines, *self._unselected(record, await catalogue.trash())]
+        page = await self._fetch_page(lines)
         if page is None:
-            lying = await catalogue.trash()
-            return [*lines, *self._about_removed(record, lying)]
+            return [*lines, *self._not_on_index(record, await catalogue.trash())]
         try:
-            narrowed = self._mirror.filters.apply(page)
+            result = self._mirror.filters.apply(page)
         except FilterFailure as error:
-            return [*lines, f"{error}; until that is mended nothing of {self._name} changes"]
+            return [*lines, self._failed_filter(error)]
         if self._what is None:
-            return [*lines, *self._about_project(page, record, narrowed)]
-        files = self._meant(page)
+            return [*lines, *self._project(page, record, result)]
+        files = self._matching_files(page)
         if not files:
-            lying = await catalogue.trash()
-            return [*lines, *self._about_unknown(record, lying)]
-        return [*lines, *(self._about_file(file, page, record) for file in files)]
+            lines.append(f"the index has no file or version {self._what} of {self._name}")
+            return [*lines, *self._not_on_index(record, await catalogue.trash())]
+        return [*lines, *(self._file(file, page, record) for file in files)]
+
+    def _failed_filter(self, error: FilterFailure) -> str:
+        return f"{error}; until that is fixed, {self._name} does not change"
 
     # ------------------------------------------------------------ the project
 
-    def _about_selection(self, record: ProjectRecord | None) -> Iterator[str]:
-        here = _is_here(record)
+    def _selection(self, record: ProjectRecord | None) -> Iterator[str]:
+        is_published = record is not None and record.is_published
         try:
-            refusing = self._mirror.filters.refuses(self._name)
+            by = self._mirror.filters.refuses(self._name)
         except FilterFailure as error:
-            yield f"{error}; until that is mended nothing of {self._name} changes"
+            yield self._failed_filter(error)
             return
-        if refusing is not None:
-            reason = refusing.because(self._name)
-            yield f"{self._name} is not mirrored: {refusing.name} drops it{_after_colon(reason)}"
-            if here:
-                yield "it is here nevertheless, from before or by name, and stays as it is"
-        elif here:
-            assert record is not None, "what is here has a record"
-            yield f"{self._name} is mirrored, as of serial {record.reflects}"
+        if by is not None:
+            reason = by.because(self._name)
+            yield f"{self._name} is not mirrored: {by.name} drops it{_after_colon(reason)}"
+            if is_published:
+                yield "it is in the mirror nevertheless, from earlier or synced by name, and stays"
         elif record is None:
-            yield f"{self._name} is wanted, and is not here yet"
+            yield f"{self._name} is selected, and is not in the mirror yet"
+        elif is_published:
+            yield f"{self._name} is mirrored, as of serial {record.reflects}"
 
-    def _about_failure(self, left: Iterable[Deferred]) -> Iterator[str]:
-        for each in left:
+    def _deferrals(self, deferred: Iterable[Deferred]) -> Iterator[str]:
+        for each in deferred:
             if each.deferral in DELETIONS:
                 yield each.reason
             elif each.deferral == Deferral.GONE:
-                yield f"it is gone from the index since {_time(each.since)}: {each.reason}"
+                yield f"it has been gone from the index since {_time(each.since)}: {each.reason}"
             elif each.reason:
                 times = f"{each.attempts} time{'s' * (each.attempts != 1)}"
                 yield f"it failed {times}, last {_time(each.tried)}: {each.reason}"
 
-    async def _page(self, lines: list[str]) -> ProjectDetail | None:
-        """Return the index's page as the filters see it; why there is none goes to ``lines``."""
+    async def _fetch_page(self, lines: list[str]) -> ProjectDetail | None:
+        """Return the index's page as the filters get it; if there is none, say so in ``lines``."""
         mirror = self._mirror
-        reader = PageFetcher(mirror.index, mirror.settings, mirror.events, now=mirror.clock.now())
+        fetcher = PageFetcher(mirror.index, mirror.settings, mirror.events, now=mirror.clock.now())
         task = SyncTask(self._name)
         try:
-            fetched = await reader.fetch(task, Validators())
+            fetched = await fetcher.fetch(task, Validators())
             assert fetched is not None, "an unconditional request is answered with a page"
-            detail, _ = await reader.supplement(task, fetched.detail, mirror.filters.needs)
+            detail, _ = await fetcher.supplement(task, fetched.detail, mirror.filters.needs)
         except MissingProject:
             lines.append("the index has no such project")
         except UpstreamError as error:
-            lines.append(f"what the index has now cannot be told: {error}")
+            lines.append(f"what the index has is unknown: {error}")
         else:
             return detail
         return None
 
-    def _about_project(
-        self, page: ProjectDetail, record: ProjectRecord | None, narrowed: FilterResult
+    def _project(
+        self, page: ProjectDetail, record: ProjectRecord | None, result: FilterResult
     ) -> Iterator[str]:
         if page.status is not ProjectStatus.ACTIVE:
-            reason = f": {page.status_reason}" if page.status_reason else ""
-            yield f"the index says that it is {page.status.value}{reason}"
+            yield f"the index says that it is {page.status.value}{_after_colon(page.status_reason)}"
         if page.status is ProjectStatus.QUARANTINED:
             yield "its page is mirrored without files as long as it is quarantined"
-        if narrowed.page is None:
-            by = narrowed.dropped[-1].by
-            reason = next(
-                (f.because(page, None) for f in self._mirror.filters.pages if f.name == by), ""
-            )
-            yield f"it is left out: {by} drops the whole project{f': {reason}' * bool(reason)}"
+        if result.page is None:
+            by = result.dropped[-1].by
+            reasons = (f.because(page, None) for f in self._mirror.filters.pages if f.name == by)
+            yield f"it is excluded: {by} drops the whole project{_after_colon(next(reasons, ''))}"
             return
-        if self._is_away(page, record):
-            yield "it was deleted until the index changes it; sync brings it back before that"
-        here = len(record.files) if record is not None else 0
-        kept = len(narrowed.page.files)
-        yield f"of {len(page.files)} files on the index the filters keep {kept}; {here} are here"
-        for each in narrowed.dropped:
+        if self._is_deleted(page, record):
+            yield "it was deleted until the index changes it; sync restores it before that"
+        stored = len(record.files) if record is not None else 0
+        kept = len(result.page.files)
+        yield (
+            f"of {len(page.files)} files on the index the filters keep {kept}; "
+            f"{stored} are in the mirror"
+        )
+        for each in result.dropped:
             yield f"  {each.by} drops {len(each.files)}"
-        if narrowed.due is not None:
-            yield f"  more is listed from {_time(narrowed.due)} on, when it is old enough"
+        if result.due is not None:
+            yield f"  more files are listed from {_time(result.due)} on, when they are old enough"
 
-    def _is_away(self, page: ProjectDetail, record: ProjectRecord | None) -> bool:
-        """Whether the project is left out though no filter drops it now, and none did then."""
-        excluded = record is not None and record.standing is Standing.EXCLUDED
-        if (
-            record is None
-            or not excluded
-            or record.fingerprint != PolicyFingerprint.of(self._mirror)(self._name)
-        ):
+    def _is_deleted(self, page: ProjectDetail, record: ProjectRecord | None) -> bool:
+        """Whether the project is excluded because of a deletion, and not because of a filter."""
+        if record is None or record.is_published:
+            return False
+        if record.fingerprint != PolicyFingerprint.of(self._mirror)(self._name):
             return False
         return page.serial is None or page.serial <= record.reflects
 
     # ------------------------------------------------------------ files
 
-    def _meant(self, page: ProjectDetail) -> list[ReleaseFile]:
+    def _matching_files(self, page: ProjectDetail) -> list[ReleaseFile]:
         """Return the file of that name, or the files of that version."""
         named = [file for file in page.files if file.filename == self._what]
         key = version_key(self._what or "")
         return named or [f for f in page.files if version_key(page.version_of(f)) == key]
 
-    def _about_file(
-        self, file: ReleaseFile, page: ProjectDetail, record: ProjectRecord | None
-    ) -> str:
+    def _file(self, file: ReleaseFile, page: ProjectDetail, record: ProjectRecord | None) -> str:
         if page.status is ProjectStatus.QUARANTINED:
             return f"{file.filename}: not mirrored while the project is quarantined"
         found = self._mirror.filters.explain(page, file.filename)
         if found is not None:
             by, reason = found
             return f"{file.filename}: dropped by {by.name}{_after_colon(reason)}"
-        if self._is_away(page, record):
-            return f"{file.filename}: kept, and not here: the project was deleted"
+        if self._is_deleted(page, record):
+            return f"{file.filename}: kept, and not in the mirror: the project was deleted"
         stored = {each.file.filename for each in record.files} if record is not None else set()
         if file.filename in stored:
-            return f"{file.filename}: kept, and here"
-        return f"{file.filename}: kept, and not here yet; the next run downloads it"
+            return f"{file.filename}: kept, and in the mirror"
+        return f"{file.filename}: kept, and not in the mirror yet; the next run downloads it"
 
-    # ------------------------------------------------------------ what the index does not tell
-
-    def _about_what_is_left(
-        self, record: ProjectRecord | None, lying: Iterable[TrashEntry]
+    def _unselected(
+        self, record: ProjectRecord | None, trash: Iterable[TrashEntry]
     ) -> Iterator[str]:
-        """Tell of the files of a project that nobody wants and that are here, or were."""
+        """Explain the files of a project that the filters do not select."""
         key = version_key(self._what or "")
         for found in record.files if record is not None and self._what is not None else ():
             filename = found.file.filename
             if filename == self._what or version_key(version_text(filename, self._name)) == key:
-                yield f"{filename}: here, and stays"
-        yield from self._about_waiting(lying)
+                yield f"{filename}: in the mirror, and stays"
+        yield from self._trashed(trash)
 
-    def _about_unknown(
-        self, record: ProjectRecord | None, lying: Iterable[TrashEntry]
+    def _not_on_index(
+        self, record: ProjectRecord | None, trash: Iterable[TrashEntry]
     ) -> Iterator[str]:
-        yield f"the index has no file or version {self._what} of {self._name}"
-        yield from self._about_removed(record, lying)
-
-    def _about_removed(
-        self, record: ProjectRecord | None, lying: Iterable[TrashEntry]
-    ) -> Iterator[str]:
-        """Tell of files that are here, or wait in ``removed/``, though the index lacks them."""
+        """Explain the files that are in the mirror, or in the trash, and not on the index."""
         for found in record.files if record is not None else ():
             if self._what in {None, found.file.filename}:
-                yield f"{found.file.filename}: here; the next run takes it away"
-        yield from self._about_waiting(lying)
+                yield f"{found.file.filename}: in the mirror; the next run removes it"
+        yield from self._trashed(trash)
 
-    def _about_waiting(self, lying: Iterable[TrashEntry]) -> Iterator[str]:
+    def _trashed(self, trash: Iterable[TrashEntry]) -> Iterator[str]:
         grace = int(self._mirror.settings.run.removal_grace.total_seconds())
-        for each in lying:
+        for each in trash:
             filename = each.key.rpartition("/")[2]
             if self._what is not None and filename == self._what:
                 until = _time(each.at + grace)
-                yield f"{filename}: lies in {layout.TRASH} since {_time(each.at)}, until {until}"
-
-
-def _is_here(record: ProjectRecord | None) -> bool:
-    return record is not None and record.standing is not Standing.EXCLUDED
+                yield f"{filename}: in {layout.TRASH} since {_time(each.at)}, until {until}"
 
 
 def _after_colon(text: str) -> str:
