@@ -75,9 +75,12 @@ class AiohttpResponse(Response):
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
-        self.url = str(response.url)
         self.status = response.status
         self.headers = response.headers
+
+    @property
+    def url(self) -> str:
+        return str(self._response.url)
 
     async def read_piece(self) -> bytes:
         try:

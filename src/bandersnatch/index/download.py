@@ -42,21 +42,17 @@ async def download(
     async def attempt() -> Content:
         if not sink.complete:
             async with budget:
-                await _receive(transport, url, sink, clock)
+                try:
+                    await _request(transport, url, sink, clock)
+                except RefusedRequest as error:
+                    if error.status != _UNSATISFIABLE or not sink.held:
+                        raise
+                    # The partial file is longer than the file, or the server has no ranges.
+                    await sink.restart()
+                    await _request(transport, url, sink, clock)
         return await sink.finish()
 
     return await transport.retry(attempt)
-
-
-async def _receive(transport: Transport, url: str, sink: Sink, clock: Clock) -> None:
-    try:
-        await _request(transport, url, sink, clock)
-    except RefusedRequest as error:
-        if error.status != _UNSATISFIABLE or not sink.held:
-            raise
-        # The partial file is longer than the file, or the server does not support ranges.
-        await sink.restart()
-        await _request(transport, url, sink, clock)
 
 
 async def _request(transport: Transport, url: str, sink: Sink, clock: Clock) -> None:

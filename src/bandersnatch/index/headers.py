@@ -1,4 +1,4 @@
-"""Values of HTTP headers: those that are sent, and those that come, where anything may stand."""
+"""Values of HTTP headers: those that are sent, and those that are received and can be anything."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from bandersnatch.config.schema import Login
 
-_LONGEST = 1000
+_MAX_LENGTH = 1000
 
 
 def http_date(text: str) -> datetime | None:
-    """Return the time of an HTTP date, None for what is none (RFC 9110, section 5.6.7)."""
+    """Return the time of an HTTP date, None if it is invalid (RFC 9110, section 5.6.7)."""
     try:
         date = parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError):
@@ -31,12 +31,15 @@ def http_date(text: str) -> datetime | None:
 
 
 def storable(text: str) -> str:
-    """Return a value that can be stored and sent back unchanged, "" for any other."""
-    return text if text.isascii() and text.isprintable() and len(text) <= _LONGEST else ""
+    """Return a value that can be stored and sent back unchanged, "" for any other value."""
+    return text if text.isascii() and text.isprintable() and len(text) <= _MAX_LENGTH else ""
 
 
 def user_agent(library: str, comment: str) -> str:
-    """Return the name that the index's operators see (contract, section 4.1)."""
+    """Return the ``User-Agent`` header, which the index's operators see in their logs.
+
+    PyPI's statistics parse it: ``bandersnatch/<version> (<Python>, <system>) (<HTTP library>)``.
+    """
     version = sys.version_info
     python = (
         f"{version.major}.{version.minor}.{version.micro}-{version.releaselevel}{version.serial}"

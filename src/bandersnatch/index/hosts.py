@@ -1,8 +1,8 @@
-"""Where requests may go (protocol sheet, section 5.2: absolute URLs to inside, redirects).
+"""The hosts that requests may be sent to: a guard against server-side request forgery.
 
-An index, or whoever can write to it, could name URLs of machines that only this one can reach.
-So what is not the configured index or proxy must have a public address, unless the index itself
-has a private one: then the mirror lives inside, with hosts like itself.
+An index, or anybody who can write to it, can name URLs of machines that only this one can reach.
+Every host except the configured ones therefore needs a public address. An index with a private
+address is an exception: the mirror is then part of a private network, and so are the other hosts.
 """
 
 from __future__ import annotations
@@ -21,47 +21,49 @@ if TYPE_CHECKING:
 
 
 class HostGuard:
-    """Knows the hosts that are configured, and whether the index is one of the inside."""
+    """Checks hosts. The hosts of ``master`` and of the URLs in ``others`` are trusted."""
 
     def __init__(self, master: str, others: Iterable[str] = ()) -> None:
         self._master = urlsplit(master).hostname or ""
         self._trusted = {self._master, *(urlsplit(url).hostname or "" for url in others)}
-        self._inside = _is_private(self._master)
+        self._is_private_index = _is_private(self._master)
 
     def check_url(self, url: URL) -> None:
-        """Refuse a URL of a private address; names are looked at when they are resolved.
+        """Refuse a URL whose host is a private address; host names are checked when resolved.
 
         :raises UnsafeUrl: if it is refused.
         """
         host = url.host or ""
-        if host not in self._trusted and not self._inside and _is_private(host):
-            raise UnsafeUrl(str(url), "its address is not a public one")
+        if host not in self._trusted and not self._is_private_index and _is_private(host):
+            raise UnsafeUrl(str(url), "its address is not public")
 
     def check_addresses(self, host: str, addresses: Iterable[str]) -> None:
-        """Refuse a host that resolves to a private address, and learn about the index's own.
+        """Refuse a host that resolves to a private address, except the index itself.
+
+        The addresses of the index decide whether it is private.
 
         :raises UnsafeUrl: if it is refused.
         """
-        private = any(_is_private(address) for address in addresses)
+        is_private = any(_is_private(address) for address in addresses)
         if host == self._master:
-            self._inside = private
-        elif private and host not in self._trusted and not self._inside:
-            raise UnsafeUrl(host, "it resolves to an address that is not a public one")
+            self._is_private_index = is_private
+        elif is_private and host not in self._trusted and not self._is_private_index:
+            raise UnsafeUrl(host, "it resolves to an address that is not public")
 
 
 def _is_private(host: str) -> bool:
     host = host.partition("%")[0].rstrip(".")
-    address = _literal(host)
+    address = _parse_address(host)
     if address is None:
         return host == "localhost" or host.endswith(".localhost")
     return not address.is_global
 
 
-def _literal(host: str) -> IPv4Address | IPv6Address | None:
-    """Return the address that a host is, also in the old forms that systems connect to.
+def _parse_address(host: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that a host is, also in the old notations that systems accept.
 
-    ``127.1``, ``2130706433`` and ``0x7f000001`` are 127.0.0.1, and no resolver is asked for the
-    first two: the HTTP library takes what has no letters for an address.
+    ``127.1``, ``2130706433`` and ``0x7f000001`` are 127.0.0.1. aiohttp connects to the first two
+    without a resolver, because it treats a host without letters as an address.
     """
     try:
         return ip_address(host)

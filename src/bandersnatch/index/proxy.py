@@ -1,4 +1,7 @@
-"""Which proxy is used: the option's, else the environment's (contract, sections 1.5 and 2.2)."""
+"""The choice of the proxy: the option, then the environment; and connections through SOCKS.
+
+See ``docs/reference/configuration.md``, option ``proxy``.
+"""
 
 from __future__ import annotations
 
@@ -22,21 +25,21 @@ _VARIABLES = {
     "HTTP_PROXY": "http",
     "ALL_PROXY": "http",
 }
-"""The variables in the order of their rank, each with what a value without a scheme means."""
+"""The variables by priority, each with the default scheme of its value."""
 
 
 def choose_proxy(configured: str, master: str, environment: Mapping[str, str]) -> str:
-    """Return the URL of the proxy to use for ``master``, "" for none.
+    """Return the URL of the proxy for ``master``, "" for none.
 
-    The first variable that is set wins, in either case of letters; a master that ``NO_PROXY``
-    names is asked directly.
+    ``configured`` has priority. Then the first variable that is set applies, in upper or lower
+    case, unless ``NO_PROXY`` names the host of ``master``.
 
-    :raises ConfigError: if a variable's value is no proxy's URL.
+    :raises ConfigError: if the value of that variable is not the URL of a proxy.
     """
     if configured:
         return configured
-    spellings = ((name, scheme) for base, scheme in _VARIABLES.items() for name in _cases(base))
-    for variable, scheme in spellings:
+    variables = ((name, scheme) for base, scheme in _VARIABLES.items() for name in _cases(base))
+    for variable, scheme in variables:
         value = environment.get(variable, "").strip()
         if value:
             if _is_exempt(urlsplit(master).hostname or "", environment):
@@ -63,11 +66,12 @@ def _is_exempt(host: str, environment: Mapping[str, str]) -> bool:
 
 
 def socks_connector(url: str, *, limit: int, resolver: AbstractResolver) -> TCPConnector:
-    """Return a connector through a SOCKS proxy, which resolves all names at its own end."""
-    from aiohttp_socks import ProxyConnector  # noqa: PLC0415 - a tenth of a second, rarely needed
+    """Return a connector through a SOCKS proxy, which resolves all host names itself."""
+    from aiohttp_socks import ProxyConnector  # noqa: PLC0415 - slow, rarely needed
 
-    plain = f"{url[: len('socks5')]}://{url.partition('://')[2]}"  # socks5h, socks4a: as below
+    # ``rdns`` has the meaning of the schemes socks5h and socks4a, which the library does not know.
+    url = f"{url[: len('socks5')]}://{url.partition('://')[2]}"
     connector: TCPConnector = ProxyConnector.from_url(
-        plain, rdns=True, limit=limit, resolver=resolver
+        url, rdns=True, limit=limit, resolver=resolver
     )
     return connector

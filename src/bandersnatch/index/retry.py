@@ -1,9 +1,10 @@
-"""The one retry policy: what is tried again, how often, and after how long."""
+"""The retry policy: which errors are retried, how often, and after which pause."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from bandersnatch.errors import (
     BandersnatchError,
@@ -21,14 +22,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 LONGEST_RETRY_AFTER = 600.0
-"""Seconds; a host that asks for more is left alone for the rest of the run."""
+"""Seconds; a host that asks for a longer pause gets no more requests in this run."""
 
 _LONGEST_PAUSE = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """How often an error of a kind is tried in all, and the first pause in seconds."""
+class RetryRule(Struct, frozen=True):
+    """The total number of tries for a kind of error, and the first pause in seconds."""
 
     kind: type[BandersnatchError]
     tries: int
@@ -36,73 +36,74 @@ class Rule:
 
 
 POLICY = (
-    # 429, 503 and rate faults. The pause is the host's Retry-After, and every request to the
-    # host waits for it.
-    Rule(RateLimit, tries=5, first_pause=1.0),
-    # Other 5xx, 408, 425; refused, reset, timed out; a body cut short.
-    Rule(UnavailableHost, tries=5, first_pause=1.0),
-    # The right length and the wrong bytes: perhaps one bad cache among several.
-    Rule(IntegrityError, tries=3, first_pause=1.0),
+    # 429, 503 and rate limit faults. The pause is the host's Retry-After, and every request to
+    # the host waits for it.
+    RetryRule(RateLimit, tries=5, first_pause=1.0),
+    # Other 5xx, 408, 425; a refused or reset connection, a timeout; a truncated body.
+    RetryRule(UnavailableHost, tries=5, first_pause=1.0),
+    # The right length and the wrong content: possibly one bad cache of several.
+    RetryRule(IntegrityError, tries=3, first_pause=1.0),
 )
-"""The first rule that fits decides; what none fits is not tried again.
+"""The first matching rule applies; an error without a rule is not retried.
 
-Two things wait elsewhere, because they must not hold a place while they do: a stale page and a
-page that is missing though it should be there go to the back of the queue (``mirror/pool.py``).
+Two errors are retried by ``mirror.executor`` instead, which requeues the project, because a wait
+here would occupy a worker: a page that is older than its event, and a page that is missing although
+the project exists.
 """
 
 RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504}) | frozenset(range(520, 531))
-"""The last ones are what content delivery networks say about the origin."""
+"""520 to 530 are how content delivery networks report an error of the origin."""
 
 MISSING_STATUSES = frozenset({404, 410})
 
-PROXY_PASSWORD = 407
-"""What only a proxy says: Proxy Authentication Required."""
+_TOO_MANY_REQUESTS = 429
+_PROXY_AUTHENTICATION_REQUIRED = 407
 
 
-def rule_for(error: BandersnatchError) -> Rule | None:
-    """Return the rule that decides about ``error``."""
+def rule_for(error: BandersnatchError) -> RetryRule | None:
+    """Return the rule that applies to ``error``."""
     return next((rule for rule in POLICY if isinstance(error, rule.kind)), None)
 
 
-def pause_before(error: BandersnatchError, tried: int, jitter: random.Random) -> float | None:
-    """Return how many seconds to wait after ``tried`` tries, None to give up.
+def pause_before(error: BandersnatchError, tries: int, jitter: random.Random) -> float | None:
+    """Return the seconds to wait after ``tries`` failed tries, None if there is no further try.
 
-    Exponential, from half of to one and a half times the nominal pause.
+    The pause doubles with each try, times a random factor from 0.5 to 1.5.
     """
     rule = rule_for(error)
-    if rule is None or tried >= rule.tries:
+    if rule is None or tries >= rule.tries:
         return None
     if isinstance(error, RateLimit) and error.retry_after is not None:
         return error.retry_after if error.retry_after <= LONGEST_RETRY_AFTER else None
-    nominal = min(rule.first_pause * 2.0 ** (tried - 1), _LONGEST_PAUSE)
+    nominal = min(rule.first_pause * 2.0 ** (tries - 1), _LONGEST_PAUSE)
     return nominal * jitter.uniform(0.5, 1.5)
 
 
 def error_for(
     url: str, status: int, headers: Mapping[str, str], now: datetime
 ) -> BandersnatchError:
-    """Return the error that a response's status stands for."""
+    """Return the error that the status of a response means."""
     if status in MISSING_STATUSES:
         return MissingResource(url, status)
-    if status == PROXY_PASSWORD:
+    if status == _PROXY_AUTHENTICATION_REQUIRED:
         return proxy_error_for(url, status)
     if status not in RETRIED_STATUSES:
         return RefusedRequest(url, status)
     retry_after = parse_retry_after(headers.get("Retry-After", ""), now)
-    if status == 429 or retry_after is not None:  # noqa: PLR2004 - Too Many Requests
+    if status == _TOO_MANY_REQUESTS or retry_after is not None:
         return RateLimit(url, f"status {status}", retry_after=retry_after)
     return UnavailableHost(url, f"status {status}")
 
 
 def proxy_error_for(url: str, status: int) -> UnavailableHost:
-    """Return the error that a proxy's status stands for: the host itself has said nothing."""
+    """Return the error that a proxy's own status means: the host was not reached."""
     return UnavailableHost(url, f"the proxy does not let it through (status {status})")
 
 
 def parse_retry_after(text: str, now: datetime) -> float | None:
-    """Return the seconds that a ``Retry-After`` header asks to wait (RFC 9110, section 10.2.3).
+    """Return the seconds to wait that a ``Retry-After`` header states (RFC 9110, section 10.2.3).
 
-    None for what is neither a number nor a date.
+    None if it is neither a number nor a date.
     """
     if text.isascii() and text.isdigit():
         return min(float(text), 1e9)

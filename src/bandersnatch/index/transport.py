@@ -38,10 +38,14 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 class Response(Protocol):
     """A response whose headers have arrived. To be used as a context, which ends the response."""
 
-    url: str
     status: int
     headers: Mapping[str, str]
     """The header fields; their names are case-insensitive."""
+
+    @property
+    def url(self) -> str:
+        """The URL of the request."""
+        ...
 
     async def read_piece(self) -> bytes:
         """Return the bytes of the body that arrived since the last call, b"" at its end.
