@@ -200,13 +200,13 @@ MUTANTS = (
         "a name is not escaped",
         "simple.html_page:render_detail_html",
         put(call("escape", inside=argument("title")), first_argument),
-        ("unit/test_html.py",),
+        ("unit/test_render_html.py",),
     ),
     Mutant(
         "a reason is not escaped",
         "simple.html_page:_link",
         put(call("escape", "yanked"), first_argument),
-        ("unit/test_html.py",),
+        ("unit/test_render_html.py",),
     ),
     Mutant(
         "earlier pages are sorted as text",

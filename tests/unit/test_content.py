@@ -1,4 +1,4 @@
-"""What a download must turn out to be, and the check of it."""
+"""The expected content of downloads, and the check."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ FILE = make_file(content=BODY)
 
 
 def checked(expected: ExpectedContent, *chunks: bytes) -> Content:
-    """Return what the check says of the chunks."""
+    """Return the result of the check for the chunks."""
     check = ContentCheck(expected)
     for chunk in chunks:
         check.update(chunk)
     return check.finish()
 
 
-# ---------------------------------------------------------------- what is expected
+# ---------------------------------------------------------------- expected content
 
 
-def test_all_that_the_page_tells_of_a_file_is_expected() -> None:
+def test_the_expected_content_has_all_facts_of_the_page() -> None:
     assert expected_content(FILE) == ExpectedContent(
         url=FILE.url,
         sha256=FILE.sha256,
@@ -49,11 +49,11 @@ def test_all_that_the_page_tells_of_a_file_is_expected() -> None:
     )
 
 
-def test_a_path_without_digest_promises_none() -> None:
+def test_a_path_without_digest_gives_no_path_digest() -> None:
     assert expected_content(make_file(path=f"packages/source/f/foo/{FILENAME}")).path_digest == ""
 
 
-def test_the_digest_for_the_pages_is_wanted_too() -> None:
+def test_the_configured_digest_is_computed_too() -> None:
     assert expected_content(FILE, digest_name="md5").algorithms == ("md5",)
 
 
@@ -66,35 +66,35 @@ def test_a_sidecar_has_its_own_digest_and_limit_and_the_time_of_its_file() -> No
     assert expected.limit == MAX_SIDECAR_SIZE
 
 
-def test_the_limit_is_the_size_that_is_told() -> None:
+def test_the_limit_is_the_stated_size() -> None:
     assert expected_content(make_file(size=7)).limit == 7
     assert expected_content(make_file(size=0)).limit == 0
     assert expected_content(make_file(size=None)).limit == MAX_FILE_SIZE
 
 
-# ---------------------------------------------------------------- what comes
+# ---------------------------------------------------------------- the check
 
 
-def test_the_right_bytes_are_accepted() -> None:
+def test_the_expected_bytes_are_accepted() -> None:
     content = checked(expected_content(FILE), BODY)
     assert content == Content(len(BODY), FILE.hashes)
 
 
-def test_a_size_that_was_not_told_is_found_out() -> None:
+def test_an_unknown_size_is_counted() -> None:
     assert checked(expected_content(make_file(content=BODY, size=None)), BODY).size == len(BODY)
 
 
-def test_further_digests_are_found_out() -> None:
+def test_extra_digests_are_computed() -> None:
     content = checked(expected_content(FILE, digest_name="md5"), BODY)
     assert content.hashes == Hashes((FILE.sha256, Digest("md5", hashlib.md5(BODY).hexdigest())))
 
 
-def test_no_bytes_at_all_can_be_right() -> None:
+def test_empty_content_can_be_expected() -> None:
     assert checked(expected_content(make_file(content=b""))).size == 0
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200)))
-def test_it_does_not_matter_how_the_bytes_are_cut(body: bytes, cuts: list[int]) -> None:
+def test_the_result_does_not_depend_on_the_chunks(body: bytes, cuts: list[int]) -> None:
     edges = [0, *sorted(min(cut, len(body)) for cut in cuts), len(body)]
     chunks = [body[start:end] for start, end in pairwise(edges)]
     expected = expected_content(make_file(content=body), digest_name="sha512")
@@ -102,7 +102,7 @@ def test_it_does_not_matter_how_the_bytes_are_cut(body: bytes, cuts: list[int]) 
     assert checked(expected, *chunks) == checked(expected, body)
 
 
-def test_more_bytes_than_promised_are_refused_at_once() -> None:
+def test_more_bytes_than_expected_are_refused_at_once() -> None:
     check = ContentCheck(expected_content(FILE))
     check.update(BODY)
     with pytest.raises(OversizedContent) as caught:
@@ -110,27 +110,27 @@ def test_more_bytes_than_promised_are_refused_at_once() -> None:
     assert (caught.value.url, caught.value.limit) == (FILE.url, len(BODY))
 
 
-def test_more_bytes_than_any_file_has_are_refused() -> None:
+def test_more_bytes_than_the_maximum_are_refused() -> None:
     check = ContentCheck(ExpectedContent("https://example.org/x", FILE.sha256, max_size=3))
     check.update(b"abc")
     with pytest.raises(OversizedContent):
         check.update(b"d")
 
 
-def test_fewer_bytes_than_promised_are_refused() -> None:
+def test_fewer_bytes_than_expected_are_refused() -> None:
     with pytest.raises(SizeMismatch) as caught:
         checked(expected_content(FILE), BODY[:-1])
     assert (caught.value.expected, caught.value.actual) == (len(BODY), len(BODY) - 1)
 
 
-def test_other_bytes_than_promised_are_refused() -> None:
+def test_other_bytes_than_expected_are_refused() -> None:
     with pytest.raises(DigestMismatch) as caught:
         checked(expected_content(FILE), BODY[::-1])
     assert caught.value.expected == str(FILE.sha256)
     assert caught.value.actual == f"sha256={hashlib.sha256(BODY[::-1]).hexdigest()}"
 
 
-def test_bytes_that_do_not_fit_the_path_are_refused() -> None:
+def test_bytes_with_another_digest_than_the_path_are_refused() -> None:
     path = f"packages/00/00/{'0' * 60}/{FILENAME}"
     with pytest.raises(DigestMismatch) as caught:
         checked(expected_content(make_file(content=BODY, path=path)), BODY)
@@ -139,7 +139,7 @@ def test_bytes_that_do_not_fit_the_path_are_refused() -> None:
     assert caught.value.actual == f"blake2b_256={found}"
 
 
-def test_a_path_that_a_mirror_made_from_the_sha256_promises_nothing_more() -> None:
+def test_a_path_made_from_the_sha256_needs_no_second_check() -> None:
     digits = FILE.sha256.value
     path = f"packages/{digits[:2]}/{digits[2:4]}/{digits[4:]}/{FILENAME}"
     assert checked(expected_content(make_file(content=BODY, path=path)), BODY).size == len(BODY)

@@ -16,12 +16,12 @@ SHA256 = "0123456789abcdef" * 4
 
 
 @pytest.mark.parametrize("algorithm", HEX_DIGITS)
-def test_what_the_algorithm_gives_is_accepted(algorithm: str) -> None:
+def test_a_digest_of_each_algorithm_is_accepted(algorithm: str) -> None:
     value = hashlib.new(algorithm, b"content").hexdigest()
     assert parse_digest(algorithm, value) == Digest(algorithm, value)
 
 
-def test_an_upper_case_value_is_lowered() -> None:
+def test_an_upper_case_value_becomes_lower_case() -> None:
     assert parse_digest("sha256", SHA256.upper()) == Digest("sha256", SHA256)
 
 
@@ -66,16 +66,16 @@ def test_a_digest_is_lower_case_hexadecimal_or_refused(algorithm: object, value:
     assert digest.algorithm == algorithm
 
 
-def test_a_digest_shows_its_algorithm() -> None:
+def test_the_text_of_a_digest_has_its_algorithm() -> None:
     assert str(Digest("md5", "ab")) == "md5=ab"
 
 
-def test_hashes_that_are_not_understood_are_left_out() -> None:
+def test_unsupported_hashes_are_left_out() -> None:
     texts: dict[str, object] = {"md5": "short", "sha256": SHA256, "crc32": "00", "sha1": None}
     assert parse_hashes(texts) == Hashes((Digest("sha256", SHA256),))
 
 
-def test_hashes_are_had_by_algorithm() -> None:
+def test_hashes_are_found_by_algorithm() -> None:
     md5, sha256 = Digest("md5", "0" * 32), Digest("sha256", SHA256)
     hashes = Hashes((md5, sha256))
     assert hashes.get("sha256") is sha256
@@ -83,12 +83,12 @@ def test_hashes_are_had_by_algorithm() -> None:
     assert list(hashes) == [md5, sha256]
 
 
-def test_hashes_are_true_if_there_are_any() -> None:
+def test_hashes_are_true_unless_empty() -> None:
     assert Hashes((Digest("md5", "0" * 32),))
     assert not Hashes()
 
 
-def test_having_replaces_the_digest_of_the_same_algorithm_only() -> None:
+def test_with_digest_replaces_only_the_digest_of_its_algorithm() -> None:
     md5, old, new = Digest("md5", "0" * 32), Digest("sha256", SHA256), Digest("sha256", "0" * 64)
     assert set(Hashes((md5, old)).with_digest(new)) == {md5, new}
     assert set(Hashes((md5,)).with_digest(new)) == {md5, new}

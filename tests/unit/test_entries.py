@@ -1,4 +1,4 @@
-"""The one way from an untrusted entry to a file."""
+"""Validation of untrusted entries."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ FILE = ReleaseFile(
 
 
 def made(**fields: Any) -> ReleaseFile:
-    """Return the file that the entry describes, with other values in some fields."""
+    """Return the file of an entry with these values."""
     return validate_file(structs.replace(ENTRY, **fields), CONTEXT)
 
 
-# ---------------------------------------------------------------- what identifies a file
+# ---------------------------------------------------------------- required values
 
 
-def test_an_entry_with_only_what_it_must_have_is_a_file() -> None:
+def test_an_entry_with_only_required_fields_is_a_file() -> None:
     assert made() == FILE
 
 
-def test_all_that_an_entry_tells_is_taken_over() -> None:
+def test_all_fields_of_an_entry_are_used() -> None:
     file = made(
         hashes={"sha256": SHA256.upper(), "md5": "0" * 32, "crc32": "0"},
         size=7,
@@ -91,22 +91,22 @@ def test_a_relative_url_is_relative_to_the_page() -> None:
         ({"size": 2**31 + 1}, "size"),
     ],
 )
-def test_an_entry_that_identifies_no_file_is_refused(fields: dict[str, Any], field: str) -> None:
+def test_an_entry_with_an_invalid_identity_is_refused(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidValue) as caught:
         made(**fields)
     assert caught.value.field == field
 
 
-# ---------------------------------------------------------------- what describes it
+# ---------------------------------------------------------------- optional values
 
 
 @pytest.mark.parametrize("value", [None, 5, [], "never", "0001-01-01T00:00:00Z"], ids=repr)
-def test_a_wrong_upload_time_is_left_out(value: object) -> None:
+def test_an_invalid_upload_time_is_dropped(value: object) -> None:
     assert made(upload_time=value).upload_time is None
 
 
 @pytest.mark.parametrize("value", [None, "", 3, [">=3"], "x" * 1001, "x" * 10**6], ids=type)
-def test_a_wrong_python_requirement_is_left_out(value: object) -> None:
+def test_an_invalid_python_requirement_is_dropped(value: object) -> None:
     assert made(requires_python=value).requires_python is None
 
 
@@ -132,7 +132,7 @@ def test_a_yank_is_a_reason_or_true(value: object, yanked: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "expected"),
     [
         (True, Hashes()),
         (False, False),
@@ -147,8 +147,8 @@ def test_a_yank_is_a_reason_or_true(value: object, yanked: str | None) -> None:
     ],
     ids=ascii,
 )
-def test_core_metadata_is_hashes_or_a_truth(value: object, told: object) -> None:
-    assert made(core_metadata=value).core_metadata == told
+def test_core_metadata_is_hashes_or_a_boolean(value: object, expected: object) -> None:
+    assert made(core_metadata=value).core_metadata == expected
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_core_metadata_is_hashes_or_a_truth(value: object, told: object) -> None
         ("https://example.org/x", "https://example.org/x"),
         ("https://example.org", "https://example.org"),
         ("HTTPS://h/x#y", "https://h/x"),
-        ('https://h/"><script>', 'https://h/"><script>'),  # every page that shows it escapes it
+        ('https://h/"><script>', 'https://h/"><script>'),  # it is escaped wherever it is rendered
     ],
 )
 def test_a_provenance_is_an_https_url(value: str, url: str) -> None:
@@ -174,22 +174,22 @@ def test_a_provenance_is_an_https_url(value: str, url: str) -> None:
     ],
     ids=ascii,
 )
-def test_a_wrong_provenance_is_left_out(value: object) -> None:
+def test_an_invalid_provenance_is_dropped(value: object) -> None:
     assert made(provenance=value).provenance is None
 
 
 @given(broken_entries)
-def test_an_entry_is_a_safe_file_or_refused(told: dict[str, Any]) -> None:
+def test_an_entry_is_a_safe_file_or_refused(given: dict[str, Any]) -> None:
     entry = RawFile(
-        filename=told.get("filename"),
-        url=told.get("url"),
-        hashes=told["hashes"] if isinstance(told.get("hashes"), dict) else {},
-        size=told.get("size"),
-        upload_time=told.get("upload-time"),
-        requires_python=told.get("requires-python"),
-        yanked=told.get("yanked"),
-        core_metadata=told.get("core-metadata"),
-        provenance=told.get("provenance"),
+        filename=given.get("filename"),
+        url=given.get("url"),
+        hashes=given["hashes"] if isinstance(given.get("hashes"), dict) else {},
+        size=given.get("size"),
+        upload_time=given.get("upload-time"),
+        requires_python=given.get("requires-python"),
+        yanked=given.get("yanked"),
+        core_metadata=given.get("core-metadata"),
+        provenance=given.get("provenance"),
     )
     try:
         file = validate_file(entry, CONTEXT)
@@ -202,16 +202,16 @@ def test_an_entry_is_a_safe_file_or_refused(told: dict[str, Any]) -> None:
     assert file.provenance is None or file.provenance.startswith("https://")
 
 
-# ---------------------------------------------------------------- all of a page
+# ---------------------------------------------------------------- whole pages
 
 
 def entry(filename: str, **fields: Any) -> RawFile:
-    """Return an entry of this file name."""
+    """Return an entry for this file name."""
     url = f"https://files.example.org/packages/{filename}"
     return structs.replace(ENTRY, filename=filename, url=url, **fields)
 
 
-def test_files_are_in_the_order_of_their_names() -> None:
+def test_files_are_sorted_by_name() -> None:
     names = ["foo-2.zip", "foo-10.zip", "foo-1.zip", "Foo-3.zip"]
     files, rejected = validate_files(map(entry, names), CONTEXT)
     assert [file.filename for file in files] == [
@@ -223,7 +223,7 @@ def test_files_are_in_the_order_of_their_names() -> None:
     assert rejected == ()
 
 
-def test_a_bad_entry_costs_itself_only() -> None:
+def test_an_invalid_entry_is_rejected_alone() -> None:
     entries = [entry("foo-1.zip"), entry("../foo-2.zip"), entry("foo-3.zip")]
     files, rejected = validate_files(entries, CONTEXT)
     assert [file.filename for file in files] == ["foo-1.zip", "foo-3.zip"]
@@ -232,7 +232,7 @@ def test_a_bad_entry_costs_itself_only() -> None:
 
 
 @pytest.mark.parametrize("filename", ["\x1b[2J\n\u202e", "x" * 10**6, ["x"] * 10**5], ids=type)
-def test_what_is_told_of_a_rejection_is_short_and_harmless(filename: object) -> None:
+def test_a_rejection_is_short_and_printable(filename: object) -> None:
     _, rejected = validate_files([structs.replace(ENTRY, filename=filename)], CONTEXT)
     for text in (rejected[0].entry, rejected[0].reason):
         assert len(text) <= 300
@@ -240,7 +240,7 @@ def test_what_is_told_of_a_rejection_is_short_and_harmless(filename: object) -> 
         assert text.isprintable()
 
 
-def test_the_same_entry_twice_counts_once() -> None:
+def test_equal_entries_count_once() -> None:
     assert validate_files([ENTRY, ENTRY], CONTEXT) == ((FILE,), ())
 
 
@@ -255,18 +255,18 @@ def test_the_same_entry_twice_counts_once() -> None:
     ],
     ids=repr,
 )
-def test_one_name_for_two_different_files_is_refused(fields: dict[str, Any]) -> None:
+def test_two_different_files_of_one_name_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidPage, match=f"it names {FILENAME} twice, differently"):
         validate_files([ENTRY, structs.replace(ENTRY, **fields)], CONTEXT)
 
 
-def test_one_content_under_two_names_is_two_files() -> None:
+def test_equal_content_under_two_names_gives_two_files() -> None:
     files, rejected = validate_files([entry("foo-1.zip"), entry("foo-2.zip")], CONTEXT)
     assert len({file.path for file in files}) == 2
     assert not rejected
 
 
-def test_a_page_of_too_many_files_is_refused() -> None:
+def test_a_page_with_too_many_files_is_refused() -> None:
     bad = RawFile(None, None, {})
     with pytest.raises(InvalidPage, match=f"more than {MAX_FILES} files"):
         validate_files(repeat(bad, MAX_FILES + 1), CONTEXT)
@@ -275,7 +275,7 @@ def test_a_page_of_too_many_files_is_refused() -> None:
 # ---------------------------------------------------------------- versions
 
 
-def test_versions_that_are_none_are_left_out_and_each_is_listed_once() -> None:
+def test_invalid_and_duplicate_versions_are_left_out() -> None:
     values = ["2.0", "1.0", None, 5, "", "2.0", "caf\xe9", "x" * 129, ["1"], "old-style"]
     assert validate_versions(values) == ("2.0", "1.0", "old-style")
 

@@ -1,4 +1,4 @@
-"""Errors: what they say to people, and whether another attempt may help."""
+"""Errors: their sentences, and whether they are transient."""
 
 from __future__ import annotations
 
@@ -237,14 +237,14 @@ def test_braces_in_facts_are_not_interpreted() -> None:
     ],
     ids=type,
 )
-def test_a_refused_value_is_shown_escaped_and_short(value: object, shown: str) -> None:
+def test_an_invalid_value_is_shown_escaped_and_shortened(value: object, shown: str) -> None:
     assert str(InvalidValue("x", value, "is refused")) == f"x {shown} is refused"
 
 
-def test_a_refused_value_is_a_value_error() -> None:
+def test_an_invalid_value_is_a_value_error() -> None:
     assert isinstance(InvalidValue("x", 1, "is refused"), ValueError)
 
 
-def test_a_host_that_is_silent_is_told_from_one_that_is_wrong() -> None:
+def test_missing_files_state_whether_a_host_was_unavailable() -> None:
     assert MissingFiles("foo", [GONE, SILENT]).unavailable
     assert not MissingFiles("foo", [GONE]).unavailable

@@ -1,4 +1,4 @@
-"""What the names of release files say about Pythons and platforms."""
+"""Kinds, Python versions and platforms in release file names."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.support.strategies import hostile_text, names
         ("foo-not_pep440-py3-none-any.whl", "py3-none-any"),
     ],
 )
-def test_a_wheels_name_ends_with_its_tags(filename: str, part: str) -> None:
+def test_the_tags_of_a_wheel_are_found(filename: str, part: str) -> None:
     assert wheel_tag_text(filename) == part
 
 
@@ -57,7 +57,7 @@ def test_a_wheels_name_ends_with_its_tags(filename: str, part: str) -> None:
         "",
     ],
 )
-def test_other_names_are_no_wheels(filename: str) -> None:
+def test_other_names_have_no_wheel_tags(filename: str) -> None:
     assert wheel_tag_text(filename) is None
 
 
@@ -73,9 +73,7 @@ TAG_SET = st.lists(TAG, min_size=1, max_size=3).map(".".join)
 
 
 @given(st.sampled_from(["foo-1.0", "a.b-2rc1-7", "Foo_Bar-1!1-0x"]), TAG_SET, TAG_SET, TAG_SET)
-def test_the_tags_are_those_that_packaging_reads(
-    start: str, py: str, abi: str, system: str
-) -> None:
+def test_the_tags_equal_those_of_packaging(start: str, py: str, abi: str, system: str) -> None:
     filename = f"{start}-{py}-{abi}-{system}.whl"
     part = wheel_tag_text(filename)
     assert part is not None
@@ -88,7 +86,7 @@ def test_the_tags_are_those_that_packaging_reads(
 
 
 @given(hostile_text | st.text(), names)
-def test_odd_names_never_raise_and_are_no_wheels_that_packaging_refuses(
+def test_hostile_names_never_raise_and_give_no_tags_that_packaging_refuses(
     text: str, name: str
 ) -> None:
     for filename in (
@@ -150,7 +148,7 @@ def test_odd_names_never_raise_and_are_no_wheels_that_packaging_refuses(
         ("foo", BuildInfo(FileKind.OTHER)),
     ],
 )  # fmt: skip
-def test_names_tell_the_kind_and_what_distutils_appended(filename: str, build: BuildInfo) -> None:
+def test_kind_python_and_platform_are_read_from_names(filename: str, build: BuildInfo) -> None:
     assert build_info(filename, project_name("foo")) == build
 
 
@@ -164,11 +162,11 @@ def test_names_tell_the_kind_and_what_distutils_appended(filename: str, build: B
         ("win-1-1.tar.gz", "win-1"),
     ],
 )
-def test_a_projects_own_name_is_no_platform(filename: str, name: str) -> None:
+def test_a_projects_name_is_not_taken_for_a_platform(filename: str, name: str) -> None:
     assert build_info(filename, project_name(name)) == BuildInfo(FileKind.SDIST)
 
 
-def test_a_projects_own_name_is_no_version() -> None:
+def test_a_projects_name_is_not_taken_for_a_version() -> None:
     build = build_info("a-1-1.linux-x86_64.tar.gz", project_name("a-1"))
     assert build == BuildInfo(FileKind.DUMB, "", "linux_x86_64")
 
@@ -184,7 +182,7 @@ def test_a_projects_own_name_is_no_version() -> None:
         ("-1.0.zip", []),
     ],
 )
-def test_a_file_may_be_of_every_project_whose_name_it_begins_with(
+def test_every_project_whose_name_starts_the_file_name_is_a_candidate(
     filename: str, projects: list[str]
 ) -> None:
     assert candidate_projects(filename) == projects

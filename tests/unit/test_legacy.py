@@ -1,4 +1,4 @@
-"""The legacy document: what is read of it, what it adds to a page, and how it is stored."""
+"""The legacy document: parse, render, supplement."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ FILE = {
 
 def document(*files: object, **fields: object) -> dict[str, Any]:
     """Return a document with these file entries, all of one version."""
-    told = {"info": {"name": "Foo"}, "releases": {"1.0": files}, "last_serial": 10}
-    return told | fields
+    default = {"info": {"name": "Foo"}, "releases": {"1.0": files}, "last_serial": 10}
+    return default | fields
 
 
 def read(*files: object, **fields: object) -> LegacyDocument:
-    """Return what a document says."""
+    """Return the parsed document."""
     return parse_legacy(json.dumps(document(*files, **fields)).encode(), CONTEXT)
 
 
-def test_a_document_is_read() -> None:
+def test_a_document_is_parsed() -> None:
     assert read(FILE, urls=[]) == LegacyDocument(
         content=json.loads(json.dumps(document(FILE, urls=[]))),
         versions=("1.0",),
@@ -50,17 +50,17 @@ def test_a_document_is_read() -> None:
     assert read().serial == 10
 
 
-def test_versions_without_files_are_versions() -> None:
+def test_versions_without_files_are_listed() -> None:
     assert read(releases={"2.0": [], "1.0": None, "\x1b": []}).versions == ("2.0", "1.0")
 
 
 @pytest.mark.parametrize("value", [None, -1, True, 7.5, "7", 2**31 + 1, []], ids=repr)
-def test_a_wrong_size_is_not_told(value: object) -> None:
+def test_an_invalid_size_is_dropped(value: object) -> None:
     assert read(FILE | {"size": value}).files[DIGEST].size is None
 
 
 @pytest.mark.parametrize("value", [None, 5, "", "2024-05-06T07:08:09", "0001-01-01T00:00:00Z"])
-def test_a_wrong_time_is_not_told(value: object) -> None:
+def test_an_invalid_time_is_dropped(value: object) -> None:
     assert read(FILE | {"upload_time_iso_8601": value}).files[DIGEST].upload_time is None
 
 
@@ -72,12 +72,12 @@ def test_a_wrong_time_is_not_told(value: object) -> None:
     ],
     ids=repr,
 )
-def test_an_entry_that_identifies_no_content_is_left_out(entry: object) -> None:
+def test_an_entry_without_digests_is_left_out(entry: object) -> None:
     assert list(read(entry, FILE).files) == [DIGEST]
 
 
 @pytest.mark.parametrize("value", [None, 5, "x", {}], ids=repr)
-def test_a_version_whose_files_are_no_list_has_none(value: object) -> None:
+def test_a_version_whose_files_are_not_a_list_has_no_files(value: object) -> None:
     assert read(releases={"1.0": value}).files == {}
 
 
@@ -103,7 +103,7 @@ def test_a_version_whose_files_are_no_list_has_none(value: object) -> None:
     ],
     ids=lambda text: ascii(text[:40]),
 )
-def test_what_is_no_document_of_the_project_is_refused(text: bytes) -> None:
+def test_an_invalid_or_foreign_document_is_refused(text: bytes) -> None:
     with pytest.raises(InvalidPage) as caught:
         parse_legacy(text, CONTEXT)
     assert caught.value.url == CONTEXT.url
@@ -156,10 +156,10 @@ def test_any_bytes_are_a_document_or_refused(text: bytes) -> None:
         parse_legacy(text, CONTEXT)
 
 
-# ---------------------------------------------------------------- stored
+# ---------------------------------------------------------------- render
 
 
-def test_a_document_is_stored_with_sorted_keys_and_in_ascii() -> None:
+def test_a_document_is_rendered_with_sorted_keys_in_ascii() -> None:
     stored = render_legacy(read(last_serial=5, b="caf\xe9", a=None))
     assert stored == (
         b"{\n"
@@ -177,33 +177,33 @@ def test_a_document_is_stored_with_sorted_keys_and_in_ascii() -> None:
 
 
 def nested(depth: int) -> bytes:
-    """Return a document with a value that many levels deep, itself included."""
+    """Return a document with ``depth`` levels in all."""
     lists, dicts = b"[" * (depth // 2), b'{"x":' * ((depth - 1) // 2)
     value = lists + dicts + b"1" + b"}" * ((depth - 1) // 2) + b"]" * (depth // 2)
     return encoded(document(x="?")).replace(b'"?"', value)
 
 
-def test_a_document_may_be_nested_as_any_real_one() -> None:
+def test_a_document_may_be_nested_like_real_ones() -> None:
     assert b" 1\n" in render_legacy(parse_legacy(nested(63), CONTEXT))
 
 
 @pytest.mark.parametrize("depth", [66, 500, 100_000])
-def test_a_document_that_would_grow_out_of_bounds_is_refused(depth: int) -> None:
+def test_a_document_that_indentation_makes_too_large_is_refused(depth: int) -> None:
     with pytest.raises(InvalidPage):
         parse_legacy(nested(depth), CONTEXT)
 
 
-# ---------------------------------------------------------------- what it adds
+# ---------------------------------------------------------------- supplement
 
 
-def test_what_a_page_does_not_tell_comes_from_the_document() -> None:
+def test_values_that_the_page_lacks_come_from_the_document() -> None:
     bare = make_file(hashes=Hashes((DIGEST,)), size=None, upload_time=None)
     page = supplemented(make_detail(bare, versions=()), read(FILE))
     full = make_file(hashes=Hashes((DIGEST, MD5)), size=7, upload_time=UPLOADED)
     assert page == make_detail(full, versions=("1.0",))
 
 
-def test_what_a_page_tells_stays() -> None:
+def test_values_of_the_page_are_kept() -> None:
     other = Digest("md5", "1" * 32)
     time = datetime(2020, 1, 1, tzinfo=UTC)
     page = make_detail(
@@ -212,6 +212,6 @@ def test_what_a_page_tells_stays() -> None:
     assert supplemented(page, read(FILE)) == page
 
 
-def test_what_the_document_says_of_other_bytes_is_not_taken() -> None:
+def test_values_for_other_bytes_are_not_used() -> None:
     page = make_detail(make_file(size=None, upload_time=None))
     assert supplemented(page, read(FILE)) == page

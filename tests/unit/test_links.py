@@ -1,4 +1,4 @@
-"""HTML to links: what a page may do, and pypi-simple as the judge of what it means."""
+"""Reading of links in HTML, with pypi-simple as oracle."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ WHERE = "https://example.org/simple/foo/"
 
 
 def read(text: str) -> list[Link]:
-    """Return what a page in UTF-8 links to."""
+    """Return the links of a page in UTF-8."""
     return list(LinkReader(text.encode(), WHERE, charset=None).links())
 
 
 def urls(text: str) -> list[str]:
-    """Return the addresses that a page links to."""
+    """Return the addresses of a page's links."""
     return [link.url for link in read(text)]
 
 
-# ---------------------------------------------------------------- the judge
+# ---------------------------------------------------------------- the oracle
 
 words = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_size=1, max_size=12)
 addresses = st.from_regex(
@@ -43,7 +43,7 @@ attributes = st.dictionaries(
     st.none() | addresses,
     st.lists(st.tuples(st.sampled_from(["repository-version", "x"]), words), max_size=2),
 )
-def test_a_page_means_what_pypi_simple_reads_in_it(
+def test_links_equal_those_of_pypi_simple(
     shown: list[tuple[str, str, dict[str, str]]],
     base: str | None,
     tags: list[tuple[str, str]],
@@ -69,30 +69,30 @@ def test_a_page_means_what_pypi_simple_reads_in_it(
     assert page.meta == {key: values[0] for key, values in judged.pypi_meta.items()}
 
 
-# ---------------------------------------------------------------- what a page may do
+# ---------------------------------------------------------------- special cases
 
 
-def test_a_link_is_its_address_its_text_and_its_attributes() -> None:
+def test_a_link_has_address_text_and_attributes() -> None:
     links = read("<A HREF=' x ' data-yanked data-id=1 data-id=2> a <b>b</b>&amp;\n</A> c")
     assert links == [
         Link(f"{WHERE}x", "/simple/foo/x", "a b&", {"data-yanked": "", "data-id": "1"})
     ]
 
 
-def test_a_link_that_is_not_closed_ends_where_the_next_begins() -> None:
+def test_an_open_link_ends_where_the_next_begins() -> None:
     assert [link.text for link in read("<a href=x>one<a href=y>two")] == ["one", "two"]
 
 
-def test_an_anchor_without_an_address_is_no_link() -> None:
+def test_an_anchor_without_address_is_not_a_link() -> None:
     assert urls("<a name=top>x</a><a>y</a><a href>z</a>") == [WHERE]
 
 
-def test_an_address_that_is_none_costs_itself_only() -> None:
+def test_a_link_with_an_invalid_address_is_skipped() -> None:
     assert urls("<a href='https://['>x</a><a href=y>y</a>") == [f"{WHERE}y"]
 
 
 @pytest.mark.parametrize("hidden", ["<!-- {} -->", "<script>{}</script>", "<style>{}</style>"])
-def test_what_is_no_markup_holds_no_links(hidden: str) -> None:
+def test_comments_and_raw_text_have_no_links(hidden: str) -> None:
     assert urls(hidden.format("<a href=x>x</a>") + "<a href=y>y</a>") == [f"{WHERE}y"]
 
 
@@ -112,17 +112,17 @@ def test_only_the_first_base_counts() -> None:
         ("<![n00b <a href=x>x</a>", "declaration"),
     ],
 )
-def test_a_page_that_is_cut_off_or_mangled_is_refused(text: str, why: str) -> None:
+def test_a_truncated_or_malformed_page_is_refused(text: str, why: str) -> None:
     with pytest.raises(InvalidPage, match=why):
         read(text)
 
 
-def test_a_page_that_ends_in_text_is_whole() -> None:
+def test_a_page_that_ends_in_text_is_complete() -> None:
     for end in ("&", "&amp", "x", "a & b", ">"):
         assert urls(f"<a href=x>x</a>{end}") == [f"{WHERE}x"]
 
 
-def test_the_links_are_counted() -> None:
+def test_the_number_of_links_is_limited() -> None:
     link = b"<a href=x>x</a>"
     assert len(list(LinkReader(link * 2, WHERE, charset=None, limit=2).links())) == 2
     with pytest.raises(InvalidPage, match="more than 2 links"):
@@ -133,8 +133,8 @@ def test_the_links_are_counted() -> None:
     "piece",
     ["<a href=x>", "<a ", "<a href='", '<a x="', "<!--", "<!", "<?", "</", "</a", "&", "&#", "< "],
 )
-def test_a_page_that_repeats_one_thing_is_read_in_a_time_that_grows_with_it(piece: str) -> None:
-    """A quadratic reader would be at this for hours."""
+def test_the_time_to_parse_is_linear(piece: str) -> None:
+    """A quadratic parser would take hours."""
     try:
         links = read(piece * 100_000)
     except InvalidPage:
@@ -146,13 +146,13 @@ def test_a_page_that_repeats_one_thing_is_read_in_a_time_that_grows_with_it(piec
     ("charset", "encoding"),
     [(None, "utf-8"), ("utf-8", "utf-8-sig"), ("latin-1", "latin-1"), ("zlib", "utf-8")],
 )
-def test_a_page_is_read_in_its_character_set(charset: str | None, encoding: str) -> None:
+def test_a_page_is_decoded_with_its_character_set(charset: str | None, encoding: str) -> None:
     page = LinkReader("<a href=x>caf\xe9</a>".encode(encoding), WHERE, charset=charset)
     assert [link.text for link in page.links()] == ["caf\xe9"]
 
 
 @given(st.binary(max_size=40), st.integers(0, 60), st.sampled_from([None, "latin-1", "cp1252"]))
-def test_it_does_not_matter_where_one_piece_ends_and_the_next_begins(
+def test_the_result_does_not_depend_on_chunk_boundaries(
     text: bytes, before: int, charset: str | None
 ) -> None:
     link = (
@@ -171,10 +171,10 @@ def test_it_does_not_matter_where_one_piece_ends_and_the_next_begins(
 
 
 @pytest.mark.parametrize("begin", ["<a title='", "<!--", "<script>", "<a href=x "])
-def test_a_tag_or_comment_without_an_end_is_not_read_on_and_on(begin: str) -> None:
+def test_an_endless_tag_or_comment_is_refused_early(begin: str) -> None:
     with pytest.raises(InvalidPage, match="tag or comment of more than"):
         read(f"<a href=y>y</a>{begin}{'x' * 100_000}")
 
 
-def test_no_more_of_a_text_is_kept_than_a_name_can_have() -> None:
+def test_the_text_of_a_link_is_limited() -> None:
     assert [link.text for link in read(f"<a href=x>{'y' * 200_000}</a>")] == ["y" * 1000]

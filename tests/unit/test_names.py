@@ -1,4 +1,4 @@
-"""Project names: what is one, and which files can be a project's."""
+"""Project names, and the file names that can belong to a project."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def test_a_name_is_normalised(text: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "name"), [("index.html", "index-html"), ("simple", "simple")])
-def test_a_name_that_looks_like_a_page_is_only_a_name(text: str, name: str) -> None:
+def test_a_name_like_that_of_a_page_is_a_valid_name(text: str, name: str) -> None:
     assert project_name(text) == name
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text)[:30])
-def test_what_is_no_name_is_refused(text: str) -> None:
+def test_an_invalid_name_is_refused(text: str) -> None:
     with pytest.raises(InvalidValue) as caught:
         project_name(text)
     assert caught.value.field == "project name"
@@ -55,13 +55,13 @@ def test_what_is_no_name_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 5, 1.5, True, b"foo", ["foo"], {"foo": 1}], ids=repr)
-def test_what_is_no_text_is_no_name(value: object) -> None:
+def test_a_value_other_than_a_text_is_refused(value: object) -> None:
     with pytest.raises(InvalidValue, match="is not text"):
         project_name(value)
 
 
 @given(hostile_text | st.text() | json_values)
-def test_anything_at_all_is_a_name_or_refused(value: object) -> None:
+def test_any_value_is_a_normalised_name_or_refused(value: object) -> None:
     try:
         name = project_name(value)
     except InvalidValue:
@@ -72,7 +72,7 @@ def test_anything_at_all_is_a_name_or_refused(value: object) -> None:
 
 
 @given(st.text("aZ09._- /\n", max_size=8))
-def test_the_gate_is_that_of_the_specification(text: str) -> None:
+def test_valid_names_are_those_of_the_specification(text: str) -> None:
     try:
         expected = canonicalize_name(text, validate=True)
     except InvalidName:
@@ -83,8 +83,8 @@ def test_the_gate_is_that_of_the_specification(text: str) -> None:
 
 
 @given(st.lists(st.text("aAbB-._", min_size=1, max_size=4), min_size=2, max_size=12))
-def test_two_accepted_names_differ_by_more_than_case(texts: list[str]) -> None:
-    """Whatever the file system folds, two projects never share a directory."""
+def test_two_normalised_names_differ_by_more_than_case(texts: list[str]) -> None:
+    """On a file system that ignores case, two projects never share a directory."""
     names = set()
     for text in texts:
         try:
@@ -103,10 +103,10 @@ def test_two_accepted_names_differ_by_more_than_case(texts: list[str]) -> None:
         ("foo-1.0.tar.gz", "foo"),
         ("Foo.Bar-1.0.zip", "foo-bar"),
         ("foo_bar-1.0.win32-py2.7.exe", "foo-bar"),
-        ("foo-bar-1.0.tar.gz", "foo"),  # the sdist of bar-1.0 of foo, for all that can be known
+        ("foo-bar-1.0.tar.gz", "foo"),  # it could be version bar-1.0 of foo
     ],
 )
-def test_a_file_that_begins_with_the_name_belongs_to_the_project(filename: str, name: str) -> None:
+def test_a_file_whose_name_starts_with_the_projects_belongs_to_it(filename: str, name: str) -> None:
     assert belongs_to(filename, ProjectName(name))
 
 
@@ -121,5 +121,5 @@ def test_a_file_that_begins_with_the_name_belongs_to_the_project(filename: str, 
         ("foo-1.0-py3-none-any.whl", "foo-1-0"),
     ],
 )
-def test_a_file_of_another_name_does_not(filename: str, name: str) -> None:
+def test_a_file_of_another_name_does_not_belong_to_the_project(filename: str, name: str) -> None:
     assert not belongs_to(filename, ProjectName(name))

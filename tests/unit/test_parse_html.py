@@ -1,4 +1,4 @@
-"""HTML pages to values."""
+"""Parsing of HTML pages."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ FILE = ReleaseFile(
 
 
 def link(href: str = HREF, attributes: str = "", text: str = FILENAME) -> str:
-    """Return a link, as a page has it."""
+    """Return the HTML of a link."""
     return f'<a href="{href}" {attributes}>{text}</a><br/>\n'
 
 
 def page_of(*links: str, head: str = "", end: str = "") -> str:
-    """Return a project's page with these links."""
+    """Return the HTML of a project's page with these links."""
     head = f"<head>{head}<title>Links for foo</title></head>"
     return f"<!DOCTYPE html><html>{head}<body>{''.join(links)}</body></html>{end}"
 
 
 def read(*links: str, charset: str | None = "utf-8", **parts: str) -> ProjectDetail:
-    """Return what a page with these links says."""
+    """Return the parsed page with these links."""
     return parse_detail_html(page_of(*links, **parts).encode(), CONTEXT, charset=charset)
 
 
 # ---------------------------------------------------------------- a project's page
 
 
-def test_a_page_is_read() -> None:
+def test_a_page_is_parsed() -> None:
     page = read(
         link(
             attributes=f'data-requires-python="&gt;=3" data-yanked="&lt;b&gt;broken"'
@@ -81,23 +81,23 @@ def test_a_page_is_read() -> None:
     )
 
 
-def test_a_page_of_the_first_version_is_read() -> None:
+def test_a_page_of_version_1_0_is_parsed() -> None:
     assert read(link()) == ProjectDetail(CONTEXT.name, (FILE,))
 
 
-def test_a_page_without_files_is_read_if_it_says_what_it_is() -> None:
+def test_a_page_without_files_is_accepted_with_a_title_or_meta_tag() -> None:
     marked = b'<meta name="pypi:repository-version" content="1.0">'
     for text in (page_of().encode(), marked):
         assert parse_detail_html(text, CONTEXT, charset=None) == ProjectDetail(CONTEXT.name)
 
 
-def test_a_newer_minor_version_is_read() -> None:
+def test_a_newer_minor_version_is_accepted() -> None:
     page = read(link(), head='<meta name="pypi:repository-version" content="1.9">')
     assert page.files == (FILE,)
 
 
 @pytest.mark.parametrize("ending", FILE_ENDINGS)
-def test_a_link_that_looks_like_a_release_file_is_one(ending: str) -> None:
+def test_a_link_with_the_ending_of_a_release_file_is_a_file(ending: str) -> None:
     for name in (f"foo-1.0{ending}", f"foo-1.0{ending.upper()}"):
         page = read(link(f"/packages/{name}#sha256={SHA256}"), link("/packages/foo-1.html"))
         assert [file.filename for file in page.files] == [name]
@@ -130,14 +130,14 @@ def test_any_other_link_is_ignored(href: str) -> None:
     ],
     ids=ascii,
 )
-def test_a_bad_link_costs_itself_only(href: str) -> None:
+def test_an_invalid_link_is_rejected_alone(href: str) -> None:
     other = f"foo-2.0.tar.gz#sha256={SHA256}"
     page = read(link(href), link(f"/packages/{other}"))
     assert [file.filename for file in page.files] == ["foo-2.0.tar.gz"]
     assert len(page.rejected) == 1
 
 
-def test_the_address_decides_and_not_the_text() -> None:
+def test_the_file_name_comes_from_the_address_not_the_text() -> None:
     assert read(link(text="<b>../../bar</b>-9.9.zip")).files == (FILE,)
 
 
@@ -151,7 +151,7 @@ def test_a_base_is_honoured() -> None:
     assert [file.url for file in page.files] == [f"https://example.org/mirror/packages/{FILENAME}"]
 
 
-def test_a_name_for_two_different_files_is_refused() -> None:
+def test_two_different_files_of_one_name_are_refused_in_html() -> None:
     with pytest.raises(InvalidPage, match="twice, differently"):
         read(link(), link(attributes="data-yanked"))
 
@@ -175,7 +175,7 @@ DIGEST = Digest("sha256", SHA256)
 
 
 @pytest.mark.parametrize(
-    ("attributes", "told"),
+    ("attributes", "expected"),
     [
         ("", None),
         (f"data-core-metadata=sha256={SHA256}", Hashes((DIGEST,))),
@@ -187,8 +187,8 @@ DIGEST = Digest("sha256", SHA256)
         ("data-core-metadata", None),
     ],
 )
-def test_core_metadata_is_a_digest_or_true(attributes: str, told: object) -> None:
-    assert [file.core_metadata for file in read(link(attributes=attributes)).files] == [told]
+def test_core_metadata_is_a_digest_or_true(attributes: str, expected: object) -> None:
+    assert [file.core_metadata for file in read(link(attributes=attributes)).files] == [expected]
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_core_metadata_is_a_digest_or_true(attributes: str, told: object) -> Non
         ("", None),
     ],
 )
-def test_the_serial_is_the_last_thing_on_the_page(end: str, serial: int | None) -> None:
+def test_the_serial_is_the_last_comment_of_the_page(end: str, serial: int | None) -> None:
     assert read(link(), end=end).serial == serial
 
 
@@ -220,7 +220,7 @@ def test_a_status_is_a_meta_tag(head: str, status: ProjectStatus) -> None:
     assert (read(head=head).status, read(head=head).status_reason) == (status, "")
 
 
-def test_the_first_of_equal_tags_counts() -> None:
+def test_the_first_of_duplicate_tags_counts() -> None:
     tags = "".join(f'<meta name="pypi:project-status" content="{s}">' for s in ("archived", "new"))
     assert read(head=tags).status is ProjectStatus.ARCHIVED
 
@@ -237,7 +237,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("text", REFUSED, ids=lambda text: ascii(text[-40:]))
-def test_what_is_no_page_of_a_simple_index_is_refused(text: bytes) -> None:
+def test_html_that_is_not_a_simple_page_is_refused(text: bytes) -> None:
     with pytest.raises(InvalidPage) as caught:
         parse_detail_html(text, CONTEXT, charset=None)
     assert caught.value.url == CONTEXT.url
@@ -246,19 +246,19 @@ def test_what_is_no_page_of_a_simple_index_is_refused(text: bytes) -> None:
 
 
 @pytest.mark.parametrize("charset", [None, "utf-8", "UTF8", "nonsense", "a\0b", "zlib", "rot13"])
-def test_a_wrong_character_set_does_no_harm(charset: str | None) -> None:
+def test_an_unusual_character_set_is_ignored(charset: str | None) -> None:
     assert read(link(attributes="data-yanked='caf\xe9'"), charset=charset).files[0].yanked == (
         "caf\xe9"
     )
 
 
-def test_the_character_set_of_the_answer_counts() -> None:
+def test_the_character_set_of_the_response_is_used() -> None:
     page = read(link(attributes="data-yanked='caf\xe9'"), charset="iso-8859-1")
     assert [file.yanked for file in page.files] == ["caf\xc3\xa9"]
 
 
 @given(st.lists(hostile_text | st.text(), min_size=2, max_size=2))
-def test_no_text_gets_out_of_its_attribute(texts: list[str]) -> None:
+def test_no_text_escapes_its_attribute(texts: list[str]) -> None:
     requires, reason = (text.encode(errors="replace").decode() for text in texts)
     attributes = f'data-requires-python="{escape(requires)}" data-yanked="{escape(reason)}"'
     files = read(link(attributes=attributes)).files
@@ -334,21 +334,21 @@ def test_any_bytes_are_a_page_or_refused(text: bytes, charset: str | None) -> No
 
 
 def listed(text: str, *, charset: str | None = None) -> ProjectList:
-    """Return what a root page says."""
+    """Return the parsed root page."""
     return parse_list_html(text.encode(), WHERE, charset=charset)
 
 
-def test_a_list_is_read() -> None:
+def test_a_list_is_parsed() -> None:
     page = listed("<a href='/simple/foo-bar/'>Foo_Bar</a><br/><a href='baz/'> baz </a>")
     assert page == ProjectList({"foo-bar": None, "baz": None}, {"foo-bar": "Foo_Bar"})  # type: ignore[dict-item]
 
 
-def test_a_link_that_leads_elsewhere_is_no_project() -> None:
+def test_a_link_out_of_the_root_is_not_a_project() -> None:
     page = listed("<a href='/'>home</a><a href='foo/'>foo</a><a href='../help/'>help</a>")
     assert list(page.serials) == ["foo"]
 
 
-def test_a_bad_name_costs_itself_only() -> None:
+def test_an_invalid_name_is_rejected_alone() -> None:
     page = listed("<a href='foo/'>foo</a><a href='bar/'>../bar</a>")
     assert list(page.serials) == ["foo"]
     assert [rejection.entry for rejection in page.rejected] == ["'../bar'"]
@@ -369,7 +369,7 @@ def test_a_bad_name_costs_itself_only() -> None:
         *["<meta name='pypi:repository-version' content='2.0'><a href='foo/'>foo</a>"],
     ],
 )
-def test_what_is_no_list_is_refused(text: str) -> None:
+def test_an_invalid_list_is_refused(text: str) -> None:
     with pytest.raises(InvalidPage) as caught:
         listed(text)
     assert caught.value.url == WHERE
@@ -377,7 +377,7 @@ def test_what_is_no_list_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("charset", ["nonsense", "a\0b", "zlib", "idna", "undefined", "punycode"])
-def test_a_list_in_a_character_set_that_is_none_is_read_as_utf_8(charset: str) -> None:
+def test_a_list_in_an_unknown_character_set_is_decoded_as_utf_8(charset: str) -> None:
     assert list(listed("<a href='foo/'>foo</a>", charset=charset).serials) == ["foo"]
 
 
@@ -391,7 +391,7 @@ def test_any_bytes_are_a_list_or_refused(text: bytes, charset: str | None) -> No
     assert set(page.display_names) <= set(page.serials)
 
 
-# ---------------------------------------------------------------- the name that is shown
+# ---------------------------------------------------------------- display names
 
 
 @pytest.mark.parametrize(
@@ -408,14 +408,14 @@ def test_any_bytes_are_a_list_or_refused(text: bytes, charset: str | None) -> No
         ("", ""),
     ],
 )
-def test_the_name_that_a_page_shows_is_told_if_it_is_the_projects(title: str, shown: str) -> None:
+def test_the_display_name_in_a_title_is_used_if_it_is_the_projects(title: str, shown: str) -> None:
     page = f"<html><head><title>{title}</title></head></html>".encode()
 
     assert display_name(page, CONTEXT.name) == shown
 
 
 @given(st.binary(max_size=50) | hostile_text.map(lambda text: text.encode("utf-8", "replace")))
-def test_whatever_a_title_says_the_name_that_is_shown_is_the_projects(title: bytes) -> None:
+def test_any_title_gives_a_display_name_of_the_project(title: bytes) -> None:
     shown = display_name(b"<title>Links for " + title + b"</title>", CONTEXT.name)
 
     assert shown == "" or project_name(shown) == CONTEXT.name

@@ -1,4 +1,4 @@
-"""Project pages, and what can be a version."""
+"""Project pages and valid versions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.strategies import hostile_text, json_values
 ONE, TWO = make_file("foo-1.0.tar.gz"), make_file("foo-2.0.tar.gz")
 
 
-def test_a_page_keeps_the_files_that_are_wanted_and_all_else() -> None:
+def test_keep_changes_only_the_files() -> None:
     page = make_detail(ONE, TWO, versions=("1.0", "2.0"), serial=Serial(5))
     kept = page.keep(lambda file: file is TWO)
     assert kept == make_detail(TWO, versions=("1.0", "2.0"), serial=Serial(5))
@@ -53,14 +53,14 @@ def test_versions_are_asked_for_once_each_and_files_keep_their_order() -> None:
 
 
 def test_a_page_without_files_still_tells_its_status_and_serial() -> None:
-    told: dict[str, Any] = {
+    fixed: dict[str, Any] = {
         "serial": Serial(5),
         "status": ProjectStatus.QUARANTINED,
         "status_reason": "malware",
         "name": "foo",
     }
-    page = make_detail(ONE, TWO, **told)
-    assert page.without_files() == make_detail(files=(), versions=(), **told)
+    page = make_detail(ONE, TWO, **fixed)
+    assert page.without_files() == make_detail(files=(), versions=(), **fixed)
 
 
 @pytest.mark.parametrize(

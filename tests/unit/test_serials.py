@@ -64,6 +64,6 @@ def test_a_serial_is_a_number_below_two_to_the_53_or_refused(value: object) -> N
         ("", False),
     ],
 )
-def test_only_one_action_says_that_a_project_is_gone(action: str, *, removes: bool) -> None:
+def test_only_the_action_remove_project_is_a_removal(action: str, *, removes: bool) -> None:
     change = Change(ProjectName("foo"), "Foo", Serial(5), action, 0)
     assert change.is_removal is removes

@@ -1,4 +1,4 @@
-"""File URLs: which are followed, and where their files lie here."""
+"""File URLs: which are accepted, and the local paths of their files."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ HOST = "https://files.example.org"
 FILENAME = "foo-1.0.tar.gz"
 SHA256 = "ab" + "cd" + "0123" * 15
 COMPUTED = f"packages/ab/cd/{'0123' * 15}/{FILENAME}"
-"""Where a file lies whose URL tells no place for it."""
+"""The computed path of a file whose URL has no usable path."""
 
 BLAKE2 = f"packages/01/23/{'4f' * 30}/{FILENAME}"
-"""A place of PyPI's form."""
+"""A path of PyPI's form."""
 
-# ---------------------------------------------------------------- which are followed
+# ---------------------------------------------------------------- accepted URLs
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_url_is_made_absolute(value: str, url: str) -> None:
     ],
     ids=lambda value: ascii(value)[:40],
 )
-def test_a_url_that_is_unsafe_or_none_is_refused(value: str) -> None:
+def test_an_unsafe_or_invalid_url_is_refused(value: str) -> None:
     with pytest.raises(InvalidValue) as caught:
         absolute_url(value, base=BASE)
     assert caught.value.field == "URL"
@@ -95,13 +95,13 @@ def test_a_url_that_is_unsafe_or_none_is_refused(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 5, True, b"https://example.org/x", [BASE]], ids=repr)
-def test_what_is_no_text_is_no_url(value: object) -> None:
+def test_a_value_other_than_a_text_is_not_a_url(value: object) -> None:
     with pytest.raises(InvalidValue, match="is not a URL"):
         absolute_url(value, base=BASE)
 
 
 @pytest.mark.parametrize("path", ["packages/x", "packages//x"])
-def test_http_is_followed_only_from_http(path: str) -> None:
+def test_http_is_accepted_only_from_an_http_base(path: str) -> None:
     url = f"http://127.0.0.1:8081/{path}"
     assert absolute_url(url, base=PLAIN_BASE) == url
     assert absolute_url(f"{HOST}/{path}", base=PLAIN_BASE) == f"{HOST}/{path}"
@@ -109,7 +109,7 @@ def test_http_is_followed_only_from_http(path: str) -> None:
         absolute_url(url, base=BASE)
 
 
-def test_nothing_else_is_followed_from_a_base_of_another_scheme() -> None:
+def test_only_https_is_accepted_from_a_base_of_another_scheme() -> None:
     with pytest.raises(InvalidValue, match="is not"):
         absolute_url("ftp://example.org/x", base="ftp://example.org/")
 
@@ -161,7 +161,7 @@ bases = st.sampled_from(
 @given(urls | upward | hostile_text | json_values, bases)
 @example("https://h/packages/../x", BASE)
 @example("../../packages/x", "https://example.org/simple/foo/")
-def test_an_accepted_url_is_what_it_seems(value: object, base: str) -> None:
+def test_every_url_parser_agrees_on_an_accepted_url(value: object, base: str) -> None:
     try:
         url = absolute_url(value, base=base)
     except InvalidValue:
@@ -182,8 +182,10 @@ def test_an_accepted_url_is_what_it_seems(value: object, base: str) -> None:
 
 
 @given(hosts, st.sampled_from(["http", "https"]), st.sampled_from([BASE, PLAIN_BASE]))
-def test_the_quick_way_accepts_what_the_general_way_does(host: str, scheme: str, base: str) -> None:
-    """An empty segment keeps a URL from the quick way."""
+def test_the_fast_path_accepts_what_the_general_algorithm_does(
+    host: str, scheme: str, base: str
+) -> None:
+    """An empty segment excludes a URL from the fast path."""
     outcomes = []
     for path in ("packages/x", "packages//x"):
         try:
@@ -222,12 +224,12 @@ HOSTILE_PATHS = [
 
 
 @pytest.mark.parametrize("path", HOSTILE_PATHS)
-def test_a_path_that_hides_something_is_refused(path: str) -> None:
+def test_a_path_with_hidden_segments_is_refused(path: str) -> None:
     with pytest.raises(InvalidValue, match=r"^URL path "):
         decode_path(HOST + path)
 
 
-# ---------------------------------------------------------------- where files lie
+# ---------------------------------------------------------------- local paths
 
 
 @pytest.mark.parametrize(
@@ -242,7 +244,7 @@ def test_a_path_that_hides_something_is_refused(path: str) -> None:
         (f"packages/{'a/' * 8}{FILENAME}", f"packages/{'a/' * 8}{FILENAME}"),
     ],
 )
-def test_a_place_below_packages_is_kept(path: str, place: str) -> None:
+def test_a_safe_path_below_packages_is_kept(path: str, place: str) -> None:
     assert file_path(f"{HOST}/{path}", filename=FILENAME, sha256=SHA256) == place
 
 
@@ -250,8 +252,8 @@ def test_a_place_below_packages_is_kept(path: str, place: str) -> None:
     st.lists(st.from_regex(r"[A-Za-z0-9._-]{1,9}", fullmatch=True), max_size=3),
     st.from_regex(r"[a-z0-9._-]{1,9}\.(zip|whl|tar\.gz)", fullmatch=True),
 )
-def test_a_place_is_the_same_however_its_url_is_written(prefix: list[str], name: str) -> None:
-    """Nearly all URLs have no escapes, and are read in a shorter way."""
+def test_the_path_does_not_depend_on_escapes_in_the_url(prefix: list[str], name: str) -> None:
+    """Most URLs have no escapes and take the fast path."""
     plain = "/".join([*prefix, BLAKE2.rpartition("/")[0], name])
     escaped = plain.replace("packages", "p%61ckages")
     places = []
@@ -286,7 +288,7 @@ def test_a_place_is_the_same_however_its_url_is_written(prefix: list[str], name:
         f"packages/AB/23/{'4f' * 30}/x/y/z/a/b/c/{FILENAME}",
     ],
 )
-def test_any_other_place_is_computed(path: str) -> None:
+def test_any_other_path_is_computed_from_the_digest(path: str) -> None:
     assert file_path(f"{HOST}/{path}", filename=FILENAME, sha256=SHA256) == COMPUTED
 
 
@@ -298,8 +300,8 @@ def test_any_other_place_is_computed(path: str) -> None:
         ("packages/foo-1.0", "foo-1.0"),
     ],
 )
-def test_no_file_lies_where_another_needs_a_directory(path: str, filename: str) -> None:
-    """Else one project could make the storage fail for all."""
+def test_no_file_has_the_path_that_another_needs_as_directory(path: str, filename: str) -> None:
+    """Otherwise one project could make the storage fail for all."""
     place = file_path(f"{HOST}/{path}", filename=filename, sha256=SHA256)
     assert place == COMPUTED.replace(FILENAME, filename)
 
@@ -322,7 +324,7 @@ def test_a_url_of_another_file_is_refused(path: str, filename: str) -> None:
 
 
 @pytest.mark.parametrize("path", HOSTILE_PATHS)
-def test_a_file_has_no_place_when_its_url_hides_something(path: str) -> None:
+def test_a_url_with_hidden_segments_gives_no_path(path: str) -> None:
     with pytest.raises(InvalidValue):
         file_path(f"{HOST}{path}/../{FILENAME}", filename=FILENAME, sha256=SHA256)
 
@@ -364,7 +366,7 @@ names = st.sampled_from([FILENAME, "bar-1.zip", "foo-1", "foo-1.0%2B1.egg", "x..
 
 
 @given(paths, names)
-def test_a_file_stays_below_packages_wherever_its_url_points(path: str, quoted: str) -> None:
+def test_every_path_is_below_packages(path: str, quoted: str) -> None:
     filename = quoted.replace("%2B", "+")
     try:
         url = absolute_url(f"{HOST}/{path}/{quoted}", base=BASE)
@@ -379,7 +381,7 @@ def test_a_file_stays_below_packages_wherever_its_url_points(path: str, quoted: 
 
 
 @pytest.mark.parametrize("path", [BLAKE2, COMPUTED, f"packages/source/f/foo/{FILENAME}"])
-def test_a_path_that_a_file_may_have_is_known_as_one(path: str) -> None:
+def test_a_path_of_a_file_is_recognised(path: str) -> None:
     assert is_file_path(path)
 
 
@@ -394,19 +396,19 @@ def test_a_path_that_a_file_may_have_is_known_as_one(path: str) -> None:
         f"packages/\0/{FILENAME}",
     ],
 )
-def test_no_other_path_is_that_of_a_file(path: str) -> None:
+def test_other_paths_are_not_paths_of_files(path: str) -> None:
     assert not is_file_path(path)
 
 
 @given(hostile_text)
-def test_what_is_known_as_the_path_of_a_file_stays_below_packages(text: str) -> None:
+def test_every_recognised_path_is_below_packages(text: str) -> None:
     if is_file_path(text):
         assert text.startswith("packages/")
         assert stays_below(text)
 
 
 @given(paths, names, paths, names)
-def test_files_are_never_in_each_others_way(one: str, a: str, other: str, b: str) -> None:
+def test_the_paths_of_two_files_never_conflict(one: str, a: str, other: str, b: str) -> None:
     assume(a != b)
     try:
         places = [
@@ -433,7 +435,7 @@ def test_files_are_never_in_each_others_way(one: str, a: str, other: str, b: str
         ("", None),
     ],
 )
-def test_a_path_of_pypis_form_tells_a_digest(path: str, digest: str | None) -> None:
+def test_a_path_of_pypis_form_has_a_digest(path: str, digest: str | None) -> None:
     assert path_digest(path) == digest
 
 

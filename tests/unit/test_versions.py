@@ -1,4 +1,4 @@
-"""Versions, and what the names of release files say of them."""
+"""Versions, and versions in the names of release files."""
 
 from __future__ import annotations
 
@@ -61,9 +61,7 @@ def test_the_version_is_read_from_a_file_name(filename: str, version: str) -> No
 
 
 @given(names.map(project_name), versions, st.sampled_from([".tar.gz", ".zip", ".whl"]))
-def test_the_version_is_the_one_that_packaging_reads(
-    name: ProjectName, version: str, ending: str
-) -> None:
+def test_the_version_equals_that_of_packaging(name: ProjectName, version: str, ending: str) -> None:
     stem = name.replace("-", "_")
     if ending == ".whl":
         filename = f"{stem}-{version}-py3-none-any.whl"
@@ -75,12 +73,12 @@ def test_the_version_is_the_one_that_packaging_reads(
 
 
 @given(st.text(st.sampled_from("fob-_.0123+!py whl tar.gz exe win32"), max_size=30))
-def test_any_name_has_a_version_or_none_and_never_more_than_it_says(text: str) -> None:
+def test_the_version_is_part_of_any_name(text: str) -> None:
     for filename in (text, f"{text}.whl", f"{text}.tar.gz", f"foo-bar-{text}.exe"):
         assert version_text(filename, FOO) in filename
 
 
-def test_what_is_no_version_is_itself() -> None:
+def test_a_text_that_does_not_parse_is_its_own_key() -> None:
     assert parse_version("1.0.0") == parse_version("1.0") == Version("1")
     assert version_key("1.0.0") == version_key("1.0")
     assert parse_version("nightly") is None
@@ -91,11 +89,11 @@ def test_what_is_no_version_is_itself() -> None:
     ("filename", "stem"),
     [("a-1.TAR.GZ", "a-1"), ("a-1.whl", "a-1"), ("a-1.tar.gz.asc", "a-1.tar.gz.asc"), ("", "")],
 )
-def test_the_ending_tells_the_kind_of_file(filename: str, stem: str) -> None:
+def test_the_ending_is_stripped(filename: str, stem: str) -> None:
     assert strip_ending(filename) == stem
 
 
-def test_a_page_knows_its_files_by_version() -> None:
+def test_a_page_groups_its_files_by_version() -> None:
     files = tuple(
         make_file(name, upload_time=UPLOADED + timedelta(days=number))
         for number, name in enumerate(

@@ -193,12 +193,12 @@ def build_project_list(
     rejected: list[Rejection] = []
     duplicates: dict[ProjectName, None] = {}
     count = bad = 0
-    for shown, told in pairs:
+    for shown, stated in pairs:
         count += 1
         name: ProjectName | None
         try:
             name = project_name(shown)
-            own = None if told is None else parse_serial(told)
+            own = None if stated is None else parse_serial(stated)
         except InvalidValue as error:
             name, own = _valid_name(shown), None
             bad += 1

@@ -1,4 +1,4 @@
-"""What a document weighs: never less than what it takes to read it, and no honest one too much."""
+"""Memory limits: the estimate is never too low, and no real document is refused."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.support.factories import make_context
 
 MIB = 2**20
 SMALL = 4096
-"""Bytes that any document takes."""
+"""Bytes that parsing any document needs."""
 WHERE = "https://index.example.org/simple/foo/"
 CONTEXT = make_context("foo", WHERE)
 
 
 def document(beginning: bytes, piece: bytes, end: bytes, size: int) -> bytes:
-    """Return a document of about so many bytes that has a piece over and over."""
+    """Return a document of about ``size`` bytes that repeats ``piece``."""
     return beginning + piece * (size // len(piece)) + end
 
 
@@ -42,7 +42,7 @@ DENSE = {
 
 
 @pytest.mark.parametrize("kind", DENSE)
-def test_nothing_takes_more_than_it_weighs(kind: str) -> None:
+def test_no_document_needs_more_memory_than_estimated(kind: str) -> None:
     text = document(*DENSE[kind], size=2 * MIB)
     tracemalloc.start()
     try:
@@ -56,7 +56,7 @@ def test_nothing_takes_more_than_it_weighs(kind: str) -> None:
         check_memory(text, Limit(0, len(text) + taken - SMALL), WHERE)
 
 
-def test_every_kind_of_document_is_weighed_before_it_is_read() -> None:
+def test_every_kind_of_document_is_checked_before_it_is_parsed() -> None:
     heavy = {
         "page": document(b'{"name": "foo", "files": [', b"{},", b"{}]}", 16 * MIB),
         "list": document(b'{"projects": [', b"{},", b"{}]}", 16 * MIB),
@@ -89,11 +89,11 @@ FILE = {
     "url": f"https://files.example.org/packages/aa/bb/{'c' * 60}/{NAME}",
     "yanked": "\u4e2d was broken, and is",
 }
-"""An entry as PyPI writes it."""
+"""An entry in PyPI's form."""
 
 
-def test_the_largest_projects_there_are_weigh_less_than_they_may() -> None:
-    """30,000 files, and 1,000,000 projects: more than any has, and than there are."""
+def test_the_largest_real_documents_are_below_the_limits() -> None:
+    """30,000 files and 1,000,000 projects: more than exist on PyPI."""
     file = json.dumps(FILE).encode()
     page = b'{"name": "foo", "files": [%b], "versions": [%b]}'
     check_memory(page % ((file + b", ") * 30_000, b'"1.0.dev12345", ' * 30_000), PAGE, WHERE)
@@ -104,8 +104,8 @@ def test_the_largest_projects_there_are_weigh_less_than_they_may() -> None:
     check_memory(legacy % (b"some, text " * 5000, releases), LEGACY, WHERE)
 
 
-def test_what_a_legacy_document_grows_to_is_known_before() -> None:
-    """At a depth of 60 each of its values has 240 blanks before it."""
+def test_the_indentation_of_a_legacy_document_is_counted_before() -> None:
+    """At a depth of 60 each value is indented by 240 spaces."""
     many = b"[" * 57 + b"[]," * 700_000 + b"[]" + b"]" * 57
     text = b'{"info": {"name": "foo"}, "releases": {}, "x": ' + many + b"}"
     check_memory(text, LEGACY, WHERE)
@@ -113,7 +113,7 @@ def test_what_a_legacy_document_grows_to_is_known_before() -> None:
         parse_legacy(text, CONTEXT)
 
 
-def test_a_large_legacy_document_is_written_as_the_standard_library_does() -> None:
+def test_a_large_legacy_document_is_rendered_as_by_the_standard_library() -> None:
     content = {
         "info": {"name": "foo", "summary": "caf\xe9 😀"},
         "releases": {},

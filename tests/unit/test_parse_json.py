@@ -1,4 +1,4 @@
-"""JSON pages to values."""
+"""Parsing of JSON pages."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ CONTEXT = make_context("foo")
 WHERE = "https://example.org/simple/"
 DEEP = 100_000
 WRONG: list[Any] = [None, True, False, 5, -1, 1.5, "", "x", "\0", [], ["x"], {}, {"x": "y"}]
-"""Values that are wrong nearly everywhere."""
+"""Values that are invalid in most fields."""
 
 
 def read(*files: object, **fields: object) -> ProjectDetail:
-    """Return what a page with these entries and keys says."""
+    """Return the parsed page with these entries and keys."""
     return parse_detail_json(json_page(*files, **fields), CONTEXT)
 
 
-# ---------------------------------------------------------------- a whole page
+# ---------------------------------------------------------------- whole pages
 
 
-def test_a_page_is_read() -> None:
+def test_a_page_is_parsed() -> None:
     page = read(
         json_file(
             hashes={"sha256": SHA256, "blake2b": "0" * 128},
@@ -80,24 +80,24 @@ def test_a_page_is_read() -> None:
     )
 
 
-def test_a_page_of_the_first_version_is_read() -> None:
+def test_a_page_of_version_1_0_is_parsed() -> None:
     text = json.dumps({"name": "Foo", "files": [json_file()], "meta": {"api-version": "1.0"}})
     page = parse_detail_json(text.encode(), CONTEXT)
     assert [file.filename for file in page.files] == [FILENAME]
     assert (page.versions, page.serial, page.status) == ((), None, ProjectStatus.ACTIVE)
 
 
-def test_a_page_without_meta_is_of_the_first_version() -> None:
+def test_a_page_without_meta_has_version_1_0() -> None:
     assert parse_detail_json(b'{"name": "foo", "files": []}', CONTEXT) == ProjectDetail(
         CONTEXT.name
     )
 
 
-def test_a_byte_order_mark_is_tolerated() -> None:
+def test_a_byte_order_mark_is_ignored() -> None:
     assert parse_detail_json(b"\xef\xbb\xbf" + json_page(), CONTEXT).serial == 10
 
 
-def test_the_last_of_equal_keys_counts() -> None:
+def test_the_last_of_duplicate_keys_counts() -> None:
     text = b'{"name": "bar", "files": [5], "name": "foo", "files": []}'
     assert parse_detail_json(text, CONTEXT) == ProjectDetail(CONTEXT.name)
 
@@ -121,7 +121,7 @@ def test_the_last_of_equal_keys_counts() -> None:
     ],
     ids=lambda text: ascii(text[:40]),
 )
-def test_what_is_no_page_of_the_project_is_refused(text: bytes) -> None:
+def test_an_invalid_or_foreign_page_is_refused(text: bytes) -> None:
     with pytest.raises(InvalidPage) as caught:
         parse_detail_json(text, CONTEXT)
     assert caught.value.url == CONTEXT.url
@@ -129,21 +129,21 @@ def test_what_is_no_page_of_the_project_is_refused(text: bytes) -> None:
     assert str(caught.value).isprintable()
 
 
-# ---------------------------------------------------------------- wrong values, key by key
+# ---------------------------------------------------------------- invalid values by key
 
 GOOD = "foo-2.0.tar.gz"
 
 
 @pytest.mark.parametrize("value", WRONG, ids=repr)
 @pytest.mark.parametrize("key", ["filename", "url", "hashes"])
-def test_a_wrong_value_where_one_must_be_costs_the_entry(key: str, value: object) -> None:
+def test_an_invalid_required_value_rejects_the_entry(key: str, value: object) -> None:
     page = read(json_file() | {key: value}, json_file(GOOD))
     assert [file.filename for file in page.files] == [GOOD]
     assert len(page.rejected) == 1
 
 
 @pytest.mark.parametrize("key", ["filename", "url", "hashes"])
-def test_a_missing_value_where_one_must_be_costs_the_entry(key: str) -> None:
+def test_a_missing_required_value_rejects_the_entry(key: str) -> None:
     entry = json_file()
     del entry[key]
     page = read(entry, json_file(GOOD))
@@ -152,12 +152,12 @@ def test_a_missing_value_where_one_must_be_costs_the_entry(key: str) -> None:
 
 
 @pytest.mark.parametrize("value", [v for v in WRONG if v is not None and v != 5], ids=repr)
-def test_a_wrong_size_costs_the_entry(value: object) -> None:
+def test_an_invalid_size_rejects_the_entry(value: object) -> None:
     page = read(json_file(size=value), json_file(GOOD))
     assert [file.filename for file in page.files] == [GOOD]
 
 
-def test_an_untold_size_costs_nothing() -> None:
+def test_a_missing_size_is_accepted() -> None:
     assert [file.size for file in read(json_file(size=None)).files] == [None]
 
 
@@ -165,7 +165,7 @@ def test_an_untold_size_costs_nothing() -> None:
 @pytest.mark.parametrize(
     ("key", "field"), [("upload-time", "upload_time"), ("provenance", "provenance")]
 )
-def test_a_wrong_description_is_left_out(key: str, field: str, value: object) -> None:
+def test_an_invalid_optional_value_is_dropped(key: str, field: str, value: object) -> None:
     files = read(json_file() | {key: value}, json_file(GOOD)).files
     assert [file.filename for file in files] == [FILENAME, GOOD]
     assert getattr(files[0], field) is None
@@ -175,7 +175,7 @@ def test_a_wrong_description_is_left_out(key: str, field: str, value: object) ->
 @pytest.mark.parametrize(
     ("key", "field"), [("requires-python", "requires_python"), ("yanked", "yanked")]
 )
-def test_a_description_of_a_wrong_type_is_left_out(key: str, field: str, value: object) -> None:
+def test_an_optional_value_of_a_wrong_type_is_dropped(key: str, field: str, value: object) -> None:
     files = read(json_file() | {key: value}, json_file(GOOD)).files
     assert len(files) == 2
     assert getattr(files[0], field) == ("" if key == "yanked" and value is True else None)
@@ -183,7 +183,7 @@ def test_a_description_of_a_wrong_type_is_left_out(key: str, field: str, value: 
 
 @pytest.mark.parametrize("value", [None, 5, -1, 1.5, "", "x", [], ["x"]], ids=repr)
 @pytest.mark.parametrize("key", ["core-metadata", "dist-info-metadata", "data-dist-info-metadata"])
-def test_core_metadata_of_a_wrong_type_is_left_out(key: str, value: object) -> None:
+def test_core_metadata_of_a_wrong_type_is_dropped(key: str, value: object) -> None:
     files = read(json_file() | {key: value}, json_file(GOOD)).files
     assert len(files) == 2
     assert files[0].core_metadata is None
@@ -191,8 +191,8 @@ def test_core_metadata_of_a_wrong_type_is_left_out(key: str, value: object) -> N
 
 @pytest.mark.parametrize("key", ["core-metadata", "dist-info-metadata", "data-dist-info-metadata"])
 @pytest.mark.parametrize("loosely", [False, True])
-def test_each_spelling_of_core_metadata_is_understood(key: str, *, loosely: bool) -> None:
-    """``loosely``: also on the second way, which a wrong value elsewhere leads to."""
+def test_each_spelling_of_core_metadata_is_parsed(key: str, *, loosely: bool) -> None:
+    """``loosely``: with an invalid value elsewhere, so that entries are decoded one by one."""
     bad = [5] if loosely else []
     page = read(json_file() | {key: {"sha256": SHA256}}, *bad)
     assert [file.sidecar for file in page.files] == [Digest("sha256", SHA256)]
@@ -208,7 +208,7 @@ def test_the_newest_spelling_of_core_metadata_counts() -> None:
     [None, True, 5, 1.5, "foo-1.0.tar.gz", [], [5], {}, {"x": 5}, [{"filename": FILENAME}]],
     ids=repr,
 )
-def test_what_is_no_entry_costs_itself_only(entry: object) -> None:
+def test_a_value_that_is_not_an_entry_is_rejected_alone(entry: object) -> None:
     page = read(entry, json_file(GOOD), entry)
     assert [file.filename for file in page.files] == [GOOD]
     assert len(page.rejected) == 2
@@ -222,7 +222,7 @@ def test_what_is_no_entry_costs_itself_only(entry: object) -> None:
     ],
     ids=lambda text: ascii(text[:12]),
 )
-def test_an_entry_that_cannot_be_decoded_costs_itself_only(entry: bytes) -> None:
+def test_an_entry_that_cannot_be_decoded_is_rejected_alone(entry: bytes) -> None:
     text = json_page("?", json_file(GOOD)).replace(b'"?"', entry)
     page = parse_detail_json(text, CONTEXT)
     assert [file.filename for file in page.files] == [GOOD]
@@ -230,7 +230,7 @@ def test_an_entry_that_cannot_be_decoded_costs_itself_only(entry: bytes) -> None
     assert len(page.rejected[0].entry) <= 300
 
 
-def test_a_good_entry_means_the_same_beside_a_bad_one() -> None:
+def test_a_valid_entry_has_the_same_value_beside_an_invalid_one() -> None:
     entry = json_file(
         size=7,
         upload_time="2024-01-02T03:04:05Z",
@@ -243,25 +243,25 @@ def test_a_good_entry_means_the_same_beside_a_bad_one() -> None:
 
 
 @pytest.mark.parametrize("value", WRONG, ids=repr)
-def test_versions_of_a_wrong_type_are_left_out(value: object) -> None:
+def test_versions_of_a_wrong_type_are_dropped(value: object) -> None:
     page = read(json_file(), versions=value)
     assert page.versions == (("x",) if value == ["x"] else ())
     assert len(page.files) == 1
 
 
 @pytest.mark.parametrize("value", [v for v in WRONG if v != 5], ids=repr)
-def test_a_serial_of_a_wrong_type_is_not_told(value: object) -> None:
+def test_a_serial_of_a_wrong_type_is_dropped(value: object) -> None:
     meta = {"api-version": "1.4", "_last-serial": value}
     assert read(meta=meta).serial is None
 
 
-def test_a_serial_that_is_text_is_read() -> None:
-    """Older mirrors wrote it so."""
+def test_a_serial_as_text_is_parsed() -> None:
+    """Earlier releases wrote it as text."""
     assert read(meta={"api-version": "1.1", "_last-serial": "10"}).serial == 10
 
 
 @pytest.mark.parametrize("name", ["Foo", "FOO", "foo"])
-def test_a_page_may_spell_its_name_otherwise(name: str) -> None:
+def test_a_page_may_have_another_spelling_of_its_name(name: str) -> None:
     assert read(name=name).name == "foo"
 
 
@@ -281,8 +281,8 @@ def test_a_page_of_another_project_is_refused() -> None:
         '{"name": "foo", "files": [], "versions": [?]}',
     ],
 )
-def test_no_depth_of_nesting_is_a_surprise(text: str) -> None:
-    """Where the decoder is just within its limit, what looks at the value must be too."""
+def test_deep_nesting_is_refused_without_a_recursion_error(text: str) -> None:
+    """What the decoder accepts just below its limit must not exceed the interpreter's."""
     for depth in range(500, sys.getrecursionlimit()):
         nested = text.replace("?", "[" * depth + "]" * depth)
         try:
@@ -314,11 +314,11 @@ def test_any_bytes_are_a_page_or_refused(text: bytes) -> None:
             continue
 
 
-# ---------------------------------------------------------------- its parts
+# ---------------------------------------------------------------- parts of a page
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.4", "1.5", "1.99", "1"])
-def test_a_known_major_version_is_read(version: str) -> None:
+def test_major_version_1_is_accepted(version: str) -> None:
     check_api_version(version, WHERE)
 
 
@@ -332,7 +332,7 @@ def test_another_major_version_is_refused(version: object) -> None:
         check_api_version(version, WHERE)
 
 
-def test_little_is_repeated_of_a_version_that_is_refused() -> None:
+def test_a_refused_version_is_shown_shortened() -> None:
     with pytest.raises(InvalidPage) as caught:
         check_api_version("\x1b" * 10**6, WHERE)
     assert len(str(caught.value)) < 200
@@ -344,15 +344,15 @@ def test_a_serial_is_optional(value: object, serial: int | None) -> None:
 
 
 @pytest.mark.parametrize("shown", ["bar", "", None, 5, ["foo"], "foo\n"], ids=repr)
-def test_a_name_that_is_not_the_one_asked_for_is_refused(shown: object) -> None:
+def test_another_name_than_the_requested_one_is_refused(shown: object) -> None:
     with pytest.raises(InvalidPage):
         check_page_name(shown, CONTEXT)
 
 
 @pytest.mark.parametrize("status", ProjectStatus)
-def test_each_status_is_read_with_its_reason(status: ProjectStatus) -> None:
-    told = {"status": status.value, "reason": "a\nb"}
-    assert parse_status(told) == (status, "a b")
+def test_each_status_is_parsed_with_its_reason(status: ProjectStatus) -> None:
+    given = {"status": status.value, "reason": "a\nb"}
+    assert parse_status(given) == (status, "a b")
 
 
 @pytest.mark.parametrize(
@@ -372,7 +372,7 @@ def test_each_status_is_read_with_its_reason(status: ProjectStatus) -> None:
     ],
     ids=repr,
 )
-def test_a_status_that_is_not_known_is_active(value: object) -> None:
+def test_an_unknown_status_is_active(value: object) -> None:
     assert parse_status(value) == (ProjectStatus.ACTIVE, "")
 
 
@@ -380,29 +380,29 @@ def test_a_status_that_is_not_known_is_active(value: object) -> None:
 
 
 def listed(*projects: object, **fields: object) -> ProjectList:
-    """Return what a root page with these entries says."""
+    """Return the parsed root page with these entries."""
     page = {"meta": {"api-version": "1.4", "_last-serial": 20}, "projects": projects} | fields
     return parse_list_json(json.dumps(page).encode(), WHERE)
 
 
-def test_a_list_is_read() -> None:
+def test_a_list_is_parsed() -> None:
     page = listed({"name": "Foo_Bar", "_last-serial": 7}, {"name": "baz", "_last-serial": "8"})
     assert page == ProjectList({"foo-bar": 7, "baz": 8}, {"foo-bar": "Foo_Bar"}, Serial(20))  # type: ignore[dict-item]
 
 
-def test_a_list_without_serials_is_read() -> None:
+def test_a_list_without_serials_is_parsed() -> None:
     text = b'{"meta": {"api-version": "1.0"}, "projects": [{"name": "foo"}]}'
     assert parse_list_json(text, WHERE) == ProjectList({CONTEXT.name: None})
 
 
-def test_only_some_of_many_bad_entries_are_told() -> None:
+def test_the_number_of_reported_invalid_entries_is_limited() -> None:
     page = listed(*({"name": f"p{number}"} for number in range(5000)), *([None] * 50))
     assert len(page.serials) == 5000
     assert page.rejected_count == 50
     assert len(page.rejected) == 20
 
 
-def test_an_empty_list_is_one() -> None:
+def test_an_empty_list_is_valid() -> None:
     assert listed() == ProjectList({}, serial=Serial(20))
 
 
@@ -416,7 +416,7 @@ def test_an_empty_list_is_one() -> None:
     ],
     ids=lambda text: ascii(text[:40]),
 )
-def test_what_is_no_list_is_refused(text: bytes) -> None:
+def test_an_invalid_list_is_refused(text: bytes) -> None:
     with pytest.raises(InvalidPage) as caught:
         parse_list_json(text, WHERE)
     assert caught.value.url == WHERE
@@ -430,15 +430,15 @@ def test_what_is_no_list_is_refused(text: bytes) -> None:
     ],
     ids=repr,
 )
-def test_a_bad_entry_of_a_list_costs_itself_only(entry: object) -> None:
+def test_an_invalid_entry_of_a_list_is_rejected_alone(entry: object) -> None:
     page = listed({"name": "bar", "_last-serial": 7}, entry)
     assert page.serials == {"bar": 7}
     assert len(page.rejected) == 1
 
 
 @pytest.mark.parametrize("serial", [v for v in [*WRONG, 2**53] if v not in (None, 5)], ids=repr)
-def test_a_bad_serial_on_a_list_is_told_of_and_costs_no_project(serial: object) -> None:
-    """A project that is left out of the list would be missing in the mirror, and status be 0."""
+def test_a_project_with_an_invalid_serial_is_reported_and_listed(serial: object) -> None:
+    """Otherwise the project would be missing in the mirror although the exit status is 0."""
     entries = [{"name": "Foo", "_last-serial": serial}, {"name": "bar", "_last-serial": 7}]
     page = listed(*entries)
     assert page.serials == {"bar": 7, "foo": None}
@@ -447,41 +447,41 @@ def test_a_bad_serial_on_a_list_is_told_of_and_costs_no_project(serial: object) 
     assert page.rejected[0].reason.startswith("foo: serial ")
 
 
-def test_a_project_that_is_listed_twice_is_told_of() -> None:
+def test_a_project_that_is_listed_twice_is_noted() -> None:
     page = listed({"name": "foo"}, {"name": "Foo"}, {"name": "FOO"}, {"name": "bar"})
     assert page.notes == ("the list has foo more than once; its highest serial counts",)
     assert page.rejected_count == 0
 
 
 @pytest.mark.parametrize(
-    ("version", "told"),
+    ("version", "noted"),
     [("1.4", False), ("1.0", False), ("1", False), ("1.5", True), ("1." + "9" * 5000, True)],
 )
-def test_a_newer_minor_version_of_a_list_is_told_of(version: str, *, told: bool) -> None:
+def test_a_newer_minor_version_of_a_list_is_noted(version: str, *, noted: bool) -> None:
     page = parse_list_json(
         b'{"meta": {"api-version": "%s"}, "projects": []}' % version.encode(), WHERE
     )
-    assert bool(page.notes) is told
+    assert bool(page.notes) is noted
     assert sum(map(len, page.notes)) < 200
 
 
 @pytest.mark.parametrize(
     "entry", [b"1e400", b'["\xff"]', b'{"name": "foo", "_last-serial": 1e400}', b"9" * 5000]
 )
-def test_an_entry_of_a_list_that_cannot_be_decoded_costs_itself_only(entry: bytes) -> None:
+def test_an_entry_of_a_list_that_cannot_be_decoded_is_rejected_alone(entry: bytes) -> None:
     page = parse_list_json(b'{"projects": [{"name": "bar"}, %s]}' % entry, WHERE)
     assert page.serials == {"bar": None}
     assert len(page.rejected) == 1
 
 
 @pytest.mark.parametrize(("good", "bad"), [(0, 1), (1, 1), (198, 2), (297, 3)])
-def test_a_few_bad_entries_are_borne(good: int, bad: int) -> None:
+def test_up_to_one_percent_of_invalid_entries_is_accepted(good: int, bad: int) -> None:
     page = listed(*({"name": f"p{n}"} for n in range(good)), *[{"name": None}] * bad)
     assert (len(page.serials), len(page.rejected)) == (good, bad)
 
 
 @pytest.mark.parametrize(("good", "bad"), [(0, 2), (197, 2), (296, 3)])
-def test_more_bad_entries_than_one_in_a_hundred_are_not(good: int, bad: int) -> None:
+def test_more_than_one_percent_of_invalid_entries_is_refused(good: int, bad: int) -> None:
     with pytest.raises(InvalidPage) as caught:
         listed(*({"name": f"p{n}"} for n in range(good)), *[{"name": "a b"}] * bad)
     assert caught.value.why == (
@@ -491,7 +491,7 @@ def test_more_bad_entries_than_one_in_a_hundred_are_not(good: int, bad: int) -> 
 
 
 @pytest.mark.parametrize(
-    ("told", "serial"),
+    ("given", "serial"),
     [
         ((5, 7), 7),
         ((7, 5), 7),
@@ -502,10 +502,10 @@ def test_more_bad_entries_than_one_in_a_hundred_are_not(good: int, bad: int) -> 
         (("5", 7), 7),
     ],
 )
-def test_names_that_are_one_are_listed_with_the_higher_serial(
-    told: tuple[object, object], serial: int | None
+def test_equal_normalised_names_are_listed_with_the_highest_serial(
+    given: tuple[object, object], serial: int | None
 ) -> None:
-    page = build_project_list(zip(["Foo", "foo"], told, strict=True), where=WHERE, serial=None)
+    page = build_project_list(zip(["Foo", "foo"], given, strict=True), where=WHERE, serial=None)
     assert page.serials == {"foo": serial}
     assert page.display_names == {"foo": "Foo"}
 

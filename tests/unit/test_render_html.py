@@ -1,4 +1,4 @@
-"""Values to HTML pages."""
+"""Rendering of HTML pages."""
 
 from __future__ import annotations
 
@@ -71,10 +71,10 @@ def rendered(
     return render_detail_html(detail, display=display, digest_name=digest_name, file_url=file_url)
 
 
-# ---------------------------------------------------------------- byte for byte
+# ---------------------------------------------------------------- golden pages
 
 
-def test_a_page_is_as_it_always_was() -> None:
+def test_a_page_equals_that_of_earlier_releases() -> None:
     assert rendered(MY_PKG) == (DATA / "detail.html").read_bytes()
 
 
@@ -83,7 +83,7 @@ def test_a_page_without_files_has_an_empty_line() -> None:
     assert rendered(empty) == (DATA / "empty.html").read_bytes()
 
 
-def test_a_page_in_quarantine_tells_why() -> None:
+def test_a_quarantined_page_has_status_and_reason() -> None:
     quarantined = ProjectDetail(
         ProjectName("my-pkg"),
         serial=Serial(12),
@@ -99,62 +99,62 @@ def test_markup_is_escaped_everywhere() -> None:
 
 
 def rendered_list(*pieces: Iterable[ProjectName]) -> bytes:
-    """Return the root page that comes of adding projects piece by piece."""
+    """Return the root page rendered from these batches of projects."""
     page = HtmlListRenderer()
     for each in pieces:
         page.add(each)
     return page.finish()
 
 
-def test_a_root_page_is_as_it_always_was() -> None:
+def test_a_root_page_equals_that_of_earlier_releases() -> None:
     listed = [ProjectName("bar"), ProjectName("foo-baz")]
     assert rendered_list(listed) == (DATA / "root.html").read_bytes()
 
 
-# ---------------------------------------------------------------- what is on a page
+# ---------------------------------------------------------------- parts of a page
 
 
 def test_a_page_without_serial_ends_with_its_last_tag() -> None:
     assert rendered(make_detail(serial=None)).endswith(b"</html>\n")
 
 
-def test_the_first_serial_is_a_serial() -> None:
+def test_serial_zero_is_rendered() -> None:
     assert rendered(make_detail(serial=Serial(0))).endswith(b"</html>\n<!--SERIAL 0-->")
 
 
-def test_the_digest_that_is_asked_for_is_linked() -> None:
+def test_links_have_the_configured_digest() -> None:
     assert f"#md5={'0' * 32}".encode() in rendered(
         MY_PKG.keep(lambda f: "whl" in f.filename), digest_name="md5"
     )
 
 
-@pytest.mark.parametrize("told", [None, False, True, Hashes(), Hashes((Digest("md5", "0" * 32),))])
-def test_core_metadata_that_cannot_be_verified_is_not_advertised(told: object) -> None:
-    assert b"metadata" not in rendered(make_detail(make_file(core_metadata=told)))
+@pytest.mark.parametrize("given", [None, False, True, Hashes(), Hashes((Digest("md5", "0" * 32),))])
+def test_core_metadata_that_cannot_be_verified_is_not_advertised(given: object) -> None:
+    assert b"metadata" not in rendered(make_detail(make_file(core_metadata=given)))
 
 
 @pytest.mark.parametrize("status", ["archived", "deprecated", "quarantined"])
-def test_a_status_without_reason_is_told_alone(status: str) -> None:
+def test_a_status_without_reason_is_rendered_alone(status: str) -> None:
     page = rendered(make_detail(status=ProjectStatus(status))).decode()
     assert f'<meta name="pypi:project-status" content="{status}">' in page
     assert 'content="1.4"' in page
     assert "status-reason" not in page
 
 
-def test_an_active_project_tells_no_status() -> None:
+def test_an_active_project_has_no_status() -> None:
     assert b"project-status" not in rendered(make_detail(status_reason="none of your business"))
 
 
-def test_a_file_name_is_escaped_too_although_no_gate_lets_markup_through() -> None:
+def test_a_file_name_is_escaped_although_validation_rejects_markup() -> None:
     page = rendered(make_detail(make_file("<b>", path="packages/x")))
     assert b">&lt;b&gt;</a>" in page
 
 
-# ---------------------------------------------------------------- read back
+# ---------------------------------------------------------------- round trip
 
 
 def carried(detail: ProjectDetail, root: str) -> ProjectDetail:
-    """Return what an HTML page can carry of a project's page."""
+    """Return the page without what HTML cannot represent."""
     base = root or "https://mirror.example.org"
     return ProjectDetail(
         name=detail.name,
@@ -178,7 +178,9 @@ def carried(detail: ProjectDetail, root: str) -> ProjectDetail:
 
 
 @given(pages(), st.sampled_from(["", "https://files.example.org"]), st.text())
-def test_a_page_is_read_back_as_it_was(drawn: tuple[str, bytes], root: str, display: str) -> None:
+def test_a_rendered_page_parses_to_the_same_value(
+    drawn: tuple[str, bytes], root: str, display: str
+) -> None:
     name, text = drawn
     detail = parse_detail_json(text, make_context(name))
     page = rendered(detail, display, root=root)
@@ -187,7 +189,7 @@ def test_a_page_is_read_back_as_it_was(drawn: tuple[str, bytes], root: str, disp
 
 
 @given(pages(), st.sampled_from(["", "https://files.example.org/a&b<c"]), st.text())
-def test_another_reader_sees_the_same(drawn: tuple[str, bytes], root: str, display: str) -> None:
+def test_pypi_simple_reads_the_same(drawn: tuple[str, bytes], root: str, display: str) -> None:
     name, text = drawn
     detail = parse_detail_json(text, make_context(name))
     seen = ProjectPage.from_html(name, rendered(detail, display, root=root), from_encoding="utf-8")
@@ -208,7 +210,7 @@ def test_another_reader_sees_the_same(drawn: tuple[str, bytes], root: str, displ
 
 
 class Tags(HTMLParser):
-    """Collects the tags of a page, and its text."""
+    """Collects the tags and the text of a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -239,7 +241,7 @@ def test_no_text_becomes_markup(display: str, requires: str, reason: str) -> Non
 
 
 @given(st.lists(names, min_size=1, unique=True), st.integers(0, 5))
-def test_a_root_page_is_read_back_as_it_was(listed: list[str], cut: int) -> None:
+def test_a_rendered_root_page_parses_to_the_same_value(listed: list[str], cut: int) -> None:
     page = rendered_list(map(ProjectName, listed[:cut]), map(ProjectName, listed[cut:]))
     where = "https://mirror.example.org/simple/"
     read = parse_list_html(page, where, charset="utf-8")

@@ -1,4 +1,4 @@
-"""Values to JSON pages."""
+"""Rendering of JSON pages."""
 
 from __future__ import annotations
 
@@ -81,10 +81,10 @@ def first_file(detail: ProjectDetail, **options: Any) -> dict[str, Any]:
     return entry
 
 
-# ---------------------------------------------------------------- byte for byte
+# ---------------------------------------------------------------- golden pages
 
 
-def test_a_page_is_as_it_always_was_at_a_newer_version() -> None:
+def test_a_page_equals_that_of_earlier_releases_but_for_its_version() -> None:
     assert rendered(MY_PKG) == (DATA / "detail.json").read_bytes()
 
 
@@ -93,7 +93,7 @@ def test_a_page_may_have_no_files() -> None:
     assert rendered(empty) == (DATA / "empty.json").read_bytes()
 
 
-def test_a_page_in_quarantine_tells_why() -> None:
+def test_a_quarantined_page_has_status_and_reason() -> None:
     quarantined = ProjectDetail(
         ProjectName("my-pkg"),
         serial=Serial(12),
@@ -103,12 +103,12 @@ def test_a_page_in_quarantine_tells_why() -> None:
     assert rendered(quarantined) == (DATA / "quarantined.json").read_bytes()
 
 
-def test_texts_are_in_ascii() -> None:
+def test_texts_are_escaped_to_ascii() -> None:
     page = rendered(MARKED_UP, root="https://files.example.org/a&b")
     assert page == (DATA / "markup.json").read_bytes()
 
 
-def test_a_page_with_a_file_of_unknown_size_is_of_the_first_version() -> None:
+def test_a_page_with_an_unknown_size_claims_version_1_0() -> None:
     file = make_file(
         "my_pkg-1.0.tar.gz",
         path="packages/aa/bb/cc/my_pkg-1.0.tar.gz",
@@ -125,7 +125,7 @@ def test_a_page_with_a_file_of_unknown_size_is_of_the_first_version() -> None:
 
 
 def rendered_list(*pieces: Iterable[tuple[ProjectName, Serial | None]]) -> bytes:
-    """Return the root page that comes of adding projects piece by piece."""
+    """Return the root page rendered from these batches of projects."""
     page = JsonListRenderer()
     for each in pieces:
         page.add(each)
@@ -135,51 +135,51 @@ def rendered_list(*pieces: Iterable[tuple[ProjectName, Serial | None]]) -> bytes
 @pytest.mark.parametrize(
     ("own", "golden"), [(Serial(7), "root.json"), (None, "root_without_serials.json")]
 )
-def test_a_root_page_tells_the_serials_that_are_known(own: Serial | None, golden: str) -> None:
+def test_a_root_page_has_the_known_serials(own: Serial | None, golden: str) -> None:
     projects = [(ProjectName("bar"), own), (ProjectName("foo-baz"), None)]
     assert rendered_list(projects) == (DATA / golden).read_bytes()
 
 
-# ---------------------------------------------------------------- what is on a page
+# ---------------------------------------------------------------- parts of a page
 
 
 @pytest.mark.parametrize("digest_name", ["md5", "sha256"])
-def test_the_digest_that_is_asked_for_comes_first_and_sha256_always(digest_name: str) -> None:
+def test_the_configured_digest_is_first_and_sha256_always_present(digest_name: str) -> None:
     assert list(first_file(MY_PKG, digest_name=digest_name)["hashes"]) == list(
         dict.fromkeys([digest_name, "sha256"])
     )
 
 
-def test_a_digest_that_is_not_known_is_left_out() -> None:
+def test_an_unknown_digest_is_left_out() -> None:
     assert list(first_file(MY_PKG, digest_name="sha512")["hashes"]) == ["sha256"]
 
 
-@pytest.mark.parametrize(("yanked", "told"), [(None, False), ("", True), ("broken", "broken")])
-def test_a_yank_is_told_with_its_reason(yanked: str | None, *, told: bool | str) -> None:
-    assert first_file(make_detail(make_file(yanked=yanked)))["yanked"] == told
+@pytest.mark.parametrize(("yanked", "expected"), [(None, False), ("", True), ("broken", "broken")])
+def test_a_yank_is_rendered_with_its_reason(yanked: str | None, *, expected: bool | str) -> None:
+    assert first_file(make_detail(make_file(yanked=yanked)))["yanked"] == expected
 
 
-@pytest.mark.parametrize("told", [None, True, Hashes(), Hashes((Digest("md5", "0" * 32),))])
-def test_core_metadata_that_cannot_be_verified_is_not_advertised(told: object) -> None:
-    assert "core-metadata" not in first_file(make_detail(make_file(core_metadata=told)))
+@pytest.mark.parametrize("given", [None, True, Hashes(), Hashes((Digest("md5", "0" * 32),))])
+def test_core_metadata_that_cannot_be_verified_is_not_advertised(given: object) -> None:
+    assert "core-metadata" not in first_file(make_detail(make_file(core_metadata=given)))
 
 
-def test_nothing_is_null() -> None:
+def test_no_value_is_null() -> None:
     bare = make_file(size=None, upload_time=None)
     assert b"null" not in rendered(make_detail(bare, serial=None))
 
 
-def test_the_first_serial_is_a_serial() -> None:
+def test_serial_zero_is_rendered() -> None:
     assert b'"_last-serial": 0' in rendered(make_detail(serial=Serial(0)))
     listed = rendered_list([(ProjectName("foo"), Serial(0))])
     assert listed.count(b'"_last-serial": 0') == 2
 
 
-# ---------------------------------------------------------------- read back
+# ---------------------------------------------------------------- round trip
 
 
 def carried(detail: ProjectDetail, root: str, digest_name: str) -> ProjectDetail:
-    """Return what a JSON page can carry of a project's page."""
+    """Return the page without what the JSON format does not represent."""
     sized = all(file.size is not None for file in detail.files)
     sized = sized and bool(detail.versions or not detail.files)
     return ProjectDetail(
@@ -208,7 +208,7 @@ def _carried_file(file: ReleaseFile, root: str, digest_name: str) -> ReleaseFile
     st.sampled_from(["", "https://files.example.org"]),
     st.sampled_from(["sha256", "md5", "blake2b"]),
 )
-def test_a_page_is_read_back_as_it_was(
+def test_a_rendered_page_parses_to_the_same_value(
     drawn: tuple[str, bytes], root: str, digest_name: str
 ) -> None:
     name, text = drawn
@@ -219,7 +219,7 @@ def test_a_page_is_read_back_as_it_was(
 
 
 @given(pages())
-def test_another_reader_sees_the_same(drawn: tuple[str, bytes]) -> None:
+def test_pypi_simple_reads_the_same(drawn: tuple[str, bytes]) -> None:
     name, text = drawn
     detail = parse_detail_json(text, make_context(name))
     page = rendered(detail)
@@ -252,7 +252,7 @@ serials = st.none() | st.integers(0, 2**53 - 1).map(Serial)
 
 
 @given(st.dictionaries(names.map(ProjectName), serials), st.integers(0, 5))
-def test_a_root_page_is_read_back_as_it_was(
+def test_a_rendered_root_page_parses_to_the_same_value(
     own: dict[ProjectName, Serial | None], cut: int
 ) -> None:
     page = rendered_list(list(own.items())[:cut], list(own.items())[cut:])
