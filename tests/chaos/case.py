@@ -1,4 +1,7 @@
-"""A case of the matrix: an index, a mirror of it, faults between them, and the oracle."""
+"""A test case: an index, a mirror of it, faults between them, and the oracle.
+
+The rules that it checks are in ``docs/development/oracle.md``.
+"""
 
 from __future__ import annotations
 
@@ -31,23 +34,23 @@ if TYPE_CHECKING:
 
 _Kind = TypeVar("_Kind")
 
-LOOKS = 200
-"""Projects that a reader looks at during one run, over and over, at most."""
+MAX_READS = 200
+"""Project pages that a reader reads during one run, at most."""
 
 TRIES = 4
-"""Times that a reader looks before something counts as wrong: it may have changed in between."""
+"""Reads before a violation counts: a page may have changed between two reads."""
 
 _FIGURES = {
     "G1": {"I23"},
-    "G3": {"K2", "I13"},
+    "G3": {"K2"},
     "G4": {"K8"},
     "G5": {"I6", "I7"},
 }
-"""The figures that every run counts for, with the rules whose breach is a violation."""
+"""The figures that every run counts for, with the rules whose violations they count."""
 
 
 class Grants(TypedDict, total=False):
-    """The same as ``Granted``, with any collections."""
+    """The fields of ``Granted``, with any collections."""
 
     excluded: Collection[str]
     bare: Collection[str]
@@ -58,20 +61,20 @@ class Grants(TypedDict, total=False):
 
 @dataclass
 class Reader:
-    """Looks at the tree as clients do, whenever the index is asked for something."""
+    """Reads the tree as clients do, at each request to the index."""
 
     oracle: Oracle
     root: Path
     expected: list[str]
-    looks: int = 0
+    reads: int = 0
     pages: int = 0
     wrong: list[Complaint] = field(default_factory=list)
 
-    def look(self, _: Asked) -> None:
-        """Look once, and again if something seems wrong: only what stays wrong is."""
-        if self.pages > LOOKS:
+    def read(self, _: Asked) -> None:
+        """Check the pages, and again after a violation: only one that persists counts."""
+        if self.pages > MAX_READS:
             return
-        self.looks += 1
+        self.reads += 1
         self.pages += max(1, len(self.expected))
         tree = Disk(self.root)
         found: list[Complaint] = []
@@ -86,9 +89,9 @@ class Reader:
 
 
 class Case:
-    """Lets things go wrong, runs the program, and lets the oracle judge.
+    """Causes faults, runs the program, and lets the oracle judge.
 
-    ``about`` is which of several faults a test is at, for whoever reads that it failed.
+    ``about`` names the current one of several faults, for the message of a failure.
     """
 
     def __init__(self, index: Index, server: IndexServer, site: Site, figures: Figures) -> None:
@@ -101,7 +104,7 @@ class Case:
         self.about = ""
         index.follow(lambda: int(site.clock.now().timestamp()))
         server.time = site.clock.monotonic
-        # What nobody may touch: a neighbour, and one whose name begins as the mirror's does.
+        # Nothing may touch these neighbours; the name of one begins like that of the mirror.
         for name in ("neighbour", "mirror-of-another"):
             (site.home / name).mkdir()
             (site.home / name / "precious.txt").write_text("not yours")
@@ -119,11 +122,11 @@ class Case:
         project: str | None = None,
         skip: int = 0,
     ) -> Fault:
-        """Let requests go wrong; see ``Fault``."""
+        """Make requests fail; see ``Fault``."""
         return self.server.fault(where, act, times, project=project, skip=skip)
 
     def each(self, kinds: Iterable[_Kind]) -> Iterator[_Kind]:
-        """Yield one kind of a fault after another, and clear the faults after each."""
+        """Yield the kinds of a fault, and clear the faults after each."""
         for kind in kinds:
             self.about = f"about {kind!r:.60}"
             yield kind
@@ -132,7 +135,7 @@ class Case:
         self.about = ""
 
     def mirrored(self, *names: str) -> None:
-        """Publish these projects, and mirror them while all is well."""
+        """Publish these projects, and mirror them without a fault."""
         for name in names:
             self.index.release(name, "1.0")
         self.mirror()
@@ -141,15 +144,15 @@ class Case:
     # ------------------------------------------------------------ running
 
     def mirror(self, *flags: str, exits: int = 0, **granted: Unpack[Grants]) -> Ran:
-        """Run ``mirror``, and assert that it exits so and that nobody can complain."""
+        """Run ``mirror``, and assert its exit status and that the oracle has no complaint."""
         return self.run("mirror", *flags, exits=exits, **granted)
 
     def sync(self, *arguments: str, exits: int = 0, **granted: Unpack[Grants]) -> Ran:
-        """Run ``sync``, likewise."""
+        """Run ``sync`` and assert the same."""
         return self.run("sync", *arguments, exits=exits, **granted)
 
     def run(self, command: str, *arguments: str, exits: int = 0, **granted: Unpack[Grants]) -> Ran:
-        """Run a command, likewise."""
+        """Run a command and assert the same."""
         return self._judged(lambda: self.site.run(command, *arguments), exits, granted)
 
     def process(
@@ -160,9 +163,9 @@ class Case:
         trusting: Path | None = None,
         **granted: Unpack[Grants],
     ) -> Ended:
-        """Run a command as a process of its own, likewise.
+        """Run a command as a separate process and assert the same.
 
-        ``trusting`` is a file with the certificates of the authorities that it trusts.
+        ``trusting`` is a file with the certificates of trusted authorities.
         """
         environment = {} if trusting is None else {"SSL_CERT_FILE": str(trusting)}
         ended: list[Ended] = []
@@ -182,7 +185,7 @@ class Case:
         allowed = _granted(granted)
         before = self.snapshot()
         reader = Reader(self.oracle, self.site.root, project_names(before))
-        self.server.on_request = reader.look
+        self.server.on_request = reader.read
         try:
             ran = run()
         finally:
@@ -191,13 +194,13 @@ class Case:
         complaints = self.oracle.judge(before, after, ran, allowed)
         self._count(before, after, ran, complaints, reader, allowed)
         wrong = [*complaints, *reader.wrong]
-        told = [self.about, *map(str, wrong), f"status {ran.code}", ran.log]
-        assert not wrong, "\n".join(told)
-        assert ran.code == exits, "\n".join(told)
+        message = "\n".join([self.about, *map(str, wrong), f"status {ran.code}", ran.log])
+        assert not wrong, message
+        assert ran.code == exits, message
         return ran
 
     def snapshot(self) -> Snapshot:
-        """Return everything as it is now."""
+        """Return a snapshot of everything."""
         (self.site.home / "report.json").unlink(missing_ok=True)
         taken = Snapshot(self.site.home, self.site.root.name)
         taken.around.pop(".", None)
@@ -221,27 +224,27 @@ class Case:
         if failed:
             self.figures.count("G6", "K5" in rules)
         self.figures.measure("G13", max(0, excess_of_removals(before, after, granted)))
-        self.figures.count("G14", bool(reader.wrong), of=reader.looks)
+        self.figures.count("G14", bool(reader.wrong), of=reader.reads)
 
-    # ------------------------------------------------------------ what is to come of it
+    # ------------------------------------------------------------ recovery
 
     def recovers(self, where: str, act: Act, **fault: Any) -> Ran:
-        """Assert that a fault that passes is recovered in the same run."""
+        """Assert that a transient fault is recovered in the same run."""
         armed = self.fault(where, act, times=1, **fault)
         recovered = False
         try:
             ran = self.mirror()
-            assert armed.hits == 1, "the fault was not met"
+            assert armed.hits == 1, "the fault did not occur"
             recovered = True
         finally:
             self.figures.count("G9", not recovered)
         return ran
 
     def heals(self, *, exits: Sequence[int] = (0,), **spans: float) -> Ran:
-        """Clear all faults; then one more run gives the tree of a clean mirror (K7, I15).
+        """Clear all faults; assert that one run gives the tree of a clean mirror (K7, I15).
 
-        ``exits`` has the status of each run that it takes, where the rules ask for a second
-        look; ``spans`` are the time before each of them, as ``timedelta`` takes it.
+        ``exits`` has the exit status of each run, where a rule requires a second look; ``spans``
+        is the time before each run, as keywords of ``timedelta``.
         """
         self.server.faults.clear()
         self.server.thaw()
@@ -270,7 +273,7 @@ class Case:
         return clean
 
     def _is_quiet(self) -> None:
-        """Assert that a run after that writes nothing that is served and asks for no file (I16)."""
+        """Assert that one more run writes nothing that is served and downloads nothing (I16)."""
         self.server.forget()
         times = self.site.times()
         ran = self.mirror()
@@ -278,10 +281,10 @@ class Case:
         assert self.site.times() == times
         assert self.server.paths("file", "sidecar", "legacy") == []
 
-    # ------------------------------------------------------------ looking
+    # ------------------------------------------------------------ requests
 
     def asked(self, *kinds: str, of: str | None = None) -> list[Asked]:
-        """Return the requests of these kinds, maybe only those whose path names something."""
+        """Return the requests of these kinds, with ``of`` only those whose path contains it."""
         return [
             each
             for each in self.server.asked
@@ -289,11 +292,11 @@ class Case:
         ]
 
 
-def _granted(told: Grants) -> Granted:
+def _granted(given: Grants) -> Granted:
     return Granted(
-        excluded=frozenset(told.get("excluded", ())),
-        bare=frozenset(told.get("bare", ())),
-        behind=frozenset(told.get("behind", ())),
-        removals=told.get("removals"),
-        expires=told.get("expires", False),
+        excluded=frozenset(given.get("excluded", ())),
+        bare=frozenset(given.get("bare", ())),
+        behind=frozenset(given.get("behind", ())),
+        removals=given.get("removals"),
+        expires=given.get("expires", False),
     )

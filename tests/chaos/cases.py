@@ -1,11 +1,24 @@
-"""The matrix: every fault that is foreseen, in a few words."""
+"""The fault table: every foreseen fault, and what must happen."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+class Fault(NamedTuple):
+    """A row of the table: a fault, the expected outcome, and the exit status of the run.
+
+    ``exits`` lists the statuses that the variants of the fault lead to, "" where the run does not
+    end by itself.
+    """
+
+    title: str
+    expected: str
+    exits: str = "0"
+
 
 CHAPTERS: Mapping[int, str] = {
     1: "HTTP",
@@ -18,141 +31,491 @@ CHAPTERS: Mapping[int, str] = {
 }
 """The number that each chapter begins with."""
 
-TITLES: Mapping[int, str] = {
-    1: "the index answers 500, 502, 503 or 504 once",
-    2: "the index answers 5xx for ever",
-    3: "a page answers 5xx once, or for ever",
-    4: "429 with a `Retry-After` in seconds",
-    5: "429 with a `Retry-After` that is a date, rubbish, huge, or negative",
-    6: "503 with a `Retry-After` for a file",
-    7: "the page of a listed project is missing",
-    8: "the pages of very many listed projects are missing",
-    9: "one file is missing, or wrong, for ever",
-    10: "the core metadata of a file is missing",
-    11: "401, 403 or 451",
-    12: "the index refuses connections, has no address, or no way leads to it",
-    13: "a connection is reset before, in, or after the headers",
-    14: "a body is shorter than its `Content-Length`",
-    15: "a chunked body is cut, or ends early in good order",
-    16: "a body is longer than announced, or has no end",
-    17: "silence after the headers, or in the middle of a body",
-    18: "a body drips",
-    19: "a body is slow and steady for longer than any limit of time",
-    20: "a `Range` is answered with 200, with another range, or with 416",
-    21: "redirects in a circle, or too many",
-    22: "a redirect from https to http",
-    23: "a redirect, or a file's URL, leads to a private address",
-    24: "a redirect to `file:`, `ftp:` or `data:`",
-    25: "a redirect to another public host",
-    26: "a certificate is self-signed, expired, or another host's; TLS 1.0 only",
-    27: "the proxy refuses, wants a password, or answers with a page of its own",
-    28: "a file is sent with `Content-Encoding: gzip`",
-    29: "a small compressed document that is huge",
-    30: "100 000 headers, one of 1 MB, a number of 5 000 digits",
-    31: "rubbish after an answer, or in its headers",
-    32: "two hosts take turns, and one serves what is old",
-    33: "another origin of files has wrong bytes, or none, or is slow",
-    34: "the list of projects becomes empty",
-    35: "the list of projects becomes much shorter",
-    36: "the list is empty at the first run",
-    37: "the list is JSON of another form",
-    38: "the list is a page for people",
-    39: "the list is cut, no UTF-8, or JSON at its worst",
-    40: "the list is of another version of the API",
-    41: "one entry of the list is bad, or many are",
-    42: "an index has no serials at all",
-    43: "the index goes back a little",
-    44: "the index is new and old by turns",
-    45: "the index goes back far",
-    46: "a project's serial goes back",
-    47: "a serial becomes visible late",
-    48: "one project has a huge serial",
-    49: "a project with a huge serial has no page",
-    50: "a page lags behind the list, for a moment or for days",
-    51: "the serials of header and page are missing, rubbish, or differ",
-    52: "a project is removed",
-    53: "a project is put in quarantine",
-    54: "a project comes back within the grace time",
-    55: "a release, or a file, is removed",
-    56: "all files of a project vanish",
-    57: "very much changes in one run",
-    58: "two names on the list are one when normalised",
-    59: "a list of millions of projects",
-    60: "a page is cut, another document, or has a wrong type at any key",
-    61: "a file has another sha256, once or for ever",
-    62: "a file has another size",
-    63: "a file that is published has another sha256 on its page",
-    64: "a file name twice, with other URLs and digests",
-    65: "a URL twice, with other digests",
-    66: "two names for the same content",
-    67: "a sha256 is missing, in upper case, or too short",
-    68: "a size is none",
-    69: "an upload time is none",
-    70: "core metadata has another sha256",
-    71: "`yanked` and `requires-python` of every type and length",
-    72: "a page has another project's name",
-    73: "a page changes between two tries",
-    74: "a file changes between two of its parts",
-    75: "a file's URL climbs out of the tree",
-    76: "a file's URL is odd in any other way",
-    77: "a file's URL points at pages or state",
-    78: "control characters, overrides and surrogates in names",
-    79: "names that shells, web servers or other systems read in their own way",
-    80: "very long file names",
-    81: "long names of several bytes a character; two spellings of one name",
-    82: "names that differ in case only, where that is no difference",
-    83: "project names that are none",
-    84: "a script in every text",
-    85: "state that somebody edited",
-    86: "hostile documents from earlier runs",
-    87: "commands with hostile arguments",
-    88: "links planted in the tree",
-    89: "a published file that is a hard link of one outside",
-    90: "a pipe, socket, device or directory where a file should be",
-    91: "`kill -9` at any moment",
-    92: "SIGTERM, SIGHUP, SIGINT",
-    93: "stopped for minutes and continued",
-    94: "a second command while one is at work",
-    95: "a lock of a dead process; a lock that is taken away",
-    96: "two machines on one file system",
-    97: "out of memory, files or threads",
-    98: "no standard output, no standard error",
-    99: "an exception at any step",
-    100: "no space left, at any write",
-    101: "hardly any space left",
-    102: "nothing may be written",
-    103: "an I/O error at any call",
-    104: "the place for downloads is on another file system",
-    105: "the power fails",
-    106: "the last block written is torn",
-    107: "a bit changes by itself",
-    108: "the state is gone, cut, old, new, or another mirror's",
-    109: "the mirror's disk is not mounted",
-    110: "the tree changes behind the mirror's back",
-    111: "odd umasks and inherited groups",
-    112: "a network file system with its peculiarities",
-    113: "object storage that is slow, partial or refuses",
-    114: "removal while pages cannot be read",
-    115: "a full update from an index that gives nothing",
-    116: "a removal larger than the limit",
-    117: "a dry run",
-    118: "mistakes in the configuration",
-    119: "a list of names grows or shrinks after a run",
-    120: "the clock jumps",
-    121: "the tree of an earlier release",
-    122: "a command that is to be run fails or hangs",
-    123: "a kill while the list of changes is written",
-    124: "the report cannot be written",
-    125: "nothing has gone well for a long time",
-}
-"""Every case, by its number."""
+_HTTP = (
+    Fault(
+        "the index answers 500, 502, 503 or 504 once",
+        "the request is retried and the run succeeds",
+    ),
+    Fault(
+        "the index answers 5xx permanently",
+        "the run stops and names the status; nothing is changed",
+        "3",
+    ),
+    Fault(
+        "a project page answers 5xx once, or permanently",
+        "recovered in the same run; otherwise that project fails and the others are synced",
+        "0, 4",
+    ),
+    Fault(
+        "429 with a `Retry-After` in seconds",
+        "no request is sent to that host before the time; then the run succeeds",
+    ),
+    Fault(
+        "429 with a `Retry-After` that is a date, garbage, huge, or negative",
+        "a date is honoured; garbage means the normal back-off; beyond the limit the request fails",
+        "0, 4",
+    ),
+    Fault(
+        "503 with a `Retry-After` for a file",
+        "the host is not asked before the time; then the file is downloaded",
+    ),
+    Fault(
+        "the page of a listed project is missing",
+        "it is requested again after a minute; if it is still missing the project fails",
+        "4",
+    ),
+    Fault(
+        "the pages of very many listed projects are missing",
+        "the run stops and counts them; nothing is removed",
+        "3",
+    ),
+    Fault(
+        "one file is missing, or has wrong content, permanently",
+        "the first run keeps the previous page; later runs publish the page without the file and "
+        "report it each time",
+        "4",
+    ),
+    Fault(
+        "the core metadata of a file is missing",
+        "file and page are published; the metadata is not advertised, and retried later",
+    ),
+    Fault("401, 403 or 451", "the project fails after one request", "4"),
+    Fault(
+        "the index refuses connections, does not resolve, or cannot be reached",
+        "retried, then the run stops and names the reason",
+        "3",
+    ),
+    Fault(
+        "a connection is reset before, in, or after the headers",
+        "retried; a body continues where it broke off if its validator allows that",
+    ),
+    Fault(
+        "a body is shorter than its `Content-Length`",
+        "detected and retried",
+    ),
+    Fault(
+        "a chunked body is cut, or ends early without an error",
+        "detected by the announced size and digest, and retried",
+        "0, 3, 4",
+    ),
+    Fault(
+        "a body is longer than announced, or endless",
+        "aborted at the limit; no more than one chunk beyond it is written",
+        "4",
+    ),
+    Fault(
+        "no data after the headers, or in the middle of a body",
+        "times out and is retried",
+        "0, 4",
+    ),
+    Fault(
+        "a body arrives a few bytes at a time",
+        "aborted for being below the minimum rate; other projects are not delayed",
+        "0, 4",
+    ),
+    Fault(
+        "a body is slow and steady for longer than any timeout",
+        "downloaded: bodies have no total timeout",
+    ),
+    Fault(
+        "a `Range` request is answered with 200, another range, or 416",
+        "the download starts again; parts that do not fit are never joined",
+    ),
+    Fault(
+        "redirects in a loop, or too many",
+        "refused without a retry",
+        "0, 4",
+    ),
+    Fault("a redirect from https to http", "refused", "3, 4"),
+    Fault(
+        "a redirect or the URL of a file leads to a private address",
+        "refused, by the address that is connected to, unless the host is trusted",
+        "0, 4",
+    ),
+    Fault("a redirect to `file:`, `ftp:` or `data:`", "refused", "3, 4"),
+    Fault(
+        "a redirect to another public host",
+        "followed; credentials are not sent along",
+    ),
+    Fault(
+        "a certificate is self-signed, expired, or for another host; TLS 1.0 only",
+        "refused without a retry, with the reason",
+        "3, 4",
+    ),
+    Fault(
+        "the proxy refuses, requires a password, or answers with its own page",
+        "the run stops and names the proxy; the password is not shown",
+        "3",
+    ),
+    Fault(
+        "a file is sent with `Content-Encoding: gzip`",
+        "stored only if the bytes as sent match the digest",
+        "0, 4",
+    ),
+    Fault(
+        "a small compressed document expands to a huge one",
+        "decoding stops at the limit; memory stays within it",
+        "3, 4",
+    ),
+    Fault(
+        "100,000 headers, a header of 1 MB, a number with 5,000 digits",
+        "the answer is refused by its limit, or the number is ignored",
+        "0, 3, 4",
+    ),
+    Fault(
+        "garbage after an answer, in its headers, or instead of it",
+        "the connection is dropped and the request is retried",
+        "0, 4",
+    ),
+    Fault(
+        "two hosts answer by turns, and one serves old content",
+        "the newer page counts; nothing goes back",
+    ),
+    Fault(
+        "a second source of files has wrong content, no content, or is slow",
+        "the file is downloaded from the index instead",
+    ),
+)
+
+_INDEX = (
+    Fault("the list of projects becomes empty", "nothing is removed", "0, 5"),
+    Fault(
+        "the list of projects becomes much shorter",
+        "additions are made; removals beyond the limit are refused, and the option is named",
+        "5",
+    ),
+    Fault("the list is empty at the first run", "refused as unusable", "3"),
+    Fault("the list is JSON of another form", "refused, naming the wrong key", "3"),
+    Fault("the list is an HTML page for people", "refused, naming the content type", "3"),
+    Fault(
+        "the list is truncated, not UTF-8, or pathological JSON",
+        "refused; a byte order mark is tolerated",
+        "0, 3",
+    ),
+    Fault(
+        "the list has another version of the API",
+        "another major version is refused; a newer minor one is used with a warning",
+        "0, 3",
+    ),
+    Fault(
+        "one entry of the list is invalid, or many are",
+        "one entry is dropped with a warning; many make the list unusable",
+        "0, 3",
+    ),
+    Fault("an index without serials", "changes are found by comparing the pages"),
+    Fault("the serial of the index goes back a little", "nothing goes back; nothing is removed"),
+    Fault("the index is new and old by turns", "the state of each project never goes back"),
+    Fault(
+        "the serial of the index goes back far",
+        "refused until the operator accepts it",
+        "5",
+    ),
+    Fault("the serial of a project goes back", "ignored"),
+    Fault(
+        "a serial becomes visible late",
+        "the project is synced as soon as it shows, or by the next comparison of the whole list",
+    ),
+    Fault(
+        "one project has a huge serial",
+        "no other project is affected, and `status` does not follow it",
+        "0, 4",
+    ),
+    Fault("a project with a huge serial has no page", "that project fails; `status` stays", "4"),
+    Fault(
+        "a page is older than the list, for a moment or for days",
+        "retried in the run; then the project fails, and the others are synced in every run",
+        "0, 4",
+    ),
+    Fault(
+        "the serials in header and page are missing, garbage, or differ",
+        "one of them is enough; if they differ the lower one counts",
+        "0, 4",
+    ),
+    Fault(
+        "a project is removed",
+        "its page is removed at a second look ten minutes later, or immediately if the changelog "
+        "says so; its files wait in `removed/`",
+        "0, 4",
+    ),
+    Fault("a project is quarantined", "its page stays, without files"),
+    Fault(
+        "a project returns within the grace time",
+        "it is restored without a download, after a check of what waited",
+    ),
+    Fault("a release, or a file, is removed", "the page changes first; the file waits"),
+    Fault(
+        "all files of a project vanish",
+        "held once and accepted at the second look, unless the changelog proves it",
+        "0, 4",
+    ),
+    Fault("very much changes in one run", "normal work: additions have no limit"),
+    Fault("two names on the list are equal when normalised", "they count as one project"),
+    Fault(
+        "a list of millions of projects",
+        "read within the memory limit, or refused by the size limit",
+        "0, 3",
+    ),
+)
+
+_CONTENT = (
+    Fault(
+        "a page is truncated, another document, or has a wrong type at any key",
+        "the project fails and keeps its last valid page; a wrong type that only describes a file "
+        "is dropped; an invalid entry of a published file holds the page",
+        "0, 4",
+    ),
+    Fault(
+        "a file has another sha256, once or permanently",
+        "retried; then the file fails and nothing of it is kept",
+        "0, 4",
+    ),
+    Fault("a file has another size than announced", "the file fails even if its sha256 fits", "4"),
+    Fault(
+        "the page names another sha256 for a published file",
+        "the published file stays and the project is held until the operator accepts the change",
+        "5",
+    ),
+    Fault(
+        "a file name occurs twice, with other URLs and digests",
+        "the page is invalid; equal entries count as one",
+        "0, 4",
+    ),
+    Fault(
+        "a URL occurs twice, with other digests",
+        "the page is invalid; under another name the entry is dropped",
+        "0, 4",
+    ),
+    Fault("two names for the same content", "both are published"),
+    Fault(
+        "a sha256 is missing, in upper case, or too short",
+        "upper case is accepted; without a valid sha256 the entry is dropped",
+    ),
+    Fault(
+        "a size is not a size",
+        "an entry with an impossible size is dropped; one without a size is measured",
+    ),
+    Fault("an upload time is not a time", "published without the time"),
+    Fault("core metadata has another sha256", "not stored and not advertised; the file is"),
+    Fault(
+        "`yanked` and `requires-python` of every type and length",
+        "texts up to the limit are kept; other values count as missing, with a warning",
+    ),
+    Fault("a page has the name of another project", "the project fails", "4"),
+    Fault("a page changes between two tries", "the last answer is used as a whole"),
+    Fault(
+        "a file changes between two of its parts",
+        "the digest does not match, and the download starts again",
+    ),
+)
+
+_NAMES = (
+    Fault(
+        "the URL of a file climbs out of the tree",
+        "the entry is dropped, or resolved within its host, before any path is made",
+    ),
+    Fault(
+        "the URL of a file is unusual in any other way",
+        "dropped if it is not a plain URL; a fragment is ignored",
+    ),
+    Fault(
+        "the URL of a file names a page or a state file",
+        "the file is stored below `packages/` or dropped, never elsewhere",
+    ),
+    Fault(
+        "control characters, bidirectional overrides and surrogates in names",
+        "the entry is dropped, or the page is invalid; messages show them escaped",
+        "0, 4",
+    ),
+    Fault(
+        "names with a meaning to shells, web servers or other systems",
+        "the entry is dropped",
+    ),
+    Fault("very long file names", "up to 255 bytes are published; longer ones are dropped"),
+    Fault(
+        "long names in characters of several bytes; two spellings of one name",
+        "names that are not ASCII are dropped",
+    ),
+    Fault(
+        "names that differ in case only, on a file system that ignores case",
+        "they never share a directory",
+    ),
+    Fault(
+        "names that are not project names",
+        "dropped before they reach the file system; the others are synced",
+    ),
+    Fault("a script in every text", "escaped in every form of page, or dropped"),
+    Fault(
+        "a state file that was edited",
+        "its values pass the same checks as values from the index; invalid ones are read again",
+    ),
+    Fault(
+        "a hostile page or catalogue row from an earlier run",
+        "only paths that the validated values lead to are used; the damage is repaired",
+        "0, 7, 8",
+    ),
+    Fault(
+        "commands with hostile arguments",
+        "usage error that names the argument; unknown projects are named",
+        "2, 4",
+    ),
+    Fault(
+        "symbolic links planted in the tree",
+        "replaced or refused, never followed; only whole areas may be links",
+        "0, 4, 7",
+    ),
+    Fault(
+        "a published file is a hard link of a file outside",
+        "replaced by a rename; the file outside keeps its content",
+    ),
+    Fault(
+        "a pipe, socket, device or directory in the place of a file",
+        "replaced or reported, and never opened",
+        "0, 4, 8",
+    ),
+)
+
+_PROCESSES = (
+    Fault(
+        "`kill -9` at any moment",
+        "readers see a valid tree; the next run gives the tree of a clean mirror",
+        "",
+    ),
+    Fault(
+        "SIGTERM, SIGHUP, SIGINT",
+        "requests are cancelled, finished work is recorded; a second signal ends the process",
+        "129, 130, 143",
+    ),
+    Fault("stopped for minutes and continued", "connections are opened again; the lock is kept"),
+    Fault(
+        "a second command while one is running",
+        "refused immediately, naming the process; commands that only read are answered",
+        "6",
+    ),
+    Fault(
+        "the lock of a dead process; a lock that is taken away",
+        "a left-over file is no obstacle; the loss of the lock ends the run before a commit",
+        "0, 7",
+    ),
+    Fault("two machines on one file system", "the lock of the kernel decides", "6"),
+    Fault(
+        "no memory, file descriptors or threads left",
+        "the run reports it and loses nothing",
+        "0, 3, 4, 7",
+    ),
+    Fault("standard output and error are closed or full", "the run goes on"),
+    Fault(
+        "an exception at any step",
+        "reported as a bug; nothing is destroyed, and the next run succeeds",
+        "1, 4",
+    ),
+)
+
+_STORAGE = (
+    Fault(
+        "no space left, at any write",
+        "downloads stop, state is saved, temporary files are removed",
+        "7",
+    ),
+    Fault(
+        "less free space than is to be kept free",
+        "no download begins; pages are still published, and files wait for the next run",
+        "0, 7, 8",
+    ),
+    Fault("a read-only file system", "the run stops immediately and names the path", "7"),
+    Fault(
+        "an I/O error at any call",
+        "reported; data whose flush failed counts as lost; a failed rename is never a copy",
+        "4, 7",
+    ),
+    Fault("an area of the mirror is on another file system", "refused immediately", "7"),
+    Fault("power failure", "what was recorded as done is intact; the next run does the rest", ""),
+    Fault(
+        "only the name of a new file reached the disk",
+        "the file is downloaded again",
+        "",
+    ),
+    Fault(
+        "a bit changes by itself",
+        "`verify` finds it and repairs the file; a damaged catalogue is rebuilt",
+        "0, 7, 8",
+    ),
+    Fault(
+        "the state is missing, truncated, old, new, or of another mirror",
+        "rebuilt from the tree without a download; the tree of a newer release is refused",
+        "0, 2",
+    ),
+    Fault("the disk of the mirror is not mounted", "refused, with the way out", "7"),
+    Fault(
+        "the tree is changed by someone else",
+        "`verify` repairs what was changed and reports what was added",
+        "0, 8",
+    ),
+    Fault("unusual umask and inherited groups", "modes are 0644 and 0755 in any case"),
+    Fault(
+        "a file system without some operations, such as network file systems",
+        "done without, or reported",
+        "0, 4, 7",
+    ),
+    Fault("object storage that is slow, partial or refuses", "errors are never an empty list"),
+)
+
+_COMMANDS = (
+    Fault(
+        "removal of orphaned files while a page cannot be read",
+        "nothing counts as orphaned until every page is readable, or named by an option",
+        "4, 8",
+    ),
+    Fault(
+        "a full update from an index that answers nothing usable",
+        "nothing is removed",
+        "3",
+    ),
+    Fault("a removal larger than the limit", "refused as a whole", "5"),
+    Fault(
+        "a dry run",
+        "no system call changes the mirror",
+        "0, 4, 8",
+    ),
+    Fault(
+        "mistakes in the configuration",
+        "all are reported before anything is done, with a suggestion",
+        "2",
+    ),
+    Fault(
+        "a list of names grows or shrinks after a run",
+        "new projects are fetched; removals stay within the limit",
+        "0, 5",
+    ),
+    Fault(
+        "the clock jumps",
+        "nothing is purged on the word of a clock that cannot be right",
+    ),
+    Fault("the tree of an earlier release", "taken over without a download"),
+    Fault("a command to run fails or hangs", "does not change the result of the run"),
+    Fault(
+        "a kill while the list of changes is written",
+        "the next run lists what the killed one changed",
+        "",
+    ),
+    Fault(
+        "the report cannot be written",
+        "the exit status is that of the run",
+        "that of the run",
+    ),
+    Fault("no run has succeeded for a long time", "the health check fails", "8"),
+)
+
+FAULTS: Mapping[int, Fault] = dict(
+    enumerate((*_HTTP, *_INDEX, *_CONTENT, *_NAMES, *_PROCESSES, *_STORAGE, *_COMMANDS), 1)
+)
+"""Every fault by its case number; tests are named ``test_case_<number>_...``."""
 
 NOT_APPLICABLE: Mapping[int, str] = {
-    96: "it takes two machines; what counts is the kernel's lock, which file systems pass on",
-    113: "there is no object storage in this release",
+    96: "needs two machines; the kernel's lock decides, which file systems pass on",
+    113: "this release has no object storage",
     122: "the program runs no other command",
 }
-"""Cases that no test can be about, with the reason."""
+"""Cases that cannot be tested, with the reason."""
 
 NOT_YET: Mapping[int, str] = {}
-"""Cases that are not as they should be, with what is so instead."""
+"""Cases whose outcome is not as expected, with the actual one."""

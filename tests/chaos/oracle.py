@@ -1,7 +1,7 @@
-"""The oracle: what may be said of a mirror by somebody who knows the index and can read a tree.
+"""The oracle: judges a mirror by what the index has and by what the tree shows.
 
-It imports nothing of the program (``tests/test_architecture.py`` holds that), so it cannot share
-its mistakes. Each complaint names the rule of ``docs/reference/faults.md`` that was broken.
+It imports nothing of the program (``tests/test_architecture.py`` checks that), so that it cannot
+share its mistakes. Each complaint cites a rule of ``docs/development/oracle.md``.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from tests.support.index import Index, Project
 
 SERVED = {"simple", "packages", "json", "pypi", "last-modified"}
-"""All that may lie in ``web/``."""
+"""The only entries that ``web/`` may have."""
 
 RETAINED = 1_000_000
-"""Bytes of a broken download from which on it may wait to be gone on with."""
+"""Smallest size in bytes of a partial download that may stay for the next run to resume."""
 
 _ERROR = re.compile(r"^\S+ \S+ ERROR: (.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Complaint:
-    """Something that is not as it must be."""
+    """The violation of a rule."""
 
     rule: str
     text: str
@@ -42,8 +42,8 @@ class Complaint:
         return f"{self.rule}: {self.text}"
 
 
-class Said(Protocol):
-    """What a run said of itself."""
+class Output(Protocol):
+    """What a run returned, printed, logged and reported."""
 
     @property
     def code(self) -> int: ...
@@ -57,11 +57,11 @@ class Said(Protocol):
 
 @dataclass(frozen=True)
 class Granted:
-    """What a case lets a run leave otherwise than the index has it.
+    """The deviations from the index that a test permits.
 
-    ``left_out`` are file names that a gate keeps out, ``bare`` those whose core metadata could
-    not be had, ``behind`` the projects of which the index shows no more than was shown before.
-    ``removals`` is the operator's own limit. ``expires`` says that what waited is deleted.
+    ``excluded`` are the names of files that validation drops, ``bare`` of those whose core
+    metadata could not be fetched, ``behind`` the projects that stay at an earlier page.
+    ``removals`` is the operator's limit of removals. ``expires`` permits to purge the trash.
     """
 
     excluded: frozenset[str] = frozenset()
@@ -73,9 +73,9 @@ class Granted:
 
 @dataclass
 class Oracle:
-    """Knows what an index has, which of its projects are wanted, and what must stay secret.
+    """Knows what an index has, which projects are selected, and which texts are secret.
 
-    ``highest`` is the highest serial that the index ever showed, rightly or not.
+    ``highest`` is the highest serial that the index ever showed, correct or not.
     """
 
     index: Index
@@ -84,25 +84,25 @@ class Oracle:
     highest: int = 0
 
     def judge(
-        self, before: Snapshot, after: Snapshot, said: Said, granted: Granted
+        self, before: Snapshot, after: Snapshot, output: Output, granted: Granted
     ) -> list[Complaint]:
-        """Return everything that is wrong with a run: with what it left, and what it said."""
+        """Return all violations of a run, in the tree that it left and in its output."""
         return [
             *self.pages(after),
-            *self.strays(after),
-            *self.leftovers(after, said),
-            *self.state(before, after, said, granted),
+            *self.unexpected(after),
+            *self.leftovers(after, output),
+            *self.state(before, after, output, granted),
             *self.losses(before, after, granted),
             *self.surroundings(before, after),
-            *self.exit_status(before, after, said, granted),
-            *self.words(after, said),
+            *self.exit_status(before, after, output, granted),
+            *self.output(after, output),
             *self.removals(before, after, granted),
         ]
 
     # ------------------------------------------------------------ the tree by itself
 
     def pages(self, tree: Tree, *, at_rest: bool = True) -> Iterator[Complaint]:
-        """Pages name what is there and right, and the root names what has a page (K3, I1-I5)."""
+        """Check that pages are valid and the root page is complete (I1, I2, I4, I5)."""
         listings = list(roots(tree))
         for form, listed in listings:
             for name in listed:
@@ -128,20 +128,20 @@ class Oracle:
             return
         content = tree.read(f"web/{link.path}")
         if content is None:
-            yield Complaint("I1", f"{name} names {link.path}, and it is not there")
+            yield Complaint("I1", f"{name} names {link.path}, which does not exist")
             return
         for algorithm, digest in link.digests.items():
             if hashlib.new(algorithm, content).hexdigest() != digest:
-                yield Complaint("I1", f"{name} names {link.path}, and its {algorithm} is another")
+                yield Complaint("I1", f"{name} names {link.path} with a wrong {algorithm}")
         if link.size not in {None, len(content)}:
-            yield Complaint("I1", f"{name} says {link.path} has {link.size} bytes")
+            yield Complaint("I1", f"{name} names {link.path} with a wrong size, {link.size}")
         if link.sidecar is not None:
             metadata = tree.read(f"web/{link.path}.metadata")
             if metadata is None or hashlib.sha256(metadata).hexdigest() != link.sidecar:
                 yield Complaint("I5", f"{name} advertises wrong core metadata of {link.path}")
 
-    def strays(self, after: Snapshot) -> Iterator[Complaint]:
-        """Nothing is served that is not the index's, and the modes are right (I10)."""
+    def unexpected(self, after: Snapshot) -> Iterator[Complaint]:
+        """Check that only content of the index is served, with the right modes (I10)."""
         for name in after.names("web"):
             if name not in SERVED:
                 yield Complaint("I10", f"web/{name} is served")
@@ -150,36 +150,36 @@ class Oracle:
                 yield from _mode(path, mode)
         for path, content in after.files("web/packages/").items():
             if content != self._content(path.removeprefix("web")):
-                yield Complaint("I10", f"{path} is not what the index has there")
+                yield Complaint("I10", f"{path} differs from the file of the index")
         for path in after.files("web/simple/"):
             if path.rpartition("/")[2] not in FORMS:
-                yield Complaint("I10", f"{path} is no page")
+                yield Complaint("I10", f"{path} is not a page")
 
-    def leftovers(self, after: Snapshot, said: Said) -> Iterator[Complaint]:
-        """Only a large part of a download, after a run that failed, is left for the next (K6)."""
+    def leftovers(self, after: Snapshot, output: Output) -> Iterator[Complaint]:
+        """Check that only large partial downloads of a failed run are left (K6)."""
         for path, content in after.files(".partial/").items():
-            if said.code == 0 or len(content) < RETAINED or len(path) != len(".partial/") + 64:
+            if output.code == 0 or len(content) < RETAINED or len(path) != len(".partial/") + 64:
                 yield Complaint("K6", f"{path} is left over, {len(content)} bytes")
 
     def _content(self, path: str) -> bytes | None:
-        """Return what the index has ever had at a path of a file or of its core metadata."""
+        """Return the content of a file or of its core metadata, even of one that is removed now."""
         file = self.index.files.get(path.removesuffix(".metadata"))
         if file is None:
             return None
         return file.metadata if path.endswith(".metadata") else file.content
 
-    # ------------------------------------------------------------ what it claims
+    # ------------------------------------------------------------ serials
 
     def state(
-        self, before: Snapshot, after: Snapshot, said: Said, granted: Granted
+        self, before: Snapshot, after: Snapshot, output: Output, granted: Granted
     ) -> Iterator[Complaint]:
-        """``status`` and pages claim no more than is so, and never go back (K4, I6, I7)."""
+        """Check that ``status`` and pages never go back and claim nothing false (I6, I7)."""
         status, was = _number(after.read("status")), _number(before.read("status"))
-        told = [self.index.serial, *(each.serial for each in self.index.journal)]
-        highest = self.highest = max(self.highest, *told)
+        shown = [self.index.serial, *(each.serial for each in self.index.journal)]
+        highest = self.highest = max(self.highest, *shown)
         if not was <= status <= highest:
             yield Complaint("I6", f"status went from {was} to {status}, the index is at {highest}")
-        named = _failed(said).keys() | granted.behind
+        named = _failed(output).keys() | granted.behind
         for name, project in self.index.projects.items():
             page = json_page(after, name)
             serial = None if page is None else page.serial
@@ -195,7 +195,7 @@ class Oracle:
                 yield Complaint("I7", f"status is {status}, {name} at {serial}: {project.serial}")
         for name, serial in self._removed().items():
             if serial <= status and name not in named and page_forms(after, name):
-                yield Complaint("I7", f"status is {status}, and {name} is still there")
+                yield Complaint("I7", f"status is {status}, and {name} still has a page")
 
     def _removed(self) -> dict[str, int]:
         """Return the projects whose last event is their removal, and its serial."""
@@ -207,7 +207,7 @@ class Oracle:
         }
 
     def shown(self, tree: Tree, name: str, granted: Granted) -> str:
-        """Return in which way a project is not shown as the index has it, "" if it is."""
+        """Return how a project differs from the index, "" if it does not."""
         project = self.index.projects[name]
         page = json_page(tree, name)
         if page is None:
@@ -221,25 +221,25 @@ class Oracle:
             return f"it has {sorted(links)}, not {sorted(wanted)}"
         for filename, link in links.items():
             sized = link.size is not None
-            told, true = (each.comparable(sized=sized) for each in (link, wanted[filename]))
-            if told != true:
-                return f"{filename} is told of as {told}, not {true}"
+            shown, true = (each.comparable(sized=sized) for each in (link, wanted[filename]))
+            if shown != true:
+                return f"{filename} is shown as {shown}, not {true}"
         return ""
 
-    # ------------------------------------------------------------ what was there
+    # ------------------------------------------------------------ losses
 
     def losses(self, before: Snapshot, after: Snapshot, granted: Granted) -> Iterator[Complaint]:
-        """All that was right is there, or waits, or was replaced by newer (K2, I8, I12)."""
+        """Check that valid content is still served, in the trash, or replaced (K2)."""
         for path, content in before.files().items():
             served = path.removeprefix("web/")
             if path.startswith("web/packages/") and content == self._content(f"/{served}"):
                 if content not in {after.read(path), after.read(f"removed/{served}")}:
-                    yield Complaint("K2", f"{path} was right and is gone")
+                    yield Complaint("K2", f"{path} was valid and is gone")
             elif path.startswith("removed/packages/") and not granted.expires:
-                waiting = path.removeprefix("removed/")
-                right = content == self._content(f"/{waiting}")
-                if right and content not in {after.read(path), after.read(f"web/{waiting}")}:
-                    yield Complaint("K2", f"{path} waited and is gone")
+                trashed = path.removeprefix("removed/")
+                valid = content == self._content(f"/{trashed}")
+                if valid and content not in {after.read(path), after.read(f"web/{trashed}")}:
+                    yield Complaint("K2", f"{path} was in the trash and is gone")
             elif path in {"status", "generation"} and after.read(path) is None:
                 yield Complaint("K2", f"{path} is gone")
         for name in project_names(before):
@@ -249,56 +249,58 @@ class Oracle:
                     yield Complaint("K2", f"the page {place} is gone")
 
     def surroundings(self, before: Snapshot, after: Snapshot) -> Iterator[Complaint]:
-        """Nothing outside the mirror is made, changed or taken away (K8, I9)."""
+        """Check that nothing outside the mirror is created, changed or removed (K8)."""
         for path in before.around.keys() | after.around.keys():
             if before.around.get(path) != after.around.get(path):
                 yield Complaint("K8", f"{path} is outside the mirror and changed")
 
     def removals(self, before: Snapshot, after: Snapshot, granted: Granted) -> Iterator[Complaint]:
-        """No run removes more projects than it may (G13)."""
+        """Check the limit of removals (G13)."""
         excess = excess_of_removals(before, after, granted)
         if excess > 0:
-            yield Complaint("G13", f"{excess} projects more than may be were removed")
+            yield Complaint("G13", f"{excess} projects beyond the limit were removed")
 
-    # ------------------------------------------------------------ what it said
+    # ------------------------------------------------------------ output
 
     def exit_status(
-        self, before: Snapshot, after: Snapshot, said: Said, granted: Granted
+        self, before: Snapshot, after: Snapshot, output: Output, granted: Granted
     ) -> Iterator[Complaint]:
-        """Exit status 0 says that all that is wanted is shown, another that it is not (I23)."""
-        failed, stopped = _failed(said), _stopped(said)
+        """Check the exit status against the tree and the report (I2, I23, K2, K5)."""
+        failed, stopped = _failed(output), _stopped(output)
         held = [name for name, each in failed.items() if each["class"] == "held"]
-        if (said.code == 0) != (not failed and not stopped):
-            yield Complaint("I23", f"status {said.code}, failed {list(failed)}, stopped {stopped}")
-        if said.code == 5 and not stopped and not held:
-            yield Complaint("I23", "status 5, and nothing was held")
-        if said.code == 3 and not said.report["projects"]["synced"]:
+        if (output.code == 0) != (not failed and not stopped):
+            yield Complaint(
+                "I23", f"status {output.code}, failed {list(failed)}, stopped {stopped}"
+            )
+        if output.code == 5 and not stopped and not held:
+            yield Complaint("I23", "status 5, and nothing is held")
+        if output.code == 3 and not output.report["projects"]["synced"]:
             changed = _changed(before, after)
             if changed:
                 yield Complaint("K2", f"status 3, and this changed: {changed}")
-        if said.code in {0, 4, 5}:
-            yield from self._reflected(before, after, said, granted)
+        if output.code in {0, 4, 5}:
+            yield from self._reflected(before, after, output, granted)
 
     def _reflected(
-        self, before: Snapshot, after: Snapshot, said: Said, granted: Granted
+        self, before: Snapshot, after: Snapshot, output: Output, granted: Granted
     ) -> Iterator[Complaint]:
-        failed = _failed(said)
+        failed = _failed(output)
         for name in filter(self.selects, self.index.projects):
             wrong = self.shown(after, name, granted)
             if name in failed:
                 yield from self._failed_in_order(before, after, name)
                 if not wrong and name not in granted.behind:
-                    yield Complaint("I23", f"{name} is said to have failed and is as it should be")
+                    yield Complaint("I23", f"{name} is reported as failed and is up to date")
             elif wrong and name not in granted.behind:
-                yield Complaint("I23" if said.code == 0 else "K5", f"{name}: {wrong}")
+                yield Complaint("I23" if output.code == 0 else "K5", f"{name}: {wrong}")
         for name in project_names(after):
             wanted = name in self.index.projects and self.selects(name)
-            excused = name in granted.behind or name in failed or said.code == 5
+            excused = name in granted.behind or name in failed or output.code == 5
             if not wanted and not excused:
                 yield Complaint("I23", f"{name} is shown and should not be")
 
     def _failed_in_order(self, before: Snapshot, after: Snapshot, name: str) -> Iterator[Complaint]:
-        """Failure leaves a project as it was, or with a part of what the index has (I2)."""
+        """Check that a failed project has its old page, or one with a part of its files (I2)."""
         as_it_was = page_forms(before, name) == page_forms(after, name)
         page = json_page(after, name)
         if as_it_was or page is None:
@@ -306,43 +308,45 @@ class Oracle:
         wanted = true_links(self.index.projects[name], Granted())
         for link in page.links:
             if link.filename not in wanted:
-                yield Complaint("I2", f"{name} shows {link.filename}, which it has not")
+                yield Complaint(
+                    "I2", f"{name} shows {link.filename}, which the index does not have"
+                )
 
-    def words(self, after: Snapshot, said: Said) -> Iterator[Complaint]:
-        """One line for each failure, the same in the report, and nothing secret (K1, I24, I25)."""
-        errors = _ERROR.findall(said.log)
-        failed, stopped = _failed(said), _stopped(said)
-        if "Traceback" in said.log:
-            yield Complaint("K1", f"a traceback: {said.log}")
-        if said.report.get("exit_code") != said.code:
-            yield Complaint("I24", f"status {said.code}, report {said.report.get('exit_code')}")
+    def output(self, after: Snapshot, output: Output) -> Iterator[Complaint]:
+        """Check the log and the report, and that they have no secrets (K1, I24, I25)."""
+        errors = _ERROR.findall(output.log)
+        failed, stopped = _failed(output), _stopped(output)
+        if "Traceback" in output.log:
+            yield Complaint("K1", f"a traceback: {output.log}")
+        if output.report.get("exit_code") != output.code:
+            yield Complaint("I24", f"status {output.code}, report {output.report.get('exit_code')}")
         for name, each in failed.items():
             lines = [line for line in errors if line.startswith(f"{name} failed: ")]
             reason = _shown(each["reason"])
             if len(lines) != 1 or not reason or reason not in lines[0]:
-                yield Complaint("K1", f"{name} failed ({each['reason']}), and the log says {lines}")
+                yield Complaint("K1", f"{name} failed ({each['reason']}), the log has {lines}")
         for reason in stopped:
             if not any(line.startswith(_shown(reason)) for line in errors):
-                yield Complaint("K1", f"the log does not say {reason!r}")
+                yield Complaint("K1", f"the log lacks {reason!r}")
         if len(errors) != len(failed) + len(stopped):
-            yield Complaint("K1", f"{len(failed)} failed, {stopped}, and the log says {errors}")
-        yield from self._report(after, said)
-        everything = said.log + said.out + str(said.report)
-        kept = b"\0".join(after.files().values())
+            yield Complaint("K1", f"{len(failed)} failed, {stopped}, the log has {errors}")
+        yield from self._report(after, output)
+        everything = output.log + output.out + str(output.report)
+        stored = b"\0".join(after.files().values())
         for secret in self.secrets:
-            if secret in everything or secret.encode() in kept:
-                yield Complaint("I25", f"{secret} was told or kept")
+            if secret in everything or secret.encode() in stored:
+                yield Complaint("I25", f"{secret} was shown or stored")
 
-    def _report(self, after: Snapshot, said: Said) -> Iterator[Complaint]:
-        projects = said.report["projects"]
+    def _report(self, after: Snapshot, output: Output) -> Iterator[Complaint]:
+        projects = output.report["projects"]
         names = [*projects["synced"], *projects["absent"], *projects["removed"]]
         names += [each["name"] for each in projects["failed"]]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             yield Complaint("I24", f"the report names {twice} more than once")
-        reached = said.report["serial"]["after"]
+        reached = output.report["serial"]["after"]
         if reached is not None and reached != _number(after.read("status")):
-            yield Complaint("I24", f"the report says {reached}, status {after.read('status')!r}")
+            yield Complaint("I24", f"the report has {reached}, status {after.read('status')!r}")
         todo = (after.read("todo") or b"").decode().splitlines()[1:]
         if reached is not None and projects["pending"] != len(todo):
             yield Complaint("I24", f"{projects['pending']} pending in the report, todo is {todo}")
@@ -352,7 +356,7 @@ class Oracle:
 
 
 def roots(tree: Tree) -> Iterator[tuple[str, dict[str, int | None]]]:
-    """Yield each form of the root page that is there, with the projects it names."""
+    """Yield the name of each format of the root page that exists, and the projects it names."""
     for form, kind in FORMS.items():
         content = tree.read(f"web/simple/{form}")
         if content is not None:
@@ -365,13 +369,13 @@ def project_names(tree: Tree) -> list[str]:
 
 
 def page_forms(tree: Tree, name: str) -> dict[str, bytes]:
-    """Return a project's pages by their form."""
+    """Return a project's pages by the names of their files."""
     found = {form: tree.read(f"web/simple/{name}/{form}") for form in FORMS}
     return {form: content for form, content in found.items() if content is not None}
 
 
 def json_page(tree: Tree, name: str) -> Page | None:
-    """Return a project's JSON page, None if it has none that can be read."""
+    """Return a project's JSON page, None if there is no valid one."""
     content = tree.read(f"web/simple/{name}/index.v1_json")
     try:
         return None if content is None else read_page(name, "json", content)
@@ -380,7 +384,7 @@ def json_page(tree: Tree, name: str) -> Page | None:
 
 
 def true_links(project: Project, granted: Granted) -> dict[str, Link]:
-    """Return the links that a project's page is to have."""
+    """Return the links that a project's page must have."""
     links = {}
     for file in project.files.values():
         if project.status == "quarantined" or file.filename in granted.excluded:
@@ -399,7 +403,7 @@ def true_links(project: Project, granted: Granted) -> dict[str, Link]:
 
 
 def excess_of_removals(before: Snapshot, after: Snapshot, granted: Granted) -> int:
-    """Return how many projects more were removed than may be in one run."""
+    """Return how many removed projects exceed the limit; negative below it."""
     had = project_names(before)
     gone = set(had) - set(project_names(after))
     limit = max(5, len(had) // 200) if granted.removals is None else granted.removals
@@ -424,12 +428,12 @@ def _mode(path: str, mode: int) -> Iterator[Complaint]:
 
 
 def _agreement(name: str, forms: Mapping[str, Page]) -> Iterator[Complaint]:
-    told = {
+    shown = {
         form: (page.status, page.serial, [link.comparable(sized=False) for link in page.links])
         for form, page in forms.items()
     }
-    if len({repr(each) for each in told.values()}) > 1:
-        yield Complaint("I2", f"the pages of {name} differ: {told}")
+    if len({repr(each) for each in shown.values()}) > 1:
+        yield Complaint("I2", f"the formats of {name} differ: {shown}")
 
 
 def _number(content: bytes | None) -> int:
@@ -437,19 +441,19 @@ def _number(content: bytes | None) -> int:
 
 
 def _shown(text: str) -> str:
-    """Return text as a log shows it: without control characters."""
+    """Return text as a log shows it, with line feeds escaped."""
     return text.replace("\n", "\\n")
 
 
-def _failed(said: Said) -> dict[str, dict[str, Any]]:
-    return {each["name"]: each for each in said.report["projects"]["failed"]}
+def _failed(output: Output) -> dict[str, dict[str, Any]]:
+    return {each["name"]: each for each in output.report["projects"]["failed"]}
 
 
-def _stopped(said: Said) -> list[str]:
-    return [each["reason"] for each in said.report["halted"]]
+def _stopped(output: Output) -> list[str]:
+    return [each["reason"] for each in output.report["halted"]]
 
 
 def _changed(before: Snapshot, after: Snapshot) -> list[str]:
-    """Return what of the served tree, and of the state, is not as it was."""
+    """Return the paths of the served tree, and ``status``, whose content changed."""
     were, are = ({**tree.files("web/"), "status": tree.read("status")} for tree in (before, after))
     return sorted(path for path in were.keys() | are.keys() if were.get(path) != are.get(path))

@@ -1,4 +1,4 @@
-"""The document that a run of the matrix writes: what became of each case, and the figures."""
+"""The page that a run of the fault tests writes: the outcome of each case, and the figures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.chaos.cases import CHAPTERS, NOT_APPLICABLE, NOT_YET, TITLES
+from tests.chaos.cases import CHAPTERS, FAULTS, NOT_APPLICABLE, NOT_YET
 from tests.chaos.figures import COUNTED, MEASURED, NOT_COUNTED, Figures
 
 if TYPE_CHECKING:
@@ -17,38 +17,42 @@ if TYPE_CHECKING:
     import pytest
 
 FIGURES = "figures"
-"""The name under which a test hands over what it counted."""
+"""The user property that carries the figures of a test."""
 
 _CASE = re.compile(r"::test_case_(\d{3})_")
 
 _HEAD = """\
 # Faults
 
-What goes wrong between an index and a mirror, on the disk and around the process, and whether the
-tests that let it happen pass. A run of `tox -e chaos` writes this page. In every test an
-independent checker, which knows only what the index has, reads the whole tree before and after
-each run, and what the run said:
+Every fault between an index and a mirror, on the disk and around the process that the tests cause;
+what must happen, with the exit status of the run; and whether it does. `tox -e chaos` writes this
+page. The number of a case is part of the names of its tests, `test_case_<number>_...` in
+`tests/chaos/`.
 
-* what was right is still there, or was replaced by what is right and newer, or waits in `removed/`;
-* pages name only what is there and right, in all their forms alike, at every moment of a run;
-* `status` claims no more than the tree shows; the exit status is 0 if, and only if, all that is
+In every test an independent checker, which knows only what the index has, reads the whole tree
+and the output of the program before and after each run.
+[Its rules](../development/oracle.md) hold for every case, so the table states only what is
+particular to one:
+
+* what was valid still exists, or was replaced by something valid and newer, or is in `removed/`;
+* pages name only files that exist and are valid, the same in all formats, at every moment of a run;
+* `status` claims no more than the tree shows; the exit status is 0 if, and only if, everything
   selected is shown;
-* each project that failed has one line in the log and one entry in the report, and held back no
-  other;
-* nothing temporary is left over, and nothing outside the mirror changed;
+* each failed project has one line in the log and one entry in the report, and delays no other;
+* no temporary file is left, and nothing outside the mirror changes;
 * when the fault is over, the next run gives the tree of a clean mirror, byte for byte.
 """
 
 
 def case_of(nodeid: str) -> int | None:
-    """Return the number of the case that a test is about, None if it is about none."""
+    """Return the case number in the name of a test, None without one."""
     found = _CASE.search(nodeid)
     return int(found[1]) if found else None
 
 
 @dataclass
 class Outcome:
-    """What became of the tests of one case."""
+    """The results of the tests of one case."""
 
     passed: int = 0
     failed: int = 0
@@ -64,9 +68,9 @@ class Outcome:
 
 
 class FaultTable:
-    """A plugin that collects the outcome of every case and writes the document at the end.
+    """A pytest plugin that collects the outcome of every case and writes the page at the end.
 
-    It goes by reports, which the workers of a distributed run send to where this is.
+    It uses test reports, which the workers of a distributed run send to the main process.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,7 +79,7 @@ class FaultTable:
         self._figures = Figures()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take in one phase of one test."""
+        """Record one phase of one test."""
         if report.when == "teardown":
             for key, value in report.user_properties:
                 if key == FIGURES and isinstance(value, dict):
@@ -92,28 +96,29 @@ class FaultTable:
             outcome.passed += 1
 
     def pytest_sessionfinish(self) -> None:
-        """Write the document."""
+        """Write the page."""
         self._path.write_text(document(self._outcomes, self._figures), encoding="utf-8")
 
 
 def _reason(report: pytest.TestReport) -> str:
-    told = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-    return told.removeprefix("Skipped: ")
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return reason.removeprefix("Skipped: ")
 
 
 def document(outcomes: dict[int, Outcome], figures: Figures) -> str:
-    """Return the document."""
+    """Return the page as Markdown."""
     return _HEAD + "\n".join([*_cases(outcomes), "", *_figures(figures), ""])
 
 
 def _cases(outcomes: dict[int, Outcome]) -> Iterator[str]:
-    for number, title in TITLES.items():
+    for number, fault in FAULTS.items():
         if number in CHAPTERS:
-            yield from ("", f"## {CHAPTERS[number]}", "", "| # | Fault | Tests |", "|---|---|---|")
-        yield f"| {number} | {title} | {_became(number, outcomes)} |"
+            yield from ("", f"## {CHAPTERS[number]}", "")
+            yield from ("| # | Fault | Expected outcome | Exit | Tests |", "|---|---|---|---|---|")
+        yield f"| {number} | {' | '.join(fault)} | {_result(number, outcomes)} |"
 
 
-def _became(number: int, outcomes: dict[int, Outcome]) -> str:
+def _result(number: int, outcomes: dict[int, Outcome]) -> str:
     if number in outcomes:
         return str(outcomes[number])
     if number in NOT_APPLICABLE:
@@ -122,17 +127,17 @@ def _became(number: int, outcomes: dict[int, Outcome]) -> str:
 
 
 def _figures(figures: Figures) -> Iterator[str]:
-    yield from ("## Figures", "", "Counted over all these tests:", "")
-    yield from ("| # | What | Observed | Violations | Allowed |", "|---|---|---|---|---|")
+    yield from ("## Figures", "", "Counted over all tests of a run:", "")
+    yield from ("| # | Violation | Observed | Violations | Allowed |", "|---|---|---|---|---|")
     for figure, (what, allowed) in COUNTED.items():
         seen = figures.observed[figure]
-        told = figures.violated[figure] if seen else "not counted"
-        yield f"| {figure} | {what} | {seen} | {told} | {allowed} |"
-    yield from ("", "| # | What | Measured | Largest | Allowed |", "|---|---|---|---|---|")
+        violations = figures.violated[figure] if seen else "not counted"
+        yield f"| {figure} | {what} | {seen} | {violations} | {allowed} |"
+    yield from ("", "| # | Quantity | Measured | Largest | Allowed |", "|---|---|---|---|---|")
     for figure, (what, allowed) in MEASURED.items():
         seen = figures.observed[figure]
         value = f"{figures.largest[figure]:g}" if seen else "not measured"
         yield f"| {figure} | {what} | {seen} | {value} | {allowed} |"
-    yield from ("", "| # | What | Not counted, for |", "|---|---|---|")
+    yield from ("", "| # | Violation | Why it is not counted |", "|---|---|---|")
     for figure, (what, instead) in NOT_COUNTED.items():
         yield f"| {figure} | {what} | {instead} |"

@@ -1,21 +1,22 @@
-"""The oracle itself: each thing that it is to see is made wrong by hand, and it sees it."""
+"""The oracle detects each violation that a test makes by hand."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.chaos.figures import Figures
+from tests.chaos.figures import NOT_COUNTED, Figures
 from tests.chaos.oracle import Granted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.chaos.case import Case
     from tests.chaos.oracle import Complaint
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def ran(case: Case) -> Ran:
-    """Mirror two projects, change one of them, and return the run that is about that."""
+    """Mirror two projects, change one of them, and return the run that syncs it."""
     case.mirrored("foo", "bar")
     case.index.release("foo", "2.0")
     case.site.mirror()
@@ -32,7 +33,7 @@ def ran(case: Case) -> Ran:
 
 
 def complaints(case: Case, ran: Ran, spoil: Callable[[], object]) -> set[str]:
-    """Return the rules that are broken when something is spoilt during a run."""
+    """Return the rules that are violated when ``spoil`` changes something during a run."""
     before = case.snapshot()
     spoil()
     found: list[Complaint] = case.oracle.judge(before, case.snapshot(), ran, Granted())
@@ -227,3 +228,14 @@ def test_the_reader_sees_a_project_without_a_page(case: Case) -> None:
     with pytest.raises(AssertionError, match="bar"):
         case.mirror()
     assert case.figures.violated["G14"] == 1
+
+
+def test_every_rule_that_a_test_cites_is_documented() -> None:
+    """The numbers in ``docs/development/oracle.md`` are those in the code, and no others."""
+    here = Path(__file__).parent
+    page = (here.parents[1] / "docs/development/oracle.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"\b[KIG]\d+\b", page))
+    sources = [path.read_text(encoding="utf-8") for path in here.glob("*.py")]
+    cited = set(re.findall(r"\b[KIG]\d+\b", "\n".join(sources))) - set(NOT_COUNTED)
+
+    assert cited == documented
