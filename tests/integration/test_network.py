@@ -1,4 +1,4 @@
-"""TLS, proxies, and hosts that must not be asked."""
+"""TLS, proxies, credentials, and hosts that requests must not reach."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def test_a_connection_without_a_file_descriptor_left_is_an_unavailable_ind
 
 
 class ProxyHandler(socketserver.BaseRequestHandler):
-    """A proxy of both kinds, by its first byte: SOCKS4 and 5, or HTTP for plain requests."""
+    """A proxy for SOCKS 4, SOCKS 5 and plain HTTP, which the first byte of a connection selects."""
 
     seen: list[str]
 
@@ -98,7 +98,7 @@ class ProxyHandler(socketserver.BaseRequestHandler):
         return socket.create_connection(("127.0.0.1", port))
 
     def _http(self) -> socket.socket | None:
-        """Forward one request; the line names the whole URL."""
+        """Forward one request, whose first line has the whole URL."""
         data = b""
         while b"\r\n\r\n" not in data:
             piece = self.request.recv(65536)
@@ -135,7 +135,7 @@ class ProxyHandler(socketserver.BaseRequestHandler):
 
 
 class ProxyServer(socketserver.ThreadingTCPServer):
-    """A proxy that ends with its test."""
+    """A proxy that stops at the end of its test."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -143,7 +143,7 @@ class ProxyServer(socketserver.ThreadingTCPServer):
 
 @pytest.fixture
 def proxy() -> Iterator[tuple[int, list[str]]]:
-    """Run a proxy and yield its port and what was asked of it."""
+    """Run a proxy and yield its port and the list of its requests."""
     seen: list[str] = []
     handler = type("Handler", (ProxyHandler,), {"seen": seen})
     with ProxyServer(("127.0.0.1", 0), handler) as server:
@@ -161,7 +161,7 @@ def proxy() -> Iterator[tuple[int, list[str]]]:
         ("socks5h", "socks5 mirror.example.org"),
     ],
 )
-def test_everything_goes_through_the_proxy_which_resolves_the_names(
+def test_every_request_uses_the_proxy_which_resolves_the_names(
     index: Index,
     server: IndexServer,
     site: Site,
@@ -169,7 +169,7 @@ def test_everything_goes_through_the_proxy_which_resolves_the_names(
     scheme: str,
     seen_as: str,
 ) -> None:
-    """The name does not resolve here, so that it works shows who did it."""
+    """The name does not exist, so only the proxy can have resolved it."""
     port, seen = proxy
     index.release("foo", "1.0")
     server.url = server.url.replace("127.0.0.1", "mirror.example.org")
@@ -182,8 +182,8 @@ def test_everything_goes_through_the_proxy_which_resolves_the_names(
     assert site.filenames("foo") == ["foo-1.0-py3-none-any.whl"]
 
 
-def test_without_a_master_the_index_is_pypi(site: Site, proxy: tuple[int, list[str]]) -> None:
-    """A proxy that lets nobody through sees who is asked for."""
+def test_the_default_index_is_pypi(site: Site, proxy: tuple[int, list[str]]) -> None:
+    """A proxy that refuses every tunnel records the host."""
     port, seen = proxy
     site.options = {"directory": site.root, "proxy": f"http://127.0.0.1:{port}"}
     site.allow("foo")
@@ -194,7 +194,7 @@ def test_without_a_master_the_index_is_pypi(site: Site, proxy: tuple[int, list[s
     assert set(seen) == {f"connect {urlsplit(PYPI_SIMPLE_ENDPOINT).hostname}:443"}
 
 
-def test_the_proxy_of_the_environment_is_used(
+def test_a_run_uses_the_proxy_of_the_environment(
     index: Index, site: Site, proxy: tuple[int, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port, seen = proxy
@@ -210,7 +210,7 @@ def test_the_proxy_of_the_environment_is_used(
     assert "secret" not in ran.log + ran.out
 
 
-def test_a_proxy_that_is_not_there_is_an_unusable_index(index: Index, site: Site) -> None:
+def test_an_unreachable_proxy_makes_the_index_unusable(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
     site.configure(proxy="http://user:secret@127.0.0.1:9")
 
@@ -224,7 +224,7 @@ def test_a_proxy_that_is_not_there_is_an_unusable_index(index: Index, site: Site
 
 
 @pytest.mark.parametrize("has_changelog", [True, False])
-def test_credentials_of_the_index_go_to_its_origin_and_nowhere_else(
+def test_credentials_are_sent_to_the_origin_of_the_index_only(
     index: Index, server: IndexServer, site: Site, *, has_changelog: bool
 ) -> None:
     index.release("foo", "1.0")
@@ -237,19 +237,19 @@ def test_credentials_of_the_index_go_to_its_origin_and_nowhere_else(
         server.fault("/simple/bar/", faults.edit(lambda body: body.replace(old, new)))
         site.configure(master=server.url.replace("://", "://j%%C3%%B6rg:s3cr%%20et@"))
         ran = site.mirror("--debug")
-        told = [asked.headers for asked in elsewhere.asked]
+        sent = [request.headers for request in elsewhere.asked]
 
     assert ran.code == 0, ran.log
     assert {asked.kind for asked in server.asked} >= {"detail", "file", "sidecar"}
-    assert told
-    assert not any("Authorization" in headers for headers in told)
-    kept = [path.read_bytes() for path in site.root.rglob("*") if path.is_file()]
+    assert sent
+    assert not any("Authorization" in headers for headers in sent)
+    stored = [path.read_bytes() for path in site.root.rglob("*") if path.is_file()]
     for secret in ("s3cr", "j%C3", "j\xf6rg"):
-        assert not any(secret.encode() in content for content in kept)
+        assert not any(secret.encode() in content for content in stored)
         assert secret not in ran.log + ran.out + str(ran.report)
 
 
-def test_a_redirect_within_a_private_index_keeps_its_credentials(
+def test_a_redirect_to_the_same_origin_keeps_the_credentials(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     (file,) = index.release("foo", "1.0")
@@ -269,7 +269,7 @@ def test_a_redirect_within_a_private_index_keeps_its_credentials(
 
 @pytest.fixture
 def authority() -> trustme.CA:
-    """Return a certificate authority that nobody trusts yet."""
+    """Return a certificate authority that no program trusts yet."""
     return trustme.CA()
 
 
@@ -282,7 +282,7 @@ def serving_tls(index: Index, authority: trustme.CA, host: str) -> Iterator[Inde
         yield server
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(
+def test_a_certificate_of_an_unknown_authority_is_refused_without_a_retry(
     index: Index, authority: trustme.CA, make_site: Callable[..., Site]
 ) -> None:
     index.release("foo", "1.0")
@@ -296,14 +296,14 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(
         assert server.asked == []
 
 
-def test_a_certificate_of_another_host_is_refused(
+def test_a_certificate_for_another_host_is_refused(
     index: Index,
     authority: trustme.CA,
     make_site: Callable[..., Site],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As a process of its own, for the trusted authorities are read once."""
+    """In a separate process, because the trusted authorities are loaded only once."""
     bundle = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(bundle)
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
@@ -317,7 +317,7 @@ def test_a_certificate_of_another_host_is_refused(
         assert done.returncode == code, done.stderr
 
 
-def test_a_redirect_never_leads_from_https_to_http(
+def test_a_redirect_from_https_to_http_is_refused(
     index: Index,
     server: IndexServer,
     authority: trustme.CA,
@@ -325,7 +325,7 @@ def test_a_redirect_never_leads_from_https_to_http(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As a process of its own, as above."""
+    """In a separate process, as above."""
     bundle = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(bundle)
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
@@ -355,7 +355,7 @@ def test_a_redirect_never_leads_from_https_to_http(
         "http://[::1/packages/aa/foo-1.0-py3-none-any.whl",
     ],
 )
-def test_a_file_url_of_another_kind_is_left_out(
+def test_a_file_with_an_unsupported_url_is_rejected(
     index: Index, server: IndexServer, site: Site, url: str
 ) -> None:
     (file,) = index.release("foo", "1.0")
@@ -368,7 +368,7 @@ def test_a_file_url_of_another_kind_is_left_out(
     assert server.paths("file") == []
 
 
-def test_a_name_that_leads_inside_is_refused_unless_the_index_is_inside() -> None:
+def test_a_private_address_is_refused_unless_the_index_is_private() -> None:
     guard = HostGuard("https://index.example.org")
     guard.check_addresses("index.example.org", ["203.0.114.7"])
 
@@ -389,8 +389,8 @@ def test_a_name_that_leads_inside_is_refused_unless_the_index_is_inside() -> Non
     "host",
     ["2130706433", "127.1", "0x7f.1", "0177.0.0.1", "0xa000001", "127.0.0.1.", "localhost."],
 )
-def test_an_address_in_an_old_form_is_one_too(host: str) -> None:
-    """The HTTP library connects to some of them without asking a resolver, and so the guard."""
+def test_an_address_in_an_old_notation_is_checked(host: str) -> None:
+    """The HTTP client connects to some of them without a resolver, which would ask the guard."""
     guard = HostGuard("https://index.example.org")
 
     with pytest.raises(UnsafeUrl):
@@ -398,14 +398,14 @@ def test_an_address_in_an_old_form_is_one_too(host: str) -> None:
     guard.check_url(URL("https://134744072/x", encoded=True))  # 8.8.8.8
 
 
-def test_what_is_configured_may_be_anywhere() -> None:
+def test_a_configured_host_may_have_a_private_address() -> None:
     guard = HostGuard("https://index.example.org", ["http://10.0.0.1:3128", ""])
 
     guard.check_url(URL("http://10.0.0.1:8000/x"))
     guard.check_addresses("10.0.0.1", ["10.0.0.1"])
 
 
-async def test_the_guard_is_asked_about_every_name_that_is_resolved() -> None:
+async def test_the_guard_checks_every_resolved_name() -> None:
     resolver = GuardedResolver(HostGuard("https://index.example.org"))
     try:
         with pytest.raises(UnsafeUrl):

@@ -1,4 +1,4 @@
-"""Which proxy is used, and that SOCKS proxies are asked for names and not for addresses."""
+"""The choice of the proxy, and that SOCKS proxies receive host names and not addresses."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ MASTER = "https://index.example.org"
 RANKED = ["SOCKS5_PROXY", "SOCKS4_PROXY", "SOCKS_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"]
 
 
-def test_without_option_and_variables_there_is_no_proxy() -> None:
+def test_there_is_no_proxy_without_the_option_and_the_variables() -> None:
     assert choose_proxy("", MASTER, {"PATH": "/bin"}) == ""
 
 
-def test_the_option_wins_over_every_variable() -> None:
+def test_the_option_has_priority_over_every_variable() -> None:
     environment = dict.fromkeys(RANKED, "http://other.example.org:1")
 
     assert choose_proxy("http://one.example.org:1", MASTER, environment) == (
@@ -35,7 +35,7 @@ def test_the_option_wins_over_every_variable() -> None:
     )
 
 
-def test_the_option_counts_also_for_a_host_that_no_proxy_names() -> None:
+def test_the_option_applies_to_a_host_that_no_proxy_lists() -> None:
     environment = {"NO_PROXY": "*"}
 
     assert choose_proxy("http://one.example.org:1", MASTER, environment)
@@ -43,7 +43,7 @@ def test_the_option_counts_also_for_a_host_that_no_proxy_names() -> None:
 
 @pytest.mark.parametrize("rank", range(len(RANKED)))
 @pytest.mark.parametrize("case", [str.upper, str.lower])
-def test_the_first_variable_wins_in_either_case(rank: int, case: type[str]) -> None:
+def test_the_first_variable_applies_in_upper_and_lower_case(rank: int, case: type[str]) -> None:
     environment = {
         case(name): f"http://proxy.example.org:{number}"
         for number, name in reversed([*enumerate(RANKED)])
@@ -54,13 +54,13 @@ def test_the_first_variable_wins_in_either_case(rank: int, case: type[str]) -> N
 
 
 @pytest.mark.parametrize("empty", ["", "  "])
-def test_a_variable_that_is_empty_does_not_count(empty: str) -> None:
+def test_an_empty_variable_is_ignored(empty: str) -> None:
     environment = {"SOCKS5_PROXY": empty, "http_proxy": "http://proxy.example.org:1"}
 
     assert choose_proxy("", MASTER, environment) == "http://proxy.example.org:1"
 
 
-def test_the_value_and_not_the_name_says_what_kind_of_proxy_it_is() -> None:
+def test_the_scheme_of_the_value_has_priority_over_the_name() -> None:
     environment = {"HTTPS_PROXY": "socks5h://proxy.example.org:1080/"}
 
     assert choose_proxy("", MASTER, environment) == "socks5h://proxy.example.org:1080"
@@ -77,7 +77,7 @@ def test_the_value_and_not_the_name_says_what_kind_of_proxy_it_is() -> None:
         ("ALL_PROXY", "http"),
     ],
 )
-def test_the_name_counts_when_the_value_does_not_say(variable: str, kind: str) -> None:
+def test_the_name_determines_the_scheme_of_a_value_without_one(variable: str, kind: str) -> None:
     environment = {variable: "user:pass@proxy.example.org:1080"}
 
     assert choose_proxy("", MASTER, environment) == f"{kind}://user:pass@proxy.example.org:1080"
@@ -95,14 +95,14 @@ def test_the_name_counts_when_the_value_does_not_say(variable: str, kind: str) -
     ],
 )
 @pytest.mark.parametrize("variable", ["NO_PROXY", "no_proxy"])
-def test_a_master_that_no_proxy_names_is_asked_directly(variable: str, exempt: str) -> None:
+def test_a_master_that_no_proxy_lists_has_no_proxy(variable: str, exempt: str) -> None:
     environment = {"HTTPS_PROXY": "http://proxy.example.org:1", variable: exempt}
 
     assert choose_proxy("", MASTER, environment) == ""
 
 
 @pytest.mark.parametrize("exempt", ["", "example.com", "ndex.example.org", "x.index.example.org"])
-def test_another_name_in_no_proxy_does_not_count(exempt: str) -> None:
+def test_other_names_in_no_proxy_are_ignored(exempt: str) -> None:
     environment = {"HTTPS_PROXY": "http://proxy.example.org:1", "NO_PROXY": exempt}
 
     assert choose_proxy("", MASTER, environment) == "http://proxy.example.org:1"
@@ -118,26 +118,24 @@ def test_another_name_in_no_proxy_does_not_count(exempt: str) -> None:
     ],
 )
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy"])
-def test_a_value_that_is_no_proxy_is_refused_and_not_ignored(
-    variable: str, value: str, said: str
-) -> None:
+def test_an_invalid_value_is_a_configuration_error(variable: str, value: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         choose_proxy("", MASTER, {variable: value})
 
     assert str(caught.value).startswith(f"environment variable {variable}: {said}")
 
 
-def test_a_bad_value_does_not_matter_where_another_variable_wins() -> None:
+def test_an_invalid_value_of_a_variable_of_lower_priority_is_ignored() -> None:
     environment = {"SOCKS_PROXY": "http://proxy.example.org:1", "HTTP_PROXY": "nonsense://"}
 
     assert choose_proxy("", MASTER, environment) == "http://proxy.example.org:1"
 
 
-# ---------------------------------------------------------------- SOCKS, as it is spoken
+# ---------------------------------------------------------------- the SOCKS protocol
 
 
 class SocksProxy:
-    """Speaks just enough SOCKS 4a and 5 to answer one HTTP request, and writes down what it saw."""
+    """Speaks enough of SOCKS 4a and 5 to respond to one HTTP request, and records the requests."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -160,7 +158,7 @@ class SocksProxy:
         await reader.readexactly(3)
         address = await reader.readexactly(4)
         self.user = (await reader.readuntil(b"\0"))[:-1]
-        assert address[:3] == b"\0\0\0", "an address below 0.0.1.0 says that a name follows"
+        assert address[:3] == b"\0\0\0", "an address below 0.0.1.0 means that a name follows"
         self.asked.append((4, (await reader.readuntil(b"\0"))[:-1]))
         writer.write(b"\0\x5a" + bytes(6))
 
@@ -173,7 +171,7 @@ class SocksProxy:
             await reader.readexactly((await reader.readexactly(1))[0])
             writer.write(b"\x01\0")
         *_, kind = await reader.readexactly(4)
-        assert kind == 3, "what is asked for is a name"
+        assert kind == 3, "the destination is a host name"
         name = await reader.readexactly((await reader.readexactly(1))[0])
         await reader.readexactly(2)
         self.asked.append((5, name))
@@ -182,7 +180,7 @@ class SocksProxy:
 
 @asynccontextmanager
 async def socks_proxy() -> AsyncIterator[SocksProxy]:
-    """Run a proxy while the block runs."""
+    """Run a proxy within the context."""
     proxy = SocksProxy()
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
     proxy.port = server.sockets[0].getsockname()[1]
@@ -195,10 +193,8 @@ async def socks_proxy() -> AsyncIterator[SocksProxy]:
     [("socks4", 4), ("socks4a", 4), ("socks4h", 4), ("socks5", 5), ("socks5h", 5)],
 )
 @pytest.mark.parametrize("user", ["", "me:socks5h:secret@"])
-async def test_a_socks_proxy_resolves_names_at_its_end(
-    scheme: str, version: int, user: str
-) -> None:
-    """The name does not exist here, so nobody can have looked it up on this side."""
+async def test_a_socks_proxy_resolves_host_names(scheme: str, version: int, user: str) -> None:
+    """The name does not exist, so only the proxy can have resolved it."""
     async with socks_proxy() as proxy:
         url = f"{scheme}://{user}127.0.0.1:{proxy.port}"
         guard = HostGuard("http://index.example.org", [url])

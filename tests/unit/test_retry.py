@@ -31,7 +31,7 @@ LATER = {407, 408, 425, 500, 502, 503, 504, *range(520, 531)}
 
 
 @given(st.integers(100, 599))
-def test_every_status_is_one_kind_of_error(status: int) -> None:
+def test_each_status_maps_to_one_class_of_error(status: int) -> None:
     kind = type(error_for(URL, status, {}, NOW))
     if status in {404, 410}:
         assert kind is MissingResource
@@ -41,7 +41,7 @@ def test_every_status_is_one_kind_of_error(status: int) -> None:
         assert kind is (UnavailableHost if status in LATER else RefusedRequest)
 
 
-def test_what_says_when_to_come_back_limits_the_rate() -> None:
+def test_a_retry_after_header_makes_the_error_a_rate_limit() -> None:
     for status in (429, 503):
         error = error_for(URL, status, {"Retry-After": "7"}, NOW)
         assert isinstance(error, RateLimit)
@@ -49,7 +49,7 @@ def test_what_says_when_to_come_back_limits_the_rate() -> None:
 
 
 def tries(error: BandersnatchError) -> int:
-    """Return how often an error is tried in all."""
+    """Return the total number of tries for an error."""
     jitter = random.Random(0)
     return next(n for n in range(1, 100) if pause_before(error, n, jitter) is None)
 
@@ -68,24 +68,26 @@ def tries(error: BandersnatchError) -> int:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_an_error_is_tried_as_often_as_its_rule_says(error: BandersnatchError, times: int) -> None:
+def test_an_error_is_tried_as_often_as_its_rule_states(
+    error: BandersnatchError, times: int
+) -> None:
     assert tries(error) == times
 
 
-def test_a_stale_page_waits_elsewhere() -> None:
+def test_a_stale_page_is_not_retried_here() -> None:
     assert issubclass(StalePage, BandersnatchError)
     assert pause_before(StalePage("foo", target=2, actual=1), 1, random.Random(0)) is None
 
 
 @given(st.integers(1, 4), st.integers())
-def test_pauses_grow_and_are_never_the_same_for_all(tried: int, seed: int) -> None:
+def test_pauses_double_and_are_randomized(tried: int, seed: int) -> None:
     pause = pause_before(UnavailableHost(URL, "it was reset"), tried, random.Random(seed))
     assert pause is not None
     assert 0.5 * 2 ** (tried - 1) <= pause <= 1.5 * 2 ** (tried - 1)
 
 
 @given(st.floats(0, 1e9))
-def test_a_host_is_left_alone_as_long_as_it_asks_or_for_the_rest_of_the_run(asked: float) -> None:
+def test_the_pause_is_retry_after_up_to_its_maximum(asked: float) -> None:
     error = RateLimit(URL, "status 429", retry_after=asked)
     expected = asked if asked <= LONGEST_RETRY_AFTER else None
     assert pause_before(error, 1, random.Random(0)) == expected
@@ -115,6 +117,6 @@ def test_retry_after_is_a_number_or_a_date(text: str, seconds: float | None) -> 
 
 
 @given(st.text() | hostile_text | st.from_regex(r"\A\w{3}, \d{1,3} \w{3} \d{1,9} [0-9:+ ]{1,20}\Z"))
-def test_any_header_is_a_time_to_wait_or_none(text: str) -> None:
+def test_any_retry_after_header_parses_to_seconds_or_none(text: str) -> None:
     seconds = parse_retry_after(text, NOW)
     assert seconds is None or 0 <= seconds <= 1e12
