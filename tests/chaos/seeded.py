@@ -388,7 +388,7 @@ MUTANTS = (
     Mutant(
         "the cursor moves past what was not visited",
         "mirror.run:MirrorRun.run",
-        put(condition("reach"), TRUE),
+        put(condition("advance"), TRUE),
         ("integration/test_faults.py", "integration/test_state.py"),
     ),
     Mutant(

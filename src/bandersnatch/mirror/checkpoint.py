@@ -1,4 +1,4 @@
-"""Progress made safe: what is done reaches the disk, then the catalogue, then ``todo``."""
+"""Makes progress durable: first the tree, then the catalogue, then ``todo``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from bandersnatch.catalogue.records import (
+    MISSED,
     CatalogueUpdate,
     Cause,
     Deferral,
@@ -23,12 +24,12 @@ from bandersnatch.errors import (
     RefusedRequest,
     StalePage,
     StorageError,
-    TooManyRemovals,
     UnavailableHost,
     UpstreamError,
 )
+from bandersnatch.mirror.lifecycle import HELD, DeferralChange, RecordChange, TodoChange, transition
 from bandersnatch.mirror.state import Todo
-from bandersnatch.mirror.tasks import Result, TaskHints, is_expired
+from bandersnatch.mirror.tasks import Result, TaskHints
 from bandersnatch.model.serials import NO_SERIAL
 
 if TYPE_CHECKING:
@@ -37,26 +38,18 @@ if TYPE_CHECKING:
     from bandersnatch.catalogue.port import Catalogue
     from bandersnatch.clock import Clock
     from bandersnatch.errors import BandersnatchError
+    from bandersnatch.mirror.lifecycle import Transition
     from bandersnatch.mirror.state import StateFiles
     from bandersnatch.mirror.tasks import Outcome, SyncTask
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.serials import Serial
     from bandersnatch.storage.port import Storage
 
-MOST_WAITING = 500
+MAX_BATCH = 500
 """Projects that may be done and not yet recorded."""
 
-LONGEST_WAIT = 10.0
+MAX_DELAY = 10.0
 """Seconds between two commits, and at least between two writes of ``todo``."""
-
-_HELD = frozenset({Result.UNWANTED, Result.EMPTIED})
-"""What is decided at the end of a run, together with all other removals."""
-
-_NOT_HERE = frozenset({Result.EXCLUDED, Result.ABSENT})
-
-_NOT_DONE = frozenset({Result.FAILED, Result.MISSING_ONCE}) | _HELD
-"""What keeps a project in ``todo``, and ``status`` before the change that is not shown."""
-
 
 _CAUSES: Mapping[type[BandersnatchError], Cause] = {
     UnavailableHost: Cause.UNAVAILABLE,
@@ -66,26 +59,18 @@ _CAUSES: Mapping[type[BandersnatchError], Cause] = {
     EmptiedProject: Cause.PAGE_EMPTIED,
     MissingFiles: Cause.FILES_MISSING,
     ChangedFile: Cause.FILE_CHANGED,
-    TooManyRemovals: Cause.REMOVAL_LIMIT,
     UpstreamError: Cause.UPSTREAM,
     StorageError: Cause.STORAGE,
 }
-"""What the catalogue stores of an error; subclasses stand before their bases."""
-
-
-def cause_of(error: BandersnatchError | None) -> Cause:
-    """Return what the catalogue stores of an error, which may be None."""
-    if error is None:
-        return Cause.NONE
-    return next((c for kind, c in _CAUSES.items() if isinstance(error, kind)), Cause.OTHER)
+"""What the catalogue stores of an error; subclasses come before their bases."""
 
 
 class Checkpoint:
-    """Collects the outcomes of a run and commits them in groups.
+    """Collects the outcomes of a run and commits them in batches.
 
-    One barrier of the file system serves a whole group: pages and files are durable before the
-    rows that vouch for them, and those before ``todo`` shrinks. ``todo`` None is for commands
-    that work on the side and leave the state as it is.
+    One flush of the storage serves a whole batch: pages and files are durable before the rows
+    that vouch for them, and these before ``todo`` shrinks. ``todo`` None is for a standalone
+    command (``sync``, ``verify``), which leaves ``todo`` and ``status`` as they are.
     """
 
     def __init__(
@@ -98,6 +83,11 @@ class Checkpoint:
         todo: Todo | None,
         now: int,
     ) -> None:
+        """Assign the ports; ``now`` is when the run began, in seconds since 1970.
+
+        ``cursor`` and ``pending`` are what ``todo`` holds. ``unrecorded`` are projects that have
+        no record after their task, and of which an earlier run may have published something.
+        """
         self._storage = storage
         self._catalogue = catalogue
         self._state = state
@@ -105,86 +95,88 @@ class Checkpoint:
         self._standalone = todo is None
         self.cursor = todo.cursor if todo else NO_SERIAL
         self.pending: dict[ProjectName, Serial] = dict(todo.pending) if todo else {}
+        self.unrecorded: list[ProjectName] = []
         self._now = now
         self._batch = CatalogueUpdate()
         self._done: list[ProjectName] = []
-        self.unrecorded: list[ProjectName] = []
         self._committed_at = self._saved_at = clock.monotonic()
-        self._lock = asyncio.Lock()
+        self._committing = asyncio.Lock()
         self._marking = asyncio.Lock()
         self._marked: set[ProjectName] = set()
         self._to_mark: Iterator[SyncTask] = iter(())
 
     async def begin(
         self,
-        finished: list[ProjectName],
+        resolved: list[ProjectName],
         tasks: Iterable[SyncTask] = (),
         markers: Mapping[Marker, str] | None = None,
     ) -> None:
-        """Write the plan down; ``finished`` is what nobody has to come back to any more.
+        """Store the plan; ``resolved`` are the projects whose deferral ends.
 
-        ``tasks`` are in the order in which the executor begins them. ``markers`` are for the
-        catalogue before anything is touched, ``todo`` included.
+        ``tasks`` are in the order in which the executor begins them. ``markers`` are stored
+        before anything else changes, ``todo`` included.
 
-        The cursor stays where it was until everything was visited: what the changes say besides
-        names and serials is read again after a run that was cut short.
+        The cursor stays where it was until every task was worked on: an interrupted run reads
+        again what the events say besides names and serials.
         """
-        self._to_mark = filter(_may_be_interrupted, tasks)
+        self._to_mark = filter(_changes_policy, tasks)
         await self._catalogue.commit(
-            CatalogueUpdate(resolved=finished, markers=dict(markers or {}))
+            CatalogueUpdate(resolved=resolved, markers=dict(markers or {}))
         )
         await self._save_todo()
 
     async def begin_task(self, task: SyncTask) -> None:
-        """Write down that a project may be made under other terms from now on.
+        """Mark a project that is to be rendered under another policy as incomplete.
 
-        Its record tells of the terms that it was made under last. After a kill that would be
-        believed as soon as these are in force again, though the tree is another by then.
+        Its record has the fingerprint of the old policy. If the run is killed and the old policy
+        comes back, the record alone would say that nothing has to be done.
         """
-        if not _may_be_interrupted(task) or task.name in self._marked:
+        if not _changes_policy(task) or task.name in self._marked:
             return
         async with self._marking:
             if task.name not in self._marked:
-                some = [task, *islice(self._to_mark, MOST_WAITING)]
-                marks = {each.name: _in_hand(each, self._now) for each in some}
+                some = [task, *islice(self._to_mark, MAX_BATCH)]
+                marks = {each.name: _mark_of(each, self._now) for each in some}
                 await self._catalogue.commit(CatalogueUpdate(deferred=list(marks.values())))
                 self._marked |= marks.keys()
 
     async def mark(self, names: Iterable[ProjectName]) -> None:
-        """Write down that these may be other than they are recorded, or not be, from now on."""
-        marks = [handled(name, self._now) for name in names]
+        """Mark projects as incomplete whose pages may differ from their records from now on."""
+        marks = [incomplete(name, self._now) for name in names]
         await self._catalogue.commit(CatalogueUpdate(deferred=marks))
 
-    async def reach(self, cursor: Serial, markers: Mapping[Marker, str]) -> None:
-        """Move the cursor, now that everything was visited, and then store ``markers``.
+    async def advance(self, cursor: Serial, markers: Mapping[Marker, str]) -> None:
+        """Move the cursor, now that every task was worked on, and then store ``markers``.
 
-        They let a later run leave something out, so they may not be there before the cursor is.
+        The markers let a later run skip work, so they must not exist before the cursor does.
         """
         self.cursor = cursor
         await self.save()
         await self._catalogue.commit(CatalogueUpdate(markers=dict(markers)))
 
     async def add(self, outcome: Outcome) -> None:
-        """Take in what became of a project, and commit if it is time to.
+        """Take an outcome, and commit if the batch is large or old enough.
 
-        What is not to be here and may have been published is done when that was removed: it is
-        among ``unrecorded`` then.
+        A project without a record that may have been published is added to ``unrecorded``; it
+        is done when what is left of it was removed.
         """
-        _record(outcome, self._batch, self._now, standalone=self._standalone)
-        if outcome.result in _NOT_HERE and TaskHints.MAYBE_PUBLISHED in outcome.task.hints:
-            self.unrecorded.append(outcome.task.name)
-        elif outcome.result not in _NOT_DONE and not _is_doubted(outcome, self._now):
-            self._done.append(outcome.task.name)
+        task, change = outcome.task, transition(outcome, self._now)
+        _record(outcome, change, self._batch, self._now, standalone=self._standalone)
+        is_unpublished = outcome.result in {Result.EXCLUDED, Result.ABSENT}
+        if is_unpublished and TaskHints.MAYBE_PUBLISHED in task.hints:
+            self.unrecorded.append(task.name)
+        elif change.todo is TodoChange.DONE:
+            self._done.append(task.name)
         waited = self._clock.monotonic() - self._committed_at
-        enough = len(self._batch.records) >= MOST_WAITING or waited >= LONGEST_WAIT
-        if enough and not self._lock.locked():
+        is_due = len(self._batch.records) >= MAX_BATCH or waited >= MAX_DELAY
+        if is_due and not self._committing.locked():
             await self.commit()
-            if self._clock.monotonic() - self._saved_at >= LONGEST_WAIT:
+            if self._clock.monotonic() - self._saved_at >= MAX_DELAY:
                 await self._save_todo()
 
     async def commit(self, batch: CatalogueUpdate | None = None) -> None:
-        """Make what was done so far durable, and record it; ``batch`` instead if it is given."""
-        async with self._lock:
+        """Make what was done so far durable and record it, or ``batch`` instead."""
+        async with self._committing:
             done: list[ProjectName] = []
             if batch is None:
                 batch, self._batch = self._batch, CatalogueUpdate()
@@ -199,28 +191,30 @@ class Checkpoint:
             self._committed_at = self._clock.monotonic()
 
     async def save(self) -> None:
-        """Record everything, and write what is left to ``todo``."""
+        """Commit everything, and write ``todo``."""
         await self.commit()
         await self._save_todo()
 
-    def keep_for_later(self, gone: Mapping[ProjectName, SyncTask]) -> CatalogueUpdate:
-        """Return what is remembered of projects that are gone and may not be removed now."""
-        return CatalogueUpdate(
-            deferred=[
-                Deferred(
-                    name=name,
-                    deferral=Deferral.GONE,
-                    target_serial=wish.target_serial,
-                    first_serial=wish.first_serial,
-                    since=wish.noticed_at,
-                    tried=self._now,
-                    attempts=0,
-                    cause=Cause.REMOVAL_LIMIT,
-                    reason="one run may not remove so many projects",
-                    display=wish.display,
-                )
-                for name, wish in gone.items()
-            ]
+    async def defer_removals(self, tasks: Mapping[ProjectName, SyncTask]) -> None:
+        """Record that the index removed projects, and that a limit refused to remove them here."""
+        await self.commit(
+            CatalogueUpdate(
+                deferred=[
+                    Deferred(
+                        name=name,
+                        deferral=Deferral.GONE,
+                        target_serial=task.target_serial,
+                        first_serial=task.first_serial,
+                        since=task.noticed_at,
+                        tried=self._now,
+                        attempts=0,
+                        cause=Cause.REMOVAL_LIMIT,
+                        reason="one run may not remove so many projects",
+                        display=task.display,
+                    )
+                    for name, task in tasks.items()
+                ]
+            )
         )
 
     async def _save_todo(self) -> None:
@@ -229,49 +223,74 @@ class Checkpoint:
         self._saved_at = self._clock.monotonic()
 
 
-def _record(outcome: Outcome, batch: CatalogueUpdate, now: int, *, standalone: bool) -> None:
-    """Add to ``batch`` what the catalogue is to remember of an outcome.
+# ---------------------------------------------------------------- what is recorded of an outcome
 
-    A command on the side neither adds to what ``mirror`` has to come back to, nor takes away
-    from it what is not done yet.
+
+def _record(
+    outcome: Outcome, change: Transition, batch: CatalogueUpdate, now: int, *, standalone: bool
+) -> None:
+    """Add to ``batch`` what the catalogue has to store of an outcome.
+
+    A standalone command neither adds to what ``mirror`` has to do, nor resolves what it has not
+    done.
     """
     name, earlier = outcome.task.name, outcome.task.earlier
     batch.trashed += outcome.removed
     batch.restored += outcome.restored
-    if outcome.record is not None and outcome.result is not Result.UNWANTED:
+    if change.record is RecordChange.STORED and outcome.record is not None:
         batch.records.append(outcome.record)
-    elif outcome.result is Result.ABSENT and TaskHints.EXCLUDED in outcome.task.hints:
+    elif change.record is RecordChange.DELETED:
         batch.forgotten.append(name)
-    elif earlier is not None and outcome.result in {Result.UNCHANGED, Result.ABSENT}:
+    elif earlier is not None and change.deferral is DeferralChange.RESOLVED:
         batch.resolved.append(name)
-    deferral = _deferral_of(outcome)
-    as_it_was = outcome.result in {Result.FAILED, Result.UNCHANGED}
-    if standalone and as_it_was and earlier is None:
-        batch.resolved.append(name)
-    reached = NO_SERIAL if outcome.record is None else outcome.record.reflects
-    if standalone and earlier is not None and _is_still_open(earlier, reached):
+    if standalone and earlier is None and outcome.result in {Result.FAILED, Result.UNCHANGED}:
+        batch.resolved.append(name)  # the mark with which the command began
+    reflects = NO_SERIAL if outcome.record is None else outcome.record.reflects
+    if standalone and earlier is not None and _is_open(earlier, reflects):
         batch.deferred.append(earlier)
-    elif deferral is not None and (outcome.incomplete or not standalone):
-        batch.deferred.append(_unfinished(outcome, deferral, now))
+    elif isinstance(change.deferral, Deferral) and (outcome.incomplete or not standalone):
+        batch.deferred.append(_deferred(outcome, change.deferral, now))
 
 
-def _is_still_open(earlier: Deferred, reached: Serial) -> bool:
-    """Whether a look at one project leaves open what a look at all of them found."""
-    return earlier.deferral == Deferral.UNLISTED or (
-        earlier.deferral != Deferral.MISSING_ONCE and reached < earlier.target_serial
+def _is_open(earlier: Deferred, reflects: Serial) -> bool:
+    """Whether a task of a standalone command leaves an earlier deferral open."""
+    return earlier.deferral is Deferral.UNLISTED or (
+        earlier.deferral is not Deferral.MISSING_ONCE and reflects < earlier.target_serial
     )
 
 
-def _is_doubted(outcome: Outcome, now: int) -> bool:
-    """Whether the page of a project that is not listed may be one that a cache still has."""
-    earlier = outcome.task.earlier
-    if earlier is None or earlier.deferral != Deferral.UNLISTED:
-        return outcome.unlisted
-    return outcome.unlisted and not is_expired(earlier.since, now)
+def _deferred(outcome: Outcome, deferral: Deferral, now: int) -> Deferred:
+    task, earlier, error = outcome.task, outcome.task.earlier, outcome.error
+    if earlier is not None and earlier.deferral is deferral:
+        since = earlier.since
+    else:
+        since = now if deferral in MISSED else task.noticed_at or now
+    attempts = earlier.attempts if earlier is not None else 0
+    return Deferred(
+        name=task.name,
+        deferral=deferral,
+        target_serial=task.target_serial,
+        first_serial=task.first_serial,
+        since=since,
+        tried=now,
+        attempts=attempts + (outcome.result not in HELD),
+        cause=_cause_of(error),
+        reason="" if error is None else str(error),
+        display=task.display,
+    )
 
 
-def handled(name: ProjectName, now: int) -> Deferred:
-    """Return the note that a project was in hand, for the run that finds it there."""
+def _cause_of(error: BandersnatchError | None) -> Cause:
+    if error is None:
+        return Cause.NONE
+    return next((c for kind, c in _CAUSES.items() if isinstance(error, kind)), Cause.OTHER)
+
+
+# ---------------------------------------------------------------- marks
+
+
+def incomplete(name: ProjectName, now: int) -> Deferred:
+    """Return the mark of a project that was being worked on, for the run that finds it."""
     return Deferred(
         name,
         Deferral.INCOMPLETE,
@@ -285,65 +304,24 @@ def handled(name: ProjectName, now: int) -> Deferred:
     )
 
 
-def _may_be_interrupted(task: SyncTask) -> bool:
-    """Whether a stop in the middle would leave another page than the record tells of.
+def _changes_policy(task: SyncTask) -> bool:
+    """Whether an interruption may leave a page that its record does not describe.
 
-    The first of the two looks at a project that seems to be gone is not to be forgotten.
+    The first of the two looks at a missing project must not be overwritten.
     """
     return TaskHints.POLICY_CHANGED in task.hints and (
-        task.earlier is None or task.earlier.deferral != Deferral.MISSING_ONCE
+        task.earlier is None or task.earlier.deferral is not Deferral.MISSING_ONCE
     )
 
 
-def _in_hand(task: SyncTask, now: int) -> Deferred:
-    """Return the note that a project is being made anew, with what is known of it already."""
+def _mark_of(task: SyncTask, now: int) -> Deferred:
+    """Return the mark of a task that begins, with what is known of the project."""
     if task.earlier is not None:
         return replace(task.earlier, deferral=Deferral.INCOMPLETE)
-    noted = handled(task.name, now)
-    since = task.noticed_at or now
     return replace(
-        noted,
+        incomplete(task.name, now),
         target_serial=task.target_serial,
         first_serial=task.first_serial,
-        since=since,
-        display=task.display,
-    )
-
-
-def _deferral_of(outcome: Outcome) -> Deferral | None:
-    """Return what a later run has to do.
-
-    What is held is told of as incomplete: a removal may be cut short, and then the project is
-    looked at even if the filters want it again. What was incomplete is so until it succeeds.
-    """
-    earlier = outcome.task.earlier
-    cut_short = earlier is not None and earlier.deferral == Deferral.INCOMPLETE
-    if outcome.result is Result.FAILED and not cut_short:
-        return Deferral.PENDING
-    if outcome.result is Result.FAILED or outcome.result in _HELD:
-        return Deferral.INCOMPLETE
-    if outcome.result is Result.MISSING_ONCE:
-        return Deferral.MISSING_ONCE
-    if outcome.unlisted:
-        return Deferral.UNLISTED
-    return Deferral.INCOMPLETE if outcome.incomplete else None
-
-
-def _unfinished(outcome: Outcome, deferral: Deferral, now: int) -> Deferred:
-    task, earlier, error = outcome.task, outcome.task.earlier, outcome.error
-    same = earlier is not None and earlier.deferral == deferral
-    since = earlier.since if earlier is not None and same else (task.noticed_at or now)
-    if deferral in {Deferral.MISSING_ONCE, Deferral.UNLISTED} and not same:
-        since = now  # the first of the looks, whenever the project became wanted
-    return Deferred(
-        name=task.name,
-        deferral=deferral,
-        target_serial=task.target_serial,
-        first_serial=task.first_serial,
-        since=since,
-        tried=now,
-        attempts=(earlier.attempts if earlier is not None else 0) + (outcome.result not in _HELD),
-        cause=cause_of(error),
-        reason=str(error) if error is not None else "",
+        since=task.noticed_at or now,
         display=task.display,
     )

@@ -19,7 +19,7 @@ from bandersnatch.errors import MissingObject, StorageError
 from bandersnatch.events import StepStarted, Warned
 from bandersnatch.layout import SIMPLE
 from bandersnatch.mirror.adopt import Adoption
-from bandersnatch.mirror.checkpoint import MOST_WAITING, handled
+from bandersnatch.mirror.checkpoint import MAX_BATCH, incomplete
 from bandersnatch.mirror.executor import Executor
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.project import ProjectSync
@@ -115,7 +115,9 @@ async def _publish_again(mirror: Mirror, names: Sequence[ProjectName], now: int)
     others = f" and {len(wanted) - 1} other projects" if wanted[1:] else ""
     text = f"the pages of {wanted[0]}{others} are not there any more; mirror publishes them again"
     mirror.events(Warned(text))
-    await mirror.catalogue.commit(CatalogueUpdate(deferred=[handled(name, now) for name in wanted]))
+    await mirror.catalogue.commit(
+        CatalogueUpdate(deferred=[incomplete(name, now) for name in wanted])
+    )
 
 
 async def _is_bare(storage: Storage) -> bool:
@@ -136,8 +138,8 @@ async def finish_deletions(mirror: Mirror, began: datetime) -> None:
     removals = Removals.of(mirror, began)
     await publish_root(mirror, omit=marks, force=True)
     names = list(marks)
-    for start in range(0, len(names), MOST_WAITING):
-        some = names[start : start + MOST_WAITING]
+    for start in range(0, len(names), MAX_BATCH):
+        some = names[start : start + MAX_BATCH]
         spelled = {name: marks[name].display for name in some}
         batch = await removals.remove_projects(some, spelled)
         batch.resolved += some

@@ -26,7 +26,7 @@ from bandersnatch.errors import (
     TooManyRemovals,
 )
 from bandersnatch.events import FileRemoved, PageRemoved, ProjectFailed, ProjectRemoved, Warned
-from bandersnatch.mirror.checkpoint import MOST_WAITING
+from bandersnatch.mirror.checkpoint import MAX_BATCH
 from bandersnatch.mirror.publish import publish_root
 from bandersnatch.mirror.tasks import TaskHints
 from bandersnatch.model.filenames import candidate_projects
@@ -351,8 +351,8 @@ async def remove_all(
     await publish_root(mirror, omit=projects, force=force or bool(projects))
     removals = Removals.of(mirror, began)
     ordered = sorted(projects)
-    for start in range(0, len(ordered), MOST_WAITING):
-        batch = ordered[start : start + MOST_WAITING]
+    for start in range(0, len(ordered), MAX_BATCH):
+        batch = ordered[start : start + MAX_BATCH]
         await checkpoint.mark(name for name in batch if planned.needs_mark(name))
         update = await removals.remove_projects(batch)
         update.records += [planned.excluded[name] for name in batch if name in planned.excluded]

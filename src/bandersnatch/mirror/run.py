@@ -173,7 +173,7 @@ class MirrorRun:
             cursor = await self._cursor(plan, state)
             if executor.complete:
                 compared = not (self._refused or executor.failed & missing)
-                await checkpoint.reach(cursor, markers if compared else {})
+                await checkpoint.advance(cursor, markers if compared else {})
         finally:
             await checkpoint.save()
         if executor.complete:
@@ -350,7 +350,7 @@ class MirrorRun:
         projects: frozenset[ProjectName] = frozenset()
         held = self._is_refused(len(gone) + by_filters, limit, by_filters=by_filters)
         if held and len(gone) > limit:
-            await checkpoint.commit(checkpoint.keep_for_later(leaving.reported))
+            await checkpoint.defer_removals(leaving.reported)
         else:
             projects |= gone
             _drop(checkpoint.pending, leaving.reported)

@@ -1,0 +1,119 @@
+"""The life of a project as one table: what is recorded after a task came to a result; pure.
+
+``docs/explanation/lifecycle.md`` shows the same table, and a test compares the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from bandersnatch.catalogue.records import Deferral
+from bandersnatch.mirror.tasks import Result, TaskHints, is_expired
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bandersnatch.mirror.tasks import Outcome
+
+
+class Condition(StrEnum):
+    """What a transition depends on besides the result; the first that applies counts."""
+
+    UNLISTED_LONG = "unlisted for 49 hours"
+    UNLISTED = "unlisted"
+    FILES_MISSING = "without some files"
+    RESUMED = "deferred as incomplete"
+    EXCLUDED = "recorded as excluded"
+    ANY = "any"
+
+
+class RecordChange(StrEnum):
+    """What becomes of the project's record."""
+
+    STORED = "stored"
+    """The outcome's record replaces it, if the outcome has one."""
+    KEPT = "kept"
+    DELETED = "deleted"
+
+
+class DeferralChange(StrEnum):
+    """What becomes of the project's deferral where no new one is stored."""
+
+    RESOLVED = "none"
+    """There is none afterwards."""
+    KEPT = "kept"
+    """The end of the run decides."""
+
+
+class TodoChange(StrEnum):
+    """What becomes of the project in ``todo``."""
+
+    DONE = "done"
+    """It leaves ``todo``, once the transition is durable."""
+    PENDING = "pending"
+    """It stays in ``todo``, and ``status`` before its first change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """What is recorded of a project."""
+
+    record: RecordChange
+    deferral: Deferral | DeferralChange
+    todo: TodoChange
+
+
+_STORED, _KEPT, _DELETED = RecordChange.STORED, RecordChange.KEPT, RecordChange.DELETED
+_DONE, _PENDING = TodoChange.DONE, TodoChange.PENDING
+_RESOLVED = DeferralChange.RESOLVED
+
+TRANSITIONS: Mapping[tuple[Result, Condition], Transition] = {
+    (Result.SYNCED, Condition.UNLISTED_LONG): Transition(_STORED, Deferral.UNLISTED, _DONE),
+    (Result.SYNCED, Condition.UNLISTED): Transition(_STORED, Deferral.UNLISTED, _PENDING),
+    (Result.SYNCED, Condition.FILES_MISSING): Transition(_STORED, Deferral.INCOMPLETE, _DONE),
+    (Result.SYNCED, Condition.ANY): Transition(_STORED, _RESOLVED, _DONE),
+    (Result.UNCHANGED, Condition.UNLISTED_LONG): Transition(_STORED, Deferral.UNLISTED, _DONE),
+    (Result.UNCHANGED, Condition.UNLISTED): Transition(_STORED, Deferral.UNLISTED, _PENDING),
+    (Result.UNCHANGED, Condition.ANY): Transition(_STORED, _RESOLVED, _DONE),
+    (Result.EXCLUDED, Condition.ANY): Transition(_STORED, _RESOLVED, _DONE),
+    (Result.ABSENT, Condition.EXCLUDED): Transition(_DELETED, _RESOLVED, _DONE),
+    (Result.ABSENT, Condition.ANY): Transition(_KEPT, _RESOLVED, _DONE),
+    (Result.MISSING_ONCE, Condition.ANY): Transition(_KEPT, Deferral.MISSING_ONCE, _PENDING),
+    (Result.GONE, Condition.ANY): Transition(_KEPT, DeferralChange.KEPT, _DONE),
+    (Result.UNWANTED, Condition.ANY): Transition(_KEPT, Deferral.INCOMPLETE, _PENDING),
+    (Result.EMPTIED, Condition.ANY): Transition(_KEPT, Deferral.INCOMPLETE, _PENDING),
+    (Result.FAILED, Condition.RESUMED): Transition(_KEPT, Deferral.INCOMPLETE, _PENDING),
+    (Result.FAILED, Condition.ANY): Transition(_KEPT, Deferral.PENDING, _PENDING),
+}
+"""The transition for each result, under the first condition that it has a row for."""
+
+HELD = frozenset({Result.UNWANTED, Result.EMPTIED})
+"""The results that the end of the run decides about, together with all removals.
+
+Until then such a project is incomplete: its removal may be interrupted, and then it has to be
+synced again even if the filters select it by that time.
+"""
+
+
+def transition(outcome: Outcome, now: int) -> Transition:
+    """Return what is recorded after a task; ``now`` is in seconds since 1970."""
+    rows = (TRANSITIONS.get((outcome.result, each)) for each in _conditions(outcome, now))
+    return next(row for row in rows if row is not None)
+
+
+def _conditions(outcome: Outcome, now: int) -> tuple[Condition, ...]:
+    """Return the conditions that apply, in the order of their precedence."""
+    earlier, hints = outcome.task.earlier, outcome.task.hints
+    deferral = None if earlier is None else earlier.deferral
+    since = now if earlier is None or deferral is not Deferral.UNLISTED else earlier.since
+    applies = {
+        Condition.UNLISTED_LONG: outcome.unlisted and is_expired(since, now),
+        Condition.UNLISTED: outcome.unlisted,
+        Condition.FILES_MISSING: outcome.incomplete,
+        Condition.RESUMED: deferral is Deferral.INCOMPLETE,
+        Condition.EXCLUDED: TaskHints.EXCLUDED in hints,
+        Condition.ANY: True,
+    }
+    return tuple(each for each in Condition if applies[each])
