@@ -106,7 +106,7 @@ MUTANTS = (
     ),
     Mutant(
         "status passes a project that failed",
-        "mirror.run:end_run",
+        "mirror.run:MirrorRun._end",
         put(expression(ast.ListComp, "first_serial"), code("[]")),
         ("integration/test_state.py", "integration/test_invariants.py"),
     ),
@@ -388,7 +388,7 @@ MUTANTS = (
     Mutant(
         "the cursor moves past what was not visited",
         "mirror.run:MirrorRun.run",
-        put(condition("advance"), TRUE),
+        put(condition("_advance"), TRUE),
         ("integration/test_faults.py", "integration/test_state.py"),
     ),
     Mutant(

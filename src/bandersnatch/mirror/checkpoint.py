@@ -186,8 +186,7 @@ class Checkpoint:
             if batch:
                 await self._storage.flush()
                 await self._catalogue.commit(batch)
-            for name in done:
-                self.pending.pop(name, None)
+            self.drop_pending(done)
             self._committed_at = self._clock.monotonic()
 
     async def save(self) -> None:
@@ -216,6 +215,11 @@ class Checkpoint:
                 ]
             )
         )
+
+    def drop_pending(self, names: Iterable[ProjectName]) -> None:
+        """Take projects out of ``todo``, when it is next written."""
+        for name in names:
+            self.pending.pop(name, None)
 
     async def _save_todo(self) -> None:
         if not self._standalone:

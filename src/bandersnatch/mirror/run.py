@@ -1,4 +1,4 @@
-"""How a run of ``mirror`` ends: the state that it leaves, and what is remembered of it."""
+"""The command ``mirror``: brings the whole mirror up to what the index has."""
 
 from __future__ import annotations
 
@@ -12,14 +12,7 @@ from bandersnatch.events import Halted, RunPlanned
 from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.discovery import Discoverer, DiscoveryRequest
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
-from bandersnatch.mirror.plan import (
-    SyncPlan,
-    deselected,
-    make_plan,
-    restricted,
-    vanished,
-    without,
-)
+from bandersnatch.mirror.plan import deselected, make_plan, restricted, vanished, without
 from bandersnatch.mirror.publish import Publisher
 from bandersnatch.mirror.recovery import (
     max_concurrent_projects,
@@ -35,7 +28,7 @@ from bandersnatch.mirror.removal import (
     remove_unrecorded,
 )
 from bandersnatch.mirror.state import StateFiles, Todo, final_marker, next_status, trusted_state
-from bandersnatch.mirror.tasks import Discovery, MirrorSnapshot, SyncTask
+from bandersnatch.mirror.tasks import Discovery, MirrorSnapshot
 from bandersnatch.model.serials import NO_SERIAL, Serial
 
 if TYPE_CHECKING:
@@ -47,18 +40,33 @@ if TYPE_CHECKING:
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.mirror.plan import SyncPlan
     from bandersnatch.mirror.state import MirrorState
+    from bandersnatch.mirror.tasks import SyncTask
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectList
-    from bandersnatch.model.serials import Serial
+
+_FEW = 20_000
+"""Projects; querying more of them by name takes longer than reading all summaries."""
+
+_STALE_DOWNLOAD = 7 * 86_400
+"""Seconds after which a partial download is purged while projects are still pending."""
 
 
-_ABANDONED = 7 * 86_400
-"""Seconds after which an unfinished download is given up while others are still pending."""
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the operator asks of one run.
+
+    ``force`` syncs every project, whatever the state says. ``accepted`` are the projects whose
+    published files may change. ``only`` restricts a dry run to some projects.
+    """
+
+    force: bool = False
+    accepted: frozenset[ProjectName] = frozenset()
+    only: frozenset[ProjectName] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a run left the mirror; ``index`` is None for an index without serials."""
+    """How far a run brought the mirror; ``index`` is None for an index without serials."""
 
     before: Serial
     after: Serial
@@ -67,61 +75,24 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class RunResult:
-    """How a run came to its end.
+class _Preparation:
+    """What a run decides before it changes anything.
 
-    ``complete`` says that everything was visited, ``refused`` that a limit did not let everything
-    go that the index no longer has.
+    ``deselected`` are published projects that the project filters no longer select,
+    ``forgotten`` those of which only an excluded record exists. ``missing`` are published
+    projects that the project list does not have. ``resolved`` are the projects whose deferral
+    ends, ``leftovers`` the deferred ones without a task, of which something may be published.
+    ``limit`` is how many projects may be removed. ``markers`` are stored when the run is complete.
     """
 
-    began: datetime
-    complete: bool
-    refused: bool
-
-
-async def end_run(
-    mirror: Mirror,
-    files: StateFiles,
-    state: MirrorState,
-    plan: SyncPlan,
-    checkpoint: Checkpoint,
-    ending: RunResult,
-) -> Position:
-    """Write ``status``, and remember what it is now, and the run if it was a good one."""
-    began = int(ending.began.timestamp())
-    tasks = {**plan.tasks, **plan.removals}
-    firsts = [tasks[name].first_serial for name in checkpoint.pending]
-    # Removals that were refused are changes that the tree does not show.
-    firsts += [None] if ending.refused else []
-    status = next_status(state.status, checkpoint.cursor, firsts)
-    if not checkpoint.pending:
-        await mirror.storage.purge_downloads(before=int(mirror.clock.now().timestamp()) + 1)
-    else:
-        await mirror.storage.purge_downloads(before=began - _ABANDONED)
-    finished = not checkpoint.pending and not ending.refused
-    await files.save_status(status, finished=finished)
-    markers = {Marker.CLEAN: await final_marker(files, state, complete=ending.complete)}
-    if finished:
-        markers[Marker.LAST_SUCCESS] = str(began)
-    await mirror.catalogue.commit(CatalogueUpdate(markers=markers))
-    return Position(state.status, status, plan.cursor, len(checkpoint.pending))
-
-
-_FEW = 20_000
-"""Projects; to ask the catalogue for more of them by name takes longer than for all."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What the operator asks of one run.
-
-    ``force`` looks at every project, whatever the state says. ``accepted`` are the projects
-    whose published files may change. ``only``, for a dry run, are those to look at.
-    """
-
-    force: bool = False
-    accepted: frozenset[ProjectName] = frozenset()
-    only: frozenset[ProjectName] | None = None
+    plan: SyncPlan
+    deselected: frozenset[ProjectName]
+    forgotten: frozenset[ProjectName]
+    missing: frozenset[ProjectName]
+    resolved: list[ProjectName]
+    leftovers: list[ProjectName]
+    limit: int
+    markers: Mapping[Marker, str]
 
 
 class MirrorRun:
@@ -130,66 +101,71 @@ class MirrorRun:
     def __init__(self, mirror: Mirror, options: RunOptions) -> None:
         self._mirror = mirror
         self._options = options
-        self._state = StateFiles(mirror.storage)
-        self._publisher = Publisher.of(mirror)
-        self._refused = False
-        self._changed = False
+        self._files = StateFiles(mirror.storage)
+        self._fingerprint = PolicyFingerprint.of(mirror)
+        self._is_policy_new = False
+        self._is_refused = False
 
     async def run(self) -> Position:
         """Bring the mirror up to what the index has now.
 
-        Whatever ends it, what was done by then is recorded, and the next run goes on from it.
+        Whatever ends it, what was done by then is recorded, and the next run continues from it.
+
+        :raises UnusableIndex: if the index cannot be used.
+        :raises StorageError: if the storage fails.
         """
-        mirror = self._mirror
-        began = mirror.clock.now()
-        state = await self._opened(began)
-        self._changed = await self._is_changed()
-        found = await self._discover(state)
-        before = await self._snapshot(state, found, int(began.timestamp()))
-        plan = make_plan(found, before, mirror.filters.may_select, force=self._options.force)
-        unwanted, forgotten = await self._unwanted()
-        if self._options.only is not None:
-            plan, unwanted = restricted(plan, self._options.only), unwanted & self._options.only
-        count = await mirror.catalogue.count()
-        limit = removal_limit(count, mirror.settings.run.max_removals)
-        markers = {**self._fingerprints(), **found.markers}
-        missing = vanished(plan, found)
-        if self._is_refused(len(missing), limit):
-            plan = without(plan, missing)
-        mirror.events(RunPlanned(len(plan.tasks), len(plan.removals) + len(unwanted)))
-        checkpoint = self._checkpoint(plan, state, before.now)
-        settled = _settled(before.deferred, plan, unwanted, found.listing)
-        await self._begin(checkpoint, plan, before, settled, began, seal=state.seal)
+        began = self._mirror.clock.now()
+        state = await self._open(began)
+        prepared = await self._prepare(state, began)
+        checkpoint = await self._begin(prepared, state, began)
         try:
-            executor = await self._execute_plan(plan, checkpoint, began)
-            await checkpoint.commit()
-            leaving = PlannedRemovals(
-                plan.removals, executor.gone, unwanted, executor.unwanted, executor.emptied
-            )
-            await self._part_with(leaving, checkpoint, limit, began)
-            await checkpoint.commit(CatalogueUpdate(forgotten=sorted(forgotten)))
-            await remove_unrecorded(mirror, checkpoint.unrecorded, checkpoint, began)
-            _drop(checkpoint.pending, checkpoint.unrecorded)
-            cursor = await self._cursor(plan, state)
+            executor = await self._sync_projects(prepared.plan, checkpoint, began)
+            await self._remove_projects(prepared, executor, checkpoint, began)
             if executor.complete:
-                compared = not (self._refused or executor.failed & missing)
-                await checkpoint.advance(cursor, markers if compared else {})
+                await self._advance(prepared, executor, checkpoint, state)
         finally:
             await checkpoint.save()
         if executor.complete:
-            await self._publisher.publish_last_modified(began)
-        ending = RunResult(began, executor.complete, self._refused)
-        return await end_run(mirror, self._state, state, plan, checkpoint, ending)
+            await Publisher.of(self._mirror).publish_last_modified(began)
+        return await self._end(prepared.plan, checkpoint, state, began, executor.complete)
 
-    # ------------------------------------------------------------ before
+    # ------------------------------------------------------------ before anything changes
 
-    async def _opened(self, began: datetime) -> MirrorState:
-        """Return the state as far as it can be believed; else everything is looked at."""
-        found = await open_tree(self._mirror, self._state, began)
-        state = await trusted_state(self._mirror, self._state, found)
-        if state.seal == CleanMarker.UNTRUSTED:
+    async def _open(self, began: datetime) -> MirrorState:
+        """Return the state as far as it can be trusted; otherwise every project is synced."""
+        found = await open_tree(self._mirror, self._files, began)
+        state = await trusted_state(self._mirror, self._files, found)
+        if state.clean_marker == CleanMarker.UNTRUSTED:
             self._options = replace(self._options, force=True)
+        self._is_policy_new = await self._has_new_policy()
         return state
+
+    async def _prepare(self, state: MirrorState, began: datetime) -> _Preparation:
+        """Ask the index, compare it with the mirror, and check the plan against the limits."""
+        mirror, only = self._mirror, self._options.only
+        found = await self._discover(state)
+        before = await self._snapshot(state, found, int(began.timestamp()))
+        plan = make_plan(found, before, mirror.filters.may_select, force=self._options.force)
+        published, forgotten = await self._deselected()
+        if only is not None:
+            plan, published = restricted(plan, only), published & only
+        limit = removal_limit(await mirror.catalogue.count(), mirror.settings.run.max_removals)
+        missing = vanished(plan, found)
+        if self._refuses(len(missing), limit):
+            plan = without(plan, missing)
+        mirror.events(RunPlanned(len(plan.tasks), len(plan.removals) + len(published)))
+        planned = plan.tasks.keys() | plan.removals.keys()
+        leftovers = (before.deferred.keys() | before.pending.keys()) - planned
+        return _Preparation(
+            plan,
+            deselected=published,
+            forgotten=forgotten,
+            missing=missing,
+            resolved=_resolved(before.deferred, planned | published, found.listing),
+            leftovers=sorted(leftovers if only is None else leftovers & only),
+            limit=limit,
+            markers={**self._policy_markers(), **found.markers},
+        )
 
     async def _discover(self, state: MirrorState) -> Discovery:
         mirror = self._mirror
@@ -203,121 +179,110 @@ class MirrorRun:
                 cursor=state.cursor,
                 finite=mirror.filters.finite_names,
                 interval=settings.run.reconcile_interval,
-                thorough=self._changed or self._options.force,
+                thorough=self._is_policy_new or self._options.force,
                 settled=not (state.todo and state.todo.pending),
             )
         )
 
-    def _fingerprints(self) -> dict[Marker, str]:
+    def _policy_markers(self) -> dict[Marker, str]:
         return {
-            Marker.OPTIONS: PolicyFingerprint.of(self._mirror).options,
+            Marker.OPTIONS: self._fingerprint.options,
             Marker.FILTERS: self._mirror.filters.fingerprint,
         }
 
-    async def _is_changed(self) -> bool:
-        """Whether options or filters are others than those of the last run that was complete."""
-        now, stored = self._fingerprints(), self._mirror.catalogue.marker
-        return any([await stored(key) != text for key, text in now.items()])
+    async def _has_new_policy(self) -> bool:
+        """Whether options or filters differ from those of the last complete run."""
+        stored = self._mirror.catalogue.marker
+        return any([await stored(key) != text for key, text in self._policy_markers().items()])
 
-    async def _unwanted(self) -> tuple[frozenset[ProjectName], frozenset[ProjectName]]:
-        """Return the projects that the project filters want no more; see ``deselected``."""
-        if not (self._options.force or self._changed):
+    async def _deselected(self) -> tuple[frozenset[ProjectName], frozenset[ProjectName]]:
+        """Return the projects that the project filters no longer select; see ``deselected``."""
+        if not (self._options.force or self._is_policy_new):
             return frozenset(), frozenset()
         mirror = self._mirror
         return deselected(await mirror.catalogue.summaries(None), mirror.filters.may_select)
 
     async def _snapshot(self, state: MirrorState, found: Discovery, now: int) -> MirrorSnapshot:
-        unfinished = {each.name: each for each in await self._mirror.catalogue.deferred()}
+        catalogue = self._mirror.catalogue
+        deferred = {each.name: each for each in await catalogue.deferred()}
         pending = state.todo.pending if state.todo else {}
-        due = await self._mirror.catalogue.due(now)
+        due = await catalogue.due(now)
         differing = await self._differing(found)
         names: set[ProjectName] | None = None
         if found.listing is None or (differing is not None and len(differing) <= _FEW):
             changed = {change.name for change in found.changes}
-            names = {*changed, *found.finite, *pending, *unfinished, *due, *(differing or ())}
-        run = self._mirror.settings.run
+            names = {*changed, *found.finite, *pending, *deferred, *due, *(differing or ())}
         return MirrorSnapshot(
             status=state.status,
             pending=pending,
-            deferred=unfinished,
-            summaries=await self._mirror.catalogue.summaries(names),
-            fingerprint=PolicyFingerprint.of(self._mirror),
+            deferred=deferred,
+            summaries=await catalogue.summaries(names),
+            fingerprint=self._fingerprint,
             now=now,
             due=due,
             changed=differing,
-            keep_removed=run.removed_projects is RemovedProjects.KEEP,
+            keep_removed=self._mirror.settings.run.removed_projects is RemovedProjects.KEEP,
         )
 
     async def _differing(self, found: Discovery) -> frozenset[ProjectName] | None:
-        """Return the projects to compare one by one with the whole list, None for all."""
+        """Return the projects to compare one by one with the project list, None for all."""
         if found.listing is None or self._options.force:
             return None
-        mirror = self._mirror
-        differing = await mirror.catalogue.changed_since(
-            found.listing, PolicyFingerprint.of(mirror).general
-        )
-        differing |= PolicyFingerprint.of(mirror).special(found.listing.serials)
+        mirror, fingerprint = self._mirror, self._fingerprint
+        differing = await mirror.catalogue.changed_since(found.listing, fingerprint.general)
+        differing |= fingerprint.special(found.listing.serials)
         return frozenset(filter(mirror.filters.may_select, differing))
 
-    def _is_refused(self, removals: int, limit: int, *, by_filters: int = 0) -> bool:
-        """Whether so many removals are too many to be believed; if so, say it."""
+    def _refuses(self, removals: int, limit: int, *, by_filters: int = 0) -> bool:
+        """Whether a limit refuses so many removals; if so, report it."""
         try:
             check_removals(removals, limit, by_filters=by_filters)
         except SafetyStop as error:
             self._mirror.events(Halted(error))
-            self._refused = True
+            self._is_refused = True
             return True
         return False
 
-    def _checkpoint(self, plan: SyncPlan, state: MirrorState, now: int) -> Checkpoint:
-        pending = {
-            name: task.target_serial for name, task in {**plan.tasks, **plan.removals}.items()
-        }
-        return Checkpoint(
-            self._mirror.storage,
-            self._mirror.catalogue,
-            self._state,
-            self._mirror.clock,
-            todo=Todo(state.cursor, pending),
-            now=now,
-        )
-
-    async def _begin(
-        self,
-        checkpoint: Checkpoint,
-        plan: SyncPlan,
-        before: MirrorSnapshot,
-        settled: list[ProjectName],
-        began: datetime,
-        *,
-        seal: str,
-    ) -> None:
-        """Write down what is to be done, and take away what nobody would think of afterwards.
-
-        If the filters are others than before, the tree is neither what those made of it from here
-        on, nor what these will, and the next run compares everything, whatever filters it has.
-        """
-        looked_at = plan.tasks.keys() | plan.removals.keys()
-        strays = (before.deferred.keys() | before.pending.keys()) - looked_at
-        only = self._options.only
-        await remove_unrecorded(
-            self._mirror, sorted(strays if only is None else strays & only), checkpoint, began
-        )
-        unsettled = dict.fromkeys((Marker.OPTIONS, Marker.FILTERS), "") if self._changed else {}
-        await checkpoint.begin(settled, plan.tasks.values(), {**unsettled, Marker.CLEAN: seal})
-
     # ------------------------------------------------------------ the work
 
-    async def _execute_plan(
+    async def _begin(
+        self, prepared: _Preparation, state: MirrorState, began: datetime
+    ) -> Checkpoint:
+        """Store the plan, and trash what is left of projects without a task.
+
+        Under a new policy the tree matches neither the old one from here on, nor the new one yet:
+        without the markers of the policy, the next run compares everything, whatever it is.
+        """
+        mirror, plan = self._mirror, prepared.plan
+        tasks = {**plan.tasks, **plan.removals}
+        checkpoint = Checkpoint(
+            mirror.storage,
+            mirror.catalogue,
+            self._files,
+            mirror.clock,
+            todo=Todo(state.cursor, {name: task.target_serial for name, task in tasks.items()}),
+            now=int(began.timestamp()),
+        )
+        await remove_unrecorded(mirror, prepared.leftovers, checkpoint, began)
+        markers = dict.fromkeys((Marker.OPTIONS, Marker.FILTERS), "") if self._is_policy_new else {}
+        await checkpoint.begin(
+            prepared.resolved,
+            plan.tasks.values(),
+            {**markers, Marker.CLEAN: state.clean_marker},
+        )
+        return checkpoint
+
+    async def _sync_projects(
         self, plan: SyncPlan, checkpoint: Checkpoint, began: datetime
     ) -> Executor:
-        """Visit what is wanted, and return who did.
+        """Work on all tasks, and return the executor that did.
 
         :raises UnusableIndex: if the index has not answered a single time in this run.
         """
         executor = await self._execute(plan.tasks.values(), checkpoint, began)
         if plan.cursor is None and plan.tasks and not executor.answered:
             raise UnusableIndex(f"the index answered for none of {len(plan.tasks)} projects")
+        await checkpoint.commit()
         return executor
 
     async def _execute(
@@ -328,11 +293,12 @@ class MirrorRun:
         *,
         may_empty: bool = False,
     ) -> Executor:
+        options = self._options
         context = await open_context(
             self._mirror,
             began,
-            accepted=self._options.accepted,
-            force=self._options.force,
+            accepted=options.accepted,
+            force=options.force,
             may_empty=may_empty,
         )
         stop = self._mirror.settings.run.stop_on_error
@@ -340,58 +306,112 @@ class MirrorRun:
         await executor.run(tasks, workers=max_concurrent_projects(self._mirror))
         return executor
 
-    async def _part_with(
-        self, leaving: PlannedRemovals, checkpoint: Checkpoint, limit: int, began: datetime
+    async def _remove_projects(
+        self,
+        prepared: _Preparation,
+        executor: Executor,
+        checkpoint: Checkpoint,
+        began: datetime,
     ) -> None:
-        """Remove what leaves, unless that is too much to be believed, and publish the root."""
+        """Remove the projects that the limits allow to remove, and publish the root page."""
+        mirror = self._mirror
+        planned = PlannedRemovals(
+            prepared.plan.removals,
+            executor.gone,
+            prepared.deselected,
+            executor.unwanted,
+            executor.emptied,
+        )
+        projects = await self._allowed_removals(planned, prepared.limit, checkpoint, began)
+        await remove_all(mirror, planned, projects, checkpoint, began, force=self._options.force)
+        await checkpoint.commit(CatalogueUpdate(forgotten=sorted(prepared.forgotten)))
+        await remove_unrecorded(mirror, checkpoint.unrecorded, checkpoint, began)
+        checkpoint.drop_pending(checkpoint.unrecorded)
+
+    async def _allowed_removals(
+        self, planned: PlannedRemovals, limit: int, checkpoint: Checkpoint, began: datetime
+    ) -> frozenset[ProjectName]:
+        """Return the projects to remove, and publish those that lose all files if they may.
+
+        If too many are to be removed, those that the index removed are still removed as long as
+        they alone are within the limit.
+        """
         keeps = self._mirror.settings.run.removed_projects is RemovedProjects.KEEP
-        gone: frozenset[ProjectName] = frozenset() if keeps else leaving.gone
-        by_filters = len(leaving.filtered_out - gone) + len(leaving.emptied)
-        projects: frozenset[ProjectName] = frozenset()
-        held = self._is_refused(len(gone) + by_filters, limit, by_filters=by_filters)
-        if held and len(gone) > limit:
-            await checkpoint.defer_removals(leaving.reported)
-        else:
-            projects |= gone
-            _drop(checkpoint.pending, leaving.reported)
-        if not held:
-            projects |= leaving.filtered_out
-            if leaving.emptied:
-                await self._execute(leaving.emptied.values(), checkpoint, began, may_empty=True)
-                await checkpoint.commit()
-            _drop(checkpoint.pending, leaving.excluded)
-        force = self._options.force
-        await remove_all(self._mirror, leaving, projects, checkpoint, began, force=force)
+        gone: frozenset[ProjectName] = frozenset() if keeps else planned.gone
+        by_filters = len(planned.filtered_out - gone) + len(planned.emptied)
+        is_refused = self._refuses(len(gone) + by_filters, limit, by_filters=by_filters)
+        if is_refused and len(gone) > limit:
+            await checkpoint.defer_removals(planned.reported)
+            return frozenset()
+        checkpoint.drop_pending(planned.reported)
+        if is_refused:
+            return gone
+        if planned.emptied:
+            await self._execute(planned.emptied.values(), checkpoint, began, may_empty=True)
+            await checkpoint.commit()
+        checkpoint.drop_pending(planned.excluded)
+        return gone | planned.filtered_out
+
+    async def _advance(
+        self,
+        prepared: _Preparation,
+        executor: Executor,
+        checkpoint: Checkpoint,
+        state: MirrorState,
+    ) -> None:
+        """Move the cursor, and store the markers if everything was compared."""
+        cursor = await self._cursor(prepared.plan, state)
+        is_compared = not (self._is_refused or executor.failed & prepared.missing)
+        await checkpoint.advance(cursor, prepared.markers if is_compared else {})
 
     async def _cursor(self, plan: SyncPlan, state: MirrorState) -> Serial:
-        """Return T after this run: what the changelog or list told, else how far pages reach."""
+        """Return T after this run: from the changelog or the list, else from the pages."""
         if plan.cursor is not None:
             return plan.cursor
-        had = await self._mirror.catalogue.summaries(plan.tasks)
-        told = (each.serial for each in had.values() if each.serial is not None)
-        return max(state.cursor, max(told, default=NO_SERIAL))
+        summaries = await self._mirror.catalogue.summaries(plan.tasks)
+        serials = (each.serial for each in summaries.values() if each.serial is not None)
+        return max(state.cursor, max(serials, default=NO_SERIAL))
+
+    # ------------------------------------------------------------ after the work
+
+    async def _end(
+        self,
+        plan: SyncPlan,
+        checkpoint: Checkpoint,
+        state: MirrorState,
+        began: datetime,
+        complete: bool,  # noqa: FBT001 - the last step of one sequence
+    ) -> Position:
+        """Purge partial downloads, write ``status``, and store what the next run needs."""
+        mirror, pending = self._mirror, checkpoint.pending
+        tasks = {**plan.tasks, **plan.removals}
+        firsts = [tasks[name].first_serial for name in pending]
+        # Refused removals are changes that the tree does not reflect.
+        firsts += [None] if self._is_refused else []
+        status = next_status(state.status, checkpoint.cursor, firsts)
+        now, start = int(mirror.clock.now().timestamp()), int(began.timestamp())
+        await mirror.storage.purge_downloads(before=start - _STALE_DOWNLOAD if pending else now + 1)
+        is_success = not pending and not self._is_refused
+        await self._files.save_status(status, finished=is_success)
+        markers = {Marker.CLEAN: await final_marker(self._files, state, complete=complete)}
+        if is_success:
+            markers[Marker.LAST_SUCCESS] = str(start)
+        await mirror.catalogue.commit(CatalogueUpdate(markers=markers))
+        return Position(state.status, status, plan.cursor, len(pending))
 
 
-def _drop(pending: dict[ProjectName, Serial], names: Iterable[ProjectName]) -> None:
-    for name in names:
-        pending.pop(name, None)
-
-
-def _settled(
-    unfinished: Mapping[ProjectName, Deferred],
-    plan: SyncPlan,
-    unwanted: frozenset[ProjectName],
+def _resolved(
+    deferred: Mapping[ProjectName, Deferred],
+    planned: Collection[ProjectName],
     listing: ProjectList | None,
 ) -> list[ProjectName]:
-    """Return the projects that nobody has to come back to any more.
+    """Return the projects whose deferral ends because nothing is planned for them.
 
-    Those that are ``unwanted`` may stay, and be wanted again. Those that were missed are left
-    until it is time for another look, unless the ``listing`` has them again.
+    Missed projects stay deferred until the time for a second look, unless they are listed again.
     """
-    looked_at = plan.tasks.keys() | plan.removals.keys() | unwanted
-    listed = listing.serials if listing is not None else {}
+    listed: Iterable[ProjectName] = listing.serials if listing is not None else ()
     return [
         name
-        for name, left in unfinished.items()
-        if name not in looked_at and (left.deferral not in MISSED or name in listed)
+        for name, left in deferred.items()
+        if name not in planned and (left.deferral not in MISSED or name in listed)
     ]

@@ -87,13 +87,13 @@ def next_status(
 class MirrorState:
     """What a run begins with. ``todo`` is None if there is none that can be used.
 
-    ``seal`` is what the catalogue says of both while the run is under way.
+    ``clean_marker`` is what the catalogue says of both while the run is under way.
     """
 
     status: Serial
     todo: Todo | None
     notes: tuple[str, ...] = ()
-    seal: str = ""
+    clean_marker: str = ""
 
     @property
     def cursor(self) -> Serial:
@@ -209,22 +209,22 @@ async def trusted_state(mirror: Mirror, files: StateFiles, state: MirrorState) -
     Of one that cannot, only the names of what was pending are left.
     """
     note, found = await mirror.catalogue.marker(Marker.CLEAN), await files.fingerprint()
-    seal = marker_for(note, found)
-    if seal not in NOT_TRUSTED:
-        return replace(state, seal=seal)
+    clean_marker = marker_for(note, found)
+    if clean_marker not in NOT_TRUSTED:
+        return replace(state, clean_marker=clean_marker)
     missing = "status is not there any more"
     changed = "status or todo is not as the last run left it" if found else missing
     why = _WHY.get(note, changed)
-    how = "compared with the index" if seal == CleanMarker.FOREIGN else "looked at again"
+    how = "compared with the index" if clean_marker == CleanMarker.FOREIGN else "looked at again"
     text = f"{why}; every project is {how}, and nothing that is right is downloaded"
     mirror.events(Warned(text))
     names = state.todo.pending if state.todo else ()
     todo = Todo(NO_SERIAL, dict.fromkeys(names, NO_SERIAL))
-    return replace(state, status=NO_SERIAL, todo=todo, seal=seal)
+    return replace(state, status=NO_SERIAL, todo=todo, clean_marker=clean_marker)
 
 
 async def final_marker(files: StateFiles, state: MirrorState, *, complete: bool) -> str:
     """Return the note for the end of a run; ``complete`` says that it looked at everything."""
-    if state.seal in NOT_TRUSTED and not complete:
-        return state.seal
+    if state.clean_marker in NOT_TRUSTED and not complete:
+        return state.clean_marker
     return await files.fingerprint()
