@@ -95,7 +95,7 @@ def test_a_project_younger_than_a_late_list_is_not_taken_for_gone(
     ran = site.mirror()
 
     assert ran.code == 0
-    assert "seems to be gone" not in ran.log
+    assert "seems to be removed" not in ran.log
     assert site.names() == ["foo", "new"]
 
 

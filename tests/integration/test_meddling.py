@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.support.server import IndexServer
     from tests.support.site import Ran, Site
 
-LOOKED_AT = "every project is looked at again, and nothing that is right is downloaded"
+SYNCED_AGAIN = "every project is synced again, and files that are right are not downloaded"
 NAMES = ("alpha", "beta", "gamma")
 PAGES = [f"/simple/{name}/" for name in NAMES]
 
@@ -36,7 +36,9 @@ def mirrored(index: Index, site: Site) -> Site:
 
 def noticed_at(ran: Ran) -> list[str]:
     """Return the lines of the log that tell of a state that was not believed."""
-    return [line for line in ran.log.splitlines() if "nothing that is right is downloaded" in line]
+    return [
+        line for line in ran.log.splitlines() if "files that are right are not downloaded" in line
+    ]
 
 
 def write(site: Site, **files: str | None) -> None:
@@ -95,7 +97,7 @@ def test_a_state_that_somebody_changed_is_not_believed(
 
     assert ran.code == 0, ran.log
     (line,) = noticed_at(ran)
-    assert LOOKED_AT in line
+    assert SYNCED_AGAIN in line
     pages = [asked for asked in server.asked if asked.kind == "detail"]
     known = sorted(asked.path for asked in pages if "If-None-Match" in asked.headers)
     unknown = {asked.path for asked in pages if "If-None-Match" not in asked.headers}
@@ -398,7 +400,7 @@ def test_a_status_that_is_deleted_after_a_kill_is(
     ran = mirrored.mirror()
 
     (line,) = noticed_at(ran)
-    assert f"status is not there any more; {LOOKED_AT}" in line
+    assert f"status is not there any more; {SYNCED_AGAIN}" in line
     assert mirrored.status == index.serial
 
 
@@ -461,7 +463,7 @@ def test_a_plan_of_a_state_that_is_not_believed_downloads_nothing(
 
     ran = mirrored.ask("plan", "--json")
 
-    assert LOOKED_AT in ran.log
+    assert SYNCED_AGAIN in ran.log
     assert json.loads(ran.out)["download"]["files"] == 0
 
 

@@ -326,7 +326,7 @@ def test_a_project_missing_from_the_list_is_removed_at_the_second_look_after_ten
 
     first = site.mirror()
     assert first.code == 0
-    assert "gone seems to be gone" in first.log
+    assert "gone seems to be removed" in first.log
     assert "gone" in site.names()
 
     site.clock.advance(minutes=5)

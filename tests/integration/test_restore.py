@@ -227,7 +227,7 @@ def test_mirror_removes_a_restored_project_that_the_index_lacks(index: Index, fi
     filled.run("restore", "foo-bar")
 
     ran = filled.mirror()
-    assert "foo-bar seems to be gone" in ran.log
+    assert "foo-bar seems to be removed" in ran.log
     assert "foo-bar" in filled.names(), "a second look decides"
     filled.clock.advance(minutes=11)
     filled.mirror()

@@ -1,4 +1,4 @@
-"""The visits of a run: who comes back later, who failed, and when to stop asking."""
+"""Works on the tasks of a run concurrently: retries, reports outcomes, and stops when useless."""
 
 from __future__ import annotations
 
@@ -43,26 +43,28 @@ if TYPE_CHECKING:
 
 PAUSES: Mapping[type[BandersnatchError], tuple[float, ...]] = {
     StalePage: (2.0, 5.0, 15.0, 60.0),
-    # A missing page may be remembered for a minute by the caches on the way.
+    # Caches on the way may store for a minute that a page is missing.
     MissingProject: (61.0,),
 }
-"""Seconds after which a project is looked at again in the same run, at the back of the queue."""
+"""Seconds after which a task is retried in the same run, by the error that it failed with."""
 
-PATIENCE = 8
-"""Failed runs after which a project gets one try a run and not several."""
+MAX_ATTEMPTS = 8
+"""Failed runs after which a project is tried only once a run."""
 
-SILENT = 20
-"""Projects in a row that a host did not answer for, after which the run stops asking."""
+MAX_UNANSWERED = 20
+"""Tasks in a row that a host did not answer, after which the executor stops."""
 
 _OF_ONE_PROJECT = (ObstructedPath, InsufficientSpace, UnstorableName)
-"""What a storage cannot do for one project, while it can do it for others."""
+"""Failures of the storage that concern one project only."""
 
-MISSING, MISSING_SHARE = 20, 0.01
-"""The larger of a count and a share of listed projects whose page is missing: the same."""
+MAX_MISSING, MAX_MISSING_SHARE = 20, 0.01
+"""The executor stops after more listed projects without a page than the larger of a count and a
+share of the tasks.
+"""
 
 
 class Executor:
-    """Visits the projects of a plan, several at a time."""
+    """Works on the tasks of a plan, several at a time."""
 
     def __init__(
         self,
@@ -74,7 +76,7 @@ class Executor:
         stop_on_error: bool = False,
         standalone: bool = False,
     ) -> None:
-        """Take what is needed; ``standalone`` is for a command that no later run goes on with."""
+        """Assign the collaborators; ``standalone`` is for a command that no later run continues."""
         self._sync = sync
         self._checkpoint = checkpoint
         self._clock = clock
@@ -95,15 +97,14 @@ class Executor:
         self.succeeded = 0
 
     async def run(self, tasks: Collection[SyncTask], *, workers: int) -> None:
-        """Visit every project.
+        """Work on every task.
 
-        Afterwards ``gone`` has those that the index no longer has, ``unwanted`` those that the
-        filters want nothing of any more, with what is to be remembered of them, and ``emptied``
-        those that would lose all their files to the filters. ``failed`` are those that are not as
-        the index has them.
-        ``succeeded`` counts the projects that are as the index has them, or unchanged;
-        ``complete`` tells whether it was every one, or the run stopped asking; ``answered``
-        whether the index answered for any.
+        Afterwards ``gone`` are the projects that the index no longer has, ``unwanted`` those that
+        the page filters drop now, with the records to store once they are removed, and
+        ``emptied`` those that would lose all their files to the filters. ``failed`` are the
+        projects that do not reflect the index, and ``succeeded`` counts those that do.
+        ``complete`` says that every task was worked on, ``answered`` that the index answered for
+        at least one.
 
         :raises StorageError: if the storage fails; everything stops then.
         """
@@ -139,15 +140,15 @@ class Executor:
     def _postpone(
         self, task: SyncTask, error: BandersnatchError, queue: WorkQueue[SyncTask]
     ) -> bool:
-        """Put a project off whose page may be there, or newer, in a while."""
+        """Queue a task again whose page may change soon; return whether that was done."""
         pauses = PAUSES.get(type(error), ())
-        tried = self._postponed.get(task.name, 0)
-        tired = task.earlier is not None and task.earlier.attempts >= PATIENCE
-        if tried >= len(pauses) or tired or self._standalone:
+        retries = self._postponed.get(task.name, 0)
+        is_hopeless = task.earlier is not None and task.earlier.attempts >= MAX_ATTEMPTS
+        if retries >= len(pauses) or is_hopeless or self._standalone:
             return False
-        self._postponed[task.name] = tried + 1
-        queue.put_off(task, pauses[tried])
-        self._events(ProjectPostponed(task.name, error, pauses[tried]))
+        self._postponed[task.name] = retries + 1
+        queue.put_off(task, pauses[retries])
+        self._events(ProjectPostponed(task.name, error, pauses[retries]))
         return True
 
     def _report(self, outcome: Outcome) -> None:
@@ -168,37 +169,39 @@ class Executor:
             self._events(ProjectUnchanged(name))
         if outcome.unlisted:
             self._events(
-                Warned(f"the index does not list {name}, and has a page of it; one of them is old")
+                Warned(
+                    f"the index does not list {name}, but has a page of it; one of them is stale"
+                )
             )
         elif outcome.result is Result.MISSING_ONCE:
             self._events(
-                Warned(f"{name} seems to be gone from the index; the next run looks again")
+                Warned(f"{name} seems to be removed from the index; the next run checks again")
             )
 
     def _report_failure(self, name: ProjectName, error: BandersnatchError) -> None:
         if not isinstance(error, InsufficientSpace):
             self._events(ProjectFailed(name, error, will_retry=not self._standalone))
             return
-        # The disk is what failed, and thousands of projects may want something of it.
+        # The disk is full for all: report it once as a halt, and each project briefly.
         if not self._reported_space:
             self._events(Halted(error))
         self._reported_space = True
         self._events(ProjectBlocked(name, error))
 
     def _watch(self, outcome: Outcome, queue: WorkQueue[SyncTask]) -> None:
-        """Stop asking when that has become pointless."""
+        """Close the queue when more requests would be useless, or the operator wants it."""
         error = outcome.error
-        silent = isinstance(error, UnavailableHost) or (
+        is_unanswered = isinstance(error, UnavailableHost) or (
             isinstance(error, MissingFiles) and error.unavailable
         )
-        self._unanswered = self._unanswered + 1 if silent else 0
+        self._unanswered = self._unanswered + 1 if is_unanswered else 0
         self.answered = self.answered or not isinstance(error, UnavailableHost)
         self.succeeded += outcome.result in {Result.SYNCED, Result.UNCHANGED} and error is None
         self._missing += isinstance(error, MissingProject)
         reason = ""
-        if self._unanswered >= SILENT:
+        if self._unanswered >= MAX_UNANSWERED:
             reason = f"{self._unanswered} projects in a row got no answer; the last: {error}"
-        elif self._missing > max(MISSING, self._asked * MISSING_SHARE):
+        elif self._missing > max(MAX_MISSING, self._asked * MAX_MISSING_SHARE):
             reason = f"the index has no page for {self._missing} of {self._asked} projects it lists"
         if reason:
             self._events(Halted(UnusableIndex(reason)))

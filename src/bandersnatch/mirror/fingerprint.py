@@ -1,4 +1,4 @@
-"""What a project's pages depend on besides the index, as a text to compare."""
+"""The policy fingerprint: the options and page filters that a page is rendered under."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 class PolicyFingerprint:
-    """Fingerprints of the options and page filters that pages are made under.
+    """Fingerprints of the options and page filters, one for each project.
 
-    A page that was made under other terms is made anew. A rule that names one project changes
-    no other project's terms, and project filters change none: naming one project more changes
-    no other project's page.
+    A page that was rendered under another fingerprint is rendered again. A rule that names one
+    project changes no other project's fingerprint, and project filters change none: to select one
+    project more changes no other project's page.
     """
 
     def __init__(self, settings: Settings, filters: FilterChain) -> None:
         pages, files = settings.pages, settings.files
-        made_of = (
+        parts = (
             pages.hash_index,
             [form.value for form in pages.formats],
             pages.root_uri,
@@ -35,7 +35,7 @@ class PolicyFingerprint:
             files.release_files,
             files.core_metadata,
         )
-        self.options = _digest(repr(made_of))
+        self.options = _digest(repr(parts))
         """The fingerprint of the options alone."""
         self._filters = filters
         self._known: dict[str, str] = {}
@@ -51,7 +51,7 @@ class PolicyFingerprint:
         return self(ProjectName(""))
 
     def special(self, names: Iterable[ProjectName]) -> frozenset[ProjectName]:
-        """Return those of the projects that a rule names, so that their terms are their own."""
+        """Return the projects that a rule names, so that they have their own fingerprint."""
         if not self._filters.has_project_rules:
             return frozenset()
         general = self.general

@@ -192,8 +192,8 @@ async def open_tree(mirror: Mirror, state_files: StateFiles, began: datetime) ->
     :raises StorageError: if the tree is not there.
     """
     state = await state_files.load()
-    for note in state.notes:
-        mirror.events(Warned(note))
+    for warning in state.warnings:
+        mirror.events(Warned(warning))
     await check_belonging(mirror, int(began.timestamp()))
     await state_files.begin()
     adoption = Adoption(

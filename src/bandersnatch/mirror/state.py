@@ -1,4 +1,7 @@
-"""Names of notes in the catalogue that one command writes and another reads."""
+"""The state files ``status``, ``todo`` and ``generation``, and whether they can be trusted.
+
+Their formats are those of earlier releases (docs/development/protocol.md, Compatibility).
+"""
 
 from __future__ import annotations
 
@@ -23,21 +26,21 @@ if TYPE_CHECKING:
 
 
 GENERATION_NOW = 5
-"""The layout of the tree; it has been the same since release 4."""
+"""The version of the tree's layout; it has not changed since release 4."""
 
 
 @dataclass(frozen=True, slots=True)
 class Todo:
-    """The cursor T, and the serial that each pending project is wanted at."""
+    """The cursor T, and the target serial of each pending project."""
 
     cursor: Serial
     pending: Mapping[ProjectName, Serial] = field(default_factory=dict)
 
 
 def parse_todo(text: str) -> Todo:
-    """Read the file of this or an earlier release; names may be in any spelling.
+    """Parse ``todo``, of this or an earlier release; names need not be normalised.
 
-    :raises CorruptState: if any line is not what it should be.
+    :raises CorruptState: if a line is invalid.
     """
     lines = text.splitlines()
     if not lines:
@@ -55,7 +58,7 @@ def parse_todo(text: str) -> Todo:
 
 
 def render_todo(todo: Todo) -> str:
-    """Return the file's text: the cursor, then a name and a serial on each line."""
+    """Return the text of ``todo``: the cursor, then a name and a serial on each line."""
     if not todo.pending:
         return f"{todo.cursor}\n"
     return "\n".join(
@@ -71,10 +74,10 @@ def next_status(
 ) -> Serial:
     """Return S after a run that read changes up to ``cursor``.
 
-    ``first_unreflected`` has, for each project that is pending, the first change of it that the
-    tree does not show, or None where that is not known. S is just before the earliest of them,
-    and stays where it was if one is not known; it never goes back. Taking each project's latest
-    change instead would skip changes for good (protocol sheet, section 3.3).
+    ``first_unreflected`` has, for each pending project, the first change of it that the tree does
+    not reflect, None if unknown. S is the serial before the lowest of them, and stays where it
+    was if one is unknown; it never decreases. With each project's last change instead, S could
+    pass changes that no later run would read (docs/explanation/consistency.md).
     """
     firsts = list(first_unreflected)
     if None in firsts:
@@ -85,102 +88,107 @@ def next_status(
 
 @dataclass(frozen=True, slots=True)
 class MirrorState:
-    """What a run begins with. ``todo`` is None if there is none that can be used.
+    """What a run begins with.
 
-    ``clean_marker`` is what the catalogue says of both while the run is under way.
+    ``todo`` is None if there is no valid one. ``warnings`` are sentences about invalid files.
+    ``clean_marker`` is what the catalogue stores during the run; see ``clean_marker_for``.
     """
 
     status: Serial
     todo: Todo | None
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     clean_marker: str = ""
 
     @property
     def cursor(self) -> Serial:
-        """The serial up to which changes have been read."""
+        """The serial up to which events have been read."""
         return max(self.todo.cursor, self.status) if self.todo else self.status
 
 
 class StateFiles:
-    """Reads and writes the state files, each durably."""
+    """Reads and writes the state files; every write is durable when it returns."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
     async def load(self) -> MirrorState:
-        """Read the state; what cannot be read counts as nothing known, and is told of.
+        """Read the state; an invalid file counts as missing, with a warning.
 
         :raises CorruptState: if a newer release has changed the layout of the tree.
         """
-        notes: list[str] = []
-        if not await self._same_generation(notes):
-            return MirrorState(NO_SERIAL, None, tuple(notes))
+        warnings: list[str] = []
+        if not await self._is_current_generation(warnings):
+            return MirrorState(NO_SERIAL, None, tuple(warnings))
         status = NO_SERIAL
         text = await self._text(STATUS)
         if text is not None:
             try:
                 status = parse_serial(text.strip())
             except InvalidValue as error:
-                notes.append(f"{error}; every project is compared with the index again")
+                warnings.append(f"{error}; every project is compared with the index again")
         todo = None
         text = await self._text(TODO)
         if text is not None:
             try:
                 todo = parse_todo(text)
             except CorruptState as error:
-                notes.append(f"{error}; changes are read again from serial {status}")
-        return MirrorState(status, todo, tuple(notes))
+                warnings.append(f"{error}; changes are read again from serial {status}")
+        return MirrorState(status, todo, tuple(warnings))
 
-    async def fingerprint(self) -> str:
-        """Return what tells the two files from others; "" if there is no ``status``."""
+    async def digest(self) -> str:
+        """Return a digest of ``status`` and ``todo``, "" if there is no ``status``."""
         status, todo = await self._text(STATUS), await self._text(TODO)
         if status is None:
             return ""
-        told = [None if text is None else text.split() for text in (status, todo)]
-        return hashlib.sha256(repr(told).encode()).hexdigest()
+        words = [None if text is None else text.split() for text in (status, todo)]
+        return hashlib.sha256(repr(words).encode()).hexdigest()
 
-    async def _same_generation(self, notes: list[str]) -> bool:
+    async def _is_current_generation(self, warnings: list[str]) -> bool:
         text = await self._text(GENERATION)
         if text is None:
             return True
         try:
             generation = int(text)
         except ValueError:
-            notes.append("generation is not a number; every project is looked at again")
+            warnings.append("generation is not a number; every project is synced again")
             return False
         if generation > GENERATION_NOW:
             why = f"this tree has layout {generation}, made by a newer release; use that release"
             raise CorruptState(GENERATION, why)
         if generation < GENERATION_NOW:
-            notes.append(f"the tree has the old layout {generation}; every project is looked at")
+            warnings.append(
+                f"the tree has the old layout {generation}; every project is synced again"
+            )
         return generation == GENERATION_NOW
 
     async def _text(self, key: StorageKey) -> str | None:
         try:
             return (await self._storage.read(key)).decode("utf-8", errors="replace")
         except ForeignLink:
-            raise  # somebody wanted it elsewhere, and must be told that this does not work
+            raise  # the operator put a link there, which does not work
         except MissingObject:
             return None
 
     async def begin(self) -> None:
-        """Mark the tree as one of this layout."""
+        """Write ``generation``."""
         await self._storage.write({GENERATION: str(GENERATION_NOW).encode()}, durable=True)
 
     async def save_todo(self, todo: Todo) -> None:
-        """Write the cursor and what is pending."""
+        """Write ``todo``."""
         await self._storage.write({TODO: render_todo(todo).encode()}, durable=True)
 
     async def save_status(self, status: Serial, *, finished: bool) -> None:
-        """Write S; ``finished`` says that nothing is pending and ``todo`` may go.
+        """Write S; ``finished`` says that nothing is pending, so that ``todo`` is deleted.
 
-        S is written first: a stop in between leaves a ``todo`` that says nothing new, and not
-        a mirror that has forgotten how far it was.
+        S is written first: an interruption in between leaves a ``todo`` that says nothing new,
+        and not a mirror without a position.
         """
         await self._storage.write({STATUS: str(status).encode()}, durable=True)
         if finished:
             await self._storage.write({}, absent=[TODO], durable=True)
 
+
+# ---------------------------------------------------------------- the clean marker
 
 NOT_TRUSTED = frozenset({CleanMarker.UNTRUSTED, CleanMarker.FOREIGN})
 
@@ -192,39 +200,41 @@ _WHY: Mapping[str, str] = {
 }
 
 
-def marker_for(note: str, found: str) -> str:
-    """Return what stands in the note while a run is under way that finds these.
+def clean_marker_for(stored: str, digest: str) -> str:
+    """Return the clean marker during a run that finds a stored marker and a digest.
 
-    ``found`` is the fingerprint of the files, "" if there is no ``status``.
+    ``digest`` is that of the state files, "" if there is no ``status``. The files are trusted if
+    the last run recorded the same digest, or none, or was interrupted while it trusted them.
     """
-    if note in NOT_TRUSTED:
-        return note
-    believed = note in {"", found} or (note == CleanMarker.DIRTY and found)
-    return (CleanMarker.DIRTY if found else "") if believed else CleanMarker.UNTRUSTED
+    if stored in NOT_TRUSTED:
+        return stored
+    is_trusted = stored in {"", digest} or (stored == CleanMarker.DIRTY and digest)
+    return (CleanMarker.DIRTY if digest else "") if is_trusted else CleanMarker.UNTRUSTED
 
 
 async def trusted_state(mirror: Mirror, files: StateFiles, state: MirrorState) -> MirrorState:
-    """Return the state as far as it can be believed.
+    """Return the state as far as it can be trusted.
 
-    Of one that cannot, only the names of what was pending are left.
+    Of a state that cannot be trusted, only the names of the pending projects are used.
     """
-    note, found = await mirror.catalogue.marker(Marker.CLEAN), await files.fingerprint()
-    clean_marker = marker_for(note, found)
-    if clean_marker not in NOT_TRUSTED:
-        return replace(state, clean_marker=clean_marker)
+    stored, digest = await mirror.catalogue.marker(Marker.CLEAN), await files.digest()
+    marker = clean_marker_for(stored, digest)
+    if marker not in NOT_TRUSTED:
+        return replace(state, clean_marker=marker)
     missing = "status is not there any more"
-    changed = "status or todo is not as the last run left it" if found else missing
-    why = _WHY.get(note, changed)
-    how = "compared with the index" if clean_marker == CleanMarker.FOREIGN else "looked at again"
-    text = f"{why}; every project is {how}, and nothing that is right is downloaded"
-    mirror.events(Warned(text))
+    changed = "status or todo is not as the last run left it" if digest else missing
+    why = _WHY.get(stored, changed)
+    how = "compared with the index" if marker == CleanMarker.FOREIGN else "synced again"
+    mirror.events(
+        Warned(f"{why}; every project is {how}, and files that are right are not downloaded")
+    )
     names = state.todo.pending if state.todo else ()
     todo = Todo(NO_SERIAL, dict.fromkeys(names, NO_SERIAL))
-    return replace(state, status=NO_SERIAL, todo=todo, clean_marker=clean_marker)
+    return replace(state, status=NO_SERIAL, todo=todo, clean_marker=marker)
 
 
 async def final_marker(files: StateFiles, state: MirrorState, *, complete: bool) -> str:
-    """Return the note for the end of a run; ``complete`` says that it looked at everything."""
+    """Return the clean marker after a run; ``complete`` says that it worked on every task."""
     if state.clean_marker in NOT_TRUSTED and not complete:
         return state.clean_marker
-    return await files.fingerprint()
+    return await files.digest()

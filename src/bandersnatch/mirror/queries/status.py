@@ -9,7 +9,7 @@ from bandersnatch.catalogue.records import Deferral, Marker
 from bandersnatch.config.schema import ApiMethod
 from bandersnatch.errors import UpstreamError
 from bandersnatch.mirror.discovery import DEAREST_GAP
-from bandersnatch.mirror.state import NOT_TRUSTED, StateFiles, marker_for
+from bandersnatch.mirror.state import NOT_TRUSTED, StateFiles, clean_marker_for
 from bandersnatch.model.serials import NO_SERIAL, Serial
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ async def mirror_status(mirror: Mirror, *, offline: bool) -> MirrorStatus:
     catalogue = mirror.catalogue
     files = StateFiles(mirror.storage)
     state = await files.load()
-    marker = marker_for(await catalogue.marker(Marker.CLEAN), await files.fingerprint())
+    marker = clean_marker_for(await catalogue.marker(Marker.CLEAN), await files.digest())
     deferred = tuple(await catalogue.deferred())
     totals = await catalogue.totals()
     lag, lag_unknown = await _lag(mirror, state.cursor, offline=offline)
