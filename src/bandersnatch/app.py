@@ -158,13 +158,13 @@ async def _open_storage(
     keep_free = settings.storage.keep_free
     opened = FilesystemStorage(directory, read_only=dry_run, threads=readers, keep_free=keep_free)
     storage = await stack.enter_async_context(opened)
-    catalogue = await stack.enter_async_context(SqliteCatalogue(directory, read_only=dry_run))
     if not dry_run:
-        return storage, catalogue
+        return storage, await stack.enter_async_context(SqliteCatalogue(directory))
     from bandersnatch.catalogue.overlay import DryRunCatalogue  # noqa: PLC0415
     from bandersnatch.storage.dry_run import DryRunStorage  # noqa: PLC0415
 
-    return DryRunStorage(storage), DryRunCatalogue(catalogue)
+    catalogue = await stack.enter_async_context(DryRunCatalogue(directory))
+    return DryRunStorage(storage), catalogue
 
 
 async def _open_index(

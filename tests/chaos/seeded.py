@@ -459,8 +459,8 @@ MUTANTS = (
     ),
     Mutant(
         "a list is compared without its serials",
-        "catalogue.sqlite:changed_since",
-        put(comparison(ast.Lt, "serial"), code("name not in reflects")),
+        "catalogue.sqlite:_changed_since",
+        put(call("map", "lt"), code("(name not in reflects for name in known)")),
         ("integration/test_discovery.py", "integration/test_indexes.py"),
     ),
     Mutant(
@@ -477,7 +477,7 @@ MUTANTS = (
     ),
     Mutant(
         "a row that makes no sense is believed",
-        "catalogue.rows:_checked",
+        "catalogue.rows:_valid_key",
         put(call("is_key"), first_argument),
         ("chaos/test_planted.py",),
     ),

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bandersnatch.catalogue.memory import MemoryCatalogue
 from bandersnatch.config.schema import ApiMethod, Settings, StorageSettings
 from bandersnatch.events import StepStarted, Warned
 from bandersnatch.filters.chain import FilterChain
@@ -19,6 +18,7 @@ from bandersnatch.mirror.adopt import Adoption
 from tests.support.clock import FakeClock, QuickClock
 from tests.support.earlier import RELEASES, EarlierRelease
 from tests.support.index import Index
+from tests.support.memory_catalogue import MemoryCatalogue
 from tests.support.memory_storage import MemoryStorage
 from tests.support.world import KillableCatalogue, World
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bandersnatch.catalogue.memory import MemoryCatalogue
 from bandersnatch.catalogue.records import (
     NEVER,
     CatalogueUpdate,
@@ -25,6 +24,7 @@ from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.names import project_name
 from tests.support.catalogues import ADAPTERS, BASE_A, BASE_B, FOO
 from tests.support.factories import make_file
+from tests.support.memory_catalogue import MemoryCatalogue
 from tests.support.records import make_record, make_removed
 
 if TYPE_CHECKING:
@@ -36,23 +36,12 @@ if TYPE_CHECKING:
 
 SIDE = Hashes((Digest("sha256", "0e" * 32),))
 
-REMEMBERING = {name: ADAPTERS[name] for name in ("sqlite", "memory")}
-"""Those that remember when something was found right; a dry run does not."""
-
 
 @pytest.fixture(params=ADAPTERS)
 async def catalogue(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> AsyncIterator[MirrorCatalogue]:
     async with ADAPTERS[request.param](tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture(params=REMEMBERING)
-async def remembering(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> AsyncIterator[MirrorCatalogue]:
-    async with REMEMBERING[request.param](tmp_path) as opened:
         yield opened
 
 
@@ -109,49 +98,49 @@ async def test_a_large_mirror_is_listed_in_pieces_and_nothing_twice(tmp_path: Pa
 
 
 async def test_a_project_is_as_old_as_the_oldest_of_its_files(
-    remembering: MirrorCatalogue,
+    catalogue: MirrorCatalogue,
 ) -> None:
     record = make_record("foo", "1.zip", "2.zip")
-    await remembering.commit(
+    await catalogue.commit(
         CatalogueUpdate(records=[verified_at(record, 40, 30)], forgotten=[BASE_B])
     )
-    assert await all_stale(remembering, 100) == [(BASE_A, NEVER), (FOO, 30)]
-    assert await all_stale(remembering, 30) == [(BASE_A, NEVER)]
+    assert await all_stale(catalogue, 100) == [(BASE_A, NEVER), (FOO, 30)]
+    assert await all_stale(catalogue, 30) == [(BASE_A, NEVER)]
 
 
 async def test_a_file_that_was_never_read_makes_its_project_the_first(
-    remembering: MirrorCatalogue,
+    catalogue: MirrorCatalogue,
 ) -> None:
     first, last = make_record("foo", "1.zip", "2.zip"), make_record("bar", "1.zip")
     records = [verified_at(first, 40, None), verified_at(last, 50)]
-    await remembering.commit(CatalogueUpdate(records=records, forgotten=[BASE_A, BASE_B]))
-    assert await all_stale(remembering, 100) == [(FOO, NEVER), ("bar", 50)]
+    await catalogue.commit(CatalogueUpdate(records=records, forgotten=[BASE_A, BASE_B]))
+    assert await all_stale(catalogue, 100) == [(FOO, NEVER), ("bar", 50)]
 
 
 async def test_what_was_found_right_is_remembered_file_by_file(
-    remembering: MirrorCatalogue,
+    catalogue: MirrorCatalogue,
 ) -> None:
     record = verified_at(make_record("foo", "1.zip", "2.zip"), 10, 20)
-    await remembering.commit(CatalogueUpdate(records=[record], forgotten=[BASE_A, BASE_B]))
+    await catalogue.commit(CatalogueUpdate(records=[record], forgotten=[BASE_A, BASE_B]))
     one, two = (found.file.path for found in record.files)
-    await remembering.commit(CatalogueUpdate(verified=[Verified(FOO, 60, frozenset({one}))]))
-    assert await all_stale(remembering, 100) == [(FOO, 20)]
-    await remembering.commit(CatalogueUpdate(verified=[Verified(FOO, 70, frozenset({two}))]))
-    assert await all_stale(remembering, 100) == [(FOO, 60)]
-    found = await remembering.project(FOO)
+    await catalogue.commit(CatalogueUpdate(verified=[Verified(FOO, 60, frozenset({one}))]))
+    assert await all_stale(catalogue, 100) == [(FOO, 20)]
+    await catalogue.commit(CatalogueUpdate(verified=[Verified(FOO, 70, frozenset({two}))]))
+    assert await all_stale(catalogue, 100) == [(FOO, 60)]
+    found = await catalogue.project(FOO)
     assert found is not None
     assert {each.file.path: each.verified for each in found.files} == {one: 60, two: 70}
 
 
-async def test_a_whole_project_is_found_right_at_once(remembering: MirrorCatalogue) -> None:
+async def test_a_whole_project_is_found_right_at_once(catalogue: MirrorCatalogue) -> None:
     record = verified_at(make_record("foo", "1.zip", "2.zip"), 10, None)
-    await remembering.commit(CatalogueUpdate(records=[record]))
-    await remembering.commit(CatalogueUpdate(verified=[Verified(FOO, 60), Verified(BASE_A, 50)]))
-    assert [each for each in await all_stale(remembering, 100) if each[0] != BASE_B] == [
+    await catalogue.commit(CatalogueUpdate(records=[record]))
+    await catalogue.commit(CatalogueUpdate(verified=[Verified(FOO, 60), Verified(BASE_A, 50)]))
+    assert [each for each in await all_stale(catalogue, 100) if each[0] != BASE_B] == [
         (BASE_A, 50),
         (FOO, 60),
     ]
-    found = await remembering.project(FOO)
+    found = await catalogue.project(FOO)
     assert found is not None
     assert found.verified == 60
 
@@ -167,11 +156,11 @@ async def test_projects_that_a_dry_run_recorded_are_among_the_stale(
 
 
 async def test_a_new_record_tells_anew_when_its_project_was_found_right(
-    remembering: MirrorCatalogue,
+    catalogue: MirrorCatalogue,
 ) -> None:
-    await remembering.commit(CatalogueUpdate(verified=[Verified(BASE_A, 50), Verified(FOO, 50)]))
-    await remembering.commit(CatalogueUpdate(records=[make_record("base-a")]))
-    assert (BASE_A, NEVER) in await all_stale(remembering, 100)
+    await catalogue.commit(CatalogueUpdate(verified=[Verified(BASE_A, 50), Verified(FOO, 50)]))
+    await catalogue.commit(CatalogueUpdate(records=[make_record("base-a")]))
+    assert (BASE_A, NEVER) in await all_stale(catalogue, 100)
 
 
 # ---------------------------------------------------------------- whose a file is
@@ -236,12 +225,12 @@ async def test_what_is_named_and_not_here_is_not_stored(catalogue: MirrorCatalog
 # ---------------------------------------------------------------- how much there is
 
 
-async def test_the_totals_count_what_is_here(remembering: MirrorCatalogue) -> None:
-    before = await remembering.totals()
+async def test_the_totals_count_what_is_here(catalogue: MirrorCatalogue) -> None:
+    before = await catalogue.totals()
     out = replace(make_record("out", "9.zip"), standing=Standing.EXCLUDED)
     new = verified_at(make_record("foo", "1.zip", "2.zip"), 30, 40)
-    await remembering.commit(CatalogueUpdate(records=[out, new]))
-    after = await remembering.totals()
+    await catalogue.commit(CatalogueUpdate(records=[out, new]))
+    after = await catalogue.totals()
     assert after == Totals(
         before.projects + 1,
         before.files + 2,
@@ -251,26 +240,24 @@ async def test_the_totals_count_what_is_here(remembering: MirrorCatalogue) -> No
     )
 
 
-async def test_an_empty_mirror_has_totals_too(remembering: MirrorCatalogue) -> None:
-    await remembering.commit(CatalogueUpdate(forgotten=[BASE_A, BASE_B]))
-    assert await remembering.totals() == Totals(0, 0, 0, 0, NEVER)
-    assert await remembering.largest(3) == []
+async def test_an_empty_mirror_has_totals_too(catalogue: MirrorCatalogue) -> None:
+    await catalogue.commit(CatalogueUpdate(forgotten=[BASE_A, BASE_B]))
+    assert await catalogue.totals() == Totals(0, 0, 0, 0, NEVER)
+    assert await catalogue.largest(3) == []
 
 
-async def test_the_largest_projects_come_first(remembering: MirrorCatalogue) -> None:
-    await remembering.commit(
-        CatalogueUpdate(records=[make_record("foo", "1.zip", "2.zip", "3.zip")])
-    )
-    first, second = await remembering.largest(2)
+async def test_the_largest_projects_come_first(catalogue: MirrorCatalogue) -> None:
+    await catalogue.commit(CatalogueUpdate(records=[make_record("foo", "1.zip", "2.zip", "3.zip")]))
+    first, second = await catalogue.largest(2)
     assert (first.name, first.files, second.name) == (FOO, 3, BASE_B)
     assert first.size > second.size
 
 
-async def test_what_waits_in_removed_is_counted(remembering: MirrorCatalogue) -> None:
-    before = await remembering.trash_totals()
-    new, back = make_removed("new"), (await remembering.trash())[0]
-    await remembering.commit(CatalogueUpdate(trashed=[new], restored=[back.key]))
-    after = await remembering.trash_totals()
+async def test_what_waits_in_removed_is_counted(catalogue: MirrorCatalogue) -> None:
+    before = await catalogue.trash_totals()
+    new, back = make_removed("new"), (await catalogue.trash())[0]
+    await catalogue.commit(CatalogueUpdate(trashed=[new], restored=[back.key]))
+    after = await catalogue.trash_totals()
     assert after == TrashTotals(before.files, before.size + new.size - back.size)
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bandersnatch.catalogue.memory import MemoryCatalogue
 from bandersnatch.config.schema import IndexSettings, Settings, StorageSettings
 from bandersnatch.filters.chain import FilterChain, PageFilter, Stage
 from bandersnatch.mirror.mirror import Mirror
@@ -27,6 +26,7 @@ from tests.support.clock import FakeClock
 from tests.support.factories import make_detail, make_file
 from tests.support.fake_index import FakePackageIndex
 from tests.support.index import Index
+from tests.support.memory_catalogue import MemoryCatalogue
 from tests.support.memory_storage import MemoryStorage
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bandersnatch.catalogue.memory import MemoryCatalogue
 from bandersnatch.catalogue.records import CatalogueUpdate, Marker
 from bandersnatch.catalogue.sqlite import SqliteCatalogue
 from bandersnatch.config.schema import Settings, StorageSettings
@@ -22,6 +21,7 @@ from tests.support.clock import FakeClock
 from tests.support.disks import listing
 from tests.support.fake_index import FakePackageIndex
 from tests.support.index import Index
+from tests.support.memory_catalogue import MemoryCatalogue
 from tests.support.memory_storage import MemoryStorage
 from tests.support.records import make_record
 

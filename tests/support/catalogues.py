@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from bandersnatch.catalogue.memory import MemoryCatalogue
 from bandersnatch.catalogue.overlay import DryRunCatalogue
 from bandersnatch.catalogue.records import (
     CatalogueUpdate,
@@ -14,6 +13,7 @@ from bandersnatch.catalogue.records import (
 )
 from bandersnatch.catalogue.sqlite import SqliteCatalogue
 from bandersnatch.model.names import project_name
+from tests.support.memory_catalogue import MemoryCatalogue
 from tests.support.records import make_record, make_removed, make_unfinished
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ async def dry_run(home: Path) -> AsyncIterator[MirrorCatalogue]:
     """Yield a dry run; afterwards the real catalogue must be as it was."""
     async with sqlite(home) as real:
         before = await state(real)
-        yield DryRunCatalogue(real)
+        async with DryRunCatalogue(str(home)) as catalogue:
+            yield catalogue
         assert await state(real) == before
 
 

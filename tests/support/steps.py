@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from bandersnatch.catalogue.overlay import DryRunCatalogue
 from bandersnatch.config.schema import ApiMethod, PageSettings
 from bandersnatch.filters.chain import FilterChain
 from bandersnatch.layout import TRASH, StorageKey
@@ -89,7 +88,7 @@ class StepWorld(World):
     def plans(self) -> Coroutine[Any, Any, object]:
         """Return a dry run of ``mirror``."""
         mirror = self.mirror()
-        storage, catalogue = DryRunStorage(mirror.storage), DryRunCatalogue(mirror.catalogue)
+        storage, catalogue = DryRunStorage(mirror.storage), self.catalogue.copy()
         return MirrorRun(replace(mirror, storage=storage, catalogue=catalogue), RunOptions()).run()
 
     def syncs(self, name: str) -> Coroutine[Any, Any, object]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from bandersnatch.catalogue.memory import MemoryCatalogue
 from bandersnatch.config.schema import (
     ApiMethod,
     IndexSettings,
@@ -25,6 +24,7 @@ from bandersnatch.mirror.run import MirrorRun, RunOptions
 from bandersnatch.mirror.sync import sync
 from bandersnatch.model.names import project_name
 from tests.support.fake_index import FakePackageIndex
+from tests.support.memory_catalogue import MemoryCatalogue
 from tests.support.memory_storage import MemoryStorage
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from bandersnatch.catalogue.memory import MemoryCatalogue
 from bandersnatch.catalogue.records import CatalogueUpdate
 from bandersnatch.cli.forecast import table
 from bandersnatch.events import (
@@ -19,6 +18,7 @@ from bandersnatch.events import (
 from bandersnatch.layout import StorageKey
 from bandersnatch.mirror.queries.estimate import Estimate
 from bandersnatch.model.names import ProjectName
+from tests.support.memory_catalogue import MemoryCatalogue
 from tests.support.memory_storage import MemoryStorage
 from tests.support.records import make_record
 

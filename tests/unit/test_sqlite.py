@@ -349,7 +349,7 @@ async def test_a_locked_file_is_an_error_and_no_reason_to_begin_anew(tmp_path: P
     with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StorageError, match="database is locked"):
-            async with SqliteCatalogue(str(tmp_path), patience=0.2):
+            async with SqliteCatalogue(str(tmp_path), busy_timeout=0.2):
                 pass
 
     assert open_files() == before

@@ -1,157 +1,92 @@
-"""A catalogue that answers from a real one, and forgets at the end what it was told."""
+"""The catalogue of a dry run: temporary tables that shadow those of the real database."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from bandersnatch.catalogue.memory import MemoryCatalogue, settled_by
-from bandersnatch.catalogue.records import Marker, Standing
+from bandersnatch.catalogue.rows import TABLES
+from bandersnatch.catalogue.sqlite import BUSY_TIMEOUT, SqliteCatalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterator
 
-    from bandersnatch.catalogue.port import MirrorCatalogue
-    from bandersnatch.catalogue.records import (
-        CatalogueUpdate,
-        Deferred,
-        FileStat,
-        ListEntry,
-        Marker,
-        ProjectRecord,
-        ProjectSummary,
-        Totals,
-        TrashEntry,
-        TrashTotals,
-        VerifyEntry,
-    )
-    from bandersnatch.layout import StorageKey
-    from bandersnatch.model.names import ProjectName
+_KEYS = {
+    "project": ("name",),
+    "file": ("project", "path"),
+    "deferred": ("name",),
+    "trash": ("key",),
+    "marker": ("key",),
+}
 
-
-class DryRunCatalogue(MemoryCatalogue):
-    """Answers from a real catalogue, and remembers what is committed only for itself."""
-
-    def __init__(self, catalogue: MirrorCatalogue) -> None:
-        super().__init__()
-        self._catalogue = catalogue
-        self._forgotten: set[ProjectName] = set()
-        self._settled: set[ProjectName] = set()
-        self._restored: set[StorageKey] = set()
-
-    async def summaries(
-        self, names: Iterable[ProjectName] | None, /
-    ) -> dict[ProjectName, ProjectSummary]:
-        """Return what is known of the projects named, or of all; in the order of names."""
-        wanted = None if names is None else set(names)
-        found = {**await self._catalogue.summaries(wanted), **await super().summaries(wanted)}
-        return {name: found[name] for name in sorted(found) if name not in self._forgotten}
-
-    async def count(self) -> int:
-        """Return how many projects are here; those that are left out do not count."""
-        had = await self.summaries(None)
-        return sum(each.standing is not Standing.EXCLUDED for each in had.values())
-
-    async def due(self, now: int, /) -> Sequence[ProjectName]:
-        """Return the projects that more of the same page is to be published of by now."""
-        ours = self.records.keys() | self._forgotten
-        theirs = [name for name in await self._catalogue.due(now) if name not in ours]
-        return sorted([*theirs, *await super().due(now)])
-
-    async def project(self, name: ProjectName, /) -> ProjectRecord | None:
-        """Return one project with its files."""
-        if name in self._forgotten:
-            return None
-        return await super().project(name) or await self._catalogue.project(name)
-
-    async def deferred(self) -> Sequence[Deferred]:
-        """Return the projects to come back to, in the order of names."""
-        found = {each.name: each for each in await self._catalogue.deferred()}
-        found = {n: each for n, each in found.items() if n not in self._settled} | self.waiting
-        return [found[name] for name in sorted(found)]
-
-    async def trash(self, *, before: int | None = None) -> Sequence[TrashEntry]:
-        """Return what lies in ``removed/``, or only what was put there before a time."""
-        found = {each.key: each for each in await self._catalogue.trash()}
-        found = {k: each for k, each in found.items() if k not in self._restored} | self.lying
-        lying = (found[key] for key in sorted(found))
-        return [each for each in lying if before is None or each.at < before]
-
-    async def marker(self, marker: Marker, /) -> str:
-        """Return the text that is stored under a marker, "" if there is none."""
-        own = self.markers.get(marker)
-        return await self._catalogue.marker(marker) if own is None else own
-
-    async def list_entries(self, after: str, /) -> Sequence[ListEntry]:
-        """Return the next projects after a name, in the order of names."""
-        theirs = await self._catalogue.list_entries(after)
-        ours = await super().list_entries(after)
-        if theirs:
-            ours = [each for each in ours if each.name <= theirs[-1].name]
-        changed = self.records.keys() | self._forgotten
-        found = [*ours, *(each for each in theirs if each.name not in changed)]
-        if theirs and not found:
-            return await self.list_entries(theirs[-1].name)
-        return sorted(found)
-
-    async def verify_queue(
-        self, before: int, after: VerifyEntry | None, /
-    ) -> Sequence[VerifyEntry]:
-        """Return the next projects that were verified before a time, the oldest first.
-
-        When something of the real one was found right in a dry run is not remembered.
-        """
-        theirs = await self._catalogue.verify_queue(before, after)
-        ours = await super().verify_queue(before, after)
-        if theirs:
-            ours = [each for each in ours if _age(each) <= _age(theirs[-1])]
-        changed = self.records.keys() | self._forgotten
-        found = [*ours, *(each for each in theirs if each.name not in changed)]
-        if theirs and not found:
-            return await self.verify_queue(before, theirs[-1])
-        return sorted(found, key=_age)
-
-    async def file_stats(
-        self, names: Collection[ProjectName], /
-    ) -> Mapping[ProjectName, list[FileStat]]:
-        """Return the files of projects as they lie there."""
-        theirs = [n for n in names if n not in self._forgotten and n not in self.records]
-        return {**await self._catalogue.file_stats(theirs), **await super().file_stats(names)}
-
-    async def paths_owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
-        """Return those of the paths that belong to the project that they are claimed for."""
-        changed = self.records.keys() | self._forgotten
-        theirs = [claim for claim in claims if claim[0] not in changed]
-        return await self._catalogue.paths_owned(theirs) | await super().paths_owned(claims)
-
-    async def paths_known(self, paths: Collection[str], /) -> frozenset[str]:
-        """Return those of the paths that belong to any project, here or in the real one."""
-        return await self._catalogue.paths_known(paths) | await super().paths_known(paths)
-
-    async def totals(self) -> Totals:
-        """Return what there is: in the real one, or, if that is empty, what was found."""
-        theirs = await self._catalogue.totals()
-        return theirs if theirs.projects else await super().totals()
-
-    async def largest(self, count: int, /) -> Sequence[VerifyEntry]:
-        """Return the largest projects of the real one, or, if that is empty, of what was found."""
-        return await self._catalogue.largest(count) or await super().largest(count)
-
-    async def trash_totals(self) -> TrashTotals:
-        """Return what lies in ``removed/`` by the real one, counted."""
-        return await self._catalogue.trash_totals()
-
-    async def commit(self, batch: CatalogueUpdate, /) -> None:
-        """Remember the changes until the end of the run."""
-        if batch.reset:
-            self._catalogue = MemoryCatalogue()
-            for each in (self._forgotten, self._settled, self._restored):
-                each.clear()
-        await super().commit(batch)
-        self._forgotten.update(batch.forgotten)
-        self._forgotten -= {record.name for record in batch.records}
-        self._settled |= settled_by(batch)
-        self._restored.update(batch.restored)
+# Unqualified names of tables lead to the temporary ones first, so that every statement of
+# SqliteCatalogue reads and writes the views. A row is in a view if it was added, or if it is in
+# the real table and not hidden; changed rows are hidden and added.
+_SHADOW = """
+CREATE TEMP TABLE added_{table} AS SELECT * FROM main.{table} WHERE 0;
+CREATE UNIQUE INDEX temp.added_{table}_key ON added_{table} ({key});
+CREATE TEMP TABLE hidden_{table} ({key}, PRIMARY KEY ({key})) WITHOUT ROWID;
+CREATE TEMP VIEW {table} AS
+    SELECT * FROM main.{table}
+    WHERE EXISTS (SELECT 1 FROM real_rows_visible)
+    AND NOT EXISTS (SELECT 1 FROM hidden_{table} AS hidden WHERE {matches_real})
+    UNION ALL SELECT * FROM added_{table};
+CREATE TEMP TRIGGER insert_{table} INSTEAD OF INSERT ON {table} BEGIN
+    INSERT OR REPLACE INTO hidden_{table} VALUES ({new_key});
+    INSERT OR REPLACE INTO added_{table} VALUES ({new_row});
+END;
+CREATE TEMP TRIGGER delete_{table} INSTEAD OF DELETE ON {table} BEGIN
+    INSERT OR REPLACE INTO hidden_{table} VALUES ({old_key});
+    DELETE FROM added_{table} WHERE {matches_old};
+END;
+CREATE TEMP TRIGGER update_{table} INSTEAD OF UPDATE ON {table} BEGIN
+    INSERT OR REPLACE INTO hidden_{table} VALUES ({new_key});
+    INSERT OR REPLACE INTO added_{table} VALUES ({new_row});
+END;
+"""
+_SHADOW_TALLY = """
+CREATE TEMP TABLE real_rows_visible AS SELECT 1;
+CREATE TEMP VIEW tally AS SELECT
+    coalesce((SELECT projects FROM main.tally WHERE EXISTS (SELECT 1 FROM real_rows_visible)), 0)
+    - (SELECT count(*) FROM hidden_project AS hidden CROSS JOIN main.project AS real
+       WHERE real.name = hidden.name AND real.standing <> 'excluded'
+       AND EXISTS (SELECT 1 FROM real_rows_visible))
+    + (SELECT count(*) FROM added_project WHERE standing <> 'excluded') AS projects;
+"""
 
 
-def _age(each: VerifyEntry) -> tuple[int, str]:
-    return each.verified, each.name
+class DryRunCatalogue(SqliteCatalogue):
+    """A catalogue whose changes are kept in temporary tables, and lost when it is closed.
+
+    The real file is opened read-only. Temporary tables are in memory as long as they are small,
+    and then in a temporary file.
+    """
+
+    def __init__(self, directory: str, *, busy_timeout: float = BUSY_TIMEOUT) -> None:
+        super().__init__(directory, read_only=True, busy_timeout=busy_timeout)
+
+    async def __aenter__(self) -> Self:
+        """Open the file and shadow its tables."""
+        return await super().__aenter__()
+
+    def _open(self) -> None:
+        super()._open()
+        self._db.executescript(f"BEGIN; {_SHADOW_TALLY} {''.join(self._shadows())} COMMIT;")
+
+    def _shadows(self) -> Iterator[str]:
+        for table in TABLES:
+            info = self._db.execute(f"PRAGMA main.table_info({table})")
+            columns, keys = [name for _, name, *_ in info], _KEYS[table]
+            yield _SHADOW.format(
+                table=table,
+                key=", ".join(keys),
+                matches_real=" AND ".join(f"hidden.{k} = main.{table}.{k}" for k in keys),
+                matches_old=" AND ".join(f"{k} = old.{k}" for k in keys),
+                new_key=", ".join(f"new.{k}" for k in keys),
+                old_key=", ".join(f"old.{k}" for k in keys),
+                new_row=", ".join(f"new.{column}" for column in columns),
+            )
+
+    def _delete_all(self) -> None:
+        self._db.execute("DELETE FROM real_rows_visible")
+        for table in TABLES:
+            self._db.execute(f"DELETE FROM added_{table}")

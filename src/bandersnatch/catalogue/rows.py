@@ -1,7 +1,7 @@
-"""The tables of the catalogue's file.
+"""The schema of the catalogue's database, and the conversion between values and rows.
 
-``tally`` counts the projects that are here: counting them anew would take longer than all else that
-a run with nothing to do does.
+``tally`` has the number of projects that are not excluded: counting the rows of ``project`` would
+take longer than everything else in a run with nothing to do.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ CREATE TABLE project (
     verified INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX due ON project (due) WHERE due IS NOT NULL;
-CREATE INDEX scrub ON project (verified, name) WHERE standing <> 'excluded';
+CREATE INDEX verify_queue ON project (verified, name) WHERE standing <> 'excluded';
 CREATE TABLE file (
     path TEXT NOT NULL, project TEXT NOT NULL, size INTEGER, modified INTEGER,
     verified INTEGER, hashes TEXT NOT NULL, uploaded TEXT, requires_python TEXT, yanked TEXT,
@@ -62,11 +62,11 @@ CREATE TABLE trash (
 ) WITHOUT ROWID;
 CREATE TABLE tally (projects INTEGER NOT NULL);
 INSERT INTO tally VALUES (0);
-CREATE TRIGGER came AFTER INSERT ON project WHEN new.standing <> 'excluded'
+CREATE TRIGGER count_inserted AFTER INSERT ON project WHEN new.standing <> 'excluded'
 BEGIN UPDATE tally SET projects = projects + 1; END;
-CREATE TRIGGER went AFTER DELETE ON project WHEN old.standing <> 'excluded'
+CREATE TRIGGER count_deleted AFTER DELETE ON project WHEN old.standing <> 'excluded'
 BEGIN UPDATE tally SET projects = projects - 1; END;
-CREATE TRIGGER turned AFTER UPDATE OF standing ON project
+CREATE TRIGGER count_changed AFTER UPDATE OF standing ON project
 BEGIN UPDATE tally SET projects = projects
     + (new.standing <> 'excluded') - (old.standing <> 'excluded'); END;
 CREATE TABLE marker (key TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
@@ -88,34 +88,31 @@ _NO_SIDECAR = "none"
 
 
 class DamagedRow(Exception):
-    """A row that nobody can have written as it is."""
+    """A row with values that this program cannot have written."""
 
     def __str__(self) -> str:
-        return f"what it says of {self.args[0]!a:.200} makes no sense"
+        return f"the row of {self.args[0]!a:.200} is invalid"
 
 
 @contextmanager
-def _reading(name: object) -> Iterator[None]:
-    """Read rows about something.
-
-    :raises DamagedRow: if one makes no sense.
-    """
+def _parsing(name: object) -> Iterator[None]:
+    """Raise ``DamagedRow`` for every error in parsing a row; ``name`` is its key."""
     try:
         yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DamagedRow(name) from error
 
 
-def _checked(path: str) -> str:
+def _valid_key(path: str) -> str:
     if not is_key(path):
         raise ValueError(path)
     return path
 
 
-def had_record(row: tuple[Any, ...]) -> tuple[ProjectName, ProjectSummary]:
-    """Return a project's name, and what planning looks at.
+def parse_summary(row: tuple[Any, ...]) -> tuple[ProjectName, ProjectSummary]:
+    """Return a project's name and summary.
 
-    :raises DamagedRow: if its standing is none.
+    :raises DamagedRow: if its standing is invalid.
     """
     name, reflects, serial, display, fingerprint, standing, size = row
     if standing not in _STANDINGS:
@@ -123,16 +120,43 @@ def had_record(row: tuple[Any, ...]) -> tuple[ProjectName, ProjectSummary]:
     return name, ProjectSummary(reflects, serial, display, fingerprint, _STANDINGS[standing], size)
 
 
-def removed_record(row: tuple[Any, ...]) -> TrashEntry:
-    """Return what a row says of a file in ``removed/``."""
-    with _reading(row[0]):
+def trash_row(entry: TrashEntry) -> tuple[Any, ...]:
+    """Return the row of an object in the trash."""
+    return entry.key, entry.size, entry.sha256, entry.at
+
+
+def parse_trash_entry(row: tuple[Any, ...]) -> TrashEntry:
+    """Return an object in the trash.
+
+    :raises DamagedRow: if its key is invalid.
+    """
+    with _parsing(row[0]):
         key, *rest = row
-        return TrashEntry(StorageKey(_checked(key)), *rest)
+        return TrashEntry(StorageKey(_valid_key(key)), *rest)
 
 
-def unfinished_record(row: tuple[Any, ...]) -> Deferred:
-    """Return what a row says of a project to come back to."""
-    with _reading(row[0]):
+def deferred_row(each: Deferred) -> tuple[Any, ...]:
+    """Return the row of a deferred project."""
+    return (
+        each.name,
+        each.deferral,
+        each.target_serial,
+        each.first_serial,
+        each.since,
+        each.tried,
+        each.attempts,
+        each.cause,
+        each.reason,
+        each.display,
+    )
+
+
+def parse_deferred(row: tuple[Any, ...]) -> Deferred:
+    """Return a deferred project.
+
+    :raises DamagedRow: if its name, deferral or cause is invalid.
+    """
+    with _parsing(row[0]):
         name, deferral, target, first, since, tried, attempts, cause, reason, display = row
         return Deferred(
             project_name(name),
@@ -148,16 +172,19 @@ def unfinished_record(row: tuple[Any, ...]) -> Deferred:
         )
 
 
-def stored_record(row: tuple[Any, ...]) -> FileStat:
-    """Return what a row says of a file as it lies there."""
-    with _reading(row[0]):
+def parse_file_stat(row: tuple[Any, ...]) -> FileStat:
+    """Return the path, size and time of a stored file.
+
+    :raises DamagedRow: if its path is invalid.
+    """
+    with _parsing(row[0]):
         path, size, modified, sidecar = row
         path.encode()
         return FileStat(path, size, modified, bool(sidecar))
 
 
 def project_row(record: ProjectRecord) -> tuple[Any, ...]:
-    """Return the values of ``PROJECT_COLUMNS``."""
+    """Return the row of a project, in the order of ``PROJECT_COLUMNS``."""
     detail, validators = record.detail, record.validators
     return (
         detail.name,
@@ -180,9 +207,9 @@ def project_row(record: ProjectRecord) -> tuple[Any, ...]:
 
 
 def file_rows(record: ProjectRecord) -> Iterator[tuple[Any, ...]]:
-    """Yield the values of ``FILE_COLUMNS`` for each file that the project's page names.
+    """Yield a row for each file on the project's page, in the order of ``FILE_COLUMNS``.
 
-    ``modified`` is null for a file that is named and not stored here.
+    ``modified`` is null for a file that is not stored.
     """
     stored = {found.file.path: found for found in record.files}
     for file in record.detail.files:
@@ -202,16 +229,19 @@ def file_rows(record: ProjectRecord) -> Iterator[tuple[Any, ...]]:
         )
 
 
-def project_record(row: tuple[Any, ...], files: Iterable[tuple[Any, ...]]) -> ProjectRecord:
-    """Return the record that a project's row and its files' rows make."""
-    with _reading(row[0]):
-        return _project_record(row, files)
+def parse_project(row: tuple[Any, ...], files: Iterable[tuple[Any, ...]]) -> ProjectRecord:
+    """Return a project from its row and the rows of its files.
+
+    :raises DamagedRow: if a value is invalid.
+    """
+    with _parsing(row[0]):
+        return _parse_project(row, files)
 
 
-def _project_record(row: tuple[Any, ...], files: Iterable[tuple[Any, ...]]) -> ProjectRecord:
+def _parse_project(row: tuple[Any, ...], files: Iterable[tuple[Any, ...]]) -> ProjectRecord:
     name, display, serial, reflects, fingerprint, etag, last_modified, body, *rest = row
     status, reason, versions, standing, due, *_ = rest
-    recorded = [(_file(found), found[3], found[4]) for found in files]
+    recorded = [(_parse_file(found), found[3], found[4]) for found in files]
     recorded.sort(key=lambda each: each[0].filename)
     detail = ProjectDetail(
         name=name,
@@ -237,18 +267,18 @@ def _project_record(row: tuple[Any, ...], files: Iterable[tuple[Any, ...]]) -> P
     )
 
 
-def _file(row: tuple[Any, ...]) -> ReleaseFile:
+def _parse_file(row: tuple[Any, ...]) -> ReleaseFile:
     path, _, size, _, _, hashes, uploaded, requires_python, yanked, core_metadata, provenance = row
     return ReleaseFile(
         filename=path.rpartition("/")[2],
         url="",
         path=path,
-        hashes=_parsed_hashes(hashes),
+        hashes=_parse_hashes(hashes),
         size=size,
         upload_time=None if uploaded is None else datetime.fromisoformat(uploaded),
         requires_python=requires_python,
         yanked=yanked,
-        core_metadata=_parsed_core_metadata(core_metadata),
+        core_metadata=_parse_core_metadata(core_metadata),
         provenance=provenance,
     )
 
@@ -257,19 +287,19 @@ def _hashes_text(hashes: Hashes) -> str:
     return " ".join(map(str, hashes))
 
 
-def _parsed_hashes(text: str) -> Hashes:
+def _parse_hashes(text: str) -> Hashes:
     pairs = (pair.split("=") for pair in text.split())
     return Hashes(tuple(Digest(algorithm, value) for algorithm, value in pairs))
 
 
 def _core_metadata_text(file: ReleaseFile) -> str | None:
-    told = file.core_metadata
-    if isinstance(told, Hashes):
-        return _hashes_text(told)
-    return None if told is None else _NO_SIDECAR
+    hashes = file.core_metadata
+    if isinstance(hashes, Hashes):
+        return _hashes_text(hashes)
+    return None if hashes is None else _NO_SIDECAR
 
 
-def _parsed_core_metadata(text: str | None) -> Hashes | bool | None:
+def _parse_core_metadata(text: str | None) -> Hashes | bool | None:
     if text is None:
         return None
-    return False if text == _NO_SIDECAR else _parsed_hashes(text)
+    return False if text == _NO_SIDECAR else _parse_hashes(text)

@@ -1,10 +1,11 @@
-"""The catalogue in memory: for tests, and under a dry run."""
+"""A catalogue in memory."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bandersnatch.catalogue.port import MirrorCatalogue
 from bandersnatch.catalogue.records import (
     NEVER,
     FileStat,
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
     from bandersnatch.model.project import ProjectList
 
 
-class MemoryCatalogue:
-    """A few dictionaries that implement ``MirrorCatalogue``."""
+class MemoryCatalogue(MirrorCatalogue):
+    """A catalogue in dictionaries."""
 
     def __init__(self) -> None:
         self.records: dict[ProjectName, ProjectRecord] = {}
@@ -45,6 +46,14 @@ class MemoryCatalogue:
         self.lying: dict[StorageKey, TrashEntry] = {}
         self.markers: dict[Marker, str] = {}
         self.looked_at: dict[ProjectName, int] = {}
+
+    def copy(self) -> MemoryCatalogue:
+        """Return a catalogue with the same content, as a dry run begins with."""
+        other = MemoryCatalogue()
+        other.records, other.waiting = dict(self.records), dict(self.waiting)
+        other.lying, other.markers = dict(self.lying), dict(self.markers)
+        other.looked_at = dict(self.looked_at)
+        return other
 
     async def summaries(
         self, names: Iterable[ProjectName] | None, /
