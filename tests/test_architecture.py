@@ -67,6 +67,7 @@ HOMES: dict[str, set[str]] = {
     "uvloop": {"cli"},
     "humanfriendly": {"cli", "config.readers", "filters"},
     "packaging": {"model", "filters"},
+    "regex": {"filters.builtin.regex"},
     # And plain values everywhere but in the model, which has the simplest tools.
     "msgspec": {"simple", "events", "config", "index", "storage", "catalogue", "mirror", "filters"}
     | {"app", "cli", "concurrency"},

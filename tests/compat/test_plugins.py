@@ -28,7 +28,8 @@ OLDER = ROOT / "tests" / "data" / "plugins"
 
 DECIDE = """
 import json, sys
-from bandersnatch.filters.chain import FilterChain, ProjectFilter
+from bandersnatch.filters.chain import FilterChain
+from bandersnatch.filters.interface import ProjectFilter
 from bandersnatch.filters.plugins.installed import provided
 from bandersnatch.filters.options import FilterOptions
 from tests.support.factories import make_detail, make_file

@@ -204,7 +204,7 @@ def test_every_problem_is_a_line_and_nothing_is_begun(
             "[mirror] worker: there is no such option; did you mean 'workers'?",
             "[mirro]: there is no such section; did you mean 'mirror'?",
             "[mirror] json: 'maybe' is neither true nor false",
-            "[plugins] enabled: nobody provides 'nonsense'",
+            "[plugins] enabled: there is no filter 'nonsense'",
         )
     ]
     assert done.out == ""

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bandersnatch.config.schema import IndexSettings, Settings, StorageSettings
-from bandersnatch.filters.chain import FilterChain, PageFilter, Stage
+from bandersnatch.filters.chain import FilterChain
+from bandersnatch.filters.interface import Stage
 from bandersnatch.mirror.mirror import Mirror
 from bandersnatch.mirror.project import FEW_FILES
 from bandersnatch.mirror.run import MirrorRun, RunOptions
 from bandersnatch.model.names import ProjectName
-from tests.support.chains import chain_of, kept
+from tests.support.chains import PageRule, chain_of, kept
 from tests.support.clock import FakeClock
 from tests.support.factories import make_detail, make_file
 from tests.support.fake_index import FakePackageIndex
@@ -76,7 +77,7 @@ def lines(*texts: str) -> str:
         ),
         (
             "[plugins]\nenabled = allowlist_projects\n[allowlist]\npackages = foo\n",
-            "nobody provides 'allowlist_projects'; did you mean 'allowlist_project'?",
+            "there is no filter 'allowlist_projects'; did you mean 'allowlist_project'?",
         ),
         (
             "[plugins]\nenabled = allowlist_project, regex_project\n[allowlist]\npackages = foo\n",
@@ -444,7 +445,7 @@ async def test_d13_a_large_page_is_narrowed_beside_the_event_loop() -> None:
         clock=clock,
         events=lambda _: None,
         settings=Settings(StorageSettings("/nowhere"), IndexSettings("https://example.org")),
-        filters=FilterChain(pages=(PageFilter("watched", Stage.FILE, watched, "watched"),)),
+        filters=FilterChain(pages=(PageRule("watched", Stage.FILE, watched),)),
     )
     await MirrorRun(mirror, RunOptions()).run()
     assert threads.keys() == {1, large}

@@ -400,7 +400,7 @@ def test_why_nothing_changes_where_a_filter_cannot_decide(
     site.filter("[plugins]\nenabled = size_project_metadata\n" + SIZE)
     assert site.mirror().code == 4
     told = why(site, "a")
-    assert "the filter size_project_metadata failed: the index does not tell the size of" in told
+    assert "the filter size_project_metadata failed: the index does not give the size of" in told
     assert "until that is fixed, a does not change" in told
 
 

@@ -58,7 +58,7 @@ platforms =
     macos, linux
 [filter_regex]
 packages =
-    (a+)+$
+    foo{e<=1}
     foo(
 releases =
 [filter_prerelease]
@@ -102,12 +102,12 @@ keep = 3
 
 PROBLEMS = """
 [plugins] enabled: names stand one to a line, without commas
-[plugins] enabled: nobody provides 'allowlist_projcet'; did you mean 'allowlist_project'?
-[plugins] enabled: nobody provides 'nobody_knows_this'
+[plugins] enabled: there is no filter 'allowlist_projcet'; did you mean 'allowlist_project'?
+[plugins] enabled: there is no filter 'nobody_knows_this'
 [latest_releases]: there is no such section; did you mean 'latest_release'?
 [allowlist] packagse: there is no such option; did you mean 'packages'?
-[allowlist] packages: allowlist_project is enabled and the list is empty; name | or take the filter
-[allowlist] packages: allowlist_release is enabled and the list is empty; name | or take the filter
+[allowlist] packages: allowlist_project is enabled and the list is empty; name | or remove
+[allowlist] packages: allowlist_release is enabled and the list is empty; name | or remove
 [allowlist] requirements: 'missing.txt' in {config}, line 35: | cannot be read: No such file
 [allowlist] requirements: 'no-such-*.txt' in {config}, line 36: no file in | is named no-such-*.txt
 [allowlist] requirements: 'rubbish.txt' in {config}, line 37: rubbish.txt, line 2 is not | UTF-8
@@ -119,17 +119,17 @@ PROBLEMS = """
 [blocklist] packages-file: 'a-directory' in {config}, line | cannot be read: Is a directory
 [blocklist] platforms: 'windwos' in {config}, line | did you mean 'windows'?
 [blocklist] platforms: 'macos,' in {config}, line | did you mean 'macos'?
-[filter_regex] packages: '(a+)+$' in {config}, line | exponential time | such as a+ for (a+)+
-[filter_regex] packages: 'foo(' in {config}, line | no regular expression
+[filter_regex] packages: 'foo{e<=1}' in {config}, line | begins no count | [{]
+[filter_regex] packages: 'foo(' in {config}, line | not a regular expression
 [filter_regex] releases: it has no pattern; write one on each line
-[filter_prerelease] packages: the list is empty; name a project, or take the option out
+[filter_prerelease] packages: the list is empty; name a project, or remove the option
 [latest_release] keep: 'three' is not a number of releases
 [latest_release] keep-per: 'major version' is not a value of keep-per; | major, minor, project
 [latest_release] sort_by: 'size' is not a value of sort_by | time, version
 [size_project_metadata] max_package_size: 'big' is not a size like '2 GB'
 [versions_count_project_metadata] min_versions: 9 is more than max_versions, 3
 [project_status] drop: | 'achived' is not a project's status; did you mean 'archived'?
-[regex_project_metadata] some:info.name: 'some' is no tag
+[regex_project_metadata] some:info.name: 'some' is not a tag
 [regex_project_metadata] info.clasifiers: info has no 'clasifiers'; did you mean 'classifiers'?
 [regex_release_file_metadata] any:release_file.packagetype: it has no pattern; write one
 [regex_release_file_metadata] search: 'perhaps' in {config}, line | neither true nor false

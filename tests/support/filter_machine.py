@@ -13,10 +13,10 @@ from msgspec import structs
 
 from bandersnatch.config.schema import ApiMethod
 from bandersnatch.errors import UnusableIndex
-from bandersnatch.filters.builtin.age import release_age
-from bandersnatch.filters.builtin.latest import latest_release
-from bandersnatch.filters.builtin.limits import size_project_metadata
-from bandersnatch.filters.builtin.project_lists import allowlist_project, blocklist_project
+from bandersnatch.filters.builtin.age import ReleaseAge
+from bandersnatch.filters.builtin.latest import LatestRelease
+from bandersnatch.filters.builtin.limits import SizeProjectMetadata
+from bandersnatch.filters.builtin.project_lists import AllowlistProject, BlocklistProject
 from bandersnatch.filters.chain import FilterChain
 from bandersnatch.filters.options import FilterOptions
 from bandersnatch.layout import StorageKey
@@ -26,6 +26,7 @@ from tests.support.machines import MirrorMachine
 from tests.support.world import NAMES, KillableCatalogue, World
 
 if TYPE_CHECKING:
+    from bandersnatch.filters.interface import PageFilter, ProjectFilter
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.model.names import ProjectName
     from tests.support.clock import QuickClock
@@ -51,7 +52,8 @@ class Rules:
 
     def chain(self, now: int) -> FilterChain:
         """Return the filters as a run that begins ``now`` makes them."""
-        projects, pages = [], []
+        projects: list[ProjectFilter] = []
+        pages: list[PageFilter] = []
         sections: dict[str, dict[str, str]] = {
             "latest_release": {"keep": "1"},
             "size_project_metadata": {"max_package_size": "300"},
@@ -60,15 +62,15 @@ class Rules:
         if self.allowed is not None:
             packages = "\n".join(sorted(self.allowed))
             own = FilterOptions({"allowlist": {"packages": packages}}, now=now)
-            projects.append(allowlist_project(own))
+            projects.append(AllowlistProject.from_options(own))
         if self.blocked is not None:
             packages = "\n".join(sorted(self.blocked))
             own = FilterOptions({"blocklist": {"packages": packages}}, now=now)
-            projects.append(blocklist_project(own))
+            projects.append(BlocklistProject.from_options(own))
         options = FilterOptions(sections, now=now)
-        pages += [latest_release(options)] * self.latest
-        pages += [size_project_metadata(options)] * self.small
-        pages += [release_age(options)] * self.aged
+        pages += [LatestRelease.from_options(options)] * self.latest
+        pages += [SizeProjectMetadata.from_options(options)] * self.small
+        pages += [ReleaseAge.from_options(options)] * self.aged
         return FilterChain(tuple(projects), tuple(pages))
 
     @property

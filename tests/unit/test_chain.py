@@ -11,16 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandersnatch.errors import FilterFailure
-from bandersnatch.filters.chain import (
-    Dropped,
-    FilterChain,
-    FilterResult,
-    Needs,
-    PageFilter,
-    ProjectFilter,
-    Stage,
-)
+from bandersnatch.filters.chain import Dropped, FilterChain, FilterResult
+from bandersnatch.filters.interface import Needs, ProjectFilter, Stage
 from bandersnatch.model.names import ProjectName
+from tests.support.chains import ExplainingPageRule, NameRule, PageRule
 from tests.support.factories import make_detail, make_file
 from tests.support.strategies import names
 
@@ -37,12 +31,12 @@ PAGE = make_detail(*FILES, versions=VERSIONS)
 def allowed(*listed: ProjectName) -> ProjectFilter:
     """Return a filter that keeps the projects listed."""
     kept = frozenset(listed)
-    return ProjectFilter("allowed", kept.__contains__, f"allowed {sorted(kept)}", names=kept)
+    return NameRule("allowed", kept.__contains__, kept, f"allowed {sorted(kept)}")
 
 
 def blocked(*listed: ProjectName) -> ProjectFilter:
     """Return a filter that keeps all but the projects listed."""
-    return ProjectFilter("blocked", lambda name: name not in listed, f"blocked {sorted(listed)}")
+    return NameRule("blocked", lambda name: name not in listed, text=f"blocked {sorted(listed)}")
 
 
 def failing(name: ProjectName) -> bool:
@@ -50,22 +44,20 @@ def failing(name: ProjectName) -> bool:
     raise FilterFailure("failing", f"it cannot tell of {name}")
 
 
-FAILING = ProjectFilter("failing", failing, "failing")
+FAILING = NameRule("failing", failing)
 
 
 def dropping(
     name: str = "dropping", stage: Stage = Stage.FILE, ran: list[str] | None = None
-) -> PageFilter:
-    """Return a filter that drops the first file, and writes down that it ran."""
+) -> PageRule:
+    """Return a filter that drops the first file, and records that it ran."""
 
-    def narrows(page: ProjectDetail) -> ProjectDetail:
+    def without_first(page: ProjectDetail) -> ProjectDetail:
         if ran is not None:
             ran.append(f"{stage.name.lower()} {name} {len(page.files)}")
         return page.keep(lambda file: file is not page.files[0])
 
-    return PageFilter(
-        name, stage, narrows, f"dropping {name}", because=lambda _, __: f"it is {name}"
-    )
+    return ExplainingPageRule(name, stage, without_first, text=f"dropping {name}")
 
 
 def nothing_of(page: ProjectDetail) -> None:
@@ -73,9 +65,7 @@ def nothing_of(page: ProjectDetail) -> None:
     del page
 
 
-REJECTING = PageFilter(
-    "rejecting", Stage.METADATA, nothing_of, "rejecting", because=lambda _, file: f"it is {file}"
-)
+REJECTING = ExplainingPageRule("rejecting", Stage.METADATA, nothing_of)
 
 
 def test_no_filters_keep_everything() -> None:
@@ -169,8 +159,8 @@ def test_what_each_filter_dropped_is_told_and_why() -> None:
     assert narrowed.dropped == (Dropped("a", FILES[:1]), Dropped("b", FILES[1:2]))
     told = [chain.explain(PAGE, file.filename) for file in FILES]
     assert [each and (each[0].name, each[1]) for each in told] == [
-        ("a", "it is a"),
-        ("b", "it is b"),
+        ("a", "a drops foo-0.0.tar.gz"),
+        ("b", "b drops foo-1.0.tar.gz"),
         None,
         None,
     ]
@@ -185,11 +175,11 @@ def test_a_version_that_lost_all_its_files_is_listed_no_more() -> None:
 def test_a_project_that_a_filter_drops_is_dropped_whatever_the_others_say() -> None:
     chain = FilterChain(pages=(dropping(), REJECTING))
     assert chain.apply(PAGE) == FilterResult(None, (Dropped("rejecting", FILES),))
-    assert chain.explain(PAGE, FILES[0].filename) == (REJECTING, "it is None")
+    assert chain.explain(PAGE, FILES[0].filename) == (REJECTING, "rejecting drops None")
 
 
 def test_a_filter_that_decides_alone_silences_the_other_release_filters_of_a_project() -> None:
-    alone = replace(dropping("alone", Stage.RELEASE), decides=lambda name: name == FOO)
+    alone = replace(dropping("alone", Stage.RELEASE), exclusive=frozenset({FOO}))
     others = (dropping("file"), dropping("release", Stage.RELEASE), dropping("z", Stage.SELECTION))
     chain = FilterChain(pages=(alone, *others))
     assert [each.name for each in chain.in_order(FOO)] == ["file", "alone"]
@@ -197,28 +187,22 @@ def test_a_filter_that_decides_alone_silences_the_other_release_filters_of_a_pro
 
 
 def test_what_the_filters_read_is_known() -> None:
-    one = replace(dropping("a"), reads=Needs.SIZES)
-    two = replace(dropping("b"), reads=Needs.DOCUMENT)
+    one = replace(dropping("a"), needs=Needs.SIZES)
+    two = replace(dropping("b"), needs=Needs.DOCUMENT)
     assert FilterChain(pages=(one, two)).needs == Needs.SIZES | Needs.DOCUMENT
 
 
 # ---------------------------------------------------------------- what comes later
 
 
-def young(*, ahead: bool, matures: int | None = 1000) -> PageFilter:
+def young(*, prefetch: bool, change: int | None = 1000) -> PageRule:
     """Return a filter that drops the last two files for now."""
 
-    def narrows(page: ProjectDetail) -> ProjectDetail:
+    def keeps(page: ProjectDetail) -> ProjectDetail:
         return page.keep(lambda file: file.filename < "foo-2")
 
-    return PageFilter(
-        "young",
-        Stage.FILE,
-        narrows,
-        "young",
-        matures=lambda _: matures,
-        ahead=(lambda page: page) if ahead else None,
-    )
+    later = (lambda page: page) if prefetch else None
+    return PageRule("young", Stage.FILE, keeps, change=change, later=later)
 
 
 def early(chain: FilterChain, page: ProjectDetail = PAGE) -> tuple[int | None, list[ReleaseFile]]:
@@ -228,40 +212,40 @@ def early(chain: FilterChain, page: ProjectDetail = PAGE) -> tuple[int | None, l
 
 
 def test_when_more_of_a_page_comes_is_told() -> None:
-    assert early(FilterChain(pages=(young(ahead=False),))) == (1000, [])
-    both = (young(ahead=False), replace(young(ahead=False, matures=900), name="younger"))
+    assert early(FilterChain(pages=(young(prefetch=False),))) == (1000, [])
+    both = (young(prefetch=False), replace(young(prefetch=False, change=900), name="younger"))
     assert early(FilterChain(pages=both))[0] == 1000, "the second filter dropped nothing more"
-    assert early(FilterChain(pages=(young(ahead=False, matures=None),))) == (None, [])
+    assert early(FilterChain(pages=(young(prefetch=False, change=None),))) == (None, [])
 
 
 def test_what_comes_later_may_be_fetched_already_but_not_what_others_drop() -> None:
-    assert early(FilterChain(pages=(young(ahead=True),))) == (1000, list(FILES[2:]))
+    assert early(FilterChain(pages=(young(prefetch=True),))) == (1000, list(FILES[2:]))
 
     def without_last(page: ProjectDetail) -> ProjectDetail:
         return page.keep(lambda file: file is not FILES[3])
 
-    selecting = PageFilter("selecting", Stage.SELECTION, without_last, "selecting")
-    assert early(FilterChain(pages=(young(ahead=True), selecting))) == (1000, [FILES[2]])
+    selecting = PageRule("selecting", Stage.SELECTION, without_last)
+    assert early(FilterChain(pages=(young(prefetch=True), selecting))) == (1000, [FILES[2]])
 
 
 def test_nothing_is_fetched_early_of_a_page_that_is_mature() -> None:
     page = replace(PAGE, files=FILES[:2])
-    assert early(FilterChain(pages=(young(ahead=True),)), page) == (None, [])
+    assert early(FilterChain(pages=(young(prefetch=True),)), page) == (None, [])
 
 
 def test_a_project_that_would_be_dropped_then_has_nothing_to_fetch_early() -> None:
     def few(page: ProjectDetail) -> ProjectDetail | None:
         return page if len(page.files) < 4 else None
 
-    counting = PageFilter("z", Stage.FILE, few, "counting")
+    counting = PageRule("z", Stage.FILE, few)
     last = dropping("last", Stage.SELECTION)
-    assert early(FilterChain(pages=(young(ahead=True), counting, last))) == (1000, [])
+    assert early(FilterChain(pages=(young(prefetch=True), counting, last))) == (1000, [])
 
 
 def test_a_filter_that_gives_no_reason_has_none() -> None:
-    project = ProjectFilter("p", lambda _: False, "p")
-    assert project.because(FOO) == ""
-    bare = PageFilter("bare", Stage.FILE, lambda page: page.keep(lambda _: False), "bare")
+    project = NameRule("p", lambda _: False)
+    assert project.explain(FOO) == ""
+    bare = PageRule("bare", Stage.FILE, lambda page: page.keep(lambda _: False))
     assert FilterChain(pages=(bare,)).explain(PAGE, FILES[0].filename) == (bare, "")
 
 
@@ -290,7 +274,7 @@ def test_the_fingerprint_differs_when_a_decision_may() -> None:
 
 
 def test_a_rule_about_one_project_changes_the_terms_of_no_other() -> None:
-    ruled = replace(dropping("a"), terms="of foo", terms_for=lambda n: "rule" if n == FOO else "")
+    ruled = replace(dropping("a"), text="of foo", texts={FOO: "rule"})
     before, after = FilterChain(pages=(dropping("b"),)), FilterChain(pages=(ruled, dropping("b")))
     assert after.fingerprint_for(FOO) != before.fingerprint_for(FOO)
     assert after.fingerprint_for(BAR) == before.fingerprint_for(BAR)

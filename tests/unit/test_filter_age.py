@@ -10,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandersnatch.errors import InvalidRules
-from bandersnatch.filters.builtin.age import release_age
-from bandersnatch.filters.chain import FilterChain, Needs, Stage
+from bandersnatch.filters.builtin.age import ReleaseAge
+from bandersnatch.filters.chain import FilterChain
+from bandersnatch.filters.interface import Needs, Stage
 from bandersnatch.filters.options import FilterOptions
 from bandersnatch.model.names import ProjectName
 from tests.support.factories import NOW, make_detail, make_file
 
 if TYPE_CHECKING:
-    from bandersnatch.filters.chain import PageFilter
+    from bandersnatch.filters.interface import PageFilter
     from bandersnatch.model.project import ProjectDetail
 
 DAY = timedelta(days=1)
@@ -27,7 +28,7 @@ def age(now: datetime = NOW, /, **texts: str) -> PageFilter:
     """Return the filter; in the names of options ``_`` stands for ``-``."""
     section = {name.replace("_", "-"): text for name, text in texts.items()}
     seconds = int(now.timestamp())
-    return release_age(FilterOptions(sections={"release_age": section}, now=seconds))
+    return ReleaseAge.from_options(FilterOptions(sections={"release_age": section}, now=seconds))
 
 
 def page_of(*ages: float | None) -> ProjectDetail:
@@ -41,7 +42,7 @@ def page_of(*ages: float | None) -> ProjectDetail:
 
 def left(made: PageFilter, page: ProjectDetail) -> list[str]:
     """Return the versions whose files are left."""
-    narrowed = made.narrows(page)
+    narrowed = made.apply(page)
     assert narrowed is not None
     return [narrowed.version_of(file) for file in narrowed.files]
 
@@ -81,8 +82,7 @@ def test_nothing_newer_than_a_date_is_kept_however_old_it_becomes(
     for now in (NOW, NOW + 3000 * DAY):
         made = age(now, freeze_at=date)
         assert left(made, page) == kept
-        assert made.matures is not None
-        assert made.matures(page) is None
+        assert made.next_change(page) is None
 
 
 def test_projects_and_exact_versions_can_be_excepted() -> None:
@@ -97,12 +97,11 @@ def test_projects_and_exact_versions_can_be_excepted() -> None:
 def test_when_the_next_file_is_old_enough_is_known_to_the_second() -> None:
     page = page_of(30, 3, 5, None)
     made = age()
-    assert made.matures is not None
-    due = made.matures(page)
+    due = made.next_change(page)
     assert due == int((NOW + 2 * DAY).timestamp())
     assert left(age(datetime.fromtimestamp(due - 1, UTC)), page) == ["0"]
     assert left(age(datetime.fromtimestamp(due, UTC)), page) == ["0", "2"]
-    assert made.matures(page_of(30, None)) is None
+    assert made.next_change(page_of(30, None)) is None
 
 
 def test_only_with_prefetch_is_anything_fetched_early() -> None:
@@ -142,28 +141,29 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 
 def test_the_filter_says_what_it_does_and_why() -> None:
     made = age(min_age="1 day", freeze_at="2026-11-20", exceptions="bar")
-    assert (made.stage, made.reads) == (Stage.FILE, Needs.TIMES)
-    assert made.words == (
+    assert (made.stage, made.needs) == (Stage.FILE, Needs.TIMES)
+    assert made.describe() == (
         "list no file before it is 1 day old, with 1 exceptions",
-        "list no file uploaded from 2026-11-21 00:00 UTC on, with 1 exceptions",
+        "list no file uploaded at 2026-11-21 00:00 UTC or later, with 1 exceptions",
     )
     page = page_of(0.2, 2, None)
-    reasons = [age(freeze_at="2026-11-20").because(page, file) for file in page.files]
+    reasons = [age(freeze_at="2026-11-20").explain(page, file) for file in page.files]
     assert reasons == [
         "it was uploaded 2026-11-21 07:12 UTC, after freeze-at",
         "it is too young: uploaded 2026-11-19 12:00 UTC, listed from 2026-11-26 12:00 UTC",
-        "the index does not tell when it was uploaded, so its age is not known",
+        "the index gives no upload time, so its age is unknown",
     ]
 
 
 def test_an_exception_changes_the_terms_of_its_project_only() -> None:
-    with_one, without = age(exceptions="foo==1").terms_for, age().terms_for
+    with_one, without = age(exceptions="foo==1").fingerprint_for, age().fingerprint_for
     assert with_one is not None
     assert without is not None
     assert with_one(ProjectName("foo")) != without(ProjectName("foo"))
     assert with_one(ProjectName("bar")) == without(ProjectName("bar"))
     terms = {
-        age(**t).terms for t in ({}, {"min_age": "1d"}, {"exceptions": "x"}, {"prefetch": "1"})
+        age(**t).fingerprint()
+        for t in ({}, {"min_age": "1d"}, {"exceptions": "x"}, {"prefetch": "1"})
     }
     assert len(terms) == 4
 
@@ -178,12 +178,11 @@ def test_age_narrows_more_the_less_time_has_passed(
 ) -> None:
     page = page_of(*ages)
     made, then = age(min_age=f"{least} days"), age(NOW + later * DAY, min_age=f"{least} days")
-    once = made.narrows(page)
+    once = made.apply(page)
     assert once is not None
-    assert made.narrows(once) == once
+    assert made.apply(once) == once
     assert set(left(made, page)) <= set(left(then, page))
-    assert made.matures is not None
-    due = made.matures(page)
+    due = made.next_change(page)
     if due is not None:
         assert left(age(datetime.fromtimestamp(due, UTC), min_age=f"{least} days"), page) != left(
             made, page

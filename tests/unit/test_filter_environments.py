@@ -19,8 +19,8 @@ from packaging.tags import (
 )
 
 from bandersnatch.errors import InvalidRules
-from bandersnatch.filters.builtin.environments import target_environments
-from bandersnatch.filters.chain import PageFilter, Stage
+from bandersnatch.filters.builtin.environments import TargetEnvironments
+from bandersnatch.filters.interface import PageFilter, Stage
 from bandersnatch.filters.options import FilterOptions
 from tests.support.factories import make_detail, make_file
 
@@ -34,14 +34,14 @@ def made(*environments: str, sdists: str | None = None) -> PageFilter:
     """Return the filter with these environments, called ``env0`` and so on."""
     own = {} if sdists is None else {"sdists": sdists}
     declared = {f"env{number}": text for number, text in enumerate(environments)}
-    return target_environments(
+    return TargetEnvironments.from_options(
         FilterOptions(sections={"environments": declared, "target_environments": own})
     )
 
 
 def left(filter_: PageFilter, *files: ReleaseFile) -> list[str]:
     """Return what a filter leaves of a page with these files."""
-    page = filter_.narrows(make_detail(files=files))
+    page = filter_.apply(make_detail(files=files))
     assert page is not None
     return [file.filename for file in page.files]
 
@@ -340,9 +340,9 @@ def test_what_pip_cannot_install_is_dropped() -> None:
     assert left(filter_, *files) == [WHEEL]
     page = make_detail(files=tuple(files))
     for file in files[: len(UNINSTALLABLE)]:
-        assert f"it is {UNINSTALLABLE[file.filename]}, " in filter_.because(page, file)
+        assert f"it is {UNINSTALLABLE[file.filename]}, " in filter_.explain(page, file)
     for file in files[len(UNINSTALLABLE) : -1]:
-        assert "its name is not that of a wheel" in filter_.because(page, file)
+        assert "its name is not that of a wheel" in filter_.explain(page, file)
 
 
 SDISTS = ["foo-1.0.tar.gz", "foo-1.zip", "foo-2.0.tar.gz", "foo-3.0.tar.gz", "foo-odd.tar.gz"]
@@ -380,14 +380,14 @@ def test_a_wheel_counts_for_a_version_only_if_it_is_kept(requires: str | None) -
 def test_it_is_a_file_filter_that_tells_what_it_does() -> None:
     filter_ = made(OPEN, "pypy; python 3.10; windows x86")
     assert (filter_.name, filter_.stage) == ("target_environments", Stage.FILE)
-    assert filter_.words == (
+    assert filter_.describe() == (
         "keep the wheels that env0 can install: cpython >=3.9 on linux x86_64 glibc 2.28",
         "keep the wheels that env1 can install: pypy ==3.10 on tag win32",
         "keep every source distribution",
         "drop what pip cannot install: eggs, installers, and other packages",
     )
-    assert made(OPEN, sdists="drop").words[-2] == "drop every source distribution"
-    assert "that have no wheel" in made(OPEN, sdists="when-no-wheel").words[-2]
+    assert made(OPEN, sdists="drop").describe()[-2] == "drop every source distribution"
+    assert "that have no wheel" in made(OPEN, sdists="when-no-wheel").describe()[-2]
 
 
 def test_the_reason_says_what_is_missing() -> None:
@@ -401,7 +401,7 @@ def test_the_reason_says_what_is_missing() -> None:
     page = make_detail()
 
     def reason(filename: str, requires: str | None = None) -> str:
-        because = target_environments(options).because
+        because = TargetEnvironments.from_options(options).explain
         return because(page, make_file(filename, requires_python=requires))
 
     assert reason("foo-1.0-cp27-cp27m-macosx_10_9_x86_64.whl") == (
@@ -415,15 +415,21 @@ def test_the_reason_says_what_is_missing() -> None:
         "every declared environment has a wheel of 1.0, and sdists = 'when-no-wheel' in "
         "bandersnatch.conf, line 9"
     )
-    dropping = made(OPEN, sdists="drop").because(page, make_file("foo-1.0.tar.gz"))
+    dropping = made(OPEN, sdists="drop").explain(page, make_file("foo-1.0.tar.gz"))
     assert dropping == "it is a source distribution, and sdists = 'drop' in bandersnatch.conf"
-    assert target_environments(options).because(page, None) == ""
+    assert TargetEnvironments.from_options(options).explain(page, None) == ""
 
 
 def test_terms_change_with_the_rules_and_not_with_their_names_or_order() -> None:
     one, two = "python 3.9\npython >=3.12", "windows x86"
-    assert made(f"{one};{two}").terms == made(f"{two}; python >=3.12; Python 3.9 3.9").terms
-    assert made(OPEN, "python 3.9; tag any").terms == made("tag any; python 3.9", OPEN).terms
+    assert (
+        made(f"{one};{two}").fingerprint()
+        == made(f"{two}; python >=3.12; Python 3.9 3.9").fingerprint()
+    )
+    assert (
+        made(OPEN, "python 3.9; tag any").fingerprint()
+        == made("tag any; python 3.9", OPEN).fingerprint()
+    )
     different = [
         made(OPEN),
         made(OPEN, sdists="drop"),
@@ -436,7 +442,7 @@ def test_terms_change_with_the_rules_and_not_with_their_names_or_order() -> None
         made("python >=3.9; macos arm64 12"),
         made("python >=3.9; macos arm64 13"),
     ]
-    assert len({each.terms for each in different}) == len(different)
+    assert len({each.fingerprint() for each in different}) == len(different)
 
 
 def problems(*environments: str, sdists: str | None = None) -> list[str]:
@@ -523,7 +529,7 @@ def test_every_problem_is_told_at_once() -> None:
 @pytest.mark.parametrize("sections", [{}, {"environments": {}}])
 def test_no_environment_is_an_error(sections: dict[str, dict[str, str]]) -> None:
     with pytest.raises(InvalidRules, match="no environment is declared"):
-        target_environments(FilterOptions(sections=sections))
+        TargetEnvironments.from_options(FilterOptions(sections=sections))
 
 
 # ---------------------------------------------------------------- properties
@@ -566,7 +572,7 @@ def test_it_narrows_once_and_in_no_order(
     assert left(filter_, *(file for file in files[0] if file.filename in once)) == once
     assert set(left(made(*reversed(environments), sdists=sdists), *files[1])) == set(once)
     page = make_detail(files=tuple(files[0]))
-    assert all(filter_.because(page, f) for f in files[0] if f.filename not in once)
+    assert all(filter_.explain(page, f) for f in files[0] if f.filename not in once)
 
 
 @given(
@@ -575,7 +581,7 @@ def test_it_narrows_once_and_in_no_order(
 def test_any_text_is_an_environment_or_a_problem(text: str) -> None:
     for environment in (text, f"python {text}; windows amd64", f"python 3.9; linux {text}"):
         try:
-            found: object = made(environment).words
+            found: object = made(environment).describe()
         except InvalidRules as error:
             found = error.problems
         assert found

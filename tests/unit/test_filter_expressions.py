@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandersnatch.errors import InvalidRules
-from bandersnatch.filters.builtin.regex import regex_project, regex_release
-from bandersnatch.filters.chain import Stage
+from bandersnatch.filters.builtin.regex import RegexProject, RegexRelease
+from bandersnatch.filters.interface import Stage
 from bandersnatch.filters.options import FilterOptions
 from bandersnatch.model.names import ProjectName
 from tests.support.factories import make_detail, make_file
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-    from bandersnatch.filters.chain import PageFilter, ProjectFilter
+    from bandersnatch.filters.interface import PageFilter, ProjectFilter
     from bandersnatch.model.project import ProjectDetail
 
 MAKERS: dict[str, Callable[[FilterOptions], ProjectFilter | PageFilter]] = {
-    "packages": regex_project,
-    "releases": regex_release,
+    "packages": RegexProject.from_options,
+    "releases": RegexRelease.from_options,
 }
 
 
@@ -39,12 +39,12 @@ def options(option: str, *patterns: str) -> FilterOptions:
 
 def projects(*patterns: str) -> ProjectFilter:
     """Return the project filter."""
-    return regex_project(options("packages", *patterns))
+    return RegexProject.from_options(options("packages", *patterns))
 
 
 def releases(*patterns: str) -> PageFilter:
     """Return the release filter."""
-    return regex_release(options("releases", *patterns))
+    return RegexRelease.from_options(options("releases", *patterns))
 
 
 def page_of(*texts: str, listed: tuple[str, ...] = ()) -> ProjectDetail:
@@ -55,7 +55,7 @@ def page_of(*texts: str, listed: tuple[str, ...] = ()) -> ProjectDetail:
 
 def narrowed(by: PageFilter, page: ProjectDetail) -> ProjectDetail:
     """Return what a filter leaves, which is a page."""
-    left = by.narrows(page)
+    left = by.apply(page)
     assert left is not None
     return left
 
@@ -73,13 +73,13 @@ def narrowed(by: PageFilter, page: ProjectDetail) -> ProjectDetail:
 def test_a_project_is_dropped_if_its_name_begins_with_a_match(
     pattern: str, dropped: str, kept: str
 ) -> None:
-    keeps = projects(pattern).keeps
+    keeps = projects(pattern).apply
     assert [name for name in dropped.split() if keeps(ProjectName(name))] == []
     assert [name for name in kept.split() if not keeps(ProjectName(name))] == []
 
 
 def test_any_pattern_is_enough() -> None:
-    keeps = projects("foo$", "bar$").keeps
+    keeps = projects("foo$", "bar$").apply
     kept = [keeps(ProjectName(name)) for name in ("foo", "bar", "baz")]
     assert kept == [False, False, True]
 
@@ -97,7 +97,7 @@ def test_any_pattern_is_enough() -> None:
 )
 def test_neither_case_nor_separators_of_a_name_matter(pattern: str) -> None:
     """The display name was matched, so that it depended on its spelling (contract, D14)."""
-    keeps = projects(pattern).keeps
+    keeps = projects(pattern).apply
     assert not keeps(ProjectName("zope-interface-ext"))
     assert keeps(ProjectName("zope-interface"))
 
@@ -105,16 +105,16 @@ def test_neither_case_nor_separators_of_a_name_matter(pattern: str) -> None:
 def test_a_name_of_very_many_parts_is_matched_in_few_spellings() -> None:
     name = ProjectName("-".join("abcdefghijklmnop"))
     for separator in "-_.":
-        assert not projects(name.replace("-", f"[{separator}]") + "$").keeps(name)
-    assert not projects("a-b-c|x_y").keeps(name)
+        assert not projects(name.replace("-", f"[{separator}]") + "$").apply(name)
+    assert not projects("a-b-c|x_y").apply(name)
 
 
 def test_a_project_filter_says_what_it_does_and_why() -> None:
     made = projects("foo$", "bar$")
     assert made.name == "regex_project"
-    assert made.words == ("drop the projects whose name begins with a match of: foo$, bar$",)
-    assert made.because(ProjectName("bar")) == "'bar$' in bandersnatch.conf, line 12"
-    assert made.because(ProjectName("baz")) == ""
+    assert made.describe() == ("drop the projects whose name begins with a match of: foo$, bar$",)
+    assert made.explain(ProjectName("bar")) == "'bar$' in bandersnatch.conf, line 12"
+    assert made.explain(ProjectName("baz")) == ""
     assert made.names is None
 
 
@@ -153,16 +153,16 @@ def test_texts_that_are_no_versions_are_matched_too() -> None:
 def test_a_release_filter_says_what_it_does_and_why() -> None:
     made, page = releases("2", "1"), page_of("1.0", "3.0")
     assert (made.name, made.stage) == ("regex_release", Stage.RELEASE)
-    assert made.words == ("drop the versions that begin with a match of: 2, 1",)
-    assert made.because(page, page.files[0]) == "'1' in bandersnatch.conf, line 12"
-    assert made.because(page, page.files[1]) == ""
-    assert made.because(page, None) == ""
+    assert made.describe() == ("drop the versions that begin with a match of: 2, 1",)
+    assert made.explain(page, page.files[0]) == "'1' in bandersnatch.conf, line 12"
+    assert made.explain(page, page.files[1]) == ""
+    assert made.explain(page, None) == ""
 
 
 @pytest.mark.parametrize("option", MAKERS)
 def test_terms_change_with_the_patterns_and_not_with_their_order(option: str) -> None:
     def terms(*patterns: str) -> str:
-        return MAKERS[option](options(option, *patterns)).terms
+        return MAKERS[option](options(option, *patterns)).fingerprint()
 
     assert terms("a", "b") == terms("b", "a", "a")
     assert len({terms("a", "b"), terms("a"), terms("a b"), terms("a', 'b")}) == 4
@@ -172,14 +172,13 @@ def test_terms_change_with_the_patterns_and_not_with_their_order(option: str) ->
 @pytest.mark.parametrize(
     ("pattern", "why"),
     [
-        ("(", "no regular expression (missing ), unterminated subpattern at position 0)"),
-        ("a{99999999999999999999}", "no regular expression"),
-        ("foo(?i)", "no regular expression"),
-        ("(" * 3000 + ")" * 3000, "too complicated"),
-        ("(a+)+$", "exponential time"),
+        ("(", "not a regular expression (missing ), unterminated subpattern at position 0)"),
+        ("a{99999999999999999999}", "not a regular expression"),
+        ("foo(?i)", "not a regular expression"),
+        ("(" * 3000 + ")" * 3000, "too deeply nested"),
         ("foo # the old one", "begins no comment"),
     ],
-    ids=["unclosed", "overflow", "flag", "deep", "exponential", "comment"],
+    ids=["unclosed", "overflow", "flag", "deep", "comment"],
 )
 def test_a_pattern_that_cannot_be_used_is_refused_with_its_line(
     option: str, pattern: str, why: str
@@ -204,19 +203,19 @@ def test_without_a_pattern_nothing_is_made(option: str, lines: tuple[str, ...]) 
 
 
 def test_spaces_within_a_pattern_and_verbose_comments_are_part_of_it() -> None:
-    assert not projects("(?x) f o o $ # the old one").keeps(ProjectName("foo"))
-    assert not projects("foo[ ]#?|bar").keeps(ProjectName("bar"))
+    assert not projects("(?x) f o o $ # the old one").apply(ProjectName("foo"))
+    assert not projects("foo[ ]#?|bar").apply(ProjectName("bar"))
 
 
 def test_what_a_later_python_may_read_otherwise_is_compiled_without_a_word() -> None:
-    assert not projects("[[a]").keeps(ProjectName("a"))
+    assert not projects("[[a]").apply(ProjectName("a"))
 
 
 def test_two_configurations_in_one_process_have_nothing_in_common() -> None:
     """Patterns were kept with the class, and stayed (contract, D10)."""
     first, second = projects("foo"), projects("bar")
-    assert (first.keeps(ProjectName("foo")), first.keeps(ProjectName("bar"))) == (False, True)
-    assert (second.keeps(ProjectName("foo")), second.keeps(ProjectName("bar"))) == (True, False)
+    assert (first.apply(ProjectName("foo")), first.apply(ProjectName("bar"))) == (False, True)
+    assert (second.apply(ProjectName("foo")), second.apply(ProjectName("bar"))) == (True, False)
 
 
 PATTERNS = st.lists(
@@ -242,4 +241,4 @@ def test_it_only_narrows_and_neither_order_nor_repetition_matters(
 @given(pattern=hostile_text, name=names)
 def test_a_pattern_is_refused_or_of_use(pattern: str, name: str) -> None:
     with suppress(InvalidRules):
-        assert projects(*pattern.split("\n")).keeps(ProjectName(name)) in {True, False}
+        assert projects(*pattern.split("\n")).apply(ProjectName(name)) in {True, False}

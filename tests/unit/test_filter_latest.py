@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from bandersnatch.errors import InvalidRules
-from bandersnatch.filters.builtin.latest import latest_release
-from bandersnatch.filters.builtin.prereleases import prerelease_release
-from bandersnatch.filters.chain import Needs, Stage
+from bandersnatch.filters.builtin.latest import LatestRelease
+from bandersnatch.filters.builtin.prereleases import PrereleaseRelease
+from bandersnatch.filters.interface import Needs, Stage
 from bandersnatch.filters.options import FilterOptions
 from bandersnatch.model.names import ProjectName
 from tests.support.factories import UPLOADED, make_detail, make_file
@@ -21,7 +21,7 @@ from tests.support.factories import UPLOADED, make_detail, make_file
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bandersnatch.filters.chain import PageFilter
+    from bandersnatch.filters.interface import PageFilter
     from bandersnatch.model.project import ProjectDetail
 
 
@@ -29,12 +29,12 @@ def latest(**texts: str) -> PageFilter:
     """Return the filter of the latest releases; ``_`` stands for ``-`` in ``keep_per``."""
     if "keep_per" in texts:
         texts["keep-per"] = texts.pop("keep_per")
-    return latest_release(FilterOptions(sections={"latest_release": texts}))
+    return LatestRelease.from_options(FilterOptions(sections={"latest_release": texts}))
 
 
 def prerelease(**texts: str) -> PageFilter:
     """Return the filter of pre-releases."""
-    return prerelease_release(FilterOptions(sections={"filter_prerelease": texts}))
+    return PrereleaseRelease.from_options(FilterOptions(sections={"filter_prerelease": texts}))
 
 
 def page_of(*versions: str, yanked: Iterable[str] = (), **times: int) -> ProjectDetail:
@@ -51,7 +51,7 @@ def page_of(*versions: str, yanked: Iterable[str] = (), **times: int) -> Project
 
 def left(made: PageFilter, page: ProjectDetail) -> set[str]:
     """Return the versions whose files are left; the page lists just the same."""
-    narrowed = made.narrows(page)
+    narrowed = made.apply(page)
     assert narrowed is not None
     kept = {narrowed.version_of(file) for file in narrowed.files}
     assert set(narrowed.versions) == kept
@@ -107,7 +107,7 @@ def test_the_latest_can_be_told_by_time() -> None:
     assert left(made, page) == {"2.0", "3.0"}, "3.0 is what people install"
     page = page_of("1.0", "2.0", "3.0", v1_0=5, v2_0=1, v3_0=9)
     assert left(made, page) == {"1.0", "3.0"}
-    assert made.reads is Needs.TIMES
+    assert made.needs is Needs.TIMES
 
 
 def test_what_has_no_time_counts_as_the_oldest() -> None:
@@ -160,14 +160,17 @@ def test_what_cannot_be_understood_is_refused(texts: dict[str, str], message: st
 
 def test_the_filter_says_what_it_does() -> None:
     assert latest(keep="3").stage is Stage.SELECTION
-    assert latest(keep="3").reads is Needs.NOTHING
-    assert latest(keep="0").words == ("keep all releases (keep = 0)",)
-    assert latest(keep="3").words == ("keep the latest 3",)
+    assert latest(keep="3").needs is Needs.NOTHING
+    assert latest(keep="0").describe() == ("keep all releases (keep = 0)",)
+    assert latest(keep="3").describe() == ("keep the latest 3",)
     made = latest(keep="2", keep_per="minor", sort_by="time")
-    assert made.words == ("keep the latest 2 of each minor series by upload time",)
+    assert made.describe() == ("keep the latest 2 of each minor series by upload time",)
     reason = "its version is not one of the latest 2 of each minor series by upload time"
-    assert made.because(page_of("1.0"), None) == reason
-    assert len({latest(keep=k, keep_per=p).terms for k in "12" for p in ("minor", "major")}) == 4
+    assert made.explain(page_of("1.0"), None) == reason
+    assert (
+        len({latest(keep=k, keep_per=p).fingerprint() for k in "12" for p in ("minor", "major")})
+        == 4
+    )
 
 
 versions = st.lists(
@@ -203,11 +206,11 @@ def test_the_latest_do_not_depend_on_order_and_are_the_latest_of_themselves(
 ) -> None:
     yanked = data.draw(st.sets(st.sampled_from(drawn)))
     made = latest(keep=str(keep), keep_per=per, sort_by=sort_by)
-    once = made.narrows(page_of(*drawn, yanked=yanked))
+    once = made.apply(page_of(*drawn, yanked=yanked))
     assert once is not None
-    assert made.narrows(once) == once
+    assert made.apply(once) == once
     shuffled = data.draw(st.permutations(drawn))
-    again = made.narrows(page_of(*shuffled, yanked=yanked))
+    again = made.apply(page_of(*shuffled, yanked=yanked))
     assert again is not None
     assert set(again.files) == set(once.files)
     final = [
@@ -266,13 +269,17 @@ def test_an_empty_list_of_pre_releases_is_refused() -> None:
 
 def test_the_filter_of_pre_releases_says_what_it_does() -> None:
     page = page_of("1.0rc1")
-    assert prerelease().words == ("drop the pre-releases",)
-    assert prerelease().because(page, page.files[0]) == "its version is a pre-release"
+    assert prerelease().describe() == ("drop the pre-releases",)
+    assert prerelease().explain(page, page.files[0]) == "its version is a pre-release"
     made = prerelease(packages="foo")
-    assert made.words == ("drop the pre-releases of what is named in [filter_prerelease] (1)",)
-    assert "'foo' in bandersnatch.conf" in made.because(page, page.files[0])
-    assert made.terms_for is not None
-    assert [made.terms_for(ProjectName(n)) for n in ("foo", "bar")] == ["prerelease_release", ""]
-    everywhere = prerelease().terms_for
+    assert made.describe() == (
+        "drop the pre-releases of the projects named in [filter_prerelease] (1)",
+    )
+    assert "'foo' in bandersnatch.conf" in made.explain(page, page.files[0])
+    assert [made.fingerprint_for(ProjectName(n)) for n in ("foo", "bar")] == [
+        "prerelease_release",
+        "",
+    ]
+    everywhere = prerelease().fingerprint_for
     assert everywhere is not None
     assert everywhere(ProjectName("bar")) == "prerelease_release"

@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 
 from bandersnatch.errors import FilterFailure, InvalidRules
 from bandersnatch.filters.builtin.limits import (
-    project_status,
-    size_project_metadata,
-    versions_count_project_metadata,
+    ProjectStatusFilter,
+    SizeProjectMetadata,
+    VersionsCountProjectMetadata,
 )
-from bandersnatch.filters.chain import Needs, Stage
+from bandersnatch.filters.interface import Needs, Stage
 from bandersnatch.filters.options import FilterOptions
 from bandersnatch.model.project import ProjectStatus
 from tests.support.factories import make_detail, make_file
 
 if TYPE_CHECKING:
-    from bandersnatch.filters.chain import PageFilter
+    from bandersnatch.filters.interface import PageFilter
 
 MIB = 1024**2
 
@@ -35,13 +35,13 @@ def size(limit: str, allowed: str | None = None, enabled: str = "") -> PageFilte
     sections = {"size_project_metadata": {"max_package_size": limit}}
     if allowed is not None:
         sections["allowlist"] = {"packages": allowed}
-    return size_project_metadata(options(enabled, **sections))
+    return SizeProjectMetadata.from_options(options(enabled, **sections))
 
 
 def count(enabled: str = "", allowed: str = "", **limits: str) -> PageFilter:
     """Return the filter by the number of versions."""
     sections = {"versions_count_project_metadata": limits, "allowlist": {"packages": allowed}}
-    return versions_count_project_metadata(options(enabled, **sections))
+    return VersionsCountProjectMetadata.from_options(options(enabled, **sections))
 
 
 def of_sizes(*sizes: int | None, **fields: Any) -> Any:
@@ -70,26 +70,26 @@ def test_a_project_is_kept_up_to_the_limit_in_powers_of_1024(
     limit: str, sizes: tuple[int, ...], *, kept: bool
 ) -> None:
     page = of_sizes(*sizes)
-    assert size(limit).narrows(page) == (page if kept else None)
+    assert size(limit).apply(page) == (page if kept else None)
 
 
 def test_a_listed_project_is_exempt() -> None:
     page = of_sizes(10)
-    assert size("5", "FOO>=1").narrows(page) == page
-    assert size("5", "fo*").narrows(page) == page
-    assert size("5", "bar").narrows(page) is None
+    assert size("5", "FOO>=1").apply(page) == page
+    assert size("5", "fo*").apply(page) == page
+    assert size("5", "bar").apply(page) is None
 
 
 def test_where_the_allowlist_says_what_is_mirrored_the_limit_holds_for_it() -> None:
-    assert size("5", "foo", "allowlist_project").narrows(of_sizes(10)) is None
-    assert size("15", "foo", "allowlist_project").narrows(of_sizes(10)) is not None
+    assert size("5", "foo", "allowlist_project").apply(of_sizes(10)) is None
+    assert size("15", "foo", "allowlist_project").apply(of_sizes(10)) is not None
 
 
 def test_a_size_that_is_not_known_lets_nothing_through() -> None:
-    assert size("5").reads is Needs.SIZES
-    with pytest.raises(FilterFailure, match=r"does not tell the size of foo-1\.tar\.gz"):
-        size("500").narrows(of_sizes(1, None))
-    assert size("5", "foo").narrows(of_sizes(None)) is not None, "nobody asks for its size"
+    assert size("5").needs is Needs.SIZES
+    with pytest.raises(FilterFailure, match=r"does not give the size of foo-1\.tar\.gz"):
+        size("500").apply(of_sizes(1, None))
+    assert size("5", "foo").apply(of_sizes(None)) is not None, "nobody asks for its size"
 
 
 @pytest.mark.parametrize("limit", ["", "a lot", "-5", "5 apples"])
@@ -100,26 +100,25 @@ def test_what_is_no_size_is_refused(limit: str) -> None:
 
 def test_a_size_filter_without_a_limit_is_refused() -> None:
     with pytest.raises(InvalidRules, match="how large a project may be"):
-        size_project_metadata(options())
+        SizeProjectMetadata.from_options(options())
 
 
 def test_the_size_filter_says_what_it_does() -> None:
     made = size("2000", "bar")
     assert made.stage is Stage.METADATA
-    assert made.words == (
+    assert made.describe() == (
         (
             "drop projects whose files have more than 2,000 bytes, except the 1 named in "
             "[allowlist] packages"
         ),
     )
-    assert made.because(of_sizes(3000), None) == (
+    assert made.explain(of_sizes(3000), None) == (
         "its files have 3000 bytes, more than '2000' in bandersnatch.conf"
     )
-    assert made.terms_for is not None
-    other = size("2000", "bar\nfoo").terms_for
+    other = size("2000", "bar\nfoo").fingerprint_for
     assert other is not None
-    assert made.terms_for(of_sizes(1).name) != other(of_sizes(1).name)
-    assert made.terms != size("2001", "bar").terms
+    assert made.fingerprint_for(of_sizes(1).name) != other(of_sizes(1).name)
+    assert made.fingerprint() != size("2001", "bar").fingerprint()
 
 
 # ---------------------------------------------------------------- number of versions
@@ -141,23 +140,23 @@ def test_versions_count_with_or_without_files(
     limits: dict[str, str], versions: tuple[str, ...], *, kept: bool
 ) -> None:
     page = make_detail(make_file("foo-1.tar.gz"), versions=versions)
-    assert count(**limits).narrows(page) == (page if kept else None)
+    assert count(**limits).apply(page) == (page if kept else None)
 
 
 def test_a_version_counts_once_however_it_is_written() -> None:
     files = (make_file("foo-1.0.tar.gz"), make_file("foo-1.0.0-py3-none-any.whl"))
-    assert count(max_versions="1").narrows(make_detail(*files, versions=("1",))) is not None
+    assert count(max_versions="1").apply(make_detail(*files, versions=("1",))) is not None
 
 
 def test_an_index_that_lists_no_versions_is_counted_by_its_files() -> None:
     files = (make_file("foo-1.0.tar.gz"), make_file("foo-2.0.tar.gz"))
-    assert count(max_versions="1").narrows(make_detail(*files, versions=())) is None
+    assert count(max_versions="1").apply(make_detail(*files, versions=())) is None
 
 
 def test_the_number_of_versions_has_the_same_exceptions_as_the_size() -> None:
     page = make_detail(versions=("1.0", "2.0"))
-    assert count(allowed="foo", max_versions="1").narrows(page) == page
-    assert count("allowlist_project", allowed="foo", max_versions="1").narrows(page) is None
+    assert count(allowed="foo", max_versions="1").apply(page) == page
+    assert count("allowlist_project", allowed="foo", max_versions="1").apply(page) is None
 
 
 @pytest.mark.parametrize(
@@ -186,11 +185,10 @@ def test_limits_that_make_no_sense_are_refused(limits: dict[str, str], message: 
 )
 def test_the_count_filter_says_what_it_does(limits: dict[str, str], words: str) -> None:
     made = count(**limits)
-    assert made.words == (f"keep only projects with {words} versions",)
-    assert made.because(make_detail(), None) == f"it has 1 versions, and {words} are allowed"
-    assert made.terms_for is not None
-    assert made.terms_for(make_detail().name) == made.terms.strip()
-    exempt = count(allowed="foo", **limits).terms_for
+    assert made.describe() == (f"keep only projects with {words} versions",)
+    assert made.explain(make_detail(), None) == f"it has 1 versions, and {words} are allowed"
+    assert made.fingerprint_for(make_detail().name) == made.fingerprint().strip()
+    exempt = count(allowed="foo", **limits).fingerprint_for
     assert exempt is not None
     assert exempt(make_detail().name) == "versions_count_project_metadata exempt"
 
@@ -213,11 +211,11 @@ def test_projects_are_dropped_by_their_status(
     rules: dict[str, str], dropped: set[str], status: ProjectStatus
 ) -> None:
     page = make_detail(status=status)
-    made = project_status(options(project_status=rules))
-    assert made.narrows(page) == (None if status.value in dropped else page)
-    assert made.words == (f"drop projects that are {', '.join(sorted(dropped))}",)
+    made = ProjectStatusFilter.from_options(options(project_status=rules))
+    assert made.apply(page) == (None if status.value in dropped else page)
+    assert made.describe() == (f"drop projects that are {', '.join(sorted(dropped))}",)
     (option,) = rules
-    assert made.because(page, None).startswith(f"it is {status.value}: {option} = ")
+    assert made.explain(page, None).startswith(f"it is {status.value}: {option} = ")
 
 
 @pytest.mark.parametrize(
@@ -234,7 +232,7 @@ def test_projects_are_dropped_by_their_status(
 )
 def test_statuses_that_make_no_sense_are_refused(rules: dict[str, str], message: str) -> None:
     with pytest.raises(InvalidRules, match=message):
-        project_status(options(project_status=rules))
+        ProjectStatusFilter.from_options(options(project_status=rules))
 
 
 # ---------------------------------------------------------------- all of them
@@ -253,8 +251,11 @@ def test_a_filter_of_projects_keeps_a_page_as_it_is_or_drops_it(
     for made, kept in (
         (size(str(limit)), sum(sizes) <= limit),
         (count(max_versions=str(most)), len(sizes) <= most),
-        (project_status(options(project_status={"keep": "active"})), status.value == "active"),
+        (
+            ProjectStatusFilter.from_options(options(project_status={"keep": "active"})),
+            status.value == "active",
+        ),
     ):
-        assert made.narrows(page) == (page if kept else None)
+        assert made.apply(page) == (page if kept else None)
         reversed_page = of_sizes(*sizes[::-1], status=status, versions=())
-        assert (made.narrows(reversed_page) is None) == (not kept)
+        assert (made.apply(reversed_page) is None) == (not kept)

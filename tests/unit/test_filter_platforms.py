@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandersnatch.errors import InvalidRules
-from bandersnatch.filters.builtin.platforms import exclude_platform
-from bandersnatch.filters.chain import PageFilter, Stage
+from bandersnatch.filters.builtin.platforms import ExcludePlatform
+from bandersnatch.filters.interface import PageFilter, Stage
 from bandersnatch.filters.options import FilterOptions
 from tests.support.factories import make_detail, make_file
 
@@ -17,13 +17,15 @@ MANYLINUX2014 = ("x86_64", "i686", "aarch64", "armv7l", "ppc64", "ppc64le", "s39
 
 def made(platforms: str) -> PageFilter:
     """Return the filter with these tokens."""
-    return exclude_platform(FilterOptions(sections={"blocklist": {"platforms": platforms}}))
+    return ExcludePlatform.from_options(
+        FilterOptions(sections={"blocklist": {"platforms": platforms}})
+    )
 
 
 def kept(platforms: str, *filenames: str) -> list[str]:
     """Return what the filter leaves of a page with these files."""
     page = make_detail(files=tuple(map(make_file, filenames)))
-    left = made(platforms).narrows(page)
+    left = made(platforms).apply(page)
     assert left is not None
     return [file.filename for file in left.files]
 
@@ -257,7 +259,7 @@ def test_every_problem_is_told_with_its_line() -> None:
         numbers={("blocklist", "platforms"): (7, 8, 9, 10)},
     )
     with pytest.raises(InvalidRules) as caught:
-        exclude_platform(options)
+        ExcludePlatform.from_options(options)
     first, second = (each.message for each in caught.value.problems)
     assert first.startswith("'linus' in bandersnatch.conf, line 10: ")
     assert second.startswith("'e' in bandersnatch.conf, line 10: ")
@@ -268,19 +270,19 @@ def test_every_problem_is_told_with_its_line() -> None:
 )
 def test_nothing_to_exclude_is_an_error(sections: dict[str, dict[str, str]]) -> None:
     with pytest.raises(InvalidRules, match="no platform is named"):
-        exclude_platform(FilterOptions(sections=sections))
+        ExcludePlatform.from_options(FilterOptions(sections=sections))
 
 
 def test_it_is_a_file_filter_that_tells_what_it_does() -> None:
     made_filter = made("windows py2.7 -win32")
     assert (made_filter.name, made_filter.stage) == ("exclude_platform", Stage.FILE)
-    assert made_filter.words == (
+    assert made_filter.describe() == (
         "drop the files that are only for platforms: windows, -win32",
         "drop the files that are only for Pythons: 2.7",
         "keep every source distribution",
     )
-    assert made("py2.7").words[0].endswith("Pythons: 2.7")
-    assert len(made("linux").words) == 2
+    assert made("py2.7").describe()[0].endswith("Pythons: 2.7")
+    assert len(made("linux").describe()) == 2
 
 
 def test_the_reason_names_the_tokens_and_their_lines() -> None:
@@ -288,7 +290,7 @@ def test_the_reason_names_the_tokens_and_their_lines() -> None:
         sections={"blocklist": {"platforms": "\nmacos windows\nlinux py2.7 py3"}},
         numbers={("blocklist", "platforms"): (7, 8, 9)},
     )
-    because = exclude_platform(options).because
+    because = ExcludePlatform.from_options(options).explain
     page = make_detail()
 
     def reason(filename: str) -> str:
@@ -309,10 +311,10 @@ def test_the_reason_names_the_tokens_and_their_lines() -> None:
 
 
 def test_terms_change_with_the_rules_and_not_with_their_spelling() -> None:
-    assert made("windows\nlinux").terms == made("LINUX win win").terms
-    assert made("-win32 win-amd64").terms == made("win_amd64 .win32").terms
+    assert made("windows\nlinux").fingerprint() == made("LINUX win win").fingerprint()
+    assert made("-win32 win-amd64").fingerprint() == made("win_amd64 .win32").fingerprint()
     different = ["windows", "win32", "macos", "linux", "linux_x86_64", "py2", "py2.7", "musllinux"]
-    assert len({made(each).terms for each in different}) == len(different)
+    assert len({made(each).fingerprint() for each in different}) == len(different)
 
 
 def test_two_configurations_in_one_process_do_not_mix() -> None:
@@ -341,7 +343,7 @@ def test_it_narrows_once_and_in_no_order(
     assert kept(" ".join(tokens[0]), *once) == once
     assert set(kept("\n".join(tokens[1]), *files[1])) == set(once)
     page = make_detail()
-    because = made(" ".join(tokens[0])).because
+    because = made(" ".join(tokens[0])).explain
     assert [name for name in files[0] if not because(page, make_file(name))] == once
     sdists = {"foo-1.0.tar.gz", "foo-1.0.zip", "foo-1.0-py2.7.tar.gz"}
     assert sdists & set(files[0]) <= set(once)
@@ -350,7 +352,7 @@ def test_it_narrows_once_and_in_no_order(
 @given(st.text(alphabet=st.characters() | st.sampled_from("py39winlux_-. ")))
 def test_any_text_is_tokens_or_a_problem(text: str) -> None:
     try:
-        found: object = made(text).words
+        found: object = made(text).describe()
     except InvalidRules as error:
         found = error.problems
     assert found

@@ -1,4 +1,4 @@
-"""Project filters that go by lists: allowlist_project, project_requirements, blocklist_project."""
+"""Project filters by lists: allowlist_project, project_requirements, blocklist_project."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from bandersnatch.errors import InvalidRules
 from bandersnatch.filters.builtin.project_lists import (
-    allowlist_project,
-    blocklist_project,
-    project_requirements,
+    AllowlistProject,
+    BlocklistProject,
+    ProjectRequirements,
 )
 from bandersnatch.model.names import ProjectName, project_name
 from tests.support.option_files import make_options
@@ -21,7 +21,7 @@ from tests.support.strategies import names
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bandersnatch.filters.chain import ProjectFilter
+    from bandersnatch.filters.interface import ProjectFilter
     from bandersnatch.filters.options import FilterOptions
 
 NAMES = [project_name(each) for each in ["foo", "foo-bar", "foo-baz", "bar", "baz"]]
@@ -29,22 +29,22 @@ NAMES = [project_name(each) for each in ["foo", "foo-bar", "foo-baz", "bar", "ba
 
 def kept(made: ProjectFilter) -> list[str]:
     """Return the names that a filter keeps."""
-    return [name for name in NAMES if made.keeps(name)]
+    return [name for name in NAMES if made.apply(name)]
 
 
 def allow(*lines: str) -> ProjectFilter:
     """Return an allowlist of these lines."""
-    return allowlist_project(make_options(allowlist={"packages": "\n".join(lines)}))
+    return AllowlistProject.from_options(make_options(allowlist={"packages": "\n".join(lines)}))
 
 
 def block(*lines: str) -> ProjectFilter:
     """Return a blocklist of these lines."""
-    return blocklist_project(make_options(blocklist={"packages": "\n".join(lines)}))
+    return BlocklistProject.from_options(make_options(blocklist={"packages": "\n".join(lines)}))
 
 
 def require(files: dict[str, str | bytes], named: str = "requirements.txt") -> ProjectFilter:
     """Return the filter of these files."""
-    return project_requirements(make_options(files, allowlist={"requirements": named}))
+    return ProjectRequirements.from_options(make_options(files, allowlist={"requirements": named}))
 
 
 def problem(make: Callable[[FilterOptions], ProjectFilter], options: FilterOptions) -> str:
@@ -55,7 +55,7 @@ def problem(make: Callable[[FilterOptions], ProjectFilter], options: FilterOptio
     return str(found)
 
 
-# ---------------------------------------------------------------- allowlist_project
+# ---------------------------------------------------------------- AllowlistProject.from_options
 
 
 @pytest.mark.parametrize(
@@ -82,19 +82,19 @@ def test_an_allowlist_is_finite_but_for_patterns() -> None:
 
 def test_an_allowlist_may_be_in_a_file() -> None:
     options = make_options({"x.txt": "foo\nbar"}, allowlist={"packages-file": "x.txt"})
-    made = allowlist_project(options)
+    made = AllowlistProject.from_options(options)
     assert kept(made) == ["foo", "bar"]
-    assert made.words == ("keep only the 2 projects named in x.txt",)
+    assert made.describe() == ("keep only the 2 projects named in x.txt",)
 
 
 def test_an_allowlist_says_what_it_does_and_why() -> None:
     options = make_options(
         {"x.txt": "foo-*"}, allowlist={"packages": "foo\nbar", "packages-file": "x.txt"}
     )
-    made = allowlist_project(options)
+    made = AllowlistProject.from_options(options)
     place = "[allowlist] packages (bandersnatch.conf) and x.txt"
-    assert made.words == (f"keep only the 2 projects and 1 pattern named in {place}",)
-    assert made.because(ProjectName("baz")) == f"baz is not named in {place}"
+    assert made.describe() == (f"keep only the 2 projects and 1 pattern named in {place}",)
+    assert made.explain(ProjectName("baz")) == f"baz is not named in {place}"
 
 
 EMPTY: list[dict[str, str] | None] = [
@@ -110,29 +110,29 @@ EMPTY: list[dict[str, str] | None] = [
 def test_an_empty_list_does_not_mean_everything(section: dict[str, str] | None) -> None:
     sections = {} if section is None else {"allowlist": section}
     options = make_options({"empty.txt": "# foo\n"}, **sections)
-    assert problem(allowlist_project, options) == (
+    assert problem(AllowlistProject.from_options, options) == (
         "[allowlist] packages: allowlist_project is enabled and the list is empty; "
-        "name a project, or take the filter out of [plugins] enabled"
+        "name a project, or remove the filter from [plugins] enabled"
     )
 
 
 @pytest.mark.parametrize("section", EMPTY, ids=repr)
 def test_an_empty_blocklist_drops_nothing_and_says_so(section: dict[str, str] | None) -> None:
     sections = {} if section is None else {"blocklist": section}
-    made = blocklist_project(make_options({"empty.txt": "# foo\n"}, **sections))
-    assert made.keeps(ProjectName("foo"))
+    made = BlocklistProject.from_options(make_options({"empty.txt": "# foo\n"}, **sections))
+    assert made.apply(ProjectName("foo"))
     note = "blocklist_project is enabled and [blocklist] packages is empty: it drops nothing"
     assert made.notes == (note,)
-    assert blocklist_project(make_options(blocklist={"packages": "bar"})).notes == ()
+    assert BlocklistProject.from_options(make_options(blocklist={"packages": "bar"})).notes == ()
 
 
 @pytest.mark.parametrize(
-    "make", [allowlist_project, blocklist_project], ids=lambda make: make.__name__
+    ("section", "make"),
+    [("allowlist", AllowlistProject.from_options), ("blocklist", BlocklistProject.from_options)],
 )
 def test_a_line_that_names_no_project_is_pointed_at(
-    make: Callable[[FilterOptions], ProjectFilter],
+    section: str, make: Callable[[FilterOptions], ProjectFilter]
 ) -> None:
-    section = make.__name__.removesuffix("_project")
     assert problem(make, make_options(**{section: {"packages": "foo\nfoo, bar"}})) == (
         f"[{section}] packages: 'foo, bar' in bandersnatch.conf: "
         "it is not a project's name or a requirement; write one a line, like foo>=1"
@@ -141,7 +141,7 @@ def test_a_line_that_names_no_project_is_pointed_at(
 
 def test_a_list_file_that_is_not_there_is_refused() -> None:
     options = make_options(allowlist={"packages": "foo", "packages-file": "x.txt"})
-    assert problem(allowlist_project, options) == (
+    assert problem(AllowlistProject.from_options, options) == (
         "[allowlist] packages-file: 'x.txt' in bandersnatch.conf: x.txt does not exist"
     )
 
@@ -152,7 +152,7 @@ def test_two_configurations_in_one_process_have_nothing_in_common() -> None:
     assert (kept(first), kept(second)) == (["foo"], ["bar"])
 
 
-# ---------------------------------------------------------------- blocklist_project
+# ---------------------------------------------------------------- BlocklistProject.from_options
 
 
 @pytest.mark.parametrize(
@@ -175,20 +175,20 @@ def test_a_blocklist_drops_what_a_bare_line_names(lines: list[str], dropped: lis
 def test_a_blocklist_says_what_it_does_and_why() -> None:
     made = block("foo>=1", "foo-b*", "bar  # old")
     place = "in [blocklist] packages (bandersnatch.conf)"
-    assert made.words == (f"drop the 1 project and 1 pattern named {place}",)
-    assert made.because(ProjectName("bar")) == "'bar  # old' in bandersnatch.conf"
-    assert made.because(ProjectName("foo-bar")) == "'foo-b*' in bandersnatch.conf"
-    assert made.because(ProjectName("foo")) == ""
-    assert block("foo>1").words == (f"drop no project, for no line {place} is a name alone",)
+    assert made.describe() == (f"drop the 1 project and 1 pattern named {place}",)
+    assert made.explain(ProjectName("bar")) == "'bar  # old' in bandersnatch.conf"
+    assert made.explain(ProjectName("foo-bar")) == "'foo-b*' in bandersnatch.conf"
+    assert made.explain(ProjectName("foo")) == ""
+    assert block("foo>1").describe() == (f"drop no project, for no line {place} is a name alone",)
 
 
 def test_what_is_said_of_releases_changes_no_terms_of_projects() -> None:
-    assert block("foo", "bar>=1").terms == block("foo", "bar>=2").terms
-    assert block("foo", "bar>=1").terms != block("foo", "bar").terms
-    assert allow("foo>=1").terms == allow("Foo").terms
+    assert block("foo", "bar>=1").fingerprint() == block("foo", "bar>=2").fingerprint()
+    assert block("foo", "bar>=1").fingerprint() != block("foo", "bar").fingerprint()
+    assert allow("foo>=1").fingerprint() == allow("Foo").fingerprint()
 
 
-# ---------------------------------------------------------------- project_requirements
+# ---------------------------------------------------------------- ProjectRequirements.from_options
 
 
 @pytest.mark.parametrize(
@@ -214,8 +214,8 @@ def test_requirement_files_say_what_they_keep_and_why_and_what_they_skip() -> No
     }
     made = require(files, "requirements.txt\nuv.lock")
     place = "in requirements.txt, uv.lock"
-    assert made.words == (f"keep only the 2 projects named {place}",)
-    assert made.because(ProjectName("baz")) == f"baz is not named {place}"
+    assert made.describe() == (f"keep only the 2 projects named {place}",)
+    assert made.explain(ProjectName("baz")) == f"baz is not named {place}"
     assert [note.partition(":")[0] for note in made.notes] == [
         "'./x' in requirements.txt, line 3 is skipped"
     ]
@@ -234,9 +234,9 @@ def test_requirement_files_say_what_they_keep_and_why_and_what_they_skip() -> No
 def test_files_without_a_project_do_not_mean_everything(
     files: dict[str, str], section: dict[str, str], what: str
 ) -> None:
-    assert problem(project_requirements, make_options(files, allowlist=section)) == (
+    assert problem(ProjectRequirements.from_options, make_options(files, allowlist=section)) == (
         f"[allowlist] requirements: project_requirements is enabled and {what}; "
-        "name one, or take the filter out of [plugins] enabled"
+        "name one, or remove the filter from [plugins] enabled"
     )
 
 
@@ -248,6 +248,6 @@ def test_the_order_of_the_lines_does_not_matter(lines: list[str], name: str) -> 
     asked = project_name(name)
     for make in (allow, block):
         one, other = make(*lines), make(*reversed(lines))
-        assert one.keeps(asked) is other.keeps(asked)
-        assert (one.terms, one.names) == (other.terms, other.names)
-    assert allow(*lines).keeps(asked) is not block(*lines).keeps(asked)
+        assert one.apply(asked) is other.apply(asked)
+        assert (one.fingerprint(), one.names) == (other.fingerprint(), other.names)
+    assert allow(*lines).apply(asked) is not block(*lines).apply(asked)

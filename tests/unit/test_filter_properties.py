@@ -173,7 +173,7 @@ def test_the_projects_that_can_be_selected_are_those_that_are(
     assert other.selects(name) == chain.selects(name) == (chain.refuses(name) is None)
     assert other.fingerprint == chain.fingerprint
     refusing = chain.refuses(name)
-    assert refusing is None or refusing.because(name).strip()
+    assert refusing is None or refusing.explain(name).strip()
     finite = chain.finite_names
     assert other.finite_names == finite
     if finite is not None:

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from bandersnatch.errors import InvalidRules
 from bandersnatch.filters.builtin.release_lists import (
-    allowlist_release,
-    blocklist_release,
-    project_requirements_pinned,
+    AllowlistRelease,
+    BlocklistRelease,
+    ProjectRequirementsPinned,
 )
-from bandersnatch.filters.builtin.yanked import yanked_release
-from bandersnatch.filters.chain import FilterChain, PageFilter, Stage
+from bandersnatch.filters.builtin.yanked import YankedRelease
+from bandersnatch.filters.chain import FilterChain
+from bandersnatch.filters.interface import PageFilter, Stage
 from bandersnatch.model.names import ProjectName, project_name
 from tests.support.factories import make_detail, make_file
 from tests.support.option_files import make_options
@@ -42,7 +43,7 @@ def page(*versions: str, name: str = "foo") -> ProjectDetail:
 
 def left(made: PageFilter, whole: ProjectDetail | None = None) -> list[str]:
     """Return the versions that a filter leaves; the page lists those that have files."""
-    narrowed = made.narrows(whole or page())
+    narrowed = made.apply(whole or page())
     assert narrowed is not None
     assert [narrowed.version_of(file) for file in narrowed.files] == list(narrowed.versions)
     return list(narrowed.versions)
@@ -55,12 +56,12 @@ def without(*gone: str) -> list[str]:
 
 def block(*lines: str) -> PageFilter:
     """Return a blocklist of these lines."""
-    return blocklist_release(make_options(blocklist={"packages": "\n".join(lines)}))
+    return BlocklistRelease.from_options(make_options(blocklist={"packages": "\n".join(lines)}))
 
 
 def allow(*lines: str) -> PageFilter:
     """Return an allowlist of these lines."""
-    return allowlist_release(make_options(allowlist={"packages": "\n".join(lines)}))
+    return AllowlistRelease.from_options(make_options(allowlist={"packages": "\n".join(lines)}))
 
 
 def pin(*lines: str, **more: str) -> PageFilter:
@@ -68,15 +69,15 @@ def pin(*lines: str, **more: str) -> PageFilter:
     files = {"requirements.txt": "\n".join(lines)} | {f"{n}.txt": t for n, t in more.items()}
     named = "\n".join(["requirements.txt", *(f for f in files if f.startswith("also"))])
     options = make_options(dict(files), allowlist={"requirements": named})
-    return project_requirements_pinned(options)
+    return ProjectRequirementsPinned.from_options(options)
 
 
 def because(made: PageFilter, version: str, whole: ProjectDetail | None = None) -> str:
     """Return why a filter drops the files of a version."""
     whole = whole or page()
     (file,) = (each for each in whole.files if whole.version_of(each) == version)
-    assert made.because(whole, None) == ""
-    return made.because(whole, file)
+    assert made.explain(whole, None) == ""
+    return made.explain(whole, file)
 
 
 # ---------------------------------------------------------------- blocklist_release
@@ -115,7 +116,7 @@ def test_a_blocklist_gives_the_line_that_drops_a_version() -> None:
 
 
 def test_a_blocklist_says_what_it_does() -> None:
-    (words,) = block("foo<1", "foo>2", "bar-*").words
+    (words,) = block("foo<1", "foo>2", "bar-*").describe()
     assert words == (
         "drop the releases of the 1 project and 1 pattern that match their lines in "
         "[blocklist] packages (bandersnatch.conf)"
@@ -124,14 +125,12 @@ def test_a_blocklist_says_what_it_does() -> None:
 
 def test_a_blocklist_touches_only_the_projects_it_lists() -> None:
     one, other = block("foo<1", "bar"), block("foo<2", "bar")
-    assert one.terms != other.terms
-    assert one.terms_for is not None
-    assert other.terms_for is not None
-    assert one.terms_for(FOO) != other.terms_for(FOO)
-    assert one.terms_for(BAR) == other.terms_for(BAR) == "blocklist_release bar"
-    assert one.terms_for(project_name("baz")) == ""
+    assert one.fingerprint() != other.fingerprint()
+    assert one.fingerprint_for(FOO) != other.fingerprint_for(FOO)
+    assert one.fingerprint_for(BAR) == other.fingerprint_for(BAR) == "blocklist_release bar"
+    assert one.fingerprint_for(project_name("baz")) == ""
     whole = page(name="baz")
-    assert one.narrows(whole) is whole
+    assert one.apply(whole) is whole
 
 
 # ---------------------------------------------------------------- allowlist_release
@@ -170,7 +169,7 @@ def test_an_allowlist_gives_the_lines_that_do_not_match() -> None:
 
 
 def test_an_allowlist_says_what_it_does() -> None:
-    (words,) = allow("foo<1", "bar").words
+    (words,) = allow("foo<1", "bar").describe()
     assert words == (
         "keep only the releases of the 2 projects that match their lines in "
         "[allowlist] packages (bandersnatch.conf)"
@@ -179,30 +178,32 @@ def test_an_allowlist_says_what_it_does() -> None:
 
 def test_an_allowlist_touches_the_others_alike() -> None:
     one, other = allow("foo<1", "bar"), allow("foo<2", "baz")
-    assert one.terms_for is not None
-    assert other.terms_for is not None
-    assert one.terms_for(FOO) != other.terms_for(FOO)
-    assert one.terms_for(BAR) != other.terms_for(BAR)
+    assert one.fingerprint_for(FOO) != other.fingerprint_for(FOO)
+    assert one.fingerprint_for(BAR) != other.fingerprint_for(BAR)
     unlisted = project_name("quux")
-    assert one.terms_for(unlisted) == other.terms_for(unlisted) == "allowlist_release "
+    assert one.fingerprint_for(unlisted) == other.fingerprint_for(unlisted) == "allowlist_release "
 
 
 @pytest.mark.parametrize("options", [None, {}, {"packages": " \n# foo"}], ids=repr)
 def test_an_empty_list_is_refused(options: dict[str, str] | None) -> None:
     """An allowlist that is not set drops no release of all (contract, D2)."""
     with pytest.raises(InvalidRules) as caught:
-        allowlist_release(make_options(**({} if options is None else {"allowlist": options})))
+        AllowlistRelease.from_options(
+            make_options(**({} if options is None else {"allowlist": options}))
+        )
     assert str(caught.value) == (
         "[allowlist] packages: allowlist_release is enabled and the list is empty; "
-        "name a project, or take the filter out of [plugins] enabled"
+        "name a project, or remove the filter from [plugins] enabled"
     )
 
 
 @pytest.mark.parametrize("options", [None, {}, {"packages": " \n# foo"}], ids=repr)
 def test_an_empty_blocklist_drops_nothing_and_says_so(options: dict[str, str] | None) -> None:
-    made = blocklist_release(make_options(**({} if options is None else {"blocklist": options})))
+    made = BlocklistRelease.from_options(
+        make_options(**({} if options is None else {"blocklist": options}))
+    )
     page = make_detail()
-    assert made.narrows(page) is page
+    assert made.apply(page) is page
     note = "blocklist_release is enabled and [blocklist] packages is empty: it drops nothing"
     assert made.notes == (note,)
 
@@ -239,11 +240,11 @@ def test_constraints_hold_for_the_file_that_names_them() -> None:
 
 def test_lock_files_keep_what_they_pin() -> None:
     lock = "\n".join(f'[[package]]\nname = "Foo"\nversion = "{v}"' for v in ["1.0", "2.1.dev1"])
-    made = project_requirements_pinned(
+    made = ProjectRequirementsPinned.from_options(
         make_options({"uv.lock": lock}, allowlist={"requirements": "uv.lock"})
     )
     assert left(made) == ["1.0", "2.1.dev1"]
-    assert made.decides(FOO)
+    assert made.is_exclusive(FOO)
     assert because(made, "1.5") == (
         "'1.5' is not allowed by 'Foo==1.0' in uv.lock, line 1, 'Foo==2.1.dev1' in uv.lock, line 4"
     )
@@ -265,7 +266,7 @@ def test_lock_files_keep_what_they_pin() -> None:
 )
 def test_a_requirement_with_versions_decides_alone(lines: list[str], decides: bool) -> None:  # noqa: FBT001 - a column of the table
     made = pin(*lines, pinning="foo==1.0", narrowing="foo<2")
-    assert made.decides(FOO) is decides
+    assert made.is_exclusive(FOO) is decides
     other = block("foo==1.0")
     pages = FilterChain(pages=(made, other)).in_order(FOO)
     assert [each.name for each in pages] == [
@@ -283,7 +284,7 @@ def test_requirement_files_say_why_a_version_is_dropped() -> None:
 
 def test_requirement_files_say_what_they_do_and_what_they_skip() -> None:
     made = pin("foo>=1", "bar", "-e .")
-    assert made.words == (
+    assert made.describe() == (
         "keep only the releases of the 2 projects that match their lines in requirements.txt",
         "where a line gives versions, no other release filter decides",
     )
@@ -294,22 +295,21 @@ def test_requirement_files_say_what_they_do_and_what_they_skip() -> None:
 
 def test_the_terms_tell_constraints_from_requirements() -> None:
     terms = {
-        pin(*lines, c="foo<2", d="bar<2").terms
+        pin(*lines, c="foo<2", d="bar<2").fingerprint()
         for lines in [["foo"], ["foo<2"], ["foo", "-c c.txt"], ["foo", "foo<2", "bar"]]
     }
     assert len(terms) == 4
-    assert pin("foo", "-c d.txt", d="bar<2").terms == pin("foo").terms
+    assert pin("foo", "-c d.txt", d="bar<2").fingerprint() == pin("foo").fingerprint()
     made = pin("foo", "bar", "-c c.txt", c="foo<2")
-    assert made.terms_for is not None
-    assert made.terms_for(FOO) == "project_requirements_pinned foo & foo<2"
-    assert made.terms_for(BAR) == "project_requirements_pinned bar & "
-    assert made.terms_for(project_name("baz")) == "project_requirements_pinned "
+    assert made.fingerprint_for(FOO) == "project_requirements_pinned foo & foo<2"
+    assert made.fingerprint_for(BAR) == "project_requirements_pinned bar & "
+    assert made.fingerprint_for(project_name("baz")) == "project_requirements_pinned "
 
 
 @pytest.mark.parametrize("section", [{}, {"requirements": "empty.txt"}], ids=repr)
 def test_files_without_a_project_are_refused(section: dict[str, str]) -> None:
     with pytest.raises(InvalidRules, match="project_requirements_pinned is enabled and"):
-        project_requirements_pinned(make_options({"empty.txt": ""}, allowlist=section))
+        ProjectRequirementsPinned.from_options(make_options({"empty.txt": ""}, allowlist=section))
 
 
 # ---------------------------------------------------------------- yanked_release
@@ -328,8 +328,8 @@ FILES = {"r.txt": "foo==1\n-c c.txt", "c.txt": "foo==2.0", "n.txt": "foo>=1", "u
 
 def unyanked(**section: str) -> list[str]:
     """Return what is left of the page of yanked files."""
-    made = yanked_release(make_options(dict(FILES), allowlist=section))
-    narrowed = made.narrows(YANKED)
+    made = YankedRelease.from_options(make_options(dict(FILES), allowlist=section))
+    narrowed = made.apply(YANKED)
     assert narrowed is not None
     return [file.filename.removeprefix("foo-") for file in narrowed.files]
 
@@ -360,35 +360,36 @@ def test_yanked_files_are_dropped_unless_pinned(section: dict[str, str], kept: l
 
 
 def test_a_yanked_file_is_dropped_for_a_reason() -> None:
-    made = yanked_release(make_options())
+    made = YankedRelease.from_options(make_options())
     first, wheel = YANKED.files[0], YANKED.files[2]
-    assert made.because(YANKED, first) == (
+    assert made.explain(YANKED, first) == (
         "yanked, with the reason 'it is broken'; no allowlist pins foo==1.0"
     )
-    assert made.because(YANKED, wheel) == ("yanked, without a reason; no allowlist pins foo==2.0")
-    assert made.because(YANKED, YANKED.files[4]) == ""
-    assert made.because(YANKED, None) == ""
+    assert made.explain(YANKED, wheel) == ("yanked, without a reason; no allowlist pins foo==2.0")
+    assert made.explain(YANKED, YANKED.files[4]) == ""
+    assert made.explain(YANKED, None) == ""
 
 
 def test_the_filter_of_yanked_files_says_what_it_does() -> None:
-    made = yanked_release(
+    made = YankedRelease.from_options(
         make_options(
             {"r.txt": "bar==1\n./x"}, allowlist={"packages": "foo==1\nbaz", "requirements": "r.txt"}
         )
     )
-    assert made.words == ("drop yanked files, except of the versions pinned of the 2 projects",)
-    assert made.terms == "yanked_release bar==1 foo==1"
-    assert made.terms_for is not None
-    assert made.terms_for(FOO) == "yanked_release foo==1"
+    assert made.describe() == (
+        "drop yanked files, except of the versions pinned of the 2 projects",
+    )
+    assert made.fingerprint() == "yanked_release bar==1 foo==1"
+    assert made.fingerprint_for(FOO) == "yanked_release foo==1"
     assert [note.partition(":")[0] for note in made.notes] == ["'./x' in r.txt, line 2 is skipped"]
-    none = yanked_release(make_options())
-    assert none.words == ("drop yanked files; no allowlist pins a version",)
+    none = YankedRelease.from_options(make_options())
+    assert none.describe() == ("drop yanked files; no allowlist pins a version",)
 
 
 def test_the_lists_that_pin_are_refused_with_all_that_is_wrong_in_them() -> None:
     section = {"packages": "a b", "requirements": "lost.txt"}
     with pytest.raises(InvalidRules) as caught:
-        yanked_release(make_options(allowlist=section))
+        YankedRelease.from_options(make_options(allowlist=section))
     assert [each.option for each in caught.value.problems] == ["packages", "requirements"]
 
 
@@ -400,7 +401,7 @@ def test_each_filter_has_its_name_and_stage() -> None:
     assert stages == dict.fromkeys(
         ["blocklist_release", "allowlist_release", "project_requirements_pinned"], Stage.RELEASE
     )
-    made = yanked_release(make_options())
+    made = YankedRelease.from_options(make_options())
     assert (made.name, made.stage) == ("yanked_release", Stage.FILE)
 
 
@@ -426,7 +427,7 @@ def test_a_filter_narrows_once_and_in_any_order(
     plain = [line.replace("fo*", "fo") for line in lines]
     backward = list(reversed(lines))
     yank = [
-        yanked_release(make_options(allowlist={"packages": "\n".join(each)}))
+        YankedRelease.from_options(make_options(allowlist={"packages": "\n".join(each)}))
         for each in (lines, backward)
     ]
     pairs = [
@@ -436,12 +437,12 @@ def test_a_filter_narrows_once_and_in_any_order(
         (yank[0], yank[1]),
     ]
     for one, other in pairs:
-        narrowed, again = one.narrows(whole), other.narrows(turned)
+        narrowed, again = one.apply(whole), other.apply(turned)
         assert narrowed is not None
         assert again is not None
         assert set(narrowed.files) == set(again.files) <= set(files)
         assert set(narrowed.versions) <= set(whole.versions)
-        assert one.narrows(narrowed) == narrowed
-        assert one.terms == other.terms
-        told = (one.because(whole, file) for file in set(files) - set(narrowed.files))
+        assert one.apply(narrowed) == narrowed
+        assert one.fingerprint() == other.fingerprint()
+        told = (one.explain(whole, file) for file in set(files) - set(narrowed.files))
         assert all(told)

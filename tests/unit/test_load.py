@@ -489,10 +489,10 @@ def test_names_with_commas_between_are_refused(refusal: Refusal) -> None:
     [
         (
             "alowlist_project",
-            "nobody provides 'alowlist_project'; did you mean 'allowlist_project'?",
+            "there is no filter 'alowlist_project'; did you mean 'allowlist_project'?",
         ),
-        ("whitelist_project", "nobody provides 'whitelist_project'; did you mean "),
-        ("all", "'all' enables every filter that something is set for, and nothing is"),
+        ("whitelist_project", "there is no filter 'whitelist_project'; did you mean "),
+        ("all", "'all' enables every filter that has a setting, and none has one"),
     ],
 )
 def test_a_filter_that_nobody_provides_is_refused(refusal: Refusal, name: str, said: str) -> None:

@@ -16,9 +16,12 @@ lock-version = "1.0"
 created-by = "someone"
 
 [[packages]]
-name = "Foo_Bar"
+name = "foo-bar"
 version = "1.0"
-wheels = [{name = "foo_bar-1.0-py3-none-any.whl", hashes = {sha256 = "00"}}]
+[[packages.wheels]]
+name = "foo_bar-1.0-py3-none-any.whl"
+url = "https://example.org/foo_bar-1.0-py3-none-any.whl"
+hashes = {sha256 = "00"}
 
 [[packages]]
 name = "by-vcs"
@@ -26,6 +29,7 @@ version = "2.0"
 [packages.vcs]
 type = "git"
 url = "https://user:secret@example.org/x"
+commit-id = "0a1b"
 
 [[ "packages" ]]
 name = "by-directory"
@@ -34,11 +38,12 @@ directory = {path = "."}
 [[packages]]
 name = "by-archive"
 version = "3"
-archive = {url = "https://example.org/x.zip"}
+archive = {url = "https://example.org/x.zip", hashes = {sha256 = "00"}}
 
 [[packages]]
 name = "baz"
 marker = "python_version < '3'"
+sdist = {name = "baz-1.tar.gz", path = "baz-1.tar.gz", hashes = {sha256 = "00"}}
 """
 
 UV = """\
@@ -126,13 +131,13 @@ lock-version = "2.1"
 
 
 def read(filename: str, content: str | bytes) -> Requirements:
-    """Return what a lock file asks for."""
+    """Return what a lock file requires."""
     options = make_options({filename: content}, allowlist={"requirements": filename})
     return required(options)
 
 
 def problem(filename: str, content: str | bytes) -> str:
-    """Return the one thing that is wrong with a lock file."""
+    """Return the only problem of a lock file."""
     with pytest.raises(InvalidRules) as caught:
         read(filename, content)
     (found,) = caught.value.problems
@@ -143,14 +148,14 @@ def problem(filename: str, content: str | bytes) -> str:
 @pytest.mark.parametrize(
     ("filename", "content", "expected"),
     [
-        ("pylock.toml", PYLOCK, ["'Foo_Bar==1.0' in pylock.toml, line 4",
-                                 "'baz' in pylock.toml, line 25"]),
+        ("pylock.toml", PYLOCK, ["'foo-bar==1.0' in pylock.toml, line 4",
+                                 "'baz' in pylock.toml, line 29"]),
         ("uv.lock", UV, ["'foo==1.0' in uv.lock, line 13", "'foo==2.0rc1' in uv.lock, line 18"]),
         ("poetry.lock", POETRY, ["'Foo==1.0' in poetry.lock, line 1",
                                  "'elsewhere==2.0+cpu' in poetry.lock, line 8"]),
     ],
 )  # fmt: skip
-def test_each_entry_is_a_pin_that_knows_its_line(
+def test_each_entry_is_a_pin_with_its_line(
     filename: str, content: str, expected: list[str]
 ) -> None:
     found = read(filename, content)
@@ -165,9 +170,9 @@ def test_each_entry_is_a_pin_that_knows_its_line(
             "pylock.toml",
             PYLOCK,
             [
-                *["'by-vcs==2.0' in pylock.toml, line 9 is skipped: it comes from version control"],
-                *["'by-directory' in pylock.toml, line 16 is skipped: it comes from a directory"],
-                *["'by-archive==3' in pylock.toml, line 20 is skipped: it comes from an archive"],
+                "'by-vcs==2.0' in pylock.toml, line 12 is skipped: it comes from version control",
+                "'by-directory' in pylock.toml, line 20 is skipped: it comes from a directory",
+                "'by-archive==3' in pylock.toml, line 24 is skipped: it comes from an archive",
             ],
         ),
         (
@@ -192,14 +197,14 @@ def test_each_entry_is_a_pin_that_knows_its_line(
         ),
     ],
 )  # fmt: skip
-def test_what_the_index_does_not_have_is_skipped_with_a_warning(
+def test_an_entry_that_is_not_from_the_index_is_skipped_with_a_warning(
     filename: str, content: str, expected: list[str]
 ) -> None:
     found = read(filename, content)
     assert list(found.warnings) == [f"{each}, not from the index" for each in expected]
 
 
-def test_a_pin_is_of_one_version_and_a_project_without_one_is_of_all() -> None:
+def test_an_entry_without_a_version_pins_nothing() -> None:
     found = read("pylock.toml", PYLOCK)
     assert [(each.name, each.pin, each.bare) for each in found.entries] == [
         *[("foo-bar", "1.0", False), ("baz", None, True)]
@@ -207,7 +212,7 @@ def test_a_pin_is_of_one_version_and_a_project_without_one_is_of_all() -> None:
     assert [each.pin for each in read("uv.lock", UV).entries] == ["1.0", "2.0rc1"]
 
 
-def test_a_version_that_is_none_pins_just_its_text() -> None:
+def test_a_text_that_is_not_a_version_pins_exactly_this_text() -> None:
     (found,) = read("uv.lock", '[[package]]\nname = "foo"\nversion = "2004d-x"').entries
     assert (str(found.specifier), found.matches("2004d-x")) == ("===2004d-x", True)
 
@@ -218,7 +223,7 @@ def test_a_lock_file_of_pep_751_may_have_a_name_of_its_own(filename: str) -> Non
 
 
 @pytest.mark.parametrize("filename", ["requirements.lock", "uv.lock.txt", "pylock.txt", "xuv.lock"])
-def test_other_names_are_those_of_requirement_files(filename: str) -> None:
+def test_a_file_with_another_name_is_a_requirement_file(filename: str) -> None:
     assert [each.name for each in read(filename, "foo==1.0").entries] == ["foo"]
 
 
@@ -227,8 +232,8 @@ def test_other_names_are_those_of_requirement_files(filename: str) -> None:
 )
 def test_files_of_other_kinds_are_refused(filename: str) -> None:
     assert problem(filename, "") == (
-        f"{filename} is no requirement file, and of lock files pylock.toml, pylock.NAME.toml, "
-        "uv.lock and poetry.lock are read"
+        f"{filename} is not a requirement file, and the supported lock files are pylock.toml, "
+        "pylock.NAME.toml, uv.lock and poetry.lock"
     )
 
 
@@ -242,26 +247,41 @@ def test_a_requirement_file_may_name_a_lock_file() -> None:
 @pytest.mark.parametrize(
     ("filename", "content", "why"),
     [
-        ("uv.lock", "[[package", "uv.lock is no TOML: "),
-        ("uv.lock", "x = " + "[" * 5_000, "uv.lock is no TOML: "),
+        ("uv.lock", "[[package", "uv.lock is not TOML: "),
+        ("uv.lock", "x = " + "[" * 5_000, "uv.lock is not TOML: "),
         ("uv.lock", b"x = '\xff'", "uv.lock, line 1 is not utf-8; save it as UTF-8"),
         ("uv.lock", "package = [1]", "uv.lock has no list of tables [[package]]"),
         ("uv.lock", "package = {}", "uv.lock has no list of tables [[package]]"),
-        ("pylock.toml", "lock-version = '1.0'\npackages = 1", "pylock.toml has no list of tables"),
     ],
 )
-def test_what_is_no_lock_file_is_refused(filename: str, content: str | bytes, why: str) -> None:
+def test_a_text_that_is_not_a_lock_file_is_refused(
+    filename: str, content: str | bytes, why: str
+) -> None:
     assert problem(filename, content).startswith(why)
 
 
 @pytest.mark.parametrize(
-    ("content", "version"),
-    [("", "None"), ("lock-version = 1", "1"), ("lock-version = '2.0'", "'2.0'")],
+    ("old", "new", "why"),
+    [
+        ('lock-version = "1.0"', "", "Missing required value in 'lock-version'"),
+        ('lock-version = "1.0"', "lock-version = 1", "Unexpected type int"),
+        ('lock-version = "1.0"', 'lock-version = "2.0"', "pylock version 2.0 is not supported"),
+        ('created-by = "someone"', "", "Missing required value in 'created-by'"),
+        ('name = "foo-bar"', 'name = "Foo_Bar"', "Name 'Foo_Bar' is not normalized"),
+        ('version = "3"', f'version = "{"1" * 5_000}"', "in 'packages[3].version'"),
+        ('created-by = "someone"', 'created-by = "x"\npackages = 1\n[x]\na = """', "not TOML"),
+        ('commit-id = "0a1b"', "", "Missing required value in 'packages[1].vcs.commit-id'"),
+    ],
 )
-def test_a_lock_file_of_another_specification_is_refused(content: str, version: str) -> None:
-    assert problem("pylock.toml", content) == (
-        f"pylock.toml is no lock file of version 1.x of PEP 751: {version}"
-    )
+def test_a_file_that_does_not_conform_to_pep_751_is_refused(old: str, new: str, why: str) -> None:
+    message = problem("pylock.toml", PYLOCK.replace(old, new))
+    assert message.startswith("pylock.toml is not ")
+    assert why in message
+
+
+def test_packages_of_a_pylock_file_are_a_list_of_tables() -> None:
+    message = problem("pylock.toml", "lock-version = '1.0'\ncreated-by = 'x'\npackages = 1")
+    assert message.startswith("pylock.toml is not a lock file of PEP 751: ")
 
 
 @pytest.mark.parametrize(
@@ -272,7 +292,7 @@ def test_a_lock_file_of_another_specification_is_refused(content: str, version: 
         ("'foo-*'", "is not letters, digits and inner . _ -"),
     ],
 )
-def test_a_name_that_is_none_is_refused(name: str, why: str) -> None:
+def test_an_invalid_name_is_refused(name: str, why: str) -> None:
     shown = name.strip("'")
     assert problem("uv.lock", f"\n[[package]]\nname = {name}\nversion = '1'") == (
         f"'{shown}==1' in uv.lock, line 2: project name {name} {why}"
@@ -283,12 +303,12 @@ def test_a_name_that_is_none_is_refused(name: str, why: str) -> None:
 @pytest.mark.parametrize(
     "version", ["1", "'1;2'", "'1 2'", "'1,<2'", "'1.*'", "''", f"'{'1' * 5_000}'"]
 )
-def test_a_version_that_can_be_none_is_refused(version: str) -> None:
+def test_an_invalid_version_is_refused(version: str) -> None:
     said = problem("uv.lock", f"[[package]]\nname = 'x'\nversion = {version}")
-    assert said.endswith("in uv.lock, line 1: its version is none")
+    assert said.endswith("in uv.lock, line 1: its version is not usable")
 
 
-def test_a_line_that_is_not_certain_is_not_told() -> None:
+def test_an_uncertain_line_is_not_reported() -> None:
     text = 'x = """\n[[package]]\n"""\n[[package]]\nname = "foo"\nversion = "1"'
     assert [str(each.origin) for each in read("uv.lock", text).entries] == ["'foo==1' in uv.lock"]
     text = 'package = [{name = "foo", version = "1"}]'
@@ -297,7 +317,7 @@ def test_a_line_that_is_not_certain_is_not_told() -> None:
 
 @pytest.mark.parametrize("filename", ["uv.lock", "poetry.lock"])
 @pytest.mark.parametrize("source", ["1", "'git'", "[]", "{}", "{type = 1}", "{type = 'new'}"])
-def test_an_odd_source_is_taken_for_an_index(filename: str, source: str) -> None:
+def test_an_unknown_source_is_taken_for_an_index(filename: str, source: str) -> None:
     text = f"[[package]]\nname = 'foo'\nversion = '1'\nsource = {source}"
     assert len(read(filename, text).entries) == 1
 
@@ -324,4 +344,4 @@ def test_any_text_is_a_lock_file_or_is_refused(text: str) -> None:
         found = read("uv.lock", text.encode("utf-8", "surrogatepass"))
     except InvalidRules:
         return
-    assert all((entry.pin or entry.bare) and not entry.wild for entry in found.entries)
+    assert all((entry.pin or entry.bare) and not entry.is_pattern for entry in found.entries)

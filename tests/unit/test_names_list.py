@@ -58,7 +58,7 @@ def entry(text: str) -> ListedRequirement:
 def test_a_line_names_a_project_as_requirements_do(line: str, specifier: str, bare: bool) -> None:  # noqa: FBT001 - a column of the table
     found = entry(line)
     assert (found.name, str(found.specifier), found.bare) == ("foo-bar", specifier, bare)
-    assert not found.wild
+    assert not found.is_pattern
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_line_names_a_project_as_requirements_do(line: str, specifier: str, ba
 )
 def test_a_name_may_be_a_pattern(line: str, name: str, specifier: str) -> None:
     found = entry(line)
-    assert (found.name, str(found.specifier), found.wild) == (name, specifier, True)
+    assert (found.name, str(found.specifier), found.is_pattern) == (name, specifier, True)
 
 
 @pytest.mark.parametrize(
@@ -199,11 +199,11 @@ def test_only_a_list_without_patterns_is_finite() -> None:
 
 
 def test_a_list_says_how_many_it_names() -> None:
-    assert name_list([]).counted == "the 0 projects"
-    assert name_list([entry("foo"), entry("foo>1")]).counted == "the 1 project"
-    assert name_list([entry("foo*")]).counted == "the 1 pattern"
+    assert name_list([]).counted() == "the 0 projects"
+    assert name_list([entry("foo"), entry("foo>1")]).counted() == "the 1 project"
+    assert name_list([entry("foo*")]).counted() == "the 1 pattern"
     many = [entry(f"foo{n}") for n in range(1200)]
-    assert name_list([*many, entry("a*"), entry("b*")]).counted == (
+    assert name_list([*many, entry("a*"), entry("b*")]).counted() == (
         "the 1,200 projects and 2 patterns"
     )
 
@@ -212,15 +212,15 @@ def test_a_list_says_how_many_it_names() -> None:
 def test_the_terms_do_not_depend_on_the_order(entries: list[ListedRequirement]) -> None:
     foo = project_name("foo")
     one, other = name_list(entries), name_list(reversed(entries))
-    assert one.terms == other.terms
-    assert one.terms_for(foo) == other.terms_for(foo)
+    assert one.fingerprint() == other.fingerprint()
+    assert one.fingerprint_for(foo) == other.fingerprint_for(foo)
 
 
 def test_the_terms_of_a_project_are_those_of_its_own_entries() -> None:
     many = name_list(map(entry, ["foo>=1", "foo==2", "fo*", "bar"]))
-    assert many.terms == "bar fo* foo==2 foo>=1"
-    assert many.terms_for(project_name("foo")) == "fo* foo==2 foo>=1"
-    assert many.terms_for(project_name("baz")) == ""
+    assert many.fingerprint() == "bar fo* foo==2 foo>=1"
+    assert many.fingerprint_for(project_name("foo")) == "fo* foo==2 foo>=1"
+    assert many.fingerprint_for(project_name("baz")) == ""
 
 
 # ---------------------------------------------------------------- options and files

@@ -20,10 +20,16 @@ from bandersnatch.filter import (
     FilterReleaseFilePlugin,
     FilterReleasePlugin,
 )
-from bandersnatch.filters.chain import FilterChain, Needs, PageFilter, ProjectFilter, Stage
+from bandersnatch.filters.chain import FilterChain
+from bandersnatch.filters.interface import Needs, PageFilter, ProjectFilter, Stage
 from bandersnatch.filters.options import FilterOptions
 from bandersnatch.filters.plugins.installed import provided
-from bandersnatch.filters.plugins.legacy import OlderClass, OlderClasses
+from bandersnatch.filters.plugins.legacy import (
+    LegacyClass,
+    LegacyClasses,
+    LegacyProjectFilter,
+    LegacyReleaseFilter,
+)
 from bandersnatch.filters.plugins.v1 import GROUP
 from bandersnatch.model.names import ProjectName
 from bandersnatch.model.versions import version_key
@@ -135,7 +141,7 @@ def adapted(
     kind: str, own: type[Filter], sections: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 ) -> ProjectFilter | PageFilter:
     """Return the filter of a class."""
-    classes = OlderClasses((OlderClass(kind, own, "acme 1 (acme:Own)", "acme 1"),))
+    classes = LegacyClasses((LegacyClass(kind, own, "acme 1 (acme:Own)", "acme 1"),))
     (provider,) = classes.providers([own.name])
     return provider.make(FilterOptions(sections=sections))
 
@@ -179,10 +185,10 @@ def test_a_class_is_enabled_by_its_own_name_and_gets_the_whole_configuration(
     assert isinstance(found, ProjectFilter)
     assert found.name == "prefix_project"
     assert (provider.name, provider.distribution, provider.note) == (found.name, "acme 1.2", "")
-    assert (found.keeps(FOO), found.keeps(BAR)) == (True, False)
+    assert (found.apply(FOO), found.apply(BAR)) == (True, False)
     assert found.names is None
-    assert found.words == ("leave out what prefix_project of acme 1.2 does not keep",)
-    assert found.because(BAR) == "acme 1.2 does not keep it"
+    assert found.describe() == ("drop what prefix_project of acme 1.2 does not keep",)
+    assert found.explain(BAR) == "acme 1.2 does not keep it"
 
 
 def test_the_name_of_an_entry_point_enables_nothing(packages: Installed) -> None:
@@ -218,7 +224,7 @@ def test_two_configurations_in_one_process_do_not_meet() -> None:
         adapted("project", Prefix, {"prefix": {"Begins:with": letter}}) for letter in ("f", "b")
     ]
     assert [
-        (each.keeps(FOO), each.keeps(BAR)) for each in filters if isinstance(each, ProjectFilter)
+        (each.apply(FOO), each.apply(BAR)) for each in filters if isinstance(each, ProjectFilter)
     ] == [(True, False), (False, True)]
 
 
@@ -233,7 +239,7 @@ def test_a_package_may_have_classes_of_several_kinds_under_one_name(packages: In
     )
     options = FilterOptions(sections={"prefix": {"Begins:with": "f"}})
     filters = [each.make(options) for each in provided(["prefix_project"], packages).providers]
-    assert [type(each) for each in filters] == [ProjectFilter, PageFilter]
+    assert [type(each) for each in filters] == [LegacyProjectFilter, LegacyReleaseFilter]
 
 
 def test_a_name_of_two_packages_is_refused_with_both(packages: Installed) -> None:
@@ -253,8 +259,8 @@ def test_a_name_of_two_packages_is_refused_with_both(packages: Installed) -> Non
     [
         ("no_such_module:Own", "ModuleNotFoundError: No module named 'no_such_module'"),
         (here("Missing"), "AttributeError: module"),
-        (here("Impostor"), "it is no class made from those of bandersnatch.filter"),
-        (here("FOO"), "it is no class made from those of bandersnatch.filter"),
+        (here("Impostor"), "it is not a subclass of those in bandersnatch.filter"),
+        (here("FOO"), "it is not a subclass of those in bandersnatch.filter"),
         (here("Unnamed"), "its class has no name"),
     ],
 )
@@ -288,7 +294,7 @@ def test_a_class_that_cannot_be_made_is_a_problem(packages: Installed) -> None:
     (problem,) = caught.value.problems
     assert (problem.section, problem.option) == ("plugins", "enabled")
     assert problem.message == (
-        "the filter 'unsettled' of acme 1.2 cannot be made: "
+        "the filter 'unsettled' of acme 1.2 cannot be built: "
         "configparser.NoSectionError: No section: 'unsettled'"
     )
 
@@ -351,7 +357,7 @@ def test_what_one_filter_does_to_the_configuration_does_not_reach_another() -> N
 
 def test_the_terms_are_the_name_the_package_and_all_rules_but_not_how_to_mirror() -> None:
     def terms(**sections: Mapping[str, str]) -> str:
-        return adapted("project", Reader, sections).terms
+        return adapted("project", Reader, sections).fingerprint()
 
     class Reader(FilterProjectPlugin):
         name = "own"
@@ -383,8 +389,8 @@ def test_a_project_filter_gets_the_name() -> None:
 def test_a_metadata_filter_gets_the_document() -> None:
     asked: list[Any] = []
     found = page_filter("metadata", noting(asked))
-    assert (found.stage, found.reads) == (Stage.METADATA, Needs.DOCUMENT)
-    assert found.narrows(PAGE) is PAGE
+    assert (found.stage, found.needs) == (Stage.METADATA, Needs.DOCUMENT)
+    assert found.apply(PAGE) is PAGE
     (document,) = asked
     assert document["info"] == DOCUMENT["info"] | {
         "requires_python": None, "yanked": False, "yanked_reason": None
@@ -402,15 +408,15 @@ def test_a_metadata_filter_gets_the_document() -> None:
 
 def test_a_metadata_filter_leaves_projects_out() -> None:
     found = page_filter("metadata", lambda metadata: metadata["info"]["license"] != "MIT")
-    assert found.narrows(PAGE) is None
+    assert found.apply(PAGE) is None
     assert FilterChain(pages=(found,)).apply(PAGE).page is None
 
 
 def test_a_release_filter_gets_each_version_with_or_without_files() -> None:
     asked: list[Any] = []
     found = page_filter("release", noting(asked))
-    assert (found.stage, found.reads) == (Stage.RELEASE, Needs.DOCUMENT)
-    assert found.narrows(PAGE) == PAGE
+    assert (found.stage, found.needs) == (Stage.RELEASE, Needs.DOCUMENT)
+    assert found.apply(PAGE) == PAGE
     assert [each["version"] for each in asked] == ["1.0", "2.0", "3.0"]
     assert all(each.keys() == {"info", "releases", "version"} for each in asked)
     assert [list(each["releases"]) for each in asked] == [["1.0", "2.0", "3.0"]] * 3
@@ -419,24 +425,24 @@ def test_a_release_filter_gets_each_version_with_or_without_files() -> None:
 
 def test_a_release_filter_drops_versions_and_their_files() -> None:
     found = page_filter("release", lambda metadata: metadata["version"] in {"1.0", "3.0"})
-    left = found.narrows(PAGE)
+    left = found.apply(PAGE)
     assert left == replace(PAGE, files=PAGE.files[:1], versions=("1.0", "3.0"))
     assert left is not None
-    assert found.narrows(left) == left
+    assert found.apply(left) == left
 
 
 def test_versions_that_are_the_same_are_told_apart_by_their_texts() -> None:
     page = make_detail(make_file("foo-1.0.tar.gz"), versions=("1.0", "1.0.0"))
     assert version_key("1.0") == version_key("1.0.0")
     found = page_filter("release", lambda metadata: bool(metadata["releases"][metadata["version"]]))
-    assert found.narrows(page) == replace(page, versions=("1.0",))
+    assert found.apply(page) == replace(page, versions=("1.0",))
 
 
 def test_a_file_filter_gets_each_file_with_its_version() -> None:
     asked: list[Any] = []
     found = page_filter("release_file", noting(asked))
-    assert (found.stage, found.reads) == (Stage.FILE, Needs.DOCUMENT)
-    assert found.narrows(PAGE) == PAGE
+    assert (found.stage, found.needs) == (Stage.FILE, Needs.DOCUMENT)
+    assert found.apply(PAGE) == PAGE
     assert all(each.keys() == {"info", "release", "release_file"} for each in asked)
     assert [(each["release"], each["release_file"]["packagetype"]) for each in asked] == [
         ("1.0", "sdist"),
@@ -450,7 +456,7 @@ def test_a_file_filter_drops_files_and_leaves_the_versions() -> None:
     found = page_filter(
         "release_file", lambda metadata: metadata["release_file"]["packagetype"] == "sdist"
     )
-    assert found.narrows(PAGE) == replace(PAGE, files=(PAGE.files[0], PAGE.files[2]))
+    assert found.apply(PAGE) == replace(PAGE, files=(PAGE.files[0], PAGE.files[2]))
 
 
 @pytest.mark.parametrize("kind", ["metadata", "release", "release_file"])
@@ -458,7 +464,7 @@ def test_without_a_document_a_page_filter_gets_what_the_page_tells(kind: str) ->
     asked: list[Any] = []
     found = page_filter(kind, noting(asked))
     page = replace(PAGE, document=None)
-    assert found.narrows(page) == page
+    assert found.apply(page) == page
     assert {each["info"]["name"] for each in asked} == {"foo"}
 
 
@@ -535,7 +541,7 @@ def test_a_filter_may_do_to_its_dictionary_what_it_likes(kind: str) -> None:
 
     found = page_filter(kind, spoils)
     for _ in range(2):
-        assert found.narrows(PAGE) == PAGE
+        assert found.apply(PAGE) == PAGE
     assert asked[: len(asked) // 2] == asked[len(asked) // 2 :]
     assert all("'license': 'MIT'" in each for each in asked)
     assert before == DOCUMENT
@@ -551,7 +557,7 @@ def test_a_release_filter_may_do_to_its_dictionary_what_it_likes() -> None:
         spoil(metadata)
         return kept
 
-    left = page_filter("release", spoils).narrows(PAGE)
+    left = page_filter("release", spoils).apply(PAGE)
     assert left == replace(PAGE, files=PAGE.files[1:], versions=("2.0", "3.0"))
     assert asked == [("MIT", 3, 1), ("MIT", 3, 2), ("MIT", 3, 0)]
     assert before == DOCUMENT
@@ -568,7 +574,7 @@ def test_a_release_filter_may_decide_alone_on_a_project() -> None:
         return bool(metadata["info"]["name"] == "foo")
 
     alone = page_filter("release", lambda _: True, pinned_version_exists=pinned)
-    assert (alone.decides(FOO), alone.decides(BAR)) == (True, False)
+    assert (alone.is_exclusive(FOO), alone.is_exclusive(BAR)) == (True, False)
     assert asked == [{"info": {"name": "foo"}}, {"info": {"name": "bar"}}]
     other = page_filter("release", lambda _: False, name="other")
     assert FilterChain(pages=(alone, other)).apply(PAGE).page == PAGE
@@ -577,7 +583,7 @@ def test_a_release_filter_may_decide_alone_on_a_project() -> None:
 @pytest.mark.parametrize("kind", ["metadata", "release_file"])
 def test_no_filter_of_another_kind_decides_alone(kind: str) -> None:
     found = page_filter(kind, lambda _: True, pinned_version_exists=lambda *_: True)
-    assert not found.decides(FOO)
+    assert not found.is_exclusive(FOO)
 
 
 def test_not_to_know_whether_to_decide_alone_fails_the_project() -> None:
@@ -605,12 +611,12 @@ def test_a_filter_only_narrows_and_once_is_enough(
         return len(dropped) < 3
 
     found = page_filter(kind, keeps)
-    left = found.narrows(PAGE)
+    left = found.apply(PAGE)
     if left is None:
         return
     assert set(left.files) <= set(PAGE.files)
-    assert found.narrows(left) == left
-    shuffled = found.narrows(replace(PAGE, versions=tuple(order)))
+    assert found.apply(left) == left
+    shuffled = found.apply(replace(PAGE, versions=tuple(order)))
     assert shuffled is not None
     assert shuffled.files == left.files
     assert set(shuffled.versions) == set(left.versions)

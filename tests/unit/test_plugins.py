@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 from hypothesis import given
@@ -12,21 +12,22 @@ from hypothesis import strategies as st
 
 from bandersnatch.errors import FilterFailure, InvalidRules, OptionError
 from bandersnatch.filters import interface
-from bandersnatch.filters.chain import FilterChain, Needs, PageFilter, ProjectFilter, Stage
+from bandersnatch.filters.chain import FilterChain
+from bandersnatch.filters.interface import Needs, PageFilter, ProjectFilter, Stage
 from bandersnatch.filters.options import FilterOptions
 from bandersnatch.filters.plugins.installed import installed, provided
 from bandersnatch.filters.plugins.providers import Found
-from bandersnatch.filters.plugins.v1 import GROUP, newer_providers
+from bandersnatch.filters.plugins.v1 import GROUP, v1_providers
 from bandersnatch.model.names import ProjectName
 from bandersnatch.model.project import ProjectStatus
 from tests.support.factories import make_detail, make_file
 from tests.support.plugins import Installed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
-    from bandersnatch.filters.interface import Factory, PagePlugin, ProjectPlugin
+    from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.project import ProjectDetail
 
 FOO, BAR = ProjectName("foo"), ProjectName("bar")
@@ -35,97 +36,164 @@ PAGE = make_detail(
     versions=("1.0", "2.0", "3.0", "4.0"),
     document={"info": {"name": "foo"}, "releases": {"1.0": [{"size": 1}]}},
 )
-OTHERS = make_file("foo-9.tar.gz")
+FOREIGN_FILE = make_file("foo-9.tar.gz")
 
 
 # ---------------------------------------------------------------- plugins, as packages have them
 
 
 @dataclass(frozen=True)
-class Prefixed:
-    """A project filter: keep the names that begin with a prefix."""
+class Prefixed(ProjectFilter):
+    """Keep the names that begin with a prefix."""
+
+    name = "acme_names"
 
     prefix: str
 
-    @property
-    def terms(self) -> str:
-        return f"prefix {self.prefix}"
+    @classmethod
+    def from_options(cls, options: FilterOptions) -> Self:
+        return cls(options.sections["acme_names"]["prefix"])
 
-    def __call__(self, name: str, /) -> bool:
+    def apply(self, name: ProjectName) -> bool:
         return name.startswith(self.prefix)
 
+    def fingerprint(self) -> str:
+        return f"prefix {self.prefix}"
 
-def prefixed(section: Mapping[str, str]) -> Prefixed:
-    return Prefixed(section["prefix"])
+
+class FirstOnly(PageFilter):
+    """Keep the first files; the class that `first_only` returns an object of."""
+
+    name = "acme_first"
+    stage = Stage.RELEASE
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def apply(self, page: ProjectDetail) -> ProjectDetail:
+        return replace(page, files=page.files[: self.count])
+
+    def explain(self, page: ProjectDetail, file: ReleaseFile | None) -> str:
+        assert page.document is None
+        return f"it is not among the first {self.count}: {file and file.filename}"
+
+    def describe(self) -> tuple[str, ...]:
+        return (f"keep the first\n{self.count} files",)
+
+    def fingerprint(self) -> str:
+        return f"first {self.count}"
 
 
-@dataclass(frozen=True)
-class Page:
-    """A page filter that does what it is told."""
+def first_only(options: FilterOptions) -> FirstOnly:
+    return FirstOnly(int(options.text("acme_first", "count") or "1"))
 
-    does: Callable[[ProjectDetail], Any]
+
+class Page(PageFilter):
+    """A page filter that calls a function and has any attributes."""
+
+    name: Any = "own"
     stage: Any = Stage.RELEASE
-    terms: Any = "1"
-    reads: Any = Needs.NOTHING
+    needs: Any = Needs.NOTHING
+    prefetch: Any = False
+    notes: Any = ()
+    text: Any = "1"
+    sentences: Any = ()
 
-    def __call__(self, page: ProjectDetail, /) -> Any:
-        return self.does(page)
-
-
-def first_only(section: Mapping[str, str]) -> Page:
-    count = int(section.get("count", "1"))
-    return Page(lambda page: replace(page, files=page.files[:count]), terms=f"first {count}")
-
-
-class Names:
-    """A project filter that has and answers what it is told."""
-
-    def __init__(self, answer: Any = "", **attributes: Any) -> None:
-        self.answer = answer
-        for name, value in ({"terms": "1"} | attributes).items():
+    def __init__(self, does: Callable[[ProjectDetail], Any], **attributes: Any) -> None:
+        self.does = does
+        for name, value in attributes.items():
             setattr(self, name, value)
 
-    def __call__(self, _: str) -> Any:
+    def apply(self, page: ProjectDetail) -> Any:
+        return self.does(page)
+
+    def fingerprint(self) -> Any:
+        return self.text
+
+    def describe(self) -> Any:
+        return self.sentences
+
+
+class Answers(Page):
+    """A page filter whose optional methods return, or raise, one value."""
+
+    def __init__(self, answer: Any, **attributes: Any) -> None:
+        super().__init__(lambda page: page, **attributes)
+        self.answer = answer
+
+    def _answer(self, *_: object) -> Any:
         if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer
 
+    apply_later = next_change = is_exclusive = explain = fingerprint_for = _answer
 
-class Without:
-    """A filter of neither kind: it has no terms."""
 
-    def __call__(self, name: str) -> bool:
+class Names(ProjectFilter):
+    """A project filter that returns, or raises, one value and has any attributes."""
+
+    name: Any = "own"
+    names: Any = None
+    notes: Any = ()
+    text: Any = "1"
+
+    def __init__(self, answer: Any = "", **attributes: Any) -> None:
+        self.answer = answer
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+    def apply(self, name: ProjectName) -> Any:
+        del name
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+    def explain(self, name: ProjectName) -> Any:
+        return self.apply(name)
+
+    def fingerprint(self) -> Any:
+        return self.text
+
+
+class Unnamed(ProjectFilter):
+    """A filter without a name."""
+
+    def apply(self, name: ProjectName) -> bool:
+        return bool(name)
+
+    def fingerprint(self) -> str:
+        return "1"
+
+
+class Abstract(ProjectFilter):
+    """A filter without a fingerprint."""
+
+    name = "mine"
+
+    def apply(self, name: ProjectName) -> bool:
         return bool(name)
 
 
-def lazy(section: Mapping[str, str]) -> None:
+def lazy(options: FilterOptions) -> None:
     """Return nothing."""
 
 
-def broken(section: Mapping[str, str]) -> None:
+def broken(options: FilterOptions) -> None:
     raise ValueError("prefix = 1\n is no\x1b[0m prefix")
 
 
-def exits(section: Mapping[str, str]) -> None:
+def exits(options: FilterOptions) -> None:
     sys.exit(3)
 
 
-def without_terms(section: Mapping[str, str]) -> Without:
-    return Without()
-
-
-def picky(section: Mapping[str, str]) -> None:
+def picky(options: FilterOptions) -> None:
     raise OptionError("name a prefix")
-
-
-def writes(section: dict[str, str]) -> None:
-    section["prefix"] = "x"
 
 
 no_factory = 3
 
 
-# ---------------------------------------------------------------- the door
+# ---------------------------------------------------------------- building
 
 
 @pytest.fixture
@@ -138,23 +206,23 @@ def here(name: str) -> str:
     return f"{__name__}:{name}"
 
 
-def made(packages: Installed, name: str, **options: str) -> ProjectFilter | PageFilter:
+def built(packages: Installed, name: str, **options: str) -> ProjectFilter | PageFilter:
     """Return the filter of a name that has one provider."""
     (provider,) = provided([name], packages).providers
     return provider.make(FilterOptions(sections={name: options}))
 
 
 def refusal(packages: Installed, name: str) -> str:
-    """Return why the filter of a name cannot be made."""
+    """Return why the filter of a name cannot be built."""
     with pytest.raises(InvalidRules) as caught:
-        made(packages, name)
+        built(packages, name)
     (problem,) = caught.value.problems
     assert (problem.section, problem.option) == ("plugins", "enabled")
     return problem.message
 
 
-def wrapped(plugin: Any) -> ProjectFilter | PageFilter:
-    """Return the filter that asks a plugin, whose entry point is ``own``."""
+def guarded(plugin: Any) -> ProjectFilter | PageFilter:
+    """Return the guard of a plugin, whose entry point is ``own``."""
 
     class EntryPoint:
         name, value, dist = "own", "own:make", None
@@ -162,67 +230,98 @@ def wrapped(plugin: Any) -> ProjectFilter | PageFilter:
         def load(self) -> Callable[[object], Any]:
             return lambda _: plugin
 
-    (provider,) = newer_providers(["own"], [EntryPoint()])  # type: ignore[list-item]
+    (provider,) = v1_providers(["own"], [EntryPoint()])  # type: ignore[list-item]
     return provider.make(FilterOptions())
 
 
-def page_filter(does: Callable[[ProjectDetail], Any], **fields: Any) -> PageFilter:
-    found = wrapped(Page(does, **fields))
+def guarded_page(plugin: Page) -> PageFilter:
+    found = guarded(plugin)
     assert isinstance(found, PageFilter)
     return found
 
 
-def test_a_project_filter_is_made_of_its_section(packages: Installed) -> None:
-    packages.add("acme-filters", "1.2", {GROUP: {"acme_names": here("prefixed")}})
+def page_filter(does: Callable[[ProjectDetail], Any], **attributes: Any) -> PageFilter:
+    return guarded_page(Page(does, **attributes))
 
-    found = made(packages, "acme_names", prefix="f")
+
+def test_a_project_filter_is_built_from_its_section(packages: Installed) -> None:
+    packages.add("acme-filters", "1.2", {GROUP: {"acme_names": here("Prefixed")}})
+
+    found = built(packages, "acme_names", prefix="f")
 
     assert isinstance(found, ProjectFilter)
     assert found.name == "acme_names"
-    assert (found.keeps(FOO), found.keeps(BAR)) == (True, False)
+    assert (found.apply(FOO), found.apply(BAR)) == (True, False)
     assert found.names is None
-    assert found.terms == "acme_names prefix f"
-    assert found.words == ("leave out what acme_names of acme-filters 1.2 does not keep",)
-    assert found.because(BAR) == "acme-filters 1.2 does not keep it"
+    assert found.notes == ()
+    assert found.fingerprint() == "acme_names prefix f"
+    assert found.describe() == ("drop what acme_names of acme-filters 1.2 does not keep",)
+    assert found.explain(BAR) == "acme-filters 1.2 does not keep it"
 
 
-def test_terms_that_are_long_are_digested(packages: Installed) -> None:
-    packages.add("acme-filters", "1.2", {GROUP: {"acme_names": here("prefixed")}})
-    one, other = (made(packages, "acme_names", prefix="f" * n).terms for n in (500, 501))
+def test_a_long_fingerprint_is_digested(packages: Installed) -> None:
+    packages.add("acme-filters", "1.2", {GROUP: {"acme_names": here("Prefixed")}})
+    one, other = (built(packages, "acme_names", prefix="f" * n).fingerprint() for n in (500, 501))
     assert one != other
     assert len(one) == len(other) < 100
 
 
-def test_a_page_filter_is_made_of_its_section(packages: Installed) -> None:
+def test_a_page_filter_is_built_from_its_section(packages: Installed) -> None:
     packages.add("acme-filters", "1.2", {GROUP: {"acme_first": here("first_only")}})
 
-    found = made(packages, "acme_first", count="2")
+    found = built(packages, "acme_first", count="2")
 
     assert isinstance(found, PageFilter)
-    assert (found.name, found.stage, found.reads) == ("acme_first", Stage.RELEASE, Needs.NOTHING)
-    assert found.narrows(PAGE) == replace(PAGE, files=PAGE.files[:2])
-    assert found.terms == "acme_first first 2"
-    assert found.words == ("leave out what acme_first of acme-filters 1.2 does not keep",)
-    assert found.because(PAGE, PAGE.files[2]) == "acme-filters 1.2 does not keep it"
-    narrowed = FilterChain(pages=(found,)).apply(PAGE)
-    assert [(each.by, each.files) for each in narrowed.dropped] == [
-        ("acme_first", (PAGE.files[2],))
-    ]
+    assert (found.name, found.stage, found.needs) == ("acme_first", Stage.RELEASE, Needs.NOTHING)
+    assert found.apply(PAGE) == replace(PAGE, files=PAGE.files[:2])
+    assert found.fingerprint() == found.fingerprint_for(FOO) == "acme_first first 2"
+    assert found.describe() == ("keep the first 2 files",)
+    assert found.explain(PAGE, PAGE.files[2]) == "it is not among the first 2: foo-3.0.tar.gz"
+    assert not found.has_project_rules
+    assert not found.changes_with_time
+    assert not found.is_exclusive(FOO)
+    assert (found.next_change(PAGE), found.apply_later(PAGE)) == (None, found.apply(PAGE))
+    result = FilterChain(pages=(found,)).apply(PAGE)
+    assert [(each.by, each.files) for each in result.dropped] == [("acme_first", (PAGE.files[2],))]
 
 
-def test_a_section_that_is_not_there_has_no_options(packages: Installed) -> None:
+def test_a_plugin_is_given_its_own_section_only(packages: Installed) -> None:
+    packages.add("acme-filters", "1.2", {GROUP: {"acme_names": here("Prefixed")}})
+    (provider,) = provided(["acme_names"], packages).providers
+    sections = {"acme_names": {"prefix": "f"}, "mirror": {"master": "x"}}
+    guard: Any = provider.make(FilterOptions(sections=sections))
+    assert guard.plugin.prefix == "f"
+    seen: list[FilterOptions] = []
+
+    class EntryPoint:
+        name, value, dist = "own", "own:make", None
+
+        def load(self) -> Callable[[FilterOptions], Names]:
+            return make
+
+    def make(options: FilterOptions) -> Names:
+        seen.append(options)
+        return Names(answer=True)
+
+    (provider,) = v1_providers(["own"], [EntryPoint()])  # type: ignore[list-item]
+    options = FilterOptions(sections=sections | {"own": {"a": "b"}}, path="x.conf", now=3)
+    provider.make(options)
+    assert seen == [replace(options, sections={"own": {"a": "b"}})]
+
+
+def test_a_missing_section_has_no_options(packages: Installed) -> None:
     packages.add("acme-filters", "1.2", {GROUP: {"acme_first": here("first_only")}})
     (provider,) = provided(["acme_first"], packages).providers
     found = provider.make(FilterOptions(sections={"acme": {"count": "2"}}))
-    assert found.terms == "acme_first first 1"
+    assert found.fingerprint() == "acme_first first 1"
 
 
-def test_nothing_is_looked_up_unless_a_name_has_to_be_found(packages: Installed) -> None:
+def test_no_names_cause_no_lookup(packages: Installed) -> None:
     assert provided([], packages) == Found()
     assert packages.groups_asked == []
 
 
-def test_only_what_is_enabled_is_loaded(packages: Installed) -> None:
+def test_only_enabled_filters_are_loaded(packages: Installed) -> None:
     packages.add(
         "acme-filters", "1", {GROUP: {"good": here("first_only"), "bad": "no_such_module:make"}}
     )
@@ -235,30 +334,30 @@ def test_only_what_is_enabled_is_loaded(packages: Installed) -> None:
     assert packages.groups_asked == [GROUP]
 
 
-def test_a_name_that_nobody_provides_is_not_found_and_the_others_are_told(
+def test_a_missing_name_is_not_found_and_the_existing_names_are_returned(
     packages: Installed,
 ) -> None:
     packages.add("acme-filters", "1", {GROUP: {"good": here("first_only")}})
     assert provided(["goood"], packages) == Found(names=frozenset({"good"}))
 
 
-def test_by_default_it_is_the_installed_packages_that_provide() -> None:
+def test_installed_packages_are_searched_by_default() -> None:
     assert list(installed(group="console_scripts"))
     assert provided(["no_such_filter"]).providers == ()
 
 
-def test_a_name_that_two_packages_provide_is_refused_with_both(packages: Installed) -> None:
+def test_a_name_that_two_packages_provide_is_refused(packages: Installed) -> None:
     packages.add("acme", "1", {GROUP: {"mine": here("first_only")}})
-    packages.add("umbrella", "2", {GROUP: {"mine": here("prefixed")}})
+    packages.add("umbrella", "2", {GROUP: {"mine": here("Prefixed")}})
     (provider,) = provided(["mine"], packages).providers
     assert provider.name == "mine"
     assert refusal(packages, "mine") == (
-        f"'mine' is provided by acme 1 ({here('first_only')}) and umbrella 2 ({here('prefixed')}); "
+        f"'mine' is provided by acme 1 ({here('first_only')}) and umbrella 2 ({here('Prefixed')}); "
         "uninstall one"
     )
 
 
-def test_the_newer_interface_goes_first_where_a_package_has_both(packages: Installed) -> None:
+def test_version_1_is_preferred_where_a_package_has_both_interfaces(packages: Installed) -> None:
     packages.add(
         "acme",
         "1",
@@ -267,7 +366,7 @@ def test_the_newer_interface_goes_first_where_a_package_has_both(packages: Insta
             "bandersnatch_filter_plugins.v2.release": {"mine": "no_such_module:Make"},
         },
     )
-    assert isinstance(made(packages, "mine"), PageFilter)
+    assert "its name is 'acme_first'" in refusal(packages, "mine"), "it is the class of version 1"
 
 
 @pytest.mark.parametrize(
@@ -279,21 +378,22 @@ def test_the_newer_interface_goes_first_where_a_package_has_both(packages: Insta
         (here("broken"), "ValueError: prefix = 1 is no [0m prefix"),
         (here("exits"), "SystemExit: 3"),
         (here("picky"), "name a prefix"),
-        (here("writes"), "TypeError: 'mappingproxy' object does not support item assignment"),
-        (here("prefixed"), "KeyError: 'prefix'"),
-        (here("lazy"), "its factory returned None, which is no filter"),
-        (here("without_terms"), "it has no terms, a text that changes whenever its decisions may"),
+        (here("Prefixed"), "its name is 'acme_names' and must be that of its entry point"),
+        (here("first_only"), "its name is 'acme_first' and must be that of its entry point"),
+        (here("Unnamed"), "its name is None and must be that of its entry point"),
+        (here("Abstract"), "TypeError: Can't instantiate abstract class Abstract"),
+        (here("lazy"), "its factory returned None, which is not a ProjectFilter or a PageFilter"),
     ],
 )
-def test_what_cannot_be_made_is_a_problem_that_names_the_plugin_its_package_and_the_cause(
+def test_a_plugin_that_cannot_be_built_is_a_problem_with_its_package_and_the_cause(
     packages: Installed, value: str, why: str
 ) -> None:
     packages.add("acme-filters", "1.2", {GROUP: {"mine": value}})
-    expected = f"the filter 'mine' of acme-filters 1.2 cannot be made: {why}"
+    expected = f"the filter 'mine' of acme-filters 1.2 cannot be built: {why}"
     assert refusal(packages, "mine").startswith(expected)
 
 
-def test_a_module_that_is_no_python_is_told_of_in_one_line(
+def test_a_syntax_error_is_reported_in_one_line(
     packages: Installed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "acme_nonsense.py").write_text("def (:\n")
@@ -308,21 +408,29 @@ def test_a_module_that_is_no_python_is_told_of_in_one_line(
 @pytest.mark.parametrize(
     ("plugin", "why"),
     [
-        (Names(terms=" "), "it has no terms"),
-        (Names(terms=1), "it has no terms"),
+        (Names(text=" "), "it has no fingerprint, a text that changes whenever its answers may"),
+        (Names(text=1), "it has no fingerprint"),
         (Names(names="foo"), "its names are 'foo' and must be a frozenset of texts, or None"),
         (Names(names={"a/b"}), "project name 'a/b' is not letters"),
         (Names(names={1}), "project name 1 is not text"),
-        (Names(stage="release"), "its stage is 'release' and must be a Stage"),
-        (Names(stage=None), "its stage is None and must be a Stage"),
-        (Names(stage=Stage.FILE, reads="sizes"), "its reads are 'sizes' and must be Reads"),
-        (Names(stage=Stage.FILE, terms=""), "it has no terms"),
+        (Names(notes="x"), "its notes are 'x' and must be a tuple of texts"),
+        (Names(notes=(1,)), "its notes are (1,) and must be a tuple of texts"),
+        (Page(id, stage="release"), "its stage is 'release' and must be a Stage"),
+        (Page(id, stage=None), "its stage is None and must be a Stage"),
+        (Page(id, needs="sizes"), "its needs are 'sizes' and must be Needs"),
+        (Page(id, prefetch=1), "it returned 1, which is neither True nor False"),
+        (Page(id, sentences=[""]), "its sentences of describe() are [''] and must be a tuple"),
+        (Page(id, text=""), "it has no fingerprint"),
     ],
 )
-def test_what_is_of_neither_kind_is_refused(plugin: object, why: str) -> None:
+def test_a_plugin_that_does_not_conform_is_refused(plugin: object, why: str) -> None:
     with pytest.raises(InvalidRules) as caught:
-        wrapped(plugin)
-    assert f"'own' of an unknown package cannot be made: {why}" in str(caught.value)
+        guarded(plugin)
+    assert f"'own' of an unknown package cannot be built: {why}" in str(caught.value)
+
+
+def test_notes_are_cleaned() -> None:
+    assert guarded(Names(notes=("a\nb",))).notes == ("a b",)
 
 
 # ---------------------------------------------------------------- project filters
@@ -337,7 +445,7 @@ def test_what_is_of_neither_kind_is_refused(plugin: object, why: str) -> None:
     ],
 )
 def test_the_names_are_normalised(names: object, expected: object) -> None:
-    found = wrapped(Names(names=names))
+    found = guarded(Names(names=names))
     assert isinstance(found, ProjectFilter)
     assert found.names == expected
 
@@ -354,33 +462,33 @@ def test_the_names_are_normalised(names: object, expected: object) -> None:
         (FilterFailure("x", "y"), "the filter x failed: y"),
     ],
 )
-def test_what_is_no_answer_about_a_name_fails_the_project(answer: object, why: str) -> None:
-    found = wrapped(Names(answer))
+def test_an_answer_that_is_not_a_boolean_fails_the_project(answer: object, why: str) -> None:
+    found = guarded(Names(answer))
     assert isinstance(found, ProjectFilter)
     with pytest.raises(FilterFailure) as caught:
         FilterChain(projects=(found,)).selects(FOO)
     assert (caught.value.filter_name, caught.value.why) == ("own", why)
 
 
-def test_an_interruption_is_not_the_filters() -> None:
-    found = wrapped(Names(KeyboardInterrupt()))
+def test_an_interruption_is_not_a_failure_of_the_filter() -> None:
+    found = guarded(Names(KeyboardInterrupt()))
     assert isinstance(found, ProjectFilter)
     with pytest.raises(KeyboardInterrupt):
-        found.keeps(FOO)
+        found.apply(FOO)
 
 
 # ---------------------------------------------------------------- page filters
 
 
-def test_none_leaves_a_project_out_at_the_first_stage() -> None:
+def test_none_drops_a_project_at_the_first_stage() -> None:
     found = page_filter(lambda _: None, stage=Stage.METADATA)
-    assert found.narrows(PAGE) is None
+    assert found.apply(PAGE) is None
 
 
 @pytest.mark.parametrize("stage", [Stage.FILE, Stage.RELEASE, Stage.SELECTION])
-def test_none_is_no_answer_later(stage: Stage) -> None:
-    with pytest.raises(FilterFailure, match="it returned None, which is no page"):
-        page_filter(lambda _: None, stage=stage).narrows(PAGE)
+def test_none_is_a_failure_at_later_stages(stage: Stage) -> None:
+    with pytest.raises(FilterFailure, match="it returned None, which is not a page"):
+        page_filter(lambda _: None, stage=stage).apply(PAGE)
 
 
 def raises(page: ProjectDetail) -> None:
@@ -394,11 +502,11 @@ def with_fields(page: Any, **fields: Any) -> Any:
 
 BAD_ANSWERS: dict[str, tuple[Callable[[ProjectDetail], object], str]] = {
     "raises": (raises, "ZeroDivisionError: division by zero"),
-    "a bool": (lambda _: True, "it returned True, which is no page"),
-    "its files": (lambda page: page.files, "which is no page"),
+    "a bool": (lambda _: True, "it returned True, which is not a page"),
+    "its files": (lambda page: page.files, "which is not a page"),
     "another project": (lambda page: with_fields(page, name=BAR), "it returned the page of 'bar'"),
     "a file more": (
-        lambda page: with_fields(page, files=(*page.files, OTHERS)),
+        lambda page: with_fields(page, files=(*page.files, FOREIGN_FILE)),
         "it added or changed a file: ReleaseFile(filename='foo-9.tar.gz'",
     ),
     "a changed file": (
@@ -409,7 +517,7 @@ BAD_ANSWERS: dict[str, tuple[Callable[[ProjectDetail], object], str]] = {
     ),
     "a file twice": (
         lambda page: with_fields(page, files=page.files[:1] * 2),
-        "it named a file twice",
+        "it returned a file twice",
     ),
     "names for files": (
         lambda page: with_fields(page, files=("foo-1.0.tar.gz",)),
@@ -430,7 +538,7 @@ BAD_ANSWERS: dict[str, tuple[Callable[[ProjectDetail], object], str]] = {
 
 
 @pytest.mark.parametrize(("does", "why"), BAD_ANSWERS.values(), ids=BAD_ANSWERS)
-def test_what_is_no_narrower_page_fails_the_project(
+def test_an_answer_that_is_not_a_part_of_the_page_fails_the_project(
     does: Callable[[ProjectDetail], object], why: str
 ) -> None:
     found = page_filter(does, stage=Stage.METADATA)
@@ -440,28 +548,28 @@ def test_what_is_no_narrower_page_fails_the_project(
     assert why in caught.value.why
 
 
-def test_the_order_of_the_page_stays() -> None:
+def test_the_order_of_the_page_is_kept() -> None:
     found = page_filter(
         lambda page: replace(page, files=page.files[::-1], versions=page.versions[:0:-1])
     )
-    assert found.narrows(PAGE) == replace(PAGE, versions=("2.0", "3.0", "4.0"))
+    assert found.apply(PAGE) == replace(PAGE, versions=("2.0", "3.0", "4.0"))
 
 
-def test_a_plugin_sees_the_document_only_if_it_says_that_it_reads_it() -> None:
+def test_a_plugin_gets_the_document_only_if_it_needs_it() -> None:
     seen = []
 
     def looks(page: ProjectDetail) -> ProjectDetail:
         seen.append(page.document)
         return page
 
-    page_filter(looks).narrows(PAGE)
-    page_filter(looks, reads=Needs.SIZES).narrows(PAGE)
-    page_filter(looks, reads=Needs.DOCUMENT | Needs.TIMES).narrows(PAGE)
-    page_filter(looks, reads=Needs.DOCUMENT).narrows(replace(PAGE, document=None))
+    page_filter(looks).apply(PAGE)
+    page_filter(looks, needs=Needs.SIZES).apply(PAGE)
+    page_filter(looks, needs=Needs.DOCUMENT | Needs.TIMES).apply(PAGE)
+    page_filter(looks, needs=Needs.DOCUMENT).apply(replace(PAGE, document=None))
     assert seen == [None, None, PAGE.document, None]
 
 
-def test_what_a_plugin_does_to_the_document_stays_with_it() -> None:
+def test_a_change_to_the_document_does_not_reach_the_page() -> None:
     def spoils(page: ProjectDetail) -> ProjectDetail:
         document: Any = page.document
         document["releases"]["1.0"][0]["size"] = 0
@@ -469,7 +577,7 @@ def test_what_a_plugin_does_to_the_document_stays_with_it() -> None:
         del document["info"]
         return page
 
-    left = page_filter(spoils, reads=Needs.DOCUMENT).narrows(PAGE)
+    left = page_filter(spoils, needs=Needs.DOCUMENT).apply(PAGE)
     expected = {"info": {"name": "foo"}, "releases": {"1.0": [{"size": 1}]}}
     assert PAGE.document == expected
     assert left is not None
@@ -489,38 +597,102 @@ def test_a_plugin_can_only_narrow(kept: Any, versions: Any, order: Any) -> None:
             versions=tuple(versions & set(page.versions)),
         )
     )
-    left = found.narrows(PAGE)
+    left = found.apply(PAGE)
     assert left == replace(
         PAGE,
         files=tuple(file for file in PAGE.files if file in kept),
         versions=tuple(text for text in PAGE.versions if text in versions),
     )
-    assert found.narrows(left) == left
+    assert found.apply(left) == left
 
 
-@given(st.none() | st.booleans() | st.text() | st.lists(st.integers()) | st.just(OTHERS))
+@given(st.none() | st.booleans() | st.text() | st.lists(st.integers()) | st.just(FOREIGN_FILE))
 def test_any_other_answer_fails_the_project(answer: object) -> None:
     found = page_filter(lambda _: answer)
     with pytest.raises(FilterFailure):
-        found.narrows(PAGE)
+        found.apply(PAGE)
 
 
-def test_the_protocols_can_be_checked_against() -> None:
-    """For mypy: the classes of this module are what the protocols ask for."""
-    project: ProjectPlugin = Prefixed("f")
-    page: PagePlugin = Page(lambda page: page)
-    makers: list[Factory] = [prefixed, first_only]
-    assert isinstance(makers[0]({"prefix": "f"}), type(project))
-    assert page(PAGE) is PAGE
+# ---------------------------------------------------------------- optional methods
 
 
-def test_what_authors_were_promised_is_there() -> None:
-    """Whoever takes a name away breaks the packages that import it."""
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (KeyError("x"), "KeyError: 'x'"),
+        ("soon", "it returned 'soon', which is not a time in whole seconds"),
+        (1.5, "it returned 1.5, which is not a time in whole seconds"),
+        (True, "it returned True, which is not a time in whole seconds"),
+    ],
+)
+def test_a_wrong_time_of_the_next_change_fails_the_project(answer: object, why: str) -> None:
+    with pytest.raises(FilterFailure) as caught:
+        guarded_page(Answers(answer)).next_change(PAGE)
+    assert (caught.value.filter_name, caught.value.why) == ("own", why)
+
+
+@pytest.mark.parametrize("answer", [None, 1000])
+def test_the_time_of_the_next_change_is_returned(answer: int | None) -> None:
+    found = guarded_page(Answers(answer))
+    assert found.changes_with_time
+    assert found.next_change(PAGE) == answer
+
+
+@pytest.mark.parametrize("answer", [True, PAGE.files, RuntimeError("x")])
+def test_a_wrong_page_of_later_fails_the_project(answer: object) -> None:
+    with pytest.raises(FilterFailure):
+        guarded_page(Answers(answer, prefetch=True)).apply_later(PAGE)
+
+
+def test_the_page_of_later_is_returned() -> None:
+    later = replace(PAGE, files=PAGE.files[:1], document=None)
+    found = guarded_page(Answers(later, prefetch=True))
+    assert found.prefetch
+    assert found.apply_later(PAGE) == replace(PAGE, files=PAGE.files[:1])
+
+
+def test_an_exclusive_plugin_decides_alone() -> None:
+    assert guarded_page(Answers(answer=True)).is_exclusive(FOO)
+    with pytest.raises(FilterFailure, match="it returned 1, which is neither True nor False"):
+        guarded_page(Answers(1)).is_exclusive(FOO)
+
+
+@pytest.mark.parametrize(
+    ("answer", "fingerprint"),
+    [("rule", "own rule"), ("", ""), (" ", "own 1"), (None, "own 1"), (OSError(), "own 1")],
+)
+def test_a_fingerprint_of_a_project_that_fails_is_the_general_one(
+    answer: object, fingerprint: str
+) -> None:
+    found = guarded_page(Answers(answer))
+    assert found.has_project_rules
+    assert found.fingerprint_for(FOO) == fingerprint
+    assert FilterChain(pages=(found,)).fingerprint_for(FOO) == fingerprint
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("too\nold", "too old"),
+        ("", "an unknown package does not keep it"),
+        (OSError("disk"), "it cannot say why: OSError: disk"),
+    ],
+)
+def test_a_reason_is_cleaned_and_never_fails(answer: object, reason: str) -> None:
+    assert guarded_page(Answers(answer)).explain(PAGE, None) == reason
+    project = guarded(Names(answer))
+    assert isinstance(project, ProjectFilter)
+    assert project.explain(FOO) == reason
+
+
+def test_the_names_that_authors_import_exist() -> None:
+    """Removing a name breaks the packages that import it."""
     promised = {
-        *["Factory", "PagePlugin", "ProjectPlugin", "Needs", "Stage"],
-        *["Hashes", "ProjectDetail", "ReleaseFile", "parse_version", "project_name"],
+        *["Factory", "Filter", "PageFilter", "ProjectFilter", "Needs", "Stage", "FilterOptions"],
+        *["Hashes", "ProjectDetail", "ProjectName", "ReleaseFile", "parse_version"],
+        *["project_name", "OptionError", "InvalidRules", "Problem"],
     }
-    assert promised <= set(interface.__all__)
+    assert promised == set(interface.__all__)
     assert all(hasattr(interface, name) for name in interface.__all__)
     assert {stage.name for stage in interface.Stage} >= {"METADATA", "FILE", "RELEASE", "SELECTION"}
-    assert {reads.name for reads in interface.Needs} >= {"DOCUMENT", "SIZES", "TIMES"}
+    assert {needs.name for needs in interface.Needs} >= {"DOCUMENT", "SIZES", "TIMES"}

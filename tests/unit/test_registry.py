@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from typing import TYPE_CHECKING
 
 import pytest
 
 from bandersnatch.errors import InvalidRules, Problem
-from bandersnatch.filters.chain import FilterChain, PageFilter, ProjectFilter
+from bandersnatch.filters.chain import FilterChain
 from bandersnatch.filters.options import FilterOptions
 from bandersnatch.filters.plugins.providers import Found, Provider
 from bandersnatch.filters.registry import BUILT_IN, SECTIONS, Built, build_chain
+from tests.support.chains import NameRule
 from tests.support.option_files import OptionFiles
+
+if TYPE_CHECKING:
+    from bandersnatch.filters.interface import PageFilter, ProjectFilter
 
 WHOLE: dict[str, dict[str, str]] = {
     "allowlist": {"packages": "foo", "requirements": "requirements.txt"},
@@ -59,7 +63,7 @@ def test_every_filter_can_be_enabled_by_its_name(name: str) -> None:
     assert built.problems == ()
     made: list[ProjectFilter | PageFilter] = [*built.chain.projects, *built.chain.pages]
     assert [each.name for each in made] == [name]
-    assert all(each.words and each.terms for each in made)
+    assert all(each.describe() and each.fingerprint() for each in made)
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -78,22 +82,24 @@ def test_a_filter_that_has_nothing_to_go_by_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_a_filter_stands_where_the_registry_says(name: str) -> None:
-    module = import_module(f"bandersnatch.filters.builtin.{BUILT_IN[name].module}")
-    assert callable(getattr(module, name))
+def test_a_class_is_where_the_registry_says_and_has_its_name(name: str) -> None:
+    assert BUILT_IN[name].load().name == name
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nonsense", "nobody provides 'nonsense'"),
-        ("", "nobody provides ''"),
+        ("nonsense", "there is no filter 'nonsense'"),
+        ("", "there is no filter ''"),
         (
             "whitelist_project",
-            "nobody provides 'whitelist_project'; did you mean 'allowlist_project'?",
+            "there is no filter 'whitelist_project'; did you mean 'allowlist_project'?",
         ),
-        ("lastest_release", "nobody provides 'lastest_release'; did you mean 'latest_release'?"),
-        ("acme_filtr", "nobody provides 'acme_filtr'; did you mean 'acme_filter'?; one is broken"),
+        ("lastest_release", "there is no filter 'lastest_release'; did you mean 'latest_release'?"),
+        (
+            "acme_filtr",
+            "there is no filter 'acme_filtr'; did you mean 'acme_filter'?; one is broken",
+        ),
     ],
 )
 def test_a_name_that_nobody_provides_is_a_problem(name: str, message: str) -> None:
@@ -158,7 +164,7 @@ def test_all_is_refused_where_it_would_be_nothing() -> None:
     for sections in ({}, {"mirror": {"x": "y"}}):
         (problem,) = build_chain(["all"], options(**sections)).problems
         assert (problem.section, problem.option) == ("plugins", "enabled")
-        assert "and nothing is" in problem.message
+        assert "and none has one" in problem.message
 
 
 # ---------------------------------------------------------------- of other packages
@@ -166,7 +172,7 @@ def test_all_is_refused_where_it_would_be_nothing() -> None:
 
 def of_name(name: str) -> ProjectFilter:
     """Return a filter that a package makes."""
-    return ProjectFilter(name, lambda _: True, name)
+    return NameRule(name, lambda _: True)
 
 
 def refusing(_: FilterOptions) -> PageFilter:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 NO_REQUIREMENT = "it is not a project's name or a requirement; write one a line, like foo>=1"
 NO_VARIABLES = f"{NO_REQUIREMENT}; variables are not replaced"
 NO_SUCH_LOCK = (
-    "pyproject.toml is no requirement file, and of lock files pylock.toml, pylock.NAME.toml, "
-    "uv.lock and poetry.lock are read"
+    "pyproject.toml is not a requirement file, and the supported lock files are pylock.toml, "
+    "pylock.NAME.toml, uv.lock and poetry.lock"
 )
 DIGEST = "sha256:" + "0" * 64
 
@@ -317,9 +317,9 @@ def test_nothing_is_read_if_nothing_is_named() -> None:
 
 
 def test_many_files_are_told_in_few_words() -> None:
-    assert read(FILES, named="e.txt\nreqs/a.txt").where == "e.txt, reqs/a.txt"
+    assert read(FILES, named="e.txt\nreqs/a.txt").place == "e.txt, reqs/a.txt"
     many = "e.txt\nreqs/a.txt\nreqs/b.txt\nreqs/sub/c.txt\nreqs/sub/d.in"
-    assert read(FILES, named=many).where == "e.txt, reqs/a.txt, reqs/b.txt and 2 more"
+    assert read(FILES, named=many).place == "e.txt, reqs/a.txt, reqs/b.txt and 2 more"
 
 
 # ---------------------------------------------------------------- odd and decorated files
@@ -363,7 +363,7 @@ def test_any_text_asks_for_something_or_is_refused(text: str) -> None:
         found = read({"requirements.txt": text.encode("utf-8", "surrogatepass")})
     except InvalidRules:
         return
-    assert not any(entry.wild for entry in found.entries)
+    assert not any(entry.is_pattern for entry in found.entries)
 
 
 @given(st.binary(max_size=60))

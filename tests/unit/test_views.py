@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandersnatch.filters.builtin.views import older_file, older_files, older_project
+from bandersnatch.filters.builtin.views import legacy_file, legacy_files, legacy_project
 from bandersnatch.model.serials import Serial
 from tests.support.factories import make_detail, make_file
 from tests.support.strategies import json_values
@@ -53,13 +53,13 @@ def document(**fields: Any) -> dict[str, Any]:
 )
 def test_a_file_name_tells_the_kind_and_the_python(filename: str, kind: str, python: str) -> None:
     name = "foo-linux" if "linux-1.0" in filename else "foo"
-    told = older_file(make_detail(name=name), make_file(filename))
+    told = legacy_file(make_detail(name=name), make_file(filename))
     assert (told["packagetype"], told["python_version"]) == (kind, python)
 
 
 def test_a_file_is_told_as_the_legacy_api_tells_it() -> None:
     file = make_file(yanked="broken", requires_python=">=3.8")
-    assert older_file(make_detail(file), file) == {
+    assert legacy_file(make_detail(file), file) == {
         "filename": "foo-1.0.tar.gz",
         "packagetype": "sdist",
         "python_version": "source",
@@ -76,7 +76,7 @@ def test_a_file_is_told_as_the_legacy_api_tells_it() -> None:
 
 def test_what_the_page_does_not_tell_is_null() -> None:
     file = make_file(size=None, upload_time=None, yanked="")
-    told = older_file(make_detail(file), file)
+    told = legacy_file(make_detail(file), file)
     missing = {"size", "upload_time", "upload_time_iso_8601", "requires_python", "yanked_reason"}
     assert {key for key, value in told.items() if value is None} == missing
     assert told["yanked"] is True
@@ -87,7 +87,7 @@ def test_the_document_adds_what_the_page_lacks_and_changes_nothing_it_tells() ->
         packagetype="bdist_dumb", has_sig=False, requires_python=">=2", yanked=True, url="x",
         yanked_reason="no", size=1, digests={"sha256": DIGEST.upper(), "md5": "m"},
     )  # fmt: skip
-    told = older_file(make_detail(SDIST, document=said), SDIST)
+    told = legacy_file(make_detail(SDIST, document=said), SDIST)
     assert told["has_sig"] is False
     assert told["packagetype"] == "bdist_dumb"
     assert told["digests"] == {"sha256": DIGEST, "md5": "m"}
@@ -98,19 +98,19 @@ def test_the_document_adds_what_the_page_lacks_and_changes_nothing_it_tells() ->
 
 def test_an_entry_of_other_bytes_says_nothing_of_the_file() -> None:
     said = document(has_sig=True, digests={"sha256": "1" * 64})
-    assert "has_sig" not in older_file(make_detail(SDIST, document=said), SDIST)
+    assert "has_sig" not in legacy_file(make_detail(SDIST, document=said), SDIST)
 
 
 @pytest.mark.parametrize("digests", [{}, None, "none", {"md5": "m"}])
 def test_an_entry_without_sha256_is_known_by_its_name(digests: object) -> None:
     said = document(has_sig=True, digests=digests)
-    assert older_file(make_detail(SDIST, document=said), SDIST)["has_sig"] is True
+    assert legacy_file(make_detail(SDIST, document=said), SDIST)["has_sig"] is True
 
 
 def test_releases_have_the_files_of_the_page_only_and_its_versions_without_any() -> None:
     wheel = make_file("foo-1.0.0-py3-none-any.whl")
     page = make_detail(SDIST, wheel, versions=("1.0", "0.1"), document=document())
-    releases = older_project(page)["releases"]
+    releases = legacy_project(page)["releases"]
     assert {v: [f["filename"] for f in files] for v, files in releases.items()} == {
         "1.0": [SDIST.filename, wheel.filename],
         "0.1": [],
@@ -123,7 +123,9 @@ def test_releases_have_the_files_of_the_page_only_and_its_versions_without_any()
 def test_a_version_the_page_does_not_list_is_written_as_in_the_document(
     said: dict[str, Any] | None, text: str
 ) -> None:
-    assert list(older_project(make_detail(SDIST, versions=(), document=said))["releases"]) == [text]
+    assert list(legacy_project(make_detail(SDIST, versions=(), document=said))["releases"]) == [
+        text
+    ]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,7 @@ def test_without_a_document_info_tells_of_the_newest_version(
     files = [
         make_file(f"foo-{name}.tar.gz", yanked="bad" if name in yanked else None) for name in names
     ]
-    project = older_project(make_detail(*files, versions=names))
+    project = legacy_project(make_detail(*files, versions=names))
     assert project["info"] == {
         "name": "foo",
         "version": newest,
@@ -155,39 +157,39 @@ def test_without_a_document_info_tells_of_the_newest_version(
 
 
 def test_a_page_without_anything_has_no_version() -> None:
-    project = older_project(make_detail().without_files())
+    project = legacy_project(make_detail().without_files())
     assert (project["info"]["version"], project["releases"], project["urls"]) == ("", {}, [])
 
 
 def test_info_and_all_else_are_those_of_the_document() -> None:
     said = document() | {"last_serial": 5, "vulnerabilities": [1]}
-    project = older_project(make_detail(SDIST, document=said))
+    project = legacy_project(make_detail(SDIST, document=said))
     assert project["info"]["name"] == "Foo"
     assert project["info"]["version"] == "1.0"
     assert (project["last_serial"], project["vulnerabilities"]) == (5, [1])
-    told = older_project(make_detail(SDIST, serial=Serial(7), document=said))
+    told = legacy_project(make_detail(SDIST, serial=Serial(7), document=said))
     assert told["last_serial"] == 7
 
 
 def test_who_changes_the_dictionaries_does_not_change_the_page() -> None:
     said = document() | {"info": {"classifiers": ["a"]}}
     page = make_detail(SDIST, document=said)
-    project = older_project(page)
+    project = legacy_project(page)
     project["info"]["classifiers"].append("b")
     project["releases"].clear()
     project["urls"].clear()
-    assert older_project(page)["info"]["classifiers"] == ["a"]
-    assert older_project(page)["urls"] == [older_file(page, SDIST)]
+    assert legacy_project(page)["info"]["classifiers"] == ["a"]
+    assert legacy_project(page)["urls"] == [legacy_file(page, SDIST)]
 
 
 @given(said=st.dictionaries(st.sampled_from(["info", "releases", "last_serial"]), json_values))
 def test_no_document_is_too_odd(said: dict[str, Any]) -> None:
     page = make_detail(SDIST, document=said)
-    assert older_files(page)[SDIST.filename]["filename"] == SDIST.filename
-    assert [f["filename"] for f in older_project(page)["releases"]["1.0"]] == [SDIST.filename]
+    assert legacy_files(page)[SDIST.filename]["filename"] == SDIST.filename
+    assert [f["filename"] for f in legacy_project(page)["releases"]["1.0"]] == [SDIST.filename]
 
 
 @given(entry=json_values, key=st.text(max_size=3))
 def test_no_entry_is_too_odd(entry: object, key: str) -> None:
     page = make_detail(SDIST, document={"releases": {key: [entry, {"filename": entry}]}})
-    assert older_file(page, SDIST)["digests"] == {"sha256": DIGEST}
+    assert legacy_file(page, SDIST)["digests"] == {"sha256": DIGEST}

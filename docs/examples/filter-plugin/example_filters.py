@@ -3,64 +3,69 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Self
 
-from bandersnatch.filters.chain import Stage
-from bandersnatch.model.versions import parse_version
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from bandersnatch.model.project import ProjectDetail
+from bandersnatch.filters.interface import (
+    FilterOptions,
+    OptionError,
+    PageFilter,
+    ProjectDetail,
+    ProjectFilter,
+    ProjectName,
+    Stage,
+    parse_version,
+)
 
 
 @dataclass(frozen=True)
-class NamePrefix:
-    """Keeps the projects whose names begin with one of the prefixes."""
+class NamePrefix(ProjectFilter):
+    """Keep the projects whose names begin with one of the prefixes."""
+
+    name = "name_prefix"
 
     prefixes: tuple[str, ...]
 
-    @property
-    def terms(self) -> str:
-        """The prefixes, in any order the same."""
-        return f"1 {sorted(self.prefixes)}"
+    @classmethod
+    def from_options(cls, options: FilterOptions) -> Self:
+        """Build the filter from ``[name_prefix] prefixes``."""
+        prefixes = tuple((options.text(cls.name, "prefixes") or "").lower().split())
+        if not prefixes:
+            raise OptionError("[name_prefix] prefixes is empty; list prefixes, one a line")
+        return cls(prefixes)
 
-    def __call__(self, name: str, /) -> bool:
-        """Whether to mirror the project; names come in lower case, with hyphens."""
+    def apply(self, name: ProjectName) -> bool:
+        """Return whether to mirror the project; names are lower case, with hyphens."""
         return name.startswith(self.prefixes)
 
-
-def name_prefix(section: Mapping[str, str]) -> NamePrefix:
-    """Make the filter of ``[name_prefix]``."""
-    prefixes = tuple(section.get("prefixes", "").lower().split())
-    if not prefixes:
-        raise ValueError("[name_prefix] prefixes is empty; name some, one in a line")
-    return NamePrefix(prefixes)
+    def fingerprint(self) -> str:
+        """Return the prefixes in a fixed order."""
+        return f"1 {sorted(self.prefixes)}"
 
 
 @dataclass(frozen=True)
-class DevReleases:
-    """Drops the development releases of a project except the newest."""
+class DevReleases(PageFilter):
+    """Drop the development releases of a project except the newest."""
 
-    keep: int
+    name = "dev_releases"
     stage = Stage.SELECTION
 
-    @property
-    def terms(self) -> str:
-        """How many are kept."""
-        return f"1 keep={self.keep}"
+    keep: int
 
-    def __call__(self, page: ProjectDetail, /) -> ProjectDetail:
-        """Return the page without the files and versions of the others."""
+    @classmethod
+    def from_options(cls, options: FilterOptions) -> Self:
+        """Build the filter from ``[dev_releases] keep``."""
+        keep = options.text(cls.name, "keep") or ""
+        if not keep.isdecimal():
+            raise OptionError(f"[dev_releases] keep is {keep!r}; set it to a number such as 2")
+        return cls(int(keep))
+
+    def apply(self, page: ProjectDetail) -> ProjectDetail:
+        """Return the page without the files and versions of the older development releases."""
         versions = {parse_version(page.version_of(file)) for file in page.files}
         development = sorted(each for each in versions if each and each.is_devrelease)
         dropped = development[: max(0, len(development) - self.keep)]
         return page.keep_versions(lambda text: parse_version(text) not in dropped)
 
-
-def dev_releases(section: Mapping[str, str]) -> DevReleases:
-    """Make the filter of ``[dev_releases]``."""
-    keep = section.get("keep", "")
-    if not keep.isdecimal():
-        raise ValueError(f"[dev_releases] keep is {keep!r}; set it to a number such as 2, or 0")
-    return DevReleases(int(keep))
+    def fingerprint(self) -> str:
+        """Return how many are kept."""
+        return f"1 keep={self.keep}"

@@ -1,21 +1,21 @@
-"""A filter is a function of values: no mirror is needed to test it."""
+"""The filters work on values, so that their tests need no mirror."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
-from example_filters import dev_releases, name_prefix
+from example_filters import DevReleases, NamePrefix
 
-from bandersnatch.model.digests import Hashes
-from bandersnatch.model.files import ReleaseFile
-from bandersnatch.model.names import project_name
-from bandersnatch.model.project import ProjectDetail
+from bandersnatch.filters.interface import (
+    Factory,
+    FilterOptions,
+    Hashes,
+    OptionError,
+    ProjectDetail,
+    ReleaseFile,
+    project_name,
+)
 
-if TYPE_CHECKING:
-    from bandersnatch.filters.interface import Factory
-
-FACTORIES: list[Factory] = [name_prefix, dev_releases]
+FACTORIES: list[Factory] = [NamePrefix.from_options, DevReleases.from_options]
 
 
 def page(*versions: str) -> ProjectDetail:
@@ -28,22 +28,24 @@ def page(*versions: str) -> ProjectDetail:
     return ProjectDetail(project_name("spam"), tuple(files), versions)
 
 
-def test_the_newest_development_releases_stay() -> None:
-    """The newest by their numbers: 10 is more than 9."""
+def test_the_newest_development_releases_are_kept() -> None:
+    """They are compared as versions: 10 is more than 9."""
     whole = page("1.0", "1.0.dev1", "2.0.dev9", "2.0.dev10", "2.0")
-    assert dev_releases({"keep": "1"})(whole) == page("1.0", "2.0.dev10", "2.0")
-    assert dev_releases({"keep": "0"})(whole) == page("1.0", "2.0")
-    assert dev_releases({"keep": "9"})(whole) == whole
+    assert DevReleases(1).apply(whole) == page("1.0", "2.0.dev10", "2.0")
+    assert DevReleases(0).apply(whole) == page("1.0", "2.0")
+    assert DevReleases(9).apply(whole) == whole
 
 
 def test_projects_are_kept_by_their_names() -> None:
     """Prefixes are compared with normalised names."""
-    keeps = name_prefix({"prefixes": "\nAcme-\ndjango-"})
-    assert [keeps(name) for name in ("acme-x", "django-y", "spam")] == [True, True, False]
+    options = FilterOptions({"name_prefix": {"prefixes": "\nAcme-\ndjango-"}})
+    keeps = NamePrefix.from_options(options).apply
+    names = map(project_name, ("acme-x", "django-y", "spam"))
+    assert [keeps(name) for name in names] == [True, True, False]
 
 
 @pytest.mark.parametrize("factory", FACTORIES)
-def test_nothing_to_go_by_is_refused(factory: Factory) -> None:
-    """A filter that is enabled and not set up must not keep everything."""
-    with pytest.raises(ValueError, match="; "):
-        factory({})
+def test_missing_options_are_refused(factory: Factory) -> None:
+    """A filter that is enabled and not configured must not keep everything."""
+    with pytest.raises(OptionError, match="; "):
+        factory(FilterOptions())

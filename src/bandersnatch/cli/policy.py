@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.app import Configuration
     from bandersnatch.config.schema import IndexSettings
-    from bandersnatch.filters.chain import PageFilter, ProjectFilter
+    from bandersnatch.filters.interface import PageFilter, ProjectFilter
 
 
 def policy(configuration: Configuration, path: str) -> str:
@@ -52,6 +52,6 @@ def _followed(index: IndexSettings) -> str:
 
 def _described(filters: Iterable[ProjectFilter | PageFilter]) -> Iterator[str]:
     for number, each in enumerate(filters, start=1):
-        first, *others = each.words or ("what its own documentation says",)
+        first, *others = each.describe() or ("what its own documentation says",)
         yield f"  {number}. {each.name}: {first}"
         yield from (f"     {' ' * len(each.name)}  {sentence}" for sentence in others)

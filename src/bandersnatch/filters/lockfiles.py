@@ -18,70 +18,75 @@ from bandersnatch.model.versions import parse_version
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_Package: TypeAlias = Mapping[str, Any]
-_Elsewhere: TypeAlias = "Callable[[_Package], str | None]"
+_Table: TypeAlias = Mapping[str, Any]
+_Source: TypeAlias = "Callable[[_Table], str | None]"
 
 _PYLOCK = re.compile(r"pylock(?:\.[^.]+)?\.toml")
-_OTHERS = re.compile(r".*\.toml|Pipfile(?:\.lock)?|pdm\.lock", re.IGNORECASE)
+_OTHER_KINDS = re.compile(r".*\.toml|Pipfile(?:\.lock)?|pdm\.lock", re.IGNORECASE)
 _HEADER = re.compile(r"[ \t]*\[\[[ \t]*([\w\"'-]+)[ \t]*\]\]")
 _VERSION = re.compile(rf"[^*\s]{{1,{LONGEST_REQUIREMENT}}}")
-_OWN = ""
-"""Where a project comes from that is locked because it is being worked on."""
+_OWN_PROJECT = ""
+"""The source of the project that the lock file belongs to."""
 
 
 def is_lock_file(filename: str) -> bool:
-    """Whether a file of this name, without its directory, is a lock file.
+    """Return whether a file of this name, without its directory, is a lock file.
 
-    :raises OptionError: if it is one of a kind that is not read.
+    :raises OptionError: if it is of a kind that is not supported.
     """
-    if filename in _KINDS or _PYLOCK.fullmatch(filename):
+    if filename in _SOURCES or _PYLOCK.fullmatch(filename):
         return True
-    if _OTHERS.fullmatch(filename):
+    if _OTHER_KINDS.fullmatch(filename):
         known = "pylock.toml, pylock.NAME.toml, uv.lock and poetry.lock"
-        raise OptionError(f"{filename} is no requirement file, and of lock files {known} are read")
+        raise OptionError(
+            f"{filename} is not a requirement file, and the supported lock files are {known}"
+        )
     return False
 
 
 def locked(path: str, filename: str, text: str) -> list[ListedRequirement | Skipped]:
-    """Return what a lock file pins, in its order, and what of it the index does not have.
+    """Return what a lock file pins, in its order, and the entries that the index does not have.
 
-    :raises OptionError: if it is not what its name says.
+    :raises OptionError: if the text is not a lock file of the kind that its name says.
     """
-    key, elsewhere = _KINDS.get(filename, ("packages", _not_from_an_index))
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise OptionError(f"{path} is no TOML: {error}") from None
-    if key == "packages":
-        _check_version(path, document)
-    packages = document.get(key, [])
-    if not isinstance(packages, list) or not all(isinstance(each, dict) for each in packages):
+        raise OptionError(f"{path} is not TOML: {error}") from None
+    source = _SOURCES.get(filename)
+    if source is None:
+        _check_pylock(path, document)
+        key, source = "packages", _pylock_source
+    else:
+        key = "package"
+    tables = document.get(key, [])
+    if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
         raise OptionError(f"{path} has no list of tables [[{key}]]")
-    lines = _header_lines(text, key, len(packages))
+    lines = _header_lines(text, key, len(tables))
     return [
-        found
-        for line, package in zip(lines, packages, strict=True)
-        if (found := _locked(path, line, package, elsewhere(package))) is not None
+        entry
+        for line, table in zip(lines, tables, strict=True)
+        if (entry := _entry(path, line, table, source(table))) is not None
     ]
 
 
-def _locked(
-    path: str, line: int, package: _Package, elsewhere: str | None
+def _entry(
+    path: str, line: int, table: _Table, source: str | None
 ) -> ListedRequirement | Skipped | None:
-    """Return what one table pins; nothing for the very project that the file is of."""
-    said, version = package.get("name"), package.get("version")
-    shown = f"{said}=={version}" if version is not None else f"{said}"
+    """Return what one table pins; None for the project that the file belongs to."""
+    name, version = table.get("name"), table.get("version")
+    shown = f"{name}=={version}" if version is not None else f"{name}"
     origin = Origin(path, line, shown)
     try:
-        name = project_name(said)
+        project = project_name(name)
     except InvalidValue as error:
         raise OptionError(f"{origin}: {error}") from None
-    if elsewhere is not None:
-        why = f"it comes from {elsewhere}, not from the index"
-        return Skipped(Line(shown, origin), why) if elsewhere != _OWN else None
+    if source is not None:
+        why = f"it comes from {source}, not from the index"
+        return Skipped(Line(shown, origin), why) if source != _OWN_PROJECT else None
     if version is None:
-        return ListedRequirement(name, SpecifierSet(), bare=True, origin=origin)
-    return ListedRequirement(name, _pin(version, origin), bare=False, origin=origin)
+        return ListedRequirement(project, SpecifierSet(), bare=True, origin=origin)
+    return ListedRequirement(project, _pin(version, origin), bare=False, origin=origin)
 
 
 def _pin(version: object, origin: Origin) -> SpecifierSet:
@@ -93,14 +98,20 @@ def _pin(version: object, origin: Origin) -> SpecifierSet:
             specifier = SpecifierSet()
         if len(specifier) == 1:
             return specifier
-    raise OptionError(f"{origin}: its version is none")
+    raise OptionError(f"{origin}: its version is not usable")
 
 
-def _check_version(path: str, document: Mapping[str, Any]) -> None:
-    """Refuse a lock file of a later specification, as PEP 751 asks."""
-    version = document.get("lock-version")
-    if not isinstance(version, str) or version.partition(".")[0] != "1":
-        raise OptionError(f"{path} is no lock file of version 1.x of PEP 751: {version!r}")
+def _check_pylock(path: str, document: Mapping[str, Any]) -> None:
+    """Refuse a file that does not conform to PEP 751, as it demands.
+
+    :raises OptionError: with the first violation.
+    """
+    from packaging.pylock import Pylock, PylockValidationError  # noqa: PLC0415 - seldom needed
+
+    try:
+        Pylock.from_dict(document)
+    except PylockValidationError as error:
+        raise OptionError(f"{path} is not a lock file of PEP 751: {error}") from None
 
 
 def _header_lines(text: str, key: str, count: int) -> list[int]:
@@ -113,33 +124,31 @@ def _header_lines(text: str, key: str, count: int) -> list[int]:
     return numbers if len(numbers) == count else [0] * count
 
 
-def _not_from_an_index(package: _Package) -> str | None:
+def _pylock_source(table: _Table) -> str | None:
     kinds = {"vcs": "version control", "directory": "a directory", "archive": "an archive"}
-    return next((words for kind, words in kinds.items() if kind in package), None)
+    return next((words for kind, words in kinds.items() if kind in table), None)
 
 
-def _not_from_uv_index(package: _Package) -> str | None:
-    source = package.get("source")
+def _uv_source(table: _Table) -> str | None:
+    source = table.get("source")
     kinds = {
-        "virtual": _OWN,
-        "editable": _OWN,
+        "virtual": _OWN_PROJECT,
+        "editable": _OWN_PROJECT,
         "directory": "a directory",
         "path": "a path",
         "git": "version control",
         "url": "a URL",
     }
-    told = source if isinstance(source, dict) else {}
-    return next((words for kind, words in kinds.items() if kind in told), None)
+    keys = source if isinstance(source, dict) else {}
+    return next((words for kind, words in kinds.items() if kind in keys), None)
 
 
-def _not_from_poetry_index(package: _Package) -> str | None:
-    source = package.get("source")
-    told = source.get("type") if isinstance(source, dict) else None
+def _poetry_source(table: _Table) -> str | None:
+    source = table.get("source")
+    kind = source.get("type") if isinstance(source, dict) else None
     kinds = {"git": "version control", "url": "a URL", "directory": "a directory", "file": "a path"}
-    return kinds.get(told) if isinstance(told, str) else None
+    return kinds.get(kind) if isinstance(kind, str) else None
 
 
-_KINDS: Mapping[str, tuple[str, _Elsewhere]] = {
-    "uv.lock": ("package", _not_from_uv_index),
-    "poetry.lock": ("package", _not_from_poetry_index),
-}
+_SOURCES: Mapping[str, _Source] = {"uv.lock": _uv_source, "poetry.lock": _poetry_source}
+"""What tells where an entry comes from if not from the index, by file name."""

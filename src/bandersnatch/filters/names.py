@@ -103,7 +103,7 @@ class ListedRequirement:
     origin: Origin
 
     @property
-    def wild(self) -> bool:
+    def is_pattern(self) -> bool:
         """Whether the name is a pattern."""
         return _WILD.search(self.name) is not None
 
@@ -251,13 +251,13 @@ class NameList:
         """The entries that name one project."""
         found: dict[ProjectName, list[ListedRequirement]] = {}
         for each in self.entries:
-            if not each.wild:
+            if not each.is_pattern:
                 found.setdefault(project_name(each.name), []).append(each)
         return found
 
     @cached_property
     def _wild(self) -> list[ListedRequirement]:
-        return [each for each in self.entries if each.wild]
+        return [each for each in self.entries if each.is_pattern]
 
     @cached_property
     def _ends(self) -> dict[int, dict[str, list[ListedRequirement]]]:
@@ -298,9 +298,8 @@ class NameList:
         """The projects that are listed, or None if patterns stand for others too."""
         return None if self._wild else frozenset(self.exact)
 
-    @property
     def counted(self) -> str:
-        """How many there are, in words: "the 42 projects and 2 patterns"."""
+        """Return how many there are, in words: "the 42 projects and 2 patterns"."""
         exact, wild = len(self.exact), len({each.name for each in self._wild})
         counts = [_count(exact, "project")] if exact or not wild else []
         return f"the {' and '.join(counts + ([_count(wild, 'pattern')] if wild else []))}"
@@ -319,17 +318,16 @@ class NameList:
         found += [each for pattern, each in self._patterns if pattern.match(name)]
         return found
 
-    @property
-    def terms(self) -> str:
-        """A text that changes whenever an entry does, and not with their order."""
-        return entry_terms(self.entries)
+    def fingerprint(self) -> str:
+        """Return a text that changes whenever an entry does, and not with their order."""
+        return entries_fingerprint(self.entries)
 
-    def terms_for(self, name: ProjectName) -> str:
-        """Return the part of ``terms`` that is about one project."""
-        return entry_terms(self.of(name))
+    def fingerprint_for(self, name: ProjectName) -> str:
+        """Return the fingerprint of the entries about one project."""
+        return entries_fingerprint(self.of(name))
 
 
-def entry_terms(entries: Iterable[ListedRequirement]) -> str:
+def entries_fingerprint(entries: Iterable[ListedRequirement]) -> str:
     """Return a text that changes whenever an entry does, and not with their order."""
     return " ".join(sorted({f"{each.name}{each.specifier}" for each in entries}))
 

@@ -1,4 +1,7 @@
-"""The built-in filters, by the names that configurations use, and the chain made of them."""
+"""The built-in filters by the names that configurations use, and the chain of enabled filters.
+
+A new built-in filter is one row in `BUILT_IN`.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,20 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeAlias
 
-from bandersnatch.errors import InvalidRules, Problem
-from bandersnatch.filters.chain import FilterChain, PageFilter, ProjectFilter
+from bandersnatch.errors import InvalidRules, OptionError, Problem
+from bandersnatch.filters.chain import FilterChain
+from bandersnatch.filters.interface import Factory, Filter, PageFilter, ProjectFilter
 from bandersnatch.filters.options import suggestion
 from bandersnatch.filters.plugins.providers import Found
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from bandersnatch.filters.options import FilterOptions, Sections
 
 ALL = "all"
-"""The name that stands for every built-in filter that something is set for."""
+"""The name that stands for every built-in filter that has a setting."""
 
-Filter: TypeAlias = ProjectFilter | PageFilter
-Maker: TypeAlias = "Callable[[FilterOptions], Filter]"
 Setting: TypeAlias = tuple[str, str]
 """A section and an option; "" stands for the section as a whole, with whatever is in it."""
 
@@ -34,48 +36,63 @@ _WHERE: tuple[Setting, ...] = (("allowlist", "requirements_path"),)
 
 @dataclass(frozen=True, slots=True)
 class BuiltIn:
-    """A filter of this program.
+    """A filter of this program, described so that its module is imported only if it is enabled.
 
-    ``module`` is where its factory is, which has the filter's own name. ``set_by`` is what lets
-    ``all`` enable it, ``reads`` what it reads besides; ``section`` is one that is all its own,
-    which lets ``all`` enable it too, even if it is empty.
+    ``location`` is its module in `bandersnatch.filters.builtin` and its class, as in
+    "age:ReleaseAge". ``set_by`` are the settings of which one makes ``all`` enable it, ``reads``
+    are others that it reads. ``section`` is a section that it alone reads: ``all`` enables the
+    filter if the section exists, even if it is empty.
     """
 
-    module: str
+    location: str
     set_by: tuple[Setting, ...] = ()
     reads: tuple[Setting, ...] = ()
     section: str = ""
 
     def all_settings(self) -> tuple[Setting, ...]:
-        """Return everything that it reads."""
+        """Return all settings that it reads."""
         return self.set_by + self.reads
+
+    def load(self) -> type[ProjectFilter | PageFilter]:
+        """Import the module, and return the class."""
+        module, _, name = self.location.partition(":")
+        found: type[ProjectFilter | PageFilter] = getattr(
+            import_module(f"bandersnatch.filters.builtin.{module}"), name
+        )
+        return found
 
 
 BUILT_IN: Mapping[str, BuiltIn] = {
-    "allowlist_project": BuiltIn("project_lists", _NAMED),
-    "project_requirements": BuiltIn("project_lists", _REQUIRED, _WHERE),
-    "blocklist_project": BuiltIn("project_lists", _BLOCKED),
-    "regex_project": BuiltIn("regex", (("filter_regex", "packages"),)),
-    "regex_project_metadata": BuiltIn("metadata", (("regex_project_metadata", ""),)),
+    "allowlist_project": BuiltIn("project_lists:AllowlistProject", _NAMED),
+    "project_requirements": BuiltIn("project_lists:ProjectRequirements", _REQUIRED, _WHERE),
+    "blocklist_project": BuiltIn("project_lists:BlocklistProject", _BLOCKED),
+    "regex_project": BuiltIn("regex:RegexProject", (("filter_regex", "packages"),)),
+    "regex_project_metadata": BuiltIn(
+        "metadata:RegexProjectMetadata", (("regex_project_metadata", ""),)
+    ),
     "version_range_project_metadata": BuiltIn(
-        "metadata", (("version_range_project_metadata", ""),)
+        "metadata:VersionRangeProjectMetadata", (("version_range_project_metadata", ""),)
     ),
     "size_project_metadata": BuiltIn(
-        "limits", (("size_project_metadata", "max_package_size"),), _NAMED
+        "limits:SizeProjectMetadata", (("size_project_metadata", "max_package_size"),), _NAMED
     ),
     "versions_count_project_metadata": BuiltIn(
-        "limits",
+        "limits:VersionsCountProjectMetadata",
         tuple(("versions_count_project_metadata", o) for o in ("min_versions", "max_versions")),
         _NAMED,
     ),
-    "project_status": BuiltIn("limits", tuple(("project_status", o) for o in ("drop", "keep"))),
-    "exclude_platform": BuiltIn("platforms", (("blocklist", "platforms"),)),
-    "regex_release_file_metadata": BuiltIn("metadata", (("regex_release_file_metadata", ""),)),
+    "project_status": BuiltIn(
+        "limits:ProjectStatusFilter", tuple(("project_status", o) for o in ("drop", "keep"))
+    ),
+    "exclude_platform": BuiltIn("platforms:ExcludePlatform", (("blocklist", "platforms"),)),
+    "regex_release_file_metadata": BuiltIn(
+        "metadata:RegexReleaseFileMetadata", (("regex_release_file_metadata", ""),)
+    ),
     "version_range_release_file_metadata": BuiltIn(
-        "metadata", (("version_range_release_file_metadata", ""),)
+        "metadata:VersionRangeReleaseFileMetadata", (("version_range_release_file_metadata", ""),)
     ),
     "release_age": BuiltIn(
-        "age",
+        "age:ReleaseAge",
         tuple(
             ("release_age", option)
             for option in ("min-age", "freeze-at", "exceptions", "exceptions-file", "prefetch")
@@ -83,22 +100,27 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         section="release_age",
     ),
     "target_environments": BuiltIn(
-        "environments", (("environments", ""),), (("target_environments", "sdists"),)
+        "environments:TargetEnvironments",
+        (("environments", ""),),
+        (("target_environments", "sdists"),),
     ),
     "yanked_release": BuiltIn(
-        "yanked", reads=(*_NAMED, *_REQUIRED, *_WHERE), section="yanked_release"
+        "yanked:YankedRelease", reads=(*_NAMED, *_REQUIRED, *_WHERE), section="yanked_release"
     ),
-    "blocklist_release": BuiltIn("release_lists", _BLOCKED),
-    "allowlist_release": BuiltIn("release_lists", _NAMED),
-    "project_requirements_pinned": BuiltIn("release_lists", _REQUIRED, _WHERE),
+    "blocklist_release": BuiltIn("release_lists:BlocklistRelease", _BLOCKED),
+    "allowlist_release": BuiltIn("release_lists:AllowlistRelease", _NAMED),
+    "project_requirements_pinned": BuiltIn(
+        "release_lists:ProjectRequirementsPinned", _REQUIRED, _WHERE
+    ),
     "prerelease_release": BuiltIn(
-        "prereleases",
+        "prereleases:PrereleaseRelease",
         tuple(("filter_prerelease", o) for o in ("packages", "packages-file")),
         section="filter_prerelease",
     ),
-    "regex_release": BuiltIn("regex", (("filter_regex", "releases"),)),
+    "regex_release": BuiltIn("regex:RegexRelease", (("filter_regex", "releases"),)),
     "latest_release": BuiltIn(
-        "latest", tuple(("latest_release", o) for o in ("keep", "sort_by", "keep-per"))
+        "latest:LatestRelease",
+        tuple(("latest_release", o) for o in ("keep", "sort_by", "keep-per")),
     ),
 }
 
@@ -114,12 +136,12 @@ def _sections() -> Mapping[str, frozenset[str]]:
 
 
 SECTIONS: Mapping[str, frozenset[str]] = _sections()
-"""The sections that filters read, with their options; "" among them allows any."""
+"""The sections that built-in filters read, with their options; "" stands for any option."""
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What came of the names: the chain can be used only if there is no problem."""
+    """The result of building the chain, which is usable only if there are no problems."""
 
     chain: FilterChain
     problems: tuple[Problem, ...] = ()
@@ -129,21 +151,23 @@ class Built:
 def build_chain(
     enabled: Iterable[str], options: FilterOptions, found: Found = _NOTHING_FOUND
 ) -> Built:
-    """Make the filters that are enabled, and say what is wrong with those that cannot be made.
+    """Build the enabled filters, and report the problems of those that cannot be built.
 
-    ``found`` is what installed packages provide. What is set for a filter and read by none is
-    told of: a rule that does not count lets in what it was to keep out.
+    ``found`` is what installed packages provide. Settings that no enabled filter reads are noted:
+    a rule without effect lets through what it was to drop.
     """
     names, problems = _expanded(enabled, options.sections)
     options = replace(options, enabled=frozenset(names))
     filters: list[Filter] = []
     for name in names:
-        makers = _makers(name, found)
-        if not makers:
-            problems.append(_nobody_provides(name, found))
-        for make in makers:
+        factories = _factories(name, found)
+        if not factories:
+            problems.append(_unknown_filter(name, found))
+        for factory in factories:
             try:
-                filters.append(make(options))
+                filters.append(factory(options))
+            except OptionError as error:
+                problems.append(Problem(name, "", str(error)))
             except InvalidRules as error:
                 problems += [each for each in error.problems if each not in problems]
     chain = FilterChain(
@@ -157,18 +181,11 @@ def build_chain(
     return Built(chain, tuple(problems), tuple(dict.fromkeys(notes)))
 
 
-def _makers(name: str, found: Found) -> list[Maker]:
-    """Return the factories of the filters of a name; a package may have several."""
+def _factories(name: str, found: Found) -> list[Factory]:
+    """Return what builds the filters of a name; a package may have several of one name."""
     if name in BUILT_IN:
-        return [_maker(name)]
+        return [BUILT_IN[name].load().from_options]
     return [each.make for each in found.providers if each.name == name]
-
-
-def _maker(name: str) -> Maker:
-    """Return the factory of a built-in filter; its module is imported only when it is enabled."""
-    module = import_module(f"bandersnatch.filters.builtin.{BUILT_IN[name].module}")
-    factory: Maker = getattr(module, name)
-    return factory
 
 
 def _is_set(setting: Setting, sections: Sections) -> bool:
@@ -177,20 +194,20 @@ def _is_set(setting: Setting, sections: Sections) -> bool:
 
 
 def _expanded(enabled: Iterable[str], sections: Sections) -> tuple[list[str], list[Problem]]:
-    """Return the names with those that "all" stands for, and what is wrong with it."""
+    """Return the names with those that "all" stands for, and the problem if there are none."""
     names = list(dict.fromkeys(enabled))
     if ALL not in names:
         return names, []
     configured = [name for name in BUILT_IN if _is_configured(name, sections)]
     problems = []
     if not configured:
-        message = f"{ALL!r} enables every filter that something is set for, and nothing is"
+        message = f"{ALL!r} enables every filter that has a setting, and none has one"
         problems.append(Problem("plugins", "enabled", message))
     return [name for name in dict.fromkeys([*names, *configured]) if name != ALL], problems
 
 
 def _is_configured(name: str, sections: Sections) -> bool:
-    """Whether a filter has an option set that it goes by, or its own section."""
+    """Return whether a setting that enables a filter exists, or its own section."""
     built_in = BUILT_IN[name]
     return built_in.section in sections or any(_is_set(each, sections) for each in built_in.set_by)
 
@@ -206,7 +223,7 @@ def _without_effect(names: Iterable[str], sections: Sections) -> list[str]:
     ]
 
 
-def _nobody_provides(name: str, found: Found) -> Problem:
+def _unknown_filter(name: str, found: Found) -> Problem:
     hint = suggestion(name, [*BUILT_IN, *found.names, ALL])
     broken = "".join(f"; {each}" for each in found.broken)
-    return Problem("plugins", "enabled", f"nobody provides {name!r}{hint}{broken}")
+    return Problem("plugins", "enabled", f"there is no filter {name!r}{hint}{broken}")

@@ -110,7 +110,7 @@ def _required(text: str, line: Line) -> ListedRequirement | Skipped:
     except OptionError as error:
         hint = "; variables are not replaced" if "${" in text else ""
         raise OptionError(f"{error}{hint}") from None
-    if entry.wild:
+    if entry.is_pattern:
         raise OptionError("patterns have their place in [allowlist] packages, not in such a file")
     return entry
 
@@ -206,7 +206,7 @@ class Requirements:
         return tuple(entry for each in self.sets for entry in each.constraints)
 
     @property
-    def where(self) -> str:
+    def place(self) -> str:
         """The files, in words."""
         more = len(self.sources) - _SHOWN_FILES
         shown = ", ".join(self.sources[:_SHOWN_FILES])

@@ -67,9 +67,8 @@ class Linux:
     libc: Literal["glibc", "musl"]
     floor: tuple[int, int]
 
-    @property
-    def terms(self) -> str:
-        """What it is, in one text."""
+    def fingerprint(self) -> str:
+        """Return what it is, in one text."""
         return f"linux {self.architecture} {self.libc} {self.floor[0]}.{self.floor[1]}"
 
     def runs(self, tag: str) -> bool:
@@ -92,8 +91,12 @@ class Linux:
 class Tagged:
     """A platform that runs what has one of its tags."""
 
-    terms: str
+    words: str
     tags: frozenset[str]
+
+    def fingerprint(self) -> str:
+        """Return what it is, in one text."""
+        return self.words
 
     def runs(self, tag: str) -> bool:
         """Whether what has this platform tag runs on it."""
@@ -105,8 +108,8 @@ Platform: TypeAlias = Linux | Tagged
 
 def macos(architecture: str, version: tuple[int, int]) -> Tagged:
     """Return macOS of an architecture from a version on."""
-    terms = f"macos {architecture} {version[0]}.{version[1]}"
-    return Tagged(terms, frozenset(mac_platforms(version, architecture)))
+    words = f"macos {architecture} {version[0]}.{version[1]}"
+    return Tagged(words, frozenset(mac_platforms(version, architecture)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +121,10 @@ class Environment:
     platforms: tuple[Platform, ...]
     implementation: Implementation = "cpython"
 
-    @property
-    def terms(self) -> str:
-        """What it has, in one text that is the same in any order."""
+    def fingerprint(self) -> str:
+        """Return what it has, in one text that does not depend on any order."""
         pythons = sorted({f"{each.specifier}{' t' * each.threaded}" for each in self.pythons})
-        platforms = sorted({each.terms for each in self.platforms})
+        platforms = sorted({each.fingerprint() for each in self.platforms})
         return f"{self.implementation} {', '.join(pythons)} on {', '.join(platforms)}"
 
     def installs(self, tags: WheelTags, requires_python: str | None) -> bool:

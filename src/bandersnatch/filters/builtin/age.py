@@ -1,13 +1,13 @@
-"""The filter that lets nothing through before it has been public for a while."""
+"""The filter that lists no file before it has been public for some time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from bandersnatch.errors import InvalidRules, OptionError, Problem
-from bandersnatch.filters.chain import Needs, PageFilter, Stage
+from bandersnatch.filters.interface import Needs, PageFilter, Stage
 from bandersnatch.filters.names import listed, name_list
 from bandersnatch.model.files import format_upload_time
 from bandersnatch.model.versions import version_key
@@ -23,31 +23,117 @@ if TYPE_CHECKING:
 
 _Value = TypeVar("_Value")
 
-_NAME = "release_age"
+_SECTION = "release_age"
 _DEFAULT = "7 days"
-_ANSWERS = {
+_BOOLEANS = {
     **dict.fromkeys(("1", "yes", "true", "on"), True),
     **dict.fromkeys(("0", "no", "false", "off"), False),
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Age:
-    """``frozen`` is the time from which on nothing is let through, None for never."""
+@dataclass(frozen=True)
+class ReleaseAge(PageFilter):
+    """Drop the files that are younger than ``min_age``, or uploaded at ``freeze_at`` or later.
 
-    least: timedelta
-    frozen: datetime | None
+    ``exceptions`` are listed at any age. ``now`` is when the run began.
+    """
+
+    name = "release_age"
+    stage = Stage.FILE
+    needs = Needs.TIMES
+
+    min_age: timedelta
+    freeze_at: datetime | None
     exceptions: NameList
     now: datetime
+    prefetch: bool = False
 
-    def narrows(self, page: ProjectDetail) -> ProjectDetail:
-        return self._keep(page, lambda uploaded: uploaded + self.least <= self.now)
+    @classmethod
+    def from_options(cls, options: FilterOptions) -> Self:
+        """Build the filter from ``[release_age]``.
 
-    def ahead(self, page: ProjectDetail) -> ProjectDetail:
+        :raises InvalidRules: with every value that cannot be read.
+        """
+        problems: list[Problem] = []
+
+        def read(
+            option: str, default: str, reader: Callable[[str], _Value], fallback: _Value
+        ) -> _Value:
+            try:
+                return reader((options.text(_SECTION, option) or default).strip())
+            except OptionError as error:
+                problems.append(Problem(_SECTION, option, str(error)))
+                return fallback
+
+        min_age = read("min-age", _DEFAULT, _span, timedelta(0))
+        freeze_at = read("freeze-at", "", _moment, None)
+        prefetch = read("prefetch", "no", _boolean, False)  # noqa: FBT003 - a value like the others
+        exceptions = name_list(())
+        try:
+            exceptions = _exceptions(options)
+        except InvalidRules as error:
+            problems += error.problems
+        if problems:
+            raise InvalidRules(problems)
+        now = datetime.fromtimestamp(options.now, UTC)
+        return cls(min_age, freeze_at, exceptions, now, prefetch)
+
+    def apply(self, page: ProjectDetail) -> ProjectDetail:
+        """Return the page with the files that are old enough now."""
+        return self._keep(page, lambda uploaded: uploaded + self.min_age <= self.now)
+
+    def apply_later(self, page: ProjectDetail) -> ProjectDetail:
+        """Return the page with the files that will be old enough at some time."""
         return self._keep(page, lambda _: True)
 
+    def next_change(self, page: ProjectDetail) -> int | None:
+        """Return when the next file of the page becomes old enough, in seconds since 1970."""
+        is_excepted = self._exception_test(page)
+        times = [
+            file.upload_time + self.min_age
+            for file in page.files
+            if file.upload_time is not None
+            and not self._is_frozen(file.upload_time)
+            and not is_excepted(file)
+        ]
+        young = [each for each in times if each > self.now]
+        return -int(-min(young).timestamp() // 1) if young else None
+
+    def explain(self, page: ProjectDetail, file: ReleaseFile | None) -> str:
+        """Return when a file was uploaded, and when it will be listed."""
+        del page
+        assert file is not None, "the filter drops files, never projects"
+        if file.upload_time is None:
+            return "the index gives no upload time, so its age is unknown"
+        if self._is_frozen(file.upload_time):
+            return f"it was uploaded {_shown(file.upload_time)}, after freeze-at"
+        until = _shown(file.upload_time + self.min_age)
+        return f"it is too young: uploaded {_shown(file.upload_time)}, listed from {until}"
+
+    def describe(self) -> tuple[str, ...]:
+        """Return one sentence for each limit."""
+        count = len(self.exceptions.entries)
+        exceptions = f", with {count} exceptions" if count else ""
+        sentences = [f"list no file before it is {_days(self.min_age)} old{exceptions}"]
+        if self.freeze_at is not None:
+            until = _shown(self.freeze_at)
+            sentences.append(f"list no file uploaded at {until} or later{exceptions}")
+        return tuple(sentences)
+
+    def fingerprint(self) -> str:
+        """Return the limits and all exceptions."""
+        return f"{self._limits} {self.exceptions.fingerprint()}"
+
+    def fingerprint_for(self, name: ProjectName) -> str:
+        """Return the limits and the exceptions for one project."""
+        return f"{self._limits} {self.exceptions.fingerprint_for(name)}"
+
+    @property
+    def _limits(self) -> str:
+        return f"{self.name} {self.min_age} {self.freeze_at} {self.prefetch}"
+
     def _keep(self, page: ProjectDetail, old_enough: Callable[[datetime], bool]) -> ProjectDetail:
-        is_excepted = self._excepting(page)
+        is_excepted = self._exception_test(page)
 
         def keeps(file: ReleaseFile) -> bool:
             if is_excepted(file):
@@ -59,8 +145,8 @@ class _Age:
 
         return page.keep(keeps)
 
-    def _excepting(self, page: ProjectDetail) -> Callable[[ReleaseFile], bool]:
-        """Return whether a file of a page is let through at any age."""
+    def _exception_test(self, page: ProjectDetail) -> Callable[[ReleaseFile], bool]:
+        """Return the test whether a file of a page is listed at any age."""
         entries = self.exceptions.of(page.name)
         every = any(each.bare for each in entries)
         pins = {version_key(each.pin) for each in entries if each.pin is not None}
@@ -69,45 +155,19 @@ class _Age:
         return lambda file: version_key(page.version_of(file)) in pins
 
     def _is_frozen(self, uploaded: datetime) -> bool:
-        return self.frozen is not None and uploaded >= self.frozen
+        return self.freeze_at is not None and uploaded >= self.freeze_at
 
-    def matures(self, page: ProjectDetail) -> int | None:
-        is_excepted = self._excepting(page)
-        times = [
-            file.upload_time + self.least
-            for file in page.files
-            if file.upload_time is not None
-            and not self._is_frozen(file.upload_time)
-            and not is_excepted(file)
-        ]
-        young = [each for each in times if each > self.now]
-        return -int(-min(young).timestamp() // 1) if young else None
 
-    def because(self, page: ProjectDetail, file: ReleaseFile | None) -> str:
-        del page
-        assert file is not None, "it drops files, never projects"
-        if file.upload_time is None:
-            return "the index does not tell when it was uploaded, so its age is not known"
-        if self._is_frozen(file.upload_time):
-            return f"it was uploaded {_shown(file.upload_time)}, after freeze-at"
-        until = _shown(file.upload_time + self.least)
-        return f"it is too young: uploaded {_shown(file.upload_time)}, listed from {until}"
-
-    @property
-    def terms(self) -> str:
-        return f"{_NAME} {self.least} {self.frozen}"
-
-    def terms_for(self, name: ProjectName) -> str:
-        return f"{self.terms} {self.exceptions.terms_for(name)}"
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        but_for = len(self.exceptions.entries)
-        exceptions = f", with {but_for} exceptions" if but_for else ""
-        sentences = [f"list no file before it is {_days(self.least)} old{exceptions}"]
-        if self.frozen is not None:
-            sentences.append(f"list no file uploaded from {_shown(self.frozen)} on{exceptions}")
-        return tuple(sentences)
+def _exceptions(options: FilterOptions) -> NameList:
+    entries = listed(options, _SECTION, "exceptions")
+    problems = [
+        Problem(_SECTION, "exceptions", f"{e.origin}: name a project or one version, as foo==1.0")
+        for e in entries
+        if not e.bare and e.pin is None
+    ]
+    if problems:
+        raise InvalidRules(problems)
+    return name_list(entries)
 
 
 def _days(span: timedelta) -> str:
@@ -119,65 +179,10 @@ def _shown(moment: datetime) -> str:
     return f"{format_upload_time(moment)[:16].replace('T', ' ')} UTC"
 
 
-def release_age(options: FilterOptions) -> PageFilter:
-    """Make the filter from ``[release_age]``: ``min-age``, ``freeze-at``, ``exceptions``.
-
-    With ``prefetch`` files are fetched before they are listed.
-
-    :raises InvalidRules: with everything that cannot be read.
-    """
-    problems: list[Problem] = []
-
-    def read(
-        option: str, default: str, reader: Callable[[str], _Value], otherwise: _Value
-    ) -> _Value:
-        try:
-            return reader((options.text(_NAME, option) or default).strip())
-        except OptionError as error:
-            problems.append(Problem(_NAME, option, str(error)))
-            return otherwise
-
-    least = read("min-age", _DEFAULT, _span, timedelta(0))
-    frozen = read("freeze-at", "", _date, None)
-    prefetch = read("prefetch", "no", _yes_or_no, False)  # noqa: FBT003 - a value like the others
-    exceptions = name_list(())
-    try:
-        exceptions = _exceptions(options)
-    except InvalidRules as error:
-        problems += error.problems
-    if problems:
-        raise InvalidRules(problems)
-    age = _Age(least, frozen, exceptions, datetime.fromtimestamp(options.now, UTC))
-    return PageFilter(
-        _NAME,
-        Stage.FILE,
-        age.narrows,
-        terms=f"{age.terms} {prefetch} {exceptions.terms}",
-        words=age.words,
-        because=age.because,
-        reads=Needs.TIMES,
-        terms_for=lambda name: f"{age.terms_for(name)} {prefetch}",
-        matures=age.matures,
-        ahead=age.ahead if prefetch else None,
-    )
-
-
-def _exceptions(options: FilterOptions) -> NameList:
-    entries = listed(options, _NAME, "exceptions")
-    problems = [
-        Problem(_NAME, "exceptions", f"{each.origin}: name a project or one version, as foo==1.0")
-        for each in entries
-        if not each.bare and each.pin is None
-    ]
-    if problems:
-        raise InvalidRules(problems)
-    return name_list(entries)
-
-
-def _yes_or_no(text: str) -> bool:
-    if text.lower() not in _ANSWERS:
+def _boolean(text: str) -> bool:
+    if text.lower() not in _BOOLEANS:
         raise OptionError(f"{text!r} is neither true nor false")
-    return _ANSWERS[text.lower()]
+    return _BOOLEANS[text.lower()]
 
 
 def _span(text: str) -> timedelta:
@@ -191,7 +196,7 @@ def _span(text: str) -> timedelta:
         raise OptionError(f"{text!r} is not a time span like '7 days'") from None
 
 
-def _date(text: str) -> datetime | None:
+def _moment(text: str) -> datetime | None:
     """Return the first moment after a date, or the moment that a text with a time names."""
     if not text:
         return None

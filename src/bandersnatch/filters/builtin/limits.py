@@ -1,14 +1,14 @@
-"""Filters that look at a project as a whole: its size, its number of versions, its status."""
+"""Filters of whole projects: by their size, their number of versions, their status."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from bandersnatch.errors import FilterFailure, InvalidRules, Problem
-from bandersnatch.filters.chain import Needs, PageFilter, Stage
+from bandersnatch.filters.interface import Needs, PageFilter, Stage
 from bandersnatch.filters.names import listed, name_list
-from bandersnatch.filters.options import nearest, read_each
+from bandersnatch.filters.options import Origin, nearest, read_each
 from bandersnatch.model.project import ProjectStatus
 from bandersnatch.model.versions import version_key
 
@@ -19,23 +19,19 @@ if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
 
-_SIZE = "size_project_metadata"
-_COUNT = "versions_count_project_metadata"
-_STATUS = "project_status"
-
 
 def _exempt(options: FilterOptions) -> NameList:
-    """Return the projects that a limit does not hold for.
+    """Return the projects that a limit does not apply to.
 
-    They are those in ``[allowlist] packages``, unless that list says what is mirrored at all:
-    then both must agree, or the limit would mean nothing (contract, section 5.3).
+    They are those in ``[allowlist] packages``, unless that list selects what is mirrored at all:
+    then a project must pass both, or the limit would have no effect.
     """
     if "allowlist_project" in options.enabled:
         return name_list(())
     return name_list(listed(options, "allowlist"))
 
 
-def _but_for(exempt: NameList) -> str:
+def _except_for(exempt: NameList) -> str:
     count = len(exempt.entries)
     return f", except the {count} named in [allowlist] packages" if count else ""
 
@@ -43,162 +39,206 @@ def _but_for(exempt: NameList) -> str:
 # ---------------------------------------------------------------- size
 
 
-@dataclass(frozen=True, slots=True)
-class _SizeLimit:
-    most: int
-    exempt: NameList
-    origin: str
+@dataclass(frozen=True)
+class SizeProjectMetadata(PageFilter):
+    """Drop the projects whose files have more than ``max_size`` bytes in all."""
 
-    def narrows(self, page: ProjectDetail) -> ProjectDetail | None:
+    name = "size_project_metadata"
+    stage = Stage.METADATA
+    needs = Needs.SIZES
+
+    max_size: int
+    exempt: NameList
+    origin: Origin
+
+    @classmethod
+    def from_options(cls, options: FilterOptions) -> Self:
+        """Build the filter from ``[size_project_metadata] max_package_size``.
+
+        :raises InvalidRules: if it is missing or is not a size.
+        """
+        from humanfriendly import InvalidSize, parse_size  # noqa: PLC0415 - slow to import
+
+        option = "max_package_size"
+        text = options.text(cls.name, option)
+        if text is None:
+            raise InvalidRules(
+                [Problem(cls.name, option, "it must say how large a project may be")]
+            )
+        try:
+            max_size = parse_size(text.strip(), binary=True)
+        except InvalidSize:
+            message = f"{text.strip()!r} is not a size like '2 GB' or a number of bytes"
+            raise InvalidRules([Problem(cls.name, option, message)]) from None
+        return cls(max_size, _exempt(options), options.origin(cls.name, option))
+
+    def apply(self, page: ProjectDetail) -> ProjectDetail | None:
+        """Return the page, or None if it is over the limit.
+
+        :raises FilterFailure: if the size of a file is unknown.
+        """
         if page.name in self.exempt:
             return page
         total = 0
         for file in page.files:
             if file.size is None:
-                raise FilterFailure(_SIZE, f"the index does not tell the size of {file.filename}")
+                raise FilterFailure(
+                    self.name, f"the index does not give the size of {file.filename}"
+                )
             total += file.size
-        return page if total <= self.most else None
+        return page if total <= self.max_size else None
 
-    def because(self, page: ProjectDetail, _: ReleaseFile | None) -> str:
-        total = sum(file.size or 0 for file in page.files)
+    def explain(self, page: ProjectDetail, file: ReleaseFile | None) -> str:
+        """Return the size of the project, and the limit."""
+        del file
+        total = sum(each.size or 0 for each in page.files)
         return f"its files have {total} bytes, more than {self.origin}"
 
-    def terms_for(self, name: ProjectName) -> str:
-        return f"{_SIZE} exempt" if name in self.exempt else f"{_SIZE} {self.most}"
+    def describe(self) -> tuple[str, ...]:
+        """Return one sentence."""
+        exceptions = _except_for(self.exempt)
+        return (f"drop projects whose files have more than {self.max_size:,} bytes{exceptions}",)
 
+    def fingerprint(self) -> str:
+        """Return the limit and the exceptions."""
+        return f"{self.name} {self.max_size} {self.exempt.fingerprint()}"
 
-def size_project_metadata(options: FilterOptions) -> PageFilter:
-    """Make the filter that drops projects whose files are too large together.
-
-    :raises InvalidRules: if ``max_package_size`` is missing or is no size.
-    """
-    from humanfriendly import InvalidSize, parse_size  # noqa: PLC0415 - slow to import
-
-    option = "max_package_size"
-    text = options.text(_SIZE, option)
-    if text is None:
-        raise InvalidRules([Problem(_SIZE, option, "it must say how large a project may be")])
-    try:
-        most = parse_size(text.strip(), binary=True)
-    except InvalidSize:
-        message = f"{text.strip()!r} is not a size like '2 GB' or a number of bytes"
-        raise InvalidRules([Problem(_SIZE, option, message)]) from None
-    limit = _SizeLimit(most, _exempt(options), str(options.origin(_SIZE, option)))
-    return PageFilter(
-        _SIZE,
-        Stage.METADATA,
-        limit.narrows,
-        terms=f"{_SIZE} {most} {limit.exempt.terms}",
-        words=(f"drop projects whose files have more than {most:,} bytes{_but_for(limit.exempt)}",),
-        because=limit.because,
-        reads=Needs.SIZES,
-        terms_for=limit.terms_for,
-    )
+    def fingerprint_for(self, name: ProjectName) -> str:
+        """Return the limit, if it applies to the project."""
+        return f"{self.name} {'exempt' if name in self.exempt else self.max_size}"
 
 
 # ---------------------------------------------------------------- number of versions
 
 
-@dataclass(frozen=True, slots=True)
-class _CountLimits:
+@dataclass(frozen=True)
+class VersionsCountProjectMetadata(PageFilter):
+    """Drop the projects with fewer than ``least`` or more than ``most`` versions; 0 is no limit."""
+
+    name = "versions_count_project_metadata"
+    stage = Stage.METADATA
+
     least: int
     most: int
     exempt: NameList
 
-    def narrows(self, page: ProjectDetail) -> ProjectDetail | None:
+    @classmethod
+    def from_options(cls, options: FilterOptions) -> Self:
+        """Build the filter from ``[versions_count_project_metadata]``.
+
+        :raises InvalidRules: if neither limit is set, or they exclude each other.
+        """
+        limits: dict[str, int] = {}
+        problems = []
+        for option in ("min_versions", "max_versions"):
+            text = (options.text(cls.name, option) or "0").strip()
+            if text.isascii() and text.isdigit():
+                limits[option] = int(text)
+            else:
+                problems.append(Problem(cls.name, option, f"{text!r} is not a whole number"))
+        least, most = limits.get("min_versions", 0), limits.get("max_versions", 0)
+        if not problems and not (least or most):
+            problems.append(Problem(cls.name, "max_versions", "neither it nor min_versions is set"))
+        if 0 < most < least:
+            message = f"{least} is more than max_versions, {most}: that drops every project"
+            problems.append(Problem(cls.name, "min_versions", message))
+        if problems:
+            raise InvalidRules(problems)
+        return cls(least, most, _exempt(options))
+
+    def apply(self, page: ProjectDetail) -> ProjectDetail | None:
+        """Return the page, or None if its number of versions is outside the limits."""
         if page.name in self.exempt:
             return page
         count = _count(page)
         return None if count < self.least or 0 < self.most < count else page
 
-    def because(self, page: ProjectDetail, _: ReleaseFile | None) -> str:
-        return f"it has {_count(page)} versions, and {self.words} are allowed"
+    def explain(self, page: ProjectDetail, file: ReleaseFile | None) -> str:
+        """Return the number of versions, and the limits."""
+        del file
+        return f"it has {_count(page)} versions, and {self._words} are allowed"
+
+    def describe(self) -> tuple[str, ...]:
+        """Return one sentence."""
+        return (f"keep only projects with {self._words} versions{_except_for(self.exempt)}",)
+
+    def fingerprint(self) -> str:
+        """Return the limits and the exceptions."""
+        return f"{self.name} {self.least} {self.most} {self.exempt.fingerprint()}"
+
+    def fingerprint_for(self, name: ProjectName) -> str:
+        """Return the limits, if they apply to the project."""
+        limits = "exempt" if name in self.exempt else f"{self.least} {self.most}"
+        return f"{self.name} {limits}"
 
     @property
-    def words(self) -> str:
+    def _words(self) -> str:
         if not self.most:
             return f"{self.least} or more"
         return f"{self.least} to {self.most}" if self.least else f"at most {self.most}"
 
-    def terms_for(self, name: ProjectName) -> str:
-        within = "exempt" if name in self.exempt else f"{self.least} {self.most}"
-        return f"{_COUNT} {within}"
-
 
 def _count(page: ProjectDetail) -> int:
-    """Return the number of versions, those without a file as well."""
+    """Return the number of versions, including those without a file."""
     return len(page.releases().keys() | set(map(version_key, page.versions)))
-
-
-def versions_count_project_metadata(options: FilterOptions) -> PageFilter:
-    """Make the filter that drops projects with too few or too many versions.
-
-    :raises InvalidRules: if neither limit is set, or they make no sense.
-    """
-    limits: dict[str, int] = {}
-    problems = []
-    for option in ("min_versions", "max_versions"):
-        text = (options.text(_COUNT, option) or "0").strip()
-        if text.isascii() and text.isdigit():
-            limits[option] = int(text)
-        else:
-            problems.append(Problem(_COUNT, option, f"{text!r} is not a whole number"))
-    least, most = limits.get("min_versions", 0), limits.get("max_versions", 0)
-    if not problems and not (least or most):
-        problems.append(Problem(_COUNT, "max_versions", "neither it nor min_versions is set"))
-    if 0 < most < least:
-        message = f"{least} is more than max_versions, {most}: that drops every project"
-        problems.append(Problem(_COUNT, "min_versions", message))
-    if problems:
-        raise InvalidRules(problems)
-    limit = _CountLimits(least, most, _exempt(options))
-    return PageFilter(
-        _COUNT,
-        Stage.METADATA,
-        limit.narrows,
-        terms=f"{_COUNT} {least} {most} {limit.exempt.terms}",
-        words=(f"keep only projects with {limit.words} versions{_but_for(limit.exempt)}",),
-        because=limit.because,
-        terms_for=limit.terms_for,
-    )
 
 
 # ---------------------------------------------------------------- status (PEP 792)
 
 
-def project_status(options: FilterOptions) -> PageFilter:
-    """Make the filter that drops projects by their status marker.
+@dataclass(frozen=True)
+class ProjectStatusFilter(PageFilter):
+    """Drop the projects whose status marker (PEP 792) is one of ``dropped``.
 
-    :raises InvalidRules: unless just one of ``drop`` and ``keep`` names statuses.
+    ``option`` is the option that names statuses, at ``origin``.
     """
-    words = {option: options.lines(_STATUS, option) for option in ("drop", "keep")}
-    given = [option for option, lines in words.items() if lines]
-    if len(given) != 1:
-        message = "it or keep must name statuses, and not both: archived, deprecated, ..."
-        raise InvalidRules([Problem(_STATUS, "drop", message)])
-    option = given[0]
-    named = frozenset().union(*read_each(words[option], _STATUS, option, _statuses))
-    dropped = named if option == "drop" else frozenset(ProjectStatus) - named
-    if ProjectStatus.ACTIVE in dropped:
-        message = "it drops active projects, and with them nearly everything"
-        raise InvalidRules([Problem(_STATUS, option, message)])
-    shown = ", ".join(sorted(status.value for status in dropped))
-    origin = options.origin(_STATUS, option)
 
-    def narrows(page: ProjectDetail) -> ProjectDetail | None:
-        return None if page.status in dropped else page
+    name = "project_status"
+    stage = Stage.METADATA
 
-    def because(page: ProjectDetail, _: ReleaseFile | None) -> str:
-        return f"it is {page.status.value}: {option} = {origin}"
+    dropped: frozenset[ProjectStatus]
+    option: str
+    origin: Origin
 
-    return PageFilter(
-        _STATUS,
-        Stage.METADATA,
-        narrows,
-        terms=f"{_STATUS} {shown}",
-        words=(f"drop projects that are {shown}",),
-        because=because,
-    )
+    @classmethod
+    def from_options(cls, options: FilterOptions) -> Self:
+        """Build the filter from ``[project_status]``.
+
+        :raises InvalidRules: unless exactly one of ``drop`` and ``keep`` names statuses.
+        """
+        words = {option: options.lines(cls.name, option) for option in ("drop", "keep")}
+        given = [option for option, lines in words.items() if lines]
+        if len(given) != 1:
+            message = "it or keep must name statuses, and not both: archived, deprecated, ..."
+            raise InvalidRules([Problem(cls.name, "drop", message)])
+        (option,) = given
+        named = frozenset().union(*read_each(words[option], cls.name, option, _statuses))
+        dropped = named if option == "drop" else frozenset(ProjectStatus) - named
+        if ProjectStatus.ACTIVE in dropped:
+            message = "it drops active projects, and with them nearly everything"
+            raise InvalidRules([Problem(cls.name, option, message)])
+        return cls(dropped, option, options.origin(cls.name, option))
+
+    def apply(self, page: ProjectDetail) -> ProjectDetail | None:
+        """Return the page, or None if the project's status is dropped."""
+        return None if page.status in self.dropped else page
+
+    def explain(self, page: ProjectDetail, file: ReleaseFile | None) -> str:
+        """Return the project's status, and the option."""
+        del file
+        return f"it is {page.status.value}: {self.option} = {self.origin}"
+
+    def describe(self) -> tuple[str, ...]:
+        """Return one sentence."""
+        return (f"drop projects that are {self._shown}",)
+
+    def fingerprint(self) -> str:
+        """Return the statuses."""
+        return f"{self.name} {self._shown}"
+
+    @property
+    def _shown(self) -> str:
+        return ", ".join(sorted(status.value for status in self.dropped))
 
 
 def _statuses(line: Line) -> frozenset[ProjectStatus]:

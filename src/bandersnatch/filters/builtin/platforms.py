@@ -1,13 +1,16 @@
-"""Platform tags as operators write them (PEP 425, 513, 571, 599, 600, 656, 730, 738)."""
+"""The filter by platforms, and platform tags as operators write them.
+
+The tags are those of PEP 425, 513, 571, 599, 600, 656, 730 and 738.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from bandersnatch.errors import InvalidRules, OptionError, Problem
-from bandersnatch.filters.chain import PageFilter, Stage
+from bandersnatch.filters.interface import PageFilter, Stage
 from bandersnatch.filters.options import Line, read_each, suggestion
 from bandersnatch.model.filenames import FileKind, build_info, wheel_tag_text, wheel_tags
 
@@ -27,7 +30,7 @@ LINUX_ARCHITECTURES = frozenset(
     | {"riscv32", "riscv64", "loongarch64", "mips", "mipsel", "mips64", "mips64el"}
     | {"ia64", "alpha", "sparc64"}
 )
-"""Those of ``linux_*``, ``manylinux*`` and ``musllinux*`` tags."""
+"""The architectures in ``linux_*``, ``manylinux*`` and ``musllinux*`` tags."""
 
 WINDOWS_ARCHITECTURES = frozenset({"amd64", "arm64", "arm32", "ia64"})
 MACOS_FORMATS = frozenset(
@@ -49,15 +52,15 @@ _OTHER = re.compile(
 )
 
 
-def spelt(text: str) -> str:
+def normalized_tag(text: str) -> str:
     """Return a platform in the form of tags: in lower case, with ``_`` for ``-`` and ``.``."""
     return text.lower().replace("-", "_").replace(".", "_")
 
 
 def is_platform_tag(tag: str) -> bool:
-    """Whether a tag, as ``spelt`` gives it, is of a family of platforms that is known.
+    """Return whether a normalized tag is of a family of platforms that is known.
 
-    :raises OptionError: if it is and has an architecture that nobody has.
+    :raises OptionError: if it is and its architecture does not exist.
     """
     for pattern, architectures in _FAMILIES:
         found = pattern.fullmatch(tag)
@@ -72,7 +75,7 @@ def is_platform_tag(tag: str) -> bool:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the question whether a known word was meant; the words here are short."""
+    """Return the question whether a known word was meant, with a cutoff for short words."""
     return suggestion(word, known, cutoff=0.5)
 
 
@@ -93,7 +96,7 @@ _GROUPS: dict[str, tuple[tuple[str, ...], frozenset[FileKind]]] = {
     "musllinux": _MUSLLINUX,
     "musllinux_": _MUSLLINUX,
 }
-"""The tokens for many platforms: how their tags begin, and the kinds of files that are theirs."""
+"""The tokens for many platforms: the prefixes of their tags, and their kinds of files."""
 
 _PYTHON = re.compile(r"py([1-9](?:\.(?:0|[1-9]\d{0,2}))?)")
 _PYTHON_MISSPELT = re.compile(r"(?:c?python|py|cp|pp)[-_]?([1-9])\.?(\d*)t?")
@@ -113,33 +116,33 @@ _SUGGESTED = (
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """What one token excludes: platforms, by how their tags begin or by one tag, or one Python.
+    """What one token excludes: the platforms with certain prefixes, one platform, or one Python.
 
-    ``python`` is "2.7", or "2" for the tags that tell no minor version. ``terms`` is the same for
-    two spellings of the same token.
+    ``python`` is "2.7", or "2" for the tags without a minor version. ``fingerprint`` is the same
+    for two spellings of the same token; for one platform it is its tag.
     """
 
     origin: Origin
-    terms: str
-    beginnings: tuple[str, ...] = ()
+    fingerprint: str
+    prefixes: tuple[str, ...] = ()
     kinds: frozenset[FileKind] = frozenset()
     python: str = ""
 
     def has_platform(self, tag: str) -> bool:
-        """Whether a platform tag is excluded."""
-        return tag.startswith(self.beginnings) if self.beginnings else tag == self.terms
+        """Return whether a platform tag is excluded."""
+        return tag.startswith(self.prefixes) if self.prefixes else tag == self.fingerprint
 
     def has_python(self, tag: str, abis: frozenset[str]) -> bool:
-        """Whether a python tag of a wheel with these ABIs is excluded.
+        """Return whether a python tag of a wheel with these ABI tags is excluded.
 
-        A wheel of the stable ABI also serves the Pythons after the one that it names.
+        A wheel of the stable ABI also runs on the Pythons after the one that it names.
         """
         if not self.python or tag[:2] not in _IMPLEMENTATIONS or abis & _STABLE_ABIS:
             return False
         return tag[2:] == self.python.replace(".", "")
 
     def has_build(self, build: BuildInfo) -> bool:
-        """Whether a built file that is no wheel is excluded; "py2" has those of every Python 2."""
+        """Return whether a built file that is not a wheel is excluded; "py2" includes "py2.7"."""
         if self.python:
             return self.python in {build.python, build.python.partition(".")[0]}
         return build.kind in self.kinds or self.has_platform(build.platform)
@@ -148,88 +151,84 @@ class Exclusion:
 def _exclusion(token: Line) -> Exclusion:
     """Read a token.
 
-    :raises OptionError: for one that nobody knows; it would exclude nothing.
+    :raises OptionError: if it is not known; it would exclude nothing.
     """
     word = token.text.lower()
     if python := _PYTHON.fullmatch(word):
         return Exclusion(token.origin, word, python=python[1])
-    tag = spelt(word.lstrip(".-"))
+    tag = normalized_tag(word.lstrip(".-"))
     if tag in _GROUPS:
-        beginnings, kinds = _GROUPS[tag]
-        return Exclusion(token.origin, f"{' '.join(beginnings)}*", beginnings, kinds)
+        prefixes, kinds = _GROUPS[tag]
+        return Exclusion(token.origin, f"{' '.join(prefixes)}*", prefixes, kinds)
     if is_platform_tag(tag):
         return Exclusion(token.origin, tag)
     if python := _PYTHON_MISSPELT.fullmatch(word):
         meant = ".".join(filter(None, python.groups()))
-        raise OptionError(f"no platform or Python is called so; did you mean 'py{meant}'?")
+        raise OptionError(f"no such platform or Python exists; did you mean 'py{meant}'?")
     raise OptionError(
-        "no platform or Python is called so; write windows, macos, linux, freebsd, a platform "
+        "no such platform or Python exists; write windows, macos, linux, freebsd, a platform "
         "tag such as win_amd64, py2, py3 or a Python such as py2.7, with spaces between them"
         f"{nearest(word.strip(',;.-'), _SUGGESTED)}"
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Exclusions:
-    """All that is excluded."""
+@dataclass(frozen=True)
+class ExcludePlatform(PageFilter):
+    """Drop the files that are built only for platforms or Pythons that a token excludes."""
 
-    rules: tuple[Exclusion, ...]
+    name = "exclude_platform"
+    stage = Stage.FILE
 
-    def narrow(self, page: ProjectDetail) -> ProjectDetail:
-        """Return the page without the files that are built for nothing but what is excluded."""
+    exclusions: tuple[Exclusion, ...]
+
+    @classmethod
+    def from_options(cls, options: FilterOptions) -> Self:
+        """Build the filter from ``[blocklist] platforms``.
+
+        :raises InvalidRules: with every token that is not known, or if there is none.
+        """
+        tokens = [
+            Line(token, replace(line.origin, text=token))
+            for line in options.lines(_SECTION, _OPTION)
+            for token in line.text.split()
+        ]
+        if not tokens:
+            message = (
+                "exclude_platform is enabled and no platform is named; name one, such as windows, "
+                "or remove the filter from [plugins] enabled"
+            )
+            raise InvalidRules([Problem(_SECTION, _OPTION, message)])
+        return cls(tuple(read_each(tokens, _SECTION, _OPTION, _exclusion)))
+
+    def apply(self, page: ProjectDetail) -> ProjectDetail:
+        """Return the page without the files that only excluded platforms or Pythons can use."""
         wheels: dict[str, bool] = {}
 
-        def wanted(file: ReleaseFile) -> bool:
+        def keeps(file: ReleaseFile) -> bool:
             part = wheel_tag_text(file.filename)
             if part is None:
-                return not self._of_build(file.filename, page.name)
+                return not self._excluding_build(file.filename, page.name)
             if part not in wheels:
-                wheels[part] = not self._of_wheel(wheel_tags(part))
+                wheels[part] = not self._excluding_wheel(wheel_tags(part))
             return wheels[part]
 
-        return page.keep(wanted)
+        return page.keep(keeps)
 
-    def because(self, page: ProjectDetail, file: ReleaseFile | None) -> str:
-        """Return the tokens that drop a file, and where they stand."""
+    def explain(self, page: ProjectDetail, file: ReleaseFile | None) -> str:
+        """Return the tokens that exclude a file, and where they are written."""
         if file is None:
             return ""
         part = wheel_tag_text(file.filename)
         if part is None:
-            rules = self._of_build(file.filename, page.name)
+            excluding = self._excluding_build(file.filename, page.name)
         else:
-            rules = self._of_wheel(wheel_tags(part))
-        return " and ".join(dict.fromkeys(str(each.origin) for each in rules))
+            excluding = self._excluding_wheel(wheel_tags(part))
+        return " and ".join(dict.fromkeys(str(each.origin) for each in excluding))
 
-    def _of_build(self, filename: str, name: ProjectName) -> list[Exclusion]:
-        """Return the rules that drop a file that is no wheel.
-
-        None drops a source distribution: its name tells no platform and no Python.
-        """
-        build = build_info(filename, name)
-        return [each for each in self.rules if each.has_build(build)]
-
-    def _of_wheel(self, tags: WheelTags) -> list[Exclusion]:
-        """Return the rules that leave a wheel no platform or no Python."""
-        platforms = [[r for r in self.rules if r.has_platform(tag)] for tag in tags.platforms]
-        if all(platforms):
-            return self._in_order(platforms)
-        pythons = [[r for r in self.rules if r.has_python(tag, tags.abis)] for tag in tags.pythons]
-        return self._in_order(pythons) if all(pythons) else []
-
-    def _in_order(self, found: Iterable[list[Exclusion]]) -> list[Exclusion]:
-        every = [rule for rules in found for rule in rules]
-        return [rule for rule in self.rules if rule in every]
-
-    @property
-    def terms(self) -> str:
-        """A text that changes whenever a token does, and not with their order or spelling."""
-        return f"exclude_platform {' '.join(sorted({each.terms for each in self.rules}))}"
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """What it does, in sentences."""
-        platforms = dict.fromkeys(r.origin.text.lower() for r in self.rules if not r.python)
-        pythons = dict.fromkeys(r.python for r in self.rules if r.python)
+    def describe(self) -> tuple[str, ...]:
+        """Return a sentence each about platforms, Pythons and source distributions."""
+        platforms = dict.fromkeys(e.origin.text.lower() for e in self.exclusions if not e.python)
+        pythons = dict.fromkeys(e.python for e in self.exclusions if e.python)
         sentences = []
         if platforms:
             sentences.append(f"drop the files that are only for platforms: {', '.join(platforms)}")
@@ -237,29 +236,26 @@ class Exclusions:
             sentences.append(f"drop the files that are only for Pythons: {', '.join(pythons)}")
         return (*sentences, "keep every source distribution")
 
+    def fingerprint(self) -> str:
+        """Return the tokens in a canonical spelling and order."""
+        return f"{self.name} {' '.join(sorted({each.fingerprint for each in self.exclusions}))}"
 
-def exclude_platform(options: FilterOptions) -> PageFilter:
-    """Make the filter from ``[blocklist] platforms``.
+    def _excluding_build(self, filename: str, name: ProjectName) -> list[Exclusion]:
+        """Return the exclusions of a file that is not a wheel.
 
-    :raises InvalidRules: with every token that is not known, or if there is none.
-    """
-    tokens = [
-        Line(token, replace(line.origin, text=token))
-        for line in options.lines(_SECTION, _OPTION)
-        for token in line.text.split()
-    ]
-    if not tokens:
-        message = (
-            "exclude_platform is enabled and no platform is named; name one, such as windows, or "
-            "take the filter out of [plugins] enabled"
-        )
-        raise InvalidRules([Problem(_SECTION, _OPTION, message)])
-    excluded = Exclusions(tuple(read_each(tokens, _SECTION, _OPTION, _exclusion)))
-    return PageFilter(
-        name="exclude_platform",
-        stage=Stage.FILE,
-        narrows=excluded.narrow,
-        terms=excluded.terms,
-        words=excluded.words,
-        because=excluded.because,
-    )
+        A source distribution has none: its name gives no platform and no Python.
+        """
+        build = build_info(filename, name)
+        return [each for each in self.exclusions if each.has_build(build)]
+
+    def _excluding_wheel(self, tags: WheelTags) -> list[Exclusion]:
+        """Return the exclusions that together leave a wheel no platform or no Python."""
+        platforms = [[e for e in self.exclusions if e.has_platform(t)] for t in tags.platforms]
+        if all(platforms):
+            return self._in_order(platforms)
+        pythons = [[e for e in self.exclusions if e.has_python(t, tags.abis)] for t in tags.pythons]
+        return self._in_order(pythons) if all(pythons) else []
+
+    def _in_order(self, found: Iterable[list[Exclusion]]) -> list[Exclusion]:
+        every = [exclusion for exclusions in found for exclusion in exclusions]
+        return [exclusion for exclusion in self.exclusions if exclusion in every]

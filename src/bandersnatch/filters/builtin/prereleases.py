@@ -1,12 +1,12 @@
-"""The filter that drops pre-releases (PEP 440)."""
+"""The filter of pre-releases (PEP 440)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from bandersnatch.errors import InvalidRules, Problem
-from bandersnatch.filters.chain import PageFilter, Stage
+from bandersnatch.filters.interface import PageFilter, Stage
 from bandersnatch.filters.names import listed, name_list
 from bandersnatch.model.versions import parse_version
 
@@ -17,54 +17,62 @@ if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
 
-_NAME = "prerelease_release"
 _SECTION = "filter_prerelease"
 
 
-@dataclass(frozen=True, slots=True)
-class _Prereleases:
-    """``only`` are the projects that it is about; None for all."""
+@dataclass(frozen=True)
+class PrereleaseRelease(PageFilter):
+    """Drop the pre-releases of the projects in ``projects``, or of all projects if it is None."""
 
-    only: NameList | None
+    name = "prerelease_release"
+    stage = Stage.RELEASE
 
-    def narrows(self, page: ProjectDetail) -> ProjectDetail:
-        if self.only is not None and page.name not in self.only:
+    projects: NameList | None
+
+    @classmethod
+    def from_options(cls, options: FilterOptions) -> Self:
+        """Build the filter from ``[filter_prerelease] packages`` and ``packages-file``.
+
+        :raises InvalidRules: if a list is set and is empty, or cannot be read.
+        """
+        is_set = {"packages", "packages-file"} & options.sections.get(_SECTION, {}).keys()
+        projects = name_list(listed(options, _SECTION)) if is_set else None
+        if projects is not None and not projects.entries:
+            message = "the list is empty; name a project, or remove the option to mean all projects"
+            raise InvalidRules([Problem(_SECTION, "packages", message)])
+        return cls(projects)
+
+    def apply(self, page: ProjectDetail) -> ProjectDetail:
+        """Return the page without its pre-releases."""
+        if self.projects is not None and page.name not in self.projects:
             return page
         return page.keep_versions(lambda text: not is_prerelease(text))
 
-    def because(self, page: ProjectDetail, _: ReleaseFile | None) -> str:
-        if self.only is None:
+    def explain(self, page: ProjectDetail, file: ReleaseFile | None) -> str:
+        """Return that it is a pre-release, and the line that names the project."""
+        del file
+        if self.projects is None:
             return "its version is a pre-release"
-        return f"its version is a pre-release, and {self.only.of(page.name)[0].origin} is set"
+        origin = self.projects.of(page.name)[0].origin
+        return f"its version is a pre-release, and {origin} is set"
 
-    def terms_for(self, name: ProjectName) -> str:
-        return _NAME if self.only is None or name in self.only else ""
+    def describe(self) -> tuple[str, ...]:
+        """Return one sentence."""
+        if self.projects is None:
+            return ("drop the pre-releases",)
+        count = len(self.projects.entries)
+        return (f"drop the pre-releases of the projects named in [{_SECTION}] ({count})",)
+
+    def fingerprint(self) -> str:
+        """Return the list of projects."""
+        return f"{self.name} {'' if self.projects is None else self.projects.fingerprint()}"
+
+    def fingerprint_for(self, name: ProjectName) -> str:
+        """Return the same text for every project that the filter is about, else ""."""
+        return self.name if self.projects is None or name in self.projects else ""
 
 
 def is_prerelease(text: str) -> bool:
-    """Whether a version is a pre-release or a development release; what is no version is not."""
+    """Return whether a text is a pre-release or a development release by PEP 440."""
     version = parse_version(text)
     return version is not None and version.is_prerelease
-
-
-def prerelease_release(options: FilterOptions) -> PageFilter:
-    """Make the filter, for the projects in ``[filter_prerelease] packages`` or for all.
-
-    :raises InvalidRules: if there is a list and nothing in it, or it cannot be read.
-    """
-    is_set = {"packages", "packages-file"} & options.sections.get(_SECTION, {}).keys()
-    only = name_list(listed(options, _SECTION)) if is_set else None
-    if only is not None and not only.entries:
-        message = "the list is empty; name a project, or take the option out to mean all"
-        raise InvalidRules([Problem(_SECTION, "packages", message)])
-    rule = _Prereleases(only)
-    of_whom = "" if only is None else f" of what is named in [{_SECTION}] ({len(only.entries)})"
-    return PageFilter(
-        _NAME,
-        Stage.RELEASE,
-        rule.narrows,
-        terms=f"{_NAME} {'' if only is None else only.terms}",
-        words=(f"drop the pre-releases{of_whom}",),
-        because=rule.because,
-        terms_for=rule.terms_for,
-    )

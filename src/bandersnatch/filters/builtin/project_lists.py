@@ -1,11 +1,12 @@
-"""Project filters that go by lists: they see a name, before anything is fetched (contract, 5.3)."""
+"""Project filters by lists of names, and the lists that other filters share with them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 from bandersnatch.errors import InvalidRules, Problem
-from bandersnatch.filters.chain import ProjectFilter
+from bandersnatch.filters.interface import ProjectFilter
 from bandersnatch.filters.names import listed, name_list
 from bandersnatch.filters.requirements import required
 
@@ -13,64 +14,109 @@ if TYPE_CHECKING:
     from bandersnatch.filters.names import NameList
     from bandersnatch.filters.options import FilterOptions
     from bandersnatch.filters.requirements import Requirements
+    from bandersnatch.model.names import ProjectName
 
 
-def allowlist_project(options: FilterOptions) -> ProjectFilter:
-    """Keep the projects that a line of ``[allowlist] packages`` names.
+@dataclass(frozen=True)
+class _OnlyListed(ProjectFilter):
+    """Keep the projects in a list; ``place`` is where the list is, in words."""
 
-    :raises InvalidRules: if no project is named; an empty list must not mean everything.
-    """
-    return _only("allowlist_project", allowlist(options, "allowlist_project"), where(options))
+    list: NameList
+    place: str
+    names: frozenset[ProjectName] | None
+    notes: tuple[str, ...] = ()
 
+    def apply(self, name: ProjectName) -> bool:
+        """Return whether the project is listed."""
+        return self.list.covers(name)
 
-def project_requirements(options: FilterOptions) -> ProjectFilter:
-    """Keep the projects that a requirement file names.
+    def explain(self, name: ProjectName) -> str:
+        """Return where the project is not listed."""
+        return f"{name} is not named {self.place}"
 
-    :raises InvalidRules: if none is named, or a file cannot be read.
-    """
-    found = requirements(options, "project_requirements")
-    names = name_list(found.entries)
-    return _only("project_requirements", names, f"in {found.where}", found.warnings)
+    def describe(self) -> tuple[str, ...]:
+        """Return one sentence."""
+        return (f"keep only {self.list.counted()} named {self.place}",)
 
-
-def blocklist_project(options: FilterOptions) -> ProjectFilter:
-    """Drop the projects that a line of ``[blocklist] packages`` names and says nothing else about.
-
-    :raises InvalidRules: if a line cannot be read.
-    """
-    entries, notes = blocklist(options, "blocklist_project")
-    names = name_list(entry for entry in entries.entries if entry.bare)
-    drops = names.covers
-    place = where(options, "blocklist")
-    words = f"drop {names.counted} named {place}"
-    if not names.entries:
-        words = f"drop no project, for no line {place} is a name alone"
-    return ProjectFilter(
-        name="blocklist_project",
-        keeps=lambda name: not drops(name),
-        terms=f"blocklist_project {names.terms}",
-        words=(words,),
-        because=lambda name: next((str(entry.origin) for entry in names.of(name)), ""),
-        notes=notes,
-    )
+    def fingerprint(self) -> str:
+        """Return the names in the list, without their versions."""
+        return f"{self.name} {' '.join(sorted({each.name for each in self.list.entries}))}"
 
 
-def _only(name: str, names: NameList, place: str, notes: tuple[str, ...] = ()) -> ProjectFilter:
-    return ProjectFilter(
-        name=name,
-        keeps=names.covers,
-        terms=f"{name} {' '.join(sorted({each.name for each in names.entries}))}",
-        names=names.names,
-        words=(f"keep only {names.counted} named {place}",),
-        because=lambda dropped: f"{dropped} is not named {place}",
-        notes=notes,
-    )
+class AllowlistProject(_OnlyListed):
+    """Keep the projects that a line of ``[allowlist] packages`` names."""
+
+    name = "allowlist_project"
+
+    @classmethod
+    def from_options(cls, options: FilterOptions) -> Self:
+        """Build the filter from ``[allowlist]``.
+
+        :raises InvalidRules: if no project is named; an empty list must not mean everything.
+        """
+        names = allowlist(options, cls.name)
+        return cls(names, list_place(options), names.names)
+
+
+class ProjectRequirements(_OnlyListed):
+    """Keep the projects that a requirement file names."""
+
+    name = "project_requirements"
+
+    @classmethod
+    def from_options(cls, options: FilterOptions) -> Self:
+        """Build the filter from ``[allowlist] requirements``.
+
+        :raises InvalidRules: if no project is named, or a file cannot be read.
+        """
+        found = requirements(options, cls.name)
+        names = name_list(found.entries)
+        return cls(names, f"in {found.place}", names.names, found.warnings)
+
+
+@dataclass(frozen=True)
+class BlocklistProject(ProjectFilter):
+    """Drop the projects that a line of ``[blocklist] packages`` consists of."""
+
+    name = "blocklist_project"
+
+    list: NameList
+    place: str
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_options(cls, options: FilterOptions) -> Self:
+        """Build the filter from ``[blocklist]``.
+
+        :raises InvalidRules: if a line cannot be read.
+        """
+        entries, notes = blocklist(options, cls.name)
+        names = name_list(entry for entry in entries.entries if entry.bare)
+        return cls(names, list_place(options, "blocklist"), notes)
+
+    def apply(self, name: ProjectName) -> bool:
+        """Return whether the project is not listed."""
+        return not self.list.covers(name)
+
+    def explain(self, name: ProjectName) -> str:
+        """Return the line that names the project."""
+        return next((str(entry.origin) for entry in self.list.of(name)), "")
+
+    def describe(self) -> tuple[str, ...]:
+        """Return one sentence."""
+        if not self.list.entries:
+            return (f"drop no project, for no line {self.place} is a name alone",)
+        return (f"drop {self.list.counted()} named {self.place}",)
+
+    def fingerprint(self) -> str:
+        """Return the names in the list."""
+        return f"{self.name} {self.list.fingerprint()}"
 
 
 # ---------------------------------------------------------------- the lists
 
 
-def allowlist(options: FilterOptions, name: str) -> NameList:
+def allowlist(options: FilterOptions, filter_name: str) -> NameList:
     """Return ``[allowlist] packages`` for a filter.
 
     :raises InvalidRules: if it is empty or cannot be read.
@@ -78,40 +124,43 @@ def allowlist(options: FilterOptions, name: str) -> NameList:
     found = listed(options, "allowlist")
     if not found:
         message = (
-            f"{name} is enabled and the list is empty; name a project, or take the filter out of "
-            "[plugins] enabled"
+            f"{filter_name} is enabled and the list is empty; name a project, or remove the "
+            "filter from [plugins] enabled"
         )
         raise InvalidRules([Problem("allowlist", "packages", message)])
     return name_list(found)
 
 
-def blocklist(options: FilterOptions, name: str) -> tuple[NameList, tuple[str, ...]]:
-    """Return ``[blocklist] packages`` for a filter, and what to note if it is empty.
+def blocklist(options: FilterOptions, filter_name: str) -> tuple[NameList, tuple[str, ...]]:
+    """Return ``[blocklist] packages`` for a filter, and a note if it is empty.
 
-    Nothing that was to be kept out gets in by an empty list, so that it is no mistake.
+    An empty blocklist is not an error: it lets nothing through that was to be dropped.
 
     :raises InvalidRules: if a line cannot be read.
     """
     found = listed(options, "blocklist")
-    note = f"{name} is enabled and [blocklist] packages is empty: it drops nothing"
+    note = f"{filter_name} is enabled and [blocklist] packages is empty: it drops nothing"
     return name_list(found), () if found else (note,)
 
 
-def requirements(options: FilterOptions, name: str) -> Requirements:
-    """Return what the files of ``[allowlist] requirements`` ask for, for a filter.
+def requirements(options: FilterOptions, filter_name: str) -> Requirements:
+    """Return what the files of ``[allowlist] requirements`` require, for a filter.
 
-    :raises InvalidRules: if that is nothing, or a file cannot be read.
+    :raises InvalidRules: if they require nothing, or a file cannot be read.
     """
     found = required(options)
     if not found.entries:
         what = "its files name no project" if found.sources else "no file is named"
-        message = f"{name} is enabled and {what}; name one, or take the filter out of [plugins]"
-        raise InvalidRules([Problem("allowlist", "requirements", f"{message} enabled")])
+        message = (
+            f"{filter_name} is enabled and {what}; name one, or remove the filter from [plugins] "
+            "enabled"
+        )
+        raise InvalidRules([Problem("allowlist", "requirements", message)])
     return found
 
 
-def where(options: FilterOptions, section: str = "allowlist") -> str:
-    """Return where a list stands, in words."""
+def list_place(options: FilterOptions, section: str = "allowlist") -> str:
+    """Return where the lines of a list are, in words."""
     files = [line.text for line in options.lines(section, "packages-file")]
     own = [f"[{section}] packages ({options.path})"] if options.lines(section, "packages") else []
     return f"in {' and '.join(own + files)}"

@@ -28,7 +28,7 @@ _NOT_IN_PAGES = ("packagetype", "python_version")
 """What is worked out from the file's name, unless the document says it."""
 
 
-def older_project(page: ProjectDetail) -> Json:
+def legacy_project(page: ProjectDetail) -> Json:
     """Return ``{"info", "last_serial", "releases", "urls"}``, and what else the document has.
 
     ``releases`` has the page's versions, each with a list of the page's files, maybe empty.
@@ -42,13 +42,13 @@ def older_project(page: ProjectDetail) -> Json:
     return told | {"info": info, "last_serial": serial, "releases": releases, "urls": list(urls)}
 
 
-def older_file(page: ProjectDetail, file: ReleaseFile) -> Json:
-    """Return what ``older_project`` has for one file; ``older_files`` is faster for many."""
+def legacy_file(page: ProjectDetail, file: ReleaseFile) -> Json:
+    """Return what ``legacy_project`` has for one file; ``legacy_files`` is faster for many."""
     return _file(file, page.name, _entries(page.document).get(file.filename))
 
 
-def older_files(page: ProjectDetail) -> dict[str, Json]:
-    """Return what ``older_project`` has for each file, by file name."""
+def legacy_files(page: ProjectDetail) -> dict[str, Json]:
+    """Return what ``legacy_project`` has for each file, by file name."""
     entries = _entries(page.document)
     return {
         file.filename: _file(file, page.name, entries.get(file.filename)) for file in page.files
@@ -57,7 +57,7 @@ def older_files(page: ProjectDetail) -> dict[str, Json]:
 
 def _releases(page: ProjectDetail) -> dict[str, list[Json]]:
     """Return the files by version, which is written as the index writes it, if it does."""
-    files = older_files(page)
+    files = legacy_files(page)
     texts: dict[VersionKey, str] = {}
     for text in (*page.versions, *_mapping(page, "releases")):
         texts.setdefault(version_key(text), text)

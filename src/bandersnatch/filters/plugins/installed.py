@@ -1,11 +1,11 @@
-"""The filters that installed distributions provide under the names that are enabled."""
+"""The filters that installed packages provide under the names that are enabled."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from bandersnatch.filters.plugins.providers import Found
-from bandersnatch.filters.plugins.v1 import GROUP, newer_providers
+from bandersnatch.filters.plugins.v1 import GROUP, v1_providers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,21 +22,20 @@ def installed(*, group: str) -> Iterable[EntryPoint]:
 
 
 def provided(names: Iterable[str], entry_points: EntryPoints = installed) -> Found:
-    """Return the providers of the names; they are enabled and of no built-in filter.
+    """Return the providers of names that are enabled and belong to no built-in filter.
 
-    Nothing is looked up for no names, and classes of the older interface are loaded only for
-    names that the newer one does not have.
+    Classes of the older interface are loaded only for names that version 1 does not have.
     """
-    wanted = frozenset(names)
-    if not wanted:
+    missing = frozenset(names)
+    if not missing:
         return Found()
-    newer = tuple(entry_points(group=GROUP))
-    providers = newer_providers(wanted, newer)
-    rest = wanted - {each.name for each in providers}
-    if not rest:
+    v1 = tuple(entry_points(group=GROUP))
+    providers = v1_providers(missing, v1)
+    missing -= {each.name for each in providers}
+    if not missing:
         return Found(providers)
-    from bandersnatch.filters.plugins.legacy import older_classes  # noqa: PLC0415 - seldom needed
+    from bandersnatch.filters.plugins.legacy import legacy_classes  # noqa: PLC0415 - seldom needed
 
-    older = older_classes(entry_points)
-    names_of_all = older.names | {each.name for each in newer}
-    return Found((*providers, *older.providers(rest)), names_of_all, older.broken)
+    legacy = legacy_classes(entry_points)
+    all_names = legacy.names | {each.name for each in v1}
+    return Found((*providers, *legacy.providers(missing)), all_names, legacy.broken)

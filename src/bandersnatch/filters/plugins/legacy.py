@@ -1,7 +1,7 @@
-"""Filters written for the older interface, run as filters of ours (contract, section 5.1).
+"""Filters written for the interface of releases before 9, adapted to the current one.
 
-Their classes are enabled by the ``name`` that they have, not by that of their entry points: to
-learn it, all of them have to be loaded.
+Their classes are enabled by their own ``name``, not by that of their entry points, so all of them
+have to be loaded to find one.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from bandersnatch.errors import BandersnatchError, FilterFailure
 from bandersnatch.filter import Filter
-from bandersnatch.filters.builtin.views import older_project
-from bandersnatch.filters.chain import Needs, PageFilter, ProjectFilter, Stage
+from bandersnatch.filters.builtin.views import legacy_project
+from bandersnatch.filters.interface import Needs, PageFilter, ProjectFilter, Stage
 from bandersnatch.filters.plugins.providers import (
     Provider,
     ambiguous,
+    copy_json,
     described,
     distribution_of,
-    fresh,
-    reason,
-    told,
+    error_line,
     unusable,
 )
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.filters.options import FilterOptions, Sections
     from bandersnatch.filters.plugins.providers import EntryPoints
+    from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
 
@@ -41,44 +41,44 @@ if TYPE_CHECKING:
 
 _GROUPS = "bandersnatch_filter_plugins.v2"
 _KINDS = ("project", "metadata", "release_file", "release")
-_NOT_READ = "mirror"
-"""The section that says where and how to mirror, not what: a change of it is no change of rules."""
+_IGNORED_SECTION = "mirror"
+"""The section that says where and how to mirror, not what: changing it changes no rules."""
 
 
 @dataclass(frozen=True, slots=True)
-class OlderClass:
-    """A class of the older interface, and where it comes from."""
+class LegacyClass:
+    """A class of the older interface, and the package that it comes from."""
 
     kind: str
-    made: type[Filter]
+    loaded: type[Filter]
     origin: str
     distribution: str
 
-    def answers_to(self, name: str) -> bool:
-        """Whether a name enables the class."""
-        return name in {self.made.name, self.made.deprecated_name}
+    def has_name(self, name: str) -> bool:
+        """Return whether a name enables the class."""
+        return name in {self.loaded.name, self.loaded.deprecated_name}
 
 
 @dataclass(frozen=True, slots=True)
-class OlderClasses:
-    """All classes of the older interface that are installed; ``broken`` says which do not load."""
+class LegacyClasses:
+    """All installed classes of the older interface, and messages about those that do not load."""
 
-    classes: tuple[OlderClass, ...] = ()
+    classes: tuple[LegacyClass, ...] = ()
     broken: tuple[str, ...] = ()
 
     @property
     def names(self) -> frozenset[str]:
         """The names that enable one of them."""
-        return frozenset(each.made.name for each in self.classes)
+        return frozenset(each.loaded.name for each in self.classes)
 
     def providers(self, names: Iterable[str]) -> tuple[Provider, ...]:
-        """Return the providers of those names that are provided.
+        """Return the providers of the names; names without one are left out.
 
         A package may have classes of several kinds under one name: each is a filter.
         """
         found: list[Provider] = []
         for name in sorted(set(names)):
-            named = [each for each in self.classes if each.answers_to(name)]
+            named = [each for each in self.classes if each.has_name(name)]
             if len({each.distribution for each in named}) > 1:
                 found.append(ambiguous(name, {each.origin for each in named}))
             else:
@@ -86,61 +86,65 @@ class OlderClasses:
         return tuple(found)
 
 
-class _NoFilterError(BandersnatchError):
-    """What an entry point names is not a class of the older interface."""
+class _NotAFilterError(BandersnatchError):
+    """An entry point does not name a class of the older interface."""
 
 
-def older_classes(entry_points: EntryPoints) -> OlderClasses:
+def legacy_classes(entry_points: EntryPoints) -> LegacyClasses:
     """Load all classes of the older interface."""
-    found: dict[tuple[str, str], OlderClass] = {}
+    found: dict[tuple[str, str], LegacyClass] = {}
     broken: list[str] = []
     for kind in _KINDS:
         for each in entry_points(group=f"{_GROUPS}.{kind}"):
             try:
-                found[kind, described(each)] = _loaded(kind, each)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - others wrote what runs here
-                broken.append(f"{described(each)} cannot be loaded: {told(error)}")
-    return OlderClasses(tuple(found.values()), tuple(dict.fromkeys(broken)))
+                found[kind, described(each)] = _load(kind, each)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code runs here
+                broken.append(f"{described(each)} cannot be loaded: {error_line(error)}")
+    return LegacyClasses(tuple(found.values()), tuple(dict.fromkeys(broken)))
 
 
-def _loaded(kind: str, entry_point: EntryPoint) -> OlderClass:
-    made: object = entry_point.load()
-    if not (isinstance(made, type) and issubclass(made, Filter)):
-        raise _NoFilterError("it is no class made from those of bandersnatch.filter")
-    name: object = made.name
+def _load(kind: str, entry_point: EntryPoint) -> LegacyClass:
+    loaded: object = entry_point.load()
+    if not (isinstance(loaded, type) and issubclass(loaded, Filter)):
+        raise _NotAFilterError("it is not a subclass of those in bandersnatch.filter")
+    name: object = loaded.name
     if not isinstance(name, str) or not name:
-        raise _NoFilterError("its class has no name")
-    return OlderClass(kind, made, described(entry_point), distribution_of(entry_point))
+        raise _NotAFilterError("its class has no name")
+    return LegacyClass(kind, loaded, described(entry_point), distribution_of(entry_point))
 
 
-def _provider(name: str, older: OlderClass) -> Provider:
-    now = older.made.name
-    note = "" if name == now else f"{name!r} in [plugins] enabled is now called {now!r}; write that"
-    return Provider(
-        name, older.distribution, partial(_make, name, older), note, reads_anything=True
-    )
+def _provider(name: str, legacy: LegacyClass) -> Provider:
+    current = legacy.loaded.name
+    note = ""
+    if name != current:
+        note = f"{name!r} in [plugins] enabled is now called {current!r}; write that"
+    make = partial(_build, name, legacy)
+    return Provider(name, legacy.distribution, make, note, reads_anything=True)
 
 
-def _make(name: str, older: OlderClass, options: FilterOptions) -> ProjectFilter | PageFilter:
+def _build(name: str, legacy: LegacyClass, options: FilterOptions) -> ProjectFilter | PageFilter:
     try:
-        plugin = older.made.__new__(older.made)
+        plugin = legacy.loaded.__new__(legacy.loaded)
         plugin.configuration = _configuration(options.sections)
-        older.made.__init__(plugin)
-    except (Exception, SystemExit) as error:  # others wrote what runs here
-        raise unusable(name, older.distribution, error) from error
-    asked = _Asked(name, plugin)
-    terms = f"{older.made.name} {older.distribution} {_digest(options.sections)}"
-    words = (f"leave out what {name} of {older.distribution} does not keep",)
-    because = partial(reason, older.distribution)
-    if older.kind == "project":
-        return ProjectFilter(name, asked.keeps_name, terms, words=words, because=because)
-    stage, narrows = asked.of_kind(older.kind)
-    page = PageFilter(name, stage, narrows, terms, words, because, reads=Needs.DOCUMENT)
-    return replace(page, decides=asked.decides) if older.kind == "release" else page
+        legacy.loaded.__init__(plugin)
+    except (Exception, SystemExit) as error:  # foreign code runs here
+        raise unusable(name, legacy.distribution, error) from error
+    digest = _digest(options.sections)
+    adapter = _Adapter(
+        name, plugin, legacy.distribution, f"{legacy.loaded.name} {legacy.distribution} {digest}"
+    )
+    if legacy.kind == "project":
+        return LegacyProjectFilter(name, adapter)
+    page_filters: dict[str, Callable[[str, _Adapter], PageFilter]] = {
+        "metadata": LegacyMetadataFilter,
+        "release_file": LegacyFileFilter,
+        "release": LegacyReleaseFilter,
+    }
+    return page_filters[legacy.kind](name, adapter)
 
 
 def _configuration(sections: Sections) -> ConfigParser:
-    """Return the file as its own parser has it; references in values are resolved already."""
+    """Return the configuration as a parser; references in values are resolved already."""
     parser = ConfigParser(delimiters=("=",), default_section="", interpolation=None)
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # option names keep their case
     parser.read_dict(sections)
@@ -148,77 +152,170 @@ def _configuration(sections: Sections) -> ConfigParser:
 
 
 def _digest(sections: Sections) -> str:
-    """Return a text for all that the decisions may depend on: there is no knowing what is read."""
-    read = {name: dict(section) for name, section in sections.items() if name != _NOT_READ}
+    """Return a digest of all options that a class may read, since it may read any."""
+    read = {name: dict(section) for name, section in sections.items() if name != _IGNORED_SECTION}
     return sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """Asks an object of the older interface; whatever it raises fails the project.
-
-    Each question has dictionaries of its own, so what is done to them changes no page. Only the
-    files of other versions are the same lists in all questions about a page's versions.
-    """
+@dataclass(frozen=True)
+class _Adapter:
+    """Calls an object of the older interface, and describes it."""
 
     name: str
     plugin: Filter
+    distribution: str
+    fingerprint: str
 
-    def of_kind(self, kind: str) -> tuple[Stage, Callable[[ProjectDetail], ProjectDetail | None]]:
-        """Return when a page filter of a kind runs, and what narrows the page."""
-        return {
-            "metadata": (Stage.METADATA, self.whole),
-            "release_file": (Stage.FILE, self.files),
-            "release": (Stage.RELEASE, self.releases),
-        }[kind]
+    def ask(self, question: Callable[[_Json], object], metadata: _Json) -> bool:
+        """Return whether an answer is true.
 
-    def keeps_name(self, name: ProjectName) -> bool:
-        """Whether a project is kept, by its name."""
-        return self._ask(self.plugin.filter, {"info": {"name": str(name)}})
+        :raises FilterFailure: whatever the object raises.
+        """
+        try:
+            return bool(question(metadata))
+        except (Exception, SystemExit) as error:  # foreign code runs here
+            raise FilterFailure(self.name, error_line(error)) from error
 
-    def decides(self, name: ProjectName) -> bool:
-        """Whether the plugin alone decides on a project's releases."""
-        return self._ask(self.plugin.pinned_version_exists, {"info": {"name": str(name)}})
+    def keeps(self, metadata: _Json) -> bool:
+        """Return whether the object keeps what ``metadata`` describes.
 
-    def whole(self, page: ProjectDetail) -> ProjectDetail | None:
-        """Return the page, or None if the project is left out."""
-        return page if self._ask(self.plugin.filter, fresh(older_project(page))) else None
+        :raises FilterFailure: whatever the object raises.
+        """
+        return self.ask(self.plugin.filter, metadata)
 
-    def releases(self, page: ProjectDetail) -> ProjectDetail:
-        """Return the page with only the versions that are kept."""
-        project = older_project(page)
-        releases, shared = project["releases"], fresh(project["releases"])
+    def describe(self) -> tuple[str, ...]:
+        """Return one sentence."""
+        return (f"drop what {self.name} of {self.distribution} does not keep",)
+
+    def explain(self) -> str:
+        """Return the package; classes of the older interface give no reasons."""
+        return f"{self.distribution} does not keep it"
+
+
+@dataclass(frozen=True)
+class LegacyProjectFilter(ProjectFilter):
+    """A ``FilterProjectPlugin``."""
+
+    name: str
+    adapter: _Adapter
+
+    def apply(self, name: ProjectName) -> bool:
+        """Return the class's answer about ``{"info": {"name"}}``.
+
+        :raises FilterFailure: whatever the class raises.
+        """
+        return self.adapter.keeps({"info": {"name": str(name)}})
+
+    def explain(self, name: ProjectName) -> str:
+        """Return the package."""
+        del name
+        return self.adapter.explain()
+
+    def describe(self) -> tuple[str, ...]:
+        """Return one sentence."""
+        return self.adapter.describe()
+
+    def fingerprint(self) -> str:
+        """Return the package's version, and a digest of the configuration."""
+        return self.adapter.fingerprint
+
+
+@dataclass(frozen=True)
+class _LegacyPageFilter(PageFilter):
+    """A class of the older interface that is given the legacy JSON document, or parts of it.
+
+    Each call gets a dictionary of its own, so that no change to it reaches a page. Only the files
+    of other versions are the same lists in all calls about a page's versions.
+    """
+
+    needs = Needs.DOCUMENT
+
+    name: str
+    adapter: _Adapter
+
+    def explain(self, page: ProjectDetail, file: ReleaseFile | None) -> str:
+        """Return the package."""
+        del page, file
+        return self.adapter.explain()
+
+    def describe(self) -> tuple[str, ...]:
+        """Return one sentence."""
+        return self.adapter.describe()
+
+    def fingerprint(self) -> str:
+        """Return the package's version, and a digest of the configuration."""
+        return self.adapter.fingerprint
+
+
+class LegacyMetadataFilter(_LegacyPageFilter):
+    """A ``FilterMetadataPlugin``."""
+
+    stage = Stage.METADATA
+
+    def apply(self, page: ProjectDetail) -> ProjectDetail | None:
+        """Return the page, or None if the class drops the project.
+
+        :raises FilterFailure: whatever the class raises.
+        """
+        return page if self.adapter.keeps(copy_json(legacy_project(page))) else None
+
+
+class LegacyFileFilter(_LegacyPageFilter):
+    """A ``FilterReleaseFilePlugin``."""
+
+    stage = Stage.FILE
+
+    def apply(self, page: ProjectDetail) -> ProjectDetail:
+        """Return the page with the files that the class keeps.
+
+        :raises FilterFailure: whatever the class raises.
+        """
+        project = legacy_project(page)
+        names = {
+            file["filename"]
+            for version, files in project["releases"].items()
+            for file in files
+            if self._keeps(project["info"], version, file)
+        }
+        return page.keep(lambda file: file.filename in names)
+
+    def _keeps(self, info: _Json, version: str, file: _Json) -> bool:
+        return self.adapter.keeps(
+            {"info": copy_json(info), "release": version, "release_file": copy_json(file)}
+        )
+
+
+class LegacyReleaseFilter(_LegacyPageFilter):
+    """A ``FilterReleasePlugin``."""
+
+    stage = Stage.RELEASE
+
+    def apply(self, page: ProjectDetail) -> ProjectDetail:
+        """Return the page with the versions that the class keeps.
+
+        :raises FilterFailure: whatever the class raises.
+        """
+        project = legacy_project(page)
+        releases, shared = project["releases"], copy_json(project["releases"])
         kept = {
             version: {file["filename"] for file in files}
             for version, files in releases.items()
             # Whole copies for each version would cost the square of their number.
-            if self._keeps_version(project["info"], shared | {version: fresh(files)}, version)
+            if self._keeps(project["info"], shared | {version: copy_json(files)}, version)
         }
         names = frozenset().union(*kept.values())
         versions = tuple(text for text in page.versions if text in kept)
         return replace(page.keep(lambda file: file.filename in names), versions=versions)
 
-    def _keeps_version(self, info: _Json, releases: _Json, version: str) -> bool:
-        asked = {"info": fresh(info), "releases": releases, "version": version}
-        return self._ask(self.plugin.filter, asked)
+    def _keeps(self, info: _Json, releases: _Json, version: str) -> bool:
+        return self.adapter.keeps(
+            {"info": copy_json(info), "releases": releases, "version": version}
+        )
 
-    def files(self, page: ProjectDetail) -> ProjectDetail:
-        """Return the page with only the files that are kept."""
-        project = older_project(page)
-        names = {
-            file["filename"]
-            for version, files in project["releases"].items()
-            for file in files
-            if self._keeps_file(project["info"], version, file)
-        }
-        return page.keep(lambda file: file.filename in names)
+    def is_exclusive(self, name: ProjectName) -> bool:
+        """Return the class's ``pinned_version_exists``.
 
-    def _keeps_file(self, info: _Json, version: str, file: _Json) -> bool:
-        asked = {"info": fresh(info), "release": version, "release_file": fresh(file)}
-        return self._ask(self.plugin.filter, asked)
-
-    def _ask(self, question: Callable[[_Json], object], metadata: _Json) -> bool:
-        try:
-            return bool(question(metadata))
-        except (Exception, SystemExit) as error:  # others wrote what runs here
-            raise FilterFailure(self.name, told(error)) from error
+        :raises FilterFailure: whatever the class raises.
+        """
+        question = self.adapter.plugin.pinned_version_exists
+        return self.adapter.ask(question, {"info": {"name": str(name)}})

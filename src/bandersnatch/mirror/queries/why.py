@@ -75,7 +75,7 @@ class _Explanation:
             yield self._failed_filter(error)
             return
         if by is not None:
-            reason = by.because(self._name)
+            reason = by.explain(self._name)
             yield f"{self._name} is not mirrored: {by.name} drops it{_after_colon(reason)}"
             if is_published:
                 yield "it is in the mirror nevertheless, from earlier or synced by name, and stays"
@@ -120,7 +120,7 @@ class _Explanation:
             yield "its page is mirrored without files as long as it is quarantined"
         if result.page is None:
             by = result.dropped[-1].by
-            reasons = (f.because(page, None) for f in self._mirror.filters.pages if f.name == by)
+            reasons = (f.explain(page, None) for f in self._mirror.filters.pages if f.name == by)
             yield f"it is excluded: {by} drops the whole project{_after_colon(next(reasons, ''))}"
             return
         if self._is_deleted(page, record):
