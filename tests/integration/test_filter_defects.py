@@ -81,7 +81,7 @@ def lines(*texts: str) -> str:
         ),
         (
             "[plugins]\nenabled = allowlist_project, regex_project\n[allowlist]\npackages = foo\n",
-            "[plugins] enabled: names stand one to a line, without commas",
+            "[plugins] enabled: write one name on each line, without commas",
         ),
         (
             "[plugins]\nenabled = project_requirements\n[allowlist]\nrequirements = no-*.txt\n",

@@ -101,7 +101,7 @@ keep = 3
 """
 
 PROBLEMS = """
-[plugins] enabled: names stand one to a line, without commas
+[plugins] enabled: write one name on each line, without commas
 [plugins] enabled: there is no filter 'allowlist_projcet'; did you mean 'allowlist_project'?
 [plugins] enabled: there is no filter 'nobody_knows_this'
 [latest_releases]: there is no such section; did you mean 'latest_release'?
