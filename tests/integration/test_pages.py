@@ -1,4 +1,4 @@
-"""The pages: every option that shapes them, and nothing written that would be the same."""
+"""Pages under every option; unchanged pages are not written."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def kinds(site: Site, directory: str) -> set[str]:
     return {path.name for path in (site.web / directory).iterdir() if path.is_file()}
 
 
-def test_a_page_is_byte_for_byte_what_mirrors_have_always_had(index: Index, site: Site) -> None:
+def test_an_html_page_has_the_bytes_that_earlier_releases_wrote(index: Index, site: Site) -> None:
     (file,) = index.release(
         "My_Pkg", "1.0", requires_python=">=3.6", yanked=True, upload_time="2021-03-04T05:06:07Z"
     )
@@ -76,7 +76,7 @@ def test_a_page_is_byte_for_byte_what_mirrors_have_always_had(index: Index, site
     )
 
 
-def test_the_root_pages(index: Index, site: Site) -> None:
+def test_the_root_pages_list_every_project(index: Index, site: Site) -> None:
     index.release("b", "1.0")
     index.release("A_a", "1.0")
 
@@ -95,7 +95,7 @@ def test_the_root_pages(index: Index, site: Site) -> None:
     }
 
 
-def test_a_yank_is_passed_on_with_its_reason(index: Index, site: Site) -> None:
+def test_a_yanked_file_is_published_with_the_reason(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
     site.mirror()
     index.yank("foo", "1.0", 'broken <b>"really"</b>')
@@ -109,7 +109,7 @@ def test_a_yank_is_passed_on_with_its_reason(index: Index, site: Site) -> None:
 
 @pytest.mark.parametrize("before", FORMATS)
 @pytest.mark.parametrize("after", FORMATS)
-def test_switching_the_format_takes_the_other_pages_away(
+def test_a_changed_simple_format_removes_pages_of_the_other_formats(
     index: Index, server: IndexServer, site: Site, before: str, after: str
 ) -> None:
     index.release("foo", "1.0")
@@ -148,9 +148,7 @@ def test_hash_index_puts_pages_under_the_first_character(
 
 
 @pytest.mark.parametrize("root", ["https://files.example.org", "https://files.example.org/"])
-def test_root_uri_stands_before_the_path_with_one_slash(
-    index: Index, site: Site, root: str
-) -> None:
+def test_root_uri_is_joined_to_the_path_with_one_slash(index: Index, site: Site, root: str) -> None:
     (file,) = index.release("foo", "1.0+local")
     site.configure(root_uri=root)
 
@@ -161,7 +159,7 @@ def test_root_uri_stands_before_the_path_with_one_slash(
     assert f'href="{url}#' in site.text("web/simple/foo/index.html")
 
 
-def test_another_digest_is_shown_and_computed_here(
+def test_a_digest_that_the_index_lacks_is_computed_and_published(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     (file,) = index.release("foo", "1.0")
@@ -178,7 +176,7 @@ def test_another_digest_is_shown_and_computed_here(
     assert server.paths("file") == []
 
 
-def test_an_existing_file_is_read_once_for_another_digest(
+def test_a_stored_file_is_read_once_to_compute_another_digest(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     (file,) = index.release("foo", "1.0")
@@ -193,7 +191,7 @@ def test_an_existing_file_is_read_once_for_another_digest(
     assert hashlib.sha512(file.content).hexdigest() in site.text("web/simple/foo/index.html")
 
 
-def test_a_digest_that_is_not_offered_comes_from_the_legacy_document(
+def test_without_release_files_the_digest_comes_from_the_legacy_document(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     (file,) = index.release("foo", "1.0")
@@ -210,7 +208,7 @@ def test_a_digest_that_is_not_offered_comes_from_the_legacy_document(
     assert "sha512" in ran.log
 
 
-def test_kept_versions_are_led_to_by_relative_links(index: Index, site: Site) -> None:
+def test_pages_are_relative_links_to_their_newest_version(index: Index, site: Site) -> None:
     site.configure(keep_index_versions=2)
     for number in range(4):
         index.release("foo", f"{number}.0")
@@ -234,8 +232,8 @@ def test_kept_versions_are_led_to_by_relative_links(index: Index, site: Site) ->
     assert "foo-3.0" in (moved / "web/simple/foo/index.html").read_text()
 
 
-def test_the_oldest_version_goes_whatever_its_serial_looks_like(index: Index, site: Site) -> None:
-    """As a text, a serial of four digits comes before one of three."""
+def test_the_oldest_version_is_deleted_whatever_its_serial(index: Index, site: Site) -> None:
+    """As text, a serial of four digits sorts before one of three."""
     site.configure(keep_index_versions=2)
     index.serial = 996
     for number in range(4):
@@ -248,7 +246,7 @@ def test_the_oldest_version_goes_whatever_its_serial_looks_like(index: Index, si
     assert {path.name.split("_")[1] for path in kept} == {"1000", "1001"}
 
 
-def test_a_page_that_stays_the_same_makes_no_version(index: Index, site: Site) -> None:
+def test_an_unchanged_page_creates_no_version(index: Index, site: Site) -> None:
     site.configure(keep_index_versions=3)
     index.release("foo", "1.0")
     site.mirror()
@@ -261,7 +259,7 @@ def test_a_page_that_stays_the_same_makes_no_version(index: Index, site: Site) -
     assert site.times() == before
 
 
-def test_kept_versions_can_be_given_up(index: Index, site: Site) -> None:
+def test_turning_keep_index_versions_off_replaces_links_by_pages(index: Index, site: Site) -> None:
     site.configure(keep_index_versions=3)
     index.release("foo", "1.0")
     site.mirror()
@@ -274,7 +272,7 @@ def test_kept_versions_can_be_given_up(index: Index, site: Site) -> None:
     site.check()
 
 
-def test_legacy_documents_are_kept_in_both_places(
+def test_legacy_documents_are_published_in_both_places(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("Foo", "1.0")
@@ -295,7 +293,7 @@ def test_legacy_documents_are_kept_in_both_places(
     assert not (site.web / "pypi/foo").exists()
 
 
-def test_an_index_without_legacy_documents_is_no_failure(
+def test_an_index_without_legacy_documents_is_not_a_failure(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     server.has_legacy = False
@@ -308,9 +306,7 @@ def test_an_index_without_legacy_documents_is_no_failure(
     assert not (site.web / "json").exists()
 
 
-def test_legacy_documents_go_away_when_they_are_not_wanted_any_more(
-    index: Index, site: Site
-) -> None:
+def test_turning_json_off_removes_legacy_documents(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
     site.configure(json="true")
     site.mirror()
@@ -321,7 +317,7 @@ def test_legacy_documents_go_away_when_they_are_not_wanted_any_more(
     assert not (site.web / "json").is_dir() or not list((site.web / "json").iterdir())
 
 
-def test_cleanup_removes_the_directories_of_old_spellings(index: Index, site: Site) -> None:
+def test_cleanup_removes_the_directories_of_unnormalised_names(index: Index, site: Site) -> None:
     index.release("My_Pkg", "1.0")
     old = site.web / "simple/My_Pkg"
     old.mkdir(parents=True)
@@ -350,7 +346,7 @@ def test_provenance_is_linked_or_dropped(index: Index, site: Site) -> None:
     assert "provenance" not in site.page("foo")["files"][0]
 
 
-def test_the_diff_files_list_what_came_and_what_went(index: Index, site: Site) -> None:
+def test_the_diff_files_list_written_and_deleted_files(index: Index, site: Site) -> None:
     site.configure(diff_file="{{ mirror_directory }}/../changes/list")
     (file,) = index.release("foo", "1.0")
     index.release("bar", "1.0")
@@ -376,7 +372,7 @@ def test_the_diff_files_list_what_came_and_what_went(index: Index, site: Site) -
     assert changes.read_text() == ""
 
 
-def test_the_sum_of_all_diff_files_is_the_tree(
+def test_applying_all_diff_files_yields_the_tree(
     index: Index, make_site: Callable[..., Site]
 ) -> None:
     site = make_site(diff_file="{{mirror_directory}}/../diff")
@@ -399,9 +395,7 @@ def test_the_sum_of_all_diff_files_is_the_tree(
     assert there == {str(site.web / path) for path in site.tree()}
 
 
-def test_sizes_that_nobody_tells_are_not_claimed(
-    index: Index, server: IndexServer, site: Site
-) -> None:
+def test_unknown_sizes_are_not_published(index: Index, server: IndexServer, site: Site) -> None:
     server.has_legacy = False
     site.configure(release_files="false")
     index.release("foo", "1.0")

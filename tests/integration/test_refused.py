@@ -1,4 +1,4 @@
-"""What filters cannot be made of: all of it is refused at once, before any request."""
+"""Invalid filter configurations: all problems are reported together, before any request."""
 
 from __future__ import annotations
 
@@ -146,12 +146,12 @@ PROBLEMS = """
 [environments] fifth: | '3.x' is not a version of the form X.Y
 [target_environments] sdists: 'sometimes' is none of keep, drop, when-no-wheel
 """
-"""What is told: of each line the beginning and, after bars, parts that follow in this order."""
+"""The beginning of each reported line and, after bars, parts that follow in this order."""
 
 
 @pytest.fixture
 def wrong(index: Index, site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """Return a mirror of which nearly nothing in the filters' sections is right."""
+    """Return a mirror whose filter sections have nearly every kind of problem."""
     index.release("foo", "1.0")
     (site.home / "rubbish.txt").write_bytes(b"foo\n\xff\xfe\x00bar")
     (site.home / "wrong.txt").write_text("foo\nfoo ==\n", encoding="utf-8")
@@ -162,31 +162,31 @@ def wrong(index: Index, site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     return site
 
 
-def told(ran: Ran, site: Site) -> list[str]:
-    """Return what the log says is wrong, each without the file that all of them begin with."""
+def problems(ran: Ran, site: Site) -> list[str]:
+    """Return the problems in the log, each without the path that all of them begin with."""
     beginning = f"ERROR: {site.config}: "
     return [line.partition(beginning)[2] for line in ran.log.splitlines() if beginning in line]
 
 
 @pytest.mark.parametrize("command", [("mirror",), ("sync", "foo"), ("plan",), ("why", "foo")])
-def test_nothing_is_asked_or_made_while_anything_is_wrong(
+def test_an_invalid_configuration_sends_no_request_and_creates_nothing(
     wrong: Site, server: IndexServer, command: tuple[str, ...]
 ) -> None:
     ran = wrong.ask(*command)
     assert ran.code == 2
-    assert len(told(ran, wrong)) > 40
+    assert len(problems(ran, wrong)) > 40
     assert server.asked == []
     assert not wrong.root.exists()
 
 
-def test_everything_that_is_wrong_is_told_at_once_a_line_each(wrong: Site) -> None:
+def test_every_problem_is_reported_once_on_its_own_line(wrong: Site) -> None:
     ran = wrong.ask("config", "check")
     assert ran.code == 2
     assert ran.out == ""
-    lines = told(ran, wrong)
+    lines = problems(ran, wrong)
     assert len(lines) == len(ran.log.splitlines()) == len(set(lines))
     expected = [line.replace("{config}", str(wrong.config)) for line in PROBLEMS.split("\n")[1:-1]]
-    found = {line: sum(_has_all(said, line.split("|")) for said in lines) for line in expected}
+    found = {line: sum(_has_all(text, line.split("|")) for text in lines) for line in expected}
     assert found == dict.fromkeys(expected, 1)
     assert len(lines) == len(expected)
 

@@ -1,4 +1,4 @@
-"""``status``: how a mirror is, told without touching it, and held to limits."""
+"""``status``: reports the state of a mirror without changing it, and checks limits."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ if TYPE_CHECKING:
 
 
 def told(site: Site, *arguments: str, code: int = 0) -> dict[str, Any]:
-    """Return what ``status`` tells as JSON."""
+    """Return the JSON output of ``status``."""
     ran = site.ask("status", "--json", *arguments)
     assert ran.code == code, ran.log
     status: dict[str, Any] = json.loads(ran.out)
     return status
 
 
-# ---------------------------------------------------------------- what it tells
+# ---------------------------------------------------------------- contents
 
 
-def test_a_mirror_that_was_never_run_is_told_of_and_not_begun(index: Index, site: Site) -> None:
+def test_a_mirror_that_never_ran_is_reported_and_not_created(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
 
     status = told(site)
@@ -58,7 +58,7 @@ def test_a_mirror_that_was_never_run_is_told_of_and_not_begun(index: Index, site
     assert not site.root.exists(), "nothing is written"
 
 
-def test_a_current_mirror_has_everything_and_is_not_behind(index: Index, site: Site) -> None:
+def test_a_current_mirror_is_not_behind(index: Index, site: Site) -> None:
     index.release("foo", "1.0", sdist=True, size=1000)
     index.release("bar", "1.0", size=400)
     site.mirror()
@@ -85,9 +85,7 @@ def test_a_current_mirror_has_everything_and_is_not_behind(index: Index, site: S
     assert status["exceeded"] == []
 
 
-def test_what_happened_since_is_counted_for_the_projects_that_the_filters_want(
-    index: Index, site: Site
-) -> None:
+def test_the_lag_counts_changes_of_selected_projects(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
     index.release("bar", "1.0")
     site.allow("foo", "bar", "new")
@@ -112,7 +110,7 @@ def test_what_happened_since_is_counted_for_the_projects_that_the_filters_want(
     assert line in site.ask("status").out
 
 
-def test_a_project_that_fails_is_told_of_with_its_reason_and_since_when(
+def test_a_failing_project_is_reported_with_its_reason_and_time(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("good", "1.0")
@@ -146,7 +144,9 @@ def test_a_project_that_fails_is_told_of_with_its_reason_and_since_when(
     assert "Not done: 1 project\n  bad: pending since 2026-11-21 12:00 UTC (30 minutes ago)" in out
 
 
-def test_the_table_names_twenty_and_json_all(index: Index, server: IndexServer, site: Site) -> None:
+def test_the_table_names_twenty_projects_and_json_all(
+    index: Index, server: IndexServer, site: Site
+) -> None:
     for number in range(25):
         index.release(f"p{number:02}", "1.0", metadata=False)
         server.fault(f"/simple/p{number:02}/", faults.status(403))
@@ -162,7 +162,7 @@ def test_the_table_names_twenty_and_json_all(index: Index, server: IndexServer, 
     assert len(told(site)["not_done"]) == 25
 
 
-def test_what_waits_in_removed_is_counted(index: Index, site: Site) -> None:
+def test_the_trash_is_counted(index: Index, site: Site) -> None:
     index.release("foo", "1.0", size=700, metadata=False)
     index.release("bar", "1.0")
     index.release("baz", "1.0")
@@ -178,7 +178,7 @@ def test_what_waits_in_removed_is_counted(index: Index, site: Site) -> None:
     assert "Removed:   4 files waiting" in site.ask("status").out
 
 
-def test_the_age_of_what_was_verified_is_told(index: Index, site: Site) -> None:
+def test_the_age_of_the_last_verification_is_reported(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
     site.mirror()
     status = told(site)["verified"]
@@ -198,7 +198,7 @@ def test_the_age_of_what_was_verified_is_told(index: Index, site: Site) -> None:
     assert "Verified:  2026-11-21 12:00 UTC (3 days ago), as a whole" in site.ask("status").out
 
 
-def test_content_that_was_only_taken_over_was_never_read(index: Index, site: Site) -> None:
+def test_adopted_content_counts_as_never_read(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
     index.release("bar", "1.0")
     site.mirror()
@@ -215,9 +215,7 @@ def test_content_that_was_only_taken_over_was_never_read(index: Index, site: Sit
     assert "2 projects with content that was never read" in site.ask("status").out
 
 
-def test_the_table_is_one_that_a_terminal_survives(
-    index: Index, server: IndexServer, site: Site
-) -> None:
+def test_the_table_has_no_control_characters(index: Index, server: IndexServer, site: Site) -> None:
     index.release("bad", "1.0")
     text = b"\x1b[2J\nOK: https://user:secret@example.org/"
     server.fault("/simple/bad/", faults.body(text, "text/plain"))
@@ -230,10 +228,10 @@ def test_the_table_is_one_that_a_terminal_survives(
         assert "\nOK" not in ran.out
 
 
-# ---------------------------------------------------------------- an index that does not tell
+# ---------------------------------------------------------------- an unknown lag
 
 
-def test_an_index_that_does_not_answer_is_told_of_and_no_failure(
+def test_an_unreachable_index_is_reported_and_not_a_failure(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -248,7 +246,7 @@ def test_an_index_that_does_not_answer_is_told_of_and_no_failure(
     assert "Behind:    not known: " in site.ask("status").out
 
 
-def test_an_index_without_a_changelog_cannot_tell(
+def test_the_lag_is_unknown_without_a_changelog(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     server.has_changelog = False
@@ -262,7 +260,7 @@ def test_an_index_without_a_changelog_cannot_tell(
 
 
 @pytest.mark.parametrize("how", ["simple", "offline"])
-def test_nothing_is_asked_of_an_index_that_is_not_to_be_asked(
+def test_offline_the_index_is_not_asked(
     index: Index, server: IndexServer, site: Site, how: str
 ) -> None:
     index.release("foo", "1.0")
@@ -279,7 +277,7 @@ def test_nothing_is_asked_of_an_index_that_is_not_to_be_asked(
     assert status["projects"]["here"] == 1
 
 
-def test_an_index_that_went_back_is_not_behind_by_less_than_nothing(
+def test_the_lag_is_not_negative_if_the_serial_of_the_index_decreases(
     index: Index, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -290,9 +288,7 @@ def test_an_index_that_went_back_is_not_behind_by_less_than_nothing(
     assert told(site, "--max-lag", "0")["lag"]["serials"] == 0
 
 
-def test_many_changes_are_counted_a_piece_at_a_time(
-    index: Index, server: IndexServer, site: Site
-) -> None:
+def test_many_changes_are_counted_in_windows(index: Index, server: IndexServer, site: Site) -> None:
     index.release("foo", "1.0")
     site.mirror()
     for number in range(3):
@@ -304,7 +300,7 @@ def test_many_changes_are_counted_a_piece_at_a_time(
     assert len(server.paths("xmlrpc")) > 3
 
 
-def test_a_mirror_that_is_too_far_behind_to_count_says_so(
+def test_a_mirror_too_far_behind_is_counted_in_part(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -347,7 +343,9 @@ def test_a_mirror_that_is_too_far_behind_to_count_says_so(
         ([], 0),
     ],
 )
-def test_a_mirror_is_held_to_limits(index: Index, site: Site, limit: list[str], code: int) -> None:
+def test_an_exceeded_limit_is_exit_status_8(
+    index: Index, site: Site, limit: list[str], code: int
+) -> None:
     index.release("foo", "1.0")
     site.mirror()
     for number in range(3):
@@ -362,14 +360,14 @@ def test_a_mirror_is_held_to_limits(index: Index, site: Site, limit: list[str], 
 
 
 @pytest.mark.parametrize("limit", [["--max-lag", "1 d"], ["--max-lag", "5"], ["--max-age", "1 d"]])
-def test_a_mirror_that_was_never_run_is_beyond_every_limit(
+def test_a_mirror_that_never_ran_exceeds_every_limit(
     index: Index, site: Site, limit: list[str]
 ) -> None:
     index.release("foo", "1.0")
     assert site.ask("status", *limit).code == 8
 
 
-def test_a_project_that_fails_is_a_matter_of_age_and_not_of_lag(
+def test_a_failing_project_exceeds_the_age_and_not_the_lag(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("good", "1.0")
@@ -384,7 +382,7 @@ def test_a_project_that_fails_is_a_matter_of_age_and_not_of_lag(
     assert site.ask("status", "--max-age", "1 h").code == 8
 
 
-def test_removals_that_a_limit_refused_make_no_good_run(index: Index, site: Site) -> None:
+def test_a_run_with_refused_removals_is_not_a_success(index: Index, site: Site) -> None:
     for number in range(9):
         index.release(f"p{number}", "1.0")
     site.mirror()
@@ -398,7 +396,7 @@ def test_removals_that_a_limit_refused_make_no_good_run(index: Index, site: Site
     assert told(site)["good_run"]["at"] == good["at"]
 
 
-def test_the_index_comes_before_age_when_both_are_wrong(
+def test_an_unreachable_index_takes_precedence_over_the_age(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -411,7 +409,7 @@ def test_the_index_comes_before_age_when_both_are_wrong(
     assert len(status["exceeded"]) == 2
 
 
-def test_quiet_says_nothing_unless_a_limit_is_exceeded(index: Index, site: Site) -> None:
+def test_quiet_prints_nothing_unless_a_limit_is_exceeded(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
     site.mirror()
     site.clock.advance(hours=2)
@@ -434,7 +432,7 @@ def test_quiet_says_nothing_unless_a_limit_is_exceeded(index: Index, site: Site)
         (["--max-age=-2h"], "--max-age '-2h' is not a time span"),
     ],
 )
-def test_a_limit_that_makes_no_sense_is_status_2(
+def test_an_invalid_limit_is_a_usage_error(
     server: IndexServer, site: Site, arguments: list[str], message: str
 ) -> None:
     ran = site.ask("status", *arguments)
@@ -443,14 +441,12 @@ def test_a_limit_that_makes_no_sense_is_status_2(
     assert server.asked == []
 
 
-def test_no_lag_can_be_told_without_the_index(
-    site: Site, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_max_lag_cannot_be_checked_offline(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         site.ask("status", "--offline", "--max-lag", "5")
 
 
-def test_a_tree_of_a_newer_release_is_not_guessed_about(index: Index, site: Site) -> None:
+def test_a_tree_of_a_newer_release_is_refused(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
     site.mirror()
     (site.root / "generation").write_text("6")
@@ -461,7 +457,7 @@ def test_a_tree_of_a_newer_release_is_not_guessed_about(index: Index, site: Site
     assert "newer release" in ran.log
 
 
-# ---------------------------------------------------------------- nothing is touched
+# ---------------------------------------------------------------- isolation
 
 
 def test_status_changes_nothing(index: Index, server: IndexServer, site: Site) -> None:
@@ -477,10 +473,10 @@ def test_status_changes_nothing(index: Index, server: IndexServer, site: Site) -
     assert listing(site.root) == before
 
 
-def test_status_answers_while_a_run_is_at_work(
+def test_status_works_while_a_run_is_in_progress(
     index: Index, server: IndexServer, site: Site
 ) -> None:
-    """It takes no lock, so that a health check need not wait for hours."""
+    """It takes no lock: a health check must not wait for hours."""
     index.release("foo", "1.0")
     site.mirror()
     index.release("foo", "2.0")
@@ -511,7 +507,7 @@ def test_status_answers_while_a_run_is_at_work(
 
 
 class FrugalCatalogue(MemoryCatalogue):
-    """Is asked for what it counted, and never for everything that it has."""
+    """Refuses queries for everything that it has."""
 
     async def summaries(
         self, names: Iterable[ProjectName] | None, /
@@ -520,7 +516,7 @@ class FrugalCatalogue(MemoryCatalogue):
         return await super().summaries(names)
 
 
-async def test_what_a_mirror_has_is_never_read_as_a_whole() -> None:
+async def test_status_never_reads_the_whole_catalogue() -> None:
     clock = FakeClock()
     catalogue = FrugalCatalogue()
     await catalogue.commit(CatalogueUpdate(records=[make_record("foo", "1.zip")]))
