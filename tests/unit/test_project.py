@@ -24,7 +24,7 @@ def test_keep_changes_only_the_files() -> None:
     assert kept == make_detail(TWO, versions=("1.0", "2.0"), serial=Serial(5))
 
 
-def test_versions_are_asked_for_once_each_and_files_keep_their_order() -> None:
+def test_keep_versions_asks_once_a_version_and_keeps_the_order_of_files() -> None:
     files = tuple(
         make_file(name)
         for name in (
@@ -37,22 +37,24 @@ def test_versions_are_asked_for_once_each_and_files_keep_their_order() -> None:
     page = make_detail(*files, versions=("1.0", "2", "3"))
     asked: list[str] = []
 
-    def wanted(text: str) -> bool:
+    def keep(text: str) -> bool:
         asked.append(text)
         return text != "1.0"
 
-    kept = page.keep_versions(wanted)
+    kept = page.keep_versions(keep)
     assert sorted(asked) == ["1.0", "1.0.0", "2", "3"]
     assert kept == make_detail(files[1], files[3], versions=("2", "3"))
     assert kept.version_texts() == ("1.0.0", "2")
     assert page.version_texts() == ("1.0", "1.0.0", "1.0", "2")
     assert page.keep(lambda file: file is files[3]).version_texts() == ("2",)
-    assert replace(kept, files=files[:1]).version_texts() == ("1.0",), "nothing old is remembered"
+    assert replace(kept, files=files[:1]).version_texts() == ("1.0",), (
+        "no version of another page is cached"
+    )
     assert page.releases() == {Version("1.0"): [*files[:3]], Version("2"): [files[3]]}
     assert page.keep_versions(lambda _: True) is page
 
 
-def test_a_page_without_files_still_tells_its_status_and_serial() -> None:
+def test_a_page_without_files_keeps_its_status_and_serial() -> None:
     fixed: dict[str, Any] = {
         "serial": Serial(5),
         "status": ProjectStatus.QUARANTINED,
@@ -66,7 +68,7 @@ def test_a_page_without_files_still_tells_its_status_and_serial() -> None:
 @pytest.mark.parametrize(
     "text", ["1.0", "1!2.0.post1+local", "2004d", "0", "dev-r1234", "1.0 beta", "~" * 128]
 )
-def test_short_printable_text_can_be_a_version(text: str) -> None:
+def test_a_short_printable_text_is_a_version(text: str) -> None:
     assert is_version(text)
 
 
@@ -78,12 +80,12 @@ def test_short_printable_text_can_be_a_version(text: str) -> None:
     ],
     ids=ascii,
 )
-def test_anything_else_cannot(value: object) -> None:
+def test_any_other_value_is_not_a_version(value: object) -> None:
     assert not is_version(value)
 
 
 @given(json_values | hostile_text | st.text())
-def test_a_version_can_be_shown_to_people(value: object) -> None:
+def test_every_version_is_printable_ascii(value: object) -> None:
     if is_version(value):
         assert isinstance(value, str)
         assert value.isascii()
