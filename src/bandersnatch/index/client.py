@@ -15,6 +15,7 @@ from bandersnatch.index.port import FetchedDetail, FetchedList, PackageIndex
 from bandersnatch.model.content import Validators
 from bandersnatch.model.serials import optional_serial
 from bandersnatch.simple.entries import PageContext
+from bandersnatch.simple.html_page import parse_detail_html, parse_list_html
 from bandersnatch.simple.json_page import parse_detail_json, parse_list_json
 from bandersnatch.simple.limits import LEGACY, LIST, PAGE
 
@@ -91,8 +92,6 @@ class IndexClient(PackageIndex):
         if document.content_type in _JSON_TYPES:
             return parse_list_json(document.body, document.url)
         _require_html(document)
-        from bandersnatch.simple.html_page import parse_list_html  # noqa: PLC0415 - slow to import
-
         return parse_list_html(document.body, document.url, charset=document.charset)
 
     async def fetch_detail(self, name: ProjectName, known: Validators, /) -> FetchedDetail | None:
@@ -112,8 +111,6 @@ class IndexClient(PackageIndex):
         if document.content_type in _JSON_TYPES:
             return parse_detail_json(document.body, context)
         _require_html(document)
-        from bandersnatch.simple.html_page import parse_detail_html  # noqa: PLC0415 - slow to import
-
         return parse_detail_html(document.body, context, charset=document.charset)
 
     async def fetch_legacy(self, name: ProjectName, /) -> bytes | None:

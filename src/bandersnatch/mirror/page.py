@@ -17,6 +17,7 @@ from bandersnatch.layout import PageFormat
 from bandersnatch.mirror.tasks import is_expired
 from bandersnatch.model.serials import NO_SERIAL
 from bandersnatch.simple.entries import PageContext
+from bandersnatch.simple.html_page import parse_detail_html
 from bandersnatch.simple.json_page import parse_detail_json
 from bandersnatch.simple.legacy import parse_legacy, render_legacy, supplement
 
@@ -55,8 +56,6 @@ async def parse_own_page(
     text = _DOUBLE_SLASH.sub(b"/packages/", text)
     if form is PageFormat.V1_JSON:
         return parse_detail_json(text, context)
-    from bandersnatch.simple.html_page import parse_detail_html  # noqa: PLC0415 - slow to import
-
     return await asyncio.to_thread(parse_detail_html, text, context, charset="utf-8")
 
 

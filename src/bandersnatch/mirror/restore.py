@@ -42,6 +42,7 @@ from bandersnatch.mirror.removal import Removals
 from bandersnatch.mirror.state import StateFiles
 from bandersnatch.model.content import Validators
 from bandersnatch.model.serials import NO_SERIAL
+from bandersnatch.simple.html_page import display_name
 from bandersnatch.simple.legacy import parse_legacy, render_legacy
 
 if TYPE_CHECKING:
@@ -158,8 +159,6 @@ class TrashedProject:
     def _display(self, text: bytes, key: StorageKey) -> str:
         if PageFormat.of(key) is PageFormat.V1_JSON:
             return ""
-        from bandersnatch.simple.html_page import display_name  # noqa: PLC0415 - slow to import
-
         return display_name(text, self._name)
 
     async def document(self) -> bytes | None:
