@@ -102,13 +102,8 @@ keep = 3
 
 PROBLEMS = """
 [plugins] enabled: write one name on each line, without commas
-<<<<<<< HEAD
 [plugins] enabled: there is no filter 'allowlist_projcet'; did you mean 'allowlist_project'?
 [plugins] enabled: there is no filter 'nobody_knows_this'
-=======
-[plugins] enabled: nobody provides 'allowlist_projcet'; did you mean 'allowlist_project'?
-[plugins] enabled: nobody provides 'nobody_knows_this'
->>>>>>> d12a0d2 (tests: name the tests of project pages plainly)
 [latest_releases]: there is no such section; did you mean 'latest_release'?
 [allowlist] packagse: there is no such option; did you mean 'packages'?
 [allowlist] packages: allowlist_project is enabled and the list is empty; name | or remove
