@@ -131,11 +131,11 @@ async def open_mirror(
         )
 
 
-def noting(mirror: Mirror, untold: ChangeJournal) -> Mirror:
-    """Return the mirror with a storage that notes what is about to change."""
+def with_journal(mirror: Mirror, journal: ChangeJournal) -> Mirror:
+    """Return the mirror with a storage that journals each served change before it makes it."""
     from bandersnatch.storage.journal import JournalingStorage  # noqa: PLC0415 - as above
 
-    return replace(mirror, storage=JournalingStorage(mirror.storage, untold))
+    return replace(mirror, storage=JournalingStorage(mirror.storage, journal))
 
 
 def _with_master(settings: Settings) -> Settings:

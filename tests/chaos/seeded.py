@@ -465,7 +465,7 @@ MUTANTS = (
     ),
     Mutant(
         "what a killed run changed is told of by nobody",
-        "cli.changelist:diff_files",
+        "cli.changelist:open_diff_file",
         delete("left"),
         ("chaos/test_change_lists.py",),
     ),

@@ -445,10 +445,10 @@ def test_a_question_writes_nothing_and_cures_nothing(
 
 
 def test_status_tells_that_it_is_not_believed(mirrored: Site, index: Index) -> None:
-    assert json.loads(mirrored.ask("status", "--json").out)["state_believed"] is True
+    assert json.loads(mirrored.ask("status", "--json").out)["state_trusted"] is True
     write(mirrored, status=str(index.serial + 5))
 
-    assert json.loads(mirrored.ask("status", "--json").out)["state_believed"] is False
+    assert json.loads(mirrored.ask("status", "--json").out)["state_trusted"] is False
     out = mirrored.ask("status").out
     assert "State:     changed by somebody; the next run looks at every project" in out
 

@@ -63,7 +63,7 @@ def test_a_configuration_is_told_in_words_in_the_order_it_is_applied(
 def test_a_configuration_without_filters_says_that_it_means_everything(site: Site) -> None:
     ran = site.ask("config", "check")
     assert ran.code == 0
-    assert "Projects: all that the index has. No filter chooses among them." in ran.out
+    assert "Projects: all that the index has. No filter selects among them." in ran.out
     assert "Files: all." in ran.out
 
 
@@ -231,7 +231,7 @@ def test_a_plan_of_some_projects_looks_at_no_other(
     many(index)
     site.filter(FILTERS)
     told = planned(site, "B", "blocked")
-    assert "do not want blocked; ask: why blocked" in site.ask("plan", "blocked").log
+    assert "drop blocked; ask: why blocked" in site.ask("plan", "blocked").log
     assert told["download"]["per_project"] == {"b": {"files": 4, "bytes": 4000}}
     assert server.paths("detail") == ["/simple/b/"]
     assert not server.paths("list")
@@ -256,7 +256,7 @@ def test_a_plan_that_could_not_look_everywhere_says_so(
     server.fault("/simple/b/", faults.body(b"{}", "application/vnd.pypi.simple.v1+json"))
     ran = site.ask("plan")
     assert ran.code == 4
-    assert "Could not be looked at: b: " in ran.out
+    assert "Could not be checked: b: " in ran.out
     assert site.ask("plan", "--json").code == 4
 
 

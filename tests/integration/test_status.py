@@ -51,8 +51,8 @@ def test_a_mirror_that_never_ran_is_reported_and_not_created(index: Index, site:
     status = told(site)
 
     assert status["serial"] == {"status": 0, "cursor": 0, "index": index.serial}
-    assert status["projects"] == {"here": 0, "expected": 0}
-    assert status["good_run"] is None
+    assert status["projects"] == {"mirrored": 0, "expected": 0}
+    assert status["last_success"] is None
     assert status["catalogue_complete"] is False
     assert "Behind:    everything that the index has" in site.ask("status").out
     assert not site.root.exists(), "nothing is written"
@@ -74,10 +74,10 @@ def test_a_current_mirror_is_not_behind(index: Index, site: Site) -> None:
     }  # fmt: skip
     assert status["lag_unknown"] is None
     assert status["catalogue_complete"] is True
-    assert status["projects"] == {"here": 2, "expected": 2}
+    assert status["projects"] == {"mirrored": 2, "expected": 2}
     assert (status["files"], status["bytes"]) == (3, 2400)
-    assert status["not_done"] == []
-    assert status["good_run"] == {"at": "2026-11-21T12:00:00+00:00", "seconds_ago": 300}
+    assert status["deferred"] == []
+    assert status["last_success"] == {"at": "2026-11-21T12:00:00+00:00", "seconds_ago": 300}
     assert status["largest"] == [
         {"name": "foo", "files": 2, "bytes": 2000},
         {"name": "bar", "files": 1, "bytes": 400},
@@ -127,7 +127,7 @@ def test_a_failing_project_is_reported_with_its_reason_and_time(
 
     status = told(site)
 
-    (left,) = status["not_done"]
+    (left,) = status["deferred"]
     assert left["name"] == "bad"
     assert left["kind"] == "pending"
     assert left["serial"] == serial
@@ -135,11 +135,11 @@ def test_a_failing_project_is_reported_with_its_reason_and_time(
     assert left["tried"] == "2026-11-21T12:20:00+00:00"
     assert (left["attempts"], left["error"]) == (2, "refused")
     assert "status 403" in left["reason"]
-    assert status["projects"] == {"here": 1, "expected": 2}
+    assert status["projects"] == {"mirrored": 1, "expected": 2}
     assert status["serial"]["status"] < serial
     assert status["serial"]["cursor"] == status["serial"]["index"] == index.serial
     assert status["lag"]["events"] == 0, "all was read; what is not done is told by name"
-    assert status["good_run"]["at"] == "2026-11-21T12:00:00+00:00"
+    assert status["last_success"]["at"] == "2026-11-21T12:00:00+00:00"
     out = site.ask("status").out
     assert "Not done: 1 project\n  bad: pending since 2026-11-21 12:00 UTC (30 minutes ago)" in out
 
@@ -159,7 +159,7 @@ def test_the_table_names_twenty_projects_and_json_all(
     assert "  p19: " in out
     assert "  p20: " not in out
     assert "  and 5 more; --json lists them all" in out
-    assert len(told(site)["not_done"]) == 25
+    assert len(told(site)["deferred"]) == 25
 
 
 def test_the_trash_is_counted(index: Index, site: Site) -> None:
@@ -175,14 +175,14 @@ def test_the_trash_is_counted(index: Index, site: Site) -> None:
     lying = [path for path in (site.root / "removed").rglob("*") if path.is_file()]
     assert removed["files"] == len(lying) == 4, "three pages and a file"
     assert removed["bytes"] >= 700
-    assert "Removed:   4 files waiting" in site.ask("status").out
+    assert "Removed:   4 files, " in site.ask("status").out
 
 
 def test_the_age_of_the_last_verification_is_reported(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
     site.mirror()
     status = told(site)["verified"]
-    assert status["whole"] is None
+    assert status["complete"] is None
     assert status["oldest"] == {"at": "2026-11-21T12:00:00+00:00", "seconds_ago": 0}
     assert status["projects_never_read"] == 0
 
@@ -194,8 +194,8 @@ def test_the_age_of_the_last_verification_is_reported(index: Index, site: Site) 
 
     asyncio.run(verified_as_a_whole())
     site.clock.advance(days=3)
-    assert told(site)["verified"]["whole"]["seconds_ago"] == 3 * 86_400
-    assert "Verified:  2026-11-21 12:00 UTC (3 days ago), as a whole" in site.ask("status").out
+    assert told(site)["verified"]["complete"]["seconds_ago"] == 3 * 86_400
+    assert "Verified:  2026-11-21 12:00 UTC (3 days ago), completely" in site.ask("status").out
 
 
 def test_adopted_content_counts_as_never_read(index: Index, site: Site) -> None:
@@ -204,7 +204,7 @@ def test_adopted_content_counts_as_never_read(index: Index, site: Site) -> None:
     site.mirror()
     (site.root / "catalogue.sqlite").unlink()
     assert told(site)["catalogue_complete"] is False
-    assert "Catalogue: not complete" in site.ask("status").out
+    assert "Catalogue: incomplete" in site.ask("status").out
 
     site.mirror()
     status = told(site)
@@ -243,7 +243,7 @@ def test_an_unreachable_index_is_reported_and_not_a_failure(
     assert status["lag"] is None
     assert "503" in status["lag_unknown"]
     assert status["serial"] == {"status": index.serial, "cursor": index.serial, "index": None}
-    assert "Behind:    not known: " in site.ask("status").out
+    assert "Behind:    unknown: " in site.ask("status").out
 
 
 def test_the_lag_is_unknown_without_a_changelog(
@@ -256,7 +256,7 @@ def test_the_lag_is_unknown_without_a_changelog(
     assert "offers no changelog" in told(site)["lag_unknown"]
     ran = site.ask("status", "--max-lag", "1 d")
     assert ran.code == 3
-    assert ran.out.startswith("Exceeded: it cannot be told how far behind the mirror is: ")
+    assert ran.out.startswith("Exceeded: how far the mirror is behind is unknown: ")
 
 
 @pytest.mark.parametrize("how", ["simple", "offline"])
@@ -274,7 +274,7 @@ def test_offline_the_index_is_not_asked(
     assert server.asked == []
     assert status["lag"] is None
     assert status["lag_unknown"]
-    assert status["projects"]["here"] == 1
+    assert status["projects"]["mirrored"] == 1
 
 
 def test_the_lag_is_not_negative_if_the_serial_of_the_index_decreases(
@@ -386,14 +386,14 @@ def test_a_run_with_refused_removals_is_not_a_success(index: Index, site: Site) 
     for number in range(9):
         index.release(f"p{number}", "1.0")
     site.mirror()
-    good = told(site)["good_run"]
+    good = told(site)["last_success"]
     site.clock.advance(hours=1)
     for number in range(8):
         index.remove_project(f"p{number}")
     site.configure(max_removals=2)
     assert site.mirror().code == 5
 
-    assert told(site)["good_run"]["at"] == good["at"]
+    assert told(site)["last_success"]["at"] == good["at"]
 
 
 def test_an_unreachable_index_takes_precedence_over_the_age(
@@ -420,7 +420,7 @@ def test_quiet_prints_nothing_unless_a_limit_is_exceeded(index: Index, site: Sit
     late = site.ask("--quiet", "status", "--max-age", "1 h")
     assert (late.code, late.out) == (8, "")
     (line,) = late.errors()
-    assert "the last run that left nothing undone was 2 hours ago; the limit is 1 hour" in line
+    assert "the last successful run was 2 hours ago; the limit is 1 hour" in line
 
 
 @pytest.mark.parametrize(
@@ -502,8 +502,8 @@ def test_status_works_while_a_run_is_in_progress(
     (answer,) = answers
     assert answer.returncode == 0, answer.stderr
     status = json.loads(answer.stdout)
-    assert status["projects"] == {"here": 1, "expected": 2}
-    assert status["good_run"] is not None
+    assert status["projects"] == {"mirrored": 1, "expected": 2}
+    assert status["last_success"] is not None
 
 
 class FrugalCatalogue(MemoryCatalogue):

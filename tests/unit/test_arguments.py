@@ -11,9 +11,7 @@ from bandersnatch.cli.parser import parse, parser
 
 COMMANDS = [["mirror"], ["sync", "six"]]
 REPORTED = [*COMMANDS, ["delete", "six"], ["restore", "six"]]
-NO_COMMAND = (
-    "name a command: mirror, sync, verify, delete, restore, plan, why, status or config check"
-)
+NO_COMMAND = "name a command: mirror, sync, verify, delete, restore, plan, why, status, config"
 
 
 def test_the_configuration_lies_in_etc_unless_it_is_said_where() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bandersnatch.cli.changelist import diff_files, diff_path
+from bandersnatch.cli.changelist import diff_path, open_diff_file
 from bandersnatch.config.schema import DiffSettings, Settings, StorageSettings
 from bandersnatch.errors import StorageError
 from bandersnatch.events import (
@@ -89,7 +89,7 @@ def test_a_relative_path_begins_in_the_working_directory(
 
 def test_what_changed_and_what_went_away_are_two_lists(tmp_path: Path) -> None:
     path = tmp_path / "new" / "directory" / "list"
-    with diff_files(settings(path), NOW) as sink:
+    with open_diff_file(settings(path), NOW) as sink:
         for event in (
             StepStarted("reading"),
             FileQueued(key("packages/a"), 1),
@@ -114,7 +114,7 @@ def test_what_changed_and_what_went_away_are_two_lists(tmp_path: Path) -> None:
 def test_the_copy_of_a_legacy_document_is_not_listed_beside_it(tmp_path: Path) -> None:
     """Where both went away, both are listed: who deletes by the list must not leave the copy."""
     both = [key("json/foo"), key("pypi/foo/json")]
-    with diff_files(settings(tmp_path / "list"), NOW) as sink:
+    with open_diff_file(settings(tmp_path / "list"), NOW) as sink:
         for each in both:
             sink(PageWritten(each))
         for each in both:
@@ -126,7 +126,7 @@ def test_the_copy_of_a_legacy_document_is_not_listed_beside_it(tmp_path: Path) -
 
 
 def test_both_lists_are_empty_when_nothing_changed(tmp_path: Path) -> None:
-    with diff_files(settings(tmp_path / "list"), NOW):
+    with open_diff_file(settings(tmp_path / "list"), NOW):
         pass
 
     assert (tmp_path / "list").read_bytes() == b""
@@ -137,14 +137,14 @@ def test_the_lists_of_the_run_before_are_gone_when_a_run_begins(tmp_path: Path) 
     for name in ("list", "list.deleted"):
         (tmp_path / name).write_text("old\nlines\n")
 
-    with diff_files(settings(tmp_path / "list"), NOW):
+    with open_diff_file(settings(tmp_path / "list"), NOW):
         assert (tmp_path / "list").read_bytes() == b""
         assert (tmp_path / "list.deleted").read_bytes() == b""
 
 
 def test_a_line_is_on_the_disk_as_soon_as_it_is_true(tmp_path: Path) -> None:
     """So the list of a run that is killed is right as far as it goes."""
-    with diff_files(settings(tmp_path / "list"), NOW) as sink:
+    with open_diff_file(settings(tmp_path / "list"), NOW) as sink:
         sink(PageWritten(key("simple/a/index.html")))
         sink(PageWritten(key("simple/b/index.html")))
 
@@ -155,7 +155,7 @@ def test_paths_are_absolute_also_for_a_mirror_that_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with diff_files(settings("list", mirror="./mirror"), NOW) as sink:
+    with open_diff_file(settings("list", mirror="./mirror"), NOW) as sink:
         sink(PageWritten(key("simple/index.html")))
 
     assert (tmp_path / "list").read_text() == f"{tmp_path}/mirror/web/simple/index.html"
@@ -167,7 +167,7 @@ def test_a_directory_whose_name_is_no_text_is_written_as_it_is(
     odd = tmp_path / "gr\udcf6\udcdfe"
     odd.mkdir()
     monkeypatch.chdir(odd)
-    with diff_files(settings(tmp_path / "list", mirror="mirror"), NOW) as sink:
+    with open_diff_file(settings(tmp_path / "list", mirror="mirror"), NOW) as sink:
         sink(PageWritten(key("simple/index.html")))
 
     assert b"/gr\xf6\xdfe/mirror/web/simple" in (tmp_path / "list").read_bytes()
@@ -184,7 +184,7 @@ def test_a_list_that_cannot_be_begun_is_a_failure_of_the_storage(
 
     with (
         pytest.raises(StorageError, match=f"/{path}: {why}"),
-        diff_files(settings(tmp_path / path), NOW),
+        open_diff_file(settings(tmp_path / path), NOW),
     ):
         pytest.fail("there is no list to write to")
 
@@ -194,6 +194,6 @@ def test_a_full_disk_is_a_failure_of_the_storage(tmp_path: Path) -> None:
 
     with (
         pytest.raises(StorageError, match="No space left on device"),
-        diff_files(settings(tmp_path / "list"), NOW) as sink,
+        open_diff_file(settings(tmp_path / "list"), NOW) as sink,
     ):
         sink(PageWritten(key("simple/index.html")))

@@ -1,10 +1,10 @@
-"""``diff-file``: what changed in this run, for those who copy a mirror on (contract, section 3.3).
+"""Lists of changed keys: the diff file of a run, and what a dry run would change.
 
-The list grows as things happen, files before the pages that name them; what went away is in a
-second list beside it. What a run that was killed changed is in the lists of the next one, all of
-it: whoever copies by the lists of the runs that came to an end misses nothing. Such a list may name
-what did not change. A project's legacy JSON is listed in
-``web/json`` only, and not also its copy in ``web/pypi``.
+The diff file names paths as they change, files before the pages that name them; a second file
+beside it names the deleted ones. The lists of a run also have all changes of killed runs before
+it, so that whoever copies by the lists of completed runs misses nothing; of these changes some may
+be listed that did not happen. Of a project's two identical legacy documents only the one in
+``web/json`` is listed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from bandersnatch.cli.text import one_line, size
 from bandersnatch.errors import StorageError
 from bandersnatch.events import (
     Event,
@@ -39,39 +40,68 @@ _DELETED = ".deleted"
 _COPIES = "web/pypi/"
 
 
+class DryRunListing:
+    """The sink that lists the keys and sizes of the events of some types, in their order."""
+
+    def __init__(self, *listed: type[Event]) -> None:
+        self._listed = listed
+        self._found: list[tuple[StorageKey, int]] = []
+
+    def __call__(self, event: Event) -> None:
+        """List the event's key."""
+        match event:
+            case (
+                PageRemoved(key=key, size=count)
+                | PageWritten(key=key, size=count)
+                | FileRemoved(key=key, size=count)
+                | FileRestored(key=key, size=count)
+            ) if isinstance(event, self._listed):
+                self._found.append((key, count))
+            case _:
+                pass
+
+    def __str__(self) -> str:
+        lines = [f"{one_line(key)}  {size(count)}" for key, count in self._found]
+        total = sum(count for _, count in self._found)
+        return "\n".join([*lines, f"Together: {len(self._found)}, {size(total)}"])
+
+
 def diff_path(settings: Settings, now: datetime) -> Path:
-    """Return where the list goes: the epoch is added first, then a directory gets a file in it."""
+    """Return the path of the diff file.
+
+    The time is appended first, in seconds since 1970; in a directory the file has a default name.
+    """
     chosen = Path(settings.diff.path).absolute()
     if settings.diff.append_epoch:
         chosen = Path(f"{chosen}-{int(now.timestamp())}")
     return chosen / _DEFAULT_NAME if chosen.is_dir() else chosen
 
 
-class DiffSink:
-    """Writes the absolute path of everything that changes, each on a line, each once.
+class DiffFile:
+    """The sink that writes the absolute path of each change on a line.
 
-    ``untold`` is where the changes are to be noted before they are made.
+    ``journal`` is where the storage notes changes before it makes them.
     """
 
     def __init__(self, root: Path, changed: TextIO, deleted: TextIO) -> None:
         self._root = root
-        self.untold = ChangeJournal(str(root))
+        self.journal = ChangeJournal(str(root))
         self._changed = _Lines(changed)
         self._deleted = _Lines(deleted)
 
     def __call__(self, event: Event) -> None:
-        """Take note of an event."""
+        """Write the path of an event's key."""
         match event:
             case FileDownloaded(key=key) | FileRestored(key=key) | PageWritten(key=key):
-                if not key.startswith((_COPIES, TRASH)):  # what waits there is not served
+                if not key.startswith((_COPIES, TRASH)):  # the trash is not served
                     self._changed.add(self._path(key))
             case FileRemoved(key=key) | PageRemoved(key=key):
                 self._deleted.add(self._path(key))
             case _:
                 pass
 
-    def tell(self, changes: Iterable[Change]) -> None:
-        """List what may have changed, as it is now."""
+    def add_journaled(self, changes: Iterable[Change]) -> None:
+        """Write the paths of journaled changes that agree with what is stored now."""
         for each in changes:
             if os.path.lexists(self._path(each.key)) == each.away:
                 continue
@@ -79,7 +109,7 @@ class DiffSink:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every line that was to be written was."""
+        """Whether no line failed to be written."""
         return self._changed.is_complete and self._deleted.is_complete
 
     def _path(self, key: StorageKey) -> str:
@@ -87,7 +117,7 @@ class DiffSink:
 
 
 class _Lines:
-    """Lines with newlines between them and none after the last."""
+    """A file of lines with newlines between them and none after the last."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -102,8 +132,8 @@ class _Lines:
 
 
 @contextmanager
-def diff_files(settings: Settings, now: datetime) -> Iterator[DiffSink]:
-    """Begin both lists anew and yield what fills them.
+def open_diff_file(settings: Settings, now: datetime) -> Iterator[DiffFile]:
+    """Create both files, or empty them, and yield the sink that writes them.
 
     :raises StorageError: if they cannot be written.
     """
@@ -114,15 +144,15 @@ def diff_files(settings: Settings, now: datetime) -> Iterator[DiffSink]:
             _open(path) as changed,
             _open(path.with_name(path.name + _DELETED)) as deleted,
         ):
-            sink = DiffSink(Path(settings.storage.directory).absolute(), changed, deleted)
-            sink.tell(sink.untold.left())
+            diff = DiffFile(Path(settings.storage.directory).absolute(), changed, deleted)
+            diff.add_journaled(diff.journal.left())
             try:
-                yield sink
+                yield diff
             finally:
                 try:
-                    sink.tell(sink.untold.unsettled)
+                    diff.add_journaled(diff.journal.unsettled)
                 finally:
-                    sink.untold.close(told=sink.is_complete)
+                    diff.journal.close(told=diff.is_complete)
     except OSError as error:
         raise StorageError(str(path), error.strerror or str(error)) from error
 

@@ -101,12 +101,15 @@ _EMITTER = 3
 
 
 class EventLog:
-    """The sink that logs each event as one record."""
+    """The sink that logs each event as one record; those of the types ``only``, if given."""
 
-    def __init__(self, logger: logging.Logger) -> None:
+    def __init__(self, logger: logging.Logger, only: tuple[type[Event], ...] = ()) -> None:
         self._logger = logger
+        self._only = only
 
     def __call__(self, event: Event) -> None:
         """Log an event."""
+        if self._only and not isinstance(event, self._only):
+            return
         if self._logger.isEnabledFor(event.level):
             self._logger.log(event.level, "%s", event, stacklevel=_EMITTER)

@@ -1,4 +1,4 @@
-"""Standard output and error, which may be closed, full, or gone with whoever read them."""
+"""Standard output and error, which may be closed, full, or a pipe without a reader."""
 
 from __future__ import annotations
 
@@ -11,54 +11,57 @@ if TYPE_CHECKING:
 
 
 def open_closed() -> None:
-    """Let what the caller closed lead to nowhere.
+    """Open the null device in place of each standard stream that the caller closed.
 
-    Otherwise the next file that is opened takes its number, and uvloop aborts the program.
+    Otherwise the next file that is opened gets its descriptor, and uvloop aborts the program.
     """
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor
 
 
-def say(text: str) -> str:
-    """Print text for people; return why that could not be done, "" if it could."""
+def print_text(text: str) -> str:
+    """Print text; return the reason if that fails, "" if it does not.
+
+    A pipe whose reader has gone is no failure.
+    """
     if sys.stdout is None:
         return ""
     try:
         print(text, flush=True)
     except UnicodeEncodeError:
-        return say(text.encode("ascii", "backslashreplace").decode("ascii"))
+        return print_text(text.encode("ascii", "backslashreplace").decode("ascii"))
     except BrokenPipeError:
-        _give_up(sys.stdout)
+        _discard(sys.stdout)
         return ""
     except OSError as error:
-        _give_up(sys.stdout)
+        _discard(sys.stdout)
         return error.strerror or str(error)
     return ""
 
 
 def is_terminal() -> bool:
-    """Whether somebody looks at standard error."""
+    """Whether standard error is a terminal."""
     return sys.stderr is not None and sys.stderr.isatty()
 
 
-def settle() -> None:
-    """Write what is still held back, so that leaving the program cannot fail on it.
+def flush() -> None:
+    """Write what the streams have buffered, and discard what cannot be written.
 
-    It would end with a status of Python's own, whatever the run came to.
+    Otherwise Python would try it at exit, fail, and replace the exit code by its own.
     """
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
                 stream.flush()
         except OSError:
-            _give_up(stream)
+            _discard(stream)
 
 
-def _give_up(stream: TextIO) -> None:
-    """Lead a stream to nowhere, so that leaving the program does not fail on it again."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+def _discard(stream: TextIO) -> None:
+    """Redirect a stream to the null device, so that the flush at exit does not fail again."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)

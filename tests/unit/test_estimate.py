@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bandersnatch.catalogue.records import CatalogueUpdate
-from bandersnatch.cli.forecast import table
+from bandersnatch.cli.commands.plan import table
 from bandersnatch.events import (
     FileDownloaded,
     FileRemoved,

@@ -1,0 +1,44 @@
+"""The commands: one module each, with its flags, its run and its output."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from bandersnatch.cli.session import Session
+
+COMMANDS = {
+    "mirror": "bring the mirror up to date with the index",
+    "sync": "bring only the named projects up to date",
+    "verify": "check every file and page, and repair what is damaged",
+    "delete": "remove projects from the mirror; removed/ keeps their files for the grace time",
+    "restore": "restore removed projects from removed/",
+    "plan": "report what mirror would do, what it would cost, and what each filter drops",
+    "why": "explain why a project, a version or a file is in the mirror, or is not",
+    "status": "report how current the mirror is, what it has, and what is not done",
+    "config": "check the configuration",
+}
+"""The names of the commands, each with what it does."""
+
+
+class Command(Protocol):
+    """What a command's module has."""
+
+    def add_arguments(self, parser: ArgumentParser, /) -> None:
+        """Add the command's flags and arguments."""
+        ...
+
+    async def run(self, session: Session, /) -> int:
+        """Run the command and return its exit code.
+
+        :raises BandersnatchError: if the command cannot do what it was asked to.
+        """
+        ...
+
+
+def load_command(name: str) -> Command:
+    """Import and return the module of a command of ``COMMANDS``; the others stay unimported."""
+    return cast("Command", import_module(f"{__name__}.{name}"))

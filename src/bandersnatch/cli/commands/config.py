@@ -1,0 +1,73 @@
+"""``config check``: checks the configuration and describes what it means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bandersnatch.cli.arguments import global_flags
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from collections.abc import Iterable, Iterator
+
+    from bandersnatch.app import Configuration
+    from bandersnatch.cli.session import Session
+    from bandersnatch.config.schema import IndexSettings
+    from bandersnatch.filters.interface import PageFilter, ProjectFilter
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the parts of ``config``."""
+    parts = parser.add_subparsers(dest="part", metavar="check", required=True)
+    text = "check the configuration and describe what it means, without network access"
+    after = global_flags(default=False)
+    parts.add_parser("check", help=text, description=text, parents=[after])
+
+
+async def run(session: Session) -> int:
+    """Run ``config check``; main has loaded the configuration already."""
+    return session.answer(describe_config(session.configuration, str(session.arguments.config)))
+
+
+def describe_config(configuration: Configuration, path: str) -> str:
+    """Return what a configuration means: index, mirror, pages, and the filters in order."""
+    settings, filters = configuration.settings, configuration.filters
+    lines = [
+        f"{path} can be used.",
+        "",
+        f"Index:   {settings.index.master or 'PyPI'}, {_changes(settings.index)}",
+        f"Mirror:  {settings.storage.directory}",
+        f"Pages:   {', '.join(form.file_name for form in settings.pages.formats)}",
+        f"Files:   {'downloaded' if settings.files.release_files else 'not downloaded'}",
+        "",
+    ]
+    finite = filters.finite_names
+    if not filters.projects:
+        lines.append("Projects: all that the index has. No filter selects among them.")
+    elif finite is None:
+        lines.append("Projects, by name (each filter must keep a project):")
+    else:
+        lines.append(f"Projects, by name (at most {len(finite):,} can be selected):")
+    lines += _descriptions(filters.projects)
+    lines += ["", "Files and versions, in this order:" if filters.pages else "Files: all."]
+    lines += _descriptions(filters.in_order_of_stages())
+    lines += [f"Note: {note}" for note in settings.notes]
+    return "\n".join(lines)
+
+
+def _changes(index: IndexSettings) -> str:
+    from bandersnatch.config.schema import ApiMethod
+
+    texts = {
+        ApiMethod.AUTO: "by its changelog, or by its project list if it has none",
+        ApiMethod.XMLRPC: "by its changelog",
+        ApiMethod.SIMPLE: "by its project list",
+    }
+    return texts[index.api_method]
+
+
+def _descriptions(filters: Iterable[ProjectFilter | PageFilter]) -> Iterator[str]:
+    for number, each in enumerate(filters, start=1):
+        first, *others = each.describe() or ("described in its own documentation",)
+        yield f"  {number}. {each.name}: {first}"
+        yield from (f"     {' ' * len(each.name)}  {sentence}" for sentence in others)

@@ -1,0 +1,160 @@
+"""What a command works with, and how it opens the mirror and reports its run."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct
+
+from bandersnatch.app import open_mirror, with_journal
+from bandersnatch.cli.changelist import open_diff_file
+from bandersnatch.cli.exit_codes import ExitCode, code_for_error, code_for_report
+from bandersnatch.cli.log import EventLog
+from bandersnatch.cli.signals import interruptible
+from bandersnatch.cli.stdio import is_terminal, print_text
+from bandersnatch.cli.summary import how_to_serve, summary, write_report
+from bandersnatch.errors import BandersnatchError, Interruption, StorageError
+from bandersnatch.mirror.report import RunReport
+
+if TYPE_CHECKING:
+    import logging
+    from argparse import Namespace
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from bandersnatch.app import Configuration
+    from bandersnatch.cli.changelist import DryRunListing
+    from bandersnatch.clock import Clock
+    from bandersnatch.events import Event, EventSink
+    from bandersnatch.mirror.mirror import Mirror
+
+_Result = TypeVar("_Result")
+
+
+class Job(Struct, frozen=True):
+    """The work of a command that changes the mirror.
+
+    ``listing`` collects the changes of a dry run. ``has_diff`` is whether the changes belong into
+    the diff file. ``readers`` is as for ``open_mirror``.
+    """
+
+    work: Callable[[Mirror, RunReport], Awaitable[None]]
+    listing: DryRunListing | None = None
+    has_diff: bool = True
+    readers: int = 0
+
+
+class Session(Struct, frozen=True):
+    """What a command works with."""
+
+    arguments: Namespace
+    configuration: Configuration
+    logger: logging.Logger
+    clock: Clock
+
+    async def query(self, work: Callable[[Mirror], Awaitable[_Result]]) -> _Result:
+        """Return what ``work`` makes of the mirror, which it cannot change."""
+        return await self.use_mirror([EventLog(self.logger)], work, dry_run=True)
+
+    async def use_mirror(
+        self,
+        sinks: Sequence[EventSink],
+        work: Callable[[Mirror], Awaitable[_Result]],
+        *,
+        dry_run: bool,
+        readers: int = 0,
+    ) -> _Result:
+        """Open the mirror and return what ``work`` makes of it; ``sinks`` receive the events.
+
+        :raises Interruption: if a signal stopped the work.
+        """
+
+        def events(event: Event) -> None:
+            for sink in sinks:
+                sink(event)
+
+        async def use() -> _Result:
+            opened = open_mirror(
+                self.configuration, events, self.clock, dry_run=dry_run, readers=readers
+            )
+            async with opened as mirror:
+                return await work(mirror)
+
+        return await interruptible(use())
+
+    async def run_job(self, prepare: Callable[[Session], Job]) -> int:
+        """Run a job with its log, report and summary, and return the exit code.
+
+        :raises BandersnatchError: if ``prepare`` or the job raises one; the report names it.
+        """
+        report = RunReport(self.arguments.command, self.clock.now())
+        listing: DryRunListing | None = None
+        ended_by: BandersnatchError | None = None
+        try:
+            job = prepare(self)
+            listing = job.listing
+            await _run(self, job, report)
+        except BandersnatchError as error:
+            ended_by = error
+        report.ended, report.ended_by = self.clock.now(), ended_by
+        code = code_for_report(report) if ended_by is None else code_for_error(ended_by)
+        if ended_by is None or isinstance(ended_by, Interruption):
+            _print_summary(self, report, listing)
+        if self.arguments.report:
+            try:
+                write_report(report, self.arguments.report, code=code)
+            except StorageError as error:
+                self.logger.warning("the report could not be written: %s", error)
+        if ended_by is not None:
+            raise ended_by
+        return code
+
+    def show_progress(self, sinks: list[EventSink], stack: ExitStack) -> None:
+        """Add a progress display to ``sinks`` until ``stack`` closes, if there is a terminal."""
+        if is_terminal() and not (self.arguments.quiet or self.arguments.debug):
+            from bandersnatch.cli.progress import progress_display  # noqa: PLC0415 - for terminals
+
+            sinks.append(stack.enter_context(progress_display(self.logger)))
+
+    def answer(self, text: str) -> ExitCode:
+        """Print the output of a command."""
+        failure = print_text(text)
+        if failure:
+            self.logger.error("the output could not be written: %s", failure)
+            return ExitCode.STORAGE
+        return ExitCode.OK
+
+
+async def _run(session: Session, job: Job, report: RunReport) -> None:
+    settings, dry_run = session.configuration.settings, session.arguments.dry_run
+    sinks: list[EventSink] = [report, EventLog(session.logger)]
+    if job.listing is not None:
+        sinks.append(job.listing)
+
+    async def work(mirror: Mirror) -> None:
+        with ExitStack() as stack:
+            if job.has_diff and settings.diff.path and not dry_run:
+                diff = stack.enter_context(open_diff_file(settings, session.clock.now()))
+                sinks.append(diff)
+                mirror = with_journal(mirror, diff.journal)
+            await job.work(mirror, report)
+
+    with ExitStack() as stack:
+        session.show_progress(sinks, stack)
+        await session.use_mirror(sinks, work, dry_run=dry_run, readers=job.readers)
+
+
+def _print_summary(session: Session, report: RunReport, listing: DryRunListing | None) -> None:
+    arguments = session.arguments
+    if arguments.quiet:
+        return
+    text = summary(report, dry_run=arguments.dry_run)
+    if listing is not None:
+        text = f"{listing}\n{text}"
+    first_run = report.serial_before == 0 and not arguments.dry_run
+    if first_run and report.synced and report.ended_by is None:
+        directory = session.configuration.settings.storage.directory
+        text += f"\n{how_to_serve(directory, min(report.synced))}"
+    failure = print_text(text)
+    if failure:
+        session.logger.warning("the summary could not be written: %s", failure)
