@@ -1,4 +1,4 @@
-"""What was measured, and how it is told: as a table in Markdown, and as JSON."""
+"""Measured figures, rendered as a table in Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A line of the table; ``aim`` None is for what is only told, ``at_least`` for rates."""
+    """A line of the table; without ``aim`` it is for information, ``at_least`` is for rates."""
 
     scenario: str
-    what: str
+    quantity: str
     value: float
     unit: str
     aim: float | None = None
@@ -29,13 +29,13 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Whether the aim is met; None if there is none."""
+        """Whether the aim is met; None without an aim."""
         if self.aim is None:
             return None
         return self.value >= self.aim if self.at_least else self.value <= self.aim
 
     def verdict(self) -> str:
-        """Say whether the aim is met, or by how much it is missed."""
+        """Return whether the aim is met, or by how much it is missed."""
         if self.aim is None:
             return ""
         if self.met:
@@ -48,23 +48,23 @@ class Figure:
         """Return the line in Markdown."""
         sign = "at least" if self.at_least else "at most"
         aim = "" if self.aim is None else f"{sign} {_number(self.aim)} {self.unit}".strip()
-        what = f"{self.what} ({self.note})" if self.note else self.what
+        quantity = f"{self.quantity} ({self.note})" if self.note else self.quantity
         value = f"{_number(self.value)} {self.unit}".strip()
         verdict = self.verdict() if judged else ""
-        return f"| {self.scenario} | {what} | {value} | {aim} | {verdict} |"
+        return f"| {self.scenario} | {quantity} | {value} | {aim} | {verdict} |"
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What became of a scenario that could not be measured, or whose mirror was not complete."""
+    """A scenario that could not be measured, or whose mirror was incomplete."""
 
     scenario: str
-    why: str
+    reason: str
 
     def row(self, *, judged: bool) -> str:
         """Return the line in Markdown."""
         del judged
-        first = self.why.splitlines()[0] if self.why else ""
+        first = self.reason.splitlines()[0] if self.reason else ""
         return f"| {self.scenario} | **failed**: {first} | | | failed |"
 
 
@@ -75,7 +75,7 @@ def _number(value: float) -> str:
 
 
 def machine() -> dict[str, object]:
-    """Return what the figures depend on besides the program."""
+    """Return the properties of the machine that the figures depend on."""
     nginx = subprocess.run(["nginx", "-v"], check=False, capture_output=True, text=True).stderr
     curl = subprocess.run(["curl", "-V"], check=False, capture_output=True, text=True).stdout
     return {
@@ -91,11 +91,15 @@ def machine() -> dict[str, object]:
 def as_markdown(
     lines: Sequence[Figure | Failure], sizes: Sizes, before: dict[str, object], runs: int
 ) -> str:
-    """Return the table, with what it was measured on."""
+    """Return the table as Markdown, headed by the properties of the machine."""
     facts = ", ".join(f"{key} {value}" for key, value in before.items())
-    rows = [f"Medians of {runs} runs; {facts} at the beginning.", ""]
+    rows = [f"Medians of {runs} runs; {facts} at the start.", ""]
     if not sizes.judged:
-        rows = ["**Small sizes: this shows that everything works, and nothing else.**", "", *rows]
+        rows = [
+            "**Small sizes: this shows that the benchmark works; the figures mean nothing.**",
+            "",
+            *rows,
+        ]
     rows += ["| scenario | measured | figure | aim | |", "|---|---|--:|--:|---|"]
     return "\n".join([*rows, *(line.row(judged=sizes.judged) for line in lines)])
 
@@ -103,10 +107,10 @@ def as_markdown(
 def as_json(
     lines: Iterable[Figure | Failure], sizes: Sizes, before: dict[str, object], runs: int
 ) -> str:
-    """Return the same for programs."""
-    told = [
+    """Return the figures as JSON."""
+    figures = [
         {**asdict(line), "met": line.met} if isinstance(line, Figure) else asdict(line)
         for line in lines
     ]
-    whole = {"machine": before, "runs": runs, "sizes": asdict(sizes), "figures": told}
+    whole = {"machine": before, "runs": runs, "sizes": asdict(sizes), "figures": figures}
     return json.dumps(whole, indent=2) + "\n"

@@ -1,7 +1,7 @@
-"""Whole processes, measured from outside.
+"""Measures whole processes from outside.
 
-The peak of memory that the system counts for a process begins with that of the process that
-started it, so a small interpreter of its own stands in between: ``python measure.py LOG COMMAND``.
+The system counts the peak memory of a process from that of its parent on, so a small interpreter
+starts the command: ``python measure.py LOG COMMAND``.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 _UNCOMPILED = "PYTHONDONTWRITEBYTECODE"
-"""With this every start would compile the whole program again, as no installation does."""
+"""Removed from the environment: each start would compile the program again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a process took: seconds of wall and CPU time, peak memory and bytes written to files."""
+    """Seconds of wall and CPU time, and bytes of peak memory and written to files."""
 
     wall: float
     user: float
@@ -36,21 +36,21 @@ class Cost:
 
     @property
     def cpu(self) -> float:
-        """User and system time together, in seconds."""
+        """User and system time, in seconds."""
         return self.user + self.system
 
 
 def measure(
     command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None
 ) -> Cost:
-    """Run a command to its end and return what it cost; its output goes to ``log``.
+    """Run a command and return its cost; its output goes to ``log``.
 
     :raises RuntimeError: if it fails.
     """
-    between = [sys.executable, "-I", "-S", __file__, str(log), *command]
+    wrapper = [sys.executable, "-I", "-S", __file__, str(log), *command]
     ours = {name: value for name, value in os.environ.items() if name != _UNCOMPILED}
     env = {**ours, **(environment or {})}
-    done = subprocess.run(between, check=False, capture_output=True, text=True, env=env)
+    done = subprocess.run(wrapper, check=False, capture_output=True, text=True, env=env)
     if done.returncode:
         tail = log.read_text(errors="replace")[-2000:]
         raise RuntimeError(f"{command[0]} ended with {done.returncode}:\n{tail}{done.stderr}")
@@ -58,12 +58,12 @@ def measure(
 
 
 def median(costs: Iterable[Cost], name: str) -> float:
-    """Return the median of ``wall``, ``cpu`` or another figure of some runs."""
+    """Return the median of ``wall``, ``cpu`` or another field."""
     return float(statistics.median(getattr(cost, name) for cost in costs))
 
 
 def _measure(log: Path, command: Sequence[str]) -> int:
-    os.sync()  # what was written before is not to be waited for by who makes sure of its own
+    os.sync()  # the command must not wait for earlier writes when it flushes its own
     with log.open("wb") as output:
         began = time.perf_counter()
         process = subprocess.Popen(command, stdout=output, stderr=output)
@@ -78,7 +78,7 @@ def _measure(log: Path, command: Sequence[str]) -> int:
 
 
 def _written(process: int) -> int:
-    """Return how many bytes a process wrote that ended and was not waited for."""
+    """Return the number of bytes that a process wrote which has ended and is not reaped yet."""
     for line in Path(f"/proc/{process}/io").read_text().splitlines():
         if line.startswith("wchar:"):
             return int(line.split()[1])

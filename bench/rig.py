@@ -1,28 +1,32 @@
-"""What the scenarios share: a place to work in, the programs, and the indexes and mirrors."""
+"""Shared by the scenarios: a working directory, the programs, and indexes and mirrors."""
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from check import check_complete
 from generate import Shape, change, first_of, generate, listed
 from measure import Cost, measure
-from multitude import SEEN, pretend
+from prefill import SYNCED, prefill
 from serve import Request, free_port, served
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from generate import Index
     from serve import Served
     from sizes import Sizes
 
+_SHARED_MEMORY = Path("/dev/shm")
+
 CONNECTIONS = 16
-"""Of curl, and of the program for files."""
+"""Connections of curl, and of the program for files."""
 
 _CONFIG = """\
 [mirror]
@@ -37,26 +41,26 @@ download-workers = {connections}
 
 @dataclass(frozen=True, slots=True)
 class Mirrored:
-    """An index, and a mirror of it as it is now."""
+    """An index, and an up-to-date mirror of it."""
 
     index: Index
     directory: Path
 
 
 class Ran(NamedTuple):
-    """What a run of the program cost, and what it asked for."""
+    """The cost of a run of the program, and its requests."""
 
     cost: Cost
     requests: list[Request]
 
     @property
     def received(self) -> int:
-        """How many bytes were sent to it, with headers."""
+        """The number of bytes that it received, headers included."""
         return sum(request.size for request in self.requests)
 
 
 class Rig:
-    """One benchmark; every tree that is written gets a directory of its own."""
+    """One benchmark; each tree has its own directory."""
 
     def __init__(self, work: Path, sizes: Sizes, runs: int) -> None:
         self.work = work
@@ -64,19 +68,36 @@ class Rig:
         self.runs = runs
         self._port = free_port()
         self._count = 0
+        self._memory: Path | None = None
         self._few: Mirrored | None = None
         self._many: Mirrored | None = None
 
     # ------------------------------------------------------------ places
 
-    def fresh(self, name: str) -> Path:
-        """Return a new directory that does not exist yet."""
+    def fresh(self, name: str, *, in_memory: bool = False) -> Path:
+        """Return a path that does not exist yet, on a file system in memory if asked for.
+
+        :raises RuntimeError: if this system has none.
+        """
         self._count += 1
-        return self.work / f"{self._count:03}-{name}"
+        base = self._in_memory() if in_memory else self.work
+        return base / f"{self._count:03}-{name}"
+
+    def _in_memory(self) -> Path:
+        if self._memory is None:
+            if not _SHARED_MEMORY.is_dir():
+                raise RuntimeError(f"{_SHARED_MEMORY} does not exist")
+            self._memory = Path(tempfile.mkdtemp(prefix="bandersnatch-bench-", dir=_SHARED_MEMORY))
+        return self._memory
+
+    def close(self) -> None:
+        """Delete what was written to memory."""
+        if self._memory is not None:
+            shutil.rmtree(self._memory)
 
     @contextmanager
     def serving(self, index: Index, *, delay: float = 0.0, tls: bool = False) -> Iterator[Served]:
-        """Serve an index as it is now; the URL is the same each time, but for TLS."""
+        """Serve an index; the URL is the same each time, except with TLS."""
         with served(index, self.fresh("nginx"), self._port, delay=delay, tls=tls) as running:
             yield running
 
@@ -85,7 +106,7 @@ class Rig:
     def command(
         self, served: Served | None, directory: Path, *arguments: str, options: str = ""
     ) -> list[str]:
-        """Return the command line of the program, after writing its configuration."""
+        """Write a configuration and return the command line of the program."""
         config = self.fresh("bandersnatch.conf")
         url = served.url if served else f"http://127.0.0.1:{self._port}"
         text = _CONFIG.format(
@@ -112,7 +133,7 @@ class Rig:
         flat: bool = False,
         connections: int = CONNECTIONS,
     ) -> Cost:
-        """Fetch paths with curl below ``target``, as the tree that a mirror is or all in one."""
+        """Fetch paths with curl below ``target``, as a tree or ``flat`` into one directory."""
         target.mkdir()
         lines = []
         for number, path in enumerate(paths):
@@ -125,11 +146,11 @@ class Rig:
         command += ["--cacert", str(served.ca)] if served.ca else []
         return measure(command, log=self.fresh("curl.log"))
 
-    def rounds(self, of: Mapping[str, Callable[[], Cost]]) -> dict[str, list[Cost]]:
-        """Run each of these in turn, as often as is asked for."""
-        costs: dict[str, list[Cost]] = {name: [] for name in of}
+    def rounds(self, programs: Mapping[str, Callable[[], Cost]]) -> dict[str, list[Cost]]:
+        """Run the programs by turns, as often as the arguments say."""
+        costs: dict[str, list[Cost]] = {name: [] for name in programs}
         for _ in range(self.runs):
-            for name, run in of.items():
+            for name, run in programs.items():
                 costs[name].append(run())
         return costs
 
@@ -140,11 +161,11 @@ class Rig:
         return generate(self.fresh("index"), shape)
 
     def listed(self, count: int) -> Index:
-        """Write the list of an index without files."""
+        """Write an index without files."""
         return listed(self.fresh("index"), count)
 
     def few(self) -> Mirrored:
-        """Return the index of some thousand projects, and a mirror of it."""
+        """Return the index of 5,000 projects, and a mirror of it."""
         if self._few is None:
             sizes = self.sizes
             index = self.generate(Shape(sizes.projects, sizes.files, giants=sizes.giants))
@@ -156,24 +177,23 @@ class Rig:
         return self._few
 
     def keep(self, few: Mirrored) -> None:
-        """Let later scenarios go on from this mirror of the index of some thousand projects."""
+        """Let later scenarios use this mirror of the index of 5,000 projects."""
         check_complete(few.directory, few.index)
         self._few = few
 
     def many(self) -> Mirrored:
-        """Return the index of hundreds of thousands of projects, and the state of a mirror of it.
+        """Return the index of 700,000 projects, and a mirror of it without most of its pages.
 
-        The mirror knows of each project as if it had been synced; most of their pages are not
-        there. Its root pages are, and name them all.
+        The catalogue has each project as if it had been synced, and the root pages name all.
 
-        :raises RuntimeError: if the program does not take the state for what it pretends to be.
+        :raises RuntimeError: if the program does not accept this state.
         """
         if self._many is None:
             index, directory = self.listed(self.sizes.many), self.fresh("mirror")
-            seen = first_of(index, self.fresh("index"), SEEN)
-            with self.serving(seen) as running:
+            synced = first_of(index, self.fresh("index"), SYNCED)
+            with self.serving(synced) as running:
                 self.mirror(running, directory)
-            pretend(directory, index, seen)
+            prefill(directory, index, synced)
             changed = change(index, 1)
             with self.serving(index) as running:
                 ran = self.mirror(running, directory)

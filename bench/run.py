@@ -1,13 +1,12 @@
-"""The benchmark: ``python bench/run.py``; needs nginx and curl, and nothing from outside.
+"""The benchmark: ``python bench/run.py``; needs nginx, curl and openssl, and no network.
 
-Each scenario runs whole programs and measures them from outside, in turn with ``curl --parallel``
-of the same list where there is something to compare; it looks through every mirror that was
-made, and fails if that is not complete. Figures of one run belong together; those of different
-hours or machines do not.
+Each scenario runs whole programs and measures them from outside, by turns with ``curl --parallel``
+of the same URLs where that can be compared. It checks every mirror, and fails if one is incomplete.
+Compare figures of one run only, not of different hours or machines.
 
-Every run writes a new tree and nothing is deleted before the last has ended: ext4 looks past
-every inode that was freed in the last seconds, so that creating files just after a large
-deletion costs the kernel up to twenty times as much, whoever does it.
+Every run writes a new tree, and trees on disk are not deleted before the end: ext4 skips every
+inode that was freed in the last seconds, so that creating files just after a large deletion costs
+the kernel up to twenty times as much.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import scenarios_again as again
 import scenarios_first as first
+import scenarios_later as later
 import scenarios_verify as verify
 from figures import Failure, Figure, as_json, as_markdown, machine
 from rig import Rig
@@ -31,27 +30,28 @@ if TYPE_CHECKING:
 
 SCENARIOS: dict[str, Callable[[Rig], Iterator[Figure]]] = {
     "first": first.first,
+    "first-memory": first.in_memory,
     "delayed": first.delayed,
     "tls": first.tls,
-    "unchanged": again.unchanged,
-    "unchanged-many": again.unchanged_many,
-    "listed-many": again.listed_many,
-    "compared-many": again.compared_many,
+    "unchanged": later.unchanged,
+    "unchanged-many": later.unchanged_many,
+    "listed-many": later.listed_many,
+    "compared-many": later.compared_many,
     "verify-quick": verify.verify_quick,
     "verify": verify.verify,
-    "changed": again.changed,
-    "changed-many": again.changed_many,
-    "allowlist": again.allowlist,
+    "changed": later.changed,
+    "changed-many": later.changed_many,
+    "allowlist": later.allowlist,
     "large": first.large,
     "long": first.long,
     "pages": first.pages,
-    "help": again.start,
+    "help": later.start,
 }
-"""In the order that they run in: what a later one goes on from comes before it."""
+"""In the order of execution: some use the mirror of an earlier one."""
 
 
 def main() -> None:
-    """Run the scenarios that are asked for, and print their table."""
+    """Run the selected scenarios and print the table."""
     arguments = _arguments()
     if arguments.list:
         for name, scenario in SCENARIOS.items():
@@ -60,7 +60,7 @@ def main() -> None:
     work = Path(arguments.work or tempfile.mkdtemp(prefix="bandersnatch-bench-")).absolute()
     work.mkdir(parents=True, exist_ok=True)
     if list(work.iterdir()):
-        sys.exit(f"{work} is not empty; remove what is there and wait a minute")
+        sys.exit(f"{work} is not empty; empty it and wait a minute")
     sizes = QUICK if arguments.quick else FULL if arguments.full else NORMAL
     runs = arguments.runs or (1 if arguments.quick else 3)
     before, rig = machine(), Rig(work, sizes, runs)
@@ -74,6 +74,7 @@ def main() -> None:
         arguments.markdown.write_text(f"{table}\n")
     if arguments.json:
         arguments.json.write_text(as_json(lines, sizes, before, runs))
+    rig.close()
     if not arguments.work:
         shutil.rmtree(work)
     if any(isinstance(line, Failure) for line in lines):
@@ -81,7 +82,7 @@ def main() -> None:
 
 
 def _run(name: str, rig: Rig) -> Iterator[Figure | Failure]:
-    """Run a scenario and tell of each figure at once; one that fails does not end the others."""
+    """Run a scenario and print each figure; a failure does not end the benchmark."""
     print(f"-- {name}", file=sys.stderr, flush=True)
     try:
         for figure in SCENARIOS[name](rig):
@@ -97,15 +98,15 @@ def _arguments() -> argparse.Namespace:
         description=__doc__.split("\n", maxsplit=1)[0] if __doc__ else ""
     )
     add = parser.add_argument
-    add("--list", action="store_true", help="tell what there is, and end")
+    add("--list", action="store_true", help="list the scenarios")
     add("--only", nargs="+", choices=list(SCENARIOS), metavar="NAME", help="run only these")
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
-    size.add_argument("--full", action="store_true", help="700,000 pages in the first sync of them")
-    add("--runs", type=int, help="of each thing that is measured: 3, or 1 with --quick")
-    add("--work", help="a directory to work in, and to keep; a temporary one otherwise")
-    add("--json", type=Path, metavar="FILE", help="a file for the figures")
-    add("--markdown", type=Path, metavar="FILE", help="a file for the table")
+    size.add_argument("--quick", action="store_true", help="small sizes, to check that it works")
+    size.add_argument("--full", action="store_true", help="700,000 pages in the scenario ``pages``")
+    add("--runs", type=int, help="runs of each scenario (default: 3, or 1 with --quick)")
+    add("--work", help="a working directory, which is kept (default: a temporary one)")
+    add("--json", type=Path, metavar="FILE", help="write the figures to FILE")
+    add("--markdown", type=Path, metavar="FILE", help="write the table to FILE")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""``verify``, against ``sha256sum`` reading the same files; the first round only warms up."""
+"""``verify``, compared with ``sha256sum`` of the same files; the first round fills the cache."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _SUM = "find {files} -type f -print0 | xargs -0 sha256sum"
 
 
 def verify_quick(rig: Rig) -> Iterator[Figure]:
-    """Check sizes and times alone: ``verify --quick``."""
+    """Check sizes and times only: ``verify --quick``."""
     directory = rig.few().directory
     count = sum(path.is_file() for path in (directory / "web/packages").rglob("*"))
     command = rig.command(None, directory, "verify", "--quick")
     measure(command, log=rig.fresh("verify.log"))
     costs = rig.rounds({"quick": lambda: measure(command, log=rig.fresh("verify.log"))})["quick"]
     rate = count / median(costs, "wall")
-    note = f"{count} files and sidecars in {median(costs, 'wall'):.2f} s, start and all"
-    what = "files checked in a second"
-    yield Figure("verify-quick", what, rate, "", 50_000, at_least=True, note=note)
+    note = f"{count} files and sidecars in {median(costs, 'wall'):.2f} s, start included"
+    quantity = "files checked per second"
+    yield Figure("verify-quick", quantity, rate, "", 50_000, at_least=True, note=note)
 
 
 def verify(rig: Rig) -> Iterator[Figure]:
-    """Read everything through: ``verify``, with one worker and with two."""
+    """Read all files: ``verify``, with one worker and with two."""
     directory = rig.few().directory
     files = directory / "web/packages"
     size = sum(path.stat().st_size for path in files.rglob("*") if path.is_file()) / 1e6
@@ -49,10 +49,10 @@ def verify(rig: Rig) -> Iterator[Figure]:
     )
     rates = {name: size / median(some, "cpu") for name, some in costs.items()}
     for workers in ("1", "2"):
-        note = f"{rates[workers]:.0f} MB against {rates['sum']:.0f} MB in a second of CPU"
-        what = f"bytes in CPU time, --workers {workers}"
+        note = f"{rates[workers]:.0f} MB, sha256sum {rates['sum']:.0f} MB per second of CPU time"
+        quantity = f"bytes per CPU time, --workers {workers}"
         share = rates[workers] / rates["sum"]
-        yield Figure("verify", what, share, "x sha256sum", 0.5, at_least=True, note=note)
+        yield Figure("verify", quantity, share, "x sha256sum", 0.5, at_least=True, note=note)
     walls = {name: median(some, "wall") for name, some in costs.items()}
     note = f"{walls['1']:.2f} s with one worker, sha256sum {walls['sum']:.2f} s"
     yield Figure("verify", "wall time, --workers 2", walls["2"], "s", note=note)

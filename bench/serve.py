@@ -1,4 +1,4 @@
-"""nginx in front of a generated index, with its journal behind it."""
+"""nginx that serves a generated index, with the changelog behind it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from changelog import changelog
 from generate import PAGE, SERIAL
-from journal import journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from generate import Index
 
 ECHO = Path("/usr/lib/nginx/modules/ngx_http_echo_module.so")
-"""What lets nginx wait without working, of Debian's ``libnginx-mod-http-echo``."""
+"""The nginx module that delays answers, of Debian's ``libnginx-mod-http-echo``."""
 
 _CONFIG = """
 {user}
@@ -47,7 +47,7 @@ http {{
   server {{
     listen 127.0.0.1:{port}{tls};
     root {root};
-    location = /pypi {{ proxy_pass http://127.0.0.1:{journal}; }}
+    location = /pypi {{ proxy_pass http://127.0.0.1:{changelog}; }}
     {locations}
     location @made-up {{
       types {{}}
@@ -72,7 +72,7 @@ _TLS = """ ssl;
 
 
 class Request(NamedTuple):
-    """A request as nginx saw it: when it was answered, and with how many bytes."""
+    """A request in nginx's log: the time of the answer, in seconds, and its size in bytes."""
 
     at: float
     status: int
@@ -83,19 +83,19 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A running index; ``log`` has a line for each request, ``ca`` is who vouches for it."""
+    """A running index; ``log`` has a line for each request, ``ca`` is its root certificate."""
 
     url: str
     log: Path
     ca: Path | None = None
 
     def mark(self) -> int:
-        """Return a place in the log; nginx writes it ten times a second."""
+        """Return the end of the log; nginx writes it ten times a second."""
         time.sleep(0.3)
         return self.log.stat().st_size
 
     def since(self, mark: int) -> list[Request]:
-        """Return the requests after a place in the log."""
+        """Return the requests after an earlier end of the log."""
         self.mark()
         with self.log.open() as lines:
             lines.seek(mark)
@@ -107,19 +107,19 @@ class Served:
 def served(
     index: Index, work: Path, port: int, *, delay: float = 0.0, tls: bool = False
 ) -> Iterator[Served]:
-    """Serve an index as it is now while the block runs.
+    """Serve an index while the block runs, each answer ``delay`` seconds late.
 
-    :raises RuntimeError: if there is a ``delay`` in seconds, and no module for it.
+    :raises RuntimeError: if the module for delays is not installed.
     """
     if delay and not ECHO.exists():
-        raise RuntimeError(f"there is no {ECHO}; install libnginx-mod-http-echo")
+        raise RuntimeError(f"{ECHO} is missing; install libnginx-mod-http-echo")
     work.mkdir(parents=True, exist_ok=True)
     if tls:
         _certify(work)
     own = [f"/simple/{p.name}/ {p.serial};" for n in index.renewed if (p := index.projects.get(n))]
     (work / "serials").write_text("\n".join(own))
     nginx = shutil.which("nginx") or "/usr/sbin/nginx"
-    with journal(index, delay=delay) as behind:
+    with changelog(index, delay=delay) as behind:
         config = work / "nginx.conf"
         config.write_text(_config(index, work, port, behind, delay=delay, tls=tls))
         process = subprocess.Popen([nginx, "-c", str(config), "-e", str(work / "error.log")])
@@ -139,7 +139,7 @@ def _config(index: Index, work: Path, port: int, behind: int, *, delay: float, t
         work=work,
         port=port,
         root=index.directory,
-        journal=behind,
+        changelog=behind,
         serial=index.serial,
         first=SERIAL // 1_000_000,
         tls=_TLS.format(work=work) if tls else "",
@@ -161,7 +161,7 @@ def _locations(otherwise: str, delay: float) -> str:
 
 
 def _certify(work: Path) -> None:
-    """Make a certificate that vouches for itself."""
+    """Make a self-signed certificate."""
     made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
     made += ["-nodes", "-days", "2", "-subj", "/CN=bench", "-addext", "subjectAltName=IP:127.0.0.1"]
     made += ["-keyout", str(work / "key.pem"), "-out", str(work / "ca.pem")]
@@ -169,7 +169,7 @@ def _certify(work: Path) -> None:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""How large everything is that is measured."""
+"""The sizes of the scenarios."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Numbers of things; ``large_size`` is in bytes, ``judged`` says whether aims are for these.
+    """Numbers of projects, files and runs; ``large_size`` is in bytes.
 
-    ``giants`` are the files of the largest projects, ``many`` the projects of a whole index,
-    ``pages`` those of a first sync without files, in ``parts`` that are compared.
+    ``giants`` are the numbers of files of the largest projects, ``many`` the projects of a whole
+    index, ``pages`` those of a first sync without files, compared in ``parts``. ``judged`` says
+    whether the aims apply to these sizes.
     """
 
     projects: int = 5_000

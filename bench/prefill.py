@@ -1,4 +1,4 @@
-"""The state of a mirror of hundreds of thousands of projects, without syncing each of them."""
+"""Fills the catalogue of a mirror with 700,000 projects, without syncing each of them."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 
     from generate import Index, Project
 
-SEEN = 600
-"""Projects that are synced; more than those that a run looks for the pages of."""
+SYNCED = 600
+"""Projects that are synced; more than the pages that a run samples at its start."""
 
 _BATCH = 10_000
 
 _VERSIONS = ("0.1.0", "0.1.1", "0.2.0", "1.0.0")
-"""Of every project, so that its row is as long as that of one with releases."""
+"""Versions of each project, so that its row is as long as that of a real one."""
 
 
-def pretend(mirror: Path, index: Index, seen: Index) -> None:
-    """Let a mirror's catalogue know all projects of an index as it knows those that were synced.
+def prefill(mirror: Path, index: Index, synced: Index) -> None:
+    """Add a row for each project of an index to a mirror's catalogue.
 
-    ``seen`` are these: the first ones by name, so many that every run finds the pages that it
-    looks for to see that catalogue and tree belong together.
+    ``synced`` has the projects that were synced: the first ones by name, so many that each run
+    finds the pages that it samples to check that catalogue and tree belong together.
     """
-    others = [each for name, each in index.projects.items() if name not in seen.projects]
-    asyncio.run(_pretend(mirror, next(iter(seen.projects)), others))
+    others = [each for name, each in index.projects.items() if name not in synced.projects]
+    asyncio.run(_prefill(mirror, next(iter(synced.projects)), others))
 
 
-async def _pretend(mirror: Path, name: str, projects: list[Project]) -> None:
+async def _prefill(mirror: Path, name: str, projects: list[Project]) -> None:
     async with SqliteCatalogue(str(mirror)) as catalogue:
         known = await catalogue.project(ProjectName(name))
         assert known is not None, "the first project was not synced"

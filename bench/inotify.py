@@ -1,4 +1,4 @@
-"""What is written in a directory while a program runs, as the kernel tells it (inotify)."""
+"""The files that are written to a directory while a program runs (inotify)."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _EVENT = struct.Struct("iIII")
 
 @contextmanager
 def watching(directory: Path) -> Iterator[list[str]]:
-    """Yield a list that, after the block, has the name of each file that was written or put here.
+    """Yield a list that has, after the block, the name of each file written or moved here.
 
-    A file that was written twice is in it twice.
+    A file that was written twice is in the list twice.
     """
     system = ctypes.CDLL(None, use_errno=True)
     descriptor = system.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        wanted = _CLOSED_AFTER_WRITING | _MOVED_HERE
-        if system.inotify_add_watch(descriptor, os.fsencode(directory), wanted) < 0:
+        mask = _CLOSED_AFTER_WRITING | _MOVED_HERE
+        if system.inotify_add_watch(descriptor, os.fsencode(directory), mask) < 0:
             raise OSError(ctypes.get_errno(), f"{directory} cannot be watched")
         seen: list[str] = []
         yield seen

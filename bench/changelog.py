@@ -1,4 +1,4 @@
-"""The journal of a generated index over XML-RPC, in a thread of the benchmark."""
+"""The changelog of a generated index over XML-RPC, in a thread of the benchmark."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from generate import Index
 
 _PAGE = 50_000
-"""Events that one answer holds at most."""
+"""The largest number of events in one answer."""
 
 
 @contextmanager
-def journal(index: Index, *, delay: float) -> Iterator[int]:
-    """Serve the journal while the block runs, and yield the port."""
+def changelog(index: Index, *, delay: float) -> Iterator[int]:
+    """Serve the changelog while the block runs, and yield the port."""
 
     class Handler(_Handler):
         def answer(self, method: str | None, since: int) -> Any:  # noqa: ANN401 - of XML-RPC
@@ -45,7 +45,7 @@ def _serial(event: list[Any]) -> int:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers the two methods that a run calls."""
+    """Answers the two methods that the program calls."""
 
     def answer(self, method: str | None, since: int) -> Any:  # noqa: ANN401 - of XML-RPC
         raise NotImplementedError
@@ -62,4 +62,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(text)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-        """Say nothing."""
+        """Do not log."""
