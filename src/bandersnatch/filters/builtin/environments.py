@@ -16,7 +16,9 @@ from bandersnatch.errors import SHOWN_CHARACTERS, InvalidRules, OptionError, Pro
 from bandersnatch.filters.builtin.platforms import is_platform_tag, nearest, normalized_tag
 from bandersnatch.filters.interface import PageFilter, Stage
 from bandersnatch.filters.options import FilterOptions, Line, read_each
-from bandersnatch.model.environments import (
+from bandersnatch.model.filenames import FileKind, build_info, wheel_tag_text, wheel_tags
+from bandersnatch.model.versions import parse_version, version_key
+from bandersnatch.model.wheels import (
     FIRST_THREADED,
     OLDEST_GLIBC,
     Environment,
@@ -27,8 +29,6 @@ from bandersnatch.model.environments import (
     Tagged,
     macos,
 )
-from bandersnatch.model.filenames import FileKind, build_info, wheel_tag_text, wheel_tags
-from bandersnatch.model.versions import parse_version, version_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
