@@ -156,7 +156,7 @@ class LossyMachine(MirrorMachine):
     def in_hand(self) -> frozenset[str]:
         """Return what the mirror itself says it will look at, the root page by its file name."""
         pending = (self.world.text("todo") or "").splitlines()[1:]
-        known = {line.split()[0] for line in pending} | self.world.catalogue.waiting.keys()
+        known = {line.split()[0] for line in pending} | self.world.catalogue.deferrals.keys()
         if self.world.catalogue.markers.get(Marker.ROOT) != RootMarker.WRITTEN:
             known.add("index.v1_json")
         return frozenset(known)

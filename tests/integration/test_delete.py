@@ -12,7 +12,7 @@ from humanfriendly import format_size
 
 from tests.support import faults
 from tests.support.chains import chain_of
-from tests.support.deletions import BLOCKING, WAYS_ON, block, deletes_alpha, lies, listed
+from tests.support.deletions import BLOCKING, NEXT_COMMANDS, area_of, block, deletes_alpha, listed
 from tests.support.disks import listing
 from tests.support.kills import reader
 from tests.support.steps import StepWorld, killed_at_each_step
@@ -50,7 +50,7 @@ def test_a_deleted_project_is_trashed(index: Index, filled: Site) -> None:
     assert filled.names() == ["baz", "qux"]
     assert not (filled.web / "simple/foo-bar").exists()
     for file in index.projects["foo-bar"].files.values():
-        assert lies(filled, file) == "removed"
+        assert area_of(filled, file) == "removed"
         assert not (filled.web / file.path.lstrip("/")).parent.exists(), (
             "empty directories are removed"
         )
@@ -167,7 +167,7 @@ def test_the_files_of_an_adopted_project_are_trashed(index: Index, filled: Site)
     assert filled.run("delete", "foo-bar").code == 0
 
     for file in index.projects["foo-bar"].files.values():
-        assert lies(filled, file) == "removed"
+        assert area_of(filled, file) == "removed"
     assert filled.names() == ["baz", "qux"]
     filled.check()
 
@@ -178,12 +178,12 @@ def test_a_file_whose_name_is_escaped_in_its_url_is_trashed(index: Index, site: 
     (other,) = index.release("bar", "1.0")
     site.mirror()
     block(site, "foo")
-    assert lies(site, odd) == "web"
+    assert area_of(site, odd) == "web"
 
     assert site.run("delete", "foo").code == 0
 
-    assert lies(site, odd) == "removed"
-    assert lies(site, other) == "web"
+    assert area_of(site, odd) == "removed"
+    assert area_of(site, other) == "web"
     site.check()
 
 
@@ -196,7 +196,7 @@ def test_a_file_that_another_project_owns_too_stays(index: Index, site: Site) ->
 
     assert site.run("delete", "a").code == 0
 
-    assert lies(site, shared) == "web"
+    assert area_of(site, shared) == "web"
     site.check()
 
 
@@ -427,7 +427,7 @@ def test_a_selected_project_is_excluded_until_the_index_changes_it(
     ran = site.mirror()
     assert ran.code == 0
     assert site.names() == ["bar", "foo"]
-    assert lies(site, old) == "web"
+    assert area_of(site, old) == "web"
     assert len(server.paths("file")) == 1, "the old file is restored from the trash"
     site.check()
 
@@ -567,7 +567,7 @@ def test_a_page_without_a_record_is_trashed_and_its_files_stay(
     assert "foo-bar has pages and no record; its files are unknown, and stay" in ran.log
     assert filled.names() == ["baz", "qux"]
     assert not (filled.web / "simple/foo-bar").exists()
-    assert {lies(filled, file) for file in files} == {"web"}
+    assert {area_of(filled, file) for file in files} == {"web"}
     filled.mirror()
     assert filled.names() == ["baz", "qux"]
 
@@ -617,7 +617,7 @@ def test_an_edited_row_cannot_remove_a_file_of_another_project(index: Index, sit
 
     assert site.run("delete", "foo").code == 0
 
-    assert lies(site, bars) == "web"
+    assert area_of(site, bars) == "web"
     site.check()
 
 
@@ -827,7 +827,7 @@ def test_a_concurrent_reader_never_finds_a_page_without_its_files(
     assert filled.names() == ["baz", "qux"]
 
 
-@pytest.mark.parametrize("next_command", WAYS_ON)
+@pytest.mark.parametrize("next_command", NEXT_COMMANDS)
 def test_a_deletion_killed_at_any_step_is_finished_by_the_next_command(
     next_command: str,
 ) -> None:
@@ -836,7 +836,7 @@ def test_a_deletion_killed_at_any_step_is_finished_by_the_next_command(
         world.check()
         whole = world.page("alpha") is not None
         begun += not whole
-        assert world.does(WAYS_ON[next_command](world))
+        assert world.does(NEXT_COMMANDS[next_command](world))
         world.check()
 
         if "alpha" in world.names():
@@ -865,7 +865,7 @@ def test_a_killed_deletion_of_a_blocked_project_is_finished(next_command: str) -
     for world in killed_at_each_step(make, lambda world: world.deletes("Alpha")):
         world.check()
         before = world.names()
-        assert world.does(WAYS_ON[next_command](world))
+        assert world.does(NEXT_COMMANDS[next_command](world))
         world.check()
 
         assert next_command == "sync" or "alpha" not in world.names()
@@ -877,9 +877,9 @@ def test_a_killed_deletion_of_a_blocked_project_is_finished(next_command: str) -
 def test_a_dry_run_after_a_kill_changes_nothing() -> None:
     """The deletion is finished in the overlays only."""
     for world in killed_at_each_step(StepWorld, deletes_alpha):
-        waiting, objects = dict(world.catalogue.waiting), dict(world.storage.objects)
+        deferrals, objects = dict(world.catalogue.deferrals), dict(world.storage.objects)
         world.does(world.plans())
-        assert (world.catalogue.waiting, world.storage.objects) == (waiting, objects)
+        assert (world.catalogue.deferrals, world.storage.objects) == (deferrals, objects)
 
 
 def test_why_reports_an_interrupted_deletion() -> None:

@@ -68,7 +68,7 @@ class DeletionMachine(MirrorMachine):
     @invariant()
     def everything_in_the_trash_has_an_entry(self) -> None:
         trashed = {key for key in self.world.storage.objects if key.startswith("removed/")}
-        rows = self.world.catalogue.lying.keys()
+        rows = self.world.catalogue.trashed.keys()
         assert {key for key in trashed - rows if not key.startswith("removed/packages/")} == set()
 
     def teardown(self) -> None:

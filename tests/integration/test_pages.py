@@ -282,8 +282,8 @@ def test_legacy_documents_are_published_in_both_places(
 
     text = site.text("web/json/foo")
     assert text == site.text("web/pypi/foo/json")
-    told = json.loads(index.legacy("foo", files_at=server.url))
-    assert text == json.dumps(told, indent=4, sort_keys=True)
+    expected = json.loads(index.legacy("foo", files_at=server.url))
+    assert text == json.dumps(expected, indent=4, sort_keys=True)
     assert "gr\\u00f6\\u00dfer" in text
 
     index.remove_project("Foo")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from humanfriendly import format_size
 
-from tests.support.deletions import WAYS_ON, block, lies, listed
+from tests.support.deletions import NEXT_COMMANDS, area_of, block, listed
 from tests.support.disks import listing
 from tests.support.kills import reader
 from tests.support.steps import StepWorld, killed_at_each_step
@@ -146,11 +146,11 @@ def test_an_unreadable_page_in_the_tree_is_not_overwritten(filled: Site) -> None
     delete(filled, "foo-bar")
     page = filled.web / "simple/foo-bar/index.html"
     page.parent.mkdir()
-    page.write_text("somebody put it here")
+    page.write_text("an operator wrote it")
 
     assert filled.run("restore", "foo-bar").code == 4
 
-    assert page.read_text() == "somebody put it here"
+    assert page.read_text() == "an operator wrote it"
 
 
 @pytest.mark.parametrize("name", ["", "..", "../foo-bar", "*"])
@@ -338,7 +338,7 @@ def test_a_damaged_file_is_not_restored(index: Index, filled: Site, damage: byte
 
     assert ran.code == 0
     assert file.filename in ran.log
-    assert lies(filled, file) == "removed", "until the grace time is over"
+    assert area_of(filled, file) == "removed", "until the grace time is over"
     filled.check()
 
 
@@ -427,7 +427,7 @@ def test_a_project_is_restored_without_a_catalogue(filled: Site) -> None:
 def test_the_html_page_is_used_if_the_json_page_is_invalid(index: Index, filled: Site) -> None:
     delete(filled, "foo-bar")
     page = filled.root / "removed/simple/foo-bar/index.v1_json"
-    page.write_text("{ this is no page")
+    page.write_text("{ this is not a page")
 
     assert filled.run("restore", "foo-bar").code == 0
 
@@ -439,7 +439,7 @@ def test_the_html_page_is_used_if_the_json_page_is_invalid(index: Index, filled:
 def test_a_project_without_a_valid_page_is_not_restored(filled: Site) -> None:
     delete(filled, "foo-bar")
     for page in (filled.root / "removed/simple/foo-bar").iterdir():
-        page.write_text("{ this is no page")
+        page.write_text("{ this is not a page")
 
     ran = filled.run("restore", "foo-bar")
 
@@ -709,7 +709,7 @@ def test_a_restoration_killed_at_any_step_is_finished_or_undone(
     undone = 0
     for world in killed_at_each_step(make, restores):
         world.check()
-        assert world.does(WAYS_ON.get(next_command, restores)(world))
+        assert world.does(NEXT_COMMANDS.get(next_command, restores)(world))
         world.check()
 
         assert world.unowned() == set()

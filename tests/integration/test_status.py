@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tests.support.site import Site
 
 
-def told(site: Site, *arguments: str, code: int = 0) -> dict[str, Any]:
+def status_of(site: Site, *arguments: str, code: int = 0) -> dict[str, Any]:
     """Return the JSON output of ``status``."""
     ran = site.ask("status", "--json", *arguments)
     assert ran.code == code, ran.log
@@ -48,7 +48,7 @@ def told(site: Site, *arguments: str, code: int = 0) -> dict[str, Any]:
 def test_a_mirror_that_never_ran_is_reported_and_not_created(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
 
-    status = told(site)
+    status = status_of(site)
 
     assert status["serial"] == {"status": 0, "cursor": 0, "index": index.serial}
     assert status["projects"] == {"mirrored": 0, "expected": 0}
@@ -64,7 +64,7 @@ def test_a_current_mirror_is_not_behind(index: Index, site: Site) -> None:
     site.mirror()
     site.clock.advance(minutes=5)
 
-    status = told(site, "--max-lag", "0", "--max-age", "1 h")
+    status = status_of(site, "--max-lag", "0", "--max-age", "1 h")
 
     assert status["mirror"] == str(site.root)
     assert status["at"] == "2026-11-21T12:05:00+00:00"
@@ -96,7 +96,7 @@ def test_the_lag_counts_changes_of_selected_projects(index: Index, site: Site) -
     index.release("new", "1.0")
     site.clock.advance(hours=3)
 
-    status = told(site)
+    status = status_of(site)
 
     assert status["serial"] == {"status": before, "cursor": before, "index": index.serial}
     assert status["lag"] == {
@@ -125,7 +125,7 @@ def test_a_failing_project_is_reported_with_its_reason_and_time(
     site.mirror()
     site.clock.advance(minutes=10)
 
-    status = told(site)
+    status = status_of(site)
 
     (left,) = status["deferred"]
     assert left["name"] == "bad"
@@ -138,7 +138,7 @@ def test_a_failing_project_is_reported_with_its_reason_and_time(
     assert status["projects"] == {"mirrored": 1, "expected": 2}
     assert status["serial"]["status"] < serial
     assert status["serial"]["cursor"] == status["serial"]["index"] == index.serial
-    assert status["lag"]["events"] == 0, "all was read; what is not done is told by name"
+    assert status["lag"]["events"] == 0, "every event was read; the project that failed is named"
     assert status["last_success"]["at"] == "2026-11-21T12:00:00+00:00"
     out = site.ask("status").out
     assert "Not done: 1 project\n  bad: pending since 2026-11-21 12:00 UTC (30 minutes ago)" in out
@@ -159,7 +159,7 @@ def test_the_table_names_twenty_projects_and_json_all(
     assert "  p19: " in out
     assert "  p20: " not in out
     assert "  and 5 more; --json lists them all" in out
-    assert len(told(site)["deferred"]) == 25
+    assert len(status_of(site)["deferred"]) == 25
 
 
 def test_the_trash_is_counted(index: Index, site: Site) -> None:
@@ -170,10 +170,10 @@ def test_the_trash_is_counted(index: Index, site: Site) -> None:
     index.remove_project("foo")
     site.mirror()
 
-    removed = told(site)["removed"]
+    removed = status_of(site)["removed"]
 
-    lying = [path for path in (site.root / "removed").rglob("*") if path.is_file()]
-    assert removed["files"] == len(lying) == 4, "three pages and a file"
+    trashed = [path for path in (site.root / "removed").rglob("*") if path.is_file()]
+    assert removed["files"] == len(trashed) == 4, "three pages and a file"
     assert removed["bytes"] >= 700
     assert "Removed:   4 files, " in site.ask("status").out
 
@@ -181,7 +181,7 @@ def test_the_trash_is_counted(index: Index, site: Site) -> None:
 def test_the_age_of_the_last_verification_is_reported(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
     site.mirror()
-    status = told(site)["verified"]
+    status = status_of(site)["verified"]
     assert status["complete"] is None
     assert status["oldest"] == {"at": "2026-11-21T12:00:00+00:00", "seconds_ago": 0}
     assert status["projects_never_read"] == 0
@@ -194,7 +194,7 @@ def test_the_age_of_the_last_verification_is_reported(index: Index, site: Site) 
 
     asyncio.run(verified_as_a_whole())
     site.clock.advance(days=3)
-    assert told(site)["verified"]["complete"]["seconds_ago"] == 3 * 86_400
+    assert status_of(site)["verified"]["complete"]["seconds_ago"] == 3 * 86_400
     assert "Verified:  2026-11-21 12:00 UTC (3 days ago), completely" in site.ask("status").out
 
 
@@ -203,11 +203,11 @@ def test_adopted_content_counts_as_never_read(index: Index, site: Site) -> None:
     index.release("bar", "1.0")
     site.mirror()
     (site.root / "catalogue.sqlite").unlink()
-    assert told(site)["catalogue_complete"] is False
+    assert status_of(site)["catalogue_complete"] is False
     assert "Catalogue: incomplete" in site.ask("status").out
 
     site.mirror()
-    status = told(site)
+    status = status_of(site)
 
     assert status["catalogue_complete"] is True
     assert status["verified"]["projects_never_read"] == 2
@@ -238,7 +238,7 @@ def test_an_unreachable_index_is_reported_and_not_a_failure(
     site.mirror()
     server.fault("xmlrpc", faults.status(503))
 
-    status = told(site)
+    status = status_of(site)
 
     assert status["lag"] is None
     assert "503" in status["lag_unknown"]
@@ -253,7 +253,7 @@ def test_the_lag_is_unknown_without_a_changelog(
     index.release("foo", "1.0")
     site.mirror()
 
-    assert "offers no changelog" in told(site)["lag_unknown"]
+    assert "offers no changelog" in status_of(site)["lag_unknown"]
     ran = site.ask("status", "--max-lag", "1 d")
     assert ran.code == 3
     assert ran.out.startswith("Exceeded: how far the mirror is behind is unknown: ")
@@ -269,7 +269,7 @@ def test_offline_the_index_is_not_asked(
         site.configure(api_method="simple")
     server.forget()
 
-    status = told(site, *(["--offline"] if how == "offline" else []))
+    status = status_of(site, *(["--offline"] if how == "offline" else []))
 
     assert server.asked == []
     assert status["lag"] is None
@@ -285,7 +285,7 @@ def test_the_lag_is_not_negative_if_the_serial_of_the_index_decreases(
     index.serial -= 1
     index.journal.pop()
 
-    assert told(site, "--max-lag", "0")["lag"]["serials"] == 0
+    assert status_of(site, "--max-lag", "0")["lag"]["serials"] == 0
 
 
 def test_many_changes_are_counted_in_windows(index: Index, server: IndexServer, site: Site) -> None:
@@ -296,7 +296,7 @@ def test_many_changes_are_counted_in_windows(index: Index, server: IndexServer, 
         index.release("foo", f"2.{number}")
     server.forget()
 
-    assert told(site)["lag"]["events"] == 3
+    assert status_of(site)["lag"]["events"] == 3
     assert len(server.paths("xmlrpc")) > 3
 
 
@@ -311,7 +311,7 @@ def test_a_mirror_too_far_behind_is_counted_in_part(
     site.clock.advance(days=20)
     server.forget()
 
-    status = told(site)
+    status = status_of(site)
 
     assert status["lag"]["counted"] is False
     assert status["lag"]["serials"] > 2_000_000
@@ -356,7 +356,7 @@ def test_an_exceeded_limit_is_exit_status_8(
 
     assert ran.code == code
     assert ran.out.startswith({0: "OK\n" if limit else "Mirror: ", 8: "Exceeded: "}[code])
-    assert bool(told(site, *limit, code=code)["exceeded"]) == (code == 8)
+    assert bool(status_of(site, *limit, code=code)["exceeded"]) == (code == 8)
 
 
 @pytest.mark.parametrize("limit", [["--max-lag", "1 d"], ["--max-lag", "5"], ["--max-age", "1 d"]])
@@ -386,14 +386,14 @@ def test_a_run_with_refused_removals_is_not_a_success(index: Index, site: Site) 
     for number in range(9):
         index.release(f"p{number}", "1.0")
     site.mirror()
-    good = told(site)["last_success"]
+    success = status_of(site)["last_success"]
     site.clock.advance(hours=1)
     for number in range(8):
         index.remove_project(f"p{number}")
     site.configure(max_removals=2)
     assert site.mirror().code == 5
 
-    assert told(site)["last_success"]["at"] == good["at"]
+    assert status_of(site)["last_success"]["at"] == success["at"]
 
 
 def test_an_unreachable_index_takes_precedence_over_the_age(
@@ -404,7 +404,7 @@ def test_an_unreachable_index_takes_precedence_over_the_age(
     site.clock.advance(hours=2)
     server.fault("xmlrpc", faults.status(503))
 
-    status = told(site, "--max-lag", "9", "--max-age", "1 h", code=3)
+    status = status_of(site, "--max-lag", "9", "--max-age", "1 h", code=3)
 
     assert len(status["exceeded"]) == 2
 

@@ -42,16 +42,16 @@ class MemoryCatalogue(MirrorCatalogue):
 
     def __init__(self) -> None:
         self.records: dict[ProjectName, ProjectRecord] = {}
-        self.waiting: dict[ProjectName, Deferred] = {}
-        self.lying: dict[StorageKey, TrashEntry] = {}
+        self.deferrals: dict[ProjectName, Deferred] = {}
+        self.trashed: dict[StorageKey, TrashEntry] = {}
         self.markers: dict[Marker, str] = {}
         self.looked_at: dict[ProjectName, int] = {}
 
     def copy(self) -> MemoryCatalogue:
         """Return a catalogue with the same content, as a dry run begins with."""
         other = MemoryCatalogue()
-        other.records, other.waiting = dict(self.records), dict(self.waiting)
-        other.lying, other.markers = dict(self.lying), dict(self.markers)
+        other.records, other.deferrals = dict(self.records), dict(self.deferrals)
+        other.trashed, other.markers = dict(self.trashed), dict(self.markers)
         other.looked_at = dict(self.looked_at)
         return other
 
@@ -85,12 +85,12 @@ class MemoryCatalogue(MirrorCatalogue):
 
     async def deferred(self) -> Sequence[Deferred]:
         """Return the projects to come back to, in the order of names."""
-        return [self.waiting[name] for name in sorted(self.waiting)]
+        return [self.deferrals[name] for name in sorted(self.deferrals)]
 
     async def trash(self, *, before: int | None = None) -> Sequence[TrashEntry]:
         """Return what lies in ``removed/``, or only what was put there before a time."""
-        lying = (self.lying[key] for key in sorted(self.lying))
-        return [each for each in lying if before is None or each.at < before]
+        trashed = (self.trashed[key] for key in sorted(self.trashed))
+        return [each for each in trashed if before is None or each.at < before]
 
     async def marker(self, marker: Marker, /) -> str:
         """Return the text that is stored under a marker, "" if there is none."""
@@ -146,7 +146,7 @@ class MemoryCatalogue(MirrorCatalogue):
 
     async def trash_totals(self) -> TrashTotals:
         """Return what lies in ``removed/``, counted."""
-        return TrashTotals(len(self.lying), sum(each.size for each in self.lying.values()))
+        return TrashTotals(len(self.trashed), sum(each.size for each in self.trashed.values()))
 
     def _here(self) -> list[ProjectRecord]:
         here = (self.records[name] for name in sorted(self.records))
@@ -166,20 +166,20 @@ class MemoryCatalogue(MirrorCatalogue):
     async def commit(self, batch: CatalogueUpdate, /) -> None:
         """Remember the changes, all or none: what can fail comes before the first of them."""
         records = {record.name: _as_kept(record) for record in batch.records}
-        waiting = {each.name: each for each in batch.deferred}
-        lying = {each.key: each for each in batch.trashed}
+        deferrals = {each.name: each for each in batch.deferred}
+        trashed = {each.key: each for each in batch.trashed}
         settled, restored = settled_by(batch), frozenset(batch.restored)
         if batch.reset:
             self._forget_everything()
         for name in settled:
-            self.waiting.pop(name, None)
+            self.deferrals.pop(name, None)
         for name in batch.forgotten:
             self.records.pop(name, None)
         self.records.update(records)
-        self.waiting.update(waiting)
-        self.lying.update(lying)
+        self.deferrals.update(deferrals)
+        self.trashed.update(trashed)
         for key in restored:
-            self.lying.pop(key, None)
+            self.trashed.pop(key, None)
         for name in (*batch.forgotten, *records):
             self.looked_at.pop(name, None)
         for verified in batch.verified:
@@ -187,7 +187,7 @@ class MemoryCatalogue(MirrorCatalogue):
         self.markers.update(batch.markers)
 
     def _forget_everything(self) -> None:
-        for each in (self.records, self.waiting, self.lying, self.markers, self.looked_at):
+        for each in (self.records, self.deferrals, self.trashed, self.markers, self.looked_at):
             each.clear()
 
     def _put_verified(self, verified: Verified) -> None:

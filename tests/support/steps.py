@@ -132,7 +132,7 @@ class StepWorld(World):
     def forgotten_in_removed(self) -> set[StorageKey]:
         """Return what lies in ``removed/`` and would lie there for ever."""
         return {key for key in self.storage.objects if key.startswith(TRASH)} - set(
-            self.catalogue.lying
+            self.catalogue.trashed
         )
 
     def unowned(self) -> set[StorageKey]:
