@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bandersnatch.filters.interface import PageFilter, ProjectFilter
 
 WHOLE: dict[str, dict[str, str]] = {
+    **{each.section: {} for each in BUILT_IN.values() if each.section},
     "allowlist": {"packages": "foo", "requirements": "requirements.txt"},
     "blocklist": {"packages": "bar\nfoo<1", "platforms": "windows"},
     "filter_regex": {"packages": "^odd", "releases": ".*dev"},
@@ -33,9 +34,8 @@ WHOLE: dict[str, dict[str, str]] = {
     "target_environments": {"sdists": "keep"},
     "release_age": {"min-age": "3 days"},
     "project_status": {"drop": "archived"},
-    "yanked_release": {},
 }
-"""Something for every filter."""
+"""A value for every filter that needs one."""
 
 FILES = OptionFiles({"requirements.txt": b"foo==1.0\n"})
 
@@ -69,9 +69,7 @@ def test_every_filter_can_be_enabled_by_its_name(name: str) -> None:
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_a_filter_that_has_nothing_to_go_by_is_refused(name: str) -> None:
     built = build_chain([name], options())
-    needs_nothing = {"prerelease_release", "release_age", "yanked_release"}
-    needs_nothing |= {"blocklist_project", "blocklist_release"}
-    if name in needs_nothing:
+    if BUILT_IN[name].section or name in {"blocklist_project", "blocklist_release"}:
         assert built.problems == ()
         return
     assert built.problems
