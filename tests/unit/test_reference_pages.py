@@ -1,0 +1,118 @@
+"""The reference pages name every flag, option, exit code and JSON key."""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentParser
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bandersnatch.cli.arguments import global_flags
+from bandersnatch.cli.commands import (
+    COMMANDS,
+    config,
+    delete,
+    load_command,
+    mirror,
+    plan,
+    restore,
+    status,
+    sync,
+    verify,
+    why,
+)
+from bandersnatch.cli.exit_codes import ExitCode
+from bandersnatch.config.schema import (
+    RETIRED_OPTIONS,
+    RETIRED_SECTIONS,
+    UNREAD_SECTIONS,
+    mirror_options,
+)
+from bandersnatch.mirror.queries.estimate import Estimate
+from bandersnatch.mirror.report import RunReport
+
+if TYPE_CHECKING:
+    from bandersnatch.cli.commands import Command
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+MODULES: list[Command] = [mirror, sync, verify, delete, restore, plan, why, status, config]
+"""The type check compares each module with the protocol of commands."""
+
+
+def section(heading: str) -> str:
+    """Return a section of the page about the command line, without its heading."""
+    text = (REFERENCE / "command-line.md").read_text(encoding="utf-8")
+    (found,) = re.findall(rf"^## {heading}[^\n]*\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+def flags_of(parser: ArgumentParser) -> set[str]:
+    """Return the long flags of a parser."""
+    strings = {each for action in parser._actions for each in action.option_strings}
+    return {each for each in strings if each.startswith("--")} - {"--help"}
+
+
+def keys_of(value: object) -> set[str]:
+    """Return the keys of nested dictionaries."""
+    if not isinstance(value, dict):
+        return set()
+    return set(value).union(*map(keys_of, value.values()))
+
+
+def test_the_table_of_commands_names_every_module() -> None:
+    assert [load_command(name) for name in COMMANDS] == MODULES
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_section_of_a_command_has_exactly_its_flags(name: str) -> None:
+    parser = ArgumentParser()
+    load_command(name).add_arguments(parser)
+    rows = re.findall(r"^\| (`--[^|]*) \|", section(f"`bandersnatch {name}"), re.MULTILINE)
+
+    assert set(re.findall(r"--[a-z-]+", " ".join(rows))) == flags_of(parser)
+
+
+def test_the_page_has_the_flags_of_every_command() -> None:
+    text = (REFERENCE / "command-line.md").read_text(encoding="utf-8").partition("\n## ")[0]
+
+    assert set(re.findall(r"--[a-z-]+", text)) >= flags_of(global_flags(default=True))
+
+
+def test_the_page_has_every_exit_code() -> None:
+    rows = re.findall(r"^\| ([0-9, ]+) \|", section("Exit status"), re.MULTILINE)
+
+    assert {int(code) for code in ", ".join(rows).split(", ")} == {*ExitCode, 130, 143}
+
+
+def test_the_page_has_every_key_of_the_report() -> None:
+    report = RunReport("verify", datetime(2026, 11, 21, tzinfo=UTC)).as_dict()
+    documented = set(re.findall(r"`([a-z_]+)`", section("Report")))
+
+    assert keys_of(report) <= documented
+
+
+def test_the_page_has_every_key_of_an_estimate() -> None:
+    documented = set(re.findall(r"`([a-z_]+)`", section("`bandersnatch plan")))
+
+    assert keys_of(Estimate(files=[]).as_dict(bandwidth=1.0)) <= documented
+
+
+def test_the_configuration_page_has_exactly_the_options_of_the_mirror_section() -> None:
+    text = (
+        (REFERENCE / "configuration.md").read_text(encoding="utf-8").partition("## `[plugins]`")[0]
+    )
+    rows = set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE))
+
+    assert rows == mirror_options() - {"keep-index-versions"}
+    assert "`keep-index-versions`" in text
+
+
+def test_the_configuration_page_names_what_was_retired() -> None:
+    text = (REFERENCE / "configuration.md").read_text(encoding="utf-8")
+
+    assert [name for _, name in RETIRED_OPTIONS if f"`{name}`" not in text] == []
+    sections = [*RETIRED_SECTIONS, *UNREAD_SECTIONS]
+    assert [name for name in sections if f"`[{name}]`" not in text] == []
