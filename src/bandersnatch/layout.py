@@ -1,4 +1,4 @@
-"""Where each thing has its place in a mirror; pure (contract, section 3.1)."""
+"""The keys of everything that a mirror stores (docs/reference/layout.md); pure."""
 
 from __future__ import annotations
 

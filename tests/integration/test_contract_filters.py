@@ -1,4 +1,4 @@
-"""Every filter of the contract (section 5.3) at once: the tree is what its rows say."""
+"""All filters of earlier releases at once: the tree is what their rules give."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ RETAINED = {
     # No version is left with a file, and the project is there all the same.
     "only-windows": [],
     # 2.0rc1 is a pre-release, blocked, not allowed and not among the latest: the requirement has a
-    # specifier, so that only its own filter decides on releases (section 5.2).
+    # specifier, so that only its own filter decides on releases.
     "pinned": ["pinned-2.0rc1.tar.gz"],
     # Nothing is said about it: no Python required, and no pre-release of it is dropped.
     "plain": ["plain-1.0-py3-none-any.whl", "plain-2.0rc1-py3-none-any.whl"],

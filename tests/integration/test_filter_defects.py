@@ -1,7 +1,7 @@
-"""The defects that filters had before (contract, section 10 D, and C19): each stays away.
+"""Defects that the filters of earlier releases had: none of them is repeated.
 
-Every test fails on the defect as it is described there. What else there is to say about the same
-filters is in the unit tests.
+docs/how-to/filter.md, "What is different from earlier releases", describes them for operators.
+The unit tests have all other properties of these filters.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def lines(*texts: str) -> str:
     return "".join(f"\n    {text}" for text in texts)
 
 
-# ---------------------------------------------------------------- D1, D2: failing open
+# ---------------------------------------------------------------- failing open
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_d2_all_does_not_enable_a_release_allowlist_that_has_no_list(
     assert site.filenames("foo") == ["foo-2.0-py3-none-any.whl"]
 
 
-# ---------------------------------------------------------------- D3, D4: lists
+# ---------------------------------------------------------------- lists
 
 
 def test_d3_a_blocklist_takes_comments_at_the_ends_of_lines_and_wildcards(
@@ -180,7 +180,7 @@ def test_d4_requirement_files_are_read_as_pip_reads_them(
     }
 
 
-# ---------------------------------------------------------------- D5, D6: versions
+# ---------------------------------------------------------------- versions
 
 
 def latest(keep: int | str) -> str:
@@ -264,7 +264,7 @@ def test_d6_the_projects_whose_pre_releases_are_dropped_may_be_spelt_in_any_way(
     assert site.page("other")["versions"] == ["1.0", "2.0rc1"]
 
 
-# ---------------------------------------------------------------- D7, D8: metadata
+# ---------------------------------------------------------------- metadata
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_d8_the_filter_of_projects_by_a_range_can_be_reached_and_reads_its_own_s
         assert bool(kept(chain.apply(page))) is is_kept
 
 
-# ---------------------------------------------------------------- D9: platforms
+# ---------------------------------------------------------------- platforms
 
 
 def excluding(*tokens: str) -> str:
@@ -365,7 +365,7 @@ def test_d9_linux_is_every_linux(platform: str) -> None:
     assert left(excluding("linux"), wheel, "foo-1.0.tar.gz") == ["foo-1.0.tar.gz"]
 
 
-# ---------------------------------------------------------------- D10, D11, D12, D13: cost
+# ---------------------------------------------------------------- cost
 
 
 def test_d10_two_configurations_in_one_process_have_nothing_in_common() -> None:
@@ -453,7 +453,7 @@ async def test_d13_a_large_page_is_narrowed_beside_the_event_loop() -> None:
     assert threads[large] is not threading.main_thread()
 
 
-# ---------------------------------------------------------------- D14, C19
+# ---------------------------------------------------------------- several filters
 
 
 @pytest.mark.parametrize("pattern", ["foo-bar", "Foo_Bar", "foo.bar", "FOO-"])

@@ -1,4 +1,7 @@
-"""Trees as earlier releases wrote them, byte for byte (contract, section 3)."""
+"""Trees as earlier releases wrote them, byte for byte.
+
+See docs/development/protocol.md, "Compatibility with earlier releases".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``diff-file``: where the list goes, and what is in it (contract, sections 2.4 and 3.3)."""
+"""``diff-file``: the path of the list, and its contents."""
 
 from __future__ import annotations
 

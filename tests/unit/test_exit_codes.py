@@ -1,4 +1,4 @@
-"""Exit codes that tell the truth (design, section 7)."""
+"""Exit codes (docs/reference/command-line.md, "Exit status")."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def test_any_pattern_is_enough() -> None:
     ],
 )
 def test_neither_case_nor_separators_of_a_name_matter(pattern: str) -> None:
-    """The display name was matched, so that it depended on its spelling (contract, D14)."""
+    """The display name was matched, so that it depended on its spelling."""
     keeps = projects(pattern).apply
     assert not keeps(ProjectName("zope-interface-ext"))
     assert keeps(ProjectName("zope-interface"))
@@ -212,7 +212,7 @@ def test_what_a_later_python_may_read_otherwise_is_compiled_without_a_word() -> 
 
 
 def test_two_configurations_in_one_process_have_nothing_in_common() -> None:
-    """Patterns were kept with the class, and stayed (contract, D10)."""
+    """Patterns were kept with the class, and stayed."""
     first, second = projects("foo"), projects("bar")
     assert (first.apply(ProjectName("foo")), first.apply(ProjectName("bar"))) == (False, True)
     assert (second.apply(ProjectName("foo")), second.apply(ProjectName("bar"))) == (True, False)

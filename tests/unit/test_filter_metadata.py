@@ -1,4 +1,4 @@
-"""The filters by what is at a dotted path (contract, sections 5.3 and 5.5)."""
+"""The filters by values at dotted paths of the legacy document."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_values_are_judged_by_mode(
 def test_without_values_the_null_tag_decides(
     mode: str, told: dict[str, Any], *, null: bool
 ) -> None:
-    """Of these ``none`` dropped every one, whatever its tags (contract, D7)."""
+    """Of these ``none`` dropped every one, whatever its tags."""
     path = "info.classifiers.deeper" if any(told.get("classifiers") or ()) else "info.classifiers"
     tag = "match-null" if null else "not-null"
     by = made("regex_project_metadata", {f"{mode}:{tag}:{path}": ".*"})
@@ -303,7 +303,7 @@ def test_a_file_is_kept_if_it_allows_a_version(option: str, versions: str, left:
 @pytest.mark.parametrize("told", [None, "invalid", ">=3.*", 3, ["x", None]], ids=str)
 @pytest.mark.parametrize("mode", ["any", "all", "none"])
 def test_a_range_that_is_none_counts_as_no_value(told: object, mode: str) -> None:
-    """It raised, as did null under not-null, and failed the project (contract, D8)."""
+    """It raised, as did null under not-null, and failed the project."""
     page = info(requires_python=told)
     for null, tag in ((True, "match-null"), (False, "not-null")):
         option = {f"{mode}:{tag}:info.requires_python": "3.9"}
@@ -317,7 +317,7 @@ def test_an_empty_range_allows_everything() -> None:
 
 @pytest.mark.parametrize(("version", "keep"), [("2.7", False), ("3.9", True), ("4.0b1", True)])
 def test_the_range_of_a_project_is_read_from_its_own_section(version: str, *, keep: bool) -> None:
-    """It read the section for files, and was not to be had (contract, D8)."""
+    """It read the section for files, and was not to be had."""
     by = made("version_range_project_metadata", {"info.requires_python": version})
     assert keeps(by, info(requires_python=">=3.8")) is keep
     other = {"version_range_release_file_metadata": {"release_file.requires_python": version}}
@@ -478,7 +478,7 @@ def test_what_is_no_version_is_refused_with_its_line(name: str) -> None:
 
 
 def test_two_configurations_in_one_process_have_nothing_in_common() -> None:
-    """Patterns were kept with the class, and stayed (contract, D10)."""
+    """Patterns were kept with the class, and stayed."""
     first = made("regex_release_file_metadata", {"release_file.packagetype": "sdist"})
     second = made("regex_release_file_metadata", {"release_file.packagetype": "bdist_egg"})
     assert (kept(first), kept(second)) == (["gz"], ["egg"])

@@ -1,4 +1,4 @@
-"""``exclude_platform``: contract, section 5.6, without the defects D9 and D10."""
+"""``exclude_platform``, without the defects of earlier releases."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def test_a_list_file_that_is_not_there_is_refused() -> None:
 
 
 def test_two_configurations_in_one_process_have_nothing_in_common() -> None:
-    """The rules of the first are not those of the second (contract, D10)."""
+    """The rules of the first are not those of the second."""
     first, second = allow("foo"), allow("bar")
     assert (kept(first), kept(second)) == (["foo"], ["bar"])
 

@@ -186,7 +186,7 @@ def test_an_allowlist_touches_the_others_alike() -> None:
 
 @pytest.mark.parametrize("options", [None, {}, {"packages": " \n# foo"}], ids=repr)
 def test_an_empty_list_is_refused(options: dict[str, str] | None) -> None:
-    """An allowlist that is not set drops no release of all (contract, D2)."""
+    """An allowlist that is not set drops no release of all."""
     with pytest.raises(InvalidRules) as caught:
         AllowlistRelease.from_options(
             make_options(**({} if options is None else {"allowlist": options}))

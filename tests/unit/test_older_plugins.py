@@ -1,4 +1,4 @@
-"""Filters written for the older interface (contract, section 5.1)."""
+"""Plugins for the interface of earlier releases."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def test_nothing_is_made_before_it_is_wanted_and_then_once(packages: Installed) 
 
 
 def test_two_configurations_in_one_process_do_not_meet() -> None:
-    """D10: nothing of a configuration is kept outside the filter that is made of it."""
+    """No part of a configuration is kept outside the filter that is built from it."""
     filters = [
         adapted("project", Prefix, {"prefix": {"Begins:with": letter}}) for letter in ("f", "b")
     ]
