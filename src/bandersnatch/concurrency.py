@@ -63,19 +63,19 @@ class BlockingExecutor:
                 self._average, self._slow_until = 0.0, ended + _RECONSIDER
 
     async def run(
-        self, call: Callable[[], _Result], *, give_up: Callable[[], None] | None = None
+        self, call: Callable[[], _Result], *, cancel: Callable[[], None] | None = None
     ) -> _Result:
         """Return what ``call`` returns, or raise what it raises; it runs in a thread.
 
         A call cannot be taken back once it runs. So a cancelled task waits for its end: what
-        the task then cleans up is no longer in use. ``give_up`` tells a long call to end early.
+        the task then cleans up is no longer in use. ``cancel`` makes a long call end early.
         """
         future = asyncio.get_running_loop().run_in_executor(self._executor, call)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            if give_up is not None:
-                give_up()
+            if cancel is not None:
+                cancel()
             while not future.done():
                 with suppress(asyncio.CancelledError):  # being cancelled twice changes nothing
                     await asyncio.wait([future])

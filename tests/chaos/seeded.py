@@ -131,7 +131,7 @@ MUTANTS = (
     Mutant(
         "the name of a state file is not flushed",
         "storage.tree:Tree.write",
-        delete("sync_directory"),
+        delete("_sync_directory"),
         ("chaos/test_durability.py", "chaos/test_power_cut.py"),
     ),
     Mutant(
@@ -155,12 +155,12 @@ MUTANTS = (
     Mutant(
         "a barrier that failed is tried again",
         "storage.filesystem:FilesystemStorage._sync",
-        delete("_lost"),
+        delete("_flush_error"),
         ("unit/test_filesystem.py", "contract/test_storage.py"),
     ),
     Mutant(
         "what cannot be renamed is copied",
-        "storage.tree:Tree.place",
+        "storage.tree:Tree.publish",
         restate(
             statement("replace", which=0),
             "try:\n    os.replace(temporary, path)\n"
@@ -192,8 +192,8 @@ MUTANTS = (
     ),
     Mutant(
         "a link is followed when a file is placed",
-        "storage.tree:Tree.place",
-        put(call("_link_above"), code("None")),
+        "storage.tree:Tree.publish",
+        put(call("_parent_link"), code("None")),
         ("unit/test_tree.py", "unit/test_filesystem.py"),
     ),
     Mutant(
@@ -430,13 +430,13 @@ MUTANTS = (
     Mutant(
         "pages are written though they are the same",
         "storage.filesystem:FilesystemStorage.write.write",
-        put(call("holds"), FALSE),
+        put(call("has_content"), FALSE),
         ("contract/test_storage.py", "integration/test_pages.py"),
     ),
     Mutant(
         "downloads under way do not count",
-        "storage.space:DiskSpace.take",
-        put(expression(ast.BinOp, "promised"), left),
+        "storage.space:DiskSpace.allocate",
+        put(expression(ast.BinOp, "reserved"), left),
         ("unit/test_room.py",),
     ),
     Mutant(
@@ -466,13 +466,13 @@ MUTANTS = (
     Mutant(
         "what a killed run changed is told of by nobody",
         "cli.changelist:open_diff_file",
-        delete("left"),
+        delete("unreported"),
         ("chaos/test_change_lists.py",),
     ),
     Mutant(
         "changes are noted when they are made",
-        "storage.journal:ChangeJournal.noting",
-        move(statement("_note"), after=statement("yield")),
+        "storage.journal:ChangeJournal.recording",
+        move(statement("_append"), after=statement("yield")),
         ("chaos/test_change_lists.py",),
     ),
     Mutant(

@@ -101,7 +101,7 @@ def follow_after(trials: Trials, calls: list[Call]) -> None:
             trials.must_succeed(trials.finish(site))
             copy.follow()
             assert copy.tree() == told_of(site.web)
-            assert not (site.root / ".untold").exists()
+            assert not (site.root / ".journal").exists()
 
 
 def just_after_changes(calls: Sequence[Call]) -> list[Call]:
@@ -185,7 +185,7 @@ def test_case_123_lists_that_cannot_be_written_are_made_good_by_the_next_run(cas
 def test_case_123_a_run_that_nothing_happened_to_names_only_what_changed(case: Case) -> None:
     case.site.configure(diff_file=case.site.root / LIST)
     case.mirrored("foo", "bar")
-    assert not (case.site.root / ".untold").exists()
+    assert not (case.site.root / ".journal").exists()
 
     assert case.site.mirror("--force-check").code == 0
 
@@ -198,7 +198,7 @@ def test_case_123_notes_of_somebody_else_are_not_followed(case: Case) -> None:
     case.mirrored("foo")
     notes = [b"+../neighbour/precious.txt", b"-web/none", b"?web/simple/foo/index.html", b"+\xff"]
     notes += [b"+status", b"+web/simple/foo/index.html", b"+web/simple/fo"]
-    (case.site.root / ".untold").write_bytes(b"\0".join(notes))
+    (case.site.root / ".journal").write_bytes(b"\0".join(notes))
 
     assert case.site.mirror().code == 0
 

@@ -178,7 +178,7 @@ def test_case_095_a_lock_that_is_taken_away_ends_the_run_before_it_records_anyth
 
     assert ran.code == 7
     (line,) = ran.errors()
-    assert "storage failed at .lock: it was taken away, and another command may be" in line
+    assert "storage failed at .lock: it was deleted, and another command may be" in line
     assert case.site.status == before
     case.site.check()
     case.heals()

@@ -347,7 +347,7 @@ def test_case_109_a_place_that_leads_nowhere_is_refused(case: Case) -> None:
     ran = case.site.mirror()
 
     assert ran.code == 7
-    assert "web: it leads to no directory; is its disk mounted?" in ran.log
+    assert "web: it is not a directory; is its disk mounted?" in ran.log
     assert case.server.asked == []
 
 

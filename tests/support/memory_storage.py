@@ -10,6 +10,7 @@ from bandersnatch.errors import MissingObject, OversizedContent
 from bandersnatch.layout import served, trash
 from bandersnatch.model.content import ContentCheck
 from bandersnatch.model.digests import Digest, Hashes
+from bandersnatch.storage.download import MIN_RESUMABLE
 from bandersnatch.storage.port import FileReadResult, MirrorStorage, Sink, StoredObject
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.content import Content, ExpectedContent
-
-WORTH_KEEPING = 1024 * 1024
-"""Bytes; an unfinished download of fewer is begun anew."""
 
 
 class MemoryStorage(MirrorStorage):
@@ -118,7 +116,7 @@ class MemoryStorage(MirrorStorage):
         try:
             yield sink
         finally:
-            if sink.held >= WORTH_KEEPING:
+            if sink.held >= MIN_RESUMABLE:
                 self.partial[expected.sha256.value] = bytes(sink.content)
 
     async def free_space(self) -> None:

@@ -62,10 +62,10 @@ class NotedPlace(DiskPlace):
     @asynccontextmanager
     async def work(self) -> AsyncIterator[MirrorStorage]:
         """Open it with its lock, and forget the notes at the end."""
-        untold = ChangeJournal(self._root)
+        journal = ChangeJournal(self._root)
         async with FilesystemStorage(self._root) as storage:
-            yield JournalingStorage(storage, untold)
-        untold.close(told=True)
+            yield JournalingStorage(storage, journal)
+        journal.close(reported=True)
 
 
 class MemoryPlace:

@@ -196,7 +196,7 @@ async def test_an_area_that_is_no_directory_is_refused_before_anything_is_done(
     with pytest.raises(StorageError) as caught:
         await opened(root)
 
-    says = "it leads to no directory; is its disk mounted?"
+    says = "it is not a directory; is its disk mounted?"
     assert str(caught.value) == f"storage failed at {area}: {says}"
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bandersnatch.errors import DigestMismatch, StorageError, UnstorableName
-from bandersnatch.storage.download import WORTH_KEEPING
+from bandersnatch.storage.download import MIN_RESUMABLE
 from bandersnatch.storage.filesystem import FilesystemStorage
 from bandersnatch.storage.tree import PARTIAL
 from tests.support.disks import files, listing, mounted, open_files, umask
@@ -91,13 +91,13 @@ async def test_an_unfinished_download_stays_if_it_is_worth_it(
     storage: FilesystemStorage, root: Path
 ) -> None:
     async with storage.receive(FILE, expected(BIG)) as sink:
-        await feed(sink, BIG[: WORTH_KEEPING + 10])
+        await feed(sink, BIG[: MIN_RESUMABLE + 10])
     async with storage.receive(TWIN, expected(BIG[::-1])) as sink:
-        await feed(sink, BIG[::-1][: WORTH_KEEPING - 10])
+        await feed(sink, BIG[::-1][: MIN_RESUMABLE - 10])
 
     assert list(tree(root)) == [NAME]
     assert BIG.startswith(tree(root)[NAME])
-    assert (root / NAME).stat().st_size >= WORTH_KEEPING
+    assert (root / NAME).stat().st_size >= MIN_RESUMABLE
 
 
 async def test_wrong_bytes_leave_nothing(storage: FilesystemStorage, root: Path) -> None:

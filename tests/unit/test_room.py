@@ -12,7 +12,7 @@ import pytest
 from bandersnatch.config.schema import FreeSpace
 from bandersnatch.errors import InsufficientSpace
 from bandersnatch.storage.filesystem import FilesystemStorage
-from bandersnatch.storage.space import NEAR, DiskSpace
+from bandersnatch.storage.space import MARGIN, DiskSpace
 from bandersnatch.storage.tree import PARTIAL
 from tests.support.disks import mounted
 from tests.support.storages import BIG, expected, feed, key
@@ -53,22 +53,22 @@ def test_the_smaller_of_a_size_and_a_share_stays_free() -> None:
 
 async def test_a_disk_with_much_room_is_not_asked_for_every_file() -> None:
     disk = Questions(free=500 * GIBIBYTE)
-    room = DiskSpace(FreeSpace(), disk)
+    space = DiskSpace(FreeSpace(), disk)
 
     for _ in range(1000):
-        promise = room.promise(FILE)
-        await promise.cover(4096)
-        promise.end()
+        promise = space.reservation(FILE)
+        await promise.extend(4096)
+        promise.release()
 
     assert disk.count == 1
 
 
 async def test_a_disk_is_asked_again_when_much_was_promised() -> None:
     disk = Questions(free=500 * GIBIBYTE)
-    room = DiskSpace(FreeSpace(), disk)
+    space = DiskSpace(FreeSpace(), disk)
 
     for _ in range(4):
-        await room.promise(FILE).cover(NEAR)
+        await space.reservation(FILE).extend(MARGIN)
 
     assert disk.count == 4
 
@@ -76,38 +76,38 @@ async def test_a_disk_is_asked_again_when_much_was_promised() -> None:
 async def test_a_disk_that_must_not_be_looked_after_is_never_asked() -> None:
     disk = Questions(free=0)
 
-    await DiskSpace(FreeSpace(size=0), disk).promise(FILE).cover(GIBIBYTE)
+    await DiskSpace(FreeSpace(size=0), disk).reservation(FILE).extend(GIBIBYTE)
 
     assert disk.count == 0
 
 
 async def test_what_is_promised_and_not_written_is_not_promised_twice() -> None:
-    room = DiskSpace(FreeSpace(size=GIBIBYTE, share=None), Questions(free=3 * GIBIBYTE))
-    first = room.promise(FILE)
-    await first.cover(2 * GIBIBYTE)
+    space = DiskSpace(FreeSpace(size=GIBIBYTE, share=None), Questions(free=3 * GIBIBYTE))
+    first = space.reservation(FILE)
+    await first.extend(2 * GIBIBYTE)
 
     with pytest.raises(InsufficientSpace) as caught:
-        await room.promise(FILE).cover(1)
+        await space.reservation(FILE).extend(1)
     assert str(caught.value) == (
         f"not enough free space for {FILE}: it needs 4,096 bytes, 1,073,741,824 are free, and "
         "min-free-space reserves 1,073,741,824 of them; free some space, or lower min-free-space"
     )
 
-    first.end()
-    await room.promise(FILE).cover(2 * GIBIBYTE)
+    first.release()
+    await space.reservation(FILE).extend(2 * GIBIBYTE)
 
 
 async def test_what_is_written_counts_once() -> None:
     disk = Questions(free=3 * GIBIBYTE)
-    room = DiskSpace(FreeSpace(size=GIBIBYTE, share=None), disk)
-    first = room.promise(FILE)
-    await first.cover(GIBIBYTE)
+    space = DiskSpace(FreeSpace(size=GIBIBYTE, share=None), disk)
+    first = space.reservation(FILE)
+    await first.extend(GIBIBYTE)
     first.written = GIBIBYTE
     disk.free -= GIBIBYTE
 
-    await room.promise(FILE).cover(GIBIBYTE)
+    await space.reservation(FILE).extend(GIBIBYTE)
     with pytest.raises(InsufficientSpace):
-        await room.promise(FILE).cover(1)
+        await space.reservation(FILE).extend(1)
 
 
 async def test_downloads_side_by_side_leave_free_what_is_to_be(tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ async def test_a_long_call_is_told_when_nobody_waits_for_its_result(
         began.set()
         return told.wait(30)
 
-    task = asyncio.create_task(threads.run(call, give_up=told.set))
+    task = asyncio.create_task(threads.run(call, cancel=told.set))
     await asyncio.to_thread(began.wait)
     assert not told.is_set()
     task.cancel()

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from bandersnatch.errors import ForeignLink, MissingObject, StorageError, UnstorableName
 from bandersnatch.storage import tree as tree_module
-from bandersnatch.storage import tree as walk_module
 from bandersnatch.storage.tree import AREAS, PARTIAL, Tree, mapped_errors
 from tests.support.disks import files, listing, modes, open_files, umask
 from tests.support.storages import key, names
@@ -76,7 +75,7 @@ def plant(root: Path, where: str, target: Path | str) -> Path:
 ACTS: dict[str, Callable[[Tree, StorageKey], object]] = {
     "stat": lambda tree, bad: tree.stat(bad),
     "read": lambda tree, bad: tree.read(bad),
-    "holds": lambda tree, bad: tree.holds(bad, b""),
+    "holds": lambda tree, bad: tree.has_content(bad, b""),
     "write": lambda tree, bad: tree.write(bad, b"x", durable=False),
     "delete": lambda tree, bad: tree.delete(bad),
     "link from": lambda tree, bad: tree.link(bad, PAGE),
@@ -99,7 +98,7 @@ def test_a_key_that_could_lead_out_is_refused_by_everything(
     tree.write(PAGE, b"page", durable=False)
     before = listing(root)
 
-    with pytest.raises(StorageError, match="it is no key of this storage"):
+    with pytest.raises(StorageError, match="it is not a key of this storage"):
         ACTS[act](tree, key(bad))
 
     assert listing(root) == before
@@ -151,7 +150,7 @@ class TestALinkThatLeadsOut:
         with pytest.raises(ForeignLink, match="it is a link that leads out of the mirror"):
             tree.read(PAGE)
         assert tree.stat(PAGE) is None
-        assert not tree.holds(PAGE, b"secret")
+        assert not tree.has_content(PAGE, b"secret")
 
     def test_is_replaced(self, tree: Tree, root: Path, outside: Path, target: str) -> None:
         path = plant(root, PAGE, outside / target)
@@ -299,7 +298,7 @@ class TestALinkInPlaceOfADirectory:
 def test_what_is_no_directory_is_named(tree: Tree) -> None:
     tree.write(key("web/simple/foo"), b"a file", durable=False)
 
-    with pytest.raises(StorageError, match="it is no directory") as caught:
+    with pytest.raises(StorageError, match="it is not a directory") as caught:
         tree.write(BELOW, b"page", durable=False)
 
     assert caught.value.key == "web/simple/foo"
@@ -520,7 +519,7 @@ def test_a_directory_that_somebody_removed_is_made_again(tree: Tree, root: Path)
 
 
 def test_the_directories_that_are_remembered_are_limited_in_number(tree: Tree, root: Path) -> None:
-    tree._known.update(f"/{number}" for number in range(tree_module._REMEMBERED_DIRECTORIES))
+    tree._known.update(f"/{number}" for number in range(tree_module._MAX_KNOWN_DIRECTORIES))
 
     tree.write(BELOW, b"1", durable=False)
     tree.write(PAGE, b"2", durable=False)
@@ -552,7 +551,7 @@ def test_a_directory_can_be_filled_while_it_is_emptied(tree: Tree, root: Path) -
 
 
 def test_a_directory_that_is_gone_again_needs_no_sync(tree: Tree, root: Path) -> None:
-    tree.sync_directory(str(root / "web/a"))
+    tree_module._sync_directory(str(root / "web/a"))
     assert not (root / "web/a").exists()
 
 
@@ -607,7 +606,7 @@ class FailingEntry:
 
 def test_a_disk_that_fails_is_not_taken_for_an_empty_one() -> None:
     with pytest.raises(OSError, match="bad"):
-        walk_module._stat_of(cast("os.DirEntry[str]", FailingEntry()))
+        tree_module._stat_target(cast("os.DirEntry[str]", FailingEntry()))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not stop root")
@@ -634,7 +633,7 @@ def test_what_cannot_be_read_is_written_anew(tree: Tree, root: Path) -> None:
     tree.write(PAGE, b"page", durable=False)
     (root / PAGE).chmod(0)
 
-    assert not tree.holds(PAGE, b"page")
+    assert not tree.has_content(PAGE, b"page")
     tree.write(PAGE, b"page", durable=False)
     assert tree.read(PAGE) == b"page"
 

@@ -103,9 +103,9 @@ class DiffFile:
     def add_journaled(self, changes: Iterable[Change]) -> None:
         """Write the paths of journaled changes that agree with what is stored now."""
         for each in changes:
-            if os.path.lexists(self._path(each.key)) == each.away:
+            if os.path.lexists(self._path(each.key)) == each.deleted:
                 continue
-            self((PageRemoved if each.away else PageWritten)(each.key))
+            self((PageRemoved if each.deleted else PageWritten)(each.key))
 
     @property
     def is_complete(self) -> bool:
@@ -145,14 +145,14 @@ def open_diff_file(settings: Settings, now: datetime) -> Iterator[DiffFile]:
             _open(path.with_name(path.name + _DELETED)) as deleted,
         ):
             diff = DiffFile(Path(settings.storage.directory).absolute(), changed, deleted)
-            diff.add_journaled(diff.journal.left())
+            diff.add_journaled(diff.journal.unreported())
             try:
                 yield diff
             finally:
                 try:
-                    diff.add_journaled(diff.journal.unsettled)
+                    diff.add_journaled(diff.journal.uncertain)
                 finally:
-                    diff.journal.close(told=diff.is_complete)
+                    diff.journal.close(reported=diff.is_complete)
     except OSError as error:
         raise StorageError(str(path), error.strerror or str(error)) from error
 

@@ -1,4 +1,4 @@
-"""A storage that shows what is there and keeps nothing that is written to it."""
+"""A storage for dry runs: reads what is stored, and only pretends to change it."""
 
 from __future__ import annotations
 
@@ -19,21 +19,32 @@ if TYPE_CHECKING:
 
 
 class DryRunStorage(MirrorStorage):
-    """Wraps a storage: reads go through, writes only say what they would change.
+    """Wraps a storage: reads pass through, and writes return what they would change.
 
-    A download is complete before it begins, so that nothing is asked of the network for it. What
-    would have been moved or deleted is found where it would be then.
+    Objects that were discarded, recovered or deleted are found where they would be then. Content
+    that was written is not remembered. A download is complete from the beginning, so that nothing
+    is requested for it.
     """
 
     def __init__(self, storage: MirrorStorage) -> None:
         self._storage = storage
-        self._moved: dict[StorageKey, StorageKey] = {}
-        self._gone: set[StorageKey] = set()
+        self._sources: dict[StorageKey, StorageKey] = {}  # of objects that would have moved
+        self._absent: set[StorageKey] = set()
+
+    def _source(self, key: StorageKey) -> StorageKey:
+        return self._sources.get(key, key)
+
+    def _require(self, key: StorageKey) -> StorageKey:
+        """Return the key that an object really has.
+
+        :raises MissingObject: if it would not exist any more.
+        """
+        if key in self._absent:
+            raise MissingObject(key)
+        return self._source(key)
 
     async def read(self, key: StorageKey, /) -> bytes:
-        if key in self._gone:
-            raise MissingObject(key)
-        return await self._storage.read(self._source(key))
+        return await self._storage.read(self._require(key))
 
     async def write(
         self,
@@ -41,16 +52,16 @@ class DryRunStorage(MirrorStorage):
         /,
         *,
         absent: Collection[StorageKey] = (),
-        durable: bool = False,  # noqa: ARG002 - there is nothing to make durable
+        durable: bool = False,  # noqa: ARG002 - nothing is made durable
     ) -> Sequence[StorageKey]:
-        changed = [key for key in objects if not await self._holds(key, objects[key])]
-        self._gone.difference_update(objects)
-        gone = [key for key in absent if await self._is_there(key)]
-        self._gone.update(gone)
-        return changed + gone
+        changed = [key for key in objects if not await self._has_content(key, objects[key])]
+        self._absent.difference_update(objects)
+        deleted = [key for key in absent if await self._exists(key)]
+        self._absent.update(deleted)
+        return changed + deleted
 
-    async def _is_there(self, key: StorageKey) -> bool:
-        """Whether a read finds something; ``stat`` would not know of an alias."""
+    async def _exists(self, key: StorageKey) -> bool:
+        """Whether there is an object, or a link; ``stat`` would not know of a link."""
         try:
             await self.read(key)
         except MissingObject:
@@ -59,14 +70,14 @@ class DryRunStorage(MirrorStorage):
             return True
         return True
 
-    async def _holds(self, key: StorageKey, content: bytes) -> bool:
+    async def _has_content(self, key: StorageKey, content: bytes) -> bool:
         try:
             return await self.read(key) == content
         except StorageError:
             return False
 
     async def publish_version(self, key: StorageKey, version: StorageKey, /) -> None:
-        """Do nothing."""
+        pass
 
     async def discard(self, keys: Collection[StorageKey], /) -> None:
         await self._move([(key, trash(key)) for key in keys])
@@ -74,68 +85,67 @@ class DryRunStorage(MirrorStorage):
     async def recover(self, keys: Collection[StorageKey], /) -> None:
         await self._move([(key, served(key)) for key in keys])
 
-    async def purge(self, keys: Collection[StorageKey], /) -> None:
-        self._gone.update(keys)
-
     async def _move(self, moves: Sequence[tuple[StorageKey, StorageKey]]) -> None:
-        there = await self.stat([source for source, _ in moves])
-        for (source, target), found in zip(moves, there, strict=True):
+        existing = await self.stat([source for source, _ in moves])
+        for (source, target), found in zip(moves, existing, strict=True):
             if found is not None:
-                self._moved[target] = self._source(source)
-                self._gone.discard(target)
-            self._gone.add(source)
+                self._sources[target] = self._source(source)
+                self._absent.discard(target)
+            self._absent.add(source)
 
-    def _source(self, key: StorageKey) -> StorageKey:
-        return self._moved.get(key, key)
-
-    async def free_space(self) -> int | None:
-        return await self._storage.free_space()
+    async def purge(self, keys: Collection[StorageKey], /) -> None:
+        self._absent.update(keys)
 
     async def scan(self, prefix: StorageKey, /) -> AsyncIterator[StoredObject]:
+        """Yield the objects whose keys begin with ``prefix``, except those that would have moved.
+
+        Nothing scans the places that they would have moved to.
+        """
         async for found in self._storage.scan(prefix):
-            if found.key not in self._gone:
+            if found.key not in self._absent:
                 yield found
 
     async def flush(self) -> None:
-        """Do nothing."""
+        pass
 
     async def stat(self, keys: Sequence[StorageKey], /) -> Sequence[StoredObject | None]:
         found = await self._storage.stat([self._source(key) for key in keys])
         return [
             None
-            if each is None or key in self._gone
+            if each is None or key in self._absent
             else StoredObject(key, each.size, each.modified)
             for key, each in zip(keys, found, strict=True)
         ]
 
     async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
-        if key in self._gone:
-            raise MissingObject(key)
-        return await self._storage.digest(self._source(key), algorithms)
+        return await self._storage.digest(self._require(key), algorithms)
 
     async def read_files(self, keys: Sequence[StorageKey], /) -> Sequence[FileReadResult]:
         found = await self._storage.read_files([self._source(key) for key in keys])
-        gone = FileReadResult(0, None, "it is missing")
-        return [gone if k in self._gone else each for k, each in zip(keys, found, strict=True)]
+        missing = FileReadResult(0, None, "it is missing")
+        return [
+            missing if key in self._absent else each for key, each in zip(keys, found, strict=True)
+        ]
 
     async def stream(self, key: StorageKey, /) -> AsyncIterator[bytes]:
-        if key in self._gone:
-            raise MissingObject(key)
-        async for piece in self._storage.stream(self._source(key)):
-            yield piece
+        async for chunk in self._storage.stream(self._require(key)):
+            yield chunk
 
     @asynccontextmanager
     async def receive(
         self, key: StorageKey, expected: ExpectedContent, /
-    ) -> AsyncIterator[_DrySink]:
+    ) -> AsyncIterator[_CompleteSink]:
         del key
-        yield _DrySink(expected)
+        yield _CompleteSink(expected)
+
+    async def free_space(self) -> int | None:
+        return await self._storage.free_space()
 
     async def purge_downloads(self, *, before: int) -> None:
-        """Do nothing."""
+        pass
 
 
-class _DrySink(Sink):
+class _CompleteSink(Sink):
     def __init__(self, expected: ExpectedContent) -> None:
         self._expected = expected
 
@@ -154,5 +164,5 @@ class _DrySink(Sink):
         pass
 
     async def finish(self) -> Content:
-        pretended = (Digest(name, "0" * HEX_DIGITS[name]) for name in self._expected.algorithms)
-        return Content(self.held, Hashes((self._expected.sha256, *pretended)))
+        unknown = (Digest(name, "0" * HEX_DIGITS[name]) for name in self._expected.algorithms)
+        return Content(self.held, Hashes((self._expected.sha256, *unknown)))

@@ -23,16 +23,7 @@ from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.storage.download import FileDownload
 from bandersnatch.storage.port import MirrorStorage
 from bandersnatch.storage.space import DiskSpace
-from bandersnatch.storage.tree import (
-    AREAS,
-    PARTIAL,
-    READ,
-    Tree,
-    mapped_errors,
-    open_to_read,
-    read_into,
-    read_through,
-)
+from bandersnatch.storage.tree import AREAS, CHUNK, PARTIAL, Tree, mapped_errors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
@@ -41,19 +32,21 @@ if TYPE_CHECKING:
     from bandersnatch.model.content import ExpectedContent
     from bandersnatch.storage.port import FileReadResult, StoredObject
 
-_THREADS = 4
+_MIN_THREADS = 4
 _SCAN_BATCH = 1_000
-_MANY, _MUCH = 100, 256 * 1024
-"""Files and bytes; looking at more, and writing more, takes longer than waking a thread."""
+_MANY_FILES = 100
+_MUCH_CONTENT = 256 * 1024
+"""Bytes; like the number of files, what takes longer than waking a thread."""
 _LOCK = ".lock"
-_ALL_OF_IT = FreeSpace(size=0)
+_KEEP_NOTHING_FREE = FreeSpace(size=0)
 
 
 class FilesystemStorage(MirrorStorage):
     """A mirror below one directory.
 
-    As a context it holds the mirror's lock, so that one command at a time changes a mirror;
-    ``read_only`` takes no lock and changes nothing, not even by opening.
+    As a context it holds the mirror's lock, so that only one command at a time changes a mirror.
+    With ``read_only`` it takes no lock and changes nothing, not even by opening. ``threads`` is
+    the number of blocking calls that run concurrently, at least 4.
     """
 
     def __init__(
@@ -61,25 +54,25 @@ class FilesystemStorage(MirrorStorage):
         directory: str,
         *,
         read_only: bool = False,
-        threads: int = _THREADS,
-        keep_free: FreeSpace = _ALL_OF_IT,
+        threads: int = _MIN_THREADS,
+        keep_free: FreeSpace = _KEEP_NOTHING_FREE,
     ) -> None:
         self._root = os.path.abspath(directory)
         self._read_only = read_only
         self._tree = Tree(self._root)
-        self._threads = BlockingExecutor(max(threads, _THREADS), "storage")
-        self._busy: set[str] = set()
+        self._threads = BlockingExecutor(max(threads, _MIN_THREADS), "storage")
+        self._downloads: set[str] = set()
         self._keep_free = keep_free
-        self._room = DiskSpace(keep_free, lambda: self._threads.run_short(self._free))
-        self._syncing = asyncio.Lock()
-        self._lost: StorageError | None = None
-        self._locked: os.stat_result | None = None
+        self._space = DiskSpace(keep_free, lambda: self._threads.run_short(self._disk_usage))
+        self._flushing = asyncio.Lock()
+        self._flush_error: StorageError | None = None
+        self._lock_status: os.stat_result | None = None
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Take the lock and make the mirror's directory ready.
+        """Take the lock, and prepare the directory.
 
-        :raises LockConflict: if another command has it.
+        :raises LockConflict: if another command holds it.
         :raises StorageError: if the directory cannot be used.
         """
         async with AsyncExitStack() as stack:
@@ -110,7 +103,7 @@ class FilesystemStorage(MirrorStorage):
                 if not os.path.lexists(path):
                     continue
                 if not os.path.isdir(path):
-                    raise StorageError(area, "it leads to no directory; is its disk mounted?")
+                    raise StorageError(area, "it is not a directory; is its disk mounted?")
                 if os.stat(path).st_dev != found.st_dev:
                     why = f"it is on another file system than {PARTIAL}; keep both on one"
                     raise StorageError(area, why)
@@ -121,29 +114,29 @@ class FilesystemStorage(MirrorStorage):
         with mapped_errors(_LOCK):
             try:
                 lock.acquire(timeout=0)
-            except Timeout:  # is an OSError too
+            except Timeout:  # is an OSError, too
                 raise LockConflict(path, _lock_holder(path)) from None
-            self._locked = os.stat(path)
+            self._lock_status = os.stat(path)
         return lock
 
     def _require_lock(self) -> None:
-        """Notice that somebody took the lock file away: the next command could lock another.
+        """Check that the lock file was not deleted: another command could lock a new one.
 
-        :raises StorageError: if it is not the one that was locked.
+        :raises StorageError: if it is not the file that was locked.
         """
-        if self._locked is None:
+        if self._lock_status is None:
             return
         with mapped_errors(_LOCK):
             try:
-                same = os.path.samestat(os.stat(f"{self._root}/{_LOCK}"), self._locked)
+                same = os.path.samestat(os.stat(f"{self._root}/{_LOCK}"), self._lock_status)
             except FileNotFoundError:
                 same = False
         if not same:
-            why = "it was taken away, and another command may be at work; run this again"
+            why = "it was deleted, and another command may be running; run this command again"
             raise StorageError(_LOCK, why)
 
     def _clear_temporaries(self) -> None:
-        """Remove what a killed run left of pages; of downloads, ``sweep`` decides later."""
+        """Delete the temporary files of pages; those of downloads can be resumed."""
         with mapped_errors(PARTIAL), os.scandir(f"{self._root}/{PARTIAL}") as entries:
             for entry in entries:
                 if entry.name.startswith("t"):
@@ -167,12 +160,12 @@ class FilesystemStorage(MirrorStorage):
                 self._require_lock()
             changed = []
             for key, content in objects.items():
-                if not self._tree.holds(key, content):
+                if not self._tree.has_content(key, content):
                     self._tree.write(key, content, durable=durable)
                     changed.append(key)
             return changed + [key for key in absent if self._tree.delete(key, durable=durable)]
 
-        if durable or sum(map(len, objects.values())) > _MUCH:
+        if durable or sum(map(len, objects.values())) > _MUCH_CONTENT:
             return await self._threads.run(write)
         return await self._threads.run_short(write)
 
@@ -201,18 +194,19 @@ class FilesystemStorage(MirrorStorage):
     async def scan(self, prefix: StorageKey, /) -> AsyncIterator[StoredObject]:
         found = self._tree.walk(prefix)
 
-        def batch() -> list[StoredObject]:
+        def next_batch() -> list[StoredObject]:
             with mapped_errors(prefix):
                 return list(islice(found, _SCAN_BATCH))
 
-        while objects := await self._threads.run(batch):
+        while objects := await self._threads.run(next_batch):
             for each in objects:
                 yield each
 
     async def flush(self) -> None:
-        async with self._syncing:
-            if self._lost is not None:
-                raise self._lost
+        """Write back the whole file system once, which is far cheaper than every file alone."""
+        async with self._flushing:
+            if self._flush_error is not None:
+                raise self._flush_error
             if self._tree.unsynced:
                 self._tree.unsynced = False
                 await self._threads.run(self._sync)
@@ -223,18 +217,20 @@ class FilesystemStorage(MirrorStorage):
             with mapped_errors(self._root):
                 _sync_file_system(self._root)
         except StorageError as error:
-            # The system forgets what it could not write, and says so once: another try would
+            # The kernel reports lost writes once and then forgets them: a second attempt would
             # succeed and prove nothing.
-            self._lost = error
+            self._flush_error = error
             raise
 
     # ------------------------------------------------------------ FileStore
 
     async def stat(self, keys: Sequence[StorageKey], /) -> Sequence[StoredObject | None]:
-        look = self._tree.stat
-        if len(keys) > _MANY:
-            return await self._threads.run(lambda: [look(key) for key in keys])
-        return await self._threads.run_short(lambda: [look(key) for key in keys])
+        def stat_all() -> list[StoredObject | None]:
+            return [self._tree.stat(key) for key in keys]
+
+        if len(keys) > _MANY_FILES:
+            return await self._threads.run(stat_all)
+        return await self._threads.run_short(stat_all)
 
     async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
         stop = Event()
@@ -243,11 +239,11 @@ class FilesystemStorage(MirrorStorage):
             hashers = [hashlib.new(name) for name in algorithms]
             with mapped_errors(key):
                 self._require(key)
-                read_into(self._tree, key, hashers, stop)
+                self._tree.hash(key, hashers, stop)
             pairs = zip(algorithms, hashers, strict=True)
             return Hashes(tuple(Digest(name, hasher.hexdigest()) for name, hasher in pairs))
 
-        return await self._threads.run(digest, give_up=stop.set)
+        return await self._threads.run(digest, cancel=stop.set)
 
     def _require(self, key: StorageKey) -> None:
         if self._tree.stat(key) is None:
@@ -257,53 +253,55 @@ class FilesystemStorage(MirrorStorage):
         stop = Event()
 
         def read() -> list[FileReadResult]:
-            return [read_through(self._tree, key, stop) for key in keys]
+            return [self._tree.read_file(key, stop) for key in keys]
 
-        return await self._threads.run(read, give_up=stop.set)
+        return await self._threads.run(read, cancel=stop.set)
 
     async def stream(self, key: StorageKey, /) -> AsyncIterator[bytes]:
-        def opened() -> int:
+        def open_file() -> int:
             with mapped_errors(key):
                 self._require(key)
-                return open_to_read(self._tree, key)
+                return self._tree.open(key)
 
-        file = await self._threads.run(opened)
+        file = await self._threads.run(open_file)
         try:
             while True:
                 with mapped_errors(key):
-                    piece = await self._threads.run(lambda: os.read(file, READ))
-                if not piece:
+                    chunk = await self._threads.run(lambda: os.read(file, CHUNK))
+                if not chunk:
                     break
-                yield piece
+                yield chunk
         finally:
             os.close(file)
 
     def receive(self, key: StorageKey, expected: ExpectedContent, /) -> FileDownload:
-        promise = self._room.promise(key)
-        return FileDownload(self._tree, key, expected, self._threads, self._busy, promise)
+        reservation = self._space.reservation(key)
+        return FileDownload(self._tree, key, expected, self._threads, self._downloads, reservation)
 
     async def free_space(self) -> int:
-        free, whole = await self._threads.run(self._free)
-        return max(0, free - self._keep_free.of(whole))
+        """Return the free space less what is to be kept free, in bytes."""
+        free, total = await self._threads.run(self._disk_usage)
+        return max(0, free - self._keep_free.of(total))
 
-    def _free(self) -> tuple[int, int]:
+    def _disk_usage(self) -> tuple[int, int]:
+        """Return the free bytes that this user may write, and the total bytes of the disk."""
         path = self._root
-        while not os.path.isdir(path):  # the mirror may not be there yet
+        while not os.path.isdir(path):  # the mirror may not exist yet
             path = os.path.dirname(path)
         with mapped_errors(path):
             found = os.statvfs(path)
         return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
 
     async def purge_downloads(self, *, before: int) -> None:
-        def sweep() -> None:
+        def purge() -> None:
             with mapped_errors(PARTIAL), os.scandir(f"{self._root}/{PARTIAL}") as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
-                        continue  # it is none of ours
+                        continue  # not made by this program
                     if entry.stat(follow_symlinks=False).st_mtime < before:
                         os.unlink(entry.path)
 
-        await self._threads.run(sweep)
+        await self._threads.run(purge)
 
 
 def _sync_file_system(path: str) -> None:
@@ -319,7 +317,7 @@ def _sync_file_system(path: str) -> None:
 
 
 def _lock_holder(path: str) -> str:
-    """Say which process holds the lock, where the system tells (Linux, the same host)."""
+    """Return which process holds the lock, if the system reports it (Linux, the same host)."""
     with suppress(OSError, ValueError, IndexError):
         inode = str(os.stat(path).st_ino)
         for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():

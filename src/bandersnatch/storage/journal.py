@@ -1,4 +1,4 @@
-"""Changes that are to be told of: noted before they are made, so that no kill keeps them secret."""
+"""A write-ahead journal of served changes, so that the diff file survives a kill."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bandersnatch.errors import IntegrityError
 from bandersnatch.layout import LAST_MODIFIED, WEB, StorageKey, served
 from bandersnatch.storage.port import MirrorStorage, Sink
-from bandersnatch.storage.tree import KEY, mapped_errors, write_all
+from bandersnatch.storage.tree import CHUNK, KEY, mapped_errors, write_all
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
@@ -18,73 +18,72 @@ if TYPE_CHECKING:
     from bandersnatch.model.digests import Hashes
     from bandersnatch.storage.port import FileReadResult, StoredObject
 
-JOURNAL = ".untold"
-"""The file, in the mirror's directory."""
+JOURNAL = ".journal"
+"""The name of the file, in the mirror's directory."""
 
-_CAME, _WENT, _END = "+", "-", b"\0"
-_PIECE = 1024 * 1024
+_WRITTEN, _DELETED, _END = "+", "-", b"\0"
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Change(NamedTuple):
-    """What may come to a key, or go away from it."""
+    """A possible change: an object is written, or ``deleted``."""
 
     key: StorageKey
-    away: bool = False
+    deleted: bool = False
 
 
 class ChangeJournal:
-    """What this run, and one that was killed before it, may have changed and not told of.
+    """The changes that this run, and an earlier one that was killed, may have made.
 
-    A note in a file is there before the change is made. ``unsettled`` are the changes of this
-    run of which nobody knows whether they were made.
+    An entry is in the file before the change is made. ``uncertain`` are the changes of this run
+    that failed and may have been made nevertheless.
     """
 
     def __init__(self, directory: str) -> None:
         self._path = f"{os.path.abspath(directory)}/{JOURNAL}"
         self._descriptor: int | None = None
-        self.unsettled: set[Change] = set()
+        self.uncertain: set[Change] = set()
 
-    def left(self) -> Iterator[Change]:
-        """Yield what a run that was killed may have changed."""
-        with mapped_errors(StorageKey(JOURNAL)), suppress(FileNotFoundError):
+    def unreported(self) -> Iterator[Change]:
+        """Yield the changes that a run may have made that was killed before it reported them."""
+        with mapped_errors(JOURNAL), suppress(FileNotFoundError):
             file = os.open(self._path, os.O_RDONLY | _FLAGS)
-            with open(file, "rb") as pieces:
+            with open(file, "rb") as chunks:
                 rest = b""
-                while piece := pieces.read(_PIECE):
-                    *whole, rest = (rest + piece).split(_END)
-                    yield from filter(None, map(_change, whole))
+                while chunk := chunks.read(CHUNK):
+                    *entries, rest = (rest + chunk).split(_END)
+                    yield from filter(None, map(_parse_entry, entries))
 
     @contextmanager
-    def noting(self, changes: Iterable[Change]) -> Iterator[None]:
-        """Make changes; what is said to have failed may have been made all the same."""
-        served = {each for each in changes if _is_served(each.key)}
-        self._note(served)
-        self.unsettled |= served
+    def recording(self, changes: Iterable[Change]) -> Iterator[None]:
+        """Record changes before the block makes them."""
+        recorded = {each for each in changes if _is_served(each.key)}
+        self._append(recorded)
+        self.uncertain |= recorded
         try:
             yield
         except IntegrityError:
-            self.unsettled -= served  # it was found wrong before it came to its place
+            self.uncertain -= recorded  # the content was rejected before it was published
             raise
-        self.unsettled -= served
+        self.uncertain -= recorded
 
-    def _note(self, changes: Collection[Change]) -> None:
-        texts = [f"{_WENT if each.away else _CAME}{each.key}".encode() for each in changes]
-        with mapped_errors(StorageKey(JOURNAL)):
+    def _append(self, changes: Collection[Change]) -> None:
+        texts = [f"{_DELETED if c.deleted else _WRITTEN}{c.key}".encode() for c in changes]
+        with mapped_errors(JOURNAL):
             if self._descriptor is None and texts:
                 flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _FLAGS
                 self._descriptor = os.open(self._path, flags, 0o644)
             if self._descriptor is not None:
-                # The first end is for what a kill may have cut short.
+                # The first delimiter ends an entry that a kill may have left incomplete.
                 write_all(self._descriptor, _END.join([b"", *texts, b""]))
 
-    def close(self, *, told: bool) -> None:
-        """Forget everything if it was told; else keep it for the next run."""
+    def close(self, *, reported: bool) -> None:
+        """Delete the file if all changes are ``reported``; else keep it for the next run."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-        if told:
-            with mapped_errors(StorageKey(JOURNAL)), suppress(FileNotFoundError):
+        if reported:
+            with mapped_errors(JOURNAL), suppress(FileNotFoundError):
                 os.unlink(self._path)
 
 
@@ -92,25 +91,26 @@ def _is_served(key: StorageKey) -> bool:
     return key.startswith(WEB) and key != LAST_MODIFIED
 
 
-def _change(text: bytes) -> Change | None:
-    """Return what a note says, None if it says nothing: somebody else may have written it."""
-    sign, key = text[:1].decode(errors="replace"), text[1:].decode(errors="replace")
-    if sign not in {_CAME, _WENT} or not KEY.fullmatch(key) or not _is_served(StorageKey(key)):
+def _parse_entry(text: bytes) -> Change | None:
+    """Return the change of an entry; None if it is invalid, as one of another program may be."""
+    kind, key = text[:1].decode(errors="replace"), text[1:].decode(errors="replace")
+    if kind not in {_WRITTEN, _DELETED} or not KEY.fullmatch(key):
         return None
-    return Change(StorageKey(key), away=sign == _WENT)
+    change = Change(StorageKey(key), deleted=kind == _DELETED)
+    return change if _is_served(change.key) else None
 
 
 class JournalingStorage(MirrorStorage):
-    """Wraps a storage: what changes the served tree is noted before, all else goes through.
+    """Wraps a storage, and records every change of the served tree before it is made.
 
-    A page that leads to one of its versions is not told of, and so not noted.
+    ``publish_version`` is not recorded: the version that it shows was.
     """
 
-    def __init__(self, storage: MirrorStorage, untold: ChangeJournal) -> None:
+    def __init__(self, storage: MirrorStorage, journal: ChangeJournal) -> None:
         self._storage = storage
-        self._untold = untold
+        self._journal = journal
 
-    # ------------------------------------------------------------ what changes
+    # ------------------------------------------------------------ recorded
 
     async def write(
         self,
@@ -120,33 +120,33 @@ class JournalingStorage(MirrorStorage):
         absent: Collection[StorageKey] = (),
         durable: bool = False,
     ) -> Sequence[StorageKey]:
-        changes = [*map(Change, objects), *(Change(key, away=True) for key in absent)]
-        with self._untold.noting(changes):
+        changes = [*map(Change, objects), *(Change(key, deleted=True) for key in absent)]
+        with self._journal.recording(changes):
             return await self._storage.write(objects, absent=absent, durable=durable)
 
-    async def publish_version(self, key: StorageKey, version: StorageKey, /) -> None:
-        await self._storage.publish_version(key, version)
-
     async def discard(self, keys: Collection[StorageKey], /) -> None:
-        with self._untold.noting([Change(key, away=True) for key in keys]):
+        with self._journal.recording([Change(key, deleted=True) for key in keys]):
             await self._storage.discard(keys)
 
     async def recover(self, keys: Collection[StorageKey], /) -> None:
-        with self._untold.noting([Change(served(key)) for key in keys]):
+        with self._journal.recording([Change(served(key)) for key in keys]):
             await self._storage.recover(keys)
-
-    async def purge(self, keys: Collection[StorageKey], /) -> None:
-        await self._storage.purge(keys)
 
     @asynccontextmanager
     async def receive(self, key: StorageKey, expected: ExpectedContent, /) -> AsyncIterator[Sink]:
         async with self._storage.receive(key, expected) as sink:
-            yield _NotingSink(sink, key, self._untold)
+            yield _JournalingSink(sink, key, self._journal)
 
-    # ------------------------------------------------------------ what goes through
+    # ------------------------------------------------------------ passed through
 
     async def read(self, key: StorageKey, /) -> bytes:
         return await self._storage.read(key)
+
+    async def publish_version(self, key: StorageKey, version: StorageKey, /) -> None:
+        await self._storage.publish_version(key, version)
+
+    async def purge(self, keys: Collection[StorageKey], /) -> None:
+        await self._storage.purge(keys)
 
     def scan(self, prefix: StorageKey, /) -> AsyncIterator[StoredObject]:
         return self._storage.scan(prefix)
@@ -173,11 +173,11 @@ class JournalingStorage(MirrorStorage):
         await self._storage.purge_downloads(before=before)
 
 
-class _NotingSink(Sink):
-    def __init__(self, sink: Sink, key: StorageKey, untold: ChangeJournal) -> None:
+class _JournalingSink(Sink):
+    def __init__(self, sink: Sink, key: StorageKey, journal: ChangeJournal) -> None:
         self._sink = sink
         self._key = key
-        self._untold = untold
+        self._journal = journal
 
     @property
     def held(self) -> int:
@@ -194,5 +194,5 @@ class _NotingSink(Sink):
         await self._sink.restart()
 
     async def finish(self) -> Content:
-        with self._untold.noting([Change(self._key)]):
+        with self._journal.recording([Change(self._key)]):
             return await self._sink.finish()

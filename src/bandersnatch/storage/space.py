@@ -1,4 +1,4 @@
-"""Room on a disk: downloads are promised theirs before they begin, so that some stays free."""
+"""Disk space: downloads reserve theirs before they begin, so that some of it stays free."""
 
 from __future__ import annotations
 
@@ -13,78 +13,78 @@ if TYPE_CHECKING:
     from bandersnatch.config.schema import FreeSpace
     from bandersnatch.layout import StorageKey
 
-NEAR = 64 * 1024 * 1024
-"""Bytes: after so many more, or with fewer left than that, the file system is asked again."""
+MARGIN = 64 * 1024 * 1024
+"""Bytes: the file system is queried after so many more, or with fewer than that to spare."""
 
 _BLOCK = 4096
-"""Bytes that a file takes a multiple of, on nearly every file system."""
+"""Bytes: the space of a file is a multiple of this on nearly every file system."""
 
 
 class DiskSpace:
-    """Knows how much more may be written, and asks the file system only when that could matter.
+    """Keeps an account of the free space, and queries the file system only when that may matter.
 
-    What is promised and not written yet counts as if it were written.
+    Bytes that are reserved and not written yet count as written.
     """
 
-    def __init__(self, keep: FreeSpace, ask: Callable[[], Awaitable[tuple[int, int]]]) -> None:
-        """Take what is to stay free, and what tells how many bytes are free, and of how many."""
+    def __init__(self, keep: FreeSpace, query: Callable[[], Awaitable[tuple[int, int]]]) -> None:
+        """Take the space to keep free; ``query`` returns the free and the total bytes."""
         self._keep = keep
-        self._ask = ask
-        self._asking = asyncio.Lock()
-        self._promises: set[Reservation] = set()
-        self._free = self._floor = self._since = 0
+        self._query = query
+        self._lock = asyncio.Lock()
+        self._reservations: set[Reservation] = set()
+        self._free = self._floor = self._allocated = 0
 
-    def promise(self, key: StorageKey) -> Reservation:
-        """Return the promise to a download, of nothing yet."""
-        return Reservation(self, self._promises, key)
+    def reservation(self, key: StorageKey) -> Reservation:
+        """Return a reservation for a download, of no bytes yet."""
+        return Reservation(self, self._reservations, key)
 
-    async def take(self, key: StorageKey, size: int) -> None:
-        """Let somebody write so many bytes more.
+    async def allocate(self, key: StorageKey, size: int) -> None:
+        """Allow ``size`` more bytes to be written.
 
-        :raises InsufficientSpace: if less would be free then than is to be.
+        :raises InsufficientSpace: if that would leave less free space than is to be kept.
         """
         if not self._keep:
             return
-        async with self._asking:
-            if self._since >= NEAR or self._free - size < self._floor + NEAR:
-                # Before the question: what is written meanwhile may count twice, and never not.
-                promised = sum(each.unwritten for each in self._promises)
-                free, whole = await self._ask()
-                self._free, self._since = free - promised, 0
-                self._floor = self._keep.of(whole)
+        async with self._lock:
+            if self._allocated >= MARGIN or self._free - size < self._floor + MARGIN:
+                # Before the query: what is written meanwhile may count twice, but never not at all.
+                reserved = sum(each.unwritten for each in self._reservations)
+                free, total = await self._query()
+                self._free, self._allocated = free - reserved, 0
+                self._floor = self._keep.of(total)
             if self._free - size < self._floor:
                 raise InsufficientSpace(key, size, free=max(0, self._free), floor=self._floor)
             self._free -= size
-            self._since += size
+            self._allocated += size
 
 
 class Reservation:
-    """Room for one download; ``written`` are the bytes of it that are on the disk already."""
+    """Space for one download; ``written`` is the number of its bytes that are on the disk."""
 
-    def __init__(self, room: DiskSpace, promises: set[Reservation], key: StorageKey) -> None:
-        self._room = room
-        self._promises = promises
+    def __init__(self, space: DiskSpace, reservations: set[Reservation], key: StorageKey) -> None:
+        self._space = space
+        self._reservations = reservations
         self._key = key
         self._size = 0
         self.written = 0
 
     @property
     def unwritten(self) -> int:
-        """How much of it is yet to come."""
+        """The number of bytes that are reserved and not written yet."""
         return max(0, self._size - self.written)
 
-    async def cover(self, size: int) -> None:
-        """See to it that a file of this size has room.
+    async def extend(self, size: int) -> None:
+        """Reserve space for a file of ``size`` bytes.
 
-        :raises InsufficientSpace: if it has not.
+        :raises InsufficientSpace: if there is not enough.
         """
-        whole = -(-size // _BLOCK) * _BLOCK
-        more = whole - max(self._size, self.written)
+        rounded = -(-size // _BLOCK) * _BLOCK
+        more = rounded - max(self._size, self.written)
         if more > 0:
-            await self._room.take(self._key, more)
-            self._size = whole
-            self._promises.add(self)
+            await self._space.allocate(self._key, more)
+            self._size = rounded
+            self._reservations.add(self)
 
-    def end(self) -> None:
-        """Let others have what was not needed, as soon as the file system is asked again."""
-        self._promises.discard(self)
+    def release(self) -> None:
+        """Return the rest of the space, as of the next query of the file system."""
+        self._reservations.discard(self)
