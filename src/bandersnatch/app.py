@@ -1,4 +1,4 @@
-"""The composition root: the only place that knows which class stands behind which port."""
+"""The composition root: the only place that knows the adapters of the ports."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ if TYPE_CHECKING:
 
 
 class Configuration(Struct, frozen=True):
-    """A configuration file, read and found good."""
+    """A valid configuration."""
 
     settings: Settings
     filters: FilterChain
 
 
 def load(path: Path, now: datetime | None = None) -> Configuration:
-    """Read the configuration file; ``now`` is what filters by age go by, by default the time.
+    """Load a configuration file; ``now`` is the time for filters by age, by default the current.
 
-    :raises FileNotFoundError: if there is none.
-    :raises ConfigError: with every problem that it has.
+    :raises FileNotFoundError: if the file does not exist.
+    :raises ConfigError: with all problems of the file.
     """
     file = read_ini(path)
-    foreign = [name for name in enabled_filters(file) if name not in BUILT_IN and name != ALL]
-    found = _installed(foreign)
-    sections = {**SECTIONS, **{each.name: frozenset({""}) for each in found.providers}}
-    others = any(each.reads_anything for each in found.providers)
-    reading = load_settings(file, sections, others=others)
+    names = [name for name in enabled_filters(file) if name not in BUILT_IN and name != ALL]
+    plugins = _load_plugins(names)
+    sections = {**SECTIONS, **{each.name: frozenset({""}) for each in plugins.providers}}
+    others = any(each.reads_anything for each in plugins.providers)
+    loaded = load_settings(file, sections, others=others)
     moment = now if now is not None else datetime.now(UTC)
     options = FilterOptions(
         sections=file.sections,
@@ -62,34 +62,34 @@ def load(path: Path, now: datetime | None = None) -> Configuration:
         files=ListFiles(),
         now=int(moment.timestamp()),
     )
-    built = build_chain(reading.settings.filters.enabled, options, found)
-    if reading.problems or built.problems:
-        raise ConfigError(file.path, [*reading.problems, *built.problems])
-    notes = (*reading.settings.notes, *built.notes)
-    return Configuration(structs.replace(reading.settings, notes=notes), built.chain)
+    built = build_chain(loaded.settings.filters.enabled, options, plugins)
+    if loaded.problems or built.problems:
+        raise ConfigError(file.path, [*loaded.problems, *built.problems])
+    notes = (*loaded.settings.notes, *built.notes)
+    return Configuration(structs.replace(loaded.settings, notes=notes), built.chain)
 
 
-def _installed(names: list[str]) -> Found:
+def _load_plugins(names: list[str]) -> Found:
     if not names:
         return Found()
-    from bandersnatch.filters.plugins.installed import provided  # noqa: PLC0415 - slow, and seldom needed
+    from bandersnatch.filters.plugins.installed import provided  # noqa: PLC0415 - slow, rarely needed
 
     return provided(names)
 
 
 class SystemClock:
-    """The time of the machine."""
+    """The clock of the system."""
 
     def now(self) -> datetime:
-        """Return the time of day in UTC."""
+        """Return the current time in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Return seconds that never go back."""
+        """Return seconds from any origin, which never decrease."""
         return monotonic()
 
     async def sleep(self, seconds: float, /) -> None:
-        """Return after that many seconds."""
+        """Wait for some seconds."""
         await asyncio.sleep(seconds)
 
 
@@ -102,16 +102,16 @@ async def open_mirror(
     dry_run: bool = False,
     readers: int = 0,
 ) -> AsyncIterator[Mirror]:
-    """Open the storage with its lock, the catalogue and the session, and yield what uses them.
+    """Open storage, catalogue and index, and yield the mirror; holds the lock of the tree.
 
-    With ``dry_run`` nothing is changed, and no lock taken. ``readers`` is how many files are to be
-    read at once, if that is more than usual.
+    A ``dry_run`` changes nothing and takes no lock. ``readers`` is how many files are read
+    concurrently, if more than usual.
 
-    :raises ConfigError: if the environment names a proxy that cannot be used; nothing was touched.
-    :raises LockConflict: if another command is at work on the mirror.
+    :raises ConfigError: if the environment names an invalid proxy; nothing was touched.
+    :raises LockConflict: if another command holds the lock.
     :raises StorageError: if the mirror's directory cannot be used.
     """
-    # Half of the start-up time is spent on these; --help and a mistaken option need none.
+    # These take half of the start-up time; --help and invalid options do not need them.
     from bandersnatch.index.proxy import choose_proxy  # noqa: PLC0415
     from bandersnatch.mirror.mirror import Mirror  # noqa: PLC0415
 
@@ -139,7 +139,7 @@ def with_journal(mirror: Mirror, journal: ChangeJournal) -> Mirror:
 
 
 def _with_master(settings: Settings) -> Settings:
-    """Fill in PyPI where the configuration names no index."""
+    """Return the settings with PyPI as index if they have none."""
     if settings.index.master:
         return settings
     from distlib.index import DEFAULT_INDEX  # noqa: PLC0415 - slow to import

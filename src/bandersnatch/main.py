@@ -1,4 +1,4 @@
-"""``python -m bandersnatch.main``, as the containers of earlier releases start the program."""
+"""``python -m bandersnatch.main``: the entry point of the containers of earlier releases."""
 
 import sys
 

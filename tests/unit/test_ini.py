@@ -166,7 +166,7 @@ def test_a_file_that_is_not_there_is_another_matter(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["workers = 3\n[mirror]\n", "<html>\n", "\0", "x"])
 def test_text_before_the_first_section_is_refused(read: Read, text: str) -> None:
-    assert refusal(read, text) == ["line 1 stands before the first [section]"]
+    assert refusal(read, text) == ["line 1 is before the first [section]"]
 
 
 def test_every_line_that_is_neither_section_nor_option_is_named(read: Read) -> None:
@@ -200,7 +200,7 @@ def test_every_duplicate_is_found_and_the_rest_is_still_read(read: Read) -> None
         "[mirror] directory: it is set twice (again in line 3); keep one",
         "[mirror] workers: it is set twice (again in line 5); keep one",
         "[mirror] workers: it is set twice (again in line 6); keep one",
-        "[mirror]: the section is there twice (again in line 10); join the two",
+        "[mirror]: the section exists twice (again in line 10); join the two",
     ]
     assert file.sections["mirror"]["json"] == "true"
     assert file.sections["plugins"] == {"enabled": "\none"}
@@ -244,8 +244,8 @@ def test_a_doubled_percent_sign_is_one(read: Read) -> None:
         ("50%", "% begins a reference like %(option)s; a literal % is written %%"),
         ("%x", "% begins a reference like %(option)s; a literal % is written %%"),
         ("%(directory", "% begins a reference like %(option)s; a literal % is written %%"),
-        ("%(nowhere)s", "%(nowhere)s names no option; a literal % is written %%"),
-        ("%(json)s", "its % references lead in a circle; a literal % is written %%"),
+        ("%(nowhere)s", "%(nowhere)s does not name an option; a literal % is written %%"),
+        ("%(json)s", "its % references are circular; a literal % is written %%"),
     ],
 )
 def test_a_percent_sign_that_is_no_reference_is_a_problem_of_its_option(
@@ -351,7 +351,7 @@ def test_a_reference_to_nothing_is_a_problem_and_not_text(read: Read, reference:
     file = read(f"[mirror]\ndirectory = /srv\ndiff-file = /x/{{{{{reference}}}}}\n")
 
     [said] = problems(file)
-    assert said.startswith(f"[mirror] diff-file: {{{{{reference}}}}} names no option that has")
+    assert said.startswith(f"[mirror] diff-file: {{{{{reference}}}}} does not name an option with")
 
 
 def test_braces_that_are_not_closed_are_a_problem(read: Read) -> None:
@@ -367,8 +367,8 @@ def test_references_in_a_circle_are_a_problem(read: Read, other: str) -> None:
     file = read(f"[mirror]\ndirectory = {other}\ndiff-file = {{{{ mirror_directory }}}}/x\n")
 
     assert problems(file) == [
-        "[mirror] directory: its {{ }} references lead in a circle",
-        "[mirror] diff-file: its {{ }} references lead in a circle",
+        "[mirror] directory: its {{ }} references are circular",
+        "[mirror] diff-file: its {{ }} references are circular",
     ]
 
 

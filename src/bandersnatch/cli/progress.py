@@ -1,4 +1,4 @@
-"""A progress display for a terminal; imported only where there is one."""
+"""The progress display; imported only if there is a terminal."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class ProgressSink:
-    """Moves the bars: one for projects, one for the bytes of the files known to be needed."""
+    """The sink that moves two bars: projects, and the bytes of queued files."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -43,7 +43,7 @@ class ProgressSink:
         self._count = 0
 
     def __call__(self, event: Event) -> None:
-        """Take note of an event."""
+        """Move the bars."""
         match event:
             case RunPlanned(projects):
                 self._progress.update(self._projects, total=projects)
@@ -70,7 +70,7 @@ class ProgressSink:
 
 
 class _AmountColumn(ProgressColumn):
-    """How much of how much; for bytes also how fast."""
+    """The completed part and the total; for bytes also the speed."""
 
     def render(self, task: Task) -> Text:
         if not task.fields["sized"]:
@@ -81,7 +81,7 @@ class _AmountColumn(ProgressColumn):
 
 
 class _AboveHandler(logging.Handler):
-    """Prints log lines above the display, in the form that another handler gives them."""
+    """Prints log lines above the display, as another handler formats them."""
 
     def __init__(self, progress: Progress, handler: logging.Handler) -> None:
         super().__init__(logging.WARNING)
@@ -95,10 +95,9 @@ class _AboveHandler(logging.Handler):
 
 @contextmanager
 def progress_display(logger: logging.Logger) -> Iterator[ProgressSink]:
-    """Show a display on standard error while the block runs, and yield what feeds it.
+    """Show a display on standard error while the block runs, and yield its sink.
 
-    While it is shown, log lines for the terminal are left out below WARNING, and the others go
-    above it.
+    Meanwhile log lines for the terminal are printed above it, from WARNING on.
     """
     columns = (
         TextColumn("{task.description:>12}"),

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP: the first stops a run in order, the second at once."""
+"""SIGINT, SIGTERM and SIGHUP: the first signal cancels a run, a second one kills the process."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 async def interruptible(work: Coroutine[Any, Any, _Result]) -> _Result:
-    """Return what ``work`` returns.
+    """Return the result of ``work``.
 
-    A signal that the caller lets be ignored, as ``nohup`` does, stays so.
+    A signal that the caller of the program ignores, as ``nohup`` does, stays ignored.
 
     :raises Interruption: if a signal came; by then ``work`` has been cancelled and has ended.
     """

@@ -1,1 +1,1 @@
-"""The configuration file: read once, into frozen values, with every problem in one error."""
+"""The configuration file, read once into frozen values; one error has all problems."""

@@ -1,4 +1,7 @@
-"""Where in the configuration file each value stands, which its parser does not tell."""
+"""Reads an INI file: its sections with all references resolved, and the lines of each value.
+
+It also reads the list files that options name.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,10 @@ from configparser import (
     MissingSectionHeaderError,
     ParsingError,
 )
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from bandersnatch.errors import SHOWN_CHARACTERS, ConfigError, OptionError, Problem
 
@@ -30,105 +34,101 @@ _COMMENTS = ("#", ";")
 
 
 def line_numbers(text: str) -> dict[tuple[str, str], list[int]]:
-    """Return the numbers, from 1, of the lines that each option's value stands on.
+    """Return the numbers, from 1, of the lines of each option's value, by section and option.
 
-    They agree with the value's own lines one by one; comments have none, blank lines have.
+    There is one number for each line of the value, blank lines included; comments have none.
     """
     found: dict[tuple[str, str], list[int]] = {}
     section, option, depth = "", "", 0
     for number, line in enumerate(text.split("\n"), start=1):
-        said = line.strip()
-        if said.startswith(_COMMENTS):
+        text_of_line = line.strip()
+        if text_of_line.startswith(_COMMENTS):
             continue
         indent = len(line) - len(line.lstrip())
-        if option and (not said or indent > depth):
+        if option and (not text_of_line or indent > depth):
             found[section, option].append(number)
             continue
-        if not said:
+        if not text_of_line:
             continue
         depth = indent
-        heading = _SECTION.match(said)
+        heading = _SECTION.match(text_of_line)
         if heading:
             section, option = heading["name"], ""
         else:
-            option = said.partition("=")[0].strip()
+            option = text_of_line.partition("=")[0].strip()
             found[section, option] = [number]
     return found
 
 
-_LARGEST_LIST_FILE = 256 * 1024**2
+_MAX_LIST_FILE = 256 * 1024**2
 
 
 class ListFiles:
-    """Reads list files from the disk; relative paths are those of the current directory."""
+    """Reads list files; paths are relative to the current directory."""
 
     def read(self, path: str, /) -> bytes:
-        """Return what is in a file.
+        """Return the content of a file.
 
-        :raises OptionError: if it cannot be read, or is too large to be a list.
+        :raises OptionError: if it cannot be read, or is larger than 256 MiB.
         """
         try:
             with Path(path).open("rb") as file:
-                content = file.read(_LARGEST_LIST_FILE + 1)
+                content = file.read(_MAX_LIST_FILE + 1)
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             raise OptionError(f"{path} cannot be read: {why}") from None
-        if len(content) > _LARGEST_LIST_FILE:
-            raise OptionError(
-                f"{path} has more than {_LARGEST_LIST_FILE} bytes; is it the right one?"
-            )
+        if len(content) > _MAX_LIST_FILE:
+            raise OptionError(f"{path} has more than {_MAX_LIST_FILE} bytes; is it the right one?")
         return content
 
     def find(self, directory: str, pattern: str, /) -> list[str]:
-        """Return the paths of the files in a directory that a shell pattern names, sorted.
+        """Return the sorted paths of the files in a directory that match a shell pattern.
 
-        ``**`` stands for any number of directories.
+        ``**`` matches any number of directories.
 
-        :raises OptionError: if there are none.
+        :raises OptionError: if no file matches.
         """
         try:
             found = sorted(str(path) for path in Path(directory).glob(pattern) if path.is_file())
         except (NotImplementedError, ValueError, OSError) as error:
-            raise OptionError(f"{pattern} cannot be looked for: {error}") from None
+            raise OptionError(f"{pattern} is not a usable pattern: {error}") from None
         if not found:
             raise OptionError(f"no file in {Path(directory).resolve()} is named {pattern}")
         return found
 
 
 _BEFORE_NAME = re.compile(r"\s*")
-_NONSENSE = re.compile(r"[^\s#;\[=][^=]*\Z")
+_INVALID_LINE = re.compile(r"[^\s#;\[=][^=]*\Z")
 _REFERENCE = re.compile(r"\{\{(.*?)\}\}")
-_LARGEST_FILE = 16 * 1024**2
-_MOST_PROBLEMS = 20
-_DEEPEST_REFERENCE = 5
+_MAX_FILE = 16 * 1024**2
+_MAX_PROBLEMS = 20
+_MAX_DEPTH = 5
 _SHARED = "DEFAULT"
 
 
-@dataclass(slots=True)
-class IniFile:
-    """The sections of a file with all references resolved, and what was wrong on the way.
+class IniFile(Struct):
+    """The sections of a file with all references resolved, and the problems found.
 
-    ``shared`` are the options of ``[DEFAULT]``: they can be referred to from everywhere, and
-    count for ``[mirror]`` where it does not set them. ``numbers`` are those of the lines that
-    each option's value stands on. ``is_public`` is whether every user of the machine can read
-    the file.
+    ``shared`` are the options of ``[DEFAULT]``: every section can refer to them, and they count
+    for ``[mirror]`` where it does not set them. ``numbers`` are the line numbers of each option's
+    value. ``is_public`` is whether every user of the machine can read the file.
     """
 
     path: str
-    sections: dict[str, dict[str, str]] = field(default_factory=dict)
+    sections: dict[str, dict[str, str]] = {}
     shared: frozenset[str] = frozenset()
-    numbers: dict[tuple[str, str], list[int]] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    numbers: dict[tuple[str, str], list[int]] = {}
+    problems: list[Problem] = []
     is_public: bool = False
 
 
 def read_ini(path: Path) -> IniFile:
     """Read the file at ``path``.
 
-    A duplicate or an unusable reference is one problem among others; the rest is still read.
+    Duplicates and invalid references become problems; everything else is still read.
 
-    :raises FileNotFoundError: if there is no such file.
-    :raises ConfigError: if it cannot be read as INI at all.
+    :raises FileNotFoundError: if the file does not exist.
+    :raises ConfigError: if it is not an INI file.
     """
     file = IniFile(str(path))
     text = _text(path, file)
@@ -141,7 +141,7 @@ def read_ini(path: Path) -> IniFile:
     numbers = line_numbers(text)
     for section, options in file.sections.items():
         for option, value in options.items():
-            # Blank lines at a value's end are none of it.
+            # Blank lines after a value do not belong to it.
             known = numbers.get((section, option), [])
             file.numbers[section, option] = known[: value.count("\n") + 1]
     _resolve_references(file)
@@ -149,18 +149,18 @@ def read_ini(path: Path) -> IniFile:
 
 
 def _text(path: Path, file: IniFile) -> str:
-    """Return the file's text; a pipe is read as well, and nothing is read without end."""
+    """Return the file's text; it may be a pipe, and is read up to a limit."""
     try:
         with path.open("rb") as opened:
-            content = opened.read(_LARGEST_FILE + 1)
+            content = opened.read(_MAX_FILE + 1)
         file.is_public = bool(path.stat().st_mode & stat.S_IROTH)
     except FileNotFoundError:
         raise
     except OSError as error:
         message = f"the file cannot be read ({error.strerror})"
         raise ConfigError(file.path, [Problem("", "", message)]) from error
-    if len(content) > _LARGEST_FILE:
-        message = f"the file has more than {_LARGEST_FILE} bytes; is it the right one?"
+    if len(content) > _MAX_FILE:
+        message = f"the file has more than {_MAX_FILE} bytes; is it the right one?"
         raise ConfigError(file.path, [Problem("", "", message)])
     try:
         return content.decode("utf-8-sig")
@@ -171,17 +171,17 @@ def _text(path: Path, file: IniFile) -> str:
 
 
 def _parse(text: str, file: IniFile) -> ConfigParser:
-    """Return a parser that has read the text, and note everything that is there twice.
+    """Return a parser that has read the text, and record every duplicate as a problem.
 
-    The strict parser stops at the first of these, so that one gets another name, and it begins
-    anew; the values are those of the text as it is.
+    The strict parser stops at the first duplicate, so this one is renamed and the text parsed
+    again. The values are those of the unchanged text.
     """
     lines = text.split("\n")
-    # The parser's time for these grows with the square of their number.
-    nonsense = [(number, line) for number, line in enumerate(lines, 1) if _NONSENSE.match(line)]
-    if len(nonsense) > _MOST_PROBLEMS:
-        raise ConfigError(file.path, _nonsense(nonsense))
-    for _ in range(_MOST_PROBLEMS):
+    # The parser takes quadratic time for invalid lines.
+    invalid = [(number, line) for number, line in enumerate(lines, 1) if _INVALID_LINE.match(line)]
+    if len(invalid) > _MAX_PROBLEMS:
+        raise ConfigError(file.path, _invalid_lines(invalid))
+    for _ in range(_MAX_PROBLEMS):
         strict = _parser(strict=True)
         try:
             _read(strict, "\n".join(lines), file)
@@ -192,7 +192,7 @@ def _parse(text: str, file: IniFile) -> ConfigParser:
             lines[number - 1] = _BEFORE_NAME.sub(rf"\g<0>{number} ", lines[number - 1], count=1)
         except DuplicateSectionError as error:
             number = error.lineno or 0
-            message = f"the section is there twice (again in line {number}); join the two"
+            message = f"the section exists twice (again in line {number}); join the two"
             file.problems.append(Problem(error.section, "", message))
             lines[number - 1] = lines[number - 1].replace("[", f"[{number} ", 1)
         else:
@@ -206,16 +206,16 @@ def _read(parser: ConfigParser, text: str, file: IniFile) -> None:
     try:
         parser.read_string(text)
     except MissingSectionHeaderError as error:
-        message = f"line {error.lineno} stands before the first [section]"
+        message = f"line {error.lineno} is before the first [section]"
         raise ConfigError(file.path, [*file.problems, Problem("", "", message)]) from error
     except ParsingError as error:
-        raise ConfigError(file.path, [*file.problems, *_nonsense(error.errors)]) from error
+        raise ConfigError(file.path, [*file.problems, *_invalid_lines(error.errors)]) from error
 
 
-def _nonsense(lines: Sequence[tuple[int, str]]) -> list[Problem]:
-    """Return what to say about lines, each with its number, that mean nothing."""
+def _invalid_lines(lines: Sequence[tuple[int, str]]) -> list[Problem]:
+    """Return the problems of numbered lines that are neither sections nor options."""
     what = "neither a section nor 'option = value'"
-    if len(lines) > _MOST_PROBLEMS:
+    if len(lines) > _MAX_PROBLEMS:
         message = f"{len(lines)} lines are {what}, first line {lines[0][0]}; is it the right file?"
         return [Problem("", "", message)]
     return [
@@ -235,14 +235,14 @@ def _values(
         try:
             values[option] = parser.get(section, option, vars=others)
         except InterpolationMissingOptionError as error:
-            why = f"%({error.reference})s names no option"
+            why = f"%({error.reference})s does not name an option"
         except InterpolationDepthError:
-            why = "its % references lead in a circle"
+            why = "its % references are circular"
         except InterpolationError:
             why = "% begins a reference like %(option)s"
         else:
             continue
-        # The parser's own words would repeat the value, and with it a password.
+        # The parser's own message would repeat the value, which may have a password.
         problems.append(Problem(section, option, f"{why}; a literal % is written %%"))
     return values
 
@@ -263,19 +263,19 @@ def _resolve_references(file: IniFile) -> None:
     mirror = file.sections.get("mirror", {})
     for option, value in mirror.items():
         try:
-            mirror[option] = _replaced(value, file, _DEEPEST_REFERENCE)
+            mirror[option] = _replaced(value, file, _MAX_DEPTH)
         except LookupError as error:
             file.problems.append(Problem("mirror", option, str(error.args[0])))
 
 
-def _replaced(value: str, file: IniFile, deepest: int) -> str:
-    """Return a value with the option's value in place of each ``{{ SECTION_OPTION }}``."""
+def _replaced(value: str, file: IniFile, depth: int) -> str:
+    """Return a value with each ``{{ SECTION_OPTION }}`` replaced, nested up to ``depth``."""
     if "{{" not in value:
         return value
-    if not deepest:
-        raise LookupError("its {{ }} references lead in a circle")
+    if not depth:
+        raise LookupError("its {{ }} references are circular")
     text = _REFERENCE.sub(
-        lambda match: _replaced(_referenced(match[1], file), file, deepest - 1), value
+        lambda match: _replaced(_referenced(match[1], file), file, depth - 1), value
     )
     if "{{" in text:
         raise LookupError("a {{ has no }} after it; a reference is like {{ mirror_directory }}")
@@ -292,6 +292,6 @@ def _referenced(text: str, file: IniFile) -> str:
         if value is not None:
             return value
     raise LookupError(
-        f"{{{{{text[:SHOWN_CHARACTERS]}}}}} names no option that has a value, as in "
+        f"{{{{{text[:SHOWN_CHARACTERS]}}}}} does not name an option with a value, as in "
         "{{ mirror_directory }}"
     )
