@@ -1,7 +1,7 @@
-"""The base classes of filters that were written for the older interface (contract, section 5.1).
+"""The base classes of filters that were written for releases before 9.
 
-``bandersnatch.filters.installed.older`` runs them. New filters need no base class; their interface
-is in ``bandersnatch.filters.interface``.
+`bandersnatch.filters.plugins.legacy` adapts them. The interface for new filters is
+`bandersnatch.filters.interface`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Filter:
-    """One filter; ``configuration`` is the whole file, and set before ``__init__`` runs."""
+    """A filter; ``configuration`` is the whole file, and is set before ``__init__`` runs."""
 
     name: str = ""
     deprecated_name: str = ""
@@ -26,22 +26,22 @@ class Filter:
         """Read the configuration; called once, and only if the filter is enabled."""
 
     def filter(self, metadata: dict[str, Any]) -> bool:  # noqa: ARG002 - for subclasses
-        """Whether to keep what ``metadata`` is about; a class that does not say drops it."""
+        """Return whether to keep what ``metadata`` describes; unless overridden, False."""
         return False
 
     def check_match(self, **kwargs: Any) -> bool:  # noqa: ANN401, ARG002 - each class has its own
-        """Whether a rule of the filter matches."""
+        """Return whether a rule of the filter matches."""
         return False
 
     def pinned_version_exists(self, metadata: dict[str, Any]) -> bool:  # noqa: ARG002 - as above
-        """Whether this filter alone decides on the releases of a project."""
+        """Return whether this filter alone decides on the releases of a project."""
         return False
 
     @property
     def allowlist(self) -> SectionProxy:
         """The section ``[allowlist]``.
 
-        :raises KeyError: if there is none.
+        :raises KeyError: if the section does not exist.
         """
         return self.configuration["allowlist"]
 
@@ -49,7 +49,7 @@ class Filter:
     def blocklist(self) -> SectionProxy:
         """The section ``[blocklist]``.
 
-        :raises KeyError: if there is none.
+        :raises KeyError: if the section does not exist.
         """
         return self.configuration["blocklist"]
 

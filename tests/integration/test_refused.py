@@ -140,7 +140,7 @@ PROBLEMS = """
 [release_age] exceptions: 'foo>=1' in {config}, line | as foo==1.0
 [release_age] prefetch: 'maybe' is neither true nor false
 [environments] first: | not with 'pyton'; did you mean 'python'?
-[environments] second: | 'x86-64' is no architecture here; did you mean 'x86_64'?
+[environments] second: | 'x86-64' is not a known architecture; did you mean 'x86_64'?
 [environments] third: | write 'linux ARCHITECTURE glibc X.Y'
 [environments] fourth: no platform is named; add a clause such as
 [environments] fifth: | '3.x' is not a version of the form X.Y

@@ -475,8 +475,8 @@ def problems(*environments: str, sdists: str | None = None) -> list[str]:
         ("python ~=3", "'~=3' is not a specifier of PEP 440"),
         ("python >=3.12,<3.9", "there is no Python >=3.12,<3.9"),
         ("python <3.13t", "there is no Python <3.13t"),
-        ("cpython 3.9", "cpython stands alone; write the versions as 'python 3.9'"),
-        ("pypy 3.9 3.10", "write the versions as 'python 3.9 3.10'"),
+        ("cpython 3.9", "cpython takes no versions; write them as 'python 3.9'"),
+        ("pypy 3.9 3.10", "write them as 'python 3.9 3.10'"),
         ("linux", "write 'linux ARCHITECTURE glibc X.Y'"),
         ("linux x86_64", "write 'linux ARCHITECTURE glibc X.Y'"),
         ("linux x86_64 glibc", "write 'linux ARCHITECTURE glibc X.Y'"),
@@ -495,7 +495,7 @@ def problems(*environments: str, sdists: str | None = None) -> list[str]:
         ("windows", "name an architecture: one of amd64"),
         ("windows amd46", "did you mean 'amd64'?"),
         ("tag", "write a platform tag"),
-        ("tag linux", "'linux' is no platform tag"),
+        ("tag linux", "'linux' is not a platform tag"),
         ("tag linux_x86_46", "did you mean 'x86_64'?"),
     ],
 )
@@ -510,7 +510,7 @@ def test_a_mistake_is_one_problem_that_shows_the_way_out(clause: str, said: str)
     [
         ("windows amd64", "no Python is named; add a clause such as"),
         ("python 3.9", "no platform is named; add a clause such as"),
-        ("python 3.9; windows amd64; cpython; pypy", "it is either cpython or pypy"),
+        ("python 3.9; windows amd64; cpython; pypy", "it must be either cpython or pypy"),
         ("pypy; python 3.13t; windows amd64", "PyPy has no free-threaded builds"),
     ],
 )

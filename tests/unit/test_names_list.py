@@ -298,8 +298,8 @@ def test_a_comment_tells_the_encoding(before: str) -> None:
     [
         (b"foo\nna\xefve\n", "x.txt, line 2 is not utf-8; save it as UTF-8"),
         (b"#\n#\n# coding: latin-1\n\xef", "x.txt, line 4 is not utf-8; save it as UTF-8"),
-        (b"# coding: klingon\n", "x.txt says that its encoding is klingon; nobody knows that"),
-        (b"# coding: hex\n", "x.txt says that its encoding is hex; nobody knows that"),
+        (b"# coding: klingon\n", "x.txt gives its encoding as klingon, which is unknown"),
+        (b"# coding: hex\n", "x.txt gives its encoding as hex, which is unknown"),
         (b"# coding: undefined\n", "x.txt is not undefined; save it as UTF-8"),
     ],
 )

@@ -119,8 +119,8 @@ def test_what_a_file_asks_for(text: str, expected: list[str]) -> None:
                 *["foo-1.0-py3-none-any.whl", "foo-1.0.tar.gz[x]", "foo.ZIP", "hg+ssh://x/y"],
             ]
         ],
-        ("--universal", "--universal is no option that is known here"),
-        ("-q", "-q is no option that is known here"),
+        ("--universal", "--universal is not a known option"),
+        ("-q", "-q is not a known option"),
     ],
 )
 def test_what_the_index_does_not_have_is_skipped_with_a_warning(line: str, why: str) -> None:
@@ -144,14 +144,14 @@ def test_a_warning_shows_no_password() -> None:
             (line, NO_VARIABLES)
             for line in ["${FOO}", "${FOO}/bar", "foo==${VERSION}"]
         ],
-        ("foo-*", "patterns have their place in [allowlist] packages, not in such a file"),
-        ("foo -r x.txt", "an option that names another file stands on a line of its own"),
-        ("foo -e .", "an option that names another file stands on a line of its own"),
+        ("foo-*", "patterns are allowed in [allowlist] packages only, not in such a file"),
+        ("foo -r x.txt", "an option that names another file must be on a line of its own"),
+        ("foo -e .", "an option that names another file must be on a line of its own"),
         ("-r", "--requirement names no file"),
         ("--constraint=", "--constraint names no file"),
         ("-r http://example.org/", "--requirement names a URL; fetch that file and name its path"),
-        ("--requirments x.txt", "--requirments is no option; did you mean --requirement?"),
-        ("--re x.txt", "--re is no option; did you mean --requirement?"),
+        ("--requirments x.txt", "--requirments is not an option; did you mean --requirement?"),
+        ("--re x.txt", "--re is not an option; did you mean --requirement?"),
         ("-r 'x.txt", "its quotes cannot be read (No closing quotation)"),
     ],
 )  # fmt: skip

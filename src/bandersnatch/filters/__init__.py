@@ -1,1 +1,1 @@
-"""What to mirror: functions from names and pages to fewer of them."""
+"""Filters: which projects are mirrored, and which files of their pages."""

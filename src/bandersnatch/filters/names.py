@@ -1,4 +1,4 @@
-"""Text files that options name: their encoding, and their lines with where each stands."""
+"""Lists of project names and requirements (PEP 508), and the text files that contain them."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def file_lines(path: str, content: bytes) -> list[Line]:
-    """Return the lines of a list file that say something.
+    """Return the lines of a list file that are neither empty nor comments.
 
-    :raises OptionError: if it is no text.
+    :raises OptionError: if the file is not text.
     """
     lines = []
     for number, text in text_lines(decoded(path, content)):
-        said = without_comment(text)
-        if said:
-            lines.append(Line(said, Origin(path, number, text.strip())))
+        stripped = without_comment(text)
+        if stripped:
+            lines.append(Line(stripped, Origin(path, number, text.strip())))
     return lines
 
 
 def decoded(path: str, content: bytes) -> str:
-    """Return a text file's text: by its byte order mark, its coding comment, or as UTF-8.
+    """Decode a text file by its byte order mark, its coding comment, or as UTF-8.
 
-    :raises OptionError: if it is no such text.
+    :raises OptionError: if the file is not text in that encoding.
     """
     coding = next((name for mark, name in _BYTE_ORDER_MARKS if content.startswith(mark)), "")
     if not coding:
@@ -65,7 +65,7 @@ def decoded(path: str, content: bytes) -> str:
     try:
         return content.decode(coding)
     except LookupError:
-        raise OptionError(f"{path} says that its encoding is {coding}; nobody knows that") from None
+        raise OptionError(f"{path} gives its encoding as {coding}, which is unknown") from None
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise OptionError(f"{path}, line {line} is not {coding}; save it as UTF-8") from None
@@ -74,19 +74,19 @@ def decoded(path: str, content: bytes) -> str:
 
 
 def text_lines(text: str) -> list[tuple[int, str]]:
-    """Return the lines of a text with their numbers, which are those that editors show."""
+    """Return the lines of a text with their numbers, as editors count them."""
     return list(enumerate(_LINE_END.split(text), start=1))
 
 
 LONGEST_REQUIREMENT = 4_000
-"""Characters; Python reads no number of more than 4,300 digits."""
+"""In characters; Python converts no number of more than 4,300 digits."""
 
 _NAME = re.compile(r"[A-Za-z0-9*?](?:[A-Za-z0-9._*?-]*[A-Za-z0-9*?])?", re.ASCII)
-_WILD = re.compile(r"[*?]")
-_END = re.compile(r"[^*?]+\*|\*[^*?]+")
+_WILDCARD = re.compile(r"[*?]")
+_PREFIX_OR_SUFFIX = re.compile(r"[^*?]+\*|\*[^*?]+")
 _SEPARATORS = re.compile(r"[-_.]+")
 _ANY = SpecifierSet()
-_NO_REQUIREMENT = "it is not a project's name or a requirement; write one a line, like foo>=1"
+_NOT_A_REQUIREMENT = "it is not a project's name or a requirement; write one a line, like foo>=1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +105,21 @@ class ListedRequirement:
     @property
     def is_pattern(self) -> bool:
         """Whether the name is a pattern."""
-        return _WILD.search(self.name) is not None
+        return _WILDCARD.search(self.name) is not None
 
     @property
     def pin(self) -> str | None:
-        """The one version that is allowed, if the specifier says so with ``==`` or ``===``."""
+        """The only version that is allowed, if the specifier gives one with ``==`` or ``===``."""
         exact = (each for each in self.specifier if each.operator in {"==", "==="})
-        return min((each.version for each in exact if not _is_any_of(each.version)), default=None)
+        return min(
+            (each.version for each in exact if not _is_prefix_match(each.version)), default=None
+        )
 
     def matches(self, version: str) -> bool:
-        """Whether a version satisfies the specifier; pre-releases are considered.
+        """Return whether a version satisfies the specifier, pre-releases included.
 
-        A text that is no version satisfies ``===`` with just that text, and nothing else; an
-        entry without a specifier is satisfied by every version (contract, section 5.3).
+        A text that is not a version satisfies only ``===`` with the same text, and an entry without
+        a specifier if it is a version.
         """
         parsed = parse_version(version)
         same = [each.version for each in self.specifier if each.operator == "==="]
@@ -130,23 +132,23 @@ class ListedRequirement:
         )
 
 
-def _is_any_of(version: str) -> bool:
+def _is_prefix_match(version: str) -> bool:
     return version.endswith(".*")
 
 
-def _is_same(version: str, wanted: str) -> bool:
-    """Whether two texts are one version to ``===``: no zero is added, the spelling is the same."""
-    one, other = parse_version(version), parse_version(wanted)
+def _is_same(version: str, other_version: str) -> bool:
+    """Return whether two texts are the same version to ``===``, which adds no zeros."""
+    one, other = parse_version(version), parse_version(other_version)
     if one is None or other is None:
-        return version.lower() == wanted.lower()
+        return version.lower() == other_version.lower()
     return str(one) == str(other)
 
 
 def satisfying(entries: Collection[ListedRequirement]) -> Callable[[str], bool]:
-    """Return whether a version, as a text, satisfies one of the entries; answers are remembered.
+    """Return the test whether a version, as a text, satisfies an entry, with a cache.
 
-    What ``ListedRequirement.matches`` says of each decides. Only ``foo==1.0``, of which there may
-    be thousands for one project, is looked up.
+    The answers are those of `ListedRequirement.matches`. Entries like ``foo==1.0``, of which one
+    project may have thousands, are found by a lookup.
     """
     by_any = any(not len(each.specifier) for each in entries)
     pins = {version for each in entries if (version := _plain_pin(each)) is not None}
@@ -159,11 +161,11 @@ def satisfying(entries: Collection[ListedRequirement]) -> Callable[[str], bool]:
         if version is not None:
             if by_any:
                 return True
-            if pins:  # PEP 440: == ignores what is local, unless it has that
+            if pins:  # PEP 440: == ignores a local version unless it has one
                 public = parse_version(version.public) if version.local else version
                 if public in pins:
                     return True
-            for each in ranges:  # any() takes as long again as the answer
+            for each in ranges:  # any() would double the time
                 if each.contains(version, prereleases=True):
                     return True
         return bool(texts) and any(each.matches(text) for each in texts)
@@ -186,23 +188,23 @@ def _plain_pin(entry: ListedRequirement) -> Version | None:
 def requirement(line: Line) -> ListedRequirement:
     """Read a name, a pattern or a requirement (PEP 508).
 
-    :raises OptionError: if it is none of these, or would name every project.
+    :raises OptionError: if it is none of these, or matches every project.
     """
-    # a comment may follow at once (contract, 5.3); only in a URL is "#" anything else
+    # A comment may follow without a space; only in a URL "#" means something else.
     text = line.text if "@" in line.text else line.text.partition("#")[0].rstrip()
     found = _NAME.match(text)
     if found is None or len(text) > LONGEST_REQUIREMENT:
-        raise OptionError(_NO_REQUIREMENT)
+        raise OptionError(_NOT_A_REQUIREMENT)
     name, rest = found[0], text[found.end() :]
     if not name.strip("*?-._"):
         raise OptionError(f"{name} has no letter and no digit, so it names nearly every project")
-    plain = _WILD.sub("x", name)
+    plain = _WILDCARD.sub("x", name)
     try:
         project_name(plain)
-        # most lines are names and nothing else, and there may be very many
+        # Most lines are names alone, and there may be very many.
         specifier = Requirement(plain + rest).specifier if rest.strip() else _ANY
     except (InvalidRequirement, InvalidValue, RecursionError):
-        raise OptionError(_NO_REQUIREMENT) from None
+        raise OptionError(_NOT_A_REQUIREMENT) from None
     normalized = _SEPARATORS.sub("-", name).lower()
     return ListedRequirement(normalized, specifier, not rest.strip(), line.origin)
 
@@ -210,7 +212,7 @@ def requirement(line: Line) -> ListedRequirement:
 def listed(
     options: FilterOptions, section: str, option: str = "packages"
 ) -> list[ListedRequirement]:
-    """Return the entries of a list: those of the option, and of the file ``packages-file`` names.
+    """Return the entries of an option, and of the files that the option with ``-file`` names.
 
     :raises InvalidRules: with every line that cannot be read.
     """
@@ -234,7 +236,7 @@ def listed(
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A line that asks for something that the index does not have, and what that is."""
+    """A line that requires something that the index does not have, and why."""
 
     line: Line
     why: str
@@ -242,13 +244,13 @@ class Skipped:
 
 @dataclass(frozen=True)
 class NameList:
-    """Entries by the projects they are about; asking for one costs the same however many."""
+    """Entries by project; a lookup takes the same time for any number of entries."""
 
     entries: tuple[ListedRequirement, ...]
 
     @cached_property
     def exact(self) -> dict[ProjectName, list[ListedRequirement]]:
-        """The entries that name one project."""
+        """The entries that are not patterns, by project."""
         found: dict[ProjectName, list[ListedRequirement]] = {}
         for each in self.entries:
             if not each.is_pattern:
@@ -256,14 +258,14 @@ class NameList:
         return found
 
     @cached_property
-    def _wild(self) -> list[ListedRequirement]:
+    def _pattern_entries(self) -> list[ListedRequirement]:
         return [each for each in self.entries if each.is_pattern]
 
     @cached_property
-    def _ends(self) -> dict[int, dict[str, list[ListedRequirement]]]:
-        """The patterns ``foo*``, by the length of what is fixed; ``*foo``, by minus the length."""
+    def _by_length(self) -> dict[int, dict[str, list[ListedRequirement]]]:
+        """The patterns ``foo*`` by the length of their fixed part, ``*foo`` by minus the length."""
         found: dict[int, dict[str, list[ListedRequirement]]] = {}
-        for each in filter(_is_end, self._wild):
+        for each in filter(_is_prefix_or_suffix, self._pattern_entries):
             fixed = each.name.strip("*")
             length = -len(fixed) if each.name.startswith("*") else len(fixed)
             found.setdefault(length, {}).setdefault(fixed, []).append(each)
@@ -272,14 +274,14 @@ class NameList:
     @cached_property
     def _patterns(self) -> list[tuple[re.Pattern[str], ListedRequirement]]:
         """All other patterns."""
-        others = (each for each in self._wild if not _is_end(each))
+        others = (each for each in self._pattern_entries if not _is_prefix_or_suffix(each))
         return [(re.compile(translate(each.name)), each) for each in others]
 
     @cached_property
     def covers(self) -> Callable[[ProjectName], bool]:
-        """Whether an entry is about a project; made to be asked of every name of an index."""
+        """The test whether an entry is about a project, fast enough for all names of an index."""
         exact = self.exact
-        ends = [(_slice(length), frozenset(fixed)) for length, fixed in self._ends.items()]
+        ends = [(_slice(length), frozenset(fixed)) for length, fixed in self._by_length.items()]
         patterns = dict.fromkeys(pattern.pattern for pattern, _ in self._patterns)
         match = re.compile("|".join(patterns)).match if patterns else None
 
@@ -295,17 +297,17 @@ class NameList:
 
     @property
     def names(self) -> frozenset[ProjectName] | None:
-        """The projects that are listed, or None if patterns stand for others too."""
-        return None if self._wild else frozenset(self.exact)
+        """The listed projects, or None if there are patterns."""
+        return None if self._pattern_entries else frozenset(self.exact)
 
     def counted(self) -> str:
         """Return how many there are, in words: "the 42 projects and 2 patterns"."""
-        exact, wild = len(self.exact), len({each.name for each in self._wild})
-        counts = [_count(exact, "project")] if exact or not wild else []
-        return f"the {' and '.join(counts + ([_count(wild, 'pattern')] if wild else []))}"
+        exact, patterns = len(self.exact), len({each.name for each in self._pattern_entries})
+        counts = [_count(exact, "project")] if exact or not patterns else []
+        return f"the {' and '.join(counts + ([_count(patterns, 'pattern')] if patterns else []))}"
 
     def __contains__(self, name: ProjectName) -> bool:
-        """Whether an entry is about the project."""
+        """Return whether an entry is about the project."""
         return self.covers(name)
 
     def of(self, name: ProjectName) -> list[ListedRequirement]:
@@ -313,7 +315,7 @@ class NameList:
         if not self.covers(name):
             return []
         found = list(self.exact.get(name, ()))
-        for length, fixed in self._ends.items():
+        for length, fixed in self._by_length.items():
             found += fixed.get(name[_slice(length)], ())
         found += [each for pattern, each in self._patterns if pattern.match(name)]
         return found
@@ -336,16 +338,16 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _is_end(entry: ListedRequirement) -> bool:
-    """Whether a pattern is one ``*`` before or after what is fixed."""
-    return _END.fullmatch(entry.name) is not None
+def _is_prefix_or_suffix(entry: ListedRequirement) -> bool:
+    """Return whether a pattern is one ``*`` before or after a fixed part."""
+    return _PREFIX_OR_SUFFIX.fullmatch(entry.name) is not None
 
 
 def _slice(length: int) -> slice:
-    """Return the beginning of a text of this length, or the end if it is below 0."""
+    """Return the slice of a prefix of this length, or of a suffix if it is negative."""
     return slice(length) if length > 0 else slice(length, None)
 
 
 def name_list(entries: Iterable[ListedRequirement]) -> NameList:
-    """Return the entries as a list that can be asked."""
+    """Return the entries as a list."""
     return NameList(tuple(entries))

@@ -1,4 +1,4 @@
-"""Requirement files as pip reads them: lines to what they ask for (pip, file format)."""
+"""Requirement files (https://pip.pypa.io/en/stable/reference/requirements-file-format/)."""
 
 from __future__ import annotations
 
@@ -57,22 +57,21 @@ _USER = re.compile(r"(?<=://)[^\s/]*@")
 
 
 def logical_lines(path: str, text: str) -> list[Line]:
-    """Return the lines that say something, continued ones joined, without their comments.
+    """Return the lines that are not empty, continued ones joined, without their comments.
 
-    The number is that of the first of the lines that were joined. What a URL says of its user is
-    left out of what is shown.
+    The number is that of the first joined line. The origin's text has no credentials of a URL.
     """
     lines: list[Line] = []
     begun: list[str] = []
     first = 0
     for number, written in [*text_lines(text), (0, "")]:
         first = first if begun else number
-        said = written.rstrip()
-        is_comment = _COMMENT_LINE.match(said) is not None
-        if said.endswith("\\") and not is_comment:
-            begun.append(said.rstrip("\\"))
+        stripped = written.rstrip()
+        is_comment = _COMMENT_LINE.match(stripped) is not None
+        if stripped.endswith("\\") and not is_comment:
+            begun.append(stripped.rstrip("\\"))
             continue
-        begun.append(f" {said}" if is_comment else said)
+        begun.append(f" {stripped}" if is_comment else stripped)
         whole = _COMMENT.sub("", "".join(begun)).strip()
         if whole:
             lines.append(Line(whole, Origin(path, first, _USER.sub("", whole))))
@@ -81,11 +80,11 @@ def logical_lines(path: str, text: str) -> list[Line]:
 
 
 def statements(line: Line) -> list[Statement]:
-    """Return what a line asks for; nothing for one that only says where pip looks.
+    """Return what a line requires; nothing for options that only tell pip where to search.
 
-    Markers are not evaluated: what is required somewhere counts.
+    Markers are not evaluated: a requirement of any environment counts.
 
-    :raises OptionError: if it is no line of a requirement file.
+    :raises OptionError: if it is not a line of a requirement file.
     """
     found = _OPTION.search(line.text)
     required = line.text[: found.start()].strip() if found else line.text
@@ -93,17 +92,17 @@ def statements(line: Line) -> list[Statement]:
     if not required:
         return options
     if options:
-        raise OptionError("an option that names another file stands on a line of its own")
+        raise OptionError("an option that names another file must be on a line of its own")
     return [_required(required, line)]
 
 
 def _required(text: str, line: Line) -> ListedRequirement | Skipped:
     if _AT_A_URL.match(text) and _is_requirement(text):
         return Skipped(line, "its files come from a URL, not from the index")
-    where = re.split(r"[\s;]", text, maxsplit=1)[0]
-    is_path = "/" in where or "\\" in where or where.startswith(".")
-    is_known = not where.startswith("${")
-    if is_known and (is_path or _SCHEME.match(where) or _ARCHIVE.search(where)):
+    target = re.split(r"[\s;]", text, maxsplit=1)[0]
+    is_path = "/" in target or "\\" in target or target.startswith(".")
+    is_variable = target.startswith("${")
+    if not is_variable and (is_path or _SCHEME.match(target) or _ARCHIVE.search(target)):
         return Skipped(line, "it is a URL or a path, not a project of the index")
     try:
         entry = requirement(Line(text, line.origin))
@@ -111,7 +110,7 @@ def _required(text: str, line: Line) -> ListedRequirement | Skipped:
         hint = "; variables are not replaced" if "${" in text else ""
         raise OptionError(f"{error}{hint}") from None
     if entry.is_pattern:
-        raise OptionError("patterns have their place in [allowlist] packages, not in such a file")
+        raise OptionError("patterns are allowed in [allowlist] packages only, not in such a file")
     return entry
 
 
@@ -124,7 +123,7 @@ def _is_requirement(text: str) -> bool:
 
 
 def _options(text: str, line: Line) -> list[Statement]:
-    """Return what the options of a line name; those that do not matter here name nothing."""
+    """Return the files and projects that the options of a line name; other options are ignored."""
     try:
         words = iter(shlex.split(text))
     except ValueError as error:
@@ -132,21 +131,21 @@ def _options(text: str, line: Line) -> list[Statement]:
     found: list[Statement] = []
     for word in words:
         if not word.startswith("-") or word == "--":
-            continue  # the value of an option that is passed over
+            continue  # the value of an ignored option
         option, value = _option(word)
         if option in {_REQUIREMENT, _CONSTRAINT}:
             found.append(_included(option, value or next(words, ""), line))
         elif option == _EDITABLE:
             found.append(Skipped(line, "it is an editable project, not one of the index"))
         elif option is None:
-            found.append(Skipped(line, f"{word.partition('=')[0]} is no option that is known here"))
+            found.append(Skipped(line, f"{word.partition('=')[0]} is not a known option"))
     return found
 
 
 def _option(word: str) -> tuple[str | None, str]:
     """Return the full name of an option, None if it is unknown, and the value joined to it.
 
-    :raises OptionError: if it may well be a misspelt one that names a file.
+    :raises OptionError: if it may be a misspelt option that names a file.
     """
     if not word.startswith("--"):
         known = _SHORT.get(word[:2], word[:2])
@@ -154,10 +153,10 @@ def _option(word: str) -> tuple[str | None, str]:
     name, _, value = word.partition("=")
     meant = [name] if name in _OPTIONS else [each for each in _OPTIONS if each.startswith(name)]
     if len(meant) == 1:
-        return meant[0], value  # pip takes the beginning of a name for the name
+        return meant[0], value  # pip accepts an unambiguous prefix of a name
     close = get_close_matches(name, (_REQUIREMENT, _CONSTRAINT), n=1)
     if close or meant:
-        raise OptionError(f"{name} is no option; did you mean {(close or meant)[0]}?")
+        raise OptionError(f"{name} is not an option; did you mean {(close or meant)[0]}?")
     return None, value
 
 
@@ -171,14 +170,14 @@ def _included(option: str, path: str, line: Line) -> Included:
 
 SECTION, OPTION = "allowlist", "requirements"
 DEEPEST = 20
-"""How many files may name one another in a row."""
+"""The longest chain of files that name one another."""
 
 _SHOWN_FILES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class RequirementSet:
-    """What one file asks for, with the files that it names; its constraints hold for it alone."""
+    """What one file requires, with the files that it names; its constraints apply to it alone."""
 
     entries: tuple[ListedRequirement, ...]
     constraints: tuple[ListedRequirement, ...]
@@ -186,7 +185,7 @@ class RequirementSet:
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
-    """What all the files ask for, and of what in them nothing comes.
+    """What all files require, with warnings about entries that are skipped.
 
     ``sources`` are the paths of the files that the configuration names.
     """
@@ -202,7 +201,7 @@ class Requirements:
 
     @property
     def constraints(self) -> tuple[ListedRequirement, ...]:
-        """What the versions of projects that are required must satisfy too."""
+        """What the versions of required projects must satisfy in addition."""
         return tuple(entry for each in self.sets for entry in each.constraints)
 
     @property
@@ -214,11 +213,11 @@ class Requirements:
 
 
 def required(options: FilterOptions) -> Requirements:
-    """Return what the files of ``[allowlist] requirements`` ask for; nothing if it is not set.
+    """Return what the files of ``[allowlist] requirements`` require; nothing if it is not set.
 
-    :raises InvalidRules: with everything that is wrong with the files, each with its line.
+    :raises InvalidRules: with every problem of the files, each with its line.
     """
-    reading = _Reading(options.files)
+    reader = _Reader(options.files)
     directory = (options.text(SECTION, "requirements_path") or "").strip() or "."
     roots: dict[str, Line] = {}
     for line in options.lines(SECTION, OPTION):
@@ -226,15 +225,15 @@ def required(options: FilterOptions) -> Requirements:
             for path in _paths(options.files, directory, line.text):
                 roots.setdefault(path, line)
         except OptionError as error:
-            reading.problems.append(line_problem(line, SECTION, OPTION, str(error)))
-    sets = tuple(reading.whole(path, line) for path, line in roots.items())
-    if reading.problems:
-        raise InvalidRules(reading.problems)
-    return Requirements(sets, tuple(roots), tuple(reading.warnings))
+            reader.problems.append(line_problem(line, SECTION, OPTION, str(error)))
+    sets = tuple(reader.whole(path, line) for path, line in roots.items())
+    if reader.problems:
+        raise InvalidRules(reader.problems)
+    return Requirements(sets, tuple(roots), tuple(reader.warnings))
 
 
 def _paths(files: Files, directory: str, text: str) -> Sequence[str]:
-    """Return the paths of the files that a line names; an absolute one stands alone."""
+    """Return the paths of the files that a line names; a relative one is in ``directory``."""
     if not set(text) & set("*?"):
         return [text if directory == "." else join(directory, text)]
     if not text.startswith("/"):
@@ -245,53 +244,53 @@ def _paths(files: Files, directory: str, text: str) -> Sequence[str]:
 
 
 @dataclass
-class _Reading:
-    """One reading of all the files; each is read once, however many name it."""
+class _Reader:
+    """Reads all files, each of them once."""
 
     files: Files
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    _known: dict[str, list[Statement]] = field(default_factory=dict)
+    _by_path: dict[str, list[Statement]] = field(default_factory=dict)
 
     def whole(self, path: str, line: Line) -> RequirementSet:
-        """Return what a file asks for, with the files that it names.
+        """Return what a file requires, with the files that it names.
 
-        A file that names itself, maybe through others, adds nothing to itself.
+        A file that names itself, directly or not, adds nothing to itself.
         """
         found: dict[bool, list[ListedRequirement]] = {False: [], True: []}
         seen: set[tuple[str, bool]] = set()
         waiting = deque([(Included(normpath(path), constraints=False, line=line), 0)])
         while waiting:
-            asked, depth = waiting.popleft()
-            if (asked.path, asked.constraints) in seen:
+            included, depth = waiting.popleft()
+            if (included.path, included.constraints) in seen:
                 continue
-            seen.add((asked.path, asked.constraints))
+            seen.add((included.path, included.constraints))
             if depth > DEEPEST:
                 why = f"{DEEPEST} files name one another up to here"
-                self.problems.append(line_problem(asked.line, SECTION, OPTION, why))
+                self.problems.append(line_problem(included.line, SECTION, OPTION, why))
                 continue
-            for each in self._statements(asked.path, asked.line):
+            for each in self._statements(included.path, included.line):
                 if isinstance(each, ListedRequirement):
-                    found[asked.constraints].append(each)
+                    found[included.constraints].append(each)
                 elif isinstance(each, Included):
-                    nested = normpath(join(dirname(asked.path), each.path))
+                    nested = normpath(join(dirname(included.path), each.path))
                     waiting.append((Included(nested, each.constraints, each.line), depth + 1))
         return RequirementSet(tuple(found[False]), tuple(found[True]))
 
     def _statements(self, path: str, line: Line) -> list[Statement]:
-        """Return what a file says; nothing if it cannot be read, which ``problems`` then tell."""
-        if path not in self._known:
+        """Return the statements of a file; none, and a problem, if it cannot be read."""
+        if path not in self._by_path:
             try:
-                self._known[path] = self._read(path)
+                self._by_path[path] = self._read(path)
             except OptionError as error:
-                self._known[path] = []
+                self._by_path[path] = []
                 self.problems.append(line_problem(line, SECTION, OPTION, str(error)))
             self.warnings += [
                 f"{each.line.origin} is skipped: {each.why}"
-                for each in self._known[path]
+                for each in self._by_path[path]
                 if isinstance(each, Skipped)
             ]
-        return self._known[path]
+        return self._by_path[path]
 
     def _read(self, path: str) -> list[Statement]:
         filename = basename(path)
@@ -299,10 +298,10 @@ class _Reading:
         text = decoded(path, self.files.read(path))
         if is_lock:
             return [*locked(path, filename, text)]
-        said: list[Statement] = []
+        found: list[Statement] = []
         for line in logical_lines(path, text):
             try:
-                said += statements(line)
+                found += statements(line)
             except OptionError as error:
                 self.problems.append(line_problem(line, SECTION, OPTION, str(error)))
-        return said
+        return found

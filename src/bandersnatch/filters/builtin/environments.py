@@ -42,7 +42,7 @@ _OWN_SECTION, _OPTION = "target_environments", "sdists"
 
 
 class Sdists(Enum):
-    """What becomes of source distributions."""
+    """Which source distributions are kept."""
 
     KEEP = "keep"
     DROP = "drop"
@@ -287,9 +287,11 @@ def _environment(options: FilterOptions, name: str) -> Environment:
             "'macos arm64 12', 'windows amd64', or 'tag any' for pure Python alone"
         )
     if len(named) > 1:
-        wrong.append("it is either cpython or pypy; declare another environment for the other")
+        wrong.append(
+            "it must be either cpython or pypy; declare a second environment for the other"
+        )
     if "pypy" in named and any(each.threaded for each in pythons):
-        wrong.append("PyPy has no free-threaded builds; take the 't' off the versions")
+        wrong.append("PyPy has no free-threaded builds; remove the 't' from the versions")
     if wrong:
         raise InvalidRules([Problem(_SECTION, name, each) for each in wrong])
     return Environment(name, pythons, platforms, "pypy" if "pypy" in named else "cpython")
@@ -298,7 +300,7 @@ def _environment(options: FilterOptions, name: str) -> Environment:
 def _clause(line: Line) -> _Clause:
     """Read a clause.
 
-    :raises OptionError: for one that is none.
+    :raises OptionError: if it is not a clause.
     """
     word, *rest = line.text.lower().split()
     reader = _READERS.get(word)
@@ -375,7 +377,7 @@ def _macos(words: Sequence[str]) -> _Clause:
     if found is None or (found[1] == "10" and found[2] is None):
         raise OptionError(
             "write 'macos ARCHITECTURE X' or, for macOS 10, 'macos ARCHITECTURE 10.Y', where that "
-            "is the oldest release of macOS that there is, as in 'macos arm64 12'"
+            "is the oldest release of macOS there, as in 'macos arm64 12'"
         )
     release = int(found[1]), int(found[2] or 0)
     return _Clause(
@@ -395,25 +397,25 @@ def _tag(words: Sequence[str]) -> _Clause:
     for tag in map(normalized_tag, words):
         if tag != "any" and not is_platform_tag(tag):
             raise OptionError(
-                f"{tag!r} is no platform tag; one looks like linux_x86_64, manylinux_2_28_x86_64, "
-                "macosx_11_0_arm64, win_amd64, or any"
+                f"{tag!r} is not a platform tag; one looks like linux_x86_64, "
+                "manylinux_2_28_x86_64, macosx_11_0_arm64, win_amd64, or any"
             )
         tags.append(Tagged(f"tag {tag}", frozenset({tag})))
     return _Clause(platforms=tuple(tags))
 
 
 def _known(words: Sequence[str], architectures: Mapping[str, str]) -> list[str]:
-    """Return the architectures in their own names.
+    """Return the canonical names of architectures.
 
-    :raises OptionError: for one that is not known, or if there is none.
+    :raises OptionError: if one is unknown, or there are none.
     """
     if not words:
         raise OptionError(f"name an architecture: one of {', '.join(architectures)}")
     for word in words:
         if word not in architectures:
             raise OptionError(
-                f"{word!r} is no architecture here{nearest(word, architectures)}; it is one of "
-                f"{', '.join(architectures)}, and 'tag' takes any other platform by its tag"
+                f"{word!r} is not a known architecture{nearest(word, architectures)}; the known ones "
+                f"are {', '.join(architectures)}, and 'tag' accepts any other platform by its tag"
             )
     return list(dict.fromkeys(architectures[word] for word in words))
 
@@ -428,7 +430,7 @@ def _pypy(words: Sequence[str]) -> _Clause:
 
 def _implementation(name: Implementation, words: Sequence[str]) -> _Clause:
     if words:
-        raise OptionError(f"{name} stands alone; write the versions as 'python {' '.join(words)}'")
+        raise OptionError(f"{name} takes no versions; write them as 'python {' '.join(words)}'")
     return _Clause(implementation=name)
 
 

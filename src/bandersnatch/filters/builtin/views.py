@@ -1,7 +1,7 @@
-"""The legacy JSON API's dictionaries, built from a page for those who read these (contract, 5.1).
+"""The dictionaries of the legacy JSON API, built from a page (https://docs.pypi.org/api/json/).
 
-What the page tells is told as it has it: it passed the gates, and its answers must not depend
-on whether another filter had the document fetched. The document adds what the page lacks.
+Values that a page has are taken from the page, because they are validated, and because answers
+must not depend on whether another filter needs the document. The document adds what a page lacks.
 """
 
 from __future__ import annotations
@@ -25,30 +25,35 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 _NOT_IN_PAGES = ("packagetype", "python_version")
-"""What is worked out from the file's name, unless the document says it."""
+"""The keys that follow from the file's name, unless the document has them."""
 
 
 def legacy_project(page: ProjectDetail) -> Json:
-    """Return ``{"info", "last_serial", "releases", "urls"}``, and what else the document has.
+    """Return ``{"info", "last_serial", "releases", "urls"}``, and other keys of the document.
 
-    ``releases`` has the page's versions, each with a list of the page's files, maybe empty.
+    ``releases`` has the page's versions, each with a list, which may be empty, of its files.
     """
     releases = _releases(page)
     info = _info(page, releases)
-    told: Json = dict(page.document or {})
+    document: Json = dict(page.document or {})
     current = version_key(str(info["version"]))
     urls = next((files for text, files in releases.items() if version_key(text) == current), [])
-    serial = told.get("last_serial") if page.serial is None else int(page.serial)
-    return told | {"info": info, "last_serial": serial, "releases": releases, "urls": list(urls)}
+    serial = document.get("last_serial") if page.serial is None else int(page.serial)
+    return document | {
+        "info": info,
+        "last_serial": serial,
+        "releases": releases,
+        "urls": list(urls),
+    }
 
 
 def legacy_file(page: ProjectDetail, file: ReleaseFile) -> Json:
-    """Return what ``legacy_project`` has for one file; ``legacy_files`` is faster for many."""
+    """Return the dictionary of one file; `legacy_files` is faster for many."""
     return _file(file, page.name, _entries(page.document).get(file.filename))
 
 
 def legacy_files(page: ProjectDetail) -> dict[str, Json]:
-    """Return what ``legacy_project`` has for each file, by file name."""
+    """Return the dictionary of each file, by file name."""
     entries = _entries(page.document)
     return {
         file.filename: _file(file, page.name, entries.get(file.filename)) for file in page.files
@@ -56,7 +61,7 @@ def legacy_files(page: ProjectDetail) -> dict[str, Json]:
 
 
 def _releases(page: ProjectDetail) -> dict[str, list[Json]]:
-    """Return the files by version, which is written as the index writes it, if it does."""
+    """Return the files by version, in the index's spelling if it lists the version."""
     files = legacy_files(page)
     texts: dict[VersionKey, str] = {}
     for text in (*page.versions, *_mapping(page, "releases")):
@@ -68,21 +73,21 @@ def _releases(page: ProjectDetail) -> dict[str, list[Json]]:
 
 
 def _info(page: ProjectDetail, releases: Mapping[str, Sequence[Json]]) -> Json:
-    """Return the document's ``info``, or as much of it as the page tells."""
+    """Return the document's ``info``, with the values that the page has as defaults."""
     version = max(releases, key=lambda text: _rank(text, releases[text]), default="")
     files = releases.get(version, ())
-    told = {
+    from_page = {
         "name": page.name,
         "version": version,
         "requires_python": next(filter(None, (f["requires_python"] for f in files)), None),
         "yanked": _is_yanked(files),
         "yanked_reason": next(filter(None, (f["yanked_reason"] for f in files)), None),
     }
-    return told | deepcopy(dict(_mapping(page, "info")))
+    return from_page | deepcopy(dict(_mapping(page, "info")))
 
 
 def _rank(text: str, files: Sequence[Json]) -> tuple[bool, bool, bool, Any, str]:
-    """Return what the newest version has most of; what is no version ranks below all others."""
+    """Return a sort key whose maximum is the newest version, if any text is a version."""
     version = parse_version(text)
     final = version is not None and not version.is_prerelease
     return version is not None, not _is_yanked(files), final, version or text, text
@@ -96,7 +101,7 @@ def _file(file: ReleaseFile, name: ProjectName, entry: Mapping[str, Any] | None)
     time = file.upload_time and file.upload_time.astimezone(UTC).replace(tzinfo=None)
     digests = {digest.algorithm: digest.value for digest in file.hashes}
     kind, python = _kind(file.filename, name)
-    told: Json = {
+    from_page: Json = {
         "filename": file.filename,
         "packagetype": kind,
         "python_version": python,
@@ -109,10 +114,10 @@ def _file(file: ReleaseFile, name: ProjectName, entry: Mapping[str, Any] | None)
         "yanked_reason": file.yanked or None,
         "digests": digests,
     }
-    if entry is None or _is_of_others(entry, file):
-        return told
-    known = {key: told[key] for key in told if _is_told(key, told[key])}
-    return told | dict(entry) | known | {"digests": {**_digests(entry), **digests}}
+    if entry is None or _is_another_file(entry, file):
+        return from_page
+    known = {key: value for key, value in from_page.items() if _is_from_page(key, value)}
+    return from_page | dict(entry) | known | {"digests": {**_digests(entry), **digests}}
 
 
 _KINDS = {
@@ -130,7 +135,7 @@ _KINDS = {
 
 
 def _kind(filename: str, name: ProjectName) -> tuple[str, str]:
-    """Return the legacy API's words for a file's kind and the Python that it is for."""
+    """Return ``packagetype`` and ``python_version`` of a file."""
     build = build_info(filename, name)
     if build.kind is FileKind.WHEEL:
         return _KINDS[build.kind], (wheel_tag_text(filename) or "").partition("-")[0]
@@ -139,13 +144,13 @@ def _kind(filename: str, name: ProjectName) -> tuple[str, str]:
     return _KINDS[build.kind], build.python or "any"
 
 
-def _is_told(key: str, value: object) -> bool:
-    """Whether a page tells this of a file; one that is not yanked has no reason for it."""
+def _is_from_page(key: str, value: object) -> bool:
+    """Return whether the page's value counts; a file that is not yanked has no reason."""
     return key == "yanked_reason" or (value is not None and key not in _NOT_IN_PAGES)
 
 
-def _is_of_others(entry: Mapping[str, Any], file: ReleaseFile) -> bool:
-    """Whether the document's entry is about other bytes than the page's, of the same name."""
+def _is_another_file(entry: Mapping[str, Any], file: ReleaseFile) -> bool:
+    """Return whether the document's entry is about another file of the same name."""
     digest = _digests(entry).get("sha256")
     return digest is not None and str(digest).lower() != file.sha256.value
 
@@ -156,7 +161,7 @@ def _digests(entry: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _entries(document: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
-    """Return the document's entries of files, by file name; what is none is left out."""
+    """Return the document's valid entries of files, by file name."""
     releases = (document or {}).get("releases")
     found: dict[str, Mapping[str, Any]] = {}
     for files in releases.values() if isinstance(releases, Mapping) else ():
