@@ -414,8 +414,8 @@ def _known(words: Sequence[str], architectures: Mapping[str, str]) -> list[str]:
     for word in words:
         if word not in architectures:
             raise OptionError(
-                f"{word!r} is not a known architecture{nearest(word, architectures)}; the known ones "
-                f"are {', '.join(architectures)}, and 'tag' accepts any other platform by its tag"
+                f"{word!r} is not a known architecture{nearest(word, architectures)}; known are "
+                f"{', '.join(architectures)}, and 'tag' accepts any other platform by its tag"
             )
     return list(dict.fromkeys(architectures[word] for word in words))
 
