@@ -258,7 +258,9 @@ class ProjectSync:
         for found in record.files:
             filename = found.file.filename
             if ascii(filename) in rejected:
-                raise InvalidPage(detail.name, f"the entry of {filename}, published here, is bad")
+                raise InvalidPage(
+                    detail.name, f"the entry of the published file {filename} is invalid"
+                )
         is_quarantined = detail.status is ProjectStatus.QUARANTINED
         is_confirmed = (
             self._context.is_second_look

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
 
 _UNANSWERED_LIMIT = 5
-"""Consecutive projects without an answer, each after all retries, before the index is given up."""
+"""Consecutive projects without an answer, each after all retries, after which asking ends."""
 
 _FILE_ERRORS = (IntegrityError, ObstructedPath, InsufficientSpace, UnstorableName, UpstreamError)
 """What can fail for one file and succeed for the next."""
