@@ -118,7 +118,7 @@ def test_case_048_a_serial_beyond_that_of_the_whole_list_is_none(case: Case, met
         case.clock.advance(hours=25)
         ran = case.mirror()
         assert ran.synced == ["bar", "foo"]
-        assert f"WARNING: the list has foo at serial {HUGE}, itself being at " in ran.log
+        assert f"WARNING: the list has foo at serial {HUGE}, but itself is at " in ran.log
         assert case.site.status == case.index.serial
 
     case.heals()

@@ -65,7 +65,7 @@ def test_a_tree_is_taken_over_without_a_download(
     ran = site.mirror()
 
     assert ran.code == 0, ran.log
-    assert "took over 3 projects" in ran.log
+    assert "adopted 3 projects" in ran.log
     assert server.paths("detail", "file", "sidecar") == []
     assert site.names() == ["baz", "foo-bar", "qux"]
     assert site.status == earlier.index.serial
@@ -200,7 +200,7 @@ def test_an_interrupted_takeover_goes_on_where_it_was(
 
     assert ran.code == 0
     assert server.paths("detail", "file") == []
-    assert "took over" not in ran.log, "that was done before the index was asked"
+    assert "adopted" not in ran.log, "that was done before the index was asked"
 
 
 def test_many_projects_are_taken_over(index: Index, server: IndexServer, site: Site) -> None:
@@ -211,7 +211,7 @@ def test_many_projects_are_taken_over(index: Index, server: IndexServer, site: S
     ran = site.mirror()
 
     assert ran.code == 0
-    assert "took over 520 projects" in ran.log
+    assert "adopted 520 projects" in ran.log
     assert server.paths("detail", "file") == []
     assert len(site.names()) == 520
 
@@ -328,7 +328,7 @@ def test_a_thousand_projects_are_taken_over_and_kept_current(
     ran = site.mirror()
 
     assert ran.code == 0
-    assert "took over 1000 projects" in ran.log
+    assert "adopted 1000 projects" in ran.log
     assert server.paths("file", "sidecar") == []
     assert len(server.paths("detail")) == (0 if release == "8.0" else 1000), "pages in JSON, too"
     assert site.status == index.serial
@@ -408,7 +408,7 @@ def test_links_to_kept_versions_are_followed_where_they_lead_to_this_mirror(
     assert ran.code == 0, ran.log
     assert server.paths("file") == []
     assert bool(server.paths("detail")) == (where != "here" or release == "5.3")
-    assert ("could not be taken over" in ran.log) == (where == "copied")
+    assert ("could not be adopted" in ran.log) == (where == "copied")
     assert {path: packages(site)[path] for path in files} == files
     site.check()
 
@@ -449,7 +449,7 @@ def test_pages_with_other_digests_are_compared_with_the_index_file_by_file(
     ran = site.mirror()
 
     assert ran.code == 0, ran.log
-    assert "3 projects could not be taken over as they are" in ran.log
+    assert "3 projects could not be adopted" in ran.log
     assert "has no usable sha256" in ran.log
     assert server.paths("file") == []
     assert everything(site.root) >= before
@@ -476,8 +476,8 @@ def test_pages_whose_links_are_absolute_are_understood(
     ran = site.mirror()
 
     assert ran.code == 0
-    assert "took over 4 projects" in ran.log
-    assert "could not be taken over" not in ran.log
+    assert "adopted 4 projects" in ran.log
+    assert "could not be adopted" not in ran.log
     assert server.paths("file") == []
 
 
@@ -496,8 +496,8 @@ def test_a_few_pages_from_before_the_time_of_sha256_are_made_anew(
     ran = site.mirror()
 
     assert ran.code == 0
-    assert "took over 3 projects" in ran.log
-    assert "1 projects could not be taken over as they are, the first timeless: " in ran.log
+    assert "adopted 3 projects" in ran.log
+    assert "1 projects could not be adopted, the first timeless: " in ran.log
     assert server.paths("detail") == ["/simple/timeless/"]
     assert server.paths("file") == []
     site.check()
@@ -662,13 +662,13 @@ def test_a_takeover_that_is_killed_goes_on_where_it_was() -> None:
     downloads, tree = world.upstream.downloads, world.tree()
 
     world.run(kill_after=2)  # the mark of the tree's layout, and a piece
-    assert told(world) == ["taking over the projects that are here already"]
+    assert told(world) == ["adopting the projects of the existing tree"]
     assert asyncio.run(world.catalogue.count()) == 500
     world.run(kill_after=3)
     assert asyncio.run(world.catalogue.count()) == 1_000
     world.run()
 
-    assert "took over 200 projects that were here already" in told(world)
+    assert "adopted 200 projects of the existing tree" in told(world)
     assert asyncio.run(world.catalogue.count()) == 1_200
     assert world.upstream.downloads == downloads
     assert world.tree() == tree
@@ -693,8 +693,8 @@ async def test_a_long_takeover_tells_how_far_it_is() -> None:
 
     texts = [event.text for event in heard if isinstance(event, StepStarted)]
     assert texts == [
-        "taking over the projects that are here already",
-        "taking over: 20000 projects so far",
-        "taking over: 40000 projects so far",
+        "adopting the projects of the existing tree",
+        "adopted 20000 projects so far",
+        "adopted 40000 projects so far",
     ]
     assert await catalogue.count() == 40_100

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.support.site import Ran, Site
 
 MOUNTED = "is the disk mounted?"
-FOREIGN = "the catalogue is that of another tree"
+FOREIGN = "the catalogue belongs to another tree"
 AGAIN = "mirror publishes them again"
 CATALOGUE = "catalogue.sqlite"
 
@@ -137,7 +137,7 @@ def test_both_pages_of_two_projects_are_published_again(index: Index, site: Site
 
     ran = site.mirror()
 
-    assert "the pages of bar and 1 other projects are not there any more" in ran.log
+    assert "the pages of bar and 1 other projects do not exist any more" in ran.log
     assert site.tree() == before
 
 
@@ -199,7 +199,7 @@ def test_the_catalogue_of_another_mirror_is_made_anew_from_the_tree(
 
     assert ran.code == 0, ran.log
     assert said(ran) == {FOREIGN}
-    assert "took over 8 projects" in ran.log
+    assert "adopted 8 projects" in ran.log
     new = {f.path for f in index.projects["a1"].files.values() if f.version == "2.0"}
     assert set(server.paths("file")) == new | (set(index.files) - before)
     assert there <= set(ours.tree()), "nothing is deleted"

@@ -226,7 +226,7 @@ def test_a_catalogue_that_is_gone_as_well_is_made_from_the_tree(
     ran = mirrored.mirror()
 
     assert ran.code == 0
-    assert "took over 3 projects" in ran.log
+    assert "adopted 3 projects" in ran.log
     assert server.paths("detail") == ["/simple/beta/"]
     (new,) = (f for f in index.projects["beta"].files.values() if f.version == "2.0")
     assert server.paths("file") == [new.path]

@@ -150,7 +150,7 @@ def test_a_tree_of_before_keeps_what_the_filters_never_wanted(index: Index, site
     ran = site.mirror()
 
     assert ran.code == 0
-    assert "the project filters want 1 of them no more; these stay as they are" in ran.log
+    assert "the project filters do not select 1 of them; these stay as they are" in ran.log
     assert site.names() == ["a", "b"]
 
 

@@ -194,7 +194,7 @@ def test_a_lost_catalogue_is_rebuilt_from_the_tree(
     assert ran.code == 0, ran.log
     assert server.paths("file", "sidecar", "detail") == []
     assert site.times() == before
-    assert "took over 2 projects" in ran.log
+    assert "adopted 2 projects" in ran.log
     with sqlite3.connect(site.root / "catalogue.sqlite") as database:
         assert database.execute("SELECT count(*) FROM file").fetchone() == (3,)
 

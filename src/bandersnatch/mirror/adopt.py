@@ -1,9 +1,9 @@
-"""An existing tree taken into the catalogue: read, not fetched."""
+"""Adoption: records the pages of an existing tree in the catalogue, without a request."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from bandersnatch import layout
 from bandersnatch.catalogue.records import (
@@ -32,20 +32,22 @@ if TYPE_CHECKING:
     from bandersnatch.config.schema import Settings
     from bandersnatch.events import EventSink
     from bandersnatch.filters.chain import FilterChain
+    from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
     from bandersnatch.storage.port import MirrorStorage
 
 _BATCH = 500
-_TELL_EVERY = 20_000
+_REPORT_EVERY = 20_000
+"""Projects between two progress reports."""
 
 
 class Adoption:
-    """Reads the pages of a tree and records what they name, if it is there.
+    """Reads the pages of a tree, and records the projects whose files exist.
 
-    A page that cannot be read, or leads out of the mirror, or names a file that is not there, or
-    without a sha256, is passed over: its project then counts as not had, and the run repairs it.
-    Nothing is changed or deleted.
+    A page is skipped if it cannot be read, leads out of the mirror, or names a file that is
+    missing or has no sha256: its project then has no record, and the next run repairs it.
+    Nothing in the tree is changed.
     """
 
     def __init__(
@@ -62,68 +64,80 @@ class Adoption:
         self._catalogue = catalogue
         self._events = events
         self._pages = settings.pages
-        self._files_are_here = settings.files.release_files
+        self._has_files = settings.files.release_files
         self._filters = filters
         self._fingerprint = PolicyFingerprint(settings, filters)
         self._now = now
-        self._count = self._unwanted = self._passed_over = 0
-        self._first_passed_over = ""
+        self._adopted = self._deselected = self._skipped = 0
+        self._first_skipped = ""
+
+    @classmethod
+    def of(cls, mirror: Mirror, now: datetime) -> Self:
+        """Return the adoption of a mirror's tree at ``now``."""
+        return cls(
+            mirror.storage,
+            mirror.catalogue,
+            mirror.events,
+            mirror.settings,
+            mirror.filters,
+            now=now,
+        )
 
     async def run(self) -> None:
-        """Take the tree over, unless that was done; an interrupted run goes on where it was."""
+        """Adopt the tree, unless that was done; an interrupted adoption continues where it was."""
         if await self._catalogue.marker(Marker.ADOPTED):
             return
         some: dict[ProjectName, frozenset[PageFormat]] = {}
         async for name, forms in self._projects():
             some[name] = forms
             if len(some) >= _BATCH:
-                await self._take_over(some)
+                await self._adopt(some)
                 some.clear()
-        await self._take_over(some)
+        await self._adopt(some)
         await self._finish()
 
-    async def _take_over(self, some: Mapping[ProjectName, frozenset[PageFormat]]) -> None:
-        """Record those of the projects that are not recorded yet."""
+    async def _adopt(self, some: Mapping[ProjectName, frozenset[PageFormat]]) -> None:
+        """Record the projects that have no record yet."""
         known = await self._catalogue.summaries(some)
-        batch, before = CatalogueUpdate(), self._count
+        batch, before = CatalogueUpdate(), self._adopted
         for name, forms in some.items():
             if name in known:
                 continue
-            if not (self._count or self._passed_over):
-                self._events(StepStarted("taking over the projects that are here already"))
-            record = await self._adopted(name, forms)
+            if not (self._adopted or self._skipped):
+                self._events(StepStarted("adopting the projects of the existing tree"))
+            record = await self._record(name, forms)
             if isinstance(record, str):
-                self._passed_over += 1
-                self._first_passed_over = self._first_passed_over or f"{name}: {record}"
+                self._skipped += 1
+                self._first_skipped = self._first_skipped or f"{name}: {record}"
                 continue
             batch.records.append(record)
-            self._count += 1
-            self._unwanted += record.standing is Standing.RETAINED
+            self._adopted += 1
+            self._deselected += record.standing is Standing.RETAINED
         await self._catalogue.commit(batch)
-        if self._count // _TELL_EVERY != before // _TELL_EVERY:
-            self._events(StepStarted(f"taking over: {self._count} projects so far"))
+        if self._adopted // _REPORT_EVERY != before // _REPORT_EVERY:
+            self._events(StepStarted(f"adopted {self._adopted} projects so far"))
 
     async def _finish(self) -> None:
-        """Record what lies in ``removed/``, and that all was looked through; tell of it."""
+        """Record the trash and that the whole tree was read, and report the numbers."""
         now, batch = int(self._now.timestamp()), CatalogueUpdate()
         async for found in self._storage.scan(TRASH):
             batch.trashed.append(TrashEntry(found.key, found.size, "", now))
         batch.markers[Marker.ADOPTED] = str(now)
         await self._catalogue.commit(batch)
-        if self._count:
-            self._events(Warned(f"took over {self._count} projects that were here already"))
-        if self._passed_over:
+        if self._adopted:
+            self._events(Warned(f"adopted {self._adopted} projects of the existing tree"))
+        if self._skipped:
             text = (
-                f"{self._passed_over} projects could not be taken over as they are, the first "
-                f"{self._first_passed_over}; mirror looks at them, and downloads what is not right"
+                f"{self._skipped} projects could not be adopted, the first "
+                f"{self._first_skipped}; mirror syncs them, and downloads what is not right"
             )
             self._events(Warned(text))
-        if self._unwanted:
-            text = f"the project filters want {self._unwanted} of them no more"
+        if self._deselected:
+            text = f"the project filters do not select {self._deselected} of them"
             self._events(Warned(f"{text}; these stay as they are"))
 
     async def _projects(self) -> AsyncIterator[tuple[ProjectName, frozenset[PageFormat]]]:
-        """Yield the projects that have a page, with the formats it is there in."""
+        """Yield the projects that have a page, with the formats of their pages."""
         owner, forms = "", set[PageFormat]()
         async for found in self._storage.scan(SIMPLE):
             current = self._pages.layout.page_owner(found.key)
@@ -137,16 +151,14 @@ class Adoption:
         if name := _normalised(owner):
             yield name, frozenset(forms)
 
-    async def _adopted(
-        self, name: ProjectName, forms: frozenset[PageFormat]
-    ) -> ProjectRecord | str:
-        """Return a project's record, or why it is passed over."""
+    async def _record(self, name: ProjectName, forms: frozenset[PageFormat]) -> ProjectRecord | str:
+        """Return a project's record, or why it is skipped."""
         form = PageFormat.V1_JSON if PageFormat.V1_JSON in forms else min(forms, key=str)
         files: list[FileRecord] | str = []
         try:
             text = await self._storage.read(self._pages.layout.page(name, form))
             detail = await parse_own_page(text, name, form, self._now)
-            if self._files_are_here:
+            if self._has_files:
                 files = await self._files(detail)
         except (StorageError, UpstreamError) as error:
             return str(error)
@@ -154,7 +166,7 @@ class Adoption:
             return detail.rejected[0].reason
         if isinstance(files, str):
             return files
-        if self._files_are_here:
+        if self._has_files:
             detail = replace(detail, files=tuple(found.file for found in files))
         return ProjectRecord(
             detail=detail,
@@ -167,10 +179,10 @@ class Adoption:
         )
 
     def _is_ours(self, detail: ProjectDetail, forms: frozenset[PageFormat]) -> bool:
-        """Whether a page may have been made under the options and filters of now.
+        """Whether a page may have been rendered under the present options and filters.
 
-        Where they would take something from it, it was not; where more of it is listed as time
-        passes, there is no telling when. What a legacy document would say is not asked.
+        It was not if they would drop something from it. It is unknown if some filter lists more
+        files as time passes. Filters that need the legacy document are not applied.
         """
         filters = self._filters
         if forms != frozenset(self._pages.formats) or filters.changes_with_time:
@@ -184,22 +196,22 @@ class Adoption:
         return page is not None and len(page.files) == len(detail.files)
 
     async def _files(self, detail: ProjectDetail) -> list[FileRecord] | str:
-        """Return the files' records by size and time, or what is missing or of another size."""
+        """Return the files' records by size and time, or why one of them is not right."""
         keys = [layout.release_file(file) for file in detail.files]
         records = []
         for file, found in zip(detail.files, await self._storage.stat(keys), strict=True):
             if found is None or file.size not in {None, found.size}:
-                return f"{file.path} is not there, or has another size"
+                return f"{file.path} is missing, or has another size"
             sized = replace(file, size=found.size)
             records.append(FileRecord(sized, found.modified, verified=None))
         sides = [key for f in detail.files if f.sidecar and (key := layout.sidecar(f)) is not None]
         if not all(await self._storage.stat(sides)):
-            return "core metadata that its page names is not there"
+            return "core metadata that its page names is missing"
         return records
 
 
 def _normalised(owner: str) -> ProjectName | None:
-    """Return the owner of a directory; releases before 4.0 had others, which are left alone."""
+    """Return the project of a directory; other spellings, of releases before 4.0, are ignored."""
     try:
         name = project_name(owner)
     except InvalidValue:

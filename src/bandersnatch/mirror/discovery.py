@@ -1,4 +1,4 @@
-"""Finding out what the index has: changelog, listing, or a finite set of pages (design, 4)."""
+"""Asks the index what changed: through its changelog, its project list, or page by page."""
 
 from __future__ import annotations
 
@@ -26,25 +26,26 @@ if TYPE_CHECKING:
     from bandersnatch.model.project import ProjectList
     from bandersnatch.model.serials import Change
 
-A_DAY_OF_CHANGES = 200_000
-"""Generously; an index that is further back than this is not merely late."""
+MAX_LAG = 200_000
+"""Serials, more than a day has; an index that is further behind the mirror was rolled back."""
 
-DEAREST_GAP = 1_000_000
-"""Serials; where more have passed, the whole list is cheaper than the changelog."""
+MAX_GAP = 1_000_000
+"""Serials between mirror and index, above which the project list is cheaper than the changelog."""
 
-DEAREST_GAP_FOR_A_FEW = 100_000
-"""The same where only a finite set of pages would have to be asked for instead."""
+MAX_GAP_OF_FINITE = 100_000
+"""The same if the alternative is to ask for a finite set of pages."""
 
-_ODDITIES_TOLD = 20
+_MAX_WARNINGS = 20
+"""Implausible serials that are reported one by one."""
 
 
 @dataclass(frozen=True, slots=True)
 class DiscoveryRequest:
     """What discovery depends on.
 
-    ``finite`` is the set of projects that can be selected at all, if there is one. ``thorough``
-    asks for a comparison of everything, whatever the changelog says. ``settled`` says that the
-    list of last time, if it is still that one, leaves nothing to do.
+    ``finite`` is the set of projects that can be selected, None if any project can.
+    ``interval`` is the time between two comparisons of everything, and ``thorough`` asks for one
+    now. ``settled`` says that nothing is pending, so that an unchanged list means no work.
     """
 
     method: ApiMethod
@@ -56,7 +57,7 @@ class DiscoveryRequest:
 
 
 class Discoverer:
-    """Asks the index in the cheapest way that misses nothing."""
+    """Asks the index in the cheapest way that misses no change."""
 
     def __init__(
         self, index: PackageIndex, catalogue: Catalogue, clock: Clock, events: EventSink
@@ -66,60 +67,60 @@ class Discoverer:
         self._clock = clock
         self._events = events
 
-    async def discover(self, question: DiscoveryRequest) -> Discovery:
-        """Return what the index says.
+    async def discover(self, request: DiscoveryRequest) -> Discovery:
+        """Return what the index has.
 
-        :raises UnusableIndex: if it says nothing that can be used.
+        :raises UnusableIndex: if it gives no usable answer.
         :raises IndexRollback: if it is far older than the mirror.
         """
-        head = await self._head(question)
-        gap = DEAREST_GAP if question.finite is None else DEAREST_GAP_FOR_A_FEW
-        followed = head is not None and question.cursor != NO_SERIAL
-        too_far = head is not None and head - question.cursor > gap
-        thorough = question.thorough or not followed or too_far or await self._is_due(question)
-        if question.finite is not None:
-            since = head if too_far or not followed else question.cursor
+        head = await self._head(request)
+        gap = MAX_GAP if request.finite is None else MAX_GAP_OF_FINITE
+        is_continued = head is not None and request.cursor != NO_SERIAL
+        is_far = head is not None and head - request.cursor > gap
+        is_thorough = request.thorough or not is_continued or is_far or await self._is_due(request)
+        if request.finite is not None:
+            since = head if is_far or not is_continued else request.cursor
             changes = await self._changes(since, head)
             unnamed = [replace(change, display="") for change in changes]
-            if not thorough:
+            if not is_thorough:
                 return Discovery(head, unnamed)
-            return Discovery(head, unnamed, finite=question.finite, markers=self._compared())
-        if not thorough:
-            return Discovery(head, await self._changes(question.cursor, head))
-        listing, markers = await self._list(question, head)
+            return Discovery(head, unnamed, finite=request.finite, markers=self._markers())
+        if not is_thorough:
+            return Discovery(head, await self._changes(request.cursor, head))
+        listing, markers = await self._list(request, head)
         if listing is None:
-            return Discovery(question.cursor, markers=markers)
+            return Discovery(request.cursor, markers=markers)
         reached = _reached(listing)
         if head is None and reached is not None:
-            self._check_age(reached, question.cursor)
-        since = reached if too_far or not followed else min(question.cursor, reached or NO_SERIAL)
+            self._check_age(reached, request.cursor)
+        since = reached if is_far or not is_continued else min(request.cursor, reached or NO_SERIAL)
         changes = await self._changes(since, head)
-        cursor = max(head or reached or NO_SERIAL, question.cursor)
+        cursor = max(head or reached or NO_SERIAL, request.cursor)
         return Discovery(cursor, changes, listing, markers=markers)
 
     # ------------------------------------------------------------ the changelog
 
-    async def _head(self, question: DiscoveryRequest) -> Serial | None:
-        """Return the index's newest serial, or None to go without its changelog."""
-        if question.method is ApiMethod.SIMPLE:
+    async def _head(self, request: DiscoveryRequest) -> Serial | None:
+        """Return the index's head serial, None to work without its changelog."""
+        if request.method is ApiMethod.SIMPLE:
             return None
         try:
             head = await self._index.last_serial()
         except UpstreamError as error:
-            if question.method is ApiMethod.XMLRPC:
+            if request.method is ApiMethod.XMLRPC:
                 raise UnusableIndex(f"api-method is xmlrpc, and {error}") from error
             if not isinstance(error, UnusableChangelog):
-                self._events(Warned(f"{error}; going on without the changelog"))
+                self._events(Warned(f"{error}; continuing without the changelog"))
             return None
-        self._check_age(head, question.cursor)
-        return max(head, question.cursor)
+        self._check_age(head, request.cursor)
+        return max(head, request.cursor)
 
     def _check_age(self, newest: Serial, cursor: Serial) -> None:
-        """Tell of an index that is behind this mirror.
+        """Warn if the index is behind this mirror.
 
-        :raises IndexRollback: if it is so far behind that it is not merely late.
+        :raises IndexRollback: if it is behind by more than ``MAX_LAG``.
         """
-        if cursor - newest > A_DAY_OF_CHANGES:
+        if cursor - newest > MAX_LAG:
             raise IndexRollback(mirror=cursor, index=newest)
         if newest < cursor:
             text = f"the index is at serial {newest}, behind this mirror at {cursor}"
@@ -135,65 +136,65 @@ class Discoverer:
 
     # ------------------------------------------------------------ the whole list
 
-    async def _is_due(self, question: DiscoveryRequest) -> bool:
+    async def _is_due(self, request: DiscoveryRequest) -> bool:
         last = await self._catalogue.marker(Marker.RECONCILED)
         now = int(self._clock.now().timestamp())
-        return not last or not 0 <= now - int(last) < question.interval.total_seconds()
+        return not last or not 0 <= now - int(last) < request.interval.total_seconds()
 
-    def _compared(self, validators: Validators | None = None) -> dict[Marker, str]:
-        """Return what is to be remembered once the plan that follows is safe."""
+    def _markers(self, validators: Validators | None = None) -> dict[Marker, str]:
+        """Return the markers to store once every task of the plan was worked on."""
         markers = {Marker.RECONCILED: str(int(self._clock.now().timestamp()))}
         if validators is not None:
             markers[Marker.LISTING] = "\n".join(astuple(validators))
         return markers
 
     async def _list(
-        self, question: DiscoveryRequest, head: Serial | None
+        self, request: DiscoveryRequest, head: Serial | None
     ) -> tuple[ProjectList | None, dict[Marker, str]]:
-        """Return the whole list, or None if it is the one of last time and was worked off."""
+        """Return the project list, None if it is unchanged and leaves no work; and markers."""
         self._events(StepStarted("reading the list of all projects"))
         known = Validators()
-        is_same = question.settled and not question.thorough
-        if head is None and is_same and question.cursor != NO_SERIAL:
+        may_be_unchanged = request.settled and not request.thorough
+        if head is None and may_be_unchanged and request.cursor != NO_SERIAL:
             known = Validators(*(await self._catalogue.marker(Marker.LISTING)).split("\n"))
         fetched: FetchedList | None
         try:
-            if question.method is ApiMethod.XMLRPC:
+            if request.method is ApiMethod.XMLRPC:
                 fetched = FetchedList(await self._index.list_with_serials(), Validators())
             else:
                 fetched = await self._index.fetch_list(known)
         except UpstreamError as error:
             raise UnusableIndex(str(error)) from error
         if fetched is None:
-            return None, self._compared()
+            return None, self._markers()
         listing = fetched.projects
         if not listing.serials and not await self._catalogue.count():
             raise UnusableIndex("the index lists no projects at all")
-        self._tell_oddities(listing)
-        listing = self._believable(listing, head)
-        if question.method is ApiMethod.XMLRPC:
-            return listing, self._compared()
-        # A list without its projects' serials may stay the same while their pages change.
-        told = None not in listing.serials.values()
-        return listing, self._compared(fetched.validators if told else Validators())
+        self._report_invalid(listing)
+        listing = self._plausible(listing, head)
+        if request.method is ApiMethod.XMLRPC:
+            return listing, self._markers()
+        # A list without serials may stay the same while the pages change.
+        has_serials = None not in listing.serials.values()
+        return listing, self._markers(fetched.validators if has_serials else Validators())
 
-    def _believable(self, listing: ProjectList, head: Serial | None) -> ProjectList:
-        """Return the list without the serials that no page can reach, for the index has not yet.
+    def _plausible(self, listing: ProjectList, head: Serial | None) -> ProjectList:
+        """Return the list without the serials that are far above the index's own.
 
-        Such a project is looked at whatever it is; to wait for its serial would be to wait for
-        ever.
+        A project without a serial is synced in any case; to wait for such a serial would be to
+        wait for ever.
         """
         newest = max(head or NO_SERIAL, _reached(listing) or NO_SERIAL)
-        most = newest + A_DAY_OF_CHANGES
-        mad = [name for name, own in listing.serials.items() if own is not None and own > most]
-        for name in mad[:_ODDITIES_TOLD]:
+        most = newest + MAX_LAG
+        wrong = [name for name, own in listing.serials.items() if own is not None and own > most]
+        for name in wrong[:_MAX_WARNINGS]:
             own = listing.serials[name]
-            self._events(Warned(f"the list has {name} at serial {own}, itself being at {newest}"))
-        return (
-            replace(listing, serials={**listing.serials, **dict.fromkeys(mad)}) if mad else listing
-        )
+            self._events(Warned(f"the list has {name} at serial {own}, but itself is at {newest}"))
+        if not wrong:
+            return listing
+        return replace(listing, serials={**listing.serials, **dict.fromkeys(wrong)})
 
-    def _tell_oddities(self, listing: ProjectList) -> None:
+    def _report_invalid(self, listing: ProjectList) -> None:
         for note in listing.notes:
             self._events(Warned(note))
         for rejection in listing.rejected:
@@ -203,8 +204,8 @@ class Discoverer:
 
 
 def _reached(listing: ProjectList) -> Serial | None:
-    """Return the serial that a list shows everything up to."""
+    """Return the serial up to which a list reflects every event."""
     if listing.serial is not None:
         return listing.serial
-    told = [serial for serial in listing.serials.values() if serial is not None]
-    return max(told, default=None)
+    known = [serial for serial in listing.serials.values() if serial is not None]
+    return max(known, default=None)

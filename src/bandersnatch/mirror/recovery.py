@@ -1,4 +1,4 @@
-"""Whether the tree is there and the catalogue its own, before anything is believed of either."""
+"""Opens a tree: checks that the catalogue belongs to it, and completes interrupted commands."""
 
 from __future__ import annotations
 
@@ -44,39 +44,61 @@ if TYPE_CHECKING:
 SAMPLE = 20
 """Projects whose pages are looked for."""
 
-FEWEST = 3
-"""Projects without which nothing is concluded; somebody may have deleted a page or two."""
+MIN_SAMPLE = 3
+"""Projects below which the catalogue is not judged; a page or two may have been deleted."""
 
 _EVER = 2**62
-"""Seconds since 1970 that nothing was verified after."""
+"""A time after all others, in seconds since 1970."""
 
 
-async def check_belonging(mirror: Mirror, now: int) -> None:
-    """Look whether the projects that the catalogue knows have pages; ``now`` as of 1970.
+async def open_tree(mirror: Mirror, state_files: StateFiles, began: datetime) -> MirrorState:
+    """Read the state, and make the catalogue describe the tree.
 
-    Where most have none the catalogue is another tree's: everything in it is forgotten, and
-    adoption begins it anew. Where only some have none, the next run publishes them again.
+    :raises CorruptState: if a newer release has changed the layout of the tree.
+    :raises StorageError: if the tree does not exist.
+    """
+    state = await state_files.load()
+    for warning in state.warnings:
+        mirror.events(Warned(warning))
+    await check_catalogue(mirror, int(began.timestamp()))
+    await state_files.begin()
+    await Adoption.of(mirror, began).run()
+    if marks := await _marked(mirror):
+        text = f"finishing the deletion of {len(marks)} project(s) that a command left incomplete"
+        mirror.events(StepStarted(text))
+        await finish_deletions(mirror, began)
+    return state
 
-    :raises StorageError: if nothing is there; nothing was touched.
+
+# ---------------------------------------------------------------- tree and catalogue
+
+
+async def check_catalogue(mirror: Mirror, now: int) -> None:
+    """Check that the projects of the catalogue have pages; ``now`` is in seconds since 1970.
+
+    If most have none, the catalogue belongs to another tree: it is reset, and adoption fills it.
+    If only a few have none, the next run publishes them again.
+
+    :raises StorageError: if no project has a page; nothing was written.
     """
     sample = await _sample(mirror)
     missing = [name for name in sample if not await _has_page(mirror, name)]
     if not missing:
         return
-    if len(sample) < FEWEST or len(missing) * 2 <= len(sample):
+    if len(sample) < MIN_SAMPLE or len(missing) * 2 <= len(sample):
         await _publish_again(mirror, missing, now)
         return
-    if await _is_bare(mirror.storage):
+    if await _has_no_project(mirror.storage):
         count = await mirror.catalogue.count()
         raise StorageError(
             SIMPLE,
             f"there are no pages, and the catalogue knows {count} projects; is the disk mounted? "
-            "To begin anew on purpose, delete catalogue.sqlite",
+            "To start over on purpose, delete catalogue.sqlite",
         )
     mirror.events(
         Warned(
-            f"the catalogue is that of another tree: of {len(sample)} of its projects "
-            f"{len(missing)} have no page here; it is made anew from the pages that are here"
+            f"the catalogue belongs to another tree: of {len(sample)} of its projects "
+            f"{len(missing)} have no page here; it is rebuilt from the pages of this tree"
         )
     )
     await mirror.catalogue.commit(
@@ -85,84 +107,86 @@ async def check_belonging(mirror: Mirror, now: int) -> None:
 
 
 async def _sample(mirror: Mirror) -> Sequence[ProjectName]:
-    """Return some projects that should have pages, not only the first of the alphabet.
+    """Return some projects that must have pages, from all parts of the alphabet.
 
-    What an earlier run had in hand may have none.
+    Deferred projects may have none.
     """
-    busy = {each.name for each in await mirror.catalogue.deferred()}
+    deferred = {each.name for each in await mirror.catalogue.deferred()}
     found = [each.name for each in await mirror.catalogue.verify_queue(_EVER, None)]
-    names = [name for name in found if name not in busy]
+    names = [name for name in found if name not in deferred]
     return names[:: max(1, -(-len(names) // SAMPLE))]
 
 
 async def _has_page(mirror: Mirror, name: ProjectName) -> bool:
-    """Whether a project has a page of any format, where any options would have put it."""
+    """Whether a project has a page of any format, at any place where options may have put it."""
     for key in mirror.settings.pages.layout.all_pages(name):
         try:
             await mirror.storage.read(key)
         except MissingObject:
             continue
         except StorageError:
-            return True  # there is something, whatever it is
+            return True  # something exists, even if it cannot be read
         return True
     return False
 
 
 async def _publish_again(mirror: Mirror, names: Sequence[ProjectName], now: int) -> None:
-    wanted = [name for name in names if mirror.filters.may_select(name)]
-    if not wanted:
+    selected = [name for name in names if mirror.filters.may_select(name)]
+    if not selected:
         return
-    others = f" and {len(wanted) - 1} other projects" if wanted[1:] else ""
-    text = f"the pages of {wanted[0]}{others} are not there any more; mirror publishes them again"
+    others = f" and {len(selected) - 1} other projects" if selected[1:] else ""
+    text = f"the pages of {selected[0]}{others} do not exist any more; mirror publishes them again"
     mirror.events(Warned(text))
     await mirror.catalogue.commit(
-        CatalogueUpdate(deferred=[incomplete(name, now) for name in wanted])
+        CatalogueUpdate(deferred=[incomplete(name, now) for name in selected])
     )
 
 
-async def _is_bare(storage: Storage) -> bool:
-    """Whether not even a directory of a project has anything in it."""
+async def _has_no_project(storage: Storage) -> bool:
+    """Whether the directory of every project is empty or missing."""
     async for found in storage.scan(SIMPLE):
         if "/" in found.key.removeprefix(SIMPLE):
             return False
     return True
 
 
-async def finish_deletions(mirror: Mirror, began: datetime) -> None:
-    """Take away the projects that are marked to go, and no others.
+# ---------------------------------------------------------------- interrupted deletions
 
-    Out of the root page first, then their pages, then their files, and then the marks: wherever
-    this is stopped, what opens the tree next goes on with it.
+
+async def finish_deletions(mirror: Mirror, began: datetime) -> None:
+    """Remove the projects that are marked for deletion, and no others.
+
+    First from the root page, then their pages, then their files, and then the marks: after any
+    interruption, the next command that opens the tree continues.
     """
-    marks = await marked(mirror)
+    marks = await _marked(mirror)
     removals = Removals.of(mirror, began)
     await publish_root(mirror, omit=marks, force=True)
     names = list(marks)
     for start in range(0, len(names), MAX_BATCH):
         some = names[start : start + MAX_BATCH]
-        spelled = {name: marks[name].display for name in some}
-        batch = await removals.remove_projects(some, spelled)
-        batch.resolved += some
-        batch.markers[Marker.ROOT] = RootMarker.STALE
-        aside = [
-            marks[name] for name in some if marks[name].deferral == Deferral.EXCLUDED_UNTIL_CHANGE
-        ]
-        batch.records += [await _excluded_record(mirror, mark) for mark in aside]
+        spellings = {name: marks[name].display for name in some}
+        update = await removals.remove_projects(some, spellings)
+        update.resolved += some
+        update.markers[Marker.ROOT] = RootMarker.STALE
+        for name in some:
+            if marks[name].deferral is Deferral.EXCLUDED_UNTIL_CHANGE:
+                update.records.append(await _excluded_record(mirror, marks[name]))
         await mirror.storage.flush()
-        await mirror.catalogue.commit(batch)
+        await mirror.catalogue.commit(update)
     await mirror.catalogue.commit(CatalogueUpdate(markers={Marker.ROOT: RootMarker.WRITTEN}))
 
 
-async def marked(mirror: Mirror) -> dict[ProjectName, Deferred]:
-    """Return the projects that are on their way out by name."""
-    unfinished = await mirror.catalogue.deferred()
-    return {each.name: each for each in unfinished if each.deferral in DELETIONS}
+async def _marked(mirror: Mirror) -> dict[ProjectName, Deferred]:
+    """Return the projects whose deletion has begun."""
+    deferred = await mirror.catalogue.deferred()
+    return {each.name: each for each in deferred if each.deferral in DELETIONS}
 
 
 async def _excluded_record(mirror: Mirror, mark: Deferred) -> ProjectRecord:
-    """Return what is remembered of a project that is away until the index changes it.
+    """Return the record of a project that is excluded until the index changes it.
 
-    Neither what the mirror knows of already, nor other terms from before, count as a change.
+    Neither a change that the mirror knows already, nor another fingerprint, counts as a change.
     """
     record = await mirror.catalogue.project(mark.name)
     if record is None:
@@ -180,36 +204,12 @@ async def _excluded_record(mirror: Mirror, mark: Deferred) -> ProjectRecord:
     )
 
 
+# ---------------------------------------------------------------- what a run works with
+
+
 def max_concurrent_projects(mirror: Mirror) -> int:
-    """Return how many projects are under way at once: enough to use both budgets."""
+    """Return how many projects are worked on at a time: enough to use both budgets."""
     return mirror.settings.index.workers + mirror.settings.index.download_workers
-
-
-async def open_tree(mirror: Mirror, state_files: StateFiles, began: datetime) -> MirrorState:
-    """Read the state and see to it that the catalogue knows the tree.
-
-    :raises CorruptState: if a newer release has been here.
-    :raises StorageError: if the tree is not there.
-    """
-    state = await state_files.load()
-    for warning in state.warnings:
-        mirror.events(Warned(warning))
-    await check_belonging(mirror, int(began.timestamp()))
-    await state_files.begin()
-    adoption = Adoption(
-        mirror.storage,
-        mirror.catalogue,
-        mirror.events,
-        mirror.settings,
-        mirror.filters,
-        now=began,
-    )
-    await adoption.run()
-    if marks := await marked(mirror):
-        text = f"taking away {len(marks)} project(s) that a command left half deleted or restored"
-        mirror.events(StepStarted(text))
-        await finish_deletions(mirror, began)
-    return state
 
 
 async def open_context(
@@ -221,7 +221,7 @@ async def open_context(
     may_empty: bool = False,
     is_second_look: bool = True,
 ) -> RunContext:
-    """Return what is the same for every project of a run that begins now."""
+    """Return what is the same for every task of a run."""
     return RunContext(
         now=int(began.timestamp()),
         fingerprint=PolicyFingerprint.of(mirror),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bandersnatch.catalogue.records import Deferral, Marker
 from bandersnatch.config.schema import ApiMethod
 from bandersnatch.errors import UpstreamError
-from bandersnatch.mirror.discovery import DEAREST_GAP
+from bandersnatch.mirror.discovery import MAX_GAP
 from bandersnatch.mirror.state import NOT_TRUSTED, StateFiles, clean_marker_for
 from bandersnatch.model.serials import NO_SERIAL, Serial
 
@@ -144,7 +144,7 @@ async def _count_events(mirror: Mirror, cursor: Serial, head: Serial) -> Lag:
     """
     if cursor == NO_SERIAL:
         return Lag(head, counted=head == NO_SERIAL)
-    counted = head - cursor <= DEAREST_GAP
+    counted = head - cursor <= MAX_GAP
     until = head if counted else Serial(cursor + _WINDOW)
     events, oldest = 0, None
     names: set[ProjectName] = set()
