@@ -450,7 +450,7 @@ def test_status_tells_that_it_is_not_believed(mirrored: Site, index: Index) -> N
 
     assert json.loads(mirrored.ask("status", "--json").out)["state_trusted"] is False
     out = mirrored.ask("status").out
-    assert "State:     changed by somebody; the next run looks at every project" in out
+    assert "State:     status or todo was edited; the next run checks every project" in out
 
     mirrored.mirror()
     assert "State:" not in mirrored.ask("status").out
