@@ -1,4 +1,4 @@
-"""Fixtures: an index, a server that is it, and mirrors of it."""
+"""Fixtures: an index, a server for it, and mirrors of it."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-# Others may be at work on the machine: how long an example takes says nothing.
+# The machine may be busy: the duration of an example proves nothing.
 settings.register_profile("fresh", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-# The same examples each time: what is submitted is judged by what it is, not by the dice. New
-# ones are drawn with --hypothesis-profile=fresh, and what they find becomes a test by its name.
+# The same examples each time, so that results depend on the code alone. Draw new ones with
+# --hypothesis-profile=fresh, and add a test of its own for each failure that they find.
 settings.register_profile("same", settings.get_profile("fresh"), derandomize=True)
 settings.load_profile("same")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Tell what tests have measured (``record_property``)."""
+    """Print what tests have measured (``record_property``)."""
     for report in terminalreporter.getreports("passed"):
         if report.user_properties:
-            told = ", ".join(f"{key}: {value}" for key, value in report.user_properties)
-            terminalreporter.write_line(f"{report.nodeid}: {told}")
+            values = ", ".join(f"{key}: {value}" for key, value in report.user_properties)
+            terminalreporter.write_line(f"{report.nodeid}: {values}")
 
 
 @pytest.fixture(autouse=True)
 def no_proxy_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no test go through a proxy that this machine's environment names."""
+    """Remove the proxies that the environment names."""
     for name in list(os.environ):
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -50,7 +50,7 @@ def default_handlers() -> Iterator[None]:
 
 @pytest.fixture
 def index() -> Index:
-    """Return an index with nothing on it."""
+    """Return an empty index."""
     return Index()
 
 
@@ -63,7 +63,7 @@ def server(index: Index) -> Iterator[IndexServer]:
 
 @pytest.fixture
 def make_site(tmp_path: Path, server: IndexServer) -> Callable[..., Site]:
-    """Return a maker of mirrors, each in a directory of its own, all of the same index."""
+    """Return a factory of mirrors of the index, each in its own directory."""
     count = iter(range(100))
 
     def make(**options: object) -> Site:

@@ -42,7 +42,7 @@ ERRORS = {
     "rmdir": (errno.EIO,),
     "symlink": (errno.ENOSPC,),
     "utime": (errno.EIO,),
-    "look": (errno.EIO, errno.EACCES),
+    "stat": (errno.EIO, errno.EACCES),
     "read": (errno.EIO,),
     "list": (errno.EIO,),
     "chmod": (errno.EPERM,),
@@ -53,7 +53,7 @@ _LARGE = 1024 * 1024
 """Bytes of a download that is worth going on with."""
 
 
-def fail(trials: Trials, calls: Iterable[tuple[Call, int]], *, looking: bool = False) -> None:
+def fail(trials: Trials, calls: Iterable[tuple[Call, int]], *, reading: bool = False) -> None:
     """Let each of these calls of a copy fail, look, and let it heal."""
     for failing, error in calls:
         number = failing.number
@@ -63,7 +63,7 @@ def fail(trials: Trials, calls: Iterable[tuple[Call, int]], *, looking: bool = F
             fails = call.number == number and error in ERRORS[call.name]
             return error if fails else None
 
-        watched = trials.watch(site, decide, looking=looking)
+        watched = trials.watch(site, decide, reading=reading)
         failed = watched.calls[min(number, len(watched.calls)) - 1]
         with noted(f"call {failed}: {errno.errorcode[error]}\n{watched.log}"):
             check_told(trials, site, watched)
@@ -122,13 +122,13 @@ def test_case_103_a_call_that_fails_to_read_is_told_and_destroys_nothing(
 ) -> None:
     trials = prepare(UPDATE)
 
-    fail(trials, in_turn(spread(reading(trials), FEW)), looking=True)
+    fail(trials, in_turn(spread(reading(trials), FEW)), reading=True)
 
 
 def reading(trials: Trials) -> list[Call]:
     """Return the calls of a run that change nothing."""
-    looking = trials.calls(looking=True)
-    return [call for call in looking if call.name in {"look", "read", "list"}]
+    reading = trials.calls(reading=True)
+    return [call for call in reading if call.name in {"stat", "read", "list"}]
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -201,4 +201,4 @@ def test_case_103_every_call_fails_to_read(
 ) -> None:
     trials = prepare(workload)
 
-    fail(trials, in_turn(reading(trials))[part::PARTS], looking=True)
+    fail(trials, in_turn(reading(trials))[part::PARTS], reading=True)

@@ -31,7 +31,7 @@ def test_no_file_is_read_for_a_project_of_which_only_the_page_changed(
     trials = Trials(tmp_path, server, Workload("another page", another_page))
     site = trials.copy()
 
-    watched = trials.watch(site, looking=True)
+    watched = trials.watch(site, reading=True)
 
     assert (watched.code, watched.log) == (0, "")
     assert trials.shown(site) == trials.after

@@ -405,7 +405,7 @@ def test_case_111_an_inherited_group_stays_and_nobody_else_may_write(case: Case)
 # ---------------------------------------------------------------- network file systems
 
 PECULIAR: dict[str, tuple[set[str], int]] = {
-    "a handle is stale once": ({"look", "open", "read", "list"}, errno.ESTALE),
+    "a handle is stale once": ({"stat", "open", "read", "list"}, errno.ESTALE),
     "no times": ({"utime"}, errno.EPERM),
     "no chmod": ({"chmod"}, errno.EPERM),
     "no hard links": ({"link"}, errno.EPERM),
@@ -433,7 +433,7 @@ def test_case_112_what_a_file_system_cannot_do_is_not_needed_or_told(
         hits += 1
         return error
 
-    watched = trials.watch(site, decide, looking=error == errno.ESTALE)
+    watched = trials.watch(site, decide, reading=error == errno.ESTALE)
 
     with noted(watched.log):
         assert "Traceback" not in watched.log

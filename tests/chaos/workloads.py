@@ -222,15 +222,15 @@ class Trials:
         site: Site,
         decide: Callable[[Call], int | None] = lambda _: None,
         *,
-        looking: bool = False,
+        reading: bool = False,
     ) -> Watched:
         """Run the command as a program of its own; see ``calls.watch``."""
-        return watch(self.command(site), site.root, decide, looking=looking)
+        return watch(self.command(site), site.root, decide, reading=reading)
 
-    def calls(self, *, looking: bool = False) -> list[Call]:
+    def calls(self, *, reading: bool = False) -> list[Call]:
         """Return the calls that the command makes when nothing happens to it."""
         whole = self.copy()
-        watched = self.watch(whole, looking=looking)
+        watched = self.watch(whole, reading=reading)
         assert (watched.code, watched.log) == (0, "")
         assert self.shown(whole) == self.after
         return watched.calls

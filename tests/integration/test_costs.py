@@ -122,7 +122,7 @@ class Counted:
             server.forget()
             own = [str(self._told), str(_LATER), "-c", str(site.config), "--quiet"]
             command = [sys.executable, "-c", _DRIVER, *own, "mirror"]
-            watched = watch(command, site.root, looking=True)
+            watched = watch(command, site.root, reading=True)
             assert (watched.code, watched.log) == (0, "")
             check_tree(site.web)
             requests = Counter(asked.kind for asked in server.asked)
@@ -165,11 +165,11 @@ def test_a_first_run_costs_a_constant_amount_and_so_much_for_each_project(tmp_pa
     assert rest <= Counter(open=45, write=8, rename=8, utime=2 * more, fsync=27, syncfs=2, unlink=1)
     # Three directories of the wheel and one of the pages.
     assert cost.count("mkdir") - less.count("mkdir") <= 4 * difference
-    assert cost.count("look") - less.count("look") <= 12 * difference
+    assert cost.count("stat") - less.count("stat") <= 12 * difference
     assert cost.count("read") == less.count("read")
 
     # Its earlier row and files and what was unfinished of it, for there might have been some.
-    each = ("INSERT project", "INSERT file", "DELETE file", "DELETE unfinished")
+    each = ("INSERT project", "INSERT file", "DELETE file", "DELETE deferred")
     made = Counter(dict.fromkeys(each, 1)) + Counter({"INSERT project": _TALLIED})
     assert cost.statements - less.statements == {one: made[one] * difference for one in made}
     rest = cost.statements - Counter({one: made[one] * more for one in made})
@@ -191,7 +191,7 @@ def test_a_run_with_nothing_to_do_costs_the_same_however_much_there_is(tmp_path:
     assert cost.statements["BEGIN"] <= 4
     assert cost.statements.total() <= 36
     assert len(cost.calls) <= 510
-    assert cost.count("look") == less.count("look")
+    assert cost.count("stat") == less.count("stat")
     assert cost.count("read") - less.count("read") <= 1  # the table with the projects is longer
     assert cost.steps == less.steps
 

@@ -1,1 +1,1 @@
-"""What tests are made with: an index, a clock, a mirror to look at."""
+"""Shared test code: an index, a server, a clock, mirrors, and strategies of hypothesis."""

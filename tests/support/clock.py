@@ -1,4 +1,4 @@
-"""A clock that nobody has to wait for."""
+"""A fake clock whose time passes without waiting."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LONGEST_HOLD = 1000
-"""Turns after which time passes whatever a test waits for."""
+"""Iterations of the event loop after which time passes in any case."""
 
 
 class FakeClock:
-    """Time that passes when somebody sleeps; what they slept is kept in ``slept``.
+    """A clock that advances when a task sleeps; ``slept`` has the seconds of each sleep.
 
-    While ``may_pass`` says no, sleepers sleep on, so that what others do in the meantime is done.
+    Sleeping tasks do not wake while ``may_pass`` returns False, so that other tasks get done.
     """
 
     def __init__(self, start: datetime | None = None) -> None:
@@ -30,11 +30,11 @@ class FakeClock:
         return self.start + timedelta(seconds=self.passed)
 
     def monotonic(self) -> float:
-        """Return the seconds that have passed."""
+        """Return the seconds since the start."""
         return self.passed
 
     async def sleep(self, seconds: float, /) -> None:
-        """Let that much time pass at once, and give others a turn."""
+        """Advance the clock, and let other tasks run."""
         wake = self.passed + seconds
         self.slept.append(seconds)
         await asyncio.sleep(0.002)
@@ -45,12 +45,12 @@ class FakeClock:
         self.passed = max(self.passed, wake)
 
     def advance(self, **span: float) -> None:
-        """Let time pass between runs; takes what ``timedelta`` takes."""
+        """Advance the clock by keywords of ``timedelta``."""
         self.passed += timedelta(**span).total_seconds()
 
 
 class QuickClock(FakeClock):
-    """A fake clock that does not even take a moment."""
+    """A fake clock whose sleeps take one iteration of the event loop."""
 
     async def sleep(self, seconds: float, /) -> None:
         wake = self.passed + seconds

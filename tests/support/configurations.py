@@ -1,4 +1,4 @@
-"""What hypothesis draws for whole chains: configurations of all filters, and pages for them."""
+"""Strategies for whole filter chains: configurations of all filters, and pages for them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PAGE_FILTERS = tuple(sorted(BUILT_IN.keys() - set(PROJECT_FILTERS)))
 
 @dataclass
 class Configuration:
-    """A configuration whose lines can be put in another order.
+    """A configuration whose lines can be reordered.
 
     ``sections`` map sections to options to their lines, ``files`` list files to their lines.
     """
@@ -44,7 +44,7 @@ class Configuration:
     files: dict[str, list[str]] = field(default_factory=dict)
 
     def chain(self, order: Random | None = None) -> FilterChain:
-        """Return the filters, made of the text with its lines in this order."""
+        """Return the filter chain of the configuration with its lines in this order."""
 
         def arranged(values: Any) -> list[Any]:
             listed = list(values)
@@ -155,7 +155,7 @@ _SECTIONS = st.fixed_dictionaries(
 def configurations(
     draw: st.DrawFn, filters: tuple[str, ...] = (*PAGE_FILTERS, *PROJECT_FILTERS)
 ) -> Configuration:
-    """Draw a configuration of some of the filters, in which nothing is wrong."""
+    """Draw a valid configuration of some of the filters."""
     required = draw(_lines(*_PIP_LINES, "other>=1"))
     files = {
         "requirements.txt": [*required, *draw(_lines("-c late.txt", least=0))],
@@ -225,7 +225,7 @@ _NOT_ALL_TOLD = _files((None, 300), st.none() | _AGES)
 
 @st.composite
 def varied_pages(draw: st.DrawFn) -> ProjectDetail:
-    """Draw a page of the project ``foo`` with files of all kinds; what they tell may be missing."""
+    """Draw a page of ``foo`` with files of all kinds; optional fields may be missing."""
     file = draw(st.sampled_from([_TOLD, _TOLD, _NOT_ALL_TOLD]))
     least = draw(st.sampled_from([6, 9, 0]))
     files = draw(st.lists(file, min_size=least, max_size=14, unique_by=lambda f: f.filename))

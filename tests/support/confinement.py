@@ -1,4 +1,4 @@
-"""Whether a relative path stays where it is put, on every kind of machine."""
+"""Checks that a relative path stays below its directory, by the rules of POSIX and Windows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import posixpath
 
 
 def stays_below(relative: str) -> bool:
-    """Whether ``relative``, joined to any directory, names something strictly below it."""
+    """Whether ``relative``, joined to any directory, is strictly below it."""
     posix = posixpath.normpath(posixpath.join("/srv/mirror", relative))
     windows = ntpath.normpath(ntpath.join("C:\\mirror", relative))
     return (

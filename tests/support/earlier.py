@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.support.site import Site
 
 RELEASES = ("4.0", "4.2", "5.1", "5.3", "6.0", "6.4", "7.0", "8.0")
-"""One of each kind."""
+"""One release of each layout."""
 
 _HEAD = "<!DOCTYPE html>\n<html>\n  <head>\n"
 _META = '    <meta name="pypi:repository-version" content="1.0">\n'
@@ -28,10 +28,10 @@ _STAMP = "2024-05-01T000000Z"
 
 
 class EarlierRelease:
-    """Writes the tree that a release would have written of an index.
+    """Writes the tree that a release would have written for an index.
 
-    The attributes are what its configuration could say, and besides ``directory``: the path that
-    links to kept versions are made of, if it was another one than it is now.
+    The attributes are options of that release, and ``directory``: the path in the links to kept
+    versions, if the mirror had another path then.
     """
 
     def __init__(self, site: Site, index: Index, release: str = "8.0") -> None:
@@ -46,7 +46,7 @@ class EarlierRelease:
         self.directory = str(site.root)
 
     def write(self, *names: str) -> None:
-        """Write everything that the index has now, or only some projects and no state."""
+        """Write everything that the index has, or only some projects and no state."""
         for name in names or sorted(self.index.projects):
             for file in self.index.projects[name].files.values():
                 self._file(file)
@@ -63,7 +63,7 @@ class EarlierRelease:
         (self.root / "web/local-stats/days").mkdir(parents=True)
 
     def state(self, path: str, text: str) -> None:
-        """Write a state file, which is readable to its owner only when it is new."""
+        """Write a state file; a new one is readable by its owner only."""
         self._put(path, text).chmod(0o600)
 
     def _put(self, path: str, content: str | bytes) -> Path:
@@ -84,7 +84,7 @@ class EarlierRelease:
     # ------------------------------------------------------------ pages
 
     def page(self, name: str) -> str:
-        """Return where a project's pages lie."""
+        """Return the directory of a project's pages."""
         return f"web/simple/{name[0]}/{name}" if self.hashed else f"web/simple/{name}"
 
     def _pages(self, name: str) -> None:
@@ -108,7 +108,7 @@ class EarlierRelease:
         return hashlib.new(self.digest, file.content).hexdigest()
 
     def _sidecar(self, file: File) -> str:
-        """Return the digest of a file's core metadata, "" if the release told none."""
+        """Return the digest of a file's core metadata, "" if the release did not state it."""
         if file.metadata is None or self.release < (8, 0):
             return ""
         return hashlib.sha256(file.metadata).hexdigest()
@@ -185,10 +185,10 @@ class EarlierRelease:
         for form in self.formats:
             self._put(f"web/simple/index.{form}", text[form])
 
-    # ------------------------------------------------------------ what it leaves lying about
+    # ------------------------------------------------------------ leftovers
 
     def leave_things_about(self, name: str) -> list[Path]:
-        """Leave what kills, failures, older releases and object storages left; return it."""
+        """Create leftovers of kills, failures, older releases and object storages; return them."""
         file = next(iter(self.index.projects[name].files.values()))
         folder, _, filename = file.path.rpartition("/")
         return [

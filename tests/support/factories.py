@@ -1,4 +1,4 @@
-"""Values of the model with everything filled in that a test does not care about."""
+"""Values of the model with defaults for whatever a test does not state."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bandersnatch.model.project import ProjectDetail
 from bandersnatch.simple.entries import PageContext
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-"""The time by which pages are judged."""
+"""The time at which pages are validated."""
 
 UPLOADED = datetime(2024, 5, 6, 7, 8, 9, 123456, tzinfo=UTC)
-"""When files were uploaded."""
+"""The upload time of files."""
 
 SHA256 = "d1dc" * 16
 """The digest of a file whose content does not matter."""
@@ -50,7 +50,7 @@ def make_detail(*files: ReleaseFile, name: str = "foo", **fields: Any) -> Projec
 
 
 def make_context(name: str = "foo", url: str = "") -> PageContext:
-    """Return what the entries of a project's page are judged by."""
+    """Return the context that a project's file entries are validated in."""
     return PageContext(ProjectName(name), url or f"https://example.org/simple/{name}/", NOW)
 
 

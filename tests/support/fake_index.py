@@ -29,7 +29,7 @@ URL = "https://index.example.org"
 
 
 class FakePackageIndex:
-    """Answers at once; ``stale`` holds cached pages, ``broken`` what does not answer."""
+    """Answers without delay; ``stale`` has cached pages, ``broken`` the names that fail."""
 
     def __init__(self, index: Index, clock: Clock) -> None:
         self.index = index
@@ -41,15 +41,15 @@ class FakePackageIndex:
         self.downloads = 0
 
     def cache(self, name: str) -> None:
-        """Let a project's page stay what it is now."""
+        """Keep the current page of a project in a cache."""
         self.stale[name] = self._page(name)
 
     def cache_list(self) -> None:
-        """Let the list stay what it is now."""
+        """Keep the current list in a cache."""
         self.stale_list = self._list()
 
     def mend(self) -> None:
-        """Let everything be fresh and answer."""
+        """Clear the caches and all failures."""
         self.stale.clear()
         self.stale_list = None
         self.broken.clear()
@@ -71,7 +71,7 @@ class FakePackageIndex:
         return Serial(self.index.serial)
 
     async def changes(self, since: Serial, until: Serial, /) -> Sequence[Change]:
-        """Return the journal between two serials."""
+        """Return the events between two serials."""
         return [
             Change(project_name(e.name), e.name, Serial(e.serial), e.action, e.time)
             for e in self.index.journal
@@ -79,11 +79,11 @@ class FakePackageIndex:
         ]
 
     async def list_with_serials(self) -> ProjectList:
-        """Return the list, which is never late."""
+        """Return the list of the changelog, which is never cached."""
         return parse_list_json(json.dumps(self.index.list_json()).encode(), URL)
 
     async def fetch_list(self, known: Validators, /) -> FetchedList | None:
-        """Return the list, maybe a late one."""
+        """Return the list, possibly a cached one."""
         body = self.stale_list or self._list()
         validators = Validators(etag=hashlib.sha256(body).hexdigest())
         if known.etag == validators.etag:
@@ -91,7 +91,7 @@ class FakePackageIndex:
         return FetchedList(parse_list_json(body, URL), validators)
 
     async def fetch_detail(self, name: ProjectName, known: Validators, /) -> FetchedDetail | None:
-        """Return a page, maybe a late one."""
+        """Return a page, possibly a cached one."""
         if name in self.broken:
             raise UnavailableHost(f"{URL}/simple/{name}/", "it is broken")
         body = self.stale[name] if name in self.stale else self._page(name)
@@ -108,7 +108,7 @@ class FakePackageIndex:
         return self.index.legacy(name).encode() if name in self.index.projects else None
 
     async def download(self, url: str, sink: Sink, /) -> Content:
-        """Give the whole file at once."""
+        """Yield the whole file."""
         path = urlsplit(url).path
         file = self.index.files.get(path.removesuffix(".metadata"))
         content = None

@@ -1,4 +1,4 @@
-"""The things that go wrong on a network, each as an act for ``IndexServer.fault``."""
+"""Faults of a network, each an act for ``IndexServer.fault``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def status(code: int, **headers: str) -> Act:
 
 
 def body(content: bytes, kind: str | None = None) -> Act:
-    """Answer with another body, and maybe another content type."""
+    """Answer with another body, and optionally another content type."""
 
     async def act(_: web.Request, answer: Answer) -> None:
         answer.status, answer.body = 200, content
@@ -53,7 +53,7 @@ def edit(change: Callable[[bytes], bytes]) -> Act:
 
 
 def document(change: Callable[[dict[str, Any]], object]) -> Act:
-    """Answer with a JSON document that is changed, without the validators of the right one."""
+    """Answer with a changed JSON document, without the validators of the original."""
 
     async def act(_: web.Request, answer: Answer) -> None:
         if answer.status == 200:
@@ -71,7 +71,7 @@ def wrong_bytes() -> Act:
 
 
 def header(name: str, value: str | None) -> Act:
-    """Answer with a header set, or taken away."""
+    """Answer with a header set or removed."""
 
     async def act(_: web.Request, answer: Answer) -> None:
         answer.headers.popall(name, None)
@@ -82,7 +82,7 @@ def header(name: str, value: str | None) -> Act:
 
 
 def raw_header(line: bytes) -> Act:
-    """Answer with a header line that no library would write."""
+    """Answer with a raw header line that libraries refuse to write."""
 
     async def act(request: web.Request, answer: Answer) -> web.StreamResponse:
         kept = [f"{k}: {v}".encode() for k, v in answer.headers.items() if k.encode() not in line]
@@ -94,7 +94,7 @@ def raw_header(line: bytes) -> Act:
 
 
 def raw(content: bytes) -> Act:
-    """Write just these bytes, and close the connection."""
+    """Write these bytes and close the connection."""
 
     async def act(request: web.Request, _: Answer) -> web.StreamResponse:
         return await _written(request, content)
@@ -103,7 +103,7 @@ def raw(content: bytes) -> Act:
 
 
 def announced(length: int) -> Act:
-    """Announce another length than the body has, and send the whole body all the same."""
+    """Announce a wrong length and send the whole body."""
 
     async def act(request: web.Request, answer: Answer) -> web.StreamResponse:
         head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length
@@ -113,7 +113,7 @@ def announced(length: int) -> Act:
 
 
 def chunked(after: int, *, ended: bool) -> Act:
-    """Send some of the body in chunks, and then the end of them, or nothing."""
+    """Send some of the body in chunks, then the last chunk or nothing."""
 
     async def act(request: web.Request, answer: Answer) -> web.StreamResponse:
         content = answer.body[:after]
@@ -126,7 +126,7 @@ def chunked(after: int, *, ended: bool) -> Act:
 
 
 def partly(then: Act) -> Act:
-    """Answer so, if only a part is asked for."""
+    """Answer this way to requests for a range only."""
 
     async def act(request: web.Request, answer: Answer) -> web.StreamResponse | None:
         return await then(request, answer) if "Range" in request.headers else None
@@ -145,7 +145,7 @@ def part(content_range: str | None, start: int = 0) -> Act:
 
 
 def whole() -> Act:
-    """Answer with 200 and the whole body, whatever part is asked for."""
+    """Answer with 200 and the whole body, whatever range is requested."""
 
     async def act(_: web.Request, answer: Answer) -> web.StreamResponse:
         return web.Response(body=answer.body)
@@ -154,7 +154,7 @@ def whole() -> Act:
 
 
 def compressed() -> Act:
-    """Answer with the body wrapped in a content encoding, whether that was asked for or not."""
+    """Answer with the body in a content encoding, requested or not."""
 
     async def act(_: web.Request, answer: Answer) -> None:
         answer.body = gzip.compress(answer.body)
@@ -164,13 +164,13 @@ def compressed() -> Act:
 
 
 def bomb(size: int, beginning: bytes = b"", filling: bytes = b" ", end: bytes = b"") -> Act:
-    """Answer with a thousandth of so many bytes, which become so many when they are unpacked."""
+    """Answer with a compressed body, a thousandth of its decoded size in bytes."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     head = b"\x1f\x8b\x08" + bytes(7) + packer.compress(beginning)
     head += packer.flush(zlib.Z_FULL_FLUSH)
     some = filling * (2**20 // len(filling))
     block = packer.compress(some) + packer.flush(zlib.Z_FULL_FLUSH)
-    # After a full flush a block stands by itself.
+    # After a full flush a block is independent of those before it.
     packed = head + block * (size // len(some)) + packer.compress(end) + packer.flush()
 
     async def act(_: web.Request, answer: Answer) -> None:
@@ -181,7 +181,7 @@ def bomb(size: int, beginning: bytes = b"", filling: bytes = b" ", end: bytes = 
 
 
 def followed_by(extra: bytes) -> Act:
-    """Answer as usual, with something behind the body, and leave the connection open for a time."""
+    """Answer normally with garbage after the body, and keep the connection open for a time."""
 
     async def act(request: web.Request, answer: Answer) -> web.StreamResponse:
         assert request.transport is not None
@@ -199,7 +199,7 @@ def followed_by(extra: bytes) -> Act:
 
 
 def held(until: Callable[[], bool], then: Act | None = None) -> Act:
-    """Keep the answer back until something is so, and then answer as usual, or so."""
+    """Delay the answer until a condition holds; then answer normally, or with an act."""
 
     async def act(request: web.Request, answer: Answer) -> web.StreamResponse | None:
         for _ in range(1000):
@@ -212,7 +212,7 @@ def held(until: Callable[[], bool], then: Act | None = None) -> Act:
 
 
 def trickle(piece: int, pause: Callable[[], None]) -> Act:
-    """Send the body in small pieces; ``pause`` is called before each."""
+    """Send the body in small chunks; call ``pause`` before each."""
 
     async def act(request: web.Request, answer: Answer) -> web.StreamResponse:
         response = web.StreamResponse(headers=answer.headers)
@@ -228,7 +228,7 @@ def trickle(piece: int, pause: Callable[[], None]) -> Act:
 
 
 def call(method: str, result: Any) -> Act:
-    """Answer a call of an XML-RPC method with another result."""
+    """Answer calls of an XML-RPC method with another result."""
 
     async def act(request: web.Request, answer: Answer) -> None:
         if f"<methodName>{method}</methodName>".encode() in await request.read():
@@ -239,7 +239,7 @@ def call(method: str, result: Any) -> Act:
 
 
 def cut(after: int) -> Act:
-    """Announce the whole body, send some of it, and close the connection."""
+    """Announce the whole body, send a part of it, and close the connection."""
 
     async def act(request: web.Request, answer: Answer) -> web.StreamResponse:
         start = int(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
@@ -269,7 +269,7 @@ def reset() -> Act:
 
 
 def silence(seconds: float, after: int = 0) -> Act:
-    """Send some of the body and then nothing for a time."""
+    """Send a part of the body and then nothing for a time."""
 
     async def act(request: web.Request, answer: Answer) -> web.StreamResponse:
         response = web.StreamResponse(headers=answer.headers)
@@ -284,7 +284,7 @@ def silence(seconds: float, after: int = 0) -> Act:
 
 
 def endless(piece: bytes = b"x" * 65536, pieces: int = 10_000) -> Act:
-    """Send a body without a length that goes on and on."""
+    """Send an endless body without a length."""
 
     async def act(request: web.Request, answer: Answer) -> web.StreamResponse:
         response = web.StreamResponse(headers=answer.headers)
@@ -298,7 +298,7 @@ def endless(piece: bytes = b"x" * 65536, pieces: int = 10_000) -> Act:
 
 
 def flood(look: Callable[[], None], pieces: int, size: int = 65536) -> Act:
-    """Send a body without a length that is far too long; ``look`` is called before each piece."""
+    """Send a body without a length that is far too long; call ``look`` before each chunk."""
 
     async def act(request: web.Request, answer: Answer) -> web.StreamResponse:
         response = web.StreamResponse(headers=answer.headers)
@@ -313,7 +313,7 @@ def flood(look: Callable[[], None], pieces: int, size: int = 65536) -> Act:
 
 
 def every_other(act: Act) -> Act:
-    """Do that with the first request, the third, and so on."""
+    """Apply an act to every other request, beginning with the first."""
     turns = iter(range(10**9))
 
     async def turn(request: web.Request, answer: Answer) -> web.StreamResponse | None:
@@ -323,7 +323,7 @@ def every_other(act: Act) -> Act:
 
 
 def redirect(to: str, code: int = 302) -> Act:
-    """Send the client elsewhere."""
+    """Redirect the client."""
     return status(code, Location=to)
 
 

@@ -41,7 +41,7 @@ lists = st.frozensets(names, min_size=1)
 
 @dataclass(frozen=True)
 class Rules:
-    """What is mirrored: which projects, and what of their pages."""
+    """Filters of projects and of their files."""
 
     allowed: frozenset[str] | None = None
     blocked: frozenset[str] | None = None
@@ -75,11 +75,11 @@ class Rules:
 
     @property
     def finite(self) -> frozenset[ProjectName] | None:
-        """The projects that can be wanted at all, if the rules name them."""
+        """The projects that can be selected, if the rules name them."""
         return self.chain(0).finite_names
 
     def selects(self, name: str) -> bool:
-        """Whether the project filters want a project."""
+        """Whether the project filters select a project."""
         return self.chain(0).selects(project_name(name))
 
 
@@ -103,21 +103,21 @@ class FilteredWorld(World):
         self.most = 100
 
     def mirror(self) -> Mirror:
-        """Return what a run works with."""
+        """Return the mirror as a run uses it."""
         plain = super().mirror()
         run = structs.replace(plain.settings.run, max_removals=self.most)
         chain = self.rules.chain(int(self.clock.now().timestamp()))
         return replace(plain, settings=structs.replace(plain.settings, run=run), filters=chain)
 
     def run(self, kill_after: int = -1) -> None:
-        """Run ``mirror``, and maybe die on the way; maybe no page of a few answers."""
+        """Run ``mirror``, killed after so many changes; the index may be unusable."""
         with contextlib.suppress(UnusableIndex):
             super().run(kill_after)
         self.storage.kill_after = -1
 
 
 class ReconcilingMachine(MirrorMachine):
-    """The same index and mirror, and an operator who cannot make up their mind."""
+    """Adds an operator who changes the filters at any time."""
 
     @initialize()
     def begin(self) -> None:
@@ -146,8 +146,8 @@ class ReconcilingMachine(MirrorMachine):
     @rule(name=names)
     def file_breaks(self, name: str) -> None:
         super().file_breaks(name)
-        # What came with it waits for it, named by no page; if the index drops that meanwhile
-        # nobody but ``verify`` knows of it, as after a kill.
+        # The other files of its release are stored and named by no page yet; if the index
+        # removes them meanwhile, only ``verify`` finds them, as after a kill.
         self.killed = True
 
     # ------------------------------------------------------------ the operator
@@ -186,16 +186,16 @@ class ReconcilingMachine(MirrorMachine):
 
     @rule()
     def settle(self) -> None:
-        """Let all be well, and compare."""
+        """Clear all faults, run, and compare with a clean mirror."""
         self._settle()
         self._compare()
         self.by_name = {n for n in self.by_name if not self.world.rules.selects(n)}
         self.settled = True
 
-    # ------------------------------------------------------------ what holds
+    # ------------------------------------------------------------ invariants
 
     def _check_status(self) -> None:
-        """Assert that what is shown is as new as ``status`` says, or known to be pending."""
+        """Assert that each page is as new as ``status`` claims, or pending."""
         pending = [line.split()[0] for line in (self.world.text("todo") or "").splitlines()[1:]]
         last = {
             project_name(e.name): e for e in self.index.journal if e.serial <= self.world.status
@@ -211,7 +211,7 @@ class ReconcilingMachine(MirrorMachine):
 
     @invariant()
     def status_claims_no_more_than_the_tree_shows(self) -> None:
-        """Leave it to ``_check_status``: filters change what ``status`` is about."""
+        """Not an invariant here: see ``_check_status``, since filters change what is selected."""
 
     def _settle(self) -> None:
         self.world.upstream.mend()
@@ -226,10 +226,10 @@ class ReconcilingMachine(MirrorMachine):
             self.world.run()
 
     def _waits_for_proof(self) -> bool:
-        """Whether all that is left to do is projects that a list told of and that are gone.
+        """Whether only removed projects are pending that a list of projects once named.
 
-        A list of names is asked for one by one, so nothing takes back what was told, until no
-        cache can hold a page from before it.
+        Pages of a finite set of names are requested one by one, so nothing disproves the list
+        until no cache can have an older page.
         """
         if self.method is not ApiMethod.SIMPLE or self.world.rules.finite is None:
             return False
@@ -247,7 +247,7 @@ class ReconcilingMachine(MirrorMachine):
         clean.run()
         ours, theirs = self.world.tree(), clean.tree()
         assert theirs.keys() <= ours.keys()
-        # A title shows the name as the list spells it, which not every run reads.
+        # A title has the name as the list spells it, and not every run reads the list.
         told = {k for k in theirs if not k.endswith("html") and k.count("/") > 2}
         assert {k: ours[k] for k in told} == {k: theirs[k] for k in told}
         extra = {k for k in ours.keys() - theirs.keys() if not k.startswith("web/packages/")}
@@ -265,7 +265,7 @@ class ReconcilingMachine(MirrorMachine):
             assert files == set()
 
     def teardown(self) -> None:
-        """When all is well again, a few runs give the tree of a clean mirror."""
+        """Assert that a few runs without faults give the tree of a clean mirror."""
         if not hasattr(self, "world"):
             return
         self._settle()
@@ -279,6 +279,6 @@ class ReconcilingMachine(MirrorMachine):
 
 
 class ReconcilingByTheList(ReconcilingMachine):
-    """The same with nothing but the whole list to go by."""
+    """The same with an index that has no changelog."""
 
     method = ApiMethod.SIMPLE

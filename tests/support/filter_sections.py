@@ -27,7 +27,7 @@ SMALL = """
 
 
 def allowing(*names: str) -> str:
-    """Return an allowlist."""
+    """Return the sections of an allowlist."""
     lines = "".join(f"\n        {name}" for name in names)
     return f"""
     [plugins]

@@ -1,4 +1,4 @@
-"""A package index in memory: projects, files, and the journal of what happened to them."""
+"""A package index in memory: projects, files, and the changelog."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 START = int(FakeClock().start.timestamp())
-"""When everything happens unless a test says otherwise: now, by the clock of the tests."""
+"""The time of all events unless a test states another: the start of the fake clock."""
 
 
 def _upload_time(serial: int) -> str:
@@ -64,7 +64,7 @@ class Project:
 
 @dataclass
 class Event:
-    """An entry of the journal."""
+    """An entry of the changelog."""
 
     name: str
     version: str | None
@@ -74,19 +74,19 @@ class Event:
 
 
 class Index:
-    """What an index knows. Every change adds to the journal, as PyPI's does."""
+    """The content of an index; each change adds to the changelog, as on PyPI."""
 
     def __init__(self, time: Callable[[], int] = lambda: START) -> None:
         self.projects: dict[str, Project] = {}
         self.journal: list[Event] = []
         self.files: dict[str, File] = {}
         self.info: dict[str, Any] = {}
-        """What the legacy documents tell of every project besides."""
+        """Further fields of every legacy document."""
         self.serial = 100
         self._time = time
 
     def follow(self, time: Callable[[], int]) -> None:
-        """Let what happens from now on happen when this clock says."""
+        """Take the time of further events from this clock."""
         self._time = time
 
     # ------------------------------------------------------------ changes
@@ -147,7 +147,7 @@ class Index:
         content: bytes | None = None,
         **attributes: Any,
     ) -> File:
-        """Publish one file; its content depends on its name and the moment."""
+        """Publish one file; its content depends on its name and on the serial."""
         project = self.project(display)
         seed = f"{filename} {self.serial} ".encode()
         body = content if content is not None else (seed * (size // len(seed) + 1))[:size]
@@ -168,7 +168,7 @@ class Index:
         self._happens(display, "yank release", version)
 
     def remove_file(self, display: str, filename: str) -> None:
-        """Take one file away; its URL goes on answering, as on PyPI."""
+        """Remove one file; its URL still answers, as on PyPI."""
         project = self.project(display)
         version = project.files.pop(filename).version
         if all(file.version != version for file in project.files.values()):
@@ -176,12 +176,12 @@ class Index:
         self._happens(display, f"remove file {filename}", version)
 
     def remove_project(self, display: str) -> None:
-        """Take a whole project away."""
+        """Remove a whole project."""
         del self.projects[canonicalize_name(display)]
         self._happens(display, "remove project")
 
     def restore(self, project: Project) -> None:
-        """Bring a project back that was taken away, with its files."""
+        """Restore a removed project with its files."""
         self.projects[canonicalize_name(project.display)] = project
         self._happens(project.display, "create")
 
@@ -196,7 +196,7 @@ class Index:
         self._happens(display, "project quarantine cleared")
 
     def archive(self, display: str) -> None:
-        """Archive a project, which no journal entry tells of."""
+        """Archive a project, which the changelog does not record."""
         self.project(display).status = "archived"
 
     # ------------------------------------------------------------ documents
@@ -269,7 +269,7 @@ class Index:
         )
 
     def list_json(self, *, serials: bool = True, own_serials: bool = True) -> dict[str, Any]:
-        """Return the root page; quarantined projects are not on it."""
+        """Return the root page as JSON; it omits quarantined projects."""
         projects = []
         for project in self.projects.values():
             if project.status != "quarantined":
@@ -283,7 +283,7 @@ class Index:
         return {"meta": meta, "projects": projects}
 
     def list_html(self) -> str:
-        """Return the root page in HTML."""
+        """Return the root page as HTML."""
         links = "".join(
             f'<a href="/simple/{name}/">{escape(project.display)}</a>'
             for name, project in self.projects.items()

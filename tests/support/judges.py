@@ -1,6 +1,6 @@
-"""What filters should make of a recorded page, told by ``packaging`` and by nothing of ours.
+"""The expected results of filters on recorded pages, computed with ``packaging`` alone.
 
-A judge takes the whole page and gives the names of the files that it would keep.
+A judge takes a whole page and returns the names of the files that the filter must keep.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ _BUILT = re.compile(r"[a-z0-9]+-(.+?)(?:[.-]win|[.-]macosx|-py\d)")
 
 @dataclass(frozen=True)
 class RecordedFile:
-    """One entry of a page, with what ``packaging`` reads from its name."""
+    """An entry of a page, with what ``packaging`` parses from its name."""
 
     entry: dict[str, Any]
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The file name."""
         name: str = self.entry["filename"]
         return name
 
     @cached_property
     def tags(self) -> frozenset[Tag]:
-        """The tags of a wheel; of another file none."""
+        """The tags of a wheel, empty for other files."""
         return parse_wheel_filename(self.name)[3] if self.name.endswith(".whl") else frozenset()
 
     @cached_property
     def version(self) -> Version:
-        """Its version; eggs and installers are read by how those of the recorded pages look."""
+        """The version; eggs and installers are parsed as they are named in the recorded pages."""
         if self.name.endswith(".whl"):
             return parse_wheel_filename(self.name)[1]
         if self.name.endswith((".exe", ".egg")):
@@ -63,12 +63,12 @@ class RecordedFile:
 
     @property
     def is_sdist(self) -> bool:
-        """Whether it is a source distribution; no built archive is recorded."""
+        """Whether it is a source distribution; the recorded pages have no built archives."""
         return self.name.endswith((".tar.gz", ".zip"))
 
     @property
     def uploaded(self) -> datetime:
-        """When it was uploaded."""
+        """The upload time."""
         return datetime.fromisoformat(self.entry["upload-time"])
 
 
@@ -81,7 +81,7 @@ class RecordedPage:
     files: tuple[RecordedFile, ...]
 
     def keep(self, wanted: Callable[[RecordedFile], bool]) -> frozenset[str]:
-        """Return the names of the files that ``wanted`` is true of."""
+        """Return the names of the files for which ``wanted`` is true."""
         return frozenset(file.name for file in self.files if wanted(file))
 
     def only(self, names: frozenset[str]) -> RecordedPage:
@@ -104,7 +104,7 @@ def everything(page: RecordedPage) -> frozenset[str]:
 
 
 def in_ranges(*lines: str) -> Judge:
-    """Keep the versions that a requirement allows (PEP 508), of projects that one names."""
+    """Keep the versions that a requirement for the project allows (PEP 508)."""
     listed = [Requirement(line) for line in lines]
 
     def judge(page: RecordedPage) -> frozenset[str]:
@@ -117,10 +117,10 @@ def in_ranges(*lines: str) -> Judge:
 
 
 def newest(count: int, series: int = 0) -> Judge:
-    """Keep the ``count`` highest versions of each series of so many numbers, and the current one.
+    """Keep the ``count`` highest versions of each series, and the current version.
 
-    The current one is what an installer takes by default: the highest that is no pre-release and
-    not yanked.
+    A series shares its first ``numbers`` numbers. The current version is what an installer selects
+    by default: the highest one that is neither a pre-release nor yanked.
     """
 
     def judge(page: RecordedPage) -> frozenset[str]:
@@ -143,12 +143,12 @@ def newest(count: int, series: int = 0) -> Judge:
 
 
 def final(page: RecordedPage) -> frozenset[str]:
-    """Keep what is no pre-release (PEP 440)."""
+    """Keep all versions except pre-releases (PEP 440)."""
     return page.keep(lambda file: not file.version.is_prerelease)
 
 
 def without_platforms(*beginnings: str) -> Judge:
-    """Keep the sdists, the wheels with a platform that begins otherwise, and so the eggs."""
+    """Keep the sdists, and the wheels and eggs with a platform that has none of the prefixes."""
 
     def is_for_them(file: RecordedFile) -> bool:
         if file.is_sdist:
@@ -193,12 +193,12 @@ def _glibc_platforms(glibc: int) -> Iterator[str]:
 
 
 def uploaded_until(latest: datetime) -> Judge:
-    """Keep what was uploaded then or before."""
+    """Keep files that were uploaded at that time or before."""
     return lambda page: page.keep(lambda file: file.uploaded <= latest)
 
 
 def not_yanked(*lines: str) -> Judge:
-    """Keep what is not yanked, or of a version that a line pins with ``==`` (PEP 592)."""
+    """Keep files that are not yanked, or of a version that a line pins with ``==`` (PEP 592)."""
     pinned = in_ranges(*(line for line in lines if "==" in line))
 
     def judge(page: RecordedPage) -> frozenset[str]:
@@ -208,19 +208,19 @@ def not_yanked(*lines: str) -> Judge:
 
 
 def requiring(python: str) -> Judge:
-    """Keep what a Python satisfies the requires-python of, and what has none."""
+    """Keep files whose ``requires-python`` one of the versions satisfies, and those without."""
     return lambda page: page.keep(
         lambda file: SpecifierSet(file.entry.get("requires-python") or "").contains(python)
     )
 
 
 def ending(*endings: str) -> Judge:
-    """Keep the files whose names end so."""
+    """Keep the files whose names have one of the suffixes."""
     return lambda page: page.keep(lambda file: file.name.endswith(endings))
 
 
 def one_after_another(*judges: Judge) -> Judge:
-    """Keep what every judge keeps of what those before it kept."""
+    """Apply judges one after the other, each to what those before it keep."""
 
     def judge(page: RecordedPage) -> frozenset[str]:
         for each in judges:

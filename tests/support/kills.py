@@ -1,4 +1,4 @@
-"""Commands that are killed, and readers of the tree meanwhile."""
+"""Kills a running command, and reads the tree during a run."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 def start_mirror(site: Site) -> subprocess.Popen[str]:
-    """Start ``bandersnatch mirror`` as a process of its own."""
+    """Start ``bandersnatch mirror`` as a separate process."""
     command = [sys.executable, "-m", "bandersnatch", "-c", str(site.config), "--quiet", "mirror"]
     return start(command, new_session=True)
 
 
 def kill_at_request(site: Site, number: int) -> bool:
-    """Run ``mirror`` and kill it as its n-th request comes in; say whether it came to that."""
+    """Run ``mirror`` and kill it at its n-th request; return whether it got that far."""
     running = start_mirror(site)
     left = number
 
@@ -49,7 +49,7 @@ def kill_at_request(site: Site, number: int) -> bool:
 
 @contextmanager
 def reader(site: Site) -> Iterator[list[str]]:
-    """Read the tree over and over, as clients do, and yield what was ever found wrong with it."""
+    """Read the tree repeatedly, as clients do; yield a list of all errors found."""
     wrong: list[str] = []
     stop = threading.Event()
 
@@ -58,14 +58,14 @@ def reader(site: Site) -> Iterator[list[str]]:
             try:
                 check_tree(site.web)
             except AssertionError as error:
-                # The reader may have had a page in its hands that was replaced since, and whose
-                # file left the tree after it. Only what is still wrong a moment later is wrong.
+                # A page may have been replaced after it was read, and its file removed then.
+                # Only an error that persists counts.
                 time.sleep(0.02)
                 try:
                     check_tree(site.web)
                 except AssertionError:
                     wrong.append(str(error))
-                except FileNotFoundError:  # a page that went away in between
+                except FileNotFoundError:  # a page was removed in between
                     continue
             except FileNotFoundError:
                 continue

@@ -1,9 +1,9 @@
-"""Become another program whose calls that change files wait for an answer; see ``calls``.
+"""Execute a program whose system calls that change files wait for an answer.
 
-Run as ``python launch.py <socket> <numbers> <opening> <program> ...`` on Linux: a filter is put
-before the system calls with these numbers, what the kernel asks from then on is handed to the
-other end of the socket, and the program takes this one's place. ``opening`` has calls that are
-asked about only if they open something to write, each with the place of its flags: ``2:1,257:2``.
+``system_calls`` runs it as ``python launch.py <socket> <numbers> <opening> <program> ...`` on
+Linux: it installs a seccomp filter for the system calls with these numbers, sends the descriptor
+of the notifications through the socket, and executes the program. ``opening`` has calls that are
+filtered only if they open a file for writing, each with the index of its flags: ``2:1,257:2``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ASK, _ALLOW = 0x7FC00000, 0x7FFF0000
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 _X86_64 = 0xC000003E
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-"""The flags of ``open`` that may change something."""
+"""The flags of ``open`` that may change a file."""
 
 
 class _Program(ctypes.Structure):
@@ -34,7 +34,7 @@ def _step(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
 
 
 def _filter(numbers: list[int], opening: list[tuple[int, int]]) -> bytes:
-    """Return a program for the kernel: ask for these calls, and for what opens to write."""
+    """Return a BPF program that notifies of these calls, and of opening files for writing."""
     steps = [
         _step(_LOAD, _ARCHITECTURE),
         _step(_EQUAL, _X86_64, yes=1),
@@ -55,7 +55,7 @@ def _filter(numbers: list[int], opening: list[tuple[int, int]]) -> bytes:
 
 
 def _listen(code: bytes) -> int:
-    """Put the filter in place and return where the kernel asks."""
+    """Install the filter and return the descriptor of the notifications."""
     system = ctypes.CDLL(None, use_errno=True)
     if system.prctl(_SET_NO_NEW_PRIVILEGES, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl")
@@ -67,7 +67,7 @@ def _listen(code: bytes) -> int:
 
 
 def main() -> None:
-    """Do it, or say why the kernel does not let us."""
+    """Execute the program, or send the reason why the kernel refuses the filter."""
     channel = socket.socket(fileno=int(sys.argv[1]))
     pairs = [each.partition(":") for each in sys.argv[3].split(",") if each]
     opening = [(int(number), int(place)) for number, _, place in pairs]

@@ -20,7 +20,7 @@ from tests.support.world import World, names
 
 
 class MirrorMachine(RuleBasedStateMachine):
-    """An index lives its life, and a mirror follows it through everything."""
+    """An index that changes, caches that lag, failures and kills, and a mirror that follows."""
 
     method = ApiMethod.AUTO
 
@@ -63,7 +63,7 @@ class MirrorMachine(RuleBasedStateMachine):
         if project_name(name) in self.index.projects:
             self.index.quarantine(name)
 
-    # ------------------------------------------------------------ the world
+    # ------------------------------------------------------------ faults
 
     @rule(name=names)
     def page_goes_stale(self, name: str) -> None:
@@ -90,7 +90,7 @@ class MirrorMachine(RuleBasedStateMachine):
             self.index.clear_quarantine(name)
 
     @rule()
-    def all_is_well(self) -> None:
+    def clear_faults(self) -> None:
         self.world.upstream.mend()
 
     @rule(minutes=st.sampled_from([1, 11, 60 * 25]))
@@ -111,10 +111,10 @@ class MirrorMachine(RuleBasedStateMachine):
         self.killed |= kill_after >= 0
         self.world.sync(name, kill_after)
 
-    # ------------------------------------------------------------ what always holds
+    # ------------------------------------------------------------ invariants
 
     def in_hand(self) -> frozenset[str]:
-        """Return the projects whose pages may be damaged: none, while there is power."""
+        """Return the projects whose pages may be damaged: none without a power cut."""
         return frozenset()
 
     @invariant()
@@ -138,10 +138,10 @@ class MirrorMachine(RuleBasedStateMachine):
             assert self.world.text(f"web/simple/{project['name']}/index.v1_json") is not None
 
     @invariant()
-    def a_run_that_was_killed_never_looks_as_if_somebody_had_meddled(self) -> None:
+    def a_killed_run_is_never_reported_as_tampering(self) -> None:
         noticed_at = [event.text for event in self.world.report if isinstance(event, Warned)]
-        meddled = ("synced again", "another tree", "published again", "published them again")
-        assert not [text for text in noticed_at if any(each in text for each in meddled)]
+        tampering = ("synced again", "another tree", "published again", "published them again")
+        assert not [text for text in noticed_at if any(each in text for each in tampering)]
 
     @invariant()
     def status_never_goes_back_nor_ahead(self) -> None:
@@ -162,8 +162,8 @@ class MirrorMachine(RuleBasedStateMachine):
                 later = [e for e in self.index.journal if project_name(e.name) == name]
                 assert page is None or later[-1].serial > event.serial
             elif page is None:
-                # Removed since, and known to be, even if it is there again by now; or in
-                # quarantine, which the list passes over, now or when status was written.
+                # It was removed later, even if it exists again by now; or it is in quarantine,
+                # which the list omits, now or at the time of ``status``.
                 project = self.index.projects.get(name)
                 assert (
                     self._is_removed_after(name, status)
@@ -183,13 +183,15 @@ class MirrorMachine(RuleBasedStateMachine):
         return told[-1:] == ["project quarantined"]
 
     def teardown(self) -> None:
-        """When all is well again, a few runs give the tree of a clean mirror."""
+        """Assert that a few runs without faults give the tree of a clean mirror."""
         if not hasattr(self, "world"):
             return
         self.world.upstream.mend()
         for project in list(self.index.projects.values()):
             if project.status == "quarantined":
-                self.index.clear_quarantine(project.display)  # or a clean mirror has no page of it
+                self.index.clear_quarantine(
+                    project.display
+                )  # otherwise a clean mirror has no page of it
         for _ in range(4):
             self.clock.advance(minutes=11)
             self.world.run()
@@ -199,8 +201,8 @@ class MirrorMachine(RuleBasedStateMachine):
         clean.run()
         extra = self.world.tree().keys() - clean.tree().keys()
         if self.killed:
-            # What was placed and not recorded when the end came, and was gone from the index
-            # before the next run, is named by no page and known to nobody but ``verify``.
+            # Files that a killed run stored but did not record, and that the index removed before
+            # the next run, are named by no page; only ``verify`` finds them.
             extra = {key for key in extra if not key.startswith("web/packages/")}
         assert extra == set()
         assert {key: self.world.tree().get(key) for key in clean.tree()} == clean.tree()
@@ -213,13 +215,13 @@ class MirrorMachine(RuleBasedStateMachine):
 
 
 class FollowingTheList(MirrorMachine):
-    """The same with nothing but the whole list to go by."""
+    """The same with an index that has no changelog."""
 
     method = ApiMethod.SIMPLE
 
     @invariant()
     def status_claims_no_more_than_the_tree_shows(self) -> None:
-        """Look at what is there: a list tells of removals by silence, believed the second time."""
+        """Check existing projects only: a list shows removals by absence, in two runs."""
         status, in_hand = self.world.status, self.in_hand()
         for name, project in self.index.projects.items():
             if name in in_hand:

@@ -1,9 +1,9 @@
 """Record a project's JSON page for the tests.
 
 ``python tests/support/record_page.py PAGE tests/data/pages/NAME.json.xz``, where PAGE is a page as
-an index sent it (PEP 691). What is kept of each file is what filters go by: name, sha256, size,
-upload time, requires-python and yanked. Its URL is made up anew from the sha256, below
-``files.example.org``: no page names a host. The same page always gives the same bytes.
+an index sent it (PEP 691). Of each file the fields that filters use are recorded: name, sha256,
+size, upload time, requires-python and yanked. Its URL is derived from the sha256, below
+``files.example.org``: no page names a real host. The same page always gives the same bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _KEPT = ("filename", "size", "upload-time", "requires-python", "yanked")
 
 
 def recorded(page: dict[str, Any]) -> bytes:
-    """Return what is kept of a page, compressed."""
+    """Return the recorded fields of a page, compressed."""
     kept = {
         "meta": {"api-version": "1.1", "_last-serial": int(page["meta"]["_last-serial"])},
         "name": page["name"],

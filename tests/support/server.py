@@ -1,6 +1,6 @@
-"""A real server on a real socket that *is* the index, with faults on demand.
+"""A server for an index on a real socket, with faults on demand.
 
-It runs in a thread of its own, so that the program under test, pip and uv can be run in any way.
+It runs in its own thread, so that the program, pip and uv can run in this process or another.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ HTML = "application/vnd.pypi.simple.v1+html"
 
 @dataclass
 class Answer:
-    """What the server is about to send."""
+    """The answer that the server is about to send."""
 
     status: int = 200
     body: bytes = b""
@@ -39,7 +39,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as it came in; ``at`` is in the seconds of the server's clock."""
+    """A received request; ``at`` is in seconds of the server's clock."""
 
     method: str
     path: str
@@ -54,7 +54,7 @@ class Asked:
 
 
 def route(path: str) -> str:
-    """Return the kind of thing that lies at a path."""
+    """Return the kind of a path."""
     if path in {"/simple/", "/simple"}:
         return "list"
     if path.startswith("/simple/"):
@@ -67,10 +67,10 @@ def route(path: str) -> str:
 
 
 class Fault:
-    """Something that goes wrong: where, how often, and how.
+    """A fault: where, how often, and how requests fail.
 
-    ``where`` is a route or a part of a path, ``project`` the one project that is meant, and
-    ``skip`` how many such requests go well before. ``act`` either changes the answer and returns
+    ``where`` is a route or a part of a path, ``project`` limits it to one project, and ``skip``
+    requests succeed before it. ``act`` either changes the answer and returns
     None, or sends something itself and returns a response.
     """
 
@@ -91,7 +91,7 @@ class Fault:
         self.hits = 0
 
     def applies(self, path: str, project: str | None) -> bool:
-        """Whether this request, for something of ``project``, is hit; counts it if so."""
+        """Whether this request fails; counts it if so."""
         if self.left == 0 or (self.where != route(path) and self.where not in path):
             return False
         if self.project not in {None, project}:
@@ -106,7 +106,7 @@ class Fault:
 
 
 class IndexServer:
-    """Serves an ``Index``; its attributes say what kind of index this is."""
+    """Serves an ``Index``; its attributes select the features of the server."""
 
     def __init__(self, index: Index) -> None:
         self.index = index
@@ -114,7 +114,7 @@ class IndexServer:
         self.asked: list[Asked] = []
         self.faults: list[Fault] = []
         self.frozen: dict[str, tuple[str, Answer]] = {}
-        # What kind of index it is.
+        # Features of the index.
         self.speaks_json = True
         self.has_changelog = True
         self.has_legacy = True
@@ -127,25 +127,22 @@ class IndexServer:
         self.on_request: Callable[[Asked], None] = lambda _: None
         self.time: Callable[[], float] = time.monotonic
         self.settle: Callable[[], None] = lambda: None
-        """Waits until nobody is served any more; who was killed may have left requests."""
+        """Waits until no request is served any more; a killed program may have left some."""
 
-    # ------------------------------------------------------------ what tests ask
+    # ------------------------------------------------------------ requests
 
     def paths(self, *kinds: str) -> list[str]:
-        """Return the paths that were asked for, of these kinds, in order."""
+        """Return the paths of the requests of these kinds, in order."""
         return [asked.path for asked in self.asked if asked.kind in kinds]
 
     def conditional(self) -> list[str]:
-        """Return the pages of projects that were asked for if they changed, in order.
-
-        Every page must have been asked for so.
-        """
+        """Return the paths of project pages in order; each request must have been conditional."""
         pages = [asked for asked in self.asked if asked.kind == "detail"]
         assert all("If-None-Match" in asked.headers for asked in pages)
         return sorted(asked.path for asked in pages)
 
     def forget(self) -> None:
-        """Forget what was asked so far."""
+        """Forget the requests so far."""
         self.asked.clear()
 
     def fault(
@@ -157,13 +154,13 @@ class IndexServer:
         project: str | None = None,
         skip: int = 0,
     ) -> Fault:
-        """Arm a fault, and return it."""
+        """Add a fault and return it."""
         fault = Fault(where, act, times, project=project, skip=skip)
         self.faults.append(fault)
         return fault
 
     def freeze(self, path: str) -> None:
-        """Let a cache answer for a path with what is there now, until ``thaw``."""
+        """Cache the current answer for a path until ``thaw``."""
         self.frozen[path] = ("", self._answer(path, {}, "GET", b""))
 
     def thaw(self) -> None:
@@ -193,7 +190,7 @@ class IndexServer:
         return self._send(request, answer)
 
     def _project_at(self, path: str) -> str | None:
-        """Return the normalised name of the project that something at a path belongs to."""
+        """Return the normalised name of the project that a path belongs to."""
         if route(path) in {"detail", "legacy"}:
             return path.split("/")[2]
         file = path.removesuffix(".metadata")
@@ -331,7 +328,7 @@ def serving(index: Index, tls: ssl.SSLContext | None = None) -> Iterator[IndexSe
         await asyncio.gather(*left, return_exceptions=True)
 
     async def settle() -> None:
-        while len(asyncio.all_tasks()) > len((serve, settle)):  # noqa: ASYNC110 - nothing tells
+        while len(asyncio.all_tasks()) > len((serve, settle)):  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.01)
 
     server.settle = lambda: asyncio.run_coroutine_threadsafe(settle(), loop).result(10)

@@ -1,4 +1,4 @@
-"""A mirror under test: its configuration, its runs through the command line, and its tree."""
+"""A mirror under test: its configuration, its runs from the command line, and its tree."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command came to."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -36,17 +36,17 @@ class Ran:
 
     @property
     def synced(self) -> list[str]:
-        """The projects that were synced, in the order of their names."""
+        """The synced projects, sorted by name."""
         return sorted(self.report["projects"]["synced"])
 
     @property
     def failed(self) -> dict[str, str]:
-        """The projects that failed, with the class of the error."""
+        """The failed projects, with the class of the error."""
         return {each["name"]: each["error"] for each in self.report["projects"]["failed"]}
 
     @property
     def stopped(self) -> list[str]:
-        """The classes of what stopped parts of the run."""
+        """The classes of the errors that stopped parts of the run."""
         return [each["error"] for each in self.report["halted"]]
 
     def errors(self) -> list[str]:
@@ -73,7 +73,7 @@ class Site:
         self.configure(**options)
 
     def configure(self, **options: object) -> None:
-        """Change options; underscores stand for dashes, except where the name has them."""
+        """Change options; underscores stand for dashes, except in names that have them."""
         for key, value in options.items():
             with_underscores = key in {"root_uri", "digest_name", "keep_index_versions"}
             self.options[key if with_underscores else key.replace("_", "-")] = value
@@ -91,7 +91,7 @@ class Site:
         self.configure()
 
     def filter(self, text: str) -> None:
-        """Let the sections of filters say just this."""
+        """Set the sections of filters."""
         self.allowlist, self.filters = None, dedent(text)
         self.configure()
 
@@ -102,7 +102,7 @@ class Site:
 
     @property
     def web(self) -> Path:
-        """What a web server serves."""
+        """The directory that a web server serves."""
         return self.root / "web"
 
     # ------------------------------------------------------------ running
@@ -116,7 +116,7 @@ class Site:
         return self.run("sync", *arguments)
 
     def run(self, command: str, *arguments: str) -> Ran:
-        """Run a command in this process, with a clock of its own, and return what it came to."""
+        """Run a command in this process with a fake clock, and return its result."""
         report = self.home / "report.json"
         report.unlink(missing_ok=True)
         ran = self.ask(command, "--report", str(report), *arguments)
@@ -124,7 +124,7 @@ class Site:
         return replace(ran, report=told)
 
     def ask(self, *arguments: str) -> Ran:
-        """Run a command that writes no report, and return what it came to."""
+        """Run a command that writes no report, and return its result."""
         out, err = StringIO(), StringIO()
         umask = os.umask(0o022)
         try:
@@ -135,7 +135,7 @@ class Site:
             logging.getLogger("bandersnatch").handlers.clear()
         return Ran(code, out.getvalue(), err.getvalue(), {})
 
-    # ------------------------------------------------------------ looking
+    # ------------------------------------------------------------ the tree
 
     def text(self, path: str) -> str:
         """Return the text of a file below the mirror."""
@@ -161,12 +161,12 @@ class Site:
         return int(self.text("status"))
 
     def todo(self) -> list[str]:
-        """Return the lines of ``todo``, none if there is none."""
+        """Return the lines of ``todo``, none if it does not exist."""
         path = self.root / "todo"
         return path.read_text().splitlines() if path.exists() else []
 
     def tree(self) -> dict[str, bytes]:
-        """Return everything that is served, by path, without what tells the time."""
+        """Return the content of everything that is served by path, without ``last-modified``."""
         return {
             str(path.relative_to(self.web)): path.read_bytes()
             for path in sorted(self.web.rglob("*"))
@@ -174,7 +174,7 @@ class Site:
         }
 
     def times(self) -> Mapping[str, tuple[int, int]]:
-        """Return inode and modification time of everything that is served."""
+        """Return inode and modification time of everything that is served, by path."""
         return {
             str(path.relative_to(self.web)): (path.stat().st_ino, path.stat().st_mtime_ns)
             for path in sorted(self.web.rglob("*"))
@@ -182,18 +182,18 @@ class Site:
         }
 
     def leftovers(self) -> list[str]:
-        """Return what lies in the directory for downloads in progress."""
+        """Return the files in the directory of partial downloads."""
         return sorted(path.name for path in (self.root / ".partial").iterdir())
 
     def check(self) -> None:
-        """Assert that every page of the tree tells the truth (``check_tree``)."""
+        """Assert that every page is valid (``check_tree``)."""
         check_tree(self.web)
 
 
 def check_tree(web: Path) -> int:
-    """Assert that what every page names is there and right; return how many files were checked.
+    """Assert that all files that pages name exist and are valid; return their number.
 
-    This knows nothing of the program: it reads pages as pip does and hashes files.
+    It imports nothing of the program: it parses pages as pip does and hashes files.
     """
     count = 0
     pages = sorted(web.glob("simple/**/index.html"))

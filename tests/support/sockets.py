@@ -1,4 +1,4 @@
-"""A server of nothing but bytes."""
+"""A server that sends raw bytes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class _Server(socketserver.ThreadingTCPServer):
 
 @contextmanager
 def answering(content: bytes) -> Iterator[tuple[int, list[bytes]]]:
-    """Answer the first request of every connection with these bytes, and close it.
+    """Answer the first request of each connection with these bytes, and close it.
 
-    Yields the port, and the first line of each request.
+    Yields the port and a list with the first line of each request.
     """
     asked: list[bytes] = []
 

@@ -1,4 +1,4 @@
-"""A mirror in memory whose commands are killed at every step that changes something."""
+"""A mirror in memory whose commands are killed before each change of its storage."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class StepStorage(KillableStorage):
-    """Dies between any two things that a disk does one after the other."""
+    """Is killed between any two operations that a disk does one after the other."""
 
     def move(self, source: StorageKey, target: StorageKey) -> None:
         """Rename an object, whole or not at all."""
@@ -65,13 +65,13 @@ class StepWorld(World):
         assert self.does(self.mirrors())
 
     def mirror(self) -> Mirror:
-        """Return what a run works with."""
+        """Return the mirror as a run uses it."""
         mirror = super().mirror()
         settings = structs.replace(mirror.settings, pages=self.pages)
         return replace(mirror, filters=self.filters, settings=settings)
 
     def does(self, command: Coroutine[Any, Any, object], kill_after: int = -1) -> bool:
-        """Run a command, and say whether it came to its end."""
+        """Run a command; return whether it ended without being killed."""
         self.storage.kill_after = kill_after
         try:
             asyncio.run(command)
@@ -105,10 +105,10 @@ class StepWorld(World):
         return restore(self.mirror(), [project_name(name) for name in names])
 
     def asks_why(self, name: str) -> list[str]:
-        """Return what ``why`` says."""
+        """Return the output of ``why``."""
         return asyncio.run(why(self.mirror(), project_name(name), None))
 
-    # ------------------------------------------------------------ looking
+    # ------------------------------------------------------------ the tree
 
     def names(self) -> list[str]:
         """Return the projects that the root page names."""
@@ -117,7 +117,7 @@ class StepWorld(World):
         return [project["name"] for project in json.loads(root)["projects"]]
 
     def check(self) -> None:
-        """Assert that no page names what is not there, nor the root a project without a page."""
+        """Assert that each file that a page names exists, and each page that the root names."""
         objects = self.storage.objects
         for name in self.names():
             assert self.page(name) is not None, f"{name} has no page"
@@ -130,7 +130,7 @@ class StepWorld(World):
                     assert not file.get("core-metadata") or has_sidecar, f"{path} lacks its sidecar"
 
     def forgotten_in_removed(self) -> set[StorageKey]:
-        """Return what lies in ``removed/`` and would lie there for ever."""
+        """Return the keys in ``removed/`` that the catalogue does not have: no run purges them."""
         return {key for key in self.storage.objects if key.startswith(TRASH)} - set(
             self.catalogue.trashed
         )
@@ -148,11 +148,11 @@ class StepWorld(World):
 def killed_at_each_step(
     make: Callable[[], StepWorld], command: Callable[[StepWorld], Coroutine[Any, Any, object]]
 ) -> Iterator[StepWorld]:
-    """Yield a world for each step that a command was killed before, and one where it was not."""
+    """Yield a world for each step before which a command was killed, and one without a kill."""
     for step in count():
         world = make()
         done = world.does(command(world), kill_after=step)
         yield world
         if done:
-            assert step > 5, "it has more to do than that"
+            assert step > 5, "a command has more steps"
             return

@@ -1,4 +1,4 @@
-"""What hypothesis draws: values of the model, documents that hold them, and rubbish."""
+"""Strategies of hypothesis: values of the model, documents with them, and garbage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bandersnatch.model.digests import HEX_DIGITS
 from bandersnatch.model.files import FILE_ENDINGS
 
-# ---------------------------------------------------------------- rubbish
+# ---------------------------------------------------------------- garbage
 
 scalars = (
     st.none()
@@ -28,7 +28,7 @@ json_values: st.SearchStrategy[Any] = st.recursive(
     ),
     max_leaves=8,
 )
-"""Any value that a JSON document may hold."""
+"""Any value that a JSON document may have."""
 
 hostile_text = st.lists(
     st.sampled_from(
@@ -60,11 +60,11 @@ hostile_text = st.lists(
     ),
     max_size=12,
 ).map("".join)
-"""Texts out of which attacks are made."""
+"""Texts that attacks consist of."""
 
 
 def absent_or(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Draw mostly what a document should have, and sometimes anything at all."""
+    """Draw mostly a valid value, and sometimes any value."""
     return strategy | strategy | json_values
 
 
@@ -89,7 +89,7 @@ hashes = st.dictionaries(st.sampled_from([*HEX_DIGITS, "crc32"]), st.text("0af",
 
 @st.composite
 def file_entries(draw: st.DrawFn, name: str) -> dict[str, Any]:
-    """Draw a file entry that passes its gates, with descriptions that may not."""
+    """Draw a valid file entry, with optional fields that may be invalid."""
     stem = f"{name.replace('-', draw(st.sampled_from('-_.')))}-{draw(versions)}"
     if draw(st.booleans()):
         stem = f"{name.replace('-', '_')}-{draw(versions)}-py3-none-any"
@@ -132,7 +132,7 @@ def file_entries(draw: st.DrawFn, name: str) -> dict[str, Any]:
 
 @st.composite
 def pages(draw: st.DrawFn) -> tuple[str, bytes]:
-    """Draw a project's name and a JSON page of it whose files pass their gates."""
+    """Draw a project's name and a JSON page of it with valid files."""
     name = draw(names)
     files = draw(
         st.lists(file_entries(name), max_size=4, unique_by=lambda entry: entry["filename"])
@@ -167,7 +167,7 @@ broken_entries = st.fixed_dictionaries(
         "provenance": absent_or(hostile_text),
     },
 )
-"""File entries of which any part may be wrong or missing."""
+"""File entries whose fields may all be invalid or missing."""
 
 broken_pages = st.fixed_dictionaries(
     {},
@@ -189,9 +189,9 @@ broken_pages = st.fixed_dictionaries(
         ),
     },
 )
-"""Pages of which any part may be wrong or missing."""
+"""Pages whose keys may all be invalid or missing."""
 
 
 def encoded(value: object) -> bytes:
-    """Return the JSON of a value; lone surrogates get through as they are."""
+    """Return a value as JSON; lone surrogates are encoded as they are."""
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")

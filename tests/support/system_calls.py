@@ -1,8 +1,8 @@
-"""The system calls of a real process that change files, each held until a test has decided on it.
+"""Intercepts the system calls of a process that change files; a test decides on each.
 
-Before every one of them the kernel asks this process (seccomp user notification, Linux 5.5), and
-the call waits for the answer: it is made, or fails with an error, or the process is killed before
-it. Nothing needs to be installed for that, and calls are counted over all threads.
+Before each call the kernel notifies this process (seccomp user notification, Linux 5.5) and waits:
+the call is made, or fails with an error, or the process is killed. Nothing needs to be installed,
+and calls are counted over all threads.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ _GO_ON = 1
 _LONGEST_PATH = 4096
 
 KILL = -1
-"""What a test answers to a call that the process does not live to make."""
+"""The decision to kill the process before a call."""
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """A system call: its number, and where in its arguments files are named.
+    """A system call: its number, and which of its arguments name files.
 
-    ``paths`` are the places of paths, each with the place of the directory that it starts from,
-    or None; ``descriptor`` is that of an open file; ``flags`` that of the flags for opening, and
-    ``size`` that of the number of bytes.
+    ``paths`` are the indexes of paths, each with that of its directory's descriptor or None;
+    ``descriptor`` is the index of an open file, ``flags`` of the flags of ``open``, and ``size``
+    of the number of bytes.
     """
 
     name: str
@@ -93,25 +93,25 @@ _KINDS = (
     _Kind("chmod", 268, ((0, 1),)),
     _Kind("utime", 280, ((0, 1),), descriptor=0),
 )
-_LOOKING = (
-    _Kind("look", 4, ((None, 0),)),
-    _Kind("look", 6, ((None, 0),)),
-    _Kind("look", 262, ((0, 1),)),
-    _Kind("look", 332, ((0, 1),)),
+_READING = (
+    _Kind("stat", 4, ((None, 0),)),
+    _Kind("stat", 6, ((None, 0),)),
+    _Kind("stat", 262, ((0, 1),)),
+    _Kind("stat", 332, ((0, 1),)),
     _Kind("read", 0, descriptor=0),
     _Kind("read", 17, descriptor=0),
     _Kind("list", 217, descriptor=0),
 )
-"""What changes nothing: opening to read, which is "open" too, and these."""
+"""Calls that change nothing; opening a file for reading is "open" as well."""
 
-_BY_NUMBER = {kind.number: kind for kind in (*_KINDS, *_LOOKING)}
+_BY_NUMBER = {kind.number: kind for kind in (*_KINDS, *_READING)}
 
 
 @dataclass(frozen=True)
 class Call:
-    """A call below the root; ``number`` counts from 1, and paths are relative to the root.
+    """A call on a file below the root; ``number`` counts from 1, paths are relative to the root.
 
-    ``size`` is how many bytes a write was to write, 0 where that is not among its arguments.
+    ``size`` is the number of bytes to write, 0 if it is not an argument of the call.
     """
 
     number: int
@@ -125,7 +125,7 @@ class Call:
 
 @dataclass
 class Watched:
-    """What became of a process: how it ended, what it said, and its calls as they came."""
+    """The result of a process: exit status, output, and calls in order."""
 
     code: int = 0
     log: str = ""
@@ -133,7 +133,7 @@ class Watched:
 
     @property
     def killed(self) -> bool:
-        """Whether it was killed, rather than at its end before that."""
+        """Whether the process was killed before it ended."""
         return self.code == -signal.SIGKILL
 
 
@@ -142,13 +142,12 @@ def watch(
     root: Path,
     decide: Callable[[Call], int | None] = lambda _: None,
     *,
-    looking: bool = False,
+    reading: bool = False,
 ) -> Watched:
-    """Run a program and let ``decide`` answer for each of its calls that may change the root.
+    """Run a program and let ``decide`` decide on each call that may change the root.
 
-    It returns None to let the call be made, the number of an error to let it fail, or ``KILL``.
-    With ``looking`` it is asked about calls that read, too. Skips the test where the kernel or
-    those who run it do not let us.
+    It returns None to permit the call, the number of an error to make it fail, or ``KILL``.
+    ``reading`` includes calls that read. Skips the test where the kernel refuses this.
     """
     if sys.platform != "linux" or platform.machine() != "x86_64":
         pytest.skip("the system calls are those of Linux on x86-64")
@@ -156,13 +155,13 @@ def watch(
         ours, theirs = socket.socketpair()
         stack.enter_context(ours)
         output = stack.enter_context(TemporaryFile())
-        process = _start(command, theirs, output.fileno(), looking=looking)
+        process = _start(command, theirs, output.fileno(), reading=reading)
         stack.callback(process.wait)
         stack.callback(process.kill)
         said, descriptors, _, _ = socket.recv_fds(ours, 100, 1)
         if not descriptors:
-            assert said, "the launcher did not come as far as asking the kernel"
-            pytest.skip(f"the kernel does not ask: {said.decode()}")
+            assert said, "the launcher ended before it installed the filter"
+            pytest.skip(f"the kernel refuses the filter: {said.decode()}")
         stack.callback(os.close, descriptors[0])
         watched = Watched()
         for call, answer in _asked(descriptors[0], process, root):
@@ -179,12 +178,12 @@ def watch(
 
 
 def _start(
-    command: Sequence[str], channel: socket.socket, output: int, *, looking: bool
+    command: Sequence[str], channel: socket.socket, output: int, *, reading: bool
 ) -> subprocess.Popen[bytes]:
     launch = Path(__file__).with_name("launch.py")
-    asked = (*_KINDS, *_LOOKING) if looking else _KINDS
-    plain = [str(kind.number) for kind in asked if looking or kind.flags is None]
-    opening = [f"{k.number}:{k.flags}" for k in asked if k.flags is not None and not looking]
+    asked = (*_KINDS, *_READING) if reading else _KINDS
+    plain = [str(kind.number) for kind in asked if reading or kind.flags is None]
+    opening = [f"{k.number}:{k.flags}" for k in asked if k.flags is not None and not reading]
     with channel:
         return subprocess.Popen(
             [
@@ -201,7 +200,7 @@ def _start(
 
 
 def _environment() -> dict[str, str]:
-    """Return this environment without what lets coverage follow: what is killed reports nothing."""
+    """Return the environment without coverage, to which a killed process reports nothing."""
     ours = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")}
     return {**ours, "PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -209,7 +208,7 @@ def _environment() -> dict[str, str]:
 def _asked(
     listener: int, process: subprocess.Popen[bytes], root: Path
 ) -> Iterator[tuple[Call, Callable[[int], None]]]:
-    """Yield what the kernel asks about the root, with what takes the answer, until the end."""
+    """Yield the calls on the root, each with a function that takes the answer."""
     ended = os.pidfd_open(process.pid)
     inside, count = f"{root}/", 0
     try:
@@ -227,7 +226,7 @@ def _asked(
             asked, task, _, number, _, _, *arguments = _NOTICE.unpack(notice)
 
             def answer(error: int, asked: int = asked) -> None:
-                with suppress(FileNotFoundError):  # it was killed by somebody else
+                with suppress(FileNotFoundError):  # the process was killed
                     flags = 0 if error else _GO_ON
                     fcntl.ioctl(listener, _SEND, _ANSWER.pack(asked, 0, -error, flags))
 
@@ -247,10 +246,10 @@ def _asked(
 
 
 def _paths(kind: _Kind, task: int, arguments: Sequence[int]) -> Iterator[str]:
-    """Yield the files that a call is about."""
+    """Yield the paths of the files that a call uses."""
     for directory, place in kind.paths:
         if not arguments[place]:
-            continue  # the directory itself is meant
+            continue  # a null pointer means the directory itself
         path = _text(task, arguments[place])
         at = _CURRENT_DIRECTORY if directory is None else _signed(arguments[directory])
         yield os.path.normpath(os.path.join(_opened(task, at), path))  # noqa: PTH118 - not ours
@@ -259,7 +258,7 @@ def _paths(kind: _Kind, task: int, arguments: Sequence[int]) -> Iterator[str]:
 
 
 def _signed(argument: int) -> int:
-    """Return an argument as the integer of 32 bits that it is."""
+    """Return an argument as a signed integer of 32 bits."""
     low: int = ctypes.c_int32(argument & 0xFFFFFFFF).value
     return low
 
@@ -275,14 +274,14 @@ def _opened(task: int, descriptor: int) -> str:
     try:
         return str(Path(f"/proc/{task}/{name}").readlink())
     except OSError:
-        return ""  # it is not open, and the call will fail
+        return ""  # not open: the call will fail
 
 
-# ---------------------------------------------------------------- choosing, and telling
+# ---------------------------------------------------------------- selection and messages
 
 
 def spread(calls: Sequence[Call], count: int, seed: int = 20261121) -> list[Call]:
-    """Return one call out of each of ``count`` parts of them, by the same dice each time."""
+    """Return one call of each of ``count`` parts of the calls, the same ones for a seed."""
     dice = random.Random(seed)
     edges = [len(calls) * part // count for part in range(count + 1)]
     return [dice.choice(calls[low:high]) for low, high in pairwise(edges)]
@@ -290,7 +289,7 @@ def spread(calls: Sequence[Call], count: int, seed: int = 20261121) -> list[Call
 
 @contextmanager
 def noted(note: str) -> Iterator[None]:
-    """Add to an assertion that fails what had been done."""
+    """Add a note to a failing assertion."""
     try:
         yield
     except AssertionError as error:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class WebHandler(SimpleHTTPRequestHandler):
-    """A plain web server, told to hand out JSON pages by their type as an operator would."""
+    """Serves JSON pages as the index page of a directory, with their content type."""
 
     asked: list[str]
 
@@ -25,12 +25,12 @@ class WebHandler(SimpleHTTPRequestHandler):
         super().do_GET()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
+        """Do not log."""
 
 
 @contextmanager
 def web_server(directory: Path) -> Iterator[tuple[str, list[str]]]:
-    """Serve a tree and yield the URL and the list of what is asked for."""
+    """Serve a tree; yield its URL, and a list with the path of each request."""
     asked: list[str] = []
     handler = type("Handler", (WebHandler,), {"asked": asked})
     server = ThreadingHTTPServer(

@@ -42,11 +42,11 @@ names = st.sampled_from(NAMES)
 
 
 class Killed(BaseException):
-    """The process ends here, without any chance to clean up."""
+    """The process ends here, without a chance to clean up."""
 
 
 class KillableStorage(MemoryStorage):
-    """Dies at the n-th thing that would change it; what was done by then is there."""
+    """Raises ``Killed`` before the n-th change; earlier changes persist."""
 
     kill_after = -1
 
@@ -75,7 +75,7 @@ class KillableStorage(MemoryStorage):
 
 
 class KillableCatalogue(MemoryCatalogue):
-    """Dies together with the storage, before a commit."""
+    """Raises ``Killed`` before a commit, counted together with the changes of the storage."""
 
     def __init__(self, storage: KillableStorage) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class World:
         self.report: list[object] = []
 
     def mirror(self) -> Mirror:
-        """Return what a run works with."""
+        """Return the mirror as a run uses it."""
         return Mirror(
             index=self.upstream,
             storage=self.storage,
@@ -108,7 +108,7 @@ class World:
             events=self.report.append,
             settings=Settings(
                 StorageSettings("/nowhere"),
-                IndexSettings(URL_OF_NO_CONCERN, api_method=self.method),
+                IndexSettings(INDEX_URL, api_method=self.method),
                 pages=PageSettings(),
                 run=RunSettings(max_removals=100),
             ),
@@ -116,21 +116,21 @@ class World:
         )
 
     def run(self, kill_after: int = -1) -> None:
-        """Run ``mirror``, and maybe die on the way."""
+        """Run ``mirror``, killed after so many changes."""
         self.storage.kill_after = kill_after
         with contextlib.suppress(Killed):
             asyncio.run(MirrorRun(self.mirror(), RunOptions()).run())
         self.storage.kill_after = -1
 
     def sync(self, name: str, kill_after: int = -1) -> None:
-        """Run ``sync``, and maybe die on the way."""
+        """Run ``sync``, killed after so many changes."""
         self.storage.kill_after = kill_after
         with contextlib.suppress(Killed):
             asyncio.run(sync(self.mirror(), [project_name(name)]))
         self.storage.kill_after = -1
 
     def text(self, key: str) -> str | None:
-        """Return what is stored at a key."""
+        """Return the text at a key, None without one."""
         content = self.storage.objects.get(StorageKey(key))
         return None if content is None else content.decode()
 
@@ -140,12 +140,12 @@ class World:
         return int(self.text("status") or 0)
 
     def page(self, name: str) -> dict[str, Any] | None:
-        """Return a project's page, if it has one."""
+        """Return a project's JSON page, None without one."""
         text = self.text(f"web/simple/{project_name(name)}/index.v1_json")
         return None if text is None else json.loads(text)
 
     def tree(self) -> dict[str, bytes]:
-        """Return what is served."""
+        """Return the content of everything that is served, by key."""
         return {
             key: content
             for key, content in self.storage.objects.items()
@@ -153,4 +153,4 @@ class World:
         }
 
 
-URL_OF_NO_CONCERN = "https://index.example.org"
+INDEX_URL = "https://index.example.org"
