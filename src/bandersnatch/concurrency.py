@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 
 SHORT = 0.001
-"""Seconds; calls that wait longer on the average belong in threads."""
+"""Seconds: calls that wait longer than this on average are run in threads."""
 
 _STALL = 10 * SHORT
-"""Seconds that one call counts for at most: even a fast disk stalls now and then."""
+"""Seconds that one call counts for at most: even a fast disk stalls occasionally."""
 
 _WEIGHT = 0.05
-"""How much the last call counts in the average."""
+"""The weight of the last call in the moving average."""
 
 _RECONSIDER = 10.0
-"""Seconds after which calls that were slow are given another chance."""
+"""Seconds after which calls that were slow are run in the event loop again."""
 
 
 class BlockingExecutor:
-    """A few threads that run one blocking call each at a time."""
+    """Runs blocking calls in a few threads, and short ones in the event loop while it is fast."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class BlockingExecutor:
         stopwatch: Callable[[], float] = perf_counter,
         work: Callable[[], float] = thread_time,
     ) -> None:
-        """Make them; ``stopwatch`` and ``work`` count seconds, all and those of the processor."""
+        """Create ``count`` threads; ``stopwatch`` measures elapsed, ``work`` processor seconds."""
         self._executor = ThreadPoolExecutor(count, thread_name_prefix=name)
         self._stopwatch = stopwatch
         self._work = work
@@ -49,7 +49,7 @@ class BlockingExecutor:
         self._slow_until = 0.0
 
     async def run_short(self, call: Callable[[], _Result]) -> _Result:
-        """Return what a call returns that is expected to take microseconds."""
+        """Return the result of a call that usually takes microseconds."""
         began, worked = self._stopwatch(), self._work()
         if began < self._slow_until:
             return await self.run(call)
@@ -65,10 +65,10 @@ class BlockingExecutor:
     async def run(
         self, call: Callable[[], _Result], *, cancel: Callable[[], None] | None = None
     ) -> _Result:
-        """Return what ``call`` returns, or raise what it raises; it runs in a thread.
+        """Run a call in a thread, and return or raise what it does.
 
-        A call cannot be taken back once it runs. So a cancelled task waits for its end: what
-        the task then cleans up is no longer in use. ``cancel`` makes a long call end early.
+        A running call cannot be interrupted. So a cancelled task waits until it has ended: what
+        the task cleans up then is not in use any more. ``cancel`` makes a long call end early.
         """
         future = asyncio.get_running_loop().run_in_executor(self._executor, call)
         try:
@@ -77,13 +77,13 @@ class BlockingExecutor:
             if cancel is not None:
                 cancel()
             while not future.done():
-                with suppress(asyncio.CancelledError):  # being cancelled twice changes nothing
+                with suppress(asyncio.CancelledError):  # a second cancellation changes nothing
                     await asyncio.wait([future])
-            future.exception()  # seen; the cancellation matters more
+            future.exception()  # retrieved, so that it is not logged
             raise
 
     def close(self) -> None:
-        """Wait for what is running and let no more begin."""
+        """Wait for the calls that are running, and accept no more."""
         self._executor.shutdown()
 
 
@@ -92,7 +92,7 @@ _Item = TypeVar("_Item")
 
 @asynccontextmanager
 async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
-    """Open a task group whose first failure is raised as itself, not within a group."""
+    """Open a task group that raises its first failure itself, not an exception group."""
     try:
         async with asyncio.TaskGroup() as group:
             yield group
@@ -103,14 +103,14 @@ async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
 async def bounded_map(
     work: Callable[[_Item], Awaitable[None]], items: Sequence[_Item], *, most: int
 ) -> None:
-    """Do the work for every item, for at most ``most`` of them at once.
+    """Call ``work`` for every item, for at most ``most`` items concurrently.
 
-    The first failure stops the rest. The shared iterator is the queue.
+    The first failure cancels the rest.
     """
-    shared = iter(items)
+    queue = iter(items)
 
     async def worker() -> None:
-        for item in shared:
+        for item in queue:
             await work(item)
 
     if len(items) <= 1 or most <= 1:
@@ -123,73 +123,73 @@ async def bounded_map(
 
 
 class WorkQueue(Generic[_Item]):
-    """Items in order; one that is put off comes back after a time, behind the others."""
+    """A queue of items, of which some are delayed and returned after the others."""
 
     def __init__(self, items: Iterable[_Item], clock: Clock) -> None:
-        self._fresh = iter(items)
-        self._later: list[tuple[float, int, _Item]] = []
+        self._items = iter(items)
+        self._delayed: list[tuple[float, int, _Item]] = []
         self._order = itertools.count()
         self._clock = clock
-        self._out = 0
+        self._running = 0
         self._closed = False
-        self._returned = asyncio.Event()
-        self._naps: set[asyncio.Future[None]] = set()
+        self._item_done = asyncio.Event()
+        self._sleeps: set[asyncio.Future[None]] = set()
 
     def close(self) -> None:
-        """Give out nothing more, and wake those who wait."""
+        """Return no more items, and wake the workers that wait for one."""
         self._closed = True
-        self._returned.set()
-        for nap in self._naps:
-            nap.cancel()
+        self._item_done.set()
+        for sleep in self._sleeps:
+            sleep.cancel()
 
-    def put_off(self, item: _Item, seconds: float) -> None:
-        """Give ``item`` out again when that time is over."""
+    def delay(self, item: _Item, seconds: float) -> None:
+        """Return ``item`` again after ``seconds``."""
         when = self._clock.monotonic() + seconds
-        heapq.heappush(self._later, (when, next(self._order), item))
+        heapq.heappush(self._delayed, (when, next(self._order), item))
 
-    def returned(self) -> None:
-        """Take note that the work on one item has ended."""
-        self._out -= 1
-        self._returned.set()
+    def done(self) -> None:
+        """Report that the work on one item has ended."""
+        self._running -= 1
+        self._item_done.set()
 
     async def take(self) -> _Item | None:
-        """Return the next item, None if there is none and none can come back any more.
+        """Return the next item; None if there is none, and no running work can delay one.
 
-        Every item is to be followed by a call of ``returned``.
+        The caller calls ``done`` once for every item.
         """
         while not self._closed:
-            for item in self._fresh:
-                self._out += 1
+            for item in self._items:
+                self._running += 1
                 return item
-            if self._later:
-                left = self._later[0][0] - self._clock.monotonic()
+            if self._delayed:
+                left = self._delayed[0][0] - self._clock.monotonic()
                 if left <= 0:
-                    self._out += 1
-                    return heapq.heappop(self._later)[2]
-                await self._nap(left)
-            elif self._out:
-                self._returned.clear()
-                await self._returned.wait()
+                    self._running += 1
+                    return heapq.heappop(self._delayed)[2]
+                await self._sleep(left)
+            elif self._running:
+                self._item_done.clear()
+                await self._item_done.wait()
             else:
                 break
         return None
 
-    async def _nap(self, seconds: float) -> None:
-        nap = asyncio.ensure_future(self._clock.sleep(seconds))
-        self._naps.add(nap)
+    async def _sleep(self, seconds: float) -> None:
+        sleep = asyncio.ensure_future(self._clock.sleep(seconds))
+        self._sleeps.add(sleep)
         try:
-            await asyncio.wait([nap])
+            await asyncio.wait([sleep])
         finally:
-            nap.cancel()
-            self._naps.discard(nap)
+            sleep.cancel()
+            self._sleeps.discard(sleep)
 
 
 async def run_pool(
     queue: WorkQueue[_Item], work: Callable[[_Item], Awaitable[None]], *, workers: int
 ) -> None:
-    """Work the queue off, ``workers`` items at a time.
+    """Call ``work`` for every item of the queue, for ``workers`` items concurrently.
 
-    What ``work`` raises stops everything at once.
+    The first exception cancels the rest.
     """
 
     async def worker() -> None:
@@ -197,7 +197,7 @@ async def run_pool(
             try:
                 await work(item)
             finally:
-                queue.returned()
+                queue.done()
 
     async with task_group() as group:
         for _ in range(workers):

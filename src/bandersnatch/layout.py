@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
 
 StorageKey = NewType("StorageKey", str)
-"""A relative path with ``/`` between segments, made of checked values only."""
+"""A relative path with ``/`` between segments, made of validated values only."""
 
 STATUS = StorageKey("status")
 TODO = StorageKey("todo")
@@ -31,7 +31,7 @@ SIDECAR_SUFFIX = ".metadata"
 
 
 class PageFormat(Enum):
-    """The representations of an index page, by the suffix that web servers select them by."""
+    """The formats of an index page, by the suffix that web servers select them by."""
 
     HTML = "html"
     V1_HTML = "v1_html"
@@ -39,7 +39,7 @@ class PageFormat(Enum):
 
     @property
     def file_name(self) -> str:
-        """Return the name of a page of this format."""
+        """The file name of a page of this format."""
         return f"index.{self.value}"
 
     @classmethod
@@ -52,19 +52,19 @@ ALL_FORMATS = (PageFormat.HTML, PageFormat.V1_HTML, PageFormat.V1_JSON)
 
 
 def release_file(file: ReleaseFile) -> StorageKey:
-    """Return where the file lies."""
+    """Return the key of a release file."""
     return StorageKey(WEB + file.path)
 
 
 def sidecar(file: ReleaseFile) -> StorageKey | None:
-    """Return where the file's core metadata lies; None if no storage could hold its name."""
+    """Return the key of a file's core metadata; None if its file name would be too long."""
     if len(file.filename) + len(SIDECAR_SUFFIX) > MAX_FILENAME_LENGTH:
         return None
     return StorageKey(WEB + file.path + SIDECAR_SUFFIX)
 
 
 def is_key(text: str) -> bool:
-    """Whether anything can be stored there: a text that was read from somewhere may be any."""
+    """Whether a text that was read from state or from a file is a valid key."""
     return "\0" not in text and {"", ".", ".."}.isdisjoint(text.split("/"))
 
 
@@ -93,9 +93,9 @@ def unnormalised_pages(spelling: str) -> Iterator[dict[PageFormat, StorageKey]]:
 
 
 def file_url(file: ReleaseFile, root: str) -> str:
-    """Return the URL that a project's page gives for a file, relative when ``root`` is empty.
+    """Return the URL of a file on its project's page; relative if ``root`` is empty.
 
-    The relative form is the same with ``hash-index``: clients see ``/simple/<name>/`` then too.
+    The relative URL is the same with ``hash-index``: clients request ``/simple/<name>/`` then, too.
     """
     return f"{root.rstrip('/') or '../..'}/{quote_path(file.path)}"
 
@@ -164,7 +164,7 @@ class MirrorLayout:
     def page_owner(self, key: StorageKey) -> str | None:
         """Return the project directory that the page at ``key`` belongs to, as it is spelled.
 
-        None for a root page, a kept earlier page, and what is no page at all.
+        None for a root page, an earlier page that was kept, and any other object.
         """
         parts = key.removeprefix(SIMPLE).split("/")
         depth = 3 if self.hash_index else 2

@@ -130,7 +130,7 @@ async def taken(queue: WorkQueue[str]) -> str | None:
     """Take an item and do nothing with it."""
     item = await queue.take()
     if item is not None:
-        queue.returned()
+        queue.done()
     return item
 
 
@@ -146,8 +146,8 @@ async def test_what_is_put_off_comes_back_behind_the_others_when_its_time_has_co
 ) -> None:
     queue = WorkQueue("abc", clock)
     assert await queue.take() == "a"
-    queue.put_off("a", 60.0)
-    queue.returned()
+    queue.delay("a", 60.0)
+    queue.done()
 
     assert [await taken(queue) for _ in range(2)] == ["b", "c"]
     assert clock.passed == 0
@@ -159,7 +159,7 @@ async def test_what_is_put_off_comes_back_behind_the_others_when_its_time_has_co
 async def test_what_is_put_off_comes_back_in_the_order_of_its_time(clock: FakeClock) -> None:
     queue = WorkQueue[str]((), clock)
     for item, seconds in (("c", 30.0), ("a", 10.0), ("d", 30.0), ("b", 20.0)):
-        queue.put_off(item, seconds)
+        queue.delay(item, seconds)
 
     seen = [(await taken(queue), clock.passed) for _ in range(4)]
 
@@ -168,7 +168,7 @@ async def test_what_is_put_off_comes_back_in_the_order_of_its_time(clock: FakeCl
 
 async def test_what_is_fresh_comes_before_what_waited_long_enough(clock: FakeClock) -> None:
     queue = WorkQueue("ab", clock)
-    queue.put_off("x", 1.0)
+    queue.delay("x", 1.0)
     clock.advance(seconds=5)
 
     assert [await taken(queue) for _ in range(4)] == ["a", "b", "x", None]
@@ -182,8 +182,8 @@ async def test_nobody_goes_while_something_may_come_back(clock: FakeClock) -> No
     await asyncio.sleep(0.01)
     assert not any(other.done() for other in others)
 
-    queue.put_off("a", 2.0)
-    queue.returned()
+    queue.delay("a", 2.0)
+    queue.done()
 
     assert sorted(map(str, await asyncio.gather(*others))) == ["None", "None", "a"]
 
@@ -194,10 +194,10 @@ async def test_those_who_wait_go_when_nothing_comes_back(clock: FakeClock) -> No
     others = [asyncio.create_task(taken(queue)) for _ in range(3)]
     await asyncio.sleep(0.01)
 
-    queue.returned()
+    queue.done()
     await asyncio.sleep(0.01)
     assert not any(other.done() for other in others)
-    queue.returned()
+    queue.done()
 
     assert await asyncio.gather(*others) == [None, None, None]
     assert clock.slept == []
@@ -206,7 +206,7 @@ async def test_those_who_wait_go_when_nothing_comes_back(clock: FakeClock) -> No
 async def test_a_closed_queue_gives_out_nothing(clock: FakeClock) -> None:
     queue = WorkQueue("abc", clock)
     assert await taken(queue) == "a"
-    queue.put_off("a", 0.0)
+    queue.delay("a", 0.0)
     queue.close()
 
     assert [await taken(queue) for _ in range(2)] == [None, None]
@@ -224,7 +224,7 @@ class PatientClock(FakeClock):
 async def test_closing_wakes_those_who_wait() -> None:
     """One waits for the time of what was put off, another for what is still at work."""
     napping, waiting = WorkQueue[str]((), PatientClock()), WorkQueue("a", PatientClock())
-    napping.put_off("x", 60.0)
+    napping.delay("x", 60.0)
     assert await waiting.take() == "a"
     tasks = [asyncio.create_task(taken(queue)) for queue in (napping, napping, waiting)]
     await asyncio.sleep(0.01)
@@ -238,7 +238,7 @@ async def test_closing_wakes_those_who_wait() -> None:
 
 async def test_a_nap_ends_with_the_task_that_took_it() -> None:
     queue = WorkQueue[str]((), PatientClock())
-    queue.put_off("x", 60.0)
+    queue.delay("x", 60.0)
     before = asyncio.all_tasks()
     task = asyncio.create_task(queue.take())
     await asyncio.sleep(0.01)
@@ -274,7 +274,7 @@ async def test_every_item_is_visited_once_and_once_more_for_each_time_it_is_put_
         if left[item]:
             pause = left[item].pop(0)
             due[item] = clock.monotonic() + pause
-            queue.put_off(item, pause)
+            queue.delay(item, pause)
 
     await asyncio.wait_for(run_pool(queue, visit, workers=workers), 20)
 
@@ -304,7 +304,7 @@ async def test_after_closing_what_was_begun_is_ended_and_no_more_begun(
     async def visit(item: int) -> None:
         await gauge(item)
         if next(put_off, False):
-            queue.put_off(item, 1.0)
+            queue.delay(item, 1.0)
         if item == close_at and not begun_at_close:
             queue.close()
             begun_at_close.extend(gauge.begun)
@@ -320,7 +320,7 @@ async def test_what_a_visit_raises_stops_everything_at_once(workers: int) -> Non
     """Those at work are cancelled, and so are those who wait for what was put off."""
     queue = WorkQueue(range(20), PatientClock())
     gauge = Gauge()
-    queue.put_off(99, 60.0)
+    queue.delay(99, 60.0)
 
     async def visit(item: int) -> None:
         await gauge(item)
@@ -340,7 +340,7 @@ async def test_a_failure_wakes_those_who_wait_for_time() -> None:
 
     async def visit(item: str) -> None:
         if item == "late":
-            queue.put_off(item, 60.0)
+            queue.delay(item, 60.0)
             napping.set()
         else:
             await napping.wait()

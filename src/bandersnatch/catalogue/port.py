@@ -1,4 +1,8 @@
-"""The port of the catalogue."""
+"""The port of the catalogue: what the mirror has, so that a run costs what changed.
+
+Everything in it can be rebuilt from the tree. Every method raises ``StorageError`` when the
+catalogue cannot be read or written.
+"""
 
 from __future__ import annotations
 
@@ -27,95 +31,98 @@ if TYPE_CHECKING:
 
 
 class Catalogue(Protocol):
-    """The memory of what the mirror has. All raise ``StorageError``."""
+    """The part of the catalogue that a run reads and writes."""
 
     async def summaries(
         self, names: Iterable[ProjectName] | None, /
     ) -> dict[ProjectName, ProjectSummary]:
-        """Return what is known of the projects named, or of all; in the order of names.
+        """Return the summaries of the named projects that have a record, or of all, by name.
 
-        Projects that are left out are among them.
+        The order is that of names. Excluded projects are included.
         """
         ...
 
     async def changed_since(
         self, listing: ProjectList, fingerprint: str, /
     ) -> frozenset[ProjectName]:
-        """Return the projects that are not here just as a whole list has them.
+        """Return the projects that differ between the catalogue and a complete project list.
 
-        All others are listed, reflect the serial that the list tells, are shown under its name,
-        were made under this ``fingerprint``, and are wanted, or left out. What is missing on either
-        side is among the result, and so is what the list tells no serial of.
+        A project is unchanged if it is in both, the list gives a serial that the record reflects,
+        the display names are equal, the record has this ``fingerprint``, and its standing is not
+        ``RETAINED``.
         """
         ...
 
     async def count(self) -> int:
-        """Return how many projects are here; those that are left out do not count."""
+        """Return the number of projects, without excluded ones."""
         ...
 
     async def project(self, name: ProjectName, /) -> ProjectRecord | None:
-        """Return one project with its files."""
+        """Return one project with its files, or None if it has no record."""
         ...
 
     async def due(self, now: int, /) -> Sequence[ProjectName]:
-        """Return the projects that more of the same page is to be published of by now."""
+        """Return the projects whose filters let more files through by ``now``, by name.
+
+        ``now`` is in seconds since 1970.
+        """
         ...
 
     async def deferred(self) -> Sequence[Deferred]:
-        """Return the projects to come back to, in the order of names."""
+        """Return the deferred projects, in the order of names."""
         ...
 
     async def trash(self, *, before: int | None = None) -> Sequence[TrashEntry]:
-        """Return what lies in ``removed/``, or only what was put there before a time."""
+        """Return the objects in the trash, or those trashed earlier than ``before``, by key."""
         ...
 
     async def marker(self, marker: Marker, /) -> str:
-        """Return the text that is stored under a marker, "" if there is none."""
+        """Return the text of a marker; "" if it has none."""
         ...
 
     async def commit(self, batch: CatalogueUpdate, /) -> None:
-        """Remember the changes; they survive a power cut once this returns."""
+        """Make all changes or none; they survive a power failure once this returns."""
         ...
 
 
 class Inventory(Protocol):
-    """The side of the catalogue that looks over the whole mirror, a piece at a time.
+    """The part of the catalogue that enumerates the whole mirror, page by page.
 
-    Projects that are left out are not among what it tells of. All raise ``StorageError``.
+    Excluded projects are left out.
     """
 
     async def list_entries(self, after: str, /) -> Sequence[ListEntry]:
-        """Return the next projects after a name, in the order of names; "" is before all."""
+        """Return the next projects after the name ``after``, by name; "" returns the first."""
         ...
 
     async def verify_queue(
         self, before: int, after: VerifyEntry | None, /
     ) -> Sequence[VerifyEntry]:
-        """Return the next projects that were verified before a time, the oldest first.
+        """Return the next projects that were verified earlier than ``before``, the oldest first.
 
-        ``after`` is the last of the piece before.
+        ``after`` is the last entry of the previous page, None for the first page.
         """
         ...
 
     async def file_stats(
         self, names: Collection[ProjectName], /
     ) -> Mapping[ProjectName, list[FileStat]]:
-        """Return the files of projects as they lie there; who has none is not among them."""
+        """Return the stored files of the projects; a project without files has no key."""
         ...
 
     async def paths_owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
-        """Return those of the paths that belong to the project that they are claimed for.
+        """Return the paths that belong to the project that they are claimed for.
 
-        These are its files' own, and those of the core metadata that it advertises.
+        A project owns the paths of its files and of the core metadata that it advertises.
         """
         ...
 
     async def paths_known(self, paths: Collection[str], /) -> frozenset[str]:
-        """Return those of the paths that belong to any project; looks at every file."""
+        """Return the paths that belong to any project. Reads the row of every file."""
         ...
 
     async def totals(self) -> Totals:
-        """Return what the mirror has, counted."""
+        """Return the numbers of projects, files and bytes."""
         ...
 
     async def largest(self, count: int, /) -> Sequence[VerifyEntry]:
@@ -123,9 +130,9 @@ class Inventory(Protocol):
         ...
 
     async def trash_totals(self) -> TrashTotals:
-        """Return what lies in ``removed/``, counted."""
+        """Return the numbers of files and bytes in the trash."""
         ...
 
 
 class MirrorCatalogue(Catalogue, Inventory, Protocol):
-    """Both sides of a catalogue."""
+    """A whole catalogue."""

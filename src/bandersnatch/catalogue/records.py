@@ -1,4 +1,4 @@
-"""Values that cross the ports: what was fetched, what is stored, what is remembered."""
+"""The values that the catalogue stores and returns, and the enums of persisted state."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """A file that the mirror has: as it is published, and as it lies on the storage.
+    """A stored file of a project.
 
-    The file's ``url`` is "", for the catalogue does not keep it. ``verified`` is when the
-    content was last found right, in seconds since 1970; None for a file that was taken over by
-    size and time alone. ``modified`` is in nanoseconds since 1970.
+    ``file.url`` is "", because the catalogue does not store it. ``modified`` is in nanoseconds
+    since 1970. ``verified`` is when the content was last verified, in seconds since 1970; None
+    for a file that was adopted because of its size and time alone.
     """
 
     file: ReleaseFile
@@ -30,7 +30,7 @@ class FileRecord:
 
 
 NEVER = 0
-"""In place of a time: what is known by size and time alone."""
+"""The time of verification of content that was never verified."""
 
 
 class Standing(StrEnum):
@@ -143,13 +143,13 @@ class RootMarker(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProjectRecord:
-    """A project that the mirror has, as it is published, or has decided to leave out.
+    """A project as it is published, or that is excluded.
 
-    ``reflects`` is the highest serial whose change the page is known to show; it can be above
-    ``detail.serial`` for a page that was accepted although its own serial lags.
+    ``reflects`` is the highest serial whose change the page is known to show; it is above
+    ``detail.serial`` for a page that was accepted although its own serial is older.
     ``fingerprint`` is that of the options and page filters that the page was rendered under.
     ``files`` are those of ``detail.files`` that are stored, in the same order. ``due`` is when,
-    in seconds since 1970, the filters will let more of the same page through.
+    in seconds since 1970, the filters will let more files of the same page through.
     """
 
     detail: ProjectDetail
@@ -173,20 +173,20 @@ class ProjectRecord:
 
     @property
     def size(self) -> int:
-        """How many bytes its stored files have, as far as that is known."""
+        """The size of the stored files in bytes, as far as it is known."""
         return sum(found.file.size or 0 for found in self.files)
 
     @property
     def verified(self) -> int:
-        """When the content of all its files had last been found right; 0 if it never was.
+        """The time of the oldest verification of a file, ``NEVER`` if one was never verified.
 
-        A project without files counts as never verified until ``verify`` has seen its pages.
+        A project without files was never verified, until ``verify`` has examined its pages.
         """
         return min((found.verified or NEVER for found in self.files), default=NEVER)
 
 
 class ProjectSummary(NamedTuple):
-    """The part of a record that planning looks at; ``size`` is that of its files, in bytes."""
+    """The part of a record that planning needs; ``size`` is that of its files, in bytes."""
 
     reflects: Serial
     serial: Serial | None
@@ -226,7 +226,7 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class TrashEntry:
-    """A file that waits in ``removed/``; ``at`` is when it came there, in seconds since 1970."""
+    """An object in the trash since ``at``, in seconds since 1970; ``sha256`` is "" if unknown."""
 
     key: StorageKey
     size: int
@@ -235,16 +235,16 @@ class TrashEntry:
 
 
 class ListEntry(NamedTuple):
-    """A project as the root page has it."""
+    """A project on the root page."""
 
     name: ProjectName
     serial: Serial | None
 
 
 class FileStat(NamedTuple):
-    """A file as it was recorded; ``modified`` is in nanoseconds since 1970.
+    """The recorded size and time of a file; ``modified`` is in nanoseconds since 1970.
 
-    ``sidecar`` says that its core metadata is advertised.
+    ``sidecar`` is whether its core metadata is advertised.
     """
 
     path: str
@@ -254,9 +254,10 @@ class FileStat(NamedTuple):
 
 
 class VerifyEntry(NamedTuple):
-    """A project whose content was last found right at ``verified``, in seconds since 1970.
+    """A project in the queue of ``verify``.
 
-    ``size`` is that of its files, in bytes.
+    ``verified`` is when its content was last verified, in seconds since 1970; ``files`` is the
+    number of its files, and ``size`` their size in bytes.
     """
 
     name: ProjectName
@@ -267,9 +268,9 @@ class VerifyEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """Files of a project whose content was found right ``at`` a time.
+    """The verification of files of a project, ``at`` a time in seconds since 1970.
 
-    ``paths`` None stands for the whole project: every file of it, and its pages.
+    If ``paths`` is None, all its files and pages were verified.
     """
 
     name: ProjectName
@@ -278,10 +279,10 @@ class Verified:
 
 
 class Totals(NamedTuple):
-    """What the mirror has: projects, files, bytes, and how much of it has been read through.
+    """The numbers of projects, of their files and bytes, and of projects without verification.
 
-    ``unverified`` counts the projects with content that was never found right; ``verified`` is
-    the oldest time of the others, NEVER if there are none.
+    ``unverified`` counts the projects with content that was never verified; ``verified`` is the
+    oldest verification of the others, ``NEVER`` if there are none.
     """
 
     projects: int
@@ -292,7 +293,7 @@ class Totals(NamedTuple):
 
 
 class TrashTotals(NamedTuple):
-    """How much lies in ``removed/``: files, with pages and core metadata, and their bytes."""
+    """The number of objects in the trash, with pages and core metadata, and their bytes."""
 
     files: int
     size: int
@@ -300,11 +301,11 @@ class TrashTotals(NamedTuple):
 
 @dataclass(slots=True)
 class CatalogueUpdate:
-    """What one commit of the catalogue changes, all or nothing.
+    """The changes of one commit of the catalogue.
 
-    A record takes the place of the project's earlier one with all its files, and ends its
-    deferral unless the batch says otherwise. ``reset`` forgets everything that was known before
-    the rest is remembered.
+    A record replaces the project's earlier one with all its files. It ends the deferral of the
+    project, as ``forgotten`` and ``resolved`` do, unless ``deferred`` has a new one. ``restored``
+    are the keys that left the trash. ``reset`` deletes everything else first.
     """
 
     records: list[ProjectRecord] = field(default_factory=list)

@@ -147,7 +147,7 @@ class Executor:
         if retries >= len(pauses) or is_hopeless or self._standalone:
             return False
         self._postponed[task.name] = retries + 1
-        queue.put_off(task, pauses[retries])
+        queue.delay(task, pauses[retries])
         self._events(ProjectPostponed(task.name, error, pauses[retries]))
         return True
 
