@@ -367,7 +367,7 @@ def test_every_example_of_the_page_is_run() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_an_example_does_what_the_page_says(
+def test_an_example_has_the_documented_result(
     name: str, index: Index, server: IndexServer, site: Site
 ) -> None:
     publish, tree = CASES[name]

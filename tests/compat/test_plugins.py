@@ -258,7 +258,7 @@ EVERYTHING = """
 """
 
 
-def test_a_mirror_goes_by_filters_of_both_interfaces_and_its_own(
+def test_a_mirror_applies_filters_of_both_interfaces_and_built_in_ones(
     scratch: Scratch, index: Index, server: IndexServer, site: Site
 ) -> None:
     index.info["license"] = "MIT"
@@ -283,7 +283,7 @@ def test_a_mirror_goes_by_filters_of_both_interfaces_and_its_own(
     assert "a-1.0.1-py3-none-any.whl: dropped by size_release_file" in told
 
 
-def test_a_filter_that_raises_fails_its_project_and_lets_nothing_through(
+def test_a_filter_that_raises_fails_its_project(
     scratch: Scratch, index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("a", "1.0", metadata=False)
@@ -299,7 +299,7 @@ def test_a_filter_that_raises_fails_its_project_and_lets_nothing_through(
     assert not server.paths("file")
 
 
-def test_a_filter_that_cannot_be_made_is_a_mistake_in_the_configuration(
+def test_a_filter_that_cannot_be_built_is_a_problem_of_the_configuration(
     scratch: Scratch, server: IndexServer, site: Site
 ) -> None:
     site.filter("[plugins]\nenabled =\n    dev_releases\n    wheels_relase\n    length_project")

@@ -203,7 +203,7 @@ def mirror(index: Index, site: Site) -> Site:
     return site
 
 
-def test_the_tree_is_what_the_contract_says(mirror: Site) -> None:
+def test_the_tree_is_the_documented_one(mirror: Site) -> None:
     ran = mirror.mirror()
 
     assert ran.code == 0
@@ -226,7 +226,7 @@ def test_the_tree_is_what_the_contract_says(mirror: Site) -> None:
     assert (again.code, again.synced) == (0, [])
 
 
-def test_what_is_dropped_is_dropped_by_the_filter_that_the_contract_says(mirror: Site) -> None:
+def test_each_file_is_dropped_by_the_documented_filter(mirror: Site) -> None:
     assert {*DROPPED.values(), *EXCLUDED.values()} == EARLIER - {
         "version_range_project_metadata",  # the index's documents tell no Python: that is kept
     }

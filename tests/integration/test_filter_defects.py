@@ -89,7 +89,7 @@ def lines(*texts: str) -> str:
         ),
     ],
 )
-def test_d1_a_list_or_name_that_says_nothing_is_refused_and_does_not_mean_the_whole_index(
+def test_d1_an_empty_list_or_an_unknown_name_is_refused_and_does_not_mean_the_whole_index(
     index: Index, server: IndexServer, site: Site, text: str, problem: str
 ) -> None:
     index.release("foo", "1.0")
@@ -114,7 +114,7 @@ def test_d2_all_does_not_enable_a_release_allowlist_that_has_no_list(
 # ---------------------------------------------------------------- lists
 
 
-def test_d3_a_blocklist_takes_comments_at_the_ends_of_lines_and_wildcards(
+def test_d3_a_blocklist_accepts_comments_at_the_ends_of_lines_and_wildcards(
     index: Index, site: Site
 ) -> None:
     for name in ("foo", "bar", "evil-one", "evil-two", "good"):
@@ -216,7 +216,7 @@ def test_d5_twice_as_many_versions_are_twice_the_work_and_not_four_times() -> No
     assert kept(chain.apply(pages[-1])) == sdists("39.97.4000", "39.98.4000", "39.99.4000")
 
 
-def test_d5_a_version_that_is_none_fails_nothing_and_sorts_last(index: Index, site: Site) -> None:
+def test_d5_an_invalid_version_fails_nothing_and_sorts_last(index: Index, site: Site) -> None:
     for version in ("2004d", "old_1", "1.0", "2.0"):
         index.upload("foo", version, f"foo-{version}.tar.gz")
     index.upload("foo", "gibberish", "foo-gibberish.tar.gz")
@@ -235,7 +235,7 @@ def test_d5_a_number_of_releases_below_nothing_is_refused(server: IndexServer, s
     assert server.asked == []
 
 
-def test_d5_a_current_version_that_is_not_there_costs_no_place() -> None:
+def test_d5_a_missing_current_version_replaces_no_release() -> None:
     document = {"info": {"version": "9.9"}, "releases": {}}
     page = make_detail(*map(make_file, sdists("1.0", "2.0", "3.0")), versions=(), document=document)
     assert kept(chain_of(latest(2)).apply(page)) == sdists("2.0", "3.0")
@@ -250,9 +250,7 @@ def test_d6_pre_releases_are_those_of_pep_440() -> None:
     assert left(text, *others, *finals) == finals
 
 
-def test_d6_the_projects_whose_pre_releases_are_dropped_may_be_spelt_in_any_way(
-    index: Index, site: Site
-) -> None:
+def test_d6_names_in_filter_prerelease_may_have_any_spelling(index: Index, site: Site) -> None:
     for display in ("Foo_Bar", "other"):
         for version in ("1.0", "2.0rc1"):
             index.release(display, version)
@@ -270,7 +268,7 @@ def test_d6_the_projects_whose_pre_releases_are_dropped_may_be_spelt_in_any_way(
 @pytest.mark.parametrize(
     ("tag", "stays"), [("", True), ("match-null:", True), ("not-null:", False)]
 )
-def test_d7_under_none_the_tags_for_null_count(tag: str, stays: bool) -> None:  # noqa: FBT001 - a column of the table
+def test_d7_the_tags_for_null_apply_under_none(tag: str, stays: bool) -> None:  # noqa: FBT001 - a column of the table
     name = "regex_release_file_metadata"
     text = f"[plugins]\nenabled = {name}\n[{name}]\nnone:{tag}release_file.requires_python = .*2\n"
     names = sdists("1.0", "2.0", "3.0")
@@ -279,7 +277,7 @@ def test_d7_under_none_the_tags_for_null_count(tag: str, stays: bool) -> None:  
 
 
 @pytest.mark.parametrize(("tag", "stays"), [("", True), ("not-null:", False)])
-def test_d8_no_python_or_a_bad_one_fails_no_project(
+def test_d8_a_missing_or_invalid_requires_python_fails_no_project(
     index: Index,
     site: Site,
     tag: str,
@@ -393,7 +391,7 @@ class Compared(str):
     __hash__ = str.__hash__
 
 
-def test_d11_a_name_is_looked_up_and_not_searched_for() -> None:
+def test_d11_a_name_is_found_by_a_lookup() -> None:
     listed = lines(*(f"project-{number}" for number in range(20_000)))
     chain = chain_of(f"[plugins]\nenabled = allowlist_project\n[allowlist]\npackages ={listed}\n")
     names = [ProjectName(Compared(f"project-{number}")) for number in range(19_000, 22_000)]
@@ -467,7 +465,7 @@ def test_d14_neither_case_nor_separators_of_a_name_matter_to_a_pattern(
     assert site.names() == ["other"]
 
 
-def test_c19_pages_name_no_file_that_stricter_filters_took_away(index: Index, site: Site) -> None:
+def test_c19_pages_name_no_file_that_stricter_filters_dropped(index: Index, site: Site) -> None:
     index.release("foo", "1.0", sdist=True)
     index.release("foo", "2.0", sdist=True)
     site.mirror()

@@ -88,7 +88,7 @@ def test_a_project_is_selected_if_every_filter_keeps_it() -> None:
     assert [each and each.name for each in refusing] == [None, "blocked", "allowed"]
 
 
-def test_a_filter_that_fails_lets_no_project_be_taken_for_selected_or_for_not() -> None:
+def test_a_project_is_neither_selected_nor_dropped_if_a_filter_fails() -> None:
     chain = FilterChain((allowed(FOO), FAILING))
     with pytest.raises(FilterFailure, match="cannot tell of foo"):
         chain.selects(FOO)
@@ -149,11 +149,11 @@ def test_page_filters_run_by_stage_and_then_by_name() -> None:
         assert [each.name for each in chain.in_order_of_stages()] == ["d", "b", "c", "a"]
 
 
-def test_the_stages_are_in_the_order_that_is_written_down() -> None:
+def test_the_stages_have_the_documented_order() -> None:
     assert sorted(Stage) == [Stage.METADATA, Stage.FILE, Stage.RELEASE, Stage.SELECTION]
 
 
-def test_what_each_filter_dropped_is_told_and_why() -> None:
+def test_each_dropped_file_is_reported_with_its_filter_and_reason() -> None:
     chain = FilterChain(pages=(dropping("b"), dropping("a")))
     narrowed = chain.apply(PAGE)
     assert narrowed.dropped == (Dropped("a", FILES[:1]), Dropped("b", FILES[1:2]))
@@ -166,7 +166,7 @@ def test_what_each_filter_dropped_is_told_and_why() -> None:
     ]
 
 
-def test_a_version_that_lost_all_its_files_is_listed_no_more() -> None:
+def test_a_version_that_lost_all_its_files_is_not_listed() -> None:
     narrowed = FilterChain(pages=(dropping(),)).apply(PAGE)
     assert narrowed.page is not None
     assert narrowed.page.versions == ("1.0", "2.0", "3.0", "9.9"), "9.9 never had a file"
@@ -178,7 +178,7 @@ def test_a_project_that_a_filter_drops_is_dropped_whatever_the_others_say() -> N
     assert chain.explain(PAGE, FILES[0].filename) == (REJECTING, "rejecting drops None")
 
 
-def test_a_filter_that_decides_alone_silences_the_other_release_filters_of_a_project() -> None:
+def test_an_exclusive_filter_disables_the_other_release_filters_of_a_project() -> None:
     alone = replace(dropping("alone", Stage.RELEASE), exclusive=frozenset({FOO}))
     others = (dropping("file"), dropping("release", Stage.RELEASE), dropping("z", Stage.SELECTION))
     chain = FilterChain(pages=(alone, *others))
@@ -186,7 +186,7 @@ def test_a_filter_that_decides_alone_silences_the_other_release_filters_of_a_pro
     assert [each.name for each in chain.in_order(BAR)] == ["file", "alone", "release", "z"]
 
 
-def test_what_the_filters_read_is_known() -> None:
+def test_the_needs_of_a_chain_are_those_of_all_filters() -> None:
     one = replace(dropping("a"), needs=Needs.SIZES)
     two = replace(dropping("b"), needs=Needs.DOCUMENT)
     assert FilterChain(pages=(one, two)).needs == Needs.SIZES | Needs.DOCUMENT
@@ -211,14 +211,14 @@ def early(chain: FilterChain, page: ProjectDetail = PAGE) -> tuple[int | None, l
     return narrowed.due, list(narrowed.early)
 
 
-def test_when_more_of_a_page_comes_is_told() -> None:
+def test_the_time_of_the_next_change_is_returned() -> None:
     assert early(FilterChain(pages=(young(prefetch=False),))) == (1000, [])
     both = (young(prefetch=False), replace(young(prefetch=False, change=900), name="younger"))
     assert early(FilterChain(pages=both))[0] == 1000, "the second filter dropped nothing more"
     assert early(FilterChain(pages=(young(prefetch=False, change=None),))) == (None, [])
 
 
-def test_what_comes_later_may_be_fetched_already_but_not_what_others_drop() -> None:
+def test_files_of_later_are_prefetched_unless_another_filter_drops_them() -> None:
     assert early(FilterChain(pages=(young(prefetch=True),))) == (1000, list(FILES[2:]))
 
     def without_last(page: ProjectDetail) -> ProjectDetail:
@@ -228,12 +228,12 @@ def test_what_comes_later_may_be_fetched_already_but_not_what_others_drop() -> N
     assert early(FilterChain(pages=(young(prefetch=True), selecting))) == (1000, [FILES[2]])
 
 
-def test_nothing_is_fetched_early_of_a_page_that_is_mature() -> None:
+def test_nothing_is_prefetched_of_a_page_that_will_not_change() -> None:
     page = replace(PAGE, files=FILES[:2])
     assert early(FilterChain(pages=(young(prefetch=True),)), page) == (None, [])
 
 
-def test_a_project_that_would_be_dropped_then_has_nothing_to_fetch_early() -> None:
+def test_nothing_is_prefetched_of_a_project_that_will_be_dropped() -> None:
     def few(page: ProjectDetail) -> ProjectDetail | None:
         return page if len(page.files) < 4 else None
 
@@ -242,7 +242,7 @@ def test_a_project_that_would_be_dropped_then_has_nothing_to_fetch_early() -> No
     assert early(FilterChain(pages=(young(prefetch=True), counting, last))) == (1000, [])
 
 
-def test_a_filter_that_gives_no_reason_has_none() -> None:
+def test_a_filter_may_give_no_reason() -> None:
     project = NameRule("p", lambda _: False)
     assert project.explain(FOO) == ""
     bare = PageRule("bare", Stage.FILE, lambda page: page.keep(lambda _: False))
@@ -273,7 +273,7 @@ def test_the_fingerprint_differs_when_a_decision_may() -> None:
     assert len({chain.fingerprint for chain in chains}) == len(chains)
 
 
-def test_a_rule_about_one_project_changes_the_terms_of_no_other() -> None:
+def test_a_rule_about_one_project_changes_the_fingerprint_of_no_other() -> None:
     ruled = replace(dropping("a"), text="of foo", texts={FOO: "rule"})
     before, after = FilterChain(pages=(dropping("b"),)), FilterChain(pages=(ruled, dropping("b")))
     assert after.fingerprint_for(FOO) != before.fingerprint_for(FOO)

@@ -59,7 +59,7 @@ def left(made: PageFilter, page: ProjectDetail) -> list[str]:
         ({"min_age": "20 days"}, ["0"]),
     ],
 )
-def test_what_is_old_enough_is_kept_and_what_has_no_time_is_not(
+def test_files_that_are_old_enough_are_kept_and_files_without_a_time_are_not(
     texts: dict[str, str], kept: list[str]
 ) -> None:
     assert left(age(**texts), page_of(30, 7, 3, 0.5, None)) == kept
@@ -132,14 +132,14 @@ def test_what_cannot_be_understood_is_refused(texts: dict[str, str], message: st
         age(**texts)
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_problems_are_reported_together() -> None:
     with pytest.raises(InvalidRules) as caught:
         age(min_age="soon", freeze_at="never", prefetch="maybe", exceptions="foo bar")
     options = [problem.option for problem in caught.value.problems]
     assert options == ["min-age", "freeze-at", "prefetch", "exceptions"]
 
 
-def test_the_filter_says_what_it_does_and_why() -> None:
+def test_the_filter_describes_itself_and_its_reasons() -> None:
     made = age(min_age="1 day", freeze_at="2026-11-20", exceptions="bar")
     assert (made.stage, made.needs) == (Stage.FILE, Needs.TIMES)
     assert made.describe() == (

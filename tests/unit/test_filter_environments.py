@@ -366,7 +366,7 @@ def test_source_distributions_have_a_policy(sdists: str | None, stay: list[str])
 
 
 @pytest.mark.parametrize("requires", [None, ">=3.9", "rubbish"])
-def test_a_wheel_counts_for_a_version_only_if_it_is_kept(requires: str | None) -> None:
+def test_only_a_kept_wheel_serves_a_version(requires: str | None) -> None:
     filter_ = made("python 3.9; windows amd64", sdists="when-no-wheel")
     sdist, new = make_file("foo-1.0.tar.gz"), make_file(WHEEL, requires_python=requires)
     old = make_file(WHEEL, requires_python="<3.9")
@@ -377,7 +377,7 @@ def test_a_wheel_counts_for_a_version_only_if_it_is_kept(requires: str | None) -
 # ---------------------------------------------------------------- words, terms and problems
 
 
-def test_it_is_a_file_filter_that_tells_what_it_does() -> None:
+def test_it_is_a_file_filter_that_describes_itself() -> None:
     filter_ = made(OPEN, "pypy; python 3.10; windows x86")
     assert (filter_.name, filter_.stage) == ("target_environments", Stage.FILE)
     assert filter_.describe() == (
@@ -390,7 +390,7 @@ def test_it_is_a_file_filter_that_tells_what_it_does() -> None:
     assert "that have no wheel" in made(OPEN, sdists="when-no-wheel").describe()[-2]
 
 
-def test_the_reason_says_what_is_missing() -> None:
+def test_the_reason_gives_what_is_missing() -> None:
     options = FilterOptions(
         sections={
             "environments": {"servers": OPEN},
@@ -514,13 +514,13 @@ def test_a_mistake_is_one_problem_that_shows_the_way_out(clause: str, said: str)
         ("pypy; python 3.13t; windows amd64", "PyPy has no free-threaded builds"),
     ],
 )
-def test_an_environment_is_whole_or_a_problem(environment: str, said: str) -> None:
+def test_an_incomplete_environment_is_a_problem(environment: str, said: str) -> None:
     (message,) = problems(environment)
     assert message.startswith("[environments] env0: ")
     assert said in message
 
 
-def test_every_problem_is_told_at_once() -> None:
+def test_all_problems_are_reported_together() -> None:
     assert len(problems("linux arm", "pythn 3; pypy 3", "", sdists="kepe")) == 6
     assert "did you mean 'keep'?" in problems(OPEN, sdists="kepe")[0]
     assert problems(OPEN, sdists="x")[0].startswith("[target_environments] sdists: 'x' is none of")
@@ -563,7 +563,7 @@ ENVIRONMENTS = [
     st.sampled_from(["keep", "drop", "when-no-wheel"]),
     FILES.flatmap(lambda files: st.tuples(st.just(files), st.permutations(files))),
 )
-def test_it_narrows_once_and_in_no_order(
+def test_the_result_is_stable_and_does_not_depend_on_order(
     environments: list[str], sdists: str, files: tuple[list[ReleaseFile], list[ReleaseFile]]
 ) -> None:
     filter_ = made(*environments, sdists=sdists)

@@ -95,7 +95,7 @@ def test_any_pattern_is_enough() -> None:
         "[A-Z]+_[A-Z]+_EXT$",
     ],
 )
-def test_neither_case_nor_separators_of_a_name_matter(pattern: str) -> None:
+def test_case_and_separators_of_a_name_do_not_matter(pattern: str) -> None:
     """The display name was matched, so that it depended on its spelling."""
     keeps = projects(pattern).apply
     assert not keeps(ProjectName("zope-interface-ext"))
@@ -109,7 +109,7 @@ def test_a_name_of_very_many_parts_is_matched_in_few_spellings() -> None:
     assert not projects("a-b-c|x_y").apply(name)
 
 
-def test_a_project_filter_says_what_it_does_and_why() -> None:
+def test_a_project_filter_describes_itself_and_its_reasons() -> None:
     made = projects("foo$", "bar$")
     assert made.name == "regex_project"
     assert made.describe() == ("drop the projects whose name begins with a match of: foo$, bar$",)
@@ -135,7 +135,7 @@ def test_a_version_is_dropped_if_it_begins_with_a_match(pattern: str, kept: list
     assert [file.filename for file in left.files] == [f"foo-{text}.tar.gz" for text in kept]
 
 
-def test_a_version_goes_as_a_whole_however_its_files_write_it() -> None:
+def test_a_version_is_dropped_as_a_whole_in_any_spelling() -> None:
     files = (make_file(f"foo-{text}.tar.gz") for text in ("1.0-rc1", "1.0rc1", "1.0"))
     wheel = make_file("foo-1.0rc1-py3-none-any.whl")
     page = make_detail(*files, wheel, versions=("1.0RC1", "1.0"))
@@ -145,12 +145,12 @@ def test_a_version_goes_as_a_whole_however_its_files_write_it() -> None:
         assert left.versions == ("1.0",)
 
 
-def test_texts_that_are_no_versions_are_matched_too() -> None:
+def test_texts_that_are_not_versions_are_matched_too() -> None:
     left = narrowed(releases("snap"), page_of("snapshot", "1.0"))
     assert left.versions == ("1.0",)
 
 
-def test_a_release_filter_says_what_it_does_and_why() -> None:
+def test_a_release_filter_describes_itself_and_its_reasons() -> None:
     made, page = releases("2", "1"), page_of("1.0", "3.0")
     assert (made.name, made.stage) == ("regex_release", Stage.RELEASE)
     assert made.describe() == ("drop the versions that begin with a match of: 2, 1",)
@@ -194,7 +194,7 @@ def test_a_pattern_that_cannot_be_used_is_refused_with_its_line(
 
 @pytest.mark.parametrize("option", MAKERS)
 @pytest.mark.parametrize("lines", [(), ("", "  ", "# none")])
-def test_without_a_pattern_nothing_is_made(option: str, lines: tuple[str, ...]) -> None:
+def test_a_filter_without_a_pattern_is_refused(option: str, lines: tuple[str, ...]) -> None:
     made = (FilterOptions(), options(option, *lines))
     for each in made:
         with pytest.raises(InvalidRules) as raised:
@@ -239,6 +239,6 @@ def test_it_only_narrows_and_neither_order_nor_repetition_matters(
 
 
 @given(pattern=hostile_text, name=names)
-def test_a_pattern_is_refused_or_of_use(pattern: str, name: str) -> None:
+def test_any_text_is_refused_or_is_a_usable_pattern(pattern: str, name: str) -> None:
     with suppress(InvalidRules):
         assert projects(*pattern.split("\n")).apply(ProjectName(name)) in {True, False}

@@ -101,7 +101,7 @@ def test_a_release_is_yanked_when_all_its_files_are() -> None:
     assert left(latest(keep="1"), make_detail(*files, versions=("1.0", "2.0"))) == {"2.0"}
 
 
-def test_the_latest_can_be_told_by_time() -> None:
+def test_the_latest_can_be_chosen_by_time() -> None:
     page = page_of("1.0", "2.0", "3.0", v1_0=5, v2_0=9, v3_0=1)
     made = latest(keep="2", sort_by="time")
     assert left(made, page) == {"2.0", "3.0"}, "3.0 is what people install"
@@ -110,7 +110,7 @@ def test_the_latest_can_be_told_by_time() -> None:
     assert made.needs is Needs.TIMES
 
 
-def test_what_has_no_time_counts_as_the_oldest() -> None:
+def test_a_release_without_a_time_is_the_oldest() -> None:
     files = (
         make_file("foo-1.0.tar.gz"),
         make_file("foo-2.0.tar.gz", upload_time=None),
@@ -133,12 +133,12 @@ def test_so_many_can_be_kept_of_each_series(per: str, kept: str) -> None:
     assert left(latest(keep="1", keep_per=per), page) == set(kept.split())
 
 
-def test_texts_that_are_no_version_are_one_series() -> None:
+def test_texts_that_are_not_versions_are_one_group() -> None:
     page = page_of("1.0", "worse", "worst")
     assert left(latest(keep="1", keep_per="minor"), page) == {"1.0", "worst"}
 
 
-def test_one_odd_version_fails_nothing_and_costs_no_place() -> None:
+def test_an_invalid_version_fails_nothing_and_replaces_no_release() -> None:
     page = page_of("1.0", "2.0", "3.0", "2004-01-01-draft")
     assert left(latest(keep="2"), page) == {"2.0", "3.0"}
 
@@ -158,7 +158,7 @@ def test_what_cannot_be_understood_is_refused(texts: dict[str, str], message: st
         latest(**texts)
 
 
-def test_the_filter_says_what_it_does() -> None:
+def test_the_filter_describes_itself() -> None:
     assert latest(keep="3").stage is Stage.SELECTION
     assert latest(keep="3").needs is Needs.NOTHING
     assert latest(keep="0").describe() == ("keep all releases (keep = 0)",)
@@ -249,7 +249,7 @@ def test_the_latest_do_not_depend_on_order_and_are_the_latest_of_themselves(
         ("nightly", True),
     ],
 )
-def test_pre_releases_are_told_by_the_standard_not_by_their_spelling(
+def test_pre_releases_are_recognised_by_pep_440_and_not_by_spelling(
     version: str, *, kept: bool
 ) -> None:
     assert left(prerelease(), page_of("0.1", version)) == {"0.1"} | ({version} if kept else set())
@@ -267,7 +267,7 @@ def test_an_empty_list_of_pre_releases_is_refused() -> None:
         prerelease(packages="  # none")
 
 
-def test_the_filter_of_pre_releases_says_what_it_does() -> None:
+def test_the_filter_of_pre_releases_describes_itself() -> None:
     page = page_of("1.0rc1")
     assert prerelease().describe() == ("drop the pre-releases",)
     assert prerelease().explain(page, page.files[0]) == "its version is a pre-release"

@@ -80,12 +80,12 @@ def test_a_listed_project_is_exempt() -> None:
     assert size("5", "bar").apply(page) is None
 
 
-def test_where_the_allowlist_says_what_is_mirrored_the_limit_holds_for_it() -> None:
+def test_the_limit_applies_to_the_allowlist_if_that_selects_projects() -> None:
     assert size("5", "foo", "allowlist_project").apply(of_sizes(10)) is None
     assert size("15", "foo", "allowlist_project").apply(of_sizes(10)) is not None
 
 
-def test_a_size_that_is_not_known_lets_nothing_through() -> None:
+def test_an_unknown_size_fails_the_project() -> None:
     assert size("5").needs is Needs.SIZES
     with pytest.raises(FilterFailure, match=r"does not give the size of foo-1\.tar\.gz"):
         size("500").apply(of_sizes(1, None))
@@ -93,7 +93,7 @@ def test_a_size_that_is_not_known_lets_nothing_through() -> None:
 
 
 @pytest.mark.parametrize("limit", ["", "a lot", "-5", "5 apples"])
-def test_what_is_no_size_is_refused(limit: str) -> None:
+def test_a_text_that_is_not_a_size_is_refused(limit: str) -> None:
     with pytest.raises(InvalidRules, match="max_package_size"):
         size(limit)
 
@@ -103,7 +103,7 @@ def test_a_size_filter_without_a_limit_is_refused() -> None:
         SizeProjectMetadata.from_options(options())
 
 
-def test_the_size_filter_says_what_it_does() -> None:
+def test_the_size_filter_describes_itself() -> None:
     made = size("2000", "bar")
     assert made.stage is Stage.METADATA
     assert made.describe() == (
@@ -143,7 +143,7 @@ def test_versions_count_with_or_without_files(
     assert count(**limits).apply(page) == (page if kept else None)
 
 
-def test_a_version_counts_once_however_it_is_written() -> None:
+def test_a_version_counts_once_in_any_spelling() -> None:
     files = (make_file("foo-1.0.tar.gz"), make_file("foo-1.0.0-py3-none-any.whl"))
     assert count(max_versions="1").apply(make_detail(*files, versions=("1",))) is not None
 
@@ -170,7 +170,7 @@ def test_the_number_of_versions_has_the_same_exceptions_as_the_size() -> None:
         ({"min_versions": "3", "max_versions": "2"}, "3 is more than max_versions, 2"),
     ],
 )
-def test_limits_that_make_no_sense_are_refused(limits: dict[str, str], message: str) -> None:
+def test_contradictory_limits_are_refused(limits: dict[str, str], message: str) -> None:
     with pytest.raises(InvalidRules, match=message):
         count(**limits)
 
@@ -183,7 +183,7 @@ def test_limits_that_make_no_sense_are_refused(limits: dict[str, str], message: 
         ({"min_versions": "2", "max_versions": "9"}, "2 to 9"),
     ],
 )
-def test_the_count_filter_says_what_it_does(limits: dict[str, str], words: str) -> None:
+def test_the_count_filter_describes_itself(limits: dict[str, str], words: str) -> None:
     made = count(**limits)
     assert made.describe() == (f"keep only projects with {words} versions",)
     assert made.explain(make_detail(), None) == f"it has 1 versions, and {words} are allowed"
@@ -230,7 +230,7 @@ def test_projects_are_dropped_by_their_status(
         ({"keep": "archived"}, "drops active projects"),
     ],
 )
-def test_statuses_that_make_no_sense_are_refused(rules: dict[str, str], message: str) -> None:
+def test_contradictory_statuses_are_refused(rules: dict[str, str], message: str) -> None:
     with pytest.raises(InvalidRules, match=message):
         ProjectStatusFilter.from_options(options(project_status=rules))
 

@@ -136,7 +136,7 @@ def test_an_empty_text_is_a_value() -> None:
         ([["x"]], r'\["x"\]$'),
     ],
 )
-def test_what_is_no_text_is_matched_as_json_writes_it(value: object, pattern: str) -> None:
+def test_values_that_are_not_texts_are_matched_as_json(value: object, pattern: str) -> None:
     by = made("regex_project_metadata", {"not-null:info.downloads": pattern})
     assert keeps(by, info(downloads=value))
 
@@ -194,7 +194,7 @@ def test_patterns_match_at_the_start_or_anywhere(said: str, *, found: bool) -> N
         ("info.name", "FOO$", ["gz", "egg", "whl"]),
     ],
 )
-def test_files_are_judged_by_what_the_page_tells(
+def test_files_are_judged_by_the_values_of_the_page(
     option: str, pattern: str, left: list[str]
 ) -> None:
     by = made("regex_release_file_metadata", {option: pattern})
@@ -226,7 +226,7 @@ def test_files_are_judged_by_what_the_page_tells(
         ("release_file", "release_file.x-private", Needs.DOCUMENT),
     ],
 )
-def test_the_document_is_read_only_for_what_it_alone_tells(
+def test_the_document_is_needed_only_for_values_that_pages_lack(
     kind: str, path: str, reads: Needs
 ) -> None:
     for by in (made(f"regex_{kind}_metadata", {path: "3"}),
@@ -244,13 +244,13 @@ def test_the_document_is_read_only_for_what_it_alone_tells(
             assert by.apply(PAGE) == by.apply(replace(PAGE, document=other))
 
 
-def test_all_that_is_read_is_said() -> None:
+def test_the_needs_of_all_paths_are_known() -> None:
     options = {"release_file.size": "1", "release_file.upload_time": "2", "release": "1"}
     by = made("regex_release_file_metadata", options)
     assert by.needs == Needs.SIZES | Needs.TIMES
 
 
-def test_what_the_page_tells_does_not_depend_on_the_document() -> None:
+def test_values_of_the_page_do_not_depend_on_the_document() -> None:
     said = {
         "info": {"name": "Foo.Bar", "license": "MIT"},
         "releases": {
@@ -302,7 +302,7 @@ def test_a_file_is_kept_if_it_allows_a_version(option: str, versions: str, left:
 
 @pytest.mark.parametrize("told", [None, "invalid", ">=3.*", 3, ["x", None]], ids=str)
 @pytest.mark.parametrize("mode", ["any", "all", "none"])
-def test_a_range_that_is_none_counts_as_no_value(told: object, mode: str) -> None:
+def test_a_text_that_is_not_a_specifier_is_ignored(told: object, mode: str) -> None:
     """It raised, as did null under not-null, and failed the project."""
     page = info(requires_python=told)
     for null, tag in ((True, "match-null"), (False, "not-null")):
@@ -359,7 +359,9 @@ def test_filters_say_what_they_do_and_when() -> None:
         ),
     ],
 )
-def test_a_dropped_file_is_told_of_by_its_rule_and_line(option: str, value: str, why: str) -> None:
+def test_a_dropped_file_is_explained_by_its_rule_and_line(
+    option: str, value: str, why: str
+) -> None:
     by = made("regex_release_file_metadata", {option: value}, at=5)
     page = make_detail(SDIST)
     assert kept(by, page) == []
@@ -368,7 +370,7 @@ def test_a_dropped_file_is_told_of_by_its_rule_and_line(option: str, value: str,
     assert by.explain(page, None) == ""
 
 
-def test_a_dropped_project_is_told_of_by_its_rule_and_line() -> None:
+def test_a_dropped_project_is_explained_by_its_rule_and_line() -> None:
     by = made("regex_project_metadata", {"none:info.license": "MIT"}, at=5)
     assert by.explain(info(license="MIT"), None) == (
         "[regex_project_metadata] none:info.license: 'MIT' in bandersnatch.conf, line 5"
@@ -415,7 +417,7 @@ def test_terms_change_with_the_rules_and_not_with_their_order(name: str) -> None
         ("info.classifier", "info has no 'classifier'; did you mean 'classifiers'?"),
     ],
 )
-def test_an_option_that_is_no_path_is_refused(name: str, option: str, why: str) -> None:
+def test_an_option_that_is_not_a_path_is_refused(name: str, option: str, why: str) -> None:
     with pytest.raises(InvalidRules) as raised:
         made(name, {option: "1", "info.summary": "1"})
     (problem,) = raised.value.problems
@@ -451,7 +453,7 @@ def test_a_filter_without_rules_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", REGEX)
-def test_everything_that_is_wrong_is_told_of_at_once(name: str) -> None:
+def test_all_problems_of_a_section_are_reported_together(name: str) -> None:
     with pytest.raises(InvalidRules) as raised:
         made(name, {"search": "maybe", "info.summary": "(\n(foo){e<=1}", "x": "1"})
     told = [(each.option, each.message) for each in raised.value.problems]
@@ -462,7 +464,7 @@ def test_everything_that_is_wrong_is_told_of_at_once(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RANGE)
-def test_what_is_no_version_is_refused_with_its_line(name: str) -> None:
+def test_a_text_that_is_not_a_version_is_refused_with_its_line(name: str) -> None:
     with pytest.raises(InvalidRules) as raised:
         made(name, {"info.requires_python": "3.9\n>=3.8\n3.x"}, at=5)
     assert [each.message for each in raised.value.problems] == [
@@ -498,7 +500,7 @@ OPTIONS = st.dictionaries(
 
 
 @given(options=OPTIONS, said=json_values, order=st.randoms(), searching=st.booleans())
-def test_it_only_narrows_and_no_order_matters(
+def test_the_result_is_a_part_of_the_page_and_does_not_depend_on_order(
     options: dict[str, list[str]], said: object, order: Random, *, searching: bool
 ) -> None:
     entry = {"filename": SDIST.filename, "comment_text": said}
@@ -523,7 +525,7 @@ def test_it_only_narrows_and_no_order_matters(
 
 
 @given(said=json_values, name=st.sampled_from([*MAKERS]))
-def test_no_document_is_too_odd(said: Any, name: str) -> None:
+def test_any_document_is_accepted(said: Any, name: str) -> None:
     options = {"info.requires_python": "3", "not-null:info.classifiers": "1"}
     by = made(name, options)
     for document in ({"info": said}, {"info": {"requires_python": said, "classifiers": said}}):

@@ -181,7 +181,7 @@ PYTHON_FILES = [
         ),
     ],
 )  # fmt: skip
-def test_a_python_drops_what_is_for_it_alone(token: str, gone: set[str]) -> None:
+def test_a_python_drops_the_files_that_only_it_can_use(token: str, gone: set[str]) -> None:
     assert set(PYTHON_FILES) - set(kept(token, *PYTHON_FILES)) == gone
 
 
@@ -202,7 +202,7 @@ def test_a_python_drops_what_is_for_it_alone(token: str, gone: set[str]) -> None
         ("windows", wheel("darwin_x86", "win32", "win32"), True),
     ],
 )  # fmt: skip
-def test_a_wheel_goes_when_none_of_its_combinations_is_left(
+def test_a_wheel_is_dropped_if_all_its_combinations_are_excluded(
     tokens: str, filename: str, *, stays: bool
 ) -> None:
     assert keeps(tokens, filename) is stays
@@ -239,21 +239,19 @@ def problems(platforms: str) -> list[str]:
         ("py3.13t", "py3.13"),
     ],
 )
-def test_a_token_that_nobody_knows_is_an_error_that_names_the_nearest(
-    token: str, meant: str
-) -> None:
+def test_an_unknown_token_is_an_error_that_names_the_nearest(token: str, meant: str) -> None:
     (message,) = problems(token)
     assert repr(token) in message
     assert f"did you mean {meant!r}?" in message
 
 
 @pytest.mark.parametrize("token", ["e", "n", "x", "any", "sdist", "py", "py.4", "-", "\u212a"])
-def test_part_of_a_words_letters_is_not_the_word(token: str) -> None:
+def test_a_substring_of_a_token_does_not_match(token: str) -> None:
     (message,) = problems(token)
     assert "write windows, macos, linux" in message
 
 
-def test_every_problem_is_told_with_its_line() -> None:
+def test_every_problem_is_reported_with_its_line() -> None:
     options = FilterOptions(
         sections={"blocklist": {"platforms": "\nwindows # of old\n# nothing\nlinus macos e"}},
         numbers={("blocklist", "platforms"): (7, 8, 9, 10)},
@@ -273,7 +271,7 @@ def test_nothing_to_exclude_is_an_error(sections: dict[str, dict[str, str]]) -> 
         ExcludePlatform.from_options(FilterOptions(sections=sections))
 
 
-def test_it_is_a_file_filter_that_tells_what_it_does() -> None:
+def test_it_is_a_file_filter_that_describes_itself() -> None:
     made_filter = made("windows py2.7 -win32")
     assert (made_filter.name, made_filter.stage) == ("exclude_platform", Stage.FILE)
     assert made_filter.describe() == (
@@ -335,7 +333,7 @@ FILES = st.sampled_from([*EVERY, *PYTHON_FILES]) | st.text().map("foo-1.0-{}.whl
         lambda files: st.tuples(st.just(files), st.permutations(files))
     ),
 )
-def test_it_narrows_once_and_in_no_order(
+def test_the_result_is_stable_and_does_not_depend_on_order(
     tokens: tuple[list[str], list[str]], files: tuple[list[str], list[str]]
 ) -> None:
     once = kept(" ".join(tokens[0]), *files[0])

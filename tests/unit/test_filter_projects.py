@@ -87,7 +87,7 @@ def test_an_allowlist_may_be_in_a_file() -> None:
     assert made.describe() == ("keep only the 2 projects named in x.txt",)
 
 
-def test_an_allowlist_says_what_it_does_and_why() -> None:
+def test_an_allowlist_describes_itself_and_its_reasons() -> None:
     options = make_options(
         {"x.txt": "foo-*"}, allowlist={"packages": "foo\nbar", "packages-file": "x.txt"}
     )
@@ -117,7 +117,7 @@ def test_an_empty_list_does_not_mean_everything(section: dict[str, str] | None) 
 
 
 @pytest.mark.parametrize("section", EMPTY, ids=repr)
-def test_an_empty_blocklist_drops_nothing_and_says_so(section: dict[str, str] | None) -> None:
+def test_an_empty_blocklist_drops_nothing_and_is_noted(section: dict[str, str] | None) -> None:
     sections = {} if section is None else {"blocklist": section}
     made = BlocklistProject.from_options(make_options({"empty.txt": "# foo\n"}, **sections))
     assert made.apply(ProjectName("foo"))
@@ -130,7 +130,7 @@ def test_an_empty_blocklist_drops_nothing_and_says_so(section: dict[str, str] | 
     ("section", "make"),
     [("allowlist", AllowlistProject.from_options), ("blocklist", BlocklistProject.from_options)],
 )
-def test_a_line_that_names_no_project_is_pointed_at(
+def test_a_line_that_names_no_project_is_reported(
     section: str, make: Callable[[FilterOptions], ProjectFilter]
 ) -> None:
     assert problem(make, make_options(**{section: {"packages": "foo\nfoo, bar"}})) == (
@@ -139,7 +139,7 @@ def test_a_line_that_names_no_project_is_pointed_at(
     )
 
 
-def test_a_list_file_that_is_not_there_is_refused() -> None:
+def test_a_missing_list_file_is_refused() -> None:
     options = make_options(allowlist={"packages": "foo", "packages-file": "x.txt"})
     assert problem(AllowlistProject.from_options, options) == (
         "[allowlist] packages-file: 'x.txt' in bandersnatch.conf: x.txt does not exist"
@@ -172,7 +172,7 @@ def test_a_blocklist_drops_what_a_bare_line_names(lines: list[str], dropped: lis
     assert made.names is None
 
 
-def test_a_blocklist_says_what_it_does_and_why() -> None:
+def test_a_blocklist_describes_itself_and_its_reasons() -> None:
     made = block("foo>=1", "foo-b*", "bar  # old")
     place = "in [blocklist] packages (bandersnatch.conf)"
     assert made.describe() == (f"drop the 1 project and 1 pattern named {place}",)
@@ -182,7 +182,7 @@ def test_a_blocklist_says_what_it_does_and_why() -> None:
     assert block("foo>1").describe() == (f"drop no project, for no line {place} is a name alone",)
 
 
-def test_what_is_said_of_releases_changes_no_terms_of_projects() -> None:
+def test_specifiers_do_not_change_the_fingerprint_of_project_filters() -> None:
     assert block("foo", "bar>=1").fingerprint() == block("foo", "bar>=2").fingerprint()
     assert block("foo", "bar>=1").fingerprint() != block("foo", "bar").fingerprint()
     assert allow("foo>=1").fingerprint() == allow("Foo").fingerprint()

@@ -95,7 +95,9 @@ def test_it_only_narrows(configuration: Configuration, page: ProjectDetail) -> N
 
 
 @given(page_configurations, varied_pages())
-def test_what_is_left_is_left_as_it_is(configuration: Configuration, page: ProjectDetail) -> None:
+def test_applying_the_chain_to_its_result_changes_nothing(
+    configuration: Configuration, page: ProjectDetail
+) -> None:
     if GROWS_TOO_SMALL in configuration.enabled:  # what is left may have too few versions
         configuration.sections[GROWS_TOO_SMALL]["min_versions"] = ["0"]
         configuration.sections[GROWS_TOO_SMALL]["max_versions"] = ["4"]
@@ -108,7 +110,7 @@ def test_what_is_left_is_left_as_it_is(configuration: Configuration, page: Proje
 
 
 @given(page_configurations, varied_pages())
-def test_every_file_that_is_dropped_has_its_filter_and_reason_and_no_other(
+def test_every_dropped_file_and_no_other_has_a_filter_and_a_reason(
     configuration: Configuration, page: ProjectDetail
 ) -> None:
     chain = configuration.chain()

@@ -115,7 +115,7 @@ def test_a_blocklist_gives_the_line_that_drops_a_version() -> None:
     assert because(made, "2.0") == ""
 
 
-def test_a_blocklist_says_what_it_does() -> None:
+def test_a_blocklist_describes_itself() -> None:
     (words,) = block("foo<1", "foo>2", "bar-*").describe()
     assert words == (
         "drop the releases of the 1 project and 1 pattern that match their lines in "
@@ -168,7 +168,7 @@ def test_an_allowlist_gives_the_lines_that_do_not_match() -> None:
     )
 
 
-def test_an_allowlist_says_what_it_does() -> None:
+def test_an_allowlist_describes_itself() -> None:
     (words,) = allow("foo<1", "bar").describe()
     assert words == (
         "keep only the releases of the 2 projects that match their lines in "
@@ -198,7 +198,7 @@ def test_an_empty_list_is_refused(options: dict[str, str] | None) -> None:
 
 
 @pytest.mark.parametrize("options", [None, {}, {"packages": " \n# foo"}], ids=repr)
-def test_an_empty_blocklist_drops_nothing_and_says_so(options: dict[str, str] | None) -> None:
+def test_an_empty_blocklist_drops_nothing_and_is_noted(options: dict[str, str] | None) -> None:
     made = BlocklistRelease.from_options(
         make_options(**({} if options is None else {"blocklist": options}))
     )
@@ -264,7 +264,7 @@ def test_lock_files_keep_what_they_pin() -> None:
         (["bar", "-c pinning.txt"], False),
     ],
 )
-def test_a_requirement_with_versions_decides_alone(lines: list[str], decides: bool) -> None:  # noqa: FBT001 - a column of the table
+def test_a_requirement_with_a_specifier_is_exclusive(lines: list[str], decides: bool) -> None:  # noqa: FBT001 - a column of the table
     made = pin(*lines, pinning="foo==1.0", narrowing="foo<2")
     assert made.is_exclusive(FOO) is decides
     other = block("foo==1.0")
@@ -293,7 +293,7 @@ def test_requirement_files_say_what_they_do_and_what_they_skip() -> None:
     ]
 
 
-def test_the_terms_tell_constraints_from_requirements() -> None:
+def test_the_fingerprint_distinguishes_constraints_and_requirements() -> None:
     terms = {
         pin(*lines, c="foo<2", d="bar<2").fingerprint()
         for lines in [["foo"], ["foo<2"], ["foo", "-c c.txt"], ["foo", "foo<2", "bar"]]
@@ -370,7 +370,7 @@ def test_a_yanked_file_is_dropped_for_a_reason() -> None:
     assert made.explain(YANKED, None) == ""
 
 
-def test_the_filter_of_yanked_files_says_what_it_does() -> None:
+def test_the_filter_of_yanked_files_describes_itself() -> None:
     made = YankedRelease.from_options(
         make_options(
             {"r.txt": "bar==1\n./x"}, allowlist={"packages": "foo==1\nbaz", "requirements": "r.txt"}

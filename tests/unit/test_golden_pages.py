@@ -185,7 +185,7 @@ EVERY = [(case, project) for case in CASES for project in PROJECTS]
 
 
 @pytest.mark.parametrize("project", PROJECTS)
-def test_a_recorded_page_is_read_whole_and_names_no_host(project: str) -> None:
+def test_a_recorded_page_is_complete_and_names_no_host(project: str) -> None:
     page = page_of(project)
     assert page.rejected == ()
     assert {file.filename for file in page.files} == everything(recorded(project))
@@ -196,7 +196,7 @@ def test_a_recorded_page_is_read_whole_and_names_no_host(project: str) -> None:
 
 
 @pytest.mark.parametrize(("case", "project"), EVERY)
-def test_of_a_real_page_stays_what_packaging_says(case: str, project: str) -> None:
+def test_the_result_for_a_real_page_agrees_with_packaging(case: str, project: str) -> None:
     assert frozenset(left(case, project)) == CASES[case].judge(recorded(project))
 
 

@@ -85,7 +85,7 @@ def test_a_name_may_be_a_pattern(line: str, name: str, specifier: str) -> None:
     ],
     ids=lambda line: ascii(line)[:20],
 )
-def test_a_line_that_names_none_is_refused(line: str) -> None:
+def test_a_line_without_a_name_is_refused(line: str) -> None:
     with pytest.raises(OptionError, match="not a project's name or a requirement; write one a"):
         entry(line)
 
@@ -142,7 +142,7 @@ def test_a_specifier_is_satisfied(line: str, version: str, expected: bool) -> No
     assert satisfying([entry(line)])(version) is expected
 
 
-def test_one_entry_that_is_satisfied_is_enough_and_none_satisfy_nothing() -> None:
+def test_one_satisfied_entry_is_enough_and_no_entries_satisfy_nothing() -> None:
     wanted = satisfying([entry("foo==1"), entry("foo==2"), entry("foo<0.5"), entry("foo===odd")])
     assert [v for v in ("0.1", "1.0", "1.5", "2", "odd", "even") if wanted(v)] == [
         *["0.1", "1.0", "2", "odd"]
@@ -160,9 +160,7 @@ specifiers = st.lists(clauses, max_size=2).map(lambda each: f"foo{','.join(each)
 @given(
     st.lists(specifiers.map(entry), max_size=4), st.sampled_from([*VERSIONS, "1.0+local", "weird"])
 )
-def test_looking_up_says_what_each_entry_says(
-    entries: list[ListedRequirement], version: str
-) -> None:
+def test_the_lookup_agrees_with_each_entry(entries: list[ListedRequirement], version: str) -> None:
     assert satisfying(entries)(version) is any(each.matches(version) for each in entries)
 
 
@@ -198,7 +196,7 @@ def test_only_a_list_without_patterns_is_finite() -> None:
     assert name_list([]).names == frozenset()
 
 
-def test_a_list_says_how_many_it_names() -> None:
+def test_a_list_counts_its_names() -> None:
     assert name_list([]).counted() == "the 0 projects"
     assert name_list([entry("foo"), entry("foo>1")]).counted() == "the 1 project"
     assert name_list([entry("foo*")]).counted() == "the 1 pattern"
@@ -247,7 +245,7 @@ def test_a_file_adds_to_the_list() -> None:
     assert str(found[1].origin) == "'bar # why' in names.txt, line 1"
 
 
-def test_an_entry_knows_where_it_stands() -> None:
+def test_an_entry_has_its_place() -> None:
     numbers = {("allowlist", "packages"): (7, 8, 9)}
     sections = {"allowlist": {"packages": "\nfoo\nbar>=1  # why"}}
     found = listed(FilterOptions(sections=sections, numbers=numbers), "allowlist")
@@ -257,7 +255,7 @@ def test_an_entry_knows_where_it_stands() -> None:
     ]
 
 
-def test_everything_that_is_wrong_is_said_at_once() -> None:
+def test_all_problems_of_a_list_are_reported_together() -> None:
     options = make_options(
         {"names.txt": "foo\nno name\n"},
         allowlist={"packages": "a b\nfoo\n-r x", "packages-file": "names.txt\nlost.txt"},
@@ -280,14 +278,14 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
 @pytest.mark.parametrize(
     "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"]
 )
-def test_a_byte_order_mark_tells_the_encoding(encoding: str) -> None:
+def test_a_byte_order_mark_gives_the_encoding(encoding: str) -> None:
     mark = "\ufeff" if encoding[-3:] in {"-le", "-be"} else ""
     text = "# na\xefve\nfoo\n"
     assert decoded("x.txt", (mark + text).encode(encoding)).removeprefix("\ufeff") == text
 
 
 @pytest.mark.parametrize("before", ["", "# a file\n", "#!/bin/sh\n"])
-def test_a_comment_tells_the_encoding(before: str) -> None:
+def test_a_coding_comment_gives_the_encoding(before: str) -> None:
     text = f"{before}# -*- coding: latin-1 -*-\nfoo # na\xefve\n"
     lines = file_lines("x.txt", text.encode("latin-1"))
     assert [(line.text, line.origin.line) for line in lines] == [("foo", 2 + before.count("\n"))]
@@ -303,13 +301,13 @@ def test_a_comment_tells_the_encoding(before: str) -> None:
         (b"# coding: undefined\n", "x.txt is not undefined; save it as UTF-8"),
     ],
 )
-def test_what_is_no_text_is_refused(content: bytes, why: str) -> None:
+def test_a_file_that_is_not_text_is_refused(content: bytes, why: str) -> None:
     with pytest.raises(OptionError) as caught:
         decoded("x.txt", content)
     assert str(caught.value) == why
 
 
-def test_lines_are_counted_as_editors_do() -> None:
+def test_lines_are_numbered_as_in_editors() -> None:
     lines = file_lines("x.txt", "a\r\nb\rc\x0c\x0bd\u2028\ne".encode())
     assert [(line.origin.line, line.text) for line in lines] == [
         *[(1, "a"), (2, "b"), (3, "c\x0c\x0bd"), (4, "e")]

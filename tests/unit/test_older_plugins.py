@@ -198,7 +198,7 @@ def test_the_name_of_an_entry_point_enables_nothing(packages: Installed) -> None
     assert found.names == {"prefix_project"}
 
 
-def test_a_former_name_enables_a_class_too_and_the_operator_is_told(packages: Installed) -> None:
+def test_a_deprecated_name_enables_a_class_with_a_note(packages: Installed) -> None:
     packages.add("acme", "1.2", {group("project"): {"any_name": here("Prefix")}})
     (provider,) = provided(["prefix_package"], packages).providers
     assert provider.name == "prefix_package"
@@ -209,7 +209,7 @@ def test_a_former_name_enables_a_class_too_and_the_operator_is_told(packages: In
     assert found.name == "prefix_package"
 
 
-def test_nothing_is_made_before_it_is_wanted_and_then_once(packages: Installed) -> None:
+def test_a_class_is_instantiated_once_and_only_if_enabled(packages: Installed) -> None:
     packages.add("acme", "1.2", {group("project"): {"any_name": here("Prefix")}})
     before = Prefix.made
     (provider,) = provided(["prefix_project"], packages).providers
@@ -264,7 +264,7 @@ def test_a_name_of_two_packages_is_refused_with_both(packages: Installed) -> Non
         (here("Unnamed"), "its class has no name"),
     ],
 )
-def test_a_class_that_does_not_load_is_told_of_where_a_name_is_missing(
+def test_a_class_that_does_not_load_is_reported_if_a_name_is_not_found(
     packages: Installed, value: str, why: str
 ) -> None:
     packages.add("acme", "1.2", {group("release"): {"own": value}})
@@ -279,14 +279,14 @@ def test_a_class_that_does_not_load_is_told_of_where_a_name_is_missing(
     assert broken.startswith(f"acme 1.2 ({value}) cannot be loaded: {why}")
 
 
-def test_a_class_that_does_not_load_is_no_matter_to_the_others(packages: Installed) -> None:
+def test_a_class_that_does_not_load_does_not_affect_the_others(packages: Installed) -> None:
     packages.add("acme", "1.2", {group("release"): {"own": "no_such_module:Own"}})
     packages.add("cyclops", "1", {group("project"): {"own": here("Prefix")}})
     (provider,) = provided(["prefix_project"], packages).providers
     assert provider.distribution == "cyclops 1"
 
 
-def test_a_class_that_cannot_be_made_is_a_problem(packages: Installed) -> None:
+def test_a_class_that_cannot_be_instantiated_is_a_problem(packages: Installed) -> None:
     packages.add("acme", "1.2", {group("release"): {"own": here("Unsettled")}})
     (provider,) = provided(["unsettled"], packages).providers
     with pytest.raises(InvalidRules) as caught:
@@ -406,7 +406,7 @@ def test_a_metadata_filter_gets_the_document() -> None:
     assert document["releases"]["1.0"][0]["comment_text"] == "first"
 
 
-def test_a_metadata_filter_leaves_projects_out() -> None:
+def test_a_metadata_filter_drops_projects() -> None:
     found = page_filter("metadata", lambda metadata: metadata["info"]["license"] != "MIT")
     assert found.apply(PAGE) is None
     assert FilterChain(pages=(found,)).apply(PAGE).page is None
@@ -431,7 +431,7 @@ def test_a_release_filter_drops_versions_and_their_files() -> None:
     assert found.apply(left) == left
 
 
-def test_versions_that_are_the_same_are_told_apart_by_their_texts() -> None:
+def test_equal_versions_are_distinguished_by_their_texts() -> None:
     page = make_detail(make_file("foo-1.0.tar.gz"), versions=("1.0", "1.0.0"))
     assert version_key("1.0") == version_key("1.0.0")
     found = page_filter("release", lambda metadata: bool(metadata["releases"][metadata["version"]]))
@@ -452,7 +452,7 @@ def test_a_file_filter_gets_each_file_with_its_version() -> None:
     assert {each["info"]["license"] for each in asked} == {"MIT"}
 
 
-def test_a_file_filter_drops_files_and_leaves_the_versions() -> None:
+def test_a_file_filter_drops_files_and_keeps_the_versions() -> None:
     found = page_filter(
         "release_file", lambda metadata: metadata["release_file"]["packagetype"] == "sdist"
     )
@@ -460,7 +460,7 @@ def test_a_file_filter_drops_files_and_leaves_the_versions() -> None:
 
 
 @pytest.mark.parametrize("kind", ["metadata", "release", "release_file"])
-def test_without_a_document_a_page_filter_gets_what_the_page_tells(kind: str) -> None:
+def test_without_a_document_a_page_filter_gets_the_values_of_the_page(kind: str) -> None:
     asked: list[Any] = []
     found = page_filter(kind, noting(asked))
     page = replace(PAGE, document=None)
@@ -566,7 +566,7 @@ def test_a_release_filter_may_do_to_its_dictionary_what_it_likes() -> None:
 # ---------------------------------------------------------------- who decides alone
 
 
-def test_a_release_filter_may_decide_alone_on_a_project() -> None:
+def test_a_release_filter_may_be_exclusive_for_a_project() -> None:
     asked = []
 
     def pinned(_: object, metadata: dict[str, Any]) -> bool:
@@ -581,12 +581,12 @@ def test_a_release_filter_may_decide_alone_on_a_project() -> None:
 
 
 @pytest.mark.parametrize("kind", ["metadata", "release_file"])
-def test_no_filter_of_another_kind_decides_alone(kind: str) -> None:
+def test_filters_of_other_kinds_are_never_exclusive(kind: str) -> None:
     found = page_filter(kind, lambda _: True, pinned_version_exists=lambda *_: True)
     assert not found.is_exclusive(FOO)
 
 
-def test_not_to_know_whether_to_decide_alone_fails_the_project() -> None:
+def test_a_failure_of_pinned_version_exists_fails_the_project() -> None:
     alone = page_filter("release", lambda _: True, pinned_version_exists=lambda _, m: m["x"])
     with pytest.raises(FilterFailure, match="the filter own failed: KeyError: 'x'"):
         FilterChain(pages=(alone,)).apply(PAGE)

@@ -100,7 +100,7 @@ def test_a_class_is_where_the_registry_says_and_has_its_name(name: str) -> None:
         ),
     ],
 )
-def test_a_name_that_nobody_provides_is_a_problem(name: str, message: str) -> None:
+def test_an_unknown_name_is_a_problem(name: str, message: str) -> None:
     found = Found(names=frozenset({"acme_filter"}), broken=("one is broken",))
     built = build_chain([name], ALLOWLIST, found)
     assert [problem.message.startswith(message) for problem in built.problems] == [True]
@@ -108,7 +108,7 @@ def test_a_name_that_nobody_provides_is_a_problem(name: str, message: str) -> No
     assert built.chain == FilterChain()
 
 
-def test_every_problem_is_told_once() -> None:
+def test_every_problem_is_reported_once() -> None:
     enabled = ["nonsense", "allowlist_project", "allowlist_release", "rubbish"]
     bad = options(allowlist={"packages": "foo bar"})
     problems = build_chain(enabled, bad).problems
@@ -119,7 +119,7 @@ def test_every_problem_is_told_once() -> None:
     ]
 
 
-def test_what_no_enabled_filter_reads_is_told_of() -> None:
+def test_settings_that_no_enabled_filter_reads_are_noted() -> None:
     sections = {
         "mirror": {"x": "y"},
         "allowlist": {"packages": "foo"},
@@ -143,7 +143,7 @@ def test_all_is_every_filter_that_something_is_set_for() -> None:
     assert built.notes == ()
 
 
-def test_all_is_no_release_allowlist_without_a_list() -> None:
+def test_all_does_not_enable_a_release_allowlist_without_a_list() -> None:
     built = build_chain(["all"], options(latest_release={"keep": "3"}))
     assert names(built.chain) == ["latest_release"]
     blocking = build_chain(
@@ -158,7 +158,7 @@ def test_a_section_of_its_own_is_enough_for_all_even_if_it_is_empty(section: str
     assert len(names(build_chain(["all"], options(**{section: {}})).chain)) == 1
 
 
-def test_all_is_refused_where_it_would_be_nothing() -> None:
+def test_all_is_refused_if_no_filter_has_a_setting() -> None:
     for sections in ({}, {"mirror": {"x": "y"}}):
         (problem,) = build_chain(["all"], options(**sections)).problems
         assert (problem.section, problem.option) == ("plugins", "enabled")
@@ -178,7 +178,7 @@ def refusing(_: FilterOptions) -> PageFilter:
     raise InvalidRules([Problem("plugins", "enabled", "acme is broken")])
 
 
-def test_filters_of_other_packages_are_made_with_their_notes() -> None:
+def test_filters_of_other_packages_are_built_with_their_notes() -> None:
     found = Found(
         (
             Provider("acme", "acme 1.0", lambda _: of_name("acme"), note="acme is old"),
@@ -191,20 +191,20 @@ def test_filters_of_other_packages_are_made_with_their_notes() -> None:
     assert built.notes == ("acme is old",)
 
 
-def test_a_filter_of_another_package_that_cannot_be_made_is_a_problem() -> None:
+def test_a_filter_of_another_package_that_cannot_be_built_is_a_problem() -> None:
     found = Found((Provider("acme", "acme 1.0", refusing),))
     built = build_chain(["acme"], options(), found)
     assert built.problems == (Problem("plugins", "enabled", "acme is broken"),)
 
 
-def test_a_built_in_name_cannot_be_taken_over() -> None:
+def test_a_package_cannot_replace_a_built_in_filter() -> None:
     found = Found((Provider("allowlist_project", "evil 1.0", lambda _: of_name("evil")),))
     assert names(build_chain(["allowlist_project"], ALLOWLIST, found).chain) == [
         "allowlist_project"
     ]
 
 
-def test_what_a_plugin_of_the_older_interface_may_read_is_not_without_effect() -> None:
+def test_no_setting_is_without_effect_if_a_legacy_plugin_is_enabled() -> None:
     provider = Provider("acme", "acme 1.0", lambda _: of_name("acme"), reads_anything=True)
     sections = options(blocklist={"packages": "foo"})
     assert build_chain(["acme"], sections, Found((provider,))).notes == ()

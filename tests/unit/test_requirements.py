@@ -91,7 +91,7 @@ def problems(
         ("--index-url 'https://example.org/a b' -- \nfoo", ["foo"]),
     ],
 )  # fmt: skip
-def test_what_a_file_asks_for(text: str, expected: list[str]) -> None:
+def test_the_requirements_of_a_file(text: str, expected: list[str]) -> None:
     found = read({"requirements.txt": text})
     assert (shown(found.entries), found.constraints, found.warnings) == (expected, (), ())
 
@@ -155,13 +155,13 @@ def test_a_warning_shows_no_password() -> None:
         ("-r 'x.txt", "its quotes cannot be read (No closing quotation)"),
     ],
 )  # fmt: skip
-def test_what_is_no_line_of_such_a_file_is_refused_with_its_line(line: str, why: str) -> None:
+def test_an_invalid_line_is_refused_with_its_number(line: str, why: str) -> None:
     assert problems({"requirements.txt": f"foo\n\n{line}\nbar"}) == [
         f"{line!r} in requirements.txt, line 3: {why}"
     ]
 
 
-def test_all_problems_are_told_each_with_the_first_line_of_it() -> None:
+def test_all_problems_are_reported_each_with_its_first_line() -> None:
     files: dict[str, str | bytes] = {
         "requirements.txt": "a b\nfoo \\\n  bar\n-r base.txt\n-r base.txt\n-r lost.txt",
         "base.txt": "c d",
@@ -186,7 +186,7 @@ def test_a_file_may_have_any_encoding_with_a_byte_order_mark(encoding: str) -> N
     assert shown(read({"requirements.txt": "foo # na\xefve\n".encode(encoding)}).entries) == ["foo"]
 
 
-def test_a_file_that_is_no_text_is_refused() -> None:
+def test_a_requirement_file_that_is_not_text_is_refused() -> None:
     (problem,) = problems({"requirements.txt": b"foo\n\xff\n"})
     assert problem.endswith(": requirements.txt, line 2 is not utf-8; save it as UTF-8")
 
@@ -289,7 +289,7 @@ def test_the_files_are_named_or_matched(named: str, path: str | None, expected: 
 @pytest.mark.parametrize(
     "named", ["/srv/a.txt", "/srv/*.txt", "/s*/a.txt", "/*/?.txt", "/srv/a.txt\n/srv/?.txt"]
 )
-def test_an_absolute_path_stands_alone(named: str) -> None:
+def test_an_absolute_path_is_not_joined(named: str) -> None:
     files: dict[str, str | bytes] = {"/srv/a.txt": "a", "reqs/a.txt": "b"}
     found = read(files, named=named, path="reqs")
     assert (shown(found.entries), found.sources) == (["a"], ("/srv/a.txt",))
@@ -305,7 +305,7 @@ def test_an_absolute_path_stands_alone(named: str) -> None:
         ("pyproject.toml", NO_SUCH_LOCK),
     ],
 )  # fmt: skip
-def test_a_file_that_is_not_there_is_refused(named: str, why: str) -> None:
+def test_a_missing_file_is_refused(named: str, why: str) -> None:
     assert problems(FILES, named=named, path="reqs") == [
         f"'{named}' in bandersnatch.conf: {why}"
     ]  # fmt: skip
@@ -316,7 +316,7 @@ def test_nothing_is_read_if_nothing_is_named() -> None:
     assert required(make_options(allowlist={"requirements": "\n# a.txt"})) == Requirements()
 
 
-def test_many_files_are_told_in_few_words() -> None:
+def test_many_files_are_summarised() -> None:
     assert read(FILES, named="e.txt\nreqs/a.txt").place == "e.txt, reqs/a.txt"
     many = "e.txt\nreqs/a.txt\nreqs/b.txt\nreqs/sub/c.txt\nreqs/sub/d.in"
     assert read(FILES, named=many).place == "e.txt, reqs/a.txt, reqs/b.txt and 2 more"
@@ -358,7 +358,7 @@ pieces = st.lists(
 
 
 @given(hostile_text | st.text() | pieces)
-def test_any_text_asks_for_something_or_is_refused(text: str) -> None:
+def test_any_text_is_a_requirement_file_or_is_refused(text: str) -> None:
     try:
         found = read({"requirements.txt": text.encode("utf-8", "surrogatepass")})
     except InvalidRules:

@@ -51,13 +51,15 @@ def document(**fields: Any) -> dict[str, Any]:
         ("foo-1.0.freebsd-9.1-RELEASE-amd64.tar.gz", "bdist_dumb", "any"),
     ],
 )
-def test_a_file_name_tells_the_kind_and_the_python(filename: str, kind: str, python: str) -> None:
+def test_the_kind_and_the_python_follow_from_the_file_name(
+    filename: str, kind: str, python: str
+) -> None:
     name = "foo-linux" if "linux-1.0" in filename else "foo"
     told = legacy_file(make_detail(name=name), make_file(filename))
     assert (told["packagetype"], told["python_version"]) == (kind, python)
 
 
-def test_a_file_is_told_as_the_legacy_api_tells_it() -> None:
+def test_a_file_has_the_values_of_the_legacy_api() -> None:
     file = make_file(yanked="broken", requires_python=">=3.8")
     assert legacy_file(make_detail(file), file) == {
         "filename": "foo-1.0.tar.gz",
@@ -74,7 +76,7 @@ def test_a_file_is_told_as_the_legacy_api_tells_it() -> None:
     }
 
 
-def test_what_the_page_does_not_tell_is_null() -> None:
+def test_values_that_the_page_lacks_are_null() -> None:
     file = make_file(size=None, upload_time=None, yanked="")
     told = legacy_file(make_detail(file), file)
     missing = {"size", "upload_time", "upload_time_iso_8601", "requires_python", "yanked_reason"}
@@ -82,7 +84,7 @@ def test_what_the_page_does_not_tell_is_null() -> None:
     assert told["yanked"] is True
 
 
-def test_the_document_adds_what_the_page_lacks_and_changes_nothing_it_tells() -> None:
+def test_the_document_adds_values_and_changes_none_of_the_page() -> None:
     said = document(
         packagetype="bdist_dumb", has_sig=False, requires_python=">=2", yanked=True, url="x",
         yanked_reason="no", size=1, digests={"sha256": DIGEST.upper(), "md5": "m"},
@@ -96,7 +98,7 @@ def test_the_document_adds_what_the_page_lacks_and_changes_nothing_it_tells() ->
     assert told["yanked_reason"] is None
 
 
-def test_an_entry_of_other_bytes_says_nothing_of_the_file() -> None:
+def test_an_entry_with_another_digest_is_ignored() -> None:
     said = document(has_sig=True, digests={"sha256": "1" * 64})
     assert "has_sig" not in legacy_file(make_detail(SDIST, document=said), SDIST)
 
@@ -120,7 +122,7 @@ def test_releases_have_the_files_of_the_page_only_and_its_versions_without_any()
 @pytest.mark.parametrize(
     ("said", "text"), [(None, "1.0"), (document(), "1.0"), ({"releases": {"1.0.0": []}}, "1.0.0")]
 )
-def test_a_version_the_page_does_not_list_is_written_as_in_the_document(
+def test_an_unlisted_version_has_the_spelling_of_the_document(
     said: dict[str, Any] | None, text: str
 ) -> None:
     assert list(legacy_project(make_detail(SDIST, versions=(), document=said))["releases"]) == [
@@ -139,7 +141,7 @@ def test_a_version_the_page_does_not_list_is_written_as_in_the_document(
         (("1.0", "unknown"), ("1.0",), "1.0"),
     ],
 )
-def test_without_a_document_info_tells_of_the_newest_version(
+def test_without_a_document_info_is_about_the_newest_version(
     names: tuple[str, ...], yanked: tuple[str, ...], newest: str
 ) -> None:
     files = [
@@ -156,7 +158,7 @@ def test_without_a_document_info_tells_of_the_newest_version(
     assert [file["filename"] for file in project["urls"]] == [f"foo-{newest}.tar.gz"]
 
 
-def test_a_page_without_anything_has_no_version() -> None:
+def test_an_empty_page_has_no_version() -> None:
     project = legacy_project(make_detail().without_files())
     assert (project["info"]["version"], project["releases"], project["urls"]) == ("", {}, [])
 
@@ -171,7 +173,7 @@ def test_info_and_all_else_are_those_of_the_document() -> None:
     assert told["last_serial"] == 7
 
 
-def test_who_changes_the_dictionaries_does_not_change_the_page() -> None:
+def test_a_change_to_the_dictionaries_does_not_reach_the_page() -> None:
     said = document() | {"info": {"classifiers": ["a"]}}
     page = make_detail(SDIST, document=said)
     project = legacy_project(page)
@@ -183,13 +185,13 @@ def test_who_changes_the_dictionaries_does_not_change_the_page() -> None:
 
 
 @given(said=st.dictionaries(st.sampled_from(["info", "releases", "last_serial"]), json_values))
-def test_no_document_is_too_odd(said: dict[str, Any]) -> None:
+def test_any_document_is_accepted(said: dict[str, Any]) -> None:
     page = make_detail(SDIST, document=said)
     assert legacy_files(page)[SDIST.filename]["filename"] == SDIST.filename
     assert [f["filename"] for f in legacy_project(page)["releases"]["1.0"]] == [SDIST.filename]
 
 
 @given(entry=json_values, key=st.text(max_size=3))
-def test_no_entry_is_too_odd(entry: object, key: str) -> None:
+def test_any_entry_is_accepted(entry: object, key: str) -> None:
     page = make_detail(SDIST, document={"releases": {key: [entry, {"filename": entry}]}})
     assert legacy_file(page, SDIST)["digests"] == {"sha256": DIGEST}
