@@ -1,4 +1,4 @@
-"""The command line, from the arguments to the exit status, in this process and in others."""
+"""The command line, from arguments to exit status, in this process and in subprocesses."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ REPOSITORY = Path(__file__).parent.parent.parent
 
 
 class Done:
-    """What a command that ran in this process came to."""
+    """The result of a command that ran in this process."""
 
     def __init__(self, argv: Sequence[str | Path]) -> None:
         out, err = StringIO(), StringIO()
@@ -60,7 +60,7 @@ class Done:
 
     @property
     def lines(self) -> list[str]:
-        """The lines of the log, each of the form that the contract gives."""
+        """The lines of the log, each in the documented format."""
         lines = self.log.splitlines()
         for line in lines:
             assert LOG_LINE.fullmatch(line), line
@@ -73,7 +73,7 @@ def messages(log: str) -> list[str]:
 
 
 def run(site: Site, *argv: str, stderr: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
-    """Run a command on a site in a process of its own."""
+    """Run a command on a site in a subprocess."""
     return subprocess.run(
         [*PROGRAM, "-c", str(site.config), *argv],
         stdout=subprocess.PIPE,
@@ -87,7 +87,7 @@ def run(site: Site, *argv: str, stderr: int = subprocess.PIPE) -> subprocess.Com
 # ---------------------------------------------------------------- no configuration
 
 
-def test_where_no_configuration_is_a_safe_example_is_written(tmp_path: Path) -> None:
+def test_a_safe_example_is_written_if_there_is_no_configuration(tmp_path: Path) -> None:
     path = tmp_path / "bandersnatch.conf"
 
     done = Done(["-c", path, "mirror"])
@@ -100,7 +100,7 @@ def test_where_no_configuration_is_a_safe_example_is_written(tmp_path: Path) -> 
     assert sorted(tmp_path.iterdir()) == [path], "nothing else was begun"
 
 
-def test_the_example_is_written_also_when_nothing_is_to_be_said_but_errors(
+def test_the_example_is_written_with_quiet_as_well(
     tmp_path: Path,
 ) -> None:
     done = Done(["--quiet", "-c", tmp_path / "bandersnatch.conf", "mirror"])
@@ -109,7 +109,7 @@ def test_the_example_is_written_also_when_nothing_is_to_be_said_but_errors(
     assert len(done.lines) == 1
 
 
-def test_the_example_can_be_used_as_it_is_and_is_not_the_whole_index(tmp_path: Path) -> None:
+def test_the_example_can_be_used_unchanged_and_selects_few_projects(tmp_path: Path) -> None:
     path = tmp_path / "bandersnatch.conf"
     Done(["-c", path, "mirror"])
 
@@ -121,14 +121,14 @@ def test_the_example_can_be_used_as_it_is_and_is_not_the_whole_index(tmp_path: P
     assert 1 <= len(configuration.filters.finite_names) <= 10
 
 
-def test_the_packaged_example_is_the_one_in_the_repository() -> None:
+def test_the_packaged_example_equals_the_one_in_the_repository() -> None:
     packaged = files("bandersnatch.config").joinpath("example.conf")
 
     assert packaged.read_bytes() == (REPOSITORY / "bandersnatch.conf.example").read_bytes()
 
 
-def test_a_full_mirror_is_one_step_away_from_the_example(tmp_path: Path) -> None:
-    """The step that its comment tells: delete the two lines that enable the filter."""
+def test_the_example_without_its_filter_selects_every_project(tmp_path: Path) -> None:
+    """As its comment says: delete the two lines that enable the filter."""
     text = (REPOSITORY / "bandersnatch.conf.example").read_text(encoding="utf-8")
     step = "enabled =\n    allowlist_project\n"
     assert "delete the next two lines.\n" + step in text
@@ -142,9 +142,7 @@ def test_a_full_mirror_is_one_step_away_from_the_example(tmp_path: Path) -> None
     ("name", "why"),
     [("none/mirror.conf", "No such file or directory"), ("dangling", "File exists")],
 )
-def test_an_example_that_cannot_be_written_is_status_1_too(
-    tmp_path: Path, name: str, why: str
-) -> None:
+def test_an_example_that_cannot_be_written_is_status_1(tmp_path: Path, name: str, why: str) -> None:
     (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
 
     done = Done(["-c", tmp_path / name, "mirror"])
@@ -187,7 +185,7 @@ def test_a_configuration_that_others_may_read_only_is_status_2(tmp_path: Path) -
     assert "Permission denied" in done.log
 
 
-def test_every_problem_is_a_line_and_nothing_is_begun(
+def test_every_problem_is_a_line_and_nothing_is_touched(
     server: IndexServer, site: Site, tmp_path: Path
 ) -> None:
     site.configure(worker=3, json="maybe")
@@ -213,7 +211,7 @@ def test_every_problem_is_a_line_and_nothing_is_begun(
 
 
 @pytest.mark.parametrize("flags", [["--quiet"], ["--debug"]])
-def test_problems_are_told_whatever_the_flags(site: Site, flags: list[str]) -> None:
+def test_problems_are_logged_whatever_the_flags(site: Site, flags: list[str]) -> None:
     site.configure(json="maybe")
 
     done = Done([*flags, "-c", site.config, "mirror"])
@@ -222,7 +220,7 @@ def test_problems_are_told_whatever_the_flags(site: Site, flags: list[str]) -> N
     assert len(done.lines) == 1
 
 
-def test_a_retired_option_is_a_warning_and_the_run_goes_on(index: Index, site: Site) -> None:
+def test_a_retired_option_is_a_warning_and_the_run_continues(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
     site.configure(delete_packages="true")
 
@@ -232,7 +230,7 @@ def test_a_retired_option_is_a_warning_and_the_run_goes_on(index: Index, site: S
     assert f"WARNING: {site.config}: [mirror] delete-packages has no effect any more" in ran.log
 
 
-def test_a_proxy_of_the_environment_that_makes_no_sense_is_status_2_before_anything_is_made(
+def test_an_invalid_proxy_in_the_environment_is_status_2_and_nothing_is_touched(
     server: IndexServer, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOCKS5_PROXY", "socks5://user:secret@proxy.example.org")
@@ -250,10 +248,10 @@ def test_a_proxy_of_the_environment_that_makes_no_sense_is_status_2_before_anyth
 
 
 class BrokenClock(FakeClock):
-    """A clock that does what no clock may do."""
+    """A clock that raises."""
 
     def now(self) -> datetime:
-        """Fail in a way that nobody foresees."""
+        """Raise an unforeseen exception."""
         raise ZeroDivisionError("https://user:secret@example.org")
 
 
@@ -299,7 +297,7 @@ def test_a_web_server_can_read_the_mirror_whatever_the_umask(
 
 
 @pytest.mark.parametrize("argv", [["--debug"], ["sync"], ["nonsense"], ["mirror", "--nonsense"]])
-def test_an_argument_that_makes_no_sense_is_status_2(site: Site, argv: list[str]) -> None:
+def test_an_invalid_argument_is_status_2(site: Site, argv: list[str]) -> None:
     with pytest.raises(SystemExit) as left:
         Done(["-c", site.config, *argv])
 
@@ -308,7 +306,7 @@ def test_an_argument_that_makes_no_sense_is_status_2(site: Site, argv: list[str]
 
 @pytest.mark.parametrize("name", ["no pe", "", "../etc", "-x-", "foo>=1", "größe"])
 @pytest.mark.parametrize("where", ["sync", "accept"])
-def test_an_argument_that_is_no_projects_name_is_status_2_and_nothing_is_begun(
+def test_an_invalid_project_name_is_status_2_and_nothing_is_touched(
     server: IndexServer, site: Site, name: str, where: str
 ) -> None:
     names = ["--", "foo", name] if where == "sync" else ["foo", f"--accept-change={name}"]
@@ -341,10 +339,10 @@ def test_without_arguments_the_program_prints_its_help() -> None:
     assert done.stderr == ""
 
 
-# ---------------------------------------------------------------- what is said
+# ---------------------------------------------------------------- what is lines
 
 
-def test_a_first_run_says_what_it_did_and_what_to_do_next(index: Index, site: Site) -> None:
+def test_a_first_run_prints_a_summary_and_how_to_serve(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
 
     ran = site.mirror()
@@ -354,7 +352,7 @@ def test_a_first_run_says_what_it_did_and_what_to_do_next(index: Index, site: Si
     assert ran.out.endswith("pip install --index-url http://127.0.0.1:8080/simple/ foo\n")
 
 
-def test_later_runs_say_only_what_they_did(index: Index, site: Site) -> None:
+def test_later_runs_print_only_the_summary(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
     site.mirror()
     index.release("foo", "2.0")
@@ -362,7 +360,7 @@ def test_later_runs_say_only_what_they_did(index: Index, site: Site) -> None:
     assert "pip install" not in site.mirror().out
 
 
-def test_quiet_says_nothing_when_all_is_well(index: Index, site: Site) -> None:
+def test_quiet_prints_nothing_on_success(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
 
     ran = site.mirror("--quiet")
@@ -371,7 +369,7 @@ def test_quiet_says_nothing_when_all_is_well(index: Index, site: Site) -> None:
     assert ran.synced == ["foo"]
 
 
-def test_quiet_tells_failures(index: Index, server: IndexServer, site: Site) -> None:
+def test_quiet_logs_failures(index: Index, server: IndexServer, site: Site) -> None:
     index.release("foo", "1.0")
     server.fault("/simple/foo/", faults.status(403))
 
@@ -383,18 +381,14 @@ def test_quiet_tells_failures(index: Index, server: IndexServer, site: Site) -> 
     assert " ERROR: foo failed: " in line
 
 
-def test_debug_tells_of_every_file_and_the_usual_log_does_not(
-    index: Index, make_site: Callable[..., Site]
-) -> None:
+def test_files_are_logged_only_with_debug(index: Index, make_site: Callable[..., Site]) -> None:
     [file] = index.release("foo", "1.0")
 
     assert f"DEBUG: downloaded web{file.path} (300 bytes)" in make_site().mirror("--debug").log
     assert file.filename not in make_site().mirror().log
 
 
-def test_a_line_names_the_place_that_it_came_from(
-    index: Index, server: IndexServer, site: Site
-) -> None:
+def test_a_line_has_its_source(index: Index, server: IndexServer, site: Site) -> None:
     index.release("foo", "1.0")
     server.fault("/simple/foo/", faults.status(403))
 
@@ -406,7 +400,7 @@ def test_a_line_names_the_place_that_it_came_from(
     assert "ProjectFailed(" in source.splitlines()[int(place[2]) - 1]
 
 
-def test_the_report_tells_the_same_as_the_exit_code(
+def test_the_report_agrees_with_the_exit_code(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -424,9 +418,7 @@ def test_the_report_tells_the_same_as_the_exit_code(
 
 
 @pytest.mark.parametrize("place", ["none/report.json", ".", "mirror"])
-def test_a_report_that_cannot_be_written_changes_nothing_else(
-    index: Index, site: Site, place: str
-) -> None:
+def test_a_report_that_cannot_be_written_is_a_warning(index: Index, site: Site, place: str) -> None:
     index.release("foo", "1.0")
 
     done = Done(["-c", site.config, "mirror", "--report", site.home / place])
@@ -436,7 +428,7 @@ def test_a_report_that_cannot_be_written_changes_nothing_else(
     site.check()
 
 
-def test_a_password_of_the_configuration_is_used_and_told_to_nobody(
+def test_a_password_of_the_configuration_is_sent_and_never_shown(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -460,7 +452,7 @@ def test_a_password_of_the_configuration_is_used_and_told_to_nobody(
 
 
 def shell(site: Site, line: str) -> subprocess.CompletedProcess[str]:
-    """Run a line of a shell in which $P is the program with the site's configuration."""
+    """Run a shell command in which $P is the program with the site's configuration."""
     program = " ".join([*PROGRAM, "-c", str(site.config)])
     return subprocess.run(
         ["bash", "-c", line.replace("$P", program)],
@@ -482,7 +474,7 @@ def shell(site: Site, line: str) -> subprocess.CompletedProcess[str]:
         "PYTHONIOENCODING=ascii $P mirror",
     ],
 )
-def test_nobody_listening_is_no_reason_to_fail(index: Index, site: Site, line: str) -> None:
+def test_a_closed_standard_output_is_not_a_failure(index: Index, site: Site, line: str) -> None:
     index.release("foo", "1.0")
     site.configure(directory=site.home / "größe")
 
@@ -504,7 +496,7 @@ def test_a_report_to_standard_output_does_not_replace_the_device(index: Index, s
     assert Path("/dev/stdout").is_symlink()
 
 
-def test_on_a_terminal_progress_is_shown(
+def test_progress_is_shown_on_a_terminal(
     index: Index, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index.release("foo", "1.0", size=100_000)
@@ -529,7 +521,7 @@ def test_on_a_terminal_progress_is_shown(
 
 
 def _until_the_end(descriptor: int) -> Iterator[bytes]:
-    """Yield what is written to a terminal, which ends with an error."""
+    """Yield what is written to a terminal until it is closed."""
     with suppress(OSError):
         while piece := os.read(descriptor, 100_000):
             yield piece
@@ -538,9 +530,7 @@ def _until_the_end(descriptor: int) -> Iterator[bytes]:
 # ---------------------------------------------------------------- projects that are not there
 
 
-def test_sync_of_a_project_that_is_not_there_is_status_4_and_names_it(
-    index: Index, site: Site
-) -> None:
+def test_sync_of_a_missing_project_is_status_4_and_names_it(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
 
     ran = site.sync("nope", "foo")
@@ -553,7 +543,7 @@ def test_sync_of_a_project_that_is_not_there_is_status_4_and_names_it(
     assert "Failed: nope: the index has no page for nope (not retried)" in ran.out
 
 
-def test_an_allowed_project_that_is_not_there_is_named_and_no_failure(
+def test_a_missing_project_of_the_allowlist_is_named_and_not_a_failure(
     index: Index, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -583,7 +573,9 @@ def test_an_index_that_does_not_answer_is_status_3(
 # ---------------------------------------------------------------- one at a time
 
 
-def test_a_second_command_waits_for_nobody(index: Index, server: IndexServer, site: Site) -> None:
+def test_a_second_command_does_not_wait_for_the_lock(
+    index: Index, server: IndexServer, site: Site
+) -> None:
     index.release("foo", "1.0")
     site.root.mkdir()
     with FileLock(site.root / ".lock"):
@@ -605,7 +597,7 @@ def test_a_second_command_waits_for_nobody(index: Index, server: IndexServer, si
 def stalling(
     site: Site, server: IndexServer, *argv: str, under: Sequence[str] = ()
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run a command in a process of its own, and yield it when its downloads have stalled."""
+    """Run a command in a subprocess, and yield it when its downloads have stalled."""
     fault = server.fault("file", faults.silence(60, after=1000))
     with start([*under, *PROGRAM, "-c", str(site.config), *argv]) as process:
         try:
@@ -620,7 +612,7 @@ def stalling(
             server.faults.remove(fault)
 
 
-def test_a_second_process_says_which_one_is_at_work(
+def test_a_second_process_names_the_holder_of_the_lock(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0", size=5000)
@@ -640,7 +632,7 @@ def test_a_second_process_says_which_one_is_at_work(
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
-def test_a_signal_ends_a_run_in_order_and_the_next_goes_on(
+def test_a_signal_ends_a_run_cleanly_and_the_next_continues(
     index: Index, server: IndexServer, site: Site, number: int, code: int
 ) -> None:
     index.release("foo", "1.0", size=5000)
@@ -676,7 +668,7 @@ def test_a_signal_ends_a_run_in_order_and_the_next_goes_on(
     site.check()
 
 
-def test_sync_can_be_interrupted_as_well(index: Index, server: IndexServer, site: Site) -> None:
+def test_sync_can_be_interrupted(index: Index, server: IndexServer, site: Site) -> None:
     index.release("foo", "1.0", size=5000)
     site.configure(timeout=30)
     with stalling(site, server, "sync", "foo") as process:
@@ -689,7 +681,7 @@ def test_sync_can_be_interrupted_as_well(index: Index, server: IndexServer, site
     site.check()
 
 
-def test_a_signal_that_the_caller_lets_be_ignored_does_not_end_a_run(
+def test_a_signal_that_the_caller_ignores_does_not_end_a_run(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0", size=5000)
@@ -704,8 +696,8 @@ def test_a_signal_that_the_caller_lets_be_ignored_does_not_end_a_run(
     assert process.returncode == 143
 
 
-def test_a_signal_before_the_work_began_leaves_no_traceback(tmp_path: Path) -> None:
-    """The configuration is a pipe that nothing comes from, so that the program waits for it."""
+def test_a_signal_before_the_run_leaves_no_traceback(tmp_path: Path) -> None:
+    """The configuration is a pipe without data, so that the program waits for it."""
     pipe = tmp_path / "mirror.conf"
     os.mkfifo(pipe)
     with start([*PROGRAM, "-c", str(pipe), "mirror"]) as process:
@@ -723,7 +715,7 @@ def test_a_signal_before_the_work_began_leaves_no_traceback(tmp_path: Path) -> N
 
 
 def _opened_by_a_reader(pipe: Path) -> int:
-    """Return the writing end of a pipe as soon as somebody reads from it."""
+    """Return the writing end of a pipe as soon as it has a reader."""
     deadline = time.monotonic() + 10
     while True:
         try:
@@ -737,7 +729,7 @@ def _opened_by_a_reader(pipe: Path) -> int:
 
 
 def check_storage_failure(site: Site, ran_code: int, log: str, out: str, why: str) -> None:
-    """Assert that a command stopped in order because of the storage."""
+    """Assert that the storage ended a command cleanly."""
     assert ran_code == 7, log
     assert "Traceback" not in log
     [line] = [line for line in log.splitlines() if " ERROR: " in line]
@@ -760,10 +752,10 @@ def test_a_mirror_that_is_a_file_is_status_7(index: Index, server: IndexServer, 
     assert server.asked == []
 
 
-def test_a_place_where_nothing_can_be_made_is_status_7(
+def test_a_directory_that_cannot_be_created_is_status_7(
     index: Index, server: IndexServer, site: Site
 ) -> None:
-    """Not even root can make a directory in /sys."""
+    """Not even root can create a directory in /sys."""
     index.release("foo", "1.0")
     site.configure(directory="/sys/bandersnatch")
 
@@ -796,7 +788,7 @@ def test_a_diff_file_on_a_full_disk_is_status_7(index: Index, site: Site) -> Non
     site.check()
 
 
-def test_a_limit_to_the_size_of_files_is_status_7(index: Index, site: Site) -> None:
+def test_a_file_size_limit_is_status_7(index: Index, site: Site) -> None:
     index.release("foo", "1.0", size=2_000_000)
 
     done = shell(site, "ulimit -S -f 1000; $P mirror")
@@ -808,7 +800,7 @@ def test_a_limit_to_the_size_of_files_is_status_7(index: Index, site: Site) -> N
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Return a directory on a file system of a megabyte."""
+    """Return a directory on a file system of one megabyte."""
     place = tmp_path / "small"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
@@ -822,7 +814,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(place)], timeout=10, check=True)
 
 
-def test_a_full_disk_is_status_7_and_the_next_run_goes_on_when_there_is_room(
+def test_a_full_disk_is_status_7_and_the_next_run_continues(
     index: Index, site: Site, small_disk: Path
 ) -> None:
     for number in range(8):
@@ -840,7 +832,7 @@ def test_a_full_disk_is_status_7_and_the_next_run_goes_on_when_there_is_room(
     site.check()
 
 
-def test_a_disk_that_may_only_be_read_is_status_7(
+def test_a_read_only_disk_is_status_7(
     index: Index, server: IndexServer, site: Site, small_disk: Path
 ) -> None:
     index.release("foo", "1.0")
@@ -859,10 +851,8 @@ def test_a_disk_that_may_only_be_read_is_status_7(
 # ---------------------------------------------------------------- proxies and the log
 
 
-def test_the_index_is_asked_through_an_http_proxy(
-    index: Index, server: IndexServer, site: Site
-) -> None:
-    """The local server takes requests for any host, so it can be the proxy for one."""
+def test_requests_go_through_an_http_proxy(index: Index, server: IndexServer, site: Site) -> None:
+    """The local server accepts requests for any host, so it can be a proxy."""
     index.release("foo", "1.0")
     site.configure(master="http://index.example.org", proxy=server.url)
 
@@ -874,9 +864,7 @@ def test_the_index_is_asked_through_an_http_proxy(
     }
 
 
-def test_an_operators_log_config_with_just_a_root_logger_gets_every_line(
-    index: Index, site: Site
-) -> None:
+def test_a_log_config_with_only_a_root_logger_gets_every_line(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
     config = site.home / "log.conf"
     config.write_text(
@@ -891,11 +879,11 @@ def test_an_operators_log_config_with_just_a_root_logger_gets_every_line(
 
     assert done.returncode == 0
     assert done.stderr == ""
-    said = (site.home / "log.txt").read_text().splitlines()
-    assert f"INFO bandersnatch synced foo at serial {index.serial}" in said
+    lines = (site.home / "log.txt").read_text().splitlines()
+    assert f"INFO bandersnatch synced foo at serial {index.serial}" in lines
 
 
-def test_a_broken_log_config_is_status_2_and_nothing_is_begun(
+def test_an_invalid_log_config_is_status_2_and_nothing_is_touched(
     server: IndexServer, site: Site
 ) -> None:
     config = site.home / "log.conf"
@@ -915,9 +903,7 @@ def test_a_broken_log_config_is_status_2_and_nothing_is_begun(
 # ---------------------------------------------------------------- the diff file
 
 
-def test_the_diff_file_lists_what_changed_and_its_sibling_what_went_away(
-    index: Index, site: Site
-) -> None:
+def test_the_diff_file_lists_changes_and_its_sibling_deletions(index: Index, site: Site) -> None:
     [first] = index.release("foo", "1.0")
     index.release("bar", "1.0")
     site.configure(diff_file="{{ mirror_directory }}/changed", json="true")
@@ -948,7 +934,7 @@ def test_the_diff_file_lists_what_changed_and_its_sibling_what_went_away(
     assert deleted.read_bytes() == b""
 
 
-def test_the_diff_file_lists_kept_versions_and_not_what_leads_to_the_newest(
+def test_the_diff_file_lists_page_versions_and_not_the_links_to_them(
     index: Index, site: Site
 ) -> None:
     index.release("foo", "1.0", metadata=False)
@@ -962,7 +948,7 @@ def test_the_diff_file_lists_kept_versions_and_not_what_leads_to_the_newest(
     assert Path(pages[0]) == (site.web / "simple" / "foo" / "index.v1_json").resolve()
 
 
-def test_a_dry_run_leaves_the_diff_file_alone(index: Index, site: Site) -> None:
+def test_a_dry_run_does_not_write_the_diff_file(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
     diff = site.home / "diff"
     site.configure(diff_file=diff)

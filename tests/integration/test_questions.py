@@ -1,4 +1,4 @@
-"""``config check``, ``plan`` and ``why``: what a configuration means, costs and leaves out."""
+"""``config check``, ``plan`` and ``why``."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ POLICY = """
 
 
 def line_of(site: Site, text: str) -> int:
-    """Return the number of a line of the configuration."""
+    """Return the line number of a text in the configuration."""
     return [line.strip() for line in site.config.read_text().splitlines()].index(text) + 1
 
 
 # ---------------------------------------------------------------- config check
 
 
-def test_a_configuration_is_told_in_words_in_the_order_it_is_applied(
+def test_config_check_describes_filters_in_the_order_of_their_stages(
     server: IndexServer, site: Site
 ) -> None:
     site.filter(POLICY)
@@ -60,21 +60,21 @@ def test_a_configuration_is_told_in_words_in_the_order_it_is_applied(
     assert not site.root.exists(), "nothing is written"
 
 
-def test_a_configuration_without_filters_says_that_it_means_everything(site: Site) -> None:
+def test_config_check_without_filters_selects_everything(site: Site) -> None:
     ran = site.ask("config", "check")
     assert ran.code == 0
     assert "Projects: all that the index has. No filter selects among them." in ran.out
     assert "Files: all." in ran.out
 
 
-def test_what_has_no_effect_is_noted(site: Site) -> None:
+def test_config_check_notes_options_without_effect(site: Site) -> None:
     site.filter("[allowlist]\npackages = six\n[latest_release]\nkeep = 1")
     ran = site.ask("config", "check")
     assert ran.code == 0
     assert "Note: [allowlist] packages has no effect: no enabled filter reads it" in ran.out
 
 
-def test_a_configuration_that_cannot_be_used_is_status_2_with_every_problem(
+def test_config_check_of_an_invalid_configuration_is_status_2_with_every_problem(
     server: IndexServer, site: Site
 ) -> None:
     site.filter(
@@ -99,7 +99,7 @@ def test_a_configuration_that_cannot_be_used_is_status_2_with_every_problem(
     assert not server.asked
 
 
-def test_config_needs_to_be_told_what_to_do(site: Site) -> None:
+def test_config_needs_a_part(site: Site) -> None:
     with pytest.raises(SystemExit, match="2"):
         site.ask("config")
 
@@ -139,17 +139,17 @@ def planned(site: Site, *arguments: str) -> dict[str, Any]:
     """Return a plan."""
     ran = site.ask("plan", "--json", *arguments)
     assert ran.code == 0, ran.log
-    told: dict[str, Any] = json.loads(ran.out)
-    return told
+    answer: dict[str, Any] = json.loads(ran.out)
+    return answer
 
 
-def test_a_plan_agrees_with_the_run_that_follows_and_leaves_nothing_behind(
+def test_a_plan_agrees_with_the_next_run_and_writes_nothing(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     many(index)
     site.filter(FILTERS)
 
-    told = planned(site, "--files")
+    answer = planned(site, "--files")
     assert not site.root.exists(), "a plan writes nothing"
     assert not server.paths("file"), "a plan fetches no files"
     pages = server.paths("detail")
@@ -160,51 +160,47 @@ def test_a_plan_agrees_with_the_run_that_follows_and_leaves_nothing_behind(
     assert sorted(server.paths("detail")) == sorted(pages), "a run never trusts an earlier answer"
     assert sorted(pages) == [f"/simple/{name}/" for name in ("a", "b", "c", "large")]
     release_files = [path for path in server.paths("file") if not path.endswith(".metadata")]
-    assert told["download"]["files"] == len(release_files) == 8
+    assert answer["download"]["files"] == len(release_files) == 8
     files = [path for path in (site.web / "packages").rglob("*") if path.is_file()]
     sizes = [path.stat().st_size for path in files if path.suffix != ".metadata"]
-    assert told["download"]["bytes"] == sum(sizes) == told["disk"]["bytes_after"]
-    assert {(site.root / each["path"], each["bytes"]) for each in told["files"]} == {
+    assert answer["download"]["bytes"] == sum(sizes) == answer["disk"]["bytes_after"]
+    assert {(site.root / each["path"], each["bytes"]) for each in answer["files"]} == {
         (path, path.stat().st_size) for path in files if path.suffix != ".metadata"
     }
     sidecars = [path for path in files if path.suffix == ".metadata"]
-    assert told["download"]["core_metadata_files"] == len(sidecars)
-    assert told["download"]["per_project"]["b"] == {"files": 4, "bytes": 4000}
+    assert answer["download"]["core_metadata_files"] == len(sidecars)
+    assert answer["download"]["per_project"]["b"] == {"files": 4, "bytes": 4000}
     site.check()
 
 
-def test_a_plan_tells_what_each_rule_keeps_out(index: Index, site: Site) -> None:
+def test_a_plan_has_what_each_filter_drops(index: Index, site: Site) -> None:
     many(index)
     site.filter(FILTERS)
-    told = planned(site)
-    assert told["filters"] == {
+    answer = planned(site)
+    assert answer["filters"] == {
         "exclude_platform": {"projects": 0, "files": 1, "bytes": 700},
         "latest_release": {"projects": 0, "files": 4, "bytes": 4000},
         "size_project_metadata": {"projects": 1, "files": 1, "bytes": 30_000},
     }
-    assert told["disk"]["projects_after"] == 3
-    assert [each["name"] for each in told["disk"]["largest"]] == ["b", "a", "c"]
-    assert told["disk"]["fits"] is True
+    assert answer["disk"]["projects_after"] == 3
+    assert [each["name"] for each in answer["disk"]["largest"]] == ["b", "a", "c"]
+    assert answer["disk"]["fits"] is True
 
 
-def test_a_plan_of_a_current_mirror_is_to_do_nothing(
-    index: Index, server: IndexServer, site: Site
-) -> None:
+def test_a_plan_of_a_current_mirror_is_empty(index: Index, server: IndexServer, site: Site) -> None:
     many(index)
     site.filter(FILTERS)
     site.mirror()
     before = {path: path.stat().st_mtime_ns for path in site.root.rglob("*")}
-    told = planned(site)
-    assert told["download"]["files"] == 0
-    assert told["disk"]["bytes_before"] == told["disk"]["bytes_after"] == 8000
+    answer = planned(site)
+    assert answer["download"]["files"] == 0
+    assert answer["disk"]["bytes_before"] == answer["disk"]["bytes_after"] == 8000
     after = {path: path.stat().st_mtime_ns for path in site.root.rglob("*")}
     assert {path: time for path, time in after.items() if path in before} == before
     assert after.keys() == before.keys()
 
 
-def test_a_plan_tells_what_other_filters_would_take_away_and_bring_back(
-    index: Index, site: Site
-) -> None:
+def test_a_plan_has_what_changed_filters_would_remove_and_restore(index: Index, site: Site) -> None:
     many(index)
     site.filter(FILTERS)
     site.mirror()
@@ -212,32 +208,32 @@ def test_a_plan_tells_what_other_filters_would_take_away_and_bring_back(
         FILTERS.replace("keep = 2", "keep = 1").replace("= blocked", "= blocked\n        a")
     )
 
-    told = planned(site)
-    assert told["remove"] == {"projects": ["a"], "files": 5, "bytes": 5000}
+    answer = planned(site)
+    assert answer["remove"] == {"projects": ["a"], "files": 5, "bytes": 5000}
     ran = site.mirror()
     assert ran.report["projects"]["removed"] == ["a"]
     assert ran.report["files"]["removed"] == 5 + 4, "with core metadata"
 
     site.filter(FILTERS)
-    told = planned(site)
-    assert told["download"]["files"] == 0, "all of it lies in removed/"
-    assert told["restore"] == {"files": 5, "bytes": 5000}
+    answer = planned(site)
+    assert answer["download"]["files"] == 0, "all files are in removed/"
+    assert answer["restore"] == {"files": 5, "bytes": 5000}
     assert site.mirror().report["files"]["restored"] == 5 + 4
 
 
-def test_a_plan_of_some_projects_looks_at_no_other(
+def test_a_plan_of_named_projects_checks_no_others(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     many(index)
     site.filter(FILTERS)
-    told = planned(site, "B", "blocked")
+    answer = planned(site, "B", "blocked")
     assert "drop blocked; ask: why blocked" in site.ask("plan", "blocked").log
-    assert told["download"]["per_project"] == {"b": {"files": 4, "bytes": 4000}}
+    assert answer["download"]["per_project"] == {"b": {"files": 4, "bytes": 4000}}
     assert server.paths("detail") == ["/simple/b/"]
     assert not server.paths("list")
 
 
-def test_a_plan_for_people_is_a_table(index: Index, site: Site) -> None:
+def test_a_plan_without_json_is_a_table(index: Index, site: Site) -> None:
     many(index)
     site.filter(FILTERS)
     ran = site.ask("plan", "--bandwidth", "8 kbit/s")
@@ -248,7 +244,7 @@ def test_a_plan_for_people_is_a_table(index: Index, site: Site) -> None:
     assert "synced" not in ran.log, "it did not happen"
 
 
-def test_a_plan_that_could_not_look_everywhere_says_so(
+def test_a_plan_names_projects_that_could_not_be_checked(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     many(index)
@@ -260,7 +256,7 @@ def test_a_plan_that_could_not_look_everywhere_says_so(
     assert site.ask("plan", "--json").code == 4
 
 
-def test_a_plan_that_would_remove_too_much_says_so(index: Index, site: Site) -> None:
+def test_a_plan_that_would_remove_too_much_is_status_5(index: Index, site: Site) -> None:
     for number in range(9):
         index.release(f"p{number}", "1.0")
     site.mirror()
@@ -278,17 +274,13 @@ def test_a_plan_that_would_remove_too_much_says_so(index: Index, site: Site) -> 
         (("why", "no/name"), "is not letters, digits"),
     ],
 )
-def test_a_question_that_makes_no_sense_is_status_2(
-    site: Site, arguments: tuple[str, ...], message: str
-) -> None:
+def test_an_invalid_query_is_status_2(site: Site, arguments: tuple[str, ...], message: str) -> None:
     ran = site.ask(*arguments)
     assert ran.code == 2
     assert message in ran.log
 
 
-def test_an_index_that_is_not_there_cannot_be_planned_for(
-    index: Index, server: IndexServer, site: Site
-) -> None:
+def test_a_plan_without_an_index_is_status_3(index: Index, server: IndexServer, site: Site) -> None:
     index.release("a", "1.0")
     server.fault("", faults.status(503))
     ran = site.ask("plan")
@@ -320,7 +312,7 @@ def why(site: Site, *arguments: str) -> str:
     return ran.out
 
 
-def test_why_a_project_is_not_mirrored_names_the_rule_and_its_line(
+def test_why_names_the_filter_and_the_line_that_drop_a_project(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     many(index)
@@ -328,28 +320,28 @@ def test_why_a_project_is_not_mirrored_names_the_rule_and_its_line(
     site.mirror()
     server.forget()
 
-    told = why(site, "Blocked")
+    answer = why(site, "Blocked")
 
-    assert told == (
+    assert answer == (
         "blocked is not mirrored: blocklist_project drops it: 'blocked' in "
         f"{site.config}, line {line_of(site, 'packages = blocked')}\n"
     )
     assert not server.asked
 
 
-def test_why_a_project_is_mirrored_tells_how_much_of_it(index: Index, site: Site) -> None:
+def test_why_of_a_mirrored_project_counts_its_files(index: Index, site: Site) -> None:
     many(index)
     site.filter(FILTERS)
     assert "c is selected, and is not in the mirror yet" in why(site, "c")
     site.mirror()
-    told = why(site, "c")
-    assert f"c is mirrored, as of serial {index.projects['c'].serial}" in told
-    assert "of 4 files on the index the filters keep 2; 2 are in the mirror" in told
-    assert "exclude_platform drops 1" in told
-    assert "latest_release drops 1" in told
+    answer = why(site, "c")
+    assert f"c is mirrored, as of serial {index.projects['c'].serial}" in answer
+    assert "of 4 files on the index the filters keep 2; 2 are in the mirror" in answer
+    assert "exclude_platform drops 1" in answer
+    assert "latest_release drops 1" in answer
 
 
-def test_why_a_file_or_version_is_not_there(index: Index, site: Site) -> None:
+def test_why_of_a_file_or_version_that_is_not_stored(index: Index, site: Site) -> None:
     many(index)
     site.filter(FILTERS)
     site.mirror()
@@ -371,64 +363,62 @@ def test_why_a_file_or_version_is_not_there(index: Index, site: Site) -> None:
     assert "c-4.0-py3-none-any.whl: kept, and not in the mirror yet" in why(site, "c", "4.0")
 
 
-def test_why_a_whole_project_is_left_out(index: Index, site: Site) -> None:
+def test_why_of_an_excluded_project(index: Index, site: Site) -> None:
     many(index)
     site.filter(FILTERS)
     site.mirror()
-    told = why(site, "large")
-    assert "it is excluded: size_project_metadata drops the whole project" in told
-    assert "its files have 30000 bytes, more than '20 kB' in" in told
+    answer = why(site, "large")
+    assert "it is excluded: size_project_metadata drops the whole project" in answer
+    assert "its files have 30000 bytes, more than '20 kB' in" in answer
     assert "dropped by size_project_metadata" in why(site, "large", "1.0")
 
 
-def test_why_a_project_failed(index: Index, server: IndexServer, site: Site) -> None:
+def test_why_of_a_failed_project(index: Index, server: IndexServer, site: Site) -> None:
     index.release("a", "1.0")
     index.release("b", "1.0")
     server.fault("/simple/b/", faults.body(b"{}", "application/vnd.pypi.simple.v1+json"))
     site.mirror()
-    told = why(site, "b")
-    assert "b is selected, and is not in the mirror yet" in told
-    assert "it failed 1 time, last 20" in told
-    assert "what the index has is unknown: " in told
+    answer = why(site, "b")
+    assert "b is selected, and is not in the mirror yet" in answer
+    assert "it failed 1 time, last 20" in answer
+    assert "what the index has is unknown: " in answer
 
 
-def test_why_nothing_changes_where_a_filter_cannot_decide(
-    index: Index, server: IndexServer, site: Site
-) -> None:
+def test_why_of_a_project_whose_filter_fails(index: Index, server: IndexServer, site: Site) -> None:
     index.release("a", "1.0", metadata=False)
-    server.speaks_json = server.has_legacy = False  # so that nobody tells a size
+    server.speaks_json = server.has_legacy = False  # so that no size is known
     site.filter("[plugins]\nenabled = size_project_metadata\n" + SIZE)
     assert site.mirror().code == 4
-    told = why(site, "a")
-    assert "the filter size_project_metadata failed: the index does not give the size of" in told
-    assert "until that is fixed, a does not change" in told
+    answer = why(site, "a")
+    assert "the filter size_project_metadata failed: the index does not give the size of" in answer
+    assert "until that is fixed, a does not change" in answer
 
 
-def test_why_removals_are_held(index: Index, site: Site) -> None:
+def test_why_of_a_removal_that_a_limit_refused(index: Index, site: Site) -> None:
     for number in range(9):
         index.release(f"p{number}", "1.0")
     site.mirror()
     for number in range(8):
         index.remove_project(f"p{number}")
     assert site.mirror().code == 5
-    told = why(site, "p0")
-    assert "it has been gone from the index since " in told
-    assert "one run may not remove so many projects" in told
+    answer = why(site, "p0")
+    assert "it has been gone from the index since " in answer
+    assert "one run may not remove so many projects" in answer
 
 
-def test_why_a_file_is_too_young(index: Index, site: Site) -> None:
+def test_why_of_a_file_that_is_too_young(index: Index, site: Site) -> None:
     now = site.clock.now()
     index.release("a", "1.0")
     index.upload("a", "2.0", "a-2.0.tar.gz", upload_time=f"{now:%Y-%m-%dT%H:%M:%S}.000000Z")
     site.filter("[plugins]\nenabled = release_age")
     site.mirror()
-    told = why(site, "a", "2.0")
-    assert "dropped by release_age: it is too young: uploaded " in told
-    assert ", listed from " in told
+    answer = why(site, "a", "2.0")
+    assert "dropped by release_age: it is too young: uploaded " in answer
+    assert ", listed from " in answer
     assert "more files are listed from " in why(site, "a")
 
 
-def test_why_something_is_gone(index: Index, site: Site) -> None:
+def test_why_of_something_that_the_index_removed(index: Index, site: Site) -> None:
     index.release("keep", "1.0")
     index.release("gone", "1.0", metadata=False)
     index.release("less", "1.0", metadata=False)
@@ -437,27 +427,27 @@ def test_why_something_is_gone(index: Index, site: Site) -> None:
     index.remove_project("gone")
     index.remove_file("less", "less-1.0-py3-none-any.whl")
 
-    told = why(site, "gone")
-    assert "the index has no such project" in told
-    assert "gone-1.0-py3-none-any.whl: in the mirror; the next run removes it" in told
+    answer = why(site, "gone")
+    assert "the index has no such project" in answer
+    assert "gone-1.0-py3-none-any.whl: in the mirror; the next run removes it" in answer
     site.mirror()
-    told = why(site, "less", "less-1.0-py3-none-any.whl")
-    assert "the index has no file or version less-1.0-py3-none-any.whl of less" in told
-    assert "less-1.0-py3-none-any.whl: in removed/ since " in told
+    answer = why(site, "less", "less-1.0-py3-none-any.whl")
+    assert "the index has no file or version less-1.0-py3-none-any.whl of less" in answer
+    assert "less-1.0-py3-none-any.whl: in removed/ since " in answer
     assert "gone-1.0-py3-none-any.whl: in removed/" in why(
         site, "gone", "gone-1.0-py3-none-any.whl"
     )
 
 
-def test_why_of_a_project_in_quarantine_or_archived(index: Index, site: Site) -> None:
+def test_why_of_a_quarantined_or_archived_project(index: Index, site: Site) -> None:
     index.release("odd", "1.0")
     site.mirror()
     index.archive("odd")
     assert "the index says that it is archived" in why(site, "odd")
     index.quarantine("odd")
-    told = why(site, "odd")
-    assert "the index says that it is quarantined" in told
-    assert "its page is mirrored without files as long as it is quarantined" in told
+    answer = why(site, "odd")
+    assert "the index says that it is quarantined" in answer
+    assert "its page is mirrored without files as long as it is quarantined" in answer
 
 
 def test_why_of_a_project_that_was_synced_by_name(index: Index, site: Site) -> None:
@@ -465,17 +455,15 @@ def test_why_of_a_project_that_was_synced_by_name(index: Index, site: Site) -> N
     site.filter(FILTERS)
     site.mirror()
     site.sync("blocked")
-    told = why(site, "blocked")
-    assert "blocked is not mirrored: blocklist_project drops it" in told
-    assert "it is in the mirror nevertheless, from earlier or synced by name, and stays" in told
-    told = why(site, "blocked", "2.0")
-    assert "blocked-2.0-py3-none-any.whl: in the mirror, and stays" in told
-    assert "blocked-3.0" not in told
+    answer = why(site, "blocked")
+    assert "blocked is not mirrored: blocklist_project drops it" in answer
+    assert "it is in the mirror nevertheless, from earlier or synced by name, and stays" in answer
+    answer = why(site, "blocked", "2.0")
+    assert "blocked-2.0-py3-none-any.whl: in the mirror, and stays" in answer
+    assert "blocked-3.0" not in answer
 
 
-def test_why_a_file_of_a_project_that_nobody_wants_any_more_is_gone(
-    index: Index, site: Site
-) -> None:
+def test_why_of_a_file_of_a_deselected_project(index: Index, site: Site) -> None:
     index.release("a", "1.0")
     index.release("b", "1.0")
     site.mirror()
@@ -484,7 +472,7 @@ def test_why_a_file_of_a_project_that_nobody_wants_any_more_is_gone(
     assert "b-1.0-py3-none-any.whl: in removed/ since " in why(site, "b", "b-1.0-py3-none-any.whl")
 
 
-def test_a_question_changes_nothing_and_needs_no_lock(
+def test_a_query_changes_nothing_and_takes_no_lock(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     many(index)

@@ -1,4 +1,4 @@
-"""The argument tree: what is accepted where, and what is a usage error."""
+"""The command line parser: the flags of each command, and usage errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REPORTED = [*COMMANDS, ["delete", "six"], ["restore", "six"]]
 NO_COMMAND = "name a command: mirror, sync, verify, delete, restore, plan, why, status, config"
 
 
-def test_the_configuration_lies_in_etc_unless_it_is_said_where() -> None:
+def test_the_default_configuration_is_in_etc() -> None:
     arguments = parse(["mirror"])
 
     assert arguments.config == Path("/etc/bandersnatch.conf")
@@ -26,7 +26,7 @@ def test_the_configuration_lies_in_etc_unless_it_is_said_where() -> None:
 
 @pytest.mark.parametrize("command", REPORTED)
 @pytest.mark.parametrize("flag", [["-c", "here"], ["--config", "here"], ["--config=here"]])
-def test_the_configuration_is_named_before_or_after_the_command(
+def test_config_is_accepted_before_and_after_the_command(
     command: list[str], flag: list[str]
 ) -> None:
     assert parse([*flag, *command]).config == Path("here")
@@ -35,7 +35,7 @@ def test_the_configuration_is_named_before_or_after_the_command(
 
 @pytest.mark.parametrize("command", REPORTED)
 @pytest.mark.parametrize("flag", ["--debug", "--quiet"])
-def test_flags_stand_before_or_after_the_command(command: list[str], flag: str) -> None:
+def test_flags_are_accepted_before_and_after_the_command(command: list[str], flag: str) -> None:
     before = parse([flag, *command])
     after = parse([*command, flag])
 
@@ -43,7 +43,7 @@ def test_flags_stand_before_or_after_the_command(command: list[str], flag: str) 
     assert vars(before) == vars(after)
 
 
-def test_what_stands_after_the_command_leaves_alone_what_stands_before_it() -> None:
+def test_flags_after_the_command_do_not_reset_those_before_it() -> None:
     arguments = parse(["--debug", "-c", "here", "mirror", "--quiet"])
 
     assert arguments.debug
@@ -66,14 +66,14 @@ def test_mirror_has_its_flags() -> None:
     assert arguments.report == Path("r.json")
 
 
-def test_mirror_does_nothing_special_unless_asked() -> None:
+def test_mirror_has_defaults() -> None:
     arguments = parse(["mirror"])
 
     assert not arguments.force_check
     assert not arguments.dry_run
 
 
-def test_sync_takes_projects_and_may_leave_the_root_page_alone() -> None:
+def test_sync_takes_projects_and_may_skip_the_root_page() -> None:
     arguments = parse(["sync", "six", "Foo.Bar", "--skip-simple-root"])
 
     assert arguments.command == "sync"
@@ -104,28 +104,30 @@ def test_restore_takes_projects() -> None:
 
 
 @pytest.mark.parametrize("flag", ["--workers", "--skip-json-fetch"])
-def test_a_flag_that_has_no_effect_says_so(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_of_a_flag_without_effect_says_so(
+    flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
         parse(["delete", "--help"])
 
-    told = " ".join(capsys.readouterr().out.rpartition(f"{flag} ")[2].split())
-    assert "without effect" in told[:100]
+    printed = " ".join(capsys.readouterr().out.rpartition(f"{flag} ")[2].split())
+    assert "without effect" in printed[:100]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_several_projects_may_be_allowed_to_change(command: list[str]) -> None:
+def test_accept_change_may_be_given_several_times(command: list[str]) -> None:
     arguments = parse([*command, "--accept-change", "one", "--accept-change", "two"])
 
     assert arguments.accept_change == ["one", "two"]
 
 
-def test_two_parses_share_nothing() -> None:
+def test_parsing_twice_shares_no_values() -> None:
     parse(["mirror", "--accept-change", "one"])
 
     assert parse(["mirror"]).accept_change == []
 
 
-def test_no_arguments_at_all_print_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         parse([])
 
@@ -179,7 +181,7 @@ def test_the_version_is_printed_on_request(
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "message"),
     [
         (["--debug"], NO_COMMAND),
         (["-c", "here"], NO_COMMAND),
@@ -200,8 +202,8 @@ def test_the_version_is_printed_on_request(
         (["--nonsense"], "unrecognized arguments: --nonsense"),
     ],
 )
-def test_what_makes_no_sense_is_a_usage_error(
-    argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
+def test_an_invalid_command_line_is_a_usage_error(
+    argv: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as left:
         parse(argv)
@@ -210,4 +212,4 @@ def test_what_makes_no_sense_is_a_usage_error(
     assert left.value.code == 2
     assert out == ""
     assert err.startswith("usage: bandersnatch")
-    assert said in err
+    assert message in err

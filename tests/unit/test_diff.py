@@ -1,4 +1,4 @@
-"""``diff-file``: the path of the list, and its contents."""
+"""The diff file: its path, and its contents."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FOO = project_name("foo")
 
 
 def key(name: str) -> StorageKey:
-    """Return a place in the served tree."""
+    """Return a key in the served tree."""
     return StorageKey(f"web/{name}")
 
 
@@ -45,22 +45,22 @@ def settings(path: Path | str, *, epoch: bool = False, mirror: str = "/srv/pypi"
 # ---------------------------------------------------------------- where
 
 
-def test_the_list_goes_where_the_option_says(tmp_path: Path) -> None:
+def test_the_diff_file_is_at_the_path_of_the_option(tmp_path: Path) -> None:
     assert diff_path(settings(tmp_path / "list"), NOW) == tmp_path / "list"
 
 
-def test_a_directory_gets_a_file_in_it(tmp_path: Path) -> None:
+def test_the_diff_file_in_a_directory_has_the_default_name(tmp_path: Path) -> None:
     assert diff_path(settings(tmp_path), NOW) == tmp_path / "mirrored-files"
 
 
-def test_the_epoch_is_added_to_the_name_in_whole_seconds(tmp_path: Path) -> None:
+def test_the_epoch_is_appended_to_the_name_in_whole_seconds(tmp_path: Path) -> None:
     path = diff_path(settings(tmp_path / "list", epoch=True), NOW)
 
     assert path == tmp_path / f"list-{EPOCH}"
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_with_the_epoch_a_directory_gets_a_file_beside_it(tmp_path: Path, slash: str) -> None:
+def test_with_the_epoch_the_diff_file_is_beside_the_directory(tmp_path: Path, slash: str) -> None:
     (tmp_path / "diffs").mkdir()
 
     path = diff_path(settings(f"{tmp_path}/diffs{slash}", epoch=True), NOW)
@@ -68,7 +68,7 @@ def test_with_the_epoch_a_directory_gets_a_file_beside_it(tmp_path: Path, slash:
     assert path == tmp_path / f"diffs-{EPOCH}"
 
 
-def test_a_directory_that_has_the_epoch_in_its_name_gets_a_file_in_it(tmp_path: Path) -> None:
+def test_the_diff_file_is_in_a_directory_with_the_epoch_in_its_name(tmp_path: Path) -> None:
     (tmp_path / f"diffs-{EPOCH}").mkdir()
 
     path = diff_path(settings(tmp_path / "diffs", epoch=True), NOW)
@@ -76,7 +76,7 @@ def test_a_directory_that_has_the_epoch_in_its_name_gets_a_file_in_it(tmp_path: 
     assert path == tmp_path / f"diffs-{EPOCH}" / "mirrored-files"
 
 
-def test_a_relative_path_begins_in_the_working_directory(
+def test_a_relative_path_is_relative_to_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -87,7 +87,7 @@ def test_a_relative_path_begins_in_the_working_directory(
 # ---------------------------------------------------------------- what
 
 
-def test_what_changed_and_what_went_away_are_two_lists(tmp_path: Path) -> None:
+def test_changed_and_deleted_paths_are_in_two_lists(tmp_path: Path) -> None:
     path = tmp_path / "new" / "directory" / "list"
     with open_diff_file(settings(path), NOW) as sink:
         for event in (
@@ -111,8 +111,8 @@ def test_what_changed_and_what_went_away_are_two_lists(tmp_path: Path) -> None:
     )
 
 
-def test_the_copy_of_a_legacy_document_is_not_listed_beside_it(tmp_path: Path) -> None:
-    """Where both went away, both are listed: who deletes by the list must not leave the copy."""
+def test_the_copy_of_a_legacy_document_is_not_listed(tmp_path: Path) -> None:
+    """If both were deleted, both are listed, so that whoever deletes by the list keeps no copy."""
     both = [key("json/foo"), key("pypi/foo/json")]
     with open_diff_file(settings(tmp_path / "list"), NOW) as sink:
         for each in both:
@@ -125,7 +125,7 @@ def test_the_copy_of_a_legacy_document_is_not_listed_beside_it(tmp_path: Path) -
     assert deleted == ["/srv/pypi/web/json/foo", "/srv/pypi/web/pypi/foo/json"]
 
 
-def test_both_lists_are_empty_when_nothing_changed(tmp_path: Path) -> None:
+def test_both_lists_are_empty_if_nothing_changed(tmp_path: Path) -> None:
     with open_diff_file(settings(tmp_path / "list"), NOW):
         pass
 
@@ -133,7 +133,7 @@ def test_both_lists_are_empty_when_nothing_changed(tmp_path: Path) -> None:
     assert (tmp_path / "list.deleted").read_bytes() == b""
 
 
-def test_the_lists_of_the_run_before_are_gone_when_a_run_begins(tmp_path: Path) -> None:
+def test_the_lists_of_the_previous_run_are_emptied(tmp_path: Path) -> None:
     for name in ("list", "list.deleted"):
         (tmp_path / name).write_text("old\nlines\n")
 
@@ -142,8 +142,8 @@ def test_the_lists_of_the_run_before_are_gone_when_a_run_begins(tmp_path: Path) 
         assert (tmp_path / "list.deleted").read_bytes() == b""
 
 
-def test_a_line_is_on_the_disk_as_soon_as_it_is_true(tmp_path: Path) -> None:
-    """So the list of a run that is killed is right as far as it goes."""
+def test_a_line_is_written_immediately(tmp_path: Path) -> None:
+    """The list of a killed run is correct up to where it ends."""
     with open_diff_file(settings(tmp_path / "list"), NOW) as sink:
         sink(PageWritten(key("simple/a/index.html")))
         sink(PageWritten(key("simple/b/index.html")))
@@ -151,7 +151,7 @@ def test_a_line_is_on_the_disk_as_soon_as_it_is_true(tmp_path: Path) -> None:
         assert len((tmp_path / "list").read_text().splitlines()) == 2
 
 
-def test_paths_are_absolute_also_for_a_mirror_that_is_not(
+def test_paths_are_absolute_for_a_relative_mirror_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -161,7 +161,7 @@ def test_paths_are_absolute_also_for_a_mirror_that_is_not(
     assert (tmp_path / "list").read_text() == f"{tmp_path}/mirror/web/simple/index.html"
 
 
-def test_a_directory_whose_name_is_no_text_is_written_as_it_is(
+def test_an_undecodable_directory_name_is_written_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = tmp_path / "gr\udcf6\udcdfe"
@@ -176,7 +176,7 @@ def test_a_directory_whose_name_is_no_text_is_written_as_it_is(
 @pytest.mark.parametrize(
     ("path", "why"), [("file/list", "File exists"), ("list-that-is-a-link", "Not a directory")]
 )
-def test_a_list_that_cannot_be_begun_is_a_failure_of_the_storage(
+def test_a_list_that_cannot_be_created_is_a_storage_error(
     tmp_path: Path, path: str, why: str
 ) -> None:
     (tmp_path / "file").touch()
@@ -189,7 +189,7 @@ def test_a_list_that_cannot_be_begun_is_a_failure_of_the_storage(
         pytest.fail("there is no list to write to")
 
 
-def test_a_full_disk_is_a_failure_of_the_storage(tmp_path: Path) -> None:
+def test_a_full_disk_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "list").symlink_to("/dev/full")
 
     with (

@@ -1,4 +1,4 @@
-"""What a run would do, as numbers and as a table."""
+"""The estimate of a run, as numbers and as a table."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ A, B = ProjectName("a"), ProjectName("b")
 FILE, SIDE = StorageKey("web/packages/a.whl"), StorageKey("web/packages/a.whl.metadata")
 
 
-def forecast() -> Estimate:
-    """Return a forecast that has seen a little of everything."""
+def sample() -> Estimate:
+    """Return an estimate that has counted events of every kind."""
     made = Estimate()
     for event in (
         StepStarted("something"),
@@ -49,27 +49,27 @@ def forecast() -> Estimate:
     return made
 
 
-def test_release_files_are_counted_apart_from_core_metadata() -> None:
-    told = forecast().as_dict()
-    assert told["download"] == {
+def test_release_files_and_core_metadata_are_counted_separately() -> None:
+    estimate = sample().as_dict()
+    assert estimate["download"] == {
         "projects": 2,
         "files": 3,
         "bytes": 1520,
         "core_metadata_files": 1,
         "per_project": {"a": {"files": 2, "bytes": 1500}, "b": {"files": 1, "bytes": 20}},
     }
-    assert told["restore"] == {"files": 1, "bytes": 7}
-    assert told["remove"] == {"projects": ["b"], "files": 1, "bytes": 9}
+    assert estimate["restore"] == {"files": 1, "bytes": 7}
+    assert estimate["remove"] == {"projects": ["b"], "files": 1, "bytes": 9}
 
 
-def test_what_each_rule_keeps_out_is_counted() -> None:
-    assert forecast().as_dict()["filters"] == {
+def test_what_each_filter_drops_is_counted() -> None:
+    assert sample().as_dict()["filters"] == {
         "exclude_platform": {"projects": 0, "files": 4, "bytes": 350},
         "project_status": {"projects": 1, "files": 2, "bytes": 60},
     }
 
 
-async def test_the_disk_before_and_after_is_told() -> None:
+async def test_the_sizes_before_and_after_are_estimated() -> None:
     catalogue, made = MemoryCatalogue(), Estimate()
     await catalogue.commit(CatalogueUpdate(records=[make_record("a", "1.zip")]))
     await made.before(catalogue)
@@ -88,15 +88,15 @@ async def test_the_disk_before_and_after_is_told() -> None:
 @pytest.mark.parametrize(
     ("free", "fits", "verdict"), [(1520, True, "enough"), (1519, False, "NOT ENOUGH")]
 )
-def test_whether_the_disk_has_room_is_told(*, free: int, fits: bool, verdict: str) -> None:
-    made = forecast()
+def test_whether_the_downloads_fit_is_estimated(*, free: int, fits: bool, verdict: str) -> None:
+    made = sample()
     made.free = free
     assert made.fits is fits
     assert f"Free on the disk: 1.52 KB: {verdict}" in table(made, None)
 
 
-def test_the_table_tells_it_in_words() -> None:
-    made = forecast()
+def test_the_table_has_the_whole_estimate() -> None:
+    made = sample()
     made.largest, made.size_before, made.size_after, made.projects_after = (
         [(A, 9000), (B, 1)],
         5,
@@ -121,7 +121,7 @@ def test_the_table_tells_it_in_words() -> None:
     )
 
 
-def test_each_file_is_listed_if_somebody_asks() -> None:
+def test_each_file_is_listed_on_request() -> None:
     made = Estimate(files=[])
     for size, name in ((5, "b"), (1234, "a")):
         made(FileDownloaded(A, StorageKey(f"web/packages/{name}.whl"), size))
@@ -133,10 +133,10 @@ def test_each_file_is_listed_if_somebody_asks() -> None:
     assert table(made, None).endswith(
         "\n\nfiles to download   bytes\nweb/packages/a.whl  1,234\nweb/packages/b.whl      5"
     )
-    assert "files" not in forecast().as_dict()
+    assert "files" not in sample().as_dict()
 
 
-def test_where_there_is_nothing_to_do_little_is_said() -> None:
+def test_the_table_of_an_empty_estimate_is_short() -> None:
     assert table(Estimate(), None) == (
         "To download: 0 files of 0 projects, 0 bytes\n"
         "Mirror afterwards: 0 projects, 0 bytes (now 0 bytes)"

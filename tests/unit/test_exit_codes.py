@@ -76,7 +76,7 @@ PRECEDENCE = [1, 7, 5, 3, 4, 8]
         (BandersnatchError("unheard of"), 1),
     ],
 )
-def test_an_error_that_ends_a_run_has_a_code(error: BandersnatchError, code: int) -> None:
+def test_each_error_that_ends_a_run_has_a_code(error: BandersnatchError, code: int) -> None:
     assert code_for_error(error) == code
 
 
@@ -100,7 +100,7 @@ def test_an_error_that_ends_a_run_has_a_code(error: BandersnatchError, code: int
         ([UNUSABLE, LIMIT, FAILED], 5),
     ],
 )
-def test_a_run_that_came_to_its_end_has_the_gravest_code(events: list[Event], code: int) -> None:
+def test_a_completed_run_has_the_most_severe_code(events: list[Event], code: int) -> None:
     for order in itertools.permutations(events):
         report = RunReport("mirror", datetime(2026, 11, 21, tzinfo=UTC))
         for event in order:
@@ -109,10 +109,10 @@ def test_a_run_that_came_to_its_end_has_the_gravest_code(events: list[Event], co
 
 
 @pytest.mark.parametrize(("graver", "lesser"), [*itertools.combinations(PRECEDENCE, 2)])
-def test_of_two_codes_the_graver_is_given_in_any_order(graver: int, lesser: int) -> None:
+def test_the_more_severe_of_two_codes_is_returned_in_any_order(graver: int, lesser: int) -> None:
     assert most_severe([ExitCode(graver), ExitCode(lesser)]) == graver
     assert most_severe([ExitCode(lesser), ExitCode(graver), ExitCode.OK]) == graver
 
 
-def test_where_no_code_applies_all_is_well() -> None:
+def test_without_codes_the_result_is_ok() -> None:
     assert most_severe([]) == 0

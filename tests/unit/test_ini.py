@@ -1,4 +1,4 @@
-"""The file format: what an INI file is, references, and everything that is no INI file."""
+"""INI files: sections, references, duplicates, and what is refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def read(tmp_path: Path) -> Read:
-    """Return what reads a text as a file."""
+    """Return a function that writes a text to a file and reads it."""
     path = tmp_path / "mirror.conf"
 
     def read(text: str | bytes) -> IniFile:
@@ -34,12 +34,12 @@ def read(tmp_path: Path) -> Read:
 
 
 def problems(file: IniFile) -> list[str]:
-    """Return what is wrong with a file that could be read."""
+    """Return the problems of a file that could be read."""
     return [str(problem) for problem in file.problems]
 
 
 def refusal(read: Read, text: str | bytes) -> list[str]:
-    """Return what is said about a file that cannot be read, without the file's name."""
+    """Return the problems of a file that is refused, without the file's name."""
     with pytest.raises(ConfigError) as caught:
         read(text)
     assert all(line.startswith(caught.value.file) for line in str(caught.value).splitlines())
@@ -69,14 +69,14 @@ def test_a_comment_after_a_value_belongs_to_the_value(read: Read) -> None:
     assert read("[mirror]\nworkers = 3 ; x # y\n").sections["mirror"]["workers"] == "3 ; x # y"
 
 
-def test_indented_lines_go_on_with_a_value_and_blank_ones_may_be_between(read: Read) -> None:
+def test_a_value_continues_on_indented_lines_with_blank_lines_between(read: Read) -> None:
     file = read("[plugins]\nenabled =\n    one\n\n      two\n[mirror]\nworkers = 3\n")
 
     assert file.sections["plugins"]["enabled"].split() == ["one", "two"]
     assert file.sections["mirror"] == {"workers": "3"}
 
 
-def test_only_an_equals_sign_ends_a_name_so_names_may_have_colons(read: Read) -> None:
+def test_only_an_equals_sign_ends_a_name(read: Read) -> None:
     file = read("[regex_project_metadata]\nany:info.classifier = .*Python.*=x\n")
 
     assert file.sections["regex_project_metadata"] == {"any:info.classifier": ".*Python.*=x"}
@@ -90,19 +90,19 @@ def test_names_keep_their_case(read: Read) -> None:
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_lines_may_end_in_either_way(read: Read, end: str) -> None:
+def test_both_line_endings_are_accepted(read: Read, end: str) -> None:
     file = read(end.join(["[mirror]", "directory = /srv/pypi", "workers = 3", ""]))
 
     assert file.sections == {"mirror": {"directory": "/srv/pypi", "workers": "3"}}
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_section(read: Read) -> None:
+def test_a_byte_order_mark_is_skipped(read: Read) -> None:
     file = read(b"\xef\xbb\xbf[mirror]\nworkers = 3\n")
 
     assert file.sections == {"mirror": {"workers": "3"}}
 
 
-def test_text_beyond_ascii_is_read_as_utf_8_whatever_the_locale(read: Read) -> None:
+def test_a_file_is_utf_8_whatever_the_locale(read: Read) -> None:
     file = read("[mirror]\ndirectory = /srv/größe\n")
 
     assert file.sections["mirror"]["directory"] == "/srv/größe"
@@ -115,10 +115,10 @@ def test_an_empty_file_has_no_sections(read: Read) -> None:
 # ---------------------------------------------------------------- files that cannot be read
 
 
-def test_a_file_that_is_not_utf_8_is_refused_with_the_number_of_the_line(read: Read) -> None:
-    [said] = refusal(read, b"[mirror]\nworkers = 3\ndirectory = /srv/gr\xf6\xdfe\n")
+def test_a_file_that_is_not_utf_8_is_refused_with_the_line_number(read: Read) -> None:
+    [message] = refusal(read, b"[mirror]\nworkers = 3\ndirectory = /srv/gr\xf6\xdfe\n")
 
-    assert said == "line 3 is not UTF-8; save the file in that encoding"
+    assert message == "line 3 is not UTF-8; save the file in that encoding"
 
 
 def test_a_huge_file_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
@@ -130,13 +130,13 @@ def test_a_huge_file_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
         read_ini(path)
 
 
-def test_a_device_without_an_end_is_not_read_for_ever() -> None:
+def test_an_endless_device_is_refused() -> None:
     with pytest.raises(ConfigError, match="more than 16777216 bytes"):
         read_ini(Path("/dev/zero"))
 
 
 def test_a_pipe_can_be_read() -> None:
-    """As a shell makes it for ``-c <(...)``."""
+    """A shell makes one for ``-c <(...)``."""
     reading, writing = os.pipe()
     try:
         os.write(writing, b"[mirror]\nworkers = 3\n")
@@ -159,7 +159,7 @@ def test_a_path_through_a_file_is_refused(tmp_path: Path) -> None:
         read_ini(tmp_path / "file" / "mirror.conf")
 
 
-def test_a_file_that_is_not_there_is_another_matter(tmp_path: Path) -> None:
+def test_a_missing_file_is_not_a_configuration_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_ini(tmp_path / "none.conf")
 
@@ -170,19 +170,19 @@ def test_text_before_the_first_section_is_refused(read: Read, text: str) -> None
 
 
 def test_every_line_that_is_neither_section_nor_option_is_named(read: Read) -> None:
-    said = refusal(read, "[mirror]\ndirectory = /x\nworkers 3\njson = true\n= 5\n")
+    message = refusal(read, "[mirror]\ndirectory = /x\nworkers 3\njson = true\n= 5\n")
 
-    assert said == [
+    assert message == [
         "line 3 is neither a section nor 'option = value': 'workers 3\\n'",
         "line 5 is neither a section nor 'option = value': '= 5\\n'",
     ]
 
 
 @pytest.mark.parametrize("line", ["<p>nonsense</p>", "  nonsense", "x" * 10_000])
-def test_a_file_of_nonsense_is_one_problem(read: Read, line: str) -> None:
-    said = refusal(read, "[mirror]\n" + f"{line}\n" * 1_000)
+def test_many_invalid_lines_are_one_problem(read: Read, line: str) -> None:
+    message = refusal(read, "[mirror]\n" + f"{line}\n" * 1_000)
 
-    assert said == [
+    assert message == [
         "1000 lines are neither a section nor 'option = value', first line 2; is it the right file?"
     ]
 
@@ -206,7 +206,7 @@ def test_every_duplicate_is_found_and_the_rest_is_still_read(read: Read) -> None
     assert file.sections["plugins"] == {"enabled": "\none"}
 
 
-def test_a_great_many_duplicates_are_not_all_told(read: Read) -> None:
+def test_the_number_of_reported_duplicates_is_limited(read: Read) -> None:
     assert len(problems(read("[mirror]\n" + "workers = 1\n" * 100))) == 20
 
 
@@ -216,10 +216,10 @@ def test_a_duplicate_with_several_lines_is_one_problem(read: Read) -> None:
     assert problems(file) == ["[plugins] enabled: it is set twice (again in line 4); keep one"]
 
 
-def test_a_duplicate_does_not_hide_a_line_that_is_no_option(read: Read) -> None:
-    said = refusal(read, "[mirror]\nworkers = 1\nworkers = 2\nnonsense\n")
+def test_a_duplicate_does_not_hide_an_invalid_line(read: Read) -> None:
+    message = refusal(read, "[mirror]\nworkers = 1\nworkers = 2\nnonsense\n")
 
-    assert said == [
+    assert message == [
         "[mirror] workers: it is set twice (again in line 3); keep one",
         "line 4 is neither a section nor 'option = value': 'nonsense\\n'",
     ]
@@ -234,12 +234,12 @@ def test_a_percent_reference_gives_the_value_of_another_option(read: Read) -> No
     assert file.sections["mirror"]["log-config"] == "/srv/log.conf"
 
 
-def test_a_doubled_percent_sign_is_one(read: Read) -> None:
+def test_a_doubled_percent_sign_is_a_literal_one(read: Read) -> None:
     assert read("[mirror]\ndirectory = /100%%\n").sections["mirror"]["directory"] == "/100%"
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         ("50%", "% begins a reference like %(option)s; a literal % is written %%"),
         ("%x", "% begins a reference like %(option)s; a literal % is written %%"),
@@ -248,12 +248,12 @@ def test_a_doubled_percent_sign_is_one(read: Read) -> None:
         ("%(json)s", "its % references are circular; a literal % is written %%"),
     ],
 )
-def test_a_percent_sign_that_is_no_reference_is_a_problem_of_its_option(
-    read: Read, value: str, said: str
+def test_an_invalid_percent_reference_is_a_problem_of_its_option(
+    read: Read, value: str, message: str
 ) -> None:
     file = read(f"[mirror]\ndirectory = /srv\njson = {value}\nworkers = 3\n")
 
-    assert problems(file) == [f"[mirror] json: {said}"]
+    assert problems(file) == [f"[mirror] json: {message}"]
     assert file.sections["mirror"] == {"directory": "/srv", "workers": "3"}
 
 
@@ -266,7 +266,7 @@ def test_a_password_with_a_percent_sign_is_not_repeated(read: Read, reference: s
     assert "example.org" not in problems(file)[0]
 
 
-def test_options_of_the_default_section_can_be_referred_to_from_everywhere(read: Read) -> None:
+def test_every_section_can_refer_to_options_of_the_default_section(read: Read) -> None:
     file = read(
         "[DEFAULT]\nbase = /srv\ntop = %(base)s/top\n"
         "[mirror]\ndirectory = %(top)s/mirror\n[allowlist]\nrequirements_path = %(base)s/lists\n"
@@ -277,19 +277,19 @@ def test_options_of_the_default_section_can_be_referred_to_from_everywhere(read:
     assert file.shared == {"base", "top"}
 
 
-def test_a_section_wins_over_the_default_section(read: Read) -> None:
+def test_a_section_overrides_the_default_section(read: Read) -> None:
     file = read("[DEFAULT]\nbase = /a\n[mirror]\nbase = /b\ndirectory = %(base)s/m\n")
 
     assert file.sections["mirror"] == {"base": "/b", "directory": "/b/m"}
 
 
-def test_an_option_that_says_the_same_as_the_default_section_is_there(read: Read) -> None:
+def test_an_option_equal_to_the_default_section_is_kept(read: Read) -> None:
     file = read("[DEFAULT]\ndirectory = /srv\n[mirror]\ndirectory = /srv\n")
 
     assert file.sections["mirror"] == {"directory": "/srv"}
 
 
-def test_the_default_section_fills_in_for_the_mirror_and_for_nothing_else(read: Read) -> None:
+def test_the_default_section_counts_only_for_the_mirror_section(read: Read) -> None:
     file = read("[DEFAULT]\nworkers = 5\n[mirror]\ndirectory = /srv\n[plugins]\nenabled = x\n")
 
     assert file.sections["mirror"] == {"directory": "/srv", "workers": "5"}
@@ -332,7 +332,7 @@ def test_a_reference_in_braces_gives_an_option_of_any_section(
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_reference_may_lead_to_an_option_with_references(read: Read, order: int) -> None:
+def test_references_may_be_nested(read: Read, order: int) -> None:
     lines = [
         "diff-file = {{ mirror_log-config }}.diff",
         "log-config = {{ mirror_directory }}/log",
@@ -347,14 +347,16 @@ def test_a_reference_may_lead_to_an_option_with_references(read: Read, order: in
     "reference",
     ["mirror_nothing", "nowhere_directory", "directory", "mirror", "", "_", "mirror_", "_option"],
 )
-def test_a_reference_to_nothing_is_a_problem_and_not_text(read: Read, reference: str) -> None:
+def test_a_reference_to_an_unknown_option_is_a_problem(read: Read, reference: str) -> None:
     file = read(f"[mirror]\ndirectory = /srv\ndiff-file = /x/{{{{{reference}}}}}\n")
 
-    [said] = problems(file)
-    assert said.startswith(f"[mirror] diff-file: {{{{{reference}}}}} does not name an option with")
+    [message] = problems(file)
+    assert message.startswith(
+        f"[mirror] diff-file: {{{{{reference}}}}} does not name an option with"
+    )
 
 
-def test_braces_that_are_not_closed_are_a_problem(read: Read) -> None:
+def test_unclosed_braces_are_a_problem(read: Read) -> None:
     file = read("[mirror]\ndirectory = /srv\ndiff-file = {{ mirror_directory }/x\n")
 
     assert problems(file) == [
@@ -363,7 +365,7 @@ def test_braces_that_are_not_closed_are_a_problem(read: Read) -> None:
 
 
 @pytest.mark.parametrize("other", ["{{ mirror_directory }}", "{{ mirror_diff-file }}"])
-def test_references_in_a_circle_are_a_problem(read: Read, other: str) -> None:
+def test_circular_references_are_a_problem(read: Read, other: str) -> None:
     file = read(f"[mirror]\ndirectory = {other}\ndiff-file = {{{{ mirror_directory }}}}/x\n")
 
     assert problems(file) == [
@@ -400,7 +402,7 @@ PIECES = st.lists(
 @example(b"[mirror]\ndirectory = /x\ndirectory = /y\nnonsense\n")
 @example(b"[[]\n[mirror]\n[mirror]\n =\n")
 @example(b"[mirror]\nproxy = http://[::1\nmaster = https://example.org:99999\n")
-def test_any_bytes_either_load_or_are_refused_as_a_configuration(content: bytes) -> None:
+def test_any_bytes_load_or_raise_a_configuration_error(content: bytes) -> None:
     with TemporaryDirectory() as directory:
         path = Path(directory, "any.conf")
         path.write_bytes(content)

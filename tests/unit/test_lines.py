@@ -1,4 +1,4 @@
-"""Where in a configuration file each value stands, and the list files that it names."""
+"""The line numbers of values in a configuration file, and list files."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def test_every_line_of_a_value_has_its_number(tmp_path: Path) -> None:
     for section, options in file.sections.items():
         for option, value in options.items():
             numbers = file.numbers[section, option]
-            said = [lines[number - 1].rpartition("=")[2].strip() for number in numbers]
-            assert said == [line.strip() for line in value.split("\n")]
+            texts = [lines[number - 1].rpartition("=")[2].strip() for number in numbers]
+            assert texts == [line.strip() for line in value.split("\n")]
     assert file.numbers["plugins", "enabled"] == [6, 7, 9, 10, 11]
     assert file.numbers["allowlist", "packages"] == [15, 16]
 
@@ -85,7 +85,7 @@ def test_the_numbers_agree_with_what_the_parser_reads(
                 assert whole[number - 1].removeprefix(f"{option} = ").strip() == line.strip()
 
 
-def test_a_text_without_sections_has_no_numbers_that_matter() -> None:
+def test_a_text_without_options_has_no_line_numbers() -> None:
     assert line_numbers("") == {}
     assert line_numbers("\n# nothing\n[empty]\n") == {}
 
@@ -100,7 +100,7 @@ def test_filters_without_files_find_none() -> None:
         FilterOptions().files.find(".", "*.txt")
 
 
-def test_a_list_file_is_read_from_where_it_is(
+def test_a_list_file_is_read_by_relative_and_absolute_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "list.txt").write_bytes(b"foo\n")
@@ -112,17 +112,19 @@ def test_a_list_file_is_read_from_where_it_is(
 @pytest.mark.parametrize(
     ("name", "why"), [("missing", "No such file"), (".", "directory"), ("a\0b", "null")]
 )
-def test_a_list_file_that_cannot_be_read_is_told_of(tmp_path: Path, name: str, why: str) -> None:
+def test_a_list_file_that_cannot_be_read_is_an_option_error(
+    tmp_path: Path, name: str, why: str
+) -> None:
     with pytest.raises(OptionError, match=f"cannot be read: .*{why}"):
         ListFiles().read(f"{tmp_path}/{name}")
 
 
-def test_a_list_file_without_end_is_refused() -> None:
+def test_an_endless_list_file_is_refused() -> None:
     with pytest.raises(OptionError, match="is it the right one"):
         ListFiles().read("/dev/zero")
 
 
-def test_a_pattern_finds_files_in_directories_below_too(tmp_path: Path) -> None:
+def test_a_pattern_finds_files_in_nested_directories(tmp_path: Path) -> None:
     for name in ("b.txt", "a.txt", "a.in", "team/c.txt", "team/deep/d.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
@@ -139,6 +141,6 @@ def test_a_pattern_finds_files_in_directories_below_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["*.lock", "none/*.txt", "/etc/*", ""])
-def test_a_pattern_that_finds_nothing_is_refused(tmp_path: Path, pattern: str) -> None:
+def test_a_pattern_without_matches_is_refused(tmp_path: Path, pattern: str) -> None:
     with pytest.raises(OptionError):
         ListFiles().find(str(tmp_path), pattern)

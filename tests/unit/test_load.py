@@ -1,4 +1,4 @@
-"""From a file's sections to settings: every option, every default, and every problem at once."""
+"""Loading a configuration: every option, every default, and all problems together."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PYPI = f"https://{urlsplit(PYPI_SIMPLE_ENDPOINT).hostname}"
 
 @pytest.fixture
 def load(tmp_path: Path) -> Load:
-    """Return what loads a text as a configuration that only its owner can read."""
+    """Return a function that loads a text as a configuration that only its owner can read."""
     path = tmp_path / "mirror.conf"
     path.touch(mode=0o600)
 
@@ -53,7 +53,7 @@ def load(tmp_path: Path) -> Load:
 
 @pytest.fixture
 def refusal(load: Load, tmp_path: Path) -> Refusal:
-    """Return what says the problems of a text, a line each, without the file's name."""
+    """Return a function that returns the problems of a text, without the file's name."""
 
     def refusal(text: str) -> list[str]:
         with pytest.raises(ConfigError) as caught:
@@ -67,12 +67,12 @@ def refusal(load: Load, tmp_path: Path) -> Refusal:
 
 
 def mirror(**options: object) -> str:
-    """Return a good configuration with some more options; those with dashes in a mapping."""
+    """Return a valid configuration with more options, whose names have no dashes."""
     return mirror_with({name: str(value) for name, value in options.items()})
 
 
 def mirror_with(options: Mapping[str, str]) -> str:
-    """Return a good configuration with these options, which may replace the usual ones."""
+    """Return a valid configuration with more options."""
     lines = {"directory": "/srv/pypi", **options}
     return "\n".join(["[mirror]", *(f"{name} = {text}" for name, text in lines.items()), ""])
 
@@ -201,22 +201,22 @@ def test_an_option_of_the_mirror_section_is_read(
 
 
 @pytest.mark.parametrize(("option", "text"), WITHOUT_EFFECT)
-def test_an_option_that_means_nothing_here_is_accepted(load: Load, option: str, text: str) -> None:
+def test_an_option_without_effect_is_accepted(load: Load, option: str, text: str) -> None:
     assert load(mirror_with({option: text})).settings == load(mirror()).settings
 
 
-@pytest.mark.parametrize(("option", "text", "said"), REFUSED)
-def test_a_value_that_makes_no_sense_is_refused(
-    refusal: Refusal, option: str, text: str, said: str | None
+@pytest.mark.parametrize(("option", "text", "message"), REFUSED)
+def test_an_invalid_value_is_refused(
+    refusal: Refusal, option: str, text: str, message: str | None
 ) -> None:
     [line] = refusal(mirror_with({option: text}))
 
     assert line.startswith(f"[mirror] {option}: ")
-    if said is not None:
-        assert line == f"[mirror] {option}: {said}"
+    if message is not None:
+        assert line == f"[mirror] {option}: {message}"
 
 
-def test_no_option_is_forgotten_here() -> None:
+def test_every_option_is_tested() -> None:
     accepted = {option for option, *_ in [*ACCEPTED, *WITHOUT_EFFECT]}
     names = mirror_options()
 
@@ -274,7 +274,7 @@ def test_a_mirror_section_is_required(refusal: Refusal) -> None:
 # ---------------------------------------------------------------- options that go together
 
 
-def test_an_index_without_encryption_needs_permission(load: Load, refusal: Refusal) -> None:
+def test_an_http_index_needs_allow_non_https(load: Load, refusal: Refusal) -> None:
     text = mirror(master="http://index.example.org")
 
     assert refusal(text) == [
@@ -285,25 +285,25 @@ def test_an_index_without_encryption_needs_permission(load: Load, refusal: Refus
     assert master == "http://index.example.org"
 
 
-def test_capital_letters_do_not_hide_that_there_is_no_encryption(refusal: Refusal) -> None:
+def test_an_upper_case_http_scheme_is_recognised(refusal: Refusal) -> None:
     assert len(refusal(mirror(master="HTTP://index.example.org"))) == 1
 
 
 @pytest.mark.parametrize("master", ["", PYPI, f"{PYPI.upper()}/", f"{PYPI}:443"])
-def test_pypi_is_asked_by_ten_workers_at_most(load: Load, refusal: Refusal, master: str) -> None:
+def test_pypi_is_limited_to_ten_workers(load: Load, refusal: Refusal, master: str) -> None:
     assert refusal(mirror(master=master, workers=11)) == [
         "[mirror] workers: PyPI asks for at most 10"
     ]
     assert load(mirror(master=master, workers=10)).settings.index.workers == 10
 
 
-def test_another_index_may_be_asked_by_more_workers(load: Load) -> None:
+def test_another_index_is_not_limited_to_ten_workers(load: Load) -> None:
     text = mirror(master="https://index.example.org", workers=100)
 
     assert load(text).settings.index.workers == 100
 
 
-def test_an_index_that_could_not_be_read_is_not_taken_for_pypi(refusal: Refusal) -> None:
+def test_an_invalid_index_is_not_treated_as_pypi(refusal: Refusal) -> None:
     assert refusal(mirror(master="index.example.org", workers=50)) == [
         "[mirror] master: 'index.example.org' is not a URL of https or http"
     ]
@@ -328,7 +328,9 @@ def test_delete_missing_packages_is_a_spelling_of_removed_projects(
 
 
 @pytest.mark.parametrize(("text", "meaning"), [("true", "delete"), ("false", "keep")])
-def test_both_of_these_may_say_the_same(load: Load, text: str, meaning: str) -> None:
+def test_delete_missing_packages_and_removed_projects_may_agree(
+    load: Load, text: str, meaning: str
+) -> None:
     options = {"delete_missing_packages": text, "removed-projects": meaning}
     settings = load(mirror_with(options)).settings
 
@@ -336,12 +338,14 @@ def test_both_of_these_may_say_the_same(load: Load, text: str, meaning: str) -> 
 
 
 @pytest.mark.parametrize(("text", "other"), [("true", "keep"), ("false", "delete")])
-def test_they_must_not_contradict_each_other(refusal: Refusal, text: str, other: str) -> None:
+def test_delete_missing_packages_and_removed_projects_must_not_contradict(
+    refusal: Refusal, text: str, other: str
+) -> None:
     options = {"delete_missing_packages": text, "removed-projects": other}
-    [said] = refusal(mirror_with(options))
+    [message] = refusal(mirror_with(options))
 
-    assert said.startswith("[mirror] delete_missing_packages: it means removed-projects = ")
-    assert said.endswith(", and removed-projects says otherwise; keep that one")
+    assert message.startswith("[mirror] delete_missing_packages: it means removed-projects = ")
+    assert message.endswith(", and removed-projects says otherwise; keep that one")
 
 
 def test_options_of_the_default_section_count_for_the_mirror(load: Load) -> None:
@@ -353,7 +357,7 @@ def test_options_of_the_default_section_count_for_the_mirror(load: Load) -> None
 
 
 @pytest.mark.parametrize("option", ["master", "proxy", "download-mirror"])
-def test_a_password_in_a_file_for_everybody_is_refused(tmp_path: Path, option: str) -> None:
+def test_a_password_in_a_world_readable_file_is_refused(tmp_path: Path, option: str) -> None:
     path = tmp_path / "mirror.conf"
     path.write_text(mirror_with({option: "https://user:secret@example.org:3128"}))
     path.chmod(0o644)
@@ -370,7 +374,7 @@ def test_a_password_in_a_file_for_everybody_is_refused(tmp_path: Path, option: s
         assert load_file(path).settings.storage.directory == "/srv/pypi"
 
 
-def test_a_user_name_alone_is_no_secret(tmp_path: Path) -> None:
+def test_a_user_name_without_a_password_may_be_world_readable(tmp_path: Path) -> None:
     path = tmp_path / "mirror.conf"
     path.write_text(mirror(proxy="http://user@proxy.example.org:3128"))
     path.chmod(0o644)
@@ -381,7 +385,7 @@ def test_a_user_name_alone_is_no_secret(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- names
 
 
-def test_an_unknown_option_is_refused_with_the_nearest_that_is_known(refusal: Refusal) -> None:
+def test_an_unknown_option_is_refused_with_a_suggestion(refusal: Refusal) -> None:
     options = {"worker": "3", "JSON": "true", "keep-index-version": "1", "zzz": "1"}
 
     assert refusal(mirror_with(options)) == [
@@ -401,7 +405,7 @@ def test_an_unknown_option_of_a_filter_is_refused(refusal: Refusal) -> None:
     ]
 
 
-def test_an_unknown_section_is_refused_with_the_nearest_that_is_known(refusal: Refusal) -> None:
+def test_an_unknown_section_is_refused_with_a_suggestion(refusal: Refusal) -> None:
     assert refusal(f"{mirror()}[alowlist]\npackages = x\n[nonsense]\n") == [
         "[alowlist]: there is no such section; did you mean 'allowlist'?",
         "[nonsense]: there is no such section",
@@ -409,9 +413,9 @@ def test_an_unknown_section_is_refused_with_the_nearest_that_is_known(refusal: R
 
 
 def test_a_misspelt_mirror_section_is_recognised(refusal: Refusal) -> None:
-    said = refusal("[mirrors]\ndirectory = /srv/pypi\n")
+    message = refusal("[mirrors]\ndirectory = /srv/pypi\n")
 
-    assert "[mirrors]: there is no such section; did you mean 'mirror'?" in said
+    assert "[mirrors]: there is no such section; did you mean 'mirror'?" in message
 
 
 @pytest.mark.parametrize(
@@ -422,16 +426,14 @@ def test_a_misspelt_mirror_section_is_recognised(refusal: Refusal) -> None:
         "regex_release_file_metadata", "version_range_release_file_metadata", "s3",
     ],
 )  # fmt: skip
-def test_the_section_of_a_filter_that_is_not_enabled_is_left_alone(
-    load: Load, section: str
-) -> None:
+def test_the_section_of_a_disabled_filter_is_accepted(load: Load, section: str) -> None:
     settings = load(f"{mirror()}[{section}]\n").settings
 
     assert settings.notes == ()
     assert settings.filters.enabled == ()
 
 
-def test_a_section_whose_options_are_patterns_may_have_any(load: Load) -> None:
+def test_a_section_with_free_option_names_accepts_any(load: Load) -> None:
     text = f"{mirror()}[regex_project_metadata]\nany:info.classifiers = .*Python.*\n"
 
     assert "any:info.classifiers" in load(text).settings.filters.sections["regex_project_metadata"]
@@ -452,18 +454,16 @@ def test_a_section_whose_options_are_patterns_may_have_any(load: Load) -> None:
         ("[swift]\nauth = x\n", "[swift] has no effect any more: use storage-backend"),
     ],
 )
-def test_what_an_earlier_release_knew_is_a_note_and_no_problem(
-    load: Load, text: str, note: str
-) -> None:
-    [said] = load(f"{mirror()}{text}").settings.notes
+def test_a_retired_option_or_section_is_a_note(load: Load, text: str, note: str) -> None:
+    [message] = load(f"{mirror()}{text}").settings.notes
 
-    assert said.startswith(note)
+    assert message.startswith(note)
 
 
 # ---------------------------------------------------------------- filters
 
 
-def test_filters_are_named_one_to_a_line(load: Load) -> None:
+def test_filters_are_named_one_per_line(load: Load) -> None:
     text = (
         f"{mirror()}[plugins]\nenabled =\n    # a comment\n    allowlist_project\n\n"
         "    allowlist_project\n[allowlist]\npackages =\n    Six\n    foo-bar>=1 # two\n"
@@ -474,7 +474,7 @@ def test_filters_are_named_one_to_a_line(load: Load) -> None:
     assert configuration.filters.finite_names == frozenset(map(project_name, ["six", "foo-bar"]))
 
 
-def test_without_filters_every_project_is_wanted(load: Load) -> None:
+def test_without_filters_every_project_is_selected(load: Load) -> None:
     assert load(mirror()).filters.finite_names is None
 
 
@@ -485,7 +485,7 @@ def test_names_with_commas_between_are_refused(refusal: Refusal) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         (
             "alowlist_project",
@@ -495,22 +495,20 @@ def test_names_with_commas_between_are_refused(refusal: Refusal) -> None:
         ("all", "'all' enables every filter that has a setting, and none has one"),
     ],
 )
-def test_a_filter_that_nobody_provides_is_refused(refusal: Refusal, name: str, said: str) -> None:
+def test_an_unknown_filter_is_refused(refusal: Refusal, name: str, message: str) -> None:
     [line] = refusal(f"{mirror()}[plugins]\nenabled = {name}\n")
 
-    assert line.startswith(f"[plugins] enabled: {said}")
+    assert line.startswith(f"[plugins] enabled: {message}")
 
 
 @pytest.mark.parametrize("section", ["", "[allowlist]\n", "[allowlist]\npackages =\n    # none\n"])
-def test_an_empty_allowlist_is_refused_rather_than_everything_mirrored(
-    refusal: Refusal, section: str
-) -> None:
+def test_an_empty_allowlist_is_refused(refusal: Refusal, section: str) -> None:
     [line] = refusal(f"{mirror()}[plugins]\nenabled = allowlist_project\n{section}")
 
     assert line.startswith("[allowlist] packages: allowlist_project is enabled and the list is ")
 
 
-def test_a_line_that_names_no_project_is_refused(refusal: Refusal) -> None:
+def test_an_invalid_line_of_a_list_is_refused(refusal: Refusal) -> None:
     text = (
         f"{mirror()}[plugins]\nenabled = allowlist_project\n[allowlist]\npackages =\n  six\n  a b\n"
     )
@@ -528,14 +526,14 @@ def test_a_line_that_names_no_project_is_refused(refusal: Refusal) -> None:
 
 
 def test_every_problem_is_reported_in_one_error(refusal: Refusal) -> None:
-    said = refusal(
+    message = refusal(
         "[mirror]\nworkers = many\nworker = 3\nmaster = http://index.example.org\n"
         "proxy = nonsense\ndiff-file = {{ nowhere_at all }}\nroot_uri = 50%\ntimeout = 1\n"
         "timeout = 2\n[mirro]\n[plugins]\nenabled =\n    allowlist_project\n    nonsense\n"
         "[allowlist]\npackage = six\n"
     )
 
-    assert sorted(line.partition(":")[0] for line in said) == [
+    assert sorted(line.partition(":")[0] for line in message) == [
         "[allowlist] package",
         "[allowlist] packages",
         "[mirro]",

@@ -1,4 +1,4 @@
-"""The log: the form of a line, what is kept out of it, and the operator's own ``log-config``."""
+"""The log: the format of a line, what is hidden in it, events, and ``log-config``."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ LINE = re.compile(
 
 @pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
-    """Put the loggers back that a log-config may change."""
+    """Restore the loggers that a log-config changes."""
     loggers = [logging.getLogger(), logging.getLogger("bandersnatch")]
     before = [(log, log.handlers[:], log.filters[:], log.level, log.propagate) for log in loggers]
     yield
@@ -80,13 +80,13 @@ def _logging_as_before() -> Iterator[None]:
 
 
 def flags(*, debug: bool = False, quiet: bool = False, config: str = "mirror.conf") -> Namespace:
-    """Return the arguments that the log depends on."""
+    """Return the arguments that the log uses."""
     return Namespace(debug=debug, quiet=quiet, config=config)
 
 
 @pytest.fixture
 def logged(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
-    """Return what gives the lines on standard error since the last time."""
+    """Return a function that returns the new lines on standard error."""
 
     def logged() -> list[str]:
         return capsys.readouterr().err.splitlines()
@@ -97,7 +97,7 @@ def logged(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
 # ---------------------------------------------------------------- the form of a line
 
 
-def test_a_line_has_time_level_message_and_place_in_this_order(
+def test_a_line_has_time_level_message_and_source_in_this_order(
     logged: Callable[[], list[str]],
 ) -> None:
     logger = set_up(flags())
@@ -120,7 +120,7 @@ def test_a_line_has_time_level_message_and_place_in_this_order(
         (flags(quiet=True, debug=True), ["DEBUG", "INFO", "WARNING", "ERROR"]),
     ],
 )
-def test_the_flags_choose_what_is_logged(
+def test_the_flags_set_the_level(
     logged: Callable[[], list[str]], arguments: Namespace, levels: list[str]
 ) -> None:
     logger = set_up(arguments)
@@ -174,13 +174,11 @@ def test_credentials_in_urls_are_hidden(text: str, shown: str | None) -> None:
         ("tab\tand größe", "tab\tand größe"),
     ],
 )
-def test_what_acts_on_a_terminal_or_forges_a_line_is_shown_as_an_escape(
-    text: str, shown: str
-) -> None:
+def test_control_characters_are_shown_as_escapes(text: str, shown: str) -> None:
     assert one_line(text) == shown
 
 
-def test_a_record_takes_one_line(logged: Callable[[], list[str]]) -> None:
+def test_a_record_is_one_line(logged: Callable[[], list[str]]) -> None:
     set_up(flags()).error("one\n2026-01-01 00:00:00,000 INFO: forged (run.py:1)\x1b[A")
 
     [line] = logged()
@@ -214,8 +212,8 @@ def test_the_formatter_is_safe_by_itself() -> None:
 # ---------------------------------------------------------------- events
 
 
-def told(*events: Event, debug: bool = True) -> list[tuple[str, str]]:
-    """Return the level and the message of every line that events make."""
+def logged_for(*events: Event, debug: bool = True) -> list[tuple[str, str]]:
+    """Return level and message of each line that is logged for events."""
     stream = StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
@@ -284,15 +282,15 @@ def told(*events: Event, debug: bool = True) -> list[tuple[str, str]]:
     ],
 )
 def test_an_event_is_one_line(event: Event, level: str, message: str) -> None:
-    assert told(event) == [(level, message)]
+    assert logged_for(event) == [(level, message)]
 
 
 def test_a_queued_file_is_logged_only_at_debug() -> None:
-    assert told(FileQueued(KEY, 300)) == [("DEBUG", f"queued {KEY} for download")]
-    assert told(FileQueued(KEY, 300), debug=False) == []
+    assert logged_for(FileQueued(KEY, 300)) == [("DEBUG", f"queued {KEY} for download")]
+    assert logged_for(FileQueued(KEY, 300), debug=False) == []
 
 
-def test_no_line_per_file_or_page_is_told_unless_debugging() -> None:
+def test_files_and_pages_are_logged_only_at_debug() -> None:
     events: list[Event] = [
         FileDownloaded(FOO, KEY, 1),
         FileRestored(FOO, KEY, 1),
@@ -302,21 +300,21 @@ def test_no_line_per_file_or_page_is_told_unless_debugging() -> None:
         ProjectUnchanged(FOO),
     ]
 
-    assert told(*events, debug=False) == []
+    assert logged_for(*events, debug=False) == []
 
 
-def test_the_way_out_of_a_limit_is_told() -> None:
+def test_the_line_of_a_limit_names_the_way_out() -> None:
     error = ChangedFile("foo", "foo-1.0.tar.gz", published="11", offered="22")
 
-    [(_, message)] = told(ProjectFailed(FOO, error, will_retry=True))
+    [(_, message)] = logged_for(ProjectFailed(FOO, error, will_retry=True))
 
     assert "run with --accept-change foo" in message
 
 
-def test_the_place_of_a_line_is_where_the_event_came_from(
+def test_the_source_of_a_line_is_where_the_event_was_emitted(
     logged: Callable[[], list[str]],
 ) -> None:
-    """Events come to the log through the function that hands them to all sinks."""
+    """Events reach the log through the function that calls all sinks."""
     sink = EventLog(set_up(flags()))
 
     def all_sinks(event: Event) -> None:
@@ -366,7 +364,7 @@ NO_FILE = ROOT_ONLY.replace("FileHandler", "NullHandler").replace('{log!r}, "w",
 
 @pytest.fixture
 def configured(tmp_path: Path) -> Iterator[Callable[..., tuple[logging.Logger, Path]]]:
-    """Return what sets a log up as a file says, and gives the logger and where it writes."""
+    """Return a function that configures the log by a file, and returns logger and log file."""
     path, log = tmp_path / "log.conf", tmp_path / "log.txt"
 
     def configured(
@@ -390,11 +388,11 @@ def say_something(logger: logging.Logger) -> None:
 
 
 def levels(log: Path) -> list[str]:
-    """Return the levels of the lines that a log file has."""
+    """Return the levels of the lines in a log file."""
     return [line.partition("|")[0] for line in log.read_text(encoding="utf-8").splitlines()]
 
 
-def test_a_file_with_just_a_root_logger_does_not_silence_the_program(
+def test_a_log_config_with_only_a_root_logger_gets_all_lines(
     configured: Callable[..., tuple[logging.Logger, Path]], logged: Callable[[], list[str]]
 ) -> None:
     logger, log = configured(ROOT_ONLY, flags())
@@ -418,7 +416,7 @@ def test_a_file_with_just_a_root_logger_does_not_silence_the_program(
         (flags(quiet=True), "level = DEBUG", ["ERROR"]),
     ],
 )
-def test_a_level_for_this_program_counts_unless_a_flag_says_otherwise(
+def test_a_level_in_the_log_config_counts_unless_a_flag_sets_another(
     configured: Callable[..., tuple[logging.Logger, Path]],
     arguments: Namespace,
     ours: str,
@@ -430,7 +428,7 @@ def test_a_level_for_this_program_counts_unless_a_flag_says_otherwise(
     assert levels(log) == expected
 
 
-def test_secrets_and_control_characters_stay_out_of_the_operators_own_log(
+def test_secrets_and_control_characters_stay_out_of_a_configured_log(
     configured: Callable[..., tuple[logging.Logger, Path]],
 ) -> None:
     logger, log = configured(ROOT_ONLY, flags())
@@ -454,7 +452,7 @@ def test_secrets_and_control_characters_stay_out_of_the_operators_own_log(
         (ROOT_ONLY.replace("[handler_file]", "[handler_other]"), ""),
     ],
 )
-def test_a_broken_log_config_is_a_problem_of_that_option_told_in_the_usual_way(
+def test_an_invalid_log_config_is_a_problem_of_its_option(
     configured: Callable[..., tuple[logging.Logger, Path]],
     logged: Callable[[], list[str]],
     tmp_path: Path,
@@ -463,15 +461,15 @@ def test_a_broken_log_config_is_a_problem_of_that_option_told_in_the_usual_way(
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         configured(text, flags(config="the.conf"))
-    said = str(caught.value)
+    problem = str(caught.value)
     logger = logging.getLogger("bandersnatch")
-    logger.error("%s", said)
+    logger.error("%s", problem)
     logger.debug("nothing")
 
     what = f"the.conf: [mirror] log-config: {tmp_path / 'log.conf'} cannot be used as"
-    assert said.startswith(what)
-    assert reason in said
-    assert not said.endswith("()")
+    assert problem.startswith(what)
+    assert reason in problem
+    assert not problem.endswith("()")
     [line] = logged()
     assert LINE.fullmatch(line)
 
@@ -479,7 +477,9 @@ def test_a_broken_log_config_is_a_problem_of_that_option_told_in_the_usual_way(
 @pytest.mark.parametrize(
     ("name", "reason"), [("none", "No such file or directory"), (".", "Is a directory")]
 )
-def test_a_log_config_that_cannot_be_read_says_why(tmp_path: Path, name: str, reason: str) -> None:
+def test_a_log_config_that_cannot_be_read_is_refused_with_the_reason(
+    tmp_path: Path, name: str, reason: str
+) -> None:
     logger = set_up(flags())
 
     with pytest.raises(ConfigError, match=reason):

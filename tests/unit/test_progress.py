@@ -1,4 +1,4 @@
-"""The progress display, on a terminal that is a text."""
+"""The progress display, on a terminal that is a text buffer."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ KEY = StorageKey("web/packages/foo-1.0.tar.gz")
 
 @pytest.fixture
 def progress() -> Iterator[Progress]:
-    """Return a display that nobody sees, and that is drawn only on request."""
+    """Return a hidden display, which is drawn only on request."""
     console = Console(file=StringIO(), force_terminal=True, width=100)
     with Progress(console=console, auto_refresh=False) as progress:
         yield progress
@@ -47,13 +47,13 @@ def progress() -> Iterator[Progress]:
 
 @pytest.fixture
 def _logger() -> Iterator[None]:
-    """Leave no handlers behind."""
+    """Restore the handlers."""
     yield
     logging.getLogger("bandersnatch.test_progress").handlers = []
 
 
 def program_logger() -> logging.Logger:
-    """Return a logger that writes to what is standard error now, as the program's does."""
+    """Return a logger that writes to the current standard error, as the program's does."""
     logger = logging.getLogger("bandersnatch.test_progress")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
@@ -64,21 +64,21 @@ def program_logger() -> logging.Logger:
 
 @pytest.fixture
 def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let rich take standard error for a terminal."""
+    """Make rich treat standard error as a terminal."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
 
 
 def plain(text: str) -> str:
-    """Return text without what moves the cursor and chooses colours."""
+    """Return text without terminal escape sequences."""
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
 
 
 # ---------------------------------------------------------------- what moves the bars
 
 
-def test_the_bar_of_projects_has_no_end_before_the_work_is_known(progress: Progress) -> None:
+def test_the_project_bar_has_no_total_before_the_run_is_planned(progress: Progress) -> None:
     sink = ProgressSink(progress)
     totals = [progress.tasks[0].total]
     sink(RunPlanned(4, 1))
@@ -87,7 +87,7 @@ def test_the_bar_of_projects_has_no_end_before_the_work_is_known(progress: Progr
     assert totals == [None, 4]
 
 
-def test_a_project_counts_whatever_became_of_it(progress: Progress) -> None:
+def test_a_project_counts_whatever_its_result(progress: Progress) -> None:
     sink = ProgressSink(progress)
     sink(RunPlanned(5, 0))
     sink(ProjectSynced(FOO, None))
@@ -100,7 +100,7 @@ def test_a_project_counts_whatever_became_of_it(progress: Progress) -> None:
     assert projects.completed == projects.total == 5
 
 
-def test_files_count_by_their_bytes_and_by_their_number(progress: Progress) -> None:
+def test_files_count_by_size_and_number(progress: Progress) -> None:
     sink = ProgressSink(progress)
     sink(FileQueued(KEY, 1000))
     sink(FileQueued(KEY, None))
@@ -114,7 +114,7 @@ def test_files_count_by_their_bytes_and_by_their_number(progress: Progress) -> N
     assert files.description == "2 files"
 
 
-def test_what_is_of_no_interest_moves_nothing(progress: Progress) -> None:
+def test_other_events_move_no_bar(progress: Progress) -> None:
     sink = ProgressSink(progress)
     before = [(task.completed, task.total) for task in progress.tasks]
     sink(PageWritten(KEY))
@@ -127,7 +127,7 @@ def test_what_is_of_no_interest_moves_nothing(progress: Progress) -> None:
 
 
 @pytest.mark.usefixtures("_terminal", "_logger")
-def test_a_terminal_shows_projects_files_bytes_and_longer_steps(
+def test_a_terminal_shows_projects_files_bytes_and_steps(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     logger = program_logger()
@@ -149,7 +149,7 @@ def test_a_terminal_shows_projects_files_bytes_and_longer_steps(
 
 
 @pytest.mark.usefixtures("_terminal", "_logger")
-def test_warnings_go_above_the_display_and_lesser_lines_nowhere(
+def test_warnings_are_printed_above_the_display_and_lower_levels_are_not(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     logger = program_logger()
@@ -165,7 +165,7 @@ def test_warnings_go_above_the_display_and_lesser_lines_nowhere(
 
 
 @pytest.mark.usefixtures("_terminal", "_logger")
-def test_the_display_goes_away_when_the_work_is_over_or_fails(
+def test_the_display_is_removed_at_the_end_and_on_failure(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     logger = program_logger()
@@ -178,10 +178,10 @@ def test_the_display_goes_away_when_the_work_is_over_or_fails(
 
 
 @pytest.mark.usefixtures("_terminal", "_logger")
-def test_a_log_that_goes_elsewhere_is_left_alone(
+def test_a_log_to_another_stream_is_unchanged(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """An operator's log-config may write to a file; the display must not take that away."""
+    """A log-config may write to a file; the display must not replace that handler."""
     logger = program_logger()
     file = StringIO()
     logger.handlers = [*logger.handlers, logging.StreamHandler(file), logging.NullHandler()]
@@ -194,7 +194,7 @@ def test_a_log_that_goes_elsewhere_is_left_alone(
 
 
 @pytest.mark.usefixtures("_logger")
-def test_where_there_is_no_terminal_nothing_is_drawn(
+def test_without_a_terminal_there_is_no_display(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     logger = program_logger()

@@ -1,4 +1,4 @@
-"""What a run is counted to have done."""
+"""The report: what it counts, and its JSON object."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ KEY = StorageKey("web/packages/foo-1.0.tar.gz")
 
 
 def report() -> RunReport:
-    """Return the report of a run that has just begun."""
+    """Return the report of a new run."""
     return RunReport("mirror", BEGAN)
 
 
-def told_by(report: RunReport) -> Any:
-    """Return the report as it is written."""
+def written(report: RunReport) -> Any:
+    """Return the report as JSON values."""
     return json.loads(json.dumps(report.as_dict()))
 
 
-def test_a_run_that_did_nothing_has_done_nothing() -> None:
+def test_the_report_of_a_run_without_events_is_empty() -> None:
     assert report().as_dict() == {
         "command": "mirror",
         "began": "2026-11-21T12:00:00+00:00",
@@ -95,17 +95,17 @@ def test_a_run_that_did_nothing_has_done_nothing() -> None:
     }
 
 
-def test_projects_are_listed_and_those_without_news_are_counted() -> None:
-    told = report()
-    told(ProjectSynced(FOO, Serial(7)))
-    told(ProjectSynced(BAR, None))
-    told(ProjectUnchanged(FOO))
-    told(ProjectUnchanged(BAR))
-    told(ProjectAbsent(FOO))
-    told(ProjectRemoved(BAR))
-    told(ProjectRestored(FOO))
+def test_projects_are_listed_and_unchanged_ones_are_counted() -> None:
+    run = report()
+    run(ProjectSynced(FOO, Serial(7)))
+    run(ProjectSynced(BAR, None))
+    run(ProjectUnchanged(FOO))
+    run(ProjectUnchanged(BAR))
+    run(ProjectAbsent(FOO))
+    run(ProjectRemoved(BAR))
+    run(ProjectRestored(FOO))
 
-    projects = told_by(told)["projects"]
+    projects = written(run)["projects"]
 
     assert projects["synced"] == ["foo", "bar"]
     assert projects["unchanged"] == 2
@@ -115,19 +115,19 @@ def test_projects_are_listed_and_those_without_news_are_counted() -> None:
 
 
 def test_files_and_bytes_and_pages_are_counted() -> None:
-    told = report()
-    told(FileDownloaded(FOO, KEY, 300))
-    told(FileDownloaded(FOO, KEY, 45))
-    told(FileRestored(FOO, KEY, 300))
-    told(FileRemoved(FOO, KEY))
-    told(FilesRejected(FOO, 3, "a.whl", "no digest"))
-    told(FilesRejected(BAR, 1, "b.whl", "no digest"))
-    told(CoreMetadataMissing(FOO, 2, "not there"))
-    told(PageWritten(KEY))
-    told(PageWritten(KEY))
-    told(PageRemoved(KEY))
+    run = report()
+    run(FileDownloaded(FOO, KEY, 300))
+    run(FileDownloaded(FOO, KEY, 45))
+    run(FileRestored(FOO, KEY, 300))
+    run(FileRemoved(FOO, KEY))
+    run(FilesRejected(FOO, 3, "a.whl", "no digest"))
+    run(FilesRejected(BAR, 1, "b.whl", "no digest"))
+    run(CoreMetadataMissing(FOO, 2, "not there"))
+    run(PageWritten(KEY))
+    run(PageWritten(KEY))
+    run(PageRemoved(KEY))
 
-    whole = told.as_dict()
+    whole = run.as_dict()
 
     assert whole["files"] == {
         "downloaded": 2,
@@ -140,8 +140,8 @@ def test_files_and_bytes_and_pages_are_counted() -> None:
     assert whole["pages"] == {"written": 2, "removed": 1}
 
 
-def test_what_is_said_on_the_way_counts_for_nothing() -> None:
-    told = report()
+def test_other_events_do_not_change_the_report() -> None:
+    run = report()
     for event in (
         StepStarted("reading"),
         Warned("something"),
@@ -149,16 +149,16 @@ def test_what_is_said_on_the_way_counts_for_nothing() -> None:
         FileQueued(KEY, 300),
         ProjectPostponed(FOO, StalePage("foo", target=8, actual=7), 2.0),
     ):
-        told(event)
+        run(event)
 
-    assert told.as_dict() == report().as_dict()
+    assert run.as_dict() == report().as_dict()
 
 
-def test_a_failure_is_told_with_its_class_its_reason_and_whether_it_is_tried_again() -> None:
-    told = report()
-    told(ProjectFailed(FOO, RefusedRequest("https://example.org/foo/", 403), will_retry=True))
+def test_a_failure_has_class_reason_and_whether_it_is_retried() -> None:
+    run = report()
+    run(ProjectFailed(FOO, RefusedRequest("https://example.org/foo/", 403), will_retry=True))
 
-    assert told_by(told)["projects"]["failed"] == [
+    assert written(run)["projects"]["failed"] == [
         {
             "name": "foo",
             "class": "rejected",
@@ -182,31 +182,29 @@ def test_a_failure_is_told_with_its_class_its_reason_and_whether_it_is_tried_aga
         (UnmirroredProject("foo"), "refused"),
     ],
 )
-def test_a_failure_is_to_be_retried_or_held_by_a_limit_or_rejected(
-    error: BandersnatchError, kind: str
-) -> None:
-    told = report()
-    told(ProjectFailed(FOO, error, will_retry=True))
+def test_the_class_of_a_failure_follows_from_its_error(error: BandersnatchError, kind: str) -> None:
+    run = report()
+    run(ProjectFailed(FOO, error, will_retry=True))
 
-    assert told.failures[FOO].kind == kind
+    assert run.failures[FOO].kind == kind
 
 
-def test_a_project_that_fails_twice_has_failed_once() -> None:
-    told = report()
-    told(ProjectFailed(FOO, MissingProject("foo"), will_retry=True))
-    told(ProjectFailed(FOO, RefusedRequest("https://example.org", 403), will_retry=True))
+def test_a_project_that_fails_twice_is_one_failure() -> None:
+    run = report()
+    run(ProjectFailed(FOO, MissingProject("foo"), will_retry=True))
+    run(ProjectFailed(FOO, RefusedRequest("https://example.org", 403), will_retry=True))
 
-    [failed] = told_by(told)["projects"]["failed"]
+    [failed] = written(run)["projects"]["failed"]
     assert failed["error"] == "RefusedRequest"
 
 
-def test_what_stopped_a_part_of_the_run_is_told_and_then_what_ended_it() -> None:
-    told = report()
-    told(Halted(UnusableIndex("no answer")))
-    told(Halted(IndexRollback(mirror=8, index=7)))
-    told.ended_by = Interruption(15)
+def test_errors_that_halted_a_part_come_before_the_one_that_ended_the_run() -> None:
+    run = report()
+    run(Halted(UnusableIndex("no answer")))
+    run(Halted(IndexRollback(mirror=8, index=7)))
+    run.ended_by = Interruption(15)
 
-    stopped = told_by(told)["halted"]
+    stopped = written(run)["halted"]
 
     assert [each["error"] for each in stopped] == [
         "UnusableIndex",
@@ -221,31 +219,31 @@ def test_what_stopped_a_part_of_the_run_is_told_and_then_what_ended_it() -> None
     ("after", "index", "lag"),
     [(90, 100, 10), (100, 100, 0), (101, 100, 0), (None, 100, None), (100, None, None)],
 )
-def test_the_lag_is_what_lies_between_the_mirror_and_the_index(
+def test_the_lag_is_the_difference_between_index_and_mirror(
     after: int | None, index: int | None, lag: int | None
 ) -> None:
-    told = report()
-    told.serial_after = None if after is None else Serial(after)
-    told.index_serial = None if index is None else Serial(index)
+    run = report()
+    run.serial_after = None if after is None else Serial(after)
+    run.index_serial = None if index is None else Serial(index)
 
-    assert told.lag == lag
-    assert told_by(told)["serial"]["lag"] == lag
-
-
-def test_a_run_takes_the_time_from_its_begin_to_its_end() -> None:
-    told = report()
-    assert told.seconds == 0
-    told.ended = BEGAN + timedelta(seconds=1.23456)
-
-    assert told.seconds == 1.23456
-    assert told_by(told)["seconds"] == 1.235
+    assert run.lag == lag
+    assert written(run)["serial"]["lag"] == lag
 
 
-def test_the_report_is_made_of_what_json_has() -> None:
-    told = report()
-    told(ProjectSynced(FOO, Serial(7)))
-    told(ProjectFailed(BAR, MissingProject("bar"), will_retry=True))
-    told(Halted(UnusableIndex("no answer")))
-    told.serial_before, told.serial_after = Serial(1), Serial(2)
+def test_the_duration_is_the_time_between_start_and_end() -> None:
+    run = report()
+    assert run.seconds == 0
+    run.ended = BEGAN + timedelta(seconds=1.23456)
 
-    assert json.loads(json.dumps(told.as_dict())) == told.as_dict()
+    assert run.seconds == 1.23456
+    assert written(run)["seconds"] == 1.235
+
+
+def test_the_report_can_be_serialised_as_json() -> None:
+    run = report()
+    run(ProjectSynced(FOO, Serial(7)))
+    run(ProjectFailed(BAR, MissingProject("bar"), will_retry=True))
+    run(Halted(UnusableIndex("no answer")))
+    run.serial_before, run.serial_after = Serial(1), Serial(2)
+
+    assert json.loads(json.dumps(run.as_dict())) == run.as_dict()

@@ -1,4 +1,4 @@
-"""Signals: the first ends the work in order, the second at once."""
+"""Signals: the first cancels the work, the second kills the process."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ pytestmark = pytest.mark.usefixtures("default_handlers")
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
-async def test_work_that_is_not_interrupted_gives_its_result() -> None:
+async def test_uninterrupted_work_returns_its_result() -> None:
     async def work() -> str:
         return "done"
 
     assert await interruptible(work()) == "done"
 
 
-async def test_what_the_work_raises_is_raised() -> None:
+async def test_an_exception_of_the_work_is_raised() -> None:
     async def work() -> None:
         raise StorageError("status", "No space left on device")
 
@@ -34,7 +34,7 @@ async def test_what_the_work_raises_is_raised() -> None:
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-async def test_a_signal_cancels_the_work_and_waits_for_its_end(number: int) -> None:
+async def test_a_signal_cancels_the_work_and_waits_until_it_has_ended(number: int) -> None:
     said = []
 
     async def work() -> None:
@@ -53,7 +53,7 @@ async def test_a_signal_cancels_the_work_and_waits_for_its_end(number: int) -> N
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-async def test_afterwards_signals_mean_what_they_usually_mean(number: int) -> None:
+async def test_the_signal_handlers_are_removed_afterwards(number: int) -> None:
     await interruptible(asyncio.sleep(0))
 
     usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
@@ -75,7 +75,7 @@ async def test_a_signal_that_is_ignored_stays_ignored() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-async def test_a_cancellation_from_elsewhere_is_no_interruption() -> None:
+async def test_a_cancellation_without_a_signal_is_not_an_interruption() -> None:
     task = asyncio.ensure_future(interruptible(asyncio.sleep(10)))
     await asyncio.sleep(0)
     task.cancel()
@@ -100,7 +100,7 @@ asyncio.run(interruptible(work()))
 """
 
 
-def test_a_second_signal_ends_work_that_does_not_end() -> None:
+def test_a_second_signal_kills_work_that_does_not_end() -> None:
     with start([sys.executable, "-c", STUBBORN]) as process:
         assert process.stdout is not None
         try:

@@ -1,4 +1,4 @@
-"""The lines that end a run, and the report as a file."""
+"""The summary of a run, and the report file."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ KEY = StorageKey("web/packages/foo-1.0.tar.gz")
 
 
 def ended(*events: Event, command: str = "mirror") -> RunReport:
-    """Return the report of a run of two and a half seconds in which these events came."""
+    """Return the report of a run of two and a half seconds with these events."""
     report = RunReport(command, BEGAN)
     for event in events:
         report(event)
@@ -65,7 +65,7 @@ def lines(report: RunReport, *, dry_run: bool = False) -> list[str]:
 # ---------------------------------------------------------------- for people
 
 
-def test_projects_without_room_are_named() -> None:
+def test_projects_that_wait_for_disk_space_are_named() -> None:
     error = InsufficientSpace(KEY, 5, free=3, floor=2)
     report = ended(Halted(error), ProjectBlocked(FOO, error), ProjectBlocked(BAR, error))
 
@@ -78,7 +78,7 @@ def test_projects_without_room_are_named() -> None:
     ]
 
 
-def test_a_run_with_nothing_to_do_says_so() -> None:
+def test_the_summary_of_a_run_with_nothing_to_do() -> None:
     report = ended(ProjectUnchanged(FOO), ProjectUnchanged(BAR))
     report.serial_before = report.serial_after = report.index_serial = Serial(100)
 
@@ -90,7 +90,7 @@ def test_a_run_with_nothing_to_do_says_so() -> None:
     ]
 
 
-def test_what_was_done_is_counted() -> None:
+def test_changes_are_counted() -> None:
     report = ended(
         ProjectSynced(FOO, Serial(7)),
         ProjectRemoved(BAR),
@@ -108,7 +108,7 @@ def test_what_was_done_is_counted() -> None:
     ]
 
 
-def test_what_is_unusual_about_files_is_told_only_when_there_is_some() -> None:
+def test_unusual_counts_of_files_are_shown_only_if_not_zero() -> None:
     report = ended(
         FileRestored(FOO, KEY, 1),
         FileRemoved(FOO, KEY),
@@ -123,7 +123,7 @@ def test_what_is_unusual_about_files_is_told_only_when_there_is_some() -> None:
     )
 
 
-def test_a_failure_has_its_reason_and_what_becomes_of_it() -> None:
+def test_a_failure_has_its_reason_and_whether_it_is_retried() -> None:
     report = ended(
         ProjectFailed(FOO, MissingProject("foo"), will_retry=True),
         ProjectFailed(BAR, InvalidPage("https://example.org", "it is not JSON"), will_retry=False),
@@ -135,19 +135,19 @@ def test_a_failure_has_its_reason_and_what_becomes_of_it() -> None:
     ]
 
 
-def test_what_a_command_refused_has_nothing_but_its_reason() -> None:
+def test_a_refused_project_has_only_its_reason() -> None:
     report = ended(ProjectFailed(FOO, UnmirroredProject("foo"), will_retry=False), command="delete")
 
     assert lines(report)[2] == "Failed: foo is not in the mirror"
 
 
-def test_what_was_restored_is_named() -> None:
+def test_restored_projects_are_named() -> None:
     report = ended(ProjectRestored(FOO), ProjectRestored(BAR), command="restore")
 
     assert lines(report)[2] == "Restored: bar, foo."
 
 
-def test_a_project_that_a_limit_holds_is_told_with_the_way_out() -> None:
+def test_a_project_held_by_a_limit_is_shown_with_the_way_out() -> None:
     error = ChangedFile("foo", "foo-1.0.tar.gz", published="1", offered="2")
     line = lines(ended(ProjectFailed(FOO, error, will_retry=True)))[2]
 
@@ -155,7 +155,7 @@ def test_a_project_that_a_limit_holds_is_told_with_the_way_out() -> None:
     assert line.endswith(" (held; the next run retries it)")
 
 
-def test_many_failures_are_cut_short_with_a_word_about_where_all_are() -> None:
+def test_the_number_of_listed_failures_is_limited() -> None:
     names = [project_name(f"p{number:02}") for number in range(25)]
     failures = [ProjectFailed(name, MissingProject(name), will_retry=True) for name in names]
 
@@ -170,7 +170,7 @@ def test_projects_that_are_not_on_the_index_are_named() -> None:
     assert "Not on the index: bar, foo." in lines(ended(ProjectAbsent(FOO), ProjectAbsent(BAR)))
 
 
-def test_many_of_these_are_cut_short_too() -> None:
+def test_the_number_of_listed_names_is_limited() -> None:
     absent = [ProjectAbsent(project_name(f"p{number:02}")) for number in range(25)]
 
     [line] = [line for line in lines(ended(*absent)) if line.startswith("Not on the index")]
@@ -178,11 +178,11 @@ def test_many_of_these_are_cut_short_too() -> None:
     assert line.endswith("p18, p19 and 5 more.")
 
 
-def test_what_stopped_a_part_of_the_run_is_told() -> None:
+def test_what_halted_a_part_of_the_run_is_shown() -> None:
     assert "Halted: no answer" in lines(ended(Halted(UnusableIndex("no answer"))))
 
 
-def test_a_reason_can_neither_show_a_password_nor_forge_a_line() -> None:
+def test_a_reason_cannot_show_a_password_or_forge_a_line() -> None:
     why = "no JSON\nProjects: all well.\x1b[2J"
     error = InvalidPage("https://user:secret@example.org/simple/", why)
     text = "\n".join(lines(ended(ProjectFailed(FOO, error, will_retry=True), Halted(error))))
@@ -192,7 +192,7 @@ def test_a_reason_can_neither_show_a_password_nor_forge_a_line() -> None:
     assert "\nProjects: all well." not in text
 
 
-def test_sync_has_no_serials_to_tell() -> None:
+def test_the_summary_of_sync_has_no_serials() -> None:
     assert "Serial" not in summary(ended(command="sync"), dry_run=False)
 
 
@@ -203,27 +203,27 @@ def test_an_index_without_serials_has_no_lag() -> None:
     assert "Serial: 0 before, 0 now; 0 project(s) pending." in lines(report)
 
 
-def test_a_dry_run_says_first_that_nothing_was_changed() -> None:
+def test_the_summary_of_a_dry_run_begins_with_a_notice() -> None:
     first = lines(ended(), dry_run=True)[0]
 
     assert first == "Dry run: this is what would be done; nothing was changed."
 
 
-def test_an_interrupted_run_says_first_that_the_next_goes_on() -> None:
+def test_the_summary_of_an_interrupted_run_begins_with_a_notice() -> None:
     report = ended()
     report.ended_by = Interruption(2)
 
     assert lines(report)[0].startswith("Interrupted; what was done is kept")
 
 
-def test_a_newcomer_is_told_how_to_serve_and_install() -> None:
+def test_how_to_serve_has_commands_to_serve_and_install() -> None:
     text = how_to_serve("./mirror", "six")
 
     assert "python3 -m http.server --directory ./mirror/web 8080 &" in text
     assert "pip install --index-url http://127.0.0.1:8080/simple/ six" in text
 
 
-def test_the_command_can_be_pasted_whatever_the_directory_is_called() -> None:
+def test_how_to_serve_quotes_the_directory_for_the_shell() -> None:
     text = how_to_serve("/srv/it's mine; rm -rf *", "six")
     [command] = [line for line in text.splitlines() if "http.server" in line]
 
@@ -247,7 +247,7 @@ def test_the_report_is_json_with_the_exit_code(tmp_path: Path) -> None:
     assert path.read_text().endswith("}\n")
 
 
-def test_a_report_takes_the_place_of_the_one_before_in_one_step(tmp_path: Path) -> None:
+def test_a_report_replaces_the_previous_one_atomically(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     path.write_text("old")
     before = path.stat().st_ino
@@ -260,14 +260,14 @@ def test_a_report_takes_the_place_of_the_one_before_in_one_step(tmp_path: Path) 
     assert [each.name for each in tmp_path.iterdir()] == ["report.json"]
 
 
-def test_no_password_gets_into_the_report(tmp_path: Path) -> None:
+def test_the_report_has_no_passwords(tmp_path: Path) -> None:
     error = InvalidPage("https://user:sec@ret@example.org/simple/", "no JSON")
     write_report(
         ended(ProjectFailed(FOO, error, will_retry=True)), tmp_path / "report.json", code=4
     )
 
-    told = json.loads((tmp_path / "report.json").read_text())
-    [failed] = told["projects"]["failed"]
+    written = json.loads((tmp_path / "report.json").read_text())
+    [failed] = written["projects"]["failed"]
     assert failed["reason"] == "https://***@example.org/simple/ cannot be read: no JSON"
 
 
@@ -280,7 +280,7 @@ def test_no_password_gets_into_the_report(tmp_path: Path) -> None:
         (".", "Is a directory"),
     ],
 )
-def test_a_report_that_cannot_be_written_leaves_nothing_behind(
+def test_a_report_that_cannot_be_written_leaves_no_files(
     tmp_path: Path, name: str, why: str
 ) -> None:
     (tmp_path / "file").touch()
@@ -295,13 +295,13 @@ def test_a_report_that_cannot_be_written_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize("path", [".", "/", ""])
-def test_a_path_without_a_name_is_no_bug(path: str) -> None:
+def test_a_report_path_without_a_name_is_a_storage_error(path: str) -> None:
     with pytest.raises(StorageError, match="Is a directory"):
         write_report(ended(), Path(path), code=0)
 
 
-def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
-    """With ``--report /dev/stdout`` or ``/dev/null``, root would replace the device otherwise."""
+def test_a_report_is_written_to_a_pipe_without_replacing_it(tmp_path: Path) -> None:
+    """Otherwise root would replace the device with ``--report /dev/stdout`` or ``/dev/null``."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
     read: list[str] = []
@@ -314,7 +314,7 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     assert path.is_fifo()
 
 
-def test_a_link_is_followed_and_not_replaced(tmp_path: Path) -> None:
+def test_a_report_is_written_through_a_link_without_replacing_it(tmp_path: Path) -> None:
     link, path = tmp_path / "link", tmp_path / "report.json"
     link.symlink_to(path)
     write_report(ended(), link, code=0)
