@@ -47,7 +47,7 @@ def earlier(index: Index, site: Site) -> EarlierRelease:
     [{}, {"versions": True}, {"legacy": True}],
     ids=["plain", "versions", "legacy"],
 )
-def test_a_tree_is_taken_over_without_a_download(
+def test_a_tree_is_adopted_without_a_download(
     earlier: EarlierRelease,
     server: IndexServer,
     site: Site,
@@ -80,7 +80,7 @@ def test_a_tree_is_taken_over_without_a_download(
     site.check()
 
 
-def test_a_tree_with_hashed_directories_is_taken_over(
+def test_a_tree_with_hashed_directories_is_adopted(
     earlier: EarlierRelease, server: IndexServer, site: Site
 ) -> None:
     earlier.hashed = True
@@ -94,7 +94,7 @@ def test_a_tree_with_hashed_directories_is_taken_over(
     site.check()
 
 
-def test_a_tree_of_html_only_is_taken_over(
+def test_a_tree_of_html_only_is_adopted(
     earlier: EarlierRelease, server: IndexServer, site: Site
 ) -> None:
     earlier.write()
@@ -109,7 +109,7 @@ def test_a_tree_of_html_only_is_taken_over(
     site.check()
 
 
-def test_what_is_missing_or_wrong_is_repaired_and_nothing_else_touched(
+def test_missing_and_damaged_files_are_repaired_and_nothing_else_changes(
     earlier: EarlierRelease, server: IndexServer, site: Site
 ) -> None:
     earlier.write()
@@ -127,7 +127,7 @@ def test_what_is_missing_or_wrong_is_repaired_and_nothing_else_touched(
     site.check()
 
 
-def test_a_file_of_another_size_is_not_taken_over(
+def test_a_file_of_another_size_is_not_adopted(
     earlier: EarlierRelease, server: IndexServer, site: Site
 ) -> None:
     earlier.write()
@@ -143,7 +143,7 @@ def test_a_file_of_another_size_is_not_taken_over(
     site.check()
 
 
-def test_an_interrupted_run_of_an_earlier_release_is_gone_on_with(
+def test_an_interrupted_run_of_an_earlier_release_is_continued(
     earlier: EarlierRelease, server: IndexServer, site: Site
 ) -> None:
     """``status`` from before, ``todo`` with the target and what was left, raw names."""
@@ -188,7 +188,7 @@ def test_leftovers_of_an_earlier_release_do_no_harm(
     assert (web / "serversig").exists()
 
 
-def test_an_interrupted_takeover_goes_on_where_it_was(
+def test_an_interrupted_adoption_continues_where_it_was(
     earlier: EarlierRelease, server: IndexServer, site: Site
 ) -> None:
     earlier.write()
@@ -203,7 +203,7 @@ def test_an_interrupted_takeover_goes_on_where_it_was(
     assert "adopted" not in ran.log, "that was done before the index was asked"
 
 
-def test_many_projects_are_taken_over(index: Index, server: IndexServer, site: Site) -> None:
+def test_many_projects_are_adopted(index: Index, server: IndexServer, site: Site) -> None:
     for number in range(520):
         index.release(f"p{number:03}", "1.0", metadata=False)
     EarlierRelease(site, index).write()
@@ -274,7 +274,7 @@ def publish(index: Index) -> None:
 @pytest.mark.parametrize("command", ["mirror", "sync"])
 @pytest.mark.parametrize("legacy", [False, True], ids=["", "json"])
 @pytest.mark.parametrize("release", RELEASES)
-def test_a_tree_of_any_release_is_taken_over_and_kept_current(
+def test_a_tree_of_any_release_is_adopted_and_kept_current(
     index: Index,
     server: IndexServer,
     site: Site,
@@ -318,7 +318,7 @@ def test_a_tree_of_any_release_is_taken_over_and_kept_current(
 
 
 @pytest.mark.parametrize("release", ["5.3", "8.0"])
-def test_a_thousand_projects_are_taken_over_and_kept_current(
+def test_a_thousand_projects_are_adopted_and_kept_current(
     index: Index, server: IndexServer, site: Site, release: str
 ) -> None:
     for number in range(1000):
@@ -342,7 +342,7 @@ def test_a_thousand_projects_are_taken_over_and_kept_current(
     site.check()
 
 
-def test_files_are_taken_over_by_size_and_time_and_read_by_nobody(
+def test_files_are_adopted_by_size_and_time_and_not_read(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     """That is what ``verify`` is for; a mirror may have twenty terabytes."""
@@ -358,7 +358,7 @@ def test_files_are_taken_over_by_size_and_time_and_read_by_nobody(
     assert server.paths("file") == []
 
 
-def test_a_file_of_another_time_is_read_when_its_page_is_made_anew(
+def test_a_file_of_another_time_is_read_when_its_page_is_rendered_again(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     """Somebody copied the mirror without times, or changed a file."""
@@ -380,7 +380,7 @@ def test_a_file_of_another_time_is_read_when_its_page_is_made_anew(
 @pytest.mark.parametrize(("keep", "hashed"), [(0, False), (2, False), (2, True)])
 @pytest.mark.parametrize("release", ["5.3", "8.0"])
 @pytest.mark.parametrize("where", ["here", "moved", "copied", "relative"])
-def test_links_to_kept_versions_are_followed_where_they_lead_to_this_mirror(
+def test_links_to_kept_versions_are_followed_within_this_mirror(
     index: Index,
     server: IndexServer,
     make_site: Callable[..., Site],
@@ -463,7 +463,7 @@ def test_pages_with_other_digests_are_compared_with_the_index_file_by_file(
 
 @pytest.mark.parametrize("root_uri", ["https://files.example.org", "http://mirror.example.org/x/"])
 @pytest.mark.parametrize("release", ["5.3", "8.0"])
-def test_pages_whose_links_are_absolute_are_understood(
+def test_pages_with_absolute_links_are_adopted(
     index: Index, server: IndexServer, make_site: Callable[..., Site], release: str, root_uri: str
 ) -> None:
     """A slash at the end of ``root_uri`` gave URLs with two (contract, B6)."""
@@ -481,7 +481,7 @@ def test_pages_whose_links_are_absolute_are_understood(
     assert server.paths("file") == []
 
 
-def test_a_few_pages_from_before_the_time_of_sha256_are_made_anew(
+def test_pages_without_sha256_are_rendered_again(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     """What the index has not changed since 2018 was never written again."""
@@ -566,7 +566,7 @@ HARMS = [
 
 @pytest.mark.parametrize("versions", [0, 2], ids=["", "versions"])
 @pytest.mark.parametrize("harm", HARMS)
-def test_a_page_that_cannot_be_read_ends_nothing_and_is_made_anew(
+def test_an_unreadable_page_stops_nothing_and_is_rendered_again(
     index: Index,
     server: IndexServer,
     make_site: Callable[..., Site],
@@ -592,7 +592,7 @@ def test_a_page_that_cannot_be_read_ends_nothing_and_is_made_anew(
     site.check()
 
 
-def test_the_state_is_not_looked_for_where_a_link_leads_out(index: Index, site: Site) -> None:
+def test_state_files_behind_a_link_are_refused(index: Index, site: Site) -> None:
     """An operator who put it elsewhere is told, and not taken for one who deleted it."""
     publish(index)
     EarlierRelease(site, index).write()
@@ -657,7 +657,7 @@ def told(world: World) -> list[str]:
     return [text for text in texts if "adopt" in text]
 
 
-def test_a_takeover_that_is_killed_goes_on_where_it_was() -> None:
+def test_a_killed_adoption_continues_where_it_was() -> None:
     world = projects_of_a_world(1_200)
     downloads, tree = world.upstream.downloads, world.tree()
 
@@ -675,7 +675,7 @@ def test_a_takeover_that_is_killed_goes_on_where_it_was() -> None:
     assert world.status == world.index.serial
 
 
-async def test_a_long_takeover_tells_how_far_it_is() -> None:
+async def test_a_long_adoption_reports_its_progress() -> None:
     storage = MemoryStorage()
     heard: list[Event] = []
     for number in range(40_100):

@@ -79,7 +79,7 @@ def test_a_tree_that_is_not_mounted_is_refused_and_nothing_written(
     site.check()
 
 
-def test_a_tree_is_begun_anew_on_purpose_without_a_download(
+def test_a_deleted_catalogue_starts_a_tree_over_without_a_download(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     fill(index, *names_of("a"))
@@ -97,7 +97,7 @@ def test_a_tree_is_begun_anew_on_purpose_without_a_download(
     assert site.tree() == before
 
 
-def test_a_root_page_alone_is_no_tree(index: Index, site: Site) -> None:
+def test_a_root_page_alone_is_not_a_tree(index: Index, site: Site) -> None:
     fill(index, *names_of("a"))
     site.mirror()
     for name in names_of("a"):
@@ -110,7 +110,7 @@ def test_a_root_page_alone_is_no_tree(index: Index, site: Site) -> None:
 
 
 @pytest.mark.parametrize("there", [1, 2, 9])
-def test_a_page_that_somebody_deleted_is_published_again(
+def test_a_deleted_page_is_published_again(
     index: Index, server: IndexServer, site: Site, there: int
 ) -> None:
     fill(index, *names_of("a", there))
@@ -141,9 +141,7 @@ def test_both_pages_of_two_projects_are_published_again(index: Index, site: Site
     assert site.tree() == before
 
 
-def test_sync_leaves_what_is_missing_to_mirror(
-    index: Index, server: IndexServer, site: Site
-) -> None:
+def test_sync_leaves_missing_pages_to_mirror(index: Index, server: IndexServer, site: Site) -> None:
     fill(index, *names_of("a", 5))
     site.mirror()
     shutil.rmtree(site.web / "simple/a0")
@@ -157,7 +155,7 @@ def test_sync_leaves_what_is_missing_to_mirror(
     site.check()
 
 
-def test_a_project_that_nobody_wants_any_more_is_not_missed(index: Index, site: Site) -> None:
+def test_a_missing_page_of_a_deselected_project_is_ignored(index: Index, site: Site) -> None:
     fill(index, "foo", "bar", "baz", "qux")
     site.allow("foo", "bar", "baz")
     site.sync("qux")
@@ -174,7 +172,7 @@ def test_a_project_that_nobody_wants_any_more_is_not_missed(index: Index, site: 
 
 
 @pytest.mark.parametrize("with_state", [False, True], ids=["alone", "with status"])
-def test_the_catalogue_of_another_mirror_is_made_anew_from_the_tree(
+def test_the_catalogue_of_another_mirror_is_rebuilt_from_the_tree(
     index: Index,
     server: IndexServer,
     make_site: Callable[..., Site],
@@ -211,7 +209,7 @@ def test_the_catalogue_of_another_mirror_is_made_anew_from_the_tree(
     assert said(ours.mirror()) == set()
 
 
-def test_a_status_that_came_with_a_foreign_catalogue_is_not_believed(
+def test_a_status_beside_a_foreign_catalogue_is_not_trusted(
     index: Index, make_site: Callable[..., Site]
 ) -> None:
     """It may say more than this tree shows, and a project that fails must hold it back."""
@@ -269,7 +267,7 @@ def test_a_plan_with_a_foreign_catalogue_changes_nothing(
     ],
     ids=str,
 )
-def test_other_options_put_pages_elsewhere_and_the_tree_is_the_same(
+def test_pages_are_found_where_earlier_options_put_them(
     index: Index, site: Site, options: dict[str, object]
 ) -> None:
     fill(index, *names_of("a"))
@@ -285,9 +283,7 @@ def test_other_options_put_pages_elsewhere_and_the_tree_is_the_same(
     assert (back.code, said(back)) == (0, set())
 
 
-def test_a_mirror_of_which_the_filters_leave_nothing_has_no_pages_to_miss(
-    index: Index, site: Site
-) -> None:
+def test_a_mirror_without_selected_projects_has_no_missing_pages(index: Index, site: Site) -> None:
     for name in names_of("a"):
         index.release(name, "1.0", size=5000)
     site.filter(

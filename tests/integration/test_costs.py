@@ -146,7 +146,7 @@ def _of_each(home: Path, *numbers: int, synced: bool, changed: Sequence[int] = (
     return [Counted(home / f"{n}", n).run(synced=synced, changed=changed) for n in numbers]
 
 
-def test_a_first_run_costs_a_constant_amount_and_so_much_for_each_project(tmp_path: Path) -> None:
+def test_a_first_run_costs_a_constant_and_an_amount_for_each_project(tmp_path: Path) -> None:
     few, more = 20, 40
     less, cost = _of_each(tmp_path, few, more, synced=False)
     difference = more - few
@@ -178,7 +178,7 @@ def test_a_first_run_costs_a_constant_amount_and_so_much_for_each_project(tmp_pa
     assert cost.written(catalogue=True) - less.written(catalogue=True) <= 1024 * difference
 
 
-def test_a_run_with_nothing_to_do_costs_the_same_however_much_there_is(tmp_path: Path) -> None:
+def test_a_run_with_nothing_to_do_costs_the_same_for_any_size(tmp_path: Path) -> None:
     less, cost = _of_each(tmp_path, 40, 80, synced=True)
     assert cost.requests == less.requests == {"xmlrpc": 1}
     assert cost.statements == less.statements

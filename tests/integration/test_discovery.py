@@ -33,7 +33,7 @@ def test_a_first_run_reads_the_list_once(index: Index, server: IndexServer, site
     assert calls(server) == ["changelog_last_serial"]
 
 
-def test_what_happened_after_a_late_list_is_read_from_the_changelog(
+def test_events_after_a_stale_list_are_read_from_the_changelog(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -50,7 +50,7 @@ def test_what_happened_after_a_late_list_is_read_from_the_changelog(
     assert site.status == index.serial
 
 
-def test_the_whole_list_is_compared_once_a_day(
+def test_the_project_list_is_compared_once_a_day(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -65,7 +65,7 @@ def test_the_whole_list_is_compared_once_a_day(
     assert server.paths("list") == ["/simple/"]
 
 
-def test_the_daily_comparison_finds_what_the_changelog_lost(
+def test_the_daily_comparison_finds_events_that_the_changelog_lost(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -82,7 +82,7 @@ def test_the_daily_comparison_finds_what_the_changelog_lost(
     assert site.names() == ["foo", "lost"]
 
 
-def test_a_project_younger_than_a_late_list_is_not_taken_for_gone(
+def test_a_project_newer_than_a_stale_list_does_not_count_as_removed(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -119,7 +119,7 @@ def test_the_changelog_is_read_in_pages(index: Index, server: IndexServer, site:
 
 
 @pytest.mark.parametrize("method", ["auto", "simple"])
-def test_without_a_changelog_the_list_is_followed(
+def test_without_a_changelog_the_project_list_is_used(
     index: Index, server: IndexServer, site: Site, method: str
 ) -> None:
     server.has_changelog = False
@@ -138,7 +138,7 @@ def test_without_a_changelog_the_list_is_followed(
     assert site.status == index.serial
 
 
-def test_an_unchanged_list_is_asked_for_conditionally(
+def test_an_unchanged_list_is_requested_conditionally(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     site.configure(api_method="simple")
@@ -178,7 +178,7 @@ def test_xmlrpc_alone_without_a_changelog_is_an_unusable_index(
     assert "api-method is xmlrpc" in ran.log
 
 
-def test_a_finite_set_never_asks_for_the_list(
+def test_a_finite_set_never_requests_the_list(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     for name in ("foo", "bar", "other"):
@@ -199,7 +199,7 @@ def test_a_finite_set_never_asks_for_the_list(
     assert site.status == index.serial
 
 
-def test_a_finite_set_without_a_changelog_asks_for_each_page_conditionally(
+def test_a_finite_set_without_a_changelog_requests_each_page_conditionally(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     server.has_changelog = False
@@ -220,7 +220,7 @@ def test_a_finite_set_without_a_changelog_asks_for_each_page_conditionally(
     assert site.status == max(p.serial for p in index.projects.values())
 
 
-def test_a_name_that_is_not_on_the_index_is_told_of_and_no_failure(
+def test_a_name_that_the_index_lacks_is_reported_and_is_not_a_failure(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -234,7 +234,7 @@ def test_a_name_that_is_not_on_the_index_is_told_of_and_no_failure(
     assert site.todo() == []
 
 
-def test_a_newly_allowed_project_is_fetched_without_being_told_to(
+def test_a_newly_allowed_project_is_fetched_without_an_event(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     for name in ("foo", "bar", "baz"):
@@ -256,7 +256,7 @@ def test_a_newly_allowed_project_is_fetched_without_being_told_to(
     assert site.names() == ["bar", "baz", "foo"]
 
 
-def test_changed_page_options_make_every_page_anew_without_a_download(
+def test_changed_page_options_render_every_page_again_without_a_download(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     for name in ("foo", "bar"):
@@ -274,7 +274,7 @@ def test_changed_page_options_make_every_page_anew_without_a_download(
     )
 
 
-def test_archiving_which_no_journal_tells_of_is_found_by_a_forced_check(
+def test_an_archived_status_without_an_event_is_found_by_a_forced_check(
     index: Index, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -289,7 +289,7 @@ def test_archiving_which_no_journal_tells_of_is_found_by_a_forced_check(
     assert site.page("foo")["project-status"]["status"] == "archived"
 
 
-def test_a_forced_check_heals_what_was_lost_and_fetches_nothing_else(
+def test_a_forced_check_restores_lost_files_and_fetches_nothing_else(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     (file,) = index.release("foo", "1.0")
@@ -307,7 +307,7 @@ def test_a_forced_check_heals_what_was_lost_and_fetches_nothing_else(
     assert server.paths("file") == [file.path]
 
 
-def test_a_forced_check_looks_at_everything_even_with_a_todo(
+def test_a_forced_check_syncs_every_project_even_with_a_todo(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     for name in ("foo", "bar"):
@@ -324,7 +324,7 @@ def test_a_forced_check_looks_at_everything_even_with_a_todo(
     assert sorted(set(server.paths("detail"))) == ["/simple/bar/", "/simple/foo/"]
 
 
-def test_an_index_that_is_a_little_behind_is_waited_for(index: Index, site: Site) -> None:
+def test_an_index_that_is_slightly_behind_gives_a_warning(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
     site.mirror()
     before = site.tree()
@@ -350,7 +350,7 @@ def test_an_index_that_is_far_behind_is_refused(index: Index, site: Site) -> Non
     assert "already at" in ran.log
 
 
-def test_a_list_that_is_far_behind_is_refused_where_there_is_nothing_else(
+def test_a_list_that_is_far_behind_is_refused_without_a_changelog(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     site.configure(api_method="simple")
@@ -381,7 +381,7 @@ def test_a_serial_far_beyond_the_list_is_not_waited_for(
     assert "the list has foo at serial 9" in ran.log
 
 
-def test_an_empty_list_of_the_changelog_is_no_index_either(index: Index, site: Site) -> None:
+def test_an_empty_list_over_xmlrpc_is_an_unusable_index(index: Index, site: Site) -> None:
     site.configure(api_method="xmlrpc")
 
     ran = site.mirror()
@@ -391,7 +391,7 @@ def test_an_empty_list_of_the_changelog_is_no_index_either(index: Index, site: S
 
 
 @pytest.mark.parametrize("finite", [False, True])
-def test_an_unreachable_index_is_status_3_and_touches_nothing(
+def test_an_unreachable_index_exits_with_3_and_changes_nothing(
     index: Index, site: Site, *, finite: bool
 ) -> None:
     index.release("foo", "1.0")
@@ -410,7 +410,7 @@ def test_an_unreachable_index_is_status_3_and_touches_nothing(
     assert len(ran.errors()) == (2 if finite else 1)
 
 
-def test_a_run_that_stopped_asking_is_not_taken_for_a_good_one(
+def test_a_run_that_stopped_early_does_not_count_as_a_success(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     for number in range(30):
@@ -426,7 +426,7 @@ def test_a_run_that_stopped_asking_is_not_taken_for_a_good_one(
     assert site.text("web/last-modified") == when
 
 
-def test_a_dry_run_says_what_would_be_done_and_does_nothing(
+def test_a_dry_run_reports_what_would_be_done_and_changes_nothing(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -445,7 +445,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(
     assert {path: path.stat().st_mtime_ns for path in site.root.rglob("*")} == listing
 
 
-def test_a_dry_run_before_the_first_run_makes_no_directory(index: Index, site: Site) -> None:
+def test_a_dry_run_before_the_first_run_creates_no_directory(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
 
     ran = site.mirror("--dry-run")

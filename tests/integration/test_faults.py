@@ -33,7 +33,7 @@ ONCE_IDS = ["500", "502", "503", "504", "429", "408", "522", "reset", "cut"]
 
 @pytest.mark.parametrize("act", ONCE, ids=ONCE_IDS)
 @pytest.mark.parametrize("where", ["list", "detail", "file", "sidecar", "xmlrpc"])
-def test_what_passes_is_recovered_in_the_same_run(
+def test_a_transient_fault_is_recovered_in_the_same_run(
     index: Index, server: IndexServer, site: Site, where: str, act: faults.Act
 ) -> None:
     index.release("foo", "1.0")
@@ -54,7 +54,7 @@ def test_what_passes_is_recovered_in_the_same_run(
     [faults.status(500), faults.status(403), faults.reset(), faults.cut(10)],
     ids=["500", "403", "reset", "cut"],
 )
-def test_one_project_that_always_fails_stops_nothing(
+def test_a_project_that_always_fails_stops_no_other(
     index: Index, server: IndexServer, site: Site, act: faults.Act
 ) -> None:
     for name in ("aaa", "bad", "zzz"):
@@ -85,7 +85,7 @@ def test_one_project_that_always_fails_stops_nothing(
     site.check()
 
 
-def test_retry_after_in_seconds_is_waited_for_by_all(
+def test_all_requests_wait_for_retry_after_in_seconds(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     for number in range(6):
@@ -99,7 +99,7 @@ def test_retry_after_in_seconds_is_waited_for_by_all(
     assert 77 in [round(seconds) for seconds in site.clock.slept]
 
 
-def test_nothing_is_asked_of_a_host_before_the_time_that_it_named(
+def test_no_request_is_sent_to_a_host_before_its_retry_after(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     site.configure(workers=1, download_workers=1)
@@ -117,7 +117,9 @@ def test_nothing_is_asked_of_a_host_before_the_time_that_it_named(
     assert [path for path, at in asked[told + 1 :] if at < 77] == []
 
 
-def test_retry_after_as_a_date_is_waited_for(index: Index, server: IndexServer, site: Site) -> None:
+def test_requests_wait_for_retry_after_as_a_date(
+    index: Index, server: IndexServer, site: Site
+) -> None:
     index.release("foo", "1.0")
     date = format_datetime(site.clock.now() + timedelta(seconds=123), usegmt=True)
     server.fault("detail", faults.status(503, Retry_After=date), times=1)
@@ -129,7 +131,7 @@ def test_retry_after_as_a_date_is_waited_for(index: Index, server: IndexServer, 
 
 
 @pytest.mark.parametrize("text", ["soon", "-5", ""])
-def test_rubbish_in_retry_after_means_an_ordinary_pause(
+def test_an_invalid_retry_after_means_an_ordinary_pause(
     index: Index, server: IndexServer, site: Site, text: str
 ) -> None:
     index.release("foo", "1.0")
@@ -141,7 +143,7 @@ def test_rubbish_in_retry_after_means_an_ordinary_pause(
     assert 0 < site.clock.passed < 10
 
 
-def test_a_host_that_asks_for_too_long_a_pause_is_left_alone_for_the_run(
+def test_a_host_that_asks_for_too_long_a_pause_gets_no_more_requests_in_the_run(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -155,7 +157,7 @@ def test_a_host_that_asks_for_too_long_a_pause_is_left_alone_for_the_run(
     assert len(server.paths("file")) <= 2
 
 
-def test_the_rate_limit_of_the_changelog_is_waited_for(
+def test_the_changelog_waits_for_its_rate_limit(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -179,7 +181,7 @@ def test_the_rate_limit_of_the_changelog_is_waited_for(
     [b"", b"<html>log in</html>", b"<?xml version='1.0'?><methodResponse/>", b"{}"],
     ids=["nothing", "html", "empty", "json"],
 )
-def test_a_changelog_that_makes_no_sense_is_done_without(
+def test_a_run_continues_without_an_invalid_changelog(
     index: Index, server: IndexServer, site: Site, answer: bytes
 ) -> None:
     index.release("foo", "1.0")
@@ -199,7 +201,7 @@ def test_a_changelog_that_makes_no_sense_is_done_without(
         ("changelog_last_serial", []),
     ],
 )
-def test_a_newest_serial_that_is_none_means_that_there_is_no_changelog(
+def test_an_invalid_head_serial_means_no_changelog(
     index: Index, server: IndexServer, site: Site, method: str, result: object
 ) -> None:
     index.release("foo", "1.0")
@@ -229,7 +231,7 @@ EVENT = ["foo", "1.0", 1_700_000_000, "new release"]
     ],
     ids=repr,
 )
-def test_events_that_make_no_sense_stop_the_run_and_lose_nothing(
+def test_invalid_events_stop_the_run_and_lose_nothing(
     index: Index, server: IndexServer, site: Site, rows: object
 ) -> None:
     index.release("foo", "1.0")
@@ -247,9 +249,7 @@ def test_events_that_make_no_sense_stop_the_run_and_lose_nothing(
     assert len(site.filenames("foo")) == 2
 
 
-def test_an_event_without_a_name_concerns_nobody(
-    index: Index, server: IndexServer, site: Site
-) -> None:
+def test_an_event_without_a_name_is_ignored(index: Index, server: IndexServer, site: Site) -> None:
     index.release("foo", "1.0")
     site.mirror()
     for version in ("2.0", "3.0"):
@@ -278,7 +278,7 @@ def test_an_event_without_a_name_concerns_nobody(
     ],
     ids=lambda line: ascii(line[:30]),
 )
-def test_a_header_may_say_anything(
+def test_any_value_of_a_header_is_tolerated(
     index: Index, server: IndexServer, site: Site, line: bytes
 ) -> None:
     index.release("foo", "1.0")
@@ -291,7 +291,7 @@ def test_a_header_may_say_anything(
     assert site.names() == ["foo"]
 
 
-def test_a_download_that_trickles_is_given_up_and_goes_on_later(
+def test_a_slow_download_is_aborted_and_resumed_later(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     """The clock moves ten seconds for each piece of a hundred bytes."""
@@ -306,7 +306,7 @@ def test_a_download_that_trickles_is_given_up_and_goes_on_later(
     site.check()
 
 
-def test_a_stale_page_waits_at_the_back_of_the_queue(
+def test_a_stale_page_is_retried_at_the_end_of_the_queue(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     for name in ("aaa", "zzz"):
@@ -349,7 +349,7 @@ def test_a_page_that_stays_stale_is_left_for_the_next_run(
     assert site.filenames("foo")[-1] == "foo-2.0-py3-none-any.whl"
 
 
-def test_a_serial_that_lags_for_49_hours_is_believed(
+def test_a_page_whose_serial_lags_for_49_hours_is_accepted(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -370,7 +370,7 @@ def test_a_serial_that_lags_for_49_hours_is_believed(
     assert site.mirror().report["projects"]["synced"] == []
 
 
-def test_a_page_that_is_missing_once_is_asked_for_again(
+def test_a_missing_page_is_retried_after_a_minute(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -383,7 +383,7 @@ def test_a_page_that_is_missing_once_is_asked_for_again(
     assert site.names() == ["foo"]
 
 
-def test_a_listed_project_whose_page_is_missing_has_failed(
+def test_a_listed_project_without_a_page_fails(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -398,7 +398,7 @@ def test_a_listed_project_whose_page_is_missing_has_failed(
     assert site.names() == ["foo"]
 
 
-def test_too_many_missing_pages_mean_that_the_index_is_broken(
+def test_too_many_missing_pages_make_the_index_unusable(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     for number in range(60):
@@ -412,7 +412,7 @@ def test_too_many_missing_pages_mean_that_the_index_is_broken(
     assert len(server.paths("detail")) < 110
 
 
-def test_an_index_that_falls_silent_is_not_asked_on_and_on(
+def test_a_run_stops_when_the_index_stops_answering(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     for number in range(100):
@@ -444,7 +444,7 @@ def test_an_index_that_falls_silent_is_not_asked_on_and_on(
         (b"PK\x03\x04", "application/zip"),
     ],
 )
-def test_a_page_that_makes_no_sense_leaves_the_last_good_one(
+def test_an_invalid_page_leaves_the_last_good_one(
     index: Index, server: IndexServer, site: Site, content: bytes, kind: str | None
 ) -> None:
     index.release("foo", "1.0")
@@ -471,7 +471,7 @@ def test_a_page_that_makes_no_sense_leaves_the_last_good_one(
         (b"\x00\x01", "application/octet-stream"),
     ],
 )
-def test_a_list_that_makes_no_sense_is_an_unusable_index(
+def test_an_invalid_list_is_an_unusable_index(
     index: Index, server: IndexServer, site: Site, content: bytes, kind: str | None
 ) -> None:
     site.configure(api_method="simple")
@@ -487,7 +487,7 @@ def test_a_list_that_makes_no_sense_is_an_unusable_index(
     assert (site.tree(), site.status) == (before, status)
 
 
-def test_a_document_larger_than_its_limit_is_given_up(
+def test_a_document_above_its_limit_is_refused(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -500,9 +500,7 @@ def test_a_document_larger_than_its_limit_is_given_up(
     assert ran.failed == {"foo": "OversizedContent"}
 
 
-def test_a_redirect_is_followed_where_it_may_be(
-    index: Index, server: IndexServer, site: Site
-) -> None:
+def test_an_allowed_redirect_is_followed(index: Index, server: IndexServer, site: Site) -> None:
     (file,) = index.release("foo", "1.0")
     index.files["/packages/moved"] = file
     server.fault(file.path, faults.redirect("/packages/moved"))
@@ -521,7 +519,7 @@ def test_a_redirect_is_followed_where_it_may_be(
         *["https://xn--/", "http://%00/", "http://a b/", "http:///x"],
     ],
 )
-def test_a_redirect_elsewhere_is_refused(
+def test_a_redirect_to_another_host_is_refused(
     index: Index, server: IndexServer, site: Site, to: str
 ) -> None:
     index.release("foo", "1.0")
@@ -533,7 +531,7 @@ def test_a_redirect_elsewhere_is_refused(
     assert len(server.paths("detail")) == 1
 
 
-def test_a_redirect_in_a_circle_is_given_up(index: Index, server: IndexServer, site: Site) -> None:
+def test_a_redirect_loop_is_refused(index: Index, server: IndexServer, site: Site) -> None:
     index.release("foo", "1.0")
     server.fault("/simple/foo/", faults.redirect("/simple/foo/"))
 
@@ -543,7 +541,7 @@ def test_a_redirect_in_a_circle_is_given_up(index: Index, server: IndexServer, s
     assert len(server.paths("detail")) == 4
 
 
-def test_silence_is_given_up_after_the_timeout(
+def test_a_silent_host_fails_after_the_timeout(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     site.configure(timeout=0.3)
@@ -556,7 +554,9 @@ def test_silence_is_given_up_after_the_timeout(
     site.check()
 
 
-def test_stop_on_error_stops_at_the_first(index: Index, server: IndexServer, site: Site) -> None:
+def test_stop_on_error_stops_at_the_first_failure(
+    index: Index, server: IndexServer, site: Site
+) -> None:
     site.configure(stop_on_error="true", workers=1, download_workers=1)
     for number in range(20):
         index.release(f"p{number:02}", "1.0")
@@ -569,7 +569,7 @@ def test_stop_on_error_stops_at_the_first(index: Index, server: IndexServer, sit
     assert len(site.todo()) > 15
 
 
-def test_what_a_run_that_stopped_did_not_come_to_is_as_if_it_were_new(
+def test_tasks_that_a_stopped_run_did_not_reach_are_done_by_the_next(
     index: Index, server: IndexServer, make_site: Callable[..., Site]
 ) -> None:
     """The events are read again: they tell more than names and serials, such as titles."""
@@ -587,7 +587,7 @@ def test_what_a_run_that_stopped_did_not_come_to_is_as_if_it_were_new(
     assert site.status == clean.status
 
 
-def test_a_page_that_goes_back_behind_what_is_published_is_ignored(
+def test_a_page_older_than_the_published_one_is_ignored(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     """Where projects are asked for by name, nothing else says that a page is an old one."""
@@ -609,7 +609,7 @@ def test_a_page_that_goes_back_behind_what_is_published_is_ignored(
     assert site.tree() == before
 
 
-def test_a_project_that_failed_eight_times_gets_one_try_a_run(
+def test_a_project_that_failed_eight_times_is_tried_once_a_run(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0")

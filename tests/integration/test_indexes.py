@@ -25,7 +25,9 @@ WebHandler.extensions_map = {
 }
 
 
-def test_an_index_that_answers_html_only(index: Index, server: IndexServer, site: Site) -> None:
+def test_an_index_that_serves_html_only_is_mirrored(
+    index: Index, server: IndexServer, site: Site
+) -> None:
     server.speaks_json = False
     server.has_changelog = False
     server.has_serials = False
@@ -55,7 +57,7 @@ def test_an_index_that_answers_html_only(index: Index, server: IndexServer, site
     assert site.mirror().synced == ["foo"]
 
 
-def test_html_without_legacy_documents_is_measured_by_downloading(
+def test_file_sizes_come_from_the_download_without_legacy_documents(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     server.speaks_json = server.has_changelog = server.has_serials = server.has_legacy = False
@@ -148,7 +150,9 @@ def test_a_mirror_of_a_mirror_is_the_same_mirror(
     assert second.tree() == first.tree()
 
 
-def test_a_mirror_made_by_an_earlier_release(index: Index, server: IndexServer, site: Site) -> None:
+def test_a_mirror_written_by_an_earlier_release_can_be_mirrored(
+    index: Index, server: IndexServer, site: Site
+) -> None:
     """Its list has no serials of projects, its pages have theirs as text, and API version 1.1."""
     server.has_changelog = False
     server.list_has_serials = False
@@ -183,7 +187,7 @@ def _as_earlier_releases_wrote(body: bytes) -> bytes:
     return json.dumps(page).encode()
 
 
-def test_an_index_below_a_path(
+def test_an_index_below_a_path_is_mirrored(
     index: Index, server: IndexServer, make_site: Callable[..., Site]
 ) -> None:
     first = make_site()

@@ -40,7 +40,7 @@ def change(index: Index) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 6, 8, 10, 13, 16, 19])
-def test_a_first_run_that_is_killed(
+def test_a_killed_first_run_is_completed_by_the_next(
     index: Index, make_site: Callable[..., Site], number: int
 ) -> None:
     fill(index)
@@ -61,7 +61,7 @@ def test_a_first_run_that_is_killed(
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6, 7, 8])
-def test_a_run_with_changes_that_is_killed(
+def test_a_killed_run_with_changes_is_completed_by_the_next(
     index: Index, make_site: Callable[..., Site], number: int
 ) -> None:
     fill(index)
@@ -84,7 +84,7 @@ def test_a_run_with_changes_that_is_killed(
 
 
 @pytest.mark.parametrize("part", range(8))
-def test_a_run_that_is_killed_at_any_time(
+def test_a_run_killed_at_any_time_is_completed_by_the_next(
     index: Index, server: IndexServer, make_site: Callable[..., Site], part: int
 ) -> None:
     """At moments between the requests too: while it writes, commits, removes and publishes."""

@@ -72,7 +72,7 @@ def write(site: Site, **files: str | None) -> None:
         ("9000000000", "9000000000\nbeta 9000000000"),
     ],
 )
-def test_a_state_that_somebody_changed_is_not_believed(
+def test_a_changed_state_is_not_trusted(
     mirrored: Site,
     index: Index,
     server: IndexServer,
@@ -116,7 +116,9 @@ def test_a_state_that_somebody_changed_is_not_believed(
     assert server.paths("detail", "list", "file") == []
 
 
-def test_nothing_is_touched_where_all_is_right(mirrored: Site, server: IndexServer) -> None:
+def test_an_untrusted_state_changes_no_file_that_is_right(
+    mirrored: Site, server: IndexServer
+) -> None:
     before = mirrored.times()
     serial = mirrored.status
     write(mirrored, status="7")
@@ -131,7 +133,7 @@ def test_nothing_is_touched_where_all_is_right(mirrored: Site, server: IndexServ
     assert mirrored.status == serial
 
 
-def test_a_line_more_at_the_end_is_no_meddling(mirrored: Site, server: IndexServer) -> None:
+def test_another_newline_at_the_end_is_not_a_change(mirrored: Site, server: IndexServer) -> None:
     """Editors add one."""
     write(mirrored, status=f"{mirrored.status}\n")
     server.forget()
@@ -140,7 +142,7 @@ def test_a_line_more_at_the_end_is_no_meddling(mirrored: Site, server: IndexServ
     assert server.paths("detail") == []
 
 
-def test_a_state_that_was_copied_from_another_mirror_is_not_believed(
+def test_a_state_copied_from_another_mirror_is_not_trusted(
     mirrored: Site, index: Index, server: IndexServer, make_site: Callable[..., Site]
 ) -> None:
     index.release("beta", "2.0")
@@ -161,7 +163,7 @@ def test_a_state_that_was_copied_from_another_mirror_is_not_believed(
     assert mirrored.status == index.serial
 
 
-def test_a_todo_that_was_deleted_is_not_forgotten(
+def test_a_deleted_todo_loses_no_pending_project(
     mirrored: Site, index: Index, server: IndexServer
 ) -> None:
     index.release("bad", "1.0")
@@ -182,7 +184,7 @@ def test_a_todo_that_was_deleted_is_not_forgotten(
 
 
 @pytest.mark.parametrize("claim", ["status", "todo"])
-def test_status_never_claims_what_a_failing_project_does_not_show(
+def test_status_stays_below_the_changes_of_a_failing_project(
     mirrored: Site, index: Index, server: IndexServer, claim: str
 ) -> None:
     index.release("beta", "2.0")
@@ -200,7 +202,7 @@ def test_status_never_claims_what_a_failing_project_does_not_show(
     assert mirrored.status == index.serial
 
 
-def test_a_state_and_a_page_that_are_gone_together(
+def test_a_state_and_a_page_deleted_together_are_rebuilt(
     mirrored: Site, index: Index, server: IndexServer
 ) -> None:
     """A look at every project is a look at its page too."""
@@ -215,7 +217,7 @@ def test_a_state_and_a_page_that_are_gone_together(
     mirrored.check()
 
 
-def test_a_catalogue_that_is_gone_as_well_is_made_from_the_tree(
+def test_a_catalogue_deleted_as_well_is_rebuilt_from_the_tree(
     mirrored: Site, index: Index, server: IndexServer
 ) -> None:
     index.release("beta", "2.0")
@@ -234,7 +236,7 @@ def test_a_catalogue_that_is_gone_as_well_is_made_from_the_tree(
     mirrored.check()
 
 
-def test_names_of_a_finite_set_are_all_looked_at(
+def test_every_project_of_a_finite_set_is_synced(
     mirrored: Site, index: Index, server: IndexServer
 ) -> None:
     mirrored.allow("alpha", "beta")
@@ -267,7 +269,7 @@ def test_an_index_without_a_changelog_makes_no_difference(
     assert site.status == serial
 
 
-def test_an_earlier_release_that_ran_in_between_is_believed_in_nothing(
+def test_the_state_of_an_earlier_release_that_ran_in_between_is_not_trusted(
     mirrored: Site, index: Index, server: IndexServer, make_site: Callable[..., Site]
 ) -> None:
     """It published a page and wrote its ``status``, and knew of no catalogue."""
@@ -296,7 +298,7 @@ def test_an_earlier_release_that_ran_in_between_is_believed_in_nothing(
 # ---------------------------------------------------------------- until everything was looked at
 
 
-def test_a_look_that_was_cut_short_begins_again(
+def test_an_interrupted_check_of_everything_starts_over(
     mirrored: Site, index: Index, server: IndexServer
 ) -> None:
     """What was not believed is not believed after a kill either, nor is it lost."""
@@ -314,7 +316,7 @@ def test_a_look_that_was_cut_short_begins_again(
     assert mirrored.status == serial
 
 
-def test_a_look_that_an_index_did_not_answer_begins_again(
+def test_a_check_of_everything_that_the_index_did_not_answer_starts_over(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     for number in range(30):
@@ -337,7 +339,7 @@ def test_a_look_that_an_index_did_not_answer_begins_again(
     assert noticed_at(site.mirror()) == []
 
 
-def test_an_index_that_is_away_changes_nothing_about_it(
+def test_an_unreachable_index_leaves_the_state_untrusted(
     mirrored: Site, index: Index, server: IndexServer
 ) -> None:
     write(mirrored, status="5")
@@ -360,7 +362,7 @@ def test_an_index_that_is_away_changes_nothing_about_it(
 
 
 @pytest.mark.parametrize("number", range(1, 9))
-def test_a_run_that_was_killed_is_no_meddling(
+def test_a_killed_run_does_not_count_as_a_changed_state(
     mirrored: Site, index: Index, server: IndexServer, number: int
 ) -> None:
     index.release("beta", "2.0")
@@ -375,7 +377,7 @@ def test_a_run_that_was_killed_is_no_meddling(
     assert mirrored.status == index.serial
 
 
-def test_a_first_run_that_was_killed_is_no_meddling(
+def test_a_killed_first_run_does_not_count_as_a_changed_state(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     """The catalogue has projects then, and there is no ``status`` yet."""
@@ -389,7 +391,7 @@ def test_a_first_run_that_was_killed_is_no_meddling(
     assert noticed_at(site.mirror()) == []
 
 
-def test_a_status_that_is_deleted_after_a_kill_is(
+def test_a_status_deleted_after_a_kill_counts_as_a_changed_state(
     mirrored: Site, index: Index, server: IndexServer
 ) -> None:
     """An operator who wants everything looked at gets it at any time."""
@@ -404,7 +406,7 @@ def test_a_status_that_is_deleted_after_a_kill_is(
     assert mirrored.status == index.serial
 
 
-def test_a_run_with_failures_is_no_meddling(
+def test_a_run_with_failures_does_not_count_as_a_changed_state(
     mirrored: Site, index: Index, server: IndexServer
 ) -> None:
     index.release("bad", "1.0")
@@ -415,7 +417,7 @@ def test_a_run_with_failures_is_no_meddling(
         assert noticed_at(ran) == []
 
 
-def test_sync_in_between_is_no_meddling_and_no_cure(
+def test_sync_neither_changes_the_state_nor_makes_it_trusted(
     mirrored: Site, index: Index, server: IndexServer
 ) -> None:
     index.release("beta", "2.0")
@@ -432,7 +434,7 @@ def test_sync_in_between_is_no_meddling_and_no_cure(
 
 
 @pytest.mark.parametrize("question", [["plan"], ["mirror", "--dry-run"], ["status"]])
-def test_a_question_writes_nothing_and_cures_nothing(
+def test_a_query_writes_nothing_and_leaves_the_state_untrusted(
     mirrored: Site, server: IndexServer, question: list[str]
 ) -> None:
     write(mirrored, status="5")
@@ -444,7 +446,7 @@ def test_a_question_writes_nothing_and_cures_nothing(
     assert len(noticed_at(mirrored.mirror())) == 1
 
 
-def test_status_tells_that_it_is_not_believed(mirrored: Site, index: Index) -> None:
+def test_the_command_status_reports_an_untrusted_state(mirrored: Site, index: Index) -> None:
     assert json.loads(mirrored.ask("status", "--json").out)["state_trusted"] is True
     write(mirrored, status=str(index.serial + 5))
 
@@ -456,7 +458,7 @@ def test_status_tells_that_it_is_not_believed(mirrored: Site, index: Index) -> N
     assert "State:" not in mirrored.ask("status").out
 
 
-def test_a_plan_of_a_state_that_is_not_believed_downloads_nothing(
+def test_a_plan_with_an_untrusted_state_downloads_nothing(
     mirrored: Site, server: IndexServer
 ) -> None:
     write(mirrored, status=None)
@@ -472,7 +474,7 @@ def backup(site: Site, to: Path) -> None:
     shutil.copytree(site.root, to, symlinks=True)
 
 
-def test_a_backup_of_all_of_it_is_believed(
+def test_a_complete_backup_is_trusted(
     mirrored: Site, index: Index, server: IndexServer, tmp_path: Path
 ) -> None:
     backup(mirrored, tmp_path / "backup")
@@ -488,7 +490,7 @@ def test_a_backup_of_all_of_it_is_believed(
     assert mirrored.status == index.serial
 
 
-def test_a_backup_of_the_tree_under_a_younger_catalogue_is_found_out(
+def test_a_backup_of_the_tree_under_a_newer_catalogue_is_detected(
     mirrored: Site, index: Index, server: IndexServer, tmp_path: Path
 ) -> None:
     backup(mirrored, tmp_path / "backup")

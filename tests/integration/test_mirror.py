@@ -27,7 +27,7 @@ def test_a_first_run_mirrors_everything(index: Index, site: Site) -> None:
     site.check()
 
 
-def test_a_run_with_nothing_to_do_asks_once_and_writes_nothing(
+def test_a_run_with_nothing_to_do_sends_one_request_and_writes_nothing(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -43,7 +43,7 @@ def test_a_run_with_nothing_to_do_asks_once_and_writes_nothing(
     assert site.times() == before
 
 
-def test_only_what_changed_is_asked_for(index: Index, server: IndexServer, site: Site) -> None:
+def test_only_changed_projects_are_requested(index: Index, server: IndexServer, site: Site) -> None:
     index.release("foo", "1.0")
     index.release("bar", "1.0")
     site.mirror()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # ---------------------------------------------------------------- projects by name
 
 
-def test_widening_fetches_what_is_new_and_touches_nothing_else(
+def test_widened_filters_fetch_new_projects_and_change_nothing_else(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     for name in ("a", "b", "c"):
@@ -42,7 +42,7 @@ def test_widening_fetches_what_is_new_and_touches_nothing_else(
     site.check()
 
 
-def test_narrowing_takes_away_what_is_not_wanted_any_more(index: Index, site: Site) -> None:
+def test_narrowed_filters_remove_deselected_projects(index: Index, site: Site) -> None:
     files = {name: index.release(name, "1.0")[0] for name in ("a", "b", "c")}
     site.filter(allowing("a", "b", "c"))
     site.mirror()
@@ -60,7 +60,7 @@ def test_narrowing_takes_away_what_is_not_wanted_any_more(index: Index, site: Si
     assert site.mirror().report["projects"]["removed"] == []
 
 
-def test_switching_does_both_and_back_again_downloads_nothing(
+def test_switched_filters_do_both_and_switching_back_downloads_nothing(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     for name in ("a", "b", "c"):
@@ -83,7 +83,7 @@ def test_switching_does_both_and_back_again_downloads_nothing(
     site.check()
 
 
-def test_a_blocked_project_leaves_a_full_mirror(index: Index, site: Site) -> None:
+def test_a_blocked_project_is_removed_from_a_full_mirror(index: Index, site: Site) -> None:
     for name in ("a", "b"):
         index.release(name, "1.0")
     site.mirror()
@@ -98,7 +98,7 @@ def test_a_blocked_project_leaves_a_full_mirror(index: Index, site: Site) -> Non
     assert site.names() == ["a", "b"]
 
 
-def test_more_than_the_limit_is_refused_until_the_operator_lets_it(
+def test_removals_above_the_limit_are_refused_until_the_operator_allows_them(
     index: Index, site: Site
 ) -> None:
     names = [f"p{number}" for number in range(9)]
@@ -123,9 +123,7 @@ def test_more_than_the_limit_is_refused_until_the_operator_lets_it(
     site.check()
 
 
-def test_what_was_synced_by_name_stays_whatever_the_filters_become(
-    index: Index, site: Site
-) -> None:
+def test_a_project_synced_by_name_stays_when_the_filters_change(index: Index, site: Site) -> None:
     for name in ("a", "b", "c"):
         index.release(name, "1.0")
     site.filter(allowing("a", "b"))
@@ -140,7 +138,9 @@ def test_what_was_synced_by_name_stays_whatever_the_filters_become(
     site.check()
 
 
-def test_a_tree_of_before_keeps_what_the_filters_never_wanted(index: Index, site: Site) -> None:
+def test_an_adopted_tree_keeps_projects_that_the_filters_never_selected(
+    index: Index, site: Site
+) -> None:
     for name in ("a", "b"):
         index.release(name, "1.0")
     site.mirror()
@@ -157,7 +157,7 @@ def test_a_tree_of_before_keeps_what_the_filters_never_wanted(index: Index, site
 # ---------------------------------------------------------------- files
 
 
-def test_a_filter_of_files_takes_away_what_it_drops_and_brings_it_back(
+def test_a_file_filter_trashes_the_files_it_drops_and_restores_them_without_it(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("a", "1.0", sdist=True)
@@ -184,7 +184,7 @@ def test_a_filter_of_files_takes_away_what_it_drops_and_brings_it_back(
     site.check()
 
 
-def test_a_filter_of_releases_drops_versions_from_the_page_too(index: Index, site: Site) -> None:
+def test_a_release_filter_drops_versions_from_the_page_too(index: Index, site: Site) -> None:
     index.release("a", "1.0")
     index.release("a", "2.0")
     site.filter(WITHOUT_OLD)
@@ -199,7 +199,7 @@ def test_a_filter_of_releases_drops_versions_from_the_page_too(index: Index, sit
     site.check()
 
 
-def test_a_rule_about_one_project_looks_at_no_other(
+def test_a_rule_about_one_project_syncs_no_other(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     rules = "[plugins]\nenabled = blocklist_release\n[blocklist]\npackages =\n    a==1.0"
@@ -219,7 +219,7 @@ def test_a_rule_about_one_project_looks_at_no_other(
     assert "/simple/c/" not in server.paths("detail")
 
 
-def test_filters_that_take_all_files_of_many_projects_are_held(index: Index, site: Site) -> None:
+def test_filters_that_drop_all_files_of_many_projects_are_held(index: Index, site: Site) -> None:
     for number in range(8):
         index.release(f"p{number}", "1.0rc1")
     index.release("final", "1.0")
@@ -246,7 +246,7 @@ def test_filters_that_take_all_files_of_many_projects_are_held(index: Index, sit
 # ---------------------------------------------------------------- whole projects by their page
 
 
-def test_a_project_that_is_left_out_is_remembered_and_asked_for_again_only_when_it_changes(
+def test_an_excluded_project_is_recorded_and_requested_again_only_when_it_changes(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("large", "1.0", size=2000)
@@ -273,7 +273,9 @@ def test_a_project_that_is_left_out_is_remembered_and_asked_for_again_only_when_
     site.check()
 
 
-def test_a_project_that_grows_too_large_leaves_and_may_come_back(index: Index, site: Site) -> None:
+def test_a_project_that_grows_too_large_is_removed_and_can_be_mirrored_again(
+    index: Index, site: Site
+) -> None:
     index.release("small", "1.0")
     index.release("grows", "1.0")
     site.filter(SMALL)
@@ -294,7 +296,7 @@ def test_a_project_that_grows_too_large_leaves_and_may_come_back(index: Index, s
     site.check()
 
 
-def test_too_many_projects_that_are_not_wanted_any_more_stay(index: Index, site: Site) -> None:
+def test_deselected_projects_above_the_limit_stay(index: Index, site: Site) -> None:
     for number in range(7):
         index.release(f"p{number}", "1.0", size=3000)
     index.release("small", "1.0")
@@ -310,7 +312,7 @@ def test_too_many_projects_that_are_not_wanted_any_more_stay(index: Index, site:
     assert site.names() == ["small"]
 
 
-def test_sync_leaves_what_the_page_filters_want_no_more_to_mirror(index: Index, site: Site) -> None:
+def test_sync_leaves_the_removal_of_an_excluded_project_to_mirror(index: Index, site: Site) -> None:
     index.release("small", "1.0")
     index.release("grows", "1.0")
     index.release("large", "1.0", size=5000)
@@ -330,7 +332,9 @@ def test_sync_leaves_what_the_page_filters_want_no_more_to_mirror(index: Index, 
     site.check()
 
 
-def test_a_project_that_was_left_out_and_is_gone_is_forgotten(index: Index, site: Site) -> None:
+def test_the_record_of_an_excluded_project_is_deleted_when_the_index_removes_it(
+    index: Index, site: Site
+) -> None:
     for number in range(9):
         index.release(f"p{number}", "1.0", size=3000)
     index.release("small", "1.0")
@@ -349,7 +353,7 @@ def test_a_project_that_was_left_out_and_is_gone_is_forgotten(index: Index, site
 # ---------------------------------------------------------------- age
 
 
-def test_what_matures_is_listed_by_the_next_run_though_nothing_changed(
+def test_a_file_that_matures_is_listed_by_the_next_run_without_an_event(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     now = site.clock.now()
@@ -372,7 +376,7 @@ def test_what_matures_is_listed_by_the_next_run_though_nothing_changed(
     assert site.mirror().synced == []
 
 
-def test_a_file_that_was_fetched_early_is_listed_without_a_download(
+def test_a_prefetched_file_is_listed_without_a_download(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     now = site.clock.now()
@@ -400,7 +404,7 @@ def test_a_file_that_was_fetched_early_is_listed_without_a_download(
 
 
 @pytest.mark.parametrize("flags", [(), ("--force-check",)])
-def test_a_change_of_filters_that_was_interrupted_is_gone_on_with(
+def test_an_interrupted_change_of_filters_is_continued(
     index: Index, server: IndexServer, site: Site, flags: tuple[str, ...]
 ) -> None:
     for name in ("a", "b", "c", "d"):
@@ -423,7 +427,7 @@ def test_a_change_of_filters_that_was_interrupted_is_gone_on_with(
     site.check()
 
 
-def test_a_dry_run_says_what_would_go_and_changes_nothing(index: Index, site: Site) -> None:
+def test_a_dry_run_reports_removals_and_changes_nothing(index: Index, site: Site) -> None:
     for name in ("a", "b"):
         index.release(name, "1.0")
     site.filter(allowing("a", "b"))

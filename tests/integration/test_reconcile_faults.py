@@ -45,7 +45,7 @@ def world() -> FilteredWorld:
         Rules(aged=True),
     ],
 )
-def test_what_a_killed_run_took_away_comes_back_with_the_rules_of_before(rules: Rules) -> None:
+def test_files_that_a_killed_run_removed_are_restored_under_the_earlier_rules(rules: Rules) -> None:
     for step in EVERY_STEP:
         here = world()
         before = here.tree()
@@ -67,7 +67,7 @@ def test_what_a_killed_run_took_away_comes_back_with_the_rules_of_before(rules: 
         assert here.status == here.index.serial
 
 
-def test_what_a_killed_sync_published_of_a_project_that_is_left_out_goes() -> None:
+def test_what_a_killed_sync_published_of_an_excluded_project_is_removed() -> None:
     """Its record says that nothing of it is here, until the sync has recorded otherwise."""
     for step in range(15):
         here = world()
@@ -86,7 +86,7 @@ def test_what_a_killed_sync_published_of_a_project_that_is_left_out_goes() -> No
         assert here.status == here.index.serial
 
 
-def test_a_page_that_was_published_when_the_run_was_killed_goes_if_it_is_left_out_now() -> None:
+def test_a_page_of_a_killed_run_is_removed_if_its_project_is_excluded_now() -> None:
     for step in EVERY_STEP:
         here = world()
         here.index.release("new", "1.0", size=400)
@@ -103,7 +103,7 @@ def test_a_page_that_was_published_when_the_run_was_killed_goes_if_it_is_left_ou
 # ---------------------------------------------------------------- refused
 
 
-def test_what_changed_while_a_removal_was_refused_is_not_missed() -> None:
+def test_a_change_during_a_refused_removal_is_not_missed() -> None:
     here = world()
     here.rules, here.most = Rules(allowed=frozenset("a")), 0
     here.index.release("b", "3.0")
@@ -118,7 +118,7 @@ def test_what_changed_while_a_removal_was_refused_is_not_missed() -> None:
 
 
 @pytest.mark.parametrize("rules", [Rules(small=True), Rules(aged=True)])
-def test_a_late_page_is_not_believed_after_a_removal_was_refused(rules: Rules) -> None:
+def test_a_stale_page_is_not_trusted_after_a_refused_removal(rules: Rules) -> None:
     here = world()
     here.rules = Rules(small=rules.small, aged=rules.aged)
     here.index.release("old", "1.0", size=100)
@@ -140,7 +140,7 @@ def test_a_late_page_is_not_believed_after_a_removal_was_refused(rules: Rules) -
     assert "old" in (here.text("todo") or "")
 
 
-def test_what_the_index_removed_goes_though_the_filters_want_too_little(
+def test_projects_that_the_index_removed_go_though_filter_removals_are_refused(
     index: Index, site: Site
 ) -> None:
     names = [f"p{number}" for number in range(9)]
@@ -162,7 +162,7 @@ def test_what_the_index_removed_goes_though_the_filters_want_too_little(
 # ---------------------------------------------------------------- by name
 
 
-def test_what_was_synced_by_name_and_then_selected_goes_when_it_is_not_any_more(
+def test_a_project_synced_by_name_and_then_selected_is_removed_when_deselected(
     index: Index, site: Site
 ) -> None:
     for name in ("a", "b", "c"):
@@ -179,7 +179,7 @@ def test_what_was_synced_by_name_and_then_selected_goes_when_it_is_not_any_more(
     assert site.names() == ["a", "b"]
 
 
-def test_what_is_asked_for_by_name_stays_though_the_filters_no_longer_want_it(
+def test_a_project_synced_by_name_stays_though_the_filters_deselect_it(
     index: Index, site: Site
 ) -> None:
     for name in ("a", "b", "c"):
@@ -197,7 +197,7 @@ def test_what_is_asked_for_by_name_stays_though_the_filters_no_longer_want_it(
 
 
 @pytest.mark.parametrize("rules", [WITHOUT_SDISTS, WITHOUT_OLD, SMALL])
-def test_rules_that_change_together_with_the_loss_of_the_catalogue_are_applied(
+def test_rules_that_change_while_the_catalogue_is_lost_are_applied(
     index: Index, site: Site, rules: str
 ) -> None:
     index.release("a", "1.0", size=900, sdist=True)
@@ -215,7 +215,7 @@ def test_rules_that_change_together_with_the_loss_of_the_catalogue_are_applied(
     site.check()
 
 
-def test_what_was_too_young_when_the_catalogue_was_lost_is_listed_when_it_is_not(
+def test_a_file_that_was_too_young_when_the_catalogue_was_lost_is_listed_later(
     index: Index, site: Site
 ) -> None:
     index.release("a", "1.0")
@@ -236,7 +236,7 @@ def test_what_was_too_young_when_the_catalogue_was_lost_is_listed_when_it_is_not
 # ---------------------------------------------------------------- the rest
 
 
-def test_what_is_too_young_all_at_once_is_not_downloaded_to_be_kept(
+def test_published_files_that_become_too_young_are_not_downloaded_again(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("a", "1.0")
@@ -255,7 +255,7 @@ def test_what_is_too_young_all_at_once_is_not_downloaded_to_be_kept(
     assert site.filenames("a") == ["a-1.0-py3-none-any.whl", "a-2.0.tar.gz"]
 
 
-def test_rules_are_not_counted_as_applied_to_a_page_that_is_older_than_ours() -> None:
+def test_rules_do_not_count_as_applied_to_a_page_older_than_the_published_one() -> None:
     here = world()
     here.upstream.cache("b")
     late = here.upstream.stale.pop("b")
@@ -289,9 +289,7 @@ def test_a_file_that_changed_upstream_can_be_blocked(index: Index, site: Site) -
     site.check()
 
 
-def test_a_dry_run_tells_of_each_removal_once(
-    index: Index, server: IndexServer, site: Site
-) -> None:
+def test_a_dry_run_reports_each_removal_once(index: Index, server: IndexServer, site: Site) -> None:
     for name in ("a", "b", "c"):
         index.release(name, "1.0")
     site.mirror()
@@ -318,7 +316,7 @@ def test_sync_after_a_plan_fetches_the_project_again(index: Index, site: Site) -
     assert len(site.filenames("a")) == 2
 
 
-def test_what_was_published_and_not_recorded_goes_though_run_after_run_is_killed() -> None:
+def test_an_unrecorded_page_is_removed_though_several_runs_are_killed() -> None:
     for first in range(8, 40):
         for second in range(12):
             here = world()

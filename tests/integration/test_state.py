@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.support.site import Site
 
 
-def test_the_state_files_have_their_historic_forms(index: Index, site: Site) -> None:
+def test_the_state_files_have_their_historic_formats(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
 
     site.mirror()
@@ -29,7 +29,7 @@ def test_the_state_files_have_their_historic_forms(index: Index, site: Site) -> 
     assert not (site.root / "todo").exists()
 
 
-def test_todo_names_what_is_pending(index: Index, server: IndexServer, site: Site) -> None:
+def test_todo_names_pending_projects(index: Index, server: IndexServer, site: Site) -> None:
     index.release("Foo_Bar", "1.0")
     index.release("baz", "1.0")
     server.fault("/simple/foo-bar/", faults.status(403))
@@ -92,7 +92,7 @@ def test_new_changes_are_read_even_while_a_todo_exists(
 
 
 @pytest.mark.parametrize("text", ["", "None\nfoo 3", "12\nfoo", "12\nfoo bar baz", "x\n"])
-def test_a_todo_that_cannot_be_read_is_told_of_and_nothing_is_lost(
+def test_an_invalid_todo_is_reported_and_nothing_is_lost(
     index: Index, site: Site, text: str
 ) -> None:
     index.release("foo", "1.0")
@@ -108,7 +108,7 @@ def test_a_todo_that_cannot_be_read_is_told_of_and_nothing_is_lost(
 
 
 @pytest.mark.parametrize("text", ["", "garbage", "-3", "1.5"])
-def test_a_status_that_cannot_be_read_means_a_look_at_every_page_and_no_download(
+def test_an_invalid_status_checks_every_page_and_downloads_nothing(
     index: Index, server: IndexServer, site: Site, text: str
 ) -> None:
     index.release("foo", "1.0")
@@ -124,7 +124,7 @@ def test_a_status_that_cannot_be_read_means_a_look_at_every_page_and_no_download
     assert site.status == index.serial
 
 
-def test_a_missing_status_means_a_look_at_every_page_and_no_download(
+def test_a_missing_status_checks_every_page_and_downloads_nothing(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -141,9 +141,7 @@ def test_a_missing_status_means_a_look_at_every_page_and_no_download(
 
 
 @pytest.mark.parametrize("text", ["2", "3", "4", "four"])
-def test_an_old_generation_means_a_comparison_of_everything(
-    index: Index, site: Site, text: str
-) -> None:
+def test_an_old_generation_compares_everything(index: Index, site: Site, text: str) -> None:
     index.release("foo", "1.0")
     site.mirror()
     (site.root / "generation").write_text(text)
@@ -199,7 +197,7 @@ def test_a_lost_catalogue_is_rebuilt_from_the_tree(
         assert database.execute("SELECT count(*) FROM file").fetchone() == (3,)
 
 
-def test_sync_touches_neither_status_nor_todo(
+def test_sync_changes_neither_status_nor_todo(
     index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("foo", "1.0")
@@ -236,7 +234,7 @@ def test_sync_can_leave_the_root_page_to_the_next_run(index: Index, site: Site) 
     assert site.names() == ["bar", "foo"]
 
 
-def test_sync_takes_projects_that_the_filters_do_not(index: Index, site: Site) -> None:
+def test_sync_fetches_projects_that_the_filters_do_not_select(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
     index.release("bar", "1.0")
     site.allow("foo")
@@ -247,7 +245,9 @@ def test_sync_takes_projects_that_the_filters_do_not(index: Index, site: Site) -
     assert site.names() == ["bar"]
 
 
-def test_sync_and_then_mirror_is_mirror(index: Index, make_site: Callable[..., Site]) -> None:
+def test_sync_before_mirror_gives_the_tree_of_mirror_alone(
+    index: Index, make_site: Callable[..., Site]
+) -> None:
     for name in ("Foo", "bar", "Baz_Qux"):
         index.release(name, "1.0")
     index.archive("bar")
@@ -276,7 +276,7 @@ def test_a_project_that_failed_keeps_its_title_when_it_is_synced_by_name(
     assert site.tree() == clean.tree()
 
 
-def test_the_number_of_runs_makes_no_difference(
+def test_the_tree_does_not_depend_on_the_number_of_runs(
     index: Index, make_site: Callable[..., Site]
 ) -> None:
     often, once = make_site(), make_site(workers=1, download_workers=1)

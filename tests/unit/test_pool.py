@@ -47,9 +47,7 @@ class Gauge:
     most=st.integers(0, 20),
 )
 @settings(deadline=None)
-async def test_everything_is_done_once_and_never_too_much_at_once(
-    items: list[int], most: int
-) -> None:
+async def test_every_item_is_processed_once_within_the_limit(items: list[int], most: int) -> None:
     gauge = Gauge(turns=lambda item: item)
 
     await bounded_map(gauge, items, most=most)
@@ -59,7 +57,7 @@ async def test_everything_is_done_once_and_never_too_much_at_once(
     assert gauge.most <= max(most, 1)
 
 
-async def test_as_many_as_may_be_are_at_work(clock: FakeClock) -> None:
+async def test_as_many_items_as_allowed_are_processed_concurrently(clock: FakeClock) -> None:
     gauge = Gauge()
 
     await bounded_map(gauge, range(10), most=4)
@@ -104,7 +102,7 @@ async def test_a_failure_is_raised_as_itself_from_a_group_in_a_group() -> None:
     assert caught.value.__cause__ is None
 
 
-async def test_cancelling_stops_everything() -> None:
+async def test_cancellation_stops_everything() -> None:
     gauge = Gauge(turns=lambda _: 10**6)
     task = asyncio.create_task(bounded_map(gauge, range(10), most=3))
     for _ in range(10):
@@ -141,7 +139,7 @@ async def test_items_come_in_order_and_then_none(clock: FakeClock) -> None:
     assert clock.slept == []
 
 
-async def test_what_is_put_off_comes_back_behind_the_others_when_its_time_has_come(
+async def test_a_postponed_item_returns_after_the_others_when_its_time_has_come(
     clock: FakeClock,
 ) -> None:
     queue = WorkQueue("abc", clock)
@@ -156,7 +154,7 @@ async def test_what_is_put_off_comes_back_behind_the_others_when_its_time_has_co
     assert await taken(queue) is None
 
 
-async def test_what_is_put_off_comes_back_in_the_order_of_its_time(clock: FakeClock) -> None:
+async def test_postponed_items_return_in_the_order_of_their_times(clock: FakeClock) -> None:
     queue = WorkQueue[str]((), clock)
     for item, seconds in (("c", 30.0), ("a", 10.0), ("d", 30.0), ("b", 20.0)):
         queue.delay(item, seconds)
@@ -166,7 +164,7 @@ async def test_what_is_put_off_comes_back_in_the_order_of_its_time(clock: FakeCl
     assert seen == [("a", 10), ("b", 20), ("c", 30), ("d", 30)]
 
 
-async def test_what_is_fresh_comes_before_what_waited_long_enough(clock: FakeClock) -> None:
+async def test_new_items_come_before_postponed_ones_that_are_due(clock: FakeClock) -> None:
     queue = WorkQueue("ab", clock)
     queue.delay("x", 1.0)
     clock.advance(seconds=5)
@@ -175,7 +173,7 @@ async def test_what_is_fresh_comes_before_what_waited_long_enough(clock: FakeClo
     assert clock.slept == []
 
 
-async def test_nobody_goes_while_something_may_come_back(clock: FakeClock) -> None:
+async def test_no_worker_ends_while_an_item_may_be_postponed(clock: FakeClock) -> None:
     queue = WorkQueue("a", clock)
     assert await queue.take() == "a"
     others = [asyncio.create_task(taken(queue)) for _ in range(3)]
@@ -188,7 +186,7 @@ async def test_nobody_goes_while_something_may_come_back(clock: FakeClock) -> No
     assert sorted(map(str, await asyncio.gather(*others))) == ["None", "None", "a"]
 
 
-async def test_those_who_wait_go_when_nothing_comes_back(clock: FakeClock) -> None:
+async def test_waiting_workers_end_when_nothing_is_postponed(clock: FakeClock) -> None:
     queue = WorkQueue("ab", clock)
     assert [await queue.take() for _ in range(2)] == ["a", "b"]
     others = [asyncio.create_task(taken(queue)) for _ in range(3)]
@@ -203,7 +201,7 @@ async def test_those_who_wait_go_when_nothing_comes_back(clock: FakeClock) -> No
     assert clock.slept == []
 
 
-async def test_a_closed_queue_gives_out_nothing(clock: FakeClock) -> None:
+async def test_a_closed_queue_returns_no_item(clock: FakeClock) -> None:
     queue = WorkQueue("abc", clock)
     assert await taken(queue) == "a"
     queue.delay("a", 0.0)
@@ -221,7 +219,7 @@ class PatientClock(FakeClock):
         await asyncio.Event().wait()
 
 
-async def test_closing_wakes_those_who_wait() -> None:
+async def test_closing_wakes_waiting_workers() -> None:
     """One waits for the time of what was put off, another for what is still at work."""
     napping, waiting = WorkQueue[str]((), PatientClock()), WorkQueue("a", PatientClock())
     napping.delay("x", 60.0)
@@ -236,7 +234,7 @@ async def test_closing_wakes_those_who_wait() -> None:
     assert await asyncio.wait_for(asyncio.gather(*tasks), 5) == [None, None, None]
 
 
-async def test_a_nap_ends_with_the_task_that_took_it() -> None:
+async def test_a_sleep_ends_with_the_task_that_sleeps() -> None:
     queue = WorkQueue[str]((), PatientClock())
     queue.delay("x", 60.0)
     before = asyncio.all_tasks()
@@ -259,7 +257,7 @@ async def test_a_nap_ends_with_the_task_that_took_it() -> None:
     ),
     workers=st.integers(1, 6),
 )
-async def test_every_item_is_visited_once_and_once_more_for_each_time_it_is_put_off(
+async def test_every_item_is_processed_once_and_again_for_each_postponement(
     delays: list[list[float]], workers: int
 ) -> None:
     clock = FakeClock()
@@ -293,7 +291,7 @@ async def test_all_workers_work(clock: FakeClock) -> None:
 
 @settings(max_examples=40)
 @given(close_at=st.integers(0, 9), workers=st.integers(1, 4), delays=st.lists(st.booleans()))
-async def test_after_closing_what_was_begun_is_ended_and_no_more_begun(
+async def test_after_closing_begun_items_are_finished_and_no_others_begin(
     close_at: int, workers: int, delays: Sequence[bool]
 ) -> None:
     queue = WorkQueue(range(10), FakeClock())
@@ -316,7 +314,7 @@ async def test_after_closing_what_was_begun_is_ended_and_no_more_begun(
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-async def test_what_a_visit_raises_stops_everything_at_once(workers: int) -> None:
+async def test_an_exception_of_a_worker_stops_everything(workers: int) -> None:
     """Those at work are cancelled, and so are those who wait for what was put off."""
     queue = WorkQueue(range(20), PatientClock())
     gauge = Gauge()
@@ -334,7 +332,7 @@ async def test_what_a_visit_raises_stops_everything_at_once(workers: int) -> Non
     assert max(gauge.begun) < 5 + workers + 1
 
 
-async def test_a_failure_wakes_those_who_wait_for_time() -> None:
+async def test_a_failure_wakes_sleeping_workers() -> None:
     queue = WorkQueue(["bad", "late"], PatientClock())
     napping = asyncio.Event()
 
@@ -351,7 +349,7 @@ async def test_a_failure_wakes_those_who_wait_for_time() -> None:
         await asyncio.wait_for(run_pool(queue, visit, workers=2), 20)
 
 
-async def test_an_empty_queue_is_done_at_once(clock: FakeClock) -> None:
+async def test_an_empty_queue_is_done_immediately(clock: FakeClock) -> None:
     gauge = Gauge()
 
     await run_pool(WorkQueue[int]((), clock), gauge, workers=3)
