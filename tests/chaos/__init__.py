@@ -1,4 +1,4 @@
-"""The faults that are foreseen, each with what must happen: the matrix, its oracle, its table."""
+"""Tests of all foreseen faults: the fault table, its cases, and the oracle that judges them."""
 
 import pytest
 

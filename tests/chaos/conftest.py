@@ -1,4 +1,4 @@
-"""Fixtures of the matrix, and the option that writes its table."""
+"""Fixtures of the fault tests, and the option that writes the fault table."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ OPTION = "--write-fault-table"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option; it is there when this directory is what pytest is given."""
-    parser.addoption(OPTION, metavar="FILE", help="write what became of every case to FILE")
+    """Add the option, which exists if pytest is given this directory."""
+    parser.addoption(OPTION, metavar="FILE", help="write the outcome of every case to FILE")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Collect what becomes of every case, in the process that hears of all of them."""
+    """Collect the outcome of every case in the main process."""
     path = config.getoption(OPTION, default=None)
     if path and not hasattr(config, "workerinput"):
         config.pluginmanager.register(FaultTable(Path(path)))
@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Iterator[Figures]:
-    """Yield what this test counts into; it is handed over at its end."""
+    """Yield the figures of this test, which its report carries."""
     counted = Figures()
     yield counted
     request.node.user_properties.append((FIGURES, counted.as_dict()))
@@ -59,5 +59,5 @@ def case(
     make_site: Callable[..., Site],
     figures: Figures,
 ) -> Case:
-    """Return a case with an index that has nothing, and a mirror that has nothing of it."""
+    """Return a case with an empty index and a mirror that has not run yet."""
     return Case(index, server, make_site(timeout=5), figures)

@@ -1,7 +1,7 @@
-"""Read documents that nobody would write for as long as one likes.
+"""Fuzzes a parser for a given time.
 
-Run as ``python -m tests.chaos.fuzz <target> <seconds>``; the targets are those of ``fuzzing``. If
-atheris can be imported it is led by what of the program each document reaches, else by dice.
+Run as ``python -m tests.chaos.fuzz <target> <seconds>``; the targets are those of ``fuzzing``. With
+atheris installed coverage guides the changes, otherwise they are random.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ try:
 except ImportError:
     atheris = None
 
-# What is to be watched must be watched while it is imported.
+# Coverage is instrumented at import.
 with atheris.instrument_imports(include=["bandersnatch"]) if atheris else nullcontext():
     from tests.chaos.fuzzing import TARGETS, Target, changed
 
 
 def play(target: Target, seconds: float) -> int:
-    """Try documents out until the time is over; return how many."""
+    """Parse changed documents until the time is over; return their number."""
     dice, corpus, count = random.Random(), target.corpus(), 0
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -39,7 +39,7 @@ def play(target: Target, seconds: float) -> int:
 
 
 def play_led(guide: Any, target: Target, seconds: float) -> None:
-    """Do so with atheris, which ends the process itself."""
+    """Do the same with atheris, which ends the process itself."""
     corpus, dice = target.corpus(), random.Random()
 
     def mutate(text: bytes, longest: int, number: int) -> bytes:
@@ -55,7 +55,7 @@ def play_led(guide: Any, target: Target, seconds: float) -> None:
 
 
 def main() -> None:
-    """Do it."""
+    """Fuzz the target of the command line."""
     target, seconds = TARGETS[sys.argv[1]], float(sys.argv[2])
     if atheris:
         play_led(atheris, target, seconds)

@@ -1,6 +1,6 @@
-"""Documents that nobody would write, for everything that reads documents and values.
+"""Randomly changed documents for each parser of documents and values.
 
-``TARGETS`` has what reads something, with the documents that are changed at random to feed it.
+``TARGETS`` has the parsers, each with the documents to change.
 """
 
 from __future__ import annotations
@@ -64,11 +64,11 @@ _MOST_FILES = 6
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 
-# ---------------------------------------------------------------- what must hold of a value
+# ---------------------------------------------------------------- properties of values
 
 
 def _check_detail(page: ProjectDetail) -> None:
-    """Assert that a page is what it may be, and that it can be shown and read again."""
+    """Assert that a page is valid, and that it can be rendered and parsed again."""
     for file in page.files:
         assert check_filename(file.filename) == file.filename
         assert file.path.startswith("packages/")
@@ -96,7 +96,7 @@ def _told(file: Any) -> tuple[object, ...]:
 
 
 def _check_list(found: ProjectList) -> None:
-    """Assert that every name of a list is one, and that the list can be shown and read again."""
+    """Assert that all names of a list are valid, and that it can be rendered and parsed again."""
     for name in found.serials:
         assert project_name(name) == name
         assert stays_below(f"web/simple/{name}")
@@ -110,7 +110,7 @@ def _check_list(found: ProjectList) -> None:
         assert again.serials.keys() == found.serials.keys()
 
 
-# ---------------------------------------------------------------- what reads
+# ---------------------------------------------------------------- parsers
 
 
 def _detail_json(text: bytes) -> None:
@@ -212,11 +212,11 @@ def _configuration(text: bytes) -> None:
     assert configuration.settings.index.workers > 0
 
 
-# ---------------------------------------------------------------- what is changed
+# ---------------------------------------------------------------- documents
 
 
 def _pages() -> list[bytes]:
-    """Return pages of the project: as recorded, cut to a few files, and with everything."""
+    """Return pages of the project: as recorded, with a few files, and with every field."""
     recorded = ROOT / "tests" / "data" / "pages" / f"{NAME}.json.xz"
     page = json.loads(lzma.decompress(recorded.read_bytes()))
     some = random.Random(0).sample(page["files"], _MOST_FILES)
@@ -237,8 +237,8 @@ def _index() -> Index:
 
 
 def _answers() -> list[bytes]:
-    """Return answers of XML-RPC: events, a list, a fault, and every type there is."""
-    some: Any = [1, -1, 1.5, True, None, "a & b", b"bytes", datetime(2024, 1, 1), {"a": [{}]}]  # noqa: DTZ001 - it has no zones
+    """Return XML-RPC answers: events, a list, a fault, and a value of every type."""
+    some: Any = [1, -1, 1.5, True, None, "a & b", b"bytes", datetime(2024, 1, 1), {"a": [{}]}]  # noqa: DTZ001 - XML-RPC has no time zones
     values = ([["foo", "1.0", 1_700_000_000, "new release", 5]], {"foo": 5, "Bar": 6}, some)
     dumped = [dumps((value,), methodresponse=True, allow_none=True) for value in values]
     return [text.encode() for text in (*dumped, dumps(Fault(-32500, "too many requests")))]
@@ -334,7 +334,7 @@ _FILENAMES = [
 
 @dataclass(frozen=True)
 class Target:
-    """What reads something: the errors that it may raise, and documents to be changed."""
+    """A parser, the errors that it may raise, and the documents to change."""
 
     name: str
     read: Callable[[bytes], None]
@@ -342,9 +342,9 @@ class Target:
     corpus: Callable[[], list[bytes]]
 
     def try_out(self, text: bytes) -> None:
-        """Read a document: nothing may come of it but a value, or an error that says so.
+        """Parse a document: the result must be a value, or one of the errors.
 
-        It may take so many steps as its length allows for, wherever they are made.
+        The number of function calls is limited by the length of the document.
         """
         with bounded(_FEWEST_STEPS + _STEPS_A_BYTE * len(text)), suppress(*self.errors):
             self.read(text)
@@ -401,22 +401,22 @@ _STEPS_A_BYTE = 400
 
 
 class TooManySteps(AssertionError):
-    """Something takes longer than what it is given can need."""
+    """Parsing takes more steps than the length of the document justifies."""
 
 
 class bounded:  # noqa: N801 - used like a function
-    """A context in which only so many functions may be called."""
+    """A context that limits the number of function calls."""
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.steps = 0
 
     def __enter__(self) -> None:
-        """Begin to count."""
+        """Start counting."""
         sys.setprofile(self._count)
 
     def __exit__(self, *exc_info: object) -> None:
-        """End."""
+        """Stop counting."""
         sys.setprofile(None)
 
     def _count(self, _: FrameType, event: str, __: object) -> None:
@@ -427,7 +427,7 @@ class bounded:  # noqa: N801 - used like a function
                 raise TooManySteps(f"more than {self.most} steps")
 
 
-# ---------------------------------------------------------------- changing
+# ---------------------------------------------------------------- changes
 
 _TELLING = (
     *(b"\0", b"\xff", b"\xfe\xff", b"\xef\xbb\xbf", b"\r\n", b"\x1b[2J", b"\xed\xa0\x80"),
@@ -455,7 +455,7 @@ _VALUES: tuple[Any, ...] = (
 
 
 def changed(dice: random.Random, corpus: Sequence[bytes]) -> bytes:
-    """Return a document, changed a few times: bytes, pieces, keys and values."""
+    """Return a document with a few random changes of bytes, parts, keys and values."""
     text = dice.choice(corpus)
     if text[:1] == b"{" and dice.random() < 0.5:
         text = _changed_value(dice, text)
@@ -484,7 +484,7 @@ def _changed_bytes(dice: random.Random, text: bytes, corpus: Sequence[bytes]) ->
 
 
 def _changed_value(dice: random.Random, text: bytes) -> bytes:
-    """Return a JSON document with one value replaced, or one key gone."""
+    """Return a JSON document with one value replaced or one key removed."""
     try:
         document = json.loads(text)
     except ValueError:
@@ -500,7 +500,7 @@ def _changed_value(dice: random.Random, text: bytes) -> bytes:
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield every place in a document where there is a value."""
+    """Yield the location of every value in a document."""
     keys: Any = ()
     if isinstance(value, dict):
         keys = list(value)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def listing(change: Callable[[dict[str, Any]], object]) -> faults.Act:
-    """Answer with a list that is changed, and so without the validators of the right one."""
+    """Answer with a changed list, without the validators of the original."""
 
     async def act(_: Request, answer: Answer) -> None:
         if answer.status == 200:

@@ -1,8 +1,8 @@
-"""Faults of other mirrors, put into this one by hand, one by one: each must fail a test.
+"""Defects of other mirrors, seeded into this one, one by one: each must fail a test.
 
-Run as ``python -m tests.chaos.mutants [name ...]``. Each mutant is one small change of one file
-in a copy of everything; the tests that should notice are run first, and all of them if those do
-not. ``--processes N`` is how many run side by side.
+Run as ``python -m tests.chaos.mutants [name ...]``. Each mutant is one small change of one function
+in a copy of the repository. The tests that should detect it run first, and all if they do not.
+``--processes N`` is the number of processes of pytest.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 _LONGEST = 1800
 _FAILED = frozenset({1, 2})
-"""How pytest ends after a failure; with several processes it counts as interrupted."""
+"""Exit statuses of pytest after a failure; with several processes it counts as interrupted."""
 
 
 # ---------------------------------------------------------------- running
 
 
 class Workshop:
-    """A copy of everything, in which one mutant at a time is tried."""
+    """A copy of the repository, in which one mutant at a time is tested."""
 
     def __init__(self, home: Path, processes: int) -> None:
         self._home = home
@@ -42,10 +42,10 @@ class Workshop:
         unneeded = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "dist", "build")
         shutil.copytree(ROOT, home, ignore=unneeded, dirs_exist_ok=True)
 
-    def try_out(self, mutant: Mutant, *, everywhere: bool = True) -> str | None:
-        """Return the test that notices a mutant, and does so twice, or None if none does.
+    def test_for(self, mutant: Mutant, *, everywhere: bool = True) -> str | None:
+        """Return the test that fails with a mutant, and fails again, or None if there is none.
 
-        If none of those does that should, all tests are asked ``everywhere``.
+        If none of the tests that it names fails, all tests are run with ``everywhere``.
         """
         path = self._home / mutant.path
         sound = path.read_text(encoding="utf-8")
@@ -61,15 +61,15 @@ class Workshop:
         return None
 
     def failing(self, tests: Sequence[str]) -> str | None:
-        """Run tests until one fails, and return it; None if none does."""
+        """Run tests until one fails and return it, None if none fails."""
         paths = os.pathsep.join([str(self._home / "src"), str(self._home)])
-        side_by_side = ["-n", str(self._processes)] if self._processes > 1 else []
+        parallel = ["-n", str(self._processes)] if self._processes > 1 else []
         try:
             done = subprocess.run(
                 [
                     *(sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=no"),
                     *("-p", "no:cacheprovider", "-p", "no:randomly"),
-                    *("--ignore=tests/chaos/test_mutants.py", *side_by_side, *tests),
+                    *("--ignore=tests/chaos/test_mutants.py", *parallel, *tests),
                 ],
                 cwd=self._home,
                 env={**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"},
@@ -88,7 +88,7 @@ class Workshop:
 
 
 def main() -> int:
-    """Try the mutants that are named, or all; print what became of each, and the score."""
+    """Test the named mutants, or all; print the result of each, and the score."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.mutants", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help="part of a mutant's name")
     parser.add_argument("--processes", type=int, default=2, metavar="N")
@@ -102,10 +102,10 @@ def main() -> int:
     with TemporaryDirectory() as home:
         workshop = Workshop(Path(home), arguments.processes)
         for mutant in chosen:
-            test = workshop.try_out(mutant)
+            test = workshop.test_for(mutant)
             survivors += test is None
             print(f"| {mutant.name} | {test or '**survives**'} |", flush=True)  # noqa: T201 - a script prints
-    print(f"{len(chosen) - survivors} of {len(chosen)} mutants are killed")  # noqa: T201 - as above
+    print(f"{len(chosen) - survivors} of {len(chosen)} mutants are detected")  # noqa: T201 - as above
     return 1 if survivors else 0
 
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def spoil(
     case: Case, values: Iterable[object], where: Callable[[dict[str, Any], object], object]
 ) -> dict[str, File]:
-    """Release something new of a project for each value, and let its page have the value.
+    """Publish a release of one project for each value, and put the value into its page.
 
-    Returns the new files by the names of their projects; "bar" has one too, and no such value.
+    Returns the new files by project; "bar" has a release as well, and a valid page.
     """
     spoilt = {f"p{number}": value for number, value in enumerate(values)}
     case.mirrored("bar", *spoilt)
@@ -37,7 +37,7 @@ def _put(
 
 
 def heal(case: Case, files: Mapping[str, File]) -> None:
-    """Let something happen to each project, so that its page is asked for, and all be well."""
+    """Change each project, so that its page is requested again, and assert recovery."""
     for name in files:
         case.index.yank(name, "2.0", "as good as any")
     case.heals()

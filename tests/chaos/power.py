@@ -1,8 +1,8 @@
-"""A disk whose power can be cut: an ext4 file system in one file, and copies of that file.
+"""A disk whose power can be cut: an ext4 file system in a file, and copies of that file.
 
-What the kernel has not written to the file yet is not in a copy of it, as it is not on a disk
-that loses its power. Options keep the file system from being kinder than it has to be, and the
-longest pause between two commits of its journal keeps the file still while it is copied.
+A copy lacks what the kernel has not written to the file yet, like a disk that loses power. Mount
+options disable safety beyond what POSIX requires, and the longest commit interval of the journal
+keeps the file unchanged while it is copied.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 UNKIND = "noauto_da_alloc,commit=300"
-"""No file is written back only because it takes the place of another."""
+"""Replacing a file by a rename does not write it back."""
 
 WAYS = (f"{UNKIND},data=ordered", f"{UNKIND},data=writeback", f"{UNKIND},nodelalloc")
-"""Ways in which content and names of a file reach a disk in this order or that."""
+"""Orders in which the content and the name of a file reach the disk."""
 
 _SIZE = 24 * 1024 * 1024
 
@@ -55,14 +55,14 @@ class PowerDisk:
             _run("umount", str(self.at))
 
     def settle(self) -> None:
-        """Make everything that is there durable."""
+        """Make everything durable."""
         _run("sync", "--file-system", str(self.at))
 
     def cut(self, dice: random.Random) -> None:
-        """Cut the power, and start again from what had reached the disk by then.
+        """Cut the power, and mount what had reached the disk.
 
-        Before that some files are written back, or none, and with any the journal: so all names
-        are on the disk, and the content of some files is not.
+        Before, some files are written back, or none, and with them the journal: all names are
+        then on the disk, and the content of some files is not.
         """
         files = sorted(path for path in self.at.rglob("*") if path.is_file())
         beside = self.at / "something else"

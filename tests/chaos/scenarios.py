@@ -1,7 +1,7 @@
-"""Worlds for the machines: storage in memory that fails, and whose power can be cut.
+"""State machines with a storage in memory that fails and loses power.
 
-Nobody tampers with the tree here: a run trusts what it has verified, and only a command that
-reads everything again can find that out.
+Nothing else changes the tree here: a run trusts what it has verified, and only ``verify`` detects
+such changes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Objects = dict[StorageKey, tuple[bytes, int]]
 
 @dataclass
 class Step:
-    """A change since the last barrier: content that comes to a key, or a key that goes."""
+    """A change since the last flush: new content of a key, or a moved or deleted key."""
 
     key: StorageKey
     content: bytes | None = None
@@ -40,22 +40,22 @@ class Step:
     goes: StorageKey | None = None
     lasts: bool = False
 
-    def apply(self, to: Objects, dice: random.Random) -> None:
-        """Let it have happened, with its content or without."""
+    def apply(self, to: Objects, random_source: random.Random) -> None:
+        """Apply the change, with its content or without."""
         if self.goes is not None:
             moved = to.pop(self.goes, None)
             if moved is not None and self.goes != self.key:
                 to[self.key] = moved
         elif self.content is not None:
-            whole = self.lasts or dice.random() < 0.5
+            whole = self.lasts or random_source.random() < 0.5
             to[self.key] = (self.content if whole else b"", self.modified)
 
 
 class LossyStorage(KillableStorage):
-    """Loses, when the power goes, what came after the last barrier and was not flushed.
+    """Loses, at a power cut, changes since the last flush that were not durable.
 
-    As on disks with a journal, names reach it in their order, and the content of any new file,
-    or nothing of it.
+    As on disks with a journal, names reach it in order, and each new file with all its content or
+    none.
     """
 
     def __init__(self) -> None:
@@ -100,12 +100,12 @@ class LossyStorage(KillableStorage):
         self._durable = {key: (text, self.modified[key]) for key, text in self.objects.items()}
         self._since.clear()
 
-    def lose_power(self, dice: random.Random) -> None:
-        """Become what a disk would be found to be."""
-        reached = dice.randint(0, len(self._since))
+    def lose_power(self, random_source: random.Random) -> None:
+        """Become what a disk has after a power cut."""
+        reached = random_source.randint(0, len(self._since))
         for number, step in enumerate(self._since):
             if step.lasts or number < reached:
-                step.apply(self._durable, dice)
+                step.apply(self._durable, random_source)
         self._since.clear()
         self.partial.clear()
         self.objects = {key: text for key, (text, _) in self._durable.items()}
@@ -113,7 +113,7 @@ class LossyStorage(KillableStorage):
 
 
 class LossyWorld(World):
-    """A mirror on a disk that fails and loses its power."""
+    """A mirror on a disk that fails and loses power."""
 
     def __init__(self, index: Index, clock: QuickClock, method: ApiMethod) -> None:
         super().__init__(index, clock, method)
@@ -121,14 +121,14 @@ class LossyWorld(World):
         self.catalogue = KillableCatalogue(self.storage)
 
     def run(self, kill_after: int = -1) -> None:
-        """Run ``mirror``; maybe the disk fails on the way."""
+        """Run ``mirror``; the disk may fail during the run."""
         with contextlib.suppress(StorageError):
             super().run(kill_after)
         self.storage.fail_after = -1
 
 
 class LossyMachine(MirrorMachine):
-    """The same index and mirror, on such a disk."""
+    """Adds failures and power cuts of the disk."""
 
     @initialize()
     def begin(self) -> None:
@@ -154,7 +154,7 @@ class LossyMachine(MirrorMachine):
         self.world.run()
 
     def in_hand(self) -> frozenset[str]:
-        """Return what the mirror itself says it will look at, the root page by its file name."""
+        """Return the projects that the mirror has pending; the root page by its file name."""
         pending = (self.world.text("todo") or "").splitlines()[1:]
         known = {line.split()[0] for line in pending} | self.world.catalogue.deferrals.keys()
         if self.world.catalogue.markers.get(Marker.ROOT) != RootMarker.WRITTEN:
@@ -163,6 +163,6 @@ class LossyMachine(MirrorMachine):
 
 
 class LossyAndFollowingTheList(LossyMachine, FollowingTheList):
-    """The same with nothing but the whole list to go by."""
+    """The same with an index that has no changelog."""
 
     method = FollowingTheList.method

@@ -1,4 +1,4 @@
-"""A mirror's tree as a stranger reads it: bytes, pages, links. Nothing of the program is known."""
+"""Reads a mirror's tree as a client does: bytes, pages, links; imports nothing of the program."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 HOST = "mirror.example.org"
 FORMS = {"index.html": "html", "index.v1_html": "html", "index.v1_json": "json"}
-"""The names of pages, with what they are written in."""
+"""The file names of pages, with their formats."""
 
 
 class Tree(Protocol):
-    """Something that has bytes at paths, such as ``web/simple/index.html``."""
+    """A tree of files by path, such as ``web/simple/index.html``."""
 
     def read(self, path: str) -> bytes | None:
-        """Return what is at a path, None if there is no regular file."""
+        """Return the content of a file, None unless it is a regular file."""
         ...
 
     def names(self, directory: str) -> Iterable[str]:
-        """Return the names in a directory, none if there is no such."""
+        """Return the names in a directory, none if it does not exist."""
         ...
 
 
@@ -39,14 +39,14 @@ class Disk:
         self._root = root
 
     def read(self, path: str) -> bytes | None:
-        """Return what is at a path now."""
+        """Return the current content of a file."""
         try:
             return (self._root / path).read_bytes()
         except OSError:
             return None
 
     def names(self, directory: str) -> Iterable[str]:
-        """Return the names in a directory now."""
+        """Return the current names in a directory."""
         try:
             return sorted(path.name for path in (self._root / directory).iterdir())
         except OSError:
@@ -54,7 +54,7 @@ class Disk:
 
 
 class Snapshot:
-    """A directory as it was at one moment, with the tree that is at ``root`` in it."""
+    """A directory at one moment, with the tree at ``root`` in it."""
 
     def __init__(self, home: Path, root: str) -> None:
         found = listing(home) if home.is_dir() else {}
@@ -74,18 +74,18 @@ class Snapshot:
         }
 
     def read(self, path: str) -> bytes | None:
-        """Return what was at a path."""
+        """Return the content of a file at that moment."""
         content = self._contents.get(path)
         return content if isinstance(content, bytes) else None
 
     def names(self, directory: str) -> Iterable[str]:
-        """Return the names that were in a directory."""
+        """Return the names in a directory at that moment."""
         return sorted(
             path.rpartition("/")[2] for path in self.kinds if path.rpartition("/")[0] == directory
         )
 
     def files(self, prefix: str = "") -> dict[str, bytes]:
-        """Return every regular file whose path begins so."""
+        """Return the content of each regular file whose path has a prefix, by path."""
         return {
             path: content
             for path, content in self._contents.items()
@@ -95,10 +95,10 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Link:
-    """A file as a page names it; ``path`` is below ``web/``, None where it is elsewhere.
+    """A file as a page names it; ``path`` is below ``web/``, None for other URLs.
 
-    ``yanked`` is None for a file that is not, ``sidecar`` the sha256 of core metadata that is
-    advertised.
+    ``yanked`` is None for a file that is not yanked, ``sidecar`` the advertised sha256 of core
+    metadata.
     """
 
     filename: str
@@ -110,7 +110,7 @@ class Link:
     sidecar: str | None = None
 
     def comparable(self, *, sized: bool) -> tuple[object, ...]:
-        """Return what two pages must agree on; HTML tells no sizes, and digests are checked."""
+        """Return what the formats of a page must agree on; HTML has no sizes."""
         told = (self.filename, self.path, self.yanked, self.requires_python, self.sidecar)
         return (*told, self.size) if sized else told
 
@@ -125,13 +125,13 @@ class Page:
 
 
 class Unreadable(Exception):
-    """A page makes no sense."""
+    """A page is invalid."""
 
 
 def read_page(name: str, form: str, content: bytes) -> Page:
     """Return a project's page.
 
-    :raises Unreadable: if it cannot be read.
+    :raises Unreadable: if it is invalid.
     """
     base = f"https://{HOST}/simple/{name}/"
     try:
@@ -141,9 +141,9 @@ def read_page(name: str, form: str, content: bytes) -> Page:
 
 
 def read_root(form: str, content: bytes) -> dict[str, int | None]:
-    """Return the projects that a root page names, with their serials where they are told.
+    """Return the projects that a root page names, with their serials or None.
 
-    :raises Unreadable: if it cannot be read.
+    :raises Unreadable: if it is invalid.
     """
     try:
         if form == "json":

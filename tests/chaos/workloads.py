@@ -1,8 +1,7 @@
-"""What is interrupted: a mirror, what happened to its index since, and the command that is run.
+"""Commands to interrupt: a mirror, later changes of its index, and the command to run.
 
-A workload is one small object. It is prepared once; every trial begins with a copy, and is
-compared with what was there before and with what a run that nothing happened to makes of it.
-A command that is new, such as one that repairs a tree, needs one more of them and nothing else.
+A workload is prepared once. Each trial starts with a copy, and is compared with the state before
+and with the result of a run without a fault. A new command needs one more workload.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Workload:
-    """How a mirror comes to the point where the command is run, with which options."""
+    """How to prepare a mirror for a command, and the options."""
 
     name: str
     prepare: Callable[[Index, Site], None]
@@ -51,12 +50,12 @@ def fill(index: Index) -> None:
 
 
 def nothing_yet(index: Index, _: Site) -> None:
-    """Let there be an index, and no mirror of it."""
+    """Create an index without a mirror of it."""
     fill(index)
 
 
 def news(index: Index, site: Site) -> None:
-    """Let there be new projects, releases and yanks."""
+    """Add projects, releases and yanks after a run."""
     site.configure(json=True)
     fill(index)
     assert site.mirror().code == 0
@@ -66,7 +65,7 @@ def news(index: Index, site: Site) -> None:
 
 
 def losses(index: Index, site: Site) -> None:
-    """Let files and projects be gone."""
+    """Remove files and projects after a run."""
     site.configure(json=True)
     fill(index)
     index.release("delta", "1.0")
@@ -77,7 +76,7 @@ def losses(index: Index, site: Site) -> None:
 
 
 def leftovers_of_losses(index: Index, site: Site) -> None:
-    """Let what is gone have waited long enough, and some of it be back."""
+    """Let the grace time end for removed files, and restore some of them on the index."""
     losses(index, site)
     assert site.mirror().code == 0
     site.configure(removal_grace="0 s")
@@ -85,13 +84,13 @@ def leftovers_of_losses(index: Index, site: Site) -> None:
 
 
 def no_catalogue(index: Index, site: Site) -> None:
-    """Let the catalogue be lost, and something be new besides."""
+    """Delete the catalogue, and change something on the index."""
     news(index, site)
     (site.root / "catalogue.sqlite").unlink()
 
 
 def other_filters(index: Index, site: Site) -> None:
-    """Let an operator want less of it."""
+    """Make the filters exclude some of the projects."""
     fill(index)
     index.release("delta", "1.0")
     assert site.mirror().code == 0
@@ -109,7 +108,7 @@ def other_filters(index: Index, site: Site) -> None:
 
 
 def earlier_pages(index: Index, site: Site) -> None:
-    """Let pages have earlier versions."""
+    """Create earlier versions of pages."""
     site.configure(keep_index_versions=2)
     fill(index)
     assert site.mirror().code == 0
@@ -122,7 +121,7 @@ def earlier_pages(index: Index, site: Site) -> None:
 
 
 def damage(index: Index, site: Site) -> None:
-    """Let files, core metadata, pages and documents be missing, cut or wrong."""
+    """Remove, truncate or change files, core metadata, pages and documents."""
     site.configure(json=True)
     fill(index)
     assert site.mirror().code == 0
@@ -151,14 +150,14 @@ VERSIONS = Workload("versions", earlier_pages, keeps_versions=True)
 VERIFY = Workload("verify", damage, ("verify",), is_damaged=True)
 
 PUT_ASIDE = "catalogue.sqlite.unusable"
-"""A catalogue that could not be read; it is for the operator to delete."""
+"""A damaged catalogue that was renamed; the operator deletes it."""
 
 WORKLOADS = (FIRST, UPDATE, REMOVAL, EXPIRY, REBUILD, FILTERS, SYNC, VERSIONS, VERIFY)
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What a mirror shows and says of itself, and what it holds besides."""
+    """The served tree, the state, and the other files of a mirror."""
 
     pages: dict[str, bytes]
     packages: dict[str, bytes]
@@ -168,12 +167,12 @@ class Shown:
 
     @property
     def tree(self) -> dict[str, bytes]:
-        """Everything that is served, but for what tells the time."""
+        """Everything that is served except ``last-modified``."""
         return {**self.pages, **self.packages}
 
 
 class Trials:
-    """A workload made ready, of which any number of copies can be run."""
+    """A prepared workload, of which any number of copies can be run."""
 
     def __init__(self, home: Path, server: IndexServer, workload: Workload) -> None:
         self._home = home
@@ -192,12 +191,12 @@ class Trials:
         home = self._home / name
         home.mkdir()
         site = Site(home, self._server)
-        # A process that is started goes by the machine's time, and what follows goes on from it.
+        # A process uses the machine's clock, so the fake clock continues from there.
         site.clock = FakeClock(datetime.now(UTC))
         return site
 
     def copy(self, root: Path | None = None) -> Site:
-        """Return the mirror as it was prepared, at a place of its own."""
+        """Return a copy of the prepared mirror."""
         self._count += 1
         site = self._site(f"copy{self._count}")
         site.root = root if root is not None else site.root
@@ -209,7 +208,7 @@ class Trials:
         return site
 
     def command(self, site: Site) -> list[str]:
-        """Return how the command is started as a program of its own."""
+        """Return the command line."""
         program = [sys.executable, "-m", "bandersnatch", "-c", str(site.config), "--quiet"]
         return [*program, *self.workload.command]
 
@@ -224,11 +223,11 @@ class Trials:
         *,
         reading: bool = False,
     ) -> Watched:
-        """Run the command as a program of its own; see ``calls.watch``."""
+        """Run the command as a separate process; see ``system_calls.watch``."""
         return watch(self.command(site), site.root, decide, reading=reading)
 
     def calls(self, *, reading: bool = False) -> list[Call]:
-        """Return the calls that the command makes when nothing happens to it."""
+        """Return the system calls of the command without a fault."""
         whole = self.copy()
         watched = self.watch(whole, reading=reading)
         assert (watched.code, watched.log) == (0, "")
@@ -237,11 +236,11 @@ class Trials:
 
     @staticmethod
     def must_succeed(ran: Ran) -> None:
-        """Assert that a run went well, and said nothing of anything going wrong."""
+        """Assert that a run succeeded without warnings or errors."""
         assert (ran.code, ran.errors()) == (0, []), ran.log
 
     def shown(self, site: Site) -> Shown:
-        """Look at a mirror."""
+        """Return the state of a mirror."""
         web = site.tree() if site.web.is_dir() else {}
         versions = "/versions/" if self.workload.keeps_versions else None
         web = {key: text for key, text in web.items() if not (versions and versions in key)}
@@ -254,10 +253,10 @@ class Trials:
             beside=frozenset(path.name for path in site.root.iterdir()) - {PUT_ASIDE},
         )
 
-    # ------------------------------------------------------------ what must hold
+    # ------------------------------------------------------------ assertions
 
     def check_in_between(self, site: Site) -> None:
-        """Assert what holds at any moment, for readers and for who goes by ``status``."""
+        """Assert the rules that hold at any moment."""
         now = self.shown(site)
         if not self.workload.is_damaged:
             check_tree(site.web)
@@ -272,7 +271,7 @@ class Trials:
             assert now.tree == self.after.tree, "status tells of what is not there"
 
     def check_healed(self, site: Site) -> None:
-        """Assert that one more run makes the tree of a clean one, and that another has no work."""
+        """Assert that one more run gives the tree of a clean mirror, and a next changes nothing."""
         self.must_succeed(self.finish(site))
         now = self.shown(site)
         _assert_same(now.tree, self.after.tree)
@@ -285,7 +284,7 @@ class Trials:
 
 
 def _check_root(pages: dict[str, bytes]) -> None:
-    """Assert that the list of projects names only those that have a page."""
+    """Assert that the root page names only projects that have a page."""
     root: dict[str, Any] = json.loads(pages.get("simple/index.v1_json", b'{"projects": []}'))
     for project in root["projects"]:
         assert f"simple/{project['name']}/index.v1_json" in pages, f"{project} has no page"
