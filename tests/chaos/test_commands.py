@@ -161,7 +161,7 @@ MISTAKES = {
     ),
     "no expression": (
         "[plugins]\nenabled = regex_project\n[filter_regex]\npackages = foo(\n",
-        "no regular expression",
+        "is not a regular expression",
     ),
     "twice": ("[mirror]\nworkers = 3\nworkers = 4\n", "workers"),
     "a lone %": ("[mirror]\nuser-agent-comment = 100%\n", "%"),
