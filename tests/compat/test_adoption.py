@@ -1,4 +1,4 @@
-"""Trees as earlier releases wrote them, laid out byte for byte, are taken over and kept current."""
+"""Trees as earlier releases wrote them, byte for byte, are adopted and kept current."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_a_file_of_another_size_is_not_adopted(
 def test_an_interrupted_run_of_an_earlier_release_is_continued(
     earlier: EarlierRelease, server: IndexServer, site: Site
 ) -> None:
-    """``status`` from before, ``todo`` with the target and what was left, raw names."""
+    """The old ``status``; ``todo`` with the target and the pending projects, names as displayed."""
     before = earlier.index.serial
     earlier.write()
     earlier.index.release("Foo_Bar", "2.0")
@@ -252,17 +252,17 @@ def test_a_tree_without_json_pages_gets_them_without_a_download(
 
 
 def everything(root: Path) -> set[str]:
-    """Return all that lies in a mirror, links and directories too."""
+    """Return every path of a mirror, links and directories included."""
     return {str(path.relative_to(root)) for path in root.rglob("*")}
 
 
 def packages(site: Site) -> dict[str, tuple[int, int]]:
     """Return the inodes and times of the release files."""
-    return {path: told for path, told in site.times().items() if path.startswith("packages/")}
+    return {path: times for path, times in site.times().items() if path.startswith("packages/")}
 
 
 def publish(index: Index) -> None:
-    """Publish projects whose pages have something of everything."""
+    """Publish projects whose pages use every feature."""
     index.release("Foo_Bar", "1.0", sdist=True, requires_python=">=3.8, <4")
     index.release("foo-bar", "2.0+local.1", metadata=False)
     index.yank("foo-bar", "1.0", "it is <broken>")
@@ -352,8 +352,8 @@ def test_files_are_adopted_by_size_and_time_and_not_read(
 
     status = json.loads(site.ask("status", "--json").out)
 
-    # The page of the empty project was seen by nobody but the run, and the file without a time
-    # was read because nothing else tells it from one that somebody put there.
+    # Only the run read the page of the empty project; the file without a time was read because
+    # nothing else distinguishes it from a foreign file.
     assert status["verified"]["projects_never_read"] == 3
     assert server.paths("file") == []
 
@@ -424,7 +424,7 @@ def test_links_to_kept_versions_are_followed_within_this_mirror(
     assert everything(old) == before
 
 
-# ---------------------------------------------------------------- pages that tell too little
+# ---------------------------------------------------------------- pages that lack information
 
 
 @pytest.mark.parametrize("compare", ["hash", "stat"])
@@ -438,7 +438,7 @@ def test_pages_with_other_digests_are_compared_with_the_index_file_by_file(
     *,
     compare: str,
 ) -> None:
-    """Content is identified by its sha256, which these do not tell; the files are right."""
+    """Content is identified by its sha256, which these pages lack; the files are right."""
     publish(index)
     site = make_site(digest_name=digest, compare_method=compare)
     earlier = EarlierRelease(site, index, release)
@@ -593,7 +593,7 @@ def test_an_unreadable_page_stops_nothing_and_is_rendered_again(
 
 
 def test_state_files_behind_a_link_are_refused(index: Index, site: Site) -> None:
-    """An operator who put it elsewhere is told, and not taken for one who deleted it."""
+    """A state file behind a link does not count as deleted."""
     publish(index)
     EarlierRelease(site, index).write()
     elsewhere = site.home / "status"
@@ -638,7 +638,7 @@ def test_an_interrupted_run_of_an_earlier_release_loses_nothing(
 
 
 def projects_of_a_world(count: int) -> World:
-    """Return a mirror in memory with projects, whose catalogue was lost."""
+    """Return a mirror in memory with projects and without a catalogue."""
     clock = QuickClock()
     index = Index(lambda: int(clock.now().timestamp()))
     for number in range(count):
@@ -650,8 +650,8 @@ def projects_of_a_world(count: int) -> World:
     return world
 
 
-def told(world: World) -> list[str]:
-    """Return what was told of taking over since it was asked last."""
+def messages(world: World) -> list[str]:
+    """Return the messages about adoption since the last call."""
     texts = [event.text for event in world.report if isinstance(event, StepStarted | Warned)]
     world.report.clear()
     return [text for text in texts if "adopt" in text]
@@ -662,13 +662,13 @@ def test_a_killed_adoption_continues_where_it_was() -> None:
     downloads, tree = world.upstream.downloads, world.tree()
 
     world.run(kill_after=2)  # the mark of the tree's layout, and a piece
-    assert told(world) == ["adopting the projects of the existing tree"]
+    assert messages(world) == ["adopting the projects of the existing tree"]
     assert asyncio.run(world.catalogue.count()) == 500
     world.run(kill_after=3)
     assert asyncio.run(world.catalogue.count()) == 1_000
     world.run()
 
-    assert "adopted 200 projects of the existing tree" in told(world)
+    assert "adopted 200 projects of the existing tree" in messages(world)
     assert asyncio.run(world.catalogue.count()) == 1_200
     assert world.upstream.downloads == downloads
     assert world.tree() == tree

@@ -1,4 +1,4 @@
-"""A tree that is not there is not believed to be empty, nor another tree's catalogue to be ours."""
+"""A missing tree does not count as empty, and a catalogue of another tree is not used."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def names_of(letter: str, count: int = 8) -> list[str]:
     return [f"{letter}{number}" for number in range(count)]
 
 
-def said(ran: Ran) -> set[str]:
-    """Return what a command said of the tree and its catalogue."""
+def reported(ran: Ran) -> set[str]:
+    """Return what a command reported about the tree and its catalogue."""
     return {text for text in (MOUNTED, FOREIGN, AGAIN) if text in ran.log}
 
 
-# ---------------------------------------------------------------- a tree that is not there
+# ---------------------------------------------------------------- a tree that does not exist
 
 
 @pytest.mark.parametrize("area", ["web", "web/simple"])
@@ -103,7 +103,7 @@ def test_a_root_page_alone_is_not_a_tree(index: Index, site: Site) -> None:
     for name in names_of("a"):
         shutil.rmtree(site.web / "simple" / name)
 
-    assert said(site.mirror()) == {MOUNTED}
+    assert reported(site.mirror()) == {MOUNTED}
 
 
 # ---------------------------------------------------------------- a few pages
@@ -122,11 +122,11 @@ def test_a_deleted_page_is_published_again(
     ran = site.mirror()
 
     assert ran.code == 0
-    assert said(ran) == {AGAIN}
+    assert reported(ran) == {AGAIN}
     assert server.paths("detail") == ["/simple/a0/"]
     assert server.paths("file", "sidecar") == []
     assert site.tree() == before
-    assert said(site.mirror()) == set()
+    assert reported(site.mirror()) == set()
 
 
 def test_both_pages_of_two_projects_are_published_again(index: Index, site: Site) -> None:
@@ -165,7 +165,7 @@ def test_a_missing_page_of_a_deselected_project_is_ignored(index: Index, site: S
     ran = site.mirror()
 
     assert ran.code == 0
-    assert said(ran) == set()
+    assert reported(ran) == set()
 
 
 # ---------------------------------------------------------------- another tree's catalogue
@@ -196,7 +196,7 @@ def test_the_catalogue_of_another_mirror_is_rebuilt_from_the_tree(
     ran = ours.mirror()
 
     assert ran.code == 0, ran.log
-    assert said(ran) == {FOREIGN}
+    assert reported(ran) == {FOREIGN}
     assert "adopted 8 projects" in ran.log
     new = {f.path for f in index.projects["a1"].files.values() if f.version == "2.0"}
     assert set(server.paths("file")) == new | (set(index.files) - before)
@@ -206,7 +206,7 @@ def test_the_catalogue_of_another_mirror_is_rebuilt_from_the_tree(
     clean.allow(*names_of("a"))
     clean.mirror()
     assert ours.tree() == clean.tree()
-    assert said(ours.mirror()) == set()
+    assert reported(ours.mirror()) == set()
 
 
 def test_a_status_beside_a_foreign_catalogue_is_not_trusted(
@@ -248,12 +248,12 @@ def test_a_plan_with_a_foreign_catalogue_changes_nothing(
     ran = ours.ask("mirror", "--dry-run")
 
     assert ran.code == 0
-    assert said(ran) == {FOREIGN}
+    assert reported(ran) == {FOREIGN}
     assert "none had to be downloaded" in ran.out
     assert listing(ours.root) == before
 
 
-# ---------------------------------------------------------------- what is none of this
+# ---------------------------------------------------------------- what is neither
 
 
 @pytest.mark.parametrize(
@@ -275,12 +275,12 @@ def test_pages_are_found_where_earlier_options_put_them(
     site.configure(**options)
 
     there = site.mirror()
-    assert (there.code, said(there)) == (0, set())
+    assert (there.code, reported(there)) == (0, set())
     site.configure(
         hash_index="false", simple_format="ALL", release_files="true", keep_index_versions=0
     )
     back = site.mirror()
-    assert (back.code, said(back)) == (0, set())
+    assert (back.code, reported(back)) == (0, set())
 
 
 def test_a_mirror_without_selected_projects_has_no_missing_pages(index: Index, site: Site) -> None:
@@ -299,4 +299,4 @@ def test_a_mirror_without_selected_projects_has_no_missing_pages(index: Index, s
 
     ran = site.mirror()
 
-    assert (ran.code, said(ran)) == (0, set())
+    assert (ran.code, reported(ran)) == (0, set())

@@ -1,7 +1,7 @@
 """What a run costs, counted: requests, calls to the file system, bytes written and statements.
 
-Nothing is timed. The same happens to a mirror of forty projects and to one of eighty; what a run
-costs must depend on what changed, and not on what exists.
+Nothing is timed. A mirror of forty projects and one of eighty see the same changes; the cost of a
+run must depend on what changed, and not on what exists.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def step():
     statements[-1][1] += 1
 
 def heard(event, arguments):
-    # The standard library tells of every connection (PEP 578), a moment before it can be used.
+    # An audit event (PEP 578) precedes every connection.
     if event == "sqlite3.connect/handle":
         def follow(*_):
             try:
@@ -63,15 +63,15 @@ _CHANGED = (3, 5, 8)
 """The numbers of the projects that have a release between two runs."""
 
 _TALLIED = 2
-"""What is told as statements of the same kind while a row that comes, or goes, is counted."""
+"""The statement that SQLite reports for a trigger that counts rows."""
 
 _CHANGING = ("open", "write", "rename", "utime", "unlink", "fsync", "syncfs")
-"""Calls whose number does not depend on which directories happen to be there already."""
+"""Calls whose number does not depend on which directories exist already."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run asked for, did to the files of the mirror, and told its catalogue.
+    """The requests of a run, its calls on files of the mirror, and its statements.
 
     ``statements`` are counted by verb and table. ``steps`` is how often SQLite's machine went on
     to another row or place, so that reading more of a table shows; statements with a LIMIT, which
@@ -84,11 +84,11 @@ class Cost:
     steps: int
 
     def count(self, *names: str) -> int:
-        """Return how many calls of these names there were."""
+        """Return the number of calls with these names."""
         return sum(call.name in names for call in self.calls)
 
     def files(self) -> Counter[str]:
-        """Return how many calls there were that change files, but for those of the catalogue."""
+        """Return the number of calls that change files, except those of the catalogue."""
         return Counter(c.name for c in self.calls if c.name in _CHANGING and not _in_catalogue(c))
 
     def written(self, *, catalogue: bool) -> int:
@@ -101,11 +101,11 @@ def _in_catalogue(call: Call) -> bool:
 
 
 class Counted:
-    """A mirror of so many projects with a wheel each; single runs of it are counted."""
+    """A mirror of projects with a wheel each, whose runs are measured."""
 
     def __init__(self, home: Path, projects: int) -> None:
         home.mkdir()
-        self._told = home / "statements.json"
+        self._statements = home / "statements.json"
         self._home = home
         self.index = Index()
         for number in range(projects):
@@ -120,15 +120,15 @@ class Counted:
             for number in changed:
                 self.index.release(_name(number), "2.0")
             server.forget()
-            own = [str(self._told), str(_LATER), "-c", str(site.config), "--quiet"]
+            own = [str(self._statements), str(_LATER), "-c", str(site.config), "--quiet"]
             command = [sys.executable, "-c", _DRIVER, *own, "mirror"]
             watched = watch(command, site.root, reading=True)
             assert (watched.code, watched.log) == (0, "")
             check_tree(site.web)
             requests = Counter(asked.kind for asked in server.asked)
-        told = json.loads(self._told.read_text())
-        steps = sum(count for statement, count in told if "LIMIT" not in statement)
-        return Cost(requests, watched.calls, Counter(_kind(text) for text, _ in told), steps)
+        statements = json.loads(self._statements.read_text())
+        steps = sum(count for statement, count in statements if "LIMIT" not in statement)
+        return Cost(requests, watched.calls, Counter(_kind(text) for text, _ in statements), steps)
 
 
 def _name(number: int) -> str:
@@ -136,13 +136,13 @@ def _name(number: int) -> str:
 
 
 def _kind(statement: str) -> str:
-    """Return what kind of statement it is: its verb and its tables."""
+    """Return the verb and the tables of a statement."""
     verb = statement.split(maxsplit=1)[0].rstrip(";")
     return " ".join([verb, *re.findall(r"(?:FROM|INTO|UPDATE) (\w+)", statement)])
 
 
 def _of_each(home: Path, *numbers: int, synced: bool, changed: Sequence[int] = ()) -> list[Cost]:
-    """Return what the same run costs mirrors of so many projects."""
+    """Return the cost of the same run for mirrors of different sizes."""
     return [Counted(home / f"{n}", n).run(synced=synced, changed=changed) for n in numbers]
 
 
@@ -150,17 +150,17 @@ def test_a_first_run_costs_a_constant_and_an_amount_for_each_project(tmp_path: P
     few, more = 20, 40
     less, cost = _of_each(tmp_path, few, more, synced=False)
     difference = more - few
-    # The newest serial and the list; then a page, a wheel and its core metadata of each.
+    # The head serial and the list; then a page, a wheel and its core metadata for each project.
     assert cost.requests == {"xmlrpc": 1, "list": 1, "detail": more, "file": more, "sidecar": more}
-    # A wheel, its core metadata and three pages, each opened, written and put in place once; the
-    # first two are given their times. Nothing of one project alone is waited for until it lasts.
+    # A wheel, its core metadata and three pages, each opened, written and renamed once; the
+    # first two get their times. No project is flushed alone.
     assert cost.files() - less.files() == {
         "open": 5 * difference,
         "write": 5 * difference,
         "rename": 5 * difference,
         "utime": 2 * difference,
     }
-    # Everything else: the root's three pages, the state, and making and leaving directories.
+    # Everything else: the root's three pages, the state, and directories.
     rest = cost.files() - Counter(dict.fromkeys(("open", "write", "rename"), 5 * more))
     assert rest <= Counter(open=45, write=8, rename=8, utime=2 * more, fsync=27, syncfs=2, unlink=1)
     # Three directories of the wheel and one of the pages.
@@ -168,12 +168,12 @@ def test_a_first_run_costs_a_constant_and_an_amount_for_each_project(tmp_path: P
     assert cost.count("stat") - less.count("stat") <= 12 * difference
     assert cost.count("read") == less.count("read")
 
-    # Its earlier row and files and what was unfinished of it, for there might have been some.
+    # Its earlier rows and deferral are deleted, because they may exist.
     each = ("INSERT project", "INSERT file", "DELETE file", "DELETE deferred")
     made = Counter(dict.fromkeys(each, 1)) + Counter({"INSERT project": _TALLIED})
     assert cost.statements - less.statements == {one: made[one] * difference for one in made}
     rest = cost.statements - Counter({one: made[one] * more for one in made})
-    assert rest.total() <= 72  # eight transactions with notes, the tables, and questions
+    assert rest.total() <= 72  # eight transactions with markers, the tables, and queries
     assert rest["BEGIN"] <= 8
     assert cost.written(catalogue=True) - less.written(catalogue=True) <= 1024 * difference
 
@@ -185,34 +185,34 @@ def test_a_run_with_nothing_to_do_costs_the_same_for_any_size(tmp_path: Path) ->
     assert cost.files() == less.files()
     assert cost.written(catalogue=True) == less.written(catalogue=True)
     assert cost.written(catalogue=False) == less.written(catalogue=False) <= 22
-    # "status", and the time of the run; twenty pages are opened to see that the tree is there.
+    # "status" and the time of the run; twenty pages are opened to check the tree.
     assert cost.files() <= Counter(open=50, write=2, rename=2, unlink=1, fsync=13, syncfs=1)
-    assert cost.count("fsync", "syncfs") <= 26  # those of four transactions besides
+    assert cost.count("fsync", "syncfs") <= 26  # with those of four transactions
     assert cost.statements["BEGIN"] <= 4
     assert cost.statements.total() <= 36
     assert len(cost.calls) <= 510
     assert cost.count("stat") == less.count("stat")
-    assert cost.count("read") - less.count("read") <= 1  # the table with the projects is longer
+    assert cost.count("read") - less.count("read") <= 1  # the table of projects is longer
     assert cost.steps == less.steps
 
 
 def test_a_run_costs_what_changed_and_not_what_exists(tmp_path: Path) -> None:
     less, cost = _of_each(tmp_path, 40, 80, synced=True, changed=_CHANGED)
     changed = len(_CHANGED)
-    # The newest serial and the changes; a page, a wheel and its core metadata of each.
-    wanted = {"xmlrpc": 2, "detail": changed, "file": changed, "sidecar": changed}
-    assert cost.requests == less.requests == wanted
+    # The head serial and the events; a page, a wheel and its core metadata for each project.
+    expected = {"xmlrpc": 2, "detail": changed, "file": changed, "sidecar": changed}
+    assert cost.requests == less.requests == expected
     assert cost.statements == less.statements
     assert cost.files() == less.files()
-    # Of each what a first run does; the root's three pages and two of the state once.
+    # For each project as in a first run; the root's three pages and two state files once.
     assert cost.files()["rename"] <= 5 * changed + 5
     assert cost.files() <= Counter(
         open=77, write=20, rename=20, utime=6, unlink=1, fsync=21, syncfs=2
     )
-    assert cost.count("fsync", "syncfs") <= 41  # those of six transactions besides
+    assert cost.count("fsync", "syncfs") <= 41  # with those of six transactions
     assert cost.statements["BEGIN"] <= 6
-    # Rows, their files and what was known of them: six for each, with two wheels by now; and the
-    # count of rows, which go and come.
+    # Rows, files and deferrals: six for each project, which has two wheels by now; and the
+    # triggers that count rows.
     assert cost.statements.total() <= 67 + 2 * _TALLIED * changed
     assert len(cost.calls) <= 790
     assert cost.written(catalogue=True) - less.written(catalogue=True) <= 4096

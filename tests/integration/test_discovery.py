@@ -1,4 +1,4 @@
-"""Where changes come from: the changelog, the whole list, or a finite set of pages."""
+"""Discovery: changes from the changelog, the project list, or a finite set of pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong on the way: recovered where it can be, told of where it cannot."""
+"""Faults of the index and the network: recovered where possible, reported where not."""
 
 from __future__ import annotations
 
@@ -572,7 +572,7 @@ def test_stop_on_error_stops_at_the_first_failure(
 def test_tasks_that_a_stopped_run_did_not_reach_are_done_by_the_next(
     index: Index, server: IndexServer, make_site: Callable[..., Site]
 ) -> None:
-    """The events are read again: they tell more than names and serials, such as titles."""
+    """The events are read again, because they say more than names and serials: titles."""
     site, clean = make_site(stop_on_error="true", workers=1, download_workers=1), make_site()
     for number in range(20):
         index.release(f"P{number:02}", "1.0")

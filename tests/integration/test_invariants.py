@@ -1,7 +1,7 @@
-"""The promise of ``status`` under random histories, late caches, failures and kills.
+"""The promise of ``status`` under random histories, lagging caches, failures and kills.
 
-For every serial S that ``status`` ever holds: whatever happened up to S is in the tree, and the
-tree never names what is not there. When everything answers again, the tree is a clean one.
+For every serial S that ``status`` ever holds, the tree reflects every event up to S, and no page
+names a file that does not exist. When the index works again, the tree is that of a clean run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``kill -9`` at any moment, then one more run: the tree of a clean run, and never a false page."""
+"""``kill -9`` at any moment: every page stays valid, and one more run gives the clean tree."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def fill(index: Index) -> None:
 
 
 def change(index: Index) -> None:
-    """Let all kinds of things happen to them."""
+    """Release, yank and remove files and projects."""
     index.release("Alpha", "2.0", size=1_500_000)
     index.yank("beta", "1.0", "broken")
     index.remove_file("Alpha", "alpha-1.0.tar.gz")
@@ -87,7 +87,7 @@ def test_a_killed_run_with_changes_is_completed_by_the_next(
 def test_a_run_killed_at_any_time_is_completed_by_the_next(
     index: Index, server: IndexServer, make_site: Callable[..., Site], part: int
 ) -> None:
-    """At moments between the requests too: while it writes, commits, removes and publishes."""
+    """Between requests as well: while it writes, commits, removes and publishes."""
     fill(index)
     clean, killed = make_site(), make_site()
     clean.mirror()

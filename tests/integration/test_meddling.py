@@ -1,4 +1,4 @@
-"""``status`` and ``todo`` deleted, edited or copied: all is looked at, nothing downloaded."""
+"""``status`` and ``todo`` deleted, edited or copied: every project is checked, none downloaded."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def mirrored(index: Index, site: Site) -> Site:
 
 
 def noticed_at(ran: Ran) -> list[str]:
-    """Return the lines of the log that tell of a state that was not believed."""
+    """Return the log lines about an untrusted state."""
     return [
         line for line in ran.log.splitlines() if "files that are right are not downloaded" in line
     ]
 
 
 def write(site: Site, **files: str | None) -> None:
-    """Let state files say something else, or be gone."""
+    """Overwrite state files, or delete them."""
     for name, text in files.items():
         if text is None:
             (site.root / name).unlink(missing_ok=True)
@@ -50,7 +50,7 @@ def write(site: Site, **files: str | None) -> None:
             (site.root / name).write_text(text)
 
 
-# ---------------------------------------------------------------- every way to meddle
+# ---------------------------------------------------------------- every way to change the state
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_status_stays_below_the_changes_of_a_failing_project(
 def test_a_state_and_a_page_deleted_together_are_rebuilt(
     mirrored: Site, index: Index, server: IndexServer
 ) -> None:
-    """A look at every project is a look at its page too."""
+    """To sync every project is to check its page, too."""
     write(mirrored, status=None)
     shutil.rmtree(mirrored.web / "simple/beta")
     server.forget()
@@ -295,13 +295,13 @@ def test_the_state_of_an_earlier_release_that_ran_in_between_is_not_trusted(
     assert mirrored.status == index.serial
 
 
-# ---------------------------------------------------------------- until everything was looked at
+# ---------------------------------------------------------------- until every project was synced
 
 
 def test_an_interrupted_check_of_everything_starts_over(
     mirrored: Site, index: Index, server: IndexServer
 ) -> None:
-    """What was not believed is not believed after a kill either, nor is it lost."""
+    """An untrusted state stays untrusted after a kill, and nothing is lost."""
     serial = index.serial
     write(mirrored, status=str(serial + 50))
     assert kill_at_request(mirrored, 4)
@@ -358,7 +358,7 @@ def test_an_unreachable_index_leaves_the_state_untrusted(
     assert mirrored.status == index.serial
 
 
-# ---------------------------------------------------------------- what is no meddling
+# ---------------------------------------------------------------- what does not count as a change
 
 
 @pytest.mark.parametrize("number", range(1, 9))
@@ -380,7 +380,7 @@ def test_a_killed_run_does_not_count_as_a_changed_state(
 def test_a_killed_first_run_does_not_count_as_a_changed_state(
     index: Index, server: IndexServer, site: Site
 ) -> None:
-    """The catalogue has projects then, and there is no ``status`` yet."""
+    """The catalogue has projects then, and ``status`` does not exist yet."""
     for name in NAMES:
         index.release(name, "1.0")
     site.configure(workers=1, download_workers=1)
@@ -394,7 +394,7 @@ def test_a_killed_first_run_does_not_count_as_a_changed_state(
 def test_a_status_deleted_after_a_kill_counts_as_a_changed_state(
     mirrored: Site, index: Index, server: IndexServer
 ) -> None:
-    """An operator who wants everything looked at gets it at any time."""
+    """An operator can have every project synced at any time."""
     index.release("beta", "2.0")
     assert kill_at_request(mirrored, 3)
     write(mirrored, status=None)

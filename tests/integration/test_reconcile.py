@@ -1,4 +1,4 @@
-"""Filters that change: what is newly wanted comes, what is not wanted any more goes, no more."""
+"""Changed filters: newly selected projects are added, deselected ones removed, nothing else."""
 
 from __future__ import annotations
 

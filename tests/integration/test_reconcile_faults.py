@@ -1,4 +1,4 @@
-"""Changes of filters that are cut short, taken back, refused, or meet an index that lags."""
+"""Changes of filters that are interrupted, reverted, refused, or meet an index that lags."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_files_that_a_killed_run_removed_are_restored_under_the_earlier_rules(ru
 
 
 def test_what_a_killed_sync_published_of_an_excluded_project_is_removed() -> None:
-    """Its record says that nothing of it is here, until the sync has recorded otherwise."""
+    """Its record says that nothing of it is published, until the sync commits another one."""
     for step in range(15):
         here = world()
         here.index.release("new", "1.0", size=400)
@@ -159,7 +159,7 @@ def test_projects_that_the_index_removed_go_though_filter_removals_are_refused(
     site.check()
 
 
-# ---------------------------------------------------------------- by name
+# ---------------------------------------------------------------- synced by name
 
 
 def test_a_project_synced_by_name_and_then_selected_is_removed_when_deselected(
@@ -193,7 +193,7 @@ def test_a_project_synced_by_name_stays_though_the_filters_deselect_it(
     assert site.names() == ["a", "b", "c"]
 
 
-# ---------------------------------------------------------------- without a memory
+# ---------------------------------------------------------------- without a catalogue
 
 
 @pytest.mark.parametrize("rules", [WITHOUT_SDISTS, WITHOUT_OLD, SMALL])
@@ -233,7 +233,7 @@ def test_a_file_that_was_too_young_when_the_catalogue_was_lost_is_listed_later(
     assert site.filenames("a") == ["a-1.0-py3-none-any.whl", "a-2.0.tar.gz"]
 
 
-# ---------------------------------------------------------------- the rest
+# ---------------------------------------------------------------- other cases
 
 
 def test_published_files_that_become_too_young_are_not_downloaded_again(

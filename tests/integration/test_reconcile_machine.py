@@ -1,7 +1,7 @@
-"""Filters that change at any moment, between kills, failures, late caches and limits.
+"""Filters that change at any moment, between kills, failures, lagging caches and limits.
 
-When all is well again the tree is what a new mirror with the same filters would have, and what
-was asked for by name; and until then nothing is named that is not there.
+When the index works again, the tree is that of a new mirror with the same filters, plus the
+projects that were synced by name; until then no page names a file that does not exist.
 """
 
 from __future__ import annotations

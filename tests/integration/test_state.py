@@ -1,4 +1,4 @@
-"""``status``, ``todo``, ``generation``, the catalogue: promises kept, honoured when found."""
+"""``status``, ``todo``, ``generation`` and the catalogue: what runs write and how they read it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bounded work: limits, order, the first failure, and what is put off."""
+"""Bounded concurrency: limits, order, the first failure, and postponed items."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Gauge:
-    """Counts who is at work, and keeps the order in which they came."""
+    """Counts the items in progress, and records the order in which they began."""
 
     def __init__(self, turns: Callable[[int], int] = lambda _: 3) -> None:
         self.begun: list[int] = []
@@ -212,7 +212,7 @@ async def test_a_closed_queue_returns_no_item(clock: FakeClock) -> None:
 
 
 class PatientClock(FakeClock):
-    """A clock on which a sleep lasts until somebody ends it."""
+    """A clock on which a sleep lasts until the test ends it."""
 
     async def sleep(self, seconds: float, /) -> None:
         self.slept.append(seconds)
@@ -220,7 +220,7 @@ class PatientClock(FakeClock):
 
 
 async def test_closing_wakes_waiting_workers() -> None:
-    """One waits for the time of what was put off, another for what is still at work."""
+    """One worker waits for a postponed item, another for an item in progress."""
     napping, waiting = WorkQueue[str]((), PatientClock()), WorkQueue("a", PatientClock())
     napping.delay("x", 60.0)
     assert await waiting.take() == "a"
@@ -315,7 +315,7 @@ async def test_after_closing_begun_items_are_finished_and_no_others_begin(
 
 @pytest.mark.parametrize("workers", [1, 3])
 async def test_an_exception_of_a_worker_stops_everything(workers: int) -> None:
-    """Those at work are cancelled, and so are those who wait for what was put off."""
+    """Items in progress are cancelled, and so are workers that wait for a postponed item."""
     queue = WorkQueue(range(20), PatientClock())
     gauge = Gauge()
     queue.delay(99, 60.0)
