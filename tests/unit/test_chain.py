@@ -11,11 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandersnatch.errors import FilterFailure
+from bandersnatch.filters.builtin.age import ReleaseAge
+from bandersnatch.filters.builtin.latest import LatestRelease
+from bandersnatch.filters.builtin.limits import SizeProjectMetadata
 from bandersnatch.filters.chain import Dropped, FilterChain, FilterResult
 from bandersnatch.filters.interface import Needs, ProjectFilter, Stage
 from bandersnatch.model.names import ProjectName
 from tests.support.chains import ExplainingPageRule, NameRule, PageRule
 from tests.support.factories import make_detail, make_file
+from tests.support.option_files import make_options
 from tests.support.strategies import names
 
 if TYPE_CHECKING:
@@ -279,3 +283,16 @@ def test_a_rule_about_one_project_changes_the_fingerprint_of_no_other() -> None:
     assert after.fingerprint_for(FOO) != before.fingerprint_for(FOO)
     assert after.fingerprint_for(BAR) == before.fingerprint_for(BAR)
     assert after.fingerprint != before.fingerprint
+
+
+def test_a_chain_has_project_rules_or_changes_with_time_if_a_filter_does() -> None:
+    exempt = make_options(size_project_metadata={"max_package_size": "1"})
+    aged = make_options(release_age={"min-age": "1 day"})
+    plain = make_options(latest_release={"keep": "1"})
+    chains = [
+        FilterChain(pages=(LatestRelease.from_options(plain),)),
+        FilterChain(pages=(SizeProjectMetadata.from_options(exempt),)),
+        FilterChain(pages=(ReleaseAge.from_options(aged),)),
+    ]
+    assert [each.has_project_rules for each in chains] == [False, True, True]
+    assert [each.changes_with_time for each in chains] == [False, False, True]

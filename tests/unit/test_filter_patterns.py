@@ -146,6 +146,8 @@ def test_a_pattern_that_is_accepted_means_to_regex_what_it_means_to_re(
         ("foo(?a:b)", "(?a: sets a, u or L for a part; write (?a) at the beginning"),
         ("(?x)foo\xa0bar", "a pattern with the flag x may have no spaces but those of ASCII"),
         ("(?x:foo\x1cbar)", "a pattern with the flag x may have no spaces"),
+        ("a{3000000000}", "its counts of repeats multiply to more than 10,000"),
+        ("((a{30}){30,}b){30}", "its counts of repeats multiply to more than 10,000"),
         ("(" * 3000 + ")" * 3000, "it is too deeply nested; split it"),
     ],
 )
@@ -167,6 +169,9 @@ def test_a_pattern_that_means_another_thing_to_regex_is_refused(pattern: str, wh
         (r"[\W^]", "^"),
         (r"[^\Wa]", "b"),
         (r"(?#[)(\w)", "\xe9"),
+        (r"a\Bb", "ab"),
+        ("(a{30}){30}", "a" * 900),
+        ("a{0,3000000000}", "a"),
     ],
 )
 def test_similar_patterns_are_accepted(pattern: str, text: str) -> None:

@@ -323,3 +323,11 @@ def test_any_bytes_are_lines_or_are_refused(content: bytes) -> None:
     assert all(line.text and line.text == line.text.strip() for line in lines)
     numbers = [line.origin.line for line in lines]
     assert numbers == sorted(set(numbers))
+
+
+def test_without_files_every_path_is_refused() -> None:
+    """The default of `FilterOptions.files`."""
+    with pytest.raises(OptionError, match=r"x\.txt cannot be read"):
+        FilterOptions().files.read("x.txt")
+    with pytest.raises(OptionError, match="no file in a is named"):
+        FilterOptions().files.find("a", "*.txt")

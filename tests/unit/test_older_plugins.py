@@ -620,3 +620,11 @@ def test_a_filter_only_narrows_and_once_is_enough(
     assert shuffled is not None
     assert shuffled.files == left.files
     assert set(shuffled.versions) == set(left.versions)
+
+
+@pytest.mark.parametrize("kind", ["metadata", "release", "release_file"])
+def test_a_page_filter_describes_itself(kind: str) -> None:
+    found = page_filter(kind, lambda _: True)
+    assert found.describe() == ("drop what own of acme 1 does not keep",)
+    assert found.explain(PAGE, None) == "acme 1 does not keep it"
+    assert found.fingerprint().startswith("own acme 1 ")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bandersnatch.errors import InvalidRules, Problem
+from bandersnatch.errors import InvalidRules, OptionError, Problem
 from bandersnatch.filters.chain import FilterChain
 from bandersnatch.filters.options import FilterOptions
 from bandersnatch.filters.plugins.providers import Found, Provider
@@ -189,6 +189,16 @@ def test_filters_of_other_packages_are_built_with_their_notes() -> None:
     built = build_chain(["acme"], options(), found)
     assert names(built.chain) == ["acme", "acme too"]
     assert built.notes == ("acme is old",)
+
+
+def picky(_: FilterOptions) -> PageFilter:
+    """Refuse an option."""
+    raise OptionError("it must name a prefix")
+
+
+def test_an_option_that_a_factory_refuses_is_a_problem_of_the_filter() -> None:
+    built = build_chain(["acme"], options(), Found((Provider("acme", "acme 1.0", picky),)))
+    assert built.problems == (Problem("acme", "", "it must name a prefix"),)
 
 
 def test_a_filter_of_another_package_that_cannot_be_built_is_a_problem() -> None:

@@ -42,12 +42,15 @@ _MAX_CHEAP_TEXT = 200
 _MAX_CHEAP_REPEATS = 3
 _MAX_CHEAP_BRANCHES = 4
 
+_MAX_COPIES = 10_000
+"""`regex` keeps a copy of a repeated part for each of its least number of repeats."""
+
 _TOKEN = re.compile(
     r"""(?P<escape>\\N\{[^}]*\} | \\.)
     | (?P<set>\[\^?\]?(?:\\.|[^\]\\])*\])
     | (?P<comment>\(\?\#[^)]*\))
     | \(\?(?P<flags>[aiLmsux]*(?:-[imsx]+)?)[:)]
-    | (?P<quantifier>[*+?]|\{(?:\d+(?:,\d*)?|,\d+)\})
+    | (?P<quantifier>[*+?]|\{(?:(?P<least>\d+)(?:,\d*)?|,\d+)\})
     | (?P<brace>\{)
     | .""",
     re.DOTALL | re.VERBOSE,
@@ -149,7 +152,9 @@ def expression(line: Line, filter_name: str, flags: re.RegexFlag = re.NOFLAG) ->
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what a later Python may understand otherwise
             compiled = re.compile(line.text, flags)
-    except (re.error, OverflowError) as error:
+        _check_syntax(line.text)
+        _compiled(_translate(line.text, compiled.flags), compiled.flags)
+    except (re.error, regex.error, OverflowError) as error:
         raise OptionError(f"it is not a regular expression ({error})") from None
     except RecursionError:
         raise OptionError("it is too deeply nested; split it") from None
@@ -158,13 +163,7 @@ def expression(line: Line, filter_name: str, flags: re.RegexFlag = re.NOFLAG) ->
             "' #' begins no comment within a pattern; put the comment on a line of its own, or "
             "write [#] for the character"
         )
-    _check_syntax(line.text)
-    found = Expression(compiled, line.origin, filter_name)
-    try:
-        _compiled(_translate(line.text, compiled.flags), compiled.flags)
-    except (regex.error, RecursionError, OverflowError, MemoryError) as error:
-        raise OptionError(f"it cannot be used ({error}); write it more simply") from None
-    return found
+    return Expression(compiled, line.origin, filter_name)
 
 
 def _compiled(text: str, flags: int) -> regex.Pattern[str]:
@@ -178,11 +177,15 @@ def _compiled(text: str, flags: int) -> regex.Pattern[str]:
 
 
 def _check_syntax(text: str) -> None:
-    """Refuse syntax that has a meaning to `regex` only.
+    """Refuse syntax that has a meaning to `regex` only, and patterns that it cannot store.
 
     :raises OptionError: if there is any.
     """
+    copies = 1
     for token in _TOKEN.finditer(text):
+        copies *= max(1, int(token["least"] or 1))
+        if copies > _MAX_COPIES:
+            raise OptionError(f"its counts of repeats multiply to more than {_MAX_COPIES:,}")
         if token["brace"]:
             raise OptionError("a '{' that begins no count of repeats must be written as [{]")
         if token["set"] and any(each in token["set"] for each in _SET_OPERATORS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Self
@@ -130,8 +131,9 @@ class _OnlyRequired(PageFilter):
     stage = Stage.RELEASE
     place: str
 
+    @abstractmethod
     def choices(self, name: ProjectName) -> Sequence[Choice]:
-        raise NotImplementedError
+        """Return the choices for a project."""
 
     def apply(self, page: ProjectDetail) -> ProjectDetail:
         """Return the page with the versions that are required."""
