@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from bandersnatch.catalogue.records import CatalogueUpdate, ProjectRecord
 from bandersnatch.catalogue.sqlite import SqliteCatalogue
 from bandersnatch.model.content import Validators
@@ -47,7 +49,7 @@ async def _prefill(mirror: Path, name: str, projects: list[Project]) -> None:
 
 def _like(known: ProjectRecord, project: Project) -> ProjectRecord:
     name, serial = ProjectName(project.name), Serial(project.serial)
-    return replace(
+    return structs.replace(
         known,
         detail=replace(known.detail, name=name, serial=serial, versions=_VERSIONS),
         display=project.name,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from bandersnatch.catalogue.records import (
     CatalogueUpdate,
@@ -93,7 +94,7 @@ def full_record() -> ProjectRecord:
     plain = make_file("foo-1.0.tar.gz", yanked="", core_metadata=Hashes(), requires_python="")
     missing = make_file("foo-2.0.tar.gz", core_metadata=False, size=None, upload_time=None)
     record = make_record()
-    return replace(
+    return structs.replace(
         record,
         detail=replace(
             record.detail,
@@ -124,7 +125,7 @@ async def test_a_record_comes_back_as_it_was_but_for_its_urls(catalogue: Catalog
 
 async def test_a_record_in_which_nothing_is_known_comes_back(catalogue: Catalogue) -> None:
     record = make_record()
-    bare = replace(
+    bare = structs.replace(
         record,
         detail=replace(record.detail, serial=None, versions=()),
         display="",
@@ -173,12 +174,12 @@ async def test_only_what_is_not_just_as_a_list_has_it_is_unlike_it(catalogue: Ca
     """Here each reflects serial 4, has one fingerprint and is shown with a capital letter."""
     same = ("same", "older", "out")
     records = {name: make_record(name, serial=3) for name in same}
-    records["out"] = replace(records["out"], standing=Standing.EXCLUDED, files=())
+    records["out"] = structs.replace(records["out"], standing=Standing.EXCLUDED, files=())
     unlike = {name: make_record(name, serial=3) for name in ("newer", "other", "kept", "untold")}
-    unlike["other"] = replace(unlike["other"], fingerprint="other fingerprint")
-    unlike["kept"] = replace(unlike["kept"], standing=Standing.RETAINED)
-    unlike["titled"] = replace(make_record("titled", serial=3), display="TITLED")
-    unlike["plain"] = replace(make_record("plain", serial=3), display="plain")
+    unlike["other"] = structs.replace(unlike["other"], fingerprint="other fingerprint")
+    unlike["kept"] = structs.replace(unlike["kept"], standing=Standing.RETAINED)
+    unlike["titled"] = structs.replace(make_record("titled", serial=3), display="TITLED")
+    unlike["plain"] = structs.replace(make_record("plain", serial=3), display="plain")
     unlike["gone"] = make_record("gone", serial=3)
     await catalogue.commit(CatalogueUpdate(records=[*records.values(), *unlike.values()]))
     told = dict.fromkeys((*records, *unlike, "unknown"), 4) | {
@@ -198,8 +199,8 @@ async def test_only_what_is_not_just_as_a_list_has_it_is_unlike_it(catalogue: Ca
 
 
 async def test_what_is_left_out_is_remembered_and_is_not_here(catalogue: Catalogue) -> None:
-    out = replace(make_record("out"), standing=Standing.EXCLUDED, files=())
-    kept = replace(make_record("kept", "1.zip", "2.zip"), standing=Standing.RETAINED)
+    out = structs.replace(make_record("out"), standing=Standing.EXCLUDED, files=())
+    kept = structs.replace(make_record("kept", "1.zip", "2.zip"), standing=Standing.RETAINED)
     await catalogue.commit(CatalogueUpdate(records=[out, kept]))
 
     had = await catalogue.summaries([out.name, kept.name])
@@ -212,7 +213,7 @@ async def test_what_is_left_out_is_remembered_and_is_not_here(catalogue: Catalog
 
 
 async def test_what_is_due_is_told_when_its_time_has_come(catalogue: Catalogue) -> None:
-    records = [replace(make_record(name), due=due) for name, due in [("b", 20), ("a", 30)]]
+    records = [structs.replace(make_record(name), due=due) for name, due in [("b", 20), ("a", 30)]]
     await catalogue.commit(CatalogueUpdate(records=[*records, make_record("never")]))
 
     assert await catalogue.due(19) == []
@@ -315,7 +316,7 @@ async def test_the_unfinished_come_back_in_the_order_of_names(catalogue: Catalog
         make_unfinished("zoo", first_serial=0),
         make_unfinished("a-z", deferral=Deferral.MISSING_ONCE),
     ]
-    without_lo = replace(
+    without_lo = structs.replace(
         make_unfinished("foo"), first_serial=None, display="", cause=Cause.NONE, reason=""
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from bandersnatch.catalogue.records import (
     NEVER,
@@ -48,7 +49,9 @@ async def catalogue(
 def verified_at(record: ProjectRecord, *times: int | None) -> ProjectRecord:
     """Return the record with its files verified at these times."""
     pairs = zip(record.files, times, strict=True)
-    return replace(record, files=tuple(replace(each, verified=at) for each, at in pairs))
+    return structs.replace(
+        record, files=tuple(structs.replace(each, verified=at) for each, at in pairs)
+    )
 
 
 async def all_listed(catalogue: MirrorCatalogue) -> list[str]:
@@ -78,7 +81,7 @@ async def test_projects_are_listed_in_the_order_of_their_names(catalogue: Mirror
 
 
 async def test_what_is_left_out_or_forgotten_is_not_listed(catalogue: MirrorCatalogue) -> None:
-    out = replace(make_record("foo"), standing=Standing.EXCLUDED)
+    out = structs.replace(make_record("foo"), standing=Standing.EXCLUDED)
     await catalogue.commit(CatalogueUpdate(records=[out], forgotten=[BASE_B]))
     assert await all_listed(catalogue) == [BASE_A]
     await catalogue.commit(CatalogueUpdate(forgotten=[BASE_A]))
@@ -194,10 +197,12 @@ async def test_core_metadata_that_is_advertised_belongs_to_its_files_project(
     plain, sided = make_file("foo-1.zip"), make_file("foo-2.zip", core_metadata=SIDE)
     record = make_record("foo", "1.zip", "2.zip")
     files = tuple(
-        replace(each, file=f) for each, f in zip(record.files, (plain, sided), strict=True)
+        structs.replace(each, file=f) for each, f in zip(record.files, (plain, sided), strict=True)
     )
     detail = replace(record.detail, files=(plain, sided))
-    await catalogue.commit(CatalogueUpdate(records=[replace(record, detail=detail, files=files)]))
+    await catalogue.commit(
+        CatalogueUpdate(records=[structs.replace(record, detail=detail, files=files)])
+    )
     sides = {f"{plain.path}.metadata", f"{sided.path}.metadata"}
     assert await catalogue.paths_owned([(FOO, path) for path in sides]) == {
         f"{sided.path}.metadata"
@@ -215,7 +220,7 @@ async def test_files_are_told_of_as_they_were_recorded(catalogue: MirrorCatalogu
 
 
 async def test_what_is_named_and_not_here_is_not_stored(catalogue: MirrorCatalogue) -> None:
-    record = replace(make_record("foo", "1.zip"), files=())
+    record = structs.replace(make_record("foo", "1.zip"), files=())
     await catalogue.commit(CatalogueUpdate(records=[record], forgotten=[BASE_B]))
     assert await catalogue.file_stats([FOO]) == {}
     (path,) = (file.path for file in record.detail.files)
@@ -227,7 +232,7 @@ async def test_what_is_named_and_not_here_is_not_stored(catalogue: MirrorCatalog
 
 async def test_the_totals_count_what_is_here(catalogue: MirrorCatalogue) -> None:
     before = await catalogue.totals()
-    out = replace(make_record("out", "9.zip"), standing=Standing.EXCLUDED)
+    out = structs.replace(make_record("out", "9.zip"), standing=Standing.EXCLUDED)
     new = verified_at(make_record("foo", "1.zip", "2.zip"), 30, 40)
     await catalogue.commit(CatalogueUpdate(records=[out, new]))
     after = await catalogue.totals()

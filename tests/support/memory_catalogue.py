@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from bandersnatch.catalogue.port import MirrorCatalogue
 from bandersnatch.catalogue.records import (
     NEVER,
@@ -197,12 +199,12 @@ class MemoryCatalogue(MirrorCatalogue):
         if verified.paths is None:
             self.looked_at[verified.name] = verified.at
         files = tuple(
-            replace(found, verified=verified.at)
+            structs.replace(found, verified=verified.at)
             if verified.paths is None or found.file.path in verified.paths
             else found
             for found in record.files
         )
-        self.records[verified.name] = replace(record, files=files)
+        self.records[verified.name] = structs.replace(record, files=files)
 
 
 def settled_by(batch: CatalogueUpdate) -> frozenset[ProjectName]:
@@ -230,7 +232,7 @@ def _as_kept(record: ProjectRecord) -> ProjectRecord:
     """Return the record as a database would give it back: without URLs and rejections."""
 
     def kept(found: FileRecord) -> FileRecord:
-        return replace(found, file=replace(found.file, url=""))
+        return structs.replace(found, file=replace(found.file, url=""))
 
     detail = replace(
         record.detail,
@@ -238,7 +240,7 @@ def _as_kept(record: ProjectRecord) -> ProjectRecord:
         rejected=(),
         document=None,
     )
-    return replace(record, detail=detail, files=tuple(map(kept, record.files)))
+    return structs.replace(record, detail=detail, files=tuple(map(kept, record.files)))
 
 
 def _is_alike(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import string
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hypothesis import strategies as st
+from msgspec import structs
 
 from bandersnatch.catalogue.records import (
     Cause,
@@ -25,6 +27,11 @@ from bandersnatch.model.names import project_name
 from bandersnatch.model.project import ProjectDetail, ProjectStatus, Rejection
 from bandersnatch.model.serials import Serial
 from tests.support.factories import make_detail, make_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Record = TypeVar("_Record")
 
 # ---------------------------------------------------------------- by hand
 
@@ -73,8 +80,8 @@ def as_kept(record: ProjectRecord) -> ProjectRecord:
         files=tuple(replace(file, url="") for file in record.detail.files),
         rejected=(),
     )
-    files = tuple(replace(each, file=replace(each.file, url="")) for each in record.files)
-    return replace(record, detail=detail, files=files)
+    files = tuple(structs.replace(each, file=replace(each.file, url="")) for each in record.files)
+    return structs.replace(record, detail=detail, files=files)
 
 
 # ---------------------------------------------------------------- drawn
@@ -147,25 +154,32 @@ def project_records(draw: st.DrawFn) -> ProjectRecord:
     )
 
 
-unfinished = st.builds(
-    Deferred,
-    name=names,
-    deferral=st.sampled_from(Deferral),
-    target_serial=serials,
-    first_serial=st.none() | serials,
-    since=seconds,
-    tried=seconds,
-    attempts=st.integers(0, 1000),
-    cause=st.sampled_from(Cause),
-    reason=texts,
-    display=texts,
-)
-removed = st.builds(
-    TrashEntry,
-    key=texts.filter(lambda text: {"", ".", ".."}.isdisjoint(text.split("/"))).map(
-        lambda text: StorageKey(f"removed/{text}")
-    ),
-    size=st.integers(0, 2**40),
-    sha256=texts,
-    at=seconds,
-)
+def _made(record: Callable[..., _Record]) -> Callable[[dict[str, Any]], _Record]:
+    """Return what calls a class: hypothesis cannot resolve the annotations of a Struct."""
+    return lambda values: record(**values)
+
+
+unfinished = st.fixed_dictionaries(
+    {
+        "name": names,
+        "deferral": st.sampled_from(Deferral),
+        "target_serial": serials,
+        "first_serial": st.none() | serials,
+        "since": seconds,
+        "tried": seconds,
+        "attempts": st.integers(0, 1000),
+        "cause": st.sampled_from(Cause),
+        "reason": texts,
+        "display": texts,
+    }
+).map(_made(Deferred))
+removed = st.fixed_dictionaries(
+    {
+        "key": texts.filter(lambda text: {"", ".", ".."}.isdisjoint(text.split("/"))).map(
+            lambda text: StorageKey(f"removed/{text}")
+        ),
+        "size": st.integers(0, 2**40),
+        "sha256": texts,
+        "at": seconds,
+    }
+).map(_made(TrashEntry))

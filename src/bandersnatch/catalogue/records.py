@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from bandersnatch.layout import StorageKey
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from bandersnatch.model.serials import Serial
 
 
-@dataclass(frozen=True, slots=True)
-class FileRecord:
+class FileRecord(Struct, frozen=True):
     """A stored file of a project.
 
     ``file.url`` is "", because the catalogue does not store it. ``modified`` is in nanoseconds
@@ -141,8 +141,7 @@ class RootMarker(StrEnum):
     WRITTEN = "written"
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectRecord:
+class ProjectRecord(Struct, frozen=True):
     """A project as it is published, or that is excluded.
 
     ``reflects`` is the highest serial whose change the page is known to show; it is above
@@ -201,8 +200,7 @@ class ProjectSummary(NamedTuple):
         return self.standing is not Standing.EXCLUDED
 
 
-@dataclass(frozen=True, slots=True)
-class Deferred:
+class Deferred(Struct, frozen=True):
     """A project that a later run has to sync again.
 
     ``first_serial`` is the first change that the tree does not reflect, None if unknown (then
@@ -224,8 +222,7 @@ class Deferred:
     display: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TrashEntry:
+class TrashEntry(Struct, frozen=True):
     """An object in the trash since ``at``, in seconds since 1970; ``sha256`` is "" if unknown."""
 
     key: StorageKey
@@ -266,8 +263,7 @@ class VerifyEntry(NamedTuple):
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Struct, frozen=True):
     """The verification of files of a project, ``at`` a time in seconds since 1970.
 
     If ``paths`` is None, all its files and pages were verified.
@@ -299,8 +295,7 @@ class TrashTotals(NamedTuple):
     size: int
 
 
-@dataclass(slots=True)
-class CatalogueUpdate:
+class CatalogueUpdate(Struct):
     """The changes of one commit of the catalogue.
 
     A record replaces the project's earlier one with all its files. It ends the deferral of the
@@ -319,4 +314,4 @@ class CatalogueUpdate:
     reset: bool = False
 
     def __bool__(self) -> bool:
-        return any(getattr(self, slot) for slot in self.__slots__)
+        return any(getattr(self, name) for name in self.__struct_fields__)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from bandersnatch.catalogue.records import (
     MISSED,
@@ -321,8 +322,8 @@ def _changes_policy(task: SyncTask) -> bool:
 def _mark_of(task: SyncTask, now: int) -> Deferred:
     """Return the mark of a task that begins, with what is known of the project."""
     if task.earlier is not None:
-        return replace(task.earlier, deferral=Deferral.INCOMPLETE)
-    return replace(
+        return structs.replace(task.earlier, deferral=Deferral.INCOMPLETE)
+    return structs.replace(
         incomplete(task.name, now),
         target_serial=task.target_serial,
         first_serial=task.first_serial,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
+from msgspec import structs
+
 from bandersnatch import layout
 from bandersnatch.catalogue.records import FileRecord, TrashEntry
 from bandersnatch.concurrency import bounded_map
@@ -102,7 +104,7 @@ class FileChecker:
             return record
         key = layout.release_file(record.file)
         hashes = await self._storage.digest(key, ["sha256", self._digest_name])
-        return replace(record, file=replace(record.file, hashes=hashes))
+        return structs.replace(record, file=replace(record.file, hashes=hashes))
 
     async def check_sidecar(
         self, found: FileRecord, stat: StoredObject | None, known: FileRecord | None
@@ -253,7 +255,7 @@ class FileSync:
         for file in detail.files:
             entry = trash.get(layout.trash(layout.release_file(file)))
             if entry is not None and entry.sha256 == file.sha256.value:
-                entries.append(replace(entry, at=max(entry.at, until)))
+                entries.append(structs.replace(entry, at=max(entry.at, until)))
             else:
                 to_download.append(file)
 
@@ -391,7 +393,7 @@ def _advertising(record: FileRecord, *, sidecar: bool) -> FileRecord:
     """Return the record with core metadata advertised or not; a False of the index stays."""
     if sidecar or not record.file.core_metadata:
         return record
-    return replace(record, file=replace(record.file, core_metadata=None))
+    return structs.replace(record, file=replace(record.file, core_metadata=None))
 
 
 def _is_same_time(stored: int, expected: int | None) -> bool:

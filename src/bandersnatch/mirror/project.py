@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
+from msgspec import structs
+
 from bandersnatch import layout
 from bandersnatch.catalogue.records import Cause, Deferral, ProjectRecord, Standing
 from bandersnatch.config.schema import Provenance, RemovedProjects
@@ -94,7 +96,7 @@ class ProjectSync:
             return self._unchanged(task, record, standing)
         if record is not None and self._stays_excluded(task, fetched.detail, record):
             reflects = max(record.reflects, task.target_serial)
-            updated = replace(record, reflects=reflects, validators=fetched.validators)
+            updated = structs.replace(record, reflects=reflects, validators=fetched.validators)
             return Outcome(task, Result.UNCHANGED, updated)
         return await self._apply(task, record, fetched, standing)
 
@@ -170,7 +172,7 @@ class ProjectSync:
         if is_same and task.earlier is None:
             return Outcome(task, Result.UNCHANGED, unlisted=unlisted)
         reflects = max(record.reflects, task.target_serial)
-        updated = replace(record, reflects=reflects, standing=standing)
+        updated = structs.replace(record, reflects=reflects, standing=standing)
         return Outcome(task, Result.UNCHANGED, updated, unlisted=unlisted)
 
     def _missing(self, task: SyncTask) -> Outcome:
@@ -361,7 +363,7 @@ class Publication:
             detail, display=proposed.display, legacy=legacy, remove_unused=may_have_unused
         )
         await self._publisher.clean_up(proposed.display, detail.name)
-        published = replace(proposed, detail=detail, files=tuple(files.records))
+        published = structs.replace(proposed, detail=detail, files=tuple(files.records))
         unlisted = self._unlisted_files(record, published)
         return Outcome(
             task,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from bandersnatch.catalogue.records import (
     DELETIONS,
@@ -193,7 +194,7 @@ async def _excluded_record(mirror: Mirror, mark: Deferred) -> ProjectRecord:
         record = ProjectRecord(
             ProjectDetail(mark.name), "", mark.target_serial, "", Validators(), ()
         )
-    return replace(
+    return structs.replace(
         record,
         detail=record.detail.without_files(),
         reflects=max(record.reflects, mark.target_serial),

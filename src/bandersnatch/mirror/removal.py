@@ -6,8 +6,10 @@ are never offered a file that is not there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
+
+from msgspec import structs
 
 from bandersnatch import layout
 from bandersnatch.catalogue.records import (
@@ -272,7 +274,10 @@ class Removals:
         return _ProjectRemoval(
             name,
             [TrashEntry(layout.trash(key), size, "", self._now) for key, size in pages.items()],
-            [replace(each, size=sizes.get(layout.served(each.key), each.size)) for each in entries],
+            [
+                structs.replace(each, size=sizes.get(layout.served(each.key), each.size))
+                for each in entries
+            ],
             {**pages, **sizes},
             forget=record is None or record.is_published,
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from bandersnatch.catalogue.records import Cause, Deferral, Deferred
 from bandersnatch.errors import (
     InsufficientSpace,
@@ -125,7 +127,7 @@ class Repairer:
             if path in findings.sidecars:
                 reason = await self._download_sidecar(file, record.name) if file else ""
                 repairs.add(findings.sidecars[path], reason if file else offered.reason)
-        repairs.record = replace(record, files=tuple(files))
+        repairs.record = structs.replace(record, files=tuple(files))
 
     async def _fetch_offer(self, name: ProjectName) -> _OfferedFiles:
         if self._unanswered >= _UNANSWERED_LIMIT:
@@ -149,7 +151,7 @@ class Repairer:
         The record of a file that could not be downloaded no longer vouches for its size and time,
         so that the next run reads the file.
         """
-        unverified = replace(found, modified=0, verified=None)
+        unverified = structs.replace(found, modified=0, verified=None)
         if file is None:
             return unverified, None
         try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from bandersnatch import layout
 from bandersnatch.catalogue.records import NEVER, CatalogueUpdate, Marker, Verified, VerifyEntry
@@ -241,7 +242,7 @@ def _is_as_recorded(file: FileStat, stats: Iterator[StoredObject | None]) -> boo
 
 def _with_times(record: ProjectRecord, times: Mapping[str, int]) -> ProjectRecord:
     files = tuple(
-        replace(found, modified=times.get(found.file.path, found.modified))
+        structs.replace(found, modified=times.get(found.file.path, found.modified))
         for found in record.files
     )
-    return replace(record, files=files)
+    return structs.replace(record, files=files)
