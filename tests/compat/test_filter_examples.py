@@ -257,7 +257,7 @@ CASES: dict[str, tuple[Publish, Tree]] = {
             "six": ["six-1.17.0-py2.py3-none-any.whl"],
         },
     ),
-    "By what is left out": (
+    "By excluded platforms": (
         _platforms,
         {
             "docopt": ["docopt-0.6.2.tar.gz"],
