@@ -65,7 +65,7 @@ HOMES: dict[str, set[str]] = {
     "lxml": {"index.changelog"},
     "filelock": {"storage.filesystem"},
     "uvloop": {"cli"},
-    "humanfriendly": {"cli", "config.readers", "filters"},
+    "humanfriendly": {"cli", "config.readers"},
     "packaging": {"model", "filters"},
     "regex": {"filters.builtin.regex"},
     # And plain values everywhere but in the model, which has the simplest tools.

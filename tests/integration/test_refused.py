@@ -135,7 +135,7 @@ PROBLEMS = """
 [regex_release_file_metadata] search: 'perhaps' in {config}, line | neither true nor false
 [version_range_project_metadata] info.requires_python: 'new' in | write one such as 3.12
 [version_range_release_file_metadata]: the filter is enabled and no path is set, such as
-[release_age] min-age: 'a while' is not a time span like '7 days'
+[release_age] min-age: 'a while' is not a time span like '24 h'
 [release_age] freeze-at: 'yesterday' is not a date like '2026-08-01'
 [release_age] exceptions: 'foo>=1' in {config}, line | as foo==1.0
 [release_age] prefetch: 'maybe' is neither true nor false

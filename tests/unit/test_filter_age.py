@@ -118,7 +118,7 @@ def test_only_with_prefetch_is_anything_fetched_early() -> None:
     [
         ({"min_age": "7"}, "'7' has no unit; write one, such as '7 days'"),
         ({"min_age": "1.5"}, "'1.5' has no unit"),
-        ({"min_age": "soon"}, "'soon' is not a time span like '7 days'"),
+        ({"min_age": "soon"}, "'soon' is not a time span like '24 h' or '14 days'"),
         ({"freeze_at": "yesterday"}, "'yesterday' is not a date like '2026-08-01'"),
         ({"freeze_at": "2026-02-30"}, "is not a date"),
         ({"prefetch": "maybe"}, "'maybe' is neither true nor false"),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from bandersnatch.config.readers import boolean, duration_with_unit
 from bandersnatch.errors import InvalidRules, OptionError, Problem
 from bandersnatch.filters.interface import Needs, PageFilter, Stage
 from bandersnatch.filters.names import listed, name_list
@@ -25,10 +26,6 @@ _Value = TypeVar("_Value")
 
 _SECTION = "release_age"
 _DEFAULT = "7 days"
-_BOOLEANS = {
-    **dict.fromkeys(("1", "yes", "true", "on"), True),
-    **dict.fromkeys(("0", "no", "false", "off"), False),
-}
 
 
 @dataclass(frozen=True)
@@ -65,9 +62,9 @@ class ReleaseAge(PageFilter):
                 problems.append(Problem(_SECTION, option, str(error)))
                 return fallback
 
-        min_age = read("min-age", _DEFAULT, _span, timedelta(0))
+        min_age = read("min-age", _DEFAULT, duration_with_unit, timedelta(0))
         freeze_at = read("freeze-at", "", _moment, None)
-        prefetch = read("prefetch", "no", _boolean, False)  # noqa: FBT003 - a value like the others
+        prefetch = read("prefetch", "no", boolean, False)  # noqa: FBT003 - a value like the others
         exceptions = name_list(())
         try:
             exceptions = _exceptions(options)
@@ -177,23 +174,6 @@ def _days(span: timedelta) -> str:
 
 def _shown(moment: datetime) -> str:
     return f"{format_upload_time(moment)[:16].replace('T', ' ')} UTC"
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() not in _BOOLEANS:
-        raise OptionError(f"{text!r} is neither true nor false")
-    return _BOOLEANS[text.lower()]
-
-
-def _span(text: str) -> timedelta:
-    from humanfriendly import InvalidTimespan, parse_timespan  # noqa: PLC0415 - slow to import
-
-    if text.strip("0123456789.") == "" and text.strip("0."):
-        raise OptionError(f"{text!r} has no unit; write one, such as '{text} days'")
-    try:
-        return timedelta(seconds=parse_timespan(text))
-    except (InvalidTimespan, ValueError, OverflowError):
-        raise OptionError(f"{text!r} is not a time span like '7 days'") from None
 
 
 def _moment(text: str) -> datetime | None:

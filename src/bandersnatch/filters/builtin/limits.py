@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from bandersnatch.errors import FilterFailure, InvalidRules, Problem
+from bandersnatch.config.readers import byte_size
+from bandersnatch.errors import FilterFailure, InvalidRules, OptionError, Problem
 from bandersnatch.filters.interface import Needs, PageFilter, Stage
 from bandersnatch.filters.names import listed, name_list
 from bandersnatch.filters.options import Origin, nearest, read_each
@@ -57,8 +58,6 @@ class SizeProjectMetadata(PageFilter):
 
         :raises InvalidRules: if it is missing or is not a size.
         """
-        from humanfriendly import InvalidSize, parse_size  # noqa: PLC0415 - slow to import
-
         option = "max_package_size"
         text = options.text(cls.name, option)
         if text is None:
@@ -66,10 +65,9 @@ class SizeProjectMetadata(PageFilter):
                 [Problem(cls.name, option, "it must say how large a project may be")]
             )
         try:
-            max_size = parse_size(text.strip(), binary=True)
-        except InvalidSize:
-            message = f"{text.strip()!r} is not a size like '2 GB' or a number of bytes"
-            raise InvalidRules([Problem(cls.name, option, message)]) from None
+            max_size = byte_size(text.strip())
+        except OptionError as error:
+            raise InvalidRules([Problem(cls.name, option, str(error))]) from None
         return cls(max_size, _exempt(options), options.origin(cls.name, option))
 
     def apply(self, page: ProjectDetail) -> ProjectDetail | None:

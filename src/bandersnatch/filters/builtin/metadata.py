@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from bandersnatch.config.readers import boolean
 from bandersnatch.errors import FilterFailure, InvalidRules, OptionError, Problem
 from bandersnatch.filters.builtin.regex import expressions
 from bandersnatch.filters.builtin.views import legacy_files, legacy_project
@@ -34,10 +35,6 @@ if TYPE_CHECKING:
     ReadRule = Callable[[FilterOptions, str, "Path"], "Rule"]
 
 _SEARCH = "search"
-_ANSWERS = {
-    "1": True, "yes": True, "true": True, "on": True,
-    "0": False, "no": False, "false": False, "off": False,
-}  # fmt: skip
 
 
 # ---------------------------------------------------------------- paths and rules
@@ -464,11 +461,13 @@ def _regex_rules(
 ) -> tuple[tuple[Rule, ...], bool]:
     """Return the rules of a section, and whether a match may begin anywhere in a value."""
     problems: list[Problem] = []
-    anywhere = _ANSWERS.get((options.text(name, _SEARCH) or "no").strip().lower())
-    if anywhere is None:
+    anywhere = False
+    try:
+        anywhere = boolean(options.text(name, _SEARCH) or "no")
+    except OptionError:
         origin = options.origin(name, _SEARCH)
         problems.append(Problem(name, _SEARCH, f"{origin} is neither true nor false"))
-    read = partial(_regex_rule, anywhere=bool(anywhere))
+    read = partial(_regex_rule, anywhere=anywhere)
     listed: list[Rule] = []
     try:
         listed = _read(options, name, roots, read, _SEARCH)
@@ -476,7 +475,7 @@ def _regex_rules(
         problems += error.problems
     if problems:
         raise InvalidRules(problems)
-    return tuple(listed), bool(anywhere)
+    return tuple(listed), anywhere
 
 
 def _regex_rule(options: FilterOptions, section: str, path: Path, *, anywhere: bool) -> Rule:
