@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
 
 from msgspec import Struct, structs
 
-from bandersnatch.errors import RefusedCommand
+from bandersnatch.errors import BandersnatchError, RefusedCommand
 
 if TYPE_CHECKING:
-    from bandersnatch.errors import BandersnatchError
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.serials import Serial

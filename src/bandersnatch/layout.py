@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, NewType
 
-from bandersnatch.model.files import MAX_FILENAME_LENGTH
+from bandersnatch.model.files import MAX_FILENAME_LENGTH, ReleaseFile
 from bandersnatch.model.urls import quote_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
 
 StorageKey = NewType("StorageKey", str)

@@ -8,24 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from bandersnatch.catalogue.records import Marker
-
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from bandersnatch.catalogue.records import (
-        CatalogueUpdate,
-        Deferred,
-        FileStat,
-        ListEntry,
-        Marker,
-        ProjectRecord,
-        ProjectSummary,
-        Totals,
-        TrashEntry,
-        TrashTotals,
-        VerifyEntry,
-    )
+    from bandersnatch.catalogue import records
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectList
 
@@ -35,7 +21,7 @@ class Catalogue(Protocol):
 
     async def summaries(
         self, names: Iterable[ProjectName] | None, /
-    ) -> dict[ProjectName, ProjectSummary]:
+    ) -> dict[ProjectName, records.ProjectSummary]:
         """Return the summaries of the named projects that have a record, or of all, by name.
 
         The order is that of names. Excluded projects are included.
@@ -57,7 +43,7 @@ class Catalogue(Protocol):
         """Return the number of projects, without excluded ones."""
         ...
 
-    async def project(self, name: ProjectName, /) -> ProjectRecord | None:
+    async def project(self, name: ProjectName, /) -> records.ProjectRecord | None:
         """Return one project with its files, or None if it has no record."""
         ...
 
@@ -68,19 +54,19 @@ class Catalogue(Protocol):
         """
         ...
 
-    async def deferred(self) -> Sequence[Deferred]:
+    async def deferred(self) -> Sequence[records.Deferred]:
         """Return the deferred projects, in the order of names."""
         ...
 
-    async def trash(self, *, before: int | None = None) -> Sequence[TrashEntry]:
+    async def trash(self, *, before: int | None = None) -> Sequence[records.TrashEntry]:
         """Return the objects in the trash, or those trashed earlier than ``before``, by key."""
         ...
 
-    async def marker(self, marker: Marker, /) -> str:
+    async def marker(self, marker: records.Marker, /) -> str:
         """Return the text of a marker; "" if it has none."""
         ...
 
-    async def commit(self, batch: CatalogueUpdate, /) -> None:
+    async def commit(self, batch: records.CatalogueUpdate, /) -> None:
         """Make all changes or none; they survive a power failure once this returns."""
         ...
 
@@ -91,13 +77,13 @@ class Inventory(Protocol):
     Excluded projects are left out.
     """
 
-    async def list_entries(self, after: str, /) -> Sequence[ListEntry]:
+    async def list_entries(self, after: str, /) -> Sequence[records.ListEntry]:
         """Return the next projects after the name ``after``, by name; "" returns the first."""
         ...
 
     async def verify_queue(
-        self, before: int, after: VerifyEntry | None, /
-    ) -> Sequence[VerifyEntry]:
+        self, before: int, after: records.VerifyEntry | None, /
+    ) -> Sequence[records.VerifyEntry]:
         """Return the next projects that were verified earlier than ``before``, the oldest first.
 
         ``after`` is the last entry of the previous page, None for the first page.
@@ -106,7 +92,7 @@ class Inventory(Protocol):
 
     async def file_stats(
         self, names: Collection[ProjectName], /
-    ) -> Mapping[ProjectName, list[FileStat]]:
+    ) -> Mapping[ProjectName, list[records.FileStat]]:
         """Return the stored files of the projects; a project without files has no key."""
         ...
 
@@ -121,15 +107,15 @@ class Inventory(Protocol):
         """Return the paths that belong to any project. Reads the row of every file."""
         ...
 
-    async def totals(self) -> Totals:
+    async def totals(self) -> records.Totals:
         """Return the numbers of projects, files and bytes."""
         ...
 
-    async def largest(self, count: int, /) -> Sequence[VerifyEntry]:
+    async def largest(self, count: int, /) -> Sequence[records.VerifyEntry]:
         """Return the projects with the most bytes, the largest first."""
         ...
 
-    async def trash_totals(self) -> TrashTotals:
+    async def trash_totals(self) -> records.TrashTotals:
         """Return the numbers of files and bytes in the trash."""
         ...
 

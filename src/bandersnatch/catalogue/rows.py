@@ -10,28 +10,16 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from bandersnatch.catalogue.records import (
-    Cause,
-    Deferral,
-    Deferred,
-    FileRecord,
-    FileStat,
-    ProjectRecord,
-    ProjectSummary,
-    Standing,
-    TrashEntry,
-)
+from bandersnatch.catalogue import records
 from bandersnatch.layout import StorageKey, is_key
 from bandersnatch.model.content import Validators
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.files import ReleaseFile
-from bandersnatch.model.names import project_name
+from bandersnatch.model.names import ProjectName, project_name
 from bandersnatch.model.project import ProjectDetail, ProjectStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from bandersnatch.model.names import ProjectName
 
 
 APPLICATION = 0x62616E64
@@ -83,7 +71,7 @@ FILE_COLUMNS = (
     "requires_python", "yanked", "core_metadata", "provenance",
 )  # fmt: skip
 
-_STANDINGS = {each.value: each for each in Standing}
+_STANDINGS = {each.value: each for each in records.Standing}
 _NO_SIDECAR = "none"
 
 
@@ -109,7 +97,7 @@ def _valid_key(path: str) -> str:
     return path
 
 
-def parse_summary(row: tuple[Any, ...]) -> tuple[ProjectName, ProjectSummary]:
+def parse_summary(row: tuple[Any, ...]) -> tuple[ProjectName, records.ProjectSummary]:
     """Return a project's name and summary.
 
     :raises DamagedRow: if its standing is invalid.
@@ -117,25 +105,27 @@ def parse_summary(row: tuple[Any, ...]) -> tuple[ProjectName, ProjectSummary]:
     name, reflects, serial, display, fingerprint, standing, size = row
     if standing not in _STANDINGS:
         raise DamagedRow(name)
-    return name, ProjectSummary(reflects, serial, display, fingerprint, _STANDINGS[standing], size)
+    return name, records.ProjectSummary(
+        reflects, serial, display, fingerprint, _STANDINGS[standing], size
+    )
 
 
-def trash_row(entry: TrashEntry) -> tuple[Any, ...]:
+def trash_row(entry: records.TrashEntry) -> tuple[Any, ...]:
     """Return the row of an object in the trash."""
     return entry.key, entry.size, entry.sha256, entry.at
 
 
-def parse_trash_entry(row: tuple[Any, ...]) -> TrashEntry:
+def parse_trash_entry(row: tuple[Any, ...]) -> records.TrashEntry:
     """Return an object in the trash.
 
     :raises DamagedRow: if its key is invalid.
     """
     with _parsing(row[0]):
         key, *rest = row
-        return TrashEntry(StorageKey(_valid_key(key)), *rest)
+        return records.TrashEntry(StorageKey(_valid_key(key)), *rest)
 
 
-def deferred_row(each: Deferred) -> tuple[Any, ...]:
+def deferred_row(each: records.Deferred) -> tuple[Any, ...]:
     """Return the row of a deferred project."""
     return (
         each.name,
@@ -151,28 +141,28 @@ def deferred_row(each: Deferred) -> tuple[Any, ...]:
     )
 
 
-def parse_deferred(row: tuple[Any, ...]) -> Deferred:
+def parse_deferred(row: tuple[Any, ...]) -> records.Deferred:
     """Return a deferred project.
 
     :raises DamagedRow: if its name, deferral or cause is invalid.
     """
     with _parsing(row[0]):
         name, deferral, target, first, since, tried, attempts, cause, reason, display = row
-        return Deferred(
+        return records.Deferred(
             project_name(name),
-            Deferral(deferral),
+            records.Deferral(deferral),
             target,
             first,
             since,
             tried,
             attempts,
-            Cause(cause),
+            records.Cause(cause),
             reason,
             display,
         )
 
 
-def parse_file_stat(row: tuple[Any, ...]) -> FileStat:
+def parse_file_stat(row: tuple[Any, ...]) -> records.FileStat:
     """Return the path, size and time of a stored file.
 
     :raises DamagedRow: if its path is invalid.
@@ -180,10 +170,10 @@ def parse_file_stat(row: tuple[Any, ...]) -> FileStat:
     with _parsing(row[0]):
         path, size, modified, sidecar = row
         path.encode()
-        return FileStat(path, size, modified, bool(sidecar))
+        return records.FileStat(path, size, modified, bool(sidecar))
 
 
-def project_row(record: ProjectRecord) -> tuple[Any, ...]:
+def project_row(record: records.ProjectRecord) -> tuple[Any, ...]:
     """Return the row of a project, in the order of ``PROJECT_COLUMNS``."""
     detail, validators = record.detail, record.validators
     return (
@@ -206,7 +196,7 @@ def project_row(record: ProjectRecord) -> tuple[Any, ...]:
     )
 
 
-def file_rows(record: ProjectRecord) -> Iterator[tuple[Any, ...]]:
+def file_rows(record: records.ProjectRecord) -> Iterator[tuple[Any, ...]]:
     """Yield a row for each file on the project's page, in the order of ``FILE_COLUMNS``.
 
     ``modified`` is null for a file that is not stored.
@@ -229,7 +219,7 @@ def file_rows(record: ProjectRecord) -> Iterator[tuple[Any, ...]]:
         )
 
 
-def parse_project(row: tuple[Any, ...], files: Iterable[tuple[Any, ...]]) -> ProjectRecord:
+def parse_project(row: tuple[Any, ...], files: Iterable[tuple[Any, ...]]) -> records.ProjectRecord:
     """Return a project from its row and the rows of its files.
 
     :raises DamagedRow: if a value is invalid.
@@ -238,7 +228,7 @@ def parse_project(row: tuple[Any, ...], files: Iterable[tuple[Any, ...]]) -> Pro
         return _parse_project(row, files)
 
 
-def _parse_project(row: tuple[Any, ...], files: Iterable[tuple[Any, ...]]) -> ProjectRecord:
+def _parse_project(row: tuple[Any, ...], files: Iterable[tuple[Any, ...]]) -> records.ProjectRecord:
     name, display, serial, reflects, fingerprint, etag, last_modified, body, *rest = row
     status, reason, versions, standing, due, *_ = rest
     recorded = [(_parse_file(found), found[3], found[4]) for found in files]
@@ -251,18 +241,18 @@ def _parse_project(row: tuple[Any, ...], files: Iterable[tuple[Any, ...]]) -> Pr
         status=ProjectStatus(status),
         status_reason=reason,
     )
-    return ProjectRecord(
+    return records.ProjectRecord(
         detail=detail,
         display=display,
         reflects=reflects,
         fingerprint=fingerprint,
         validators=Validators(etag, last_modified, body),
         files=tuple(
-            FileRecord(file, modified, verified)
+            records.FileRecord(file, modified, verified)
             for file, modified, verified in recorded
             if modified is not None
         ),
-        standing=Standing(standing),
+        standing=records.Standing(standing),
         due=due,
     )
 

@@ -36,7 +36,7 @@ from bandersnatch.catalogue.rows import (
 from bandersnatch.concurrency import BlockingExecutor
 from bandersnatch.errors import StorageError
 from bandersnatch.layout import SIDECAR_SUFFIX
-from bandersnatch.model.serials import NO_SERIAL
+from bandersnatch.model.serials import NO_SERIAL, Serial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     )
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectList
-    from bandersnatch.model.serials import Serial
 
     _Result = TypeVar("_Result")
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from argparse import SUPPRESS, ArgumentParser
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from bandersnatch import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import TypeVar
 
     from bandersnatch.model.names import ProjectName
 

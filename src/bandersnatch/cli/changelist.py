@@ -14,26 +14,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from bandersnatch import events
 from bandersnatch.cli.text import one_line, size
 from bandersnatch.errors import StorageError
-from bandersnatch.events import (
-    Event,
-    FileDownloaded,
-    FileRemoved,
-    FileRestored,
-    PageRemoved,
-    PageWritten,
-)
-from bandersnatch.layout import TRASH
-from bandersnatch.storage.journal import ChangeJournal
+from bandersnatch.layout import TRASH, StorageKey
+from bandersnatch.storage.journal import Change, ChangeJournal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from bandersnatch.config.schema import Settings
-    from bandersnatch.layout import StorageKey
-    from bandersnatch.storage.journal import Change
 
 _DEFAULT_NAME = "mirrored-files"
 _DELETED = ".deleted"
@@ -43,18 +34,18 @@ _COPIES = "web/pypi/"
 class DryRunListing:
     """The sink that lists the keys and sizes of the events of some types, in their order."""
 
-    def __init__(self, *listed: type[Event]) -> None:
+    def __init__(self, *listed: type[events.Event]) -> None:
         self._listed = listed
         self._found: list[tuple[StorageKey, int]] = []
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """List the event's key."""
         match event:
             case (
-                PageRemoved(key=key, size=count)
-                | PageWritten(key=key, size=count)
-                | FileRemoved(key=key, size=count)
-                | FileRestored(key=key, size=count)
+                events.PageRemoved(key=key, size=count)
+                | events.PageWritten(key=key, size=count)
+                | events.FileRemoved(key=key, size=count)
+                | events.FileRestored(key=key, size=count)
             ) if isinstance(event, self._listed):
                 self._found.append((key, count))
             case _:
@@ -89,13 +80,17 @@ class DiffFile:
         self._changed = _Lines(changed)
         self._deleted = _Lines(deleted)
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Write the path of an event's key."""
         match event:
-            case FileDownloaded(key=key) | FileRestored(key=key) | PageWritten(key=key):
+            case (
+                events.FileDownloaded(key=key)
+                | events.FileRestored(key=key)
+                | events.PageWritten(key=key)
+            ):
                 if not key.startswith((_COPIES, TRASH)):  # the trash is not served
                     self._changed.add(self._path(key))
-            case FileRemoved(key=key) | PageRemoved(key=key):
+            case events.FileRemoved(key=key) | events.PageRemoved(key=key):
                 self._deleted.add(self._path(key))
             case _:
                 pass
@@ -105,7 +100,7 @@ class DiffFile:
         for each in changes:
             if os.path.lexists(self._path(each.key)) == each.deleted:
                 continue
-            self((PageRemoved if each.deleted else PageWritten)(each.key))
+            self((events.PageRemoved if each.deleted else events.PageWritten)(each.key))
 
     @property
     def is_complete(self) -> bool:

@@ -5,18 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from bandersnatch.errors import (
-    BandersnatchError,
-    ConfigError,
-    CorruptState,
-    Interruption,
-    LockConflict,
-    SafetyStop,
-    StorageError,
-    UnusableIndex,
-    UpstreamError,
-    UsageError,
-)
+from bandersnatch import errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,18 +44,18 @@ def most_severe(codes: Iterable[ExitCode]) -> ExitCode:
     return next((code for code in _PRECEDENCE if code in found), ExitCode.OK)
 
 
-def code_for_error(error: BandersnatchError) -> int:
+def code_for_error(error: errors.BandersnatchError) -> int:
     """Return the code of a command that an error ended."""
-    if isinstance(error, Interruption):
+    if isinstance(error, errors.Interruption):
         return 128 + error.signal
     for kind, code in (
-        (ConfigError, ExitCode.USAGE),
-        (UsageError, ExitCode.USAGE),
-        (CorruptState, ExitCode.USAGE),
-        (LockConflict, ExitCode.LOCKED),
-        (StorageError, ExitCode.STORAGE),
-        (SafetyStop, ExitCode.SAFETY),
-        (UpstreamError, ExitCode.INDEX),
+        (errors.ConfigError, ExitCode.USAGE),
+        (errors.UsageError, ExitCode.USAGE),
+        (errors.CorruptState, ExitCode.USAGE),
+        (errors.LockConflict, ExitCode.LOCKED),
+        (errors.StorageError, ExitCode.STORAGE),
+        (errors.SafetyStop, ExitCode.SAFETY),
+        (errors.UpstreamError, ExitCode.INDEX),
     ):
         if isinstance(error, kind):
             return code
@@ -77,14 +66,14 @@ def code_for_report(report: RunReport) -> ExitCode:
     """Return the code of a run that no error ended."""
     codes = [_code_for_halt(error) for error in report.halted]
     for failure in report.failures.values():
-        safety = isinstance(failure.error, SafetyStop)
+        safety = isinstance(failure.error, errors.SafetyStop)
         codes.append(ExitCode.SAFETY if safety else ExitCode.PARTIAL)
     if report.damage_unrepaired or report.unreadable:
         codes.append(ExitCode.DAMAGE)
     return most_severe(codes)
 
 
-def _code_for_halt(error: BandersnatchError) -> ExitCode:
-    if isinstance(error, StorageError):
+def _code_for_halt(error: errors.BandersnatchError) -> ExitCode:
+    if isinstance(error, errors.StorageError):
         return ExitCode.STORAGE
-    return ExitCode.INDEX if isinstance(error, UnusableIndex) else ExitCode.SAFETY
+    return ExitCode.INDEX if isinstance(error, errors.UnusableIndex) else ExitCode.SAFETY

@@ -9,27 +9,13 @@ from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from bandersnatch.events import (
-    Event,
-    FileDownloaded,
-    FileQueued,
-    ProjectAbsent,
-    ProjectExcluded,
-    ProjectFailed,
-    ProjectSynced,
-    ProjectUnchanged,
-    ProjectVerified,
-    RunPlanned,
-    StepStarted,
-)
+from bandersnatch import events
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from rich.progress import Task
 
 
 class ProgressSink:
@@ -42,28 +28,28 @@ class ProgressSink:
         self._size = 0
         self._count = 0
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Move the bars."""
         match event:
-            case RunPlanned(projects):
+            case events.RunPlanned(projects):
                 self._progress.update(self._projects, total=projects)
             case (
-                ProjectSynced()
-                | ProjectUnchanged()
-                | ProjectFailed()
-                | ProjectAbsent()
-                | ProjectExcluded()
-                | ProjectVerified()
+                events.ProjectSynced()
+                | events.ProjectUnchanged()
+                | events.ProjectFailed()
+                | events.ProjectAbsent()
+                | events.ProjectExcluded()
+                | events.ProjectVerified()
             ):
                 self._progress.advance(self._projects)
-            case FileQueued(size=size):
+            case events.FileQueued(size=size):
                 self._size += size or 0
                 self._progress.update(self._files, total=self._size)
-            case FileDownloaded(size=size):
+            case events.FileDownloaded(size=size):
                 self._count += 1
                 text = f"{self._count} files"
                 self._progress.update(self._files, advance=size, description=text)
-            case StepStarted(text):
+            case events.StepStarted(text):
                 self._progress.console.print(text, markup=False, highlight=False)
             case _:
                 pass

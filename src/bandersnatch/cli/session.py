@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 
-from bandersnatch.app import open_mirror, with_journal
-from bandersnatch.cli.changelist import open_diff_file
+from bandersnatch.app import Configuration, open_mirror, with_journal
+from bandersnatch.cli.changelist import DryRunListing, open_diff_file
 from bandersnatch.cli.exit_codes import ExitCode, code_for_error, code_for_report
 from bandersnatch.cli.log import EventLog
 from bandersnatch.cli.signals import interruptible
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Awaitable, Callable, Sequence
 
-    from bandersnatch.app import Configuration
-    from bandersnatch.cli.changelist import DryRunListing
     from bandersnatch.clock import Clock
     from bandersnatch.events import Event, EventSink
     from bandersnatch.mirror.mirror import Mirror

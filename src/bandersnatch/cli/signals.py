@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bandersnatch.errors import Interruption
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
-    from typing import Any
 
     _Result = TypeVar("_Result")
 

@@ -5,19 +5,9 @@ It also reads the list files that options name.
 
 from __future__ import annotations
 
+import configparser
 import re
 import stat
-from configparser import (
-    BasicInterpolation,
-    ConfigParser,
-    DuplicateOptionError,
-    DuplicateSectionError,
-    InterpolationDepthError,
-    InterpolationError,
-    InterpolationMissingOptionError,
-    MissingSectionHeaderError,
-    ParsingError,
-)
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -170,7 +160,7 @@ def _text(path: Path, file: IniFile) -> str:
         raise ConfigError(file.path, [Problem("", "", message)]) from error
 
 
-def _parse(text: str, file: IniFile) -> ConfigParser:
+def _parse(text: str, file: IniFile) -> configparser.ConfigParser:
     """Return a parser that has read the text, and record every duplicate as a problem.
 
     The strict parser stops at the first duplicate, so this one is renamed and the text parsed
@@ -185,12 +175,12 @@ def _parse(text: str, file: IniFile) -> ConfigParser:
         strict = _parser(strict=True)
         try:
             _read(strict, "\n".join(lines), file)
-        except DuplicateOptionError as error:
+        except configparser.DuplicateOptionError as error:
             number = error.lineno or 0
             message = f"it is set twice (again in line {number}); keep one"
             file.problems.append(Problem(error.section, error.option, message))
             lines[number - 1] = _BEFORE_NAME.sub(rf"\g<0>{number} ", lines[number - 1], count=1)
-        except DuplicateSectionError as error:
+        except configparser.DuplicateSectionError as error:
             number = error.lineno or 0
             message = f"the section exists twice (again in line {number}); join the two"
             file.problems.append(Problem(error.section, "", message))
@@ -202,13 +192,13 @@ def _parse(text: str, file: IniFile) -> ConfigParser:
     return lenient
 
 
-def _read(parser: ConfigParser, text: str, file: IniFile) -> None:
+def _read(parser: configparser.ConfigParser, text: str, file: IniFile) -> None:
     try:
         parser.read_string(text)
-    except MissingSectionHeaderError as error:
+    except configparser.MissingSectionHeaderError as error:
         message = f"line {error.lineno} is before the first [section]"
         raise ConfigError(file.path, [*file.problems, Problem("", "", message)]) from error
-    except ParsingError as error:
+    except configparser.ParsingError as error:
         raise ConfigError(file.path, [*file.problems, *_invalid_lines(error.errors)]) from error
 
 
@@ -225,7 +215,10 @@ def _invalid_lines(lines: Sequence[tuple[int, str]]) -> list[Problem]:
 
 
 def _values(
-    parser: ConfigParser, section: str, shared: Mapping[str, str], problems: list[Problem]
+    parser: configparser.ConfigParser,
+    section: str,
+    shared: Mapping[str, str],
+    problems: list[Problem],
 ) -> dict[str, str]:
     """Return the values of a section with all ``%`` references resolved."""
     own = parser.options(section)
@@ -234,11 +227,11 @@ def _values(
     for option in [*own, *(others if section == "mirror" else ())]:
         try:
             values[option] = parser.get(section, option, vars=others)
-        except InterpolationMissingOptionError as error:
+        except configparser.InterpolationMissingOptionError as error:
             why = f"%({error.reference})s does not name an option"
-        except InterpolationDepthError:
+        except configparser.InterpolationDepthError:
             why = "its % references are circular"
-        except InterpolationError:
+        except configparser.InterpolationError:
             why = "% begins a reference like %(option)s"
         else:
             continue
@@ -247,13 +240,13 @@ def _values(
     return values
 
 
-def _parser(*, strict: bool) -> ConfigParser:
-    parser = ConfigParser(
+def _parser(*, strict: bool) -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(
         strict=strict,
         default_section="",
         delimiters=("=",),
         comment_prefixes=("#", ";"),
-        interpolation=BasicInterpolation(),
+        interpolation=configparser.BasicInterpolation(),
     )
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # option names keep their case
     return parser

@@ -8,13 +8,12 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from bandersnatch.errors import FilterFailure
-from bandersnatch.filters.interface import Needs, Stage
+from bandersnatch.filters.interface import Needs, PageFilter, ProjectFilter, Stage
 from bandersnatch.model.versions import version_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bandersnatch.filters.interface import PageFilter, ProjectFilter
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail

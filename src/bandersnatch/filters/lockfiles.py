@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -14,9 +14,6 @@ from bandersnatch.filters.names import LONGEST_REQUIREMENT, ListedRequirement, S
 from bandersnatch.filters.options import Line, Origin
 from bandersnatch.model.names import project_name
 from bandersnatch.model.versions import parse_version
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _Table: TypeAlias = Mapping[str, Any]
 _Source: TypeAlias = "Callable[[_Table], str | None]"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from bandersnatch.errors import SHOWN_CHARACTERS, InvalidRules, OptionError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
     _Result = TypeVar("_Result")
 
 Sections = Mapping[str, Mapping[str, str]]

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, TypeAlias
 from bandersnatch.errors import InvalidRules, OptionError, Problem
 from bandersnatch.filters.chain import FilterChain
 from bandersnatch.filters.interface import Factory, Filter, PageFilter, ProjectFilter
-from bandersnatch.filters.options import suggestion
+from bandersnatch.filters.options import FilterOptions, Sections, suggestion
 from bandersnatch.filters.plugins.providers import Found
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from bandersnatch.filters.options import FilterOptions, Sections
 
 ALL = "all"
 """The name that stands for every built-in filter that has a setting."""

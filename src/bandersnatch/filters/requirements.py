@@ -15,12 +15,10 @@ from packaging.requirements import InvalidRequirement, Requirement
 from bandersnatch.errors import InvalidRules, OptionError, Problem
 from bandersnatch.filters.lockfiles import is_lock_file, locked
 from bandersnatch.filters.names import ListedRequirement, Skipped, decoded, requirement, text_lines
-from bandersnatch.filters.options import Line, Origin, line_problem
+from bandersnatch.filters.options import Files, FilterOptions, Line, Origin, line_problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from bandersnatch.filters.options import Files, FilterOptions
 
 
 @dataclass(frozen=True, slots=True)

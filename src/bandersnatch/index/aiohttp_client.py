@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from socket import AF_INET
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import aiohttp
-from aiohttp.abc import AbstractResolver
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from bandersnatch.errors import UnavailableHost, UnsafeUrl
 from bandersnatch.index.headers import authorizations, user_agent
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping, Sequence
     from types import TracebackType
-    from typing import Self
 
-    from aiohttp.abc import ResolveResult
     from yarl import URL
 
     from bandersnatch.config.schema import IndexSettings, Login

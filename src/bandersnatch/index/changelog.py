@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from types import coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from xml.parsers.expat import ExpatError, ParserCreate
 
 from bandersnatch.errors import BandersnatchError, InvalidValue, RateLimit, UnusableChangelog
@@ -22,7 +22,6 @@ from bandersnatch.simple.limits import LIST, Limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Sequence
-    from typing import Self
     from xmlrpc.client import Unmarshaller
 
     from bandersnatch.clock import Clock

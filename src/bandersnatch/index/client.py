@@ -12,8 +12,8 @@ from bandersnatch.errors import InvalidPage, MissingProject, MissingResource
 from bandersnatch.index.download import download
 from bandersnatch.index.headers import http_date, storable
 from bandersnatch.index.port import FetchedDetail, FetchedList, PackageIndex
-from bandersnatch.model.content import Validators
-from bandersnatch.model.serials import optional_serial
+from bandersnatch.model.content import Content, Validators
+from bandersnatch.model.serials import Change, Serial, optional_serial
 from bandersnatch.simple.entries import PageContext
 from bandersnatch.simple.html_page import parse_detail_html, parse_list_html
 from bandersnatch.simple.json_page import parse_detail_json, parse_list_json
@@ -25,10 +25,8 @@ if TYPE_CHECKING:
     from bandersnatch.clock import Clock
     from bandersnatch.index.changelog import Changelog
     from bandersnatch.index.transport import Budgets, Document, Transport
-    from bandersnatch.model.content import Content
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail, ProjectList
-    from bandersnatch.model.serials import Change, Serial
     from bandersnatch.storage.port import Sink
 
     _Result = TypeVar("_Result")

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bandersnatch.errors import OversizedContent, RefusedRequest, UnavailableHost
-from bandersnatch.index.transport import mapped_errors
+from bandersnatch.index.transport import Response, Transport, mapped_errors
 
 if TYPE_CHECKING:
     import asyncio
 
     from bandersnatch.clock import Clock
-    from bandersnatch.index.transport import Response, Transport
     from bandersnatch.model.content import Content
     from bandersnatch.storage.port import Sink
 

@@ -6,14 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from bandersnatch.errors import (
-    BandersnatchError,
-    IntegrityError,
-    MissingResource,
-    RateLimit,
-    RefusedRequest,
-    UnavailableHost,
-)
+from bandersnatch import errors
 from bandersnatch.index.headers import http_date
 
 if TYPE_CHECKING:
@@ -30,7 +23,7 @@ _LONGEST_PAUSE = 60.0
 class RetryRule(Struct, frozen=True):
     """The total number of tries for a kind of error, and the first pause in seconds."""
 
-    kind: type[BandersnatchError]
+    kind: type[errors.BandersnatchError]
     tries: int
     first_pause: float
 
@@ -38,11 +31,11 @@ class RetryRule(Struct, frozen=True):
 POLICY = (
     # 429, 503 and rate limit faults. The pause is the host's Retry-After, and every request to
     # the host waits for it.
-    RetryRule(RateLimit, tries=5, first_pause=1.0),
+    RetryRule(errors.RateLimit, tries=5, first_pause=1.0),
     # Other 5xx, 408, 425; a refused or reset connection, a timeout; a truncated body.
-    RetryRule(UnavailableHost, tries=5, first_pause=1.0),
+    RetryRule(errors.UnavailableHost, tries=5, first_pause=1.0),
     # The right length and the wrong content: possibly one bad cache of several.
-    RetryRule(IntegrityError, tries=3, first_pause=1.0),
+    RetryRule(errors.IntegrityError, tries=3, first_pause=1.0),
 )
 """The first matching rule applies; an error without a rule is not retried.
 
@@ -60,12 +53,14 @@ _TOO_MANY_REQUESTS = 429
 _PROXY_AUTHENTICATION_REQUIRED = 407
 
 
-def rule_for(error: BandersnatchError) -> RetryRule | None:
+def rule_for(error: errors.BandersnatchError) -> RetryRule | None:
     """Return the rule that applies to ``error``."""
     return next((rule for rule in POLICY if isinstance(error, rule.kind)), None)
 
 
-def pause_before(error: BandersnatchError, tries: int, jitter: random.Random) -> float | None:
+def pause_before(
+    error: errors.BandersnatchError, tries: int, jitter: random.Random
+) -> float | None:
     """Return the seconds to wait after ``tries`` failed tries, None if there is no further try.
 
     The pause doubles with each try, times a random factor from 0.5 to 1.5.
@@ -73,7 +68,7 @@ def pause_before(error: BandersnatchError, tries: int, jitter: random.Random) ->
     rule = rule_for(error)
     if rule is None or tries >= rule.tries:
         return None
-    if isinstance(error, RateLimit) and error.retry_after is not None:
+    if isinstance(error, errors.RateLimit) and error.retry_after is not None:
         return error.retry_after if error.retry_after <= LONGEST_RETRY_AFTER else None
     nominal = min(rule.first_pause * 2.0 ** (tries - 1), _LONGEST_PAUSE)
     return nominal * jitter.uniform(0.5, 1.5)
@@ -81,23 +76,23 @@ def pause_before(error: BandersnatchError, tries: int, jitter: random.Random) ->
 
 def error_for(
     url: str, status: int, headers: Mapping[str, str], now: datetime
-) -> BandersnatchError:
+) -> errors.BandersnatchError:
     """Return the error that the status of a response means."""
     if status in MISSING_STATUSES:
-        return MissingResource(url, status)
+        return errors.MissingResource(url, status)
     if status == _PROXY_AUTHENTICATION_REQUIRED:
         return proxy_error_for(url, status)
     if status not in RETRIED_STATUSES:
-        return RefusedRequest(url, status)
+        return errors.RefusedRequest(url, status)
     retry_after = parse_retry_after(headers.get("Retry-After", ""), now)
     if status == _TOO_MANY_REQUESTS or retry_after is not None:
-        return RateLimit(url, f"status {status}", retry_after=retry_after)
-    return UnavailableHost(url, f"status {status}")
+        return errors.RateLimit(url, f"status {status}", retry_after=retry_after)
+    return errors.UnavailableHost(url, f"status {status}")
 
 
-def proxy_error_for(url: str, status: int) -> UnavailableHost:
+def proxy_error_for(url: str, status: int) -> errors.UnavailableHost:
     """Return the error that a proxy's own status means: the host was not reached."""
-    return UnavailableHost(url, f"the proxy does not let it through (status {status})")
+    return errors.UnavailableHost(url, f"the proxy does not let it through (status {status})")
 
 
 def parse_retry_after(text: str, now: datetime) -> float | None:

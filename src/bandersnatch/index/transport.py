@@ -5,25 +5,18 @@ from __future__ import annotations
 import asyncio
 import re
 from io import BytesIO
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from msgspec import Struct
 from yarl import URL
 
-from bandersnatch.errors import (
-    BandersnatchError,
-    OversizedContent,
-    RateLimit,
-    UnavailableHost,
-    UnsafeUrl,
-)
+from bandersnatch import errors
 from bandersnatch.index.retry import LONGEST_RETRY_AFTER, error_for, pause_before
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Awaitable, Callable, Mapping
     from types import TracebackType
-    from typing import Self
 
     from bandersnatch.clock import Clock
     from bandersnatch.index.hosts import HostGuard
@@ -147,7 +140,7 @@ class Transport:
         while True:
             try:
                 return await attempt()
-            except BandersnatchError as error:
+            except errors.BandersnatchError as error:
                 tries += 1
                 pause = pause_before(error, tries, self._jitter)
                 if pause is None:
@@ -161,11 +154,11 @@ class Transport:
         """
         while (left := self._paused_until.get(host, 0.0) - self._clock.monotonic()) > 0:
             if left > LONGEST_RETRY_AFTER:
-                raise RateLimit(host, "it asked for a long pause", retry_after=left)
+                raise errors.RateLimit(host, "it asked for a long pause", retry_after=left)
             await self._clock.sleep(left)
 
-    def _pause(self, host: str, error: BandersnatchError) -> None:
-        if isinstance(error, RateLimit) and error.retry_after:
+    def _pause(self, host: str, error: errors.BandersnatchError) -> None:
+        if isinstance(error, errors.RateLimit) and error.retry_after:
             until = self._clock.monotonic() + error.retry_after
             self._paused_until[host] = max(until, self._paused_until.get(host, 0.0))
 
@@ -188,7 +181,7 @@ class Transport:
             return response
         with response:
             error = error_for(url, response.status, response.headers, self._clock.now())
-        if isinstance(error, RateLimit):
+        if isinstance(error, errors.RateLimit):
             self._pause(target.authority, error)
         raise error
 
@@ -200,7 +193,7 @@ class Transport:
                 return response
             with response:
                 url = _redirect_target(url, response.headers.get("Location", ""))
-        raise UnsafeUrl(str(url), f"there are more than {_MAX_REDIRECTS} redirects")
+        raise errors.UnsafeUrl(str(url), f"there are more than {_MAX_REDIRECTS} redirects")
 
     # ------------------------------------------------------------ documents
 
@@ -267,12 +260,12 @@ class mapped_errors:  # noqa: N801 - used like a function
         if error is None:
             return
         if isinstance(error, TimeoutError):
-            raise UnavailableHost(self._url, "it did not respond in time") from error
+            raise errors.UnavailableHost(self._url, "it did not respond in time") from error
         if isinstance(error, OSError):
-            raise UnavailableHost(self._url, first_line(error)) from error
-        if isinstance(error, ValueError) and not isinstance(error, BandersnatchError):
+            raise errors.UnavailableHost(self._url, first_line(error)) from error
+        if isinstance(error, ValueError) and not isinstance(error, errors.BandersnatchError):
             # A redirect to a host name that no resolver accepts: a..example.org
-            raise UnsafeUrl(self._url, f"it leads to an invalid URL ({first_line(error)})")
+            raise errors.UnsafeUrl(self._url, f"it leads to an invalid URL ({first_line(error)})")
 
 
 async def _read_document(response: Response, url: str, limit: int) -> Document:
@@ -285,7 +278,7 @@ async def _read_document(response: Response, url: str, limit: int) -> Document:
         while piece := await response.read_piece():
             body.write(piece)
             if body.tell() > limit:
-                raise OversizedContent(url, limit)
+                raise errors.OversizedContent(url, limit)
         return Document(response.url, response.status, response.headers, body.getvalue())
 
 
@@ -302,7 +295,7 @@ def _redirect_target(url: URL, location: str) -> URL:
     is_invalid = not (location and location.isprintable()) or (step.scheme and not step.host)
     is_allowed = target.scheme in {"https", url.scheme} and _HOST.fullmatch(target.host or "")
     if is_invalid or not is_allowed or target.user is not None:
-        raise UnsafeUrl(str(url), f"it redirects to {ascii(location)[:200]}")
+        raise errors.UnsafeUrl(str(url), f"it redirects to {ascii(location)[:200]}")
     return target
 
 

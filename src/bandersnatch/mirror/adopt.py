@@ -15,13 +15,13 @@ from bandersnatch.catalogue.records import (
     TrashEntry,
 )
 from bandersnatch.errors import FilterFailure, InvalidValue, StorageError, UpstreamError
-from bandersnatch.events import StepStarted, Warned
+from bandersnatch.events import EventSink, StepStarted, Warned
 from bandersnatch.filters.interface import Needs
 from bandersnatch.layout import SIMPLE, TRASH, PageFormat
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.page import parse_own_page
 from bandersnatch.model.content import Validators
-from bandersnatch.model.names import project_name
+from bandersnatch.model.names import ProjectName, project_name
 from bandersnatch.model.serials import NO_SERIAL
 
 if TYPE_CHECKING:
@@ -30,10 +30,8 @@ if TYPE_CHECKING:
 
     from bandersnatch.catalogue.port import Catalogue
     from bandersnatch.config.schema import Settings
-    from bandersnatch.events import EventSink
     from bandersnatch.filters.chain import FilterChain
     from bandersnatch.mirror.mirror import Mirror
-    from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
     from bandersnatch.storage.port import MirrorStorage
 

@@ -8,42 +8,20 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from bandersnatch.catalogue.records import (
-    MISSED,
-    CatalogueUpdate,
-    Cause,
-    Deferral,
-    Deferred,
-    Marker,
-    RootMarker,
-)
-from bandersnatch.errors import (
-    ChangedFile,
-    EmptiedProject,
-    MissingFiles,
-    MissingProject,
-    RefusedRequest,
-    StalePage,
-    StorageError,
-    UnavailableHost,
-    UpstreamError,
-)
+from bandersnatch import errors
+from bandersnatch.catalogue import records
 from bandersnatch.mirror.lifecycle import HELD, DeferralChange, RecordChange, TodoChange, transition
-from bandersnatch.mirror.state import Todo
-from bandersnatch.mirror.tasks import Result, TaskHints
-from bandersnatch.model.serials import NO_SERIAL
+from bandersnatch.mirror.state import StateFiles, Todo
+from bandersnatch.mirror.tasks import Outcome, Result, SyncTask, TaskHints
+from bandersnatch.model.serials import NO_SERIAL, Serial
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from bandersnatch.catalogue.port import Catalogue
     from bandersnatch.clock import Clock
-    from bandersnatch.errors import BandersnatchError
     from bandersnatch.mirror.lifecycle import Transition
-    from bandersnatch.mirror.state import StateFiles
-    from bandersnatch.mirror.tasks import Outcome, SyncTask
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.model.serials import Serial
     from bandersnatch.storage.port import Storage
 
 MAX_BATCH = 500
@@ -52,16 +30,16 @@ MAX_BATCH = 500
 MAX_DELAY = 10.0
 """Seconds between two commits, and at least between two writes of ``todo``."""
 
-_CAUSES: Mapping[type[BandersnatchError], Cause] = {
-    UnavailableHost: Cause.UNAVAILABLE,
-    RefusedRequest: Cause.REFUSED,
-    MissingProject: Cause.PAGE_MISSING,
-    StalePage: Cause.PAGE_STALE,
-    EmptiedProject: Cause.PAGE_EMPTIED,
-    MissingFiles: Cause.FILES_MISSING,
-    ChangedFile: Cause.FILE_CHANGED,
-    UpstreamError: Cause.UPSTREAM,
-    StorageError: Cause.STORAGE,
+_CAUSES: Mapping[type[errors.BandersnatchError], records.Cause] = {
+    errors.UnavailableHost: records.Cause.UNAVAILABLE,
+    errors.RefusedRequest: records.Cause.REFUSED,
+    errors.MissingProject: records.Cause.PAGE_MISSING,
+    errors.StalePage: records.Cause.PAGE_STALE,
+    errors.EmptiedProject: records.Cause.PAGE_EMPTIED,
+    errors.MissingFiles: records.Cause.FILES_MISSING,
+    errors.ChangedFile: records.Cause.FILE_CHANGED,
+    errors.UpstreamError: records.Cause.UPSTREAM,
+    errors.StorageError: records.Cause.STORAGE,
 }
 """What the catalogue stores of an error; subclasses come before their bases."""
 
@@ -98,7 +76,7 @@ class Checkpoint:
         self.pending: dict[ProjectName, Serial] = dict(todo.pending) if todo else {}
         self.unrecorded: list[ProjectName] = []
         self._now = now
-        self._batch = CatalogueUpdate()
+        self._batch = records.CatalogueUpdate()
         self._done: list[ProjectName] = []
         self._committed_at = self._saved_at = clock.monotonic()
         self._committing = asyncio.Lock()
@@ -110,7 +88,7 @@ class Checkpoint:
         self,
         resolved: list[ProjectName],
         tasks: Iterable[SyncTask] = (),
-        markers: Mapping[Marker, str] | None = None,
+        markers: Mapping[records.Marker, str] | None = None,
     ) -> None:
         """Store the plan; ``resolved`` are the projects whose deferral ends.
 
@@ -122,7 +100,7 @@ class Checkpoint:
         """
         self._to_mark = filter(_changes_policy, tasks)
         await self._catalogue.commit(
-            CatalogueUpdate(resolved=resolved, markers=dict(markers or {}))
+            records.CatalogueUpdate(resolved=resolved, markers=dict(markers or {}))
         )
         await self._save_todo()
 
@@ -138,22 +116,22 @@ class Checkpoint:
             if task.name not in self._marked:
                 some = [task, *islice(self._to_mark, MAX_BATCH)]
                 marks = {each.name: _mark_of(each, self._now) for each in some}
-                await self._catalogue.commit(CatalogueUpdate(deferred=list(marks.values())))
+                await self._catalogue.commit(records.CatalogueUpdate(deferred=list(marks.values())))
                 self._marked |= marks.keys()
 
     async def mark(self, names: Iterable[ProjectName]) -> None:
         """Mark projects as incomplete whose pages may differ from their records from now on."""
         marks = [incomplete(name, self._now) for name in names]
-        await self._catalogue.commit(CatalogueUpdate(deferred=marks))
+        await self._catalogue.commit(records.CatalogueUpdate(deferred=marks))
 
-    async def advance(self, cursor: Serial, markers: Mapping[Marker, str]) -> None:
+    async def advance(self, cursor: Serial, markers: Mapping[records.Marker, str]) -> None:
         """Move the cursor, now that every task was worked on, and then store ``markers``.
 
         The markers let a later run skip work, so they must not exist before the cursor does.
         """
         self.cursor = cursor
         await self.save()
-        await self._catalogue.commit(CatalogueUpdate(markers=dict(markers)))
+        await self._catalogue.commit(records.CatalogueUpdate(markers=dict(markers)))
 
     async def add(self, outcome: Outcome) -> None:
         """Take an outcome, and commit if the batch is large or old enough.
@@ -175,15 +153,15 @@ class Checkpoint:
             if self._clock.monotonic() - self._saved_at >= MAX_DELAY:
                 await self._save_todo()
 
-    async def commit(self, batch: CatalogueUpdate | None = None) -> None:
+    async def commit(self, batch: records.CatalogueUpdate | None = None) -> None:
         """Make what was done so far durable and record it, or ``batch`` instead."""
         async with self._committing:
             done: list[ProjectName] = []
             if batch is None:
-                batch, self._batch = self._batch, CatalogueUpdate()
+                batch, self._batch = self._batch, records.CatalogueUpdate()
                 done, self._done = self._done, []
             if batch.records or batch.forgotten:
-                batch.markers.setdefault(Marker.ROOT, RootMarker.STALE)
+                batch.markers.setdefault(records.Marker.ROOT, records.RootMarker.STALE)
             if batch:
                 await self._storage.flush()
                 await self._catalogue.commit(batch)
@@ -198,17 +176,17 @@ class Checkpoint:
     async def defer_removals(self, tasks: Mapping[ProjectName, SyncTask]) -> None:
         """Record that the index removed projects, and that a limit refused to remove them here."""
         await self.commit(
-            CatalogueUpdate(
+            records.CatalogueUpdate(
                 deferred=[
-                    Deferred(
+                    records.Deferred(
                         name=name,
-                        deferral=Deferral.GONE,
+                        deferral=records.Deferral.GONE,
                         target_serial=task.target_serial,
                         first_serial=task.first_serial,
                         since=task.noticed_at,
                         tried=self._now,
                         attempts=0,
-                        cause=Cause.REMOVAL_LIMIT,
+                        cause=records.Cause.REMOVAL_LIMIT,
                         reason="one run may not remove so many projects",
                         display=task.display,
                     )
@@ -232,7 +210,12 @@ class Checkpoint:
 
 
 def _record(
-    outcome: Outcome, change: Transition, batch: CatalogueUpdate, now: int, *, standalone: bool
+    outcome: Outcome,
+    change: Transition,
+    batch: records.CatalogueUpdate,
+    now: int,
+    *,
+    standalone: bool,
 ) -> None:
     """Add to ``batch`` what the catalogue has to store of an outcome.
 
@@ -253,25 +236,25 @@ def _record(
     reflects = NO_SERIAL if outcome.record is None else outcome.record.reflects
     if standalone and earlier is not None and _is_open(earlier, reflects):
         batch.deferred.append(earlier)
-    elif isinstance(change.deferral, Deferral) and (outcome.incomplete or not standalone):
+    elif isinstance(change.deferral, records.Deferral) and (outcome.incomplete or not standalone):
         batch.deferred.append(_deferred(outcome, change.deferral, now))
 
 
-def _is_open(earlier: Deferred, reflects: Serial) -> bool:
+def _is_open(earlier: records.Deferred, reflects: Serial) -> bool:
     """Whether a task of a standalone command leaves an earlier deferral open."""
-    return earlier.deferral is Deferral.UNLISTED or (
-        earlier.deferral is not Deferral.MISSING_ONCE and reflects < earlier.target_serial
+    return earlier.deferral is records.Deferral.UNLISTED or (
+        earlier.deferral is not records.Deferral.MISSING_ONCE and reflects < earlier.target_serial
     )
 
 
-def _deferred(outcome: Outcome, deferral: Deferral, now: int) -> Deferred:
+def _deferred(outcome: Outcome, deferral: records.Deferral, now: int) -> records.Deferred:
     task, earlier, error = outcome.task, outcome.task.earlier, outcome.error
     if earlier is not None and earlier.deferral is deferral:
         since = earlier.since
     else:
-        since = now if deferral in MISSED else task.noticed_at or now
+        since = now if deferral in records.MISSED else task.noticed_at or now
     attempts = earlier.attempts if earlier is not None else 0
-    return Deferred(
+    return records.Deferred(
         name=task.name,
         deferral=deferral,
         target_serial=task.target_serial,
@@ -285,26 +268,26 @@ def _deferred(outcome: Outcome, deferral: Deferral, now: int) -> Deferred:
     )
 
 
-def _cause_of(error: BandersnatchError | None) -> Cause:
+def _cause_of(error: errors.BandersnatchError | None) -> records.Cause:
     if error is None:
-        return Cause.NONE
-    return next((c for kind, c in _CAUSES.items() if isinstance(error, kind)), Cause.OTHER)
+        return records.Cause.NONE
+    return next((c for kind, c in _CAUSES.items() if isinstance(error, kind)), records.Cause.OTHER)
 
 
 # ---------------------------------------------------------------- marks
 
 
-def incomplete(name: ProjectName, now: int) -> Deferred:
+def incomplete(name: ProjectName, now: int) -> records.Deferred:
     """Return the mark of a project that was being worked on, for the run that finds it."""
-    return Deferred(
+    return records.Deferred(
         name,
-        Deferral.INCOMPLETE,
+        records.Deferral.INCOMPLETE,
         NO_SERIAL,
         None,
         since=now,
         tried=now,
         attempts=0,
-        cause=Cause.NONE,
+        cause=records.Cause.NONE,
         reason="",
     )
 
@@ -315,14 +298,14 @@ def _changes_policy(task: SyncTask) -> bool:
     The first of the two looks at a missing project must not be overwritten.
     """
     return TaskHints.POLICY_CHANGED in task.hints and (
-        task.earlier is None or task.earlier.deferral is not Deferral.MISSING_ONCE
+        task.earlier is None or task.earlier.deferral is not records.Deferral.MISSING_ONCE
     )
 
 
-def _mark_of(task: SyncTask, now: int) -> Deferred:
+def _mark_of(task: SyncTask, now: int) -> records.Deferred:
     """Return the mark of a task that begins, with what is known of the project."""
     if task.earlier is not None:
-        return structs.replace(task.earlier, deferral=Deferral.INCOMPLETE)
+        return structs.replace(task.earlier, deferral=records.Deferral.INCOMPLETE)
     return structs.replace(
         incomplete(task.name, now),
         target_serial=task.target_serial,

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bandersnatch.catalogue.records import (
-    CatalogueUpdate,
-    Cause,
-    Deferral,
-    Deferred,
-    Marker,
-    RootMarker,
-)
+from bandersnatch.catalogue import records
 from bandersnatch.errors import UnmirroredProject, UsageError
 from bandersnatch.events import ProjectFailed, RunPlanned, Warned
 from bandersnatch.mirror.recovery import finish_deletions, open_tree
 from bandersnatch.mirror.removal import Removals
-from bandersnatch.mirror.state import StateFiles
-from bandersnatch.model.serials import NO_SERIAL
+from bandersnatch.mirror.state import MirrorState, StateFiles
+from bandersnatch.model.serials import NO_SERIAL, Serial
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,9 +18,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.filters.chain import FilterChain
     from bandersnatch.mirror.mirror import Mirror
-    from bandersnatch.mirror.state import MirrorState
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.model.serials import Serial
 
 
 def require_unselected(names: Iterable[ProjectName], filters: FilterChain) -> None:
@@ -62,23 +53,23 @@ async def delete(
     deferred = await _defer_deletions(mirror, names, state, began)
     mirror.events(RunPlanned(0, len(deferred)))
     if deferred:
-        markers: dict[Marker, str] = {Marker.ROOT: RootMarker.STALE}
-        if any(each.deferral == Deferral.DELETED for each in deferred):
+        markers: dict[records.Marker, str] = {records.Marker.ROOT: records.RootMarker.STALE}
+        if any(each.deferral == records.Deferral.DELETED for each in deferred):
             # If later filters select it, only a comparison of everything finds that it is missing.
-            markers |= dict.fromkeys((Marker.OPTIONS, Marker.FILTERS), "")
-        await mirror.catalogue.commit(CatalogueUpdate(deferred=deferred, markers=markers))
+            markers |= dict.fromkeys((records.Marker.OPTIONS, records.Marker.FILTERS), "")
+        await mirror.catalogue.commit(records.CatalogueUpdate(deferred=deferred, markers=markers))
         await finish_deletions(mirror, began)
 
 
 async def _defer_deletions(
     mirror: Mirror, names: Mapping[ProjectName, str], state: MirrorState, began: datetime
-) -> list[Deferred]:
+) -> list[records.Deferred]:
     """Return a deferral for each project of the mirror; report the others, and missing records."""
     known = await mirror.catalogue.summaries(names)
     removals = Removals.of(mirror, began)
     changes = await _last_changes(mirror, state)
     now = int(began.timestamp())
-    deferred: list[Deferred] = []
+    deferred: list[records.Deferred] = []
     for name, spelling in names.items():
         is_recorded = name in known and known[name].is_published
         if not (is_recorded or await removals.find_pages(name, [spelling])):
@@ -92,15 +83,17 @@ async def _defer_deletions(
         )
         is_selected = mirror.filters.may_select(name)
         deferred.append(
-            Deferred(
+            records.Deferred(
                 name=name,
-                deferral=Deferral.EXCLUDED_UNTIL_CHANGE if is_selected else Deferral.DELETED,
+                deferral=records.Deferral.EXCLUDED_UNTIL_CHANGE
+                if is_selected
+                else records.Deferral.DELETED,
                 target_serial=target_serial,
                 first_serial=None,
                 since=now,
                 tried=now,
                 attempts=0,
-                cause=Cause.NONE,
+                cause=records.Cause.NONE,
                 reason="its deletion was interrupted; the next command that writes finishes it",
                 display=spelling,
             )

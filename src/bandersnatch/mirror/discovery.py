@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from bandersnatch.catalogue.records import Marker
 from bandersnatch.config.schema import ApiMethod
 from bandersnatch.errors import IndexRollback, UnusableChangelog, UnusableIndex, UpstreamError
-from bandersnatch.events import StepStarted, Warned
-from bandersnatch.index.port import FetchedList
+from bandersnatch.events import EventSink, StepStarted, Warned
+from bandersnatch.index.port import FetchedList, PackageIndex
 from bandersnatch.mirror.tasks import Discovery
 from bandersnatch.model.content import Validators
-from bandersnatch.model.serials import NO_SERIAL, Serial
+from bandersnatch.model.serials import NO_SERIAL, Change, Serial
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,11 +20,8 @@ if TYPE_CHECKING:
 
     from bandersnatch.catalogue.port import Catalogue
     from bandersnatch.clock import Clock
-    from bandersnatch.events import EventSink
-    from bandersnatch.index.port import PackageIndex
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectList
-    from bandersnatch.model.serials import Change
 
 MAX_LAG = 200_000
 """Serials, more than a day has; an index that is further behind the mirror was rolled back."""

@@ -4,19 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bandersnatch import errors
 from bandersnatch.concurrency import WorkQueue, run_pool
-from bandersnatch.errors import (
-    BandersnatchError,
-    InsufficientSpace,
-    MissingFiles,
-    MissingProject,
-    ObstructedPath,
-    StalePage,
-    StorageError,
-    UnavailableHost,
-    UnstorableName,
-    UnusableIndex,
-)
 from bandersnatch.events import (
     FilesFiltered,
     Halted,
@@ -29,7 +18,7 @@ from bandersnatch.events import (
     ProjectUnchanged,
     Warned,
 )
-from bandersnatch.mirror.tasks import Outcome, Result
+from bandersnatch.mirror.tasks import Outcome, Result, SyncTask
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -38,13 +27,12 @@ if TYPE_CHECKING:
     from bandersnatch.clock import Clock
     from bandersnatch.events import EventSink
     from bandersnatch.mirror.checkpoint import Checkpoint
-    from bandersnatch.mirror.tasks import SyncTask
     from bandersnatch.model.names import ProjectName
 
-PAUSES: Mapping[type[BandersnatchError], tuple[float, ...]] = {
-    StalePage: (2.0, 5.0, 15.0, 60.0),
+PAUSES: Mapping[type[errors.BandersnatchError], tuple[float, ...]] = {
+    errors.StalePage: (2.0, 5.0, 15.0, 60.0),
     # Caches on the way may store for a minute that a page is missing.
-    MissingProject: (61.0,),
+    errors.MissingProject: (61.0,),
 }
 """Seconds after which a task is retried in the same run, by the error that it failed with."""
 
@@ -54,7 +42,7 @@ MAX_ATTEMPTS = 8
 MAX_UNANSWERED = 20
 """Tasks in a row that a host did not answer, after which the executor stops."""
 
-_OF_ONE_PROJECT = (ObstructedPath, InsufficientSpace, UnstorableName)
+_OF_ONE_PROJECT = (errors.ObstructedPath, errors.InsufficientSpace, errors.UnstorableName)
 """Failures of the storage that concern one project only."""
 
 MAX_MISSING, MAX_MISSING_SHARE = 20, 0.01
@@ -120,8 +108,8 @@ class Executor:
         try:
             await self._checkpoint.begin_task(task)
             outcome = await self._sync(task)
-        except BandersnatchError as error:
-            if isinstance(error, StorageError) and not isinstance(error, _OF_ONE_PROJECT):
+        except errors.BandersnatchError as error:
+            if isinstance(error, errors.StorageError) and not isinstance(error, _OF_ONE_PROJECT):
                 raise
             if self._postpone(task, error, queue):
                 return
@@ -138,7 +126,7 @@ class Executor:
         self._watch(outcome, queue)
 
     def _postpone(
-        self, task: SyncTask, error: BandersnatchError, queue: WorkQueue[SyncTask]
+        self, task: SyncTask, error: errors.BandersnatchError, queue: WorkQueue[SyncTask]
     ) -> bool:
         """Queue a task again whose page may change soon; return whether that was done."""
         pauses = PAUSES.get(type(error), ())
@@ -178,8 +166,8 @@ class Executor:
                 Warned(f"{name} seems to be removed from the index; the next run checks again")
             )
 
-    def _report_failure(self, name: ProjectName, error: BandersnatchError) -> None:
-        if not isinstance(error, InsufficientSpace):
+    def _report_failure(self, name: ProjectName, error: errors.BandersnatchError) -> None:
+        if not isinstance(error, errors.InsufficientSpace):
             self._events(ProjectFailed(name, error, will_retry=not self._standalone))
             return
         # The disk is full for all: report it once as a halt, and each project briefly.
@@ -191,20 +179,20 @@ class Executor:
     def _watch(self, outcome: Outcome, queue: WorkQueue[SyncTask]) -> None:
         """Close the queue when more requests would be useless, or the operator wants it."""
         error = outcome.error
-        is_unanswered = isinstance(error, UnavailableHost) or (
-            isinstance(error, MissingFiles) and error.unavailable
+        is_unanswered = isinstance(error, errors.UnavailableHost) or (
+            isinstance(error, errors.MissingFiles) and error.unavailable
         )
         self._unanswered = self._unanswered + 1 if is_unanswered else 0
-        self.answered = self.answered or not isinstance(error, UnavailableHost)
+        self.answered = self.answered or not isinstance(error, errors.UnavailableHost)
         self.succeeded += outcome.result in {Result.SYNCED, Result.UNCHANGED} and error is None
-        self._missing += isinstance(error, MissingProject)
+        self._missing += isinstance(error, errors.MissingProject)
         reason = ""
         if self._unanswered >= MAX_UNANSWERED:
             reason = f"{self._unanswered} projects in a row got no answer; the last: {error}"
         elif self._missing > max(MAX_MISSING, self._asked * MAX_MISSING_SHARE):
             reason = f"the index has no page for {self._missing} of {self._asked} projects it lists"
         if reason:
-            self._events(Halted(UnusableIndex(reason)))
+            self._events(Halted(errors.UnusableIndex(reason)))
         if reason or (error is not None and self._stop_on_error):
             self.complete = False
             queue.close()

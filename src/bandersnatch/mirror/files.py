@@ -7,18 +7,10 @@ from typing import TYPE_CHECKING, Self
 
 from msgspec import structs
 
-from bandersnatch import layout
-from bandersnatch.catalogue.records import FileRecord, TrashEntry
+from bandersnatch import errors, layout
+from bandersnatch.catalogue.records import FileRecord, ProjectRecord, TrashEntry
 from bandersnatch.concurrency import bounded_map
-from bandersnatch.config.schema import CompareMethod
-from bandersnatch.errors import (
-    BandersnatchError,
-    InsufficientSpace,
-    IntegrityError,
-    ObstructedPath,
-    UnstorableName,
-    UpstreamError,
-)
+from bandersnatch.config.schema import CompareMethod, FileSettings
 from bandersnatch.events import (
     CoreMetadataMissing,
     FileDownloaded,
@@ -26,20 +18,17 @@ from bandersnatch.events import (
     FileRestored,
     FilesRejected,
 )
-from bandersnatch.model.content import ExpectedContent, expected_content, expected_sidecar
+from bandersnatch.model.content import Content, ExpectedContent, expected_content, expected_sidecar
 from bandersnatch.model.urls import quote_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bandersnatch.catalogue.records import ProjectRecord
     from bandersnatch.clock import Clock
-    from bandersnatch.config.schema import FileSettings
     from bandersnatch.events import EventSink
     from bandersnatch.index.port import PackageIndex
     from bandersnatch.layout import StorageKey
     from bandersnatch.mirror.mirror import Mirror
-    from bandersnatch.model.content import Content
     from bandersnatch.model.digests import Hashes
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
@@ -132,7 +121,7 @@ class FilesOutcome:
     """
 
     records: list[FileRecord] = field(default_factory=list)
-    missing: list[BandersnatchError] = field(default_factory=list)
+    missing: list[errors.BandersnatchError] = field(default_factory=list)
     restored: list[StorageKey] = field(default_factory=list)
     sidecars_missing: list[str] = field(default_factory=list)
 
@@ -265,7 +254,12 @@ class FileSync:
             self._events(FileQueued(key, file.size))
             try:
                 content = await self._receive(file, key, expected)
-            except (InsufficientSpace, UnstorableName, UpstreamError, IntegrityError):
+            except (
+                errors.InsufficientSpace,
+                errors.UnstorableName,
+                errors.UpstreamError,
+                errors.IntegrityError,
+            ):
                 return
             self._events(FileDownloaded(detail.name, key, content.size))
             entries.append(TrashEntry(key, content.size, file.sha256.value, until))
@@ -299,9 +293,9 @@ class FileSync:
         """Download a file; report or record the failure and return None if that is impossible."""
         try:
             return await self.download(file, name)
-        except UnstorableName as error:
+        except errors.UnstorableName as error:
             self._events(FilesRejected(name, 1, file.filename, str(error)))
-        except (UpstreamError, IntegrityError) as error:
+        except (errors.UpstreamError, errors.IntegrityError) as error:
             outcome.missing.append(error)
         return None
 
@@ -323,7 +317,7 @@ class FileSync:
             for url in urls[:-1]:
                 try:
                     return await self._index.download(url, sink)
-                except (UpstreamError, IntegrityError):
+                except (errors.UpstreamError, errors.IntegrityError):
                     continue
             return await self._index.download(urls[-1], sink)
 
@@ -376,7 +370,12 @@ class FileSync:
         expected = expected_sidecar(file, digest, file.url + layout.SIDECAR_SUFFIX)
         try:
             content = await self._receive(file, key, expected)
-        except (IntegrityError, ObstructedPath, UnstorableName, UpstreamError) as error:
+        except (
+            errors.IntegrityError,
+            errors.ObstructedPath,
+            errors.UnstorableName,
+            errors.UpstreamError,
+        ) as error:
             return str(error)
         self._events(FileDownloaded(name, key, content.size))
         return None

@@ -10,12 +10,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from bandersnatch.catalogue.records import Deferral
-from bandersnatch.mirror.tasks import Result, TaskHints, is_expired
+from bandersnatch.mirror.tasks import Outcome, Result, TaskHints, is_expired
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from bandersnatch.mirror.tasks import Outcome
 
 
 class Condition(StrEnum):

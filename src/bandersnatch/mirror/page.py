@@ -11,11 +11,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bandersnatch.errors import InvalidPage, StalePage
-from bandersnatch.events import FilesRejected
+from bandersnatch.events import EventSink, FilesRejected
 from bandersnatch.filters.interface import Needs
 from bandersnatch.layout import PageFormat
-from bandersnatch.mirror.tasks import is_expired
-from bandersnatch.model.serials import NO_SERIAL
+from bandersnatch.mirror.tasks import SyncTask, is_expired
+from bandersnatch.model.serials import NO_SERIAL, Serial
 from bandersnatch.simple.entries import PageContext
 from bandersnatch.simple.html_page import parse_detail_html
 from bandersnatch.simple.json_page import parse_detail_json
@@ -25,13 +25,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bandersnatch.config.schema import Settings
-    from bandersnatch.events import EventSink
     from bandersnatch.index.port import FetchedDetail, PackageIndex
-    from bandersnatch.mirror.tasks import SyncTask
     from bandersnatch.model.content import Validators
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
-    from bandersnatch.model.serials import Serial
 
 _OWN_SITE = "http://mirror.invalid"
 """The base that relative URLs in stored pages are resolved against."""

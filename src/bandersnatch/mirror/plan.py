@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from bandersnatch.catalogue.records import MISSED, Deferral, Standing
+from bandersnatch.catalogue.records import MISSED, Deferral, ProjectSummary, Standing
 from bandersnatch.mirror.tasks import Discovery, MirrorSnapshot, SyncTask, TaskHints, is_expired
-from bandersnatch.model.serials import NO_SERIAL, Serial
+from bandersnatch.model.serials import NO_SERIAL, Change, Serial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from bandersnatch.catalogue.records import ProjectSummary
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.model.serials import Change
 
 SECOND_LOOK = 10 * 60
 """Seconds between the two runs that must both miss a project before it is removed."""

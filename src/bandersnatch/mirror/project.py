@@ -8,25 +8,17 @@ from typing import TYPE_CHECKING, Self
 
 from msgspec import structs
 
-from bandersnatch import layout
-from bandersnatch.catalogue.records import Cause, Deferral, ProjectRecord, Standing
-from bandersnatch.config.schema import Provenance, RemovedProjects
-from bandersnatch.errors import (
-    ChangedFile,
-    EmptiedProject,
-    InvalidPage,
-    MissingFiles,
-    MissingProject,
-    StalePage,
-)
+from bandersnatch import errors, layout
+from bandersnatch.catalogue import records
+from bandersnatch.config.schema import Provenance, RemovedProjects, Settings
 from bandersnatch.mirror.files import FilesOutcome, FileSync
 from bandersnatch.mirror.page import PageFetcher
 from bandersnatch.mirror.plan import SECOND_LOOK, is_same_display
 from bandersnatch.mirror.publish import Publisher
 from bandersnatch.mirror.removal import Removals
-from bandersnatch.mirror.tasks import Outcome, Result, RunContext, TaskHints
+from bandersnatch.mirror.tasks import Outcome, Result, RunContext, SyncTask, TaskHints
 from bandersnatch.model.content import Validators
-from bandersnatch.model.project import ProjectStatus
+from bandersnatch.model.project import ProjectDetail, ProjectStatus
 from bandersnatch.model.serials import NO_SERIAL
 
 if TYPE_CHECKING:
@@ -34,14 +26,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bandersnatch.catalogue.port import Catalogue
-    from bandersnatch.catalogue.records import FileRecord, TrashEntry
-    from bandersnatch.config.schema import Settings
-    from bandersnatch.errors import BandersnatchError
     from bandersnatch.filters.chain import FilterChain, FilterResult
     from bandersnatch.index.port import FetchedDetail
     from bandersnatch.mirror.mirror import Mirror
-    from bandersnatch.mirror.tasks import SyncTask
-    from bandersnatch.model.project import ProjectDetail
 
 FEW_FILES = 250
 """Pages with more files are filtered in a thread: a file can cost 20 microseconds."""
@@ -89,9 +76,9 @@ class ProjectSync:
         record = await self._catalogue.project(task.name) if TaskHints.KNOWN in task.hints else None
         try:
             fetched = await self._fetch(task, record)
-        except MissingProject:
+        except errors.MissingProject:
             return self._missing(task)
-        standing = Standing.SELECTED if is_selected else Standing.RETAINED
+        standing = records.Standing.SELECTED if is_selected else records.Standing.RETAINED
         if fetched is None or (record is not None and self._is_older(fetched.detail, record)):
             return self._unchanged(task, record, standing)
         if record is not None and self._stays_excluded(task, fetched.detail, record):
@@ -102,7 +89,9 @@ class ProjectSync:
 
     # ------------------------------------------------------------ whether there is anything to do
 
-    async def _fetch(self, task: SyncTask, record: ProjectRecord | None) -> FetchedDetail | None:
+    async def _fetch(
+        self, task: SyncTask, record: records.ProjectRecord | None
+    ) -> FetchedDetail | None:
         """Return the project's page, None if nothing has to be done about it.
 
         With ``force`` an unchanged page is fetched again if a file or page is not as recorded.
@@ -115,7 +104,7 @@ class ProjectSync:
                 return await self._fetcher.fetch(task, Validators())
         return fetched
 
-    async def _validators(self, task: SyncTask, record: ProjectRecord | None) -> Validators:
+    async def _validators(self, task: SyncTask, record: records.ProjectRecord | None) -> Validators:
         """Return the validators for a conditional request; none if the page is needed anyway.
 
         It is needed if other policies apply, or if the tree may have another page than the record
@@ -124,7 +113,7 @@ class ProjectSync:
         if record is None or _is_incomplete(task):
             return Validators()
         has_other_policy = record.fingerprint != self._context.fingerprint(task.name)
-        is_retained = record.standing is Standing.RETAINED
+        is_retained = record.standing is records.Standing.RETAINED
         if TaskHints.REFETCH in task.hints or has_other_policy or is_retained:
             return Validators()
         if self._context.force and not record.is_published:
@@ -136,7 +125,7 @@ class ProjectSync:
             return Validators()
         return record.validators
 
-    def _is_older(self, detail: ProjectDetail, record: ProjectRecord) -> bool:
+    def _is_older(self, detail: ProjectDetail, record: records.ProjectRecord) -> bool:
         """Whether a page is older than the published one, so that it is ignored.
 
         :raises StalePage: if it is and another policy applies, which must be published some time.
@@ -145,10 +134,12 @@ class ProjectSync:
         if detail.serial is None or published is None or detail.serial >= published:
             return False
         if record.fingerprint != self._context.fingerprint(detail.name):
-            raise StalePage(detail.name, target=published, actual=detail.serial)
+            raise errors.StalePage(detail.name, target=published, actual=detail.serial)
         return True
 
-    def _stays_excluded(self, task: SyncTask, detail: ProjectDetail, record: ProjectRecord) -> bool:
+    def _stays_excluded(
+        self, task: SyncTask, detail: ProjectDetail, record: records.ProjectRecord
+    ) -> bool:
         """Whether the page is still the one with which a project was excluded until its change.
 
         Only a record without validators needs this: with them the index answers that question.
@@ -162,7 +153,7 @@ class ProjectSync:
         return not _is_incomplete(task) and not is_new
 
     def _unchanged(
-        self, task: SyncTask, record: ProjectRecord | None, standing: Standing
+        self, task: SyncTask, record: records.ProjectRecord | None, standing: records.Standing
     ) -> Outcome:
         assert record is not None, "only a project with a record can be unchanged"
         if not record.is_published:
@@ -181,13 +172,13 @@ class ProjectSync:
         :raises MissingProject: if the index lists the project.
         """
         if TaskHints.LISTED in task.hints:
-            raise MissingProject(task.name)
+            raise errors.MissingProject(task.name)
         if TaskHints.KNOWN not in task.hints or TaskHints.EXCLUDED in task.hints:
             return Outcome(task, Result.ABSENT)
         if self._settings.run.removed_projects is RemovedProjects.KEEP:
             return Outcome(task, Result.UNCHANGED)
         earlier = task.earlier
-        if earlier is None or earlier.deferral != Deferral.MISSING_ONCE:
+        if earlier is None or earlier.deferral != records.Deferral.MISSING_ONCE:
             return Outcome(task, Result.MISSING_ONCE)
         is_confirmed = self._context.now - earlier.since >= SECOND_LOOK
         return Outcome(task, Result.GONE if is_confirmed else Result.MISSING_ONCE)
@@ -197,9 +188,9 @@ class ProjectSync:
     async def _apply(
         self,
         task: SyncTask,
-        record: ProjectRecord | None,
+        record: records.ProjectRecord | None,
         fetched: FetchedDetail,
-        standing: Standing,
+        standing: records.Standing,
     ) -> Outcome:
         """Apply the filters to a page, and publish what they leave."""
         self._require_plausible(task, record, fetched.detail)
@@ -208,7 +199,7 @@ class ProjectSync:
         result = await self._filter(detail)
         if record is not None and result.page is not None:
             self._require_same_files(record, result.page)
-        proposed = ProjectRecord(
+        proposed = records.ProjectRecord(
             detail=replace(result.page or page.without_files(), document=None),
             display=task.display or (record.display if record else "") or page.name,
             reflects=max(
@@ -219,7 +210,7 @@ class ProjectSync:
             fingerprint=self._context.fingerprint(page.name),
             validators=fetched.validators,
             files=(),
-            standing=standing if result.page is not None else Standing.EXCLUDED,
+            standing=standing if result.page is not None else records.Standing.EXCLUDED,
             due=result.due,
         )
         if result.page is None:
@@ -247,7 +238,7 @@ class ProjectSync:
             return await asyncio.to_thread(self._filters.apply, detail)
 
     def _require_plausible(
-        self, task: SyncTask, record: ProjectRecord | None, detail: ProjectDetail
+        self, task: SyncTask, record: records.ProjectRecord | None, detail: ProjectDetail
     ) -> None:
         """Refuse a page that is more likely to be an error than a change of the project.
 
@@ -260,19 +251,19 @@ class ProjectSync:
         for found in record.files:
             filename = found.file.filename
             if ascii(filename) in rejected:
-                raise InvalidPage(
+                raise errors.InvalidPage(
                     detail.name, f"the entry of the published file {filename} is invalid"
                 )
         is_quarantined = detail.status is ProjectStatus.QUARANTINED
         is_confirmed = (
             self._context.is_second_look
             and task.earlier is not None
-            and task.earlier.cause is Cause.PAGE_EMPTIED
+            and task.earlier.cause is records.Cause.PAGE_EMPTIED
         )
         if record.detail.files and not (detail.files or is_quarantined or is_confirmed):
-            raise EmptiedProject(detail.name, len(record.detail.files))
+            raise errors.EmptiedProject(detail.name, len(record.detail.files))
 
-    def _require_same_files(self, record: ProjectRecord, detail: ProjectDetail) -> None:
+    def _require_same_files(self, record: records.ProjectRecord, detail: ProjectDetail) -> None:
         """Refuse a filtered page that offers a published file with another digest.
 
         :raises ChangedFile: if it does, and the operator has not accepted the change.
@@ -284,7 +275,7 @@ class ProjectSync:
             filename, published = found.file.filename, found.file.sha256
             digest = offered.get(filename, published)
             if digest != published:
-                raise ChangedFile(
+                raise errors.ChangedFile(
                     detail.name, filename, published=published.value, offered=digest.value
                 )
 
@@ -299,7 +290,7 @@ class ProjectSync:
 
 
 def _is_incomplete(task: SyncTask) -> bool:
-    return task.earlier is not None and task.earlier.deferral == Deferral.INCOMPLETE
+    return task.earlier is not None and task.earlier.deferral == records.Deferral.INCOMPLETE
 
 
 class Publication:
@@ -330,11 +321,11 @@ class Publication:
             context,
         )
 
-    async def is_published(self, record: ProjectRecord) -> bool:
+    async def is_published(self, record: records.ProjectRecord) -> bool:
         """Whether the stored pages are those that ``record`` describes."""
         return await self._publisher.is_published(record)
 
-    async def is_complete(self, record: ProjectRecord) -> bool:
+    async def is_complete(self, record: records.ProjectRecord) -> bool:
         """Whether every recorded file is stored as recorded, and every page can be read."""
         has_files = await self._files.are_as_recorded(record)
         return has_files and await self._publisher.has_pages(record.name)
@@ -342,8 +333,8 @@ class Publication:
     async def publish(
         self,
         task: SyncTask,
-        record: ProjectRecord | None,
-        proposed: ProjectRecord,
+        record: records.ProjectRecord | None,
+        proposed: records.ProjectRecord,
         legacy: bytes | None,
     ) -> Outcome:
         """Download the files of a page, publish it, and trash the files that it no longer lists.
@@ -377,8 +368,8 @@ class Publication:
         )
 
     async def _sync_files(
-        self, task: SyncTask, record: ProjectRecord | None, detail: ProjectDetail
-    ) -> tuple[FilesOutcome, BandersnatchError | None]:
+        self, task: SyncTask, record: records.ProjectRecord | None, detail: ProjectDetail
+    ) -> tuple[FilesOutcome, errors.BandersnatchError | None]:
         """Sync the files of a page; return an error if it is published without some of them.
 
         :raises MissingFiles: if files cannot be downloaded, for the first time. The next run
@@ -390,14 +381,14 @@ class Publication:
         files = await self._files.sync(detail, record, self._context.trash, workers)
         if not files.missing:
             return files, None
-        error = MissingFiles(detail.name, files.missing)
-        if task.earlier is None or task.earlier.cause is not Cause.FILES_MISSING:
+        error = errors.MissingFiles(detail.name, files.missing)
+        if task.earlier is None or task.earlier.cause is not records.Cause.FILES_MISSING:
             raise error
         return files, error
 
     async def prefetch(
-        self, result: FilterResult, removed: Iterable[TrashEntry]
-    ) -> tuple[TrashEntry, ...]:
+        self, result: FilterResult, removed: Iterable[records.TrashEntry]
+    ) -> tuple[records.TrashEntry, ...]:
         """Download the files that will be listed later; return their entries in the trash.
 
         ``removed`` are the project's files that have just been trashed.
@@ -413,8 +404,8 @@ class Publication:
         return await self._files.prefetch(page, entries, workers, until=result.due)
 
     def _unlisted_files(
-        self, record: ProjectRecord | None, published: ProjectRecord
-    ) -> list[FileRecord]:
+        self, record: records.ProjectRecord | None, published: records.ProjectRecord
+    ) -> list[records.FileRecord]:
         """Return the files that were published and that the page no longer lists."""
         if record is None:
             return []

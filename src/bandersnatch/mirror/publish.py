@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from bandersnatch import layout
-from bandersnatch.catalogue.records import CatalogueUpdate, Deferral, Marker, RootMarker
+from bandersnatch.catalogue import records
 from bandersnatch.errors import MissingObject, StorageError
-from bandersnatch.events import PageRemoved, PageWritten
+from bandersnatch.events import EventSink, PageRemoved, PageWritten
 from bandersnatch.layout import LAST_MODIFIED, PageFormat, StorageKey
 from bandersnatch.simple.html_page import HtmlListRenderer, render_detail_html
 from bandersnatch.simple.json_page import JsonListRenderer, render_detail_json
@@ -17,10 +17,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bandersnatch.catalogue.port import Inventory
-    from bandersnatch.catalogue.records import ListEntry, ProjectRecord
     from bandersnatch.clock import Clock
     from bandersnatch.config.schema import PageSettings
-    from bandersnatch.events import EventSink
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
@@ -28,7 +26,9 @@ if TYPE_CHECKING:
     from bandersnatch.storage.port import Storage
 
 
-_MAY_LACK_PAGES = frozenset({Deferral.INCOMPLETE, Deferral.MISSING_ONCE, Deferral.GONE})
+_MAY_LACK_PAGES = frozenset(
+    {records.Deferral.INCOMPLETE, records.Deferral.MISSING_ONCE, records.Deferral.GONE}
+)
 """Deferrals of projects whose pages an interrupted run may have removed."""
 
 
@@ -156,7 +156,7 @@ class Publisher:
         except StorageError:
             return False
 
-    async def is_published(self, record: ProjectRecord) -> bool:
+    async def is_published(self, record: records.ProjectRecord) -> bool:
         """Whether the stored pages are those that ``record`` describes.
 
         Always False with legacy documents: a record does not describe their content.
@@ -200,7 +200,7 @@ class Publisher:
     # ------------------------------------------------------------ the root page
 
     async def publish_root(
-        self, projects: AsyncIterable[Sequence[ListEntry]]
+        self, projects: AsyncIterable[Sequence[records.ListEntry]]
     ) -> Sequence[StorageKey]:
         """Publish the list of ``projects``, which are in the order of their names.
 
@@ -244,7 +244,10 @@ async def publish_root(
     compares the page even if the catalogue says that it is current. Returns the keys that
     changed.
     """
-    if not force and await mirror.catalogue.marker(Marker.ROOT) == RootMarker.WRITTEN:
+    if (
+        not force
+        and await mirror.catalogue.marker(records.Marker.ROOT) == records.RootMarker.WRITTEN
+    ):
         return ()
     publisher, hidden = Publisher.of(mirror), set(omit)
     for each in await mirror.catalogue.deferred():
@@ -253,13 +256,15 @@ async def publish_root(
     changed = await publisher.publish_root(_list_entries(mirror.catalogue, hidden))
     await mirror.storage.flush()
     if not omit:
-        await mirror.catalogue.commit(CatalogueUpdate(markers={Marker.ROOT: RootMarker.WRITTEN}))
+        await mirror.catalogue.commit(
+            records.CatalogueUpdate(markers={records.Marker.ROOT: records.RootMarker.WRITTEN})
+        )
     return changed
 
 
 async def _list_entries(
     catalogue: Inventory, hidden: Collection[ProjectName]
-) -> AsyncIterator[Sequence[ListEntry]]:
+) -> AsyncIterator[Sequence[records.ListEntry]]:
     """Yield the catalogue's projects in batches, without those that are hidden."""
     after = ""
     while some := await catalogue.list_entries(after):

@@ -6,21 +6,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from bandersnatch.catalogue.records import (
-    DELETIONS,
-    CatalogueUpdate,
-    CleanMarker,
-    Deferral,
-    Marker,
-    ProjectRecord,
-    RootMarker,
-    Standing,
-)
+from bandersnatch.catalogue import records
 from bandersnatch.errors import MissingObject, StorageError
 from bandersnatch.events import StepStarted, Warned
 from bandersnatch.layout import SIMPLE
 from bandersnatch.mirror.adopt import Adoption
-from bandersnatch.mirror.checkpoint import MAX_BATCH, incomplete
+from bandersnatch.mirror.checkpoint import MAX_BATCH, Checkpoint, incomplete
 from bandersnatch.mirror.executor import Executor
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.project import ProjectSync
@@ -34,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from bandersnatch.catalogue.records import Deferred
-    from bandersnatch.mirror.checkpoint import Checkpoint
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.mirror.state import MirrorState, StateFiles
     from bandersnatch.model.names import ProjectName
@@ -103,7 +92,9 @@ async def check_catalogue(mirror: Mirror, now: int) -> None:
         )
     )
     await mirror.catalogue.commit(
-        CatalogueUpdate(reset=True, markers={Marker.CLEAN: CleanMarker.FOREIGN})
+        records.CatalogueUpdate(
+            reset=True, markers={records.Marker.CLEAN: records.CleanMarker.FOREIGN}
+        )
     )
 
 
@@ -139,7 +130,7 @@ async def _publish_again(mirror: Mirror, names: Sequence[ProjectName], now: int)
     text = f"the pages of {selected[0]}{others} do not exist any more; mirror publishes them again"
     mirror.events(Warned(text))
     await mirror.catalogue.commit(
-        CatalogueUpdate(deferred=[incomplete(name, now) for name in selected])
+        records.CatalogueUpdate(deferred=[incomplete(name, now) for name in selected])
     )
 
 
@@ -169,29 +160,31 @@ async def finish_deletions(mirror: Mirror, began: datetime) -> None:
         spellings = {name: marks[name].display for name in some}
         update = await removals.remove_projects(some, spellings)
         update.resolved += some
-        update.markers[Marker.ROOT] = RootMarker.STALE
+        update.markers[records.Marker.ROOT] = records.RootMarker.STALE
         for name in some:
-            if marks[name].deferral is Deferral.EXCLUDED_UNTIL_CHANGE:
+            if marks[name].deferral is records.Deferral.EXCLUDED_UNTIL_CHANGE:
                 update.records.append(await _excluded_record(mirror, marks[name]))
         await mirror.storage.flush()
         await mirror.catalogue.commit(update)
-    await mirror.catalogue.commit(CatalogueUpdate(markers={Marker.ROOT: RootMarker.WRITTEN}))
+    await mirror.catalogue.commit(
+        records.CatalogueUpdate(markers={records.Marker.ROOT: records.RootMarker.WRITTEN})
+    )
 
 
-async def _marked(mirror: Mirror) -> dict[ProjectName, Deferred]:
+async def _marked(mirror: Mirror) -> dict[ProjectName, records.Deferred]:
     """Return the projects whose deletion has begun."""
     deferred = await mirror.catalogue.deferred()
-    return {each.name: each for each in deferred if each.deferral in DELETIONS}
+    return {each.name: each for each in deferred if each.deferral in records.DELETIONS}
 
 
-async def _excluded_record(mirror: Mirror, mark: Deferred) -> ProjectRecord:
+async def _excluded_record(mirror: Mirror, mark: records.Deferred) -> records.ProjectRecord:
     """Return the record of a project that is excluded until the index changes it.
 
     Neither a change that the mirror knows already, nor another fingerprint, counts as a change.
     """
     record = await mirror.catalogue.project(mark.name)
     if record is None:
-        record = ProjectRecord(
+        record = records.ProjectRecord(
             ProjectDetail(mark.name), "", mark.target_serial, "", Validators(), ()
         )
     return structs.replace(
@@ -200,7 +193,7 @@ async def _excluded_record(mirror: Mirror, mark: Deferred) -> ProjectRecord:
         reflects=max(record.reflects, mark.target_serial),
         fingerprint=PolicyFingerprint.of(mirror)(mark.name),
         files=(),
-        standing=Standing.EXCLUDED,
+        standing=records.Standing.EXCLUDED,
         due=None,
     )
 

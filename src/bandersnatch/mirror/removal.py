@@ -11,28 +11,15 @@ from typing import TYPE_CHECKING, Self
 
 from msgspec import structs
 
-from bandersnatch import layout
-from bandersnatch.catalogue.records import (
-    CatalogueUpdate,
-    Deferral,
-    Marker,
-    RootMarker,
-    TrashEntry,
-)
+from bandersnatch import errors, layout
+from bandersnatch.catalogue import records
 from bandersnatch.config.schema import RemovedProjects
-from bandersnatch.errors import (
-    BlockingLink,
-    InvalidValue,
-    MissingObject,
-    StorageError,
-    TooManyRemovals,
-)
 from bandersnatch.events import FileRemoved, PageRemoved, ProjectFailed, ProjectRemoved, Warned
-from bandersnatch.mirror.checkpoint import MAX_BATCH
+from bandersnatch.mirror.checkpoint import MAX_BATCH, Checkpoint
 from bandersnatch.mirror.publish import publish_root
-from bandersnatch.mirror.tasks import TaskHints
+from bandersnatch.mirror.tasks import SyncTask, TaskHints
 from bandersnatch.model.filenames import candidate_projects
-from bandersnatch.model.names import belongs_to, project_name
+from bandersnatch.model.names import ProjectName, belongs_to, project_name
 from bandersnatch.model.urls import is_file_path
 
 if TYPE_CHECKING:
@@ -40,13 +27,9 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from bandersnatch.catalogue.port import MirrorCatalogue
-    from bandersnatch.catalogue.records import FileRecord, ProjectRecord
     from bandersnatch.events import EventSink
     from bandersnatch.layout import MirrorLayout, StorageKey
-    from bandersnatch.mirror.checkpoint import Checkpoint
     from bandersnatch.mirror.mirror import Mirror
-    from bandersnatch.mirror.tasks import SyncTask
-    from bandersnatch.model.names import ProjectName
     from bandersnatch.storage.port import MirrorStorage
 
 MIN_REMOVALS = 5
@@ -77,7 +60,7 @@ def check_removals(count: int, limit: int, *, by_filters: int = 0) -> None:
     :raises TooManyRemovals: if there are more.
     """
     if count > limit:
-        raise TooManyRemovals(count, limit, by_filters=by_filters)
+        raise errors.TooManyRemovals(count, limit, by_filters=by_filters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +75,7 @@ class PlannedRemovals:
     reported: Mapping[ProjectName, SyncTask]
     confirmed: Mapping[ProjectName, SyncTask]
     deselected: frozenset[ProjectName]
-    excluded: Mapping[ProjectName, ProjectRecord]
+    excluded: Mapping[ProjectName, records.ProjectRecord]
     emptied: Mapping[ProjectName, SyncTask]
 
     @property
@@ -112,7 +95,7 @@ class PlannedRemovals:
         """Whether the catalogue has no deferral yet that would resume an interrupted removal."""
         if name in self.reported:
             earlier = self.reported[name].earlier
-            return earlier is None or earlier.deferral == Deferral.PENDING
+            return earlier is None or earlier.deferral == records.Deferral.PENDING
         return name in self.deselected
 
 
@@ -125,8 +108,8 @@ class _ProjectRemoval:
     """
 
     name: ProjectName
-    pages: Sequence[TrashEntry]
-    files: Sequence[TrashEntry]
+    pages: Sequence[records.TrashEntry]
+    files: Sequence[records.TrashEntry]
     sizes: Mapping[StorageKey, int]
     forget: bool
 
@@ -159,8 +142,8 @@ class Removals:
     # ------------------------------------------------------------ files
 
     async def trash_files(
-        self, name: ProjectName, files: Sequence[FileRecord]
-    ) -> tuple[TrashEntry, ...]:
+        self, name: ProjectName, files: Sequence[records.FileRecord]
+    ) -> tuple[records.TrashEntry, ...]:
         """Trash files of a project, with their core metadata; return their entries."""
         trashed = tuple(self._entries(self._plausible(files, name)))
         await self._trash(trashed)
@@ -168,16 +151,18 @@ class Removals:
             self._events(FileRemoved(name, layout.served(each.key), each.size))
         return trashed
 
-    def _entries(self, files: Iterable[FileRecord]) -> Iterable[TrashEntry]:
+    def _entries(self, files: Iterable[records.FileRecord]) -> Iterable[records.TrashEntry]:
         """Yield the entries of files and their core metadata."""
         for found in files:
             for key, size, sha256 in _objects(found):
-                yield TrashEntry(layout.trash(key), size, sha256, self._now)
+                yield records.TrashEntry(layout.trash(key), size, sha256, self._now)
 
-    async def _trash(self, entries: Iterable[TrashEntry]) -> None:
+    async def _trash(self, entries: Iterable[records.TrashEntry]) -> None:
         await self._storage.discard([layout.served(each.key) for each in entries])
 
-    def _plausible(self, files: Sequence[FileRecord], name: ProjectName) -> list[FileRecord]:
+    def _plausible(
+        self, files: Sequence[records.FileRecord], name: ProjectName
+    ) -> list[records.FileRecord]:
         """Return the files that can belong to the project: a row may have been edited."""
         own = [found for found in files if _can_belong_to(found, name)]
         if len(own) < len(files):
@@ -192,7 +177,7 @@ class Removals:
         self,
         names: Collection[ProjectName],
         spellings: Mapping[ProjectName, str] | None = None,
-    ) -> CatalogueUpdate:
+    ) -> records.CatalogueUpdate:
         """Trash the pages of projects and then their files; return what is to be forgotten.
 
         The root page must not list the projects when this begins. ``spellings`` are other
@@ -208,7 +193,7 @@ class Removals:
                 files = await self._unshared_files(record, names) if record else []
                 removals.append(await self._plan(name, record, pages, files))
         entries = [entry for each in removals for entry in (*each.pages, *each.files)]
-        await self._catalogue.commit(CatalogueUpdate(trashed=entries))
+        await self._catalogue.commit(records.CatalogueUpdate(trashed=entries))
         for each in removals:
             await self._trash(each.pages)
         if removals:
@@ -216,7 +201,7 @@ class Removals:
         for each in removals:
             await self._trash(each.files)
             await self._report(each)
-        return CatalogueUpdate(forgotten=[each.name for each in removals if each.forget])
+        return records.CatalogueUpdate(forgotten=[each.name for each in removals if each.forget])
 
     async def find_pages(
         self, name: ProjectName, spellings: Iterable[str] = ()
@@ -240,12 +225,12 @@ class Removals:
         """Return the size of a link's target, 0 if it cannot be read, None if there is no link."""
         try:
             return len(await self._storage.read(key))
-        except StorageError as error:
-            return None if type(error) is MissingObject else 0
+        except errors.StorageError as error:
+            return None if type(error) is errors.MissingObject else 0
 
     async def _unshared_files(
-        self, record: ProjectRecord, removed: Collection[ProjectName]
-    ) -> list[FileRecord]:
+        self, record: records.ProjectRecord, removed: Collection[ProjectName]
+    ) -> list[records.FileRecord]:
         """Return the files of a project that no other project owns; some indexes share files.
 
         Projects that are ``removed`` together with it do not count.
@@ -264,16 +249,19 @@ class Removals:
     async def _plan(
         self,
         name: ProjectName,
-        record: ProjectRecord | None,
+        record: records.ProjectRecord | None,
         pages: Mapping[StorageKey, int],
-        files: Sequence[FileRecord],
+        files: Sequence[records.FileRecord],
     ) -> _ProjectRemoval:
         entries = list(self._entries(files))
         stats = await self._storage.stat([layout.served(each.key) for each in entries])
         sizes = {stat.key: stat.size for stat in stats if stat is not None}
         return _ProjectRemoval(
             name,
-            [TrashEntry(layout.trash(key), size, "", self._now) for key, size in pages.items()],
+            [
+                records.TrashEntry(layout.trash(key), size, "", self._now)
+                for key, size in pages.items()
+            ],
             [
                 structs.replace(each, size=sizes.get(layout.served(each.key), each.size))
                 for each in entries
@@ -291,44 +279,44 @@ class Removals:
                 self._events(FileRemoved(removal.name, key, entry.size))
         left = [stat.key for stat in await self._storage.stat(list(removal.sizes)) if stat]
         if left:
-            error = BlockingLink(removal.name, left[0])
+            error = errors.BlockingLink(removal.name, left[0])
             self._events(ProjectFailed(removal.name, error, will_retry=False))
         self._events(ProjectRemoved(removal.name))
 
     # ------------------------------------------------------------ the trash
 
-    async def purge_expired(self, grace: timedelta) -> CatalogueUpdate:
+    async def purge_expired(self, grace: timedelta) -> records.CatalogueUpdate:
         """Purge what has been in the trash for longer than ``grace``; return the update for it.
 
         Nothing is purged if the time since the last success is implausible.
         """
-        last = await self._catalogue.marker(Marker.LAST_SUCCESS)
+        last = await self._catalogue.marker(records.Marker.LAST_SUCCESS)
         if last and self._now - int(last) > _MAX_PAUSE:
             days = (self._now - int(last)) // 86_400
             text = f"by the clock the last success was {days} days ago"
             self._events(Warned(f"{text}; the next run purges {layout.TRASH}, not this one"))
-            return CatalogueUpdate()
+            return records.CatalogueUpdate()
         limit = self._now - int(grace.total_seconds())
         expired = [each.key for each in await self._catalogue.trash(before=limit + 1)]
         await self._storage.purge(expired)
-        return CatalogueUpdate(restored=expired)
+        return records.CatalogueUpdate(restored=expired)
 
 
 def _is_other_spelling(spelling: str, name: ProjectName) -> bool:
     """Whether ``spelling`` is a name of the project that is not normalised."""
     try:
         return spelling != name and project_name(spelling) == name
-    except InvalidValue:
+    except errors.InvalidValue:
         return False
 
 
-def _can_belong_to(found: FileRecord, name: ProjectName) -> bool:
+def _can_belong_to(found: records.FileRecord, name: ProjectName) -> bool:
     file = found.file
     is_valid = is_file_path(file.path) and file.hashes.get("sha256") is not None
     return is_valid and belongs_to(file.filename, name)
 
 
-def _objects(found: FileRecord) -> Iterable[tuple[StorageKey, int, str]]:
+def _objects(found: records.FileRecord) -> Iterable[tuple[StorageKey, int, str]]:
     """Yield the key, size and sha256 of a file and of its core metadata."""
     file = found.file
     yield layout.release_file(file), file.size or 0, file.sha256.value
@@ -352,7 +340,9 @@ async def remove_all(
     compares the root page even if no project is removed.
     """
     if projects:
-        await checkpoint.commit(CatalogueUpdate(markers={Marker.ROOT: RootMarker.STALE}))
+        await checkpoint.commit(
+            records.CatalogueUpdate(markers={records.Marker.ROOT: records.RootMarker.STALE})
+        )
     await publish_root(mirror, omit=projects, force=force or bool(projects))
     removals = Removals.of(mirror, began)
     ordered = sorted(projects)
@@ -370,7 +360,9 @@ async def remove_all(
     ]
     await remove_unrecorded(mirror, handled, checkpoint, began)
     await checkpoint.commit(
-        CatalogueUpdate(forgotten=forgotten, markers={Marker.ROOT: RootMarker.WRITTEN})
+        records.CatalogueUpdate(
+            forgotten=forgotten, markers={records.Marker.ROOT: records.RootMarker.WRITTEN}
+        )
     )
     await checkpoint.commit(await removals.purge_expired(mirror.settings.run.removal_grace))
 

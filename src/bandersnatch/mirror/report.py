@@ -6,46 +6,12 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from msgspec import Struct
 
-from bandersnatch.errors import EmptiedProject, RefusedCommand, SafetyStop
-from bandersnatch.events import (
-    CoreMetadataMissing,
-    DamageFound,
-    DamageRepaired,
-    Event,
-    FileDownloaded,
-    FileEvent,
-    FileQueued,
-    FileRemoved,
-    FileRestored,
-    FilesFiltered,
-    FilesRejected,
-    Halted,
-    OrphanFound,
-    PageRemoved,
-    PageWritten,
-    ProjectAbsent,
-    ProjectBlocked,
-    ProjectEvent,
-    ProjectExcluded,
-    ProjectFailed,
-    ProjectPostponed,
-    ProjectRemoved,
-    ProjectRestored,
-    ProjectSynced,
-    ProjectUnchanged,
-    ProjectUnreadable,
-    ProjectVerified,
-    RepairFailed,
-    RunPlanned,
-    StepStarted,
-    VerifyEvent,
-    Warned,
-)
+from bandersnatch import events
+from bandersnatch.errors import BandersnatchError, EmptiedProject, RefusedCommand, SafetyStop
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from bandersnatch.errors import BandersnatchError
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.serials import Serial
 
@@ -106,7 +72,7 @@ class RunReport(Struct):
     damage_found: int = 0
     damage_repaired: int = 0
     damage_unrepaired: int = 0
-    repairs_failed: list[RepairFailed] = []
+    repairs_failed: list[events.RepairFailed] = []
     unreadable: list[ProjectName] = []
     orphans: int = 0
     orphans_bytes: int = 0
@@ -118,85 +84,85 @@ class RunReport(Struct):
     pending: int = 0
     ended_by: BandersnatchError | None = None
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Count an event."""
-        if isinstance(event, FileEvent):
+        if isinstance(event, events.FileEvent):
             self._count_files(event)
-        elif isinstance(event, ProjectEvent):
+        elif isinstance(event, events.ProjectEvent):
             self._count_project(event)
-        elif isinstance(event, VerifyEvent):
+        elif isinstance(event, events.VerifyEvent):
             self._count_verified(event)
         else:
             match event:
-                case Halted(error=error):
+                case events.Halted(error=error):
                     self.halted.append(error)
-                case Warned() | StepStarted() | RunPlanned():
+                case events.Warned() | events.StepStarted() | events.RunPlanned():
                     pass
                 case _:
                     assert_never(event)
 
-    def _count_files(self, event: FileEvent) -> None:
+    def _count_files(self, event: events.FileEvent) -> None:
         match event:
-            case FileDownloaded(size=size):
+            case events.FileDownloaded(size=size):
                 self.files_downloaded += 1
                 self.bytes_downloaded += size
-            case PageWritten():
+            case events.PageWritten():
                 self.pages_written += 1
-            case PageRemoved():
+            case events.PageRemoved():
                 self.pages_removed += 1
-            case FileRestored():
+            case events.FileRestored():
                 self.files_restored += 1
-            case FileRemoved():
+            case events.FileRemoved():
                 self.files_removed += 1
-            case FilesRejected(count=count):
+            case events.FilesRejected(count=count):
                 self.files_rejected += count
-            case CoreMetadataMissing(count=count):
+            case events.CoreMetadataMissing(count=count):
                 self.core_metadata_missing += count
-            case FileQueued() | FilesFiltered():
+            case events.FileQueued() | events.FilesFiltered():
                 pass
             case _:
                 assert_never(event)
 
-    def _count_project(self, event: ProjectEvent) -> None:
+    def _count_project(self, event: events.ProjectEvent) -> None:
         match event:
-            case ProjectUnchanged():
+            case events.ProjectUnchanged():
                 self.unchanged += 1
-            case ProjectSynced(name=name):
+            case events.ProjectSynced(name=name):
                 self.synced.append(name)
-            case ProjectAbsent(name=name):
+            case events.ProjectAbsent(name=name):
                 self.absent.append(name)
-            case ProjectExcluded():
+            case events.ProjectExcluded():
                 self.excluded += 1
-            case ProjectRemoved(name=name):
+            case events.ProjectRemoved(name=name):
                 self.removed.append(name)
-            case ProjectRestored(name=name):
+            case events.ProjectRestored(name=name):
                 self.restored.append(name)
-            case ProjectFailed(name=name, error=error, will_retry=will_retry):
+            case events.ProjectFailed(name=name, error=error, will_retry=will_retry):
                 self.failures[name] = Failure(name, error, will_retry)
-            case ProjectBlocked(name=name):
+            case events.ProjectBlocked(name=name):
                 self.blocked.append(name)
-            case ProjectPostponed():
+            case events.ProjectPostponed():
                 pass
             case _:
                 assert_never(event)
 
-    def _count_verified(self, event: VerifyEvent) -> None:
+    def _count_verified(self, event: events.VerifyEvent) -> None:
         match event:
-            case ProjectVerified(files=files, size=size):
+            case events.ProjectVerified(files=files, size=size):
                 self.projects_verified += 1
                 self.files_verified += files
                 self.bytes_verified += size
-            case DamageFound():
+            case events.DamageFound():
                 self.damage_found += 1
-            case DamageRepaired():
+            case events.DamageRepaired():
                 self.damage_repaired += 1
-            case RepairFailed():
+            case events.RepairFailed():
                 self.damage_unrepaired += 1
                 if len(self.repairs_failed) < MOST_DETAILS:
                     self.repairs_failed.append(event)
-            case ProjectUnreadable(name=name):
+            case events.ProjectUnreadable(name=name):
                 self.unreadable.append(name)
-            case OrphanFound(size=size, moved=moved):
+            case events.OrphanFound(size=size, moved=moved):
                 self.orphans += 1
                 self.orphans_bytes += size
                 self.orphans_moved += moved

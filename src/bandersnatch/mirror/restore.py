@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from bandersnatch import layout
+from bandersnatch import errors, layout
 from bandersnatch.catalogue.records import (
     CatalogueUpdate,
     Cause,
@@ -18,14 +18,6 @@ from bandersnatch.catalogue.records import (
     Standing,
 )
 from bandersnatch.concurrency import bounded_map
-from bandersnatch.errors import (
-    InvalidPage,
-    MissingObject,
-    RefusedCommand,
-    ResponseError,
-    StorageError,
-    UnrestorableProject,
-)
 from bandersnatch.events import (
     CoreMetadataMissing,
     FileRestored,
@@ -34,14 +26,14 @@ from bandersnatch.events import (
     ProjectRestored,
     Warned,
 )
-from bandersnatch.layout import PageFormat
+from bandersnatch.layout import PageFormat, StorageKey
 from bandersnatch.mirror.page import own_page_context, parse_own_page
 from bandersnatch.mirror.publish import Publisher, publish_root
 from bandersnatch.mirror.recovery import finish_deletions, open_tree
 from bandersnatch.mirror.removal import Removals
 from bandersnatch.mirror.state import StateFiles
 from bandersnatch.model.content import Validators
-from bandersnatch.model.serials import NO_SERIAL
+from bandersnatch.model.serials import NO_SERIAL, Serial
 from bandersnatch.simple.html_page import display_name
 from bandersnatch.simple.legacy import parse_legacy, render_legacy
 
@@ -49,13 +41,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
-    from bandersnatch.layout import StorageKey
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.model.digests import Digest, Hashes
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
-    from bandersnatch.model.serials import Serial
     from bandersnatch.storage.port import StoredObject
 
 
@@ -146,14 +136,14 @@ class TrashedProject:
                 display = display or self._display(text, key)
                 if detail is None:
                     detail = await parse_own_page(text, self._name, PageFormat.of(key), self._now)
-            except MissingObject:
+            except errors.MissingObject:
                 continue
-            except ResponseError as error:
+            except errors.ResponseError as error:
                 why = f"{key} is not a page of it: {error.why}"
-            except StorageError as error:
+            except errors.StorageError as error:
                 why = str(error)
         if detail is None:
-            raise UnrestorableProject(self._name, why)
+            raise errors.UnrestorableProject(self._name, why)
         return TrashedPage(detail, display)
 
     def _display(self, text: bytes, key: StorageKey) -> str:
@@ -168,7 +158,7 @@ class TrashedProject:
                 text = await self._storage.read(key)
                 context = own_page_context(self._name, self._now)
                 return render_legacy(parse_legacy(text, context))
-            except (StorageError, InvalidPage):
+            except (errors.StorageError, errors.InvalidPage):
                 continue
         return None
 
@@ -206,7 +196,9 @@ class TrashedProject:
 
         await bounded_map(check, detail.files, most=_CONCURRENT_READS)
         if not records and (detail.files or detail.rejected):
-            raise UnrestorableProject(self._name, "none of the files that its page lists is left")
+            raise errors.UnrestorableProject(
+                self._name, "none of the files that its page lists is left"
+            )
         return TrashedFiles(
             [records[file.path] for file in detail.files if file.path in records],
             [each for file in detail.files for each in trashed.get(file.path, ())],
@@ -240,9 +232,9 @@ class TrashedProject:
         kind = self._settings.pages.digest_name
         if any(file.url.startswith(f"{own_site}/") for file in detail.files):
             why = "its page links to files of this mirror, and release-files is off"
-            raise UnrestorableProject(self._name, why)
+            raise errors.UnrestorableProject(self._name, why)
         if any(file.hashes.get(kind) is None for file in detail.files):
-            raise UnrestorableProject(self._name, f"its page has no {kind} digests")
+            raise errors.UnrestorableProject(self._name, f"its page has no {kind} digests")
 
 
 async def restore(mirror: Mirror, names: Collection[ProjectName]) -> None:
@@ -256,7 +248,7 @@ async def restore(mirror: Mirror, names: Collection[ProjectName]) -> None:
     for name in dict.fromkeys(names):
         try:
             await _Restoration(mirror, name, began, trashed_at).run()
-        except RefusedCommand as error:
+        except errors.RefusedCommand as error:
             mirror.events(ProjectFailed(name, error, will_retry=False))
         else:
             mirror.events(ProjectRestored(name))
@@ -309,7 +301,7 @@ class _Restoration:
         removals = Removals.of(self._mirror, self._began)
         is_recorded = record is not None and record.is_published
         if is_recorded or await removals.find_pages(self._name):
-            raise UnrestorableProject(self._name, "it is in the mirror already")
+            raise errors.UnrestorableProject(self._name, "it is in the mirror already")
         return record
 
     def _report_gaps(self, page: TrashedPage, files: TrashedFiles) -> None:
@@ -386,7 +378,7 @@ class _Restoration:
         if left:
             await finish_deletions(mirror, self._began)
             why = f"{left[0]} cannot be moved back; is there a link in its path?"
-            raise UnrestorableProject(self._name, why)
+            raise errors.UnrestorableProject(self._name, why)
         for each in trashed:
             mirror.events(FileRestored(self._name, each.key, each.found.size))
 

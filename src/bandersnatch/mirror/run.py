@@ -5,42 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bandersnatch.catalogue.records import MISSED, CatalogueUpdate, CleanMarker, Marker
+from bandersnatch.catalogue.records import MISSED, CatalogueUpdate, CleanMarker, Deferred, Marker
 from bandersnatch.config.schema import RemovedProjects
 from bandersnatch.errors import SafetyStop, UnusableIndex
 from bandersnatch.events import Halted, RunPlanned
+from bandersnatch.mirror import recovery, removal
 from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.discovery import Discoverer, DiscoveryRequest
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
-from bandersnatch.mirror.plan import deselected, make_plan, restricted, vanished, without
+from bandersnatch.mirror.plan import SyncPlan, deselected, make_plan, restricted, vanished, without
 from bandersnatch.mirror.publish import Publisher
-from bandersnatch.mirror.recovery import (
-    max_concurrent_projects,
-    open_context,
-    open_executor,
-    open_tree,
-)
-from bandersnatch.mirror.removal import (
-    PlannedRemovals,
-    check_removals,
-    removal_limit,
-    remove_all,
-    remove_unrecorded,
-)
 from bandersnatch.mirror.state import StateFiles, Todo, final_marker, next_status, trusted_state
-from bandersnatch.mirror.tasks import Discovery, MirrorSnapshot
+from bandersnatch.mirror.tasks import Discovery, MirrorSnapshot, SyncTask
 from bandersnatch.model.serials import NO_SERIAL, Serial
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
-    from bandersnatch.catalogue.records import Deferred
     from bandersnatch.mirror.executor import Executor
     from bandersnatch.mirror.mirror import Mirror
-    from bandersnatch.mirror.plan import SyncPlan
     from bandersnatch.mirror.state import MirrorState
-    from bandersnatch.mirror.tasks import SyncTask
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectList
 
@@ -133,7 +118,7 @@ class MirrorRun:
 
     async def _open(self, began: datetime) -> MirrorState:
         """Return the state as far as it can be trusted; otherwise every project is synced."""
-        found = await open_tree(self._mirror, self._files, began)
+        found = await recovery.open_tree(self._mirror, self._files, began)
         state = await trusted_state(self._mirror, self._files, found)
         if state.clean_marker == CleanMarker.UNTRUSTED:
             self._options = replace(self._options, force=True)
@@ -149,7 +134,9 @@ class MirrorRun:
         published, forgotten = await self._deselected()
         if only is not None:
             plan, published = restricted(plan, only), published & only
-        limit = removal_limit(await mirror.catalogue.count(), mirror.settings.run.max_removals)
+        limit = removal.removal_limit(
+            await mirror.catalogue.count(), mirror.settings.run.max_removals
+        )
         missing = vanished(plan, found)
         if self._refuses(len(missing), limit):
             plan = without(plan, missing)
@@ -236,7 +223,7 @@ class MirrorRun:
     def _refuses(self, removals: int, limit: int, *, by_filters: int = 0) -> bool:
         """Whether a limit refuses so many removals; if so, report it."""
         try:
-            check_removals(removals, limit, by_filters=by_filters)
+            removal.check_removals(removals, limit, by_filters=by_filters)
         except SafetyStop as error:
             self._mirror.events(Halted(error))
             self._is_refused = True
@@ -263,7 +250,7 @@ class MirrorRun:
             todo=Todo(state.cursor, {name: task.target_serial for name, task in tasks.items()}),
             now=int(began.timestamp()),
         )
-        await remove_unrecorded(mirror, prepared.leftovers, checkpoint, began)
+        await removal.remove_unrecorded(mirror, prepared.leftovers, checkpoint, began)
         markers = dict.fromkeys((Marker.OPTIONS, Marker.FILTERS), "") if self._is_policy_new else {}
         await checkpoint.begin(
             prepared.resolved,
@@ -294,7 +281,7 @@ class MirrorRun:
         may_empty: bool = False,
     ) -> Executor:
         options = self._options
-        context = await open_context(
+        context = await recovery.open_context(
             self._mirror,
             began,
             accepted=options.accepted,
@@ -302,8 +289,10 @@ class MirrorRun:
             may_empty=may_empty,
         )
         stop = self._mirror.settings.run.stop_on_error
-        executor = open_executor(self._mirror, checkpoint, context, began, stop_on_error=stop)
-        await executor.run(tasks, workers=max_concurrent_projects(self._mirror))
+        executor = recovery.open_executor(
+            self._mirror, checkpoint, context, began, stop_on_error=stop
+        )
+        await executor.run(tasks, workers=recovery.max_concurrent_projects(self._mirror))
         return executor
 
     async def _remove_projects(
@@ -315,7 +304,7 @@ class MirrorRun:
     ) -> None:
         """Remove the projects that the limits allow to remove, and publish the root page."""
         mirror = self._mirror
-        planned = PlannedRemovals(
+        planned = removal.PlannedRemovals(
             prepared.plan.removals,
             executor.gone,
             prepared.deselected,
@@ -323,13 +312,15 @@ class MirrorRun:
             executor.emptied,
         )
         projects = await self._allowed_removals(planned, prepared.limit, checkpoint, began)
-        await remove_all(mirror, planned, projects, checkpoint, began, force=self._options.force)
+        await removal.remove_all(
+            mirror, planned, projects, checkpoint, began, force=self._options.force
+        )
         await checkpoint.commit(CatalogueUpdate(forgotten=sorted(prepared.forgotten)))
-        await remove_unrecorded(mirror, checkpoint.unrecorded, checkpoint, began)
+        await removal.remove_unrecorded(mirror, checkpoint.unrecorded, checkpoint, began)
         checkpoint.drop_pending(checkpoint.unrecorded)
 
     async def _allowed_removals(
-        self, planned: PlannedRemovals, limit: int, checkpoint: Checkpoint, began: datetime
+        self, planned: removal.PlannedRemovals, limit: int, checkpoint: Checkpoint, began: datetime
     ) -> frozenset[ProjectName]:
         """Return the projects to remove, and publish those that lose all files if they may.
 

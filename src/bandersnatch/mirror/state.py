@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING
 from bandersnatch.catalogue.records import CleanMarker, Marker
 from bandersnatch.errors import CorruptState, ForeignLink, InvalidValue, MissingObject
 from bandersnatch.events import Warned
-from bandersnatch.layout import GENERATION, STATUS, TODO
-from bandersnatch.model.names import project_name
+from bandersnatch.layout import GENERATION, STATUS, TODO, StorageKey
+from bandersnatch.model.names import ProjectName, project_name
 from bandersnatch.model.serials import NO_SERIAL, Serial, parse_serial
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from bandersnatch.layout import StorageKey
     from bandersnatch.mirror.mirror import Mirror
-    from bandersnatch.model.names import ProjectName
     from bandersnatch.storage.port import Storage
 
 

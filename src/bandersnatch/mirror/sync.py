@@ -5,16 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bandersnatch.events import RunPlanned, Warned
+from bandersnatch.mirror import recovery
 from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.plan import hints_of
 from bandersnatch.mirror.publish import publish_root
-from bandersnatch.mirror.recovery import (
-    max_concurrent_projects,
-    open_context,
-    open_executor,
-    open_tree,
-)
 from bandersnatch.mirror.state import StateFiles
 from bandersnatch.mirror.tasks import SyncTask, TaskHints
 
@@ -39,7 +34,7 @@ async def sync(
     """
     began = mirror.clock.now()
     state_files = StateFiles(mirror.storage)
-    await open_tree(mirror, state_files, began)
+    await recovery.open_tree(mirror, state_files, began)
     tasks = await tasks_by_name(mirror, names)
     mirror.events(RunPlanned(len(tasks), 0))
     checkpoint = Checkpoint(
@@ -51,13 +46,15 @@ async def sync(
         now=int(began.timestamp()),
     )
     await checkpoint.mark(task.name for task in tasks if task.earlier is None)
-    context = await open_context(mirror, began, accepted=accepted, force=True, may_empty=True)
+    context = await recovery.open_context(
+        mirror, began, accepted=accepted, force=True, may_empty=True
+    )
     stop = mirror.settings.run.stop_on_error
-    executor = open_executor(
+    executor = recovery.open_executor(
         mirror, checkpoint, context, began, stop_on_error=stop, standalone=True
     )
     try:
-        await executor.run(tasks, workers=max_concurrent_projects(mirror))
+        await executor.run(tasks, workers=recovery.max_concurrent_projects(mirror))
     finally:
         await checkpoint.commit()
     for name in executor.unwanted:

@@ -6,26 +6,18 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, Flag, auto
 from typing import TYPE_CHECKING
 
-from bandersnatch.model.project import ProjectStatus
-from bandersnatch.model.serials import NO_SERIAL, Serial
+from bandersnatch.model.project import ProjectList, ProjectStatus
+from bandersnatch.model.serials import NO_SERIAL, Change, Serial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from bandersnatch.catalogue.records import (
-        Deferred,
-        Marker,
-        ProjectRecord,
-        ProjectSummary,
-        TrashEntry,
-    )
+    from bandersnatch.catalogue import records
     from bandersnatch.errors import BandersnatchError
     from bandersnatch.filters.chain import Dropped
     from bandersnatch.layout import StorageKey
     from bandersnatch.mirror.fingerprint import PolicyFingerprint
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.model.project import ProjectList
-    from bandersnatch.model.serials import Change
 
 
 PROOF_BY_EXPIRY = 49 * 3600
@@ -53,7 +45,7 @@ class Discovery:
     changes: Sequence[Change] = ()
     listing: ProjectList | None = None
     finite: frozenset[ProjectName] = frozenset()
-    markers: Mapping[Marker, str] = field(default_factory=dict)
+    markers: Mapping[records.Marker, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +62,8 @@ class MirrorSnapshot:
 
     status: Serial
     pending: Mapping[ProjectName, Serial]
-    deferred: Mapping[ProjectName, Deferred]
-    summaries: Mapping[ProjectName, ProjectSummary]
+    deferred: Mapping[ProjectName, records.Deferred]
+    summaries: Mapping[ProjectName, records.ProjectSummary]
     fingerprint: Callable[[ProjectName], str]
     now: int
     due: Sequence[ProjectName] = ()
@@ -92,7 +84,7 @@ class RunContext:
 
     now: int
     fingerprint: PolicyFingerprint
-    trash: Mapping[StorageKey, TrashEntry] = field(default_factory=dict)
+    trash: Mapping[StorageKey, records.TrashEntry] = field(default_factory=dict)
     accepted: frozenset[ProjectName] = frozenset()
     force: bool = False
     established: bool = True
@@ -140,7 +132,7 @@ class SyncTask:
     noticed_at: int = 0
     display: str = ""
     hints: TaskHints = TaskHints.NONE
-    earlier: Deferred | None = None
+    earlier: records.Deferred | None = None
 
     def merged(self, other: SyncTask) -> SyncTask:
         """Return one task for two: the lower first serial, the higher target serial."""
@@ -201,10 +193,10 @@ class Outcome:
 
     task: SyncTask
     result: Result
-    record: ProjectRecord | None = None
+    record: records.ProjectRecord | None = None
     error: BandersnatchError | None = None
     incomplete: bool = False
     unlisted: bool = False
-    removed: tuple[TrashEntry, ...] = ()
+    removed: tuple[records.TrashEntry, ...] = ()
     restored: tuple[StorageKey, ...] = ()
     dropped: tuple[Dropped, ...] = ()

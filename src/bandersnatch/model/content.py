@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from bandersnatch.errors import DigestMismatch, OversizedContent, SizeMismatch
 from bandersnatch.model.digests import Digest, Hashes
-from bandersnatch.model.files import MAX_FILE_SIZE
+from bandersnatch.model.files import MAX_FILE_SIZE, ReleaseFile
 from bandersnatch.model.urls import path_digest
-
-if TYPE_CHECKING:
-    from bandersnatch.model.files import ReleaseFile
-
 
 _PATH_ALGORITHM = "blake2b_256"
 """The algorithm of the digest in PyPI's file paths, as the legacy documents call it."""

@@ -10,14 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from bandersnatch.errors import InvalidValue
-from bandersnatch.model.names import project_name
+from bandersnatch.model.names import ProjectName, project_name
 from bandersnatch.model.versions import SYSTEMS, strip_ending, version_text
-
-if TYPE_CHECKING:
-    from bandersnatch.model.names import ProjectName
 
 _CACHE_SIZE = 32_768
 _WHEEL = re.compile(

@@ -5,13 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from bandersnatch.errors import InvalidValue
-from bandersnatch.model.digests import Hashes
-
-if TYPE_CHECKING:
-    from bandersnatch.model.digests import Digest
+from bandersnatch.model.digests import Digest, Hashes
 
 MAX_FILE_SIZE = 2 * 1024**3
 """Bytes; PyPI's own limit is 1 GiB."""

@@ -8,7 +8,7 @@ from enum import Enum
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
-from bandersnatch.model.versions import version_key, version_text
+from bandersnatch.model.versions import VersionKey, version_key, version_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.serials import Serial
-    from bandersnatch.model.versions import VersionKey
 
 MAX_FILES = 200_000
 """A page with more files is refused."""

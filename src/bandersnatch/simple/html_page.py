@@ -12,24 +12,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from bandersnatch.errors import InvalidPage, InvalidValue
-from bandersnatch.model.files import FILE_ENDINGS
-from bandersnatch.model.names import project_name
+from bandersnatch.model.files import FILE_ENDINGS, ReleaseFile
+from bandersnatch.model.names import ProjectName, project_name
 from bandersnatch.model.project import MAX_FILES, ProjectDetail, ProjectList, ProjectStatus
 from bandersnatch.model.serials import optional_serial
-from bandersnatch.simple.entries import (
-    RawFile,
-    build_project_list,
-    check_api_version,
-    parse_status,
-    validate_files,
-)
+from bandersnatch.simple import entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from bandersnatch.model.files import ReleaseFile
-    from bandersnatch.model.names import ProjectName
-    from bandersnatch.simple.entries import PageContext
     from bandersnatch.simple.links import Link, LinkReader
 
 
@@ -38,7 +29,9 @@ _TITLE = re.compile(rb"<title>\s*Links for ([^<]{1,1000})</title>")
 _SIMPLE_PAGE = re.compile(rb"pypi:repository-version|<title>\s*Links for", re.IGNORECASE)
 
 
-def parse_detail_html(text: bytes, context: PageContext, *, charset: str | None) -> ProjectDetail:
+def parse_detail_html(
+    text: bytes, context: entries.PageContext, *, charset: str | None
+) -> ProjectDetail:
     """Return the contents of a project's HTML page (PEP 503, 592, 658, 714, 792).
 
     HTML has no sizes, upload times or versions. Links to other things than release files are
@@ -47,11 +40,11 @@ def parse_detail_html(text: bytes, context: PageContext, *, charset: str | None)
     :raises InvalidPage: if the page as a whole is not valid.
     """
     page = _read_links(text, context.url, charset, MAX_FILES)
-    files, rejected = validate_files(_entries(page.links()), context)
-    check_api_version(page.meta.get("repository-version") or "1.0", context.url)
+    files, rejected = entries.validate_files(_entries(page.links()), context)
+    entries.check_api_version(page.meta.get("repository-version") or "1.0", context.url)
     if not (files or rejected or _SIMPLE_PAGE.search(text)):
         raise InvalidPage(context.url, "it is HTML, but not a page of a simple index")
-    status, reason = parse_status(
+    status, reason = entries.parse_status(
         {
             "status": page.meta.get("project-status"),
             "reason": page.meta.get("project-status-reason"),
@@ -88,8 +81,8 @@ def parse_list_html(text: bytes, where: str, *, charset: str | None) -> ProjectL
     page = _read_links(text, where, charset)
     root = urlsplit(where).path
     names = ((link.text, None) for link in page.links() if link.path.startswith(root))
-    listing = build_project_list(names, where=where, serial=None)
-    check_api_version(page.meta.get("repository-version") or "1.0", where)
+    listing = entries.build_project_list(names, where=where, serial=None)
+    entries.check_api_version(page.meta.get("repository-version") or "1.0", where)
     if not listing.serials:
         raise InvalidPage(where, "it is HTML without a link to a project")
     return listing
@@ -103,18 +96,18 @@ def _read_links(
     return LinkReader(text, where, charset=charset, limit=MAX_LINKS if limit is None else limit)
 
 
-def _entries(links: Iterable[Link]) -> Iterator[RawFile]:
+def _entries(links: Iterable[Link]) -> Iterator[entries.RawFile]:
     for link in links:
         filename = unquote(link.path.rpartition("/")[2])
         if filename.lower().endswith(FILE_ENDINGS):
             yield _entry(link, filename)
 
 
-def _entry(link: Link, filename: str) -> RawFile:
+def _entry(link: Link, filename: str) -> entries.RawFile:
     attributes = link.attributes
     algorithm, _, value = urlsplit(link.url).fragment.partition("=")
     metadata = attributes.get("data-core-metadata", attributes.get("data-dist-info-metadata"))
-    return RawFile(
+    return entries.RawFile(
         filename=filename,
         url=link.url,
         hashes={algorithm: value},

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from bandersnatch.errors import InvalidPage
-from bandersnatch.model.files import format_upload_time
+from bandersnatch.model.files import ReleaseFile, format_upload_time
 from bandersnatch.model.project import ProjectDetail, ProjectList
-from bandersnatch.model.serials import optional_serial
+from bandersnatch.model.serials import Serial, optional_serial
 from bandersnatch.simple.entries import (
     RawFile,
     build_project_list,
@@ -31,9 +31,7 @@ from bandersnatch.simple.limits import LIST, PAGE, check_memory
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.model.serials import Serial
     from bandersnatch.simple.entries import PageContext
 
 API_VERSION = "1.4"

@@ -16,19 +16,16 @@ import msgspec
 
 from bandersnatch.errors import InvalidPage, InvalidValue
 from bandersnatch.model.digests import Digest, Hashes, parse_hashes
-from bandersnatch.model.files import check_size, parse_upload_time
-from bandersnatch.model.serials import optional_serial
-from bandersnatch.simple.entries import check_page_name, validate_versions
+from bandersnatch.model.files import ReleaseFile, check_size, parse_upload_time
+from bandersnatch.model.serials import Serial, optional_serial
+from bandersnatch.simple.entries import PageContext, check_page_name, validate_versions
 from bandersnatch.simple.limits import LEGACY, check_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.project import ProjectDetail
-    from bandersnatch.model.serials import Serial
-    from bandersnatch.simple.entries import PageContext
 
 _MAX_DEPTH, _INDENT = 64, 4
 _PIECES = 10_000

@@ -12,16 +12,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from bandersnatch.errors import OversizedContent
-from bandersnatch.model.content import ContentCheck
+from bandersnatch.model.content import Content, ContentCheck, ExpectedContent
 from bandersnatch.storage.port import Sink
-from bandersnatch.storage.tree import CHUNK, mapped_errors, write_all
+from bandersnatch.storage.tree import CHUNK, Tree, mapped_errors, write_all
 
 if TYPE_CHECKING:
     from bandersnatch.concurrency import BlockingExecutor
     from bandersnatch.layout import StorageKey
-    from bandersnatch.model.content import Content, ExpectedContent
     from bandersnatch.storage.space import Reservation
-    from bandersnatch.storage.tree import Tree
 
 MIN_RESUMABLE = 1024 * 1024
 """Bytes: an unfinished download of fewer is discarded."""

@@ -6,16 +6,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from bandersnatch.errors import MissingObject, StorageError
-from bandersnatch.layout import served, trash
-from bandersnatch.model.content import Content
+from bandersnatch.layout import StorageKey, served, trash
+from bandersnatch.model.content import Content, ExpectedContent
 from bandersnatch.model.digests import HEX_DIGITS, Digest, Hashes
 from bandersnatch.storage.port import FileReadResult, MirrorStorage, Sink, StoredObject
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-
-    from bandersnatch.layout import StorageKey
-    from bandersnatch.model.content import ExpectedContent
 
 
 class DryRunStorage(MirrorStorage):

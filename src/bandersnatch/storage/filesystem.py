@@ -18,19 +18,17 @@ from filelock import FileLock, Timeout
 from bandersnatch.concurrency import BlockingExecutor
 from bandersnatch.config.schema import FreeSpace
 from bandersnatch.errors import LockConflict, MissingObject, StorageError
-from bandersnatch.layout import served, trash
+from bandersnatch.layout import StorageKey, served, trash
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.storage.download import FileDownload
-from bandersnatch.storage.port import MirrorStorage
+from bandersnatch.storage.port import FileReadResult, MirrorStorage, StoredObject
 from bandersnatch.storage.space import DiskSpace
 from bandersnatch.storage.tree import AREAS, CHUNK, PARTIAL, Tree, mapped_errors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
-    from bandersnatch.layout import StorageKey
     from bandersnatch.model.content import ExpectedContent
-    from bandersnatch.storage.port import FileReadResult, StoredObject
 
 _MIN_THREADS = 4
 _SCAN_BATCH = 1_000

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bandersnatch.errors import IntegrityError
 from bandersnatch.layout import LAST_MODIFIED, WEB, StorageKey, served
-from bandersnatch.storage.port import MirrorStorage, Sink
+from bandersnatch.storage.port import FileReadResult, MirrorStorage, Sink, StoredObject
 from bandersnatch.storage.tree import CHUNK, KEY, mapped_errors, write_all
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from bandersnatch.model.content import Content, ExpectedContent
     from bandersnatch.model.digests import Hashes
-    from bandersnatch.storage.port import FileReadResult, StoredObject
 
 JOURNAL = ".journal"
 """The name of the file, in the mirror's directory."""

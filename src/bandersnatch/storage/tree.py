@@ -16,13 +16,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from bandersnatch.errors import (
-    ForeignLink,
-    MissingObject,
-    ObstructedPath,
-    StorageError,
-    UnstorableName,
-)
+from bandersnatch import errors
 from bandersnatch.layout import StorageKey
 from bandersnatch.model.digests import Digest
 from bandersnatch.storage.port import FileReadResult, StoredObject
@@ -82,16 +76,16 @@ class mapped_errors:  # noqa: N801 - used like a function
         if not isinstance(error, OSError):
             return
         if isinstance(error, FileNotFoundError):
-            raise MissingObject(self._key) from error
+            raise errors.MissingObject(self._key) from error
         if error.errno == errno.ENAMETOOLONG:
             why = "its name is too long for the file system"
-            raise UnstorableName(self._key, why) from error
+            raise errors.UnstorableName(self._key, why) from error
         if error.errno == errno.EISDIR:
-            raise ObstructedPath(self._key, _IS_DIRECTORY) from error
+            raise errors.ObstructedPath(self._key, _IS_DIRECTORY) from error
         why = os.strerror(error.errno) if error.errno else str(error)
         if error.errno == errno.EXDEV:
             why = f"it is on another file system than {PARTIAL}; keep the mirror on one"
-        raise StorageError(self._key, why) from error
+        raise errors.StorageError(self._key, why) from error
 
 
 def write_all(descriptor: int, content: bytes) -> None:
@@ -130,7 +124,7 @@ class Tree:
         :raises StorageError: if it is not a valid key, and might lead out of the tree.
         """
         if not KEY.fullmatch(key):
-            raise StorageError(ascii(key), "it is not a key of this storage")
+            raise errors.StorageError(ascii(key), "it is not a key of this storage")
         return self._join(key)
 
     def temporary(self, name: str = "") -> str:
@@ -165,7 +159,7 @@ class Tree:
         """
         path = self.path(key)
         if link := self._parent_link(path):
-            raise StorageError(self._key(link), _IS_LINK)
+            raise errors.StorageError(self._key(link), _IS_LINK)
         with mapped_errors(key):
             try:
                 if os.path.islink(path):
@@ -173,17 +167,17 @@ class Tree:
                 with open(path, "rb", opener=_open_regular) as file:
                     return file.read()
             except NotADirectoryError:
-                raise MissingObject(key) from None
+                raise errors.MissingObject(key) from None
 
     def _target(self, path: str) -> str:
         """Return the target of a link, which is within the tree."""
         found = os.path.realpath(path)
         if os.path.islink(found):
-            raise ForeignLink(self._key(path), "in a circle")
+            raise errors.ForeignLink(self._key(path), "in a circle")
         for home in (self.root, *self._areas):
             if found.startswith(f"{os.path.realpath(home)}/"):
                 return found
-        raise ForeignLink(self._key(path), "out of the mirror")
+        raise errors.ForeignLink(self._key(path), "out of the mirror")
 
     def has_content(self, key: StorageKey, content: bytes) -> bool:
         """Whether ``key`` is a readable regular file with exactly this content."""
@@ -192,7 +186,7 @@ class Tree:
             return False
         try:
             return self.read(key) == content
-        except StorageError:
+        except errors.StorageError:
             return False
 
     def open(self, key: StorageKey) -> int:
@@ -224,7 +218,7 @@ class Tree:
         hasher = hashlib.sha256()
         try:
             size = self.hash(key, [hasher], stop)
-        except StorageError as error:
+        except errors.StorageError as error:
             return FileReadResult(0, None, error.why)
         except OSError as error:
             return FileReadResult(0, None, _reason(error))
@@ -294,7 +288,7 @@ class Tree:
         :raises ObstructedPath: if a link or a file is in the place of one of them.
         """
         if link := self._parent_link(path, among=self._known):
-            raise ObstructedPath(self._key(link), _IS_LINK)
+            raise errors.ObstructedPath(self._key(link), _IS_LINK)
         try:
             self._make_directory(path.rpartition("/")[0])
             os.replace(temporary, path)
@@ -361,11 +355,11 @@ class Tree:
         found = _lstat(path)
         if found is not None and stat.S_ISLNK(found.st_mode):
             if path not in self._areas:
-                raise ObstructedPath(self._key(path), _IS_LINK)
+                raise errors.ObstructedPath(self._key(path), _IS_LINK)
             with suppress(FileNotFoundError):
                 found = os.stat(path)
         if found is None or not stat.S_ISDIR(found.st_mode):
-            raise ObstructedPath(self._key(path), "it is not a directory")
+            raise errors.ObstructedPath(self._key(path), "it is not a directory")
 
     def _prune(self, path: str) -> str:
         """Remove the parents of ``path`` that are empty, and return the lowest that is not."""

@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from bandersnatch.config.readers import boolean, duration_with_unit
 from bandersnatch.errors import InvalidRules, OptionError, Problem
 from bandersnatch.filters.interface import Needs, PageFilter, Stage
-from bandersnatch.filters.names import listed, name_list
-from bandersnatch.model.files import format_upload_time
+from bandersnatch.filters.names import NameList, listed, name_list
+from bandersnatch.model.files import ReleaseFile, format_upload_time
 from bandersnatch.model.versions import version_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bandersnatch.filters.names import NameList
     from bandersnatch.filters.options import FilterOptions
-    from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
 

@@ -15,9 +15,9 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from bandersnatch.errors import SHOWN_CHARACTERS, InvalidRules, OptionError, Problem
 from bandersnatch.filters.builtin.platforms import is_platform_tag, nearest, normalized_tag
 from bandersnatch.filters.interface import PageFilter, Stage
-from bandersnatch.filters.options import FilterOptions, Line, read_each
+from bandersnatch.filters.options import FilterOptions, Line, Origin, read_each
 from bandersnatch.model.filenames import FileKind, build_info, wheel_tag_text, wheel_tags
-from bandersnatch.model.versions import parse_version, version_key
+from bandersnatch.model.versions import VersionKey, parse_version, version_key
 from bandersnatch.model.wheels import (
     FIRST_THREADED,
     OLDEST_GLIBC,
@@ -33,10 +33,8 @@ from bandersnatch.model.wheels import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from bandersnatch.filters.options import Origin
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.project import ProjectDetail
-    from bandersnatch.model.versions import VersionKey
 
 _OWN_SECTION, _OPTION = "target_environments", "sdists"
 

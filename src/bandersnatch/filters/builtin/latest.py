@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 
 from bandersnatch.errors import InvalidRules, OptionError, Problem
 from bandersnatch.filters.interface import Needs, PageFilter, Stage
-from bandersnatch.filters.options import nearest
-from bandersnatch.model.versions import version_key
+from bandersnatch.filters.options import FilterOptions, nearest
+from bandersnatch.model.versions import VersionKey, version_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from packaging.version import Version
 
-    from bandersnatch.filters.options import FilterOptions
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.project import ProjectDetail
-    from bandersnatch.model.versions import VersionKey
 
     Releases: TypeAlias = dict[VersionKey, list[ReleaseFile]]
 

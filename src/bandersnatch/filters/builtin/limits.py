@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Self
 from bandersnatch.config.readers import byte_size
 from bandersnatch.errors import FilterFailure, InvalidRules, OptionError, Problem
 from bandersnatch.filters.interface import Needs, PageFilter, Stage
-from bandersnatch.filters.names import listed, name_list
-from bandersnatch.filters.options import Origin, nearest, read_each
-from bandersnatch.model.project import ProjectStatus
+from bandersnatch.filters.names import NameList, listed, name_list
+from bandersnatch.filters.options import FilterOptions, Line, Origin, nearest, read_each
+from bandersnatch.model.project import ProjectDetail, ProjectStatus
 from bandersnatch.model.versions import version_key
 
 if TYPE_CHECKING:
-    from bandersnatch.filters.names import NameList
-    from bandersnatch.filters.options import FilterOptions, Line
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.model.project import ProjectDetail
 
 
 def _exempt(options: FilterOptions) -> NameList:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache, partial
@@ -18,17 +18,13 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from bandersnatch.config.readers import boolean
 from bandersnatch.errors import FilterFailure, InvalidRules, OptionError, Problem
-from bandersnatch.filters.builtin.regex import expressions
+from bandersnatch.filters.builtin.regex import Expression, expressions
 from bandersnatch.filters.builtin.views import legacy_files, legacy_project
 from bandersnatch.filters.interface import Needs, PageFilter, Stage
-from bandersnatch.filters.options import FilterOptions, Line, read_each, suggestion
+from bandersnatch.filters.options import FilterOptions, Line, Origin, read_each, suggestion
 from bandersnatch.model.versions import parse_version, version_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from bandersnatch.filters.builtin.regex import Expression
-    from bandersnatch.filters.options import Origin
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.project import ProjectDetail
 

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Self
 
 from bandersnatch.errors import InvalidRules, OptionError, Problem
 from bandersnatch.filters.interface import PageFilter, Stage
-from bandersnatch.filters.options import Line, read_each, suggestion
+from bandersnatch.filters.options import FilterOptions, Line, Origin, read_each, suggestion
 from bandersnatch.model.filenames import FileKind, build_info, wheel_tag_text, wheel_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bandersnatch.filters.options import FilterOptions, Origin
     from bandersnatch.model.filenames import BuildInfo, WheelTags
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Self
 
 from bandersnatch.errors import InvalidRules, Problem
 from bandersnatch.filters.interface import PageFilter, Stage
-from bandersnatch.filters.names import listed, name_list
+from bandersnatch.filters.names import NameList, listed, name_list
 from bandersnatch.model.versions import parse_version
 
 if TYPE_CHECKING:
-    from bandersnatch.filters.names import NameList
     from bandersnatch.filters.options import FilterOptions
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName

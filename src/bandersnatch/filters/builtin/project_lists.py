@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Self
 
 from bandersnatch.errors import InvalidRules, Problem
 from bandersnatch.filters.interface import ProjectFilter
-from bandersnatch.filters.names import listed, name_list
-from bandersnatch.filters.requirements import required
+from bandersnatch.filters.names import NameList, listed, name_list
+from bandersnatch.filters.requirements import Requirements, required
 
 if TYPE_CHECKING:
-    from bandersnatch.filters.names import NameList
     from bandersnatch.filters.options import FilterOptions
-    from bandersnatch.filters.requirements import Requirements
     from bandersnatch.model.names import ProjectName
 
 

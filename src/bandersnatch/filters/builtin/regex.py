@@ -18,7 +18,7 @@ import regex
 from bandersnatch.errors import FilterFailure, InvalidRules, OptionError, Problem
 from bandersnatch.filters.interface import PageFilter, ProjectFilter, Stage
 from bandersnatch.filters.options import FilterOptions, Line, Origin, read_each
-from bandersnatch.model.versions import version_key
+from bandersnatch.model.versions import VersionKey, version_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
-    from bandersnatch.model.versions import VersionKey
 
 _SECTION = "filter_regex"
 

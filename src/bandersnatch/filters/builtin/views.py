@@ -6,21 +6,18 @@ must not depend on whether another filter needs the document. The document adds 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from bandersnatch.model.filenames import FileKind, build_info, wheel_tag_text
-from bandersnatch.model.versions import parse_version, version_key
+from bandersnatch.model.versions import VersionKey, parse_version, version_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
-    from bandersnatch.model.versions import VersionKey
 
     Json = dict[str, Any]
 

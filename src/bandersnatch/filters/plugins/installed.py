@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bandersnatch.filters.plugins.providers import Found
+from bandersnatch.filters.plugins.providers import EntryPoints, Found
 from bandersnatch.filters.plugins.v1 import GROUP, v1_providers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from importlib.metadata import EntryPoint
-
-    from bandersnatch.filters.plugins.providers import EntryPoints
 
 
 def installed(*, group: str) -> Iterable[EntryPoint]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from traceback import format_exception_only
@@ -12,7 +12,6 @@ from bandersnatch.errors import BandersnatchError, InvalidRules, Problem
 from bandersnatch.model.files import clean_reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from importlib.metadata import EntryPoint
 
     from bandersnatch.filters.interface import Factory

@@ -12,16 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bandersnatch.errors import SHOWN_CHARACTERS, BandersnatchError, FilterFailure
 from bandersnatch.filters.interface import Filter, Needs, PageFilter, ProjectFilter, Stage
-from bandersnatch.filters.plugins.providers import (
-    Provider,
-    ambiguous,
-    copy_json,
-    described,
-    distribution_of,
-    error_line,
-    unusable,
-)
-from bandersnatch.model.files import clean_reason
+from bandersnatch.filters.plugins import providers
+from bandersnatch.model.files import ReleaseFile, clean_reason
 from bandersnatch.model.names import ProjectName, project_name
 from bandersnatch.model.project import ProjectDetail
 
@@ -30,7 +22,6 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from bandersnatch.filters.options import FilterOptions
-    from bandersnatch.model.files import ReleaseFile
 
     _Result = TypeVar("_Result")
 
@@ -44,20 +35,22 @@ class _InvalidPluginError(BandersnatchError):
     """A plugin, or what it returned, does not conform to the interface; the message says why."""
 
 
-def v1_providers(names: Iterable[str], found: Iterable[EntryPoint]) -> tuple[Provider, ...]:
+def v1_providers(
+    names: Iterable[str], found: Iterable[EntryPoint]
+) -> tuple[providers.Provider, ...]:
     """Return the providers of the names among the entry points of this version's group."""
     by_name: dict[str, dict[str, EntryPoint]] = {}
     for each in found:
-        by_name.setdefault(each.name, {})[described(each)] = each
+        by_name.setdefault(each.name, {})[providers.described(each)] = each
     return tuple(_provider(name, by_name[name]) for name in sorted(set(names) & by_name.keys()))
 
 
-def _provider(name: str, candidates: Mapping[str, EntryPoint]) -> Provider:
+def _provider(name: str, candidates: Mapping[str, EntryPoint]) -> providers.Provider:
     if len(candidates) > 1:
-        return ambiguous(name, candidates)
+        return providers.ambiguous(name, candidates)
     (entry_point,) = candidates.values()
-    distribution = distribution_of(entry_point)
-    return Provider(name, distribution, partial(_build, entry_point, distribution))
+    distribution = providers.distribution_of(entry_point)
+    return providers.Provider(name, distribution, partial(_build, entry_point, distribution))
 
 
 def _build(
@@ -72,7 +65,7 @@ def _build(
             loaded = loaded.from_options
         return _guarded(name, distribution, loaded(own))
     except (Exception, SystemExit) as error:  # foreign code runs here
-        raise unusable(name, distribution, error) from error
+        raise providers.unusable(name, distribution, error) from error
 
 
 def _check_name(name: str, plugin: object) -> None:
@@ -155,14 +148,14 @@ class _Guard:
         try:
             return question()
         except (Exception, SystemExit) as error:  # foreign code runs here
-            raise FilterFailure(self.name, error_line(error)) from error
+            raise FilterFailure(self.name, providers.error_line(error)) from error
 
     def explain(self, question: Callable[[], object]) -> str:
         """Return why a plugin drops something; the package, if the plugin does not say why."""
         try:
             reason = clean_reason(str(question()))[:_MAX_TEXT]
         except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code runs here
-            reason = f"it cannot say why: {error_line(error)}"
+            reason = f"it cannot say why: {providers.error_line(error)}"
         return reason or f"{self.distribution} does not keep it"
 
 
@@ -270,7 +263,7 @@ class GuardedPageFilter(PageFilter):
     def _copy(self, page: ProjectDetail) -> ProjectDetail:
         """Return a page for the plugin: its answers may not depend on other filters' needs."""
         has_document = Needs.DOCUMENT in self.needs and page.document is not None
-        return replace(page, document=copy_json(page.document) if has_document else None)
+        return replace(page, document=providers.copy_json(page.document) if has_document else None)
 
     def _checked(self, page: ProjectDetail, left: object) -> ProjectDetail | None:
         if left is None and self.stage is Stage.METADATA:

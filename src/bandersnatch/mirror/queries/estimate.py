@@ -5,36 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
-from bandersnatch.events import (
-    CoreMetadataMissing,
-    Event,
-    FileDownloaded,
-    FileEvent,
-    FileQueued,
-    FileRemoved,
-    FileRestored,
-    FilesFiltered,
-    FilesRejected,
-    PageRemoved,
-    PageWritten,
-    ProjectAbsent,
-    ProjectBlocked,
-    ProjectEvent,
-    ProjectExcluded,
-    ProjectFailed,
-    ProjectPostponed,
-    ProjectRemoved,
-    ProjectRestored,
-    ProjectSynced,
-    ProjectUnchanged,
-    RunEvent,
-    VerifyEvent,
-)
-from bandersnatch.layout import SIDECAR_SUFFIX
+from bandersnatch import events
+from bandersnatch.layout import SIDECAR_SUFFIX, StorageKey
 
 if TYPE_CHECKING:
     from bandersnatch.catalogue.port import Catalogue
-    from bandersnatch.layout import StorageKey
     from bandersnatch.model.names import ProjectName
     from bandersnatch.storage.port import FileStore
 
@@ -87,30 +62,30 @@ class Estimate:
     free: int | None = None
     files: list[tuple[StorageKey, int]] | None = None
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Count an event."""
-        if isinstance(event, FileEvent):
+        if isinstance(event, events.FileEvent):
             self._count_files(event)
-        elif isinstance(event, ProjectEvent):
+        elif isinstance(event, events.ProjectEvent):
             self._count_project(event)
-        elif not isinstance(event, RunEvent | VerifyEvent):
+        elif not isinstance(event, events.RunEvent | events.VerifyEvent):
             assert_never(event)
 
-    def _count_files(self, event: FileEvent) -> None:
+    def _count_files(self, event: events.FileEvent) -> None:
         match event:
-            case FileDownloaded(name=name, key=key, size=size):
+            case events.FileDownloaded(name=name, key=key, size=size):
                 self._count_download(name, key, size)
-            case FileRestored(key=key, size=size):
+            case events.FileRestored(key=key, size=size):
                 if not key.endswith(SIDECAR_SUFFIX):
                     self.restored.add(size)
-            case FileRemoved(key=key, size=size):
+            case events.FileRemoved(key=key, size=size):
                 if not key.endswith(SIDECAR_SUFFIX):
                     self.removed.add(size)
-            case FilesFiltered(by=by, count=count, size=size):
+            case events.FilesFiltered(by=by, count=count, size=size):
                 self.filters.setdefault(by, FilterEffect()).dropped.add(size, count)
-            case FileQueued() | FilesRejected() | CoreMetadataMissing():
+            case events.FileQueued() | events.FilesRejected() | events.CoreMetadataMissing():
                 pass
-            case PageWritten() | PageRemoved():
+            case events.PageWritten() | events.PageRemoved():
                 pass
             case _:
                 assert_never(event)
@@ -123,15 +98,20 @@ class Estimate:
         if self.files is not None:
             self.files.append((key, size))
 
-    def _count_project(self, event: ProjectEvent) -> None:
+    def _count_project(self, event: events.ProjectEvent) -> None:
         match event:
-            case ProjectExcluded(by=by):
+            case events.ProjectExcluded(by=by):
                 self.filters.setdefault(by, FilterEffect()).projects += 1
-            case ProjectRemoved(name=name):
+            case events.ProjectRemoved(name=name):
                 self.projects_removed.append(name)
-            case ProjectSynced() | ProjectUnchanged() | ProjectAbsent() | ProjectRestored():
+            case (
+                events.ProjectSynced()
+                | events.ProjectUnchanged()
+                | events.ProjectAbsent()
+                | events.ProjectRestored()
+            ):
                 pass
-            case ProjectFailed() | ProjectBlocked() | ProjectPostponed():
+            case events.ProjectFailed() | events.ProjectBlocked() | events.ProjectPostponed():
                 pass
             case _:
                 assert_never(event)

@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bandersnatch.catalogue.records import Deferral, Marker
+from bandersnatch.catalogue import records
 from bandersnatch.config.schema import ApiMethod
 from bandersnatch.errors import UpstreamError
 from bandersnatch.mirror.discovery import MAX_GAP
-from bandersnatch.mirror.state import NOT_TRUSTED, StateFiles, clean_marker_for
+from bandersnatch.mirror.state import NOT_TRUSTED, MirrorState, StateFiles, clean_marker_for
 from bandersnatch.model.serials import NO_SERIAL, Serial
 
 if TYPE_CHECKING:
-    from bandersnatch.catalogue.records import Deferred, Totals, TrashTotals, VerifyEntry
     from bandersnatch.mirror.mirror import Mirror
-    from bandersnatch.mirror.state import MirrorState
     from bandersnatch.model.names import ProjectName
 
 LARGEST = 20
@@ -61,13 +59,13 @@ class MirrorStatus:
     cursor: Serial
     lag: Lag | None
     lag_unknown: str
-    totals: Totals
+    totals: records.Totals
     expected: int
-    deferred: tuple[Deferred, ...]
+    deferred: tuple[records.Deferred, ...]
     last_success: int | None
     verified: int | None
-    trash: TrashTotals
-    largest: tuple[VerifyEntry, ...]
+    trash: records.TrashTotals
+    largest: tuple[records.VerifyEntry, ...]
     adopted: bool
     trusted: bool
 
@@ -85,7 +83,7 @@ async def mirror_status(mirror: Mirror, *, offline: bool) -> MirrorStatus:
     catalogue = mirror.catalogue
     files = StateFiles(mirror.storage)
     state = await files.load()
-    marker = clean_marker_for(await catalogue.marker(Marker.CLEAN), await files.digest())
+    marker = clean_marker_for(await catalogue.marker(records.Marker.CLEAN), await files.digest())
     deferred = tuple(await catalogue.deferred())
     totals = await catalogue.totals()
     lag, lag_unknown = await _lag(mirror, state.cursor, offline=offline)
@@ -98,11 +96,11 @@ async def mirror_status(mirror: Mirror, *, offline: bool) -> MirrorStatus:
         totals=totals,
         expected=totals.projects + await _count_missing(mirror, state, deferred),
         deferred=deferred,
-        last_success=_seconds(await catalogue.marker(Marker.LAST_SUCCESS)),
-        verified=_seconds(await catalogue.marker(Marker.VERIFIED)),
+        last_success=_seconds(await catalogue.marker(records.Marker.LAST_SUCCESS)),
+        verified=_seconds(await catalogue.marker(records.Marker.VERIFIED)),
         trash=await catalogue.trash_totals(),
         largest=tuple(await catalogue.largest(LARGEST)),
-        adopted=bool(await catalogue.marker(Marker.ADOPTED)),
+        adopted=bool(await catalogue.marker(records.Marker.ADOPTED)),
         trusted=marker not in NOT_TRUSTED,
     )
 
@@ -111,10 +109,12 @@ def _seconds(marker: str) -> int | None:
     return int(marker) if marker.isdecimal() else None
 
 
-async def _count_missing(mirror: Mirror, state: MirrorState, deferred: tuple[Deferred, ...]) -> int:
+async def _count_missing(
+    mirror: Mirror, state: MirrorState, deferred: tuple[records.Deferred, ...]
+) -> int:
     """Return how many projects are selected and pending, and not in the mirror."""
     pending = set(state.todo.pending) if state.todo else set()
-    pending.update(each.name for each in deferred if each.deferral == Deferral.PENDING)
+    pending.update(each.name for each in deferred if each.deferral == records.Deferral.PENDING)
     names = sorted(filter(mirror.filters.may_select, pending))
     published = 0
     for start in range(0, len(names), _BATCH):

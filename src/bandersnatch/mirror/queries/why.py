@@ -6,24 +6,22 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from bandersnatch import layout
-from bandersnatch.catalogue.records import DELETIONS, Deferral
+from bandersnatch.catalogue.records import DELETIONS, Deferral, Deferred, ProjectRecord, TrashEntry
 from bandersnatch.errors import FilterFailure, MissingProject, UpstreamError
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.page import PageFetcher
 from bandersnatch.mirror.tasks import SyncTask
 from bandersnatch.model.content import Validators
-from bandersnatch.model.project import ProjectStatus
+from bandersnatch.model.project import ProjectDetail, ProjectStatus
 from bandersnatch.model.versions import version_key, version_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from bandersnatch.catalogue.records import Deferred, ProjectRecord, TrashEntry
     from bandersnatch.filters.chain import FilterResult
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.model.project import ProjectDetail
 
 
 async def why(mirror: Mirror, name: ProjectName, what: str | None) -> list[str]:

@@ -8,25 +8,23 @@ from typing import TYPE_CHECKING
 
 from bandersnatch import layout
 from bandersnatch.errors import InvalidPage, MissingObject, StorageError, UpstreamError
-from bandersnatch.layout import PageFormat
+from bandersnatch.layout import PageFormat, StorageKey
 from bandersnatch.mirror.page import own_page_context, parse_own_page
 from bandersnatch.model.digests import Digest
 from bandersnatch.model.serials import NO_SERIAL
 from bandersnatch.simple.legacy import parse_legacy
-from bandersnatch.storage.port import FileReadResult
+from bandersnatch.storage.port import FileReadResult, MirrorStorage, Storage, StoredObject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from bandersnatch.catalogue.records import FileRecord, ProjectRecord
     from bandersnatch.clock import Clock
-    from bandersnatch.layout import StorageKey
     from bandersnatch.mirror.fingerprint import PolicyFingerprint
     from bandersnatch.mirror.publish import Publisher
     from bandersnatch.mirror.verify.budget import Budget
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.project import ProjectDetail
-    from bandersnatch.storage.port import MirrorStorage, Storage, StoredObject
 
 _MISSING = "it is missing"
 _DIFFERS = "it is not what was published"

@@ -10,7 +10,7 @@ from bandersnatch.errors import InvalidPage, InvalidValue, StorageError
 from bandersnatch.layout import PACKAGES, SIDECAR_SUFFIX, SIMPLE, WEB, PageFormat, StorageKey
 from bandersnatch.mirror.page import own_page_context
 from bandersnatch.model.filenames import candidate_projects
-from bandersnatch.model.names import project_name
+from bandersnatch.model.names import ProjectName, project_name
 from bandersnatch.simple.legacy import parse_legacy
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from bandersnatch.catalogue.port import MirrorCatalogue
     from bandersnatch.clock import Clock
     from bandersnatch.config.schema import PageSettings
-    from bandersnatch.model.names import ProjectName
     from bandersnatch.storage.port import Storage, StoredObject
 
 _JSON = StorageKey("web/json/")

@@ -7,17 +7,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from bandersnatch.catalogue.records import Cause, Deferral, Deferred
-from bandersnatch.errors import (
-    InsufficientSpace,
-    IntegrityError,
-    InvalidPage,
-    MissingResource,
-    ObstructedPath,
-    UnavailableHost,
-    UnstorableName,
-    UpstreamError,
-)
+from bandersnatch import errors
+from bandersnatch.catalogue.records import Cause, Deferral, Deferred, FileRecord, ProjectRecord
 from bandersnatch.mirror.page import own_page_context
 from bandersnatch.model.content import Validators
 from bandersnatch.model.serials import NO_SERIAL
@@ -26,7 +17,6 @@ from bandersnatch.simple.legacy import parse_legacy, render_legacy
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bandersnatch.catalogue.records import FileRecord, ProjectRecord
     from bandersnatch.clock import Clock
     from bandersnatch.index.port import PackageIndex
     from bandersnatch.mirror.files import FileSync
@@ -38,7 +28,13 @@ if TYPE_CHECKING:
 _UNANSWERED_LIMIT = 5
 """Consecutive projects without an answer, each after all retries, after which asking ends."""
 
-_FILE_ERRORS = (IntegrityError, ObstructedPath, InsufficientSpace, UnstorableName, UpstreamError)
+_FILE_ERRORS = (
+    errors.IntegrityError,
+    errors.ObstructedPath,
+    errors.InsufficientSpace,
+    errors.UnstorableName,
+    errors.UpstreamError,
+)
 """What can fail for one file and succeed for the next."""
 
 _NOT_OFFERED = "the index no longer has this file with this content"
@@ -135,8 +131,8 @@ class Repairer:
             return _OfferedFiles({}, reason)
         try:
             fetched = await self._index.fetch_detail(name, Validators())
-        except UpstreamError as error:
-            is_unanswered = isinstance(error, UnavailableHost)
+        except errors.UpstreamError as error:
+            is_unanswered = isinstance(error, errors.UnavailableHost)
             self._unanswered = self._unanswered + 1 if is_unanswered else 0
             return _OfferedFiles({}, str(error))
         self._unanswered = 0
@@ -162,7 +158,7 @@ class Repairer:
     async def _download_sidecar(self, file: ReleaseFile, name: ProjectName) -> str | None:
         try:
             return await self._files.download_sidecar(file, name)
-        except InsufficientSpace as error:
+        except errors.InsufficientSpace as error:
             return str(error)
 
     # ------------------------------------------------------------ pages and documents
@@ -176,7 +172,7 @@ class Repairer:
                 legacy=None,
                 remove_unused=False,
             )
-        except ObstructedPath as error:
+        except errors.ObstructedPath as error:
             reason = str(error)
         for damage in findings.pages:
             repairs.add(damage, reason)
@@ -194,7 +190,12 @@ class Repairer:
                 return "the index has no such document"
             document = parse_legacy(text, own_page_context(record.name, self._clock.now()))
             await self._publisher.publish_document(record.name, render_legacy(document))
-        except (InvalidPage, MissingResource, ObstructedPath, UpstreamError) as error:
+        except (
+            errors.InvalidPage,
+            errors.MissingResource,
+            errors.ObstructedPath,
+            errors.UpstreamError,
+        ) as error:
             return str(error)
         return None
 

@@ -4,35 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bandersnatch import layout
+from bandersnatch import events, layout
 from bandersnatch.catalogue.records import CatalogueUpdate, Marker, RootMarker, TrashEntry
 from bandersnatch.errors import TooManyOrphans, UnusableIndex
-from bandersnatch.events import (
-    DamageFound,
-    DamageRepaired,
-    Halted,
-    OrphanFound,
-    ProjectUnreadable,
-    RepairFailed,
-    RunPlanned,
-    StepStarted,
-    Warned,
-)
+from bandersnatch.mirror import recovery
 from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.files import FileSync
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.publish import Publisher, publish_root
-from bandersnatch.mirror.recovery import (
-    max_concurrent_projects,
-    open_context,
-    open_executor,
-    open_tree,
-)
 from bandersnatch.mirror.removal import removal_limit
 from bandersnatch.mirror.state import StateFiles
 from bandersnatch.mirror.sync import tasks_by_name
 from bandersnatch.mirror.tasks import TaskHints
-from bandersnatch.mirror.verify.budget import Budget
+from bandersnatch.mirror.verify.budget import Budget, VerifyOptions
 from bandersnatch.mirror.verify.examine import Examiner, PageCheck
 from bandersnatch.mirror.verify.orphans import Orphans
 from bandersnatch.mirror.verify.repair import Repairer
@@ -43,7 +27,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bandersnatch.mirror.mirror import Mirror
-    from bandersnatch.mirror.verify.budget import VerifyOptions
     from bandersnatch.model.names import ProjectName
     from bandersnatch.storage.port import StoredObject
 
@@ -71,7 +54,7 @@ class Verification:
         :raises StorageError: if the storage fails; the results so far are recorded.
         """
         began = self._mirror.clock.now()
-        await open_tree(self._mirror, self._state, began)
+        await recovery.open_tree(self._mirror, self._state, began)
         if self._options.update:
             await self._update(began)
         await self._scrub(began)
@@ -85,14 +68,14 @@ class Verification:
 
     async def _update(self, began: datetime) -> None:
         """Sync every project of the mirror; projects that the index lacks are not removed."""
-        self._mirror.events(StepStarted("asking the index for every page that changed"))
+        self._mirror.events(events.StepStarted("asking the index for every page that changed"))
         after, succeeded, count = "", False, 0
         while some := await self._mirror.catalogue.list_entries(after):
             after, count = some[-1].name, count + len(some)
             succeeded |= await self._sync([each.name for each in some], began)
         if count and not succeeded:
             error = UnusableIndex(f"the index has a usable page for none of {count} projects")
-            self._mirror.events(Halted(error))
+            self._mirror.events(events.Halted(error))
 
     async def _sync(self, names: Sequence[ProjectName], began: datetime) -> bool:
         """Sync projects as the command ``sync`` does; return whether that succeeded for any.
@@ -114,14 +97,14 @@ class Verification:
             for task in tasks
             if TaskHints.KNOWN not in task.hints and task.earlier is None
         )
-        context = await open_context(
+        context = await recovery.open_context(
             mirror, began, accepted=frozenset(), force=True, is_second_look=False
         )
-        executor = open_executor(
+        executor = recovery.open_executor(
             mirror, checkpoint, context, began, stop_on_error=False, standalone=True
         )
         try:
-            await executor.run(tasks, workers=max_concurrent_projects(mirror))
+            await executor.run(tasks, workers=recovery.max_concurrent_projects(mirror))
         finally:
             await checkpoint.commit()
         return executor.succeeded > 0
@@ -131,7 +114,7 @@ class Verification:
     async def _scrub(self, began: datetime) -> None:
         mirror, options = self._mirror, self._options
         totals = await mirror.catalogue.totals()
-        mirror.events(RunPlanned(totals.projects, 0))
+        mirror.events(events.RunPlanned(totals.projects, 0))
         size = options.size
         if options.sample is not None:
             share = int(totals.size * options.sample / 100) + 1
@@ -167,22 +150,22 @@ class Verification:
             if not is_current:
                 continue
             what = "it does not list the projects of the mirror"
-            self._mirror.events(DamageFound(key, what))
+            self._mirror.events(events.DamageFound(key, what))
             if self._options.repair:
-                self._mirror.events(DamageRepaired(key))
+                self._mirror.events(events.DamageRepaired(key))
             else:
-                self._mirror.events(RepairFailed(key, what, DRY_RUN))
+                self._mirror.events(events.RepairFailed(key, what, DRY_RUN))
 
     async def _check_tree(self, began: datetime) -> None:
         """Check the root page, report the orphans, and trash them if the options say so."""
-        self._mirror.events(StepStarted("looking for files that belong to no project"))
+        self._mirror.events(events.StepStarted("looking for files that belong to no project"))
         unreadable = await self._unreadable(began)
         await self._check_root()
         trashes, count = self._options.delete and self._options.repair, 0
         async for found in self._orphans.orphaned(unreadable):
             count += 1
             if not trashes:
-                self._mirror.events(OrphanFound(found.key, found.size, moved=False))
+                self._mirror.events(events.OrphanFound(found.key, found.size, moved=False))
         if count and self._options.delete and await self._may_trash(count, unreadable) and trashes:
             await self._trash_orphans(unreadable, began)
 
@@ -195,7 +178,7 @@ class Verification:
             names = await self._orphans.unreadable()
         unreadable = [name for name in names if name not in self._options.ignore_unreadable]
         for name in unreadable:
-            self._mirror.events(ProjectUnreadable(name))
+            self._mirror.events(events.ProjectUnreadable(name))
         return unreadable
 
     async def _may_trash(self, count: int, unreadable: Collection[ProjectName]) -> bool:
@@ -206,12 +189,12 @@ class Verification:
                 f"nothing is removed, because {len(unreadable)} project(s) of the mirror cannot "
                 f"be read; sync or delete them, or name them with --ignore-unreadable"
             )
-            mirror.events(Warned(text))
+            mirror.events(events.Warned(text))
             return False
         totals = await mirror.catalogue.totals()
         limit = removal_limit(totals.files, mirror.settings.run.max_removals)
         if count > limit:
-            mirror.events(Halted(TooManyOrphans(count, limit)))
+            mirror.events(events.Halted(TooManyOrphans(count, limit)))
             return False
         return True
 
@@ -231,4 +214,4 @@ class Verification:
         await mirror.catalogue.commit(CatalogueUpdate(trashed=trashed))
         await mirror.storage.discard([each.key for each in batch])
         for each in batch:
-            mirror.events(OrphanFound(each.key, each.size, moved=True))
+            mirror.events(events.OrphanFound(each.key, each.size, moved=True))

@@ -7,22 +7,20 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from bandersnatch import layout
-from bandersnatch.catalogue.records import NEVER, CatalogueUpdate, Marker, Verified, VerifyEntry
+from bandersnatch.catalogue import records
 from bandersnatch.concurrency import bounded_map
 from bandersnatch.events import DamageFound, DamageRepaired, ProjectVerified, RepairFailed
 from bandersnatch.mirror.publish import Publisher
-from bandersnatch.mirror.verify.repair import defer_damaged
+from bandersnatch.mirror.verify.repair import Repairer, Repairs, defer_damaged
 from bandersnatch.model.names import ProjectName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from bandersnatch.catalogue.records import Deferred, FileRecord, FileStat, ProjectRecord
     from bandersnatch.layout import StorageKey
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.mirror.verify.budget import Budget, VerifyOptions
     from bandersnatch.mirror.verify.examine import Examiner, Findings
-    from bandersnatch.mirror.verify.repair import Repairer, Repairs
     from bandersnatch.storage.port import StoredObject
 
 DRY_RUN = "a dry run repairs nothing"
@@ -52,7 +50,7 @@ class Scrub:
         repairer: Repairer,
         budget: Budget,
         options: VerifyOptions,
-        deferred: Mapping[ProjectName, Deferred],
+        deferred: Mapping[ProjectName, records.Deferred],
     ) -> None:
         """Assign the collaborators; ``deferred`` are the catalogue's deferrals."""
         self._mirror = mirror
@@ -61,8 +59,8 @@ class Scrub:
         self._budget = budget
         self._options = options
         self._deferred = deferred
-        self._cycle_began = NEVER
-        self._batch = CatalogueUpdate()
+        self._cycle_began = records.NEVER
+        self._batch = records.CatalogueUpdate()
         self._committed_at = mirror.clock.monotonic()
 
     # ------------------------------------------------------------ reading content
@@ -78,18 +76,21 @@ class Scrub:
         if max_age is not None:
             began = now - max_age
         else:
-            began = min(now, int(await catalogue.marker(Marker.VERIFY_CYCLE) or now))
-            await self._mark({Marker.VERIFY_CYCLE: str(began)})
+            began = min(now, int(await catalogue.marker(records.Marker.VERIFY_CYCLE) or now))
+            await self._mark({records.Marker.VERIFY_CYCLE: str(began)})
         self._cycle_began = began
 
-        def is_read(found: FileRecord) -> bool:
-            return not began < (found.verified or NEVER) <= now + _CLOCK_TOLERANCE
+        def is_read(found: records.FileRecord) -> bool:
+            return not began < (found.verified or records.NEVER) <= now + _CLOCK_TOLERANCE
 
-        async def verify(entry: VerifyEntry) -> None:
+        async def verify(entry: records.VerifyEntry) -> None:
             await self._verify(entry.name, is_read)
 
-        future = VerifyEntry(_LAST_NAME, now + _CLOCK_TOLERANCE, 0, 0)
-        ranges: list[tuple[VerifyEntry | None, int]] = [(future, _END_OF_TIME), (None, began + 1)]
+        future = records.VerifyEntry(_LAST_NAME, now + _CLOCK_TOLERANCE, 0, 0)
+        ranges: list[tuple[records.VerifyEntry | None, int]] = [
+            (future, _END_OF_TIME),
+            (None, began + 1),
+        ]
         try:
             for after, before in ranges:
                 while not self._budget.is_spent and (
@@ -100,9 +101,11 @@ class Scrub:
         finally:
             await self._commit()
         if max_age is None and not self._budget.is_spent:
-            await self._mark({Marker.VERIFY_CYCLE: "", Marker.VERIFIED: str(began)})
+            await self._mark({records.Marker.VERIFY_CYCLE: "", records.Marker.VERIFIED: str(began)})
 
-    async def _verify(self, name: ProjectName, is_read: Callable[[FileRecord], bool]) -> None:
+    async def _verify(
+        self, name: ProjectName, is_read: Callable[[records.FileRecord], bool]
+    ) -> None:
         record = await self._mirror.catalogue.project(name)
         if record is None or self._budget.is_spent:
             return
@@ -115,17 +118,17 @@ class Scrub:
     async def run_quickly(self) -> None:
         """Compare sizes and times in the order of names, and read only the files that differ."""
         catalogue = self._mirror.catalogue
-        after = await catalogue.marker(Marker.QUICK_VERIFY)
+        after = await catalogue.marker(records.Marker.QUICK_VERIFY)
         try:
             while some := await catalogue.list_entries(after):
                 names = [each.name for each in some]
                 for start in range(0, len(names), _QUICK_BATCH):
                     await self._compare(names[start : start + _QUICK_BATCH])
                 after = names[-1]
-                await self._mark({Marker.QUICK_VERIFY: after})
+                await self._mark({records.Marker.QUICK_VERIFY: after})
         finally:
             await self._commit()
-        await self._mark({Marker.QUICK_VERIFY: ""})
+        await self._mark({records.Marker.QUICK_VERIFY: ""})
 
     async def _compare(self, names: Collection[ProjectName]) -> None:
         """Verify the projects of which a file or page is not as recorded."""
@@ -177,9 +180,9 @@ class Scrub:
             findings.record = _with_times(record, intact)
             self._update_record(findings.record)
         if len(intact) == len(recorded) and not any(findings.damage):
-            self._batch.verified.append(Verified(record.name, at))
+            self._batch.verified.append(records.Verified(record.name, at))
         elif intact:
-            self._batch.verified.append(Verified(record.name, at, frozenset(intact)))
+            self._batch.verified.append(records.Verified(record.name, at, frozenset(intact)))
 
     def _record_repairs(self, findings: Findings, repairs: Repairs) -> None:
         """Report and record the repairs; defer a project that is still damaged."""
@@ -193,30 +196,30 @@ class Scrub:
         if repairs.failed and record.name not in self._deferred:
             self._batch.deferred.append(defer_damaged(record, repairs.failed, findings.at))
 
-    def _update_record(self, record: ProjectRecord) -> None:
+    def _update_record(self, record: records.ProjectRecord) -> None:
         """Replace a record, and keep the project's deferral, which that would resolve."""
         self._batch.records.append(record)
         if (deferred := self._deferred.get(record.name)) is not None:
             self._batch.deferred.append(deferred)
 
     async def _commit(self) -> None:
-        batch, self._batch = self._batch, CatalogueUpdate()
+        batch, self._batch = self._batch, records.CatalogueUpdate()
         if batch:
             await self._mirror.storage.flush()
             await self._mirror.catalogue.commit(batch)
         self._committed_at = self._mirror.clock.monotonic()
 
-    async def _mark(self, markers: dict[Marker, str]) -> None:
+    async def _mark(self, markers: dict[records.Marker, str]) -> None:
         if self._options.repair:
             self._batch.markers.update(markers)
             await self._commit()
 
 
-def _is_among(paths: Collection[str]) -> Callable[[FileRecord], bool]:
+def _is_among(paths: Collection[str]) -> Callable[[records.FileRecord], bool]:
     return lambda found: found.file.path in paths
 
 
-def _keys(file: FileStat) -> Iterator[StorageKey]:
+def _keys(file: records.FileStat) -> Iterator[StorageKey]:
     """Yield the key of a file, and that of its core metadata if it is advertised."""
     key = layout.StorageKey(layout.WEB + file.path)
     if not layout.is_key(key):
@@ -226,7 +229,7 @@ def _keys(file: FileStat) -> Iterator[StorageKey]:
         yield layout.StorageKey(key + layout.SIDECAR_SUFFIX)
 
 
-def _is_as_recorded(file: FileStat, stats: Iterator[StoredObject | None]) -> bool:
+def _is_as_recorded(file: records.FileStat, stats: Iterator[StoredObject | None]) -> bool:
     """Whether the next ``stats``, one for each of ``_keys(file)``, are what was recorded."""
     if not layout.is_key(file.path):
         return False
@@ -240,7 +243,7 @@ def _is_as_recorded(file: FileStat, stats: Iterator[StoredObject | None]) -> boo
     )
 
 
-def _with_times(record: ProjectRecord, times: Mapping[str, int]) -> ProjectRecord:
+def _with_times(record: records.ProjectRecord, times: Mapping[str, int]) -> records.ProjectRecord:
     files = tuple(
         structs.replace(found, modified=times.get(found.file.path, found.modified))
         for found in record.files
