@@ -120,7 +120,7 @@ def prepare(tmp_path: Path, server: IndexServer) -> Callable[[Workload], Trials]
 
 
 @pytest.mark.parametrize("workload", LISTED, ids=str)
-def test_case_123_what_a_run_that_was_killed_published_is_in_the_lists_of_the_next(
+def test_case_123_the_next_lists_have_what_a_killed_run_published(
     prepare: Callable[[Workload], Trials], workload: Workload
 ) -> None:
     trials = prepare(workload)
@@ -131,7 +131,7 @@ def test_case_123_what_a_run_that_was_killed_published_is_in_the_lists_of_the_ne
 @pytest.mark.nightly
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("workload", LISTED, ids=str)
-def test_case_123_a_kill_at_every_moment_leaves_nothing_untold(
+def test_case_123_after_a_kill_at_any_moment_the_lists_are_complete(
     prepare: Callable[[Workload], Trials], workload: Workload, part: int
 ) -> None:
     trials = prepare(workload)
@@ -139,7 +139,7 @@ def test_case_123_a_kill_at_every_moment_leaves_nothing_untold(
     follow_after(trials, trials.calls()[part::PARTS])
 
 
-def test_case_123_the_lists_of_a_run_that_a_storage_fails_in_name_what_it_had_changed(
+def test_case_123_the_lists_of_a_run_with_a_storage_failure_name_its_changes(
     prepare: Callable[[Workload], Trials],
 ) -> None:
     """A page in three forms is one step of the program, and the third may fail."""
@@ -164,7 +164,7 @@ def test_case_123_the_lists_of_a_run_that_a_storage_fails_in_name_what_it_had_ch
     assert copy.tree() == told_of(site.web)
 
 
-def test_case_123_lists_that_cannot_be_written_are_made_good_by_the_next_run(case: Case) -> None:
+def test_case_123_the_next_run_completes_lists_that_could_not_be_written(case: Case) -> None:
     case.mirrored("foo")
     full = case.site.home / "neighbour" / "full"
     full.symlink_to("/dev/full")
@@ -182,7 +182,7 @@ def test_case_123_lists_that_cannot_be_written_are_made_good_by_the_next_run(cas
     assert new <= named
 
 
-def test_case_123_a_run_that_nothing_happened_to_names_only_what_changed(case: Case) -> None:
+def test_case_123_an_undisturbed_run_lists_only_its_changes(case: Case) -> None:
     case.site.configure(diff_file=case.site.root / LIST)
     case.mirrored("foo", "bar")
     assert not (case.site.root / ".journal").exists()
@@ -193,7 +193,7 @@ def test_case_123_a_run_that_nothing_happened_to_names_only_what_changed(case: C
     assert (case.site.root / f"{LIST}.deleted").read_text() == ""
 
 
-def test_case_123_notes_of_somebody_else_are_not_followed(case: Case) -> None:
+def test_case_123_a_hostile_journal_is_ignored(case: Case) -> None:
     case.site.configure(diff_file=case.site.root / LIST)
     case.mirrored("foo")
     notes = [b"+../neighbour/precious.txt", b"-web/none", b"?web/simple/foo/index.html", b"+\xff"]

@@ -40,7 +40,7 @@ UNREADABLE: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)
-def test_case_114_while_a_page_cannot_be_read_nothing_is_taken_for_unowned(
+def test_case_114_nothing_counts_as_orphaned_while_a_page_is_unreadable(
     case: Case, kind: str
 ) -> None:
     """Unless the operator names the project; the index does not help, for it is away."""
@@ -76,9 +76,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("kind", ANSWERS)
-def test_case_115_an_update_from_an_index_that_gives_nothing_takes_nothing(
-    case: Case, kind: str
-) -> None:
+def test_case_115_an_update_from_an_unusable_index_removes_nothing(case: Case, kind: str) -> None:
     case.server.has_etags = False
     case.mirrored("foo", "bar", "baz")
     before = case.site.tree()
@@ -92,7 +90,7 @@ def test_case_115_an_update_from_an_index_that_gives_nothing_takes_nothing(
     case.heals()
 
 
-def test_case_116_more_than_the_limit_is_not_moved_away(case: Case) -> None:
+def test_case_116_a_removal_beyond_the_limit_is_refused(case: Case) -> None:
     """The files are named in the log and the report."""
     case.mirrored("foo", "bar")
     strays = stray(case, 7)
@@ -123,9 +121,7 @@ DRY = [
 
 
 @pytest.mark.parametrize("command", DRY, ids=" ".join)
-def test_case_117_a_dry_run_makes_no_call_that_changes_anything(
-    case: Case, command: list[str]
-) -> None:
+def test_case_117_a_dry_run_makes_no_changing_system_call(case: Case, command: list[str]) -> None:
     """Seen by its system calls; a catalogue is opened to be read, so opening is looked at too."""
     case.mirrored("foo", "bar", "gone")
     case.site.run("delete", "--until-next-change", "gone")
@@ -172,7 +168,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("kind", MISTAKES)
 @pytest.mark.parametrize("command", [["mirror"], ["verify"], ["sync", "foo"]])
-def test_case_118_a_mistake_in_the_configuration_is_told_before_anything_is_done(
+def test_case_118_a_mistake_in_the_configuration_is_reported_before_any_change(
     case: Case, command: list[str], kind: str
 ) -> None:
     text, told = MISTAKES[kind]
@@ -191,7 +187,7 @@ def test_case_118_a_mistake_in_the_configuration_is_told_before_anything_is_done
     assert not case.site.root.exists()
 
 
-def test_case_118_a_file_with_a_password_that_all_may_read_is_refused(case: Case) -> None:
+def test_case_118_a_world_readable_file_with_a_password_is_refused(case: Case) -> None:
     url = case.server.url.replace("//", "//me:sesame@")
     case.site.configure(master=url)
     case.site.config.chmod(0o644)
@@ -214,7 +210,7 @@ def test_case_118_a_file_of_many_megabytes_is_read(case: Case) -> None:
     assert case.site.ask("config", "check").code == 0
 
 
-def test_case_119_a_list_that_grows_fetches_what_is_new_alone(case: Case) -> None:
+def test_case_119_only_the_new_projects_of_a_longer_list_are_fetched(case: Case) -> None:
     for name in ("foo", "bar", "baz"):
         case.index.release(name, "1.0")
     case.site.allow("foo", "bar")
@@ -231,7 +227,7 @@ def test_case_119_a_list_that_grows_fetches_what_is_new_alone(case: Case) -> Non
     case.heals()
 
 
-def test_case_119_a_list_that_shrinks_takes_away_no_more_than_the_limit(case: Case) -> None:
+def test_case_119_a_shorter_list_removes_no_more_than_the_limit(case: Case) -> None:
     names = [f"p{number}" for number in range(12)]
     for name in names:
         case.index.release(name, "1.0")
@@ -258,7 +254,9 @@ def waiting(case: Case) -> list[Path]:
 
 
 @pytest.mark.parametrize("years", [10, -50], ids=["ahead", "behind"])
-def test_case_120_a_clock_that_jumps_for_one_run_deletes_nothing(case: Case, years: int) -> None:
+def test_case_120_nothing_is_purged_when_the_clock_jumps_for_one_run(
+    case: Case, years: int
+) -> None:
     """A jump of up to 90 days is a pause between runs for all that anybody can know.
 
     Pages that were made while the clock was behind have no upload times until they change again.
@@ -284,7 +282,7 @@ def test_case_120_a_clock_that_jumps_for_one_run_deletes_nothing(case: Case, yea
     case.heals(hours=25)
 
 
-def test_case_120_a_long_pause_delays_the_deletion_by_one_run(case: Case) -> None:
+def test_case_120_a_long_pause_delays_the_purge_by_one_run(case: Case) -> None:
     case.mirrored("foo", "bar", "gone")
     case.index.remove_project("gone")
     case.mirror()
@@ -298,7 +296,7 @@ def test_case_120_a_long_pause_delays_the_deletion_by_one_run(case: Case) -> Non
     assert waiting(case) == []
 
 
-def test_case_120_what_was_verified_while_the_clock_was_ahead_is_verified_again(
+def test_case_120_files_verified_while_the_clock_was_ahead_are_verified_again(
     case: Case,
 ) -> None:
     case.mirrored("foo", "bar")
@@ -338,7 +336,7 @@ def test_case_120_a_time_zone_changes_nothing(case: Case, monkeypatch: pytest.Mo
 # ---------------------------------------------------------------- old trees, lists, reports
 
 
-def test_case_121_the_tree_of_an_earlier_release_is_taken_over_without_a_download(
+def test_case_121_the_tree_of_an_earlier_release_is_adopted_without_a_download(
     case: Case,
 ) -> None:
     """With what it left lying about, which is told of by ``verify`` and moved if that is asked."""
@@ -371,7 +369,7 @@ UNWRITABLE = ["/dev/full", "nowhere/report.json", "."]
 
 @pytest.mark.parametrize("target", UNWRITABLE)
 @pytest.mark.parametrize("code", [0, 3, 4, 5])
-def test_case_124_a_report_that_cannot_be_written_hides_no_exit_status(
+def test_case_124_an_unwritable_report_does_not_change_the_exit_status(
     case: Case, code: int, target: str
 ) -> None:
     case.site.configure(api_method="simple")
@@ -394,7 +392,7 @@ def test_case_124_a_report_that_cannot_be_written_hides_no_exit_status(
     case.site.check()
 
 
-def test_case_125_a_mirror_that_is_stuck_is_seen_by_the_health_check(case: Case) -> None:
+def test_case_125_the_health_check_reports_a_stuck_mirror(case: Case) -> None:
     """Stuck is: no run, failing projects, or removals that a limit refused, for too long."""
     case.mirrored(*(f"p{number}" for number in range(8)))
     check = ["status", "--offline", "--json", "--max-age", "1 d"]
@@ -420,7 +418,7 @@ def test_case_125_a_mirror_that_is_stuck_is_seen_by_the_health_check(case: Case)
     stuck(case.site.mirror)
 
 
-def test_case_125_a_mirror_that_lags_is_seen_by_the_health_check(case: Case) -> None:
+def test_case_125_the_health_check_reports_a_lagging_mirror(case: Case) -> None:
     case.mirrored("foo")
     case.index.release("foo", "2.0")
     case.clock.advance(hours=3)

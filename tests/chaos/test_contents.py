@@ -53,7 +53,7 @@ NOT_PAGES = {
 
 
 @pytest.mark.parametrize("kind", NOT_PAGES)
-def test_case_060_what_is_no_page_leaves_the_last_good_one(case: Case, kind: str) -> None:
+def test_case_060_an_invalid_page_leaves_the_last_valid_one(case: Case, kind: str) -> None:
     case.mirrored("foo", "bar")
     for name in ("foo", "bar"):
         case.index.release(name, "2.0")
@@ -68,7 +68,7 @@ def test_case_060_what_is_no_page_leaves_the_last_good_one(case: Case, kind: str
 
 
 @pytest.mark.parametrize("kind", ["text/html", HTML, "text/plain", "application/json"])
-def test_case_060_a_page_for_people_leaves_the_last_good_one(case: Case, kind: str) -> None:
+def test_case_060_a_login_page_leaves_the_last_valid_page(case: Case, kind: str) -> None:
     case.mirrored("foo", "bar")
     for name in ("foo", "bar"):
         case.index.release(name, "2.0")
@@ -90,7 +90,7 @@ _NEEDED: Mapping[str, set[type]] = {"name": set(), "files": {list}, "meta": {dic
 
 
 @pytest.mark.parametrize("key", _NEEDED)
-def test_case_060_a_page_with_a_wrong_type_at_a_key_that_it_needs_is_none(
+def test_case_060_a_page_with_a_wrong_type_at_a_required_key_is_invalid(
     case: Case, key: str
 ) -> None:
     wrong = [value for value in OTHERS if type(value) not in _NEEDED[key]]
@@ -103,7 +103,7 @@ def test_case_060_a_page_with_a_wrong_type_at_a_key_that_it_needs_is_none(
     case.heals()
 
 
-def test_case_060_the_place_of_a_wrong_type_is_told(case: Case) -> None:
+def test_case_060_the_location_of_a_wrong_type_is_reported(case: Case) -> None:
     case.mirrored("foo")
     case.index.release("foo", "2.0")
     case.fault("detail", faults.document(lambda page: page.update(files={})), project="foo")
@@ -114,7 +114,7 @@ def test_case_060_the_place_of_a_wrong_type_is_told(case: Case) -> None:
 
 
 @pytest.mark.parametrize("key", ["versions", "project-status"])
-def test_case_060_a_wrong_type_at_a_key_that_describes_counts_as_none(case: Case, key: str) -> None:
+def test_case_060_a_wrong_type_at_an_optional_key_counts_as_missing(case: Case, key: str) -> None:
     right: type = list if key == "versions" else dict
     wrong = [value for value in OTHERS if not isinstance(value, right)]
     files = spoil(case, wrong, lambda page, value: page.__setitem__(key, value))
@@ -125,7 +125,7 @@ def test_case_060_a_wrong_type_at_a_key_that_describes_counts_as_none(case: Case
 
 
 @pytest.mark.parametrize("key", ["filename", "url", "hashes", "size"])
-def test_case_060_an_entry_with_a_wrong_type_where_it_says_what_it_is_is_left_out(
+def test_case_060_an_entry_with_a_wrong_type_at_a_required_key_is_dropped(
     case: Case, key: str
 ) -> None:
     right = {"size": {type(None), int}}.get(key, set())
@@ -143,7 +143,7 @@ def test_case_060_an_entry_with_a_wrong_type_where_it_says_what_it_is_is_left_ou
 @pytest.mark.parametrize(
     "key", ["upload-time", "requires-python", "yanked", "core-metadata", "provenance"]
 )
-def test_case_060_an_entry_with_a_wrong_type_where_it_describes_is_published(
+def test_case_060_an_entry_with_a_wrong_type_at_an_optional_key_is_published(
     case: Case, key: str
 ) -> None:
     def odd(page: dict[str, Any], value: object) -> None:
@@ -158,7 +158,7 @@ def test_case_060_an_entry_with_a_wrong_type_where_it_describes_is_published(
     heal(case, files)
 
 
-def test_case_060_a_bad_entry_of_a_file_that_is_published_holds_its_page(case: Case) -> None:
+def test_case_060_an_invalid_entry_of_a_published_file_holds_the_page(case: Case) -> None:
     """Otherwise whoever can break an entry could take the file away."""
     case.mirrored("bar", "foo")
     for name in ("foo", "bar"):
@@ -183,7 +183,7 @@ def test_case_061_a_wrong_digest_once_is_recovered(case: Case) -> None:
     case.heals()
 
 
-def test_case_061_a_wrong_digest_for_ever_is_told_and_nothing_of_it_kept(case: Case) -> None:
+def test_case_061_a_permanently_wrong_digest_is_reported_and_nothing_is_kept(case: Case) -> None:
     case.mirrored("foo", "bar")
     (file,) = case.index.release("foo", "2.0", size=LARGE)
     case.index.release("bar", "2.0")
@@ -199,7 +199,9 @@ def test_case_061_a_wrong_digest_for_ever_is_told_and_nothing_of_it_kept(case: C
 
 
 @pytest.mark.parametrize("more", [1, -1, 10**6])
-def test_case_062_a_right_digest_with_a_wrong_size_is_wrong(case: Case, more: int) -> None:
+def test_case_062_a_file_with_the_right_digest_and_a_wrong_size_fails(
+    case: Case, more: int
+) -> None:
     case.mirrored("foo", "bar")
     for name in ("foo", "bar"):
         (file,) = case.index.release(name, "2.0")
@@ -214,7 +216,7 @@ def test_case_062_a_right_digest_with_a_wrong_size_is_wrong(case: Case, more: in
     case.heals()
 
 
-def test_case_063_a_published_file_that_changes_is_held_until_the_operator_accepts_it(
+def test_case_063_a_changed_published_file_is_held_until_the_operator_accepts_it(
     case: Case,
 ) -> None:
     case.mirrored("foo", "bar")
@@ -249,7 +251,7 @@ TWINS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("kind", TWINS)
-def test_case_064_a_name_that_stands_for_two_files_makes_a_page_none(case: Case, kind: str) -> None:
+def test_case_064_a_file_name_with_two_digests_makes_a_page_invalid(case: Case, kind: str) -> None:
     case.mirrored("foo", "bar")
     for name in ("foo", "bar"):
         case.index.release(name, "2.0")
@@ -264,7 +266,7 @@ def test_case_064_a_name_that_stands_for_two_files_makes_a_page_none(case: Case,
     case.heals()
 
 
-def test_case_064_a_file_that_is_named_twice_alike_is_one(case: Case) -> None:
+def test_case_064_equal_entries_count_as_one(case: Case) -> None:
     case.mirrored("foo")
     case.index.release("foo", "2.0")
     act = faults.document(lambda page: page["files"].append(page["files"][-1]))
@@ -276,7 +278,7 @@ def test_case_064_a_file_that_is_named_twice_alike_is_one(case: Case) -> None:
     case.heals()
 
 
-def test_case_065_a_url_with_two_digests_makes_a_page_none(case: Case) -> None:
+def test_case_065_a_url_with_two_digests_makes_a_page_invalid(case: Case) -> None:
     """The name is the last part of the URL, so this is one name with two digests too."""
     case.mirrored("foo", "bar")
     for name in ("foo", "bar"):
@@ -290,7 +292,7 @@ def test_case_065_a_url_with_two_digests_makes_a_page_none(case: Case) -> None:
     case.heals()
 
 
-def test_case_065_a_url_under_another_name_is_left_out(case: Case) -> None:
+def test_case_065_a_url_under_another_file_name_is_dropped(case: Case) -> None:
     case.mirrored("foo")
     case.index.release("foo", "2.0")
     other = {"filename": "foo-3.0-py3-none-any.whl", "hashes": {"sha256": "1" * 64}}
@@ -321,7 +323,7 @@ def without_a_sha256(told: str) -> list[dict[str, str]]:
     return [{}, others, {"SHA 256": told}, {"sha-256": told}, *({"sha256": text} for text in odd)]
 
 
-def test_case_067_without_a_sha256_there_is_no_file(case: Case) -> None:
+def test_case_067_an_entry_without_a_sha256_is_dropped(case: Case) -> None:
     files = spoil(case, without_a_sha256("ab" * 32), in_the_newest("hashes"))
     excluded = [file.filename for name, file in files.items() if name != "bar"]
 
@@ -332,7 +334,7 @@ def test_case_067_without_a_sha256_there_is_no_file(case: Case) -> None:
     heal(case, files)
 
 
-def test_case_067_a_sha256_in_upper_case_is_one(case: Case) -> None:
+def test_case_067_a_sha256_in_upper_case_is_accepted(case: Case) -> None:
     def upper(page: dict[str, Any]) -> None:
         for file in page["files"]:
             file["hashes"] = {"sha256": file["hashes"]["sha256"].upper()}
@@ -348,7 +350,7 @@ def test_case_067_a_sha256_in_upper_case_is_one(case: Case) -> None:
 SIZES: tuple[object, ...] = (-1, "300", "abc", 300.5, True, 2**31 + 1, 10**30, [300], -(10**400))
 
 
-def test_case_068_what_has_no_possible_size_is_no_file(case: Case) -> None:
+def test_case_068_an_entry_with_an_impossible_size_is_dropped(case: Case) -> None:
     files = spoil(case, SIZES, in_the_newest("size"))
     excluded = [file.filename for name, file in files.items() if name != "bar"]
 
@@ -358,7 +360,7 @@ def test_case_068_what_has_no_possible_size_is_no_file(case: Case) -> None:
 
 
 @pytest.mark.parametrize("told", [None, ...], ids=["null", "missing"])
-def test_case_068_a_size_that_is_not_told_is_found_out(case: Case, told: object) -> None:
+def test_case_068_a_missing_size_is_measured(case: Case, told: object) -> None:
     """PEP 691 pages need tell none."""
     files = spoil(case, [told], in_the_newest("size"))
 
@@ -377,7 +379,7 @@ TIMES: tuple[object, ...] = (
 )
 
 
-def test_case_069_a_file_with_no_possible_upload_time_is_published_without(case: Case) -> None:
+def test_case_069_a_file_with_an_impossible_upload_time_is_published_without_it(case: Case) -> None:
     files = spoil(case, TIMES, in_the_newest("upload-time"))
 
     case.mirror()
@@ -390,7 +392,7 @@ def test_case_069_a_file_with_no_possible_upload_time_is_published_without(case:
     heal(case, files)
 
 
-def test_case_070_core_metadata_that_is_wrong_is_not_advertised(case: Case) -> None:
+def test_case_070_wrong_core_metadata_is_not_advertised(case: Case) -> None:
     case.mirrored("bar", "foo")
     (file,) = case.index.release("foo", "2.0")
     case.index.release("bar", "2.0")
@@ -404,7 +406,7 @@ def test_case_070_core_metadata_that_is_wrong_is_not_advertised(case: Case) -> N
     case.heals()
 
 
-def test_case_070_a_wrong_digest_of_core_metadata_is_not_advertised(case: Case) -> None:
+def test_case_070_core_metadata_with_a_wrong_digest_is_not_advertised(case: Case) -> None:
     wrong = {"sha256": hashlib.sha256(b"another").hexdigest()}
     files = spoil(case, [wrong], in_the_newest("core-metadata"))
     bare = [files["p0"].filename]
@@ -422,7 +424,7 @@ YANKS: tuple[tuple[object, object], ...] = (
 )
 
 
-def test_case_071_yanked_is_a_reason_or_whether_there_is_one(case: Case) -> None:
+def test_case_071_yanked_is_a_text_or_a_boolean(case: Case) -> None:
     """What is of no such type counts as not yanked; a reason is cut at 4 000 characters."""
     files = spoil(case, [told for told, _ in YANKS], in_the_newest("yanked"))
 
@@ -439,7 +441,7 @@ PYTHONS: tuple[tuple[object, object], ...] = (
 )
 
 
-def test_case_071_requires_python_is_a_text_of_bearable_length(case: Case) -> None:
+def test_case_071_requires_python_is_a_text_of_limited_length(case: Case) -> None:
     files = spoil(case, [told for told, _ in PYTHONS], in_the_newest("requires-python"))
 
     case.mirror(behind=files)
@@ -464,7 +466,7 @@ def test_case_072_the_page_of_another_project_is_refused(case: Case, shown: str)
     case.heals()
 
 
-def test_case_073_of_a_page_that_changes_between_two_tries_the_last_counts_as_a_whole(
+def test_case_073_the_last_answer_counts_if_a_page_changes_between_two_tries(
     case: Case,
 ) -> None:
     case.mirrored("foo")
@@ -481,7 +483,7 @@ def test_case_073_of_a_page_that_changes_between_two_tries_the_last_counts_as_a_
     case.heals()
 
 
-def test_case_074_a_file_that_changes_between_two_parts_is_fetched_anew(case: Case) -> None:
+def test_case_074_a_file_that_changes_between_two_parts_is_downloaded_again(case: Case) -> None:
     """The parts agree with their validators, which are those of an index that has none."""
     (file,) = case.index.release("foo", "1.0", size=2 * LARGE)
 

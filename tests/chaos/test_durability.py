@@ -99,7 +99,7 @@ def parent(path: str) -> str:
 
 
 @pytest.mark.parametrize("workload", [FIRST, UPDATE, REMOVAL], ids=str)
-def test_nothing_is_vouched_for_that_a_power_cut_could_take_back(
+def test_nothing_is_recorded_before_it_is_durable(
     tmp_path: Path, server: IndexServer, workload: Workload
 ) -> None:
     trials = Trials(tmp_path, server, workload)

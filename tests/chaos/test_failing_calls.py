@@ -109,7 +109,7 @@ def in_turn(calls: Iterable[Call]) -> list[tuple[Call, int]]:
 
 
 @pytest.mark.parametrize("workload", [FIRST, UPDATE, REMOVAL], ids=str)
-def test_case_103_a_call_that_fails_is_told_and_destroys_nothing(
+def test_case_103_a_failing_call_is_reported_and_destroys_nothing(
     prepare: Callable[[Workload], Trials], workload: Workload
 ) -> None:
     trials = prepare(workload)
@@ -117,7 +117,7 @@ def test_case_103_a_call_that_fails_is_told_and_destroys_nothing(
     fail(trials, in_turn(spread(trials.calls(), FEW)))
 
 
-def test_case_103_a_call_that_fails_to_read_is_told_and_destroys_nothing(
+def test_case_103_a_failing_read_is_reported_and_destroys_nothing(
     prepare: Callable[[Workload], Trials],
 ) -> None:
     trials = prepare(UPDATE)
@@ -136,7 +136,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @pytest.mark.parametrize("workload", [FIRST, UPDATE], ids=str)
-def test_case_100_a_disk_that_is_full_from_some_call_on_ends_the_run_in_order(
+def test_case_100_a_full_disk_ends_the_run_in_order(
     prepare: Callable[[Workload], Trials], workload: Workload
 ) -> None:
     """What is done is not recorded if that needs room; no reserve is kept for it."""
@@ -156,7 +156,7 @@ def test_case_100_a_disk_that_is_full_from_some_call_on_ends_the_run_in_order(
             trials.check_healed(site)
 
 
-def test_case_103_what_cannot_be_renamed_is_not_copied(
+def test_case_103_a_failed_rename_is_not_replaced_by_a_copy(
     prepare: Callable[[Workload], Trials],
 ) -> None:
     """A copy would be seen while it is made, and would not be whole after a kill."""

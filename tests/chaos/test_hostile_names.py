@@ -59,7 +59,7 @@ CLIMBING = [
 ]
 
 
-def test_case_075_a_url_that_climbs_is_left_out(case: Case) -> None:
+def test_case_075_a_url_that_climbs_by_escapes_is_dropped(case: Case) -> None:
     """What leads to its own name in a harmless way is resolved before it is looked at."""
     end = "p{}-2.0-py3-none-any.whl"
     climbing = [url for url in CLIMBING if url not in {"/packages/../../x/{}", "/packages/./{}"}]
@@ -67,7 +67,7 @@ def test_case_075_a_url_that_climbs_is_left_out(case: Case) -> None:
 
 
 @pytest.mark.parametrize("url", ["/packages/../../etc/{}", "../../../../../../etc/{}"])
-def test_case_075_a_url_that_climbs_in_plain_stays_on_its_host(case: Case, url: str) -> None:
+def test_case_075_a_url_with_plain_dots_is_resolved_within_its_host(case: Case, url: str) -> None:
     """A URL has nothing above its root, and where the file lies here is not taken from it."""
     case.mirrored("foo")
     (file,) = case.index.release("foo", "2.0")
@@ -98,12 +98,12 @@ ODD = [
 ]
 
 
-def test_case_076_an_odd_url_is_left_out(case: Case) -> None:
+def test_case_076_an_unusual_url_is_dropped(case: Case) -> None:
     end = "p{}-2.0-py3-none-any.whl"
     leaves_out(case, [{"url": url.format(end.format(n))} for n, url in enumerate(ODD)])
 
 
-def test_case_076_a_fragment_is_passed_over(case: Case) -> None:
+def test_case_076_a_fragment_is_ignored(case: Case) -> None:
     case.index.release("foo", "1.0")
 
     def more(page: dict[str, Any]) -> None:
@@ -121,9 +121,7 @@ ELSEWHERE = ["/packages_evil/x/{}", "/simple/foo/{}", "/json/{}", "/status/{}", 
 
 
 @pytest.mark.parametrize("place", ELSEWHERE)
-def test_case_077_wherever_a_url_points_the_file_lies_below_packages(
-    case: Case, place: str
-) -> None:
+def test_case_077_every_file_is_stored_below_packages(case: Case, place: str) -> None:
     """Where it lies is computed here: a file of another host's layout gets a place by its digest.
 
     So such a file is not refused, and lies nowhere near pages and state.
@@ -149,7 +147,7 @@ def test_case_077_wherever_a_url_points_the_file_lies_below_packages(
 POINTING = ["/simple/index.html", "/simple/foo/", "/json/foo", "/pypi/foo/json", "/status", "/todo"]
 
 
-def test_case_077_a_url_of_a_page_or_of_state_is_left_out(case: Case) -> None:
+def test_case_077_the_url_of_a_page_or_a_state_file_is_dropped(case: Case) -> None:
     leaves_out(case, [{"url": url} for url in POINTING])
 
 
@@ -167,13 +165,15 @@ def named(filename: str) -> dict[str, Any]:
     return {"filename": filename, "url": f"/packages/aa/{filename}"}
 
 
-def test_case_078_what_fools_a_terminal_is_left_out_and_shown_escaped(case: Case) -> None:
+def test_case_078_file_names_with_control_characters_are_dropped_and_logged_escaped(
+    case: Case,
+) -> None:
     entries = [named(f"p{n}-2.0{text}-py3-none-any.whl") for n, text in enumerate(HOSTILE)]
     leaves_out(case, entries)
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
-def test_case_078_what_fools_a_terminal_is_no_projects_name(case: Case, text: str) -> None:
+def test_case_078_project_names_with_control_characters_are_invalid(case: Case, text: str) -> None:
     case.site.configure(api_method="simple")
     case.mirrored("foo")
     case.index.release("foo", "2.0")
@@ -188,7 +188,7 @@ def test_case_078_what_fools_a_terminal_is_no_projects_name(case: Case, text: st
 
 
 @pytest.mark.parametrize("half", ["\ud800", "\ud83dx\ude00"], ids=ascii)
-def test_case_078_half_a_character_in_the_list_costs_its_entry(case: Case, half: str) -> None:
+def test_case_078_a_lone_surrogate_in_the_list_drops_its_entry(case: Case, half: str) -> None:
     case.site.configure(api_method="simple")
     case.mirrored("foo")
     case.index.release("foo", "2.0")
@@ -202,7 +202,7 @@ def test_case_078_half_a_character_in_the_list_costs_its_entry(case: Case, half:
     case.heals()
 
 
-def test_case_078_half_a_character_makes_a_page_none(case: Case) -> None:
+def test_case_078_a_lone_surrogate_makes_a_page_invalid(case: Case) -> None:
     """A lone surrogate is no text in any encoding, and its document no JSON."""
     case.mirrored("foo", "bar")
     for name in ("foo", "bar"):
@@ -215,7 +215,7 @@ def test_case_078_half_a_character_makes_a_page_none(case: Case) -> None:
     case.heals()
 
 
-def test_case_078_what_fools_a_terminal_is_cleaned_or_escaped_in_texts(case: Case) -> None:
+def test_case_078_control_characters_in_texts_are_removed_or_escaped(case: Case) -> None:
     """A reason is for people, so it is kept, without what is no text."""
     case.mirrored("foo")
     case.index.release("foo", "2.0")
@@ -253,7 +253,7 @@ SPECIAL = [
 ]
 
 
-def test_case_079_names_with_a_meaning_of_their_own_are_left_out(case: Case) -> None:
+def test_case_079_names_with_a_special_meaning_are_dropped(case: Case) -> None:
     """There is no mode for other systems: what begins with a project's name is no device's."""
     leaves_out(case, [named(each.format(n)) for n, each in enumerate(SPECIAL)])
 
@@ -272,7 +272,7 @@ def test_case_080_a_name_of_up_to_255_bytes_is_published(case: Case, size: int) 
     case.heals()
 
 
-def test_case_080_a_wheel_whose_core_metadata_would_have_too_long_a_name_goes_without(
+def test_case_080_a_wheel_is_published_without_core_metadata_if_its_name_is_too_long(
     case: Case,
 ) -> None:
     filename = f"foo-1.{'0' * 228}-py3-none-any.whl"
@@ -285,7 +285,7 @@ def test_case_080_a_wheel_whose_core_metadata_would_have_too_long_a_name_goes_wi
 
 
 @pytest.mark.parametrize("size", [256, 257, 300, 10_000])
-def test_case_080_a_longer_name_is_left_out(case: Case, size: int) -> None:
+def test_case_080_a_longer_name_is_dropped(case: Case, size: int) -> None:
     case.mirrored("foo")
     case.index.upload("foo", "1.0", long_name(size))
     case.index.release("foo", "2.0")
@@ -296,7 +296,7 @@ def test_case_080_a_longer_name_is_left_out(case: Case, size: int) -> None:
     case.heals()
 
 
-def test_case_081_names_that_are_not_ascii_are_left_out(case: Case) -> None:
+def test_case_081_names_that_are_not_ascii_are_dropped(case: Case) -> None:
     """Also in two spellings of one name, and in many bytes a character: no file has any."""
     texts = [
         "\u00e9",
@@ -336,7 +336,7 @@ NO_NAMES: list[object] = [
 
 
 @pytest.mark.parametrize("name", NO_NAMES, ids=lambda each: ascii(each)[:20])
-def test_case_083_what_is_no_name_of_a_project_reaches_no_file_system(
+def test_case_083_an_invalid_project_name_never_reaches_the_file_system(
     case: Case, name: object
 ) -> None:
     """It names nothing that could be wanted, so the status is 0, with a warning."""
@@ -353,7 +353,7 @@ def test_case_083_what_is_no_name_of_a_project_reaches_no_file_system(
     assert len(case.asked("detail")) == 1
 
 
-def test_case_083_an_event_about_what_is_no_name_concerns_nobody(case: Case) -> None:
+def test_case_083_an_event_with_an_invalid_name_is_ignored(case: Case) -> None:
     case.mirrored("foo")
     names = [name for name in NO_NAMES if isinstance(name, str) and name == name.strip()]
     for name in names:
@@ -371,7 +371,7 @@ def test_case_083_an_event_about_what_is_no_name_concerns_nobody(case: Case) -> 
 @pytest.mark.parametrize(
     "name", ["simple", "index.html", "packages", "json", "nul", "con", "0", "a"]
 )
-def test_case_083_a_name_that_means_something_to_us_is_a_name_like_others(
+def test_case_083_a_project_may_have_the_name_of_an_area_of_the_mirror(
     case: Case, name: str
 ) -> None:
     case.index.release(name, "1.0")
@@ -385,7 +385,7 @@ def test_case_083_a_name_that_means_something_to_us_is_a_name_like_others(
 SCRIPT = "\"'><script>alert(1)</script><!--&lt;\u2028</a><a href=x onclick=y>"
 
 
-def test_case_084_a_script_in_a_text_is_a_text_in_every_kind_of_page(case: Case) -> None:
+def test_case_084_a_script_in_a_text_is_escaped_in_every_format(case: Case) -> None:
     """The oracle parses the pages and compares what is in them with what the index has."""
     case.site.configure(json=True)
     case.mirrored("foo")
@@ -402,7 +402,7 @@ def test_case_084_a_script_in_a_text_is_a_text_in_every_kind_of_page(case: Case)
     case.heals()
 
 
-def test_case_084_a_script_in_what_identifies_is_left_out(case: Case) -> None:
+def test_case_084_a_script_in_an_identifier_is_dropped(case: Case) -> None:
     entries = [
         {"url": f"/packages/{SCRIPT}"},
         named(f"p1-2.0{SCRIPT}.whl"),
@@ -411,7 +411,7 @@ def test_case_084_a_script_in_what_identifies_is_left_out(case: Case) -> None:
     leaves_out(case, entries)
 
 
-def test_case_084_a_script_in_a_version_or_digest_is_nowhere(case: Case) -> None:
+def test_case_084_a_script_in_a_version_or_digest_is_not_published(case: Case) -> None:
     def scripted(page: dict[str, Any]) -> None:
         page["versions"].append(f"3.0{SCRIPT}")
         newest(page)["hashes"][SCRIPT] = SCRIPT

@@ -18,7 +18,7 @@ UNAVAILABLE = [500, 502, 503, 504]
 
 
 @pytest.mark.parametrize("where", ["list", "xmlrpc"])
-def test_case_001_an_index_that_fails_once_is_asked_again(case: Case, where: str) -> None:
+def test_case_001_a_request_that_fails_once_is_retried(case: Case, where: str) -> None:
     for code in case.each(UNAVAILABLE):
         case.index.release("foo", f"{code}.0")
         case.clock.advance(hours=25)
@@ -29,7 +29,7 @@ def test_case_001_an_index_that_fails_once_is_asked_again(case: Case, where: str
     case.heals()
 
 
-def test_case_002_an_index_that_fails_for_ever_is_left_after_five_tries(case: Case) -> None:
+def test_case_002_a_failing_index_is_tried_five_times(case: Case) -> None:
     case.mirrored("foo")
     case.index.release("foo", "2.0")
     case.clock.advance(days=2)
@@ -53,7 +53,7 @@ def test_case_003_a_page_that_fails_once_is_recovered(case: Case) -> None:
     case.heals()
 
 
-def test_case_003_a_page_that_fails_for_ever_is_asked_for_in_every_run(case: Case) -> None:
+def test_case_003_a_failing_page_is_requested_in_every_run(case: Case) -> None:
     case.mirrored("foo", "bar")
     for name in ("foo", "bar"):
         case.index.release(name, "2.0")
@@ -76,7 +76,7 @@ def asleep(case: Case, sleepers: int) -> bool:
     return sum(seconds > 60 for seconds in case.clock.slept) >= sleepers
 
 
-def test_case_004_nobody_asks_a_host_before_the_time_that_it_named(case: Case) -> None:
+def test_case_004_no_request_is_sent_to_a_host_before_its_retry_after(case: Case) -> None:
     """Three workers: one is told to wait, the others hear of it with a page in their hands."""
     for number in range(6):
         case.index.release(f"p{number}", "1.0")
@@ -113,7 +113,7 @@ def test_case_005_a_date_is_waited_for(case: Case) -> None:
 RUBBISH = ["soon", "-5", "", "1.5", "1e3", "\u0663", "Sat, 99 Nov 2026 12:00:00 GMT"]
 
 
-def test_case_005_rubbish_means_an_ordinary_pause(case: Case) -> None:
+def test_case_005_garbage_means_the_normal_back_off(case: Case) -> None:
     for number, text in enumerate(case.each(RUBBISH)):
         case.index.release("foo", f"{number}.0")
 
@@ -133,7 +133,7 @@ def test_case_005_ten_minutes_are_waited_for(case: Case) -> None:
     case.heals()
 
 
-def test_case_005_a_host_that_names_more_is_not_asked_again_in_this_run(case: Case) -> None:
+def test_case_005_a_longer_time_ends_the_requests_to_that_host_in_this_run(case: Case) -> None:
     case.mirrored("bar", "foo")
     for name in ("bar", "foo"):
         case.index.release(name, "2.0")
@@ -149,7 +149,7 @@ def test_case_005_a_host_that_names_more_is_not_asked_again_in_this_run(case: Ca
     case.heals()
 
 
-def test_case_006_only_the_host_that_asks_for_it_is_left_alone(case: Case) -> None:
+def test_case_006_only_the_host_that_sent_retry_after_is_paused(case: Case) -> None:
     """Two workers: one is told to wait by the host of files, the other goes on with the index."""
     for name in ("p0", "p1"):
         case.index.release(name, "1.0")
@@ -177,7 +177,7 @@ def test_case_006_only_the_host_that_asks_for_it_is_left_alone(case: Case) -> No
 # ---------------------------------------------------------------- 404
 
 
-def test_case_007_a_listed_project_without_a_page_has_failed(case: Case) -> None:
+def test_case_007_a_listed_project_without_a_page_fails(case: Case) -> None:
     """The second look comes after a minute, when no cache remembers the 404 any more."""
     case.mirrored("foo")
     case.index.release("ghost", "1.0")
@@ -197,7 +197,9 @@ def test_case_007_a_listed_project_without_a_page_has_failed(case: Case) -> None
     case.heals()
 
 
-def test_case_007_a_page_that_is_missing_for_a_moment_is_had_in_the_same_run(case: Case) -> None:
+def test_case_007_a_page_that_is_missing_for_a_moment_is_fetched_in_the_same_run(
+    case: Case,
+) -> None:
     case.index.release("foo", "1.0")
 
     case.recovers("detail", faults.status(404))
@@ -205,7 +207,7 @@ def test_case_007_a_page_that_is_missing_for_a_moment_is_had_in_the_same_run(cas
     case.heals()
 
 
-def test_case_008_an_index_without_most_of_its_pages_is_not_asked_on(case: Case) -> None:
+def test_case_008_an_index_without_most_of_its_pages_stops_the_run(case: Case) -> None:
     names = [f"p{number:02}" for number in range(24)]
     case.mirrored(*names)
     case.site.configure(workers=1, download_workers=1)
@@ -230,7 +232,7 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("kind", BAD_FILES)
-def test_case_009_a_dead_file_holds_its_page_for_one_run_and_then_is_left_out(
+def test_case_009_a_missing_file_holds_its_page_for_one_run_and_is_omitted_later(
     case: Case, kind: str
 ) -> None:
     """There is no option about it: a dead file may neither go unnoticed nor hold back a release."""
@@ -253,7 +255,7 @@ def test_case_009_a_dead_file_holds_its_page_for_one_run_and_then_is_left_out(
     case.heals()
 
 
-def test_case_010_a_file_without_its_core_metadata_is_published_without(case: Case) -> None:
+def test_case_010_a_file_is_published_without_missing_core_metadata(case: Case) -> None:
     (file,) = case.index.release("foo", "1.0")
     for code in case.each([404, 410, 500]):
         case.fault("sidecar", faults.status(code))
@@ -265,7 +267,7 @@ def test_case_010_a_file_without_its_core_metadata_is_published_without(case: Ca
     case.heals()
 
 
-def test_case_011_what_is_refused_is_asked_for_once_a_run(case: Case) -> None:
+def test_case_011_a_refused_page_is_requested_once_in_a_run(case: Case) -> None:
     case.mirrored("foo", "bar")
     for name in ("foo", "bar"):
         case.index.release(name, "2.0")

@@ -50,7 +50,7 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("where", ["list", "xmlrpc", "detail", "file", "sidecar"])
-def test_case_013_a_broken_connection_is_made_again(case: Case, where: str) -> None:
+def test_case_013_a_broken_connection_is_opened_again(case: Case, where: str) -> None:
     for number, kind in enumerate(case.each(BREAKS)):
         case.index.release("foo", f"{number}.0")
         case.clock.advance(hours=25)
@@ -72,7 +72,7 @@ def ranges(case: Case) -> list[int | None]:
     return [None if each is None else int(each[6:].rstrip("-")) for each in asked]
 
 
-def test_case_013_a_large_body_goes_on_where_it_broke(case: Case) -> None:
+def test_case_013_a_large_body_is_resumed_where_it_broke_off(case: Case) -> None:
     """There is no If-Range: a part is kept under the sha256 of the whole, which is checked."""
     large_file(case)
 
@@ -96,7 +96,7 @@ SHORT = {
 
 
 @pytest.mark.parametrize("kind", SHORT[14])
-def test_case_014_a_body_shorter_than_its_length_is_fetched_again(case: Case, kind: str) -> None:
+def test_case_014_a_body_shorter_than_its_length_is_retried(case: Case, kind: str) -> None:
     case.index.release("foo", "1.0")
 
     case.recovers("file", SHORT[14][kind])
@@ -104,13 +104,13 @@ def test_case_014_a_body_shorter_than_its_length_is_fetched_again(case: Case, ki
     case.heals()
 
 
-def test_case_014_a_body_that_stays_too_short_is_no_file(case: Case) -> None:
+def test_case_014_a_body_that_stays_too_short_fails(case: Case) -> None:
     stays_bad(case, SHORT[14]["cut"], tries=5)
 
 
 @pytest.mark.parametrize("where", ["detail", "file", "list"])
 @pytest.mark.parametrize("kind", ["cut", "ended early"])
-def test_case_015_chunks_that_end_early_are_fetched_again(
+def test_case_015_a_chunked_body_that_ends_early_is_retried(
     case: Case, where: str, kind: str
 ) -> None:
     """A page in chunks that ends in good order is no JSON, and asked for in the next run."""
@@ -130,7 +130,7 @@ def test_case_015_chunks_that_end_early_are_fetched_again(
 
 
 @pytest.mark.parametrize("kind", SHORT[15])
-def test_case_015_chunks_that_stay_short_are_no_file(case: Case, kind: str) -> None:
+def test_case_015_a_chunked_body_that_stays_short_fails(case: Case, kind: str) -> None:
     stays_bad(case, SHORT[15][kind], tries=5 if kind == "cut" else 3)
 
 
@@ -151,7 +151,7 @@ def stays_bad(case: Case, act: faults.Act, *, tries: int) -> None:
 # ---------------------------------------------------------------- too long
 
 
-def test_case_016_a_body_that_is_longer_than_its_file_is_no_file(case: Case) -> None:
+def test_case_016_a_body_longer_than_the_file_fails(case: Case) -> None:
     stays_bad(case, faults.edit(lambda body: body + b"x"), tries=1)
 
 
@@ -165,7 +165,7 @@ def test_case_016_what_follows_the_announced_length_is_not_read(case: Case, wher
 
 
 @pytest.mark.parametrize("size", [300, LARGE])
-def test_case_016_an_endless_body_ends_at_the_size_of_its_file(case: Case, size: int) -> None:
+def test_case_016_an_endless_body_is_aborted_at_the_size_of_the_file(case: Case, size: int) -> None:
     (file,) = case.index.release("foo", "1.0", size=size, metadata=False)
     partial = case.site.root / ".partial"
     sizes = [0]
@@ -190,7 +190,7 @@ def test_case_016_an_endless_body_ends_at_the_size_of_its_file(case: Case, size:
 
 
 @pytest.mark.parametrize("where", ["xmlrpc", "list", "detail", "file", "sidecar"])
-def test_case_017_silence_is_given_up_and_asked_again(case: Case, where: str) -> None:
+def test_case_017_a_silent_request_times_out_and_is_retried(case: Case, where: str) -> None:
     case.site.configure(timeout=0.2)
     for after in case.each([0, 20]):
         case.index.release("foo", f"{after}.0")
@@ -201,7 +201,7 @@ def test_case_017_silence_is_given_up_and_asked_again(case: Case, where: str) ->
 
 
 @pytest.mark.parametrize("where", ["detail", "file"])
-def test_case_017_a_host_that_stays_silent_fails_one_project(case: Case, where: str) -> None:
+def test_case_017_a_permanently_silent_host_fails_one_project(case: Case, where: str) -> None:
     case.site.configure(timeout=0.2)
     case.mirrored("foo", "bar")
     for name in ("foo", "bar"):
@@ -215,7 +215,7 @@ def test_case_017_a_host_that_stays_silent_fails_one_project(case: Case, where: 
     case.heals()
 
 
-def test_case_018_a_body_that_drips_is_given_up(case: Case) -> None:
+def test_case_018_a_dripping_body_is_aborted(case: Case) -> None:
     """Ten seconds pass for each hundred bytes, by the clock that the program is given."""
     case.mirrored("foo", "bar")
     case.index.release("bar", "2.0")
@@ -232,7 +232,7 @@ def test_case_018_a_body_that_drips_is_given_up(case: Case) -> None:
 
 
 @pytest.mark.parametrize("where", ["detail", "list"])
-def test_case_018_a_document_that_drips_is_given_up(case: Case, where: str) -> None:
+def test_case_018_a_dripping_document_is_aborted(case: Case, where: str) -> None:
     case.mirrored("foo", "bar")
     case.index.release("bar", "2.0")
     case.site.configure(global_timeout=0.3, api_method="simple")
@@ -245,7 +245,7 @@ def test_case_018_a_document_that_drips_is_given_up(case: Case, where: str) -> N
     case.heals()
 
 
-def test_case_019_a_body_that_is_slow_and_steady_comes_to_its_end(case: Case) -> None:
+def test_case_019_a_slow_and_steady_body_is_downloaded(case: Case) -> None:
     """Twice as fast as it must be at least, for more than an hour, and for any real timeout."""
     case.site.configure(timeout=0.5, global_timeout=0.3)
     case.index.release("foo", "1.0", size=2_000_000)
@@ -272,9 +272,7 @@ RANGES = {
 
 
 @pytest.mark.parametrize("kind", RANGES)
-def test_case_020_a_range_that_is_answered_otherwise_means_the_whole_again(
-    case: Case, kind: str
-) -> None:
+def test_case_020_a_wrong_answer_to_a_range_restarts_the_download(case: Case, kind: str) -> None:
     large_file(case)
     case.fault("file", faults.partly(RANGES[kind]))
     case.fault("file", faults.cut(1_800_000), times=1)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MIB = 2**20
 
 
-def test_case_028_a_file_in_a_wrapping_is_not_the_file(case: Case) -> None:
+def test_case_028_an_encoded_file_does_not_match_its_digest(case: Case) -> None:
     case.mirrored("foo", "bar")
     case.index.release("bar", "2.0")
     case.index.release("foo", "2.0")
@@ -32,7 +32,7 @@ def test_case_028_a_file_in_a_wrapping_is_not_the_file(case: Case) -> None:
     case.heals()
 
 
-def test_case_028_a_wrapping_that_is_only_claimed_does_no_harm(case: Case) -> None:
+def test_case_028_a_falsely_declared_encoding_is_ignored(case: Case) -> None:
     """What was uploaded as it is, is what its sha256 is of, whatever a header says."""
     content = gzip.compress(b"x" * 1000)
     case.index.upload("foo", "1.0", "foo-1.0.tar.gz", content=content)
@@ -54,7 +54,7 @@ BOMBS = {
 }
 
 
-def test_case_029_a_document_that_unpacks_to_gigabytes_is_given_up_at_its_limit(
+def test_case_029_a_document_that_expands_to_gigabytes_is_aborted_at_its_limit(
     case: Case,
 ) -> None:
     for name in ("foo", "bar"):
@@ -130,7 +130,7 @@ ALWAYS = {"numbers for files", "a wide name", "attributes", "arrays", "entities"
     "kind",
     [pytest.param(k, marks=[] if k in ALWAYS else pytest.mark.nightly) for k in DENSE],
 )
-def test_case_029_a_document_of_many_small_things_takes_no_more_memory_than_a_large_one(
+def test_case_029_a_document_of_many_small_values_stays_within_the_memory_limit(
     case: Case, kind: str
 ) -> None:
     route, *content = DENSE[kind]
@@ -141,7 +141,7 @@ def test_case_029_a_document_of_many_small_things_takes_no_more_memory_than_a_la
 @pytest.mark.parametrize(
     "kind", ["objects for files", "numbers for files", "versions", "arrays", "values"]
 )
-def test_case_029_what_is_read_takes_no_more_memory_than_it_may(case: Case, kind: str) -> None:
+def test_case_029_parsing_stays_within_the_memory_limit(case: Case, kind: str) -> None:
     """As much of it as is light enough. It is all read, and only then seen to be of no use."""
     route, beginning, filling, end = DENSE[kind]
     if route == "xmlrpc":
@@ -197,7 +197,7 @@ TOO_MUCH = {
 
 
 @pytest.mark.parametrize("where", ["list", "detail", "file"])
-def test_case_030_huge_headers_are_no_answer(case: Case, where: str) -> None:
+def test_case_030_huge_headers_are_refused(case: Case, where: str) -> None:
     """They count as a broken connection, which may be better the next time: class retry."""
     case.site.configure(api_method="simple")
     case.mirrored("foo", "bar")
@@ -215,7 +215,7 @@ def test_case_030_huge_headers_are_no_answer(case: Case, where: str) -> None:
 NUMBERS = [b"X-PyPI-Last-Serial", b"Retry-After", b"Last-Modified", b"Age", b"Keep-Alive"]
 
 
-def test_case_030_a_number_of_5000_digits_is_none(case: Case) -> None:
+def test_case_030_a_number_of_5000_digits_is_ignored(case: Case) -> None:
     for number, name in enumerate(case.each(NUMBERS)):
         case.index.release("foo", f"{number}.0")
         case.fault("detail", faults.raw_header(name + b": " + b"9" * 5000))
@@ -234,7 +234,7 @@ RUBBISH = {
 
 
 @pytest.mark.parametrize("kind", [*RUBBISH, "a page of bar"])
-def test_case_031_what_follows_an_answer_is_not_the_next_one(case: Case, kind: str) -> None:
+def test_case_031_bytes_after_an_answer_are_not_the_next_answer(case: Case, kind: str) -> None:
     """The next request would be answered by it on the same connection."""
     for name in ("foo", "bar"):
         case.index.release(name, "1.0")
@@ -254,7 +254,7 @@ def test_case_031_what_follows_an_answer_is_not_the_next_one(case: Case, kind: s
 LINES = [b"no status line at all", b"HTTP/1.1 abc OK", b"HTTP/9.9 200 OK", b"\x16\x03\x01\x00\x05"]
 
 
-def test_case_031_what_is_no_answer_is_asked_for_again(case: Case) -> None:
+def test_case_031_an_answer_that_is_not_http_is_retried(case: Case) -> None:
     for number, line in enumerate(case.each(LINES)):
         case.index.release("foo", f"{number}.0")
 
@@ -272,7 +272,7 @@ LOCATIONS = [
 ]
 
 
-def test_case_031_a_location_with_more_in_it_leads_nowhere(case: Case) -> None:
+def test_case_031_a_location_with_injected_headers_is_refused(case: Case) -> None:
     case.mirrored("foo", "bar")
     for name in ("foo", "bar"):
         case.index.release(name, "2.0")
@@ -290,7 +290,7 @@ def test_case_031_a_location_with_more_in_it_leads_nowhere(case: Case) -> None:
 # ---------------------------------------------------------------- two hosts
 
 
-def test_case_032_of_two_hosts_in_turn_the_newer_one_counts(case: Case) -> None:
+def test_case_032_the_newer_of_two_alternating_hosts_counts(case: Case) -> None:
     """Each project is looked at again until its page is as new as its last change."""
     case.mirrored("foo", "bar")
     old = {
@@ -320,7 +320,7 @@ ORIGINS = {
 }
 
 
-def test_case_033_what_another_origin_does_not_have_right_comes_from_the_index(
+def test_case_033_files_that_another_source_lacks_come_from_the_index(
     case: Case,
 ) -> None:
     """Each file is asked for there first; no origin is left aside for the rest of a run."""
@@ -340,7 +340,7 @@ def test_case_033_what_another_origin_does_not_have_right_comes_from_the_index(
         case.heals()
 
 
-def test_case_033_another_origin_that_drips_is_given_up_for_the_index(case: Case) -> None:
+def test_case_033_a_dripping_source_is_replaced_by_the_index(case: Case) -> None:
     case.index.release("foo", "1.0", size=1000)
     with serving(case.index) as other:
         other.fault("file", faults.trickle(100, lambda: case.clock.advance(seconds=10)))

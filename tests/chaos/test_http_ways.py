@@ -46,7 +46,7 @@ def hosts(case: Case) -> set[str]:
 
 
 @pytest.mark.parametrize("where", ["detail", "file"])
-def test_case_021_redirects_in_a_circle_end_after_three(case: Case, where: str) -> None:
+def test_case_021_a_redirect_loop_ends_after_three_redirects(case: Case, where: str) -> None:
     """Three and not five: nobody has more of them than that in good order."""
     case.mirrored("foo", "bar")
     case.index.release("bar", "2.0")
@@ -122,7 +122,7 @@ def moved(host: str) -> faults.Act:
     return faults.edit(lambda body: body.replace(old, new))
 
 
-def test_case_023_a_file_at_a_private_address_is_not_asked_for(case: Case) -> None:
+def test_case_023_a_file_at_a_private_address_is_not_requested(case: Case) -> None:
     """The page is shown without it from the second run on, as without any that cannot be had."""
     behind_a_proxy(case)
     case.mirrored("foo", "bar")
@@ -138,7 +138,7 @@ def test_case_023_a_file_at_a_private_address_is_not_asked_for(case: Case) -> No
     case.heals()
 
 
-async def test_case_023_what_a_name_resolves_to_is_looked_at() -> None:
+async def test_case_023_the_resolved_addresses_are_checked() -> None:
     """The connection is made to the addresses that were looked at, and to no others."""
     resolver = GuardedResolver(HostGuard("https://index.example.org"))
     try:
@@ -167,7 +167,7 @@ def test_case_024_a_redirect_to_another_scheme_is_refused(case: Case, where: str
 
 
 @pytest.mark.parametrize("where", ["detail", "file"])
-def test_case_025_another_public_host_is_asked_without_the_password(case: Case, where: str) -> None:
+def test_case_025_another_public_host_does_not_get_the_password(case: Case, where: str) -> None:
     """There is no list of hosts: any public one may be named, and learns nothing of the index.
 
     What it gives is believed as the index's word for a page, and by its sha256 for a file.
@@ -213,7 +213,7 @@ def trusted(
         yield server, bundle
 
 
-def test_case_026_a_certificate_that_nobody_vouches_for_is_refused_at_once(
+def test_case_026_a_self_signed_certificate_is_refused_without_a_retry(
     case: Case, tmp_path: Path
 ) -> None:
     case.index.release("foo", "1.0")
@@ -225,7 +225,7 @@ def test_case_026_a_certificate_that_nobody_vouches_for_is_refused_at_once(
     assert case.clock.slept == []
 
 
-def test_case_026_one_of_an_authority_that_is_trusted_is_accepted(
+def test_case_026_a_certificate_of_a_trusted_authority_is_accepted(
     case: Case, tmp_path: Path
 ) -> None:
     case.index.release("foo", "1.0")
@@ -234,7 +234,7 @@ def test_case_026_one_of_an_authority_that_is_trusted_is_accepted(
 
 
 @pytest.mark.parametrize("kind", ["expired", "another host's"])
-def test_case_026_an_expired_one_or_another_hosts_is_refused_at_once(
+def test_case_026_an_expired_certificate_or_one_of_another_host_is_refused(
     case: Case, tmp_path: Path, kind: str
 ) -> None:
     case.index.release("foo", "1.0")
@@ -247,7 +247,7 @@ def test_case_026_an_expired_one_or_another_hosts_is_refused_at_once(
     assert done.slept == []
 
 
-def test_case_026_tls_1_0_is_not_spoken(case: Case, tmp_path: Path) -> None:
+def test_case_026_tls_1_0_is_refused(case: Case, tmp_path: Path) -> None:
     case.index.release("foo", "1.0")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers("ALL:@SECLEVEL=0")
@@ -261,7 +261,7 @@ def test_case_026_tls_1_0_is_not_spoken(case: Case, tmp_path: Path) -> None:
     assert "unavailable" in done.log
 
 
-def test_case_026_a_host_of_files_with_such_a_certificate_fails_projects(
+def test_case_026_a_bad_certificate_of_a_file_host_fails_the_projects(
     case: Case, tmp_path: Path
 ) -> None:
     case.index.release("foo", "1.0")
@@ -313,7 +313,7 @@ TUNNELS = {
 
 
 @pytest.mark.parametrize("line", TUNNELS)
-def test_case_027_a_proxy_that_makes_no_tunnel_is_named(case: Case, line: bytes) -> None:
+def test_case_027_a_proxy_that_refuses_the_tunnel_is_named(case: Case, line: bytes) -> None:
     answer = b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (line, len(LOG_IN), LOG_IN)
     with (
         answering(answer) as (port, asked),
@@ -340,7 +340,7 @@ def a_bad_proxy(case: Case, master: str, proxy: str) -> Iterator[None]:
     case.heals()
 
 
-def test_case_027_a_proxy_that_is_not_there_is_named(case: Case) -> None:
+def test_case_027_an_unreachable_proxy_is_named(case: Case) -> None:
     with a_bad_proxy(case, PUBLIC, "http://127.0.0.1:9"):
         ran = case.mirror(exits=3)
 

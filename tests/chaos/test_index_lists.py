@@ -37,7 +37,7 @@ def only(*names: str) -> faults.Act:
 
 
 @pytest.mark.parametrize("method", ["auto", "simple"])
-def test_case_034_a_list_that_became_empty_removes_nothing(case: Case, method: str) -> None:
+def test_case_034_an_empty_list_removes_nothing(case: Case, method: str) -> None:
     names = [f"p{number}" for number in range(8)]
     case.mirrored(*names)
     case.index.yank("p0", "1.0")
@@ -53,7 +53,7 @@ def test_case_034_a_list_that_became_empty_removes_nothing(case: Case, method: s
     case.heals()
 
 
-def test_case_034_what_the_changelog_tells_of_is_there_whatever_its_list_says(case: Case) -> None:
+def test_case_034_the_changelog_outweighs_an_empty_list(case: Case) -> None:
     """So the status is 0: nothing is missing, and nothing seems to be."""
     case.mirrored("bar", "baz", "foo")
     case.fault("xmlrpc", faults.call("list_packages_with_serial", {}))
@@ -66,7 +66,7 @@ def test_case_034_what_the_changelog_tells_of_is_there_whatever_its_list_says(ca
 
 
 @pytest.mark.parametrize("method", ["auto", "simple"])
-def test_case_035_a_list_that_became_short_is_used_for_what_is_new(case: Case, method: str) -> None:
+def test_case_035_a_short_list_is_used_for_additions(case: Case, method: str) -> None:
     names = [f"p{number:02}" for number in range(12)]
     case.mirrored(*names)
     case.index.release("p11", "2.0")
@@ -83,7 +83,7 @@ def test_case_035_a_list_that_became_short_is_used_for_what_is_new(case: Case, m
     case.heals()
 
 
-def test_case_035_a_short_list_that_is_right_is_followed_when_the_operator_says_so(
+def test_case_035_a_short_list_is_followed_if_the_operator_permits_it(
     case: Case,
 ) -> None:
     names = [f"p{number:02}" for number in range(12)]
@@ -103,7 +103,7 @@ def test_case_035_a_short_list_that_is_right_is_followed_when_the_operator_says_
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_case_036_an_empty_list_at_the_first_run_is_no_index(case: Case, method: str) -> None:
+def test_case_036_an_empty_list_at_the_first_run_is_refused(case: Case, method: str) -> None:
     case.site.configure(api_method=method)
 
     for _ in range(2):
@@ -151,7 +151,7 @@ def refused(case: Case, acts: Mapping[str, faults.Act]) -> dict[str, str]:
     return said
 
 
-def test_case_037_json_of_another_form_is_no_list(case: Case) -> None:
+def test_case_037_json_of_another_form_is_refused(case: Case) -> None:
     said = refused(case, {kind: faults.body(text) for kind, text in NO_LISTS.items()})
 
     for kind, line in said.items():
@@ -160,7 +160,7 @@ def test_case_037_json_of_another_form_is_no_list(case: Case) -> None:
             assert "$.projects" in line, kind
 
 
-def test_case_037_nor_is_it_one_to_compare_everything_with(case: Case) -> None:
+def test_case_037_json_of_another_form_is_refused_in_a_comparison(case: Case) -> None:
     case.mirrored("bar", "foo")
     case.index.release("foo", "2.0")
     case.fault("list", faults.body(b"{}"))
@@ -182,7 +182,7 @@ PAGES = {
 }
 
 
-def test_case_038_a_page_for_people_is_no_list(case: Case) -> None:
+def test_case_038_an_html_page_for_people_is_refused(case: Case) -> None:
     """HTML may be a list: what makes it one is a link to a project."""
     said = refused(case, {kind: faults.body(*page) for kind, page in PAGES.items()})
 
@@ -205,7 +205,7 @@ BROKEN = {
 }
 
 
-def test_case_039_a_list_that_is_broken_is_no_list(case: Case) -> None:
+def test_case_039_a_broken_list_is_refused(case: Case) -> None:
     for kind, line in refused(case, BROKEN).items():
         assert "/simple/ cannot be read: " in line, kind
 
@@ -221,7 +221,7 @@ BEARABLE = {
 }
 
 
-def test_case_039_what_can_be_borne_is(case: Case) -> None:
+def test_case_039_harmless_defects_of_a_list_are_tolerated(case: Case) -> None:
     """Of a key that is there twice the last one counts, as every reader of JSON has it."""
     case.site.configure(api_method="simple")
     case.mirrored("bar", "foo")
@@ -246,7 +246,7 @@ def test_case_040_a_list_of_another_major_version_is_refused(case: Case) -> None
         assert "its API version" in line, kind
 
 
-def test_case_040_one_of_a_newer_minor_version_is_used_and_told_of(case: Case) -> None:
+def test_case_040_a_list_of_a_newer_minor_version_is_used_with_a_warning(case: Case) -> None:
     case.site.configure(api_method="simple")
     case.mirrored("bar", "foo")
     for version in case.each(["1.5", "1.999"]):
@@ -270,7 +270,7 @@ def another(name: object) -> faults.Act:
     return listing(lambda page: page["projects"].append({"name": name}))
 
 
-def test_case_041_an_entry_without_a_name_costs_itself_only(case: Case) -> None:
+def test_case_041_an_entry_without_a_name_is_dropped(case: Case) -> None:
     """It names no project, so nothing that is selected is missing: status 0, and a warning."""
     case.site.configure(api_method="simple")
     case.mirrored("bar", "foo")
@@ -285,7 +285,7 @@ def test_case_041_an_entry_without_a_name_costs_itself_only(case: Case) -> None:
     case.heals()
 
 
-def test_case_041_an_entry_whose_serial_is_none_is_looked_at_every_time(case: Case) -> None:
+def test_case_041_a_project_with_an_invalid_serial_is_requested_in_every_run(case: Case) -> None:
     """It is taken as one without a serial, so that its project is shown and the status is 0."""
     case.site.configure(api_method="simple")
     case.mirrored("bar", "foo")
@@ -334,9 +334,7 @@ def test_case_042_an_index_without_serials_is_followed_by_its_pages(
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_case_043_an_index_that_is_a_little_behind_takes_nothing_back(
-    case: Case, method: str
-) -> None:
+def test_case_043_an_index_that_is_a_little_behind_reverts_nothing(case: Case, method: str) -> None:
     """What a late list shows that is new is had, and what it does not show yet stays."""
     case.site.configure(api_method=method)
     case.mirrored("bar", "foo")
@@ -360,7 +358,7 @@ def test_case_043_an_index_that_is_a_little_behind_takes_nothing_back(
     case.heals()
 
 
-def test_case_044_an_index_that_is_new_and_old_by_turns_does_not_move_the_mirror(
+def test_case_044_an_index_that_alternates_does_not_change_the_mirror(
     case: Case,
 ) -> None:
     case.site.configure(api_method="simple")
@@ -415,9 +413,7 @@ def test_case_045_an_index_that_is_far_behind_is_refused(case: Case, method: str
 
 
 @pytest.mark.parametrize("method", ["auto", "simple"])
-def test_case_045_after_a_serial_far_ahead_the_operator_lets_the_mirror_go_on(
-    case: Case, method: str
-) -> None:
+def test_case_045_the_operator_can_resume_after_a_serial_far_ahead(case: Case, method: str) -> None:
     """Whether the index went back, or was wrong before, nobody can know but the operator."""
     case.site.configure(api_method=method)
     case.mirrored("bar", "foo")
@@ -442,7 +438,7 @@ def test_case_045_after_a_serial_far_ahead_the_operator_lets_the_mirror_go_on(
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_case_058_two_names_that_are_one_count_as_one(case: Case, *, first: bool) -> None:
+def test_case_058_two_names_that_normalise_to_one_count_as_one(case: Case, *, first: bool) -> None:
     case.site.configure(api_method="simple")
     case.mirrored("bar", "foo")
     case.index.release("foo", "2.0")
@@ -466,7 +462,7 @@ def entries(count: int, beginning: bytes) -> bytes:
     return beginning.removesuffix(b"]}") + b"," + more + b"]}"
 
 
-def test_case_059_a_large_list_of_which_little_is_wanted(case: Case) -> None:
+def test_case_059_a_large_list_of_which_little_is_selected(case: Case) -> None:
     case.site.filter("""\
         [plugins]
         enabled = regex_project
@@ -487,7 +483,7 @@ def test_case_059_a_large_list_of_which_little_is_wanted(case: Case) -> None:
 
 
 @pytest.mark.nightly
-def test_case_059_a_list_that_is_larger_than_its_limit_is_given_up(case: Case) -> None:
+def test_case_059_a_list_beyond_its_limit_is_aborted(case: Case) -> None:
     """Eight million projects, on 300 MB."""
     case.site.configure(api_method="simple", timeout=60)
     case.mirrored("bar", "foo")

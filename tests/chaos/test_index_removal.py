@@ -35,7 +35,7 @@ def mirrored(case: Case, method: str, *names: str) -> list[File]:
     return files
 
 
-def test_case_052_a_project_whose_removal_the_journal_tells_of_goes_at_once(case: Case) -> None:
+def test_case_052_a_removal_in_the_changelog_is_applied_in_one_run(case: Case) -> None:
     """The journal is evidence enough; only silence asks for a second look."""
     file, *_ = mirrored(case, "auto", "gone", "bar", "foo")
     case.index.remove_project("gone")
@@ -53,7 +53,7 @@ def test_case_052_a_project_whose_removal_the_journal_tells_of_goes_at_once(case
     case.heals()
 
 
-def test_case_052_a_project_that_is_missing_goes_at_the_second_look(case: Case) -> None:
+def test_case_052_a_missing_project_is_removed_at_the_second_look(case: Case) -> None:
     file, *_ = mirrored(case, "simple", "gone", "bar", "foo")
     case.index.remove_project("gone")
 
@@ -74,7 +74,9 @@ def test_case_052_a_project_that_is_missing_goes_at_the_second_look(case: Case) 
 
 
 @pytest.mark.parametrize("method", ["auto", "simple"])
-def test_case_052_one_that_is_missing_on_one_of_two_sides_stays(case: Case, method: str) -> None:
+def test_case_052_a_project_that_only_the_list_or_the_page_lacks_stays(
+    case: Case, method: str
+) -> None:
     """Absent from the list and there by itself, or the other way round, is not gone."""
     mirrored(case, method, "foo", "bar", "baz")
 
@@ -94,7 +96,7 @@ def test_case_052_one_that_is_missing_on_one_of_two_sides_stays(case: Case, meth
 
 
 @pytest.mark.parametrize("error", [500, 403])
-def test_case_052_an_error_is_no_evidence(case: Case, error: int) -> None:
+def test_case_052_an_error_is_not_evidence_of_a_removal(case: Case, error: int) -> None:
     mirrored(case, "simple", "gone", "bar", "foo")
     case.index.remove_project("gone")
     case.fault("/simple/gone/", faults.status(error))
@@ -127,7 +129,7 @@ def test_case_053_a_project_in_quarantine_keeps_an_empty_page(case: Case, method
     assert case.asked("file", "sidecar", of="evil") == []
 
 
-def test_case_053_one_that_is_absent_is_not_distinguished_from_one_that_is_gone(
+def test_case_053_a_quarantine_without_a_status_marker_counts_as_a_removal(
     case: Case,
 ) -> None:
     """An index that knows no status markers leaves it out of its list and answers 404."""
@@ -147,7 +149,7 @@ def test_case_053_one_that_is_absent_is_not_distinguished_from_one_that_is_gone(
 
 @pytest.mark.parametrize("method", ["auto", "simple"])
 @pytest.mark.parametrize("days", [0, 13])
-def test_case_054_a_project_that_comes_back_in_time_costs_no_download(
+def test_case_054_a_project_that_returns_in_time_needs_no_download(
     case: Case, method: str, days: int
 ) -> None:
     mirrored(case, method, "lost", "bar", "foo")
@@ -168,7 +170,7 @@ def test_case_054_a_project_that_comes_back_in_time_costs_no_download(
     case.heals()
 
 
-def test_case_054_what_waits_is_looked_at_before_it_comes_back(case: Case) -> None:
+def test_case_054_trashed_files_are_verified_before_they_are_restored(case: Case) -> None:
     """Somebody may have written to it meanwhile: then it is downloaded again."""
     file, *_ = mirrored(case, "auto", "lost", "bar", "foo")
     project = case.index.projects["lost"]
@@ -183,7 +185,7 @@ def test_case_054_what_waits_is_looked_at_before_it_comes_back(case: Case) -> No
 
 
 @pytest.mark.parametrize("method", ["auto", "simple"])
-def test_case_055_a_file_that_is_removed_leaves_the_page_first_and_waits(
+def test_case_055_a_removed_file_leaves_the_page_first_and_is_trashed(
     case: Case, method: str
 ) -> None:
     file, *_ = mirrored(case, method, "foo", "bar")
@@ -202,7 +204,7 @@ def test_case_055_a_file_that_is_removed_leaves_the_page_first_and_waits(
 
 
 @pytest.mark.parametrize("method", ["auto", "simple"])
-def test_case_056_all_files_gone_at_once_are_believed_at_the_second_look(
+def test_case_056_the_removal_of_all_files_is_accepted_at_the_second_look(
     case: Case, method: str
 ) -> None:
     files = mirrored(case, method, "foo", "bar")
@@ -235,7 +237,7 @@ def test_case_056_files_that_vanish_for_a_moment_stay(case: Case, method: str) -
 
 
 @pytest.mark.parametrize("method", ["auto", "simple"])
-def test_case_057_much_that_changes_at_once_is_work_as_usual(case: Case, method: str) -> None:
+def test_case_057_many_changes_in_one_run_are_normal_work(case: Case, method: str) -> None:
     """A yank of everything, new spellings of names, new releases: nothing is taken away."""
     names = [f"Project.{number:02}" for number in range(15)]
     case.site.configure(api_method=method)

@@ -23,7 +23,7 @@ HUGE = 10**12
 
 
 @pytest.mark.nightly
-def test_a_changelog_without_an_end_is_not_followed_for_ever(case: Case) -> None:
+def test_an_endless_changelog_is_aborted(case: Case) -> None:
     """Each page is full, and goes on by one serial."""
     case.mirrored("bar", "foo")
     case.index.release("foo", "2.0")
@@ -45,7 +45,7 @@ def test_a_changelog_without_an_end_is_not_followed_for_ever(case: Case) -> None
     case.heals()
 
 
-def test_case_046_a_serial_that_went_back_changes_nothing(case: Case) -> None:
+def test_case_046_a_serial_that_goes_back_changes_nothing(case: Case) -> None:
     case.site.configure(api_method="simple")
     case.mirrored("bar", "foo")
     case.index.release("foo", "2.0")
@@ -106,7 +106,7 @@ def test_case_047_an_event_that_becomes_visible_late_is_found_by_the_comparison(
 
 
 @pytest.mark.parametrize("method", ["auto", "simple"])
-def test_case_048_a_serial_beyond_that_of_the_whole_list_is_none(case: Case, method: str) -> None:
+def test_case_048_a_serial_beyond_that_of_the_list_is_ignored(case: Case, method: str) -> None:
     """No page can have it, so there is nothing to wait for: what there is is shown, status 0."""
     case.site.configure(api_method=method)
     case.mirrored("bar", "foo")
@@ -124,7 +124,7 @@ def test_case_048_a_serial_beyond_that_of_the_whole_list_is_none(case: Case, met
     case.heals()
 
 
-def test_case_048_a_serial_that_no_page_reaches_holds_back_its_project_only(case: Case) -> None:
+def test_case_048_a_serial_that_no_page_reaches_delays_its_project_only(case: Case) -> None:
     """One that could be: then it is waited for, until no cache can be as late as that."""
     case.site.configure(api_method="simple")
     case.mirrored("bar", "foo")
@@ -142,7 +142,7 @@ def test_case_048_a_serial_that_no_page_reaches_holds_back_its_project_only(case
     case.heals(hours=50)
 
 
-def test_case_048_an_event_beyond_the_newest_is_passed_over(case: Case) -> None:
+def test_case_048_an_event_beyond_the_newest_serial_is_ignored(case: Case) -> None:
     """The comparison of everything finds what it was about."""
     case.mirrored("bar", "foo")
     before = case.site.status
@@ -159,7 +159,7 @@ def test_case_048_an_event_beyond_the_newest_is_passed_over(case: Case) -> None:
     case.heals(hours=25)
 
 
-def test_case_049_a_ghost_with_a_huge_serial_moves_nothing(case: Case) -> None:
+def test_case_049_a_project_with_a_huge_serial_and_no_page_does_not_move_status(case: Case) -> None:
     case.site.configure(api_method="simple")
     case.mirrored("bar", "foo")
     case.index.release("foo", "2.0")
@@ -180,7 +180,7 @@ def test_case_049_a_ghost_with_a_huge_serial_moves_nothing(case: Case) -> None:
 
 
 @pytest.mark.parametrize("method", ["auto", "simple"])
-def test_case_050_a_page_that_lags_for_a_moment_is_had_in_the_same_run(
+def test_case_050_a_page_that_lags_for_a_moment_is_fetched_in_the_same_run(
     case: Case, method: str
 ) -> None:
     case.site.configure(api_method=method)
@@ -205,7 +205,9 @@ def test_case_050_a_page_that_lags_for_a_moment_is_had_in_the_same_run(
 
 
 @pytest.mark.parametrize("method", ["auto", "simple"])
-def test_case_050_a_page_that_lags_for_days_delays_nobody_else(case: Case, method: str) -> None:
+def test_case_050_a_page_that_lags_for_days_delays_no_other_project(
+    case: Case, method: str
+) -> None:
     case.site.configure(api_method=method)
     case.mirrored("bar", "foo")
     case.server.freeze("/simple/foo/")
@@ -278,7 +280,7 @@ def test_case_051_a_page_with_a_lower_serial_is_stale(case: Case, where: str) ->
     case.heals()
 
 
-def test_case_051_a_page_without_any_serial_is_shown_without_one(case: Case) -> None:
+def test_case_051_a_page_without_a_serial_is_published_without_one(case: Case) -> None:
     """An index may tell serials in its list alone; what its page shows is what there is."""
     case.mirrored("bar", "foo")
     for name in ("foo", "bar"):

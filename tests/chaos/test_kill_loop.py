@@ -55,7 +55,7 @@ def prepare(tmp_path: Path, server: IndexServer) -> Callable[[Workload], Trials]
 
 
 @pytest.mark.parametrize("workload", WORKLOADS, ids=str)
-def test_case_091_a_run_that_is_killed_at_any_moment_is_whole_to_readers_and_to_the_next_run(
+def test_case_091_a_killed_run_leaves_a_valid_tree_that_the_next_run_completes(
     prepare: Callable[[Workload], Trials], workload: Workload, figures: Figures
 ) -> None:
     trials = prepare(workload)
@@ -66,7 +66,7 @@ def test_case_091_a_run_that_is_killed_at_any_moment_is_whole_to_readers_and_to_
 @pytest.mark.nightly
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("workload", WORKLOADS, ids=str)
-def test_case_091_a_run_that_is_killed_at_every_moment(
+def test_case_091_a_run_killed_at_every_moment(
     prepare: Callable[[Workload], Trials], workload: Workload, part: int, figures: Figures
 ) -> None:
     trials = prepare(workload)

@@ -106,7 +106,7 @@ SPOILT: list[tuple[set[str], Callable[[Site], object]]] = [
 
 
 @pytest.mark.parametrize("number", range(len(SPOILT)))
-def test_what_is_spoilt_in_the_tree_is_seen(case: Case, ran: Ran, number: int) -> None:
+def test_damage_of_the_tree_is_detected(case: Case, ran: Ran, number: int) -> None:
     rules, spoil = SPOILT[number]
 
     assert complaints(case, ran, lambda: None) == set()
@@ -141,22 +141,20 @@ SAID: list[tuple[set[str], Callable[[Ran], Ran]]] = [
 
 
 @pytest.mark.parametrize("number", range(len(SAID)))
-def test_what_a_run_says_is_compared_with_what_it_left(case: Case, ran: Ran, number: int) -> None:
+def test_output_that_contradicts_the_tree_is_detected(case: Case, ran: Ran, number: int) -> None:
     case.oracle.secrets.append("hunter2")
     rules, change = SAID[number]
 
     assert complaints(case, change(ran), lambda: None) == rules
 
 
-def test_a_project_that_is_not_shown_is_seen_by_exit_status_0_and_by_4(
-    case: Case, ran: Ran
-) -> None:
+def test_a_missing_project_is_detected_with_exit_status_0_and_4(case: Case, ran: Ran) -> None:
     case.index.release("foo", "3.0")
     assert complaints(case, ran, lambda: None) == {"I23"}
     assert complaints(case, failing(ran, LINE), lambda: None) == {"I23", "K5"}
 
 
-def test_what_status_claims_is_looked_for(case: Case, ran: Ran) -> None:
+def test_a_false_status_is_detected(case: Case, ran: Ran) -> None:
     case.index.release("foo", "3.0")
 
     def claim() -> None:
@@ -166,13 +164,13 @@ def test_what_status_claims_is_looked_for(case: Case, ran: Ran) -> None:
     assert complaints(case, reached, claim) == {"I7", "I23"}
 
 
-def test_a_project_that_is_gone_may_not_be_shown(case: Case, ran: Ran) -> None:
+def test_a_removed_project_that_is_shown_is_detected(case: Case, ran: Ran) -> None:
     case.index.remove_project("foo")
 
     assert complaints(case, ran, lambda: None) == {"I23"}
 
 
-def test_status_3_may_change_nothing(case: Case, ran: Ran) -> None:
+def test_a_change_with_exit_status_3_is_detected(case: Case, ran: Ran) -> None:
     told = {**ran.report, "exit_code": 3, "halted": [{"error": "X", "reason": "no index"}]}
     line = "2026-01-01 00:00:00 ERROR: no index (commands.py:1)\n"
     stopped = replace(ran, code=3, log=line, report=told)
@@ -183,7 +181,7 @@ def test_status_3_may_change_nothing(case: Case, ran: Ran) -> None:
     assert complaints(case, stopped, case.site.mirror) == {"K2", "I24"}
 
 
-def test_more_removals_than_may_be_are_seen(case: Case) -> None:
+def test_removals_beyond_the_limit_are_detected(case: Case) -> None:
     for number in range(12):
         case.index.release(f"p{number}", "1.0")
     case.mirror()
@@ -199,7 +197,7 @@ def test_more_removals_than_may_be_are_seen(case: Case) -> None:
     assert case.oracle.judge(before, after, ran, Granted(removals=6)) == []
 
 
-def test_what_is_granted_is_not_complained_of_and_nothing_else(case: Case) -> None:
+def test_only_permitted_deviations_are_accepted(case: Case) -> None:
     (file,) = case.index.release("foo", "1.0")
     case.mirror()
     tree = case.snapshot()
@@ -210,7 +208,7 @@ def test_what_is_granted_is_not_complained_of_and_nothing_else(case: Case) -> No
     assert digest in case.oracle.shown(tree, "foo", Granted(bare=frozenset({file.filename})))
 
 
-def test_the_reader_sees_a_project_without_a_page(case: Case) -> None:
+def test_the_reader_detects_a_project_without_a_page(case: Case) -> None:
     """A run that is about something else finds it, for a page was taken away behind its back."""
     case.mirrored("foo", "bar")
     case.index.release("foo", "2.0")

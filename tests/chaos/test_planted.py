@@ -35,9 +35,7 @@ EDITED = [
 
 @pytest.mark.parametrize("todo", EDITED, ids=lambda each: ascii(each)[:20])
 @pytest.mark.parametrize("name", ["todo", "status"])
-def test_case_085_state_that_somebody_edited_leads_nowhere(
-    case: Case, name: str, todo: str
-) -> None:
+def test_case_085_an_edited_state_file_does_no_harm(case: Case, name: str, todo: str) -> None:
     """It is not believed: everything is looked at again, nothing downloaded, the status is 0."""
     case.mirrored("foo", "bar")
     case.index.release("foo", "2.0")
@@ -68,7 +66,7 @@ ROWS = [
 @pytest.mark.parametrize(
     "command", [["delete", "--until-next-change", "foo"], ["verify"], ["mirror"]]
 )
-def test_case_086_a_row_that_somebody_edited_leads_nowhere(case: Case, command: list[str]) -> None:
+def test_case_086_an_edited_row_does_no_harm(case: Case, command: list[str]) -> None:
     case.mirrored("bar", "foo")
     before = around(case)
     bars = {path: text for path, text in case.site.tree().items() if "bar" in path}
@@ -90,7 +88,7 @@ def test_case_086_a_row_that_somebody_edited_leads_nowhere(case: Case, command: 
 
 @pytest.mark.parametrize("path", ["", ".", "..", "packages//x", "packages/aa\0"])
 @pytest.mark.parametrize("first", ["mirror", "verify", "verify --quick"])
-def test_case_086_a_row_of_no_place_at_all_is_made_good(case: Case, path: str, first: str) -> None:
+def test_case_086_a_row_with_an_invalid_path_is_repaired(case: Case, path: str, first: str) -> None:
     case.mirrored("bar", "foo")
     with sqlite3.connect(case.site.root / "catalogue.sqlite") as database:
         database.execute("UPDATE file SET path = ? WHERE project = 'foo'", (path,))
@@ -120,9 +118,7 @@ def test_case_086_a_row_of_no_place_at_all_is_made_good(case: Case, path: str, f
         "INSERT INTO deferred VALUES ('.', 'pending', 1, 1, 1, 1, 1, '', '', '')",
     ],
 )
-def test_case_107_a_row_that_makes_no_sense_costs_one_run_and_no_download(
-    case: Case, damage: str
-) -> None:
+def test_case_107_an_invalid_row_costs_one_run_and_no_download(case: Case, damage: str) -> None:
     """The catalogue is put aside, as it is for other damage, and made anew from the tree."""
     case.mirrored("bar", "foo")
     with sqlite3.connect(case.site.root / "catalogue.sqlite") as database:
@@ -155,7 +151,7 @@ URLS = [
 @pytest.mark.parametrize(
     "command", [["delete", "--until-next-change", "foo"], ["verify"], ["mirror"]]
 )
-def test_case_086_a_page_that_somebody_edited_leads_nowhere(case: Case, command: list[str]) -> None:
+def test_case_086_an_edited_page_does_no_harm(case: Case, command: list[str]) -> None:
     """The catalogue is gone, so that all that is known is what the pages say."""
     case.mirrored("bar", "foo")
     before = around(case)
@@ -179,7 +175,7 @@ def test_case_086_a_page_that_somebody_edited_leads_nowhere(case: Case, command:
 
 @pytest.mark.parametrize("name", ["", ".", "..", "*", "/", "../foo", "foo/bar", "fo o", "x" * 201])
 @pytest.mark.parametrize("command", ["delete", "restore", "sync"])
-def test_case_087_an_argument_that_is_no_name_is_refused(
+def test_case_087_an_argument_that_is_not_a_project_name_is_refused(
     case: Case, command: str, name: str
 ) -> None:
     case.mirrored("foo")
@@ -194,7 +190,7 @@ def test_case_087_an_argument_that_is_no_name_is_refused(
     assert case.server.asked == []
 
 
-def test_case_087_names_of_which_nothing_is_here_are_named(case: Case) -> None:
+def test_case_087_unknown_projects_are_named(case: Case) -> None:
     case.mirrored("foo")
     before = case.site.tree()
     names = [f"unheard-of-{number}" for number in range(300)]
@@ -265,7 +261,7 @@ TARGETS = {
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("place", PLACES)
-def test_case_088_a_link_that_was_planted_is_replaced_and_not_followed(
+def test_case_088_a_planted_link_is_replaced_and_not_followed(
     case: Case, place: str, target: str
 ) -> None:
     file = prepared(case)
@@ -302,7 +298,7 @@ def test_case_088_a_directory_that_is_a_link_fails_its_projects_only(
 
 
 @pytest.mark.parametrize("name", ["status", "todo"])
-def test_case_088_state_that_is_a_link_ends_the_run_before_anything_is_done(
+def test_case_088_a_state_file_that_is_a_link_stops_the_run_before_any_change(
     case: Case, name: str
 ) -> None:
     """Nobody plants that by accident, and what it claims decides on the whole run."""
@@ -323,7 +319,7 @@ def test_case_088_state_that_is_a_link_ends_the_run_before_anything_is_done(
     case.heals()
 
 
-def test_case_088_an_operator_may_keep_an_area_elsewhere(case: Case) -> None:
+def test_case_088_a_whole_area_may_be_a_link(case: Case) -> None:
     case.mirrored("foo")
     elsewhere = case.site.root / "elsewhere"
     (case.site.web / "simple").rename(elsewhere)
@@ -337,7 +333,7 @@ def test_case_088_an_operator_may_keep_an_area_elsewhere(case: Case) -> None:
     case.site.check()
 
 
-def test_case_088_a_link_that_is_swapped_in_during_a_run_is_not_followed(case: Case) -> None:
+def test_case_088_a_link_swapped_in_during_a_run_is_not_followed(case: Case) -> None:
     """Whenever the index is asked for something, what was a directory is a link, or again none."""
     case.mirrored("foo", "bar")
     for version in range(2, 12):
@@ -366,7 +362,7 @@ def test_case_088_a_link_that_is_swapped_in_during_a_run_is_not_followed(case: C
     case.heals()
 
 
-def test_case_089_a_published_file_that_is_linked_from_outside_is_replaced_and_not_written(
+def test_case_089_a_hard_linked_published_file_is_replaced_and_not_overwritten(
     case: Case,
 ) -> None:
     file = prepared(case)
@@ -387,7 +383,7 @@ def test_case_089_a_published_file_that_is_linked_from_outside_is_replaced_and_n
 
 @pytest.mark.parametrize("kind", [pipe, bound_socket, device])
 @pytest.mark.parametrize("place", PLACES)
-def test_case_090_what_is_no_file_is_replaced_and_never_opened(
+def test_case_090_a_special_file_is_replaced_and_never_opened(
     case: Case, place: str, kind: Callable[[Path], None]
 ) -> None:
     """Nothing waits for it and nothing is lost with it: a rename puts the file in its place."""
@@ -402,7 +398,7 @@ def test_case_090_what_is_no_file_is_replaced_and_never_opened(
 
 
 @pytest.mark.parametrize("place", ["file", "page", "json page", "download"])
-def test_case_090_a_directory_in_a_files_place_fails_its_project_only(
+def test_case_090_a_directory_in_the_place_of_a_file_fails_its_project_only(
     case: Case, place: str
 ) -> None:
     """What somebody keeps there is not ours to delete."""
@@ -424,7 +420,7 @@ def test_case_090_a_directory_in_a_files_place_fails_its_project_only(
     case.heals()
 
 
-def test_case_090_a_directory_in_the_place_of_core_metadata_leaves_it_out(case: Case) -> None:
+def test_case_090_a_directory_in_the_place_of_core_metadata_omits_the_metadata(case: Case) -> None:
     file = prepared(case)
     path = case.site.web / f"{file.path[1:]}.metadata"
     in_place_of(path, lambda path: path.mkdir())
@@ -438,7 +434,7 @@ def test_case_090_a_directory_in_the_place_of_core_metadata_leaves_it_out(case: 
 
 
 @pytest.mark.parametrize("place", ["file", "page"])
-def test_case_090_verify_tells_of_a_directory_and_goes_on(case: Case, place: str) -> None:
+def test_case_090_verify_reports_a_directory_and_continues(case: Case, place: str) -> None:
     file = prepared(case)
     case.mirror()
     in_place_of(case.site.root / PLACES[place](file), lambda path: path.mkdir())

@@ -111,7 +111,7 @@ def is_in_hand(key: str, names: set[str]) -> bool:
 
 
 @pytest.mark.parametrize(("workload", "cuts"), [(FIRST, 1), (UPDATE, 2)], ids=str)
-def test_case_105_a_power_cut_damages_nothing_that_is_done(
+def test_case_105_a_power_cut_damages_no_recorded_work(
     prepare: Callable[[Workload], Trials],
     tmp_path: Path,
     workload: Workload,
@@ -123,7 +123,7 @@ def test_case_105_a_power_cut_damages_nothing_that_is_done(
     cut_before(trials, PowerDisk(tmp_path), [*spread(trials.calls(), cuts), None], SEED, figures)
 
 
-def test_case_106_a_file_whose_name_alone_reached_the_disk_is_made_good(
+def test_case_106_a_file_whose_content_did_not_reach_the_disk_is_repaired(
     prepare: Callable[[Workload], Trials], tmp_path: Path, figures: Figures
 ) -> None:
     """Of what was not written back there is nothing, zeros, or what lay there before."""
@@ -135,7 +135,7 @@ def test_case_106_a_file_whose_name_alone_reached_the_disk_is_made_good(
 @pytest.mark.nightly
 @pytest.mark.parametrize("part", range(4))
 @pytest.mark.parametrize("workload", [FIRST, UPDATE, REMOVAL, REBUILD, SYNC, VERSIONS], ids=str)
-def test_case_105_no_power_cut_damages_anything_that_is_done(
+def test_case_105_no_power_cut_damages_recorded_work(
     prepare: Callable[[Workload], Trials],
     tmp_path: Path,
     workload: Workload,

@@ -84,7 +84,7 @@ def test_case_092_a_signal_ends_a_run_in_order(case: Case, number: signal.Signal
     case.heals()
 
 
-def test_case_093_a_process_that_is_stopped_and_continued_goes_on(case: Case) -> None:
+def test_case_093_a_stopped_process_can_be_continued(case: Case) -> None:
     """Its connections are lost meanwhile, and its lock is not."""
     for name in ("foo", "bar"):
         case.index.release(name, "1.0")
@@ -120,7 +120,7 @@ WRITING = [
 
 
 @pytest.mark.parametrize("command", WRITING, ids=" ".join)
-def test_case_094_a_second_command_is_refused_at_once(case: Case, command: list[str]) -> None:
+def test_case_094_a_second_command_is_refused_immediately(case: Case, command: list[str]) -> None:
     """It says which process is at work; for how long, and on which machine, the system tells."""
     case.mirrored("foo")
     case.index.release("foo", "2.0")
@@ -139,13 +139,15 @@ def test_case_094_a_second_command_is_refused_at_once(case: Case, command: list[
 
 
 @pytest.mark.parametrize("command", [["status", "--offline"], ["plan"], ["why", "foo"]])
-def test_case_094_a_question_waits_for_nobody(case: Case, command: list[str]) -> None:
+def test_case_094_a_read_only_command_does_not_wait_for_the_lock(
+    case: Case, command: list[str]
+) -> None:
     case.mirrored("foo")
     with FileLock(case.site.root / ".lock"):
         assert case.site.ask(*command).code == 0
 
 
-def test_case_095_the_lock_file_of_a_dead_process_is_no_lock(case: Case) -> None:
+def test_case_095_the_lock_file_of_a_dead_process_is_ignored(case: Case) -> None:
     """The kernel's lock counts, which a network file system passes on, and not the file."""
     case.mirrored("foo")
     case.index.release("foo", "2.0")
@@ -157,7 +159,7 @@ def test_case_095_the_lock_file_of_a_dead_process_is_no_lock(case: Case) -> None
 
 
 @pytest.mark.parametrize("again", [True, False])
-def test_case_095_a_lock_that_is_taken_away_ends_the_run_before_it_records_anything(
+def test_case_095_a_removed_lock_file_ends_the_run_before_a_commit(
     case: Case, *, again: bool
 ) -> None:
     """Another command could be at work by then: on the same lock that this one had."""
@@ -185,7 +187,7 @@ def test_case_095_a_lock_that_is_taken_away_ends_the_run_before_it_records_anyth
 
 
 @pytest.mark.parametrize("most", [16, 24, 40])
-def test_case_097_a_process_that_may_open_few_files_says_so_and_loses_nothing(
+def test_case_097_a_low_limit_of_open_files_is_reported_and_loses_nothing(
     case: Case, most: int
 ) -> None:
     """A kill for want of memory is case 91; no more threads than a handful are ever begun."""
@@ -215,7 +217,7 @@ STREAMS = ["<&- >&- 2>&-", ">/dev/full 2>/dev/full", "2>&1 | true"]
 
 
 @pytest.mark.parametrize("streams", STREAMS)
-def test_case_098_a_run_that_nobody_hears_goes_on(case: Case, streams: str) -> None:
+def test_case_098_a_run_with_closed_output_continues(case: Case, streams: str) -> None:
     case.index.release("foo", "1.0")
     log = case.site.home / "logging.ini"
     log.write_text(LOGGING)
@@ -264,7 +266,7 @@ class BreaksAt(FakeClock):
         return super().monotonic()
 
 
-def test_case_099_an_exception_at_any_step_is_a_bug_that_destroys_nothing(case: Case) -> None:
+def test_case_099_an_exception_at_any_step_destroys_nothing(case: Case) -> None:
     """The clock is looked at in every layer, so its failures reach all of them."""
     case.mirrored("foo", "bar")
     right, count = case.clock, 0

@@ -25,7 +25,7 @@ def another_page(index: Index, site: Site) -> None:
     index.yank("beta", "1.0", "broken")
 
 
-def test_no_file_is_read_for_a_project_of_which_only_the_page_changed(
+def test_no_file_is_read_if_only_the_page_of_a_project_changed(
     tmp_path: Path, server: IndexServer, figures: Figures
 ) -> None:
     trials = Trials(tmp_path, server, Workload("another page", another_page))

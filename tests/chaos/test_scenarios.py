@@ -56,7 +56,7 @@ def world(method: ApiMethod = ApiMethod.AUTO) -> LossyWorld:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_what_sync_had_in_hand_when_the_power_went_is_made_good_by_mirror(seed: int) -> None:
+def test_mirror_repairs_what_sync_was_doing_at_a_power_cut(seed: int) -> None:
     """Even where no serial tells that the page is another, as when a project is archived."""
     for step in range(10):
         here = world()
@@ -73,7 +73,7 @@ def test_what_sync_had_in_hand_when_the_power_went_is_made_good_by_mirror(seed: 
 
 
 @pytest.mark.parametrize("step", range(20))
-def test_what_was_published_and_not_recorded_is_not_taken_for_what_is_recorded(step: int) -> None:
+def test_a_page_published_but_not_recorded_is_not_taken_for_the_recorded_one(step: int) -> None:
     """An index without serials can take back what it said; its page is then the old one."""
     here = world(ApiMethod.SIMPLE)
     here.upstream.has_serials = False
@@ -92,7 +92,7 @@ def test_what_was_published_and_not_recorded_is_not_taken_for_what_is_recorded(s
 
 
 @pytest.mark.parametrize("kill_after", range(30))
-def test_at_every_step_of_a_removal_no_page_names_what_is_not_there(kill_after: int) -> None:
+def test_no_page_names_a_missing_file_at_any_step_of_a_removal(kill_after: int) -> None:
     machine = MirrorMachine()
     machine.begin()
     machine.release(name="Alpha", sdist=True)
@@ -109,7 +109,7 @@ def test_at_every_step_of_a_removal_no_page_names_what_is_not_there(kill_after: 
     machine.teardown()
 
 
-def test_a_first_list_without_a_project_in_quarantine_loses_nothing_of_it() -> None:
+def test_a_project_quarantined_at_the_first_list_is_mirrored_later() -> None:
     """Status may pass what the list passes over; the journal tells when it is there again."""
     machine = LossyMachine()
     machine.begin()
@@ -154,7 +154,7 @@ def play(
 @pytest.mark.nightly
 @pytest.mark.parametrize("number", range(SEEDS))
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.__name__)
-def test_thousands_of_scenarios(
+def test_the_invariants_hold_in_thousands_of_scenarios(
     machine: type[MirrorMachine], number: int, record_property: Callable[[str, object], None]
 ) -> None:
     play(machine, -(-SCENARIOS // (SEEDS * len(MACHINES))), number, record_property)
@@ -162,7 +162,7 @@ def test_thousands_of_scenarios(
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.__name__)
-def test_scenarios_that_nobody_has_seen_before(
+def test_the_invariants_hold_in_new_random_scenarios(
     machine: type[MirrorMachine], record_property: Callable[[str, object], None]
 ) -> None:
     number = random.SystemRandom().randrange(2**32)

@@ -32,7 +32,7 @@ ALL_OF_IT = "1000 TB"
 """More than any disk has: as much as there is at all is to stay free."""
 
 
-def test_case_101_without_room_pages_go_on_and_files_wait_for_the_next_run(case: Case) -> None:
+def test_case_101_without_space_pages_are_published_and_files_wait(case: Case) -> None:
     names = [f"needs-files-{number}" for number in range(5)]
     case.mirrored("yanked", "shrinking", "new-file", *names)
     case.index.release("shrinking", "2.0")
@@ -64,7 +64,7 @@ def test_case_101_without_room_pages_go_on_and_files_wait_for_the_next_run(case:
     case.heals()
 
 
-def test_case_101_a_project_that_waits_for_room_is_told_of_by_sync_too(case: Case) -> None:
+def test_case_101_sync_reports_a_project_that_waits_for_space(case: Case) -> None:
     case.mirrored("foo")
     case.index.release("foo", "2.0")
     case.site.configure(min_free_space=ALL_OF_IT)
@@ -76,7 +76,7 @@ def test_case_101_a_project_that_waits_for_room_is_told_of_by_sync_too(case: Cas
     case.heals()
 
 
-def test_case_101_a_run_stops_downloading_before_it_takes_what_is_to_stay_free(
+def test_case_101_downloads_stop_before_the_reserved_space_is_used(
     case: Case,
 ) -> None:
     """What it downloads never does; pages and the catalogue are small, and go on."""
@@ -110,7 +110,7 @@ def test_case_101_a_small_disk_works_as_before(case: Case) -> None:
         case.mirror()
 
 
-def test_case_101_verify_tells_what_it_has_no_room_to_repair(case: Case) -> None:
+def test_case_101_verify_reports_what_it_has_no_space_to_repair(case: Case) -> None:
     case.mirrored("foo")
     right = case.site.tree()
     for path in served(case):
@@ -129,7 +129,7 @@ def test_case_101_verify_tells_what_it_has_no_room_to_repair(case: Case) -> None
     assert case.site.tree() == right
 
 
-def test_case_101_a_plan_counts_what_is_to_stay_free(case: Case) -> None:
+def test_case_101_a_plan_includes_the_reserved_space(case: Case) -> None:
     case.index.release("foo", "1.0")
     case.site.configure(min_free_space=ALL_OF_IT)
     assert "Free on the disk: 0 bytes: NOT ENOUGH" in case.site.ask("plan").out
@@ -137,7 +137,7 @@ def test_case_101_a_plan_counts_what_is_to_stay_free(case: Case) -> None:
     assert ": enough" in case.site.ask("plan").out
 
 
-def test_case_102_a_disk_that_may_only_be_read_is_named_at_once(case: Case) -> None:
+def test_case_102_a_read_only_disk_is_reported_immediately(case: Case) -> None:
     case.site.root.mkdir()
     with mounted(case.site.root, size="8m"):
         case.mirrored("foo")
@@ -155,7 +155,7 @@ def test_case_102_a_disk_that_may_only_be_read_is_named_at_once(case: Case) -> N
 
 
 @pytest.mark.parametrize("area", ["packages", "simple"])
-def test_case_104_an_area_on_another_disk_is_refused_at_once(case: Case, area: str) -> None:
+def test_case_104_an_area_on_another_file_system_is_refused(case: Case, area: str) -> None:
     """The storage cannot do what is asked of it: status 7, and nothing is asked of the index."""
     case.index.release("foo", "1.0")
     (case.site.web / area).mkdir(parents=True)
@@ -184,7 +184,7 @@ def served(case: Case) -> list[Path]:
     return [case.site.web / path for path in case.site.tree()]
 
 
-def test_case_107_every_bit_that_changed_in_the_tree_is_found_and_mended(case: Case) -> None:
+def test_case_107_verify_finds_and_repairs_every_changed_bit_of_the_tree(case: Case) -> None:
     """Legacy documents have no digest: damage that still reads as one is not seen in them."""
     case.site.configure(json=True)
     case.mirrored("foo", "bar", "baz")
@@ -206,9 +206,7 @@ def test_case_107_every_bit_that_changed_in_the_tree_is_found_and_mended(case: C
 
 
 @pytest.mark.parametrize("at", [10, 100, 5000])
-def test_case_107_a_bit_that_changed_in_the_catalogue_costs_nothing_that_is_right(
-    case: Case, at: int
-) -> None:
+def test_case_107_a_changed_bit_of_the_catalogue_destroys_nothing(case: Case, at: int) -> None:
     """It has no sum of its own: what cannot be read is put aside and made anew from the tree."""
     case.mirrored("foo", "bar")
     before = case.site.tree()
@@ -237,7 +235,7 @@ STATES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("kind", STATES)
 @pytest.mark.parametrize("name", ["status", "generation", "catalogue.sqlite"])
-def test_case_108_state_that_is_lost_is_made_anew_without_a_download(
+def test_case_108_lost_state_is_rebuilt_without_a_download(
     case: Case, name: str, kind: str
 ) -> None:
     case.mirrored("foo", "bar")
@@ -291,7 +289,7 @@ def test_case_108_the_tree_of_a_newer_release_is_refused(case: Case) -> None:
     case.heals()
 
 
-def test_case_108_the_state_of_another_mirror_is_not_believed(
+def test_case_108_the_state_of_another_mirror_is_not_used(
     case: Case, make_site: Callable[..., object]
 ) -> None:
     case.mirrored("foo", "bar", "baz")
@@ -339,7 +337,7 @@ def test_case_109_a_tree_that_is_not_mounted_is_refused(case: Case, command: lis
     case.heals()
 
 
-def test_case_109_a_place_that_leads_nowhere_is_refused(case: Case) -> None:
+def test_case_109_a_dangling_directory_is_refused(case: Case) -> None:
     case.mirrored("foo")
     case.site.web.rename(case.site.home / "neighbour" / "web")
     case.site.web.symlink_to(case.site.home / "not-mounted")
@@ -351,7 +349,7 @@ def test_case_109_a_place_that_leads_nowhere_is_refused(case: Case) -> None:
     assert case.server.asked == []
 
 
-def test_case_110_what_changed_behind_our_back_is_mended_and_what_was_added_is_told_of(
+def test_case_110_verify_repairs_changed_files_and_reports_added_ones(
     case: Case,
 ) -> None:
     case.mirrored("foo", "bar")
@@ -389,7 +387,7 @@ def test_case_111_modes_are_the_same_under_any_umask(case: Case, mask: int) -> N
     case.heals()
 
 
-def test_case_111_an_inherited_group_stays_and_nobody_else_may_write(case: Case) -> None:
+def test_case_111_an_inherited_group_stays_without_write_permission_for_others(case: Case) -> None:
     case.site.root.mkdir()
     case.site.root.chmod(0o2775)
     case.index.release("foo", "1.0")
@@ -416,7 +414,7 @@ PECULIAR: dict[str, tuple[set[str], int]] = {
 
 
 @pytest.mark.parametrize("kind", PECULIAR)
-def test_case_112_what_a_file_system_cannot_do_is_not_needed_or_told(
+def test_case_112_operations_that_a_file_system_lacks_are_avoided_or_reported(
     tmp_path: Path, server: IndexServer, kind: str
 ) -> None:
     """Nothing is probed at the start: the call that fails is named, and the run ends in order."""

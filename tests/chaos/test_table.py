@@ -34,13 +34,13 @@ def test_every_case_has_a_test_or_a_reason() -> None:
     assert all([*NOT_APPLICABLE.values(), *NOT_YET.values()])
 
 
-def test_the_page_about_the_faults_has_every_case() -> None:
+def test_the_fault_page_has_every_case() -> None:
     text = PAGE.read_text(encoding="utf-8")
     for number, fault in FAULTS.items():
         assert f"| {number} | {' | '.join(fault)} | " in text
 
 
-def test_what_is_judged_counts_once_and_as_a_violation_if_it_is_not_so() -> None:
+def test_a_judged_block_counts_once_and_as_a_violation_if_it_fails() -> None:
     figures = Figures()
     with figures.judging("G7"):
         pass
@@ -52,7 +52,7 @@ def test_what_is_judged_counts_once_and_as_a_violation_if_it_is_not_so() -> None
     assert (figures.observed["G7"], figures.violated["G7"]) == (2, 1)
 
 
-def test_the_table_tells_what_passed_failed_and_was_not_run() -> None:
+def test_the_table_states_what_passed_failed_and_was_not_run() -> None:
     outcomes = {
         1: Outcome(passed=1),
         2: Outcome(passed=3, failed=1),
