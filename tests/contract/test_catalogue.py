@@ -1,4 +1,4 @@
-"""What every ``Catalogue`` promises."""
+"""The contract of ``Catalogue``, for every adapter."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIter
 
 
 async def projects(catalogue: Catalogue) -> list[str]:
-    """Return the names of the projects that there are, having asked in every way."""
+    """Return the names of all projects, after checking that every method agrees."""
     names = list(await catalogue.summaries(None))
     assert await catalogue.count() == len(names)
     for name in {*names, FOO, BASE_A, BASE_B}:
@@ -63,12 +63,12 @@ async def projects(catalogue: Catalogue) -> list[str]:
 
 
 async def deferred_names(catalogue: Catalogue) -> list[str]:
-    """Return the names of the projects to come back to."""
+    """Return the names of the deferred projects."""
     return [str(each.name) for each in await catalogue.deferred()]
 
 
 async def trash_keys(catalogue: Catalogue, before: int | None = None) -> list[str]:
-    """Return the keys in ``removed/``."""
+    """Return the keys in the trash."""
     return [str(each.key) for each in await catalogue.trash(before=before)]
 
 
@@ -115,7 +115,7 @@ def full_record() -> ProjectRecord:
     )
 
 
-async def test_a_record_comes_back_as_it_was_but_for_its_urls(catalogue: Catalogue) -> None:
+async def test_a_record_is_returned_as_committed_without_urls(catalogue: Catalogue) -> None:
     record = full_record()
 
     await catalogue.commit(CatalogueUpdate(records=[record]))
@@ -123,7 +123,7 @@ async def test_a_record_comes_back_as_it_was_but_for_its_urls(catalogue: Catalog
     assert await catalogue.project(FOO) == as_kept(record)
 
 
-async def test_a_record_in_which_nothing_is_known_comes_back(catalogue: Catalogue) -> None:
+async def test_a_record_with_unknown_values_is_returned_as_committed(catalogue: Catalogue) -> None:
     record = make_record()
     bare = structs.replace(
         record,
@@ -140,14 +140,14 @@ async def test_a_record_in_which_nothing_is_known_comes_back(catalogue: Catalogu
     assert await catalogue.summaries([FOO]) == {FOO: ProjectSummary(Serial(0), None, "", "")}
 
 
-async def test_what_is_not_known_is_not_told(catalogue: Catalogue) -> None:
+async def test_unknown_projects_and_markers_return_nothing(catalogue: Catalogue) -> None:
     assert await catalogue.project(FOO) is None
     assert await catalogue.summaries([FOO]) == {}
     assert await catalogue.summaries([]) == {}
     assert await catalogue.marker(Marker.VERIFIED) == ""
 
 
-async def test_planning_sees_a_part_of_each_record_in_the_order_of_names(
+async def test_summaries_have_the_values_of_records_in_the_order_of_names(
     catalogue: Catalogue,
 ) -> None:
     await catalogue.commit(
@@ -162,7 +162,7 @@ async def test_planning_sees_a_part_of_each_record_in_the_order_of_names(
     assert list(some) == ["a-z", "zoo"]
 
 
-async def test_many_projects_can_be_asked_for_at_once(catalogue: Catalogue) -> None:
+async def test_summaries_of_thousands_of_projects_are_returned(catalogue: Catalogue) -> None:
     names = [project_name(f"p{number:04}") for number in range(1200)]
     await catalogue.commit(CatalogueUpdate(records=[make_record(name) for name in names[::2]]))
 
@@ -170,8 +170,10 @@ async def test_many_projects_can_be_asked_for_at_once(catalogue: Catalogue) -> N
     assert await catalogue.count() == 602
 
 
-async def test_only_what_is_not_just_as_a_list_has_it_is_unlike_it(catalogue: Catalogue) -> None:
-    """Here each reflects serial 4, has one fingerprint and is shown with a capital letter."""
+async def test_changed_since_returns_only_projects_that_differ_from_the_list(
+    catalogue: Catalogue,
+) -> None:
+    """Unless it differs, a record reflects serial 4, has one fingerprint and a capital letter."""
     same = ("same", "older", "out")
     records = {name: make_record(name, serial=3) for name in same}
     records["out"] = structs.replace(records["out"], standing=Standing.EXCLUDED, files=())
@@ -198,7 +200,7 @@ async def test_only_what_is_not_just_as_a_list_has_it_is_unlike_it(catalogue: Ca
     assert found == {*unlike, "unknown", "base-a", "base-b"}
 
 
-async def test_what_is_left_out_is_remembered_and_is_not_here(catalogue: Catalogue) -> None:
+async def test_an_excluded_project_has_a_record_and_is_not_counted(catalogue: Catalogue) -> None:
     out = structs.replace(make_record("out"), standing=Standing.EXCLUDED, files=())
     kept = structs.replace(make_record("kept", "1.zip", "2.zip"), standing=Standing.RETAINED)
     await catalogue.commit(CatalogueUpdate(records=[out, kept]))
@@ -212,7 +214,7 @@ async def test_what_is_left_out_is_remembered_and_is_not_here(catalogue: Catalog
     assert size
 
 
-async def test_what_is_due_is_told_when_its_time_has_come(catalogue: Catalogue) -> None:
+async def test_a_project_is_due_from_its_time_on(catalogue: Catalogue) -> None:
     records = [structs.replace(make_record(name), due=due) for name, due in [("b", 20), ("a", 30)]]
     await catalogue.commit(CatalogueUpdate(records=[*records, make_record("never")]))
 
@@ -226,7 +228,7 @@ async def test_what_is_due_is_told_when_its_time_has_come(catalogue: Catalogue) 
     assert await catalogue.due(31) == []
 
 
-async def test_a_record_takes_the_place_of_the_earlier_one_with_all_its_files(
+async def test_a_record_replaces_the_earlier_one_with_all_its_files(
     catalogue: Catalogue,
 ) -> None:
     for name in ("foo", "base-b"):
@@ -240,7 +242,7 @@ async def test_a_record_takes_the_place_of_the_earlier_one_with_all_its_files(
     assert await projects(catalogue) == ["base-a", "base-b", "foo"]
 
 
-async def test_the_last_of_two_records_of_a_project_counts(catalogue: Catalogue) -> None:
+async def test_the_last_of_two_records_of_a_project_is_stored(catalogue: Catalogue) -> None:
     last = make_record("foo", "2.zip")
 
     await catalogue.commit(CatalogueUpdate(records=[make_record("foo", "1.zip"), last]))
@@ -248,7 +250,7 @@ async def test_the_last_of_two_records_of_a_project_counts(catalogue: Catalogue)
     assert await catalogue.project(FOO) == as_kept(last)
 
 
-async def test_two_projects_may_name_the_same_file(catalogue: Catalogue) -> None:
+async def test_two_projects_may_have_the_same_file(catalogue: Catalogue) -> None:
     """An index may offer ``foo-bar-1.zip`` to ``foo`` and to ``foo-bar``."""
     first, second = make_record("foo", "bar-1.zip"), make_record("foo-bar", "1.zip")
     assert first.files[0].file == second.files[0].file
@@ -261,7 +263,7 @@ async def test_two_projects_may_name_the_same_file(catalogue: Catalogue) -> None
     assert await catalogue.project(first.name) == as_kept(first)
 
 
-async def test_what_is_forgotten_is_gone_with_everything(catalogue: Catalogue) -> None:
+async def test_a_forgotten_project_is_deleted_with_its_files(catalogue: Catalogue) -> None:
     await catalogue.commit(CatalogueUpdate(records=[make_record("foo", "1.zip")]))
 
     await catalogue.commit(CatalogueUpdate(forgotten=[FOO, BASE_B, project_name("never")]))
@@ -273,7 +275,7 @@ async def test_what_is_forgotten_is_gone_with_everything(catalogue: Catalogue) -
     assert await projects(catalogue) == ["base-a", "base-b"]
 
 
-async def test_a_record_wins_over_being_forgotten_in_one_batch(catalogue: Catalogue) -> None:
+async def test_a_record_overrides_forgotten_in_one_update(catalogue: Catalogue) -> None:
     record = make_record("base-b", "9.zip")
 
     await catalogue.commit(CatalogueUpdate(records=[record], forgotten=[BASE_B]))
@@ -281,7 +283,7 @@ async def test_a_record_wins_over_being_forgotten_in_one_batch(catalogue: Catalo
     assert await catalogue.project(BASE_B) == as_kept(record)
 
 
-async def test_everything_is_forgotten_at_once_before_the_rest_is_remembered(
+async def test_a_reset_deletes_everything_before_the_rest_is_stored(
     catalogue: Catalogue,
 ) -> None:
     await catalogue.commit(
@@ -308,10 +310,10 @@ async def test_everything_is_forgotten_at_once_before_the_rest_is_remembered(
     assert (await projects(catalogue), await deferred_names(catalogue)) == ([], [])
 
 
-# ---------------------------------------------------------------- unfinished
+# ---------------------------------------------------------------- deferrals
 
 
-async def test_the_unfinished_come_back_in_the_order_of_names(catalogue: Catalogue) -> None:
+async def test_deferred_projects_are_returned_in_the_order_of_names(catalogue: Catalogue) -> None:
     new = [
         make_unfinished("zoo", first_serial=0),
         make_unfinished("a-z", deferral=Deferral.MISSING_ONCE),
@@ -331,7 +333,7 @@ async def test_the_unfinished_come_back_in_the_order_of_names(catalogue: Catalog
     ]
 
 
-async def test_the_later_word_on_an_unfinished_project_counts(catalogue: Catalogue) -> None:
+async def test_a_later_deferral_replaces_the_earlier_one(catalogue: Catalogue) -> None:
     later = make_unfinished("base-u", deferral=Deferral.GONE, attempts=9)
 
     await catalogue.commit(CatalogueUpdate(deferred=[later]))
@@ -340,7 +342,7 @@ async def test_the_later_word_on_an_unfinished_project_counts(catalogue: Catalog
 
 
 @pytest.mark.parametrize("how", ["records", "resolved", "forgotten"])
-async def test_a_project_is_settled(catalogue: Catalogue, how: str) -> None:
+async def test_a_deferral_is_resolved(catalogue: Catalogue, how: str) -> None:
     values: dict[str, Any] = {
         "records": [make_record("base-u"), make_record("base-b")],
         "resolved": [BASE_U, BASE_B, FOO],
@@ -355,10 +357,10 @@ async def test_a_project_is_settled(catalogue: Catalogue, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["records", "resolved", "forgotten"])
-async def test_a_project_stays_unfinished_if_the_batch_says_so(
+async def test_a_deferral_in_the_same_update_is_not_resolved(
     catalogue: Catalogue, how: str
 ) -> None:
-    """It may be published and incomplete."""
+    """A project may be published and incomplete."""
     values: dict[str, Any] = {"records": [make_record("base-u")]}
     again = make_unfinished("base-u", deferral=Deferral.INCOMPLETE, attempts=3)
 
@@ -367,10 +369,10 @@ async def test_a_project_stays_unfinished_if_the_batch_says_so(
     assert list(await catalogue.deferred()) == [BASE.deferred[1], again]
 
 
-# ---------------------------------------------------------------- removed, notes
+# ---------------------------------------------------------------- trash, markers
 
 
-async def test_what_waits_in_removed_is_told_by_key_and_by_time(catalogue: Catalogue) -> None:
+async def test_trash_entries_are_returned_by_key_and_by_time(catalogue: Catalogue) -> None:
     new = [make_removed("z", at=50), make_removed("a", at=59)]
 
     await catalogue.commit(CatalogueUpdate(trashed=new))
@@ -381,14 +383,14 @@ async def test_what_waits_in_removed_is_told_by_key_and_by_time(catalogue: Catal
     assert await trash_keys(catalogue, before=50) == await trash_keys(catalogue, before=0) == []
 
 
-async def test_what_is_removed_again_waits_anew(catalogue: Catalogue) -> None:
+async def test_a_trash_entry_replaces_the_earlier_one(catalogue: Catalogue) -> None:
     await catalogue.commit(CatalogueUpdate(trashed=[make_removed("base-1", at=900)]))
 
     assert list(await catalogue.trash()) == [make_removed("base-1", at=900), BASE.trashed[0]]
     assert await trash_keys(catalogue, before=900) == ["removed/base-2"]
 
 
-async def test_what_is_restored_waits_no_more(catalogue: Catalogue) -> None:
+async def test_restored_keys_leave_the_trash(catalogue: Catalogue) -> None:
     new, never = make_removed("new"), make_removed("never")
     await catalogue.commit(CatalogueUpdate(trashed=[new]))
 
@@ -399,7 +401,9 @@ async def test_what_is_restored_waits_no_more(catalogue: Catalogue) -> None:
     assert await trash_keys(catalogue) == ["removed/base-1", "removed/base-2"]
 
 
-async def test_what_came_and_went_in_one_batch_is_gone(catalogue: Catalogue) -> None:
+async def test_a_key_trashed_and_restored_in_one_update_is_not_in_the_trash(
+    catalogue: Catalogue,
+) -> None:
     new = make_removed("new")
 
     await catalogue.commit(CatalogueUpdate(trashed=[new, BASE.trashed[0]], restored=[new.key]))
@@ -407,7 +411,7 @@ async def test_what_came_and_went_in_one_batch_is_gone(catalogue: Catalogue) -> 
     assert await trash_keys(catalogue) == ["removed/base-1", "removed/base-2"]
 
 
-async def test_notes_are_replaced_one_by_one_and_may_become_empty(catalogue: Catalogue) -> None:
+async def test_markers_are_replaced_individually_and_may_be_empty(catalogue: Catalogue) -> None:
     await catalogue.commit(
         CatalogueUpdate(markers={Marker.FILTERS: "line\nline", Marker.ROOT: "no more"})
     )
@@ -425,7 +429,7 @@ async def test_notes_are_replaced_one_by_one_and_may_become_empty(catalogue: Cat
 # ---------------------------------------------------------------- commits
 
 
-async def test_an_empty_batch_changes_nothing(catalogue: Catalogue) -> None:
+async def test_an_empty_update_changes_nothing(catalogue: Catalogue) -> None:
     before = await state(catalogue)
 
     await catalogue.commit(CatalogueUpdate())
@@ -433,7 +437,7 @@ async def test_an_empty_batch_changes_nothing(catalogue: Catalogue) -> None:
     assert await state(catalogue) == before
 
 
-async def test_a_batch_changes_everything_at_once(catalogue: Catalogue) -> None:
+async def test_an_update_makes_every_kind_of_change(catalogue: Catalogue) -> None:
     await catalogue.commit(
         CatalogueUpdate(
             records=[make_record("foo", "1.zip")],
@@ -455,8 +459,8 @@ async def test_a_batch_changes_everything_at_once(catalogue: Catalogue) -> None:
 @pytest.mark.parametrize(
     "where", ["records", "forgotten", "deferred", "resolved", "trashed", "restored"]
 )
-async def test_of_a_batch_that_cannot_be_kept_nothing_is(catalogue: Catalogue, where: str) -> None:
-    """Whatever the place of what cannot be: nothing before it is kept, and nothing after."""
+async def test_an_update_that_fails_changes_nothing(catalogue: Catalogue, where: str) -> None:
+    """No change before or after the one that fails is stored."""
     before = await state(catalogue)
     batch = CatalogueUpdate(
         records=[make_record("foo", "1.zip"), make_record("base-a", "1.zip")],
@@ -477,7 +481,7 @@ async def test_of_a_batch_that_cannot_be_kept_nothing_is(catalogue: Catalogue, w
     assert await catalogue.marker(Marker.FILTERS) == "usable"
 
 
-async def test_a_batch_is_not_kept_by_reference(catalogue: Catalogue) -> None:
+async def test_an_update_is_not_stored_by_reference(catalogue: Catalogue) -> None:
     batch = CatalogueUpdate(records=[make_record("foo")], markers={Marker.FILTERS: "1"})
     await catalogue.commit(batch)
     batch.records.clear()
@@ -487,7 +491,7 @@ async def test_a_batch_is_not_kept_by_reference(catalogue: Catalogue) -> None:
     assert await catalogue.marker(Marker.FILTERS) == "1"
 
 
-# ---------------------------------------------------------------- anything
+# ---------------------------------------------------------------- any value
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -497,7 +501,7 @@ async def test_a_batch_is_not_kept_by_reference(catalogue: Catalogue) -> None:
     lying=st.lists(drawn.removed, max_size=2, unique_by=lambda each: each.key),
     note=drawn.texts,
 )
-async def test_whatever_passes_the_gates_comes_back(
+async def test_every_valid_value_is_returned_as_committed(
     catalogue: Catalogue,
     record: ProjectRecord,
     left: list[Deferred],

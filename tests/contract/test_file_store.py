@@ -1,4 +1,4 @@
-"""What every ``FileStore`` promises: downloads that are right appear whole, others not at all."""
+"""The contract of ``FileStore``: verified downloads appear complete, others not at all."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TWIN = key("web/packages/dd/ee/ff/bar-1.0.tar.gz")
 SMALL = b"a small file"
 MEDIUM = bytes(range(256)) * 1000
 SIZES = pytest.mark.parametrize("content", [b"", SMALL, MEDIUM, BIG], ids=lambda c: str(len(c)))
-"""For files that are handled in different ways."""
+"""Sizes of files that are handled differently."""
 
 
 @pytest.fixture(params=PLACES)
@@ -67,7 +67,7 @@ async def break_off(
 # ---------------------------------------------------------------- stat and digest
 
 
-async def test_stat_answers_for_each_key_in_order(storage: MirrorStorage) -> None:
+async def test_stat_returns_a_result_for_each_key_in_order(storage: MirrorStorage) -> None:
     await put(storage, a=b"1", b__c=b"four")
 
     found = await storage.stat(names(["web/b/c", "web/never", "web/a", "web/a", "web/a/x"]))
@@ -82,7 +82,7 @@ async def test_stat_answers_for_each_key_in_order(storage: MirrorStorage) -> Non
     assert await storage.stat([]) == []
 
 
-async def test_stat_answers_for_many_keys(storage: MirrorStorage) -> None:
+async def test_stat_returns_results_for_many_keys(storage: MirrorStorage) -> None:
     await put(storage, there=b"1")
     keys = names(["web/there", *(f"web/missing/{number}" for number in range(300)), "web/there"])
 
@@ -93,7 +93,7 @@ async def test_stat_answers_for_many_keys(storage: MirrorStorage) -> None:
 
 
 @SIZES
-async def test_digests_are_those_of_the_bytes_in_the_order_asked_for(
+async def test_digests_are_returned_in_the_order_of_the_algorithms(
     storage: MirrorStorage, content: bytes
 ) -> None:
     await storage.write({FILE: content})
@@ -107,7 +107,7 @@ async def test_digests_are_those_of_the_bytes_in_the_order_asked_for(
 
 
 @pytest.mark.parametrize("where", ["web/packages/never", "web/there/below"])
-async def test_what_is_not_there_has_no_digest(storage: MirrorStorage, where: str) -> None:
+async def test_a_missing_object_has_no_digest(storage: MirrorStorage, where: str) -> None:
     await put(storage, there=b"an object, and no directory")
 
     with pytest.raises(MissingObject) as caught:
@@ -117,7 +117,7 @@ async def test_what_is_not_there_has_no_digest(storage: MirrorStorage, where: st
 
 
 @SIZES
-async def test_objects_are_read_through_in_the_order_asked_for(
+async def test_read_files_returns_results_in_the_order_of_keys(
     storage: MirrorStorage, content: bytes
 ) -> None:
     await storage.write({FILE: content, TWIN: SMALL})
@@ -134,7 +134,7 @@ async def test_objects_are_read_through_in_the_order_asked_for(
 
 
 @SIZES
-async def test_an_object_comes_in_pieces(storage: MirrorStorage, content: bytes) -> None:
+async def test_an_object_is_streamed_in_chunks(storage: MirrorStorage, content: bytes) -> None:
     await storage.write({FILE: content})
 
     pieces = [piece async for piece in storage.stream(FILE)]
@@ -144,7 +144,7 @@ async def test_an_object_comes_in_pieces(storage: MirrorStorage, content: bytes)
 
 
 @pytest.mark.parametrize("where", ["web/packages/never", "web/there/below"])
-async def test_what_is_not_there_has_no_pieces(storage: MirrorStorage, where: str) -> None:
+async def test_a_missing_object_is_not_streamed(storage: MirrorStorage, where: str) -> None:
     await put(storage, there=b"an object, and no directory")
 
     with pytest.raises(MissingObject):
@@ -155,11 +155,11 @@ def sha256(content: bytes) -> Digest:
     return Digest("sha256", hashlib.sha256(content).hexdigest())
 
 
-# ---------------------------------------------------------------- a download that ends well
+# ---------------------------------------------------------------- successful downloads
 
 
 @SIZES
-async def test_a_finished_download_is_in_its_place(storage: MirrorStorage, content: bytes) -> None:
+async def test_a_finished_download_is_published(storage: MirrorStorage, content: bytes) -> None:
     async with storage.receive(FILE, expected(content, algorithms=("md5",))) as sink:
         assert sink.held == 0
         await feed(sink, content)
@@ -179,7 +179,7 @@ async def test_a_finished_download_is_in_its_place(storage: MirrorStorage, conte
 
 @SIZES
 @pytest.mark.parametrize("pieces_of", [1000, 300_000, 6_000_000])
-async def test_the_size_of_the_pieces_does_not_matter(
+async def test_chunks_may_have_any_size(
     storage: MirrorStorage, content: bytes, pieces_of: int
 ) -> None:
     async with storage.receive(FILE, expected(content)) as sink:
@@ -190,7 +190,9 @@ async def test_the_size_of_the_pieces_does_not_matter(
     assert await contents(storage) == {FILE: content}
 
 
-async def test_an_empty_file_is_complete_before_it_begins(storage: MirrorStorage) -> None:
+async def test_a_download_of_an_empty_file_is_complete_from_the_beginning(
+    storage: MirrorStorage,
+) -> None:
     async with storage.receive(FILE, expected(b"")) as sink:
         assert sink.complete
         await sink.finish()
@@ -200,7 +202,7 @@ async def test_an_empty_file_is_complete_before_it_begins(storage: MirrorStorage
 
 @pytest.mark.parametrize("modified", [0, 1_700_000_000_123_456_000, 315_532_800_000_001_000])
 @pytest.mark.parametrize("content", [SMALL, BIG], ids=["small", "big"])
-async def test_a_file_is_given_its_time_exactly(
+async def test_a_file_gets_its_exact_modification_time(
     storage: MirrorStorage, content: bytes, modified: int
 ) -> None:
     async with storage.receive(FILE, expected(content, modified=modified)) as sink:
@@ -211,7 +213,7 @@ async def test_a_file_is_given_its_time_exactly(
 
 
 @SIZES
-async def test_a_download_takes_the_place_of_what_was_there(
+async def test_a_download_replaces_the_existing_object(
     storage: MirrorStorage, content: bytes
 ) -> None:
     await storage.write({FILE: b"what was there before"})
@@ -221,7 +223,7 @@ async def test_a_download_takes_the_place_of_what_was_there(
     assert await contents(storage) == {FILE: content}
 
 
-async def test_what_is_not_announced_is_never_complete(storage: MirrorStorage) -> None:
+async def test_a_download_of_unknown_size_is_never_complete(storage: MirrorStorage) -> None:
     wanted = expected(SMALL, size=None, max_size=100)
     async with storage.receive(FILE, wanted) as sink:
         await sink.write(SMALL)
@@ -231,7 +233,7 @@ async def test_what_is_not_announced_is_never_complete(storage: MirrorStorage) -
     assert await contents(storage) == {FILE: SMALL}
 
 
-# ---------------------------------------------------------------- a download that is wrong
+# ---------------------------------------------------------------- rejected downloads
 
 
 @pytest.mark.parametrize(
@@ -249,7 +251,7 @@ async def test_what_is_not_announced_is_never_complete(storage: MirrorStorage) -
         (SMALL, replace(expected(SMALL), path_digest=hashlib.sha256(SMALL).hexdigest()), None),
     ],
 )
-async def test_wrong_bytes_are_refused_and_forgotten(
+async def test_wrong_content_is_rejected_and_discarded(
     storage: MirrorStorage,
     content: bytes,
     wanted: ExpectedContent,
@@ -272,7 +274,7 @@ async def test_wrong_bytes_are_refused_and_forgotten(
 
 
 @pytest.mark.parametrize("content", [SMALL, BIG], ids=["small", "big"])
-async def test_the_right_bytes_may_follow_the_wrong_ones(
+async def test_right_content_is_accepted_after_wrong_content(
     storage: MirrorStorage, content: bytes
 ) -> None:
     async with storage.receive(FILE, expected(content)) as sink:
@@ -286,7 +288,7 @@ async def test_the_right_bytes_may_follow_the_wrong_ones(
 
 
 @pytest.mark.parametrize("content", [SMALL, BIG], ids=["small", "big"])
-async def test_one_download_is_finished_once(storage: MirrorStorage, content: bytes) -> None:
+async def test_a_download_can_be_finished_only_once(storage: MirrorStorage, content: bytes) -> None:
     async with storage.receive(FILE, expected(content)) as sink:
         await feed(sink, content)
         await sink.finish()
@@ -298,7 +300,7 @@ async def test_one_download_is_finished_once(storage: MirrorStorage, content: by
 
 @pytest.mark.parametrize("limit", ["size", "largest"])
 @pytest.mark.parametrize("content", [SMALL, BIG], ids=["small", "big"])
-async def test_more_than_the_limit_is_refused_as_soon_as_it_comes(
+async def test_content_over_the_limit_is_rejected_when_it_is_written(
     storage: MirrorStorage, content: bytes, limit: str
 ) -> None:
     size = len(content) if limit == "size" else None
@@ -314,7 +316,7 @@ async def test_more_than_the_limit_is_refused_as_soon_as_it_comes(
     assert await contents(storage) == {FILE: content}
 
 
-async def test_a_single_piece_that_is_too_large_is_not_kept(storage: MirrorStorage) -> None:
+async def test_a_single_oversized_chunk_is_not_held(storage: MirrorStorage) -> None:
     async with storage.receive(FILE, expected(SMALL)) as sink:
         with pytest.raises(OversizedContent):
             await sink.write(BIG)
@@ -326,7 +328,7 @@ async def test_a_single_piece_that_is_too_large_is_not_kept(storage: MirrorStora
 
 
 @pytest.mark.parametrize("content", [SMALL, BIG], ids=["small", "big"])
-async def test_a_restart_forgets_what_is_held(storage: MirrorStorage, content: bytes) -> None:
+async def test_a_restart_discards_the_held_bytes(storage: MirrorStorage, content: bytes) -> None:
     async with storage.receive(FILE, expected(content)) as sink:
         await sink.restart()
         await feed(sink, content[:-1][::-1])
@@ -339,11 +341,13 @@ async def test_a_restart_forgets_what_is_held(storage: MirrorStorage, content: b
     assert await contents(storage) == {FILE: content}
 
 
-# ---------------------------------------------------------------- going on
+# ---------------------------------------------------------------- resumption
 
 
 @pytest.mark.parametrize("size", [len(BIG), None], ids=["announced", "not announced"])
-async def test_a_download_goes_on_where_it_ended(storage: MirrorStorage, size: int | None) -> None:
+async def test_a_download_is_resumed_where_it_ended(
+    storage: MirrorStorage, size: int | None
+) -> None:
     wanted = expected(BIG, size=size)
     await break_off(storage, BIG[:3_500_000], wanted)
     assert await contents(storage) == {}
@@ -356,7 +360,7 @@ async def test_a_download_goes_on_where_it_ended(storage: MirrorStorage, size: i
     assert await contents(storage) == {FILE: BIG}
 
 
-async def test_another_run_goes_on_with_a_download(place: Place) -> None:
+async def test_a_download_is_resumed_by_another_run(place: Place) -> None:
     wanted = expected(BIG, modified=5_000)
     for upto in (1_200_000, 2_700_000, 4_300_000):
         async with place.work() as storage, storage.receive(FILE, wanted) as sink:
@@ -371,7 +375,7 @@ async def test_another_run_goes_on_with_a_download(place: Place) -> None:
         assert await storage.stat([FILE]) == [StoredObject(FILE, len(BIG), 5_000)]
 
 
-async def test_what_came_whole_and_was_not_finished_is_complete_at_once(place: Place) -> None:
+async def test_a_completely_received_download_is_complete_when_resumed(place: Place) -> None:
     content = BIG[: 2 * 1024**2]
     async with place.work() as storage:
         await break_off(storage, content, expected(content))
@@ -383,7 +387,7 @@ async def test_what_came_whole_and_was_not_finished_is_complete_at_once(place: P
         assert await contents(storage) == {FILE: content}
 
 
-async def test_wrong_bytes_of_an_earlier_try_are_noticed_and_forgotten(
+async def test_wrong_bytes_of_an_earlier_attempt_are_detected_and_discarded(
     storage: MirrorStorage,
 ) -> None:
     await break_off(storage, BIG[::-1][:2_500_000], expected(BIG))
@@ -400,10 +404,10 @@ async def test_wrong_bytes_of_an_earlier_try_are_noticed_and_forgotten(
     assert await contents(storage) == {FILE: BIG}
 
 
-async def test_more_of_an_earlier_try_than_there_may_be_is_forgotten(
+async def test_an_oversized_earlier_attempt_is_discarded(
     storage: MirrorStorage,
 ) -> None:
-    """An index may correct the size that it announces."""
+    """An index may correct the size that it lists."""
     content = BIG[:1_100_000]
     await break_off(storage, BIG, expected(content, size=len(BIG)))
 
@@ -415,7 +419,7 @@ async def test_more_of_an_earlier_try_than_there_may_be_is_forgotten(
     assert await contents(storage) == {FILE: content}
 
 
-async def test_little_is_not_worth_keeping(storage: MirrorStorage) -> None:
+async def test_a_small_unfinished_download_is_discarded(storage: MirrorStorage) -> None:
     await break_off(storage, SMALL[:-1], expected(SMALL))
     await break_off(storage, BIG[:1_000_000], expected(BIG))
 
@@ -424,7 +428,7 @@ async def test_little_is_not_worth_keeping(storage: MirrorStorage) -> None:
             assert sink.held == 0
 
 
-async def test_what_was_restarted_is_not_gone_on_with(storage: MirrorStorage) -> None:
+async def test_a_restarted_download_is_not_resumed(storage: MirrorStorage) -> None:
     async with storage.receive(FILE, expected(BIG)) as sink:
         await feed(sink, BIG[:3_000_000])
         await sink.restart()
@@ -433,7 +437,7 @@ async def test_what_was_restarted_is_not_gone_on_with(storage: MirrorStorage) ->
         assert sink.held == 0
 
 
-async def test_what_was_swept_is_not_gone_on_with(storage: MirrorStorage) -> None:
+async def test_a_purged_download_is_not_resumed(storage: MirrorStorage) -> None:
     await break_off(storage, BIG[:3_000_000], expected(BIG))
 
     await storage.purge_downloads(before=sys.maxsize)
@@ -443,11 +447,11 @@ async def test_what_was_swept_is_not_gone_on_with(storage: MirrorStorage) -> Non
         assert sink.held == 0
 
 
-# ---------------------------------------------------------------- several at once
+# ---------------------------------------------------------------- concurrency
 
 
 @pytest.mark.parametrize("content", [b"", SMALL, BIG], ids=lambda content: str(len(content)))
-async def test_files_with_the_same_content_can_come_at_once(
+async def test_files_with_the_same_content_download_concurrently(
     storage: MirrorStorage, content: bytes
 ) -> None:
     wanted = expected(content)
@@ -467,7 +471,7 @@ async def test_files_with_the_same_content_can_come_at_once(
     assert await contents(storage) == {FILE: content, TWIN: content, third: content}
 
 
-async def test_one_of_two_twins_may_fail(storage: MirrorStorage) -> None:
+async def test_one_of_two_downloads_of_the_same_content_may_fail(storage: MirrorStorage) -> None:
     async with storage.receive(FILE, expected(BIG)) as good:
         await feed(good, BIG[:2_000_000])
         async with storage.receive(TWIN, expected(BIG)) as bad:
@@ -480,7 +484,7 @@ async def test_one_of_two_twins_may_fail(storage: MirrorStorage) -> None:
     assert await contents(storage) == {FILE: BIG}
 
 
-async def test_many_downloads_come_side_by_side(storage: MirrorStorage) -> None:
+async def test_many_downloads_run_concurrently(storage: MirrorStorage) -> None:
     files = {f"web/packages/{number}": bytes([number]) * 1_500_000 for number in range(12)}
 
     await asyncio.gather(*(receive(storage, where, files[where]) for where in files))
@@ -488,16 +492,16 @@ async def test_many_downloads_come_side_by_side(storage: MirrorStorage) -> None:
     assert await contents(storage) == files
 
 
-# ---------------------------------------------------------------- leaving
+# ---------------------------------------------------------------- interruption
 
 
 class Stop(Exception):
-    """Something that happens in the middle."""
+    """An exception in the middle of a download."""
 
 
 @SIZES
 @pytest.mark.parametrize("old", [b"old", None])
-async def test_leaving_by_an_exception_leaves_what_was_there(
+async def test_an_exception_during_a_download_keeps_the_existing_object(
     storage: MirrorStorage, content: bytes, old: bytes | None
 ) -> None:
     before = {} if old is None else {FILE: old}
@@ -515,7 +519,7 @@ async def test_leaving_by_an_exception_leaves_what_was_there(
 
 
 @pytest.mark.parametrize("after", [0, 1, 2_500_000, len(BIG)])
-async def test_a_cancelled_download_leaves_what_was_there(
+async def test_a_cancelled_download_keeps_the_existing_object(
     storage: MirrorStorage, after: int
 ) -> None:
     reached = asyncio.Event()
@@ -539,7 +543,7 @@ async def test_a_cancelled_download_leaves_what_was_there(
 
 
 @pytest.mark.parametrize("turns", range(0, 30, 3))
-async def test_a_download_that_is_cancelled_at_any_step_is_whole_or_absent(
+async def test_a_download_cancelled_at_any_step_is_complete_or_absent(
     storage: MirrorStorage, turns: int
 ) -> None:
     async def download() -> None:
@@ -558,7 +562,7 @@ async def test_a_download_that_is_cancelled_at_any_step_is_whole_or_absent(
     assert await contents(storage) == {FILE: BIG}
 
 
-async def test_a_reader_never_sees_half_a_file(place: Place) -> None:
+async def test_a_reader_never_sees_a_partial_file(place: Place) -> None:
     versions = [bytes([letter]) * 1_500_000 for letter in b"ab"]
 
     async def look(storage: MirrorStorage) -> None:
@@ -575,7 +579,9 @@ async def test_a_reader_never_sees_half_a_file(place: Place) -> None:
 # ---------------------------------------------------------------- a dry run
 
 
-async def test_a_dry_run_knows_what_is_there(storage: MirrorStorage) -> None:
+async def test_a_dry_run_returns_stats_and_digests_of_stored_objects(
+    storage: MirrorStorage,
+) -> None:
     dry = DryRunStorage(storage)
     await put(storage, a=SMALL)
     keys = names(["web/a", "web/never"])
@@ -586,7 +592,7 @@ async def test_a_dry_run_knows_what_is_there(storage: MirrorStorage) -> None:
         await dry.digest(keys[1], ["sha256"])
 
 
-async def test_a_dry_run_receives_nothing_and_asks_for_nothing(storage: MirrorStorage) -> None:
+async def test_a_dry_run_requests_and_stores_no_bytes_of_a_download(storage: MirrorStorage) -> None:
     await storage.write({FILE: b"old"})
 
     async with DryRunStorage(storage).receive(FILE, expected(BIG, algorithms=("md5",))) as sink:
@@ -601,7 +607,7 @@ async def test_a_dry_run_receives_nothing_and_asks_for_nothing(storage: MirrorSt
     assert await contents(storage) == {FILE: b"old"}
 
 
-async def test_a_dry_run_says_nothing_of_a_size_that_is_not_announced(
+async def test_a_dry_run_reports_no_bytes_for_a_file_of_unknown_size(
     storage: MirrorStorage,
 ) -> None:
     async with DryRunStorage(storage).receive(FILE, expected(BIG, size=None)) as sink:
@@ -609,7 +615,7 @@ async def test_a_dry_run_says_nothing_of_a_size_that_is_not_announced(
         assert (await sink.finish()).size == 0
 
 
-async def test_a_dry_run_sweeps_nothing(storage: MirrorStorage) -> None:
+async def test_a_dry_run_purges_no_downloads(storage: MirrorStorage) -> None:
     await break_off(storage, BIG[:3_000_000], expected(BIG))
 
     await DryRunStorage(storage).purge_downloads(before=sys.maxsize)

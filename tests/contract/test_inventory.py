@@ -1,4 +1,4 @@
-"""What every ``Inventory`` promises."""
+"""The contract of ``Inventory``, for every adapter."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ async def all_stale(catalogue: MirrorCatalogue, before: int) -> list[tuple[str, 
     return [(each.name, each.verified) for each in found]
 
 
-# ---------------------------------------------------------------- what is listed
+# ---------------------------------------------------------------- list entries
 
 
-async def test_projects_are_listed_in_the_order_of_their_names(catalogue: MirrorCatalogue) -> None:
+async def test_list_entries_are_in_the_order_of_names(catalogue: MirrorCatalogue) -> None:
     await catalogue.commit(
         CatalogueUpdate(records=[make_record("base-ab", serial=7), make_record("zoo")])
     )
@@ -80,7 +80,9 @@ async def test_projects_are_listed_in_the_order_of_their_names(catalogue: Mirror
     assert await catalogue.list_entries("zoo") == []
 
 
-async def test_what_is_left_out_or_forgotten_is_not_listed(catalogue: MirrorCatalogue) -> None:
+async def test_excluded_and_forgotten_projects_have_no_list_entry(
+    catalogue: MirrorCatalogue,
+) -> None:
     out = structs.replace(make_record("foo"), standing=Standing.EXCLUDED)
     await catalogue.commit(CatalogueUpdate(records=[out], forgotten=[BASE_B]))
     assert await all_listed(catalogue) == [BASE_A]
@@ -88,7 +90,7 @@ async def test_what_is_left_out_or_forgotten_is_not_listed(catalogue: MirrorCata
     assert await all_listed(catalogue) == []
 
 
-async def test_a_large_mirror_is_listed_in_pieces_and_nothing_twice(tmp_path: Path) -> None:
+async def test_a_large_mirror_is_listed_in_pages_without_duplicates(tmp_path: Path) -> None:
     names = [project_name(f"p{number:05}") for number in range(12_000)]
     async with SqliteCatalogue(str(tmp_path)) as catalogue:
         await catalogue.commit(CatalogueUpdate(records=[make_record(name) for name in names]))
@@ -97,10 +99,10 @@ async def test_a_large_mirror_is_listed_in_pieces_and_nothing_twice(tmp_path: Pa
         assert [name for name, _ in await all_stale(catalogue, 1)] == names
 
 
-# ---------------------------------------------------------------- what was verified when
+# ---------------------------------------------------------------- the verify queue
 
 
-async def test_a_project_is_as_old_as_the_oldest_of_its_files(
+async def test_a_project_was_verified_when_its_oldest_file_was(
     catalogue: MirrorCatalogue,
 ) -> None:
     record = make_record("foo", "1.zip", "2.zip")
@@ -111,7 +113,7 @@ async def test_a_project_is_as_old_as_the_oldest_of_its_files(
     assert await all_stale(catalogue, 30) == [(BASE_A, NEVER)]
 
 
-async def test_a_file_that_was_never_read_makes_its_project_the_first(
+async def test_a_project_with_an_unverified_file_is_first_in_the_queue(
     catalogue: MirrorCatalogue,
 ) -> None:
     first, last = make_record("foo", "1.zip", "2.zip"), make_record("bar", "1.zip")
@@ -120,7 +122,7 @@ async def test_a_file_that_was_never_read_makes_its_project_the_first(
     assert await all_stale(catalogue, 100) == [(FOO, NEVER), ("bar", 50)]
 
 
-async def test_what_was_found_right_is_remembered_file_by_file(
+async def test_verification_is_recorded_per_file(
     catalogue: MirrorCatalogue,
 ) -> None:
     record = verified_at(make_record("foo", "1.zip", "2.zip"), 10, 20)
@@ -135,7 +137,7 @@ async def test_what_was_found_right_is_remembered_file_by_file(
     assert {each.file.path: each.verified for each in found.files} == {one: 60, two: 70}
 
 
-async def test_a_whole_project_is_found_right_at_once(catalogue: MirrorCatalogue) -> None:
+async def test_verification_of_a_whole_project_is_recorded(catalogue: MirrorCatalogue) -> None:
     record = verified_at(make_record("foo", "1.zip", "2.zip"), 10, None)
     await catalogue.commit(CatalogueUpdate(records=[record]))
     await catalogue.commit(CatalogueUpdate(verified=[Verified(FOO, 60), Verified(BASE_A, 50)]))
@@ -148,7 +150,7 @@ async def test_a_whole_project_is_found_right_at_once(catalogue: MirrorCatalogue
     assert found.verified == 60
 
 
-async def test_projects_that_a_dry_run_recorded_are_among_the_stale(
+async def test_projects_recorded_by_a_dry_run_are_in_the_verify_queue(
     catalogue: MirrorCatalogue,
 ) -> None:
     new = verified_at(make_record("foo", "1.zip"), 5)
@@ -158,7 +160,7 @@ async def test_projects_that_a_dry_run_recorded_are_among_the_stale(
     assert await all_stale(catalogue, 100) == [(FOO, 5)]
 
 
-async def test_a_new_record_tells_anew_when_its_project_was_found_right(
+async def test_a_new_record_replaces_the_time_of_verification(
     catalogue: MirrorCatalogue,
 ) -> None:
     await catalogue.commit(CatalogueUpdate(verified=[Verified(BASE_A, 50), Verified(FOO, 50)]))
@@ -166,10 +168,10 @@ async def test_a_new_record_tells_anew_when_its_project_was_found_right(
     assert (BASE_A, NEVER) in await all_stale(catalogue, 100)
 
 
-# ---------------------------------------------------------------- whose a file is
+# ---------------------------------------------------------------- owners of paths
 
 
-async def test_a_file_belongs_to_the_project_whose_page_names_it(
+async def test_a_path_is_owned_by_the_project_with_that_file(
     catalogue: MirrorCatalogue,
 ) -> None:
     record = make_record("foo", "1.zip", "2.zip")
@@ -182,7 +184,7 @@ async def test_a_file_belongs_to_the_project_whose_page_names_it(
     assert await catalogue.paths_owned([]) == frozenset()
 
 
-async def test_what_a_project_dropped_belongs_to_nobody(catalogue: MirrorCatalogue) -> None:
+async def test_a_path_of_a_dropped_file_is_not_owned(catalogue: MirrorCatalogue) -> None:
     record = make_record("foo", "1.zip", "2.zip")
     await catalogue.commit(CatalogueUpdate(records=[record]))
     await catalogue.commit(CatalogueUpdate(records=[make_record("foo", "2.zip")]))
@@ -191,7 +193,7 @@ async def test_what_a_project_dropped_belongs_to_nobody(catalogue: MirrorCatalog
     assert left.endswith("2.zip")
 
 
-async def test_core_metadata_that_is_advertised_belongs_to_its_files_project(
+async def test_advertised_core_metadata_is_owned_by_the_project_of_its_file(
     catalogue: MirrorCatalogue,
 ) -> None:
     plain, sided = make_file("foo-1.zip"), make_file("foo-2.zip", core_metadata=SIDE)
@@ -210,7 +212,7 @@ async def test_core_metadata_that_is_advertised_belongs_to_its_files_project(
     assert await catalogue.paths_known(sides) == {f"{sided.path}.metadata"}
 
 
-async def test_files_are_told_of_as_they_were_recorded(catalogue: MirrorCatalogue) -> None:
+async def test_file_stats_are_returned_as_recorded(catalogue: MirrorCatalogue) -> None:
     record = make_record("foo", "1.zip", "2.zip")
     await catalogue.commit(CatalogueUpdate(records=[record]))
     found = await catalogue.file_stats([FOO, BASE_A, project_name("nobody")])
@@ -219,7 +221,7 @@ async def test_files_are_told_of_as_they_were_recorded(catalogue: MirrorCatalogu
     }
 
 
-async def test_what_is_named_and_not_here_is_not_stored(catalogue: MirrorCatalogue) -> None:
+async def test_a_file_that_is_not_stored_has_no_file_stat(catalogue: MirrorCatalogue) -> None:
     record = structs.replace(make_record("foo", "1.zip"), files=())
     await catalogue.commit(CatalogueUpdate(records=[record], forgotten=[BASE_B]))
     assert await catalogue.file_stats([FOO]) == {}
@@ -227,10 +229,10 @@ async def test_what_is_named_and_not_here_is_not_stored(catalogue: MirrorCatalog
     assert await catalogue.paths_owned([(FOO, path)]) == {path}
 
 
-# ---------------------------------------------------------------- how much there is
+# ---------------------------------------------------------------- totals
 
 
-async def test_the_totals_count_what_is_here(catalogue: MirrorCatalogue) -> None:
+async def test_totals_count_published_projects_and_their_files(catalogue: MirrorCatalogue) -> None:
     before = await catalogue.totals()
     out = structs.replace(make_record("out", "9.zip"), standing=Standing.EXCLUDED)
     new = verified_at(make_record("foo", "1.zip", "2.zip"), 30, 40)
@@ -245,20 +247,20 @@ async def test_the_totals_count_what_is_here(catalogue: MirrorCatalogue) -> None
     )
 
 
-async def test_an_empty_mirror_has_totals_too(catalogue: MirrorCatalogue) -> None:
+async def test_totals_of_an_empty_mirror_are_zero(catalogue: MirrorCatalogue) -> None:
     await catalogue.commit(CatalogueUpdate(forgotten=[BASE_A, BASE_B]))
     assert await catalogue.totals() == Totals(0, 0, 0, 0, NEVER)
     assert await catalogue.largest(3) == []
 
 
-async def test_the_largest_projects_come_first(catalogue: MirrorCatalogue) -> None:
+async def test_the_largest_projects_are_first(catalogue: MirrorCatalogue) -> None:
     await catalogue.commit(CatalogueUpdate(records=[make_record("foo", "1.zip", "2.zip", "3.zip")]))
     first, second = await catalogue.largest(2)
     assert (first.name, first.files, second.name) == (FOO, 3, BASE_B)
     assert first.size > second.size
 
 
-async def test_what_waits_in_removed_is_counted(catalogue: MirrorCatalogue) -> None:
+async def test_trash_totals_count_the_trash(catalogue: MirrorCatalogue) -> None:
     before = await catalogue.trash_totals()
     new, back = make_removed("new"), (await catalogue.trash())[0]
     await catalogue.commit(CatalogueUpdate(trashed=[new], restored=[back.key]))
@@ -266,7 +268,7 @@ async def test_what_waits_in_removed_is_counted(catalogue: MirrorCatalogue) -> N
     assert after == TrashTotals(before.files, before.size + new.size - back.size)
 
 
-# ---------------------------------------------------------------- all of it
+# ---------------------------------------------------------------- all adapters
 
 changes = st.lists(
     st.tuples(
@@ -281,7 +283,7 @@ changes = st.lists(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes)
-async def test_a_database_tells_what_plain_dictionaries_do(
+async def test_a_database_returns_the_same_verify_queue_as_the_memory_catalogue(
     tmp_path_factory: pytest.TempPathFactory,
     made: list[tuple[str, str, frozenset[str], int]],
 ) -> None:

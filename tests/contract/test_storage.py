@@ -1,4 +1,4 @@
-"""What every ``Storage`` promises."""
+"""The contract of ``Storage``, for every adapter."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PAGE, OTHER = key("web/simple/foo/index.html"), key("web/simple/bar/index.html")
 LARGE = 200_000
-"""Bytes; what is this large is not written by a single call of the system."""
+"""Bytes: more than a single system call writes."""
 
 
 @pytest.fixture(params=PLACES)
@@ -41,7 +41,7 @@ async def storage(place: Place) -> AsyncIterator[MirrorStorage]:
 # ---------------------------------------------------------------- read and write
 
 
-async def test_what_was_written_is_read(storage: MirrorStorage) -> None:
+async def test_written_objects_are_read(storage: MirrorStorage) -> None:
     await storage.write({PAGE: b"<html>", key("status"): b"17", OTHER: b""})
 
     assert await storage.read(PAGE) == b"<html>"
@@ -52,7 +52,9 @@ async def test_what_was_written_is_read(storage: MirrorStorage) -> None:
 @pytest.mark.parametrize(
     "where", ["web/simple/foo/index.html", "web/nothing", "status", "web/there/below"]
 )
-async def test_reading_what_is_not_there_says_so(storage: MirrorStorage, where: str) -> None:
+async def test_reading_a_missing_object_raises_missing_object(
+    storage: MirrorStorage, where: str
+) -> None:
     await put(storage, there=b"an object, and no directory")
 
     with pytest.raises(MissingObject) as caught:
@@ -61,7 +63,7 @@ async def test_reading_what_is_not_there_says_so(storage: MirrorStorage, where: 
     assert caught.value.key == where
 
 
-async def test_what_was_written_is_there_for_the_next_run(place: Place) -> None:
+async def test_written_objects_persist_until_the_next_run(place: Place) -> None:
     async with place.work() as storage:
         await storage.write({PAGE: b"1"})
 
@@ -70,7 +72,7 @@ async def test_what_was_written_is_there_for_the_next_run(place: Place) -> None:
 
 
 @pytest.mark.parametrize("durable", [False, True])
-async def test_only_what_changes_is_written_and_told(
+async def test_only_changed_objects_are_written_and_returned(
     storage: MirrorStorage, *, durable: bool
 ) -> None:
     await storage.write({PAGE: b"old", OTHER: b"same"}, durable=durable)
@@ -87,9 +89,7 @@ async def test_only_what_changes_is_written_and_told(
 @pytest.mark.parametrize(
     "content", [b"longer than before", b"old", b"other"[:3], b"", b"x" * LARGE]
 )
-async def test_a_write_takes_the_place_of_the_whole_object(
-    storage: MirrorStorage, content: bytes
-) -> None:
+async def test_a_write_replaces_the_whole_object(storage: MirrorStorage, content: bytes) -> None:
     await storage.write({PAGE: b"was"})
     await storage.write({PAGE: content})
 
@@ -97,7 +97,7 @@ async def test_a_write_takes_the_place_of_the_whole_object(
 
 
 @pytest.mark.parametrize("durable", [False, True])
-async def test_what_is_to_be_absent_goes_away_and_is_told_after_the_rest(
+async def test_absent_objects_are_deleted_and_returned_after_the_rest(
     storage: MirrorStorage, *, durable: bool
 ) -> None:
     old, never = key("web/simple/f/foo/index.html"), key("web/simple/never/index.html")
@@ -110,8 +110,8 @@ async def test_what_is_to_be_absent_goes_away_and_is_told_after_the_rest(
     assert await storage.write({}, absent=[old, never], durable=durable) == []
 
 
-async def test_a_reader_sees_every_write_whole_and_in_order(place: Place) -> None:
-    """The object that is written first is never seen older than the one written after it."""
+async def test_a_reader_sees_every_write_complete_and_in_order(place: Place) -> None:
+    """A reader never sees the first object older than the second."""
 
     async def look(storage: MirrorStorage) -> None:
         second = await storage.read(OTHER)
@@ -128,10 +128,10 @@ async def test_a_reader_sees_every_write_whole_and_in_order(place: Place) -> Non
                 await storage.write({PAGE: content, OTHER: content})
 
 
-# ---------------------------------------------------------------- alias
+# ---------------------------------------------------------------- published versions
 
 
-async def test_an_alias_answers_with_what_is_at_its_target(storage: MirrorStorage) -> None:
+async def test_a_published_version_is_read_at_the_key_of_the_page(storage: MirrorStorage) -> None:
     version = key("web/simple/foo/versions/index_7.html")
     await storage.write({version: b"seven"})
 
@@ -142,9 +142,7 @@ async def test_an_alias_answers_with_what_is_at_its_target(storage: MirrorStorag
 
 
 @pytest.mark.parametrize("first", ["object", "alias"])
-async def test_an_alias_takes_the_place_of_what_was_there(
-    storage: MirrorStorage, first: str
-) -> None:
+async def test_a_published_version_replaces_the_page(storage: MirrorStorage, first: str) -> None:
     old, new = key("web/simple/foo/versions/1"), key("web/simple/foo/versions/2")
     await storage.write({old: b"one", new: b"two"})
     if first == "alias":
@@ -157,7 +155,7 @@ async def test_an_alias_takes_the_place_of_what_was_there(
     assert await contents(storage) == {PAGE: b"two", old: b"one", new: b"two"}
 
 
-async def test_an_alias_is_replaced_and_deleted_without_its_target(storage: MirrorStorage) -> None:
+async def test_a_page_is_replaced_and_deleted_without_its_version(storage: MirrorStorage) -> None:
     version = key("web/simple/foo/versions/1")
     await storage.write({version: b"one"})
     await storage.publish_version(PAGE, version)
@@ -169,7 +167,7 @@ async def test_an_alias_is_replaced_and_deleted_without_its_target(storage: Mirr
     assert await contents(storage) == {PAGE: b"changed", version: b"one"}
 
 
-async def test_a_reader_finds_an_alias_at_every_moment(place: Place) -> None:
+async def test_a_reader_always_finds_the_page_while_versions_are_published(place: Place) -> None:
     versions = names(f"web/simple/foo/versions/{number}" for number in range(3))
 
     async def look(storage: MirrorStorage) -> None:
@@ -246,7 +244,9 @@ async def test_purged_objects_are_gone(storage: MirrorStorage) -> None:
 # ---------------------------------------------------------------- deletion
 
 
-async def test_deleting_takes_away_what_is_there_and_only_that(storage: MirrorStorage) -> None:
+async def test_deletion_deletes_only_the_existing_objects_it_is_given(
+    storage: MirrorStorage,
+) -> None:
     near = key("web/simple/foo/index.html.old")
     await storage.write({PAGE: b"1", OTHER: b"2", near: b"3"})
 
@@ -260,7 +260,7 @@ async def test_deleting_takes_away_what_is_there_and_only_that(storage: MirrorSt
         await storage.read(PAGE)
 
 
-async def test_what_was_deleted_can_be_written_again(storage: MirrorStorage) -> None:
+async def test_a_deleted_object_can_be_written_again(storage: MirrorStorage) -> None:
     await storage.write({PAGE: b"1"})
     await storage.write({}, absent=[PAGE])
 
@@ -271,7 +271,7 @@ async def test_what_was_deleted_can_be_written_again(storage: MirrorStorage) -> 
 # ---------------------------------------------------------------- scan
 
 
-async def test_a_scan_tells_size_and_time_as_stat_does(storage: MirrorStorage) -> None:
+async def test_a_scan_returns_the_size_and_time_that_stat_returns(storage: MirrorStorage) -> None:
     await put(storage, a=b"1", b=b"", c__d=b"x" * 1000)
 
     found = [each async for each in storage.scan(key("web/"))]
@@ -285,14 +285,16 @@ async def test_a_scan_tells_size_and_time_as_stat_does(storage: MirrorStorage) -
 
 
 @pytest.mark.parametrize("prefix", ["web/simple/", "web/never/", "removed/", "web/simple/foo/x/"])
-async def test_a_scan_where_nothing_is_finds_nothing(storage: MirrorStorage, prefix: str) -> None:
+async def test_a_scan_of_an_unused_prefix_returns_nothing(
+    storage: MirrorStorage, prefix: str
+) -> None:
     await put(storage, simple__foo=b"an object", packages__x=b"")
     await storage.write({}, absent=[key("web/simple/foo")])
 
     assert [each async for each in storage.scan(key(prefix))] == []
 
 
-async def test_what_goes_away_during_a_scan_does_not_disturb_it(storage: MirrorStorage) -> None:
+async def test_a_scan_continues_when_objects_are_deleted_during_it(storage: MirrorStorage) -> None:
     keys = names(f"web/{number:02}/x" for number in range(20))
     await storage.write(dict.fromkeys(keys, b"x"))
     seen = []
@@ -306,7 +308,7 @@ async def test_what_goes_away_during_a_scan_does_not_disturb_it(storage: MirrorS
     assert [each.key async for each in storage.scan(key("web/"))] == keys[:1]
 
 
-async def test_a_scan_finds_many_objects_in_one_place(storage: MirrorStorage) -> None:
+async def test_a_scan_returns_many_objects_with_one_prefix(storage: MirrorStorage) -> None:
     keys = names(f"web/many/{number:04}" for number in range(2_500))
     await storage.write(dict.fromkeys(keys, b""))
 
@@ -325,10 +327,10 @@ _KEYS = st.builds(
 @pytest.mark.parametrize("adapter", PLACES)
 @settings(max_examples=60)
 @given(keys=st.sets(_KEYS, max_size=12), prefix=_KEYS, cut=st.integers(0, 12))
-async def test_a_scan_gives_the_keys_with_the_prefix_in_order(
+async def test_a_scan_returns_the_keys_with_the_prefix_in_order(
     adapter: str, keys: set[str], prefix: str, cut: int
 ) -> None:
-    """Directories or not: ``a-/x`` comes before ``a/x``, and a prefix may end in a name."""
+    """The order is that of keys, not of directories: ``a-/x`` comes before ``a/x``."""
     start = key("web/" + prefix.removeprefix("web/")[:cut])
     with tempfile.TemporaryDirectory() as home:
         async with PLACES[adapter](Path(home)).work() as storage:
@@ -342,7 +344,7 @@ async def test_a_scan_gives_the_keys_with_the_prefix_in_order(
 # ---------------------------------------------------------------- flush
 
 
-async def test_a_barrier_returns_whether_or_not_something_was_written(
+async def test_flush_returns_with_and_without_writes(
     storage: MirrorStorage,
 ) -> None:
     await storage.flush()
@@ -358,14 +360,14 @@ async def test_a_barrier_returns_whether_or_not_something_was_written(
 
 @pytest.fixture
 async def filled(storage: MirrorStorage) -> MirrorStorage:
-    """Return a storage with a page that is an alias, and an object that is none."""
+    """Return a storage with a page that shows a version, and an ordinary object."""
     version = key("web/simple/foo/versions/1")
     await storage.write({version: b"one", OTHER: b"other"})
     await storage.publish_version(PAGE, version)
     return storage
 
 
-async def test_a_dry_run_reads_what_is_there(filled: MirrorStorage) -> None:
+async def test_a_dry_run_reads_stored_objects(filled: MirrorStorage) -> None:
     dry = DryRunStorage(filled)
 
     assert await contents(dry) == await contents(filled)
@@ -386,7 +388,7 @@ async def test_a_dry_run_writes_nothing(filled: MirrorStorage) -> None:
     assert await contents(filled) == before
 
 
-async def test_a_dry_run_has_no_more_what_it_took_away(filled: MirrorStorage) -> None:
+async def test_a_dry_run_finds_discarded_objects_only_in_the_trash(filled: MirrorStorage) -> None:
     dry = DryRunStorage(filled)
     await dry.discard([OTHER])
 
@@ -409,7 +411,7 @@ async def test_a_dry_run_has_no_more_what_it_took_away(filled: MirrorStorage) ->
         await dry.read(trashed)
 
 
-async def test_a_dry_run_tells_the_changes_that_a_run_would_make(filled: MirrorStorage) -> None:
+async def test_a_dry_run_returns_the_changes_that_a_run_would_make(filled: MirrorStorage) -> None:
     objects = {OTHER: b"other", key("web/new"): b"", key("web/simple/foo/versions/1"): b"1"}
     absent = [key("web/never"), PAGE]
 

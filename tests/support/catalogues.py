@@ -30,7 +30,7 @@ BASE = CatalogueUpdate(
     trashed=[make_removed("base-2", at=50), make_removed("base-1", at=60)],
     markers={Marker.LISTING: "note", Marker.ROOT: ""},
 )
-"""What every catalogue has in it when a test begins; a dry run has it from the real one."""
+"""The initial content of every catalogue; that of a dry run is in the real one."""
 
 
 FOO = project_name("foo")
@@ -55,7 +55,7 @@ async def memory(_: Path) -> AsyncIterator[MirrorCatalogue]:
 
 @asynccontextmanager
 async def dry_run(home: Path) -> AsyncIterator[MirrorCatalogue]:
-    """Yield a dry run; afterwards the real catalogue must be as it was."""
+    """Yield a dry run, and assert that the real catalogue does not change."""
     async with sqlite(home) as real:
         before = await state(real)
         async with DryRunCatalogue(str(home)) as catalogue:
@@ -71,7 +71,7 @@ ADAPTERS: dict[str, Callable[[Path], AbstractAsyncContextManager[MirrorCatalogue
 
 
 async def state(catalogue: Catalogue) -> dict[str, object]:
-    """Return everything that a catalogue says of the names and keys in these tests."""
+    """Return the content of a catalogue."""
     had = await catalogue.summaries(None)
     return {
         "had": list(had.items()),

@@ -1,4 +1,4 @@
-"""What tests plant on a disk, and how they see what became of it."""
+"""Helpers for tests that prepare and inspect directories and file systems."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def mounted(at: Path, *, size: str = "1m") -> Iterator[None]:
-    """Mount a small file system of its own; skip the test where that cannot be done."""
+    """Mount a small file system; skip the test where that is impossible."""
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("only root can mount a file system")
     done = subprocess.run(
@@ -36,7 +36,7 @@ def mounted(at: Path, *, size: str = "1m") -> Iterator[None]:
 
 
 def make_read_only(at: Path) -> None:
-    """Let nothing be written any more to what is mounted there."""
+    """Remount a file system read-only."""
     subprocess.run(["mount", "-o", "remount,ro", str(at)], check=True)
 
 
@@ -51,7 +51,7 @@ def umask(mask: int) -> Iterator[None]:
 
 
 def listing(root: Path) -> dict[str, tuple[int, int, bytes | str | None]]:
-    """Return everything below a directory, and itself: kind and mode, time, content."""
+    """Return mode, time and content of a directory and everything below it."""
     return {str(path.relative_to(root)): _told(path) for path in [root, *root.rglob("*")]}
 
 
@@ -78,12 +78,12 @@ def open_files() -> int:
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is anything at a path, even a link to nothing."""
+    """Whether a path exists, even as a dangling link."""
     return os.path.lexists(path)
 
 
 def files(root: Path) -> dict[str, bytes]:
-    """Return the regular files below a directory that are no links."""
+    """Return the content of the regular files below a directory, without links."""
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in root.rglob("*")

@@ -47,59 +47,50 @@ class MemoryCatalogue(MirrorCatalogue):
         self.deferrals: dict[ProjectName, Deferred] = {}
         self.trashed: dict[StorageKey, TrashEntry] = {}
         self.markers: dict[Marker, str] = {}
-        self.looked_at: dict[ProjectName, int] = {}
+        self.empty_verified: dict[ProjectName, int] = {}
 
     def copy(self) -> MemoryCatalogue:
-        """Return a catalogue with the same content, as a dry run begins with."""
+        """Return a catalogue with the same content, for a dry run."""
         other = MemoryCatalogue()
         other.records, other.deferrals = dict(self.records), dict(self.deferrals)
         other.trashed, other.markers = dict(self.trashed), dict(self.markers)
-        other.looked_at = dict(self.looked_at)
+        other.empty_verified = dict(self.empty_verified)
         return other
 
     async def summaries(
         self, names: Iterable[ProjectName] | None, /
     ) -> dict[ProjectName, ProjectSummary]:
-        """Return what is known of the projects named, or of all; in the order of names."""
         wanted = self.records.keys() if names is None else self.records.keys() & set(names)
         return {name: _had(self.records[name]) for name in sorted(wanted)}
 
     async def changed_since(
         self, listing: ProjectList, fingerprint: str, /
     ) -> frozenset[ProjectName]:
-        """Return the projects that are not here just as a whole list has them."""
         had = await self.summaries(None)
         names = had.keys() | listing.serials.keys()
         return frozenset(n for n in names if not _is_alike(n, had.get(n), listing, fingerprint))
 
     async def count(self) -> int:
-        """Return how many projects are here; those that are left out do not count."""
         return sum(each.standing is not Standing.EXCLUDED for each in self.records.values())
 
     async def due(self, now: int, /) -> Sequence[ProjectName]:
-        """Return the projects that more of the same page is to be published of by now."""
         dues = ((name, each.due) for name, each in sorted(self.records.items()))
         return [name for name, due in dues if due is not None and due <= now]
 
     async def project(self, name: ProjectName, /) -> ProjectRecord | None:
-        """Return one project with its files."""
         return self.records.get(name)
 
     async def deferred(self) -> Sequence[Deferred]:
-        """Return the projects to come back to, in the order of names."""
         return [self.deferrals[name] for name in sorted(self.deferrals)]
 
     async def trash(self, *, before: int | None = None) -> Sequence[TrashEntry]:
-        """Return what lies in ``removed/``, or only what was put there before a time."""
         trashed = (self.trashed[key] for key in sorted(self.trashed))
         return [each for each in trashed if before is None or each.at < before]
 
     async def marker(self, marker: Marker, /) -> str:
-        """Return the text that is stored under a marker, "" if there is none."""
         return self.markers.get(marker, "")
 
     async def list_entries(self, after: str, /) -> Sequence[ListEntry]:
-        """Return the next projects after a name, in the order of names: all at once."""
         return [
             ListEntry(each.name, each.detail.serial) for each in self._here() if each.name > after
         ]
@@ -107,7 +98,6 @@ class MemoryCatalogue(MirrorCatalogue):
     async def verify_queue(
         self, before: int, after: VerifyEntry | None, /
     ) -> Sequence[VerifyEntry]:
-        """Return the next projects that were verified before a time: all at once."""
         found = sorted(map(self._stale, self._here()), key=lambda each: (each.verified, each.name))
         last = (after.verified, after.name) if after is not None else (NEVER - 1, "")
         return [e for e in found if e.verified < before and (e.verified, e.name) > last]
@@ -115,22 +105,18 @@ class MemoryCatalogue(MirrorCatalogue):
     async def file_stats(
         self, names: Collection[ProjectName], /
     ) -> Mapping[ProjectName, list[FileStat]]:
-        """Return the files of projects as they lie there."""
         records = {name: self.records[name] for name in names if name in self.records}
         return {
             name: list(map(_stored, each.files)) for name, each in records.items() if each.files
         }
 
     async def paths_owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
-        """Return those of the paths that belong to the project that they are claimed for."""
         return frozenset(path for name, path in claims if path in self._paths(name))
 
     async def paths_known(self, paths: Collection[str], /) -> frozenset[str]:
-        """Return those of the paths that belong to any project."""
         return frozenset(paths) & {path for name in self.records for path in self._paths(name)}
 
     async def totals(self) -> Totals:
-        """Return what the mirror has, counted."""
         here = list(map(self._stale, self._here()))
         times = [each.verified for each in here]
         return Totals(
@@ -142,12 +128,10 @@ class MemoryCatalogue(MirrorCatalogue):
         )
 
     async def largest(self, count: int, /) -> Sequence[VerifyEntry]:
-        """Return the projects with the most bytes, the largest first."""
         found = map(self._stale, self._here())
         return sorted(found, key=lambda each: (-each.size, each.name))[:count]
 
     async def trash_totals(self) -> TrashTotals:
-        """Return what lies in ``removed/``, counted."""
         return TrashTotals(len(self.trashed), sum(each.size for each in self.trashed.values()))
 
     def _here(self) -> list[ProjectRecord]:
@@ -155,8 +139,8 @@ class MemoryCatalogue(MirrorCatalogue):
         return [each for each in here if each.standing is not Standing.EXCLUDED]
 
     def _stale(self, record: ProjectRecord) -> VerifyEntry:
-        looked_at = self.looked_at.get(record.name, NEVER)
-        verified = record.verified if record.files else looked_at
+        empty_verified = self.empty_verified.get(record.name, NEVER)
+        verified = record.verified if record.files else empty_verified
         return VerifyEntry(record.name, verified, len(record.files), record.size)
 
     def _paths(self, name: ProjectName) -> set[str]:
@@ -166,7 +150,7 @@ class MemoryCatalogue(MirrorCatalogue):
         return {file.path for file in files} | sides
 
     async def commit(self, batch: CatalogueUpdate, /) -> None:
-        """Remember the changes, all or none: what can fail comes before the first of them."""
+        """Make all changes or none: whatever can fail precedes the first change."""
         records = {record.name: _as_kept(record) for record in batch.records}
         deferrals = {each.name: each for each in batch.deferred}
         trashed = {each.key: each for each in batch.trashed}
@@ -183,13 +167,13 @@ class MemoryCatalogue(MirrorCatalogue):
         for key in restored:
             self.trashed.pop(key, None)
         for name in (*batch.forgotten, *records):
-            self.looked_at.pop(name, None)
+            self.empty_verified.pop(name, None)
         for verified in batch.verified:
             self._put_verified(verified)
         self.markers.update(batch.markers)
 
     def _forget_everything(self) -> None:
-        for each in (self.records, self.deferrals, self.trashed, self.markers, self.looked_at):
+        for each in (self.records, self.deferrals, self.trashed, self.markers, self.empty_verified):
             each.clear()
 
     def _put_verified(self, verified: Verified) -> None:
@@ -197,7 +181,7 @@ class MemoryCatalogue(MirrorCatalogue):
         if record is None:
             return
         if verified.paths is None:
-            self.looked_at[verified.name] = verified.at
+            self.empty_verified[verified.name] = verified.at
         files = tuple(
             structs.replace(found, verified=verified.at)
             if verified.paths is None or found.file.path in verified.paths
@@ -208,7 +192,7 @@ class MemoryCatalogue(MirrorCatalogue):
 
 
 def settled_by(batch: CatalogueUpdate) -> frozenset[ProjectName]:
-    """Return the projects that nobody has to come back to, unless the batch says otherwise."""
+    """Return the projects whose deferrals an update resolves."""
     return frozenset((*batch.forgotten, *batch.resolved, *(r.name for r in batch.records)))
 
 
@@ -229,7 +213,7 @@ def _had(record: ProjectRecord) -> ProjectSummary:
 
 
 def _as_kept(record: ProjectRecord) -> ProjectRecord:
-    """Return the record as a database would give it back: without URLs and rejections."""
+    """Return the record as a database returns it: without URLs and rejections."""
 
     def kept(found: FileRecord) -> FileRecord:
         return structs.replace(found, file=replace(found.file, url=""))

@@ -81,7 +81,7 @@ class MemoryStorage(MirrorStorage):
                 yield found
 
     async def flush(self) -> None:
-        """Do nothing."""
+        pass
 
     async def stat(self, keys: Sequence[StorageKey], /) -> Sequence[StoredObject | None]:
         return [self._seen(key) for key in keys]
@@ -120,7 +120,7 @@ class MemoryStorage(MirrorStorage):
                 self.partial[expected.sha256.value] = bytes(sink.content)
 
     async def free_space(self) -> None:
-        """Return that there is no telling."""
+        pass
 
     async def purge_downloads(self, *, before: int) -> None:
         del before

@@ -1,4 +1,4 @@
-"""Records that hypothesis draws, and some that are made by hand."""
+"""Factories and strategies of catalogue records."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _Record = TypeVar("_Record")
 
 
 def make_record(name: str = "foo", *filenames: str, serial: int = 7) -> ProjectRecord:
-    """Return the record of a project that has all its files."""
+    """Return the record of a project with all its files stored."""
     files = tuple(make_file(f"{name}-{each}") for each in sorted(filenames))
     return ProjectRecord(
         detail=replace(make_detail(name=name), files=files, serial=Serial(serial)),
@@ -52,7 +52,7 @@ def make_record(name: str = "foo", *filenames: str, serial: int = 7) -> ProjectR
 def make_unfinished(
     name: str = "foo", deferral: Deferral = Deferral.PENDING, **numbers: int
 ) -> Deferred:
-    """Return a project that a later run has to come back to."""
+    """Return a deferred project."""
     told = {"need": 9, "lo": 8, "since": 100, "tried": 200, "attempts": 2} | numbers
     return Deferred(
         name=project_name(name),
@@ -69,12 +69,12 @@ def make_unfinished(
 
 
 def make_removed(key: str, at: int = 100) -> TrashEntry:
-    """Return a file that waits in ``removed/``."""
+    """Return an object in the trash."""
     return TrashEntry(StorageKey(f"removed/{key}"), len(key), "0f" * 32, at)
 
 
 def as_kept(record: ProjectRecord) -> ProjectRecord:
-    """Return what a catalogue gives back: neither URLs nor what was left out of the page."""
+    """Return the record as a catalogue returns it: without URLs and rejected entries."""
     detail = replace(
         record.detail,
         files=tuple(replace(file, url="") for file in record.detail.files),
@@ -92,12 +92,12 @@ names = st.lists(
 serials = st.integers(0, 2**53 - 1).map(Serial)
 seconds = st.integers(0, 2**40)
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
-"""What comes through the gates of free text: no controls, no surrogates."""
+"""Free text that passes validation: no control characters, no surrogates."""
 
 
 @st.composite
 def hashes(draw: st.DrawFn, *, sha256: bool) -> Hashes:
-    """Draw digests, each algorithm once, in any order."""
+    """Draw digests of different algorithms in any order."""
     names = draw(st.lists(st.sampled_from(sorted(HEX_DIGITS)), max_size=3, unique=True))
     if sha256 and "sha256" not in names:
         names.insert(draw(st.integers(0, len(names))), "sha256")
@@ -155,7 +155,7 @@ def project_records(draw: st.DrawFn) -> ProjectRecord:
 
 
 def _made(record: Callable[..., _Record]) -> Callable[[dict[str, Any]], _Record]:
-    """Return what calls a class: hypothesis cannot resolve the annotations of a Struct."""
+    """Return a constructor: hypothesis cannot resolve the annotations of a Struct."""
     return lambda values: record(**values)
 
 

@@ -1,4 +1,4 @@
-"""Storages under test: each adapter with the ways to open it and to look at it from aside."""
+"""The storages under test, and helpers to fill and read them."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from bandersnatch.storage.port import MirrorStorage, Sink
 
 URL = "https://files.example.org/packages/foo-1.0.tar.gz"
-"""Where downloads pretend to come from."""
+"""The URL of every download."""
 
 BIG = bytes(range(256)) * 4096 * 5
-"""Content that takes several pieces, and of which a part is worth keeping: 5 MiB."""
+"""5 MiB: content of several chunks, whose download can be resumed."""
 
 
 class Place(Protocol):
-    """Somewhere a mirror can be kept, by one kind of adapter."""
+    """A mirror that one kind of adapter opens."""
 
     def work(self) -> AbstractAsyncContextManager[MirrorStorage]:
-        """Open it as a run does; every time is another run."""
+        """Open it as a run does."""
         ...
 
     def look(self) -> AbstractAsyncContextManager[MirrorStorage]:
-        """Open it as somebody who reads while a run is at work."""
+        """Open it as a reader does, during a run."""
         ...
 
 
@@ -52,16 +52,16 @@ class DiskPlace:
         return FilesystemStorage(self._root)
 
     def look(self) -> AbstractAsyncContextManager[MirrorStorage]:
-        """Open it without."""
+        """Open it without its lock."""
         return FilesystemStorage(self._root, read_only=True)
 
 
-class NotedPlace(DiskPlace):
-    """A directory whose changes are noted before they are made."""
+class JournaledPlace(DiskPlace):
+    """A directory whose changes are journaled."""
 
     @asynccontextmanager
     async def work(self) -> AsyncIterator[MirrorStorage]:
-        """Open it with its lock, and forget the notes at the end."""
+        """Open it with its lock, and delete the journal at the end."""
         journal = ChangeJournal(self._root)
         async with FilesystemStorage(self._root) as storage:
             yield JournalingStorage(storage, journal)
@@ -69,7 +69,7 @@ class NotedPlace(DiskPlace):
 
 
 class MemoryPlace:
-    """A dictionary, the same each time."""
+    """A dictionary."""
 
     def __init__(self, _: Path) -> None:
         self._storage = MemoryStorage()
@@ -84,10 +84,10 @@ class MemoryPlace:
 
 PLACES: dict[str, Callable[[Path], Place]] = {
     "filesystem": DiskPlace,
-    "noted": NotedPlace,
+    "journaled": JournaledPlace,
     "memory": MemoryPlace,
 }
-"""Every adapter that keeps what is written to it."""
+"""Every adapter that stores what is written."""
 
 
 def key(text: str) -> StorageKey:
@@ -103,7 +103,7 @@ def expected(
     algorithms: tuple[str, ...] = (),
     max_size: int = 1 << 30,
 ) -> ExpectedContent:
-    """Return what a download of ``content`` must turn out to be; its size too, unless given."""
+    """Return what is expected of a download of ``content``, with its size unless one is given."""
     return ExpectedContent(
         url=URL,
         sha256=Digest("sha256", hashlib.sha256(content).hexdigest()),
@@ -115,13 +115,13 @@ def expected(
 
 
 async def feed(sink: Sink, content: bytes, *, pieces_of: int = 64 * 1024) -> None:
-    """Write ``content`` as it would come from a network."""
+    """Write ``content`` in chunks, as they arrive from a network."""
     for start in range(0, len(content), pieces_of):
         await sink.write(content[start : start + pieces_of])
 
 
 async def receive(storage: MirrorStorage, where: str, content: bytes) -> None:
-    """Download ``content`` to a key, going on where an earlier try ended."""
+    """Download ``content``, and resume an earlier attempt."""
     async with storage.receive(key(where), expected(content)) as sink:
         await feed(sink, content[sink.held :])
         await sink.finish()
@@ -133,7 +133,7 @@ async def put(storage: MirrorStorage, **objects: bytes) -> None:
 
 
 async def contents(storage: MirrorStorage, *prefixes: str) -> dict[str, bytes]:
-    """Return everything that is visible."""
+    """Return every object and its content."""
     return {
         found.key: await storage.read(found.key)
         for prefix in prefixes or ("web/", "removed/")
@@ -143,7 +143,7 @@ async def contents(storage: MirrorStorage, *prefixes: str) -> dict[str, bytes]:
 
 @contextmanager
 def polling(place: Place, look: Callable[[MirrorStorage], Awaitable[object]]) -> Iterator[None]:
-    """Let another thread look again and again while the block runs, and raise what it raised."""
+    """Call ``look`` repeatedly in another thread while the block runs, and raise its exception."""
     over, began = threading.Event(), threading.Event()
     failures: list[BaseException] = []
 

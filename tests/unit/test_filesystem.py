@@ -1,4 +1,4 @@
-"""A mirror on a disk: opened, locked, written, made durable, and left in order."""
+"""``FilesystemStorage``: opening, locking, writing, durability, failures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def root(tmp_path: Path) -> Iterator[Path]:
 
 
 def tree(root: Path) -> dict[str, bytes]:
-    """Return the files of a mirror but for the lock."""
+    """Return the files of a mirror except the lock."""
     found = files(root)
     del found[".lock"]
     return found
@@ -51,7 +51,7 @@ async def opened(root: Path) -> None:
 
 @contextlib.contextmanager
 def child(root: Path, program: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a program that has a storage of ``root`` open, and has said so."""
+    """Run a program that has opened a storage of ``root``."""
     frame = """
         import asyncio, sys
         from bandersnatch.storage.filesystem import FilesystemStorage
@@ -75,7 +75,7 @@ def child(root: Path, program: str) -> Iterator[subprocess.Popen[str]]:
 # ---------------------------------------------------------------- opening
 
 
-async def test_opening_makes_the_directory_and_what_work_needs(root: Path) -> None:
+async def test_opening_creates_the_directory_the_lock_and_the_partial_directory(root: Path) -> None:
     async with FilesystemStorage(str(root / "deep" / "er")):
         pass
 
@@ -102,7 +102,7 @@ async def test_a_relative_directory_stays_where_it_was(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("directory", ["/", "//", "/../"])
 @pytest.mark.parametrize("read_only", [False, True])
-async def test_the_whole_file_system_is_no_mirror(directory: str, *, read_only: bool) -> None:
+async def test_the_root_of_the_file_system_is_rejected(directory: str, *, read_only: bool) -> None:
     with pytest.raises(StorageError, match="a mirror needs a directory of its own"):
         async with FilesystemStorage(directory, read_only=read_only):
             pass
@@ -110,7 +110,7 @@ async def test_the_whole_file_system_is_no_mirror(directory: str, *, read_only: 
     assert not is_there(Path("/.partial"))
 
 
-async def test_a_directory_that_cannot_be_made_is_named(root: Path) -> None:
+async def test_a_directory_that_cannot_be_created_is_named_in_the_error(root: Path) -> None:
     (root.parent / "file").write_bytes(b"")
     below = root.parent / "file" / "below"
 
@@ -120,7 +120,7 @@ async def test_a_directory_that_cannot_be_made_is_named(root: Path) -> None:
     assert caught.value.key == str(below)
 
 
-async def test_the_temporaries_of_a_killed_run_are_cleared_and_downloads_kept(root: Path) -> None:
+async def test_temporary_files_of_a_killed_run_are_deleted_and_downloads_kept(root: Path) -> None:
     await opened(root)
     for name in ("t0", "t17", "0f" * 32, "0f" * 32 + "+"):
         (root / PARTIAL / name).write_bytes(b"x")
@@ -131,7 +131,9 @@ async def test_the_temporaries_of_a_killed_run_are_cleared_and_downloads_kept(ro
     assert {path.name for path in (root / PARTIAL).iterdir()} == {"0f" * 32, "0f" * 32 + "+"}
 
 
-async def test_what_cannot_be_cleared_is_an_error_and_lets_the_lock_go(root: Path) -> None:
+async def test_a_temporary_file_that_cannot_be_deleted_is_an_error_that_releases_the_lock(
+    root: Path,
+) -> None:
     (root / PARTIAL / "t0").mkdir(parents=True)
 
     with pytest.raises(StorageError):
@@ -141,7 +143,7 @@ async def test_what_cannot_be_cleared_is_an_error_and_lets_the_lock_go(root: Pat
     await opened(root)
 
 
-async def test_a_kill_leaves_whole_files_and_the_next_run_clears_up(root: Path) -> None:
+async def test_a_kill_leaves_complete_files_and_the_next_run_deletes_the_rest(root: Path) -> None:
     text = "str(number).encode() * 100_000"
     write = f'await storage.write(dict.fromkeys(["{PAGE}", "{OTHER}"], {text}))'
     tell = 'number or print("written once", flush=True)'
@@ -159,7 +161,7 @@ async def test_a_kill_leaves_whole_files_and_the_next_run_clears_up(root: Path) 
 
 
 def number_in(content: bytes) -> int:
-    """Return the number that a content repeats."""
+    """Return the number that the content repeats."""
     digits = len(content) // 100_000
     assert content == content[:digits] * 100_000
     return int(content[:digits])
@@ -183,7 +185,7 @@ async def test_an_area_may_be_a_link_to_a_directory(root: Path, area: str) -> No
 
 @pytest.mark.parametrize("kind", ["dangling", "loop", "file"])
 @pytest.mark.parametrize("area", AREAS)
-async def test_an_area_that_is_no_directory_is_refused_before_anything_is_done(
+async def test_an_area_that_is_not_a_directory_is_rejected_before_any_change(
     root: Path, area: str, kind: str
 ) -> None:
     path = root / area
@@ -201,7 +203,7 @@ async def test_an_area_that_is_no_directory_is_refused_before_anything_is_done(
 
 
 @pytest.mark.parametrize("how", ["mounted there", "linked to"])
-async def test_an_area_on_another_file_system_is_refused(root: Path, how: str) -> None:
+async def test_an_area_on_another_file_system_is_rejected(root: Path, how: str) -> None:
     elsewhere = root.with_name("elsewhere") if how == "linked to" else root / "web/packages"
     elsewhere.mkdir(parents=True)
     with mounted(elsewhere):
@@ -216,7 +218,7 @@ async def test_an_area_on_another_file_system_is_refused(root: Path, how: str) -
     assert str(caught.value) == f"storage failed at web/packages: {says}"
 
 
-async def test_a_file_system_in_the_way_is_an_error_and_never_copied_to(root: Path) -> None:
+async def test_a_mount_below_an_area_is_an_error_and_nothing_is_copied_to_it(root: Path) -> None:
     below = root / "web/packages/aa"
     below.mkdir(parents=True)
     with mounted(below):
@@ -231,8 +233,8 @@ async def test_a_file_system_in_the_way_is_an_error_and_never_copied_to(root: Pa
             assert tree(root) == {}
 
 
-async def test_the_place_of_downloads_may_not_be_a_link(root: Path) -> None:
-    """Everything in it is ours to delete, and what a link leads to is not."""
+async def test_the_partial_directory_may_not_be_a_link(root: Path) -> None:
+    """The program deletes files there; it must not delete those of a link's target."""
     elsewhere = root.with_name("elsewhere")
     elsewhere.mkdir()
     (elsewhere / "thesis.txt").write_bytes(b"1")
@@ -249,7 +251,7 @@ async def test_the_place_of_downloads_may_not_be_a_link(root: Path) -> None:
 # ---------------------------------------------------------------- the lock
 
 
-async def test_a_second_command_is_refused_at_once_and_told_who_has_the_lock(root: Path) -> None:
+async def test_a_second_command_fails_immediately_with_the_holder_of_the_lock(root: Path) -> None:
     with child(root, "sys.stdin.read()") as holder:
         began = time.monotonic()
         with pytest.raises(LockConflict) as caught:
@@ -262,7 +264,7 @@ async def test_a_second_command_is_refused_at_once_and_told_who_has_the_lock(roo
     await opened(root)
 
 
-async def test_a_second_holder_in_one_process_is_refused_too(root: Path) -> None:
+async def test_a_second_holder_in_one_process_is_rejected_too(root: Path) -> None:
     async with FilesystemStorage(str(root)) as storage:
         with pytest.raises(LockConflict, match=f"held by process {os.getpid()}; wait for it"):
             await opened(root)
@@ -271,7 +273,7 @@ async def test_a_second_holder_in_one_process_is_refused_too(root: Path) -> None
     assert tree(root) == {PAGE: b"still at work"}
 
 
-async def test_a_refused_command_leaves_the_holders_temporaries(root: Path) -> None:
+async def test_a_rejected_command_does_not_delete_the_holders_temporary_files(root: Path) -> None:
     async with FilesystemStorage(str(root)):
         (root / PARTIAL / "t0").write_bytes(b"half a page")
         with pytest.raises(LockConflict):
@@ -281,7 +283,7 @@ async def test_a_refused_command_leaves_the_holders_temporaries(root: Path) -> N
 
 
 @pytest.mark.parametrize("how", ["error", "cancelled"])
-async def test_the_lock_is_let_go_however_the_work_ends(root: Path, how: str) -> None:
+async def test_the_lock_is_released_however_the_work_ends(root: Path, how: str) -> None:
     async def work() -> None:
         async with FilesystemStorage(str(root)):
             if how == "error":
@@ -297,7 +299,7 @@ async def test_the_lock_is_let_go_however_the_work_ends(root: Path, how: str) ->
     await opened(root)
 
 
-async def test_a_lock_file_that_nobody_holds_is_no_obstacle(root: Path) -> None:
+async def test_a_lock_file_without_a_holder_does_not_block(root: Path) -> None:
     await opened(root)
     assert (root / ".lock").exists()
 
@@ -317,7 +319,7 @@ async def test_a_lock_file_that_is_a_link_is_not_followed(root: Path) -> None:
     assert not outside.exists()
 
 
-async def test_a_holder_that_the_system_does_not_tell_of_is_another_process(root: Path) -> None:
+async def test_an_unknown_holder_is_called_another_process(root: Path) -> None:
     async with FilesystemStorage(str(root)) as storage:
         await storage.write({PAGE: b"not locked"})
 
@@ -328,7 +330,7 @@ async def test_a_holder_that_the_system_does_not_tell_of_is_another_process(root
 # ---------------------------------------------------------------- read only
 
 
-async def test_reading_only_changes_nothing_not_even_by_opening(root: Path) -> None:
+async def test_read_only_changes_nothing_not_even_by_opening(root: Path) -> None:
     async with FilesystemStorage(str(root)) as storage:
         await storage.write({PAGE: b"1"})
         async with storage.receive(OTHER, expected(BIG)) as sink:
@@ -345,7 +347,7 @@ async def test_reading_only_changes_nothing_not_even_by_opening(root: Path) -> N
     assert listing(root) == before
 
 
-async def test_reading_only_what_is_not_there_makes_nothing(root: Path) -> None:
+async def test_read_only_creates_nothing(root: Path) -> None:
     async with FilesystemStorage(str(root), read_only=True) as storage:
         assert await contents(storage) == {}
         assert await storage.stat([PAGE]) == [None]
@@ -355,7 +357,7 @@ async def test_reading_only_what_is_not_there_makes_nothing(root: Path) -> None:
     assert not is_there(root)
 
 
-async def test_somebody_may_read_while_another_writes(root: Path) -> None:
+async def test_one_process_may_read_while_another_writes(root: Path) -> None:
     async with (
         FilesystemStorage(str(root)) as writer,
         FilesystemStorage(str(root), read_only=True) as reader,
@@ -364,10 +366,10 @@ async def test_somebody_may_read_while_another_writes(root: Path) -> None:
         assert await reader.read(PAGE) == b"1"
 
 
-# ---------------------------------------------------------------- a disk that fails
+# ---------------------------------------------------------------- disk failures
 
 
-async def test_a_full_disk_leaves_the_old_bytes_and_nothing_else(tmp_path: Path) -> None:
+async def test_a_full_disk_leaves_only_the_old_content(tmp_path: Path) -> None:
     with mounted(tmp_path, size="1m"):
         async with FilesystemStorage(str(tmp_path)) as storage:
             await storage.write({PAGE: b"old", OTHER: b"old"})
@@ -380,7 +382,7 @@ async def test_a_full_disk_leaves_the_old_bytes_and_nothing_else(tmp_path: Path)
             await storage.write({key("status"): bytes(500_000)}, durable=True)
 
 
-async def test_a_disk_without_room_for_names_is_an_error(tmp_path: Path) -> None:
+async def test_a_disk_without_free_inodes_is_an_error(tmp_path: Path) -> None:
     with mounted(tmp_path, size="1m,nr_inodes=12"):
         async with FilesystemStorage(str(tmp_path)) as storage:
             many = {key(f"web/{number}"): b"" for number in range(20)}
@@ -390,7 +392,7 @@ async def test_a_disk_without_room_for_names_is_an_error(tmp_path: Path) -> None
             assert list((tmp_path / PARTIAL).iterdir()) == []
 
 
-async def test_a_disk_that_is_read_only_is_an_error(tmp_path: Path) -> None:
+async def test_a_read_only_disk_is_an_error(tmp_path: Path) -> None:
     with mounted(tmp_path):
         async with FilesystemStorage(str(tmp_path)) as storage:
             await storage.write({PAGE: b"old", TRASHED: b"old"})
@@ -415,7 +417,7 @@ async def test_a_disk_that_is_read_only_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not stop root")
-async def test_a_directory_that_may_not_be_written_is_an_error(root: Path) -> None:
+async def test_a_directory_without_write_permission_is_an_error(root: Path) -> None:
     async with FilesystemStorage(str(root)) as storage:
         await storage.write({PAGE: b"old"})
         (root / PAGE).parent.chmod(0o555)
@@ -427,12 +429,12 @@ async def test_a_directory_that_may_not_be_written_is_an_error(root: Path) -> No
             (root / PAGE).parent.chmod(0o755)
 
 
-# ---------------------------------------------------------------- the barrier
+# ---------------------------------------------------------------- flush
 
 
 @contextlib.contextmanager
 def gone(root: Path) -> Iterator[None]:
-    """Let a barrier fail, and so show whether it does anything."""
+    """Make a flush fail, to detect whether it syncs."""
     away = root.with_name("away")
     root.rename(away)
     try:
@@ -441,7 +443,7 @@ def gone(root: Path) -> Iterator[None]:
         away.rename(root)
 
 
-async def test_a_barrier_without_changes_does_nothing(root: Path) -> None:
+async def test_flush_without_changes_does_nothing(root: Path) -> None:
     async with FilesystemStorage(str(root)) as storage:
         await storage.write({PAGE: b"1"})
         await storage.flush()
@@ -456,7 +458,7 @@ async def test_a_barrier_without_changes_does_nothing(root: Path) -> None:
 @pytest.mark.parametrize(
     "change", ["write", "absent", "version", "discard", "recover", "purge", "receive"]
 )
-async def test_a_barrier_follows_every_change(root: Path, change: str) -> None:
+async def test_flush_syncs_after_every_kind_of_change(root: Path, change: str) -> None:
     async with FilesystemStorage(str(root)) as storage:
         await storage.write({PAGE: b"1", TRASHED: b"1"})
         await storage.flush()
@@ -474,8 +476,8 @@ async def test_a_barrier_follows_every_change(root: Path, change: str) -> None:
             await storage.flush()
 
 
-async def test_what_ends_after_a_barrier_waits_for_the_next(root: Path) -> None:
-    """A download is made durable by a barrier after it, whatever came before it began."""
+async def test_a_download_finished_after_a_flush_is_synced_by_the_next(root: Path) -> None:
+    """A flush during a download does not make it durable."""
     async with FilesystemStorage(str(root)) as storage:
         async with storage.receive(PAGE, expected(BIG)) as sink:
             await feed(sink, BIG)
@@ -485,8 +487,8 @@ async def test_what_ends_after_a_barrier_waits_for_the_next(root: Path) -> None:
             await storage.flush()
 
 
-async def test_what_a_barrier_lost_stays_lost(root: Path) -> None:
-    """The system tells once of what it could not write; to ask again would prove nothing."""
+async def test_a_failed_flush_fails_every_later_flush(root: Path) -> None:
+    """The kernel reports lost writes once, so that a second sync would prove nothing."""
     async with FilesystemStorage(str(root)) as storage:
         await storage.write({PAGE: b"1"})
         with gone(root):
@@ -519,7 +521,7 @@ async def test_a_file_without_a_time_has_that_of_its_writing(root: Path) -> None
     assert before - 10**9 < (root / PAGE).stat().st_mtime_ns < time.time_ns() + 10**9
 
 
-async def test_an_alias_is_a_relative_link(root: Path) -> None:
+async def test_a_published_version_is_a_relative_link(root: Path) -> None:
     version = key("web/simple/foo/versions/1")
     async with FilesystemStorage(str(root)) as storage:
         await storage.write({version: b"1"})
@@ -528,7 +530,7 @@ async def test_an_alias_is_a_relative_link(root: Path) -> None:
     assert str((root / PAGE).readlink()) == "versions/1"
 
 
-async def test_what_is_the_same_is_not_touched(root: Path) -> None:
+async def test_an_object_with_the_same_content_is_not_touched(root: Path) -> None:
     async with FilesystemStorage(str(root)) as storage:
         await storage.write({PAGE: b"1"})
         before = listing(root / "web")
@@ -537,8 +539,8 @@ async def test_what_is_the_same_is_not_touched(root: Path) -> None:
     assert listing(root / "web") == before
 
 
-async def test_a_link_gives_way_to_a_file_with_the_same_bytes(root: Path) -> None:
-    """What it leads to may be deleted; a page must not go with it."""
+async def test_a_link_is_replaced_by_a_file_with_the_same_content(root: Path) -> None:
+    """The target may be deleted, and the page must not disappear with it."""
     version = key("web/simple/foo/versions/1")
     async with FilesystemStorage(str(root)) as storage:
         await storage.write({version: b"1"})

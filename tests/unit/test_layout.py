@@ -18,36 +18,38 @@ PATH = "packages/source/f/foo/foo-1!1.0+local.tar.gz"
 FILE = make_file("foo-1!1.0+local.tar.gz", path=PATH)
 
 
-def test_the_state_lies_beside_what_is_served() -> None:
+def test_state_keys_are_outside_the_served_tree() -> None:
     state = (layout.STATUS, layout.TODO, layout.GENERATION)
     assert state == ("status", "todo", "generation")
     assert not any(key.startswith(layout.WEB) for key in state)
     assert layout.LAST_MODIFIED == "web/last-modified"
 
 
-def test_a_file_lies_at_its_path() -> None:
+def test_a_file_is_stored_at_its_path() -> None:
     assert layout.release_file(FILE) == f"web/{PATH}"
 
 
-def test_core_metadata_lies_beside_its_file() -> None:
+def test_core_metadata_is_stored_next_to_its_file() -> None:
     assert layout.sidecar(FILE) == f"web/{PATH}.metadata"
 
 
 @pytest.mark.parametrize(("length", "has_room"), [(246, True), (247, False), (255, False)])
-def test_a_name_may_leave_no_room_for_core_metadata(length: int, *, has_room: bool) -> None:
+def test_a_file_with_a_long_name_has_no_key_for_core_metadata(
+    length: int, *, has_room: bool
+) -> None:
     assert (layout.sidecar(make_file("f" * length)) is not None) is has_room
 
 
-def test_what_is_removed_keeps_its_relative_path() -> None:
+def test_a_key_in_the_trash_has_the_same_relative_path() -> None:
     assert layout.trash(layout.release_file(FILE)) == f"removed/{PATH}"
 
 
-def test_what_is_removed_is_known_to_have_been_where_it_was() -> None:
+def test_served_inverts_trash() -> None:
     for key in (layout.release_file(FILE), PLAIN.page(NAME, PageFormat.HTML)):
         assert layout.served(layout.trash(key)) == key
 
 
-def test_the_legacy_document_lies_in_two_places() -> None:
+def test_the_legacy_document_has_two_keys() -> None:
     assert layout.legacy_documents(NAME) == ("web/json/foo-bar", "web/pypi/foo-bar/json")
 
 
@@ -77,7 +79,7 @@ def test_a_page_gives_a_file_the_url_of_its_root(root: str, url: str) -> None:
         (PageFormat.V1_JSON, "index.v1_json"),
     ],
 )
-def test_pages_lie_where_web_servers_look_for_them(form: PageFormat, file_name: str) -> None:
+def test_pages_have_the_keys_that_web_servers_expect(form: PageFormat, file_name: str) -> None:
     assert PLAIN.page(NAME, form) == f"web/simple/foo-bar/{file_name}"
     assert HASHED.page(NAME, form) == f"web/simple/f/foo-bar/{file_name}"
     assert PLAIN.root_page(form) == HASHED.root_page(form) == f"web/simple/{file_name}"
@@ -126,7 +128,7 @@ def test_a_page_key_has_a_format(form: PageFormat) -> None:
     assert PageFormat.of(HASHED.page(NAME, form)) is form
 
 
-def test_earlier_pages_lie_below_the_page() -> None:
+def test_page_versions_are_below_the_project() -> None:
     assert PLAIN.page_versions(NAME) == "web/simple/foo-bar/versions/"
     assert HASHED.page_versions(NAME) == "web/simple/f/foo-bar/versions/"
 
@@ -156,7 +158,7 @@ def test_a_page_has_an_owner(key: str, plain: str | None, hashed: str | None) ->
 
 
 @given(names)
-def test_everything_of_a_project_lies_below_its_own_directory(name: str) -> None:
+def test_all_pages_of_a_project_are_below_its_directory(name: str) -> None:
     project = ProjectName(name)
     for places in (PLAIN, HASHED):
         for form in PageFormat:

@@ -1,4 +1,4 @@
-"""Downloads in progress on a disk: named by their digest, gone on with, and never in the way."""
+"""``FileDownload``: temporary files, resumption, and failures."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def storage(root: Path) -> AsyncIterator[FilesystemStorage]:
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Iterator[Path]:
-    """Return a file beside the mirror; afterwards it must be as it was."""
+    """Return a file beside the mirror; the test must not change it."""
     (tmp_path / "outside").mkdir()
     outside = tmp_path / "outside" / "file"
     outside.write_bytes(BIG[:2_000_000])
@@ -53,16 +53,16 @@ def outside(tmp_path: Path) -> Iterator[Path]:
 
 
 def tree(root: Path) -> dict[str, bytes]:
-    """Return the files of a mirror but for the lock."""
+    """Return the files of a mirror except the lock."""
     found = files(root)
     del found[".lock"]
     return found
 
 
-# ---------------------------------------------------------------- where it lies
+# ---------------------------------------------------------------- temporary files
 
 
-async def test_a_large_download_lies_beside_the_tree_by_its_digest(
+async def test_the_temporary_file_of_a_large_download_is_named_by_its_digest(
     storage: FilesystemStorage, root: Path
 ) -> None:
     async with storage.receive(FILE, expected(BIG)) as sink:
@@ -76,7 +76,7 @@ async def test_a_large_download_lies_beside_the_tree_by_its_digest(
     assert (root / FILE).stat().st_mode & 0o7777 == 0o644
 
 
-async def test_a_small_download_is_not_on_the_disk_before_it_is_right(
+async def test_a_small_download_is_not_on_the_disk_before_it_is_verified(
     storage: FilesystemStorage, root: Path
 ) -> None:
     async with storage.receive(FILE, expected(SMALL)) as sink:
@@ -87,7 +87,7 @@ async def test_a_small_download_is_not_on_the_disk_before_it_is_right(
     assert tree(root) == {FILE: SMALL}
 
 
-async def test_an_unfinished_download_stays_if_it_is_worth_it(
+async def test_an_unfinished_download_is_kept_if_it_is_large(
     storage: FilesystemStorage, root: Path
 ) -> None:
     async with storage.receive(FILE, expected(BIG)) as sink:
@@ -100,7 +100,9 @@ async def test_an_unfinished_download_stays_if_it_is_worth_it(
     assert (root / NAME).stat().st_size >= MIN_RESUMABLE
 
 
-async def test_wrong_bytes_leave_nothing(storage: FilesystemStorage, root: Path) -> None:
+async def test_wrong_content_leaves_no_temporary_file(
+    storage: FilesystemStorage, root: Path
+) -> None:
     async with storage.receive(FILE, expected(BIG)) as sink:
         await feed(sink, BIG[::-1])
         with pytest.raises(DigestMismatch):
@@ -110,14 +112,16 @@ async def test_wrong_bytes_leave_nothing(storage: FilesystemStorage, root: Path)
     assert tree(root) == {}
 
 
-async def test_a_restart_frees_the_room(storage: FilesystemStorage, root: Path) -> None:
+async def test_a_restart_frees_the_disk_space(storage: FilesystemStorage, root: Path) -> None:
     async with storage.receive(FILE, expected(BIG)) as sink:
         await feed(sink, BIG)
         await sink.restart()
         assert tree(root) == {}
 
 
-async def test_twins_do_not_share_their_bytes(storage: FilesystemStorage, root: Path) -> None:
+async def test_downloads_of_the_same_content_do_not_share_a_temporary_file(
+    storage: FilesystemStorage, root: Path
+) -> None:
     async with (
         storage.receive(FILE, expected(BIG)) as first,
         storage.receive(TWIN, expected(BIG)) as second,
@@ -132,10 +136,10 @@ async def test_twins_do_not_share_their_bytes(storage: FilesystemStorage, root: 
     assert tree(root) == {FILE: BIG, TWIN: BIG, "web/third": BIG}
 
 
-# ---------------------------------------------------------------- what was left
+# ---------------------------------------------------------------- interrupted downloads
 
 
-async def test_what_a_killed_run_left_is_gone_on_with(
+async def test_the_download_of_a_killed_run_is_resumed(
     storage: FilesystemStorage, root: Path
 ) -> None:
     (root / NAME).write_bytes(BIG[:1_234_567])
@@ -148,7 +152,7 @@ async def test_what_a_killed_run_left_is_gone_on_with(
     assert tree(root) == {FILE: BIG}
 
 
-async def test_little_that_a_killed_run_left_is_used_now_or_never(
+async def test_a_small_download_of_a_killed_run_is_used_at_once_or_discarded(
     storage: FilesystemStorage, root: Path
 ) -> None:
     (root / NAME).write_bytes(BIG[:1000])
@@ -159,7 +163,7 @@ async def test_little_that_a_killed_run_left_is_used_now_or_never(
     assert tree(root) == {}
 
 
-async def test_what_is_left_of_a_small_download_is_replaced(
+async def test_the_temporary_file_of_a_small_download_is_replaced(
     storage: FilesystemStorage, root: Path
 ) -> None:
     (root / PARTIAL / hashlib.sha256(SMALL).hexdigest()).write_bytes(b"other bytes")
@@ -171,10 +175,10 @@ async def test_what_is_left_of_a_small_download_is_replaced(
 
 @pytest.mark.parametrize("content", [SMALL, BIG], ids=["small", "big"])
 @pytest.mark.parametrize("kind", ["link", "dangling", "loop", "hard link", "fifo"])
-async def test_what_somebody_planted_is_not_gone_on_with_but_replaced(
+async def test_a_planted_temporary_file_is_replaced_and_not_resumed(
     storage: FilesystemStorage, root: Path, outside: Path, kind: str, content: bytes
 ) -> None:
-    """Not even a hard link, as a backup may make it: its bytes are not ours alone."""
+    """Not even a hard link is resumed, as a backup may make it: its content is shared."""
     planted = root / PARTIAL / hashlib.sha256(content).hexdigest()
     if kind == "hard link":
         planted.hardlink_to(outside)
@@ -192,7 +196,9 @@ async def test_what_somebody_planted_is_not_gone_on_with_but_replaced(
     assert tree(root) == {FILE: content}
 
 
-async def test_a_directory_in_its_place_is_reported(storage: FilesystemStorage, root: Path) -> None:
+async def test_a_directory_in_place_of_a_temporary_file_is_reported(
+    storage: FilesystemStorage, root: Path
+) -> None:
     (root / NAME).mkdir()
 
     async with storage.receive(FILE, expected(BIG)) as sink:
@@ -207,7 +213,7 @@ async def test_a_directory_in_its_place_is_reported(storage: FilesystemStorage, 
 
 
 @pytest.mark.parametrize("content", [SMALL, BIG], ids=["small", "big"])
-async def test_a_name_that_cannot_be_stored_leaves_nothing(
+async def test_an_unstorable_name_leaves_no_temporary_file(
     storage: FilesystemStorage, root: Path, content: bytes
 ) -> None:
     async with storage.receive(key(f"web/{'x' * 256}"), expected(content)) as sink:
@@ -235,7 +241,7 @@ async def test_a_link_in_place_of_a_directory_is_not_downloaded_through(
     assert tree(root) == {}
 
 
-async def test_a_link_at_the_files_place_is_replaced(
+async def test_a_link_in_place_of_the_file_is_replaced(
     storage: FilesystemStorage, root: Path, outside: Path
 ) -> None:
     (root / FILE).parent.mkdir(parents=True)
@@ -246,8 +252,8 @@ async def test_a_link_at_the_files_place_is_replaced(
     assert tree(root) == {FILE: SMALL}
 
 
-async def test_a_full_disk_keeps_nothing_of_the_download_that_filled_it(tmp_path: Path) -> None:
-    """So that there is room for the state to be written."""
+async def test_a_download_that_fills_the_disk_is_discarded(tmp_path: Path) -> None:
+    """There must be space for the state files."""
     with mounted(tmp_path, size="4m"):
         async with FilesystemStorage(str(tmp_path)) as storage:
             await storage.write({FILE: b"old"})
@@ -260,7 +266,7 @@ async def test_a_full_disk_keeps_nothing_of_the_download_that_filled_it(tmp_path
             await storage.write({key("status"): bytes(100_000)}, durable=True)
 
 
-async def test_a_download_that_is_cancelled_while_it_is_taken_up_can_be_taken_up_again(
+async def test_a_download_cancelled_while_it_is_resumed_can_be_resumed_again(
     storage: FilesystemStorage, root: Path
 ) -> None:
     content = BIG * 4
@@ -287,12 +293,10 @@ async def test_a_download_that_is_cancelled_while_it_is_taken_up_can_be_taken_up
     assert tree(root) == {FILE: content}
 
 
-# ---------------------------------------------------------------- sweeping
+# ---------------------------------------------------------------- purging
 
 
-async def test_only_what_nobody_went_on_with_is_swept(
-    storage: FilesystemStorage, root: Path
-) -> None:
+async def test_only_old_downloads_are_purged(storage: FilesystemStorage, root: Path) -> None:
     old, young = root / PARTIAL / "old", root / PARTIAL / "young"
     for path, seconds in ((old, 999), (young, 1000)):
         path.write_bytes(b"x")
@@ -305,7 +309,7 @@ async def test_only_what_nobody_went_on_with_is_swept(
     assert set(tree(root)) == {f"{PARTIAL}/young", FILE}
 
 
-async def test_a_link_is_swept_by_its_own_age(
+async def test_a_link_is_purged_by_its_own_age(
     storage: FilesystemStorage, root: Path, outside: Path
 ) -> None:
     link = root / PARTIAL / "link"

@@ -1,4 +1,4 @@
-"""Room on a disk: promised before it is used, and asked for no more often than need be."""
+"""``DiskSpace``: reservations, and as few queries as possible."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def free_on(disk: Path) -> int:
 
 
 class Questions:
-    """A file system that counts how often it is asked."""
+    """A file system that counts the queries."""
 
     def __init__(self, free: int) -> None:
         self.free = free
@@ -44,14 +44,14 @@ class Questions:
         return self.free, 1000 * GIBIBYTE
 
 
-def test_the_smaller_of_a_size_and_a_share_stays_free() -> None:
+def test_the_smaller_of_size_and_share_is_kept_free() -> None:
     assert FreeSpace().of(1000 * GIBIBYTE) == GIBIBYTE
     assert FreeSpace().of(GIBIBYTE) == GIBIBYTE // 100
     assert FreeSpace(size=GIBIBYTE, share=None).of(MEBIBYTE) == MEBIBYTE
     assert FreeSpace(size=None, share=0.5).of(GIBIBYTE) == GIBIBYTE // 2
 
 
-async def test_a_disk_with_much_room_is_not_asked_for_every_file() -> None:
+async def test_a_disk_with_much_space_is_not_queried_for_every_file() -> None:
     disk = Questions(free=500 * GIBIBYTE)
     space = DiskSpace(FreeSpace(), disk)
 
@@ -63,7 +63,7 @@ async def test_a_disk_with_much_room_is_not_asked_for_every_file() -> None:
     assert disk.count == 1
 
 
-async def test_a_disk_is_asked_again_when_much_was_promised() -> None:
+async def test_a_disk_is_queried_again_after_large_reservations() -> None:
     disk = Questions(free=500 * GIBIBYTE)
     space = DiskSpace(FreeSpace(), disk)
 
@@ -73,7 +73,7 @@ async def test_a_disk_is_asked_again_when_much_was_promised() -> None:
     assert disk.count == 4
 
 
-async def test_a_disk_that_must_not_be_looked_after_is_never_asked() -> None:
+async def test_a_disk_without_a_minimum_of_free_space_is_never_queried() -> None:
     disk = Questions(free=0)
 
     await DiskSpace(FreeSpace(size=0), disk).reservation(FILE).extend(GIBIBYTE)
@@ -81,7 +81,7 @@ async def test_a_disk_that_must_not_be_looked_after_is_never_asked() -> None:
     assert disk.count == 0
 
 
-async def test_what_is_promised_and_not_written_is_not_promised_twice() -> None:
+async def test_reserved_space_is_not_reserved_twice() -> None:
     space = DiskSpace(FreeSpace(size=GIBIBYTE, share=None), Questions(free=3 * GIBIBYTE))
     first = space.reservation(FILE)
     await first.extend(2 * GIBIBYTE)
@@ -97,7 +97,7 @@ async def test_what_is_promised_and_not_written_is_not_promised_twice() -> None:
     await space.reservation(FILE).extend(2 * GIBIBYTE)
 
 
-async def test_what_is_written_counts_once() -> None:
+async def test_written_bytes_count_once() -> None:
     disk = Questions(free=3 * GIBIBYTE)
     space = DiskSpace(FreeSpace(size=GIBIBYTE, share=None), disk)
     first = space.reservation(FILE)
@@ -110,7 +110,7 @@ async def test_what_is_written_counts_once() -> None:
         await space.reservation(FILE).extend(1)
 
 
-async def test_downloads_side_by_side_leave_free_what_is_to_be(tmp_path: Path) -> None:
+async def test_concurrent_downloads_keep_the_minimum_free(tmp_path: Path) -> None:
     keep = FreeSpace(size=12 * MEBIBYTE, share=None)
     contents = [bytes([number]) * MEBIBYTE + BIG[MEBIBYTE:] for number in range(8)]
     outcomes: list[bool] = []
@@ -140,7 +140,7 @@ async def test_downloads_side_by_side_leave_free_what_is_to_be(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("size", [-1, None], ids=["announced", "of unknown size"])
-async def test_a_file_that_does_not_fit_is_refused_before_it_takes_what_is_to_stay_free(
+async def test_a_file_that_does_not_fit_is_rejected_before_it_uses_the_minimum(
     tmp_path: Path, size: int | None
 ) -> None:
     keep = FreeSpace(size=5 * MEBIBYTE, share=None)
@@ -155,7 +155,7 @@ async def test_a_file_that_does_not_fit_is_refused_before_it_takes_what_is_to_st
         assert (tmp_path / NAME).exists() == begun, "what is worth it waits for a later try"
 
 
-async def test_what_an_earlier_run_left_of_a_download_needs_no_room_again(tmp_path: Path) -> None:
+async def test_a_resumed_download_reserves_space_only_for_the_rest(tmp_path: Path) -> None:
     with mounted(tmp_path, size="8m"):
         async with (
             FilesystemStorage(str(tmp_path)) as storage,

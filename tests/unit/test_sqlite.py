@@ -1,4 +1,4 @@
-"""The catalogue's file: kept, made again when it is of no use, and never stood in the way of."""
+"""The file of ``SqliteCatalogue``: opening, replacing, and damage."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def marker(key: str) -> Marker:
 
 
 async def fill(home: Path) -> None:
-    """Make a catalogue with something of everything, and a few hundred pages of markers."""
+    """Create a catalogue with rows in every table, and a few hundred pages of markers."""
     async with SqliteCatalogue(str(home)) as catalogue:
         await catalogue.commit(BATCH)
         await catalogue.commit(
@@ -47,7 +47,7 @@ async def fill(home: Path) -> None:
 
 
 async def assert_filled(catalogue: SqliteCatalogue) -> None:
-    """Check that everything is there."""
+    """Assert that it has everything."""
     assert await catalogue.project(FOO) == as_kept(BATCH.records[0])
     assert list(await catalogue.deferred()) == BATCH.deferred
     assert list(await catalogue.trash()) == BATCH.trashed
@@ -56,7 +56,7 @@ async def assert_filled(catalogue: SqliteCatalogue) -> None:
 
 
 async def assert_empty(catalogue: SqliteCatalogue) -> None:
-    """Check that nothing is there."""
+    """Assert that it is empty."""
     assert await catalogue.count() == 0
     assert await catalogue.summaries(None) == {}
     assert list(await catalogue.deferred()) == []
@@ -64,7 +64,7 @@ async def assert_empty(catalogue: SqliteCatalogue) -> None:
     assert await catalogue.marker(Marker.LISTING) == ""
 
 
-# ---------------------------------------------------------------- files of no use
+# ---------------------------------------------------------------- unusable files
 
 
 def empty(path: Path) -> None:
@@ -109,7 +109,7 @@ def another_programs(path: Path) -> None:
 
 
 def half_lost(path: Path) -> None:
-    """Leave what is looked at when the file is opened, and little else."""
+    """Destroy the second half, which is not read when the file is opened."""
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2].ljust(len(content), b"\xff"))
 
@@ -124,7 +124,7 @@ UNUSABLES = [garbage, truncated, beheaded, schema_lost, foreign, newer, another_
 
 
 @pytest.mark.parametrize("harm", UNUSABLES)
-async def test_a_file_of_no_use_is_put_aside_and_begun_anew(
+async def test_an_unusable_file_is_set_aside_and_replaced(
     tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:
     await fill(tmp_path)
@@ -144,7 +144,7 @@ async def test_a_file_of_no_use_is_put_aside_and_begun_anew(
 
 
 @pytest.mark.parametrize("harm", [empty, short])
-async def test_a_file_with_nothing_in_it_is_begun(
+async def test_a_file_without_a_schema_is_initialised(
     tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:
     harm(tmp_path / FILE_NAME)
@@ -156,7 +156,7 @@ async def test_a_file_with_nothing_in_it_is_begun(
     assert set(listing(tmp_path)) == {".", FILE_NAME}
 
 
-async def test_only_the_last_file_that_was_put_aside_is_kept(tmp_path: Path) -> None:
+async def test_only_the_last_file_that_was_set_aside_is_kept(tmp_path: Path) -> None:
     for content in (b"first" * 1000, b"second" * 1000):
         (tmp_path / FILE_NAME).write_bytes(content)
         async with SqliteCatalogue(str(tmp_path)):
@@ -165,7 +165,7 @@ async def test_only_the_last_file_that_was_put_aside_is_kept(tmp_path: Path) -> 
     assert (tmp_path / UNUSABLE).read_bytes() == b"second" * 1000
 
 
-async def test_a_file_that_cannot_be_put_aside_is_an_error(tmp_path: Path) -> None:
+async def test_a_file_that_cannot_be_set_aside_is_an_error(tmp_path: Path) -> None:
     garbage(tmp_path / FILE_NAME)
     (tmp_path / UNUSABLE).mkdir()
     before = open_files()
@@ -176,8 +176,8 @@ async def test_a_file_that_cannot_be_put_aside_is_an_error(tmp_path: Path) -> No
     assert open_files() == before
 
 
-async def test_what_is_left_of_a_commit_does_not_spoil_a_new_file(tmp_path: Path) -> None:
-    """An operator may delete the catalogue at any time, and not know of its journal."""
+async def test_a_journal_of_a_deleted_file_does_not_damage_a_new_one(tmp_path: Path) -> None:
+    """An operator may delete the catalogue without its journal."""
     await fill(tmp_path)
     cut_off_a_commit(tmp_path)
     (tmp_path / FILE_NAME).unlink()
@@ -190,8 +190,8 @@ async def test_what_is_left_of_a_commit_does_not_spoil_a_new_file(tmp_path: Path
         await assert_filled(catalogue)
 
 
-async def test_damage_that_is_met_with_later_is_an_error_once(tmp_path: Path) -> None:
-    """To look through the whole file at the beginning would take minutes."""
+async def test_damage_found_after_opening_is_an_error_once(tmp_path: Path) -> None:
+    """Checking the whole file when it is opened would take minutes."""
     await fill(tmp_path)
     half_lost(tmp_path / FILE_NAME)
     damaged = (tmp_path / FILE_NAME).read_bytes()
@@ -209,11 +209,11 @@ async def test_damage_that_is_met_with_later_is_an_error_once(tmp_path: Path) ->
         await assert_empty(catalogue)
 
 
-# ---------------------------------------------------------------- reading only
+# ---------------------------------------------------------------- read-only
 
 
 @pytest.mark.parametrize("harm", [*UNUSABLES, empty, short])
-async def test_reading_only_a_file_of_no_use_is_left_alone_and_taken_for_none(
+async def test_read_only_an_unusable_file_is_not_changed_and_counts_as_empty(
     tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:
     await fill(tmp_path)
@@ -226,7 +226,7 @@ async def test_reading_only_a_file_of_no_use_is_left_alone_and_taken_for_none(
     assert listing(tmp_path) == before
 
 
-async def test_reading_only_changes_nothing_not_even_by_opening(tmp_path: Path) -> None:
+async def test_read_only_changes_nothing_not_even_by_opening(tmp_path: Path) -> None:
     await fill(tmp_path)
     before = listing(tmp_path)
 
@@ -238,14 +238,16 @@ async def test_reading_only_changes_nothing_not_even_by_opening(tmp_path: Path) 
     assert listing(tmp_path) == before
 
 
-async def test_reading_only_what_is_not_there_makes_nothing(tmp_path: Path) -> None:
+async def test_read_only_creates_nothing(tmp_path: Path) -> None:
     async with SqliteCatalogue(str(tmp_path / "never"), read_only=True) as catalogue:
         await assert_empty(catalogue)
 
     assert not is_there(tmp_path / "never")
 
 
-async def test_reading_only_damage_that_is_met_with_later_is_left_alone(tmp_path: Path) -> None:
+async def test_read_only_a_file_with_damage_found_after_opening_is_not_changed(
+    tmp_path: Path,
+) -> None:
     await fill(tmp_path)
     half_lost(tmp_path / FILE_NAME)
     before = listing(tmp_path)
@@ -257,8 +259,8 @@ async def test_reading_only_damage_that_is_met_with_later_is_left_alone(tmp_path
     assert listing(tmp_path) == before
 
 
-async def test_reading_only_what_a_killed_run_left_is_taken_for_none(tmp_path: Path) -> None:
-    """To take back the commit that was cut off would be to write."""
+async def test_read_only_a_file_with_an_interrupted_commit_counts_as_empty(tmp_path: Path) -> None:
+    """Rolling back the commit would change the file."""
     await fill(tmp_path)
     cut_off_a_commit(tmp_path)
     before = listing(tmp_path)
@@ -273,7 +275,7 @@ async def test_reading_only_what_a_killed_run_left_is_taken_for_none(tmp_path: P
 
 
 def cut_off_a_commit(home: Path) -> None:
-    """Let a process die in the middle of one, with half of it in the file."""
+    """Kill a process in the middle of a commit, with half of it in the file."""
     program = """
         import os, sqlite3, sys
         database = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -299,7 +301,7 @@ async def test_a_commit_survives_reopening(tmp_path: Path) -> None:
     assert set(listing(tmp_path)) == {".", FILE_NAME}
 
 
-async def test_a_commit_that_was_cut_off_is_taken_back(tmp_path: Path) -> None:
+async def test_an_interrupted_commit_is_rolled_back(tmp_path: Path) -> None:
     await fill(tmp_path)
     cut_off_a_commit(tmp_path)
 
@@ -331,8 +333,8 @@ async def test_a_full_disk_is_an_error_and_changes_nothing(tmp_path: Path) -> No
             await assert_filled(catalogue)
 
 
-async def test_a_commit_waits_for_who_reads_all_of_a_large_catalogue(tmp_path: Path) -> None:
-    """A question is no reason for a run to end; it takes seconds where a disk is slow."""
+async def test_a_commit_waits_a_minute_for_long_queries(tmp_path: Path) -> None:
+    """A query takes seconds where a disk is slow, and must not end a run."""
     async with SqliteCatalogue(str(tmp_path)) as catalogue:
         (milliseconds,) = catalogue._db.execute("PRAGMA busy_timeout").fetchone()
 
@@ -342,7 +344,7 @@ async def test_a_commit_waits_for_who_reads_all_of_a_large_catalogue(tmp_path: P
 # ---------------------------------------------------------------- opening
 
 
-async def test_a_locked_file_is_an_error_and_no_reason_to_begin_anew(tmp_path: Path) -> None:
+async def test_a_locked_file_is_an_error_and_is_not_replaced(tmp_path: Path) -> None:
     await fill(tmp_path)
     before = open_files()
 

@@ -1,4 +1,4 @@
-"""Blocking calls: on the loop while they are quick, in threads while they are not."""
+"""``BlockingExecutor``: short calls in the event loop, slow ones in threads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOOP = threading.current_thread()
 
 
 class Stopwatch:
-    """Time that passes in calls, in waiting or at work."""
+    """A clock that calls advance, by waiting or by processor time."""
 
     def __init__(self) -> None:
         self.time = 1000.0
@@ -28,7 +28,7 @@ class Stopwatch:
         return self.time
 
     def call(self, seconds: float) -> Callable[[], bool]:
-        """Return a call that takes so long, and says whether it ran on the loop."""
+        """Return a call that takes ``seconds`` and returns whether it ran in the event loop."""
 
         def take_time() -> bool:
             self.time += seconds
@@ -50,7 +50,7 @@ def threads(stopwatch: Stopwatch) -> Iterator[BlockingExecutor]:
 
 
 async def stalled(threads: BlockingExecutor, stopwatch: Stopwatch) -> None:
-    """Make so many calls that wait for long that the next ones run in threads."""
+    """Make enough slow calls that the next ones run in threads."""
     for _ in range(3):
         await threads.run_short(stopwatch.call(1.0))
 
@@ -59,10 +59,12 @@ def fail() -> None:
     raise LookupError("of the call")
 
 
-# ---------------------------------------------------------------- quick
+# ---------------------------------------------------------------- run_short
 
 
-async def test_quick_calls_run_on_the_loop(threads: BlockingExecutor, stopwatch: Stopwatch) -> None:
+async def test_short_calls_run_in_the_event_loop(
+    threads: BlockingExecutor, stopwatch: Stopwatch
+) -> None:
     assert all([await threads.run_short(stopwatch.call(SHORT / 2)) for _ in range(500)])
 
 
@@ -76,7 +78,7 @@ async def test_calls_that_became_slow_run_in_threads(
     assert not any(ran_here[here:])
 
 
-async def test_one_that_stalls_is_borne_and_a_few_in_a_row_are_not(
+async def test_one_stalled_call_is_tolerated_and_several_in_a_row_are_not(
     threads: BlockingExecutor, stopwatch: Stopwatch
 ) -> None:
     for _ in range(3):
@@ -88,10 +90,10 @@ async def test_one_that_stalls_is_borne_and_a_few_in_a_row_are_not(
     assert not await threads.run_short(stopwatch.call(0))
 
 
-async def test_calls_that_work_for_long_stay_on_the_loop(
+async def test_calls_with_much_processor_time_stay_in_the_event_loop(
     threads: BlockingExecutor, stopwatch: Stopwatch
 ) -> None:
-    """A thread would not make them any faster."""
+    """Threads would not make them faster."""
 
     def work() -> bool:
         stopwatch.time += 1.0
@@ -101,7 +103,7 @@ async def test_calls_that_work_for_long_stay_on_the_loop(
     assert all([await threads.run_short(work) for _ in range(100)])
 
 
-async def test_a_few_slow_calls_among_many_are_borne(
+async def test_a_few_slow_calls_among_many_are_tolerated(
     threads: BlockingExecutor, stopwatch: Stopwatch
 ) -> None:
     for _ in range(50):
@@ -109,7 +111,7 @@ async def test_a_few_slow_calls_among_many_are_borne(
         assert all([await threads.run_short(stopwatch.call(0)) for _ in range(20)])
 
 
-async def test_slow_calls_get_another_chance_later(
+async def test_slow_calls_are_tried_in_the_event_loop_again_later(
     threads: BlockingExecutor, stopwatch: Stopwatch
 ) -> None:
     await stalled(threads, stopwatch)
@@ -123,9 +125,7 @@ async def test_slow_calls_get_another_chance_later(
     assert not await threads.run_short(stopwatch.call(0))
 
 
-async def test_calls_that_fail_are_timed_too(
-    threads: BlockingExecutor, stopwatch: Stopwatch
-) -> None:
+async def test_failing_calls_are_timed_too(threads: BlockingExecutor, stopwatch: Stopwatch) -> None:
     def fail_slowly() -> None:
         stopwatch.time += 1.0
         fail()
@@ -137,7 +137,7 @@ async def test_calls_that_fail_are_timed_too(
     assert not await threads.run_short(stopwatch.call(0))
 
 
-async def test_real_time_counts_where_no_other_is_given() -> None:
+async def test_real_time_is_measured_by_default() -> None:
     threads = BlockingExecutor(1, "test")
     pause = threading.Event()
     try:
@@ -151,7 +151,9 @@ async def test_real_time_counts_where_no_other_is_given() -> None:
 # ---------------------------------------------------------------- run
 
 
-async def test_a_call_runs_in_a_thread_and_the_loop_goes_on(threads: BlockingExecutor) -> None:
+async def test_the_event_loop_continues_while_a_call_runs_in_a_thread(
+    threads: BlockingExecutor,
+) -> None:
     release = threading.Event()
     task = asyncio.create_task(threads.run(lambda: release.wait(30)))
 
@@ -163,7 +165,9 @@ async def test_a_call_runs_in_a_thread_and_the_loop_goes_on(threads: BlockingExe
     assert await task
 
 
-async def test_as_many_calls_as_there_are_threads_run_at_once(threads: BlockingExecutor) -> None:
+async def test_as_many_calls_as_there_are_threads_run_concurrently(
+    threads: BlockingExecutor,
+) -> None:
     both = threading.Barrier(2, timeout=30)
     running: list[str] = []
 
@@ -177,7 +181,7 @@ async def test_as_many_calls_as_there_are_threads_run_at_once(threads: BlockingE
 
 
 @pytest.mark.parametrize("way", ["run", "quick", "quick in a thread"])
-async def test_errors_pass_through(
+async def test_errors_of_calls_are_raised(
     threads: BlockingExecutor, stopwatch: Stopwatch, way: str
 ) -> None:
     if way == "quick in a thread":
@@ -195,7 +199,7 @@ async def test_errors_pass_through(
 async def test_a_cancelled_task_waits_for_the_end_of_its_call(
     threads: BlockingExecutor, times: int, *, fails: bool
 ) -> None:
-    """However often it is cancelled, and however the call ends."""
+    """The task may be cancelled repeatedly, and the call may fail."""
     began, release = threading.Event(), threading.Event()
     ended: list[str] = []
 
@@ -226,7 +230,7 @@ async def test_a_cancelled_task_waits_for_the_end_of_its_call(
     assert ended == ["call", "task"]
 
 
-async def test_a_long_call_is_told_when_nobody_waits_for_its_result(
+async def test_a_long_call_is_notified_when_its_task_is_cancelled(
     threads: BlockingExecutor,
 ) -> None:
     began, told = threading.Event(), threading.Event()
@@ -245,7 +249,7 @@ async def test_a_long_call_is_told_when_nobody_waits_for_its_result(
     assert told.is_set()
 
 
-async def test_a_task_that_is_cancelled_when_its_call_has_ended_waits_no_more(
+async def test_a_task_cancelled_after_its_call_ended_does_not_wait(
     threads: BlockingExecutor,
 ) -> None:
     async def work() -> None:
@@ -260,7 +264,7 @@ async def test_a_task_that_is_cancelled_when_its_call_has_ended_waits_no_more(
     await asyncio.wait([task])
 
 
-def test_closing_waits_for_what_runs_and_lets_nothing_begin() -> None:
+def test_closing_waits_for_running_calls_and_rejects_new_ones() -> None:
     threads = BlockingExecutor(1, "test")
     began, ended = threading.Event(), threading.Event()
 

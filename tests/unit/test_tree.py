@@ -1,4 +1,4 @@
-"""A tree on a disk that no key, and nothing that somebody planted, leads out of."""
+"""``Tree``: neither keys nor planted links lead out of it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def tree(root: Path) -> Tree:
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Iterator[Path]:
-    """Return a directory beside the mirror; afterwards all must be there as it was."""
+    """Return a directory beside the mirror; the test must not change it."""
     outside = tmp_path / "outside"
     (outside / "inner").mkdir(parents=True)
     (outside / "index.html").write_bytes(b"secret")
@@ -58,12 +58,12 @@ def outside(tmp_path: Path) -> Iterator[Path]:
 
 
 def found(tree: Tree, prefix: str = "web/") -> list[str]:
-    """Return the keys that a walk finds."""
+    """Return the keys that a walk yields."""
     return [each.key for each in tree.walk(key(prefix))]
 
 
 def plant(root: Path, where: str, target: Path | str) -> Path:
-    """Put a link somewhere, and return where."""
+    """Create a link, and return its path."""
     path = root / where
     path.parent.mkdir(parents=True, exist_ok=True)
     path.symlink_to(target)
@@ -92,7 +92,7 @@ LEADING_OUT = [
 
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("bad", LEADING_OUT)
-def test_a_key_that_could_lead_out_is_refused_by_everything(
+def test_every_method_rejects_a_key_that_could_lead_out(
     tree: Tree, root: Path, outside: Path, act: str, bad: str
 ) -> None:
     tree.write(PAGE, b"page", durable=False)
@@ -105,7 +105,7 @@ def test_a_key_that_could_lead_out_is_refused_by_everything(
 
 
 @pytest.mark.parametrize("bad", ["", "web/", "web/x/"])
-def test_a_key_names_something(tree: Tree, bad: str) -> None:
+def test_an_empty_key_is_rejected(tree: Tree, bad: str) -> None:
     with pytest.raises(StorageError):
         tree.path(key(bad))
 
@@ -118,7 +118,7 @@ SEGMENTS = st.sampled_from(
 @given(st.lists(SEGMENTS | st.text(max_size=3), max_size=6).map("/".join))
 @example("../")
 @example("..\n/x")
-def test_a_key_is_refused_or_leads_strictly_below_the_root(text: str) -> None:
+def test_a_key_is_rejected_or_its_path_is_below_the_root(text: str) -> None:
     try:
         path = Tree("/srv/mirror").path(key(text))
     except StorageError:
@@ -130,19 +130,19 @@ def test_a_key_is_refused_or_leads_strictly_below_the_root(text: str) -> None:
 
 
 @pytest.mark.parametrize("good", ["a", "...", "..a", "a..", ".a/.b", "a b/c\nd", "é", "-", "~"])
-def test_an_odd_key_is_no_bad_key(tree: Tree, good: str) -> None:
+def test_an_unusual_valid_key_is_accepted(tree: Tree, good: str) -> None:
     tree.write(key(f"web/{good}"), b"1", durable=False)
 
     assert tree.read(key(f"web/{good}")) == b"1"
     assert found(tree) == [f"web/{good}"]
 
 
-# ---------------------------------------------------------------- links at a file's place
+# ---------------------------------------------------------------- links in place of files
 
 
 @pytest.mark.parametrize("target", ["index.html", "new", "inner"], ids=["file", "none", "folder"])
 class TestALinkThatLeadsOut:
-    """One is planted where a file should be; it may lead to a file, to nothing, to a folder."""
+    """The link may lead to a file, to a directory, or nowhere."""
 
     def test_is_not_read(self, tree: Tree, root: Path, outside: Path, target: str) -> None:
         plant(root, PAGE, outside / target)
@@ -197,7 +197,7 @@ class TestALinkThatLeadsOut:
 
 
 @pytest.mark.parametrize("target", ["loop", "nothing", "file/x"])
-def test_a_link_that_leads_nowhere_is_not_found_and_can_be_replaced(
+def test_a_dangling_link_is_missing_and_can_be_replaced(
     tree: Tree, root: Path, target: str
 ) -> None:
     tree.write(key("web/file"), b"", durable=False)
@@ -210,7 +210,7 @@ def test_a_link_that_leads_nowhere_is_not_found_and_can_be_replaced(
     assert found(tree) == ["web/file", "web/loop"]
 
 
-def test_a_link_that_stays_within_is_read(tree: Tree, root: Path) -> None:
+def test_a_link_within_the_tree_is_read(tree: Tree, root: Path) -> None:
     tree.write(key("web/target"), b"1", durable=False)
     plant(root, PAGE, "../../target")
 
@@ -218,14 +218,14 @@ def test_a_link_that_stays_within_is_read(tree: Tree, root: Path) -> None:
     assert found(tree) == [PAGE, "web/target"]
 
 
-def test_a_link_to_nothing_within_is_nothing(tree: Tree, root: Path) -> None:
+def test_a_link_to_a_missing_file_within_the_tree_is_missing(tree: Tree, root: Path) -> None:
     plant(root, PAGE, "never")
 
     with pytest.raises(MissingObject):
         tree.read(PAGE)
 
 
-def test_a_mirror_may_lie_behind_a_link(tree: Tree, root: Path) -> None:
+def test_the_root_may_be_a_link(tree: Tree, root: Path) -> None:
     root.with_name("link").symlink_to(root)
     tree = Tree(str(root.with_name("link")))
     tree.write(BELOW, b"1", durable=True)
@@ -240,7 +240,7 @@ PARENTS = pytest.mark.parametrize("where", ["web/simple/foo", "web/simple/foo/ve
 
 
 def prepared(tree: Tree, root: Path, outside: Path, where: str, *, swapped: bool) -> None:
-    """Plant a link as a directory, maybe after the tree has seen that there was one."""
+    """Replace a directory by a link, maybe after the tree has seen the directory."""
     if swapped:
         tree.write(BELOW, b"page", durable=False)
         shutil.rmtree(root / where)
@@ -250,7 +250,7 @@ def prepared(tree: Tree, root: Path, outside: Path, where: str, *, swapped: bool
 @PARENTS
 @pytest.mark.parametrize("swapped", [False, True])
 class TestALinkInPlaceOfADirectory:
-    """It is planted before the run, or during it."""
+    """The link is planted before or during the run."""
 
     def test_is_not_written_through(
         self, tree: Tree, root: Path, outside: Path, where: str, *, swapped: bool
@@ -295,7 +295,7 @@ class TestALinkInPlaceOfADirectory:
         assert found(tree) == found(tree, f"{where}/") == found(tree, f"{where}/inner/") == []
 
 
-def test_what_is_no_directory_is_named(tree: Tree) -> None:
+def test_a_file_in_place_of_a_directory_is_named_in_the_error(tree: Tree) -> None:
     tree.write(key("web/simple/foo"), b"a file", durable=False)
 
     with pytest.raises(StorageError, match="it is not a directory") as caught:
@@ -307,7 +307,7 @@ def test_what_is_no_directory_is_named(tree: Tree) -> None:
     assert found(tree, "web/simple/foo/") == []
 
 
-def test_below_a_loop_of_links_nothing_can_be_known(tree: Tree, root: Path) -> None:
+def test_a_key_below_a_loop_of_links_is_an_error(tree: Tree, root: Path) -> None:
     plant(root, "web/loop", "loop")
 
     with pytest.raises(StorageError):
@@ -318,7 +318,7 @@ def test_below_a_loop_of_links_nothing_can_be_known(tree: Tree, root: Path) -> N
 
 
 @pytest.mark.parametrize("area", AREAS)
-def test_an_operator_may_keep_an_area_elsewhere(tree: Tree, root: Path, area: str) -> None:
+def test_an_area_may_be_a_link_to_another_directory(tree: Tree, root: Path, area: str) -> None:
     elsewhere = root.parent / "elsewhere"
     elsewhere.mkdir()
     plant(root, area, elsewhere)
@@ -338,9 +338,7 @@ def test_an_operator_may_keep_an_area_elsewhere(tree: Tree, root: Path, area: st
     assert (root / area).is_symlink()
 
 
-def test_a_link_out_of_an_area_elsewhere_is_not_followed(
-    tree: Tree, root: Path, outside: Path
-) -> None:
+def test_a_link_out_of_a_linked_area_is_not_followed(tree: Tree, root: Path, outside: Path) -> None:
     elsewhere = root.parent / "elsewhere"
     elsewhere.mkdir()
     plant(root, "web/simple", elsewhere)
@@ -358,7 +356,7 @@ def test_a_link_out_of_an_area_elsewhere_is_not_followed(
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling", "hard link", "file", "fifo"])
-def test_what_lies_at_a_temporary_name_is_replaced(
+def test_an_existing_temporary_file_is_replaced(
     tree: Tree, root: Path, outside: Path, kind: str
 ) -> None:
     for number in range(2):
@@ -379,7 +377,7 @@ def test_what_lies_at_a_temporary_name_is_replaced(
     assert tree.read(PAGE) == b"page"
 
 
-# ---------------------------------------------------------------- what is no file
+# ---------------------------------------------------------------- special files
 
 
 def test_a_hard_link_is_replaced_and_not_written_through(
@@ -394,7 +392,7 @@ def test_a_hard_link_is_replaced_and_not_written_through(
     assert tree.read(PAGE) == b"page"
 
 
-def test_a_hard_link_is_deleted_alone(tree: Tree, root: Path, outside: Path) -> None:
+def test_deleting_a_hard_link_keeps_its_other_names(tree: Tree, root: Path, outside: Path) -> None:
     (root / PAGE).parent.mkdir(parents=True)
     (root / PAGE).hardlink_to(outside / "index.html")
 
@@ -402,7 +400,7 @@ def test_a_hard_link_is_deleted_alone(tree: Tree, root: Path, outside: Path) -> 
 
 
 def plant_odd(path: Path, kind: str) -> None:
-    """Put something where a file should be that none can be read from."""
+    """Create a special file, such as a pipe, in place of a file."""
     path.parent.mkdir(parents=True)
     if kind == "fifo":
         os.mkfifo(path)
@@ -421,8 +419,10 @@ def plant_odd(path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["fifo", "directory", "socket", "device"])
-def test_what_is_no_file_is_an_error_to_read_at_once(tree: Tree, root: Path, kind: str) -> None:
-    """A reader of a FIFO would wait for somebody to write."""
+def test_reading_a_special_file_is_an_error_without_blocking(
+    tree: Tree, root: Path, kind: str
+) -> None:
+    """Opening a FIFO would block until another process writes."""
     plant_odd(root / PAGE, kind)
     before = open_files()
 
@@ -443,7 +443,7 @@ def test_what_is_no_file_is_an_error_to_read_at_once(tree: Tree, root: Path, kin
 
 
 @pytest.mark.parametrize("kind", ["fifo", "socket", "device"])
-def test_what_is_no_file_is_replaced_and_not_written_to(tree: Tree, root: Path, kind: str) -> None:
+def test_a_special_file_is_replaced_and_not_written_to(tree: Tree, root: Path, kind: str) -> None:
     plant_odd(root / PAGE, kind)
 
     tree.write(PAGE, b"page", durable=False)
@@ -451,7 +451,7 @@ def test_what_is_no_file_is_replaced_and_not_written_to(tree: Tree, root: Path, 
     assert files(root) == {PAGE: b"page"}
 
 
-def test_a_directory_where_a_file_should_be_is_left_alone(tree: Tree, root: Path) -> None:
+def test_a_directory_in_place_of_a_file_is_not_changed(tree: Tree, root: Path) -> None:
     tree.write(key(f"{PAGE}/inner"), b"1", durable=False)
     tree.write(key("web/x"), b"x", durable=False)
     before = listing(root / "web")
@@ -490,7 +490,7 @@ def test_files_can_be_read_by_all_and_written_by_their_owner(
 
 @pytest.mark.parametrize("away", ["deleted", "moved"])
 @pytest.mark.parametrize("area", AREAS)
-def test_directories_that_are_empty_go_but_areas_stay(
+def test_empty_directories_are_removed_except_areas(
     tree: Tree, root: Path, area: str, away: str
 ) -> None:
     stays, goes = names([f"{area}/a/keep", f"{area}/a/b/c/d"])
@@ -509,7 +509,7 @@ def test_directories_that_are_empty_go_but_areas_stay(
     assert (root / PARTIAL).is_dir()
 
 
-def test_a_directory_that_somebody_removed_is_made_again(tree: Tree, root: Path) -> None:
+def test_a_directory_removed_by_another_program_is_created_again(tree: Tree, root: Path) -> None:
     tree.write(BELOW, b"1", durable=False)
     shutil.rmtree(root / "web")
 
@@ -518,7 +518,7 @@ def test_a_directory_that_somebody_removed_is_made_again(tree: Tree, root: Path)
     assert files(root) == {BELOW: b"2"}
 
 
-def test_the_directories_that_are_remembered_are_limited_in_number(tree: Tree, root: Path) -> None:
+def test_the_number_of_known_directories_is_limited(tree: Tree, root: Path) -> None:
     tree._known.update(f"/{number}" for number in range(tree_module._MAX_KNOWN_DIRECTORIES))
 
     tree.write(BELOW, b"1", durable=False)
@@ -529,7 +529,7 @@ def test_the_directories_that_are_remembered_are_limited_in_number(tree: Tree, r
 
 
 def test_a_directory_can_be_filled_while_it_is_emptied(tree: Tree, root: Path) -> None:
-    """What one thread removes because it is empty is what another is about to write to."""
+    """One thread removes an empty directory that another is about to write to."""
     together = threading.Barrier(4, timeout=30)
 
     def work(mine: int) -> None:
@@ -550,12 +550,12 @@ def test_a_directory_can_be_filled_while_it_is_emptied(tree: Tree, root: Path) -
     assert not (root / "web/a").exists()
 
 
-def test_a_directory_that_is_gone_again_needs_no_sync(tree: Tree, root: Path) -> None:
+def test_syncing_a_removed_directory_does_nothing(tree: Tree, root: Path) -> None:
     tree_module._sync_directory(str(root / "web/a"))
     assert not (root / "web/a").exists()
 
 
-def test_two_threads_may_move_the_same(tree: Tree, root: Path) -> None:
+def test_two_threads_may_move_the_same_file(tree: Tree, root: Path) -> None:
     together = threading.Barrier(2, timeout=30)
     rounds = range(150)
     for number in rounds:
@@ -576,8 +576,8 @@ def test_two_threads_may_move_the_same(tree: Tree, root: Path) -> None:
 # ---------------------------------------------------------------- walking
 
 
-def test_names_that_are_no_text_are_passed_over(tree: Tree, root: Path) -> None:
-    """No key could name them, and no catalogue take them."""
+def test_names_that_cannot_be_decoded_are_skipped(tree: Tree, root: Path) -> None:
+    """Neither a key nor a row of the catalogue could have such a name."""
     tree.write(key("web/a"), b"1", durable=False)
     (root / "web" / os.fsdecode(b"folder\xff")).mkdir()
     (root / "web" / os.fsdecode(b"folder\xff") / "x").touch()
@@ -586,7 +586,7 @@ def test_names_that_are_no_text_are_passed_over(tree: Tree, root: Path) -> None:
     assert found(tree) == ["web/a"]
 
 
-def test_a_walk_of_everything_begins_at_the_root(tree: Tree) -> None:
+def test_a_walk_with_an_empty_prefix_begins_at_the_root(tree: Tree) -> None:
     tree.write(key("status"), b"1", durable=False)
     tree.write(PAGE, b"1", durable=False)
 
@@ -604,16 +604,14 @@ class FailingEntry:
         return False
 
 
-def test_a_disk_that_fails_is_not_taken_for_an_empty_one() -> None:
+def test_a_failing_disk_raises_instead_of_appearing_empty() -> None:
     with pytest.raises(OSError, match="bad"):
         tree_module._stat_target(cast("os.DirEntry[str]", FailingEntry()))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not stop root")
 @pytest.mark.parametrize("name", ["lost+found", "foo"])
-def test_only_what_a_file_system_keeps_for_itself_is_passed_over(
-    tree: Tree, root: Path, name: str
-) -> None:
+def test_only_lost_and_found_is_skipped_when_unreadable(tree: Tree, root: Path, name: str) -> None:
     tree.write(PAGE, b"1", durable=False)
     closed = root / "web/simple" / name
     closed.mkdir(exist_ok=True)
@@ -629,7 +627,7 @@ def test_only_what_a_file_system_keeps_for_itself_is_passed_over(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not stop root")
-def test_what_cannot_be_read_is_written_anew(tree: Tree, root: Path) -> None:
+def test_an_unreadable_file_is_replaced(tree: Tree, root: Path) -> None:
     tree.write(PAGE, b"page", durable=False)
     (root / PAGE).chmod(0)
 
@@ -644,7 +642,7 @@ def test_what_cannot_be_read_is_written_anew(tree: Tree, root: Path) -> None:
 LONG = "x" * 256
 
 
-def test_a_name_that_is_too_long_is_told_from_other_failures(tree: Tree, root: Path) -> None:
+def test_a_name_that_is_too_long_raises_unstorable_name(tree: Tree, root: Path) -> None:
     tree.write(PAGE, b"1", durable=False)
 
     acts: list[Callable[[], object]] = [
@@ -663,7 +661,7 @@ def test_a_name_that_is_too_long_is_told_from_other_failures(tree: Tree, root: P
 
 
 @pytest.mark.parametrize("durable", [False, True])
-def test_a_failed_write_leaves_the_old_bytes_and_nothing_else(
+def test_a_failed_write_leaves_only_the_old_content(
     tree: Tree, root: Path, *, durable: bool
 ) -> None:
     tree.write(PAGE, b"old", durable=durable)
@@ -685,9 +683,7 @@ def test_a_failed_write_leaves_the_old_bytes_and_nothing_else(
         (OSError("odd"), StorageError, "odd"),
     ],
 )
-def test_the_systems_errors_become_this_programs(
-    error: OSError, kind: type[StorageError], says: str
-) -> None:
+def test_os_errors_are_mapped(error: OSError, kind: type[StorageError], says: str) -> None:
     with pytest.raises(StorageError, match=says) as caught, mapped_errors("web/x"):
         raise error
 
@@ -697,15 +693,15 @@ def test_the_systems_errors_become_this_programs(
     assert not caught.value.transient
 
 
-def test_other_errors_stay_what_they_are() -> None:
+def test_other_errors_are_not_mapped() -> None:
     with pytest.raises(ValueError, match="a bug"), mapped_errors("web/x"):
         raise ValueError("a bug")
 
 
-# ---------------------------------------------------------------- what a power cut could undo
+# ---------------------------------------------------------------- durability
 
 
-def test_every_change_is_noted(tree: Tree) -> None:
+def test_every_change_sets_unsynced(tree: Tree) -> None:
     tree.write(PAGE, b"1", durable=False)
     acts: list[Callable[[], object]] = [
         lambda: tree.write(BELOW, b"1", durable=False),
@@ -719,7 +715,7 @@ def test_every_change_is_noted(tree: Tree) -> None:
         assert tree.unsynced
 
 
-def test_what_changes_nothing_is_not_noted(tree: Tree) -> None:
+def test_a_call_that_changes_nothing_does_not_set_unsynced(tree: Tree) -> None:
     tree.delete(PAGE)
     tree.move(PAGE, key("web/x"))
     tree.stat(PAGE)
