@@ -746,7 +746,7 @@ def test_a_budget_of_time_ends_the_run(index: Index, site: Site) -> None:
         (("--rate", "fast"), "is not a rate"),
         (("--workers", "-1"), "--workers -1 is not between"),
         (("--ignore-unreadable", "a/b"), "a/b"),
-        (("--quick", "--sample", "5"), "--quick looks at everything"),
+        (("--quick", "--sample", "5"), "--quick checks everything"),
     ],
 )
 def test_invalid_flags_are_usage_errors(site: Site, flags: tuple[str, ...], message: str) -> None:
