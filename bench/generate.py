@@ -1,7 +1,7 @@
-"""A synthetic index on disk, the same for the same seed: what nginx serves and what curl fetches.
+"""A synthetic index on disk, the same for a seed, which nginx serves.
 
-An ``Index`` can go on to its next state: releases, yanks, removals and new projects, with the
-entries of the journal that tell of them. It knows what a mirror of its present state must hold.
+``change`` moves an ``Index`` to its next state: releases, yanks, removals and new projects, with
+their events in the changelog. The index knows what a mirror of its state must have.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SERIAL = 1_000_000
 """The serial of the first project; each further one is one higher."""
 
 MADE = 1_700_000_000
-"""When a page of serial 0 was written: each has a time of its own, and so an ETag of its own."""
+"""Modification time of a page with serial 0; each page has another time and so another ETag."""
 
 PAGE = "index.v1_json"
 
@@ -32,9 +32,9 @@ _SLACK = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How large an index is; sizes are in bytes.
+    """The size of an index; file sizes are in bytes.
 
-    ``giants`` are how many files the first projects have; the others share the rest.
+    ``giants`` are the numbers of files of the first projects; the others share the rest.
     """
 
     projects: int
@@ -60,7 +60,7 @@ class File:
 
     @property
     def paths(self) -> list[str]:
-        """What a mirror fetches for it."""
+        """The paths that a mirror requests for the file."""
         return [self.path, f"{self.path}.metadata"] if self.sidecar else [self.path]
 
 
@@ -75,7 +75,7 @@ class Project:
 
 @dataclass
 class Index:
-    """An index in a directory; ``made_up`` pages are those that nginx writes by itself."""
+    """An index in a directory; nginx generates pages if they are ``made_up``."""
 
     directory: Path
     dice: random.Random
@@ -83,11 +83,11 @@ class Index:
     serial: int = SERIAL
     projects: dict[str, Project] = field(default_factory=dict)
     renewed: set[str] = field(default_factory=set)
-    """The projects whose serial is not that of their number."""
+    """The projects whose serial does not follow from their number."""
     events: list[list[object]] = field(default_factory=list)
 
     def paths(self) -> list[str]:
-        """Return everything that a mirror of all of it fetches, but the list."""
+        """Return the paths that a mirror requests, except the list."""
         return [path for project in self.projects.values() for path in _paths(project)]
 
     def write_root(self) -> None:
@@ -108,7 +108,7 @@ class Index:
         _write_page(self.directory / "simple" / project.name, project.serial, page)
 
     def happens(self, name: str, action: str, version: str | None = None) -> None:
-        """Write an event into the journal."""
+        """Add an event to the changelog."""
         self.serial += 1
         self.renewed.add(name)
         self.events.append([name, version, MADE + self.serial, action, self.serial])
@@ -134,7 +134,7 @@ def generate(directory: Path, shape: Shape) -> Index:
 
 
 def listed(directory: Path, count: int) -> Index:
-    """Write the list of projects without files; nginx makes their pages up, which are alike."""
+    """Write the list of projects without files; nginx generates their pages."""
     index = Index(directory, random.Random(count), made_up=True, serial=SERIAL + count - 1)
     for number in range(count):
         name = project_name(number)
@@ -144,7 +144,7 @@ def listed(directory: Path, count: int) -> Index:
 
 
 def first_of(index: Index, directory: Path, count: int) -> Index:
-    """Write the list of the first projects by name, as if there were no more."""
+    """Write the list of the first projects by name only."""
     part = Index(directory, random.Random(count), made_up=True, serial=index.serial)
     part.projects = {name: index.projects[name] for name in sorted(index.projects)[:count]}
     part.write_root()
@@ -152,12 +152,12 @@ def first_of(index: Index, directory: Path, count: int) -> Index:
 
 
 def project_name(number: int) -> str:
-    """Return a project's name, which its first serial can be told from."""
+    """Return a project's name, from which its first serial follows."""
     return f"{_WORDS[number * 7919 % len(_WORDS)]}-{number:06}"
 
 
 class FileWriter:
-    """Makes up files; their bytes are pieces of one random block."""
+    """Generates files from parts of one random block."""
 
     def __init__(self, directory: Path, shape: Shape, dice: random.Random) -> None:
         self._directory = directory
@@ -194,10 +194,10 @@ class FileWriter:
 
 
 def change(index: Index, count: int) -> list[str]:
-    """Let ``count`` projects change, and return what is to be fetched of them.
+    """Change ``count`` projects, and return the paths to request.
 
-    Six in ten have a release, two a yank, one loses a file; one in a hundred leaves, and as many
-    are new. Where pages are made up every change is a release: the names stay those they were.
+    Six in ten have a release, two a yank, one loses a file; one in a hundred is removed and as
+    many are new. With generated pages each change is a release.
     """
     dice = index.dice
     writer = FileWriter(index.directory, Shape(0, 0), dice)
@@ -259,7 +259,7 @@ def _paths(project: Project) -> Iterable[str]:
 
 
 def _file_counts(shape: Shape, dice: random.Random) -> list[int]:
-    """Return how many files each project has: most one to five, some ten to twenty."""
+    """Return the number of files of each project: mostly one to five, some ten to twenty."""
     few = shape.projects - len(shape.giants)
     left = shape.files - sum(shape.giants)
     counts = [
@@ -292,7 +292,7 @@ def _entry(file: File) -> dict[str, object]:
 
 
 def _write_page(directory: Path, serial: int, page: object) -> None:
-    """Write a page and its compressed form, in the place of earlier ones at once."""
+    """Replace a page and its compressed form atomically."""
     directory.mkdir(parents=True, exist_ok=True)
     text = json.dumps(page).encode()
     for name, body in ((f"{PAGE}.gz", gzip.compress(text, 6, mtime=0)), (PAGE, text)):

@@ -1,4 +1,4 @@
-"""Case 123: the lists of what changed, for who copies a mirror by them, while runs are killed."""
+"""Case 123: the lists of changes, by which a copy of a mirror is kept, while runs are killed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LIST = "changed"
 
 
 def listing(prepare: Callable[[Index, Site], None]) -> Callable[[Index, Site], None]:
-    """Return what prepares the same for a mirror that lists what changes."""
+    """Return a preparation of the same mirror with lists of changes."""
 
     def prepared(index: Index, site: Site) -> None:
         prepare(index, site)
@@ -41,7 +41,7 @@ LISTED = [Workload(each.name, listing(each.prepare), each.command) for each in (
 
 @dataclass
 class Copy:
-    """What somebody has who copies a mirror by its lists, and never looks at the mirror itself."""
+    """A copy of a mirror that is updated from its lists alone."""
 
     home: Path
     site: Site
@@ -52,28 +52,28 @@ class Copy:
         return self.home / "web"
 
     def begin(self) -> None:
-        """Copy all of it, once."""
+        """Copy the whole mirror."""
         shutil.copytree(self.site.web, self.web)
 
     def follow(self) -> None:
-        """Copy what the lists name now: each name must be that of a file, or of none any more."""
+        """Copy what the lists name: each name must be a file, or no longer exist."""
         root = self.site.root
         for line in (root / f"{LIST}.deleted").read_text().splitlines():
             (self.home / Path(line).relative_to(root)).unlink(missing_ok=True)
         for line in (root / LIST).read_text().splitlines():
             source = Path(line)
-            if source.exists():  # what changed first may have gone away later in the same run
+            if source.exists():  # a changed file may have been removed later in the same run
                 target = self.home / source.relative_to(root)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, target)
 
     def tree(self) -> dict[str, bytes]:
-        """Return what the lists tell of: the copies of legacy documents are not among it."""
+        """Return the content that lists name: everything except copies of legacy documents."""
         return told_of(self.web)
 
 
 def told_of(web: Path) -> dict[str, bytes]:
-    """Return what is served, without what no list names."""
+    """Return the content that is served and named by lists."""
     return {
         str(path.relative_to(web)): path.read_bytes()
         for path in web.rglob("*")
@@ -84,7 +84,7 @@ def told_of(web: Path) -> dict[str, bytes]:
 
 
 def follow_after(trials: Trials, calls: list[Call]) -> None:
-    """Kill a run before each of these calls; the lists of the next one tell of everything."""
+    """Kill a run before each of these calls; assert that the next lists are complete."""
     for last in calls:
         site = trials.copy()
         copy = Copy(site.home / "copy", site)
@@ -105,7 +105,7 @@ def follow_after(trials: Trials, calls: list[Call]) -> None:
 
 
 def just_after_changes(calls: Sequence[Call]) -> list[Call]:
-    """Return the calls that come next when something of what is served has changed."""
+    """Return the calls that follow a change of the served tree."""
     return [
         call
         for before, call in pairwise(calls)
@@ -115,7 +115,7 @@ def just_after_changes(calls: Sequence[Call]) -> list[Call]:
 
 @pytest.fixture
 def prepare(tmp_path: Path, server: IndexServer) -> Callable[[Workload], Trials]:
-    """Return what makes a workload ready."""
+    """Return a function that prepares a workload."""
     return lambda workload: Trials(tmp_path, server, workload)
 
 
@@ -142,7 +142,7 @@ def test_case_123_after_a_kill_at_any_moment_the_lists_are_complete(
 def test_case_123_the_lists_of_a_run_with_a_storage_failure_name_its_changes(
     prepare: Callable[[Workload], Trials],
 ) -> None:
-    """A page in three forms is one step of the program, and the third may fail."""
+    """Three formats of a page are written in one step, and the third write may fail."""
     trials = prepare(LISTED[0])
     site = trials.copy()
     copy = Copy(site.home / "copy", site)

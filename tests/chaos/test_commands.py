@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def stray(case: Case, count: int = 1) -> list[Path]:
-    """Put files into the tree that belong to nobody."""
+    """Add orphaned files to the tree."""
     paths = [case.site.web / f"packages/zz/stray-{number}.whl" for number in range(count)]
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ UNREADABLE: dict[str, Callable[[Path], object]] = {
 def test_case_114_nothing_counts_as_orphaned_while_a_page_is_unreadable(
     case: Case, kind: str
 ) -> None:
-    """Unless the operator names the project; the index does not help, for it is away."""
+    """The operator can name the project instead; the index is unreachable."""
     case.mirrored("foo", "bar")
     strays = stray(case)
     (case.site.root / "catalogue.sqlite").unlink()
@@ -122,7 +122,7 @@ DRY = [
 
 @pytest.mark.parametrize("command", DRY, ids=" ".join)
 def test_case_117_a_dry_run_makes_no_changing_system_call(case: Case, command: list[str]) -> None:
-    """Seen by its system calls; a catalogue is opened to be read, so opening is looked at too."""
+    """Checked by system calls, opening files for writing included."""
     case.mirrored("foo", "bar", "gone")
     case.site.run("delete", "--until-next-change", "gone")
     case.index.release("foo", "2.0")
@@ -249,7 +249,7 @@ def test_case_119_a_shorter_list_removes_no_more_than_the_limit(case: Case) -> N
 
 
 def waiting(case: Case) -> list[Path]:
-    """Return the files that wait in ``removed/``."""
+    """Return the files in ``removed/``."""
     return sorted(path for path in (case.site.root / "removed").rglob("*.whl"))
 
 
@@ -257,9 +257,9 @@ def waiting(case: Case) -> list[Path]:
 def test_case_120_nothing_is_purged_when_the_clock_jumps_for_one_run(
     case: Case, years: int
 ) -> None:
-    """A jump of up to 90 days is a pause between runs for all that anybody can know.
+    """A jump of up to 90 days cannot be told from a pause between runs.
 
-    Pages that were made while the clock was behind have no upload times until they change again.
+    Pages written while the clock was behind lack upload times until they change again.
     """
     case.mirrored("foo", "bar", "gone")
     case.index.remove_project("gone")
@@ -339,7 +339,7 @@ def test_case_120_a_time_zone_changes_nothing(case: Case, monkeypatch: pytest.Mo
 def test_case_121_the_tree_of_an_earlier_release_is_adopted_without_a_download(
     case: Case,
 ) -> None:
-    """With what it left lying about, which is told of by ``verify`` and moved if that is asked."""
+    """With its leftovers, which ``verify`` reports, and trashes if requested."""
     case.site.configure(json=True)
     case.mirrored("foo", "bar")
     for name in ("catalogue.sqlite", "generation"):
@@ -393,7 +393,7 @@ def test_case_124_an_unwritable_report_does_not_change_the_exit_status(
 
 
 def test_case_125_the_health_check_reports_a_stuck_mirror(case: Case) -> None:
-    """Stuck is: no run, failing projects, or removals that a limit refused, for too long."""
+    """A mirror is stuck without a run, with failing projects or refused removals, for too long."""
     case.mirrored(*(f"p{number}" for number in range(8)))
     check = ["status", "--offline", "--json", "--max-age", "1 d"]
     assert case.site.ask(*check).code == 0

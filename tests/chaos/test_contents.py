@@ -1,4 +1,4 @@
-"""Cases 60 to 74: pages that are none, and files that are not what their pages say."""
+"""Cases 60 to 74: invalid pages, and files that differ from their pages."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from tests.support.server import Answer
 
 LARGE = 1_500_000
-"""Bytes of a file that is worth going on with in its middle."""
+"""Size in bytes of a file whose download is resumed."""
 
 
 def in_the_newest(key: str) -> Callable[[dict[str, Any], object], object]:
-    """Return what puts a value into the entry of the newest file; ``...`` takes the key away."""
+    """Return a function that sets a key of the newest file's entry; ``...`` removes the key."""
 
     def put(page: dict[str, Any], value: object) -> None:
         file = next(each for each in page["files"] if "-2.0-" in each["filename"])
@@ -86,7 +86,7 @@ OTHERS: tuple[object, ...] = (None, True, 5, 1.5, "", "x", [], {}, [1], {"a": 1}
 """A value of every type."""
 
 _NEEDED: Mapping[str, set[type]] = {"name": set(), "files": {list}, "meta": {dict}}
-"""The keys that make a page one, with the types of values that are not wrong there."""
+"""The required keys of a page, with the valid types of their values."""
 
 
 @pytest.mark.parametrize("key", _NEEDED)
@@ -159,7 +159,7 @@ def test_case_060_an_entry_with_a_wrong_type_at_an_optional_key_is_published(
 
 
 def test_case_060_an_invalid_entry_of_a_published_file_holds_the_page(case: Case) -> None:
-    """Otherwise whoever can break an entry could take the file away."""
+    """Otherwise an attacker who can damage an entry could remove the file."""
     case.mirrored("bar", "foo")
     for name in ("foo", "bar"):
         case.index.release(name, "2.0")
@@ -279,7 +279,7 @@ def test_case_064_equal_entries_count_as_one(case: Case) -> None:
 
 
 def test_case_065_a_url_with_two_digests_makes_a_page_invalid(case: Case) -> None:
-    """The name is the last part of the URL, so this is one name with two digests too."""
+    """The name is the last segment of the URL, so this is also one name with two digests."""
     case.mirrored("foo", "bar")
     for name in ("foo", "bar"):
         case.index.release(name, "2.0")
@@ -305,7 +305,7 @@ def test_case_065_a_url_under_another_file_name_is_dropped(case: Case) -> None:
 
 
 def test_case_066_two_names_for_the_same_content_are_both_published(case: Case) -> None:
-    """Small ones and large ones, of one project and of two, at once."""
+    """Small and large files, of one project and of two, in one run."""
     for name, size in (("foo", 1000), ("bar", 1000), ("baz", LARGE)):
         for number in (1, 2):
             filename = f"{name}-1.0-{number}-py3-none-any.whl"
@@ -317,7 +317,7 @@ def test_case_066_two_names_for_the_same_content_are_both_published(case: Case) 
 
 
 def without_a_sha256(told: str) -> list[dict[str, str]]:
-    """Return what may stand for hashes and has no usable sha256."""
+    """Return values of ``hashes`` without a usable sha256."""
     odd = ["", told[:-1], told + "0", told[:-1] + "g", f" {told}", f"{told}\n", f"0x{told[2:]}"]
     others = {"md5": "0" * 32, "sha512": "0" * 128, "blake2b": "0" * 64, "": told}
     return [{}, others, {"SHA 256": told}, {"sha-256": told}, *({"sha256": text} for text in odd)]
@@ -361,7 +361,7 @@ def test_case_068_an_entry_with_an_impossible_size_is_dropped(case: Case) -> Non
 
 @pytest.mark.parametrize("told", [None, ...], ids=["null", "missing"])
 def test_case_068_a_missing_size_is_measured(case: Case, told: object) -> None:
-    """PEP 691 pages need tell none."""
+    """PEP 691 does not require a size."""
     files = spoil(case, [told], in_the_newest("size"))
 
     case.mirror()
@@ -370,7 +370,7 @@ def test_case_068_a_missing_size_is_measured(case: Case, told: object) -> None:
     case.heals()
 
 
-# ---------------------------------------------------------------- what describes a file
+# ---------------------------------------------------------------- optional fields
 
 TIMES: tuple[object, ...] = (
     *(None, ..., "", "yesterday", 0, 1.7e9, True, [], "0001-01-01T00:00:00Z"),
@@ -425,7 +425,7 @@ YANKS: tuple[tuple[object, object], ...] = (
 
 
 def test_case_071_yanked_is_a_text_or_a_boolean(case: Case) -> None:
-    """What is of no such type counts as not yanked; a reason is cut at 4 000 characters."""
+    """Other types count as not yanked; a reason is truncated to 4,000 characters."""
     files = spoil(case, [told for told, _ in YANKS], in_the_newest("yanked"))
 
     case.mirror(behind=files)
@@ -451,7 +451,7 @@ def test_case_071_requires_python_is_a_text_of_limited_length(case: Case) -> Non
     heal(case, files)
 
 
-# ---------------------------------------------------------------- what changes in between
+# ---------------------------------------------------------------- changes between requests
 
 
 @pytest.mark.parametrize("shown", ["bar", "f", "foo-", "../foo", "foo bar", "föö"])
@@ -484,7 +484,7 @@ def test_case_073_the_last_answer_counts_if_a_page_changes_between_two_tries(
 
 
 def test_case_074_a_file_that_changes_between_two_parts_is_downloaded_again(case: Case) -> None:
-    """The parts agree with their validators, which are those of an index that has none."""
+    """The parts cannot be told apart by validators: the index sends none."""
     (file,) = case.index.release("foo", "1.0", size=2 * LARGE)
 
     async def another(request: Request, answer: Answer) -> Any:

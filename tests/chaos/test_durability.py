@@ -1,4 +1,4 @@
-"""What is vouched for was made durable first, seen from outside: by the order of system calls."""
+"""Recorded work was made durable first, checked by the order of system calls."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROOT_PAGE = "web/simple/index.v1_json"
 
 
 class Disk:
-    """What of a mirror a power cut could take back, by the calls that were seen."""
+    """The files that a power cut could damage, computed from the system calls so far."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -39,11 +39,11 @@ class Disk:
 
     @property
     def volatile(self) -> set[str]:
-        """The files that would not be there, or not be whole."""
+        """The files that would be missing or incomplete."""
         return self._contents | self._names
 
     def decide(self, call: Call) -> None:
-        """Take in a call that is about to be made."""
+        """Record a call before it is made."""
         path = call.paths[0]
         if self._committed and path != JOURNAL:
             self._committed = False
@@ -74,7 +74,7 @@ class Disk:
             self._contents.add(target)
 
     def _check_rows(self) -> None:
-        """Assert that whatever the catalogue names by now would survive."""
+        """Assert that everything that the catalogue has would survive."""
         copy = self._site.home / "copy.sqlite"
         shutil.copy(self._site.root / "catalogue.sqlite", copy)
         with closing(sqlite3.connect(copy)) as catalogue:
@@ -88,13 +88,13 @@ class Disk:
         assert self.volatile & {*files, *pages, *removed} == set()
 
     def check_at_the_end(self) -> None:
-        """Assert that a power cut after the end would take nothing back."""
+        """Assert that a power cut after the end would damage nothing."""
         assert self.volatile == set()
         assert self.vouched > 5
 
 
 def parent(path: str) -> str:
-    """Return the directory that a file is in, "" for the root."""
+    """Return the directory of a file, "" for the root."""
     return path.rpartition("/")[0]
 
 

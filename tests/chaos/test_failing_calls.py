@@ -1,7 +1,7 @@
-"""The n-th system call fails, for n = 1, 2, ...: full disks, bad disks, no descriptors, no rights.
+"""The n-th system call fails, for n = 1, 2, ...: full and bad disks, no descriptors, no rights.
 
-The run says so in one line and ends with 7, or with 4 where only a project is hit; or it did not
-need that call, and all is done. What was right stays, and the next run heals what is missing.
+The run logs one line and ends with 7, or with 4 if only a project is affected, or it did not need
+that call and succeeds. Valid content stays, and the next run repairs what is missing.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from tests.support.system_calls import Call, Watched
 
 FEW = 3
-"""Calls of each workload that are tried for every change of the program."""
+"""Calls of each workload that fail in the regular tests."""
 
 PARTS = 8
-"""Parts that all calls are tried in, side by side."""
+"""Parts that all calls are divided into, to run in parallel."""
 
 ERRORS = {
     "open": (errno.ENOSPC, errno.EMFILE, errno.EACCES, errno.EIO),
@@ -50,11 +50,11 @@ ERRORS = {
 """How each kind of call can fail."""
 
 _LARGE = 1024 * 1024
-"""Bytes of a download that is worth going on with."""
+"""Bytes of a partial download that is resumed."""
 
 
 def fail(trials: Trials, calls: Iterable[tuple[Call, int]], *, reading: bool = False) -> None:
-    """Let each of these calls of a copy fail, look, and let it heal."""
+    """Make each of these calls fail in a copy, check it, and assert that it heals."""
     for failing, error in calls:
         number = failing.number
         site = trials.copy()
@@ -73,7 +73,7 @@ def fail(trials: Trials, calls: Iterable[tuple[Call, int]], *, reading: bool = F
 
 
 def check_told(trials: Trials, site: Site, watched: Watched) -> None:
-    """Assert that the exit code is honest and that one line says what is wrong."""
+    """Assert that the exit status is correct and that one line states the error."""
     assert "Traceback" not in watched.log
     assert watched.code in {0, 4, 7}
     errors = [line for line in watched.log.splitlines() if " ERROR: " in line]
@@ -89,7 +89,7 @@ def check_told(trials: Trials, site: Site, watched: Watched) -> None:
 
 
 def check_no_litter(site: Site, failed: Call) -> None:
-    """Assert that nothing is left but large downloads, and what could not be removed."""
+    """Assert that only large partial downloads are left, and files that could not be removed."""
     partial = site.root / ".partial"
     there = partial.iterdir() if partial.is_dir() else ()
     left = [path for path in there if path.stat().st_size < _LARGE]
@@ -98,12 +98,12 @@ def check_no_litter(site: Site, failed: Call) -> None:
 
 @pytest.fixture
 def prepare(tmp_path: Path, server: IndexServer) -> Callable[[Workload], Trials]:
-    """Return what makes a workload ready."""
+    """Return a function that prepares a workload."""
     return lambda workload: Trials(tmp_path, server, workload)
 
 
 def in_turn(calls: Iterable[Call]) -> list[tuple[Call, int]]:
-    """Return the calls, each with one of the errors that it can have, all of them in turn."""
+    """Return the calls, each with one of its possible errors, by turns."""
     turns = {name: cycle(errors) for name, errors in ERRORS.items()}
     return [(call, next(turns[call.name])) for call in calls]
 
@@ -132,14 +132,14 @@ def reading(trials: Trials) -> list[Call]:
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-"""No space left on the disk, or for this user; without room for names it is the first too."""
+"""No space left on the disk, or for this user; a lack of inodes gives the first as well."""
 
 
 @pytest.mark.parametrize("workload", [FIRST, UPDATE], ids=str)
 def test_case_100_a_full_disk_ends_the_run_in_order(
     prepare: Callable[[Workload], Trials], workload: Workload
 ) -> None:
-    """What is done is not recorded if that needs room; no reserve is kept for it."""
+    """Finished work is not recorded if that needs space; none is reserved for it."""
     trials = prepare(workload)
     for first, error in zip(spread(trials.calls(), 4), cycle(FULL)):
         site = trials.copy()
@@ -159,7 +159,7 @@ def test_case_100_a_full_disk_ends_the_run_in_order(
 def test_case_103_a_failed_rename_is_not_replaced_by_a_copy(
     prepare: Callable[[Workload], Trials],
 ) -> None:
-    """A copy would be seen while it is made, and would not be whole after a kill."""
+    """A copy would be visible while it is written, and incomplete after a kill."""
     trials = prepare(UPDATE)
     site = trials.copy()
     failed: list[str] = []

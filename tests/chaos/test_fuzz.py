@@ -1,4 +1,4 @@
-"""Whatever is read becomes a value that may be, or one clear error; and that in bounded steps."""
+"""Parsing changed documents gives a valid value or one documented error, in bounded steps."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pytest
 from tests.chaos.fuzzing import TARGETS, changed
 
 DOCUMENTS = 100
-"""How many each target is given for every change of the program, always the same."""
+"""Documents for each target in the regular tests, always the same."""
 
 MINUTES = float(os.environ.get("FUZZ_MINUTES", "10"))
-"""How long all targets together are tried in the long run."""
+"""Seconds for all targets in the nightly test."""
 
 FOUND: dict[str, tuple[str, ...]] = {}
-"""Documents that once were too much, in base64, by the target."""
+"""Documents that once failed, in base64, by target."""
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -1,4 +1,4 @@
-"""Cases 75 to 84: names, URLs and texts that were made to do harm."""
+"""Cases 75 to 84: hostile names, URLs and texts."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ HOSTILE = [
     *["\x00", "\n", "\r", "\t", "\x1b[31m", "\x7f", "\x85", "\u202e", "\u2066", "\u200b", "\ufeff"],
     "\U0001f4a3",
 ]
-"""What terminals, logs and people's eyes are fooled with."""
+"""Characters that mislead terminals, logs and readers."""
 
 
 def leaves_out(case: Case, entries: list[dict[str, Any]]) -> None:
-    """Assert that such entries are left out, without a request, and that all else is published.
+    """Assert that such entries are dropped, without a request, and that all others are published.
 
-    An entry says what it has instead of what is right for the newest file.
+    Each entry has the fields that replace those of the newest file.
     """
     files = spoil(case, entries, _say)
     excluded = [file.filename for name, file in files.items() if name != "bar"]
@@ -60,7 +60,7 @@ CLIMBING = [
 
 
 def test_case_075_a_url_that_climbs_by_escapes_is_dropped(case: Case) -> None:
-    """What leads to its own name in a harmless way is resolved before it is looked at."""
+    """A URL that resolves to its own name is accepted."""
     end = "p{}-2.0-py3-none-any.whl"
     climbing = [url for url in CLIMBING if url not in {"/packages/../../x/{}", "/packages/./{}"}]
     leaves_out(case, [{"url": url.format(end.format(n))} for n, url in enumerate(climbing)])
@@ -68,7 +68,7 @@ def test_case_075_a_url_that_climbs_by_escapes_is_dropped(case: Case) -> None:
 
 @pytest.mark.parametrize("url", ["/packages/../../etc/{}", "../../../../../../etc/{}"])
 def test_case_075_a_url_with_plain_dots_is_resolved_within_its_host(case: Case, url: str) -> None:
-    """A URL has nothing above its root, and where the file lies here is not taken from it."""
+    """A URL has no parent of its root, and local paths are not taken from it."""
     case.mirrored("foo")
     (file,) = case.index.release("foo", "2.0")
     case.index.files[f"/etc/{file.filename}"] = file
@@ -122,9 +122,9 @@ ELSEWHERE = ["/packages_evil/x/{}", "/simple/foo/{}", "/json/{}", "/status/{}", 
 
 @pytest.mark.parametrize("place", ELSEWHERE)
 def test_case_077_every_file_is_stored_below_packages(case: Case, place: str) -> None:
-    """Where it lies is computed here: a file of another host's layout gets a place by its digest.
+    """The path is computed: a file with another layout of URLs is stored by its digest.
 
-    So such a file is not refused, and lies nowhere near pages and state.
+    So such a file is not refused, and is stored far from pages and state.
     """
     case.mirrored("foo")
     (file,) = case.index.release("foo", "2.0")
@@ -161,7 +161,7 @@ def test_case_077_a_page_cannot_be_a_file(case: Case) -> None:
 
 
 def named(filename: str) -> dict[str, Any]:
-    """Return what an entry says whose name is odd, and whose URL agrees."""
+    """Return the fields of an entry with an unusual name and a URL that agrees."""
     return {"filename": filename, "url": f"/packages/aa/{filename}"}
 
 
@@ -203,7 +203,7 @@ def test_case_078_a_lone_surrogate_in_the_list_drops_its_entry(case: Case, half:
 
 
 def test_case_078_a_lone_surrogate_makes_a_page_invalid(case: Case) -> None:
-    """A lone surrogate is no text in any encoding, and its document no JSON."""
+    """A lone surrogate has no encoding, and its document is not JSON."""
     case.mirrored("foo", "bar")
     for name in ("foo", "bar"):
         case.index.release(name, "2.0")
@@ -216,7 +216,7 @@ def test_case_078_a_lone_surrogate_makes_a_page_invalid(case: Case) -> None:
 
 
 def test_case_078_control_characters_in_texts_are_removed_or_escaped(case: Case) -> None:
-    """A reason is for people, so it is kept, without what is no text."""
+    """A reason is for people: it is kept without the characters that are not text."""
     case.mirrored("foo")
     case.index.release("foo", "2.0")
     case.index.yank("foo", "2.0", "bad\x1b[31m \u202e reason\x00\n")
@@ -254,12 +254,12 @@ SPECIAL = [
 
 
 def test_case_079_names_with_a_special_meaning_are_dropped(case: Case) -> None:
-    """There is no mode for other systems: what begins with a project's name is no device's."""
+    """File names begin with the project's name, so none is that of a device."""
     leaves_out(case, [named(each.format(n)) for n, each in enumerate(SPECIAL)])
 
 
 def long_name(size: int) -> str:
-    """Return a name of a source distribution of so many characters."""
+    """Return the name of a source distribution with ``size`` characters."""
     return f"foo-1.{'0' * (size - len('foo-1..tar.gz'))}.tar.gz"
 
 
@@ -297,7 +297,7 @@ def test_case_080_a_longer_name_is_dropped(case: Case, size: int) -> None:
 
 
 def test_case_081_names_that_are_not_ascii_are_dropped(case: Case) -> None:
-    """Also in two spellings of one name, and in many bytes a character: no file has any."""
+    """This includes two spellings of one name, and characters of several bytes."""
     texts = [
         "\u00e9",
         "e\u0301",
@@ -312,9 +312,9 @@ def test_case_081_names_that_are_not_ascii_are_dropped(case: Case) -> None:
 
 
 def test_case_082_names_that_differ_in_case_only_never_share_a_directory(case: Case) -> None:
-    """So none overwrites the other, wherever case is no difference: each has its digest's place.
+    """None overwrites the other on any file system: each is stored by its digest.
 
-    Projects have one name in lower case. No file system is looked at for that.
+    Projects have one name in lower case.
     """
     for filename in ("foo-1.0.tar.gz", "Foo-1.0.tar.gz", "FOO-1.0.tar.gz"):
         case.index.upload("foo", "1.0", filename, content=filename.encode())
@@ -339,7 +339,7 @@ NO_NAMES: list[object] = [
 def test_case_083_an_invalid_project_name_never_reaches_the_file_system(
     case: Case, name: object
 ) -> None:
-    """It names nothing that could be wanted, so the status is 0, with a warning."""
+    """Such an entry cannot be selected, so the exit status is 0, with a warning."""
     case.site.configure(api_method="simple")
     case.mirrored("foo")
     case.index.release("foo", "2.0")
@@ -386,7 +386,7 @@ SCRIPT = "\"'><script>alert(1)</script><!--&lt;\u2028</a><a href=x onclick=y>"
 
 
 def test_case_084_a_script_in_a_text_is_escaped_in_every_format(case: Case) -> None:
-    """The oracle parses the pages and compares what is in them with what the index has."""
+    """The oracle parses the pages and compares them with the index."""
     case.site.configure(json=True)
     case.mirrored("foo")
     case.index.release("foo", "2.0", requires_python=f">=3.9{SCRIPT}")

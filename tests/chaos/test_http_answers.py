@@ -72,12 +72,12 @@ def test_case_003_a_failing_page_is_requested_in_every_run(case: Case) -> None:
 
 
 def asleep(case: Case, sleepers: int) -> bool:
-    """Whether so many are waiting for more than a minute."""
+    """Whether so many tasks sleep for more than a minute."""
     return sum(seconds > 60 for seconds in case.clock.slept) >= sleepers
 
 
 def test_case_004_no_request_is_sent_to_a_host_before_its_retry_after(case: Case) -> None:
-    """Three workers: one is told to wait, the others hear of it with a page in their hands."""
+    """Three workers: one gets the answer, the others while they handle a page."""
     for number in range(6):
         case.index.release(f"p{number}", "1.0")
     case.site.configure(workers=3)
@@ -150,7 +150,7 @@ def test_case_005_a_longer_time_ends_the_requests_to_that_host_in_this_run(case:
 
 
 def test_case_006_only_the_host_that_sent_retry_after_is_paused(case: Case) -> None:
-    """Two workers: one is told to wait by the host of files, the other goes on with the index."""
+    """Two workers: the file host pauses one, the other continues with the index."""
     for name in ("p0", "p1"):
         case.index.release(name, "1.0")
     case.site.configure(workers=2, json="true")
@@ -178,7 +178,7 @@ def test_case_006_only_the_host_that_sent_retry_after_is_paused(case: Case) -> N
 
 
 def test_case_007_a_listed_project_without_a_page_fails(case: Case) -> None:
-    """The second look comes after a minute, when no cache remembers the 404 any more."""
+    """The page is requested again after a minute, when no cache has the 404 any more."""
     case.mirrored("foo")
     case.index.release("ghost", "1.0")
     case.index.release("foo", "2.0")
@@ -235,7 +235,7 @@ BAD_FILES = {
 def test_case_009_a_missing_file_holds_its_page_for_one_run_and_is_omitted_later(
     case: Case, kind: str
 ) -> None:
-    """There is no option about it: a dead file may neither go unnoticed nor hold back a release."""
+    """A missing file must neither go unnoticed nor delay a release."""
     case.mirrored("foo", "bar")
     (dead,) = case.index.release("foo", "2.0")
     (good,) = case.index.release("foo", "3.0")

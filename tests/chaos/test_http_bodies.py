@@ -1,4 +1,4 @@
-"""Cases 12 to 20: connections and bodies that break, stall, drip or lie about themselves."""
+"""Cases 12 to 20: connections and bodies that break, stall, drip or have a wrong length."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.support.index import File
 
 LARGE = 2_200_000
-"""Bytes of a file of which a part is worth keeping."""
+"""Size in bytes of a file whose partial download is kept."""
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ LARGE = 2_200_000
 def test_case_012_an_index_that_cannot_be_reached_is_tried_five_times(
     case: Case, master: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RES_OPTIONS", "timeout:1 attempts:1")  # where nobody answers for names
+    monkeypatch.setenv("RES_OPTIONS", "timeout:1 attempts:1")  # without a name server
     case.mirrored("foo")
     case.index.release("foo", "2.0")
     good = case.site.options["master"]
@@ -66,14 +66,14 @@ def large_file(case: Case) -> File:
 
 
 def ranges(case: Case) -> list[int | None]:
-    """Return where each request for a file asks it to begin, None for the whole."""
+    """Return the start of the requested range of each file, None for the whole."""
     asked = [each.headers.get("Range") for each in case.asked("file")]
     assert all(each is None or each.startswith("bytes=") for each in asked)
     return [None if each is None else int(each[6:].rstrip("-")) for each in asked]
 
 
 def test_case_013_a_large_body_is_resumed_where_it_broke_off(case: Case) -> None:
-    """There is no If-Range: a part is kept under the sha256 of the whole, which is checked."""
+    """If-Range is not needed: a part is stored under the sha256 of the whole, which is checked."""
     large_file(case)
 
     case.recovers("file", faults.cut(1_800_000))
@@ -113,7 +113,7 @@ def test_case_014_a_body_that_stays_too_short_fails(case: Case) -> None:
 def test_case_015_a_chunked_body_that_ends_early_is_retried(
     case: Case, where: str, kind: str
 ) -> None:
-    """A page in chunks that ends in good order is no JSON, and asked for in the next run."""
+    """A chunked page that ends early without an error is not JSON; the next run requests it."""
     case.index.release("foo", "1.0")
     act = SHORT[15][kind]
     if kind == "ended early" and where == "detail":
@@ -135,7 +135,7 @@ def test_case_015_a_chunked_body_that_stays_short_fails(case: Case, kind: str) -
 
 
 def stays_bad(case: Case, act: faults.Act, *, tries: int) -> None:
-    """Assert what becomes of a file that is wrong in every try."""
+    """Assert the outcome of a file whose every try fails."""
     case.mirrored("foo", "bar")
     case.index.release("bar", "2.0")
     (file,) = case.index.release("foo", "2.0")
@@ -216,7 +216,7 @@ def test_case_017_a_permanently_silent_host_fails_one_project(case: Case, where:
 
 
 def test_case_018_a_dripping_body_is_aborted(case: Case) -> None:
-    """Ten seconds pass for each hundred bytes, by the clock that the program is given."""
+    """Ten seconds pass for each hundred bytes, by the fake clock."""
     case.mirrored("foo", "bar")
     case.index.release("bar", "2.0")
     (slow,) = case.index.release("foo", "2.0", size=1000)
@@ -246,7 +246,7 @@ def test_case_018_a_dripping_document_is_aborted(case: Case, where: str) -> None
 
 
 def test_case_019_a_slow_and_steady_body_is_downloaded(case: Case) -> None:
-    """Twice as fast as it must be at least, for more than an hour, and for any real timeout."""
+    """Twice the minimum rate, for more than an hour and longer than any timeout."""
     case.site.configure(timeout=0.5, global_timeout=0.3)
     case.index.release("foo", "1.0", size=2_000_000)
     steady = faults.trickle(40_000, lambda: case.clock.advance(seconds=2))

@@ -1,4 +1,4 @@
-"""Cases 28 to 33: encodings, sizes, headers, and hosts that do not agree."""
+"""Cases 28 to 33: encodings, sizes, headers, and hosts that disagree."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_case_028_an_encoded_file_does_not_match_its_digest(case: Case) -> None:
 
 
 def test_case_028_a_falsely_declared_encoding_is_ignored(case: Case) -> None:
-    """What was uploaded as it is, is what its sha256 is of, whatever a header says."""
+    """The sha256 is that of the uploaded bytes, whatever a header declares."""
     content = gzip.compress(b"x" * 1000)
     case.index.upload("foo", "1.0", "foo-1.0.tar.gz", content=content)
     case.fault("file", faults.header("Content-Encoding", "gzip"))
@@ -49,7 +49,7 @@ def test_case_028_a_falsely_declared_encoding_is_ignored(case: Case) -> None:
 BOMBS = {
     "detail": (64, 4, b'{"meta": {"api-version": "1.0"}, "x": "'),
     "list": (256, 3, b'{"meta": {"api-version": "1.0"}, "x": "'),
-    # Then there is no changelog, and the list is followed.
+    # Without a changelog the list is used.
     "xmlrpc": (64, 0, b"<?xml version='1.0'?><methodResponse>"),
 }
 
@@ -119,11 +119,11 @@ DENSE = {
         b" -->" + CALL.partition(b"?>")[2] + b"<string>&e8;</string>" + CALLED,
     ),
 }
-"""What becomes more in memory than it has bytes: where, how it begins, what fills it, its end."""
+"""Documents that need more memory than bytes: route, beginning, repeated part, end."""
 
 
 ALWAYS = {"numbers for files", "a wide name", "attributes", "arrays", "entities"}
-"""The others are much like one of these."""
+"""The other kinds resemble one of these."""
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_case_029_a_document_of_many_small_values_stays_within_the_memory_limit(
     "kind", ["objects for files", "numbers for files", "versions", "arrays", "values"]
 )
 def test_case_029_parsing_stays_within_the_memory_limit(case: Case, kind: str) -> None:
-    """As much of it as is light enough. It is all read, and only then seen to be of no use."""
+    """As large as the limit permits: all of it is parsed before it is found to be useless."""
     route, beginning, filling, end = DENSE[kind]
     if route == "xmlrpc":
         weight, most = 3 * len(filling) + 280 * filling.count(b"<"), 318 * MIB
@@ -159,7 +159,7 @@ def test_case_029_parsing_stays_within_the_memory_limit(case: Case, kind: str) -
 
 
 def assert_modest(case: Case, route: str, bomb: Act) -> str:
-    """Assert that a run survives an answer within the memory that it may take; return its log."""
+    """Assert that a run handles an answer within the memory limit; return its log."""
     where, _, form = route.partition(" ")
     case.site.configure(
         timeout=60, json=where == "legacy", api_method="auto" if where == "xmlrpc" else "simple"
@@ -198,7 +198,7 @@ TOO_MUCH = {
 
 @pytest.mark.parametrize("where", ["list", "detail", "file"])
 def test_case_030_huge_headers_are_refused(case: Case, where: str) -> None:
-    """They count as a broken connection, which may be better the next time: class retry."""
+    """They count as a broken connection, which is retried in the next run."""
     case.site.configure(api_method="simple")
     case.mirrored("foo", "bar")
     for name in ("foo", "bar"):
@@ -224,7 +224,7 @@ def test_case_030_a_number_of_5000_digits_is_ignored(case: Case) -> None:
     case.heals()
 
 
-# ---------------------------------------------------------------- rubbish
+# ---------------------------------------------------------------- garbage
 
 RUBBISH = {
     "an answer": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
@@ -235,7 +235,7 @@ RUBBISH = {
 
 @pytest.mark.parametrize("kind", [*RUBBISH, "a page of bar"])
 def test_case_031_bytes_after_an_answer_are_not_the_next_answer(case: Case, kind: str) -> None:
-    """The next request would be answered by it on the same connection."""
+    """Otherwise they would answer the next request on the same connection."""
     for name in ("foo", "bar"):
         case.index.release(name, "1.0")
     case.site.configure(workers=1, download_workers=1)
@@ -291,7 +291,7 @@ def test_case_031_a_location_with_injected_headers_is_refused(case: Case) -> Non
 
 
 def test_case_032_the_newer_of_two_alternating_hosts_counts(case: Case) -> None:
-    """Each project is looked at again until its page is as new as its last change."""
+    """Each page is requested again until it is as new as the last change."""
     case.mirrored("foo", "bar")
     old = {
         name: json.dumps(case.index.detail_json(name, files_at=case.server.url)).encode()
@@ -323,7 +323,7 @@ ORIGINS = {
 def test_case_033_files_that_another_source_lacks_come_from_the_index(
     case: Case,
 ) -> None:
-    """Each file is asked for there first; no origin is left aside for the rest of a run."""
+    """Each file is requested there first; no source is excluded for the rest of a run."""
     with serving(case.index) as other:
         case.site.configure(download_mirror=other.url)
         for number, kind in enumerate(case.each(ORIGINS)):

@@ -32,13 +32,13 @@ PUBLIC = "http://index.example.org"
 
 
 def behind_a_proxy(case: Case, login: str = "") -> None:
-    """Let the server be the whole internet: the proxy through which every host is asked."""
+    """Make the server a proxy for every host."""
     case.site.configure(master=PUBLIC.replace("//", f"//{login}"), proxy=case.server.url)
     case.server.url = PUBLIC
 
 
 def hosts(case: Case) -> set[str]:
-    """Return the hosts that were asked."""
+    """Return the hosts of all requests."""
     return {each.headers["Host"] for each in case.server.asked}
 
 
@@ -47,7 +47,7 @@ def hosts(case: Case) -> set[str]:
 
 @pytest.mark.parametrize("where", ["detail", "file"])
 def test_case_021_a_redirect_loop_ends_after_three_redirects(case: Case, where: str) -> None:
-    """Three and not five: nobody has more of them than that in good order."""
+    """No legitimate index needs more than three."""
     case.mirrored("foo", "bar")
     case.index.release("bar", "2.0")
     (file,) = case.index.release("foo", "2.0")
@@ -117,13 +117,13 @@ def test_case_023_a_redirect_to_a_private_address_is_refused(case: Case) -> None
 
 
 def moved(host: str) -> faults.Act:
-    """Answer with a page whose files are at another host."""
+    """Answer with a page whose files are on another host."""
     old, new = f'"{PUBLIC}/'.encode(), f'"http://{host}/'.encode()
     return faults.edit(lambda body: body.replace(old, new))
 
 
 def test_case_023_a_file_at_a_private_address_is_not_requested(case: Case) -> None:
-    """The page is shown without it from the second run on, as without any that cannot be had."""
+    """From the second run on the page is published without it, like any unavailable file."""
     behind_a_proxy(case)
     case.mirrored("foo", "bar")
     for name in ("foo", "bar"):
@@ -139,7 +139,7 @@ def test_case_023_a_file_at_a_private_address_is_not_requested(case: Case) -> No
 
 
 async def test_case_023_the_resolved_addresses_are_checked() -> None:
-    """The connection is made to the addresses that were looked at, and to no others."""
+    """The connection uses the checked addresses only."""
     resolver = GuardedResolver(HostGuard("https://index.example.org"))
     try:
         with pytest.raises(UnsafeUrl):
@@ -168,9 +168,9 @@ def test_case_024_a_redirect_to_another_scheme_is_refused(case: Case, where: str
 
 @pytest.mark.parametrize("where", ["detail", "file"])
 def test_case_025_another_public_host_does_not_get_the_password(case: Case, where: str) -> None:
-    """There is no list of hosts: any public one may be named, and learns nothing of the index.
+    """Any public host is permitted, and gets no credentials of the index.
 
-    What it gives is believed as the index's word for a page, and by its sha256 for a file.
+    Its answer is used as the page of the index, or checked by the sha256 of the file.
     """
     case.oracle.secrets += ["s3cret", base64.b64encode(b"me:s3cret").decode()]
     behind_a_proxy(case, "me:s3cret@")
@@ -201,7 +201,7 @@ def trusted(
     context: ssl.SSLContext | None = None,
     until: datetime | None = None,
 ) -> Iterator[tuple[IndexServer, Path]]:
-    """Serve the index over TLS, with a certificate by an authority that is in a file."""
+    """Serve the index over TLS; the certificate of the authority is in a file."""
     authority = trustme.CA()
     bundle = home / "authorities.pem"
     authority.cert_pem.write_to_path(bundle)
@@ -327,7 +327,7 @@ def test_case_027_a_proxy_that_refuses_the_tunnel_is_named(case: Case, line: byt
 
 @contextmanager
 def a_bad_proxy(case: Case, master: str, proxy: str) -> Iterator[None]:
-    """Ask for an index through a proxy while the block runs; then all is well again."""
+    """Use a proxy while the block runs; afterwards assert that the mirror heals."""
     case.oracle.secrets += ["s3cret", base64.b64encode(b"me:s3cret").decode()]
     case.mirrored("foo")
     case.index.release("foo", "2.0")

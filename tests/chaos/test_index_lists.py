@@ -1,4 +1,4 @@
-"""Cases 34 to 45, 58 and 59: lists of projects that shrink, lie, or go back."""
+"""Cases 34 to 45, 58 and 59: lists of projects that shrink, are wrong, or go back."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ METHODS = ["auto", "simple", "xmlrpc"]
 
 
 def comparing(case: Case, method: str) -> None:
-    """Let the next run compare the whole list, however it finds out what is new."""
+    """Make the next run compare the whole list."""
     case.site.configure(api_method=method)
     case.clock.advance(hours=25)
 
 
 def only(*names: str) -> faults.Act:
-    """Answer with a list of these projects alone, in any of its forms."""
+    """Answer with a list of these projects only."""
 
     def shortened(page: dict[str, Any]) -> None:
         page["projects"] = [each for each in page["projects"] if each["name"] in names]
@@ -54,7 +54,7 @@ def test_case_034_an_empty_list_removes_nothing(case: Case, method: str) -> None
 
 
 def test_case_034_the_changelog_outweighs_an_empty_list(case: Case) -> None:
-    """So the status is 0: nothing is missing, and nothing seems to be."""
+    """The exit status is 0: nothing is missing."""
     case.mirrored("bar", "baz", "foo")
     case.fault("xmlrpc", faults.call("list_packages_with_serial", {}))
     comparing(case, "xmlrpc")
@@ -114,7 +114,7 @@ def test_case_036_an_empty_list_at_the_first_run_is_refused(case: Case, method: 
     case.heals()
 
 
-# ---------------------------------------------------------------- no list
+# ---------------------------------------------------------------- invalid lists
 
 NO_LISTS = {
     "{}": b"{}",
@@ -134,7 +134,7 @@ NO_LISTS = {
 
 
 def refused(case: Case, acts: Mapping[str, faults.Act]) -> dict[str, str]:
-    """Assert that each list is refused as a whole, and return what was said of them."""
+    """Assert that each list is refused as a whole; return the ERROR line of each."""
     case.mirrored("bar", "foo")
     case.index.release("foo", "2.0")
     before, said = case.site.status, {}
@@ -183,7 +183,7 @@ PAGES = {
 
 
 def test_case_038_an_html_page_for_people_is_refused(case: Case) -> None:
-    """HTML may be a list: what makes it one is a link to a project."""
+    """HTML is a list if it has a link to a project."""
     said = refused(case, {kind: faults.body(*page) for kind, page in PAGES.items()})
 
     for kind, line in said.items():
@@ -222,7 +222,7 @@ BEARABLE = {
 
 
 def test_case_039_harmless_defects_of_a_list_are_tolerated(case: Case) -> None:
-    """Of a key that is there twice the last one counts, as every reader of JSON has it."""
+    """The last one of duplicate keys counts, as in every JSON parser."""
     case.site.configure(api_method="simple")
     case.mirrored("bar", "foo")
     for number, kind in enumerate(case.each(BEARABLE)):
@@ -234,7 +234,7 @@ def test_case_039_harmless_defects_of_a_list_are_tolerated(case: Case) -> None:
 
 
 def versioned(version: object) -> faults.Act:
-    """Answer with a list that says it is of this version."""
+    """Answer with a list of this version of the API."""
     return listing(lambda page: page["meta"].update({"api-version": version}))
 
 
@@ -259,19 +259,19 @@ def test_case_040_a_list_of_a_newer_minor_version_is_used_with_a_warning(case: C
     case.heals()
 
 
-# ---------------------------------------------------------------- bad entries
+# ---------------------------------------------------------------- invalid entries
 
 NO_NAMES: list[object] = [3, None, True, "", "..", "a/b", "a b", "\u00e4", "x" * 300, ["foo"], {}]
 NO_SERIALS: list[object] = ["soon", -1, True, 1.5, 2**53, 10**400, [], {}, ""]
 
 
 def another(name: object) -> faults.Act:
-    """Answer with a list that has one more entry."""
+    """Answer with a list with one more entry."""
     return listing(lambda page: page["projects"].append({"name": name}))
 
 
 def test_case_041_an_entry_without_a_name_is_dropped(case: Case) -> None:
-    """It names no project, so nothing that is selected is missing: status 0, and a warning."""
+    """It names no project, so nothing selected is missing: exit status 0, and a warning."""
     case.site.configure(api_method="simple")
     case.mirrored("bar", "foo")
     for number, name in enumerate(case.each(NO_NAMES)):
@@ -286,7 +286,7 @@ def test_case_041_an_entry_without_a_name_is_dropped(case: Case) -> None:
 
 
 def test_case_041_a_project_with_an_invalid_serial_is_requested_in_every_run(case: Case) -> None:
-    """It is taken as one without a serial, so that its project is shown and the status is 0."""
+    """It counts as an entry without a serial: its project is shown, and the exit status is 0."""
     case.site.configure(api_method="simple")
     case.mirrored("bar", "foo")
     for number, serial in enumerate(case.each(NO_SERIALS)):
@@ -335,7 +335,7 @@ def test_case_042_an_index_without_serials_is_followed_by_its_pages(
 
 @pytest.mark.parametrize("method", METHODS)
 def test_case_043_an_index_that_is_a_little_behind_reverts_nothing(case: Case, method: str) -> None:
-    """What a late list shows that is new is had, and what it does not show yet stays."""
+    """New projects of an old list are synced, and those that it lacks stay."""
     case.site.configure(api_method=method)
     case.mirrored("bar", "foo")
     old = case.index.list_json()
@@ -389,7 +389,7 @@ def test_case_044_an_index_that_alternates_does_not_change_the_mirror(
 
 @pytest.mark.parametrize("method", METHODS)
 def test_case_045_an_index_that_is_far_behind_is_refused(case: Case, method: str) -> None:
-    """More than a generous day of changes; the operator is told what to do if that is right."""
+    """More than a day of changes; the message names the way out."""
     case.site.configure(api_method=method)
     case.index.serial += 1_000_000
     case.mirrored("bar", "foo")
@@ -414,7 +414,7 @@ def test_case_045_an_index_that_is_far_behind_is_refused(case: Case, method: str
 
 @pytest.mark.parametrize("method", ["auto", "simple"])
 def test_case_045_the_operator_can_resume_after_a_serial_far_ahead(case: Case, method: str) -> None:
-    """Whether the index went back, or was wrong before, nobody can know but the operator."""
+    """Only the operator can know whether the index went back or was wrong before."""
     case.site.configure(api_method=method)
     case.mirrored("bar", "foo")
     case.index.release("foo", "2.0")
@@ -434,7 +434,7 @@ def test_case_045_the_operator_can_resume_after_a_serial_far_ahead(case: Case, m
     case.heals()
 
 
-# ---------------------------------------------------------------- odd lists
+# ---------------------------------------------------------------- unusual lists
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -457,7 +457,7 @@ def test_case_058_two_names_that_normalise_to_one_count_as_one(case: Case, *, fi
 
 
 def entries(count: int, beginning: bytes) -> bytes:
-    """Return a list that begins so, with this many projects more."""
+    """Return a list with this beginning and so many more projects."""
     more = b",".join(b'{"name":"x%d","_last-serial":1}' % number for number in range(count))
     return beginning.removesuffix(b"]}") + b"," + more + b"]}"
 
@@ -484,7 +484,7 @@ def test_case_059_a_large_list_of_which_little_is_selected(case: Case) -> None:
 
 @pytest.mark.nightly
 def test_case_059_a_list_beyond_its_limit_is_aborted(case: Case) -> None:
-    """Eight million projects, on 300 MB."""
+    """Eight million projects in 300 MB."""
     case.site.configure(api_method="simple", timeout=60)
     case.mirrored("bar", "foo")
     case.index.release("foo", "2.0")

@@ -1,4 +1,4 @@
-"""Cases 52 to 57: what the index takes away, hides, gives back, or changes all at once."""
+"""Cases 52 to 57: projects and files that are removed, hidden, restored, or changed in bulk."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def waiting(case: Case) -> dict[str, bytes]:
-    """Return the files that wait in ``removed/``, by name, with their core metadata."""
+    """Return the names of the files in ``removed/``, core metadata included."""
     found = (case.site.root / "removed/packages").rglob("*")
     return {path.name: path.read_bytes() for path in found if path.is_file()}
 
 
 def kept(file: File) -> dict[str, bytes]:
-    """Return what is to wait of a file."""
+    """Return the names of a file and its core metadata."""
     assert file.metadata is not None
     return {file.filename: file.content, f"{file.filename}.metadata": file.metadata}
 
@@ -36,7 +36,7 @@ def mirrored(case: Case, method: str, *names: str) -> list[File]:
 
 
 def test_case_052_a_removal_in_the_changelog_is_applied_in_one_run(case: Case) -> None:
-    """The journal is evidence enough; only silence asks for a second look."""
+    """The changelog is sufficient evidence; only absence requires a second look."""
     file, *_ = mirrored(case, "auto", "gone", "bar", "foo")
     case.index.remove_project("gone")
 
@@ -77,7 +77,7 @@ def test_case_052_a_missing_project_is_removed_at_the_second_look(case: Case) ->
 def test_case_052_a_project_that_only_the_list_or_the_page_lacks_stays(
     case: Case, method: str
 ) -> None:
-    """Absent from the list and there by itself, or the other way round, is not gone."""
+    """A project is removed only if both the list and its page are missing."""
     mirrored(case, method, "foo", "bar", "baz")
 
     def without_foo(page: dict[str, list[dict[str, str]]]) -> None:
@@ -114,7 +114,7 @@ def test_case_052_an_error_is_not_evidence_of_a_removal(case: Case, error: int) 
 
 @pytest.mark.parametrize("method", ["auto", "simple"])
 def test_case_053_a_project_in_quarantine_keeps_an_empty_page(case: Case, method: str) -> None:
-    """Its page says so itself, so one look is enough; it comes back as it went."""
+    """Its page states it, so one look is enough; it is restored the same way."""
     file, *_ = mirrored(case, method, "evil", "bar", "foo")
     case.index.quarantine("evil")
 
@@ -132,7 +132,7 @@ def test_case_053_a_project_in_quarantine_keeps_an_empty_page(case: Case, method
 def test_case_053_a_quarantine_without_a_status_marker_counts_as_a_removal(
     case: Case,
 ) -> None:
-    """An index that knows no status markers leaves it out of its list and answers 404."""
+    """An index without status markers omits it from the list and answers 404."""
     file, *_ = mirrored(case, "simple", "evil", "bar", "foo")
     case.index.quarantine("evil")
     case.fault("/simple/evil/", faults.status(404))
@@ -171,7 +171,7 @@ def test_case_054_a_project_that_returns_in_time_needs_no_download(
 
 
 def test_case_054_trashed_files_are_verified_before_they_are_restored(case: Case) -> None:
-    """Somebody may have written to it meanwhile: then it is downloaded again."""
+    """If a file was changed in the trash, it is downloaded again."""
     file, *_ = mirrored(case, "auto", "lost", "bar", "foo")
     project = case.index.projects["lost"]
     case.index.remove_project("lost")
@@ -238,7 +238,7 @@ def test_case_056_files_that_vanish_for_a_moment_stay(case: Case, method: str) -
 
 @pytest.mark.parametrize("method", ["auto", "simple"])
 def test_case_057_many_changes_in_one_run_are_normal_work(case: Case, method: str) -> None:
-    """A yank of everything, new spellings of names, new releases: nothing is taken away."""
+    """Yanks, new spellings of names, new releases: nothing is removed."""
     names = [f"Project.{number:02}" for number in range(15)]
     case.site.configure(api_method=method)
     case.mirrored(*names)

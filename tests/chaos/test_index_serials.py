@@ -24,7 +24,7 @@ HUGE = 10**12
 
 @pytest.mark.nightly
 def test_an_endless_changelog_is_aborted(case: Case) -> None:
-    """Each page is full, and goes on by one serial."""
+    """Each answer is full, and advances by one serial."""
     case.mirrored("bar", "foo")
     case.index.release("foo", "2.0")
     rows = [["foo", "2.0", 1_700_000_000, "new release", 10**9]] * 50_000
@@ -65,7 +65,7 @@ def test_case_046_a_serial_that_goes_back_changes_nothing(case: Case) -> None:
 
 
 def test_case_047_a_serial_that_becomes_visible_late_is_synced(case: Case) -> None:
-    """In a list each project is compared with itself, not with the highest serial of all."""
+    """Each project's serial is compared with its own, not with the highest one."""
     case.site.configure(api_method="simple")
     case.mirrored("bar", "foo")
     before = case.index.list_json()
@@ -90,7 +90,7 @@ def test_case_047_a_serial_that_becomes_visible_late_is_synced(case: Case) -> No
 def test_case_047_an_event_that_becomes_visible_late_is_found_by_the_comparison(
     case: Case,
 ) -> None:
-    """A journal is in the order of its commits; what it had not all the same is had in a day."""
+    """The changelog is in the order of commits; what it missed is found within a day."""
     case.mirrored("bar", "foo")
     case.index.release("foo", "2.0")
     late = [each for each in case.index.journal if each.serial == case.index.serial]
@@ -107,7 +107,7 @@ def test_case_047_an_event_that_becomes_visible_late_is_found_by_the_comparison(
 
 @pytest.mark.parametrize("method", ["auto", "simple"])
 def test_case_048_a_serial_beyond_that_of_the_list_is_ignored(case: Case, method: str) -> None:
-    """No page can have it, so there is nothing to wait for: what there is is shown, status 0."""
+    """No page can reach it, so the run does not wait: the page is shown, exit status 0."""
     case.site.configure(api_method=method)
     case.mirrored("bar", "foo")
     case.fault("list", with_serial("foo", HUGE))
@@ -125,7 +125,7 @@ def test_case_048_a_serial_beyond_that_of_the_list_is_ignored(case: Case, method
 
 
 def test_case_048_a_serial_that_no_page_reaches_delays_its_project_only(case: Case) -> None:
-    """One that could be: then it is waited for, until no cache can be as late as that."""
+    """A possible serial: the run waits for it until no cache can be that old."""
     case.site.configure(api_method="simple")
     case.mirrored("bar", "foo")
     for name in ("foo", "bar"):
@@ -143,7 +143,7 @@ def test_case_048_a_serial_that_no_page_reaches_delays_its_project_only(case: Ca
 
 
 def test_case_048_an_event_beyond_the_newest_serial_is_ignored(case: Case) -> None:
-    """The comparison of everything finds what it was about."""
+    """The comparison of the whole list finds its change."""
     case.mirrored("bar", "foo")
     before = case.site.status
     for name in ("bar", "foo"):
@@ -253,7 +253,7 @@ ODD: dict[str, Callable[[int], object]] = {
 
 @pytest.mark.parametrize("where", ["header", "body"])
 def test_case_051_one_of_two_serials_is_enough(case: Case, where: str) -> None:
-    """Where one is no serial the other counts, and of two that differ the lower one."""
+    """If one is invalid the other counts; if they differ, the lower one."""
     case.mirrored("bar", "foo")
     for number, kind in enumerate(case.each(ODD)):
         for name in ("foo", "bar"):
@@ -281,7 +281,7 @@ def test_case_051_a_page_with_a_lower_serial_is_stale(case: Case, where: str) ->
 
 
 def test_case_051_a_page_without_a_serial_is_published_without_one(case: Case) -> None:
-    """An index may tell serials in its list alone; what its page shows is what there is."""
+    """An index may have serials only in its list."""
     case.mirrored("bar", "foo")
     for name in ("foo", "bar"):
         case.index.release(name, "2.0")

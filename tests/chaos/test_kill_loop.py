@@ -1,7 +1,7 @@
-"""``kill -9`` before the n-th system call that changes something, for n = 1, 2, ... to the end.
+"""``kill -9`` before the n-th changing system call, for n = 1, 2, ... to the end.
 
-At each of these moments readers see nothing wrong and ``status`` claims nothing that is not so;
-and one more run makes the tree of a run that was not killed, with nothing left over.
+At each moment pages are valid and ``status`` is correct; one more run gives the tree of a run that
+was not killed, without leftovers.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 
 FEW = 3
-"""Moments of each workload that are tried for every change of the program."""
+"""Moments of each workload in the regular tests."""
 
 PARTS = 8
-"""Parts that all moments are tried in, side by side."""
+"""Parts that all moments are divided into, to run in parallel."""
 
 
 def kill_before(trials: Trials, calls: Iterable[Call], figures: Figures) -> None:
-    """Kill a copy before each of these calls, look, and let it heal.
+    """Kill a copy before each of these calls, check it, and assert that it heals.
 
-    What is done at once comes in another order each time, so a run may be over before that.
+    Concurrent calls come in another order each time, so a run may end before that call.
     """
     for last in calls:
         site = trials.copy()
@@ -50,7 +50,7 @@ def kill_before(trials: Trials, calls: Iterable[Call], figures: Figures) -> None
 
 @pytest.fixture
 def prepare(tmp_path: Path, server: IndexServer) -> Callable[[Workload], Trials]:
-    """Return what makes a workload ready."""
+    """Return a function that prepares a workload."""
     return lambda workload: Trials(tmp_path, server, workload)
 
 

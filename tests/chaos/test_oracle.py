@@ -41,7 +41,7 @@ def complaints(case: Case, ran: Ran, spoil: Callable[[], object]) -> set[str]:
 
 
 def edited(path: Path, old: str, new: str) -> None:
-    """Replace a text in a file that has it."""
+    """Replace text in a file."""
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
@@ -58,14 +58,14 @@ def page(site: Site, form: str, name: str = "bar") -> Path:
 
 
 def at_serial(site: Site, old: int, new: int) -> None:
-    """Let all pages of a project claim another serial."""
+    """Put another serial into all pages of a project."""
     for form in ("html", "v1_html"):
         edited(page(site, form), f"SERIAL {old}", f"SERIAL {new}")
     edited(page(site, "v1_json"), f'"_last-serial": {old}', f'"_last-serial": {new}')
 
 
 def unpublished(site: Site) -> None:
-    """Take a project out of the root page and its own pages away."""
+    """Remove a project from the root page, and its own pages."""
     shutil.rmtree(page(site, "html").parent)
     edited(site.web / "simple/index.html", '    <a href="bar/">bar</a><br/>\n', "")
     edited(site.web / "simple/index.v1_html", '    <a href="bar/">bar</a><br/>\n', "")
@@ -209,7 +209,7 @@ def test_only_permitted_deviations_are_accepted(case: Case) -> None:
 
 
 def test_the_reader_detects_a_project_without_a_page(case: Case) -> None:
-    """A run that is about something else finds it, for a page was taken away behind its back."""
+    """A page is deleted during a run."""
     case.mirrored("foo", "bar")
     case.index.release("foo", "2.0")
     taken = case.snapshot().files("web/simple/bar/")
@@ -221,7 +221,7 @@ def test_the_reader_detects_a_project_without_a_page(case: Case) -> None:
     async def act(*_: object) -> None:
         spoil()
 
-    case.figures = Figures()  # of this test alone: what it finds is no fault of the program
+    case.figures = Figures()  # a separate one: this violation is not the program's
     case.fault("xmlrpc", act, times=1)
     with pytest.raises(AssertionError, match="bar"):
         case.mirror()

@@ -1,4 +1,4 @@
-"""Cases 85 to 90: what somebody edited or planted here, from state to links, pipes and devices."""
+"""Cases 85 to 90: edited state, and planted links, pipes and devices."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EDITED = [
 @pytest.mark.parametrize("todo", EDITED, ids=lambda each: ascii(each)[:20])
 @pytest.mark.parametrize("name", ["todo", "status"])
 def test_case_085_an_edited_state_file_does_no_harm(case: Case, name: str, todo: str) -> None:
-    """It is not believed: everything is looked at again, nothing downloaded, the status is 0."""
+    """It is not trusted: everything is checked again, nothing downloaded, exit status 0."""
     case.mirrored("foo", "bar")
     case.index.release("foo", "2.0")
     (case.site.root / name).write_text(todo)
@@ -52,7 +52,7 @@ def test_case_085_an_edited_state_file_does_no_harm(case: Case, name: str, todo:
 
 
 def around(case: Case) -> dict[str, object]:
-    """Return all that is beside the mirror, and nobody's business."""
+    """Return everything outside the mirror."""
     found = listing(case.site.home / "neighbour")
     return {**found, **listing(case.site.home / "mirror-of-another")}
 
@@ -82,7 +82,7 @@ def test_case_086_an_edited_row_does_no_harm(case: Case, command: list[str]) -> 
         assert bars.items() <= case.site.tree().items()
         case.index.yank("foo", "1.0", row)
         if case.site.mirror("--force-check").code == 7:
-            case.mirror()  # makes a new catalogue
+            case.mirror()  # creates a new catalogue
     case.heals()
 
 
@@ -119,7 +119,7 @@ def test_case_086_a_row_with_an_invalid_path_is_repaired(case: Case, path: str, 
     ],
 )
 def test_case_107_an_invalid_row_costs_one_run_and_no_download(case: Case, damage: str) -> None:
-    """The catalogue is put aside, as it is for other damage, and made anew from the tree."""
+    """The catalogue is renamed, as for other damage, and rebuilt from the tree."""
     case.mirrored("bar", "foo")
     with sqlite3.connect(case.site.root / "catalogue.sqlite") as database:
         database.execute(damage)
@@ -152,7 +152,7 @@ URLS = [
     "command", [["delete", "--until-next-change", "foo"], ["verify"], ["mirror"]]
 )
 def test_case_086_an_edited_page_does_no_harm(case: Case, command: list[str]) -> None:
-    """The catalogue is gone, so that all that is known is what the pages say."""
+    """The catalogue is deleted, so that the pages are the only source."""
     case.mirrored("bar", "foo")
     before = around(case)
     bars = {path: text for path, text in case.site.tree().items() if "bar" in path}
@@ -207,7 +207,7 @@ def test_case_087_unknown_projects_are_named(case: Case) -> None:
 
 
 def link_to(target: Path) -> Callable[[Path], None]:
-    """Return what plants a link to something."""
+    """Return a function that plants a link to a target."""
     return lambda path: path.symlink_to(target)
 
 
@@ -227,7 +227,7 @@ def device(path: Path) -> None:
 
 
 def prepared(case: Case) -> File:
-    """Mirror two projects, and return a new file of one that is to be fetched."""
+    """Mirror two projects, and return a new file to download."""
     case.mirrored("foo", "bar")
     case.index.release("bar", "2.0")
     (file,) = case.index.release("foo", "2.0")
@@ -235,7 +235,7 @@ def prepared(case: Case) -> File:
 
 
 def in_place_of(path: Path, plant: Callable[[Path], None]) -> None:
-    """Put something else at a path, whatever is there."""
+    """Replace whatever is at a path."""
     if path.is_dir():
         shutil.rmtree(path)
     path.unlink(missing_ok=True)
@@ -301,7 +301,7 @@ def test_case_088_a_directory_that_is_a_link_fails_its_projects_only(
 def test_case_088_a_state_file_that_is_a_link_stops_the_run_before_any_change(
     case: Case, name: str
 ) -> None:
-    """Nobody plants that by accident, and what it claims decides on the whole run."""
+    """State decides on the whole run, and such a link is no accident."""
     prepared(case)
     path = case.site.root / name
     before, times = around(case), case.site.times()
@@ -334,7 +334,7 @@ def test_case_088_a_whole_area_may_be_a_link(case: Case) -> None:
 
 
 def test_case_088_a_link_swapped_in_during_a_run_is_not_followed(case: Case) -> None:
-    """Whenever the index is asked for something, what was a directory is a link, or again none."""
+    """At each request a directory becomes a link, or a directory again."""
     case.mirrored("foo", "bar")
     for version in range(2, 12):
         case.index.release("foo", f"{version}.0")
@@ -386,7 +386,7 @@ def test_case_089_a_hard_linked_published_file_is_replaced_and_not_overwritten(
 def test_case_090_a_special_file_is_replaced_and_never_opened(
     case: Case, place: str, kind: Callable[[Path], None]
 ) -> None:
-    """Nothing waits for it and nothing is lost with it: a rename puts the file in its place."""
+    """A rename puts the file in its place, without opening it."""
     file = prepared(case)
     path = case.site.root / PLACES[place](file)
     in_place_of(path, kind)
@@ -401,7 +401,7 @@ def test_case_090_a_special_file_is_replaced_and_never_opened(
 def test_case_090_a_directory_in_the_place_of_a_file_fails_its_project_only(
     case: Case, place: str
 ) -> None:
-    """What somebody keeps there is not ours to delete."""
+    """A directory may have content that is not the mirror's to delete."""
     file = prepared(case)
     path = case.site.root / PLACES[place](file)
     in_place_of(path, lambda path: path.mkdir())

@@ -1,8 +1,7 @@
-"""The power goes at any moment: on the disk is what was made durable, and of the rest some.
+"""Power cuts at any moment: the disk has what was made durable, and some of the rest.
 
-``status`` never tells of more than is there. What may be damaged is in hand: it is named in
-``todo``, or was named to ``sync``. The next run makes it good, and once a run has ended with 0
-nothing is damaged at all.
+``status`` never claims more than exists. Only pending projects may be damaged: those in ``todo``,
+or those of ``sync``. The next run repairs them; after exit status 0 nothing is damaged.
 """
 
 from __future__ import annotations
@@ -39,19 +38,19 @@ if TYPE_CHECKING:
 
 SEED = 20261121
 CUTS = 24
-"""Cuts of each of six workloads in the long run, and there are those after their ends."""
+"""Cuts of each of six workloads in the nightly test, besides those after the end."""
 
 
 @pytest.fixture
 def prepare(tmp_path: Path, server: IndexServer) -> Callable[[Workload], Trials]:
-    """Return what makes a workload ready."""
+    """Return a function that prepares a workload."""
     return lambda workload: Trials(tmp_path, server, workload)
 
 
 def cut_before(
     trials: Trials, disk: PowerDisk, calls: Iterable[Call | None], seed: int, figures: Figures
 ) -> None:
-    """Cut the power before each of these calls, or after the end; look, and let it heal."""
+    """Cut the power before each of these calls or after the end; assert that it heals."""
     dice = random.Random(seed)
     for last in calls:
         way = dice.choice(WAYS)
@@ -76,13 +75,13 @@ def cut_before(
 
 
 def check_time(site: Site) -> None:
-    """Assert that the mirror says when it was brought up to date, unless it was not."""
+    """Assert that ``last-modified`` exists if a run has succeeded."""
     told = site.web / "last-modified"
     assert not told.exists() or re.fullmatch(r"\d{8}T\d\d:\d\d:\d\d\n", told.read_text())
 
 
 def check_what_is_left(trials: Trials, site: Site) -> None:
-    """Assert that whatever is not in hand is as it was, or as it is to be."""
+    """Assert that all that is not pending is in its old or its new state."""
     now, in_hand = trials.shown(site), names_in_hand(trials, site)
     assert now.status in {trials.before.status, trials.after.status}
     if now.status != trials.before.status:
@@ -96,12 +95,12 @@ def check_what_is_left(trials: Trials, site: Site) -> None:
 
 
 def names_in_hand(trials: Trials, site: Site) -> set[str]:
-    """Return the projects that the next run will look at, as the mirror itself says."""
+    """Return the projects that the mirror has pending."""
     return {line.split()[0] for line in site.todo()[1:]} | set(trials.workload.command[1:])
 
 
 def is_in_hand(key: str, names: set[str]) -> bool:
-    """Whether a file of the tree is a project's that is in hand, or a list of projects."""
+    """Whether a file belongs to a pending project, or is a list of projects."""
     if key.startswith("simple/index."):
         return True
     parts = key.split("/")
@@ -126,7 +125,7 @@ def test_case_105_a_power_cut_damages_no_recorded_work(
 def test_case_106_a_file_whose_content_did_not_reach_the_disk_is_repaired(
     prepare: Callable[[Workload], Trials], tmp_path: Path, figures: Figures
 ) -> None:
-    """Of what was not written back there is nothing, zeros, or what lay there before."""
+    """Content that was not written back is empty, zeros, or old blocks."""
     trials = prepare(UPDATE)
 
     cut_before(trials, PowerDisk(tmp_path), [trials.calls()[-2], None], SEED + 1, figures)

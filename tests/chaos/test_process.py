@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from tests.support.server import Asked
 
 PATIENCE = 60
-"""Seconds after which a process that should have ended is taken for one that never will."""
+"""Seconds after which a process counts as hanging."""
 
 
 @contextmanager
 def started(
     case: Case, *command: str, at: str, do: Callable[[int], None]
 ) -> Iterator[subprocess.Popen[str]]:
-    """Start a command of its own, and ``do`` something with its number at a kind of request."""
+    """Start a command as a process; at a kind of request call ``do`` with its process ID."""
     done = False
 
     def on_request(asked: Asked) -> None:
@@ -63,7 +63,7 @@ SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda each: each.name)
 @pytest.mark.parametrize("at", ["detail", "file"])
 def test_case_092_a_signal_ends_a_run_in_order(case: Case, number: signal.Signals, at: str) -> None:
-    """What is under way is given up, what is done is kept; a second signal ends it at once."""
+    """Requests are cancelled and finished work is kept."""
     case.mirrored("foo", "bar")
     for name in ("foo", "bar"):
         case.index.release(name, "2.0", size=2_000_000)
@@ -85,7 +85,7 @@ def test_case_092_a_signal_ends_a_run_in_order(case: Case, number: signal.Signal
 
 
 def test_case_093_a_stopped_process_can_be_continued(case: Case) -> None:
-    """Its connections are lost meanwhile, and its lock is not."""
+    """Its connections are lost, its lock is kept."""
     for name in ("foo", "bar"):
         case.index.release(name, "1.0")
     codes: list[int] = []
@@ -121,7 +121,7 @@ WRITING = [
 
 @pytest.mark.parametrize("command", WRITING, ids=" ".join)
 def test_case_094_a_second_command_is_refused_immediately(case: Case, command: list[str]) -> None:
-    """It says which process is at work; for how long, and on which machine, the system tells."""
+    """The message names the process that holds the lock."""
     case.mirrored("foo")
     case.index.release("foo", "2.0")
     with FileLock(case.site.root / ".lock"):
@@ -148,7 +148,7 @@ def test_case_094_a_read_only_command_does_not_wait_for_the_lock(
 
 
 def test_case_095_the_lock_file_of_a_dead_process_is_ignored(case: Case) -> None:
-    """The kernel's lock counts, which a network file system passes on, and not the file."""
+    """The kernel's lock counts, not the file."""
     case.mirrored("foo")
     case.index.release("foo", "2.0")
     (case.site.root / ".lock").write_text("12345\nsome.other.host\n")
@@ -162,7 +162,7 @@ def test_case_095_the_lock_file_of_a_dead_process_is_ignored(case: Case) -> None
 def test_case_095_a_removed_lock_file_ends_the_run_before_a_commit(
     case: Case, *, again: bool
 ) -> None:
-    """Another command could be at work by then: on the same lock that this one had."""
+    """Another command could hold a new lock file by then."""
     case.mirrored("foo", "bar")
     for name in ("foo", "bar"):
         case.index.release(name, "2.0")
@@ -190,7 +190,7 @@ def test_case_095_a_removed_lock_file_ends_the_run_before_a_commit(
 def test_case_097_a_low_limit_of_open_files_is_reported_and_loses_nothing(
     case: Case, most: int
 ) -> None:
-    """A kill for want of memory is case 91; no more threads than a handful are ever begun."""
+    """A kill for lack of memory is case 91; few threads are ever started."""
     case.mirrored("foo", "bar")
     for name in ("foo", "bar", "baz"):
         case.index.release(name, "2.0", sdist=True)
@@ -247,11 +247,11 @@ handlers = full
 class = FileHandler
 args = ("/dev/full", "w")
 """
-"""A log on a disk without room."""
+"""A log on a full disk."""
 
 
 class BreaksAt(FakeClock):
-    """A clock that fails the n-th time that it is looked at, as only a bug does."""
+    """A clock whose n-th reading raises an unexpected exception."""
 
     def __init__(self, number: int, like: FakeClock) -> None:
         super().__init__(like.start)
@@ -259,15 +259,15 @@ class BreaksAt(FakeClock):
         self.left = number
 
     def monotonic(self) -> float:
-        """Return the seconds that have passed, or raise what nobody foresaw."""
+        """Return the seconds since the start, or raise."""
         self.left -= 1
         if self.left == 0:
-            raise RuntimeError("nobody foresaw this")
+            raise RuntimeError("an unexpected error")
         return super().monotonic()
 
 
 def test_case_099_an_exception_at_any_step_destroys_nothing(case: Case) -> None:
-    """The clock is looked at in every layer, so its failures reach all of them."""
+    """Every layer reads the clock, so the exception occurs in all of them."""
     case.mirrored("foo", "bar")
     right, count = case.clock, 0
     while True:

@@ -1,4 +1,4 @@
-"""What a run reads of a project that it has: its page, and of its files nothing (G18)."""
+"""A run reads no files of a project whose page alone changed (G18)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def another_page(index: Index, site: Site) -> None:
-    """Let the pages of two projects change, and none of their files."""
+    """Change the pages of two projects, and none of their files."""
     index.release("Alpha", "1.0", sdist=True, size=300_000)
     index.release("beta", "1.0", size=200_000)
     index.release("beta", "2.0")

@@ -1,8 +1,8 @@
-"""Random histories of an index, on a disk that fails and a machine whose power goes.
+"""Random histories of an index, on a disk that fails and loses power.
 
-Every change of the program is judged by the same few hundred of them. The long run has 10,000
-that are always the same, and 1,000 that nobody has seen before: each test says how many steps a
-minute it made. ``SCENARIOS`` in the environment is how many there are to be of the first kind.
+The regular tests use the same few hundred each time. The nightly ones have 10,000 that are always
+the same, and 1,000 new ones, and print how many steps they made per minute. ``SCENARIOS`` in the
+environment sets the number of the former.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def world(method: ApiMethod = ApiMethod.AUTO) -> LossyWorld:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_mirror_repairs_what_sync_was_doing_at_a_power_cut(seed: int) -> None:
-    """Even where no serial tells that the page is another, as when a project is archived."""
+    """Even if the serial does not show the change, as when a project is archived."""
     for step in range(10):
         here = world()
         here.index.archive("Foo")
@@ -74,7 +74,7 @@ def test_mirror_repairs_what_sync_was_doing_at_a_power_cut(seed: int) -> None:
 
 @pytest.mark.parametrize("step", range(20))
 def test_a_page_published_but_not_recorded_is_not_taken_for_the_recorded_one(step: int) -> None:
-    """An index without serials can take back what it said; its page is then the old one."""
+    """An index without serials can return to an earlier page."""
     here = world(ApiMethod.SIMPLE)
     here.upstream.has_serials = False
     here.run()
@@ -110,7 +110,7 @@ def test_no_page_names_a_missing_file_at_any_step_of_a_removal(kill_after: int) 
 
 
 def test_a_project_quarantined_at_the_first_list_is_mirrored_later() -> None:
-    """Status may pass what the list passes over; the journal tells when it is there again."""
+    """``status`` may pass a project that the list omits; the changelog reports its return."""
     machine = LossyMachine()
     machine.begin()
     machine.release(name="Alpha", sdist=False)
@@ -135,7 +135,7 @@ def test_a_project_quarantined_at_the_first_list_is_mirrored_later() -> None:
 def play(
     machine: type[MirrorMachine], count: int, number: int, tell: Callable[[str, object], None]
 ) -> None:
-    """Play as many scenarios, those of a seed, and tell how fast that went."""
+    """Run so many scenarios of a seed, and record their speed."""
     steps = 0
 
     class Counting(machine):  # type: ignore[misc,valid-type]  # it is one of ours

@@ -1,4 +1,4 @@
-"""Cases 101, 102, 104 and 107 to 112: disks, trees and state that are not what they were.
+"""Cases 101, 102, 104 and 107 to 112: faults of disks, trees and state.
 
 Cases 100 and 103 are in ``test_failing_calls.py``, 105 and 106 in ``test_power_cut.py``.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 ALL_OF_IT = "1000 TB"
-"""More than any disk has: as much as there is at all is to stay free."""
+"""More than any disk has: all space is to stay free."""
 
 
 def test_case_101_without_space_pages_are_published_and_files_wait(case: Case) -> None:
@@ -79,7 +79,7 @@ def test_case_101_sync_reports_a_project_that_waits_for_space(case: Case) -> Non
 def test_case_101_downloads_stop_before_the_reserved_space_is_used(
     case: Case,
 ) -> None:
-    """What it downloads never does; pages and the catalogue are small, and go on."""
+    """Downloads never use it; pages and the catalogue are small, and continue."""
     mebibyte, floor, beside = 1024 * 1024, 8 * 1024 * 1024, 512 * 1024
     names = [f"large-{number}" for number in range(8)]
     for name in names:
@@ -156,7 +156,7 @@ def test_case_102_a_read_only_disk_is_reported_immediately(case: Case) -> None:
 
 @pytest.mark.parametrize("area", ["packages", "simple"])
 def test_case_104_an_area_on_another_file_system_is_refused(case: Case, area: str) -> None:
-    """The storage cannot do what is asked of it: status 7, and nothing is asked of the index."""
+    """The storage cannot rename there: exit status 7, and no request to the index."""
     case.index.release("foo", "1.0")
     (case.site.web / area).mkdir(parents=True)
     with mounted(case.site.web / area):
@@ -171,7 +171,7 @@ def test_case_104_an_area_on_another_file_system_is_refused(case: Case, area: st
 
 
 def flip(path: Path) -> None:
-    """Change one byte, and leave size and time as they were."""
+    """Change one byte, and keep size and time."""
     times = path.stat()
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
@@ -180,12 +180,12 @@ def flip(path: Path) -> None:
 
 
 def served(case: Case) -> list[Path]:
-    """Return every file that is served and checked."""
+    """Return every served file that ``verify`` checks."""
     return [case.site.web / path for path in case.site.tree()]
 
 
 def test_case_107_verify_finds_and_repairs_every_changed_bit_of_the_tree(case: Case) -> None:
-    """Legacy documents have no digest: damage that still reads as one is not seen in them."""
+    """Legacy documents have no digest: damage that leaves valid JSON is not detected."""
     case.site.configure(json=True)
     case.mirrored("foo", "bar", "baz")
     right = case.site.tree()
@@ -207,7 +207,7 @@ def test_case_107_verify_finds_and_repairs_every_changed_bit_of_the_tree(case: C
 
 @pytest.mark.parametrize("at", [10, 100, 5000])
 def test_case_107_a_changed_bit_of_the_catalogue_destroys_nothing(case: Case, at: int) -> None:
-    """It has no sum of its own: what cannot be read is put aside and made anew from the tree."""
+    """A catalogue that cannot be read is renamed and rebuilt from the tree."""
     case.mirrored("foo", "bar")
     before = case.site.tree()
     path = case.site.root / "catalogue.sqlite"
@@ -313,13 +313,13 @@ def test_case_108_the_state_of_another_mirror_is_not_used(
 
 
 def roots(tree: dict[str, bytes]) -> dict[str, bytes]:
-    """Return the pages that list all projects."""
+    """Return the root pages."""
     return {path: text for path, text in tree.items() if path.startswith("simple/index")}
 
 
 @pytest.mark.parametrize("command", [["mirror"], ["sync", "foo"], ["verify"]])
 def test_case_109_a_tree_that_is_not_mounted_is_refused(case: Case, command: list[str]) -> None:
-    """No file marks it: a catalogue that knows projects, and no page of any, tells as much."""
+    """Detected by a catalogue with projects and a tree without any page."""
     case.mirrored("foo", "bar", "baz", "qux")
     aside = case.site.home / "neighbour" / "web"
     case.site.web.rename(aside)
@@ -378,7 +378,7 @@ def test_case_110_verify_repairs_changed_files_and_reports_added_ones(
 
 @pytest.mark.parametrize("mask", [0o000, 0o077, 0o177])
 def test_case_111_modes_are_the_same_under_any_umask(case: Case, mask: int) -> None:
-    """The oracle looks at them: 0644 for files, and 0755 for directories."""
+    """The oracle checks them: 0644 for files and 0755 for directories."""
     case.index.release("foo", "1.0")
 
     with umask(mask):
@@ -417,7 +417,7 @@ PECULIAR: dict[str, tuple[set[str], int]] = {
 def test_case_112_operations_that_a_file_system_lacks_are_avoided_or_reported(
     tmp_path: Path, server: IndexServer, kind: str
 ) -> None:
-    """Nothing is probed at the start: the call that fails is named, and the run ends in order."""
+    """The failing call is named, and the run ends in order."""
     calls, error = PECULIAR[kind]
     trials = Trials(tmp_path, server, UPDATE)
     site = trials.copy()

@@ -1,4 +1,4 @@
-"""The matrix is whole, and its table says what became of it."""
+"""The fault table is complete, and its page states the outcomes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAGE = HERE.parents[1] / "docs" / "reference" / "faults.md"
 
 
 def claimed() -> set[int]:
-    """Return the cases that a test is named for."""
+    """Return the numbers of the cases that have a test."""
     found = set()
     for path in HERE.glob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
