@@ -18,7 +18,9 @@ DOCUMENTS = 100
 MINUTES = float(os.environ.get("FUZZ_MINUTES", "10"))
 """Seconds for all targets in the nightly test."""
 
-FOUND: dict[str, tuple[str, ...]] = {}
+FOUND: dict[str, tuple[str, ...]] = {
+    "xml-rpc list": ("PG1ldGhvZFJlc3BvbnNlPjxwYXJhbXM+PC9wYXJhbXM+PC9tZXRob2RSZXNwb25zZT4=",),
+}
 """Documents that once failed, in base64, by target."""
 
 

@@ -151,6 +151,7 @@ def test_an_attack_is_refused(decode: Decode, text: bytes, reason: str) -> None:
         response(f"<int>{'9' * 5000}</int>"),
         response("<struct><member><value>x</value></member></struct>"),
         b"<methodResponse/>",
+        b"<methodResponse><params></params></methodResponse>",
         b"<html><body>x</body></html>",
     ],
 )

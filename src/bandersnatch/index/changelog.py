@@ -291,7 +291,9 @@ class XmlRpcCall:
             (value,) = target.close()
         except Fault as fault:
             raise FaultAnswer(str(fault.faultString)) from fault
-        except (Error, ArithmeticError, TypeError, LookupError) as error:
+        except InvalidAnswer:
+            raise
+        except (Error, ArithmeticError, ValueError, TypeError, LookupError) as error:
             raise InvalidAnswer(str(error)[:100]) from error
         return value
 
