@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from http.server import SimpleHTTPRequestHandler
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import faults
-from tests.support.web_server import WebHandler, web_server
+from tests.support.web_server import web_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,12 +16,6 @@ if TYPE_CHECKING:
     from tests.support.index import Index
     from tests.support.server import IndexServer
     from tests.support.site import Site
-
-
-WebHandler.extensions_map = {
-    **SimpleHTTPRequestHandler.extensions_map,
-    ".v1_json": "application/vnd.pypi.simple.v1+json",
-}
 
 
 def test_an_index_that_serves_html_only_is_mirrored(

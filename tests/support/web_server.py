@@ -28,6 +28,12 @@ class WebHandler(SimpleHTTPRequestHandler):
         """Do not log."""
 
 
+WebHandler.extensions_map = {
+    **SimpleHTTPRequestHandler.extensions_map,
+    ".v1_json": "application/vnd.pypi.simple.v1+json",
+}
+
+
 @contextmanager
 def web_server(directory: Path) -> Iterator[tuple[str, list[str]]]:
     """Serve a tree; yield its URL, and a list with the path of each request."""
