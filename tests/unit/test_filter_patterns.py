@@ -127,6 +127,23 @@ def test_a_pattern_that_is_accepted_means_to_regex_what_it_means_to_re(
         assert found.matches(text, anywhere=True) is (found.compiled.search(text) is not None)
 
 
+@pytest.mark.parametrize("flags", [re.NOFLAG, re.ASCII])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *(r"\b", r"\B", r"\d", r"\D", r"\w", r"\W", r"\s", r"\S", r"\."),
+        *(r"[\w-]", r"[^\w-]", r"[\W]", r"[\Wa]", r"[^\Wa]", r"[\W^]", r"[^\D\S]"),
+    ],
+)
+def test_each_class_and_boundary_means_to_regex_what_it_means_to_re(
+    pattern: str, flags: re.RegexFlag
+) -> None:
+    found = compiled(f"a?{pattern}b?", flags)
+    for text in ("", "a", "-", "a-", "ab", " ", "1", "^", ".", "\xe9", "\xb2", "a\x1c", "\n"):
+        assert found.matches(text) is (found.compiled.match(text) is not None)
+        assert found.matches(text, anywhere=True) is (found.compiled.search(text) is not None)
+
+
 @pytest.mark.parametrize(
     ("pattern", "why"),
     [
