@@ -255,7 +255,7 @@ def test_case_040_a_list_of_a_newer_minor_version_is_used_with_a_warning(case: C
 
         ran = case.mirror()
 
-        assert ran.log.count(f"WARNING: the index speaks API version {version}") == 1
+        assert ran.log.count(f"WARNING: the index has API version {version}") == 1
     case.heals()
 
 
