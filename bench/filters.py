@@ -1,8 +1,8 @@
 """What the filters cost: ``python bench/filters.py`` prints a table; it needs nothing else.
 
 Pages are measured when they are seen for the first time, so that every name and version is read
-anew, and once more, as with a page that changed by a few files. Every figure is the best of seven
-pages of the same shape: the others tell of what else the machine does. Time is that of the
+again, and once more, as with a page that changed by a few files. Every figure is the best of seven
+pages of the same shape: the others include what else the machine does. Time is that of the
 processor. Garbage is looked for as often as the program does.
 """
 

@@ -1,4 +1,4 @@
-"""Who may import what; a new arrow is decided here, not by accident."""
+"""Which module may import which; a new arrow is a decision, not an accident."""
 
 from __future__ import annotations
 

@@ -85,13 +85,13 @@ def check_what_is_left(trials: Trials, site: Site) -> None:
     now, in_hand = trials.shown(site), names_in_hand(trials, site)
     assert now.status in {trials.before.status, trials.after.status}
     if now.status != trials.before.status:
-        assert now.tree == trials.after.tree, "status tells of what is not there"
+        assert now.tree == trials.after.tree, "status covers changes that the tree lacks"
     if not in_hand:
         check_tree(site.web)
     for key in trials.before.tree.keys() | trials.after.tree.keys() | now.tree.keys():
         was, is_to_be = trials.before.tree.get(key), trials.after.tree.get(key)
         if not in_hand or not is_in_hand(key, in_hand):
-            assert now.tree.get(key) in {was, is_to_be}, f"{key} is damaged, and nobody knows"
+            assert now.tree.get(key) in {was, is_to_be}, f"{key} is damaged without notice"
 
 
 def names_in_hand(trials: Trials, site: Site) -> set[str]:

@@ -268,7 +268,7 @@ class Trials:
             assert key in now.tree, f"{key} is away"
         assert now.status in {self.before.status, self.after.status}
         if now.status != self.before.status:
-            assert now.tree == self.after.tree, "status tells of what is not there"
+            assert now.tree == self.after.tree, "status covers changes that the tree lacks"
 
     def check_healed(self, site: Site) -> None:
         """Assert that one more run gives the tree of a clean mirror, and a next changes nothing."""

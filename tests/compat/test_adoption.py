@@ -288,7 +288,7 @@ def test_a_tree_of_any_release_is_adopted_and_kept_current(
     earlier = EarlierRelease(site, index, release)
     earlier.legacy = legacy
     earlier.write()
-    lying = earlier.leave_things_about("foo-bar")
+    leftovers = earlier.leave_things_about("foo-bar")
     site.configure(json=str(legacy).lower())
     before, files = everything(site.root), packages(site)
     if command == "sync":
@@ -300,7 +300,7 @@ def test_a_tree_of_any_release_is_adopted_and_kept_current(
     assert server.paths("file") == []
     assert everything(site.root) >= before
     assert {path: packages(site)[path] for path in files} == files
-    assert all(path.read_text() == "left" for path in lying)
+    assert all(path.read_text() == "left" for path in leftovers)
     assert site.names() == ["empty", "foo-bar", "timeless", "zope-interface"]
     assert site.status == index.serial
     assert site.todo() == []
@@ -361,7 +361,7 @@ def test_files_are_adopted_by_size_and_time_and_not_read(
 def test_a_file_of_another_time_is_read_when_its_page_is_rendered_again(
     index: Index, server: IndexServer, site: Site
 ) -> None:
-    """Somebody copied the mirror without times, or changed a file."""
+    """As after a copy without times, or a change of a file."""
     index.release("foo", "1.0", sdist=True, metadata=False)
     wheel, sdist = index.projects["foo"].files.values()
     EarlierRelease(site, index, "5.3").write()

@@ -193,7 +193,7 @@ class Documented(Index):
     """An index whose legacy documents tell classifiers and licences."""
 
     def legacy(self, name: str, *, files_at: str = "") -> str:
-        """Return the legacy document with what this index tells of its project."""
+        """Return the legacy document with what this index states about its project."""
         document = json.loads(super().legacy(name, files_at=files_at))
         classifiers, licence = TOLD[name]
         document["info"] |= {"classifiers": classifiers, "license": licence}
@@ -326,7 +326,7 @@ def _whole(index: Index) -> Tree:
 
 
 def _tree(site: Site) -> Tree:
-    """Return what the pages list, after a look whether it is there."""
+    """Return what the pages list, after checking that it exists."""
     site.check()
     return {name: sorted(site.filenames(name)) for name in sorted(site.names())}
 

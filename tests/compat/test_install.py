@@ -134,7 +134,7 @@ def test_installing_checks_the_hashes(
 def test_installing_from_the_html_pages(
     server: IndexServer, site: Site, index: Index, tmp_path: Path, installer: str
 ) -> None:
-    """As from a web server that was told nothing, like the one in the README."""
+    """As from a web server without a configuration, like the one in the README."""
     content, metadata = wheel("spam", "1.0")
     index.upload("spam", "1.0", "spam-1.0-py3-none-any.whl", content=content, metadata=metadata)
     site.configure(simple_format="HTML")

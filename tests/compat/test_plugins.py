@@ -287,7 +287,7 @@ def test_a_filter_that_raises_fails_its_project(
     scratch: Scratch, index: Index, server: IndexServer, site: Site
 ) -> None:
     index.release("a", "1.0", metadata=False)
-    server.speaks_json = server.has_legacy = False  # so that nobody tells a size
+    server.speaks_json = server.has_legacy = False  # no source states a size
     site.filter("[plugins]\nenabled = size_release_file\n[size_release_file]\nlargest = 9")
 
     done = scratch.start("-m", "bandersnatch", "-c", str(site.config), "mirror")

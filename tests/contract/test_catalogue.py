@@ -177,27 +177,27 @@ async def test_changed_since_returns_only_projects_that_differ_from_the_list(
     same = ("same", "older", "out")
     records = {name: make_record(name, serial=3) for name in same}
     records["out"] = structs.replace(records["out"], standing=Standing.EXCLUDED, files=())
-    unlike = {name: make_record(name, serial=3) for name in ("newer", "other", "kept", "untold")}
-    unlike["other"] = structs.replace(unlike["other"], fingerprint="other fingerprint")
-    unlike["kept"] = structs.replace(unlike["kept"], standing=Standing.RETAINED)
-    unlike["titled"] = structs.replace(make_record("titled", serial=3), display="TITLED")
-    unlike["plain"] = structs.replace(make_record("plain", serial=3), display="plain")
-    unlike["gone"] = make_record("gone", serial=3)
-    await catalogue.commit(CatalogueUpdate(records=[*records.values(), *unlike.values()]))
-    told = dict.fromkeys((*records, *unlike, "unknown"), 4) | {
+    changed = {name: make_record(name, serial=3) for name in ("newer", "other", "kept", "unlisted")}
+    changed["other"] = structs.replace(changed["other"], fingerprint="other fingerprint")
+    changed["kept"] = structs.replace(changed["kept"], standing=Standing.RETAINED)
+    changed["titled"] = structs.replace(make_record("titled", serial=3), display="TITLED")
+    changed["plain"] = structs.replace(make_record("plain", serial=3), display="plain")
+    changed["gone"] = make_record("gone", serial=3)
+    await catalogue.commit(CatalogueUpdate(records=[*records.values(), *changed.values()]))
+    serials = dict.fromkeys((*records, *changed, "unknown"), 4) | {
         "older": 3,
         "newer": 5,
-        "untold": None,
+        "unlisted": None,
     }
-    del told["gone"]
+    del serials["gone"]
     listing = ProjectList(
-        {project_name(name): None if at is None else Serial(at) for name, at in told.items()},
-        {project_name(name): name.capitalize() for name in told},
+        {project_name(name): None if at is None else Serial(at) for name, at in serials.items()},
+        {project_name(name): name.capitalize() for name in serials},
     )
 
     found = await catalogue.changed_since(listing, "fingerprint")
 
-    assert found == {*unlike, "unknown", "base-a", "base-b"}
+    assert found == {*changed, "unknown", "base-a", "base-b"}
 
 
 async def test_an_excluded_project_has_a_record_and_is_not_counted(catalogue: Catalogue) -> None:
@@ -498,19 +498,19 @@ async def test_an_update_is_not_stored_by_reference(catalogue: Catalogue) -> Non
 @given(
     record=drawn.project_records(),
     left=st.lists(drawn.unfinished, max_size=2, unique_by=lambda each: each.name),
-    lying=st.lists(drawn.removed, max_size=2, unique_by=lambda each: each.key),
+    trashed=st.lists(drawn.removed, max_size=2, unique_by=lambda each: each.key),
     note=drawn.texts,
 )
 async def test_every_valid_value_is_returned_as_committed(
     catalogue: Catalogue,
     record: ProjectRecord,
     left: list[Deferred],
-    lying: list[TrashEntry],
+    trashed: list[TrashEntry],
     note: str,
 ) -> None:
     await catalogue.commit(
         CatalogueUpdate(
-            records=[record], deferred=left, trashed=lying, markers={Marker.LISTING: note}
+            records=[record], deferred=left, trashed=trashed, markers={Marker.LISTING: note}
         )
     )
 
@@ -527,7 +527,7 @@ async def test_every_valid_value_is_returned_as_committed(
     assert [each for each in await catalogue.deferred() if each in left] == sorted(
         left, key=lambda each: each.name
     )
-    assert [each for each in await catalogue.trash() if each in lying] == sorted(
-        lying, key=lambda each: each.key
+    assert [each for each in await catalogue.trash() if each in trashed] == sorted(
+        trashed, key=lambda each: each.key
     )
     assert await catalogue.marker(Marker.LISTING) == note

@@ -721,7 +721,7 @@ def _opened_by_a_reader(pipe: Path) -> int:
         try:
             return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
         except OSError:
-            assert time.monotonic() < deadline, "nobody reads"
+            assert time.monotonic() < deadline, "no reader opened the pipe"
             time.sleep(0.01)
 
 

@@ -45,7 +45,7 @@ def blocked(*listed: ProjectName) -> ProjectFilter:
 
 def failing(name: ProjectName) -> bool:
     """Fail, as a plugin's filter may."""
-    raise FilterFailure("failing", f"it cannot tell of {name}")
+    raise FilterFailure("failing", f"it cannot judge {name}")
 
 
 FAILING = NameRule("failing", failing)
@@ -94,7 +94,7 @@ def test_a_project_is_selected_if_every_filter_keeps_it() -> None:
 
 def test_a_project_is_neither_selected_nor_dropped_if_a_filter_fails() -> None:
     chain = FilterChain((allowed(FOO), FAILING))
-    with pytest.raises(FilterFailure, match="cannot tell of foo"):
+    with pytest.raises(FilterFailure, match="cannot judge foo"):
         chain.selects(FOO)
     assert chain.may_select(FOO)
     assert not chain.may_select(BAR), "another filter drops it"

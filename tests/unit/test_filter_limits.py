@@ -1,4 +1,4 @@
-"""The filters that look at a project as a whole: size, number of versions, status."""
+"""The filters that judge a project as a whole: size, number of versions, status."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_an_unknown_size_fails_the_project() -> None:
     assert size("5").needs is Needs.SIZES
     with pytest.raises(FilterFailure, match=r"does not give the size of foo-1\.tar\.gz"):
         size("500").apply(of_sizes(1, None))
-    assert size("5", "foo").apply(of_sizes(None)) is not None, "nobody asks for its size"
+    assert size("5", "foo").apply(of_sizes(None)) is not None, "its size is not needed"
 
 
 @pytest.mark.parametrize("limit", ["", "a lot", "-5", "5 apples"])

@@ -2,7 +2,7 @@
 
 Each case is checked twice: against ``packaging``, and against a line of ``golden.txt``, which
 says how many files and versions are left and has a digest of their names. ``python -m
-tests.unit.test_golden_pages`` writes these lines anew.
+tests.unit.test_golden_pages`` writes these lines again.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ PINS = ("cryptography==45.0.0", "numpy>=2.4.0", "boto3==1.0.0")
 
 @dataclass(frozen=True)
 class Case:
-    """The text of a configuration, and who judges what it makes of a page."""
+    """The text of a configuration, and the judge of what it makes of a page."""
 
     text: str
     judge: Judge

@@ -563,7 +563,7 @@ def test_a_release_filter_may_do_to_its_dictionary_what_it_likes() -> None:
     assert before == DOCUMENT
 
 
-# ---------------------------------------------------------------- who decides alone
+# ---------------------------------------------------------------- the exclusive filter
 
 
 def test_a_release_filter_may_be_exclusive_for_a_project() -> None:
