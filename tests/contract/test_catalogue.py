@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from bandersnatch.catalogue.overlay import DryRunCatalogue
 from bandersnatch.catalogue.records import (
     CatalogueUpdate,
     Cause,
@@ -19,11 +20,12 @@ from bandersnatch.catalogue.records import (
     ProjectSummary,
     Standing,
 )
+from bandersnatch.catalogue.sqlite import SqliteCatalogue
 from bandersnatch.errors import StorageError
 from bandersnatch.model.content import Validators
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.names import project_name
-from bandersnatch.model.project import ProjectList, ProjectStatus
+from bandersnatch.model.project import ProjectList, ProjectStatus, Rejection
 from bandersnatch.model.serials import Serial
 from tests.support import records as drawn
 from tests.support.catalogues import (
@@ -409,6 +411,78 @@ async def test_a_key_trashed_and_restored_in_one_update_is_not_in_the_trash(
     await catalogue.commit(CatalogueUpdate(trashed=[new, BASE.trashed[0]], restored=[new.key]))
 
     assert await trash_keys(catalogue) == ["removed/base-1", "removed/base-2"]
+
+
+# ---------------------------------------------------------------- rejected files
+
+
+async def rejected(catalogue: Catalogue) -> list[tuple[str, str]]:
+    """Return the projects and names of the rejected files."""
+    return [(str(each.project), each.rejection.entry) for each in await catalogue.rejected()]
+
+
+def rejecting(name: str, *entries: str) -> ProjectRecord:
+    """Return the record of a project from whose page files were left out."""
+    record = make_record(name, "1.zip")
+    rejections = tuple(Rejection.of(entry, "is odd") for entry in entries)
+    return structs.replace(record, detail=replace(record.detail, rejected=rejections))
+
+
+async def test_the_rejected_files_of_a_record_are_stored_with_it(catalogue: Catalogue) -> None:
+    await catalogue.commit(CatalogueUpdate(records=[rejecting("foo", "b", "a", "\u202e\n")]))
+
+    assert await rejected(catalogue) == [("foo", "\\u202e\\n"), ("foo", "a"), ("foo", "b")]
+    record = await catalogue.project(FOO)
+    assert record is not None
+    assert [each.entry for each in record.detail.rejected] == ["\\u202e\\n", "a", "b"]
+    assert {each.reason for each in record.detail.rejected} == {"is odd"}
+
+
+async def test_a_record_replaces_the_rejected_files_of_its_project(catalogue: Catalogue) -> None:
+    await catalogue.commit(CatalogueUpdate(records=[rejecting("foo", "a"), rejecting("bar", "x")]))
+    await catalogue.commit(CatalogueUpdate(records=[rejecting("foo", "b")]))
+    assert await rejected(catalogue) == [("bar", "x"), ("foo", "b")]
+
+    await catalogue.commit(CatalogueUpdate(records=[rejecting("foo")]))
+    await catalogue.commit(CatalogueUpdate(forgotten=[project_name("bar")]))
+    assert await rejected(catalogue) == []
+
+
+async def test_rejected_files_need_no_record(catalogue: Catalogue) -> None:
+    """A page of which every file is rejected is not published."""
+    for entry in "ab":
+        await catalogue.commit(CatalogueUpdate(rejected={FOO: (Rejection(entry, "is odd"),)}))
+    assert await rejected(catalogue) == [("foo", "b")]
+    assert await catalogue.project(FOO) is None
+
+    await catalogue.commit(CatalogueUpdate(resolved=[FOO]))
+    assert await rejected(catalogue) == []
+
+
+async def test_a_resolved_project_with_a_record_keeps_its_rejected_files(
+    catalogue: Catalogue,
+) -> None:
+    await catalogue.commit(CatalogueUpdate(records=[rejecting("foo", "a")]))
+    await catalogue.commit(CatalogueUpdate(resolved=[FOO]))
+    assert await rejected(catalogue) == [("foo", "a")]
+
+
+async def test_a_reset_deletes_the_rejected_files(catalogue: Catalogue) -> None:
+    await catalogue.commit(CatalogueUpdate(records=[rejecting("foo", "a")]))
+    await catalogue.commit(CatalogueUpdate(reset=True, records=[rejecting("bar", "x")]))
+    assert await rejected(catalogue) == [("bar", "x")]
+
+
+async def test_a_dry_run_shadows_the_rejected_files(tmp_path: Path) -> None:
+    async with SqliteCatalogue(str(tmp_path)) as real:
+        await real.commit(CatalogueUpdate(records=[rejecting("foo", "a"), rejecting("bar", "x")]))
+        async with DryRunCatalogue(str(tmp_path)) as catalogue:
+            await catalogue.commit(CatalogueUpdate(records=[rejecting("foo", "b")]))
+            assert await rejected(catalogue) == [("bar", "x"), ("foo", "b")]
+        assert await rejected(real) == [("bar", "x"), ("foo", "a")]
+
+
+# ---------------------------------------------------------------- markers
 
 
 async def test_markers_are_replaced_individually_and_may_be_empty(catalogue: Catalogue) -> None:

@@ -14,6 +14,7 @@ from bandersnatch.catalogue.records import (
     ListEntry,
     Marker,
     ProjectSummary,
+    RejectedFile,
     Standing,
     Totals,
     TrashTotals,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     )
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.model.project import ProjectList
+    from bandersnatch.model.project import ProjectList, Rejection
 
 
 class MemoryCatalogue(MirrorCatalogue):
@@ -45,6 +46,7 @@ class MemoryCatalogue(MirrorCatalogue):
     def __init__(self) -> None:
         self.records: dict[ProjectName, ProjectRecord] = {}
         self.deferrals: dict[ProjectName, Deferred] = {}
+        self.rejections: dict[ProjectName, tuple[Rejection, ...]] = {}
         self.trashed: dict[StorageKey, TrashEntry] = {}
         self.markers: dict[Marker, str] = {}
         self.empty_verified: dict[ProjectName, int] = {}
@@ -53,6 +55,7 @@ class MemoryCatalogue(MirrorCatalogue):
         """Return a catalogue with the same content, for a dry run."""
         other = MemoryCatalogue()
         other.records, other.deferrals = dict(self.records), dict(self.deferrals)
+        other.rejections = dict(self.rejections)
         other.trashed, other.markers = dict(self.trashed), dict(self.markers)
         other.empty_verified = dict(self.empty_verified)
         return other
@@ -78,10 +81,18 @@ class MemoryCatalogue(MirrorCatalogue):
         return [name for name, due in dues if due is not None and due <= now]
 
     async def project(self, name: ProjectName, /) -> ProjectRecord | None:
-        return self.records.get(name)
+        record = self.records.get(name)
+        if record is None:
+            return None
+        detail = replace(record.detail, rejected=self.rejections.get(name, ()))
+        return structs.replace(record, detail=detail)
 
     async def deferred(self) -> Sequence[Deferred]:
         return [self.deferrals[name] for name in sorted(self.deferrals)]
+
+    async def rejected(self) -> Sequence[RejectedFile]:
+        found = sorted(self.rejections.items())
+        return [RejectedFile(name, each) for name, rejections in found for each in rejections]
 
     async def trash(self, *, before: int | None = None) -> Sequence[TrashEntry]:
         trashed = (self.trashed[key] for key in sorted(self.trashed))
@@ -162,6 +173,7 @@ class MemoryCatalogue(MirrorCatalogue):
         for name in batch.forgotten:
             self.records.pop(name, None)
         self.records.update(records)
+        self._put_rejections(batch)
         self.deferrals.update(deferrals)
         self.trashed.update(trashed)
         for key in restored:
@@ -173,8 +185,17 @@ class MemoryCatalogue(MirrorCatalogue):
         self.markers.update(batch.markers)
 
     def _forget_everything(self) -> None:
-        for each in (self.records, self.deferrals, self.trashed, self.markers, self.empty_verified):
+        for each in (self.records, self.deferrals, self.rejections, self.trashed, self.markers):
             each.clear()
+        self.empty_verified.clear()
+
+    def _put_rejections(self, batch: CatalogueUpdate) -> None:
+        """Replace those of new records and of ``rejected``; one without a record can end."""
+        unrecorded = [name for name in batch.resolved if name not in self.records]
+        for name in (*batch.forgotten, *unrecorded):
+            self.rejections.pop(name, None)
+        found = {each.name: each.detail.rejected for each in batch.records} | batch.rejected
+        self.rejections.update({name: _as_stored(each) for name, each in found.items()})
 
     def _put_verified(self, verified: Verified) -> None:
         record = self.records.get(verified.name)
@@ -213,7 +234,7 @@ def _had(record: ProjectRecord) -> ProjectSummary:
 
 
 def _as_kept(record: ProjectRecord) -> ProjectRecord:
-    """Return the record as a database returns it: without URLs and rejections."""
+    """Return the record as a database returns it: without URLs."""
 
     def kept(found: FileRecord) -> FileRecord:
         return structs.replace(found, file=replace(found.file, url=""))
@@ -221,10 +242,15 @@ def _as_kept(record: ProjectRecord) -> ProjectRecord:
     detail = replace(
         record.detail,
         files=tuple(replace(file, url="") for file in record.detail.files),
-        rejected=(),
         document=None,
     )
     return structs.replace(record, detail=detail, files=tuple(map(kept, record.files)))
+
+
+def _as_stored(rejections: Iterable[Rejection]) -> tuple[Rejection, ...]:
+    """Return the last rejection of each entry, by entry."""
+    found = {each.entry: each for each in rejections}
+    return tuple(found[entry] for entry in sorted(found))
 
 
 def _is_alike(

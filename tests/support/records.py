@@ -74,11 +74,10 @@ def make_removed(key: str, at: int = 100) -> TrashEntry:
 
 
 def as_kept(record: ProjectRecord) -> ProjectRecord:
-    """Return the record as a catalogue returns it: without URLs and rejected entries."""
+    """Return the record as a catalogue returns it: without URLs."""
     detail = replace(
         record.detail,
         files=tuple(replace(file, url="") for file in record.detail.files),
-        rejected=(),
     )
     files = tuple(structs.replace(each, file=replace(each.file, url="")) for each in record.files)
     return structs.replace(record, detail=detail, files=files)

@@ -14,6 +14,7 @@ _KEYS = {
     "project": ("name",),
     "file": ("project", "path"),
     "deferred": ("name",),
+    "rejected": ("project", "entry"),
     "trash": ("key",),
     "marker": ("key",),
 }

@@ -58,6 +58,10 @@ class Catalogue(Protocol):
         """Return the deferred projects, in the order of names."""
         ...
 
+    async def rejected(self) -> Sequence[records.RejectedFile]:
+        """Return the files that were left out, by project and name."""
+        ...
+
     async def trash(self, *, before: int | None = None) -> Sequence[records.TrashEntry]:
         """Return the objects in the trash, or those trashed earlier than ``before``, by key."""
         ...

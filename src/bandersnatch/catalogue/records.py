@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bandersnatch.model.content import Validators
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.model.project import ProjectDetail
+    from bandersnatch.model.project import ProjectDetail, Rejection
     from bandersnatch.model.serials import Serial
 
 
@@ -83,6 +83,8 @@ class Cause(StrEnum):
     PAGE_STALE = "page stale"
     PAGE_EMPTIED = "page emptied"
     """The page lost all its files at once; it is published when a second run agrees."""
+    PAGE_REJECTED = "page rejected"
+    """No file of the page can be published; ``status`` waits for one run only."""
     FILES_MISSING = "files missing"
     """The next run publishes the page without the files that are still missing."""
     FILE_CHANGED = "file changed"
@@ -238,6 +240,13 @@ class ListEntry(NamedTuple):
     serial: Serial | None
 
 
+class RejectedFile(NamedTuple):
+    """A file of a project that the mirror left out; see ``Rejection``."""
+
+    project: ProjectName
+    rejection: Rejection
+
+
 class FileStat(NamedTuple):
     """The recorded size and time of a file; ``modified`` is in nanoseconds since 1970.
 
@@ -300,7 +309,9 @@ class CatalogueUpdate(Struct):
 
     A record replaces the project's earlier one with all its files. It ends the deferral of the
     project, as ``forgotten`` and ``resolved`` do, unless ``deferred`` has a new one. ``restored``
-    are the keys that left the trash. ``reset`` deletes everything else first.
+    are the keys that left the trash. ``rejected`` replaces the rejected files of projects whose
+    page is not published, and of which no record is stored now; those of the others are in
+    ``detail.rejected`` of their records. ``reset`` deletes everything else first.
     """
 
     records: list[ProjectRecord] = field(default_factory=list)
@@ -310,6 +321,7 @@ class CatalogueUpdate(Struct):
     trashed: list[TrashEntry] = field(default_factory=list)
     restored: list[StorageKey] = field(default_factory=list)
     verified: list[Verified] = field(default_factory=list)
+    rejected: dict[ProjectName, tuple[Rejection, ...]] = field(default_factory=dict)
     markers: dict[Marker, str] = field(default_factory=dict)
     reset: bool = False
 

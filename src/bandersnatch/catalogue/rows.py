@@ -16,14 +16,14 @@ from bandersnatch.model.content import Validators
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.files import ReleaseFile
 from bandersnatch.model.names import ProjectName, project_name
-from bandersnatch.model.project import ProjectDetail, ProjectStatus
+from bandersnatch.model.project import ProjectDetail, ProjectStatus, Rejection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
 APPLICATION = 0x62616E64
-VERSION = 5
+VERSION = 6
 SCHEMA = """
 CREATE TABLE project (
     name TEXT PRIMARY KEY, display TEXT NOT NULL, serial INTEGER, reflects INTEGER NOT NULL,
@@ -45,6 +45,9 @@ CREATE TABLE deferred (
     since INTEGER NOT NULL, tried INTEGER NOT NULL, attempts INTEGER NOT NULL,
     cause TEXT NOT NULL, reason TEXT NOT NULL, display TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE rejected (
+    project TEXT NOT NULL, entry TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (project, entry)
+) WITHOUT ROWID;
 CREATE TABLE trash (
     key TEXT PRIMARY KEY, size INTEGER NOT NULL, sha256 TEXT NOT NULL, at INTEGER NOT NULL
 ) WITHOUT ROWID;
@@ -59,7 +62,7 @@ BEGIN UPDATE tally SET projects = projects
     + (new.standing <> 'excluded') - (old.standing <> 'excluded'); END;
 CREATE TABLE marker (key TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
 """
-TABLES = ("project", "file", "deferred", "trash", "marker")
+TABLES = ("project", "file", "deferred", "rejected", "trash", "marker")
 
 
 PROJECT_COLUMNS = (
@@ -173,6 +176,24 @@ def parse_file_stat(row: tuple[Any, ...]) -> records.FileStat:
         return records.FileStat(path, size, modified, bool(sidecar))
 
 
+def rejected_rows(
+    name: ProjectName, rejections: Iterable[Rejection]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield a row for each rejected file of a project."""
+    for each in rejections:
+        yield name, each.entry, each.reason
+
+
+def parse_rejected(row: tuple[Any, ...]) -> records.RejectedFile:
+    """Return a rejected file.
+
+    :raises DamagedRow: if its project's name is invalid.
+    """
+    with _parsing(row[0]):
+        name, entry, reason = row
+        return records.RejectedFile(project_name(name), Rejection.of(entry, str(reason)))
+
+
 def project_row(record: records.ProjectRecord) -> tuple[Any, ...]:
     """Return the row of a project, in the order of ``PROJECT_COLUMNS``."""
     detail, validators = record.detail, record.validators
@@ -219,16 +240,23 @@ def file_rows(record: records.ProjectRecord) -> Iterator[tuple[Any, ...]]:
         )
 
 
-def parse_project(row: tuple[Any, ...], files: Iterable[tuple[Any, ...]]) -> records.ProjectRecord:
+def parse_project(
+    row: tuple[Any, ...],
+    files: Iterable[tuple[Any, ...]],
+    rejected: Iterable[tuple[Any, ...]] = (),
+) -> records.ProjectRecord:
     """Return a project from its row and the rows of its files.
 
     :raises DamagedRow: if a value is invalid.
     """
     with _parsing(row[0]):
-        return _parse_project(row, files)
+        rejections = tuple(parse_rejected(each).rejection for each in rejected)
+        return _parse_project(row, files, rejections)
 
 
-def _parse_project(row: tuple[Any, ...], files: Iterable[tuple[Any, ...]]) -> records.ProjectRecord:
+def _parse_project(
+    row: tuple[Any, ...], files: Iterable[tuple[Any, ...]], rejections: tuple[Rejection, ...]
+) -> records.ProjectRecord:
     name, display, serial, reflects, fingerprint, etag, last_modified, body, *rest = row
     status, reason, versions, standing, due, *_ = rest
     recorded = [(_parse_file(found), found[3], found[4]) for found in files]
@@ -240,6 +268,7 @@ def _parse_project(row: tuple[Any, ...], files: Iterable[tuple[Any, ...]]) -> re
         serial=serial,
         status=ProjectStatus(status),
         status_reason=reason,
+        rejected=rejections,
     )
     return records.ProjectRecord(
         detail=detail,

@@ -28,9 +28,11 @@ from bandersnatch.catalogue.rows import (
     parse_deferred,
     parse_file_stat,
     parse_project,
+    parse_rejected,
     parse_summary,
     parse_trash_entry,
     project_row,
+    rejected_rows,
     trash_row,
 )
 from bandersnatch.concurrency import BlockingExecutor
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
         Marker,
         ProjectRecord,
         ProjectSummary,
+        RejectedFile,
         TrashEntry,
         Verified,
     )
@@ -79,6 +82,10 @@ _SELECT_SUMMARY = """
     SELECT name, reflects, serial, display, fingerprint, standing, size FROM project
 """
 _PUT_PROJECT = f"INSERT OR REPLACE INTO project VALUES ({_placeholders(len(PROJECT_COLUMNS))})"
+_PUT_REJECTED = "INSERT OR REPLACE INTO rejected VALUES (?, ?, ?)"
+_DELETE_UNRECORDED_REJECTIONS = """
+    DELETE FROM rejected WHERE project = ? AND project NOT IN (SELECT name FROM project)
+"""
 _PUT_FILE = f"INSERT INTO file VALUES ({_placeholders(len(FILE_COLUMNS))})"
 # Each "standing <> 'excluded'" is spelled as in the index verify_queue, or that is not used.
 _SELECT_LIST_ENTRIES = """
@@ -269,6 +276,10 @@ class SqliteCatalogue(MirrorCatalogue):
         query = "SELECT * FROM deferred ORDER BY name"
         return await self._run(lambda: list(map(parse_deferred, self._db.execute(query))))
 
+    async def rejected(self) -> Sequence[RejectedFile]:
+        query = "SELECT * FROM rejected ORDER BY project, entry"
+        return await self._run(lambda: list(map(parse_rejected, self._db.execute(query))))
+
     async def trash(self, *, before: int | None = None) -> Sequence[TrashEntry]:
         query = "SELECT * FROM trash WHERE ? IS NULL OR at < ? ORDER BY key"
         return await self._run(
@@ -365,7 +376,9 @@ def _project(db: sqlite3.Connection, name: ProjectName) -> ProjectRecord | None:
     row = db.execute("SELECT * FROM project WHERE name = ?", (name,)).fetchone()
     if row is None:
         return None
-    return parse_project(row, db.execute("SELECT * FROM file WHERE project = ?", (name,)))
+    files = db.execute("SELECT * FROM file WHERE project = ?", (name,))
+    rejected = db.execute("SELECT * FROM rejected WHERE project = ? ORDER BY entry", (name,))
+    return parse_project(row, files, rejected)
 
 
 def _changed_since(
@@ -439,6 +452,7 @@ def _put(db: sqlite3.Connection, batch: CatalogueUpdate) -> None:
     db.executemany(_PUT_PROJECT, map(project_row, records.values()))
     for record in records.values():
         db.executemany(_PUT_FILE, file_rows(record))
+    _put_rejected(db, batch, gone)
     resolved = [*gone, *((name,) for name in batch.resolved)]
     db.executemany("DELETE FROM deferred WHERE name = ?", resolved)
     db.executemany(
@@ -453,6 +467,21 @@ def _put(db: sqlite3.Connection, batch: CatalogueUpdate) -> None:
     for each in batch.verified:
         _put_verified(db, each)
     db.executemany("INSERT OR REPLACE INTO marker VALUES (?, ?)", batch.markers.items())
+
+
+def _put_rejected(
+    db: sqlite3.Connection, batch: CatalogueUpdate, replaced: Iterable[tuple[ProjectName]]
+) -> None:
+    """Replace the rejected files of projects with a new record, without one, and in ``rejected``.
+
+    A resolved project without a record has no page that files could be left out of.
+    """
+    rejected = {each.name: each.detail.rejected for each in batch.records} | batch.rejected
+    names = [*replaced, *((name,) for name in batch.rejected)]
+    db.executemany("DELETE FROM rejected WHERE project = ?", names)
+    db.executemany(_DELETE_UNRECORDED_REJECTIONS, [(name,) for name in batch.resolved])
+    for name, rejections in rejected.items():
+        db.executemany(_PUT_REJECTED, rejected_rows(name, rejections))
 
 
 def _put_verified(db: sqlite3.Connection, each: Verified) -> None:

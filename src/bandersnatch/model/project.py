@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import compress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from bandersnatch.model.versions import VersionKey, version_key, version_text
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 MAX_FILES = 200_000
 """A page with more files is refused."""
+
+_MAX_ENTRY_LENGTH = 300
+"""Characters of a rejected entry's name that are kept; a valid name has fewer."""
 
 _VERSION = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,127}", re.ASCII)
 
@@ -34,10 +37,28 @@ class ProjectStatus(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """An entry of a document that was left out because it is not valid."""
+    """An entry of a document that was left out, and why.
+
+    ``entry`` is the name of the file or project as ``shown_entry`` returns it.
+    """
 
     entry: str
     reason: str
+
+    @classmethod
+    def of(cls, value: object, reason: str) -> Self:
+        """Return the rejection of the entry that has this name, which need not be valid."""
+        return cls(shown_entry(value), reason)
+
+
+def shown_entry(value: object) -> str:
+    """Return the name of an entry as text that is safe to show: printable, and not too long.
+
+    Other characters are escaped as in a literal of Python.
+    """
+    if not isinstance(value, str):
+        return ascii(value)[:_MAX_ENTRY_LENGTH]
+    return (value if value.isprintable() else ascii(value)[1:-1])[:_MAX_ENTRY_LENGTH]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +67,8 @@ class ProjectDetail:
 
     ``files`` are sorted by name, and names are unique. ``versions`` can contain versions without
     files, and is empty if the index does not list versions. ``serial`` is None if the index has no
-    serials. ``rejected`` are the entries left out of ``files``. ``document`` is the decoded legacy
+    serials. ``rejected`` are the files left out of ``files``: their entries are invalid, or they
+    cannot be published. ``document`` is the decoded legacy
     document, present only while filters need it. ``_texts`` caches ``version_texts``.
     """
 
@@ -107,7 +129,7 @@ class ProjectDetail:
 
     def without_files(self) -> ProjectDetail:
         """Return the page without files, as quarantine requires (PEP 792)."""
-        return replace(self, files=(), versions=())
+        return replace(self, files=(), versions=(), rejected=())
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ def validate_files(
         try:
             file = validate_file(entry, context)
         except InvalidValue as error:
-            rejected.append(Rejection(ascii(entry.filename)[:300], str(error)))
+            rejected.append(Rejection.of(entry.filename, str(error)))
             continue
         twin = files.setdefault(file.filename, file)
         if twin is not file and twin != file:
@@ -204,7 +204,7 @@ def build_project_list(
             bad += 1
             if bad <= _MAX_REPORTED:
                 reason = f"{name}: {error}" if name else str(error)
-                rejected.append(Rejection(ascii(shown)[:200], reason))
+                rejected.append(Rejection.of(shown, reason))
             if name is None:
                 continue
         if name in serials:
