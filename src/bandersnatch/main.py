@@ -2,7 +2,7 @@
 
 import sys
 
-from bandersnatch.cli.main import main
+from bandersnatch.__main__ import main
 
 __all__ = ["main"]
 

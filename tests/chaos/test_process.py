@@ -10,6 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,15 +63,24 @@ SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda each: each.name)
 @pytest.mark.parametrize("at", ["detail", "file"])
-def test_case_092_a_signal_ends_a_run_in_order(case: Case, number: signal.Signals, at: str) -> None:
-    """Requests are cancelled and finished work is kept."""
+@pytest.mark.parametrize("group", [False, True], ids=["process", "group"])
+def test_case_092_a_signal_ends_a_run_in_order(
+    case: Case, number: signal.Signals, at: str, *, group: bool
+) -> None:
+    """Requests are cancelled and finished work is kept, also if the group is signalled too."""
     case.mirrored("foo", "bar")
     for name in ("foo", "bar"):
         case.index.release(name, "2.0", size=2_000_000)
     before, served = case.site.status, case.site.tree()
     held = case.fault(at, faults.silence(PATIENCE, after=1000))
 
-    with started(case, "mirror", at=at, do=lambda pid: os.kill(pid, number)) as process:
+    def interrupt(pid: int) -> None:
+        os.kill(pid, number)
+        if group:
+            time.sleep(0.02)
+            os.killpg(pid, number)
+
+    with started(case, "mirror", at=at, do=interrupt) as process:
         out, log = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == SIGNALS[number]

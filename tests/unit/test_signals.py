@@ -5,17 +5,33 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from bandersnatch.cli.signals import interruptible
+from bandersnatch.cli.signals import REPEAT, Signals
 from bandersnatch.errors import Interruption, StorageError
 from tests.support.processes import start
 
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
 pytestmark = pytest.mark.usefixtures("default_handlers")
 
+_Result = TypeVar("_Result")
+
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+async def interruptible(work: Coroutine[Any, Any, _Result]) -> _Result:
+    """Return the result of work that signals interrupt."""
+    with Signals() as signals:
+        signals.defer()
+        return await signals.interruptible(work)
 
 
 async def test_uninterrupted_work_returns_its_result() -> None:
@@ -54,10 +70,11 @@ async def test_a_signal_cancels_the_work_and_waits_until_it_has_ended(number: in
 
 @pytest.mark.parametrize("number", SIGNALS)
 async def test_the_signal_handlers_are_removed_afterwards(number: int) -> None:
+    before = signal.getsignal(number)
+
     await interruptible(asyncio.sleep(0))
 
-    usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-    assert signal.getsignal(number) == usual
+    assert signal.getsignal(number) == before
 
 
 async def test_a_signal_that_is_ignored_stays_ignored() -> None:
@@ -84,9 +101,97 @@ async def test_a_cancellation_without_a_signal_is_not_an_interruption() -> None:
         await task
 
 
+async def test_work_is_not_begun_after_a_signal() -> None:
+    began = []
+
+    async def work() -> None:
+        began.append(True)
+
+    with Signals() as signals:
+        signals.defer()
+        signal.raise_signal(signal.SIGTERM)
+        for _ in range(2):
+            with pytest.raises(Interruption) as caught:
+                await signals.interruptible(work())
+            assert caught.value.signal == signal.SIGTERM
+
+    assert began == []
+
+
+async def test_a_signal_after_the_work_changes_nothing() -> None:
+    with Signals() as signals:
+        signals.defer()
+        await signals.interruptible(asyncio.sleep(0))
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(0)
+
+
+async def test_the_same_signal_within_a_second_counts_once() -> None:
+    """It comes to the process and to its group, as from ``timeout`` and terminals."""
+    now = 100.0
+    ended = []
+
+    async def work() -> None:
+        nonlocal now
+        try:
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(10)
+        finally:
+            now += REPEAT - 0.01
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(0.01)
+            ended.append("state saved")
+
+    with Signals(lambda: now) as signals:
+        signals.defer()
+        with pytest.raises(Interruption):
+            await signals.interruptible(work())
+
+    assert ended == ["state saved"]
+
+
+def test_threads_other_than_the_main_one_install_no_handlers() -> None:
+    before = [signal.getsignal(number) for number in SIGNALS]
+    results = []
+
+    def run() -> None:
+        results.append(asyncio.run(interruptible(asyncio.sleep(0, "done"))))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+
+    assert results == ["done"]
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+WAITING = """
+from bandersnatch.cli.signals import Signals
+
+with Signals():
+    print("waiting", flush=True)
+    input()
+"""
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_before_anything_is_begun_ends_the_process(number: signal.Signals) -> None:
+    with start([sys.executable, "-c", WAITING], stdin=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "waiting\n"
+            process.send_signal(number)
+            _, log = process.communicate(timeout=10)
+        finally:
+            process.kill()
+
+    assert process.returncode == 128 + number
+    assert log == ""
+
+
 STUBBORN = """
 import asyncio
-from bandersnatch.cli.signals import interruptible
+from bandersnatch.cli.signals import Signals
 
 async def work():
     while True:
@@ -96,23 +201,30 @@ async def work():
         except asyncio.CancelledError:
             pass
 
-asyncio.run(interruptible(work()))
+with Signals() as signals:
+    signals.defer()
+    asyncio.run(signals.interruptible(work()))
 """
 
 
-def test_a_second_signal_kills_work_that_does_not_end() -> None:
+@pytest.mark.parametrize(
+    ("second", "wait"), [(signal.SIGTERM, REPEAT), (signal.SIGINT, 0)], ids=["same", "another"]
+)
+def test_a_second_signal_kills_work_that_does_not_end(second: signal.Signals, wait: float) -> None:
     with start([sys.executable, "-c", STUBBORN]) as process:
         assert process.stdout is not None
         try:
-            for _ in range(2):
-                assert process.stdout.readline() == "working\n"
-                assert process.poll() is None
-                process.send_signal(signal.SIGTERM)
+            assert process.stdout.readline() == "working\n"
+            process.send_signal(signal.SIGTERM)
+            assert process.stdout.readline() == "working\n"
+            assert process.poll() is None
+            time.sleep(wait)
+            process.send_signal(second)
             process.wait(timeout=10)
         finally:
             process.kill()
 
-    assert process.returncode == -signal.SIGTERM
+    assert process.returncode == -second
 
 
 IGNORED = """

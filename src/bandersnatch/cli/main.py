@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING
 
 from bandersnatch.cli.arguments import DEFAULT_CONFIG
 from bandersnatch.cli.parser import parse
+from bandersnatch.cli.signals import Signals
 from bandersnatch.cli.stdio import flush, open_closed
 
 if TYPE_CHECKING:
@@ -26,8 +26,20 @@ ALLOCATIONS = 20_000
 """Allocations between two cyclic garbage collections; at the default of 700 they cost 5 %."""
 
 
-def main(argv: Sequence[str] | None = None, *, clock: Clock | None = None) -> int:
-    """Run the program and return its exit code; ``clock`` is the system's unless given."""
+def main(
+    argv: Sequence[str] | None = None,
+    *,
+    clock: Clock | None = None,
+    signals: Signals | None = None,
+) -> int:
+    """Run the program and return its exit code.
+
+    ``clock`` is the system's unless given. Signals are handled until the end unless the handlers
+    are installed already, which is what ``signals`` says.
+    """
+    if signals is None:
+        with Signals() as installed:
+            return main(argv, clock=clock, signals=installed)
     gc.disable()  # until the imports are done, which leave no garbage
     open_closed()
     arguments = parse(sys.argv[1:] if argv is None else argv)
@@ -35,16 +47,14 @@ def main(argv: Sequence[str] | None = None, *, clock: Clock | None = None) -> in
     # --help needs none of these.
     from bandersnatch.cli import log  # noqa: PLC0415
     from bandersnatch.cli.exit_codes import ExitCode, code_for_error  # noqa: PLC0415
-    from bandersnatch.errors import BandersnatchError, Interruption  # noqa: PLC0415
+    from bandersnatch.errors import BandersnatchError  # noqa: PLC0415
 
     logger = log.set_up(arguments)
     try:
-        return _run(arguments, logger, clock)
+        return _run(arguments, logger, clock, signals)
     except BandersnatchError as error:
         log.log_error(logger, error)
         return code_for_error(error)
-    except KeyboardInterrupt:  # before the event loop ran, or after
-        return code_for_error(Interruption(signal.SIGINT))
     except Exception:
         logger.exception("this is a bug in bandersnatch; please report it with these lines")
         return ExitCode.BUG
@@ -53,7 +63,9 @@ def main(argv: Sequence[str] | None = None, *, clock: Clock | None = None) -> in
         flush()
 
 
-def _run(arguments: Namespace, logger: logging.Logger, clock: Clock | None) -> int:
+def _run(
+    arguments: Namespace, logger: logging.Logger, clock: Clock | None, signals: Signals
+) -> int:
     from bandersnatch import app  # noqa: PLC0415 - see main
     from bandersnatch.cli import log  # noqa: PLC0415
     from bandersnatch.cli.commands import load_command  # noqa: PLC0415
@@ -72,7 +84,8 @@ def _run(arguments: Namespace, logger: logging.Logger, clock: Clock | None) -> i
     command = load_command(arguments.command)
     gc.set_threshold(ALLOCATIONS)
     gc.enable()
-    return _runner()(command.run(Session(arguments, configuration, logger, chosen)))
+    signals.defer()
+    return _runner()(command.run(Session(arguments, configuration, logger, chosen, signals)))
 
 
 def _runner() -> Callable[[Coroutine[None, None, int]], int]:

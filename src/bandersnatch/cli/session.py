@@ -11,7 +11,6 @@ from bandersnatch.app import Configuration, open_mirror, with_journal
 from bandersnatch.cli.changelist import DryRunListing, open_diff_file
 from bandersnatch.cli.exit_codes import ExitCode, code_for_error, code_for_report
 from bandersnatch.cli.log import EventLog
-from bandersnatch.cli.signals import interruptible
 from bandersnatch.cli.stdio import is_terminal, print_text
 from bandersnatch.cli.summary import how_to_serve, summary, write_report
 from bandersnatch.errors import BandersnatchError, Interruption, StorageError
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Awaitable, Callable, Sequence
 
+    from bandersnatch.cli.signals import Signals
     from bandersnatch.clock import Clock
     from bandersnatch.events import Event, EventSink
     from bandersnatch.mirror.mirror import Mirror
@@ -49,6 +49,7 @@ class Session(Struct, frozen=True):
     configuration: Configuration
     logger: logging.Logger
     clock: Clock
+    signals: Signals
 
     async def query(self, work: Callable[[Mirror], Awaitable[_Result]]) -> _Result:
         """Return what ``work`` makes of the mirror, which it cannot change."""
@@ -78,7 +79,7 @@ class Session(Struct, frozen=True):
             async with opened as mirror:
                 return await work(mirror)
 
-        return await interruptible(use())
+        return await self.signals.interruptible(use())
 
     async def run_job(self, prepare: Callable[[Session], Job]) -> int:
         """Run a job with its log, report and summary, and return the exit code.
