@@ -151,7 +151,27 @@ def test_a_deselected_project_has_neither_a_task_nor_a_removal(
     assert all(map(selected, [*made.tasks, *made.removals]))
     assert not made.tasks.keys() & made.removals.keys()
     assert made.removals.keys() <= before.summaries.keys()
-    assert list(made.tasks) == sorted(made.tasks)
+
+
+@given(
+    changelog=changelogs, whole=lists, before=snapshots, finite=st.sets(names), force=st.booleans()
+)
+def test_what_must_have_a_page_comes_first_and_what_failed_comes_last(
+    changelog: list[Change],
+    whole: ProjectList | None,
+    before: MirrorSnapshot,
+    finite: set[ProjectName],
+    *,
+    force: bool,
+) -> None:
+    found = Discovery(Serial(60), changelog, whole, frozenset(finite))
+    tasks = plan(found, before, force=force, selects=selected).tasks.values()
+
+    def place(task: SyncTask) -> tuple[bool, bool, ProjectName]:
+        has_failed = task.earlier is not None and task.earlier.attempts > 0
+        return has_failed, not (has_failed or task.is_expected), task.name
+
+    assert list(tasks) == sorted(tasks, key=place)
 
 
 @given(changelogs, lists, snapshots)

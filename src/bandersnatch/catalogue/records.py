@@ -75,6 +75,8 @@ class Cause(StrEnum):
 
     NONE = ""
     """Nothing failed, or a run was stopped in the middle."""
+    NOT_VISITED = "not visited"
+    """A run ended before it came to the project; nothing of the project failed."""
     UNAVAILABLE = "unavailable"
     """A host did not answer."""
     REFUSED = "refused"

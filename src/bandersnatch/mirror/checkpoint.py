@@ -43,6 +43,9 @@ _CAUSES: Mapping[type[errors.BandersnatchError], records.Cause] = {
 }
 """What the catalogue stores of an error; subclasses come before their bases."""
 
+_SYNCED_AGAIN = frozenset({records.Deferral.PENDING, records.Deferral.INCOMPLETE})
+"""The deferrals whose project the next run syncs in any case."""
+
 
 class Checkpoint:
     """Collects the outcomes of a run and commits them in batches.
@@ -173,6 +176,23 @@ class Checkpoint:
         await self.commit()
         await self._save_todo()
 
+    async def defer_unvisited(
+        self, tasks: Iterable[SyncTask], reason: str, *, unconditional: bool
+    ) -> None:
+        """Record the projects that a run did not come to, for the next run; they did not fail.
+
+        ``unconditional`` has their pages fetched and their files checked, whatever the index says
+        about changes, because that is what this run would have done.
+        """
+        deferred = [
+            _unvisited(task, reason, self._now, unconditional=unconditional)
+            for task in tasks
+            if task.earlier is None or task.earlier.deferral in _SYNCED_AGAIN
+        ]
+        for start in range(0, len(deferred), MAX_BATCH):
+            some = deferred[start : start + MAX_BATCH]
+            await self._catalogue.commit(records.CatalogueUpdate(deferred=some))
+
     async def defer_removals(self, tasks: Mapping[ProjectName, SyncTask]) -> None:
         """Record that the index removed projects, and that a limit refused to remove them here."""
         await self.commit(
@@ -272,6 +292,27 @@ def _cause_of(error: errors.BandersnatchError | None) -> records.Cause:
     if error is None:
         return records.Cause.NONE
     return next((c for kind, c in _CAUSES.items() if isinstance(error, kind)), records.Cause.OTHER)
+
+
+def _unvisited(task: SyncTask, reason: str, now: int, *, unconditional: bool) -> records.Deferred:
+    """Return what to record of a task that a run did not come to."""
+    if task.earlier is None:
+        earlier = structs.replace(
+            _mark_of(task, now),
+            deferral=records.Deferral.PENDING,
+            cause=records.Cause.NOT_VISITED,
+            reason=reason,
+        )
+    else:
+        earlier = structs.replace(
+            task.earlier,
+            target_serial=task.target_serial,
+            first_serial=task.first_serial,
+            display=task.display or task.earlier.display,
+        )
+    if unconditional or _changes_policy(task):
+        return structs.replace(earlier, deferral=records.Deferral.INCOMPLETE)
+    return earlier
 
 
 # ---------------------------------------------------------------- marks

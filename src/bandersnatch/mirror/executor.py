@@ -80,6 +80,7 @@ class Executor:
         self.unwanted: dict[ProjectName, ProjectRecord] = {}
         self.emptied: dict[ProjectName, SyncTask] = {}
         self.failed: set[ProjectName] = set()
+        self.unvisited: dict[ProjectName, SyncTask] = {}
         self.complete = True
         self.answered = False
         self.succeeded = 0
@@ -91,12 +92,14 @@ class Executor:
         the page filters drop now, with the records to store once they are removed, and
         ``emptied`` those that would lose all their files to the filters. ``failed`` are the
         projects that do not reflect the index, and ``succeeded`` counts those that do.
-        ``complete`` says that every task was worked on, ``answered`` that the index answered for
-        at least one.
+        ``unvisited`` are those whose task was not worked on, because the operator wants the run
+        to stop at an error. ``complete`` is False if the index was given up before every task was
+        worked on. ``answered`` says that the index answered for at least one.
 
         :raises StorageError: if the storage fails; everything stops then.
         """
         self._asked = len(tasks)
+        self.unvisited = {task.name: task for task in tasks}
         queue = WorkQueue(tasks, self._clock)
 
         async def execute(task: SyncTask) -> None:
@@ -115,6 +118,7 @@ class Executor:
                 return
             outcome = Outcome(task, Result.FAILED, error=error)
             self.failed.add(task.name)
+        self.unvisited.pop(task.name, None)
         self._report(outcome)
         if outcome.result is Result.GONE:
             self.gone[task.name] = task
@@ -193,6 +197,6 @@ class Executor:
             reason = f"the index has no page for {self._missing} of {self._asked} projects it lists"
         if reason:
             self._events(Halted(errors.UnusableIndex(reason)))
-        if reason or (error is not None and self._stop_on_error):
             self.complete = False
+        if reason or (error is not None and self._stop_on_error):
             queue.close()

@@ -57,15 +57,28 @@ def make_plan(
         and TaskHints.LISTED not in tasks[name].hints
     }
     _apply_changes(found.changes, selects, tasks, removals)
+    remembered = [
+        _with_memory(tasks[name], before)
+        for name in sorted(tasks)
+        if force or not _is_reflected(tasks[name], before)
+    ]
     return SyncPlan(
         found.cursor,
-        {
-            name: _with_memory(task, before)
-            for name, task in sorted(tasks.items())
-            if force or not _is_reflected(task, before)
-        },
+        {task.name: task for task in sorted(remembered, key=_rank)},
         {n: _with_memory(removals[n], before) for n in sorted(removals) if n in before.summaries},
     )
+
+
+def _rank(task: SyncTask) -> int:
+    """Return the place of a task in the queue, by name within one rank.
+
+    Projects that may have no page come after those that must have one: they are the first that a
+    limit on missing pages stops. What failed in the last run comes last, so that it never delays
+    anything else, whatever ends the run.
+    """
+    if task.earlier is not None and task.earlier.attempts:
+        return 2
+    return 0 if task.is_expected else 1
 
 
 def _with_memory(task: SyncTask, before: MirrorSnapshot) -> SyncTask:

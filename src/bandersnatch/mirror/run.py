@@ -293,6 +293,12 @@ class MirrorRun:
             self._mirror, checkpoint, context, began, stop_on_error=stop
         )
         await executor.run(tasks, workers=recovery.max_concurrent_projects(self._mirror))
+        if executor.complete and not may_empty:  # the emptied ones are recorded already
+            await checkpoint.defer_unvisited(
+                executor.unvisited.values(),
+                "an earlier run ended before it came to this project",
+                unconditional=options.force,
+            )
         return executor
 
     async def _remove_projects(
@@ -352,7 +358,8 @@ class MirrorRun:
     ) -> None:
         """Move the cursor, and store the markers if everything was compared."""
         cursor = await self._cursor(prepared.plan, state)
-        is_compared = not (self._is_refused or executor.failed & prepared.missing)
+        undone = (executor.failed | executor.unvisited.keys()) & prepared.missing
+        is_compared = not (self._is_refused or undone)
         await checkpoint.advance(cursor, prepared.markers if is_compared else {})
 
     async def _cursor(self, plan: SyncPlan, state: MirrorState) -> Serial:

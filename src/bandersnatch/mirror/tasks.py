@@ -148,6 +148,12 @@ class SyncTask:
             earlier=self.earlier or other.earlier,
         )
 
+    @property
+    def is_expected(self) -> bool:
+        """Whether the index should have a page: it names the project, or the mirror has it."""
+        is_known = TaskHints.KNOWN in self.hints and TaskHints.EXCLUDED not in self.hints
+        return TaskHints.LISTED in self.hints or (is_known and TaskHints.UNLISTED not in self.hints)
+
     def is_doubted(self, status: ProjectStatus) -> bool:
         """Whether the page of a published project may come from a stale cache.
 
