@@ -116,7 +116,7 @@ async def open_mirror(
     from bandersnatch.mirror.mirror import Mirror  # noqa: PLC0415
 
     settings = _with_master(configuration.settings)
-    proxy = choose_proxy(settings.index.proxy, settings.index.master, os.environ)
+    proxy = choose_proxy(settings.index.proxy, settings.index.url, os.environ)
     async with AsyncExitStack() as stack:
         storage, catalogue = await _open_storage(settings, stack, dry_run=dry_run, readers=readers)
         index = await _open_index(settings, stack, clock, proxy)
@@ -140,7 +140,7 @@ def with_journal(mirror: Mirror, journal: ChangeJournal) -> Mirror:
 
 def _with_master(settings: Settings) -> Settings:
     """Return the settings with PyPI as index if they have none."""
-    if settings.index.master:
+    if settings.index.url:
         return settings
     from distlib.index import DEFAULT_INDEX  # noqa: PLC0415 - slow to import
 
@@ -172,15 +172,18 @@ async def _open_index(
 ) -> PackageIndex:
     from bandersnatch.index.aiohttp_client import AiohttpClient  # noqa: PLC0415
     from bandersnatch.index.changelog import Changelog  # noqa: PLC0415
-    from bandersnatch.index.client import IndexClient  # noqa: PLC0415
+    from bandersnatch.index.client import IndexClient, address_of  # noqa: PLC0415
     from bandersnatch.index.hosts import HostGuard  # noqa: PLC0415
     from bandersnatch.index.transport import Budgets, Transport  # noqa: PLC0415
 
     index = settings.index
-    guard = HostGuard(index.master, [settings.files.download_mirror, proxy])
+    others = [settings.files.download_mirror, proxy]
+    guard = HostGuard(index.url, others, index.file_hosts)
     budgets = Budgets(asyncio.Semaphore(index.workers), asyncio.Semaphore(index.download_workers))
     jitter = random.Random()  # noqa: S311 - spreads retries, guards nothing
     client = await stack.enter_async_context(AiohttpClient(index, guard, proxy))
     transport = Transport(client, guard, clock, jitter, document_timeout=index.global_timeout)
-    changelog = Changelog(transport, clock, budgets.index, f"{index.master}/pypi")
-    return IndexClient(index.master, transport, changelog, budgets, clock)
+    changelog = None
+    if not index.index_url:
+        changelog = Changelog(transport, clock, budgets.index, f"{index.master}/pypi")
+    return IndexClient(address_of(index), transport, changelog, budgets, clock)

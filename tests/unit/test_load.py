@@ -87,6 +87,16 @@ ACCEPTED: list[tuple[str, str, str, object]] = [
     ("min-free-space", "2.5 %%", "storage.keep_free", FreeSpace(size=None, share=0.025)),
     ("master", "https://index.example.org/", "index.master", "https://index.example.org"),
     ("master", "", "index.master", ""),
+    ("index-url", "https://example.org/whl/cpu/", "index.index_url", "https://example.org/whl/cpu"),
+    ("index-url", "https://example.org", "index.api_method", ApiMethod.SIMPLE),
+    ("index-url", "", "index.index_url", ""),
+    ("file-hosts", "", "index.file_hosts", ()),
+    (
+        "file-hosts",
+        "Files.example.org, 10.0.0.1\n  [::1]:8080 files.example.org",
+        "index.file_hosts",
+        ("files.example.org", "10.0.0.1", "[::1]:8080"),
+    ),
     ("proxy", "http://proxy.example.org:3128", "index.proxy", "http://proxy.example.org:3128"),
     ("proxy", "", "index.proxy", ""),
     ("timeout", "2.5", "index.timeout", 2.5),
@@ -149,6 +159,33 @@ REFUSED = [
         for text in ("much", "-1 GB", "nan %", "100 %", "5 % 3", "")
     ],
     ("master", "index.example.org", "'index.example.org' is not a URL of https or http"),
+    ("index-url", "/whl/cpu", "'/whl/cpu' is not a URL of https or http"),
+    (
+        "index-url",
+        "https://example.org/whl/torch_stable.html",
+        (
+            "'https://example.org/whl/torch_stable.html' is a single page; write the URL of the "
+            "directory that has the projects' pages"
+        ),
+    ),
+    (
+        "index-url",
+        "http://example.org/simple",
+        "it is not https; set allow-non-https = true if that is intended",
+    ),
+    (
+        "file-hosts",
+        "https://files.example.org/packages",
+        "'https://files.example.org/packages' is not the name of a host; write files.example.org",
+    ),
+    *[
+        (
+            "file-hosts",
+            text,
+            f"'{text}' is not the name of a host, such as files.example.org",
+        )
+        for text in ("*.example.org", "example.org/x", "example.org:", "example.org:0", "::1")
+    ],
     ("allow-non-https", "maybe", "'maybe' is neither true nor false"),
     ("proxy", "socks5://example.org", "'socks5://example.org' has no port"),
     ("timeout", "0", "'0' is not between 0 and 2592000 seconds"),
@@ -214,6 +251,39 @@ def test_an_invalid_value_is_refused(
     assert line.startswith(f"[mirror] {option}: ")
     if message is not None:
         assert line == f"[mirror] {option}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("options", "option", "message"),
+    [
+        (
+            {"master": "https://example.org"},
+            "index-url",
+            "master is set too; keep master for PyPI and its mirrors, else index-url",
+        ),
+        (
+            {"api-method": "xmlrpc"},
+            "api-method",
+            "index-url is set, and such an index has no changelog",
+        ),
+        ({"json": "yes"}, "json", "index-url is set, and such an index has no legacy documents"),
+        ({"workers": "11", "index-url": f"{PYPI}/simple"}, "workers", "PyPI asks for at most 10"),
+    ],
+)
+def test_options_that_contradict_index_url_are_refused(
+    refusal: Refusal, options: dict[str, str], option: str, message: str
+) -> None:
+    text = mirror_with({"index-url": "https://example.org/whl/cpu", **options})
+
+    assert refusal(text) == [f"[mirror] {option}: {message}"]
+
+
+def test_the_login_of_index_url_is_not_part_of_its_url(load: Load) -> None:
+    index = load(mirror_with({"index-url": "https://me:secret@example.org/simple/"})).settings.index
+
+    assert index.url == "https://example.org/simple"
+    assert [(each.origin, each.user) for each in index.logins] == [("https://example.org", "me")]
+    assert "secret" not in repr(index)
 
 
 def test_every_option_is_tested() -> None:

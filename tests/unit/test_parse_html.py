@@ -343,6 +343,59 @@ def test_a_list_is_parsed() -> None:
     assert page == ProjectList({"foo-bar": None, "baz": None}, {"foo-bar": "Foo_Bar"})  # type: ignore[dict-item]
 
 
+NGINX = """<html><head><title>Index of {path}</title></head><body><h1>Index of {path}</h1><hr><pre>
+<a href="../">../</a>
+{links}</pre><hr></body></html>"""
+APACHE = """<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 3.2 Final//EN"><html><head>
+<title>Index of {path}</title></head><body><h1>Index of {path}</h1><pre>
+<a href="?C=N;O=D">Name</a> <a href="?C=M;O=A">Last modified</a><hr>
+<img src="/icons/back.gif" alt="[PARENTDIR]"> <a href="/">Parent Directory</a>
+{links}<hr></pre></body></html>"""
+PYTHON = """<!DOCTYPE HTML><html lang="en"><head><title>Directory listing for {path}</title></head>
+<body><h1>Directory listing for {path}</h1><hr><ul>{links}</ul><hr></body></html>"""
+
+
+@pytest.mark.parametrize("server", [NGINX, APACHE, PYTHON])
+def test_the_list_of_a_directory_is_a_list_of_projects(server: str) -> None:
+    name = "a-project-whose-name-is-longer-than-a-column-of-the-list"
+    links = (
+        f"<a href='{name}/'>a-project-whose-name-is-..&gt;</a><a href='foo%2Dbar/'>foo-bar/</a>"
+        "<a href='index.json'>index.json</a><a href='foo-1.0.tar.gz'>foo-1.0.tar.gz</a>"
+        "<a href='.git/'>.git/</a><a href='lost+found/'>lost+found/</a><a href='_/'>_/</a>"
+    )
+    page = listed(server.format(path="/simple/", links=links + "<a href='x/'>x</a>" * 200))
+
+    assert list(page.serials) == [name, "foo-bar", "x"]
+
+
+@pytest.mark.parametrize("server", [NGINX, APACHE, PYTHON])
+def test_the_list_of_a_directory_is_a_page_of_a_project(server: str) -> None:
+    links = link("foo-1.0.tar.gz#sha256=" + SHA256) + link("foo-1.0.tar.gz.asc") + link("old/")
+    text = server.format(path="/simple/foo/", links=links).encode()
+    page = parse_detail_html(text, CONTEXT, charset=None)
+    assert [file.filename for file in page.files] == ["foo-1.0.tar.gz"]
+
+    empty = server.format(path="/simple/foo/", links="").encode()
+    assert parse_detail_html(empty, CONTEXT, charset=None).files == ()
+
+
+def test_a_list_of_directories_is_not_the_page_of_a_project() -> None:
+    """It is the root page of an index, below another address than the configured one."""
+    for text in (NGINX.format(path="/", links=link("a/")), page_of(link("a/"), link("/simple/"))):
+        with pytest.raises(InvalidPage, match=r"it lists directories \(.*/a/\) and no files"):
+            parse_detail_html(text.encode(), CONTEXT, charset=None)
+
+
+@pytest.mark.parametrize("end", ["", "/"])
+@pytest.mark.parametrize(
+    "root", ["https://example.org/simple/", "", "/simple/", "../x/", "https://example.com/api/"]
+)
+def test_links_of_a_list_are_absolute_or_relative(root: str, end: str) -> None:
+    page = listed(f"<a href='{root}foo-bar{end}'>Foo.Bar</a><a href='https://example.com/'>x</a>")
+    assert page.display_names == {"foo-bar": "Foo.Bar"}
+    assert list(page.serials) == ["foo-bar"]
+
+
 def test_a_link_out_of_the_root_is_not_a_project() -> None:
     page = listed("<a href='/'>home</a><a href='foo/'>foo</a><a href='../help/'>help</a>")
     assert list(page.serials) == ["foo"]

@@ -95,8 +95,9 @@ def _unknown_options(
 
 
 def _check_master(index: schema.IndexSettings, options: schema.MirrorOptions) -> None:
-    is_known = bool(index.master) or not options.is_refused("master")
-    if index.workers > MOST_WORKERS_AT_PYPI and is_known and _is_pypi(index.master):
+    is_known = bool(index.url) or not options.is_refused("master")
+    is_known = is_known and not options.is_refused("index-url")
+    if index.workers > MOST_WORKERS_AT_PYPI and is_known and _is_pypi(index.url):
         options.refuse("workers", f"PyPI asks for at most {MOST_WORKERS_AT_PYPI}")
 
 

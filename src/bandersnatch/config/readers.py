@@ -295,6 +295,35 @@ def url(*schemes: str) -> Callable[[str], str]:
     return read
 
 
+def index_url(text: str) -> str:
+    """Read the URL below which each project has a page at ``<name>/``; drops trailing slashes."""
+    value = url("https", "http")(text)
+    if urlsplit(value).path.lower().endswith((".html", ".htm", ".json")):
+        why = "is a single page; write the URL of the directory that has the projects' pages"
+        raise OptionError(f"{shown(redacted(value))} {why}")
+    return value
+
+
+def hosts(text: str) -> tuple[str, ...]:
+    """Read the names or addresses of hosts, each with a port or without; lower case, each once."""
+    return tuple(dict.fromkeys(map(_host, text.replace(",", " ").split())))
+
+
+def _host(word: str) -> str:
+    value = word.lower()
+    try:
+        parts = urlsplit(f"//{value}")
+        is_plain = parts.netloc == value and parts.username is None and parts.port != 0
+        hostname = parts.hostname if is_plain else None
+    except ValueError:
+        hostname = None
+    if not _HOST.fullmatch(hostname or "") or value.endswith(":"):
+        inner = urlsplit(value).netloc.rpartition("@")[2] if "://" in value else ""
+        hint = f"; write {inner}" if inner else ", such as files.example.org"
+        raise OptionError(f"{shown(redacted(word))} is not the name of a host{hint}")
+    return value
+
+
 def public_url(text: str) -> str:
     """Read a URL that every published page shows, so it must not have a user name."""
     value = url("https", "http")(text)

@@ -67,8 +67,11 @@ class IndexSettings(Struct, frozen=True):
     """How the index is reached.
 
     ``master`` has neither a trailing slash nor credentials, and is empty for PyPI; ``logins`` are
-    the credentials from it and from ``download-mirror``. ``timeout`` (to connect, and without a
-    byte received) and ``global_timeout`` (one whole document) are in seconds.
+    the credentials from it and from ``download-mirror``. ``index_url`` is set instead of
+    ``master`` for an index that has simple pages and nothing else; it has the same form.
+    ``file_hosts`` are the only other hosts that files may be on, each with its port if one is
+    stated; empty for any public host. ``timeout`` (to connect, and without a byte received) and
+    ``global_timeout`` (one whole document) are in seconds.
     """
 
     master: str = ""
@@ -80,6 +83,13 @@ class IndexSettings(Struct, frozen=True):
     api_method: ApiMethod = ApiMethod.AUTO
     user_agent_comment: str = ""
     logins: tuple[Login, ...] = ()
+    index_url: str = ""
+    file_hosts: tuple[str, ...] = ()
+
+    @property
+    def url(self) -> str:
+        """The URL of the index, as one of its two options states it."""
+        return self.index_url or self.master
 
     @property
     def connections(self) -> int:
@@ -215,6 +225,10 @@ class MirrorOptions:
         """Add a problem of an option."""
         self.problems.append(Problem("mirror", name, message))
 
+    def is_set(self, name: str) -> bool:
+        """Whether an option has a value other than the empty text."""
+        return bool(self._texts.get(name, "").strip())
+
     def is_refused(self, name: str) -> bool:
         """Whether an option has a problem."""
         return any(problem.option == name for problem in self.problems)
@@ -224,11 +238,14 @@ def read_mirror(options: MirrorOptions, notes: list[str]) -> Settings:
     """Read all options of ``[mirror]``; appends remarks about retired ones to ``notes``."""
     options.read("cleanup_todo", readers.boolean, default=False)  # accepted, without effect
     files, login = _read_files(options)
+    index, pages = _read_index(options, login), _read_pages(options)
+    if index.index_url and pages.legacy_json:
+        options.refuse("json", "index-url is set, and such an index has no legacy documents")
     return Settings(
         storage=_read_storage(options),
-        index=_read_index(options, login),
+        index=index,
         files=files,
-        pages=_read_pages(options),
+        pages=pages,
         run=_read_run(options, notes),
         diff=_read_diff(options),
         log_config=options.read("log-config", readers.optional_path, ""),
@@ -259,9 +276,11 @@ def _read_index(options: MirrorOptions, *logins: Login | None) -> IndexSettings:
     """Read how the index is reached; ``logins`` are those for other origins."""
     default = IndexSettings()
     master, login = split_login(options.read("master", readers.url("https", "http"), ""))
+    index_url, other = split_login(options.read("index-url", readers.index_url, ""))
     non_https = options.read("allow-non-https", readers.boolean, default=False)
-    if master.startswith("http:") and not non_https:
-        options.refuse("master", "it is not https; set allow-non-https = true if that is intended")
+    for name, url in (("master", master), ("index-url", index_url)):
+        if url.startswith("http:") and not non_https:
+            options.refuse(name, "it is not https; set allow-non-https = true if that is intended")
     workers = readers.whole_number(1, 100)
     return IndexSettings(
         master=master,
@@ -270,10 +289,25 @@ def _read_index(options: MirrorOptions, *logins: Login | None) -> IndexSettings:
         global_timeout=options.read("global-timeout", readers.seconds, default.global_timeout),
         workers=options.read("workers", workers, default.workers),
         download_workers=options.read("download-workers", workers, default.download_workers),
-        api_method=options.read("api-method", readers.choice(ApiMethod), default.api_method),
+        api_method=_api_method(options, index_url),
         user_agent_comment=options.read("user-agent-comment", readers.header_text, ""),
-        logins=tuple(each for each in (login, *logins) if each is not None),
+        logins=tuple(each for each in (login, other, *logins) if each is not None),
+        index_url=index_url,
+        file_hosts=options.read("file-hosts", readers.hosts, default.file_hosts),
     )
+
+
+def _api_method(options: MirrorOptions, index_url: str) -> ApiMethod:
+    """Read how changes are found: an index that ``index-url`` names has pages only."""
+    method = options.read("api-method", readers.choice(ApiMethod), ApiMethod.AUTO)
+    if not index_url:
+        return method
+    if options.is_set("master"):
+        why = "master is set too; keep master for PyPI and its mirrors, else index-url"
+        options.refuse("index-url", why)
+    if method is ApiMethod.XMLRPC:
+        options.refuse("api-method", "index-url is set, and such an index has no changelog")
+    return ApiMethod.SIMPLE
 
 
 def _read_files(options: MirrorOptions) -> tuple[FileSettings, Login | None]:

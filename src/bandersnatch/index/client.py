@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from codecs import BOM_UTF8
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from bandersnatch.errors import InvalidPage, MissingProject, MissingResource
+from msgspec import Struct
+
+from bandersnatch.errors import InvalidPage, MissingProject, MissingResource, UnusableChangelog
 from bandersnatch.index.download import download
 from bandersnatch.index.headers import http_date, storable
 from bandersnatch.index.port import FetchedDetail, FetchedList, PackageIndex
@@ -20,9 +23,10 @@ from bandersnatch.simple.json_page import parse_detail_json, parse_list_json
 from bandersnatch.simple.limits import LEGACY, LIST, PAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from bandersnatch.clock import Clock
+    from bandersnatch.config.schema import IndexSettings
     from bandersnatch.index.changelog import Changelog
     from bandersnatch.index.transport import Budgets, Document, Transport
     from bandersnatch.model.names import ProjectName
@@ -35,8 +39,23 @@ ACCEPT = (
     "application/vnd.pypi.simple.v1+json, "
     "application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
 )
+ACCEPT_HTML = "text/html, application/vnd.pypi.simple.v1+html;q=0.9"
 _JSON_TYPES = frozenset({"application/vnd.pypi.simple.v1+json", "application/json"})
 _HTML_TYPES = frozenset({"application/vnd.pypi.simple.v1+html", "text/html"})
+_VAGUE_TYPES = frozenset(
+    {
+        "",
+        "application/octet-stream",
+        "binary/octet-stream",
+        "text/plain",
+        "text/json",
+        "application/xhtml+xml",
+    }
+)
+"""The types that servers give to files whose names they do not know; the content decides."""
+
+_BEGINNING = 1024
+"""Bytes in which the content of a page must begin, after white space."""
 _SERIAL_HEADER = "X-PyPI-Last-Serial"
 
 _PARSED_INLINE = 64 * 1024
@@ -47,18 +66,37 @@ _NOT_MODIFIED = 304
 _OK_OR_NOT_MODIFIED = frozenset({200, _NOT_MODIFIED})
 
 
+class IndexAddress(Struct, frozen=True):
+    """Where an index is.
+
+    ``root`` is the URL of its root page, with a slash at its end; the page of a project is at
+    ``<root><name>/``. A legacy document is at ``<legacy><name>/json``, with "" if there are none.
+    """
+
+    root: str
+    legacy: str = ""
+
+
+def address_of(settings: IndexSettings) -> IndexAddress:
+    """Return where the index is that the settings name."""
+    if settings.index_url:
+        return IndexAddress(f"{settings.index_url}/")
+    return IndexAddress(f"{settings.master}/simple/", f"{settings.master}/pypi/")
+
+
 class IndexClient(PackageIndex):
-    """Fetches from one index; ``master`` is its URL without a trailing slash."""
+    """Fetches from one index."""
 
     def __init__(
         self,
-        master: str,
+        address: IndexAddress,
         transport: Transport,
-        changelog: Changelog,
+        changelog: Changelog | None,
         budgets: Budgets,
         clock: Clock,
     ) -> None:
-        self._master = master
+        """Take the collaborators; ``changelog`` is None for an index that has pages only."""
+        self._address = address
         self._transport = transport
         self._changelog = changelog
         self._budgets = budgets
@@ -67,54 +105,55 @@ class IndexClient(PackageIndex):
     # ------------------------------------------------------------ the changelog
 
     async def last_serial(self) -> Serial:
-        return await self._changelog.last_serial()
+        return await self._usable_changelog().last_serial()
 
     async def changes(self, since: Serial, until: Serial, /) -> Sequence[Change]:
-        return await self._changelog.changes(since, until)
+        return await self._usable_changelog().changes(since, until)
 
     async def list_with_serials(self) -> ProjectList:
-        return await self._changelog.list_with_serials()
+        return await self._usable_changelog().list_with_serials()
+
+    def _usable_changelog(self) -> Changelog:
+        if self._changelog is None:
+            raise UnusableChangelog(self._address.root, "index-url stands for pages only")
+        return self._changelog
 
     # ------------------------------------------------------------ pages
 
     async def fetch_list(self, known: Validators, /) -> FetchedList | None:
-        url = f"{self._master}/simple/"
-        document = await self._fetch_page(url, known, LIST.size)
-        validators = _validators(document)
-        if _is_known(document, validators, known):
-            return None
-        projects = await _parse(document, lambda: self._parse_list(document))
-        return FetchedList(projects, validators)
+        return await self._fetch_parsed(self._address.root, known, LIST.size, self._parse_list)
 
-    def _parse_list(self, document: Document) -> ProjectList:
-        if document.content_type in _JSON_TYPES:
-            return parse_list_json(document.body, document.url)
-        _require_html(document)
-        return parse_list_html(document.body, document.url, charset=document.charset)
+    async def _parse_list(self, document: Document, validators: Validators) -> FetchedList:
+        def parse() -> ProjectList:
+            if _is_json(document):
+                return parse_list_json(document.body, document.url)
+            return parse_list_html(document.body, document.url, charset=document.charset)
+
+        return FetchedList(await _parse(document, parse), validators)
 
     async def fetch_detail(self, name: ProjectName, known: Validators, /) -> FetchedDetail | None:
-        url = f"{self._master}/simple/{name}/"
+        async def parse_detail(document: Document, validators: Validators) -> FetchedDetail:
+            detail = await _parse(document, lambda: self._parse_detail(document, name))
+            return FetchedDetail(_with_header_serial(detail, document), validators)
+
+        url = f"{self._address.root}{name}/"
         try:
-            document = await self._fetch_page(url, known, PAGE.size)
+            return await self._fetch_parsed(url, known, PAGE.size, parse_detail)
         except MissingResource:
             raise MissingProject(name) from None
-        validators = _validators(document)
-        if _is_known(document, validators, known):
-            return None
-        detail = await _parse(document, lambda: self._parse_detail(document, name))
-        return FetchedDetail(_with_header_serial(detail, document), validators)
 
     def _parse_detail(self, document: Document, name: ProjectName) -> ProjectDetail:
         context = PageContext(name, document.url, self._clock.now())
-        if document.content_type in _JSON_TYPES:
+        if _is_json(document):
             return parse_detail_json(document.body, context)
-        _require_html(document)
         return parse_detail_html(document.body, context, charset=document.charset)
 
     async def fetch_legacy(self, name: ProjectName, /) -> bytes | None:
+        if not self._address.legacy:
+            return None
         try:
             document = await self._transport.fetch(
-                f"{self._master}/pypi/{name}/json",
+                f"{self._address.legacy}{name}/json",
                 limit=LEGACY.size,
                 budget=self._budgets.index,
                 headers={"Accept": "application/json"},
@@ -123,8 +162,32 @@ class IndexClient(PackageIndex):
             return None
         return document.body
 
-    async def _fetch_page(self, url: str, known: Validators, limit: int) -> Document:
-        headers = {"Accept": ACCEPT}
+    async def _fetch_parsed(
+        self,
+        url: str,
+        known: Validators,
+        limit: int,
+        parse: Callable[[Document, Validators], Awaitable[_Result]],
+    ) -> _Result | None:
+        """Return what ``parse`` makes of a page, None if the page still matches ``known``.
+
+        A page whose type says nothing is read by its content. If that fails, HTML is requested:
+        some servers have a valid HTML page beside a JSON page that they cannot serve.
+        """
+        for accept in (ACCEPT, ACCEPT_HTML):
+            document = await self._fetch_page(url, known, limit, accept)
+            validators = _validators(document)
+            if _is_known(document, validators, known):
+                return None
+            try:
+                return await parse(document, validators)
+            except InvalidPage:
+                if accept == ACCEPT_HTML or document.content_type not in _VAGUE_TYPES:
+                    raise
+        raise AssertionError("the last of the requests returns or raises")
+
+    async def _fetch_page(self, url: str, known: Validators, limit: int, accept: str) -> Document:
+        headers = {"Accept": accept}
         if known.etag:
             headers["If-None-Match"] = known.etag
         elif known.last_modified:
@@ -145,16 +208,28 @@ class IndexClient(PackageIndex):
 
 async def _parse(document: Document, parse: Callable[[], _Result]) -> _Result:
     """Return the result of ``parse``; run it in a thread if it would block the event loop."""
-    if document.content_type in _JSON_TYPES and len(document.body) <= _PARSED_INLINE:
+    if _is_json(document) and len(document.body) <= _PARSED_INLINE:
         return parse()
     return await asyncio.to_thread(parse)
 
 
-def _require_html(document: Document) -> None:
-    if document.content_type not in _HTML_TYPES:
-        beginning = ascii(document.body[:80].decode(errors="replace"))
-        kind = document.content_type or "without a type"
-        raise InvalidPage(document.url, f"it is {kind}, not a simple page: {beginning}")
+def _is_json(document: Document) -> bool:
+    """Whether a page is JSON; otherwise it is HTML.
+
+    :raises InvalidPage: if it is neither, by its type, or by its first character if the type says
+        nothing.
+    """
+    kind = document.content_type
+    if kind in _JSON_TYPES:
+        return True
+    if kind in _HTML_TYPES:
+        return False
+    first = document.body[:_BEGINNING].removeprefix(BOM_UTF8).lstrip()[:1]
+    if kind in _VAGUE_TYPES and first in {b"{", b"<"}:
+        return first == b"{"
+    beginning = ascii(document.body[:80].decode(errors="replace"))
+    why = f"it is {kind or 'without a type'}, not a simple page: {beginning}"
+    raise InvalidPage(document.url, why)
 
 
 def _validators(document: Document) -> Validators:

@@ -63,7 +63,7 @@ async def _request(transport: Transport, url: str, sink: Sink, clock: Clock) -> 
     with (
         mapped_errors(url),
         await transport.request(
-            url, headers=headers, accepted=_ACCEPTED, decompress=False
+            url, headers=headers, accepted=_ACCEPTED, decompress=False, is_file=True
         ) as response,
     ):
         if sink.held and not _resumes(response, sink.held):

@@ -3,6 +3,8 @@
 An index, or anybody who can write to it, can name URLs of machines that only this one can reach.
 Every host except the configured ones therefore needs a public address. An index with a private
 address is an exception: the mirror is then part of a private network, and so are the other hosts.
+The option ``file-hosts`` replaces that exception: files come only from the index itself and from
+the hosts that it lists, and only these may have a private address.
 """
 
 from __future__ import annotations
@@ -21,12 +23,20 @@ if TYPE_CHECKING:
 
 
 class HostGuard:
-    """Checks hosts. The hosts of ``master`` and of the URLs in ``others`` are trusted."""
+    """Checks hosts. The hosts of ``index`` and of the URLs in ``others`` are trusted.
 
-    def __init__(self, master: str, others: Iterable[str] = ()) -> None:
-        self._master = urlsplit(master).hostname or ""
-        self._trusted = {self._master, *(urlsplit(url).hostname or "" for url in others)}
-        self._is_private_index = _is_private(self._master)
+    ``file_hosts`` are hosts, each with its port if only that port is meant.
+    """
+
+    def __init__(
+        self, index: str, others: Iterable[str] = (), file_hosts: Iterable[str] = ()
+    ) -> None:
+        self._index = urlsplit(index).hostname or ""
+        self._own = {self._index, *(urlsplit(url).hostname or "" for url in others)}
+        listed = [urlsplit(f"//{host}") for host in file_hosts]
+        self._file_hosts = {(parts.hostname or "", parts.port) for parts in listed}
+        self._trusted = self._own | {host for host, _ in self._file_hosts}
+        self._is_private_index = _is_private(self._index)
 
     def check_url(self, url: URL) -> None:
         """Refuse a URL whose host is a private address; host names are checked when resolved.
@@ -34,8 +44,19 @@ class HostGuard:
         :raises UnsafeUrl: if it is refused.
         """
         host = url.host or ""
-        if host not in self._trusted and not self._is_private_index and _is_private(host):
-            raise UnsafeUrl(str(url), "its address is not public")
+        if host not in self._trusted and not self._admits_private and _is_private(host):
+            raise UnsafeUrl(str(url), f"its address is not public{self._hint}")
+
+    def check_file_url(self, url: URL) -> None:
+        """Refuse the URL of a file, or of its core metadata, on a host that is not listed.
+
+        :raises UnsafeUrl: if it is refused.
+        """
+        host = url.host or ""
+        is_listed = {(host, None), (host, url.port)} & self._file_hosts
+        if self._file_hosts and not is_listed and host not in self._own:
+            raise UnsafeUrl(str(url), "file-hosts does not list its host")
+        self.check_url(url)
 
     def check_addresses(self, host: str, addresses: Iterable[str]) -> None:
         """Refuse a host that resolves to a private address, except the index itself.
@@ -45,10 +66,18 @@ class HostGuard:
         :raises UnsafeUrl: if it is refused.
         """
         is_private = any(_is_private(address) for address in addresses)
-        if host == self._master:
+        if host == self._index:
             self._is_private_index = is_private
-        elif is_private and host not in self._trusted and not self._is_private_index:
-            raise UnsafeUrl(host, "it resolves to an address that is not public")
+        elif is_private and host not in self._trusted and not self._admits_private:
+            raise UnsafeUrl(host, f"it resolves to an address that is not public{self._hint}")
+
+    @property
+    def _admits_private(self) -> bool:
+        return self._is_private_index and not self._file_hosts
+
+    @property
+    def _hint(self) -> str:
+        return ", and file-hosts does not list it" if self._file_hosts else ""
 
 
 def _is_private(host: str) -> bool:

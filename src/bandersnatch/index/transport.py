@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 _MAX_REDIRECTS = 3
 _HOST = re.compile(r"[A-Za-z0-9._:-]+", re.ASCII)
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_SEE_OTHER = 303
+_REDIRECTS = frozenset({301, 302, _SEE_OTHER, 307, 308})
 
 
 class Response(Protocol):
@@ -165,18 +166,26 @@ class Transport:
     # ------------------------------------------------------------ one request
 
     async def request(
-        self, url: str, *, headers: Mapping[str, str], accepted: frozenset[int], decompress: bool
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        accepted: frozenset[int],
+        decompress: bool,
+        is_file: bool = False,
     ) -> Response:
         """Send one GET request, follow its redirects, and return the response, its body unread.
 
-        Call it, and read the response, within ``mapped_errors``.
+        Call it, and read the response, within ``mapped_errors``. ``is_file`` restricts the hosts
+        to those that files may be on.
 
         :raises UpstreamError: if the status is not in ``accepted``.
         """
         target = URL(url, encoded=True)
         if self._paused_until:
             await self._wait_for(target.authority)
-        response = await self._follow(target, headers, decompress=decompress)
+        check = self._guard.check_file_url if is_file else self._guard.check_url
+        response = await self._follow(target, headers, check, decompress=decompress)
         if response.status in accepted:
             return response
         with response:
@@ -185,11 +194,25 @@ class Transport:
             self._pause(target.authority, error)
         raise error
 
-    async def _follow(self, url: URL, headers: Mapping[str, str], *, decompress: bool) -> Response:
+    async def _follow(
+        self,
+        url: URL,
+        headers: Mapping[str, str],
+        check: Callable[[URL], None],
+        *,
+        decompress: bool,
+        content: bytes | None = None,
+    ) -> Response:
+        """Send a request and repeat it at each redirect; ``check`` is called with each URL.
+
+        A POST request stays one: what it asks for changes nothing at the server. Only 303 says
+        that the other URL is to be read with GET (RFC 9110, section 15.4.4); it is returned.
+        """
+        followed = _REDIRECTS if content is None else _REDIRECTS - {_SEE_OTHER}
         for _ in range(_MAX_REDIRECTS + 1):
-            self._guard.check_url(url)
-            response = await self._client.send(url, headers, decompress=decompress)
-            if response.status not in _REDIRECTS:
+            check(url)
+            response = await self._client.send(url, headers, decompress=decompress, content=content)
+            if response.status not in followed:
                 return response
             with response:
                 url = _redirect_target(url, response.headers.get("Location", ""))
@@ -230,13 +253,16 @@ class Transport:
     async def post(self, url: str, content: bytes, *, limit: int) -> Document:
         """Return the response to one POST request of XML, whatever its status is.
 
+        Redirects are followed, each with another POST request.
+
         :raises UpstreamError: if there is no response, or one of more than ``limit`` bytes.
         """
         with mapped_errors(url):
             async with asyncio.timeout(self._document_timeout):
-                response = await self._client.send(
+                response = await self._follow(
                     URL(url, encoded=True),
                     {"Content-Type": "text/xml"},
+                    self._guard.check_url,
                     decompress=True,
                     content=content,
                 )

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _SERIAL_COMMENT = re.compile(rb"<!--SERIAL ([0-9]{1,16})-->\s*\Z")
 _TITLE = re.compile(rb"<title>\s*Links for ([^<]{1,1000})</title>")
 _SIMPLE_PAGE = re.compile(rb"pypi:repository-version|<title>\s*Links for", re.IGNORECASE)
+_DIRECTORY = re.compile(rb"<title>\s*(?:Index of|Directory listing for)\b", re.IGNORECASE)
+"""The titles that nginx, Apache and ``http.server`` give to the list of a directory."""
 
 
 def parse_detail_html(
@@ -40,10 +42,15 @@ def parse_detail_html(
     :raises InvalidPage: if the page as a whole is not valid.
     """
     page = _read_links(text, context.url, charset, MAX_FILES)
-    files, rejected = entries.validate_files(_entries(page.links()), context)
+    directories: list[str] = []
+    raw = _entries(page.links(), context.url, directories)
+    files, rejected = entries.validate_files(raw, context)
     entries.check_api_version(page.meta.get("repository-version") or "1.0", context.url)
-    if not (files or rejected or _SIMPLE_PAGE.search(text)):
-        raise InvalidPage(context.url, "it is HTML, but not a page of a simple index")
+    if not (files or rejected):
+        if directories:
+            raise InvalidPage(context.url, f"it lists directories ({directories[0]}) and no files")
+        if not (_SIMPLE_PAGE.search(text) or _DIRECTORY.search(text)):
+            raise InvalidPage(context.url, "it is HTML, but not a page of a simple index")
     status, reason = entries.parse_status(
         {
             "status": page.meta.get("project-status"),
@@ -76,12 +83,18 @@ def display_name(text: bytes, name: ProjectName) -> str:
 def parse_list_html(text: bytes, where: str, *, charset: str | None) -> ProjectList:
     """Return the projects that a root page in HTML links to; HTML has no serials.
 
+    The list of a directory, as web servers make it, is such a page too.
+
     :raises InvalidPage: if it links to no project, or more than 1 % of its links are invalid.
     """
     page = _read_links(text, where, charset)
     root = urlsplit(where).path
-    names = ((link.text, None) for link in page.links() if link.path.startswith(root))
-    listing = entries.build_project_list(names, where=where, serial=None)
+    is_directory = _DIRECTORY.search(text) is not None
+    outside: list[str] = []
+    names = (_listed_name(link, root, outside, is_directory=is_directory) for link in page.links())
+    inside = [name for name in names if name is not None]
+    pairs = ((name, None) for name in inside or outside)
+    listing = entries.build_project_list(pairs, where=where, serial=None)
     entries.check_api_version(page.meta.get("repository-version") or "1.0", where)
     if not listing.serials:
         raise InvalidPage(where, "it is HTML without a link to a project")
@@ -96,11 +109,45 @@ def _read_links(
     return LinkReader(text, where, charset=charset, limit=MAX_LINKS if limit is None else limit)
 
 
-def _entries(links: Iterable[Link]) -> Iterator[entries.RawFile]:
+def _listed_name(link: Link, root: str, outside: list[str], *, is_directory: bool) -> str | None:
+    """Return the name of the project that a link on a root page leads to, None if to none.
+
+    It is the text of the link. In the list of a directory the text can be shortened, and a link
+    without a slash at its end leads to a file; the name is the last part of the address there,
+    and a directory of another name belongs to no project.
+    ``outside`` receives the names in links out of the root whose address ends with the same name.
+    An index behind a proxy that changes paths may have no other links.
+    """
+    segment = unquote(link.path.rstrip("/").rpartition("/")[2])
+    if is_directory:
+        inner = unquote(link.path.removeprefix(root).rstrip("/"))
+        is_entry = link.path.startswith(root) and link.path.endswith("/") and "/" not in inner
+        return segment if inner and is_entry and _is_same_name(inner, segment) else None
+    if link.path.startswith(root):
+        return link.text
+    if _is_same_name(link.text, segment):
+        outside.append(link.text)
+    return None
+
+
+def _is_same_name(text: str, segment: str) -> bool:
+    try:
+        return project_name(text) == project_name(segment)
+    except InvalidValue:
+        return False
+
+
+def _entries(
+    links: Iterable[Link], where: str, directories: list[str]
+) -> Iterator[entries.RawFile]:
+    """Yield the entries of release files; append the addresses below ``where`` to the list."""
+    root = urlsplit(where).path
     for link in links:
         filename = unquote(link.path.rpartition("/")[2])
         if filename.lower().endswith(FILE_ENDINGS):
             yield _entry(link, filename)
+        elif link.path.endswith("/") and link.path != root and link.url.startswith(where):
+            directories.append(link.url)
 
 
 def _entry(link: Link, filename: str) -> entries.RawFile:

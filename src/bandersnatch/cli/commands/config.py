@@ -35,7 +35,7 @@ def describe_config(configuration: Configuration, path: str) -> str:
     lines = [
         f"{path} can be used.",
         "",
-        f"Index:   {settings.index.master or 'PyPI'}, {_changes(settings.index)}",
+        f"Index:   {settings.index.url or 'PyPI'}, {_changes(settings.index)}",
         f"Mirror:  {settings.storage.directory}",
         f"Pages:   {', '.join(form.file_name for form in settings.pages.formats)}",
         f"Files:   {'downloaded' if settings.files.release_files else 'not downloaded'}",

@@ -128,7 +128,8 @@ async def _lag(mirror: Mirror, cursor: Serial, *, offline: bool) -> tuple[Lag | 
     if offline:
         return None, "the index was not asked"
     if mirror.settings.index.api_method is ApiMethod.SIMPLE:
-        return None, "api-method is simple, and only the changelog has the events"
+        cause = "index-url is set" if mirror.settings.index.index_url else "api-method is simple"
+        return None, f"{cause}, and only the changelog has the events"
     try:
         head = await mirror.index.last_serial()
         return await _count_events(mirror, cursor, head), ""
