@@ -48,7 +48,7 @@ def load(path: Path, now: datetime | None = None) -> Configuration:
     :raises FileNotFoundError: if the file does not exist.
     :raises ConfigError: with all problems of the file.
     """
-    file = read_ini(path)
+    file = read_ini(path, os.environ)
     names = [name for name in enabled_filters(file) if name not in BUILT_IN and name != ALL]
     plugins = _load_plugins(names)
     sections = {**SECTIONS, **{each.name: frozenset({""}) for each in plugins.providers}}
@@ -64,7 +64,9 @@ def load(path: Path, now: datetime | None = None) -> Configuration:
     )
     built = build_chain(loaded.settings.filters.enabled, options, plugins)
     if loaded.problems or built.problems:
-        raise ConfigError(file.path, [*loaded.problems, *built.problems])
+        refused = {(each.section, each.option) for each in file.problems}
+        of_filters = [each for each in built.problems if each[:2] not in refused]
+        raise ConfigError(file.path, [*loaded.problems, *of_filters])
     notes = (*loaded.settings.notes, *built.notes)
     return Configuration(structs.replace(loaded.settings, notes=notes), built.chain)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bandersnatch.app import load
-from bandersnatch.config.ini import IniFile, read_ini
+from bandersnatch.config.ini import IniFile, expand_variables, read_ini
 from bandersnatch.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -378,6 +379,91 @@ def test_braces_outside_the_mirror_section_are_text(read: Read) -> None:
     file = read("[filter_regex]\npackages =\n    a{{2}}\n")
 
     assert file.sections["filter_regex"]["packages"] == "\na{{2}}"
+
+
+# ---------------------------------------------------------------- ${ } references
+
+
+ENVIRONMENT = {
+    "ROOT": "/srv",
+    "_x1": "${ROOT}%(directory)s{{ mirror_json }}",
+    "EMPTY": "",
+    "SP": " ",
+}
+
+
+def expanded(tmp_path: Path, text: str) -> IniFile:
+    """Return a file that is read with some environment variables."""
+    path = tmp_path / "mirror.conf"
+    path.write_text(text)
+    return read_ini(path, ENVIRONMENT)
+
+
+@pytest.mark.parametrize(
+    ("value", "meaning"),
+    [
+        ("${ROOT}", "/srv"),
+        ("${ROOT}/a${ROOT}", "/srv/a/srv"),
+        ("$${ROOT}", "${ROOT}"),
+        ("$${ROOT", "${ROOT"),
+        ("$$${ROOT}", "$${ROOT}"),
+        ("$ROOT", "$ROOT"),
+        ("$", "$"),
+        ("{ROOT}", "{ROOT}"),
+        ("${_x1}", ENVIRONMENT["_x1"]),
+    ],
+)
+@pytest.mark.parametrize("section", ["mirror", "allowlist", "any"])
+def test_a_variable_is_replaced_once_in_every_section(
+    tmp_path: Path, section: str, value: str, meaning: str
+) -> None:
+    file = expanded(tmp_path, f"[{section}]\noption = {value}\n")
+
+    assert problems(file) == []
+    assert file.sections[section]["option"] == meaning
+
+
+def test_a_variable_is_replaced_after_all_other_references(tmp_path: Path) -> None:
+    file = expanded(
+        tmp_path,
+        "[DEFAULT]\nbase = ${ROOT}\n[mirror]\ndirectory = %(base)s/m\n"
+        "diff-file = {{ mirror_directory }}/diff\n",
+    )
+
+    assert file.sections["mirror"]["diff-file"] == "/srv/m/diff"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("${NOWHERE}", "the environment variable NOWHERE is not set"),
+        ("${root}", "the environment variable root is not set"),
+        ("/a/${EMPTY}", "the environment variable EMPTY is empty"),
+        ("/a/${SP}", "the environment variable SP is empty"),
+        ("${ROOT", "a ${ has no } after it; a literal ${ is written $${"),
+        ("${}", "${} does not name an environment variable; a literal ${ is written $${"),
+        ("${A:-b}", "${A:-b} does not name an environment variable; a literal ${ is written $${"),
+        ("${1}", "${1} does not name an environment variable; a literal ${ is written $${"),
+    ],
+)
+@pytest.mark.parametrize("section", ["mirror", "allowlist"])
+def test_a_variable_without_a_value_is_a_problem(
+    tmp_path: Path, section: str, value: str, message: str
+) -> None:
+    file = expanded(tmp_path, f"[{section}]\noption = {value}\n")
+
+    assert problems(file) == [f"[{section}] option: {message}"]
+
+
+@given(st.text(st.sampled_from("${}AB_ \n:"), max_size=12))
+def test_any_text_with_its_references_escaped_is_unchanged(text: str) -> None:
+    assert expand_variables(text.replace("${", "$${"), {}) == text
+
+
+@given(st.text(st.sampled_from("${}A_ \n:"), max_size=12))
+def test_any_text_is_expanded_or_refused(text: str) -> None:
+    with suppress(LookupError):
+        assert "${A}" not in expand_variables(text, {"A": "a"}).replace("$${A}", "") or "$$" in text
 
 
 # ---------------------------------------------------------------- any text at all

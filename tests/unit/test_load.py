@@ -222,6 +222,7 @@ REFUSED = [
     ("max-removals", "5 %%", "'5 %' is not a whole number"),
     ("cleanup_todo", "x", "'x' is neither true nor false"),
     ("delete_missing_packages", "x", "'x' is neither true nor false"),
+    ("delete-packages", "x", "'x' is neither true nor false"),
     ("diff-file", "~/diff", "'~/diff' begins with ~, which only a shell understands"),
     ("diff-append-epoch", "x", "'x' is neither true nor false"),
     ("log-config", "~/log", "'~/log' begins with ~, which only a shell understands"),
@@ -290,7 +291,7 @@ def test_every_option_is_tested() -> None:
     accepted = {option for option, *_ in [*ACCEPTED, *WITHOUT_EFFECT]}
     names = mirror_options()
 
-    assert accepted | {"delete_missing_packages"} == names
+    assert accepted | {"delete_missing_packages", "delete-packages"} == names
     assert {option for option, *_ in REFUSED} == names
 
 
@@ -444,6 +445,46 @@ def test_a_password_in_a_world_readable_file_is_refused(tmp_path: Path, option: 
         assert load_file(path).settings.storage.directory == "/srv/pypi"
 
 
+@pytest.mark.parametrize("option", ["master", "proxy", "download-mirror"])
+def test_a_password_from_the_environment_is_not_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setenv("PASSWORD", "secret")
+    path = tmp_path / "mirror.conf"
+    path.write_text(mirror_with({option: "https://user:${PASSWORD}@example.org:3128"}))
+    path.chmod(0o644)
+
+    assert "secret" in repr(load_file(path).settings.index.proxy) or option != "proxy"
+    path.write_text(mirror_with({option: "https://user:x${PASSWORD}@example.org:3128"}))
+    with pytest.raises(ConfigError, match="it has a password") as caught:
+        load_file(path)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["se/cret", "sec ret", "sec\nret", "#secret", '"secret"', "?se"])
+def test_an_unusable_secret_from_the_environment_is_not_shown(
+    refusal: Refusal, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("PASSWORD", value)
+
+    for option in ("master", "proxy", "download-mirror", "root_uri"):
+        [line] = refusal(mirror_with({option: "https://user:${PASSWORD}@example.org:3128"}))
+        assert value not in line
+        assert "secret" not in line
+
+
+def test_a_variable_that_is_not_set_is_the_only_problem_of_its_option(refusal: Refusal) -> None:
+    text = "[mirror]\ndirectory = ${NOT_SET}\nmaster = ${NOT_SET}\nworkers = 50\n"
+
+    assert refusal(
+        f"{text}[plugins]\nenabled = allowlist_project\n[allowlist]\npackages=${{NO}}\n"
+    ) == [
+        "[mirror] directory: the environment variable NOT_SET is not set",
+        "[mirror] master: the environment variable NOT_SET is not set",
+        "[allowlist] packages: the environment variable NO is not set",
+    ]
+
+
 def test_a_user_name_without_a_password_may_be_world_readable(tmp_path: Path) -> None:
     path = tmp_path / "mirror.conf"
     path.write_text(mirror(proxy="http://user@proxy.example.org:3128"))
@@ -460,7 +501,7 @@ def test_an_unknown_option_is_refused_with_a_suggestion(refusal: Refusal) -> Non
 
     assert refusal(mirror_with(options)) == [
         "[mirror] worker: there is no such option; did you mean 'workers'?",
-        "[mirror] JSON: there is no such option",
+        "[mirror] JSON: there is no such option; did you mean 'json'?",
         "[mirror] keep-index-version: there is no such option; did you mean 'keep-index-versions'?",
         "[mirror] zzz: there is no such option",
     ]
@@ -512,15 +553,9 @@ def test_a_section_with_free_option_names_accepts_any(load: Load) -> None:
 @pytest.mark.parametrize(
     ("text", "note"),
     [
-        (
-            "delete-packages = true\n",
-            "[mirror] delete-packages has no effect any more: use remove",
-        ),
         ("http-client = auto\n", "[mirror] http-client has no effect any more: every request is"),
         ("cleanup-todo = true\n", "[mirror] cleanup-todo has no effect any more: a project that"),
         ("[statistics]\naccess-log-pattern = *.log\n", "[statistics] has no effect any more: "),
-        ("[whitelist]\npackages = x\n", "[whitelist] has no effect any more: use [allowlist]"),
-        ("[blacklist]\nplugins = all\n", "[blacklist] has no effect any more: use [blocklist]"),
         ("[swift]\nauth = x\n", "[swift] has no effect any more: use storage-backend"),
     ],
 )

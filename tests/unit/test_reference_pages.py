@@ -25,12 +25,8 @@ from bandersnatch.cli.commands import (
     why,
 )
 from bandersnatch.cli.exit_codes import ExitCode
-from bandersnatch.config.schema import (
-    RETIRED_OPTIONS,
-    RETIRED_SECTIONS,
-    UNREAD_SECTIONS,
-    mirror_options,
-)
+from bandersnatch.config.retired import RETIRED_OPTIONS, RETIRED_SECTIONS
+from bandersnatch.config.schema import UNREAD_SECTIONS, mirror_options
 from bandersnatch.mirror.queries.estimate import Estimate
 from bandersnatch.mirror.report import RunReport
 

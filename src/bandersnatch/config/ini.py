@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from bandersnatch.config.readers import mistake_in
 from bandersnatch.errors import SHOWN_CHARACTERS, ConfigError, OptionError, Problem
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ class ListFiles:
                 content = file.read(_MAX_LIST_FILE + 1)
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
-            raise OptionError(f"{path} cannot be read: {why}") from None
+            hint = "".join(f"; it {each}" for each in mistake_in(path))
+            raise OptionError(f"{path} cannot be read: {why}{hint}") from None
         if len(content) > _MAX_LIST_FILE:
             raise OptionError(f"{path} has more than {_MAX_LIST_FILE} bytes; is it the right one?")
         return content
@@ -83,13 +85,18 @@ class ListFiles:
         except (NotImplementedError, ValueError, OSError) as error:
             raise OptionError(f"{pattern} is not a usable pattern: {error}") from None
         if not found:
-            raise OptionError(f"no file in {Path(directory).resolve()} is named {pattern}")
+            mistakes = [*mistake_in(directory), *mistake_in(pattern)]
+            hint = "".join(f"; it {each}" for each in dict.fromkeys(mistakes))
+            raise OptionError(f"no file in {Path(directory).resolve()} is named {pattern}{hint}")
         return found
 
 
 _BEFORE_NAME = re.compile(r"\s*")
 _INVALID_LINE = re.compile(r"[^\s#;\[=][^=]*\Z")
 _REFERENCE = re.compile(r"\{\{(.*?)\}\}")
+_VARIABLE = re.compile(r"\$(?P<literal>\$?)\{(?P<name>[^}$]*)(?P<end>\}?)")
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_LONE_CARRIAGE_RETURN = re.compile(r"\r(?!\r*\n)")
 _MAX_FILE = 16 * 1024**2
 _MAX_PROBLEMS = 20
 _MAX_DEPTH = 5
@@ -101,7 +108,8 @@ class IniFile(Struct):
 
     ``shared`` are the options of ``[DEFAULT]``: every section can refer to them, and they count
     for ``[mirror]`` where it does not set them. ``numbers`` are the line numbers of each option's
-    value. ``is_public`` is whether every user of the machine can read the file.
+    value. ``unexpanded`` are the values that refer to environment variables, as they are written.
+    ``is_public`` is whether every user of the machine can read the file.
     """
 
     path: str
@@ -109,11 +117,16 @@ class IniFile(Struct):
     shared: frozenset[str] = frozenset()
     numbers: dict[tuple[str, str], list[int]] = {}
     problems: list[Problem] = []
+    unexpanded: dict[tuple[str, str], str] = {}
     is_public: bool = False
 
+    def refused(self, section: str) -> frozenset[str]:
+        """Return the options of a section that have a problem: their values mean nothing."""
+        return frozenset(each.option for each in self.problems if each.section == section)
 
-def read_ini(path: Path) -> IniFile:
-    """Read the file at ``path``.
+
+def read_ini(path: Path, environment: Mapping[str, str] | None = None) -> IniFile:
+    """Read the file at ``path``; ``environment`` has the variables that ``${NAME}`` refers to.
 
     Duplicates and invalid references become problems; everything else is still read.
 
@@ -135,6 +148,7 @@ def read_ini(path: Path) -> IniFile:
             known = numbers.get((section, option), [])
             file.numbers[section, option] = known[: value.count("\n") + 1]
     _resolve_references(file)
+    _expand_variables(file, environment or {})
     return file
 
 
@@ -153,11 +167,19 @@ def _text(path: Path, file: IniFile) -> str:
         message = f"the file has more than {_MAX_FILE} bytes; is it the right one?"
         raise ConfigError(file.path, [Problem("", "", message)])
     try:
-        return content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         message = f"line {line} is not UTF-8; save the file in that encoding"
         raise ConfigError(file.path, [Problem("", "", message)]) from error
+    if lone := _LONE_CARRIAGE_RETURN.search(text):
+        line = text.count("\n", 0, lone.start()) + 1
+        message = (
+            f"line {line} has a carriage return (CR) without a line feed; save the file with the "
+            "line ends of Unix (LF) or Windows (CRLF)"
+        )
+        raise ConfigError(file.path, [Problem("", "", message)])
+    return text
 
 
 def _parse(text: str, file: IniFile) -> configparser.ConfigParser:
@@ -288,3 +310,45 @@ def _referenced(text: str, file: IniFile) -> str:
         f"{{{{{text[:SHOWN_CHARACTERS]}}}}} does not name an option with a value, as in "
         "{{ mirror_directory }}"
     )
+
+
+def _expand_variables(file: IniFile, environment: Mapping[str, str]) -> None:
+    """Replace each ``${NAME}`` of every section, after all other references.
+
+    What a variable contains is text: no reference in it is resolved.
+    """
+    for section, options in file.sections.items():
+        for option, value in options.items():
+            if "${" not in value:
+                continue
+            file.unexpanded[section, option] = value
+            try:
+                options[option] = expand_variables(value, environment)
+            except LookupError as error:
+                file.problems.append(Problem(section, option, str(error.args[0])))
+
+
+def expand_variables(text: str, environment: Mapping[str, str]) -> str:
+    """Return a text with each ``${NAME}`` replaced; ``$${`` stands for a literal ``${``.
+
+    :raises LookupError: with a sentence, if a variable is not set, is empty, or has no valid name.
+    """
+
+    def replaced(match: re.Match[str]) -> str:
+        name = match["name"]
+        if match["literal"]:
+            return match[0][1:]
+        if not match["end"]:
+            raise LookupError("a ${ has no } after it; a literal ${ is written $${")
+        if not _VARIABLE_NAME.fullmatch(name):
+            shown = f"${{{name[:SHOWN_CHARACTERS]}}}"
+            raise LookupError(
+                f"{shown} does not name an environment variable; a literal ${{ is written $${{"
+            )
+        value = environment.get(name, "")
+        if not value.strip():
+            what = "is empty" if name in environment else "is not set"
+            raise LookupError(f"the environment variable {name} {what}")
+        return value
+
+    return _VARIABLE.sub(replaced, text)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bandersnatch.config import readers, schema
+from bandersnatch.config import retired, schema
 from bandersnatch.errors import Problem
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 MOST_WORKERS_AT_PYPI = 10
 
-_PASSWORD = re.compile(r"://[^/\s]*:[^/\s]*@")
+_PASSWORD = re.compile(r"://[^/\s]*:[^/\s]+@")
+_VARIABLE = re.compile(r"\$\{[A-Za-z0-9_]+\}")
 
 
 class LoadResult(Struct, frozen=True):
@@ -44,7 +45,7 @@ def load_settings(
     ``filter_sections`` maps each section that a filter reads to the options it may have; ""
     among them allows any. ``others`` allows unknown sections, each with a note.
     """
-    options = schema.MirrorOptions(file.sections.get("mirror", {}))
+    options = schema.MirrorOptions(file.sections.get("mirror", {}), file.refused("mirror"))
     notes: list[str] = []
     settings = schema.read_mirror(options, notes)
     enabled = _enabled_filters(file, options)
@@ -68,13 +69,15 @@ def _unknown_names(
     if "mirror" not in file.sections:
         problems.append(Problem("mirror", "", "the section is missing"))
     for section, options in file.sections.items():
-        if section in schema.RETIRED_SECTIONS:
-            instead = schema.RETIRED_SECTIONS[section]
+        if section in retired.RETIRED_SECTIONS:
+            instead = retired.RETIRED_SECTIONS[section]
             notes.append(f"[{section}] has no effect any more: {instead}")
+        elif section in retired.RENAMED_SECTIONS:
+            problems += retired.renamed_section(file, section, known, notes)
         elif section in known:
-            problems += _unknown_options(section, options, known[section], notes)
+            problems += _unknown_options(section, options, known, notes)
         elif section not in schema.UNREAD_SECTIONS:
-            message = f"there is no such section{readers.suggestion(section, known)}"
+            message = f"there is no such section{_section_hint(section, known)}"
             if others:
                 notes.append(f"[{section}]: {message}; maybe a plugin of an earlier kind reads it")
             else:
@@ -82,16 +85,35 @@ def _unknown_names(
     return problems
 
 
+def _section_hint(section: str, known: Mapping[str, frozenset[str]]) -> str:
+    from bandersnatch.config import hints  # noqa: PLC0415 - needed only for mistakes
+
+    if section == "filter_project":  # an article about earlier releases names it
+        return hints.question(["allowlist", "blocklist"])
+    return hints.hint(section, known)
+
+
 def _unknown_options(
-    section: str, options: Iterable[str], known: frozenset[str], notes: list[str]
+    section: str, options: Iterable[str], known: Mapping[str, frozenset[str]], notes: list[str]
 ) -> Iterator[Problem]:
     for option in options:
-        if (section, option) in schema.RETIRED_OPTIONS:
-            instead = schema.RETIRED_OPTIONS[section, option]
+        if (section, option) in retired.RETIRED_OPTIONS:
+            instead = retired.RETIRED_OPTIONS[section, option]
             notes.append(f"[{section}] {option} has no effect any more: {instead}")
-        elif not {option, ""} & known:
-            hint = readers.suggestion(option, known)
-            yield Problem(section, option, f"there is no such option{hint}")
+        elif not {option, ""} & known[section]:
+            message = f"there is no such option{_option_hint(section, option, known)}"
+            yield Problem(section, option, message)
+
+
+def _option_hint(section: str, option: str, known: Mapping[str, frozenset[str]]) -> str:
+    """Return the hint for an unknown option: a name of its section, else of another one."""
+    from bandersnatch.config import hints  # noqa: PLC0415 - needed only for mistakes
+
+    here = hints.hint(option, known[section])
+    places = [name for name, names in known.items() if name != section and option in names]
+    if here or not places:
+        return here
+    return f"; it is an option of {' and '.join(f'[{name}]' for name in places)}"
 
 
 def _check_master(index: schema.IndexSettings, options: schema.MirrorOptions) -> None:
@@ -114,7 +136,9 @@ def _check_passwords(file: IniFile, options: schema.MirrorOptions) -> None:
     if not file.is_public:
         return
     for option, text in file.sections.get("mirror", {}).items():
-        if _PASSWORD.search(text):
+        # What an environment variable contains is not in the file.
+        written = _VARIABLE.sub("", file.unexpanded.get(("mirror", option), text))
+        if _PASSWORD.search(written):
             message = (
                 f"it has a password, and every user can read the file; run: chmod o= {file.path}"
             )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
@@ -16,7 +17,7 @@ from bandersnatch.errors import SHOWN_CHARACTERS, OptionError
 from bandersnatch.model.digests import HEX_DIGITS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 _Choice = TypeVar("_Choice", bound=Enum)
 
@@ -35,16 +36,46 @@ def redacted(text: str) -> str:
     return f"{scheme + slashes if slashes else ''}***@{rest}" if separator else text
 
 
-def suggestion(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
-    """Return ``; did you mean 'x'?`` with the known word most similar to ``word``, or ""."""
-    from difflib import get_close_matches  # noqa: PLC0415 - needed only for mistakes
+# ---------------------------------------------------------------- mistakes
 
-    close = get_close_matches(word, sorted(known), n=1, cutoff=cutoff)
-    return f"; did you mean {close[0]!r}?" if close else ""
+_COMMENT = re.compile(r"(?:^|\s)[#;]|\s//|[#;]$")
+_QUOTES = "\"'`\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}\
+\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}"
+_SHELL_VARIABLE = re.compile(r"(?<![A-Za-z0-9])\$(?:[A-Z_][A-Z0-9_]*(?![A-Za-z0-9_])|\()", re.ASCII)
+_VARIABLE_IN_PATH = re.compile(r"(?:^|(?<=/))\$[A-Za-z_]|%[A-Za-z_]+%", re.ASCII)
+_VARIABLE_MISTAKE = "has a variable of a shell; write ${NAME} for an environment variable"
+_DRIVE = re.compile(r"[A-Za-z]:")
 
 
-def _comment_hint(text: str) -> str:
-    return "; a comment must stand on a line of its own" if ";" in text or "#" in text else ""
+def mistake_in(text: str) -> tuple[str, ...]:
+    """Return what shows that a path, URL or number is not meant as it is written, as clauses.
+
+    A clause continues a sentence about the value, as in "it has quotes".
+    """
+    value = text.strip()
+    found = []
+    if _COMMENT.search(value):
+        found.append("has a comment behind it; a comment must stand on a line of its own")
+    if value[:1] in _QUOTES or value[-1:] in _QUOTES:
+        found.append("has quotes; write the value without them")
+    if _SHELL_VARIABLE.search(value):
+        found.append(_VARIABLE_MISTAKE)
+    return tuple(found) if value else ()
+
+
+def refusal(text: str, what: str) -> OptionError:
+    """Return the error for a value that is not ``what``, with the mistakes that explain it."""
+    hint = "".join(f"; it {each}" for each in mistake_in(text))
+    return OptionError(f"{shown(redacted(text))} {what}{hint}")
+
+
+def _check_mistakes(value: str) -> None:
+    """Refuse a path or a URL with a mistake.
+
+    :raises OptionError: if there is one.
+    """
+    for each in mistake_in(value):
+        raise OptionError(f"{shown(redacted(value))} {each}")
 
 
 # ---------------------------------------------------------------- booleans, numbers, choices
@@ -63,7 +94,7 @@ def boolean(text: str) -> bool:
     try:
         return _BOOLEANS[text.strip().lower()]
     except KeyError:
-        raise OptionError(f"{shown(text)} is neither true nor false") from None
+        raise refusal(text, "is neither true nor false") from None
 
 
 def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
@@ -73,7 +104,7 @@ def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
         try:
             number = int(text)
         except ValueError:
-            raise OptionError(f"{shown(text)} is not a whole number{_comment_hint(text)}") from None
+            raise refusal(text, "is not a whole number") from None
         if number < least or (most is not None and number > most):
             limits = f"{least} or more" if most is None else f"from {least} to {most}"
             raise OptionError(f"{shown(text)} is not {limits}")
@@ -90,7 +121,7 @@ def choice(kind: type[_Choice]) -> Callable[[str], _Choice]:
             return kind(text.strip().lower())
         except ValueError:
             known = [str(member.value) for member in kind]
-            raise OptionError(f"{shown(text)} is not one of {', '.join(known)}") from None
+            raise refusal(text, f"is not one of {', '.join(known)}") from None
 
     return read
 
@@ -119,7 +150,7 @@ def seconds(text: str) -> float:
     """Read a timeout: a number of seconds, more than 0 and at most 30 days."""
     number = _number(text)
     if number is None:
-        raise OptionError(f"{shown(text)} is not a number of seconds{_comment_hint(text)}")
+        raise refusal(text, "is not a number of seconds")
     if not 0 < number <= _LONGEST_TIMEOUT:
         raise OptionError(f"{shown(text)} is not between 0 and {_LONGEST_TIMEOUT} seconds")
     return number
@@ -129,7 +160,7 @@ def duration(text: str) -> timedelta:
     """Read a time span such as ``24 h``, ``14 days`` or ``90`` (seconds)."""
     span = _time_span(text)
     if span is None:
-        raise OptionError(f"{shown(text)} is not a time span like '24 h' or '14 days'")
+        raise refusal(text, "is not a time span like '24 h' or '14 days'")
     return span
 
 
@@ -146,13 +177,15 @@ def days(text: str) -> timedelta:
     """Read a number of days, which may have a fraction."""
     number = _number(text)
     if number is None or not 0 <= number < _MOST_DAYS:
-        raise OptionError(f"{shown(text)} is not a number of days")
+        raise refusal(text, "is not a number of days")
     return timedelta(days=number)
 
 
 def _time_span(text: str) -> timedelta | None:
     from humanfriendly import InvalidTimespan, parse_timespan  # noqa: PLC0415 - slow to import
 
+    if mistake_in(text):
+        return None
     try:
         return timedelta(seconds=parse_timespan(text))
     except (InvalidTimespan, ValueError, OverflowError):
@@ -169,7 +202,7 @@ def byte_size(text: str) -> int:
     """Read a number of bytes or a size such as ``2 GB``, in powers of 1024."""
     size = _size(text, binary=True)
     if size is None:
-        raise OptionError(f"{shown(text)} is not a size like '2 GB' or a number of bytes")
+        raise refusal(text, "is not a size like '2 GB' or a number of bytes")
     return size
 
 
@@ -184,7 +217,7 @@ def size_or_share(text: str) -> tuple[int | None, float | None]:
     if number is not None and 0 <= number < _ALL_PERCENT:
         return None, number / _ALL_PERCENT
     if size is None:
-        raise OptionError(f"{shown(text)} is not a size like '50 GB' or a share like '5 %'")
+        raise refusal(text, "is not a size like '50 GB' or a share like '5 %'")
     return size, None
 
 
@@ -216,6 +249,8 @@ def rate(text: str) -> float:
 def _size(text: str, *, binary: bool) -> int | None:
     from humanfriendly import InvalidSize, parse_size  # noqa: PLC0415 - slow to import
 
+    if mistake_in(text):
+        return None  # the library ignores what follows a unit that begins with b
     try:
         return int(parse_size(text.strip(), binary=binary))
     except (InvalidSize, ValueError, OverflowError):
@@ -239,7 +274,28 @@ def path(text: str) -> str:
         raise OptionError(f"{shown(text)} is not a path")
     if value.startswith("~"):
         raise OptionError(f"{shown(text)} begins with ~, which only a shell understands")
+    _check_mistakes(value)
+    if _VARIABLE_IN_PATH.search(value):
+        raise OptionError(f"{shown(value)} {_VARIABLE_MISTAKE}")
+    if "://" in value:
+        raise OptionError(f"{shown(redacted(value))} is a URL and not a path")
+    if sys.platform != "win32":
+        _check_windows_path(value)
+    hidden = next((each for each in value if not each.isprintable()), "")
+    if hidden:
+        raise OptionError(f"{shown(value)} has the invisible character U+{ord(hidden):04X}")
     return value
+
+
+def _check_windows_path(value: str) -> None:
+    """Refuse a drive letter and backslashes, which are names of files on other systems.
+
+    :raises OptionError: if there is one.
+    """
+    if _DRIVE.match(value):
+        raise OptionError(f"{shown(value)} is a path of Windows; this system has no drive letters")
+    if "\\" in value:
+        raise OptionError(f"{shown(value)} has a backslash; directories are separated by / here")
 
 
 def optional_path(text: str) -> str:
@@ -259,7 +315,7 @@ def digest_name(text: str) -> str:
     """Read the name of a hash algorithm that pages can show."""
     value = text.strip().lower()
     if value not in HEX_DIGITS or value not in hashlib.algorithms_available:
-        raise OptionError(f"{shown(text)} is not one of {', '.join(sorted(HEX_DIGITS))}")
+        raise refusal(text, f"is not one of {', '.join(sorted(HEX_DIGITS))}")
     return value
 
 
@@ -287,7 +343,8 @@ def url(*schemes: str) -> Callable[[str], str]:
             or not _URL.fullmatch(value)
             or not _HOST.fullmatch(hostname or "")
         ):
-            raise OptionError(f"{shown(redacted(value))} is not a URL of {' or '.join(schemes)}")
+            raise refusal(value, f"is not a URL of {' or '.join(schemes)}")
+        _check_mistakes(value)
         if parts.query or parts.fragment:
             raise OptionError(f"{shown(redacted(value))} has a query or a fragment")
         return parts._replace(scheme=parts.scheme.lower()).geturl().rstrip("/")

@@ -14,7 +14,7 @@ from bandersnatch.errors import OptionError, Problem
 from bandersnatch.layout import ALL_FORMATS, MirrorLayout, PageFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     _Value = TypeVar("_Value")
 
@@ -202,10 +202,14 @@ class Settings(Struct, frozen=True):
 
 
 class MirrorOptions:
-    """Reads the options of ``[mirror]`` by name; collects their names and problems."""
+    """Reads the options of ``[mirror]`` by name; collects their names and problems.
 
-    def __init__(self, texts: Mapping[str, str]) -> None:
+    ``refused`` are options that have a problem already: they are not read.
+    """
+
+    def __init__(self, texts: Mapping[str, str], refused: Collection[str] = ()) -> None:
         self._texts = texts
+        self._refused = frozenset(refused)
         self.names: set[str] = set()
         self.problems: list[Problem] = []
 
@@ -213,7 +217,7 @@ class MirrorOptions:
         """Return the option's value; ``default`` if it is not set or cannot be read."""
         self.names.add(name)
         text = self._texts.get(name)
-        if text is None:
+        if text is None or name in self._refused:
             return default
         try:
             return reader(text)
@@ -231,7 +235,7 @@ class MirrorOptions:
 
     def is_refused(self, name: str) -> bool:
         """Whether an option has a problem."""
-        return any(problem.option == name for problem in self.problems)
+        return name in self._refused or any(each.option == name for each in self.problems)
 
 
 def read_mirror(options: MirrorOptions, notes: list[str]) -> Settings:
@@ -366,18 +370,21 @@ def _read_run(options: MirrorOptions, notes: list[str]) -> RunSettings:
 
 
 def _removed_projects(options: MirrorOptions, notes: list[str]) -> RemovedProjects:
-    old, new = "delete_missing_packages", "removed-projects"
+    """Read ``removed-projects`` and its earlier spellings, which must agree with it."""
+    new = "removed-projects"
     chosen = options.read(new, readers.choice(RemovedProjects), None)
-    missing = options.read(old, readers.boolean, None)
-    if missing is None:
-        return chosen or RemovedProjects.DELETE
-    meant = RemovedProjects.DELETE if missing else RemovedProjects.KEEP
-    meaning = f"{new} = {meant.value}"
-    if chosen in {None, meant}:
-        notes.append(f"[mirror] {old} is read as {meaning}")
-    else:
-        options.refuse(old, f"it means {meaning}, and {new} says otherwise; keep that one")
-    return meant
+    for old in ("delete_missing_packages", "delete-packages"):
+        is_deleting = options.read(old, readers.boolean, None)
+        if is_deleting is None:
+            continue
+        meant = RemovedProjects.DELETE if is_deleting else RemovedProjects.KEEP
+        meaning = f"{new} = {meant.value}"
+        if chosen in {None, meant}:
+            notes.append(f"[mirror] {old} is read as {meaning}")
+        else:
+            options.refuse(old, f"it means {meaning}, and {new} says otherwise; keep that one")
+        chosen = chosen or meant
+    return chosen or RemovedProjects.DELETE
 
 
 def _read_diff(options: MirrorOptions) -> DiffSettings:
@@ -387,21 +394,6 @@ def _read_diff(options: MirrorOptions) -> DiffSettings:
         append_epoch=options.read("diff-append-epoch", readers.boolean, default=False),
     )
 
-
-RETIRED_OPTIONS = {
-    ("mirror", "delete-packages"): "use removed-projects",
-    ("mirror", "http-client"): "every request is sent with aiohttp",
-    ("mirror", "cleanup-todo"): "a project that is gone never stays in todo",
-}
-"""Options of earlier releases that have no effect, with what to use instead."""
-
-RETIRED_SECTIONS = {
-    "statistics": "read the web server's log with a tool of your choice",
-    "whitelist": "use [allowlist]",
-    "blacklist": "use [blocklist]",
-    "swift": "use storage-backend = filesystem",
-}
-"""Sections of earlier releases that have no effect, with what to use instead."""
 
 UNREAD_SECTIONS = frozenset({"s3"})
 """Sections that are accepted unread, because they configure what is not enabled."""
@@ -430,12 +422,12 @@ def _formats(text: str) -> tuple[PageFormat, ...]:
     try:
         return formats[text.strip().lower()]
     except KeyError:
-        raise OptionError(f"{readers.shown(text)} is not one of ALL, HTML, JSON") from None
+        raise readers.refusal(text, "is not one of ALL, HTML, JSON") from None
 
 
 def _backend(text: str) -> str:
     if text.strip() != "filesystem":
-        raise OptionError(f"{readers.shown(text)} is not available; this release has 'filesystem'")
+        raise readers.refusal(text, "is not available; this release has 'filesystem'")
     return "filesystem"
 
 

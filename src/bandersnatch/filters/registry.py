@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, TypeAlias
 from bandersnatch.errors import InvalidRules, OptionError, Problem
 from bandersnatch.filters.chain import FilterChain
 from bandersnatch.filters.interface import Factory, Filter, PageFilter, ProjectFilter
-from bandersnatch.filters.options import FilterOptions, Sections, suggestion
 from bandersnatch.filters.plugins.providers import Found
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from bandersnatch.filters.options import FilterOptions, Sections
 
 
 ALL = "all"
@@ -161,7 +162,7 @@ def build_chain(
     for name in names:
         factories = _factories(name, found)
         if not factories:
-            problems.append(_unknown_filter(name, found))
+            problems.append(_unknown_filter(name, found, options.sections))
         for factory in factories:
             try:
                 filters.append(factory(options))
@@ -222,7 +223,18 @@ def _without_effect(names: Iterable[str], sections: Sections) -> list[str]:
     ]
 
 
-def _unknown_filter(name: str, found: Found) -> Problem:
-    hint = suggestion(name, [*BUILT_IN, *found.names, ALL])
+def _unknown_filter(name: str, found: Found, sections: Sections) -> Problem:
+    """Return the problem of an unknown name, with the filter that is meant.
+
+    If the name is not similar to one, the filters that share a word with it and have settings are
+    suggested.
+    """
+    from bandersnatch.config import hints  # noqa: PLC0415 - needed only for mistakes
+
+    meant = hints.meant_by(name, [*BUILT_IN, *found.names, ALL])
+    if not meant:
+        configured = [each for each in BUILT_IN if _is_configured(each, sections)]
+        meant = hints.sharing_words(name, configured)
     broken = "".join(f"; {each}" for each in found.broken)
-    return Problem("plugins", "enabled", f"there is no filter {name!r}{hint}{broken}")
+    message = f"there is no filter {name!r}{hints.question(meant)}{broken}"
+    return Problem("plugins", "enabled", message)

@@ -18,7 +18,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from bandersnatch.config.readers import boolean
 from bandersnatch.errors import FilterFailure, InvalidRules, OptionError, Problem
-from bandersnatch.filters.builtin.regex import Expression, expressions
+from bandersnatch.filters.builtin.regex import Expression, delimiter_notes, expressions
 from bandersnatch.filters.builtin.views import legacy_files, legacy_project
 from bandersnatch.filters.interface import Needs, PageFilter, Stage
 from bandersnatch.filters.options import FilterOptions, Line, Origin, read_each, suggestion
@@ -323,6 +323,7 @@ class RegexProjectMetadata(_ProjectRules):
     rules: tuple[Rule, ...]
     anywhere: bool
     needs: Needs
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_options(cls, options: FilterOptions) -> Self:
@@ -331,7 +332,7 @@ class RegexProjectMetadata(_ProjectRules):
         :raises InvalidRules: with every problem of the section.
         """
         rules, anywhere = _regex_rules(options, cls.name, PROJECT_KEYS)
-        return cls(rules, anywhere, _needs(rules))
+        return cls(rules, anywhere, _needs(rules), _pattern_notes(rules, cls.name))
 
     def fingerprint(self) -> str:
         """Return the rules."""
@@ -347,6 +348,7 @@ class RegexReleaseFileMetadata(_FileRules):
     rules: tuple[Rule, ...]
     anywhere: bool
     needs: Needs
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_options(cls, options: FilterOptions) -> Self:
@@ -355,7 +357,7 @@ class RegexReleaseFileMetadata(_FileRules):
         :raises InvalidRules: with every problem of the section.
         """
         rules, anywhere = _regex_rules(options, cls.name, FILE_KEYS)
-        return cls(rules, anywhere, _needs(rules))
+        return cls(rules, anywhere, _needs(rules), _pattern_notes(rules, cls.name))
 
     def fingerprint(self) -> str:
         """Return the rules."""
@@ -486,6 +488,17 @@ def _regex_rule(options: FilterOptions, section: str, path: Path, *, anywhere: b
     found = expressions(options, section, path.option, section, flags)
     demands = tuple(Demand(each.text, each.origin, passes(each)) for each in found)
     return Rule(path, demands, "matches", lambda _: True)
+
+
+def _pattern_notes(rules: Iterable[Rule], section: str) -> tuple[str, ...]:
+    """Return the notes about patterns in quotes or slashes."""
+    return tuple(
+        note
+        for rule in rules
+        for note in delimiter_notes(
+            (each.origin for each in rule.demands), section, rule.path.option, both_ends=True
+        )
+    )
 
 
 def _version_rule(options: FilterOptions, section: str, path: Path) -> Rule:

@@ -266,6 +266,33 @@ def expressions(
     return read_each(lines, section, option, lambda line: expression(line, filter_name, flags))
 
 
+_DELIMITERS = "\"'/`"
+
+
+def delimiter_notes(
+    origins: Iterable[Origin], section: str, option: str, *, both_ends: bool = False
+) -> tuple[str, ...]:
+    """Return a note for each pattern in quotes or slashes, which are characters of the pattern.
+
+    A name or a version has none of them, so that one at either end is enough; ``both_ends`` is for
+    texts that can contain them.
+    """
+    return tuple(
+        f"[{section}] {option}: {origin}: the quotes or slashes are part of the pattern, "
+        f"{'which hardly matches anything' if both_ends else 'so nothing matches it'}; "
+        "write the pattern without them"
+        for origin in origins
+        if _is_delimited(origin.text, both_ends=both_ends)
+    )
+
+
+def _is_delimited(text: str, *, both_ends: bool) -> bool:
+    first, last = text[:1], text.rstrip("gimsux")[-1:] if text.startswith("/") else text[-1:]
+    if both_ends:
+        return len(text) > 1 and first in _DELIMITERS and first == last
+    return first in _DELIMITERS or last in _DELIMITERS
+
+
 def _fingerprint(found: Iterable[Expression]) -> str:
     """Return a text that changes with each expression, and not with their order."""
     return repr(sorted({each.text for each in found}))
@@ -298,6 +325,7 @@ class RegexProject(ProjectFilter):
     name = "regex_project"
 
     patterns: tuple[Expression, ...]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_options(cls, options: FilterOptions) -> Self:
@@ -305,7 +333,9 @@ class RegexProject(ProjectFilter):
 
         :raises InvalidRules: if there is no pattern, or one that cannot be used.
         """
-        return cls(tuple(expressions(options, _SECTION, "packages", cls.name, re.IGNORECASE)))
+        found = tuple(expressions(options, _SECTION, "packages", cls.name, re.IGNORECASE))
+        notes = delimiter_notes((each.origin for each in found), _SECTION, "packages")
+        return cls(found, notes)
 
     def apply(self, name: ProjectName) -> bool:
         """Return whether no pattern matches.
@@ -344,6 +374,7 @@ class RegexRelease(PageFilter):
     stage = Stage.RELEASE
 
     patterns: tuple[Expression, ...]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_options(cls, options: FilterOptions) -> Self:
@@ -351,7 +382,9 @@ class RegexRelease(PageFilter):
 
         :raises InvalidRules: if there is no pattern, or one that cannot be used.
         """
-        return cls(tuple(expressions(options, _SECTION, "releases", cls.name)))
+        found = tuple(expressions(options, _SECTION, "releases", cls.name))
+        notes = delimiter_notes((each.origin for each in found), _SECTION, "releases")
+        return cls(found, notes)
 
     def apply(self, page: ProjectDetail) -> ProjectDetail:
         """Return the page without the versions that match.
