@@ -389,40 +389,77 @@ class ChangedFile(SafetyStop):
 
 
 class EmptiedProject(BandersnatchError):
-    """A project lost all its files; its empty page is published if a second look agrees."""
+    """A project lost all its files, and no event says so; a second look has to agree."""
 
     transient = True
-    sentence = "{name} has no files now and had {count}; the next run checks again"
+    sentence = (
+        "{name} has no files on the index now and had {count}; its page stays until a run of "
+        "mirror, ten minutes later at the earliest, finds the same"
+    )
 
     def __init__(self, name: str, count: int) -> None:
         super().__init__(name, count)
         self.name, self.count = name, count
 
 
+class WithdrawnFiles(BandersnatchError):
+    """The index took published files off a project's page; the end of the run decides."""
+
+    sentence = (
+        "the index has taken {count} of its {published} files off the page, "
+        "and the limit max-file-removals has not let that through"
+    )
+
+    def __init__(self, count: int, published: int) -> None:
+        super().__init__(count, published)
+        self.count, self.published = count, published
+
+
+class TooManyFileRemovals(SafetyStop):
+    """The index took more files off pages than may leave the mirror within 24 hours.
+
+    ``count`` files are missing on the pages of ``projects`` projects, ``name`` is the one with the
+    fewest of them; ``rest`` is how many files the limit still allowed.
+    """
+
+    sentence = (
+        "the index has taken {count} files off the pages of {projects} project(s), {name} among "
+        "them, and only {rest} more may leave the mirror within 24 hours (max-file-removals); "
+        "these pages stay as they are; if that is right, run mirror with --max-file-removals "
+        "{count} once"
+    )
+
+    def __init__(self, count: int, projects: int, *, name: str, rest: int) -> None:
+        super().__init__(count, projects)
+        self.count, self.projects, self.name, self.rest = count, projects, name, rest
+
+
 class TooManyRemovals(SafetyStop):
     """More projects are to be removed than one run may remove.
 
     ``by_filters`` of the ``count`` projects are excluded by the filters; the others are gone from
-    the index.
+    the index, of which ``emptied`` still have a page there, without files.
     """
 
     sentence = (
         "{what} and one run may remove {limit}; "
-        "{kept}; if that is right, set max-removals = {count} for one run"
+        "{kept}; if that is right, run mirror with --max-removals {count} once"
     )
 
-    def __init__(self, count: int, limit: int, *, by_filters: int = 0) -> None:
-        super().__init__(count, limit, by_filters)
-        self.count, self.limit, self.by_filters = count, limit, by_filters
+    def __init__(self, count: int, limit: int, *, by_filters: int = 0, emptied: int = 0) -> None:
+        super().__init__(count, limit, by_filters, emptied)
+        self.count, self.limit = count, limit
+        self.by_filters, self.emptied = by_filters, emptied
 
     @property
     def what(self) -> str:
         """The clause that says how many projects are to be removed, and why."""
+        where = "the index, or without a file there," if self.emptied else "the index"
         if not self.by_filters:
-            return f"{self.count} projects are gone from the index"
+            return f"{self.count} projects are gone from {where}"
         excluded = f"the filters exclude {self.by_filters} projects or all their files"
         gone = self.count - self.by_filters
-        return f"{excluded}, {gone} are gone from the index," if gone else excluded
+        return f"{excluded}, {gone} are gone from {where.rstrip(',')}," if gone else excluded
 
     @property
     def kept(self) -> str:

@@ -28,6 +28,7 @@ CHAPTERS: Mapping[int, str] = {
     91: "Processes",
     100: "Storage",
     114: "Commands, configuration, time",
+    126: "Beyond the limits of one row",
 }
 """The number that each chapter begins with."""
 
@@ -246,7 +247,6 @@ _INDEX = (
     Fault(
         "all files of a project vanish",
         "held once and accepted at the second look, unless the changelog proves it",
-        "0, 4",
     ),
     Fault("very much changes in one run", "normal work: additions have no limit"),
     Fault("two names on the list are equal when normalised", "they count as one project"),
@@ -505,8 +505,16 @@ _COMMANDS = (
     Fault("no run has succeeded for a long time", "the health check fails", "8"),
 )
 
+_LATER = (
+    Fault(
+        "the pages of an index lose most of their files, at once or one after the other",
+        "the smallest losses are published, up to the limit of 24 hours; the other pages stay",
+        "0, 5",
+    ),
+)
+
 FAULTS: Mapping[int, Fault] = dict(
-    enumerate((*_HTTP, *_INDEX, *_CONTENT, *_NAMES, *_PROCESSES, *_STORAGE, *_COMMANDS), 1)
+    enumerate((*_HTTP, *_INDEX, *_CONTENT, *_NAMES, *_PROCESSES, *_STORAGE, *_COMMANDS, *_LATER), 1)
 )
 """Every fault by its case number; tests are named ``test_case_<number>_...``."""
 

@@ -369,9 +369,27 @@ MUTANTS = (
     ),
     Mutant(
         "the loss of all files is accepted at the first look",
-        "mirror.project:ProjectSync._require_plausible",
-        put(expression(ast.BoolOp, "is_quarantined", "is_confirmed"), last_negated),
-        ("integration/test_removal.py", "integration/test_refused.py"),
+        "mirror.project:ProjectSync._emptied",
+        put(expression(ast.BoolOp, "is_quarantined", "has_event"), last_negated),
+        ("integration/test_losses.py",),
+    ),
+    Mutant(
+        "the second look at a page without files needs no pause",
+        "mirror.project:ProjectSync._emptied",
+        put(comparison(ast.GtE, "SECOND_LOOK"), TRUE),
+        ("integration/test_losses.py",),
+    ),
+    Mutant(
+        "any number of files may leave pages",
+        "mirror.losses:within_limit",
+        put(comparison(ast.Lt, "rest"), FALSE),
+        ("integration/test_losses.py",),
+    ),
+    Mutant(
+        "the files that left pages before are forgotten",
+        "mirror.losses:LossWindow.parse",
+        put(comparison(ast.Lt, "WINDOW"), FALSE),
+        ("integration/test_losses.py", "unit/test_losses.py"),
     ),
     Mutant(
         "a quarantine is ignored",

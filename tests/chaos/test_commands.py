@@ -100,7 +100,7 @@ def test_case_116_a_removal_beyond_the_limit_is_refused(case: Case) -> None:
 
     assert ran.code == 5
     assert "7 files belong to no project and one run may move" in ran.log
-    assert "set max-removals = 7 for one run" in ran.log
+    assert "run mirror with --max-removals 7 once" in ran.log
     assert case.site.tree() == before
     for path in strays:
         path.unlink()
@@ -237,7 +237,7 @@ def test_case_119_a_shorter_list_removes_no_more_than_the_limit(case: Case) -> N
 
     ran = case.mirror(exits=5)
     assert case.site.names() == sorted(names)
-    assert "set max-removals = 10 for one run" in ran.log
+    assert "run mirror with --max-removals 10 once" in ran.log
 
     case.site.configure(max_removals=10)
     case.mirror(removals=10)

@@ -77,7 +77,7 @@ def test_case_035_a_short_list_is_used_for_additions(case: Case, method: str) ->
     ran = case.mirror(exits=5)
 
     assert ran.synced == ["new", "p11"]
-    assert "set max-removals = 6 for one run" in ran.log
+    assert "run mirror with --max-removals 6 once" in ran.log
     assert case.site.names() == ["new", *names]
     case.site.configure(api_method="auto")
     case.heals()

@@ -203,19 +203,32 @@ def test_case_055_a_removed_file_leaves_the_page_first_and_is_trashed(
     case.heals()
 
 
+def test_case_056_the_removal_of_all_files_with_an_event_is_published_at_once(
+    case: Case,
+) -> None:
+    files = mirrored(case, "auto", "foo", "bar")
+    case.index.remove_file("foo", files[0].filename)
+
+    case.mirror()
+
+    assert case.site.filenames("foo") == []
+    assert waiting(case) == kept(files[0])
+    case.heals()
+
+
 @pytest.mark.parametrize("method", ["auto", "simple"])
 def test_case_056_the_removal_of_all_files_is_accepted_at_the_second_look(
     case: Case, method: str
 ) -> None:
     files = mirrored(case, method, "foo", "bar")
-    case.index.remove_file("foo", files[0].filename)
+    case.index.lose_files("foo")
 
-    first = case.mirror(exits=4)
+    first = case.mirror(behind=["foo"])
 
-    assert first.failed == {"foo": "EmptiedProject"}
-    assert first.report["projects"]["failed"][0]["class"] == "held"
-    assert "foo has no files now and had 1; the next run checks again" in first.errors()[0]
+    assert first.failed == {}
+    assert "foo has no files on the index now and had 1" in first.log
     assert case.site.filenames("foo") == [files[0].filename]
+    case.clock.advance(minutes=10)
     case.heals()
     assert case.site.filenames("foo") == []
     assert waiting(case) == kept(files[0])
@@ -230,9 +243,9 @@ def test_case_056_files_that_vanish_for_a_moment_stay(case: Case, method: str) -
     )
     case.fault("detail", empty, project="foo", times=1)
 
-    first = case.mirror(exits=4)
+    first = case.mirror(behind=["foo"])
 
-    assert first.failed == {"foo": "EmptiedProject"}
+    assert first.failed == {}
     case.heals()
 
 
@@ -257,3 +270,43 @@ def test_case_057_many_changes_in_one_run_are_normal_work(case: Case, method: st
     assert len(ran.synced) == 16
     assert ran.report["projects"]["removed"] == []
     case.heals()
+
+
+def test_case_126_pages_that_lose_most_of_their_files_at_once(case: Case) -> None:
+    """Nine of ten files go; of 100 the default allows 39."""
+    names = [f"p{number}" for number in range(10)]
+    for name in names:
+        for number in range(10):
+            case.index.release(name, f"{number}.0")
+    case.mirror()
+    for name in names:
+        files = list(case.index.project(name).files)
+        case.index.lose_files(name, *files[:9], action="remove release")
+
+    ran = case.mirror(exits=5, behind=names)
+
+    assert ran.stopped == ["TooManyFileRemovals"]
+    counts = [len(case.site.filenames(name)) for name in names]
+    assert sorted(counts) == [1] * 4 + [10] * 6
+    served = case.site.tree()
+    assert case.mirror(exits=5, behind=names).stopped == ["TooManyFileRemovals"]
+    assert case.site.tree() == served
+    case.mirror("--max-file-removals", "54")
+    case.heals()
+
+
+def test_case_126_pages_that_lose_their_files_one_after_the_other(case: Case) -> None:
+    """Runs every five minutes do not empty the mirror either."""
+    for number in range(100):
+        case.index.release("foo", f"{number}.0", metadata=False)
+    case.mirror()
+    codes: list[int] = []
+    for _ in range(10):
+        case.clock.advance(minutes=5)
+        files = list(case.index.project("foo").files)
+        case.index.lose_files("foo", *files[:9], action="remove release")
+        held = len(codes) >= 4
+        codes.append(case.mirror(exits=5 if held else 0, behind=["foo"] if held else []).code)
+
+    assert codes == [0] * 4 + [5] * 6
+    assert len(case.site.filenames("foo")) == 64

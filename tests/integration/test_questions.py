@@ -263,7 +263,7 @@ def test_a_plan_that_would_remove_too_much_is_status_5(index: Index, site: Site)
     site.filter("[plugins]\nenabled = allowlist_project\n[allowlist]\npackages = p1")
     ran = site.ask("plan")
     assert ran.code == 5
-    assert "max-removals = 8" in ran.log
+    assert "--max-removals 8" in ran.log
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_removals_above_the_limit_are_refused_until_the_operator_allows_them(
         ran = site.mirror()
         assert ran.code == 5
         assert "the filters exclude 7 projects or all their files" in ran.log
-        assert "set max-removals = 7 for one run" in ran.log
+        assert "run mirror with --max-removals 7 once" in ran.log
         assert site.tree() == before
 
     site.configure(max_removals=7)

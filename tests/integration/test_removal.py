@@ -258,7 +258,7 @@ def test_more_removals_than_the_limit_remove_nothing(index: Index, site: Site) -
 
     assert ran.code == 5
     assert ran.stopped == ["TooManyRemovals"]
-    assert "max-removals = 6" in ran.log
+    assert "--max-removals 6" in ran.log
     assert site.tree() == before
     assert site.status < index.serial
     assert len(site.todo()) == 7
@@ -381,24 +381,6 @@ def test_a_first_run_against_an_empty_index_is_refused(index: Index, site: Site)
 
     assert ran.code == 3
     assert "no projects" in ran.log
-
-
-def test_a_page_that_loses_all_its_files_is_published_at_the_second_look(
-    index: Index, site: Site
-) -> None:
-    (file,) = index.release("foo", "1.0")
-    site.mirror()
-    index.remove_file("foo", file.filename)
-
-    first = site.mirror()
-    assert first.code == 4
-    assert first.failed == {"foo": "EmptiedProject"}
-    assert site.filenames("foo") == [file.filename]
-
-    second = site.mirror()
-    assert second.code == 0
-    assert site.filenames("foo") == []
-    site.check()
 
 
 def test_the_trash_of_a_killed_removal_is_purged_after_the_grace_time() -> None:

@@ -73,7 +73,9 @@ class FakePackageIndex:
     async def changes(self, since: Serial, until: Serial, /) -> Sequence[Change]:
         """Return the events between two serials."""
         return [
-            Change(project_name(e.name), e.name, Serial(e.serial), e.action, e.time)
+            Change(
+                project_name(e.name), e.name, Serial(e.serial), e.action, e.time, e.version or ""
+            )
             for e in self.index.journal
             if since < e.serial <= until
         ]

@@ -84,6 +84,7 @@ class Index:
         """Further fields of every legacy document."""
         self.serial = 100
         self._time = time
+        self._quarantined: dict[str, File] = {}
 
     def follow(self, time: Callable[[], int]) -> None:
         """Take the time of further events from this clock."""
@@ -174,6 +175,31 @@ class Index:
         if all(file.version != version for file in project.files.values()):
             project.versions.remove(version)
         self._happens(display, f"remove file {filename}", version)
+
+    def lose_files(self, display: str, *filenames: str, action: str = "yank release") -> None:
+        """Take files off a page with an event that does not say so."""
+        project = self.project(display)
+        for filename in filenames or tuple(project.files):
+            del project.files[filename]
+        versions = {file.version for file in project.files.values()}
+        project.versions[:] = [version for version in project.versions if version in versions]
+        self._happens(display, action)
+
+    def quarantine_release(self, display: str, version: str) -> None:
+        """Put a release in quarantine: its files leave the page, and no status says so."""
+        project = self.project(display)
+        for filename in [name for name, file in project.files.items() if file.version == version]:
+            self._quarantined[filename] = project.files.pop(filename)
+        project.versions.remove(version)
+        self._happens(display, "release quarantined", version)
+
+    def clear_release(self, display: str, version: str) -> None:
+        """End the quarantine of a release."""
+        project = self.project(display)
+        found = {name: file for name, file in self._quarantined.items() if file.version == version}
+        project.files.update(found)
+        project.versions.append(version)
+        self._happens(display, "release quarantine cleared", version)
 
     def remove_project(self, display: str) -> None:
         """Remove a whole project."""

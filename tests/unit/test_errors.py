@@ -41,6 +41,7 @@ from bandersnatch.errors import (
     SizeMismatch,
     StalePage,
     StorageError,
+    TooManyFileRemovals,
     TooManyOrphans,
     TooManyRemovals,
     UnavailableHost,
@@ -52,6 +53,7 @@ from bandersnatch.errors import (
     UnusableIndex,
     UpstreamError,
     UsageError,
+    WithdrawnFiles,
 )
 
 if TYPE_CHECKING:
@@ -93,12 +95,48 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
             "stays; if the change is genuine, run with --accept-change foo"
         ),
     ),
-    (EmptiedProject("foo", 3), "foo has no files now and had 3; the next run checks again"),
+    (
+        EmptiedProject("foo", 3),
+        (
+            "foo has no files on the index now and had 3; its page stays until a run of mirror, "
+            "ten minutes later at the earliest, finds the same"
+        ),
+    ),
+    (
+        WithdrawnFiles(90, 100),
+        (
+            "the index has taken 90 of its 100 files off the page, "
+            "and the limit max-file-removals has not let that through"
+        ),
+    ),
+    (
+        TooManyFileRemovals(90, 2, name="foo", rest=7),
+        (
+            "the index has taken 90 files off the pages of 2 project(s), foo among them, and only "
+            "7 more may leave the mirror within 24 hours (max-file-removals); these pages stay as "
+            "they are; if that is right, run mirror with --max-file-removals 90 once"
+        ),
+    ),
+    (
+        TooManyRemovals(9, 5, emptied=2),
+        (
+            "9 projects are gone from the index, or without a file there, and one run may remove "
+            "5; nothing was removed; if that is right, run mirror with --max-removals 9 once"
+        ),
+    ),
+    (
+        TooManyRemovals(9, 5, by_filters=2, emptied=1),
+        (
+            "the filters exclude 2 projects or all their files, 7 are gone from the index, or "
+            "without a file there, and one run may remove 5; "
+            "nothing was removed; if that is right, run mirror with --max-removals 9 once"
+        ),
+    ),
     (
         TooManyRemovals(9, 5),
         (
             "9 projects are gone from the index and one run may remove 5; nothing was removed; "
-            "if that is right, set max-removals = 9 for one run"
+            "if that is right, run mirror with --max-removals 9 once"
         ),
     ),
     (
@@ -112,7 +150,7 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
         TooManyRemovals(9, 5, by_filters=9),
         (
             "the filters exclude 9 projects or all their files and one run may remove 5; "
-            "nothing was removed; if that is right, set max-removals = 9 for one run"
+            "nothing was removed; if that is right, run mirror with --max-removals 9 once"
         ),
     ),
     (
@@ -120,7 +158,7 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
         (
             "the filters exclude 6 projects or all their files, 3 are gone from the index, "
             "and one run may remove 5; "
-            "only what is gone was removed; if that is right, set max-removals = 9 for one run"
+            "only what is gone was removed; if that is right, run mirror with --max-removals 9 once"
         ),
     ),
     (
@@ -128,7 +166,7 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
         (
             "the filters exclude 2 projects or all their files, 7 are gone from the index, "
             "and one run may remove 5; "
-            "nothing was removed; if that is right, set max-removals = 9 for one run"
+            "nothing was removed; if that is right, run mirror with --max-removals 9 once"
         ),
     ),
     (FilterFailure("acme", "it broke"), "the filter acme failed: it broke"),

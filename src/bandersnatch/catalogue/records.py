@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct, field
 
+from bandersnatch.model.serials import NO_SERIAL, Serial
+
 if TYPE_CHECKING:
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.content import Validators
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail, Rejection
-    from bandersnatch.model.serials import Serial
 
 
 class FileRecord(Struct, frozen=True):
@@ -53,6 +54,8 @@ class Deferral(StrEnum):
     """Sync it unconditionally: the published page may differ from its record, or lacks files."""
     MISSING_ONCE = "missing once"
     """Ask for its page again: one run found none; it is removed when a second run agrees."""
+    EMPTY_ONCE = "empty once"
+    """Ask for its page again: it lost all its files; a second run that agrees publishes that."""
     UNLISTED = "unlisted"
     """Ask for its page again: it exists, but the index's project list does not have the project."""
     GONE = "gone"
@@ -63,7 +66,7 @@ class Deferral(StrEnum):
     """Finish a deletion by name, and exclude the project until the index changes it."""
 
 
-MISSED = frozenset({Deferral.MISSING_ONCE, Deferral.UNLISTED})
+MISSED = frozenset({Deferral.MISSING_ONCE, Deferral.EMPTY_ONCE, Deferral.UNLISTED})
 """The deferrals that wait for a second look."""
 
 DELETIONS = frozenset({Deferral.DELETED, Deferral.EXCLUDED_UNTIL_CHANGE})
@@ -84,9 +87,11 @@ class Cause(StrEnum):
     PAGE_MISSING = "page missing"
     PAGE_STALE = "page stale"
     PAGE_EMPTIED = "page emptied"
-    """The page lost all its files at once; it is published when a second run agrees."""
+    """The page lost all its files, and no event of the changelog says so."""
     PAGE_REJECTED = "page rejected"
     """No file of the page can be published; ``status`` waits for one run only."""
+    FILES_REMOVED = "files removed"
+    """The page lost files; the limit of a run's end decides whether that is published."""
     FILES_MISSING = "files missing"
     """The next run publishes the page without the files that are still missing."""
     FILE_CHANGED = "file changed"
@@ -117,6 +122,8 @@ class Marker(StrEnum):
     """When everything was last compared with the index, in seconds since 1970."""
     LISTING = "listing"
     """The validators of the project list, one a line."""
+    FILE_LOSSES = "file losses"
+    """How many files the index took off pages in the last 24 hours; see ``mirror.losses``."""
     LAST_SUCCESS = "last success"
     """When the last run of ``mirror`` began that left nothing undone, in seconds since 1970."""
     VERIFIED = "verified"
@@ -211,7 +218,7 @@ class Deferred(Struct, frozen=True):
     ``status`` stays where it is); ``target_serial`` is the last. ``since`` is when the deferral
     began and ``tried`` when the project was last synced, in seconds since 1970; ``attempts``
     counts the runs that failed. ``reason`` is the error as a sentence. ``display`` is the name as
-    the index shows it, "" if unknown.
+    the index shows it, "" if unknown. ``removal_serial`` and ``quarantined`` are those of the task.
     """
 
     name: ProjectName
@@ -224,6 +231,8 @@ class Deferred(Struct, frozen=True):
     cause: Cause
     reason: str
     display: str = ""
+    removal_serial: Serial = NO_SERIAL
+    quarantined: tuple[str, ...] = ()
 
 
 class TrashEntry(Struct, frozen=True):

@@ -43,7 +43,8 @@ CREATE TABLE deferred (
     name TEXT PRIMARY KEY, deferral TEXT NOT NULL, target_serial INTEGER NOT NULL,
     first_serial INTEGER,
     since INTEGER NOT NULL, tried INTEGER NOT NULL, attempts INTEGER NOT NULL,
-    cause TEXT NOT NULL, reason TEXT NOT NULL, display TEXT NOT NULL
+    cause TEXT NOT NULL, reason TEXT NOT NULL, display TEXT NOT NULL,
+    removal_serial INTEGER NOT NULL, quarantined TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE rejected (
     project TEXT NOT NULL, entry TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (project, entry)
@@ -141,6 +142,8 @@ def deferred_row(each: records.Deferred) -> tuple[Any, ...]:
         each.cause,
         each.reason,
         each.display,
+        each.removal_serial,
+        "\n".join(each.quarantined),
     )
 
 
@@ -150,7 +153,8 @@ def parse_deferred(row: tuple[Any, ...]) -> records.Deferred:
     :raises DamagedRow: if its name, deferral or cause is invalid.
     """
     with _parsing(row[0]):
-        name, deferral, target, first, since, tried, attempts, cause, reason, display = row
+        name, deferral, target, first, since, tried, attempts, cause, reason, display, *rest = row
+        removal_serial, quarantined = rest
         return records.Deferred(
             project_name(name),
             records.Deferral(deferral),
@@ -162,6 +166,8 @@ def parse_deferred(row: tuple[Any, ...]) -> records.Deferred:
             records.Cause(cause),
             reason,
             display,
+            removal_serial,
+            tuple(quarantined.split("\n")) if quarantined else (),
         )
 
 

@@ -456,7 +456,7 @@ def _put(db: sqlite3.Connection, batch: CatalogueUpdate) -> None:
     resolved = [*gone, *((name,) for name in batch.resolved)]
     db.executemany("DELETE FROM deferred WHERE name = ?", resolved)
     db.executemany(
-        f"INSERT OR REPLACE INTO deferred VALUES ({_placeholders(10)})",
+        f"INSERT OR REPLACE INTO deferred VALUES ({_placeholders(12)})",
         map(deferred_row, batch.deferred),
     )
     db.executemany(

@@ -59,6 +59,16 @@ def add_accept_change(parser: ArgumentParser) -> None:
     )
 
 
+def add_removal_limits(parser: ArgumentParser) -> None:
+    """Add ``--max-removals`` and ``--max-file-removals``."""
+    parser.add_argument("--max-removals", metavar="N", help="remove up to N projects in this run")
+    parser.add_argument(
+        "--max-file-removals",
+        metavar="N",
+        help="let the index take up to N files off pages in this run",
+    )
+
+
 def add_projects(parser: ArgumentParser, nargs: str, text: str | None = None) -> None:
     """Add the names of projects."""
     parser.add_argument("projects", nargs=nargs, metavar="PROJECT", help=text)

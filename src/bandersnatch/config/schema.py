@@ -133,6 +133,8 @@ class RunSettings(Struct, frozen=True):
     """How runs of ``mirror`` and ``verify`` proceed.
 
     ``max_removals`` is None for the default: the larger of 5 and 0.5 % of the projects.
+    ``max_file_removals`` is how many files the index may take off pages within 24 hours, None for
+    the default of ``mirror.losses``.
     ``verifiers`` is how many projects ``verify`` reads concurrently.
     """
 
@@ -141,6 +143,7 @@ class RunSettings(Struct, frozen=True):
     removed_projects: RemovedProjects = RemovedProjects.DELETE
     removal_grace: timedelta = timedelta(days=14)
     max_removals: int | None = None
+    max_file_removals: int | None = None
     verifiers: int = 3
 
 
@@ -365,6 +368,9 @@ def _read_run(options: MirrorOptions, notes: list[str]) -> RunSettings:
         removed_projects=_removed_projects(options, notes),
         removal_grace=options.read("removal-grace", readers.duration, default.removal_grace),
         max_removals=options.read("max-removals", readers.whole_number(0), default.max_removals),
+        max_file_removals=options.read(
+            "max-file-removals", readers.whole_number(0), default.max_file_removals
+        ),
         verifiers=options.read("verifiers", readers.whole_number(1, 100), default.verifiers),
     )
 

@@ -17,6 +17,7 @@ from xml.parsers.expat import ExpatError, ParserCreate
 from bandersnatch.errors import BandersnatchError, InvalidValue, RateLimit, UnusableChangelog
 from bandersnatch.index.retry import RETRIED_STATUSES, error_for
 from bandersnatch.model.names import project_name
+from bandersnatch.model.project import is_version
 from bandersnatch.model.serials import Change, Serial, parse_serial
 from bandersnatch.simple.entries import build_project_list
 from bandersnatch.simple.limits import LIST, Limit
@@ -188,7 +189,7 @@ class Changelog:
 def _parse_event(row: object) -> tuple[Change | None, Serial]:
     if not isinstance(row, list):
         raise InvalidValue("event", row, "is not a list")
-    display, _, time, action, serial = row
+    display, version, time, action, serial = row
     serial = parse_serial(serial)
     try:
         name = project_name(display)
@@ -196,7 +197,8 @@ def _parse_event(row: object) -> tuple[Change | None, Serial]:
         return None, serial
     if not isinstance(time, int) or not isinstance(action, str):
         raise InvalidValue("event", row, "has no time and action")
-    return Change(name, display, serial, action, time), serial
+    version = version if isinstance(version, str) and is_version(version) else ""
+    return Change(name, display, serial, action, time, version), serial
 
 
 # ---------------------------------------------------------------- calls and answers

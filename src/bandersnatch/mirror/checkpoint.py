@@ -11,6 +11,7 @@ from msgspec import structs
 from bandersnatch import errors
 from bandersnatch.catalogue import records
 from bandersnatch.mirror.lifecycle import HELD, DeferralChange, RecordChange, TodoChange, transition
+from bandersnatch.mirror.losses import LossWindow
 from bandersnatch.mirror.state import StateFiles, Todo
 from bandersnatch.mirror.tasks import Outcome, Result, SyncTask, TaskHints
 from bandersnatch.model.serials import NO_SERIAL, Serial
@@ -36,6 +37,7 @@ _CAUSES: Mapping[type[errors.BandersnatchError], records.Cause] = {
     errors.MissingProject: records.Cause.PAGE_MISSING,
     errors.StalePage: records.Cause.PAGE_STALE,
     errors.EmptiedProject: records.Cause.PAGE_EMPTIED,
+    errors.WithdrawnFiles: records.Cause.FILES_REMOVED,
     errors.MissingFiles: records.Cause.FILES_MISSING,
     errors.ChangedFile: records.Cause.FILE_CHANGED,
     errors.UpstreamError: records.Cause.UPSTREAM,
@@ -45,6 +47,12 @@ _CAUSES: Mapping[type[errors.BandersnatchError], records.Cause] = {
 
 _SYNCED_AGAIN = frozenset({records.Deferral.PENDING, records.Deferral.INCOMPLETE})
 """The deferrals whose project the next run syncs in any case."""
+
+
+_WITHOUT_RECORD = frozenset({Result.FAILED, Result.UNCHANGED, Result.LOSES_FILES})
+"""Results of a standalone command after which the mark with which it began is not needed."""
+
+_FIRST_LOOKS = frozenset({records.Deferral.MISSING_ONCE, records.Deferral.EMPTY_ONCE})
 
 
 class Checkpoint:
@@ -64,11 +72,14 @@ class Checkpoint:
         *,
         todo: Todo | None,
         now: int,
+        losses: LossWindow | None = None,
     ) -> None:
         """Assign the ports; ``now`` is when the run began, in seconds since 1970.
 
         ``cursor`` and ``pending`` are what ``todo`` holds. ``unrecorded`` are projects that have
         no record after their task, and of which an earlier run may have published something.
+        ``losses`` are the files that the index took off pages in the last 24 hours; a standalone
+        command does not count them.
         """
         self._storage = storage
         self._catalogue = catalogue
@@ -78,6 +89,7 @@ class Checkpoint:
         self.cursor = todo.cursor if todo else NO_SERIAL
         self.pending: dict[ProjectName, Serial] = dict(todo.pending) if todo else {}
         self.unrecorded: list[ProjectName] = []
+        self.losses = losses or LossWindow()
         self._now = now
         self._batch = records.CatalogueUpdate()
         self._done: list[ProjectName] = []
@@ -144,6 +156,9 @@ class Checkpoint:
         """
         task, change = outcome.task, transition(outcome, self._now)
         _record(outcome, change, self._batch, self._now, standalone=self._standalone)
+        if outcome.result is Result.SYNCED and outcome.lost and not self._standalone:
+            self.losses = self.losses.added(self._now, outcome.lost)
+            self._batch.markers[records.Marker.FILE_LOSSES] = self.losses.render()
         is_unpublished = outcome.result in {Result.EXCLUDED, Result.ABSENT}
         if is_unpublished and TaskHints.MAYBE_PUBLISHED in task.hints:
             self.unrecorded.append(task.name)
@@ -251,7 +266,7 @@ def _record(
         batch.forgotten.append(name)
     elif earlier is not None and change.deferral is DeferralChange.RESOLVED:
         batch.resolved.append(name)
-    if standalone and earlier is None and outcome.result in {Result.FAILED, Result.UNCHANGED}:
+    if standalone and earlier is None and outcome.result in _WITHOUT_RECORD:
         batch.resolved.append(name)  # the mark with which the command began
     reflects = NO_SERIAL if outcome.record is None else outcome.record.reflects
     if standalone and earlier is not None and _is_open(earlier, reflects):
@@ -268,7 +283,7 @@ def _is_open(earlier: records.Deferred, reflects: Serial) -> bool:
 
 
 def _deferred(outcome: Outcome, deferral: records.Deferral, now: int) -> records.Deferred:
-    task, earlier, error = outcome.task, outcome.task.earlier, outcome.error
+    task, earlier, error = outcome.task, outcome.task.earlier, outcome.error or outcome.held_by
     if earlier is not None and earlier.deferral is deferral:
         since = earlier.since
     else:
@@ -285,6 +300,8 @@ def _deferred(outcome: Outcome, deferral: records.Deferral, now: int) -> records
         cause=_cause_of(error),
         reason="" if error is None else str(error),
         display=task.display,
+        removal_serial=task.removal_serial,
+        quarantined=task.quarantined,
     )
 
 
@@ -309,6 +326,8 @@ def _unvisited(task: SyncTask, reason: str, now: int, *, unconditional: bool) ->
             target_serial=task.target_serial,
             first_serial=task.first_serial,
             display=task.display or task.earlier.display,
+            removal_serial=task.removal_serial,
+            quarantined=task.quarantined,
         )
     if unconditional or _changes_policy(task):
         return structs.replace(earlier, deferral=records.Deferral.INCOMPLETE)
@@ -336,10 +355,10 @@ def incomplete(name: ProjectName, now: int) -> records.Deferred:
 def _changes_policy(task: SyncTask) -> bool:
     """Whether an interruption may leave a page that its record does not describe.
 
-    The first of the two looks at a missing project must not be overwritten.
+    The first of the two looks at a missing or emptied project must not be overwritten.
     """
     return TaskHints.POLICY_CHANGED in task.hints and (
-        task.earlier is None or task.earlier.deferral is not records.Deferral.MISSING_ONCE
+        task.earlier is None or task.earlier.deferral not in _FIRST_LOOKS
     )
 
 
@@ -353,4 +372,6 @@ def _mark_of(task: SyncTask, now: int) -> records.Deferred:
         first_serial=task.first_serial,
         since=task.noticed_at or now,
         display=task.display,
+        removal_serial=task.removal_serial,
+        quarantined=task.quarantined,
     )

@@ -42,6 +42,9 @@ MAX_ATTEMPTS = 8
 MAX_UNANSWERED = 20
 """Tasks in a row that a host did not answer, after which the executor stops."""
 
+_ANSWERED = frozenset({Result.SYNCED, Result.UNCHANGED, Result.LOSES_FILES})
+"""Results for which the index gave a usable page."""
+
 _OF_ONE_PROJECT = (errors.ObstructedPath, errors.InsufficientSpace, errors.UnstorableName)
 """Failures of the storage that concern one project only."""
 
@@ -79,6 +82,8 @@ class Executor:
         self.gone: dict[ProjectName, SyncTask] = {}
         self.unwanted: dict[ProjectName, ProjectRecord] = {}
         self.emptied: dict[ProjectName, SyncTask] = {}
+        self.empty: dict[ProjectName, SyncTask] = {}
+        self.losing: dict[ProjectName, Outcome] = {}
         self.failed: set[ProjectName] = set()
         self.unvisited: dict[ProjectName, SyncTask] = {}
         self.complete = True
@@ -90,11 +95,13 @@ class Executor:
 
         Afterwards ``gone`` are the projects that the index no longer has, ``unwanted`` those that
         the page filters drop now, with the records to store once they are removed, and
-        ``emptied`` those that would lose all their files to the filters. ``failed`` are the
-        projects that do not reflect the index, and ``succeeded`` counts those that do.
-        ``unvisited`` are those whose task was not worked on, because the operator wants the run
-        to stop at an error. ``complete`` is False if the index was given up before every task was
-        worked on. ``answered`` says that the index answered for at least one.
+        ``emptied`` those that would lose all their files to the filters. ``empty`` are those that
+        have no files on the index, for the second time, and ``losing`` those that lost some there.
+        ``failed`` are the projects that could not be synced, and ``succeeded`` counts those for
+        which the index gave a usable page. ``unvisited`` are those whose task was not worked on,
+        because the operator wants the run to stop at an error. ``complete`` is False if the index
+        was given up before every task was worked on. ``answered`` says that the index answered
+        for at least one.
 
         :raises StorageError: if the storage fails; everything stops then.
         """
@@ -120,14 +127,23 @@ class Executor:
             self.failed.add(task.name)
         self.unvisited.pop(task.name, None)
         self._report(outcome)
+        self._collect(outcome)
+        await self._checkpoint.add(outcome)
+        self._watch(outcome, queue)
+
+    def _collect(self, outcome: Outcome) -> None:
+        """Collect what the end of the run decides about."""
+        task = outcome.task
         if outcome.result is Result.GONE:
             self.gone[task.name] = task
         elif outcome.result is Result.EMPTIED:
             self.emptied[task.name] = task
+        elif outcome.result is Result.EMPTY:
+            self.empty[task.name] = task
+        elif outcome.result is Result.LOSES_FILES:
+            self.losing[task.name] = outcome
         elif outcome.result is Result.UNWANTED and outcome.record is not None:
             self.unwanted[task.name] = outcome.record
-        await self._checkpoint.add(outcome)
-        self._watch(outcome, queue)
 
     def _postpone(
         self, task: SyncTask, error: errors.BandersnatchError, queue: WorkQueue[SyncTask]
@@ -159,12 +175,21 @@ class Executor:
             self._events(ProjectExcluded(name, outcome.dropped[-1].by))
         elif outcome.result is Result.UNCHANGED:
             self._events(ProjectUnchanged(name))
+        self._report_waiting(outcome)
+
+    def _report_waiting(self, outcome: Outcome) -> None:
+        """Warn about a project that waits for a later look."""
+        name = outcome.task.name
         if outcome.unlisted:
             self._events(
                 Warned(
                     f"the index does not list {name}, but has a page of it; one of them is stale"
                 )
             )
+        elif outcome.result is Result.EMPTY_ONCE:
+            self._events(Warned(str(outcome.held_by)))
+        elif outcome.result is Result.LOSES_FILES and self._standalone:
+            self._events(Warned(f"{name}: {outcome.held_by}; the next run of mirror decides"))
         elif outcome.result is Result.MISSING_ONCE:
             self._events(
                 Warned(f"{name} seems to be removed from the index; the next run checks again")
@@ -188,7 +213,7 @@ class Executor:
         )
         self._unanswered = self._unanswered + 1 if is_unanswered else 0
         self.answered = self.answered or not isinstance(error, errors.UnavailableHost)
-        self.succeeded += outcome.result in {Result.SYNCED, Result.UNCHANGED} and error is None
+        self.succeeded += outcome.result in _ANSWERED and error is None
         self._missing += isinstance(error, errors.MissingProject)
         reason = ""
         if self._unanswered >= MAX_UNANSWERED:

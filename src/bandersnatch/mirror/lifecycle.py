@@ -80,6 +80,10 @@ TRANSITIONS: Mapping[tuple[Result, Condition], Transition] = {
     (Result.ABSENT, Condition.ANY): Transition(_KEPT, _RESOLVED, _DONE),
     (Result.MISSING_ONCE, Condition.ANY): Transition(_KEPT, Deferral.MISSING_ONCE, _PENDING),
     (Result.GONE, Condition.ANY): Transition(_KEPT, DeferralChange.KEPT, _DONE),
+    (Result.EMPTY_ONCE, Condition.ANY): Transition(_KEPT, Deferral.EMPTY_ONCE, _PENDING),
+    (Result.EMPTY, Condition.ANY): Transition(_KEPT, Deferral.EMPTY_ONCE, _PENDING),
+    (Result.LOSES_FILES, Condition.RESUMED): Transition(_KEPT, Deferral.INCOMPLETE, _PENDING),
+    (Result.LOSES_FILES, Condition.ANY): Transition(_KEPT, Deferral.PENDING, _PENDING),
     (Result.UNWANTED, Condition.ANY): Transition(_KEPT, Deferral.INCOMPLETE, _PENDING),
     (Result.EMPTIED, Condition.ANY): Transition(_KEPT, Deferral.INCOMPLETE, _PENDING),
     (Result.FAILED, Condition.RESUMED): Transition(_KEPT, Deferral.INCOMPLETE, _PENDING),
@@ -87,11 +91,11 @@ TRANSITIONS: Mapping[tuple[Result, Condition], Transition] = {
 }
 """The transition for each result, under the first condition that it has a row for."""
 
-HELD = frozenset({Result.UNWANTED, Result.EMPTIED})
-"""The results that the end of the run decides about, together with all removals.
+HELD = frozenset({Result.UNWANTED, Result.EMPTIED, Result.EMPTY, Result.LOSES_FILES})
+"""The results that the end of the run decides about, which are not failures.
 
-Until then such a project is incomplete: its removal may be interrupted, and then it has to be
-synced again even if the filters select it by that time.
+Until then a project that the filters drop is incomplete: its removal may be interrupted, and then
+it has to be synced again even if the filters select it by that time.
 """
 
 

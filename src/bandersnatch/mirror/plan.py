@@ -147,7 +147,8 @@ def _from_earlier(found: Discovery, before: MirrorSnapshot) -> Iterable[SyncTask
     for name, left in before.deferred.items():
         if name in listed_again:
             continue
-        has_waited = not before.keep_removed and before.now - left.tried >= SECOND_LOOK
+        is_wanted = left.deferral is Deferral.EMPTY_ONCE or not before.keep_removed
+        has_waited = is_wanted and before.now - left.tried >= SECOND_LOOK
         if left.deferral is Deferral.INCOMPLETE or (left.deferral in MISSED and has_waited):
             yield SyncTask(
                 name,
@@ -155,6 +156,8 @@ def _from_earlier(found: Discovery, before: MirrorSnapshot) -> Iterable[SyncTask
                 noticed_at=left.since,
                 display=left.display,
                 hints=_unlisted(name, found, before),
+                removal_serial=left.removal_serial,
+                quarantined=left.quarantined,
             )
 
 
@@ -185,13 +188,19 @@ def _from_todo(
         noticed_at=noticed_at,
         display=left.display if left else "",
         hints=listed | _unlisted(name, found, before),
+        removal_serial=left.removal_serial if left else NO_SERIAL,
+        quarantined=left.quarantined if left else (),
     )
 
 
 def _unlisted(name: ProjectName, found: Discovery, before: MirrorSnapshot) -> TaskHints:
     """Return UNLISTED if the last project list that was read does not have a published project."""
     left = before.deferred.get(name)
-    missed = left is not None and left.deferral in MISSED and name not in found.finite
+    missed = (
+        left is not None
+        and left.deferral in MISSED - {Deferral.EMPTY_ONCE}
+        and name not in found.finite
+    )
     is_listed = found.listing is not None and name in found.listing.serials
     unlisted = missed and not (is_listed or before.keep_removed)
     return TaskHints.UNLISTED if unlisted else TaskHints.NONE
@@ -262,6 +271,8 @@ def _apply_changes(
             noticed_at=change.time,
             display=change.display,
             hints=TaskHints.LISTED,
+            removal_serial=change.serial if change.removes_files else NO_SERIAL,
+            quarantined=(change.version,) if change.is_quarantine and change.version else (),
         )
         known = tasks.pop(name, None) or removals.pop(name, None)
         merged = task if known is None else known.merged(task)

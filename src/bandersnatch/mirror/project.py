@@ -12,6 +12,7 @@ from bandersnatch import errors, layout
 from bandersnatch.catalogue import records
 from bandersnatch.config.schema import Provenance, RemovedProjects, Settings
 from bandersnatch.mirror.files import FilesOutcome, FileSync
+from bandersnatch.mirror.losses import count_losses
 from bandersnatch.mirror.page import PageFetcher
 from bandersnatch.mirror.plan import SECOND_LOOK, is_same_display
 from bandersnatch.mirror.publish import Publisher
@@ -193,13 +194,43 @@ class ProjectSync:
         standing: records.Standing,
     ) -> Outcome:
         """Apply the filters to a page, and publish what they leave."""
-        self._require_plausible(task, record, fetched.detail)
+        self._require_valid_entries(record, fetched.detail)
+        if record is not None and (emptied := self._emptied(task, record, fetched.detail)):
+            return emptied
         page = self._without_unwanted_parts(fetched.detail)
         detail, legacy = await self._fetcher.supplement(task, page, self._filters.needs)
         result = await self._filter(detail)
         if record is not None and result.page is not None:
             self._require_same_files(record, result.page)
-        proposed = records.ProjectRecord(
+        proposed = self._proposed(task, record, fetched, result, standing)
+        if result.page is None:
+            is_published = record is not None and record.is_published
+            outcome = Result.UNWANTED if is_published else Result.EXCLUDED
+            return Outcome(task, outcome, proposed, dropped=result.dropped)
+        has_files = record is not None and record.detail.files
+        is_emptied = has_files and page.files and not result.page.files
+        if is_emptied and not self._context.may_empty:
+            return Outcome(task, Result.EMPTIED)
+        lost = 0 if is_emptied else self._count_losses(task, record, fetched.detail)
+        if held := self._held_by(record, lost):
+            return Outcome(task, Result.LOSES_FILES, lost=lost, held_by=held)
+        self._fetcher.require_digests(proposed.detail)
+        published = await self._publication.publish(task, record, proposed, legacy)
+        prefetched = await self._publication.prefetch(result, published.removed)
+        removed = (*published.removed, *prefetched)
+        return replace(published, removed=removed, dropped=result.dropped, lost=lost)
+
+    def _proposed(
+        self,
+        task: SyncTask,
+        record: records.ProjectRecord | None,
+        fetched: FetchedDetail,
+        result: FilterResult,
+        standing: records.Standing,
+    ) -> records.ProjectRecord:
+        """Return the record of a project under the filters' result, without stored files."""
+        page = fetched.detail
+        return records.ProjectRecord(
             detail=replace(result.page or page.without_files(), document=None),
             display=task.display or (record.display if record else "") or page.name,
             reflects=max(
@@ -213,19 +244,6 @@ class ProjectSync:
             standing=standing if result.page is not None else records.Standing.EXCLUDED,
             due=result.due,
         )
-        if result.page is None:
-            is_published = record is not None and record.is_published
-            outcome = Result.UNWANTED if is_published else Result.EXCLUDED
-            return Outcome(task, outcome, proposed, dropped=result.dropped)
-        has_files = record is not None and record.detail.files
-        is_emptied = has_files and page.files and not result.page.files
-        if is_emptied and not self._context.may_empty:
-            return Outcome(task, Result.EMPTIED)
-        self._fetcher.require_digests(proposed.detail)
-        published = await self._publication.publish(task, record, proposed, legacy)
-        prefetched = await self._publication.prefetch(result, published.removed)
-        removed = (*published.removed, *prefetched)
-        return replace(published, removed=removed, dropped=result.dropped)
 
     async def _filter(self, detail: ProjectDetail) -> FilterResult:
         """Return what the filters leave of a page; a large page does not block the event loop.
@@ -237,13 +255,12 @@ class ProjectSync:
                 return self._filters.apply(detail)
             return await asyncio.to_thread(self._filters.apply, detail)
 
-    def _require_plausible(
-        self, task: SyncTask, record: records.ProjectRecord | None, detail: ProjectDetail
+    def _require_valid_entries(
+        self, record: records.ProjectRecord | None, detail: ProjectDetail
     ) -> None:
-        """Refuse a page that is more likely to be an error than a change of the project.
+        """Refuse a page on which the entry of a published file is invalid.
 
-        :raises InvalidPage: if the entry of a published file is invalid.
-        :raises EmptiedProject: if all files are gone, at the first look.
+        :raises InvalidPage: if it is one.
         """
         if record is None:
             return
@@ -254,14 +271,55 @@ class ProjectSync:
                 raise errors.InvalidPage(
                     detail.name, f"the entry of the published file {filename} is invalid"
                 )
+
+    def _emptied(
+        self, task: SyncTask, record: records.ProjectRecord, detail: ProjectDetail
+    ) -> Outcome | None:
+        """Return the outcome for a page that lost all its files without evidence, else None.
+
+        An event that takes files off the page, and that the published page does not reflect, is
+        evidence, and so is quarantine. Without one the index has to say the same twice, as for a
+        project without a page.
+
+        :raises EmptiedProject: if no later run continues the command.
+        """
+        published = len(record.detail.files)
         is_quarantined = detail.status is ProjectStatus.QUARANTINED
-        is_confirmed = (
-            self._context.is_second_look
-            and task.earlier is not None
-            and task.earlier.cause is records.Cause.PAGE_EMPTIED
-        )
-        if record.detail.files and not (detail.files or is_quarantined or is_confirmed):
-            raise errors.EmptiedProject(detail.name, len(record.detail.files))
+        has_event = task.removal_serial > record.reflects
+        if not published or detail.files or is_quarantined or has_event:
+            return None
+        error = errors.EmptiedProject(detail.name, published)
+        if self._context.is_standalone:
+            raise error
+        if self._context.may_empty:
+            return None
+        earlier, result = task.earlier, Result.EMPTY_ONCE
+        if earlier is not None and earlier.deferral is records.Deferral.EMPTY_ONCE:
+            is_confirmed = self._context.now - earlier.since >= SECOND_LOOK
+            result = Result.EMPTY if is_confirmed else result
+        return Outcome(task, result, held_by=error)
+
+    def _count_losses(
+        self, task: SyncTask, record: records.ProjectRecord | None, detail: ProjectDetail
+    ) -> int:
+        """Return how many files the index took off the page, as the limit counts them.
+
+        A page that is emptied without an event counts as a removed project instead.
+        """
+        if record is None or detail.status is ProjectStatus.QUARANTINED:
+            return 0
+        if not detail.files and task.removal_serial <= record.reflects:
+            return 0
+        return count_losses(record.detail.files, detail, task.quarantined)
+
+    def _held_by(
+        self, record: records.ProjectRecord | None, lost: int
+    ) -> errors.WithdrawnFiles | None:
+        """Return why the page is not published yet: it lost more files than it may now."""
+        may_lose = self._context.may_lose
+        if record is None or may_lose is None or lost <= may_lose.get(record.name, 0):
+            return None
+        return errors.WithdrawnFiles(lost, len(record.detail.files))
 
     def _require_same_files(self, record: records.ProjectRecord, detail: ProjectDetail) -> None:
         """Refuse a filtered page that offers a published file with another digest.

@@ -22,7 +22,7 @@ from bandersnatch.model.content import Validators
 from bandersnatch.model.project import ProjectDetail
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from bandersnatch.mirror.mirror import Mirror
@@ -213,9 +213,10 @@ async def open_context(
     accepted: frozenset[ProjectName],
     force: bool,
     may_empty: bool = False,
-    is_second_look: bool = True,
+    may_lose: Mapping[ProjectName, int] | None = None,
+    is_standalone: bool = False,
 ) -> RunContext:
-    """Return what is the same for every task of a run."""
+    """Return what is the same for every task of a run; see ``RunContext``."""
     return RunContext(
         now=int(began.timestamp()),
         fingerprint=PolicyFingerprint.of(mirror),
@@ -224,7 +225,8 @@ async def open_context(
         force=force,
         established=await mirror.catalogue.count() > 0,
         may_empty=may_empty,
-        is_second_look=is_second_look,
+        may_lose=may_lose,
+        is_standalone=is_standalone,
     )
 
 

@@ -51,16 +51,17 @@ def removal_limit(projects: int, configured: int | None) -> int:
     return min(max(MIN_REMOVALS, int(projects * REMOVABLE_SHARE)), max(projects - 1, 0))
 
 
-def check_removals(count: int, limit: int, *, by_filters: int = 0) -> None:
+def check_removals(count: int, limit: int, *, by_filters: int = 0, emptied: int = 0) -> None:
     """Refuse the removal of more projects than the limit as a whole.
 
     If a part of them were removed, a mirror that runs every few minutes would be empty within
-    an hour. ``by_filters`` is how many of them only the filters no longer let through.
+    an hour. ``by_filters`` is how many of them only the filters no longer let through, ``emptied``
+    how many have a page without files on the index.
 
     :raises TooManyRemovals: if there are more.
     """
     if count > limit:
-        raise errors.TooManyRemovals(count, limit, by_filters=by_filters)
+        raise errors.TooManyRemovals(count, limit, by_filters=by_filters, emptied=emptied)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,9 @@ class PlannedRemovals:
     """The projects that a run is to remove if the limits let it.
 
     ``reported`` are the projects that the changelog says are gone, ``confirmed`` those that two
-    runs found missing. The project filters no longer select ``deselected``; the page filters now
-    exclude ``excluded``, with the records to keep of them, and drop every file of ``emptied``.
+    runs found missing; of ``empty`` two runs found a page without files. The project filters no
+    longer select ``deselected``; the page filters now exclude ``excluded``, with the records to
+    keep of them, and drop every file of ``emptied``.
     """
 
     reported: Mapping[ProjectName, SyncTask]
@@ -77,6 +79,7 @@ class PlannedRemovals:
     deselected: frozenset[ProjectName]
     excluded: Mapping[ProjectName, records.ProjectRecord]
     emptied: Mapping[ProjectName, SyncTask]
+    empty: Mapping[ProjectName, SyncTask]
 
     @property
     def gone(self) -> frozenset[ProjectName]:

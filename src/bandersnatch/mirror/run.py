@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from bandersnatch.catalogue.records import MISSED, CatalogueUpdate, CleanMarker, Deferred, Marker
 from bandersnatch.config.schema import RemovedProjects
-from bandersnatch.errors import SafetyStop, UnusableIndex
+from bandersnatch.errors import SafetyStop, TooManyFileRemovals, UnusableIndex
 from bandersnatch.events import Halted, RunPlanned
 from bandersnatch.mirror import recovery, removal
 from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.discovery import Discoverer, DiscoveryRequest
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
+from bandersnatch.mirror.losses import LossWindow, loss_limit, within_limit
 from bandersnatch.mirror.plan import SyncPlan, deselected, make_plan, restricted, vanished, without
 from bandersnatch.mirror.publish import Publisher
 from bandersnatch.mirror.state import StateFiles, Todo, final_marker, next_status, trusted_state
@@ -41,12 +42,16 @@ class RunOptions:
     """What the operator asks of one run.
 
     ``force`` syncs every project, whatever the state says. ``accepted`` are the projects whose
-    published files may change. ``only`` restricts a dry run to some projects.
+    published files may change. ``only`` restricts a dry run to some projects. ``max_removals``
+    and ``max_file_removals`` replace the limits of the configuration; the second is then for the
+    files of this run alone.
     """
 
     force: bool = False
     accepted: frozenset[ProjectName] = frozenset()
     only: frozenset[ProjectName] | None = None
+    max_removals: int | None = None
+    max_file_removals: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,7 @@ class MirrorRun:
         checkpoint = await self._begin(prepared, state, began)
         try:
             executor = await self._sync_projects(prepared.plan, checkpoint, began)
+            await self._publish_losses(executor, checkpoint, began)
             await self._remove_projects(prepared, executor, checkpoint, began)
             if executor.complete:
                 await self._advance(prepared, executor, checkpoint, state)
@@ -134,9 +140,10 @@ class MirrorRun:
         published, forgotten = await self._deselected()
         if only is not None:
             plan, published = restricted(plan, only), published & only
-        limit = removal.removal_limit(
-            await mirror.catalogue.count(), mirror.settings.run.max_removals
-        )
+        configured = mirror.settings.run.max_removals
+        if self._options.max_removals is not None:
+            configured = self._options.max_removals
+        limit = removal.removal_limit(await mirror.catalogue.count(), configured)
         missing = vanished(plan, found)
         if self._refuses(len(missing), limit):
             plan = without(plan, missing)
@@ -220,10 +227,10 @@ class MirrorRun:
         differing |= fingerprint.special(found.listing.serials)
         return frozenset(filter(mirror.filters.may_select, differing))
 
-    def _refuses(self, removals: int, limit: int, *, by_filters: int = 0) -> bool:
+    def _refuses(self, removals: int, limit: int, *, by_filters: int = 0, emptied: int = 0) -> bool:
         """Whether a limit refuses so many removals; if so, report it."""
         try:
-            removal.check_removals(removals, limit, by_filters=by_filters)
+            removal.check_removals(removals, limit, by_filters=by_filters, emptied=emptied)
         except SafetyStop as error:
             self._mirror.events(Halted(error))
             self._is_refused = True
@@ -240,15 +247,17 @@ class MirrorRun:
         Under a new policy the tree matches neither the old one from here on, nor the new one yet:
         without the markers of the policy, the next run compares everything, whatever it is.
         """
-        mirror, plan = self._mirror, prepared.plan
+        mirror, plan, now = self._mirror, prepared.plan, int(began.timestamp())
         tasks = {**plan.tasks, **plan.removals}
+        losses = LossWindow.parse(await mirror.catalogue.marker(Marker.FILE_LOSSES), now)
         checkpoint = Checkpoint(
             mirror.storage,
             mirror.catalogue,
             self._files,
             mirror.clock,
             todo=Todo(state.cursor, {name: task.target_serial for name, task in tasks.items()}),
-            now=int(began.timestamp()),
+            now=now,
+            losses=losses,
         )
         await removal.remove_unrecorded(mirror, prepared.leftovers, checkpoint, began)
         markers = dict.fromkeys((Marker.OPTIONS, Marker.FILTERS), "") if self._is_policy_new else {}
@@ -279,6 +288,7 @@ class MirrorRun:
         began: datetime,
         *,
         may_empty: bool = False,
+        may_lose: Mapping[ProjectName, int] | None = None,
     ) -> Executor:
         options = self._options
         context = await recovery.open_context(
@@ -287,19 +297,53 @@ class MirrorRun:
             accepted=options.accepted,
             force=options.force,
             may_empty=may_empty,
+            may_lose=may_lose or {},
         )
         stop = self._mirror.settings.run.stop_on_error
         executor = recovery.open_executor(
             self._mirror, checkpoint, context, began, stop_on_error=stop
         )
         await executor.run(tasks, workers=recovery.max_concurrent_projects(self._mirror))
-        if executor.complete and not may_empty:  # the emptied ones are recorded already
+        if executor.complete and not may_empty and may_lose is None:  # the others are recorded
             await checkpoint.defer_unvisited(
                 executor.unvisited.values(),
                 "an earlier run ended before it came to this project",
                 unconditional=options.force,
             )
         return executor
+
+    async def _publish_losses(
+        self, executor: Executor, checkpoint: Checkpoint, began: datetime
+    ) -> None:
+        """Publish the pages that lost files on the index, the smallest loss first, up to the limit.
+
+        The pages beyond it stay as they are, in this run and in every later one that asks for them.
+        """
+        if not executor.losing or not executor.complete:
+            return
+        losses = {name: each.lost for name, each in executor.losing.items()}
+        rest = await self._losable_files(checkpoint.losses)
+        held = executor.losing
+        if allowed := within_limit(losses, rest):
+            tasks = [held[name].task for name in allowed]
+            again = await self._execute(tasks, checkpoint, began, may_lose=allowed)
+            await checkpoint.commit()
+            rest -= sum(allowed.values())
+            others = {name: each for name, each in held.items() if name not in allowed}
+            held = {**others, **again.losing}
+        if held:
+            smallest = min(held, key=lambda name: (held[name].lost, name))
+            count = sum(each.lost for each in held.values())
+            error = TooManyFileRemovals(count, len(held), name=smallest, rest=rest)
+            self._mirror.events(Halted(error))
+
+    async def _losable_files(self, before: LossWindow) -> int:
+        """Return how many files the index may take off pages in this run."""
+        if self._options.max_file_removals is not None:
+            return self._options.max_file_removals
+        configured = self._mirror.settings.run.max_file_removals
+        totals = await self._mirror.catalogue.totals()
+        return max(0, loss_limit(totals.files + before.total, configured) - before.total)
 
     async def _remove_projects(
         self,
@@ -316,6 +360,7 @@ class MirrorRun:
             prepared.deselected,
             executor.unwanted,
             executor.emptied,
+            executor.empty,
         )
         projects = await self._allowed_removals(planned, prepared.limit, checkpoint, began)
         await removal.remove_all(
@@ -335,17 +380,21 @@ class MirrorRun:
         """
         keeps = self._mirror.settings.run.removed_projects is RemovedProjects.KEEP
         gone: frozenset[ProjectName] = frozenset() if keeps else planned.gone
+        by_index, emptied = len(gone) + len(planned.empty), len(planned.empty)
         by_filters = len(planned.filtered_out - gone) + len(planned.emptied)
-        is_refused = self._refuses(len(gone) + by_filters, limit, by_filters=by_filters)
-        if is_refused and len(gone) > limit:
+        is_refused = self._refuses(
+            by_index + by_filters, limit, by_filters=by_filters, emptied=emptied
+        )
+        if is_refused and by_index > limit:
             await checkpoint.defer_removals(planned.reported)
             return frozenset()
         checkpoint.drop_pending(planned.reported)
+        tasks = [*planned.empty.values(), *(() if is_refused else planned.emptied.values())]
+        if tasks:
+            await self._execute(tasks, checkpoint, began, may_empty=True)
+            await checkpoint.commit()
         if is_refused:
             return gone
-        if planned.emptied:
-            await self._execute(planned.emptied.values(), checkpoint, began, may_empty=True)
-            await checkpoint.commit()
         checkpoint.drop_pending(planned.excluded)
         return gone | planned.filtered_out
 

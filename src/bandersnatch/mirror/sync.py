@@ -47,7 +47,7 @@ async def sync(
     )
     await checkpoint.mark(task.name for task in tasks if task.earlier is None)
     context = await recovery.open_context(
-        mirror, began, accepted=accepted, force=True, may_empty=True
+        mirror, began, accepted=accepted, force=True, may_empty=True, is_standalone=True
     )
     stop = mirror.settings.run.stop_on_error
     executor = recovery.open_executor(

@@ -78,8 +78,10 @@ class RunContext:
     ``now`` is when the run began, in seconds since 1970. ``trash`` are the files in ``removed/``.
     ``accepted`` are the projects whose published files may change. ``force`` checks the files
     even where the page is the same. ``established`` says that the mirror already has projects.
-    ``may_empty`` lets the filters drop all files of a project. ``is_second_look`` lets a project
-    lose its files if an earlier run saw it lose them.
+    ``may_empty`` lets the index or the filters leave a project without files. ``may_lose`` is
+    how many published files the index may take off the page of a project that stays: 0 for one
+    that it does not have, any number if it is None. ``is_standalone`` is for a command that has no
+    end at which limits decide.
     """
 
     now: int
@@ -89,7 +91,8 @@ class RunContext:
     force: bool = False
     established: bool = True
     may_empty: bool = False
-    is_second_look: bool = True
+    may_lose: Mapping[ProjectName, int] | None = field(default_factory=dict)
+    is_standalone: bool = False
 
 
 # ---------------------------------------------------------------- one project
@@ -123,7 +126,8 @@ class SyncTask:
     ``first_serial`` is the first change that the tree does not reflect, None if unknown.
     ``noticed_at`` is when the last change became known, in seconds since 1970, 0 if unknown.
     ``display`` is the name as the index shows it, "" if unknown. ``earlier`` is what an earlier
-    run deferred.
+    run deferred. ``removal_serial`` is the serial of the last event that takes files off the page,
+    0 if there is none; ``quarantined`` are the versions that such events put in quarantine.
     """
 
     name: ProjectName
@@ -133,6 +137,8 @@ class SyncTask:
     display: str = ""
     hints: TaskHints = TaskHints.NONE
     earlier: records.Deferred | None = None
+    removal_serial: Serial = NO_SERIAL
+    quarantined: tuple[str, ...] = ()
 
     def merged(self, other: SyncTask) -> SyncTask:
         """Return one task for two: the lower first serial, the higher target serial."""
@@ -146,6 +152,8 @@ class SyncTask:
             display=other.display or self.display,
             hints=self.hints | other.hints,
             earlier=self.earlier or other.earlier,
+            removal_serial=max(self.removal_serial, other.removal_serial),
+            quarantined=tuple(dict.fromkeys((*self.quarantined, *other.quarantined))),
         )
 
     @property
@@ -175,6 +183,12 @@ class Result(Enum):
     """The index has no page of it for the first time, or for a time that is too short."""
     GONE = auto()
     """The index has no page of it for the second time."""
+    EMPTY_ONCE = auto()
+    """Its page lost all its files, without an event, for the first time or for too short a time."""
+    EMPTY = auto()
+    """The same for the second time; the end of the run decides whether that is published."""
+    LOSES_FILES = auto()
+    """The index took files off its page; the end of the run decides whether that is published."""
     EXCLUDED = auto()
     """The page filters drop it, and nothing of it is published."""
     UNWANTED = auto()
@@ -193,8 +207,9 @@ class Outcome:
     published without some files; ``incomplete`` says that a later run has to sync it again.
     ``unlisted`` says that its page exists although the project list does not have it.
     ``removed`` are files that were moved to the trash, ``restored`` those that came back.
+    ``lost`` is how many published files the index took off the page, as the limit counts them.
     ``dropped`` is what the filters dropped from the page; the last of it is the whole page for a
-    project that is excluded.
+    project that is excluded. ``held_by`` is why the end of the run or a later run decides.
     """
 
     task: SyncTask
@@ -206,3 +221,5 @@ class Outcome:
     removed: tuple[records.TrashEntry, ...] = ()
     restored: tuple[StorageKey, ...] = ()
     dropped: tuple[Dropped, ...] = ()
+    lost: int = 0
+    held_by: BandersnatchError | None = None

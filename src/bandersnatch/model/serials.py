@@ -21,7 +21,13 @@ _DIGITS = re.compile(r"[0-9]{1,16}", re.ASCII)
 _LIMIT = 2**53
 
 REMOVE_PROJECT = "remove project"
-"""The only journal action that is interpreted: the project is gone."""
+"""The journal action that says that the project is gone."""
+
+REMOVE_RELEASE, REMOVE_FILE = "remove release", "remove file "
+"""The journal actions that take files off a page; the second is followed by the file's name."""
+
+QUARANTINE_RELEASE = "release quarantined"
+"""The journal action that takes the files of one release off a page, until it is cleared."""
 
 
 def parse_serial(value: object) -> Serial:
@@ -48,7 +54,8 @@ def optional_serial(value: object) -> Serial | None:
 class Change:
     """One event of the index's journal about a project.
 
-    ``display`` is the display name; ``time`` is in seconds since 1970.
+    ``display`` is the display name; ``time`` is in seconds since 1970. ``version`` is "" for an
+    event that is not about one release.
     """
 
     name: ProjectName
@@ -56,8 +63,20 @@ class Change:
     serial: Serial
     action: str
     time: int
+    version: str = ""
 
     @property
     def is_removal(self) -> bool:
         """Whether this event removes the project."""
         return self.action == REMOVE_PROJECT
+
+    @property
+    def is_quarantine(self) -> bool:
+        """Whether this event puts a release in quarantine."""
+        return self.action == QUARANTINE_RELEASE
+
+    @property
+    def removes_files(self) -> bool:
+        """Whether this event takes files off the project's page."""
+        is_removal = self.action == REMOVE_RELEASE or self.action.startswith(REMOVE_FILE)
+        return is_removal or self.is_quarantine

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bandersnatch.cli.arguments import add_accept_change, add_report, project_names
+from bandersnatch.cli.arguments import (
+    add_accept_change,
+    add_removal_limits,
+    add_report,
+    flag_value,
+    project_names,
+)
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -18,6 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the flags of ``mirror``."""
     add_report(parser)
     add_accept_change(parser)
+    add_removal_limits(parser)
     parser.add_argument(
         "--force-check", action="store_true", help="check every project, whatever the state says"
     )
@@ -38,10 +45,18 @@ async def run(session: Session) -> int:
 
 def _job(session: Session) -> Job:
     from bandersnatch.cli.session import Job
+    from bandersnatch.config.readers import whole_number
     from bandersnatch.mirror.run import MirrorRun, RunOptions
 
-    accepted = frozenset(project_names(session.arguments.accept_change))
-    options = RunOptions(session.arguments.force_check, accepted)
+    arguments = session.arguments
+    options = RunOptions(
+        arguments.force_check,
+        frozenset(project_names(arguments.accept_change)),
+        max_removals=flag_value("--max-removals", arguments.max_removals, whole_number(0)),
+        max_file_removals=flag_value(
+            "--max-file-removals", arguments.max_file_removals, whole_number(0)
+        ),
+    )
 
     async def work(mirror: Mirror, report: RunReport) -> None:
         position = await MirrorRun(mirror, options).run()

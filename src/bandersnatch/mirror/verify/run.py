@@ -80,7 +80,7 @@ class Verification:
     async def _sync(self, names: Sequence[ProjectName], began: datetime) -> bool:
         """Sync projects as the command ``sync`` does; return whether that succeeded for any.
 
-        It never counts as the second look that lets a run remove something.
+        It publishes no page that lost files on the index: a run of ``mirror`` decides that.
         """
         mirror = self._mirror
         tasks = await tasks_by_name(mirror, names)
@@ -98,7 +98,7 @@ class Verification:
             if TaskHints.KNOWN not in task.hints and task.earlier is None
         )
         context = await recovery.open_context(
-            mirror, began, accepted=frozenset(), force=True, is_second_look=False
+            mirror, began, accepted=frozenset(), force=True, may_lose={}, is_standalone=True
         )
         executor = recovery.open_executor(
             mirror, checkpoint, context, began, stop_on_error=False, standalone=True
