@@ -121,7 +121,7 @@ async def open_mirror(
     proxy = choose_proxy(settings.index.proxy, settings.index.url, os.environ)
     async with AsyncExitStack() as stack:
         storage, catalogue = await _open_storage(settings, stack, dry_run=dry_run, readers=readers)
-        index = await _open_index(settings, stack, clock, proxy)
+        index = await _open_index(settings, stack, clock, events, proxy)
         yield Mirror(
             index=index,
             storage=storage,
@@ -170,11 +170,12 @@ async def _open_storage(
 
 
 async def _open_index(
-    settings: Settings, stack: AsyncExitStack, clock: Clock, proxy: str
+    settings: Settings, stack: AsyncExitStack, clock: Clock, events: EventSink, proxy: str
 ) -> PackageIndex:
     from bandersnatch.index.aiohttp_client import AiohttpClient  # noqa: PLC0415
     from bandersnatch.index.changelog import Changelog  # noqa: PLC0415
     from bandersnatch.index.client import IndexClient, address_of  # noqa: PLC0415
+    from bandersnatch.index.download_mirror import DownloadMirror  # noqa: PLC0415
     from bandersnatch.index.hosts import HostGuard  # noqa: PLC0415
     from bandersnatch.index.transport import Budgets, Transport  # noqa: PLC0415
 
@@ -188,4 +189,5 @@ async def _open_index(
     changelog = None
     if not index.index_url:
         changelog = Changelog(transport, clock, budgets.index, f"{index.master}/pypi")
-    return IndexClient(address_of(index), transport, changelog, budgets, clock)
+    download_mirror = DownloadMirror(transport, budgets.files, clock, events, timeout=index.timeout)
+    return IndexClient(address_of(index), transport, changelog, budgets, clock, download_mirror)

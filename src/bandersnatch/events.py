@@ -225,6 +225,28 @@ class FileQueued(_Described, frozen=True):
     sentence: ClassVar[str] = "queued {key} for download"
 
 
+class DownloadMirrorFailed(_Described, frozen=True):
+    """The download mirror failed to provide a file; it is downloaded from the index's host."""
+
+    error: BandersnatchError
+
+    level: ClassVar[int] = DEBUG
+    sentence: ClassVar[str] = "download-mirror: {error}"
+
+
+class DownloadMirrorDropped(_Described, frozen=True):
+    """The download mirror failed so often that this run does not ask it again."""
+
+    failures: int
+    error: BandersnatchError
+
+    level: ClassVar[int] = WARNING
+    sentence: ClassVar[str] = (
+        "download-mirror failed for {failures} files and is not asked again in this run; "
+        "the last failure: {error}"
+    )
+
+
 class FileDownloaded(_Described, frozen=True):
     """A file or its core metadata was downloaded and stored; ``size`` in bytes."""
 
@@ -368,6 +390,8 @@ FileEvent: TypeAlias = (
     | FilesRejected
     | CoreMetadataMissing
     | FileQueued
+    | DownloadMirrorFailed
+    | DownloadMirrorDropped
     | FileDownloaded
     | FileRestored
     | FileRemoved

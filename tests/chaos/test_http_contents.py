@@ -323,7 +323,7 @@ ORIGINS = {
 def test_case_033_files_that_another_source_lacks_come_from_the_index(
     case: Case,
 ) -> None:
-    """Each file is requested there first; no source is excluded for the rest of a run."""
+    """Each run requests files there first, whatever happened in the run before."""
     with serving(case.index) as other:
         case.site.configure(download_mirror=other.url)
         for number, kind in enumerate(case.each(ORIGINS)):

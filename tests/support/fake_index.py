@@ -109,7 +109,14 @@ class FakePackageIndex:
         """Return the legacy document."""
         return self.index.legacy(name).encode() if name in self.index.projects else None
 
-    async def download(self, url: str, sink: Sink, /) -> Content:
+    async def download(
+        self,
+        url: str,
+        sink: Sink,
+        /,
+        *,
+        mirror_url: str = "",  # noqa: ARG002 - there is no second host here
+    ) -> Content:
         """Yield the whole file."""
         path = urlsplit(url).path
         file = self.index.files.get(path.removesuffix(".metadata"))

@@ -26,6 +26,7 @@ from bandersnatch.errors import (
 )
 from bandersnatch.events import (
     CoreMetadataMissing,
+    DownloadMirrorFailed,
     FileDownloaded,
     FileQueued,
     FileRemoved,
@@ -89,6 +90,7 @@ def test_the_report_of_a_run_without_events_is_empty() -> None:
             "removed": 0,
             "rejected": 0,
             "core_metadata_missing": 0,
+            "download_mirror_failures": 0,
         },
         "pages": {"written": 0, "removed": 0},
         "halted": [],
@@ -123,6 +125,7 @@ def test_files_and_bytes_and_pages_are_counted() -> None:
     run(FilesRejected(FOO, 3, "a.whl", "no digest"))
     run(FilesRejected(BAR, 1, "b.whl", "no digest"))
     run(CoreMetadataMissing(FOO, 2, "not there"))
+    run(DownloadMirrorFailed(UnavailableHost("https://example.org", "it timed out")))
     run(PageWritten(KEY))
     run(PageWritten(KEY))
     run(PageRemoved(KEY))
@@ -136,6 +139,7 @@ def test_files_and_bytes_and_pages_are_counted() -> None:
         "removed": 1,
         "rejected": 4,
         "core_metadata_missing": 2,
+        "download_mirror_failures": 1,
     }
     assert whole["pages"] == {"written": 2, "removed": 1}
 

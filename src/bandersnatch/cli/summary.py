@@ -63,6 +63,7 @@ def _files(report: RunReport) -> str:
         (report.files_removed, "moved to removed/"),
         (report.files_rejected, "rejected"),
         (report.core_metadata_missing, "without core metadata"),
+        (report.download_mirror_failures, "failed at the download-mirror"),
     ]
     return ", ".join([text, *(f"{count} {what}" for count, what in more if count)]) + "."
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bandersnatch.clock import Clock
     from bandersnatch.config.schema import IndexSettings
     from bandersnatch.index.changelog import Changelog
+    from bandersnatch.index.download_mirror import DownloadMirror
     from bandersnatch.index.transport import Budgets, Document, Transport
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail, ProjectList
@@ -94,6 +95,7 @@ class IndexClient(PackageIndex):
         changelog: Changelog | None,
         budgets: Budgets,
         clock: Clock,
+        download_mirror: DownloadMirror,
     ) -> None:
         """Take the collaborators; ``changelog`` is None for an index that has pages only."""
         self._address = address
@@ -101,6 +103,7 @@ class IndexClient(PackageIndex):
         self._changelog = changelog
         self._budgets = budgets
         self._clock = clock
+        self._download_mirror = download_mirror
 
     # ------------------------------------------------------------ the changelog
 
@@ -202,7 +205,11 @@ class IndexClient(PackageIndex):
 
     # ------------------------------------------------------------ files
 
-    async def download(self, url: str, sink: Sink, /) -> Content:
+    async def download(self, url: str, sink: Sink, /, *, mirror_url: str = "") -> Content:
+        if mirror_url:
+            content = await self._download_mirror.try_download(mirror_url, sink)
+            if content is not None:
+                return content
         return await download(self._transport, self._budgets.files, url, sink, self._clock)
 
 

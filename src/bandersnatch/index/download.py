@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from bandersnatch.errors import OversizedContent, RefusedRequest, UnavailableHost
 from bandersnatch.index.transport import Response, Transport, mapped_errors
 
@@ -15,13 +17,27 @@ if TYPE_CHECKING:
     from bandersnatch.storage.port import Sink
 
 MIN_RATE = 10_000
-"""Bytes per second; a download below this rate for a whole window is aborted and retried."""
+"""Bytes per second; a download below this rate for a whole window is aborted."""
 
-GRACE = 15.0
-"""Seconds at the start of a download in which its rate is not measured."""
 
-WINDOW = 30.0
-"""Seconds over which the rate is measured."""
+class Patience(Struct, frozen=True):
+    """How long a download waits for a host.
+
+    The rate is not measured in the ``grace`` seconds at the start, then over ``window`` seconds
+    each. The response must begin within ``answer`` seconds, None for no limit but that of the
+    HTTP client; with a limit, no pause that the host asked for is waited for either.
+    """
+
+    grace: float
+    window: float
+    answer: float | None = None
+
+
+PATIENT = Patience(grace=15.0, window=30.0)
+"""For the only host that has a file."""
+
+EAGER = Patience(grace=5.0, window=10.0, answer=10.0)
+"""For a host that is not the only one that has a file."""
 
 _OK, _PARTIAL, _UNSATISFIABLE = 200, 206, 416
 _ACCEPTED = frozenset({_OK, _PARTIAL})
@@ -39,22 +55,40 @@ async def download(
     """
 
     async def attempt() -> Content:
-        if not sink.complete:
-            async with budget:
-                try:
-                    await _request(transport, url, sink, clock)
-                except RefusedRequest as error:
-                    if error.status != _UNSATISFIABLE or not sink.held:
-                        raise
-                    # The partial file is longer than the file, or the server has no ranges.
-                    await sink.restart()
-                    await _request(transport, url, sink, clock)
-        return await sink.finish()
+        return await download_once(transport, budget, url, sink, clock, PATIENT)
 
     return await transport.retry(attempt)
 
 
-async def _request(transport: Transport, url: str, sink: Sink, clock: Clock) -> None:
+async def download_once(
+    transport: Transport,
+    budget: asyncio.Semaphore,
+    url: str,
+    sink: Sink,
+    clock: Clock,
+    patience: Patience,
+) -> Content:
+    """Do what ``download`` does, without another try after an error.
+
+    :raises UpstreamError: if the server does not provide the file.
+    :raises IntegrityError: if the content is wrong.
+    """
+    if not sink.complete:
+        async with budget:
+            try:
+                await _request(transport, url, sink, clock, patience)
+            except RefusedRequest as error:
+                if error.status != _UNSATISFIABLE or not sink.held:
+                    raise
+                # The partial file is longer than the file, or the server has no ranges.
+                await sink.restart()
+                await _request(transport, url, sink, clock, patience)
+    return await sink.finish()
+
+
+async def _request(
+    transport: Transport, url: str, sink: Sink, clock: Clock, patience: Patience
+) -> None:
     # A server must not compress an archive: it would be decompressed on the way, and an archive
     # that was uploaded with a Content-Encoding of its own would then fail its digest.
     headers = {"Accept-Encoding": "identity"}
@@ -63,16 +97,20 @@ async def _request(transport: Transport, url: str, sink: Sink, clock: Clock) -> 
     with (
         mapped_errors(url),
         await transport.request(
-            url, headers=headers, accepted=_ACCEPTED, decompress=False, is_file=True
+            url,
+            headers=headers,
+            accepted=_ACCEPTED,
+            decompress=False,
+            is_file=True,
+            answer_timeout=patience.answer,
         ) as response,
     ):
         if sink.held and not _resumes(response, sink.held):
             await sink.restart()
-        await _write(response, url, sink, clock)
+        await _write(response, sink, _RateCheck(url, clock, patience))
 
 
-async def _write(response: Response, url: str, sink: Sink, clock: Clock) -> None:
-    rate = _RateCheck(url, clock)
+async def _write(response: Response, sink: Sink, rate: _RateCheck) -> None:
     try:
         while piece := await response.read_piece():
             await sink.write(piece)
@@ -91,10 +129,11 @@ def _resumes(response: Response, held: int) -> bool:
 class _RateCheck:
     """Aborts a download whose rate stays below the minimum."""
 
-    def __init__(self, url: str, clock: Clock) -> None:
+    def __init__(self, url: str, clock: Clock, patience: Patience) -> None:
         self._url = url
         self._clock = clock
-        self._begin = clock.monotonic() + GRACE
+        self._window = patience.window
+        self._begin = clock.monotonic() + patience.grace
         self._size = 0
 
     def add(self, size: int) -> None:
@@ -106,8 +145,8 @@ class _RateCheck:
         if now < self._begin:
             return
         self._size += size
-        if now - self._begin < WINDOW:
+        if now - self._begin < self._window:
             return
-        if self._size < MIN_RATE * WINDOW:
+        if self._size < MIN_RATE * self._window:
             raise UnavailableHost(self._url, f"it sends fewer than {MIN_RATE} bytes per second")
         self._begin, self._size = now, 0

@@ -73,8 +73,11 @@ class PackageIndex(Protocol):
         """Return a project's legacy JSON document, or None if there is none."""
         ...
 
-    async def download(self, url: str, sink: Sink, /) -> Content:
+    async def download(self, url: str, sink: Sink, /, *, mirror_url: str = "") -> Content:
         """Stream a file into ``sink``, resume earlier attempts, and finish the sink.
+
+        ``mirror_url`` is where another host may have the same file. It is tried first, once, and
+        not at all after that host has failed several times.
 
         :raises MissingResource: if the server does not have the file.
         :raises IntegrityError: if the content is wrong in every attempt.

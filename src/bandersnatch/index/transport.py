@@ -148,13 +148,13 @@ class Transport:
                     raise
             await self._clock.sleep(pause)
 
-    async def _wait_for(self, host: str) -> None:
+    async def _wait_for(self, host: str, longest: float) -> None:
         """Wait until the pause that a host asked for is over.
 
-        :raises RateLimit: if the pause is longer than this run waits.
+        :raises RateLimit: if the pause is longer than ``longest`` seconds.
         """
         while (left := self._paused_until.get(host, 0.0) - self._clock.monotonic()) > 0:
-            if left > LONGEST_RETRY_AFTER:
+            if left > longest:
                 raise errors.RateLimit(host, "it asked for a long pause", retry_after=left)
             await self._clock.sleep(left)
 
@@ -173,19 +173,23 @@ class Transport:
         accepted: frozenset[int],
         decompress: bool,
         is_file: bool = False,
+        answer_timeout: float | None = None,
     ) -> Response:
         """Send one GET request, follow its redirects, and return the response, its body unread.
 
         Call it, and read the response, within ``mapped_errors``. ``is_file`` restricts the hosts
-        to those that files may be on.
+        to those that files may be on. With an ``answer_timeout``, in seconds, the response must
+        begin by then, and no pause of the host is waited for.
 
         :raises UpstreamError: if the status is not in ``accepted``.
         """
         target = URL(url, encoded=True)
         if self._paused_until:
-            await self._wait_for(target.authority)
+            longest = LONGEST_RETRY_AFTER if answer_timeout is None else 0.0
+            await self._wait_for(target.authority, longest)
         check = self._guard.check_file_url if is_file else self._guard.check_url
-        response = await self._follow(target, headers, check, decompress=decompress)
+        async with asyncio.timeout(answer_timeout):
+            response = await self._follow(target, headers, check, decompress=decompress)
         if response.status in accepted:
             return response
         with response:

@@ -308,18 +308,13 @@ class FileSync:
         :raises IntegrityError: if what the last host has is not the file.
         """
         suffix = layout.SIDECAR_SUFFIX if key.endswith(layout.SIDECAR_SUFFIX) else ""
-        urls = [file.url + suffix]
+        url, mirror_url = file.url + suffix, ""
         if self._settings.download_mirror:
-            urls.insert(0, f"{self._settings.download_mirror}/{quote_path(file.path)}{suffix}")
+            mirror_url = f"{self._settings.download_mirror}/{quote_path(file.path)}{suffix}"
             if self._settings.download_mirror_no_fallback:
-                urls.pop()
+                url, mirror_url = mirror_url, ""
         async with self._storage.receive(key, expected) as sink:
-            for url in urls[:-1]:
-                try:
-                    return await self._index.download(url, sink)
-                except (errors.UpstreamError, errors.IntegrityError):
-                    continue
-            return await self._index.download(urls[-1], sink)
+            return await self._index.download(url, sink, mirror_url=mirror_url)
 
     # ------------------------------------------------------------ core metadata
 

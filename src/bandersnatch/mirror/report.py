@@ -64,6 +64,7 @@ class RunReport(Struct):
     files_removed: int = 0
     files_rejected: int = 0
     core_metadata_missing: int = 0
+    download_mirror_failures: int = 0
     pages_written: int = 0
     pages_removed: int = 0
     projects_verified: int = 0
@@ -118,7 +119,9 @@ class RunReport(Struct):
                 self.files_rejected += count
             case events.CoreMetadataMissing(count=count):
                 self.core_metadata_missing += count
-            case events.FileQueued() | events.FilesFiltered():
+            case events.DownloadMirrorFailed():
+                self.download_mirror_failures += 1
+            case events.FileQueued() | events.FilesFiltered() | events.DownloadMirrorDropped():
                 pass
             case _:
                 assert_never(event)
@@ -202,6 +205,7 @@ class RunReport(Struct):
                 "removed": self.files_removed,
                 "rejected": self.files_rejected,
                 "core_metadata_missing": self.core_metadata_missing,
+                "download_mirror_failures": self.download_mirror_failures,
             },
             "pages": {"written": self.pages_written, "removed": self.pages_removed},
             **(self._verification() if self.command == "verify" else {}),

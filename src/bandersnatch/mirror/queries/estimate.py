@@ -83,7 +83,13 @@ class Estimate:
                     self.removed.add(size)
             case events.FilesFiltered(by=by, count=count, size=size):
                 self.filters.setdefault(by, FilterEffect()).dropped.add(size, count)
-            case events.FileQueued() | events.FilesRejected() | events.CoreMetadataMissing():
+            case (
+                events.FileQueued()
+                | events.FilesRejected()
+                | events.CoreMetadataMissing()
+                | events.DownloadMirrorFailed()
+                | events.DownloadMirrorDropped()
+            ):
                 pass
             case events.PageWritten() | events.PageRemoved():
                 pass
