@@ -161,17 +161,24 @@ MUTANTS = (
     Mutant(
         "a failed rename is replaced by a copy",
         "storage.tree:Tree.publish",
-        restate(
-            statement("replace", which=0),
-            "try:\n    os.replace(temporary, path)\n"
-            "except FileNotFoundError:\n    raise\n"
-            "except OSError:\n    __import__('shutil').copyfile(temporary, path)",
-        ),
-        ("chaos/test_failing_calls.py", "unit/test_filesystem.py"),
+        put(comparison(ast.NotEq, "EXDEV"), FALSE),
+        ("unit/test_areas.py",),
+    ),
+    Mutant(
+        "a file is deleted before its copy on another disk is durable",
+        "storage.filesystem:FilesystemStorage._move",
+        swap(statement("flush"), statement("_delete_copied")),
+        ("unit/test_areas.py",),
+    ),
+    Mutant(
+        "a copy on another disk is not checked",
+        "storage.tree:_copy_content",
+        put(comparison(ast.NotEq, "digest"), FALSE),
+        ("unit/test_areas.py",),
     ),
     Mutant(
         "a key is joined to the root without validation",
-        "storage.tree:Tree.path",
+        "storage.tree:Tree.require_key",
         put(call("fullmatch"), first_argument),
         ("unit/test_tree.py", "contract/test_storage.py"),
     ),
@@ -192,9 +199,9 @@ MUTANTS = (
     ),
     Mutant(
         "a link is followed when a file is placed",
-        "storage.tree:Tree.publish",
-        put(call("_parent_link"), code("None")),
-        ("unit/test_tree.py", "unit/test_filesystem.py"),
+        "storage.descriptors:DescriptorDirectory.open",
+        put(attribute("O_NOFOLLOW"), code("0")),
+        ("unit/test_tree.py", "contract/test_directory.py"),
     ),
     Mutant(
         "a name is not escaped",
@@ -423,8 +430,8 @@ MUTANTS = (
     ),
     Mutant(
         "temporary files of a killed run are not deleted",
-        "storage.filesystem:FilesystemStorage.__aenter__",
-        delete("_clear_temporaries"),
+        "storage.filesystem:FilesystemStorage._prepare",
+        put(call("startswith"), FALSE),
         ("unit/test_filesystem.py", "chaos/test_kill_loop.py"),
     ),
     Mutant(

@@ -618,27 +618,37 @@ def test_a_link_in_the_trash_is_not_followed_out_of_the_mirror(
     filled.check()
 
 
-@pytest.mark.parametrize("area", ["removed", "web"])
-def test_a_project_behind_a_linked_directory_is_not_restored(
-    index: Index, filled: Site, area: str
-) -> None:
+def test_a_trashed_file_behind_a_linked_directory_is_missing(index: Index, filled: Site) -> None:
     delete(filled, "foo-bar")
     outside = filled.home / "outside"
     outside.mkdir()
     file = first_file(index)
-    above = (filled.root / area / file.path.lstrip("/")).parent
-    if area == "removed":
-        above.rename(outside / "moved")
-    else:
-        above.parent.mkdir(parents=True)
-        (outside / "moved").mkdir()
+    above = (filled.root / "removed" / file.path.lstrip("/")).parent
+    above.rename(outside / "moved")
     above.symlink_to(outside / "moved")
     before = listing(outside)
 
     ran = filled.run("restore", "foo-bar")
 
-    assert ran.code == (4 if area == "removed" else 7)
+    assert ran.code == 0
+    assert f"foo-bar is restored without missing files: {file.filename}" in ran.log
+    assert file.filename not in filled.filenames("foo-bar")
     assert listing(outside) == before
+    filled.check()
+
+
+def test_a_project_is_not_restored_to_a_linked_directory(index: Index, filled: Site) -> None:
+    delete(filled, "foo-bar")
+    outside = filled.home / "outside"
+    outside.mkdir()
+    above = (filled.root / "web" / first_file(index).path.lstrip("/")).parent
+    above.parent.mkdir(parents=True)
+    above.symlink_to(outside)
+
+    ran = filled.run("restore", "foo-bar")
+
+    assert ran.code == 7
+    assert list(outside.iterdir()) == []
     above.unlink()
     assert filled.mirror().code == 0
     assert filled.names() == ["baz"]

@@ -8,6 +8,7 @@ import stat
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,6 +34,32 @@ def mounted(at: Path, *, size: str = "1m") -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", str(at)], check=True)
+
+
+@contextmanager
+def bound(at: Path, source: Path) -> Iterator[None]:
+    """Mount a directory a second time; skip the test where that is impossible."""
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("only root can mount a directory a second time")
+    command = ["mount", "--bind", str(source), str(at)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"no directory can be mounted here: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(at)], check=True)
+
+
+@contextmanager
+def elsewhere() -> Iterator[Path]:
+    """Yield a directory on another file system, ``/dev/shm``; skip the test if there is none."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK) or memory.stat().st_dev == Path.cwd().stat().st_dev:
+        pytest.skip("/dev/shm is not another file system that can be written to")
+    with TemporaryDirectory(dir=memory) as found:
+        Path(found).chmod(0o755)
+        yield Path(found)
 
 
 def make_read_only(at: Path) -> None:

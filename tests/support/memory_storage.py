@@ -119,7 +119,7 @@ class MemoryStorage(MirrorStorage):
             if sink.held >= MIN_RESUMABLE:
                 self.partial[expected.sha256.value] = bytes(sink.content)
 
-    async def free_space(self) -> None:
+    async def free_space(self, prefix: StorageKey, /) -> None:
         pass
 
     async def purge_downloads(self, *, before: int) -> None:

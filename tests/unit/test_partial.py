@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bandersnatch.errors import DigestMismatch, StorageError, UnstorableName
+from bandersnatch.storage.areas import PARTIAL
 from bandersnatch.storage.download import MIN_RESUMABLE
 from bandersnatch.storage.filesystem import FilesystemStorage
-from bandersnatch.storage.tree import PARTIAL
 from tests.support.disks import files, listing, mounted, open_files, umask
 from tests.support.storages import BIG, expected, feed, key, receive
 

@@ -11,9 +11,9 @@ import pytest
 
 from bandersnatch.config.schema import FreeSpace
 from bandersnatch.errors import InsufficientSpace
+from bandersnatch.storage.areas import PARTIAL
 from bandersnatch.storage.filesystem import FilesystemStorage
 from bandersnatch.storage.space import MARGIN, DiskSpace
-from bandersnatch.storage.tree import PARTIAL
 from tests.support.disks import mounted
 from tests.support.storages import BIG, expected, feed, key
 

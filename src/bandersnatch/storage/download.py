@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Self
 from bandersnatch.errors import OversizedContent
 from bandersnatch.model.content import Content, ContentCheck, ExpectedContent
 from bandersnatch.storage.port import Sink
-from bandersnatch.storage.tree import CHUNK, Tree, mapped_errors, write_all
+from bandersnatch.storage.tree import CHUNK, Tree, create_file, mapped_errors, write_all
 
 if TYPE_CHECKING:
     from bandersnatch.concurrency import BlockingExecutor
     from bandersnatch.layout import StorageKey
+    from bandersnatch.storage.directory import Directory
     from bandersnatch.storage.space import Reservation
 
 MIN_RESUMABLE = 1024 * 1024
@@ -51,8 +52,8 @@ class FileDownload(Sink):
         self._buffer: list[bytes] = []
         self._buffered = 0
         self._descriptor: int | None = None
+        self._directory: Directory | None = None
         self._name = ""
-        self._path = ""
 
     async def __aenter__(self) -> Self:
         """Resume the download of an earlier attempt, if there is one.
@@ -64,12 +65,10 @@ class FileDownload(Sink):
             # Another file with the same content: two downloads cannot share a temporary file.
             name += "+"
         self._in_progress.add(name)
-        self._name, self._path = name, self._tree.temporary(name)
+        self._name = name
         try:
-            if self._expected.limit >= MIN_RESUMABLE:
-                exists = await self._threads.run_short(lambda: os.path.lexists(self._path))
-                if exists:
-                    await self._threads.run(self._resume)
+            if await self._threads.run_short(self._open_staging):
+                await self._threads.run(self._resume)
             await self._reservation.extend(self._expected.size or 1)
         except BaseException:
             await self.__aexit__()
@@ -110,11 +109,27 @@ class FileDownload(Sink):
 
     # ------------------------------------------------------------ blocking
 
+    @property
+    def _staging(self) -> Directory:
+        assert self._directory is not None, "the context has opened it"
+        return self._directory
+
+    def _open_staging(self) -> bool:
+        """Open the directory of temporary files; return whether there is something to resume."""
+        with mapped_errors(self._key):
+            self._directory = self._tree.staging(self._key)
+            if self._expected.limit < MIN_RESUMABLE:
+                return False
+            try:
+                self._staging.status(self._name)
+            except FileNotFoundError:
+                return False
+        return True
+
     def _resume(self) -> None:
-        """Open the temporary file; leave one that another program made to ``Tree.create``."""
-        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        """Open the temporary file; leave one that another program made to ``create_file``."""
         try:
-            self._descriptor = os.open(self._path, flags)
+            self._descriptor = self._staging.open_file(self._name, os.O_RDWR)
         except OSError:
             return
         try:
@@ -144,7 +159,7 @@ class FileDownload(Sink):
         with mapped_errors(self._key):
             try:
                 if self._descriptor is None:
-                    self._descriptor = self._tree.create(self._path)
+                    self._descriptor = create_file(self._staging, self._name)
                 # In one piece: every hash and every write releases and reacquires the GIL.
                 content = chunks[0] if len(chunks) == 1 else b"".join(chunks)
                 self._check.update(content)
@@ -175,7 +190,7 @@ class FileDownload(Sink):
                 os.utime(descriptor, ns=times)
         finally:
             os.close(descriptor)  # some file systems report a failed write only here
-        self._tree.publish(self._path, self._tree.path(self._key))
+        self._tree.publish(self._staging, self._name, self._key)
 
     def _discard(self) -> None:
         self._buffer.clear()
@@ -185,4 +200,4 @@ class FileDownload(Sink):
             os.close(self._descriptor)
             self._descriptor = None
         with suppress(OSError):
-            os.unlink(self._path)
+            self._staging.delete(self._name)

@@ -9,7 +9,13 @@ from bandersnatch.errors import MissingObject, StorageError
 from bandersnatch.layout import StorageKey, served, trash
 from bandersnatch.model.content import Content, ExpectedContent
 from bandersnatch.model.digests import HEX_DIGITS, Digest, Hashes
-from bandersnatch.storage.port import FileReadResult, MirrorStorage, Sink, StoredObject
+from bandersnatch.storage.port import (
+    FileReadResult,
+    MirrorStorage,
+    Sink,
+    StorageSpace,
+    StoredObject,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -135,8 +141,8 @@ class DryRunStorage(MirrorStorage):
         del key
         yield _CompleteSink(expected)
 
-    async def free_space(self) -> int | None:
-        return await self._storage.free_space()
+    async def free_space(self, prefix: StorageKey, /) -> StorageSpace | None:
+        return await self._storage.free_space(prefix)
 
     async def purge_downloads(self, *, before: int) -> None:
         pass

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import hashlib
 import os
-import stat
 from contextlib import AsyncExitStack, suppress
 from itertools import islice
 from pathlib import Path
@@ -20,15 +18,19 @@ from bandersnatch.config.schema import FreeSpace
 from bandersnatch.errors import LockConflict, MissingObject, StorageError
 from bandersnatch.layout import StorageKey, served, trash
 from bandersnatch.model.digests import Digest, Hashes
+from bandersnatch.storage.areas import ROOT, split_key
 from bandersnatch.storage.download import FileDownload
-from bandersnatch.storage.port import FileReadResult, MirrorStorage, StoredObject
+from bandersnatch.storage.port import FileReadResult, MirrorStorage, StorageSpace, StoredObject
 from bandersnatch.storage.space import DiskSpace
-from bandersnatch.storage.tree import AREAS, CHUNK, PARTIAL, Tree, mapped_errors
+from bandersnatch.storage.system import open_directory
+from bandersnatch.storage.tree import CHUNK, Copied, Tree, mapped_errors
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Hashable, Mapping, Sequence
 
     from bandersnatch.model.content import ExpectedContent
+    from bandersnatch.storage.areas import Disk
+    from bandersnatch.storage.directory import Directory, DirectoryUsage
 
 _MIN_THREADS = 4
 _SCAN_BATCH = 1_000
@@ -44,7 +46,7 @@ class FilesystemStorage(MirrorStorage):
 
     As a context it holds the mirror's lock, so that only one command at a time changes a mirror.
     With ``read_only`` it takes no lock and changes nothing, not even by opening. ``threads`` is
-    the number of blocking calls that run concurrently, at least 4.
+    the number of blocking calls that run concurrently, at least 4. ``opener`` opens the directory.
     """
 
     def __init__(
@@ -54,14 +56,15 @@ class FilesystemStorage(MirrorStorage):
         read_only: bool = False,
         threads: int = _MIN_THREADS,
         keep_free: FreeSpace = _KEEP_NOTHING_FREE,
+        opener: Callable[[str], Directory] = open_directory,
     ) -> None:
         self._root = os.path.abspath(directory)
         self._read_only = read_only
-        self._tree = Tree(self._root)
+        self._tree = Tree(self._root, opener)
         self._threads = BlockingExecutor(max(threads, _MIN_THREADS), "storage")
         self._downloads: set[str] = set()
         self._keep_free = keep_free
-        self._space = DiskSpace(keep_free, lambda: self._threads.run_short(self._disk_usage))
+        self._spaces: dict[Hashable, DiskSpace] = {}  # by device
         self._flushing = asyncio.Lock()
         self._flush_error: StorageError | None = None
         self._lock_status: os.stat_result | None = None
@@ -74,13 +77,14 @@ class FilesystemStorage(MirrorStorage):
         :raises StorageError: if the directory cannot be used.
         """
         async with AsyncExitStack() as stack:
+            stack.callback(self._tree.close)
             stack.callback(self._threads.close)
             if not self._root.strip("/"):
                 raise StorageError(self._root, "a mirror needs a directory of its own")
+            await self._threads.run(self._open)
             if not self._read_only:
-                await self._threads.run(self._prepare)
                 stack.callback(self._lock().release)
-                await self._threads.run(self._clear_temporaries)
+                await self._threads.run(self._prepare)
             self._stack = stack.pop_all()
         return self
 
@@ -90,21 +94,30 @@ class FilesystemStorage(MirrorStorage):
 
     # ------------------------------------------------------------ opening
 
-    def _prepare(self) -> None:
+    def _open(self) -> None:
         with mapped_errors(self._root):
-            os.makedirs(f"{self._root}/{PARTIAL}", mode=0o755, exist_ok=True)
-            found = os.lstat(f"{self._root}/{PARTIAL}")
-            if stat.S_ISLNK(found.st_mode):
-                raise StorageError(PARTIAL, "it is a link; make it a directory")
-            for area in AREAS:
-                path = f"{self._root}/{area}"
-                if not os.path.lexists(path):
-                    continue
-                if not os.path.isdir(path):
-                    raise StorageError(area, "it is not a directory; is its disk mounted?")
-                if os.stat(path).st_dev != found.st_dev:
-                    why = f"it is on another file system than {PARTIAL}; keep both on one"
-                    raise StorageError(area, why)
+            if not self._read_only:
+                os.makedirs(self._root, mode=0o755, exist_ok=True)
+            try:
+                self._tree.open()
+            except FileNotFoundError:
+                if not self._read_only:
+                    raise  # a reader finds nothing
+
+    def _prepare(self) -> None:
+        """Check that all areas can be written to, and delete temporary files of pages.
+
+        Those of downloads can be resumed.
+        """
+        for disk in self._tree.areas.disks():
+            if disk.place:  # in the mirror's directory the lock has just been created
+                with mapped_errors(disk.place):
+                    disk.probe()
+            with mapped_errors(disk.staging_key):
+                staging = disk.staging()
+                for entry in staging.entries():
+                    if entry.name.startswith("t"):
+                        staging.delete(entry.name)
 
     def _lock(self) -> FileLock:
         path = f"{self._root}/{_LOCK}"
@@ -132,13 +145,6 @@ class FilesystemStorage(MirrorStorage):
         if not same:
             why = "it was deleted, and another command may be running; run this command again"
             raise StorageError(_LOCK, why)
-
-    def _clear_temporaries(self) -> None:
-        """Delete the temporary files of pages; those of downloads can be resumed."""
-        with mapped_errors(PARTIAL), os.scandir(f"{self._root}/{PARTIAL}") as entries:
-            for entry in entries:
-                if entry.name.startswith("t"):
-                    os.unlink(entry.path)
 
     # ------------------------------------------------------------ Storage
 
@@ -171,10 +177,44 @@ class FilesystemStorage(MirrorStorage):
         await self._threads.run_short(lambda: self._tree.link(key, version))
 
     async def discard(self, keys: Collection[StorageKey], /) -> None:
-        await self._for_each(keys, lambda key: self._tree.move(key, trash(key)))
+        await self._move([(key, trash(key)) for key in keys])
 
     async def recover(self, keys: Collection[StorageKey], /) -> None:
-        await self._for_each(keys, lambda key: self._tree.move(key, served(key)))
+        await self._move([(key, served(key)) for key in keys])
+
+    async def _move(self, moves: Sequence[tuple[StorageKey, StorageKey]]) -> None:
+        """Rename files; copy those that have to change the file system.
+
+        A copy is durable before the original is deleted: never is there only a copy that a power
+        failure could undo.
+
+        :raises InsufficientSpace: if there is not enough space for a copy.
+        """
+        async with AsyncExitStack() as stack:
+            for source, target in moves:
+                if self._tree.is_apart(source, target):
+                    (found,) = await self.stat([source])
+                    reservation = self._space(target).reservation(target)
+                    stack.callback(reservation.release)
+                    await reservation.extend(found.size if found is not None else 0)
+            if moves:
+                copied = await self._threads.run(lambda: self._rename_or_copy(moves))
+                if copied:
+                    await self.flush()
+                    await self._threads.run(lambda: self._delete_copied(copied))
+
+    def _rename_or_copy(self, moves: Sequence[tuple[StorageKey, StorageKey]]) -> list[Copied]:
+        """Move files in order; return the copied ones, whose originals are not deleted yet."""
+        copied = []
+        for source, target in moves:
+            if not self._tree.move(source, target):
+                copy = self._tree.copy(source, target)
+                copied += [copy] if copy is not None else []
+        return copied
+
+    def _delete_copied(self, copied: Sequence[Copied]) -> None:
+        for each in copied:
+            self._tree.delete_copied(each)
 
     async def purge(self, keys: Collection[StorageKey], /) -> None:
         await self._for_each(keys, self._tree.delete)
@@ -201,19 +241,21 @@ class FilesystemStorage(MirrorStorage):
                 yield each
 
     async def flush(self) -> None:
-        """Write back the whole file system once, which is far cheaper than every file alone."""
+        """Write back each file system once, which is far cheaper than every file alone."""
         async with self._flushing:
             if self._flush_error is not None:
                 raise self._flush_error
-            if self._tree.unsynced:
-                self._tree.unsynced = False
-                await self._threads.run(self._sync)
+            if disks := [disk for disk in self._tree.areas.disks() if disk.unsynced]:
+                await self._threads.run(lambda: self._sync(disks))
                 self._require_lock()
 
-    def _sync(self) -> None:
+    def _sync(self, disks: Sequence[Disk]) -> None:
+        for disk in disks:
+            disk.unsynced = False  # before: what is written meanwhile needs the next flush
         try:
-            with mapped_errors(self._root):
-                _sync_file_system(self._root)
+            for disk in {disk.device: disk for disk in disks}.values():
+                with mapped_errors(disk.place or self._root):
+                    disk.directory.sync_file_system()
         except StorageError as error:
             # The kernel reports lost writes once and then forgets them: a second attempt would
             # succeed and prove nothing.
@@ -259,7 +301,7 @@ class FilesystemStorage(MirrorStorage):
         def open_file() -> int:
             with mapped_errors(key):
                 self._require(key)
-                return self._tree.open(key)
+                return self._tree.open_file(key)
 
         file = await self._threads.run(open_file)
         try:
@@ -273,45 +315,51 @@ class FilesystemStorage(MirrorStorage):
             os.close(file)
 
     def receive(self, key: StorageKey, expected: ExpectedContent, /) -> FileDownload:
-        reservation = self._space.reservation(key)
+        reservation = self._space(key).reservation(key)
         return FileDownload(self._tree, key, expected, self._threads, self._downloads, reservation)
 
-    async def free_space(self) -> int:
-        """Return the free space less what is to be kept free, in bytes."""
-        free, total = await self._threads.run(self._disk_usage)
-        return max(0, free - self._keep_free.of(total))
+    def _space(self, key: StorageKey) -> DiskSpace:
+        """Return the account of the free space where ``key`` is, or will be."""
+        disk = self._tree.areas.disk(split_key(key)[0])
+        device = disk.device if disk is not None else None
+        if device not in self._spaces:
+            self._spaces[device] = DiskSpace(
+                self._keep_free, lambda: self._threads.run_short(lambda: self._usage(disk))
+            )
+        return self._spaces[device]
 
-    def _disk_usage(self) -> tuple[int, int]:
-        """Return the free bytes that this user may write, and the total bytes of the disk."""
+    async def free_space(self, prefix: StorageKey, /) -> StorageSpace:
+        disk = self._tree.areas.disk(split_key(f"{prefix}x")[0])
+        free, total = await self._threads.run(lambda: self._usage(disk))
+        place = disk.place if disk is not None else ROOT
+        return StorageSpace(StorageKey(place), max(0, free - self._keep_free.of(total)))
+
+    def _usage(self, disk: Disk | None) -> DirectoryUsage:
+        """Return the space of a file system; ``disk`` is None if the mirror does not exist yet."""
+        if disk is not None:
+            with mapped_errors(disk.place or self._root):
+                return disk.directory.usage()
         path = self._root
-        while not os.path.isdir(path):  # the mirror may not exist yet
+        while not os.path.isdir(path):
             path = os.path.dirname(path)
-        with mapped_errors(path):
-            found = os.statvfs(path)
-        return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+        with mapped_errors(path), open_directory(path) as directory:
+            return directory.usage()
 
     async def purge_downloads(self, *, before: int) -> None:
         def purge() -> None:
-            with mapped_errors(PARTIAL), os.scandir(f"{self._root}/{PARTIAL}") as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        continue  # not made by this program
-                    if entry.stat(follow_symlinks=False).st_mtime < before:
-                        os.unlink(entry.path)
+            for disk in self._tree.areas.disks():
+                with mapped_errors(disk.staging_key):
+                    _purge_files(disk.staging(), before)
 
         await self._threads.run(purge)
 
 
-def _sync_file_system(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-        if syncfs is None:
-            os.sync()
-        elif syncfs(descriptor) != 0:
-            raise OSError(ctypes.get_errno(), "syncfs")
-    finally:
-        os.close(descriptor)
+def _purge_files(staging: Directory, before: int) -> None:
+    for entry in staging.entries():
+        if entry.is_directory:
+            continue  # not made by this program
+        if staging.status(entry.name).st_mtime < before:
+            staging.delete(entry.name)
 
 
 def _lock_holder(path: str) -> str:

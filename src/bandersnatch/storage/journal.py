@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bandersnatch.errors import IntegrityError
 from bandersnatch.layout import LAST_MODIFIED, WEB, StorageKey, served
-from bandersnatch.storage.port import FileReadResult, MirrorStorage, Sink, StoredObject
+from bandersnatch.storage.port import (
+    FileReadResult,
+    MirrorStorage,
+    Sink,
+    StorageSpace,
+    StoredObject,
+)
 from bandersnatch.storage.tree import CHUNK, KEY, mapped_errors, write_all
 
 if TYPE_CHECKING:
@@ -165,8 +171,8 @@ class JournalingStorage(MirrorStorage):
     def stream(self, key: StorageKey, /) -> AsyncIterator[bytes]:
         return self._storage.stream(key)
 
-    async def free_space(self) -> int | None:
-        return await self._storage.free_space()
+    async def free_space(self, prefix: StorageKey, /) -> StorageSpace | None:
+        return await self._storage.free_space(prefix)
 
     async def purge_downloads(self, *, before: int) -> None:
         await self._storage.purge_downloads(before=before)

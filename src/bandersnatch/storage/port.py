@@ -152,8 +152,8 @@ class FileStore(Protocol):
         """
         ...
 
-    async def free_space(self) -> int | None:
-        """Return how many more bytes may be stored; None if that is unknown."""
+    async def free_space(self, prefix: StorageKey, /) -> StorageSpace | None:
+        """Return the space for objects whose keys begin with ``prefix``; None if it is unknown."""
         ...
 
     async def purge_downloads(self, *, before: int) -> None:
@@ -177,6 +177,16 @@ class StoredObject(Struct, frozen=True):
     key: StorageKey
     size: int
     modified: int
+
+
+class StorageSpace(NamedTuple):
+    """How many more bytes may be stored somewhere; equal places share their space.
+
+    ``place`` is a key that names the place for people, empty for the whole mirror.
+    """
+
+    place: StorageKey
+    free: int
 
 
 class FileReadResult(NamedTuple):

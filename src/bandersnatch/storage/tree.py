@@ -1,36 +1,44 @@
 """The files below a mirror's directory, by key. Everything here blocks.
 
-No path leads out of the directory: links are followed only where an operator may place them (see
-``AREAS``), and what is written replaces links instead of writing through them.
+No key leads out of the directory: links are followed only where an operator may place them (see
+``areas``), and what is written replaces links instead of writing through them. A check and the act
+after it are one step, so that nobody can exchange a directory and a link in between.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
-import itertools
 import os
 import re
 import stat
-import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from bandersnatch import errors
 from bandersnatch.layout import StorageKey
 from bandersnatch.model.digests import Digest
+from bandersnatch.storage.areas import (
+    AREAS,
+    FULL,
+    IS_LINK,
+    PARTIAL,
+    ROOT,
+    Areas,
+    split_key,
+    temporary_name,
+)
+from bandersnatch.storage.directory import open_regular
 from bandersnatch.storage.port import FileReadResult, StoredObject
+from bandersnatch.storage.system import open_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from threading import Event
     from types import TracebackType
 
-AREAS = ("web", "web/simple", "web/packages", "web/json", "web/pypi", "removed")
-"""Directories that may be links, and that are kept when they are empty."""
-
-PARTIAL = ".partial"
-"""The directory of temporary files; on the same file system as the areas."""
+    from bandersnatch.storage.areas import Area
+    from bandersnatch.storage.directory import Directory, DirectoryEntry
 
 CHUNK = 1024 * 1024
 """Bytes per system call; most files are smaller."""
@@ -43,11 +51,18 @@ _LOST_AND_FOUND = "lost+found"
 """A directory at the root of some file systems that only root may read."""
 
 _FILE_MODE = 0o644
-_NOT_REGULAR = "it is not a regular file"
 _IS_DIRECTORY = "a directory is in its place; move that away"
-_IS_LINK = "it is a link, which is not followed here"
-_MAX_KNOWN_DIRECTORIES = 100_000
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NOT_DIRECTORY = "it is not a directory"
+_MOUNT_BELOW = (
+    "another file system is mounted below its area; "
+    f"only {', '.join(AREAS)} may be on a file system of their own"
+)
+_BAD_COPY = "its copy on another file system has another content"
+_MAX_LINKS = 8
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG})
+_LINK_ERRORS = frozenset({errno.ELOOP, errno.EMLINK})
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+_NEW_COPY = os.O_RDWR | os.O_CREAT | os.O_EXCL
 
 
 class Hasher(Protocol):
@@ -84,7 +99,7 @@ class mapped_errors:  # noqa: N801 - used like a function
             raise errors.ObstructedPath(self._key, _IS_DIRECTORY) from error
         why = os.strerror(error.errno) if error.errno else str(error)
         if error.errno == errno.EXDEV:
-            why = f"it is on another file system than {PARTIAL}; keep the mirror on one"
+            why = _MOUNT_BELOW
         raise errors.StorageError(self._key, why) from error
 
 
@@ -96,58 +111,85 @@ def write_all(descriptor: int, content: bytes) -> None:
 
 
 class Tree:
-    """The files below one directory. Thread-safe.
+    """The files below one directory, by key. Thread-safe.
 
-    ``unsynced`` becomes true with every change that a power failure could undo.
+    ``open`` comes first: it opens the areas, which an operator may have put on other file systems.
+    Every key is reached from its area step by step; a link in the place of a directory is an
+    error, also one that another program puts there while a call is at work.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, opener: Callable[[str], Directory] = open_directory) -> None:
         self.root = root
-        self.unsynced = False
-        self._areas = {self._join(area) for area in AREAS}
-        self._permanent = {root, *self._areas}
-        self._known: set[str] = set()  # directories that are known to exist
-        self._directories = threading.RLock()  # held to create or remove directories
-        self._count = itertools.count()
+        self.areas = Areas(root, opener)
+
+    def open(self) -> None:
+        """Open the areas.
+
+        :raises FileNotFoundError: if there is no such directory; nothing is stored then.
+        :raises StorageError: if an area is not a directory.
+        """
+        self.areas.open()
+
+    def close(self) -> None:
+        """Close the areas."""
+        self.areas.close()
 
     # ------------------------------------------------------------ paths
 
-    def _join(self, key: str) -> str:
-        return f"{self.root}/{key}"
-
-    def _key(self, path: str) -> str:
-        return os.path.relpath(path, self.root)
-
-    def path(self, key: StorageKey) -> str:
-        """Return the path of ``key``.
+    def require_key(self, key: str) -> None:
+        """Check a key.
 
         :raises StorageError: if it is not a valid key, and might lead out of the tree.
         """
         if not KEY.fullmatch(key):
             raise errors.StorageError(ascii(key), "it is not a key of this storage")
-        return self._join(key)
 
-    def temporary(self, name: str = "") -> str:
-        """Return the path of a temporary file."""
-        return self._join(f"{PARTIAL}/{name or f't{next(self._count)}'}")
+    def _place(self, key: str, *, create: bool = False) -> _Place:
+        """Open the directory that ``key`` is in; ``create`` it if need be.
 
-    def _parent_link(self, path: str, among: Container[str] | None = None) -> str | None:
-        """Return the link between the root and ``path`` that may not be followed, if any.
-
-        ``among`` limits the check to these directories.
+        :raises FileNotFoundError: if it does not exist.
+        :raises NotADirectoryError: if it cannot exist, because something else is in the way.
+        :raises ObstructedPath: if a link is in the way; if ``create``, whatever it is.
         """
-        while (path := path.rpartition("/")[0]) != self.root:
-            checked = path not in self._areas and (among is None or path in among)
-            if checked and os.path.islink(path):
-                return path
-        return None
+        self.require_key(key)
+        area_key, rest = split_key(key)
+        area = self.areas.get(area_key, create=create)
+        *names, name = rest.split("/")
+        place = _Place(area, name, names, [area.directory])
+        try:
+            for each in names:
+                place.opened.append(_open_step(place.directory, each, create=create))
+        except NotADirectoryError as error:
+            with place:
+                at = "/".join([*filter(None, [area_key]), *names[: len(place.opened)]])
+                if _is_link(place.directory, names[len(place.opened) - 1]):
+                    raise errors.ObstructedPath(at, IS_LINK) from error
+                if create:
+                    raise errors.ObstructedPath(at, _NOT_DIRECTORY) from error
+                raise
+        except BaseException:
+            place.close()
+            raise
+        return place
 
     # ------------------------------------------------------------ reading
+
+    def status(self, key: StorageKey) -> os.stat_result | None:
+        """Return the status of a file, link or other entry; None if there is none."""
+        try:
+            with self._place(key) as place:
+                return _status(place)
+        except errors.ObstructedPath:
+            return None
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            raise
 
     def stat(self, key: StorageKey) -> StoredObject | None:
         """Return size and time of a file; None unless ``key`` is a regular file."""
         with mapped_errors(key):
-            found = _lstat(self.path(key))
+            found = self.status(key)
         if found is None or not stat.S_ISREG(found.st_mode):
             return None
         return StoredObject(key, found.st_size, found.st_mtime_ns)
@@ -157,27 +199,41 @@ class Tree:
 
         :raises ForeignLink: if the target of a link is not within the tree.
         """
-        path = self.path(key)
-        if link := self._parent_link(path):
-            raise errors.StorageError(self._key(link), _IS_LINK)
+        target = key
         with mapped_errors(key):
             try:
-                if os.path.islink(path):
-                    path = self._target(path)
-                with open(path, "rb", opener=_open_regular) as file:
-                    return file.read()
+                for _ in range(_MAX_LINKS):
+                    found = self._read_step(key, target)
+                    if isinstance(found, bytes):
+                        return found
+                    target = found
             except NotADirectoryError:
                 raise errors.MissingObject(key) from None
+        raise errors.ForeignLink(key, "in a circle")
 
-    def _target(self, path: str) -> str:
-        """Return the target of a link, which is within the tree."""
-        found = os.path.realpath(path)
-        if os.path.islink(found):
-            raise errors.ForeignLink(self._key(path), "in a circle")
-        for home in (self.root, *self._areas):
-            if found.startswith(f"{os.path.realpath(home)}/"):
-                return found
-        raise errors.ForeignLink(self._key(path), "out of the mirror")
+    def _read_step(self, key: StorageKey, target: StorageKey) -> bytes | StorageKey:
+        """Return the content of ``target``, or the next target if it is a link."""
+        with self._place(target) as place:
+            try:
+                descriptor = open_regular(place.directory, place.name)
+            except OSError as error:
+                if error.errno not in _LINK_ERRORS:
+                    raise
+                return self._target(key, place)
+            with open(descriptor, "rb") as file:
+                return file.read()
+
+    def _target(self, key: StorageKey, place: _Place) -> StorageKey:
+        """Return the key of the target of a link."""
+        text = place.directory.read_link(place.name)
+        home = "/".join([place.area.real_path, *place.names])
+        path = os.path.normpath(os.path.join(home, text))
+        for area in reversed(list(self.areas)):
+            for above in (area.real_path, area.directory.path):
+                if path.startswith(f"{above.rstrip('/')}/"):
+                    below = path[len(above) :].strip("/")
+                    return StorageKey(f"{area.key}/{below}".lstrip("/"))
+        raise errors.ForeignLink(key, "out of the mirror")
 
     def has_content(self, key: StorageKey, content: bytes) -> bool:
         """Whether ``key`` is a readable regular file with exactly this content."""
@@ -189,12 +245,14 @@ class Tree:
         except errors.StorageError:
             return False
 
-    def open(self, key: StorageKey) -> int:
+    def open_file(self, key: StorageKey) -> int:
         """Return a descriptor of a regular file, opened for reading.
 
         :raises OSError: if it does not exist, or is not a regular file.
+        :raises ObstructedPath: if a link is in the place of a directory.
         """
-        return _open_regular(self.path(key), os.O_RDONLY | os.O_CLOEXEC)
+        with self._place(key) as place:
+            return open_regular(place.directory, place.name)
 
     def hash(self, key: StorageKey, hashers: Iterable[Hasher], stop: Event) -> int:
         """Feed the content of a file to hashers, and return its size in bytes.
@@ -203,7 +261,7 @@ class Tree:
 
         :raises OSError: if the file cannot be read.
         """
-        descriptor, size = self.open(key), 0
+        descriptor, size = self.open_file(key), 0
         try:
             while not stop.is_set() and (chunk := os.read(descriptor, CHUNK)):
                 size += len(chunk)
@@ -230,215 +288,357 @@ class Tree:
         Links have the size and time of their target, and are skipped if they have none.
         """
         start = prefix.rpartition("/")[0]
-        path = self.path(StorageKey(start)) if start else self.root
-        if start and self._parent_link(f"{path}/"):
+        try:
+            if not start:
+                yield from self._walk(self.areas.get(ROOT).directory, "", prefix)
+            elif start in AREAS:
+                yield from self._walk(self.areas.get(start).directory, f"{start}/", prefix)
+            else:
+                with self._place(start) as place, place.directory.open(place.name) as directory:
+                    yield from self._walk(directory, f"{start}/", prefix)
+        except (FileNotFoundError, NotADirectoryError, errors.ObstructedPath):
             return
-        for found in _walk(path, f"{start}/", self._areas):
-            if found.key.startswith(prefix):
-                yield found
+
+    def _walk(self, directory: Directory, home: str, prefix: str) -> Iterator[StoredObject]:
+        """Yield the files below a directory; ``home`` is the prefix of their keys."""
+        for entry in _sorted_entries(directory, home):
+            key = StorageKey(f"{home}{entry.name}")
+            if not key.startswith(prefix):
+                continue
+            try:
+                if key in AREAS:
+                    yield from self._walk(self.areas.get(key).directory, f"{key}/", prefix)
+                elif entry.is_directory:
+                    with directory.open(entry.name) as below:
+                        yield from self._walk(below, f"{key}/", prefix)
+                elif (found := _target_status(directory, entry.name)) is not None:
+                    yield StoredObject(key, found.st_size, found.st_mtime_ns)
+            except (FileNotFoundError, NotADirectoryError, errors.ObstructedPath):
+                continue  # removed or replaced meanwhile
 
     # ------------------------------------------------------------ writing
 
-    def create(self, path: str) -> int:
-        """Create a temporary file, and return its descriptor."""
-        try:
-            return os.open(path, _NEW_FILE, _FILE_MODE)
-        except FileExistsError:
-            os.unlink(path)  # left by a run that was killed
-            return os.open(path, _NEW_FILE, _FILE_MODE)
+    def staging(self, key: StorageKey) -> Directory:
+        """Return the directory of temporary files on the file system that ``key`` will be on."""
+        self.require_key(key)
+        disk = self.areas.disk(split_key(key)[0])
+        if disk is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.root)
+        return disk.staging()
 
     def write(self, key: StorageKey, content: bytes, *, durable: bool) -> None:
         """Replace the file or link at ``key`` by a file, in one step."""
-        path, temporary = self.path(key), self.temporary()
         with mapped_errors(key):
-            try:
-                descriptor = self.create(temporary)
+            staging = self.staging(key)
+            temporary = temporary_name()
+            descriptor = create_file(staging, temporary)
+            with discarded_on_error(staging, temporary):
                 try:
                     write_all(descriptor, content)
                     if durable:
                         os.fsync(descriptor)
                 finally:
                     os.close(descriptor)
-                self.publish(temporary, path)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(temporary)
-                raise
+                self.publish(staging, temporary, key)
             if durable:
-                _sync_directory(os.path.dirname(path))
+                self._sync_directory(key)
 
     def link(self, key: StorageKey, target: StorageKey) -> None:
         """Replace the file or link at ``key`` by a relative link to ``target``, in one step."""
-        path, temporary = self.path(key), self.temporary()
+        self.require_key(target)
         with mapped_errors(key):
-            relative = os.path.relpath(self.path(target), os.path.dirname(path))
-            with suppress(OSError):
-                os.unlink(temporary)
-            os.symlink(relative, temporary)
-            try:
-                self.publish(temporary, path)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(temporary)
-                raise
+            staging, temporary = self.staging(key), temporary_name()
+            relative = os.path.relpath(f"/{target}", os.path.dirname(f"/{key}"))
+            staging.make_link(temporary, relative)
+            with discarded_on_error(staging, temporary):
+                self.publish(staging, temporary, key)
 
-    def publish(self, temporary: str, path: str) -> None:
-        """Rename a complete temporary file; create the directories that its path needs.
+    def publish(self, source: Directory, name: str, key: StorageKey) -> None:
+        """Rename a complete file to ``key``; create the directories that it needs.
 
         :raises ObstructedPath: if a link or a file is in the place of one of them.
         """
-        if link := self._parent_link(path, among=self._known):
-            raise errors.ObstructedPath(self._key(link), _IS_LINK)
         try:
-            self._make_directory(path.rpartition("/")[0])
-            os.replace(temporary, path)
+            self._rename(source, name, key)
+        except OSError as error:
+            if error.errno != errno.EXDEV or not self.areas.separate(split_key(key)[0]):
+                raise
+            self._copy(source, name, key)
+            source.delete(name)
+
+    def _rename(self, source: Directory, name: str, key: StorageKey) -> None:
+        try:
+            with self._place(key, create=True) as place:
+                source.rename(name, place.directory, place.name)
         except FileNotFoundError:
             # Another thread has removed a directory meanwhile, because it was empty.
-            with self._directories:
-                self._known.clear()
-                self._make_directory(os.path.dirname(path))
-                os.replace(temporary, path)
-        self.unsynced = True
+            with self.areas.lock:
+                self.areas.forget_removed()
+                with self._place(key, create=True) as place:
+                    source.rename(name, place.directory, place.name)
+        place.area.disk.unsynced = True
 
     def delete(self, key: StorageKey, *, durable: bool = False) -> bool:
         """Delete the file or link at ``key``, and return whether there was one."""
-        path = self.path(key)
         with mapped_errors(key):
-            if self._parent_link(path):
-                return False
             try:
-                os.unlink(path)
-            except (FileNotFoundError, NotADirectoryError):
+                with self._place(key) as place:
+                    place.directory.delete(place.name)
+                    place.area.disk.unsynced = True
+                    kept = self._prune(place)
+                    if durable:
+                        kept.sync()
+            except (FileNotFoundError, NotADirectoryError, errors.ObstructedPath):
                 return False
-            kept = self._prune(path)
-            self.unsynced = True
-            if durable:
-                _sync_directory(kept)
         return True
 
-    def move(self, source: StorageKey, target: StorageKey) -> None:
-        """Rename a file or link, if it exists."""
-        path = self.path(source)
+    def move(self, source: StorageKey, target: StorageKey) -> bool:
+        """Rename a file or link, if it exists.
+
+        Return whether that is done. If not, the target is on another file system: see ``copy``.
+        """
+        self.require_key(target)
         with mapped_errors(source):
-            found = None if self._parent_link(path) else _lstat(path)
-            if found is None or stat.S_ISDIR(found.st_mode):
-                return
-            with suppress(FileNotFoundError):  # another thread has moved it
-                self.publish(path, self.path(target))
-                self._prune(path)
-
-    # ------------------------------------------------------------ directories
-
-    def _make_directory(self, path: str) -> None:
-        """Create a directory and its parents, unless they exist.
-
-        :raises ObstructedPath: if something else is there; links are not followed.
-        """
-        if path in self._known or path == self.root:
-            return
-        with self._directories:
-            self._make_directory(path.rpartition("/")[0])
             try:
-                os.mkdir(path, 0o755)
-            except FileExistsError:
-                self._require_directory(path)
-            if len(self._known) >= _MAX_KNOWN_DIRECTORIES:
-                self._known.clear()
-            self._known.add(path)
-
-    def _require_directory(self, path: str) -> None:
-        """Check what exists at the path of a directory.
-
-        :raises ObstructedPath: if it is not a directory.
-        :raises OSError: if that cannot be determined, so that it is not taken for an obstacle.
-        """
-        found = _lstat(path)
-        if found is not None and stat.S_ISLNK(found.st_mode):
-            if path not in self._areas:
-                raise errors.ObstructedPath(self._key(path), _IS_LINK)
-            with suppress(FileNotFoundError):
-                found = os.stat(path)
-        if found is None or not stat.S_ISDIR(found.st_mode):
-            raise errors.ObstructedPath(self._key(path), "it is not a directory")
-
-    def _prune(self, path: str) -> str:
-        """Remove the parents of ``path`` that are empty, and return the lowest that is not."""
-        with self._directories:
-            while (path := os.path.dirname(path)) not in self._permanent:
-                self._known.discard(path)
+                place = self._place(source)
+            except (FileNotFoundError, NotADirectoryError, errors.ObstructedPath):
+                return True
+            with place, suppress(FileNotFoundError):  # another thread has moved it
+                found = _status(place)
+                if found is None or stat.S_ISDIR(found.st_mode):
+                    return True
                 try:
-                    os.rmdir(path)
+                    self._rename(place.directory, place.name, target)
+                except OSError as error:
+                    if error.errno != errno.EXDEV:
+                        raise
+                    return False
+                place.area.disk.unsynced = True
+                self._prune(place)
+        return True
+
+    def _prune(self, place: _Place) -> Directory:
+        """Remove the directories of a place that are empty; return the lowest that is not."""
+        count = len(place.names)
+        with self.areas.lock:
+            while count:
+                try:
+                    place.opened[count - 1].remove_directory(place.names[count - 1])
                 except FileNotFoundError:
-                    continue
+                    pass
                 except OSError:
                     break
-        return path
+                count -= 1
+        return place.opened[count]
+
+    def _sync_directory(self, key: StorageKey) -> None:
+        """Make the name of a file durable; do nothing if its directory was removed meanwhile."""
+        with suppress(FileNotFoundError), self._place(key) as place:
+            place.directory.sync()
+
+    # ------------------------------------------------------------ between file systems
+
+    def is_apart(self, source: StorageKey, target: StorageKey) -> bool:
+        """Whether two keys are known to be on different file systems."""
+        one, other = (self.areas.disk(split_key(key)[0]) for key in (source, target))
+        return one is not other
+
+    def copy(self, source: StorageKey, target: StorageKey) -> Copied | None:
+        """Copy a file or link to another file system, and check the copy.
+
+        ``delete_copied`` follows when the copy is durable. Return None if there is no such file.
+        """
+        with mapped_errors(target):
+            try:
+                place = self._place(source)
+            except (FileNotFoundError, NotADirectoryError, errors.ObstructedPath):
+                return None
+            with place, suppress(FileNotFoundError):
+                found = _status(place)
+                if found is not None and not stat.S_ISDIR(found.st_mode):
+                    self._copy(place.directory, place.name, target)
+                    return Copied(source, found)
+        return None
+
+    def _copy(self, source: Directory, name: str, target: StorageKey) -> None:
+        staging = self.staging(target)
+        try:
+            temporary = copy_entry(source, name, staging)
+        except OSError as error:
+            if error.errno in FULL:
+                size, free = source.status(name).st_size, staging.usage().free
+                raise errors.InsufficientSpace(target, size, free=free, floor=0) from error
+            raise
+        with discarded_on_error(staging, temporary):
+            self._rename(staging, temporary, target)
+
+    def delete_copied(self, copied: Copied) -> None:
+        """Delete what was copied, unless another file has its place meanwhile."""
+        found = self.status(copied.key)
+        if found is not None and os.path.samestat(found, copied.status):
+            self.delete(copied.key)
 
 
-def _walk(directory: str, prefix: str, areas: Container[str]) -> Iterator[StoredObject]:
-    """Yield the files below a directory; ``prefix`` is that of their keys.
+class Copied(NamedTuple):
+    """A file that was copied: its key, and its status then."""
 
-    Links to directories are followed only if these are ``areas``.
+    key: StorageKey
+    status: os.stat_result
+
+
+class _Place(NamedTuple):
+    """Where a key is; a context that closes the directories.
+
+    ``names`` are those of the directories between the area and the key, ``name`` is that of the
+    key. ``opened`` are the area and these directories, as far as they are open.
     """
+
+    area: Area
+    name: str
+    names: list[str]
+    opened: list[Directory]
+
+    @property
+    def directory(self) -> Directory:
+        """The last directory."""
+        return self.opened[-1]
+
+    def close(self) -> None:
+        """Close the directories except the area."""
+        for each in self.opened[1:]:
+            each.close()
+
+    def __enter__(self) -> Self:
+        """Return the place."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Close it."""
+        self.close()
+
+
+def _status(place: _Place) -> os.stat_result | None:
+    """Return the status of the entry at a place; None if nothing exists or can exist there."""
     try:
-        with os.scandir(directory) as listing:
-            entries = [entry for entry in listing if KEY.fullmatch(entry.name)]
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except PermissionError:
-        if os.path.basename(directory) == _LOST_AND_FOUND:
-            return
+        return place.directory.status(place.name)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
         raise
-    folders = {entry.name for entry in entries if entry.is_dir(follow_symlinks=entry.path in areas)}
-    for entry in sorted(entries, key=lambda e: f"{e.name}/" if e.name in folders else e.name):
-        key = f"{prefix}{entry.name}".removeprefix("/")
-        if entry.name in folders:
-            yield from _walk(entry.path, f"{key}/", areas)
-        elif (found := _stat_target(entry)) is not None and stat.S_ISREG(found.st_mode):
-            yield StoredObject(StorageKey(key), found.st_size, found.st_mtime_ns)
 
 
-def _stat_target(entry: os.DirEntry[str]) -> os.stat_result | None:
-    """Return the status of an entry or of its target; None if there is none (any more)."""
+class discarded_on_error:  # noqa: N801 - used like a function
+    """A context that deletes a temporary file if the block fails."""
+
+    __slots__ = ("_directory", "_name")
+
+    def __init__(self, directory: Directory, name: str) -> None:
+        self._directory = directory
+        self._name = name
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Delete the file after a failure."""
+        if kind is not None:
+            with suppress(OSError):
+                self._directory.delete(self._name)
+
+
+def create_file(staging: Directory, name: str) -> int:
+    """Create a temporary file, and return its descriptor; replace one that exists."""
     try:
-        return entry.stat()
+        return staging.open_file(name, _NEW_FILE, _FILE_MODE)
+    except FileExistsError:
+        staging.delete(name)  # left by a run that was killed
+        return staging.open_file(name, _NEW_FILE, _FILE_MODE)
+
+
+def copy_entry(source: Directory, name: str, staging: Directory) -> str:
+    """Copy a file or link to a temporary file, and return its name; keep its mode and time.
+
+    :raises OSError: if that fails, or if the copy has another content.
+    """
+    temporary = temporary_name()
+    if _is_link(source, name):
+        staging.make_link(temporary, source.read_link(name))
+        return temporary
+    reading = open_regular(source, name)
+    try:
+        descriptor = staging.open_file(temporary, _NEW_COPY, _FILE_MODE)
+        with discarded_on_error(staging, temporary):
+            try:
+                _copy_content(reading, descriptor)
+            finally:
+                os.close(descriptor)
+    finally:
+        os.close(reading)
+    return temporary
+
+
+def _copy_content(source: int, target: int) -> None:
+    copied = hashlib.sha256()
+    while chunk := os.read(source, CHUNK):
+        copied.update(chunk)
+        write_all(target, chunk)
+    found, checked = os.fstat(source), hashlib.sha256()
+    os.lseek(target, 0, os.SEEK_SET)
+    while chunk := os.read(target, CHUNK):
+        checked.update(chunk)
+    if checked.digest() != copied.digest():
+        raise OSError(_BAD_COPY)
+    os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def _open_step(directory: Directory, name: str, *, create: bool) -> Directory:
+    """Open a directory in another; ``create`` it if need be."""
+    try:
+        return directory.open(name)
+    except FileNotFoundError:
+        if not create:
+            raise
+    with suppress(FileExistsError):
+        directory.make_directory(name)
+    return directory.open(name)
+
+
+def _is_link(directory: Directory, name: str) -> bool:
+    try:
+        return stat.S_ISLNK(directory.status(name).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _sorted_entries(directory: Directory, home: str) -> list[DirectoryEntry]:
+    """Return the entries that are part of the tree in the order of keys."""
+    try:
+        entries = directory.entries()
+    except PermissionError:
+        if home.endswith(f"{_LOST_AND_FOUND}/"):
+            return []
+        raise
+    is_area = home[:-1] in AREAS
+    found = [e for e in entries if KEY.fullmatch(e.name) and not (is_area and e.name == PARTIAL)]
+
+    def order(entry: DirectoryEntry) -> str:
+        is_directory = entry.is_directory or f"{home}{entry.name}" in AREAS
+        return f"{entry.name}/" if is_directory else entry.name
+
+    return sorted(found, key=order)
+
+
+def _target_status(directory: Directory, name: str) -> os.stat_result | None:
+    """Return the status of a regular file or of a link to one; None if there is none."""
+    try:
+        found = directory.target_status(name)
     except FileNotFoundError:
         return None
     except OSError:
-        if entry.is_symlink():
+        if _is_link(directory, name):
             return None
         raise
-
-
-def _open_regular(path: str, flags: int) -> int:
-    """Open a regular file; do not follow a link, nor wait for the writer of a pipe."""
-    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(_NOT_REGULAR)
-    return descriptor
-
-
-def _lstat(path: str) -> os.stat_result | None:
-    """Return the status of a path; None if nothing exists or can exist there."""
-    try:
-        return os.lstat(path)
-    except OSError as error:
-        if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}:
-            return None
-        raise
-
-
-def _sync_directory(path: str) -> None:
-    """Make the names in a directory durable; do nothing if it was removed meanwhile."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return found if stat.S_ISREG(found.st_mode) else None
 
 
 def _reason(error: OSError) -> str:

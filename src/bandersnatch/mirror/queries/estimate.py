@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
 from bandersnatch import events
-from bandersnatch.layout import SIDECAR_SUFFIX, StorageKey
+from bandersnatch.layout import PACKAGES, SIDECAR_SUFFIX, StorageKey
 
 if TYPE_CHECKING:
     from bandersnatch.catalogue.port import Catalogue
@@ -135,7 +135,8 @@ class Estimate:
         self.size_after = sum(sizes.values())
         ordered = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
         self.largest = ordered[:LARGEST]
-        self.free = await files.free_space()
+        space = await files.free_space(PACKAGES)
+        self.free = space.free if space is not None else None
 
     @property
     def to_download(self) -> Amount:

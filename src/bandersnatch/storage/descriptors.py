@@ -1,0 +1,129 @@
+"""Directories by their descriptors, on systems with ``openat`` and its kind, such as Linux."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+
+from bandersnatch.storage.directory import Directory, DirectoryEntry, DirectoryUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+_IN_DIRECTORY = os.O_DIRECTORY | os.O_CLOEXEC
+_HANDLE = getattr(os, "O_PATH", os.O_RDONLY)
+"""A descriptor that only names a directory: opening needs no permission to read it."""
+
+
+class DescriptorDirectory(Directory):
+    """A directory by its descriptor: a check and the act after it are one system call."""
+
+    __slots__ = ("descriptor", "path")
+
+    def __init__(self, descriptor: int, path: str) -> None:
+        """Take the descriptor, which ``close`` closes."""
+        self.descriptor = descriptor
+        self.path = path
+
+    @classmethod
+    def at(cls, path: str) -> Self:
+        """Open a directory by its path, following links in it."""
+        return cls(os.open(path, _HANDLE | _IN_DIRECTORY), path)
+
+    def open(self, name: str, /) -> Self:
+        flags = _HANDLE | _IN_DIRECTORY | os.O_NOFOLLOW
+        return type(self)(self._open(name, flags), f"{self.path}/{name}")
+
+    def open_target(self, name: str, /) -> Self:
+        return type(self)(self._open(name, _HANDLE | _IN_DIRECTORY), f"{self.path}/{name}")
+
+    def _open(self, name: str, flags: int) -> int:
+        return os.open(name, flags, dir_fd=self.descriptor)
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        os.close(self.descriptor)
+
+    # ------------------------------------------------------------ entries
+
+    def entries(self) -> list[DirectoryEntry]:
+        descriptor = self._open(".", os.O_RDONLY | _IN_DIRECTORY)
+        try:
+            with os.scandir(descriptor) as listing:
+                return [DirectoryEntry(e.name, e.is_dir(follow_symlinks=False)) for e in listing]
+        finally:
+            os.close(descriptor)
+
+    def status(self, name: str, /) -> os.stat_result:
+        return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
+
+    def target_status(self, name: str, /) -> os.stat_result:
+        return os.stat(name, dir_fd=self.descriptor)
+
+    def read_link(self, name: str, /) -> str:
+        return os.readlink(name, dir_fd=self.descriptor)
+
+    def open_file(self, name: str, flags: int, /, mode: int = 0o666) -> int:
+        flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        return os.open(name, flags, mode, dir_fd=self.descriptor)
+
+    def make_directory(self, name: str, /, mode: int = 0o755) -> None:
+        os.mkdir(name, mode, dir_fd=self.descriptor)
+
+    def make_link(self, name: str, target: str, /) -> None:
+        os.symlink(target, name, dir_fd=self.descriptor)
+
+    def rename(self, name: str, to: Directory, new: str, /) -> None:
+        assert isinstance(to, DescriptorDirectory), "a tree uses one kind of directories"
+        os.replace(name, new, src_dir_fd=self.descriptor, dst_dir_fd=to.descriptor)
+
+    def delete(self, name: str, /) -> None:
+        os.unlink(name, dir_fd=self.descriptor)
+
+    def remove_directory(self, name: str, /) -> None:
+        os.rmdir(name, dir_fd=self.descriptor)
+
+    # ------------------------------------------------------------ the directory itself
+
+    def real_path(self) -> str:
+        with suppress(OSError):
+            return os.readlink(f"/proc/self/fd/{self.descriptor}")
+        return os.path.realpath(self.path)
+
+    def device(self) -> Hashable:
+        return os.fstat(self.descriptor).st_dev
+
+    def mount(self) -> Hashable:
+        # A bind mount has the device of its source, and no file can be renamed across it.
+        with suppress(OSError), open(f"/proc/self/fdinfo/{self.descriptor}", "rb") as lines:
+            return self.device(), next((x for x in lines if x.startswith(b"mnt_id:")), b"")
+        return self.device(), b""
+
+    def usage(self) -> DirectoryUsage:
+        found = os.fstatvfs(self.descriptor)
+        return DirectoryUsage(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+
+    def sync(self) -> None:
+        descriptor = self._open(".", os.O_RDONLY | _IN_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def sync_file_system(self) -> None:
+        descriptor = self._open(".", os.O_RDONLY | _IN_DIRECTORY)
+        try:
+            syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+            if syncfs is None:
+                os.sync()
+            elif syncfs(descriptor) != 0:
+                raise OSError(ctypes.get_errno(), "syncfs")
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,174 @@
+"""Open directories: the interface between the tree and the operating system.
+
+``Directory`` is all that the tree, downloads and the flush need of a system. Implementations are
+``descriptors.DescriptorDirectory``, for systems with directory descriptors (``os.supports_dir_fd``
+and ``O_NOFOLLOW``), where a check and the act after it are one system call; and, for other
+systems, one that keeps a path and checks it before each act. ``system.open_directory`` chooses, and
+nothing else depends on the choice. ``tests/contract/test_directory.py`` tests the contract for each
+implementation.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+NOT_REGULAR = "it is not a regular file"
+
+
+class DirectoryEntry(NamedTuple):
+    """A name in a directory; a link to a directory is not a directory."""
+
+    name: str
+    is_directory: bool
+
+
+class DirectoryUsage(NamedTuple):
+    """The space of a file system in bytes; ``free`` is what this user may still write."""
+
+    free: int
+    total: int
+
+
+class Directory(Protocol):
+    """A directory that stays open, and the operations on its entries. Everything blocks.
+
+    ``name`` is one segment of a path: neither empty nor ``.`` or ``..``, without ``/`` and NUL;
+    callers guarantee that. No operation follows a link at ``name``, except ``open_target`` and
+    ``target_status``, and none waits for the other end of a FIFO. Operations act on the directory
+    that was opened, also if another one has its name meanwhile; a portable implementation fails
+    then. All raise ``OSError``: ``FileNotFoundError`` if nothing has that name,
+    ``NotADirectoryError`` if a directory is needed and something else is there, even a link.
+    Operations may be called by several threads concurrently.
+    """
+
+    path: str
+    """The path by which the directory was opened: for messages, and for libraries."""
+
+    def open(self, name: str, /) -> Directory:
+        """Open a directory of this one.
+
+        :raises NotADirectoryError: if it is a link, or not a directory.
+        """
+        ...
+
+    def open_target(self, name: str, /) -> Directory:
+        """Open a directory of this one, following a link: for areas only, when a tree is opened."""
+        ...
+
+    def close(self) -> None:
+        """Release the directory; nothing else may be called afterwards."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Return the directory."""
+        ...
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Close it."""
+        ...
+
+    # ------------------------------------------------------------ entries
+
+    def entries(self) -> list[DirectoryEntry]:
+        """Return all entries, in any order."""
+        ...
+
+    def status(self, name: str, /) -> os.stat_result:
+        """Return the status of an entry; of a link, that of the link itself."""
+        ...
+
+    def target_status(self, name: str, /) -> os.stat_result:
+        """Return the status of an entry, or of the target of a link."""
+        ...
+
+    def read_link(self, name: str, /) -> str:
+        """Return the text of a link.
+
+        :raises OSError: if it is not a link.
+        """
+        ...
+
+    def open_file(self, name: str, flags: int, /, mode: int = 0o666) -> int:
+        """Open a file with ``flags`` as for ``os.open``, and return its descriptor.
+
+        With ``O_CREAT | O_EXCL`` it is created, and must not exist. Whoever opens a file that
+        exists checks by ``os.fstat`` that it is a regular one.
+        """
+        ...
+
+    def make_directory(self, name: str, /, mode: int = 0o755) -> None:
+        """Create a directory.
+
+        :raises FileExistsError: if anything has that name.
+        """
+        ...
+
+    def make_link(self, name: str, target: str, /) -> None:
+        """Create a symbolic link.
+
+        :raises FileExistsError: if anything has that name.
+        """
+        ...
+
+    def rename(self, name: str, to: Directory, new: str, /) -> None:
+        """Move a file or link into a directory of the same kind, in one step.
+
+        A file or link at the new name is replaced; a directory there is an error.
+
+        :raises OSError: with ``EXDEV`` if ``to`` is on another file system.
+        """
+        ...
+
+    def delete(self, name: str, /) -> None:
+        """Delete a file or link."""
+        ...
+
+    def remove_directory(self, name: str, /) -> None:
+        """Delete an empty directory."""
+        ...
+
+    # ------------------------------------------------------------ the directory itself
+
+    def real_path(self) -> str:
+        """Return the path of the directory without links, as it is now."""
+        ...
+
+    def device(self) -> Hashable:
+        """Return a value that is equal for all directories of one file system."""
+        ...
+
+    def mount(self) -> Hashable:
+        """Return a value that is equal for directories between which files can be renamed.
+
+        It is only an indication: ``rename`` may raise ``EXDEV`` nevertheless.
+        """
+        ...
+
+    def usage(self) -> DirectoryUsage:
+        """Return the space of the file system."""
+        ...
+
+    def sync(self) -> None:
+        """Make the names in the directory durable."""
+        ...
+
+    def sync_file_system(self) -> None:
+        """Make everything durable that was written to the file system of the directory."""
+        ...
+
+
+def open_regular(directory: Directory, name: str, flags: int = os.O_RDONLY) -> int:
+    """Open an existing file, and return its descriptor.
+
+    :raises OSError: if it is not a regular file.
+    """
+    descriptor = directory.open_file(name, flags)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(NOT_REGULAR)
+    return descriptor
