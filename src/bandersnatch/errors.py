@@ -388,6 +388,29 @@ class ChangedFile(SafetyStop):
         self.published, self.offered = published, offered
 
 
+class RejectedFiles(BandersnatchError):
+    """Files of a project are left out; ``entry`` and ``reason`` are of the first of ``count``."""
+
+    sentence = (
+        "rejected {count} file(s), which the mirror lacks; {entry}: {reason}; "
+        "if that is acceptable, name them in ignore-rejected"
+    )
+
+    def __init__(self, count: int, entry: str, reason: str) -> None:
+        super().__init__(count, entry, reason)
+        self.count, self.entry, self.reason = count, entry, reason
+
+
+class RejectedPage(RejectedFiles):
+    """A page is not published, because so many of its files are rejected."""
+
+    sentence = "its page is not published: {why}; rejected {count} file(s); {entry}: {reason}"
+
+    def __init__(self, why: str, count: int, entry: str, reason: str) -> None:
+        BandersnatchError.__init__(self, why, count, entry, reason)
+        self.why, self.count, self.entry, self.reason = why, count, entry, reason
+
+
 class EmptiedProject(BandersnatchError):
     """A project lost all its files, and no event says so; a second look has to agree."""
 

@@ -134,7 +134,9 @@ class Executor:
     def _collect(self, outcome: Outcome) -> None:
         """Collect what the end of the run decides about."""
         task = outcome.task
-        if outcome.result is Result.GONE:
+        if outcome.result is Result.REJECTED:
+            self.failed.add(task.name)
+        elif outcome.result is Result.GONE:
             self.gone[task.name] = task
         elif outcome.result is Result.EMPTIED:
             self.emptied[task.name] = task
@@ -164,7 +166,9 @@ class Executor:
         for each in outcome.dropped:
             size = sum(file.size or 0 for file in each.files)
             self._events(FilesFiltered(name, each.by, len(each.files), size))
-        if outcome.error is not None:
+        if outcome.result is Result.REJECTED and not self._standalone:
+            pass  # the end of the run reports all rejected files together
+        elif outcome.error is not None:
             self._report_failure(name, outcome.error)
         elif outcome.result is Result.SYNCED:
             assert outcome.record is not None, "what was synced has a record"
@@ -207,7 +211,7 @@ class Executor:
 
     def _watch(self, outcome: Outcome, queue: WorkQueue[SyncTask]) -> None:
         """Close the queue when more requests would be useless, or the operator wants it."""
-        error = outcome.error
+        error = None if outcome.result is Result.REJECTED else outcome.error
         is_unanswered = isinstance(error, errors.UnavailableHost) or (
             isinstance(error, errors.MissingFiles) and error.unavailable
         )

@@ -16,9 +16,9 @@ from bandersnatch.events import (
     FileDownloaded,
     FileQueued,
     FileRestored,
-    FilesRejected,
 )
 from bandersnatch.model.content import Content, ExpectedContent, expected_content, expected_sidecar
+from bandersnatch.model.project import ProjectDetail, Rejection
 from bandersnatch.model.urls import quote_path
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from bandersnatch.model.digests import Hashes
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.model.project import ProjectDetail
     from bandersnatch.storage.port import MirrorStorage, StoredObject
 
 
@@ -116,14 +115,15 @@ class FilesOutcome:
 
     ``records`` are the files that are stored and correct, in the order of the page. ``missing``
     has an error for each file that could not be downloaded, ``sidecars_missing`` a reason for
-    each file whose core metadata could not be. ``restored`` are the keys in the trash of what was
-    restored from there.
+    each file whose core metadata could not be. ``rejected`` are the files that cannot be stored.
+    ``restored`` are the keys in the trash of what was restored from there.
     """
 
     records: list[FileRecord] = field(default_factory=list)
     missing: list[errors.BandersnatchError] = field(default_factory=list)
     restored: list[StorageKey] = field(default_factory=list)
     sidecars_missing: list[str] = field(default_factory=list)
+    rejected: list[Rejection] = field(default_factory=list)
 
 
 class FileSync:
@@ -184,6 +184,8 @@ class FileSync:
         for file, stat in zip(detail.files, stats, strict=True):
             found = await self._checker.check(file, stat, known.get(file.path))
             found = found or await self._restore(file, detail.name, trash, outcome)
+            if found is None and not file.url:
+                continue  # its entry is rejected now, and it was only kept as long as it was there
             if found is None:
                 to_download.append(file)
                 self._events(FileQueued(layout.release_file(file), file.size))
@@ -294,7 +296,7 @@ class FileSync:
         try:
             return await self.download(file, name)
         except errors.UnstorableName as error:
-            self._events(FilesRejected(name, 1, file.filename, str(error)))
+            outcome.rejected.append(Rejection.of(file.filename, str(error)))
         except (errors.UpstreamError, errors.IntegrityError) as error:
             outcome.missing.append(error)
         return None
@@ -362,6 +364,8 @@ class FileSync:
         key, digest = layout.sidecar(file), file.sidecar
         if key is None or digest is None:
             return "its name would be too long"
+        if not file.url:
+            return "its entry on the page is rejected"
         expected = expected_sidecar(file, digest, file.url + layout.SIDECAR_SUFFIX)
         try:
             content = await self._receive(file, key, expected)

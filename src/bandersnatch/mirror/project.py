@@ -16,6 +16,7 @@ from bandersnatch.mirror.losses import count_losses
 from bandersnatch.mirror.page import PageFetcher
 from bandersnatch.mirror.plan import SECOND_LOOK, is_same_display
 from bandersnatch.mirror.publish import Publisher
+from bandersnatch.mirror.rejections import ServedFiles, rejected_page
 from bandersnatch.mirror.removal import Removals
 from bandersnatch.mirror.tasks import Outcome, Result, RunContext, SyncTask, TaskHints
 from bandersnatch.model.content import Validators
@@ -60,7 +61,7 @@ class ProjectSync:
         """Return the project sync of a run."""
         return cls(
             mirror.catalogue,
-            PageFetcher(mirror.index, mirror.settings, mirror.events, now=began),
+            PageFetcher(mirror.index, mirror.settings, now=began),
             mirror.filters,
             Publication.of(mirror, context, began),
             mirror.settings,
@@ -111,7 +112,7 @@ class ProjectSync:
         It is needed if other policies apply, or if the tree may have another page than the record
         says because an earlier run was interrupted.
         """
-        if record is None or _is_incomplete(task):
+        if record is None or _is_incomplete(task) or _was_rejected(task):
             return Validators()
         has_other_policy = record.fingerprint != self._context.fingerprint(task.name)
         is_retained = record.standing is records.Standing.RETAINED
@@ -194,10 +195,13 @@ class ProjectSync:
         standing: records.Standing,
     ) -> Outcome:
         """Apply the filters to a page, and publish what they leave."""
-        self._require_valid_entries(record, fetched.detail)
-        if record is not None and (emptied := self._emptied(task, record, fetched.detail)):
+        page, refusal = await self._publication.judge(
+            record, self._without_unwanted_parts(fetched.detail)
+        )
+        if refusal is not None:
+            return Outcome(task, Result.REJECTED, error=refusal, rejected=page.rejected)
+        if record is not None and (emptied := self._emptied(task, record, page)):
             return emptied
-        page = self._without_unwanted_parts(fetched.detail)
         detail, legacy = await self._fetcher.supplement(task, page, self._filters.needs)
         result = await self._filter(detail)
         if record is not None and result.page is not None:
@@ -211,7 +215,7 @@ class ProjectSync:
         is_emptied = has_files and page.files and not result.page.files
         if is_emptied and not self._context.may_empty:
             return Outcome(task, Result.EMPTIED)
-        lost = 0 if is_emptied else self._count_losses(task, record, fetched.detail)
+        lost = 0 if is_emptied else self._count_losses(task, record, page)
         if held := self._held_by(record, lost):
             return Outcome(task, Result.LOSES_FILES, lost=lost, held_by=held)
         self._fetcher.require_digests(proposed.detail)
@@ -254,23 +258,6 @@ class ProjectSync:
             if len(detail.files) <= FEW_FILES or not self._filters.pages:
                 return self._filters.apply(detail)
             return await asyncio.to_thread(self._filters.apply, detail)
-
-    def _require_valid_entries(
-        self, record: records.ProjectRecord | None, detail: ProjectDetail
-    ) -> None:
-        """Refuse a page on which the entry of a published file is invalid.
-
-        :raises InvalidPage: if it is one.
-        """
-        if record is None:
-            return
-        rejected = {rejection.entry for rejection in detail.rejected}
-        for found in record.files:
-            filename = found.file.filename
-            if ascii(filename) in rejected:
-                raise errors.InvalidPage(
-                    detail.name, f"the entry of the published file {filename} is invalid"
-                )
 
     def _emptied(
         self, task: SyncTask, record: records.ProjectRecord, detail: ProjectDetail
@@ -351,6 +338,10 @@ def _is_incomplete(task: SyncTask) -> bool:
     return task.earlier is not None and task.earlier.deferral == records.Deferral.INCOMPLETE
 
 
+def _was_rejected(task: SyncTask) -> bool:
+    return task.earlier is not None and task.earlier.cause is records.Cause.PAGE_REJECTED
+
+
 class Publication:
     """Brings the tree to what a filtered page says: files, then pages, then the trash."""
 
@@ -359,10 +350,12 @@ class Publication:
         files: FileSync,
         publisher: Publisher,
         removals: Removals,
+        served: ServedFiles,
         settings: Settings,
         context: RunContext,
     ) -> None:
         self._files = files
+        self._served = served
         self._publisher = publisher
         self._removals = removals
         self._settings = settings
@@ -375,9 +368,18 @@ class Publication:
             FileSync.of(mirror),
             Publisher.of(mirror),
             Removals.of(mirror, began),
+            ServedFiles.of(mirror, began),
             mirror.settings,
             context,
         )
+
+    async def judge(
+        self, record: records.ProjectRecord | None, page: ProjectDetail
+    ) -> tuple[ProjectDetail, errors.RejectedPage | None]:
+        """Return a page with the files that it must keep, and why it must not be published."""
+        if not page.rejected:
+            return page, None
+        return await self._served.keep(record, page)
 
     async def is_published(self, record: records.ProjectRecord) -> bool:
         """Whether the stored pages are those that ``record`` describes."""
@@ -401,8 +403,14 @@ class Publication:
         """
         detail = proposed.detail
         files, error = await self._sync_files(task, record, detail)
+        detail = detail.reject(files.rejected)
         if self._settings.files.release_files:
             detail = replace(detail, files=tuple(found.file for found in files.records))
+        if files.rejected and (refusal := rejected_page(detail)) is not None:
+            restored = tuple(files.restored)
+            return Outcome(
+                task, Result.REJECTED, None, refusal, rejected=detail.rejected, restored=restored
+            )
         may_have_unused = (
             self._context.established
             if record is None

@@ -21,7 +21,6 @@ from bandersnatch.concurrency import bounded_map
 from bandersnatch.events import (
     CoreMetadataMissing,
     FileRestored,
-    FilesRejected,
     ProjectFailed,
     ProjectRestored,
     Warned,
@@ -309,7 +308,8 @@ class _Restoration:
         events, rejected = self._mirror.events, page.detail.rejected
         if rejected:
             first = rejected[0]
-            events(FilesRejected(self._name, len(rejected), first.entry, first.reason))
+            text = f"{self._name} is restored without {len(rejected)} rejected file(s)"
+            events(Warned(f"{text}; {first.entry}: {first.reason}"))
         if files.missing:
             more = len(files.missing) - _REPORTED_NAMES
             text = ", ".join(files.missing[:_REPORTED_NAMES])

@@ -16,6 +16,7 @@ from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.losses import LossWindow, loss_limit, within_limit
 from bandersnatch.mirror.plan import SyncPlan, deselected, make_plan, restricted, vanished, without
 from bandersnatch.mirror.publish import Publisher
+from bandersnatch.mirror.rejections import report_rejections
 from bandersnatch.mirror.state import StateFiles, Todo, final_marker, next_status, trusted_state
 from bandersnatch.mirror.tasks import Discovery, MirrorSnapshot, SyncTask
 from bandersnatch.model.serials import NO_SERIAL, Serial
@@ -118,7 +119,9 @@ class MirrorRun:
             await checkpoint.save()
         if executor.complete:
             await Publisher.of(self._mirror).publish_last_modified(began)
-        return await self._end(prepared.plan, checkpoint, state, began, executor.complete)
+        position = await self._end(prepared.plan, checkpoint, state, began, executor.complete)
+        await report_rejections(self._mirror, self._options.only)
+        return position
 
     # ------------------------------------------------------------ before anything changes
 
@@ -432,14 +435,15 @@ class MirrorRun:
         """Purge partial downloads, write ``status``, and store what the next run needs."""
         mirror, pending = self._mirror, checkpoint.pending
         tasks = {**plan.tasks, **plan.removals}
-        firsts = [tasks[name].first_serial for name in pending]
+        waiting = [name for name in pending if name not in checkpoint.settled]
+        firsts = [tasks[name].first_serial for name in waiting]
         # Refused removals are changes that the tree does not reflect.
         firsts += [None] if self._is_refused else []
         status = next_status(state.status, checkpoint.cursor, firsts)
         now, start = int(mirror.clock.now().timestamp()), int(began.timestamp())
         await mirror.storage.purge_downloads(before=start - _STALE_DOWNLOAD if pending else now + 1)
-        is_success = not pending and not self._is_refused
-        await self._files.save_status(status, finished=is_success)
+        is_success = not waiting and not self._is_refused
+        await self._files.save_status(status, finished=is_success and not pending)
         markers = {Marker.CLEAN: await final_marker(self._files, state, complete=complete)}
         if is_success:
             markers[Marker.LAST_SUCCESS] = str(start)

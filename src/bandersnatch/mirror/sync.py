@@ -10,6 +10,7 @@ from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.plan import hints_of
 from bandersnatch.mirror.publish import publish_root
+from bandersnatch.mirror.rejections import report_rejections
 from bandersnatch.mirror.state import StateFiles
 from bandersnatch.mirror.tasks import SyncTask, TaskHints
 
@@ -61,6 +62,7 @@ async def sync(
         mirror.events(
             Warned(f"the filters drop all of {name}; it stays until the next run of mirror")
         )
+    await report_rejections(mirror, names)
     if not skip_root:
         await publish_root(mirror)
 

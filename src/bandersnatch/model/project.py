@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from bandersnatch.model.versions import VersionKey, version_key, version_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
@@ -81,6 +81,13 @@ class ProjectDetail:
     rejected: tuple[Rejection, ...] = ()
     document: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
     _texts: tuple[str, ...] | None = field(default=None, init=False, compare=False, repr=False)
+
+    def reject(self, rejections: Iterable[Rejection]) -> ProjectDetail:
+        """Return the page without files that cannot be published for other reasons than its own."""
+        added = tuple(rejections)
+        names = {each.entry for each in added}
+        files = (file for file in self.files if shown_entry(file.filename) not in names)
+        return replace(self, files=tuple(files), rejected=(*self.rejected, *added))
 
     def keep(self, wanted: Callable[[ReleaseFile], bool]) -> ProjectDetail:
         """Return the page with only the files for which ``wanted`` returns True."""

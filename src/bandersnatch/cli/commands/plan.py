@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bandersnatch.cli.arguments import add_projects, flag_value, project_names
 from bandersnatch.cli.text import columns, counted, one_line, size
+from bandersnatch.errors import BandersnatchError, RejectedFiles
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -77,10 +78,14 @@ def _as_json(estimate: Estimate, report: RunReport, bandwidth: float | None) -> 
 
 def _as_table(estimate: Estimate, report: RunReport, bandwidth: float | None) -> str:
     failures = [
-        f"Could not be checked: {name}: {one_line(str(each.error))}"
+        f"{_failure(each.error)}: {name}: {one_line(str(each.error))}"
         for name, each in report.failures.items()
     ]
     return "\n".join([table(estimate, bandwidth), *failures])
+
+
+def _failure(error: BandersnatchError) -> str:
+    return "Would fail" if isinstance(error, RejectedFiles) else "Could not be checked"
 
 
 def table(estimate: Estimate, bandwidth: float | None) -> str:

@@ -86,6 +86,7 @@ class Estimate:
             case (
                 events.FileQueued()
                 | events.FilesRejected()
+                | events.FilesIgnored()
                 | events.CoreMetadataMissing()
                 | events.DownloadMirrorFailed()
                 | events.DownloadMirrorDropped()

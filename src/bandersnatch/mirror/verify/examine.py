@@ -113,8 +113,10 @@ class PageCheck:
             )
         except UpstreamError as error:
             return f"it cannot be read: {error}"
-        if detail.rejected:
-            return f"it cannot be read: {detail.rejected[0].reason}"
+        recorded = {each.entry for each in record.detail.rejected}
+        unknown = [each for each in detail.rejected if each.entry not in recorded]
+        if unknown:
+            return f"it cannot be read: {unknown[0].reason}"
         return "" if _has_same_files(detail, record.detail) else _DIFFERS
 
 
