@@ -374,17 +374,22 @@ class SafetyStop(BandersnatchError):
 
 
 class ChangedFile(SafetyStop):
-    """The index offers other bytes for the name of a published file; both are sha256 digests."""
+    """The index offers other bytes for the name of a published file.
+
+    ``kind`` is what differs: a digest algorithm, or a header of the response.
+    """
 
     sentence = (
-        "{filename} is published with sha256 {published} and the index now says "
+        "{filename} is published with {kind} {published} and the index now says "
         "{offered}; the published file stays; if the change is genuine, "
         "run with --accept-change {name}"
     )
 
-    def __init__(self, name: str, filename: str, *, published: str, offered: str) -> None:
-        super().__init__(name, filename, published, offered)
-        self.name, self.filename = name, filename
+    def __init__(
+        self, name: str, filename: str, *, kind: str = "sha256", published: str, offered: str
+    ) -> None:
+        super().__init__(name, filename, kind, published, offered)
+        self.name, self.filename, self.kind = name, filename, kind
         self.published, self.offered = published, offered
 
 

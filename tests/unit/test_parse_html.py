@@ -115,9 +115,9 @@ def test_any_other_link_is_ignored(href: str) -> None:
     "href",
     [
         f"/packages/{FILENAME}",
-        f"/packages/{FILENAME}#md5={'0' * 32}",
+        f"/packages/{FILENAME}#md5={'0' * 31}",
         f"/packages/{FILENAME}#sha256={SHA256[1:]}",
-        f"/packages/{FILENAME}#{SHA256}",
+        f"/packages/{FILENAME}#egg=foo",
         f"/packages/bar-1.0.tar.gz#sha256={SHA256}",
         f"/packages/..%2f{FILENAME}#sha256={SHA256}",
         f"/packages/%2e%2e/{FILENAME}#sha256={SHA256}",

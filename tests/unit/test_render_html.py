@@ -128,9 +128,21 @@ def test_links_have_the_configured_digest() -> None:
     )
 
 
-@pytest.mark.parametrize("given", [None, False, True, Hashes(), Hashes((Digest("md5", "0" * 32),))])
+@pytest.mark.parametrize("given", [None, False, True, Hashes()])
 def test_core_metadata_that_cannot_be_verified_is_not_advertised(given: object) -> None:
     assert b"metadata" not in rendered(make_detail(make_file(core_metadata=given)))
+
+
+def test_core_metadata_is_advertised_with_the_strongest_digest() -> None:
+    given = Hashes((Digest("md5", "0" * 32), Digest("sha512", "1" * 128)))
+    page = rendered(make_detail(make_file(core_metadata=given)))
+    assert f'data-core-metadata="sha512={"1" * 128}"'.encode() in page
+
+
+def test_a_link_without_the_configured_digest_has_the_strongest_or_none() -> None:
+    weak = Hashes((Digest("md5", "0" * 32), Digest("sha1", "1" * 40)))
+    assert f'#sha1={"1" * 40}"'.encode() in rendered(make_detail(make_file(hashes=weak)))
+    assert b"#" not in rendered(make_detail(make_file(hashes=Hashes())))
 
 
 @pytest.mark.parametrize("status", ["archived", "deprecated", "quarantined"])
@@ -163,7 +175,7 @@ def carried(detail: ProjectDetail, root: str) -> ProjectDetail:
                 filename=file.filename,
                 url=layout.file_url(file, base),
                 path=file.path,
-                hashes=Hashes((file.sha256,)),
+                hashes=Hashes() if file.digest is None else Hashes((file.digest,)),
                 requires_python=file.requires_python,
                 yanked=file.yanked,
                 core_metadata=None if file.sidecar is None else Hashes((file.sidecar,)),
@@ -197,7 +209,7 @@ def test_pypi_simple_reads_the_same(drawn: tuple[str, bytes], root: str, display
         (package.filename, package.url, package.digests["sha256"], package.yanked_reason)
         for package in seen.packages
     ] == [
-        (file.filename, layout.file_url(file, root), file.sha256.value, file.yanked)
+        (file.filename, layout.file_url(file, root), file.hashes.sha256_value, file.yanked)
         for file in detail.files
     ]
     assert [(package.requires_python, package.metadata_digests) for package in seen.packages] == [

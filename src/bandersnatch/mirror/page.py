@@ -133,20 +133,27 @@ class PageFetcher:
         return detail, render_legacy(document) if pages.legacy_json else None
 
     def _has_gaps(self, detail: ProjectDetail, needs: Needs) -> bool:
-        """Whether a page lacks sizes, needed times, or digests that cannot be computed here."""
+        """Whether a page lacks sizes, needed times, or digests that cannot be computed here.
+
+        A file without any digest is a gap too: the legacy document may have one.
+        """
         kind, files = self._settings.pages.digest_name, detail.files
         has_sizes = all(file.size is not None for file in files)
         has_times = Needs.TIMES not in needs or all(file.upload_time for file in files)
         has_digests = self._settings.files.release_files or all(f.hashes.get(kind) for f in files)
-        return not (has_sizes and has_times and has_digests)
+        return not (has_sizes and has_times and has_digests and all(f.hashes for f in files))
 
     def require_digests(self, detail: ProjectDetail) -> None:
         """Refuse a page without the digest to publish, if the files are not stored here.
 
+        Without sha256, the default of ``digest_name``, the page gets the digest that there is.
+
         :raises InvalidPage: if it is one.
         """
         kind = self._settings.pages.digest_name
+        if self._settings.files.release_files or kind == "sha256":
+            return
         for file in detail.files:
-            if not self._settings.files.release_files and file.hashes.get(kind) is None:
+            if file.hashes.get(kind) is None:
                 why = f"it has no {kind} digest, which digest_name demands"
                 raise InvalidPage(file.filename, why)

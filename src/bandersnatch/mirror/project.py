@@ -11,6 +11,7 @@ from msgspec import structs
 from bandersnatch import errors, layout
 from bandersnatch.catalogue import records
 from bandersnatch.config.schema import Provenance, RemovedProjects, Settings
+from bandersnatch.mirror.comparison import with_recorded
 from bandersnatch.mirror.files import FilesOutcome, FileSync
 from bandersnatch.mirror.losses import count_losses
 from bandersnatch.mirror.page import PageFetcher
@@ -24,7 +25,7 @@ from bandersnatch.model.project import ProjectDetail, ProjectStatus
 from bandersnatch.model.serials import NO_SERIAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from bandersnatch.catalogue.port import Catalogue
@@ -204,8 +205,10 @@ class ProjectSync:
             return emptied
         detail, legacy = await self._fetcher.supplement(task, page, self._filters.needs)
         result = await self._filter(detail)
+        recorded: dict[str, records.FileRecord] = {}
         if record is not None and result.page is not None:
-            self._require_same_files(record, result.page)
+            recorded = await self._publication.compare(record, result.page)
+            result = replace(result, page=with_recorded(result.page, recorded))
         proposed = self._proposed(task, record, fetched, result, standing)
         if result.page is None:
             is_published = record is not None and record.is_published
@@ -219,7 +222,7 @@ class ProjectSync:
         if held := self._held_by(record, lost):
             return Outcome(task, Result.LOSES_FILES, lost=lost, held_by=held)
         self._fetcher.require_digests(proposed.detail)
-        published = await self._publication.publish(task, record, proposed, legacy)
+        published = await self._publication.publish(task, record, proposed, recorded, legacy)
         prefetched = await self._publication.prefetch(result, published.removed)
         removed = (*published.removed, *prefetched)
         return replace(published, removed=removed, dropped=result.dropped, lost=lost)
@@ -308,22 +311,6 @@ class ProjectSync:
             return None
         return errors.WithdrawnFiles(lost, len(record.detail.files))
 
-    def _require_same_files(self, record: records.ProjectRecord, detail: ProjectDetail) -> None:
-        """Refuse a filtered page that offers a published file with another digest.
-
-        :raises ChangedFile: if it does, and the operator has not accepted the change.
-        """
-        if detail.name in self._context.accepted:
-            return
-        offered = {file.filename: file.sha256 for file in detail.files}
-        for found in record.files:
-            filename, published = found.file.filename, found.file.sha256
-            digest = offered.get(filename, published)
-            if digest != published:
-                raise errors.ChangedFile(
-                    detail.name, filename, published=published.value, offered=digest.value
-                )
-
     def _without_unwanted_parts(self, detail: ProjectDetail) -> ProjectDetail:
         """Return the page without files in quarantine, and without provenance if that is off."""
         if detail.status is ProjectStatus.QUARANTINED:
@@ -390,19 +377,33 @@ class Publication:
         has_files = await self._files.are_as_recorded(record)
         return has_files and await self._publisher.has_pages(record.name)
 
+    async def compare(
+        self, record: records.ProjectRecord, detail: ProjectDetail
+    ) -> dict[str, records.FileRecord]:
+        """Return the recorded files whose content a filtered page still offers, by their names.
+
+        :raises ChangedFile: if it offers other content for one, and the operator has not
+            accepted the change.
+        """
+        accepts = detail.name in self._context.accepted
+        return await self._files.compare(record, detail, accepts_changes=accepts)
+
     async def publish(
         self,
         task: SyncTask,
         record: records.ProjectRecord | None,
         proposed: records.ProjectRecord,
+        recorded: Mapping[str, records.FileRecord],
         legacy: bytes | None,
     ) -> Outcome:
         """Download the files of a page, publish it, and trash the files that it no longer lists.
 
+        ``recorded`` are the files whose recorded content is the offered one, by their names.
+
         :raises MissingFiles: if files cannot be downloaded, for the first time.
         """
         detail = proposed.detail
-        files, error = await self._sync_files(task, record, detail)
+        files, error = await self._sync_files(task, recorded, detail)
         detail = detail.reject(files.rejected)
         if self._settings.files.release_files:
             detail = replace(detail, files=tuple(found.file for found in files.records))
@@ -434,7 +435,7 @@ class Publication:
         )
 
     async def _sync_files(
-        self, task: SyncTask, record: records.ProjectRecord | None, detail: ProjectDetail
+        self, task: SyncTask, recorded: Mapping[str, records.FileRecord], detail: ProjectDetail
     ) -> tuple[FilesOutcome, errors.BandersnatchError | None]:
         """Sync the files of a page; return an error if it is published without some of them.
 
@@ -444,7 +445,7 @@ class Publication:
         if not self._settings.files.release_files:
             return FilesOutcome(), None
         workers = self._settings.index.download_workers
-        files = await self._files.sync(detail, record, self._context.trash, workers)
+        files = await self._files.sync(detail, recorded, self._context.trash, workers)
         if not files.missing:
             return files, None
         error = errors.MissingFiles(detail.name, files.missing)

@@ -18,6 +18,7 @@ from bandersnatch.events import FileRemoved, PageRemoved, ProjectFailed, Project
 from bandersnatch.mirror.checkpoint import MAX_BATCH, Checkpoint
 from bandersnatch.mirror.publish import publish_root
 from bandersnatch.mirror.tasks import SyncTask, TaskHints
+from bandersnatch.model.digests import Hashes
 from bandersnatch.model.filenames import candidate_projects
 from bandersnatch.model.names import ProjectName, belongs_to, project_name
 from bandersnatch.model.urls import is_file_path
@@ -315,17 +316,16 @@ def _is_other_spelling(spelling: str, name: ProjectName) -> bool:
 
 def _can_belong_to(found: records.FileRecord, name: ProjectName) -> bool:
     file = found.file
-    is_valid = is_file_path(file.path) and file.hashes.get("sha256") is not None
-    return is_valid and belongs_to(file.filename, name)
+    return is_file_path(file.path) and belongs_to(file.filename, name)
 
 
 def _objects(found: records.FileRecord) -> Iterable[tuple[StorageKey, int, str]]:
-    """Yield the key, size and sha256 of a file and of its core metadata."""
-    file = found.file
-    yield layout.release_file(file), file.size or 0, file.sha256.value
+    """Yield the key, size and sha256 ("" if unknown) of a file and of its core metadata."""
+    file, metadata = found.file, found.file.core_metadata
+    yield layout.release_file(file), file.size or 0, file.hashes.sha256_value
     key = layout.sidecar(file)
-    if file.sidecar is not None and key is not None:
-        yield key, 0, file.sidecar.value
+    if isinstance(metadata, Hashes) and metadata and key is not None:
+        yield key, 0, metadata.sha256_value
 
 
 async def remove_all(

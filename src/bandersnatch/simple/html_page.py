@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from bandersnatch.errors import InvalidPage, InvalidValue
+from bandersnatch.model.digests import parse_fragment
 from bandersnatch.model.files import FILE_ENDINGS, ReleaseFile
 from bandersnatch.model.names import ProjectName, project_name
 from bandersnatch.model.project import MAX_FILES, ProjectDetail, ProjectList, ProjectStatus
@@ -152,12 +153,11 @@ def _entries(
 
 def _entry(link: Link, filename: str) -> entries.RawFile:
     attributes = link.attributes
-    algorithm, _, value = urlsplit(link.url).fragment.partition("=")
     metadata = attributes.get("data-core-metadata", attributes.get("data-dist-info-metadata"))
     return entries.RawFile(
         filename=filename,
         url=link.url,
-        hashes={algorithm: value},
+        hashes=parse_fragment(urlsplit(link.url).fragment),
         requires_python=attributes.get("data-requires-python"),
         yanked=attributes.get("data-yanked"),
         core_metadata=_core_metadata(metadata),
@@ -168,10 +168,7 @@ def _entry(link: Link, filename: str) -> entries.RawFile:
 def _core_metadata(value: object) -> object:
     if not isinstance(value, str):
         return None
-    algorithm, equals, digest = value.partition("=")
-    if equals:
-        return {algorithm: digest}
-    return value == "true" or None
+    return parse_fragment(value) or value == "true" or None
 
 
 _PAGE = """\
@@ -195,8 +192,9 @@ def render_detail_html(
     digest_name: str,
     file_url: Callable[[ReleaseFile], str],
 ) -> bytes:
-    """Return a project's page; every file must have a ``digest_name`` digest.
+    """Return a project's page.
 
+    A link has the ``digest_name`` digest of its file; if that is not known, the strongest one.
     The page claims version 1.0, or 1.4 if it carries a status (PEP 792). HTML never has a newer
     version (PEP 833).
     """
@@ -225,7 +223,8 @@ def _status(detail: ProjectDetail) -> str:
 
 
 def _link(file: ReleaseFile, digest_name: str, url: str) -> str:
-    digest = file.hashes.get(digest_name)
+    digest = file.hashes.get(digest_name) or file.digest
+    fragment = "" if digest is None else f"#{digest}"
     attributes = ""
     if file.requires_python is not None:
         attributes += f' data-requires-python="{escape(file.requires_python)}"'
@@ -235,7 +234,7 @@ def _link(file: ReleaseFile, digest_name: str, url: str) -> str:
         )
     if file.yanked is not None:
         attributes += f' data-yanked="{escape(file.yanked)}"'
-    return f'    <a href="{escape(url)}#{digest}"{attributes}>{escape(file.filename)}</a><br/>'
+    return f'    <a href="{escape(url)}{fragment}"{attributes}>{escape(file.filename)}</a><br/>'
 
 
 class HtmlListRenderer:
