@@ -45,7 +45,8 @@ class Adoption:
 
     A page is skipped if it cannot be read, leads out of the mirror, or names a file that is
     missing, or no file with a valid entry: its project then has no record, and the next run repairs
-    it. Files with invalid entries beside valid ones are recorded as rejected.
+    it. Files with invalid entries beside valid ones are recorded as rejected. A project whose
+    page lacks the sha256 of a file is synced by the next run, which computes it.
     Nothing in the tree is changed.
     """
 
@@ -182,10 +183,13 @@ class Adoption:
     def _is_ours(self, detail: ProjectDetail, forms: frozenset[PageFormat]) -> bool:
         """Whether a page may have been rendered under the present options and filters.
 
-        It was not if they would drop something from it. It is unknown if some filter lists more
-        files as time passes. Filters that need the legacy document are not applied.
+        It was not if they would drop something from it, or if it lacks the sha256 of a file. It is
+        unknown if some filter lists more files as time passes. Filters that need the legacy
+        document are not applied.
         """
         filters = self._filters
+        if any(file.sha256 is None for file in detail.files):
+            return False
         if forms != frozenset(self._pages.formats) or filters.changes_with_time:
             return False
         if Needs.DOCUMENT in filters.needs:
