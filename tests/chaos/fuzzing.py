@@ -29,6 +29,7 @@ from bandersnatch.layout import GENERATION, STATUS, TODO, StorageKey
 from bandersnatch.mirror.state import StateFiles
 from bandersnatch.model.files import check_filename
 from bandersnatch.model.names import project_name
+from bandersnatch.model.project import ProjectStatus
 from bandersnatch.model.urls import absolute_url, file_path
 from bandersnatch.simple.html_page import (
     HtmlListRenderer,
@@ -87,7 +88,7 @@ def _check_detail(page: ProjectDetail) -> None:
         assert [_told(file) for file in again.files] == [_told(file) for file in page.files]
         assert (again.status, again.status_reason) in {
             (page.status, page.status_reason),
-            (again.status.ACTIVE, ""),
+            (ProjectStatus.ACTIVE, ""),
         }
 
 

@@ -13,7 +13,7 @@ from bandersnatch.errors import InvalidPage
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.files import FILE_ENDINGS, ReleaseFile
 from bandersnatch.model.names import project_name
-from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus
+from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus, UnknownStatus
 from bandersnatch.model.serials import Serial
 from bandersnatch.simple.html_page import display_name, parse_detail_html, parse_list_html
 from tests.support.factories import FILENAME, SHA256, make_context
@@ -211,12 +211,13 @@ def test_the_serial_is_the_last_comment_of_the_page(end: str, serial: int | None
     ("head", "status"),
     [
         ('<meta name="pypi:project-status" content="quarantined">', ProjectStatus.QUARANTINED),
-        ('<meta name="pypi:project-status" content="new">', ProjectStatus.ACTIVE),
+        ('<meta name="pypi:project-status" content="new">', UnknownStatus("new")),
+        ('<meta name="pypi:project-status" content="<b>">', ProjectStatus.ACTIVE),
         ('<meta name="pypi:project-status-reason" content="why">', ProjectStatus.ACTIVE),
         ('<meta name="project-status" content="archived">', ProjectStatus.ACTIVE),
     ],
 )
-def test_a_status_is_a_meta_tag(head: str, status: ProjectStatus) -> None:
+def test_a_status_is_a_meta_tag(head: str, status: ProjectStatus | UnknownStatus) -> None:
     assert (read(head=head).status, read(head=head).status_reason) == (status, "")
 
 

@@ -16,7 +16,7 @@ from bandersnatch.model.content import Validators
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.files import ReleaseFile
 from bandersnatch.model.names import ProjectName, project_name
-from bandersnatch.model.project import ProjectDetail, ProjectStatus, Rejection
+from bandersnatch.model.project import ProjectDetail, Rejection, project_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -275,7 +275,7 @@ def _parse_project(
         files=tuple(file for file, *_ in recorded),
         versions=tuple(versions.split("\n")) if versions else (),
         serial=serial,
-        status=ProjectStatus(status),
+        status=project_status(status),
         status_reason=reason,
         rejected=rejections,
     )

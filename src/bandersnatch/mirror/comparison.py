@@ -9,6 +9,7 @@ from msgspec import structs
 
 from bandersnatch import errors, layout
 from bandersnatch.model.digests import unique
+from bandersnatch.model.files import is_mutable
 from bandersnatch.model.urls import is_computed_path
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class FileComparison:
     ) -> dict[str, FileRecord]:
         """Return the recorded files whose content the index still offers, by their names.
 
-        Damaged files are left out.
+        Damaged files are left out, and those that an index may change.
 
         :raises ChangedFile: if the index offers other content for one, unless changes are
             accepted: then it is left out.
@@ -48,7 +49,7 @@ class FileComparison:
             try:
                 same = None if file is None else await self._compare(detail.name, found, file)
             except errors.ChangedFile:
-                if not accepts_changes:
+                if not (accepts_changes or is_mutable(found.file.filename)):
                     raise
                 continue
             if same is not None:

@@ -19,6 +19,7 @@ from bandersnatch.events import (
     Warned,
 )
 from bandersnatch.mirror.tasks import Outcome, Result, SyncTask
+from bandersnatch.model.project import UnknownStatus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from bandersnatch.events import EventSink
     from bandersnatch.mirror.checkpoint import Checkpoint
     from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.project import ProjectStatus
 
 PAUSES: Mapping[type[errors.BandersnatchError], tuple[float, ...]] = {
     errors.StalePage: (2.0, 5.0, 15.0, 60.0),
@@ -79,6 +81,7 @@ class Executor:
         self._missing = 0
         self._asked = 0
         self._reported_space = False
+        self._unknown: set[UnknownStatus] = set()
         self.gone: dict[ProjectName, SyncTask] = {}
         self.unwanted: dict[ProjectName, ProjectRecord] = {}
         self.emptied: dict[ProjectName, SyncTask] = {}
@@ -180,6 +183,17 @@ class Executor:
         elif outcome.result is Result.UNCHANGED:
             self._events(ProjectUnchanged(name))
         self._report_waiting(outcome)
+        if outcome.record is not None:
+            self._report_status(name, outcome.record.detail.status)
+
+    def _report_status(self, name: ProjectName, status: ProjectStatus | UnknownStatus) -> None:
+        """Warn once about each status that this release does not know."""
+        if isinstance(status, UnknownStatus) and status not in self._unknown:
+            self._unknown.add(status)
+            text = f"{name} has the project status {status.value!a}"
+            self._events(
+                Warned(f"{text}, which this release does not know; it is passed on as it is")
+            )
 
     def _report_waiting(self, outcome: Outcome) -> None:
         """Warn about a project that waits for a later look."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, Flag, auto
 from typing import TYPE_CHECKING
 
-from bandersnatch.model.project import ProjectList, ProjectStatus, Rejection
+from bandersnatch.model.project import ProjectList, ProjectStatus, Rejection, UnknownStatus
 from bandersnatch.model.serials import NO_SERIAL, Change, Serial
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class SyncTask:
         is_known = TaskHints.KNOWN in self.hints and TaskHints.EXCLUDED not in self.hints
         return TaskHints.LISTED in self.hints or (is_known and TaskHints.UNLISTED not in self.hints)
 
-    def is_doubted(self, status: ProjectStatus) -> bool:
+    def is_doubted(self, status: ProjectStatus | UnknownStatus) -> bool:
         """Whether the page of a published project may come from a stale cache.
 
         The project list omits quarantined projects, and their pages have that status (PEP 792).

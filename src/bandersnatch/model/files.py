@@ -21,6 +21,12 @@ FILE_ENDINGS = (
 )  # fmt: skip
 """The endings of release file names, in lower case."""
 
+COMPANION_ENDING = ".json"
+"""The ending of files that describe the files of their version; none of them is a release file."""
+
+VARIANTS_ENDING = "-variants.json"
+"""The ending of the companion that lists the variants of a version's wheels (draft PEP 825)."""
+
 MAX_REQUIRES_PYTHON_LENGTH = 1_000
 MAX_REASON_LENGTH = 4_000
 
@@ -83,6 +89,19 @@ class ReleaseFile:
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def is_companion(filename: str) -> bool:
+    """Whether a file describes the files of its version, and is no release file itself."""
+    return filename.endswith(COMPANION_ENDING)
+
+
+def is_mutable(filename: str) -> bool:
+    """Whether an index may change the content of a file of this name.
+
+    It adds to the variants of a version while wheels are uploaded (draft PEP 825).
+    """
+    return filename.endswith(VARIANTS_ENDING)
 
 
 def check_filename(value: object) -> str:

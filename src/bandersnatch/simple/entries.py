@@ -24,7 +24,9 @@ from bandersnatch.model.project import (
     ProjectList,
     ProjectStatus,
     Rejection,
+    UnknownStatus,
     is_version,
+    project_status,
 )
 from bandersnatch.model.serials import Serial, parse_serial
 from bandersnatch.model.urls import absolute_url, file_path
@@ -156,13 +158,13 @@ def check_page_name(shown: object, context: PageContext) -> None:
         raise InvalidPage(context.url, f"it is the page of {ascii(shown)[:80]}")
 
 
-def parse_status(value: object) -> tuple[ProjectStatus, str]:
-    """Return the status and its reason (PEP 792); an unknown or invalid status is active."""
+def parse_status(value: object) -> tuple[ProjectStatus | UnknownStatus, str]:
+    """Return the status and its reason (PEP 792); an invalid status is active."""
     if not isinstance(value, dict) or not isinstance(value.get("status"), str):
         return ProjectStatus.ACTIVE, ""
     try:
-        status = ProjectStatus(value["status"])
-    except ValueError:
+        status = project_status(value["status"])
+    except InvalidValue:
         return ProjectStatus.ACTIVE, ""
     return status, clean_reason(value.get("reason"))
 
