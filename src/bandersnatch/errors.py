@@ -322,6 +322,20 @@ class UnusableIndex(UpstreamError):
     """The index as a whole gives answers that a mirror cannot be made from."""
 
 
+class WrongIndexUrl(UnusableIndex):
+    """There is no index at the configured URL, or it has nothing of what is to be mirrored.
+
+    ``option`` is the option that probably has a wrong value; ``hint`` is a clause about the right
+    one.
+    """
+
+    sentence = "{why}; {option} may be wrong: {hint}"
+
+    def __init__(self, why: str, option: str, hint: str) -> None:
+        super().__init__(why, option, hint)
+        self.why, self.option, self.hint = why, option, hint
+
+
 # --------------------------------------------------------------------------- content of files
 
 

@@ -389,7 +389,14 @@ def test_a_list_of_directories_is_not_the_page_of_a_project() -> None:
 
 @pytest.mark.parametrize("end", ["", "/"])
 @pytest.mark.parametrize(
-    "root", ["https://example.org/simple/", "", "/simple/", "../x/", "https://example.com/api/"]
+    "root",
+    [
+        "https://example.org/simple/",
+        "",
+        "/simple/",
+        "../x/simple/",
+        "https://example.com/api/simple/",
+    ],
 )
 def test_links_of_a_list_are_absolute_or_relative(root: str, end: str) -> None:
     page = listed(f"<a href='{root}foo-bar{end}'>Foo.Bar</a><a href='https://example.com/'>x</a>")

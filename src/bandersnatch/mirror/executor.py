@@ -18,6 +18,7 @@ from bandersnatch.events import (
     ProjectUnchanged,
     Warned,
 )
+from bandersnatch.mirror.index_check import is_wrong_url_sign
 from bandersnatch.mirror.tasks import Outcome, Result, SyncTask
 from bandersnatch.model.project import UnknownStatus
 
@@ -91,6 +92,7 @@ class Executor:
         self.unvisited: dict[ProjectName, SyncTask] = {}
         self.complete = True
         self.answered = False
+        self.failed_otherwise = False
         self.succeeded = 0
 
     async def run(self, tasks: Collection[SyncTask], *, workers: int) -> None:
@@ -104,7 +106,9 @@ class Executor:
         which the index gave a usable page. ``unvisited`` are those whose task was not worked on,
         because the operator wants the run to stop at an error. ``complete`` is False if the index
         was given up before every task was worked on. ``answered`` says that the index answered
-        for at least one.
+        for at least one,
+        ``failed_otherwise`` that one failed for another reason than that its page is missing or
+        cannot be read.
 
         :raises StorageError: if the storage fails; everything stops then.
         """
@@ -231,6 +235,7 @@ class Executor:
         )
         self._unanswered = self._unanswered + 1 if is_unanswered else 0
         self.answered = self.answered or not isinstance(error, errors.UnavailableHost)
+        self.failed_otherwise |= error is not None and not is_wrong_url_sign(error)
         self.succeeded += outcome.result in _ANSWERED and error is None
         self._missing += isinstance(error, errors.MissingProject)
         reason = ""

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from bandersnatch.errors import InvalidPage, InvalidValue
 from bandersnatch.model.digests import parse_fragment
 from bandersnatch.model.files import FILE_ENDINGS, ReleaseFile
-from bandersnatch.model.names import ProjectName, project_name
+from bandersnatch.model.names import ProjectName, belongs_to, project_name
 from bandersnatch.model.project import MAX_FILES, ProjectDetail, ProjectList, ProjectStatus
 from bandersnatch.model.serials import optional_serial
 from bandersnatch.simple import entries
@@ -91,7 +91,7 @@ def parse_list_html(text: bytes, where: str, *, charset: str | None) -> ProjectL
     page = _read_links(text, where, charset)
     root = urlsplit(where).path
     is_directory = _DIRECTORY.search(text) is not None
-    outside: list[str] = []
+    outside: list[str] = []  # used if there is nothing below the root
     names = (_listed_name(link, root, outside, is_directory=is_directory) for link in page.links())
     inside = [name for name in names if name is not None]
     pairs = ((name, None) for name in inside or outside)
@@ -100,6 +100,16 @@ def parse_list_html(text: bytes, where: str, *, charset: str | None) -> ProjectL
     if not listing.serials:
         raise InvalidPage(where, "it is HTML without a link to a project")
     return listing
+
+
+def has_release_file(text: bytes, where: str, name: ProjectName) -> bool:
+    """Whether a page links to a file that can belong to the project.
+
+    :raises InvalidPage: if it is not HTML that can be read.
+    """
+    links = _read_links(text, where, None, MAX_FILES).links()
+    filenames = (str(entry.filename) for entry in _entries(links, where, []))
+    return any(belongs_to(filename, name) for filename in filenames)
 
 
 def _read_links(
@@ -116,8 +126,9 @@ def _listed_name(link: Link, root: str, outside: list[str], *, is_directory: boo
     It is the text of the link. In the list of a directory the text can be shortened, and a link
     without a slash at its end leads to a file; the name is the last part of the address there,
     and a directory of another name belongs to no project.
-    ``outside`` receives the names in links out of the root whose address ends with the same name.
-    An index behind a proxy that changes paths may have no other links.
+    ``outside`` receives the names in links out of the root whose address ends with the same name,
+    in a directory of the root's name: an index behind a proxy that changes paths may have only such
+    links.
     """
     segment = unquote(link.path.rstrip("/").rpartition("/")[2])
     if is_directory:
@@ -126,7 +137,9 @@ def _listed_name(link: Link, root: str, outside: list[str], *, is_directory: boo
         return segment if inner and is_entry and _is_same_name(inner, segment) else None
     if link.path.startswith(root):
         return link.text
-    if _is_same_name(link.text, segment):
+    parent = link.path.rstrip("/").rpartition("/")[0]
+    has_same_parent = parent.rpartition("/")[2] == root.rstrip("/").rpartition("/")[2] != ""
+    if has_same_parent and _is_same_name(link.text, segment):
         outside.append(link.text)
     return None
 

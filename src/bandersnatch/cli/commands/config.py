@@ -19,14 +19,37 @@ if TYPE_CHECKING:
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the parts of ``config``."""
     parts = parser.add_subparsers(dest="part", metavar="check", required=True)
-    text = "check the configuration and describe what it means, without network access"
+    text = "check the configuration and describe what it means"
     after = global_flags(default=False)
-    parts.add_parser("check", help=text, description=text, parents=[after])
+    check = parts.add_parser("check", help=text, description=text, parents=[after])
+    check.add_argument(
+        "--online", action="store_true", help="also ask the index whether it can be mirrored"
+    )
 
 
 async def run(session: Session) -> int:
     """Run ``config check``; main has loaded the configuration already."""
-    return session.answer(describe_config(session.configuration, str(session.arguments.config)))
+    text = describe_config(session.configuration, str(session.arguments.config))
+    code = session.answer(text)
+    if code or not session.arguments.online:
+        return code
+    return session.answer("\n".join(await _ask_index(session)))
+
+
+async def _ask_index(session: Session) -> list[str]:
+    """Return what the index says.
+
+    :raises UpstreamError: if no mirror can be made from it.
+    """
+    from bandersnatch.app import open_index
+    from bandersnatch.cli.log import EventLog
+    from bandersnatch.mirror.index_check import check_index
+
+    configuration = session.configuration
+    async with open_index(configuration, EventLog(session.logger), session.clock) as index:
+        finite = configuration.filters.finite_names
+        found = await check_index(index, configuration.settings.index, finite)
+    return [f"The index: {sentence}" for sentence in found]
 
 
 def describe_config(configuration: Configuration, path: str) -> str:
