@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bandersnatch.filters.chain import FilterChain
     from bandersnatch.index.port import PackageIndex
     from bandersnatch.mirror.mirror import Mirror
+    from bandersnatch.storage.check import StorageReport
     from bandersnatch.storage.journal import ChangeJournal
     from bandersnatch.storage.port import MirrorStorage
 
@@ -147,6 +148,13 @@ async def open_index(
     proxy = choose_proxy(settings.index.proxy, settings.index.url, os.environ)
     async with AsyncExitStack() as stack:
         yield await _open_index(settings, stack, clock, events, proxy)
+
+
+def check_storage(settings: Settings) -> StorageReport:
+    """Return which disks the mirror is on, and what would end a run; blocks, changes nothing."""
+    from bandersnatch.storage import check  # noqa: PLC0415 - as above
+
+    return check.check_storage(settings.storage.directory, settings.storage.keep_free)
 
 
 def with_journal(mirror: Mirror, journal: ChangeJournal) -> Mirror:
