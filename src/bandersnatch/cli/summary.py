@@ -61,8 +61,7 @@ def _files(report: RunReport) -> str:
     more = [
         (report.files_restored, "restored"),
         (report.files_removed, "moved to removed/"),
-        (len(report.rejected), "rejected"),
-        (len(report.ignored), "rejected and ignored"),
+        (report.files_rejected, "rejected"),
         (report.core_metadata_missing, "without core metadata"),
         (report.download_mirror_failures, "failed at the download-mirror"),
     ]

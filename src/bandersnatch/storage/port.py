@@ -190,11 +190,8 @@ class StorageSpace(NamedTuple):
 
 
 class FileReadResult(NamedTuple):
-    """The result of reading an object to its end; ``problem`` says why it could not be read.
-
-    ``digest`` is its sha256 unless another algorithm was asked for.
-    """
+    """The result of reading an object to its end; ``problem`` says why it could not be read."""
 
     size: int
-    digest: Digest | None
+    sha256: Digest | None
     problem: str = ""
