@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bandersnatch.filters.chain import FilterChain
     from bandersnatch.index.port import PackageIndex
     from bandersnatch.mirror.mirror import Mirror
+    from bandersnatch.storage.check import StorageReport
     from bandersnatch.storage.journal import ChangeJournal
     from bandersnatch.storage.port import MirrorStorage
 
@@ -164,6 +165,29 @@ async def open_mirror(
         )
 
 
+@asynccontextmanager
+async def open_index(
+    configuration: Configuration, events: EventSink, clock: Clock
+) -> AsyncIterator[PackageIndex]:
+    """Yield the index alone: neither the tree nor the catalogue is opened, and no lock is taken.
+
+    :raises ConfigError: if the environment names an invalid proxy.
+    """
+    from bandersnatch.index.proxy import choose_proxy  # noqa: PLC0415 - as above
+
+    settings = _with_master(configuration.settings)
+    proxy = choose_proxy(settings.index.proxy, settings.index.url, os.environ)
+    async with AsyncExitStack() as stack:
+        yield await _open_index(settings, stack, clock, events, proxy)
+
+
+def check_storage(settings: Settings) -> StorageReport:
+    """Return which disks the mirror is on, and what would end a run; blocks, changes nothing."""
+    from bandersnatch.storage import check  # noqa: PLC0415 - as above
+
+    return check.check_storage(settings.storage.directory, settings.storage.keep_free)
+
+
 def with_journal(mirror: Mirror, journal: ChangeJournal) -> Mirror:
     """Return the mirror with a storage that journals each served change before it makes it."""
     from bandersnatch.storage.journal import JournalingStorage  # noqa: PLC0415 - as above
@@ -205,7 +229,7 @@ async def _open_index(
 ) -> PackageIndex:
     from bandersnatch.index.aiohttp_client import AiohttpClient  # noqa: PLC0415
     from bandersnatch.index.changelog import Changelog  # noqa: PLC0415
-    from bandersnatch.index.client import IndexClient, address_of  # noqa: PLC0415
+    from bandersnatch.index.client import IndexClient  # noqa: PLC0415
     from bandersnatch.index.download_mirror import DownloadMirror  # noqa: PLC0415
     from bandersnatch.index.hosts import HostGuard  # noqa: PLC0415
     from bandersnatch.index.transport import Budgets, Transport  # noqa: PLC0415
@@ -221,4 +245,4 @@ async def _open_index(
     if not index.index_url:
         changelog = Changelog(transport, clock, budgets.index, f"{index.master}/pypi")
     download_mirror = DownloadMirror(transport, budgets.files, clock, events, timeout=index.timeout)
-    return IndexClient(address_of(index), transport, changelog, budgets, clock, download_mirror)
+    return IndexClient(index, transport, changelog, budgets, clock, download_mirror)

@@ -340,6 +340,20 @@ class UnusableIndex(UpstreamError):
     """The index as a whole gives answers that a mirror cannot be made from."""
 
 
+class WrongIndexUrl(UnusableIndex):
+    """There is no index at the configured URL, or it has nothing of what is to be mirrored.
+
+    ``option`` is the option that probably has a wrong value; ``hint`` is a clause about the right
+    one.
+    """
+
+    sentence = "{why}; {option} may be wrong: {hint}"
+
+    def __init__(self, why: str, option: str, hint: str) -> None:
+        super().__init__(why, option, hint)
+        self.why, self.option, self.hint = why, option, hint
+
+
 # --------------------------------------------------------------------------- content of files
 
 
@@ -392,18 +406,46 @@ class SafetyStop(BandersnatchError):
 
 
 class ChangedFile(SafetyStop):
-    """The index offers other bytes for the name of a published file; both are sha256 digests."""
+    """The index offers other bytes for the name of a published file.
+
+    ``kind`` is what differs: a digest algorithm, or a header of the response.
+    """
 
     sentence = (
-        "{filename} is published with sha256 {published} and the index now says "
+        "{filename} is published with {kind} {published} and the index now says "
         "{offered}; the published file stays; if the change is genuine, "
         "run with --accept-change {name}"
     )
 
-    def __init__(self, name: str, filename: str, *, published: str, offered: str) -> None:
-        super().__init__(name, filename, published, offered)
-        self.name, self.filename = name, filename
+    def __init__(
+        self, name: str, filename: str, *, kind: str = "sha256", published: str, offered: str
+    ) -> None:
+        super().__init__(name, filename, kind, published, offered)
+        self.name, self.filename, self.kind = name, filename, kind
         self.published, self.offered = published, offered
+
+
+class RejectedFiles(BandersnatchError):
+    """Files of a project are left out; ``entry`` and ``reason`` are of the first of ``count``."""
+
+    sentence = (
+        "rejected {count} file(s), which the mirror lacks; {entry}: {reason}; "
+        "if that is acceptable, name them in ignore-rejected"
+    )
+
+    def __init__(self, count: int, entry: str, reason: str) -> None:
+        super().__init__(count, entry, reason)
+        self.count, self.entry, self.reason = count, entry, reason
+
+
+class RejectedPage(RejectedFiles):
+    """A page is not published, because so many of its files are rejected."""
+
+    sentence = "its page is not published: {why}; rejected {count} file(s); {entry}: {reason}"
+
+    def __init__(self, why: str, count: int, entry: str, reason: str) -> None:
+        BandersnatchError.__init__(self, why, count, entry, reason)
+        self.why, self.count, self.entry, self.reason = why, count, entry, reason
 
 
 class EmptiedProject(BandersnatchError):

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
 
 from msgspec import Struct, structs
 
-from bandersnatch.errors import BandersnatchError, RefusedCommand
+from bandersnatch.errors import BandersnatchError, RefusedCommand, RejectedFiles
 
 if TYPE_CHECKING:
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.project import Rejection
     from bandersnatch.model.serials import Serial
 
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
@@ -190,15 +191,35 @@ class FilesFiltered(_Described, frozen=True):
 
 
 class FilesRejected(_Described, frozen=True):
-    """A page's entries were dropped as invalid; ``entry`` and ``reason`` are of the first."""
+    """Files of a project are left out, so that the project counts as failed."""
 
     name: ProjectName
-    count: int
-    entry: str
-    reason: str
+    rejections: tuple[Rejection, ...]
 
-    level: ClassVar[int] = WARNING
-    sentence: ClassVar[str] = "{name}: rejected {count} file(s); {entry}: {reason}"
+    level: ClassVar[int] = ERROR
+
+    @property
+    def error(self) -> RejectedFiles:
+        """The failure of the project."""
+        first = self.rejections[0]
+        return RejectedFiles(len(self.rejections), first.entry, first.reason)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.error}"
+
+
+class FilesIgnored(_Described, frozen=True):
+    """Files of a project are left out, as ``ignore-rejected`` allows."""
+
+    name: ProjectName
+    rejections: tuple[Rejection, ...]
+
+    level: ClassVar[int] = INFO
+
+    def __str__(self) -> str:
+        first = self.rejections[0]
+        text = f"{self.name}: ignored {len(self.rejections)} rejected file(s)"
+        return f"{text}; {first.entry}: {first.reason}"
 
 
 class CoreMetadataMissing(_Described, frozen=True):
@@ -388,6 +409,7 @@ ProjectEvent: TypeAlias = (
 FileEvent: TypeAlias = (
     FilesFiltered
     | FilesRejected
+    | FilesIgnored
     | CoreMetadataMissing
     | FileQueued
     | DownloadMirrorFailed

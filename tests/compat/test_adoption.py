@@ -438,7 +438,7 @@ def test_pages_with_other_digests_are_compared_with_the_index_file_by_file(
     *,
     compare: str,
 ) -> None:
-    """Content is identified by its sha256, which these pages lack; the files are right."""
+    """The pages lack the sha256 of their files, which are right."""
     publish(index)
     site = make_site(digest_name=digest, compare_method=compare)
     earlier = EarlierRelease(site, index, release)
@@ -449,8 +449,8 @@ def test_pages_with_other_digests_are_compared_with_the_index_file_by_file(
     ran = site.mirror()
 
     assert ran.code == 0, ran.log
-    assert "3 projects could not be adopted" in ran.log
-    assert "has no usable sha256" in ran.log
+    assert "could not be adopted" not in ran.log
+    assert len(server.paths("detail")) >= 3
     assert server.paths("file") == []
     assert everything(site.root) >= before
     assert {path: packages(site)[path] for path in files} == files
@@ -496,8 +496,7 @@ def test_pages_without_sha256_are_rendered_again(
     ran = site.mirror()
 
     assert ran.code == 0
-    assert "adopted 3 projects" in ran.log
-    assert "1 projects could not be adopted, the first timeless: " in ran.log
+    assert "adopted 4 projects" in ran.log
     assert server.paths("detail") == ["/simple/timeless/"]
     assert server.paths("file") == []
     site.check()

@@ -519,7 +519,7 @@ def test_hostile_file_entries_are_rejected_and_the_rest_is_published(
 
     ran = site.mirror()
 
-    assert ran.code == 0
+    assert ran.code == 4
     assert site.filenames("foo") == ["foo-1.0-py3-none-any.whl", "foo-2.0-py3-none-any.whl"]
     assert ran.report["files"]["rejected"] == 6
     assert "foo: rejected 6 file(s)" in ran.log

@@ -554,7 +554,7 @@ def test_an_edited_page_cannot_restore_anything_outside_the_project(
     ran = filled.run("restore", "foo-bar")
 
     assert ran.code == 0, ran.log
-    assert "foo-bar: rejected 1 file(s)" in ran.log
+    assert "foo-bar is restored without 1 rejected file(s)" in ran.log
     assert outside.read_text() == "not ours"
     assert before.items() <= filled.tree().items()
     assert len(filled.filenames("foo-bar")) == 2

@@ -39,6 +39,7 @@ class FakePackageIndex:
         self.broken: set[str] = set()
         self.has_serials = True
         self.downloads = 0
+        self.pages = 0
 
     def cache(self, name: str) -> None:
         """Keep the current page of a project in a cache."""
@@ -99,6 +100,7 @@ class FakePackageIndex:
         body = self.stale[name] if name in self.stale else self._page(name)
         if body is None:
             raise MissingProject(name)
+        self.pages += 1
         validators = Validators(etag=hashlib.sha256(body).hexdigest())
         if known.etag == validators.etag:
             return None
@@ -108,6 +110,16 @@ class FakePackageIndex:
     async def fetch_legacy(self, name: ProjectName, /) -> bytes | None:
         """Return the legacy document."""
         return self.index.legacy(name).encode() if name in self.index.projects else None
+
+    async def has_index(self, names: Sequence[ProjectName], /) -> bool:
+        """Return True: there always is one."""
+        del names
+        return True
+
+    async def likely_option(self, names: Sequence[ProjectName], /) -> str:
+        """Return that nothing else is likely."""
+        del names
+        return ""
 
     async def download(
         self,

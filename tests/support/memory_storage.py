@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bandersnatch.errors import MissingObject, OversizedContent
 from bandersnatch.layout import served, trash
 from bandersnatch.model.content import ContentCheck
-from bandersnatch.model.digests import Digest, Hashes
+from bandersnatch.model.digests import Digest, Hashes, new_hasher
 from bandersnatch.storage.download import MIN_RESUMABLE
 from bandersnatch.storage.port import FileReadResult, MirrorStorage, Sink, StoredObject
 
@@ -92,9 +92,7 @@ class MemoryStorage(MirrorStorage):
 
     async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
         content = await self.read(key)
-        return Hashes(
-            tuple(Digest(name, hashlib.new(name, content).hexdigest()) for name in algorithms)
-        )
+        return Hashes(tuple(Digest(name, _hexdigest(name, content)) for name in algorithms))
 
     async def read_files(self, keys: Sequence[StorageKey], /) -> Sequence[FileReadResult]:
         return [self._reading(key) for key in keys]
@@ -111,13 +109,13 @@ class MemoryStorage(MirrorStorage):
 
     @asynccontextmanager
     async def receive(self, key: StorageKey, expected: ExpectedContent, /) -> AsyncIterator[Sink]:
-        held = self.partial.pop(expected.sha256.value, b"")
+        held = self.partial.pop(expected.name, b"")
         sink = _MemorySink(self, key, expected, held if len(held) <= expected.limit else b"")
         try:
             yield sink
         finally:
             if sink.held >= MIN_RESUMABLE:
-                self.partial[expected.sha256.value] = bytes(sink.content)
+                self.partial[expected.name] = bytes(sink.content)
 
     async def free_space(self, prefix: StorageKey, /) -> None:
         pass
@@ -125,6 +123,12 @@ class MemoryStorage(MirrorStorage):
     async def purge_downloads(self, *, before: int) -> None:
         del before
         self.partial.clear()
+
+
+def _hexdigest(algorithm: str, content: bytes) -> str:
+    hasher = new_hasher(algorithm)
+    hasher.update(content)
+    return hasher.hexdigest()
 
 
 class _MemorySink(Sink):

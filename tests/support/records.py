@@ -24,7 +24,7 @@ from bandersnatch.model.content import Validators
 from bandersnatch.model.digests import HEX_DIGITS, Digest, Hashes
 from bandersnatch.model.files import ReleaseFile
 from bandersnatch.model.names import project_name
-from bandersnatch.model.project import ProjectDetail, ProjectStatus, Rejection
+from bandersnatch.model.project import ProjectDetail, ProjectStatus, Rejection, UnknownStatus
 from bandersnatch.model.serials import Serial
 from tests.support.factories import make_detail, make_file
 
@@ -133,7 +133,7 @@ def project_records(draw: st.DrawFn) -> ProjectRecord:
         files=files,
         versions=tuple(draw(st.lists(st.text(string.printable[:95], min_size=1), max_size=3))),
         serial=draw(st.none() | serials),
-        status=draw(st.sampled_from(ProjectStatus)),
+        status=draw(st.sampled_from([*ProjectStatus, UnknownStatus("new")])),
         status_reason=draw(texts),
         rejected=draw(st.just(()) | st.just((Rejection("x", "is odd"),))),
     )

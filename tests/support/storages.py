@@ -106,7 +106,7 @@ def expected(
     """Return what is expected of a download of ``content``, with its size unless one is given."""
     return ExpectedContent(
         url=URL,
-        sha256=Digest("sha256", hashlib.sha256(content).hexdigest()),
+        digest=Digest("sha256", hashlib.sha256(content).hexdigest()),
         size=len(content) if size == -1 else size,
         modified=modified,
         algorithms=algorithms,

@@ -40,7 +40,7 @@ def checked(expected: ExpectedContent, *chunks: bytes) -> Content:
 def test_the_expected_content_has_all_facts_of_the_page() -> None:
     assert expected_content(FILE) == ExpectedContent(
         url=FILE.url,
-        sha256=FILE.sha256,
+        digest=FILE.sha256,
         size=len(BODY),
         path_digest=hashlib.blake2b(BODY, digest_size=32).hexdigest(),
         algorithms=(),
@@ -86,7 +86,7 @@ def test_an_unknown_size_is_counted() -> None:
 
 def test_extra_digests_are_computed() -> None:
     content = checked(expected_content(FILE, digest_name="md5"), BODY)
-    assert content.hashes == Hashes((FILE.sha256, Digest("md5", hashlib.md5(BODY).hexdigest())))
+    assert content.hashes == Hashes((*FILE.hashes, Digest("md5", hashlib.md5(BODY).hexdigest())))
 
 
 def test_empty_content_can_be_expected() -> None:
@@ -140,6 +140,6 @@ def test_bytes_with_another_digest_than_the_path_are_refused() -> None:
 
 
 def test_a_path_made_from_the_sha256_needs_no_second_check() -> None:
-    digits = FILE.sha256.value
+    digits = FILE.hashes.sha256_value
     path = f"packages/{digits[:2]}/{digits[2:4]}/{digits[4:]}/{FILENAME}"
     assert checked(expected_content(make_file(content=BODY, path=path)), BODY).size == len(BODY)

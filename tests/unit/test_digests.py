@@ -42,7 +42,7 @@ def test_an_upper_case_value_becomes_lower_case() -> None:
         ("sha256", None),
         ("sha256", 5),
         ("sha256", SHA256.encode()),
-        ("SHA256", SHA256),
+        ("sha", SHA256),
         ("shake_128", SHA256),
         ("crc32", "00000000"),
         ("", SHA256),
@@ -63,7 +63,7 @@ def test_a_digest_is_lower_case_hexadecimal_or_refused(algorithm: object, value:
     except InvalidValue:
         return
     assert bytes.fromhex(digest.value).hex() == digest.value == value.lower()
-    assert digest.algorithm == algorithm
+    assert digest.algorithm == str(algorithm).lower()
 
 
 def test_the_text_of_a_digest_has_its_algorithm() -> None:

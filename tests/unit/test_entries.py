@@ -81,8 +81,8 @@ def test_a_relative_url_is_relative_to_the_page() -> None:
         ({"url": f"https://files.example.org/packages/{FILENAME}/"}, "URL path"),
         ({"url": "https://files.example.org/packages"}, "file name"),
         ({"hashes": {}}, "file"),
-        ({"hashes": {"md5": "0" * 32, "sha512": "0" * 128}}, "file"),
-        ({"hashes": {"sha256": SHA256[1:]}}, "file"),
+        ({"hashes": {"crc32": "0" * 8}}, "file"),
+        ({"hashes": {"sha256": SHA256[1:]}}, "sha256 digest"),
         ({"hashes": {"sha256": None}}, "file"),
         ({"size": -1}, "size"),
         ({"size": True}, "size"),
@@ -198,7 +198,7 @@ def test_an_entry_is_a_safe_file_or_refused(given: dict[str, Any]) -> None:
     assert file.path.startswith("packages/")
     assert file.path.endswith(f"/{file.filename}")
     assert stays_below(file.path)
-    assert len(file.sha256.value) == 64
+    assert len(file.hashes.sha256_value) in {0, 64}
     assert file.provenance is None or file.provenance.startswith("https://")
 
 
@@ -227,7 +227,7 @@ def test_an_invalid_entry_is_rejected_alone() -> None:
     entries = [entry("foo-1.zip"), entry("../foo-2.zip"), entry("foo-3.zip")]
     files, rejected = validate_files(entries, CONTEXT)
     assert [file.filename for file in files] == ["foo-1.zip", "foo-3.zip"]
-    assert [rejection.entry for rejection in rejected] == ["'../foo-2.zip'"]
+    assert [rejection.entry for rejection in rejected] == ["../foo-2.zip"]
     assert "is not letters, digits" in rejected[0].reason
 
 

@@ -33,6 +33,7 @@ from bandersnatch.errors import (
 from bandersnatch.events import (
     CoreMetadataMissing,
     Event,
+    FilesIgnored,
     FilesRejected,
     Halted,
     ProjectAbsent,
@@ -42,6 +43,7 @@ from bandersnatch.events import (
 )
 from bandersnatch.mirror.report import RunReport
 from bandersnatch.model.names import project_name
+from bandersnatch.model.project import Rejection
 
 FOO, BAR = project_name("foo"), project_name("bar")
 URL = "https://example.org/"
@@ -85,7 +87,8 @@ def test_each_error_that_ends_a_run_has_a_code(error: BandersnatchError, code: i
     [
         ([], 0),
         ([ProjectSynced(FOO, None), ProjectAbsent(BAR), Warned("something")], 0),
-        ([FilesRejected(FOO, 1, "a", "b"), CoreMetadataMissing(FOO, 1, "a")], 0),
+        ([FilesIgnored(FOO, (Rejection("a", "b"),)), CoreMetadataMissing(FOO, 1, "a")], 0),
+        ([FilesRejected(FOO, (Rejection("a", "b"),))], 4),
         ([FAILED, ProjectSynced(BAR, None)], 4),
         ([ProjectFailed(FOO, MissingProject("foo"), will_retry=False)], 4),
         ([ProjectFailed(FOO, EmptiedProject("foo", 3), will_retry=True)], 4),

@@ -238,14 +238,14 @@ def test_the_sha256_digest_is_found_among_the_hashes() -> None:
         (False, None),
         (True, None),
         (Hashes(), None),
-        (Hashes((Digest("md5", "0" * 32),)), None),
+        (Hashes((Digest("md5", "0" * 32),)), Digest("md5", "0" * 32)),
         (
             Hashes((Digest("md5", "0" * 32), Digest("sha256", "1" * 64))),
             Digest("sha256", "1" * 64),
         ),
     ],
 )
-def test_core_metadata_without_a_sha256_digest_is_ignored(
+def test_core_metadata_is_verified_with_its_strongest_digest(
     core_metadata: Hashes | bool | None,  # noqa: FBT001 - it is the value of the field
     digest: Digest | None,
 ) -> None:

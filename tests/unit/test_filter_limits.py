@@ -16,7 +16,7 @@ from bandersnatch.filters.builtin.limits import (
 )
 from bandersnatch.filters.interface import Needs, Stage
 from bandersnatch.filters.options import FilterOptions
-from bandersnatch.model.project import ProjectStatus
+from bandersnatch.model.project import ProjectStatus, UnknownStatus
 from tests.support.factories import make_detail, make_file
 
 if TYPE_CHECKING:
@@ -216,6 +216,14 @@ def test_projects_are_dropped_by_their_status(
     assert made.describe() == (f"drop projects that are {', '.join(sorted(dropped))}",)
     (option,) = rules
     assert made.explain(page, None).startswith(f"it is {status.value}: {option} = ")
+
+
+@pytest.mark.parametrize(
+    "rules", [{"drop": "archived deprecated quarantined"}, {"keep": "active"}], ids=str
+)
+def test_an_unknown_status_counts_as_active(rules: dict[str, str]) -> None:
+    page = make_detail(status=UnknownStatus("new"))
+    assert ProjectStatusFilter.from_options(options(project_status=rules)).apply(page) is page
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ def test_patterns_match_at_the_start_or_anywhere(said: str, *, found: bool) -> N
         ("release_file.url", "https://files.example.org", ["gz", "egg", "whl"]),
         ("release_file.yanked", "true", ["whl"]),
         ("not-null:release_file.yanked_reason", "br", ["whl"]),
-        ("release_file.digests.sha256", WHEEL.sha256.value, ["whl"]),
+        ("release_file.digests.sha256", WHEEL.hashes.sha256_value, ["whl"]),
         ("release", "1.0$", ["gz", "egg", "whl"]),
         ("none:release", "1", []),
         ("info.name", "FOO$", ["gz", "egg", "whl"]),

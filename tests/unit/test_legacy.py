@@ -20,6 +20,8 @@ from tests.support.strategies import absent_or, encoded, json_values
 CONTEXT = make_context("foo", "https://example.org/pypi/foo/json")
 DIGEST = Digest("sha256", SHA256)
 MD5 = Digest("md5", "0" * 32)
+HASHES = Hashes((DIGEST, MD5, Digest("blake2b_256", "0" * 64)))
+ENTRY = LegacyFile(7, UPLOADED, HASHES)
 NO_OBJECTS: list[Any] = [None, True, 5, 1.5, "", "x", [], ["foo"]]
 FILE = {
     "filename": "foo-1.0.tar.gz",
@@ -44,7 +46,8 @@ def test_a_document_is_parsed() -> None:
     assert read(FILE, urls=[]) == LegacyDocument(
         content=json.loads(json.dumps(document(FILE, urls=[]))),
         versions=("1.0",),
-        files={DIGEST: LegacyFile(7, UPLOADED, Hashes((DIGEST, MD5)))},
+        files=dict.fromkeys(HASHES, ENTRY),
+        by_name={"foo-1.0.tar.gz": ENTRY},
         serial=read().serial,
     )
     assert read().serial == 10
@@ -68,12 +71,29 @@ def test_an_invalid_time_is_dropped(value: object) -> None:
     "entry",
     [
         *[None, 5, "x", [], {}, {"digests": None}, {"digests": {}}, {"digests": {"sha256": 5}}],
-        *[{"digests": {"md5": "0" * 32}}],
+        *[{"digests": {"crc32": "0" * 8}}, {"md5_digest": "x"}, {"md5_digest": None}],
     ],
     ids=repr,
 )
 def test_an_entry_without_digests_is_left_out(entry: object) -> None:
-    assert list(read(entry, FILE).files) == [DIGEST]
+    assert set(read(entry, FILE).files) == set(HASHES)
+
+
+@pytest.mark.parametrize("entry", [{"digests": {"md5": "1" * 32}}, {"md5_digest": "1" * 32}])
+def test_an_entry_is_found_by_a_digest_other_than_sha256(entry: dict[str, Any]) -> None:
+    md5 = Digest("md5", "1" * 32)
+    file = make_file(hashes=Hashes((md5,)), size=None)
+    assert supplemented(make_detail(file), read(entry | {"size": 9})).files[0].size == 9
+
+
+def test_the_entry_of_a_file_without_digest_is_found_by_its_name() -> None:
+    page = make_detail(make_file(hashes=Hashes(), size=None))
+    assert supplemented(page, read(FILE)).files[0].hashes == HASHES
+
+
+def test_the_entry_of_a_file_with_another_digest_is_not_used() -> None:
+    page = make_detail(make_file(hashes=Hashes((Digest("md5", "2" * 32),)), size=None))
+    assert supplemented(page, read(FILE)) == page
 
 
 @pytest.mark.parametrize("value", [None, 5, "x", {}], ids=repr)
@@ -199,7 +219,7 @@ def test_a_document_that_indentation_makes_too_large_is_refused(depth: int) -> N
 def test_values_that_the_page_lacks_come_from_the_document() -> None:
     bare = make_file(hashes=Hashes((DIGEST,)), size=None, upload_time=None)
     page = supplemented(make_detail(bare, versions=()), read(FILE))
-    full = make_file(hashes=Hashes((DIGEST, MD5)), size=7, upload_time=UPLOADED)
+    full = make_file(hashes=HASHES, size=7, upload_time=UPLOADED)
     assert page == make_detail(full, versions=("1.0",))
 
 
@@ -209,7 +229,8 @@ def test_values_of_the_page_are_kept() -> None:
     page = make_detail(
         make_file(hashes=Hashes((DIGEST, other)), size=0, upload_time=time), versions=("3.0",)
     )
-    assert supplemented(page, read(FILE)) == page
+    entry = FILE | {"digests": {"sha256": SHA256, "md5": "0" * 32}}
+    assert supplemented(page, read(entry)) == page
 
 
 def test_values_for_other_bytes_are_not_used() -> None:

@@ -36,6 +36,7 @@ from bandersnatch.events import (
     FileQueued,
     FileRemoved,
     FileRestored,
+    FilesIgnored,
     FilesRejected,
     Halted,
     PageRemoved,
@@ -54,6 +55,7 @@ from bandersnatch.events import (
 )
 from bandersnatch.layout import StorageKey
 from bandersnatch.model.names import project_name
+from bandersnatch.model.project import Rejection
 from bandersnatch.model.serials import Serial
 
 if TYPE_CHECKING:
@@ -254,9 +256,17 @@ def logged_for(*events: Event, debug: bool = True) -> list[tuple[str, str]]:
             "foo is not in the mirror",
         ),
         (
-            FilesRejected(FOO, 2, "a.whl", "no digest"),
-            "WARNING",
-            "foo: rejected 2 file(s); a.whl: no digest",
+            FilesRejected(FOO, (Rejection("a.whl", "no digest"), Rejection("b", "odd"))),
+            "ERROR",
+            (
+                "foo: rejected 2 file(s), which the mirror lacks; a.whl: no digest; "
+                "if that is acceptable, name them in ignore-rejected"
+            ),
+        ),
+        (
+            FilesIgnored(FOO, (Rejection("a.whl", "no digest"), Rejection("b", "odd"))),
+            "INFO",
+            "foo: ignored 2 rejected file(s); a.whl: no digest",
         ),
         (
             CoreMetadataMissing(FOO, 2, "not there"),

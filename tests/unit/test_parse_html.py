@@ -13,7 +13,7 @@ from bandersnatch.errors import InvalidPage
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.files import FILE_ENDINGS, ReleaseFile
 from bandersnatch.model.names import project_name
-from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus
+from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus, UnknownStatus
 from bandersnatch.model.serials import Serial
 from bandersnatch.simple.html_page import display_name, parse_detail_html, parse_list_html
 from tests.support.factories import FILENAME, SHA256, make_context
@@ -115,9 +115,9 @@ def test_any_other_link_is_ignored(href: str) -> None:
     "href",
     [
         f"/packages/{FILENAME}",
-        f"/packages/{FILENAME}#md5={'0' * 32}",
+        f"/packages/{FILENAME}#md5={'0' * 31}",
         f"/packages/{FILENAME}#sha256={SHA256[1:]}",
-        f"/packages/{FILENAME}#{SHA256}",
+        f"/packages/{FILENAME}#egg=foo",
         f"/packages/bar-1.0.tar.gz#sha256={SHA256}",
         f"/packages/..%2f{FILENAME}#sha256={SHA256}",
         f"/packages/%2e%2e/{FILENAME}#sha256={SHA256}",
@@ -211,12 +211,13 @@ def test_the_serial_is_the_last_comment_of_the_page(end: str, serial: int | None
     ("head", "status"),
     [
         ('<meta name="pypi:project-status" content="quarantined">', ProjectStatus.QUARANTINED),
-        ('<meta name="pypi:project-status" content="new">', ProjectStatus.ACTIVE),
+        ('<meta name="pypi:project-status" content="new">', UnknownStatus("new")),
+        ('<meta name="pypi:project-status" content="<b>">', ProjectStatus.ACTIVE),
         ('<meta name="pypi:project-status-reason" content="why">', ProjectStatus.ACTIVE),
         ('<meta name="project-status" content="archived">', ProjectStatus.ACTIVE),
     ],
 )
-def test_a_status_is_a_meta_tag(head: str, status: ProjectStatus) -> None:
+def test_a_status_is_a_meta_tag(head: str, status: ProjectStatus | UnknownStatus) -> None:
     assert (read(head=head).status, read(head=head).status_reason) == (status, "")
 
 
@@ -388,7 +389,14 @@ def test_a_list_of_directories_is_not_the_page_of_a_project() -> None:
 
 @pytest.mark.parametrize("end", ["", "/"])
 @pytest.mark.parametrize(
-    "root", ["https://example.org/simple/", "", "/simple/", "../x/", "https://example.com/api/"]
+    "root",
+    [
+        "https://example.org/simple/",
+        "",
+        "/simple/",
+        "../x/simple/",
+        "https://example.com/api/simple/",
+    ],
 )
 def test_links_of_a_list_are_absolute_or_relative(root: str, end: str) -> None:
     page = listed(f"<a href='{root}foo-bar{end}'>Foo.Bar</a><a href='https://example.com/'>x</a>")
@@ -404,7 +412,7 @@ def test_a_link_out_of_the_root_is_not_a_project() -> None:
 def test_an_invalid_name_is_rejected_alone() -> None:
     page = listed("<a href='foo/'>foo</a><a href='bar/'>../bar</a>")
     assert list(page.serials) == ["foo"]
-    assert [rejection.entry for rejection in page.rejected] == ["'../bar'"]
+    assert [rejection.entry for rejection in page.rejected] == ["../bar"]
 
 
 @pytest.mark.parametrize(

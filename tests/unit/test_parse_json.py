@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bandersnatch.errors import InvalidPage
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.files import ReleaseFile
-from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus
+from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus, UnknownStatus
 from bandersnatch.model.serials import Serial, optional_serial
 from bandersnatch.simple.entries import (
     build_project_list,
@@ -368,12 +368,18 @@ def test_each_status_is_parsed_with_its_reason(status: ProjectStatus) -> None:
             {"status": 5},
             {"status": []},
         ],
-        *[{"status": "QUARANTINED"}, {"status": "new", "reason": "x"}, {"state": "quarantined"}],
+        *[{"status": "QUARANTINED"}, {"status": "", "reason": "x"}, {"state": "quarantined"}],
+        *[{"status": text} for text in ("a b", "a\n", "<b>", "1a", "ä", "a" * 65)],
     ],
     ids=repr,
 )
-def test_an_unknown_status_is_active(value: object) -> None:
+def test_an_invalid_status_is_active(value: object) -> None:
     assert parse_status(value) == (ProjectStatus.ACTIVE, "")
+
+
+def test_an_unknown_status_is_kept_with_its_reason() -> None:
+    given = {"status": "sun-set", "reason": "old"}
+    assert parse_status(given) == (UnknownStatus("sun-set"), "old")
 
 
 # ---------------------------------------------------------------- the list of projects

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,7 +17,7 @@ from bandersnatch import layout
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.files import FILE_ENDINGS, ReleaseFile
 from bandersnatch.model.names import ProjectName
-from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus
+from bandersnatch.model.project import ProjectDetail, ProjectList, ProjectStatus, UnknownStatus
 from bandersnatch.model.serials import Serial
 from bandersnatch.simple.html_page import (
     HtmlListRenderer,
@@ -128,9 +129,21 @@ def test_links_have_the_configured_digest() -> None:
     )
 
 
-@pytest.mark.parametrize("given", [None, False, True, Hashes(), Hashes((Digest("md5", "0" * 32),))])
+@pytest.mark.parametrize("given", [None, False, True, Hashes()])
 def test_core_metadata_that_cannot_be_verified_is_not_advertised(given: object) -> None:
     assert b"metadata" not in rendered(make_detail(make_file(core_metadata=given)))
+
+
+def test_core_metadata_is_advertised_with_the_strongest_digest() -> None:
+    given = Hashes((Digest("md5", "0" * 32), Digest("sha512", "1" * 128)))
+    page = rendered(make_detail(make_file(core_metadata=given)))
+    assert f'data-core-metadata="sha512={"1" * 128}"'.encode() in page
+
+
+def test_a_link_without_the_configured_digest_has_the_strongest_or_none() -> None:
+    weak = Hashes((Digest("md5", "0" * 32), Digest("sha1", "1" * 40)))
+    assert f'#sha1={"1" * 40}"'.encode() in rendered(make_detail(make_file(hashes=weak)))
+    assert b"#" not in rendered(make_detail(make_file(hashes=Hashes())))
 
 
 @pytest.mark.parametrize("status", ["archived", "deprecated", "quarantined"])
@@ -163,7 +176,7 @@ def carried(detail: ProjectDetail, root: str) -> ProjectDetail:
                 filename=file.filename,
                 url=layout.file_url(file, base),
                 path=file.path,
-                hashes=Hashes((file.sha256,)),
+                hashes=Hashes() if file.digest is None else Hashes((file.digest,)),
                 requires_python=file.requires_python,
                 yanked=file.yanked,
                 core_metadata=None if file.sidecar is None else Hashes((file.sidecar,)),
@@ -192,12 +205,14 @@ def test_a_rendered_page_parses_to_the_same_value(
 def test_pypi_simple_reads_the_same(drawn: tuple[str, bytes], root: str, display: str) -> None:
     name, text = drawn
     detail = parse_detail_json(text, make_context(name))
+    if isinstance(detail.status, UnknownStatus):  # which it refuses
+        detail = replace(detail, status=ProjectStatus.DEPRECATED)
     seen = ProjectPage.from_html(name, rendered(detail, display, root=root), from_encoding="utf-8")
     assert [
         (package.filename, package.url, package.digests["sha256"], package.yanked_reason)
         for package in seen.packages
     ] == [
-        (file.filename, layout.file_url(file, root), file.sha256.value, file.yanked)
+        (file.filename, layout.file_url(file, root), file.hashes.sha256_value, file.yanked)
         for file in detail.files
     ]
     assert [(package.requires_python, package.metadata_digests) for package in seen.packages] == [

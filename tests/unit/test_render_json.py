@@ -159,9 +159,15 @@ def test_a_yank_is_rendered_with_its_reason(yanked: str | None, *, expected: boo
     assert first_file(make_detail(make_file(yanked=yanked)))["yanked"] == expected
 
 
-@pytest.mark.parametrize("given", [None, True, Hashes(), Hashes((Digest("md5", "0" * 32),))])
+@pytest.mark.parametrize("given", [None, True, Hashes()])
 def test_core_metadata_that_cannot_be_verified_is_not_advertised(given: object) -> None:
     assert "core-metadata" not in first_file(make_detail(make_file(core_metadata=given)))
+
+
+def test_a_file_without_sha256_has_the_strongest_digest_or_none() -> None:
+    weak = Hashes((Digest("md5", "0" * 32), Digest("sha1", "1" * 40)))
+    assert first_file(make_detail(make_file(hashes=weak)))["hashes"] == {"sha1": "1" * 40}
+    assert first_file(make_detail(make_file(hashes=Hashes())))["hashes"] == {}
 
 
 def test_no_value_is_null() -> None:
@@ -234,7 +240,7 @@ def test_pypi_simple_reads_the_same(drawn: tuple[str, bytes]) -> None:
         (
             file.filename,
             layout.file_url(file, ""),
-            {"sha256": file.sha256.value},
+            {"sha256": file.hashes.sha256_value},
             file.size,
             file.upload_time,
         )

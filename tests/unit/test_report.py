@@ -31,6 +31,7 @@ from bandersnatch.events import (
     FileQueued,
     FileRemoved,
     FileRestored,
+    FilesIgnored,
     FilesRejected,
     Halted,
     PageRemoved,
@@ -49,6 +50,7 @@ from bandersnatch.events import (
 from bandersnatch.layout import StorageKey
 from bandersnatch.mirror.report import RunReport
 from bandersnatch.model.names import project_name
+from bandersnatch.model.project import Rejection
 from bandersnatch.model.serials import Serial
 
 BEGAN = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -89,9 +91,11 @@ def test_the_report_of_a_run_without_events_is_empty() -> None:
             "restored": 0,
             "removed": 0,
             "rejected": 0,
+            "ignored": 0,
             "core_metadata_missing": 0,
             "download_mirror_failures": 0,
         },
+        "rejected": [],
         "pages": {"written": 0, "removed": 0},
         "halted": [],
     }
@@ -122,8 +126,8 @@ def test_files_and_bytes_and_pages_are_counted() -> None:
     run(FileDownloaded(FOO, KEY, 45))
     run(FileRestored(FOO, KEY, 300))
     run(FileRemoved(FOO, KEY))
-    run(FilesRejected(FOO, 3, "a.whl", "no digest"))
-    run(FilesRejected(BAR, 1, "b.whl", "no digest"))
+    run(FilesRejected(FOO, tuple(Rejection(each, "no digest") for each in "abc")))
+    run(FilesIgnored(BAR, (Rejection("b.whl", "no digest"),)))
     run(CoreMetadataMissing(FOO, 2, "not there"))
     run(DownloadMirrorFailed(UnavailableHost("https://example.org", "it timed out")))
     run(PageWritten(KEY))
@@ -137,11 +141,50 @@ def test_files_and_bytes_and_pages_are_counted() -> None:
         "bytes": 345,
         "restored": 1,
         "removed": 1,
-        "rejected": 4,
+        "rejected": 3,
+        "ignored": 1,
         "core_metadata_missing": 2,
         "download_mirror_failures": 1,
     }
     assert whole["pages"] == {"written": 2, "removed": 1}
+
+
+def test_rejected_files_are_listed_and_fail_their_project() -> None:
+    run = report()
+    run(FilesRejected(FOO, (Rejection("a b.html", "is odd"), Rejection("c", "is new"))))
+    run(FilesIgnored(FOO, (Rejection("d", "is bad"),)))
+    run(FilesIgnored(BAR, (Rejection("e", "is bad"),)))
+
+    whole = run.as_dict()
+
+    assert whole["rejected"] == [
+        {"project": "foo", "file": "a b.html", "reason": "is odd", "ignored": False},
+        {"project": "foo", "file": "c", "reason": "is new", "ignored": False},
+        {"project": "foo", "file": "d", "reason": "is bad", "ignored": True},
+        {"project": "bar", "file": "e", "reason": "is bad", "ignored": True},
+    ]
+    assert written(run)["projects"]["failed"] == [
+        {
+            "name": "foo",
+            "class": "rejected",
+            "error": "RejectedFiles",
+            "reason": (
+                "rejected 2 file(s), which the mirror lacks; a b.html: is odd; "
+                "if that is acceptable, name them in ignore-rejected"
+            ),
+            "will_retry": False,
+        }
+    ]
+
+
+def test_another_failure_of_a_project_is_not_replaced_by_its_rejected_files() -> None:
+    run = report()
+    run(ProjectFailed(FOO, MissingProject("foo"), will_retry=True))
+    run(FilesRejected(FOO, (Rejection("a", "is odd"),)))
+
+    assert [each.error for each in run.failures.values()] == [run.failures[FOO].error]
+    assert isinstance(run.failures[FOO].error, MissingProject)
+    assert len(run.rejected) == 1
 
 
 def test_other_events_do_not_change_the_report() -> None:

@@ -41,6 +41,7 @@ from bandersnatch.events import (
 from bandersnatch.layout import StorageKey
 from bandersnatch.mirror.report import RunReport
 from bandersnatch.model.names import project_name
+from bandersnatch.model.project import Rejection
 from bandersnatch.model.serials import Serial
 
 BEGAN = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -113,7 +114,7 @@ def test_unusual_counts_of_files_are_shown_only_if_not_zero() -> None:
         FileRestored(FOO, KEY, 1),
         FileRemoved(FOO, KEY),
         FileRemoved(FOO, KEY),
-        FilesRejected(FOO, 3, "a.whl", "no digest"),
+        FilesRejected(FOO, tuple(Rejection(each, "no digest") for each in "abc")),
         CoreMetadataMissing(FOO, 4, "not there"),
     )
 

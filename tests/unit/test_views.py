@@ -14,7 +14,7 @@ from tests.support.factories import make_detail, make_file
 from tests.support.strategies import json_values
 
 SDIST = make_file(requires_python=">=3.8")
-DIGEST = SDIST.sha256.value
+DIGEST = SDIST.hashes.sha256_value
 
 
 def document(**fields: Any) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def test_a_file_has_the_values_of_the_legacy_api() -> None:
         "url": file.url,
         "yanked": True,
         "yanked_reason": "broken",
-        "digests": {"sha256": file.sha256.value},
+        "digests": {"sha256": file.hashes.sha256_value},
     }
 
 

@@ -20,14 +20,18 @@ if TYPE_CHECKING:
 class FileRecord(Struct, frozen=True):
     """A stored file of a project.
 
-    ``file.url`` is "", because the catalogue does not store it. ``modified`` is in nanoseconds
-    since 1970. ``verified`` is when the content was last verified, in seconds since 1970; None
-    for a file that was adopted because of its size and time alone.
+    ``file.url`` is "", because the catalogue does not store it. ``file.hashes`` has the sha256 of
+    the content, except for a file that was adopted without being read. ``modified`` is in
+    nanoseconds since 1970. ``verified`` is when the content was last verified, in seconds since
+    1970; None for a file that was adopted because of its size and time alone. ``validators`` are
+    those of the last response about a file for which the index gives no digest: if they differ
+    later, the file has changed. They are None for a file with a digest.
     """
 
     file: ReleaseFile
     modified: int
     verified: int | None
+    validators: Validators | None = None
 
 
 NEVER = 0

@@ -16,7 +16,7 @@ from bandersnatch.model.content import Validators
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.files import ReleaseFile
 from bandersnatch.model.names import ProjectName, project_name
-from bandersnatch.model.project import ProjectDetail, ProjectStatus, Rejection
+from bandersnatch.model.project import ProjectDetail, Rejection, project_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,7 +37,7 @@ CREATE INDEX verify_queue ON project (verified, name) WHERE standing <> 'exclude
 CREATE TABLE file (
     path TEXT NOT NULL, project TEXT NOT NULL, size INTEGER, modified INTEGER,
     verified INTEGER, hashes TEXT NOT NULL, uploaded TEXT, requires_python TEXT, yanked TEXT,
-    core_metadata TEXT, provenance TEXT, PRIMARY KEY (project, path)
+    core_metadata TEXT, provenance TEXT, validators TEXT, PRIMARY KEY (project, path)
 ) WITHOUT ROWID;
 CREATE TABLE deferred (
     name TEXT PRIMARY KEY, deferral TEXT NOT NULL, target_serial INTEGER NOT NULL,
@@ -72,7 +72,7 @@ PROJECT_COLUMNS = (
 )  # fmt: skip
 FILE_COLUMNS = (
     "path", "project", "size", "modified", "verified", "hashes", "uploaded",
-    "requires_python", "yanked", "core_metadata", "provenance",
+    "requires_python", "yanked", "core_metadata", "provenance", "validators",
 )  # fmt: skip
 
 _STANDINGS = {each.value: each for each in records.Standing}
@@ -243,6 +243,7 @@ def file_rows(record: records.ProjectRecord) -> Iterator[tuple[Any, ...]]:
             file.yanked,
             _core_metadata_text(file),
             file.provenance,
+            None if found is None else _validators_text(found.validators),
         )
 
 
@@ -265,14 +266,16 @@ def _parse_project(
 ) -> records.ProjectRecord:
     name, display, serial, reflects, fingerprint, etag, last_modified, body, *rest = row
     status, reason, versions, standing, due, *_ = rest
-    recorded = [(_parse_file(found), found[3], found[4]) for found in files]
+    recorded = [
+        (_parse_file(found), found[3], found[4], _parse_validators(found[11])) for found in files
+    ]
     recorded.sort(key=lambda each: each[0].filename)
     detail = ProjectDetail(
         name=name,
-        files=tuple(file for file, _, _ in recorded),
+        files=tuple(file for file, *_ in recorded),
         versions=tuple(versions.split("\n")) if versions else (),
         serial=serial,
-        status=ProjectStatus(status),
+        status=project_status(status),
         status_reason=reason,
         rejected=rejections,
     )
@@ -283,8 +286,8 @@ def _parse_project(
         fingerprint=fingerprint,
         validators=Validators(etag, last_modified, body),
         files=tuple(
-            records.FileRecord(file, modified, verified)
-            for file, modified, verified in recorded
+            records.FileRecord(file, modified, verified, known)
+            for file, modified, verified, known in recorded
             if modified is not None
         ),
         standing=records.Standing(standing),
@@ -293,7 +296,8 @@ def _parse_project(
 
 
 def _parse_file(row: tuple[Any, ...]) -> ReleaseFile:
-    path, _, size, _, _, hashes, uploaded, requires_python, yanked, core_metadata, provenance = row
+    path, _, size, _, _, hashes, uploaded, requires_python, yanked, core_metadata, *rest = row
+    provenance, _ = rest
     return ReleaseFile(
         filename=path.rpartition("/")[2],
         url="",
@@ -306,6 +310,14 @@ def _parse_file(row: tuple[Any, ...]) -> ReleaseFile:
         core_metadata=_parse_core_metadata(core_metadata),
         provenance=provenance,
     )
+
+
+def _validators_text(validators: Validators | None) -> str | None:
+    return None if validators is None else f"{validators.etag}\n{validators.last_modified}"
+
+
+def _parse_validators(text: str | None) -> Validators | None:
+    return None if text is None else Validators(*text.split("\n"))
 
 
 def _hashes_text(hashes: Hashes) -> str:

@@ -106,14 +106,14 @@ _SELECT_TOTALS = """
            min(CASE WHEN verified > 0 THEN verified END)
     FROM project WHERE standing <> 'excluded'
 """
-# Core metadata is advertised if its sha256 is known.
+# Core metadata is advertised if a digest of it is known.
 _SELECT_FILE_STATS = """
-    SELECT path, size, modified, coalesce(instr(core_metadata, 'sha256='), 0) FROM file
+    SELECT path, size, modified, coalesce(instr(core_metadata, '='), 0) FROM file
     WHERE project = ? AND modified IS NOT NULL
 """
 _SELECT_FILE = "SELECT 1 FROM file WHERE project = ? AND path = ?"
-_SELECT_SIDECAR = f"{_SELECT_FILE} AND instr(core_metadata, 'sha256=') > 0"
-_SELECT_PATHS = "SELECT path, coalesce(instr(core_metadata, 'sha256='), 0) FROM file"
+_SELECT_SIDECAR = f"{_SELECT_FILE} AND instr(core_metadata, '=') > 0"
+_SELECT_PATHS = "SELECT path, coalesce(instr(core_metadata, '='), 0) FROM file"
 _SELECT_COMPARABLE_SERIALS = """
     SELECT name, iif(fingerprint = ? AND standing <> 'retained', reflects, 0) FROM project
 """
@@ -344,6 +344,10 @@ class SqliteCatalogue(MirrorCatalogue):
 
     async def totals(self) -> Totals:
         return await self._run(lambda: _totals(self._db))
+
+    async def listed_files(self) -> int:
+        query = "SELECT count(*) FROM file"
+        return await self._run(lambda: int(self._db.execute(query).fetchone()[0]))
 
     async def largest(self, count: int, /) -> Sequence[VerifyEntry]:
         return await self._run(

@@ -61,7 +61,8 @@ def _files(report: RunReport) -> str:
     more = [
         (report.files_restored, "restored"),
         (report.files_removed, "moved to removed/"),
-        (report.files_rejected, "rejected"),
+        (len(report.rejected), "rejected"),
+        (len(report.ignored), "rejected and ignored"),
         (report.core_metadata_missing, "without core metadata"),
         (report.download_mirror_failures, "failed at the download-mirror"),
     ]

@@ -141,6 +141,37 @@ def _number(text: str) -> float | None:
         return None
 
 
+# ---------------------------------------------------------------- lists and patterns
+
+_PROJECT_PATTERN = re.compile(r"[A-Za-z0-9*?](?:[A-Za-z0-9._*?-]*[A-Za-z0-9*?])?", re.ASCII)
+_SEPARATORS = re.compile(r"[-_.]+")
+
+
+def lines(text: str) -> list[str]:
+    """Return the lines of a list that are neither empty nor comments.
+
+    A comment begins with ``#`` at the start of a line or after a space.
+    """
+    found = (re.sub(r"(?:\A|(?<=[ \t]))#.*", "", line.strip()).strip() for line in text.split("\n"))
+    return [line for line in found if line]
+
+
+def project_and_file(text: str) -> tuple[str, str]:
+    """Read ``PROJECT:FILE`` or ``FILE``, with ``*`` and ``?``; return both patterns.
+
+    What precedes a colon and cannot be the name of a project is a part of the file's name. A
+    pattern of nothing but wildcards is refused: it would match every file of every later run.
+    """
+    project, colon, file = text.partition(":")
+    if not colon or not _PROJECT_PATTERN.fullmatch(project):
+        project, file = "*", text
+    if not file.strip():
+        raise OptionError(f"{shown(text)} has no file after the colon; write {project}:* for all")
+    if not (project + file).strip("*?.-_ "):
+        raise OptionError(f"{shown(text)} would match every file; name projects or files")
+    return _SEPARATORS.sub("-", project).lower(), file.strip()
+
+
 # ---------------------------------------------------------------- times
 
 _NUMBER_ONLY = re.compile(r"\s*[0-9.]*\s*")

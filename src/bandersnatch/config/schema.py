@@ -149,6 +149,16 @@ class PageSettings(Struct, frozen=True):
         return MirrorLayout(self.hash_index, self.formats)
 
 
+class RejectionPattern(Struct, frozen=True):
+    """Rejected files that the operator acknowledges, by project and name of the file.
+
+    In both ``*`` stands for any characters and ``?`` for one; ``project`` is normalised.
+    """
+
+    project: str
+    file: str
+
+
 class RunSettings(Struct, frozen=True):
     """How runs of ``mirror`` and ``verify`` proceed.
 
@@ -164,6 +174,7 @@ class RunSettings(Struct, frozen=True):
     removal_grace: timedelta = timedelta(days=14)
     max_removals: int | None = None
     max_file_removals: int | None = None
+    ignore_rejected: tuple[RejectionPattern, ...] = ()
     verifiers: int = 3
 
 
@@ -405,6 +416,9 @@ def _read_run(options: MirrorOptions, notes: list[str]) -> RunSettings:
         max_file_removals=options.read(
             "max-file-removals", readers.whole_number(0), default.max_file_removals
         ),
+        ignore_rejected=options.read(
+            "ignore-rejected", _rejection_patterns, default.ignore_rejected
+        ),
         verifiers=options.read("verifiers", readers.whole_number(1, 100), default.verifiers),
     )
 
@@ -463,6 +477,11 @@ def _formats(text: str) -> tuple[PageFormat, ...]:
         return formats[text.strip().lower()]
     except KeyError:
         raise readers.refusal(text, "is not one of ALL, HTML, JSON") from None
+
+
+def _rejection_patterns(text: str) -> tuple[RejectionPattern, ...]:
+    """Read a pattern a line: of files, or of projects, a colon, and of their files."""
+    return tuple(RejectionPattern(*readers.project_and_file(line)) for line in readers.lines(text))
 
 
 def _backend(text: str) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from bandersnatch.errors import FilterFailure
 from bandersnatch.filters.interface import Needs, PageFilter, ProjectFilter, Stage
-from bandersnatch.model.versions import version_key
+from bandersnatch.model.files import is_companion
+from bandersnatch.model.versions import version_key, version_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,8 +107,17 @@ class FilterChain:
     def apply(self, page: ProjectDetail) -> FilterResult:
         """Return what the page filters keep of a page.
 
+        The filters do not see companions, which stay with the files of their version.
+
         :raises FilterFailure: if a filter fails.
         """
+        plain = _without_companions(page)
+        result = self._apply(plain)
+        if plain is page or result.page is None:
+            return result
+        return replace(result, page=_with_companions(result.page, page))
+
+    def _apply(self, page: ProjectDetail) -> FilterResult:
         kept = page
         dropped: list[Dropped] = []
         due: int | None = None
@@ -138,7 +148,9 @@ class FilterChain:
 
         :raises FilterFailure: if a filter fails.
         """
-        kept = page
+        if is_companion(filename):
+            return self._explain_companion(page, filename)
+        kept = _without_companions(page)
         for each in self.in_order(page.name):
             left = each.apply(kept)
             if left is None:
@@ -148,6 +160,17 @@ class FilterChain:
                 return each, each.explain(kept, file)
             kept = left
         return None
+
+    def _explain_companion(
+        self, page: ProjectDetail, filename: str
+    ) -> tuple[PageFilter, str] | None:
+        """Return what drops the last file of a companion's version; None if one is kept."""
+        key = version_key(version_text(filename, page.name))
+        files = [
+            f for f in _without_companions(page).files if key == version_key(page.version_of(f))
+        ]
+        found = [self.explain(page, file.filename) for file in files]
+        return None if None in found else next(reversed(found), None)
 
     def fingerprint_for(self, name: ProjectName) -> str:
         """Return a text that changes whenever the page filters may keep other parts of a page."""
@@ -178,6 +201,25 @@ class FilterChain:
 def _missing(whole: ProjectDetail, part: ProjectDetail) -> tuple[ReleaseFile, ...]:
     names = {file.filename for file in part.files}
     return tuple(file for file in whole.files if file.filename not in names)
+
+
+def _without_companions(page: ProjectDetail) -> ProjectDetail:
+    """Return the page without the companions of versions; the same page if it has none."""
+    plain = page.keep(lambda file: not is_companion(file.filename))
+    return page if len(plain.files) == len(page.files) else plain
+
+
+def _with_companions(kept: ProjectDetail, page: ProjectDetail) -> ProjectDetail:
+    """Return what is kept with the companions on the page of which no version was dropped."""
+    plain = _without_companions(page)
+    before, after = (set(map(version_key, each.version_texts())) for each in (plain, kept))
+    companions = [
+        file
+        for file in page.files
+        if is_companion(file.filename) and version_key(page.version_of(file)) not in before - after
+    ]
+    files = sorted((*kept.files, *companions), key=lambda file: file.filename)
+    return replace(kept, files=tuple(files))
 
 
 def _without_empty_versions(page: ProjectDetail, kept: ProjectDetail) -> ProjectDetail:

@@ -9,12 +9,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from msgspec import Struct
-
 from bandersnatch.errors import InvalidPage, MissingProject, MissingResource, UnusableChangelog
 from bandersnatch.index.download import download
 from bandersnatch.index.headers import http_date, storable
 from bandersnatch.index.port import FetchedDetail, FetchedList, PackageIndex
+from bandersnatch.index.probe import IndexProbe, address_of
 from bandersnatch.model.content import Content, Validators
 from bandersnatch.model.serials import Change, Serial, optional_serial
 from bandersnatch.simple.entries import PageContext
@@ -67,30 +66,12 @@ _NOT_MODIFIED = 304
 _OK_OR_NOT_MODIFIED = frozenset({200, _NOT_MODIFIED})
 
 
-class IndexAddress(Struct, frozen=True):
-    """Where an index is.
-
-    ``root`` is the URL of its root page, with a slash at its end; the page of a project is at
-    ``<root><name>/``. A legacy document is at ``<legacy><name>/json``, with "" if there are none.
-    """
-
-    root: str
-    legacy: str = ""
-
-
-def address_of(settings: IndexSettings) -> IndexAddress:
-    """Return where the index is that the settings name."""
-    if settings.index_url:
-        return IndexAddress(f"{settings.index_url}/")
-    return IndexAddress(f"{settings.master}/simple/", f"{settings.master}/pypi/")
-
-
 class IndexClient(PackageIndex):
     """Fetches from one index."""
 
     def __init__(
         self,
-        address: IndexAddress,
+        settings: IndexSettings,
         transport: Transport,
         changelog: Changelog | None,
         budgets: Budgets,
@@ -98,7 +79,9 @@ class IndexClient(PackageIndex):
         download_mirror: DownloadMirror,
     ) -> None:
         """Take the collaborators; ``changelog`` is None for an index that has pages only."""
-        self._address = address
+        self.pages = 0
+        self._address = address_of(settings)
+        self._probe = IndexProbe(settings, transport, budgets, ACCEPT)
         self._transport = transport
         self._changelog = changelog
         self._budgets = budgets
@@ -141,9 +124,11 @@ class IndexClient(PackageIndex):
 
         url = f"{self._address.root}{name}/"
         try:
-            return await self._fetch_parsed(url, known, PAGE.size, parse_detail)
+            fetched = await self._fetch_parsed(url, known, PAGE.size, parse_detail)
         except MissingResource:
             raise MissingProject(name) from None
+        self.pages += 1
+        return fetched
 
     def _parse_detail(self, document: Document, name: ProjectName) -> ProjectDetail:
         context = PageContext(name, document.url, self._clock.now())
@@ -202,6 +187,14 @@ class IndexClient(PackageIndex):
             headers=headers,
             accepted=_OK_OR_NOT_MODIFIED,
         )
+
+    # ------------------------------------------------------------ where the index is
+
+    async def has_index(self, names: Sequence[ProjectName], /) -> bool:
+        return await self._probe.has_index(names)
+
+    async def likely_option(self, names: Sequence[ProjectName], /) -> str:
+        return await self._probe.likely_option(names)
 
     # ------------------------------------------------------------ files
 

@@ -37,6 +37,9 @@ class PackageIndex(Protocol):
     ``UpstreamError`` if that does not help.
     """
 
+    pages: int
+    """How many pages of projects it has had so far, unchanged ones included."""
+
     async def last_serial(self) -> Serial:
         """Return the serial of the newest change.
 
@@ -71,6 +74,21 @@ class PackageIndex(Protocol):
 
     async def fetch_legacy(self, name: ProjectName, /) -> bytes | None:
         """Return a project's legacy JSON document, or None if there is none."""
+        ...
+
+    async def has_index(self, names: Sequence[ProjectName], /) -> bool:
+        """Whether there is an index at the configured URL: a root page, or a page of ``names``.
+
+        Nothing is retried. It is for the question whether the URL is wrong.
+        """
+        ...
+
+    async def likely_option(self, names: Sequence[ProjectName], /) -> str:
+        """Return the option with the value that was probably meant, "" if none is found.
+
+        An example is ``master = https://example.org``. An index with a root page or with a page of
+        one of ``names`` is there.
+        """
         ...
 
     async def download(self, url: str, sink: Sink, /, *, mirror_url: str = "") -> Content:

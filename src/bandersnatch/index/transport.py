@@ -254,6 +254,24 @@ class Transport:
                 )
                 return await _read_document(response, url, limit)
 
+    async def fetch_beginning(
+        self, url: str, *, size: int, budget: asyncio.Semaphore, headers: Mapping[str, str]
+    ) -> Document:
+        """Return a document of which about ``size`` bytes are read, in a single attempt.
+
+        :raises UpstreamError: if the attempt fails.
+        """
+        with mapped_errors(url):
+            async with budget, asyncio.timeout(self._document_timeout):
+                response = await self.request(
+                    url, headers=headers, accepted=frozenset({200}), decompress=True
+                )
+                with response:
+                    body = b""
+                    while len(body) < size and (piece := await response.read_piece()):
+                        body += piece
+                    return Document(response.url, response.status, response.headers, body[:size])
+
     async def post(self, url: str, content: bytes, *, limit: int) -> Document:
         """Return the response to one POST request of XML, whatever its status is.
 

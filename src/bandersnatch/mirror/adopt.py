@@ -44,7 +44,9 @@ class Adoption:
     """Reads the pages of a tree, and records the projects whose files exist.
 
     A page is skipped if it cannot be read, leads out of the mirror, or names a file that is
-    missing or has no sha256: its project then has no record, and the next run repairs it.
+    missing, or no file with a valid entry: its project then has no record, and the next run repairs
+    it. Files with invalid entries beside valid ones are recorded as rejected. A project whose
+    page lacks the sha256 of a file is synced by the next run, which computes it.
     Nothing in the tree is changed.
     """
 
@@ -160,17 +162,19 @@ class Adoption:
                 files = await self._files(detail)
         except (StorageError, UpstreamError) as error:
             return str(error)
-        if detail.rejected:
+        if detail.rejected and not detail.files:
             return detail.rejected[0].reason
         if isinstance(files, str):
             return files
         if self._has_files:
             detail = replace(detail, files=tuple(found.file for found in files))
+        # The index may have valid entries of the files that this page has invalid ones of.
+        is_current = not detail.rejected and self._is_ours(detail, forms)
         return ProjectRecord(
             detail=detail,
             display="",
             reflects=detail.serial or NO_SERIAL,
-            fingerprint=self._fingerprint(name) if self._is_ours(detail, forms) else "",
+            fingerprint=self._fingerprint(name) if is_current else "",
             validators=Validators(),
             files=tuple(files),
             standing=Standing.SELECTED if self._filters.may_select(name) else Standing.RETAINED,
@@ -179,10 +183,13 @@ class Adoption:
     def _is_ours(self, detail: ProjectDetail, forms: frozenset[PageFormat]) -> bool:
         """Whether a page may have been rendered under the present options and filters.
 
-        It was not if they would drop something from it. It is unknown if some filter lists more
-        files as time passes. Filters that need the legacy document are not applied.
+        It was not if they would drop something from it, or if it lacks the sha256 of a file. It is
+        unknown if some filter lists more files as time passes. Filters that need the legacy
+        document are not applied.
         """
         filters = self._filters
+        if any(file.sha256 is None for file in detail.files):
+            return False
         if forms != frozenset(self._pages.formats) or filters.changes_with_time:
             return False
         if Needs.DOCUMENT in filters.needs:

@@ -38,6 +38,7 @@ _CAUSES: Mapping[type[errors.BandersnatchError], records.Cause] = {
     errors.StalePage: records.Cause.PAGE_STALE,
     errors.EmptiedProject: records.Cause.PAGE_EMPTIED,
     errors.WithdrawnFiles: records.Cause.FILES_REMOVED,
+    errors.RejectedPage: records.Cause.PAGE_REJECTED,
     errors.MissingFiles: records.Cause.FILES_MISSING,
     errors.ChangedFile: records.Cause.FILE_CHANGED,
     errors.UpstreamError: records.Cause.UPSTREAM,
@@ -49,7 +50,7 @@ _SYNCED_AGAIN = frozenset({records.Deferral.PENDING, records.Deferral.INCOMPLETE
 """The deferrals whose project the next run syncs in any case."""
 
 
-_WITHOUT_RECORD = frozenset({Result.FAILED, Result.UNCHANGED, Result.LOSES_FILES})
+_WITHOUT_RECORD = frozenset({Result.FAILED, Result.REJECTED, Result.UNCHANGED, Result.LOSES_FILES})
 """Results of a standalone command after which the mark with which it began is not needed."""
 
 _FIRST_LOOKS = frozenset({records.Deferral.MISSING_ONCE, records.Deferral.EMPTY_ONCE})
@@ -80,6 +81,8 @@ class Checkpoint:
         no record after their task, and of which an earlier run may have published something.
         ``losses`` are the files that the index took off pages in the last 24 hours; a standalone
         command does not count them.
+        ``settled`` are the pending projects that ``status`` does not wait for: two runs in
+        succession rejected their pages.
         """
         self._storage = storage
         self._catalogue = catalogue
@@ -90,6 +93,7 @@ class Checkpoint:
         self.pending: dict[ProjectName, Serial] = dict(todo.pending) if todo else {}
         self.unrecorded: list[ProjectName] = []
         self.losses = losses or LossWindow()
+        self.settled: set[ProjectName] = set()
         self._now = now
         self._batch = records.CatalogueUpdate()
         self._done: list[ProjectName] = []
@@ -159,6 +163,9 @@ class Checkpoint:
         if outcome.result is Result.SYNCED and outcome.lost and not self._standalone:
             self.losses = self.losses.added(self._now, outcome.lost)
             self._batch.markers[records.Marker.FILE_LOSSES] = self.losses.render()
+        cause = records.Cause.NONE if task.earlier is None else task.earlier.cause
+        if outcome.result is Result.REJECTED and cause is records.Cause.PAGE_REJECTED:
+            self.settled.add(task.name)
         is_unpublished = outcome.result in {Result.EXCLUDED, Result.ABSENT}
         if is_unpublished and TaskHints.MAYBE_PUBLISHED in task.hints:
             self.unrecorded.append(task.name)
@@ -266,6 +273,8 @@ def _record(
         batch.forgotten.append(name)
     elif earlier is not None and change.deferral is DeferralChange.RESOLVED:
         batch.resolved.append(name)
+    if outcome.result is Result.REJECTED and not standalone:
+        batch.rejected[name] = outcome.rejected
     if standalone and earlier is None and outcome.result in _WITHOUT_RECORD:
         batch.resolved.append(name)  # the mark with which the command began
     reflects = NO_SERIAL if outcome.record is None else outcome.record.reflects

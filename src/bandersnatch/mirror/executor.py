@@ -18,7 +18,9 @@ from bandersnatch.events import (
     ProjectUnchanged,
     Warned,
 )
+from bandersnatch.mirror.index_check import is_wrong_url_sign
 from bandersnatch.mirror.tasks import Outcome, Result, SyncTask
+from bandersnatch.model.project import UnknownStatus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from bandersnatch.events import EventSink
     from bandersnatch.mirror.checkpoint import Checkpoint
     from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.project import ProjectStatus
 
 PAUSES: Mapping[type[errors.BandersnatchError], tuple[float, ...]] = {
     errors.StalePage: (2.0, 5.0, 15.0, 60.0),
@@ -79,6 +82,7 @@ class Executor:
         self._missing = 0
         self._asked = 0
         self._reported_space = False
+        self._unknown: set[UnknownStatus] = set()
         self.gone: dict[ProjectName, SyncTask] = {}
         self.unwanted: dict[ProjectName, ProjectRecord] = {}
         self.emptied: dict[ProjectName, SyncTask] = {}
@@ -88,6 +92,7 @@ class Executor:
         self.unvisited: dict[ProjectName, SyncTask] = {}
         self.complete = True
         self.answered = False
+        self.failed_otherwise = False
         self.succeeded = 0
 
     async def run(self, tasks: Collection[SyncTask], *, workers: int) -> None:
@@ -101,7 +106,9 @@ class Executor:
         which the index gave a usable page. ``unvisited`` are those whose task was not worked on,
         because the operator wants the run to stop at an error. ``complete`` is False if the index
         was given up before every task was worked on. ``answered`` says that the index answered
-        for at least one.
+        for at least one,
+        ``failed_otherwise`` that one failed for another reason than that its page is missing or
+        cannot be read.
 
         :raises StorageError: if the storage fails; everything stops then.
         """
@@ -134,7 +141,9 @@ class Executor:
     def _collect(self, outcome: Outcome) -> None:
         """Collect what the end of the run decides about."""
         task = outcome.task
-        if outcome.result is Result.GONE:
+        if outcome.result is Result.REJECTED:
+            self.failed.add(task.name)
+        elif outcome.result is Result.GONE:
             self.gone[task.name] = task
         elif outcome.result is Result.EMPTIED:
             self.emptied[task.name] = task
@@ -164,7 +173,9 @@ class Executor:
         for each in outcome.dropped:
             size = sum(file.size or 0 for file in each.files)
             self._events(FilesFiltered(name, each.by, len(each.files), size))
-        if outcome.error is not None:
+        if outcome.result is Result.REJECTED and not self._standalone:
+            pass  # the end of the run reports all rejected files together
+        elif outcome.error is not None:
             self._report_failure(name, outcome.error)
         elif outcome.result is Result.SYNCED:
             assert outcome.record is not None, "what was synced has a record"
@@ -176,6 +187,17 @@ class Executor:
         elif outcome.result is Result.UNCHANGED:
             self._events(ProjectUnchanged(name))
         self._report_waiting(outcome)
+        if outcome.record is not None:
+            self._report_status(name, outcome.record.detail.status)
+
+    def _report_status(self, name: ProjectName, status: ProjectStatus | UnknownStatus) -> None:
+        """Warn once about each status that this release does not know."""
+        if isinstance(status, UnknownStatus) and status not in self._unknown:
+            self._unknown.add(status)
+            text = f"{name} has the project status {status.value!a}"
+            self._events(
+                Warned(f"{text}, which this release does not know; it is passed on as it is")
+            )
 
     def _report_waiting(self, outcome: Outcome) -> None:
         """Warn about a project that waits for a later look."""
@@ -207,12 +229,13 @@ class Executor:
 
     def _watch(self, outcome: Outcome, queue: WorkQueue[SyncTask]) -> None:
         """Close the queue when more requests would be useless, or the operator wants it."""
-        error = outcome.error
+        error = None if outcome.result is Result.REJECTED else outcome.error
         is_unanswered = isinstance(error, errors.UnavailableHost) or (
             isinstance(error, errors.MissingFiles) and error.unavailable
         )
         self._unanswered = self._unanswered + 1 if is_unanswered else 0
         self.answered = self.answered or not isinstance(error, errors.UnavailableHost)
+        self.failed_otherwise |= error is not None and not is_wrong_url_sign(error)
         self.succeeded += outcome.result in _ANSWERED and error is None
         self._missing += isinstance(error, errors.MissingProject)
         reason = ""

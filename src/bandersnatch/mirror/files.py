@@ -16,9 +16,11 @@ from bandersnatch.events import (
     FileDownloaded,
     FileQueued,
     FileRestored,
-    FilesRejected,
 )
+from bandersnatch.mirror.comparison import FileComparison
 from bandersnatch.model.content import Content, ExpectedContent, expected_content, expected_sidecar
+from bandersnatch.model.digests import Hashes, unique
+from bandersnatch.model.project import ProjectDetail, Rejection
 from bandersnatch.model.urls import quote_path
 
 if TYPE_CHECKING:
@@ -29,10 +31,9 @@ if TYPE_CHECKING:
     from bandersnatch.index.port import PackageIndex
     from bandersnatch.layout import StorageKey
     from bandersnatch.mirror.mirror import Mirror
-    from bandersnatch.model.digests import Hashes
+    from bandersnatch.model.digests import Digest
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.model.project import ProjectDetail
     from bandersnatch.storage.port import MirrorStorage, StoredObject
 
 
@@ -72,42 +73,52 @@ class FileChecker:
         """
         if stat is None or (file.size is not None and stat.size != file.size):
             return None
+        digest, validators = file.digest, None if known is None else known.validators
         has_upload_time = _is_same_time(stat.modified, file.modified)
-        if known is not None and known.file.sha256 == file.sha256:
+        if known is not None and known.file.hashes.agrees_with(file.hashes):
             is_unchanged = (stat.size, stat.modified) == (known.file.size, known.modified)
             if is_unchanged and (self._by_stat or known.verified is not None or has_upload_time):
                 complete = _with_content(file, known.file.hashes, stat.size)
-                return await self._with_digest(FileRecord(complete, stat.modified, known.verified))
+                found = FileRecord(complete, stat.modified, known.verified, validators)
+                return await self._with_digests(found)
+        if digest is None:
+            return None  # there is nothing to compare the content with
         if self._by_stat and file.size is not None and has_upload_time:
-            return await self._with_digest(FileRecord(file, stat.modified, None))
-        algorithms = list(dict.fromkeys(("sha256", self._digest_name)))
-        hashes = await self._storage.digest(stat.key, algorithms)
-        if hashes.get("sha256") != file.sha256:
+            return await self._with_digests(FileRecord(file, stat.modified, None, validators))
+        hashes = await self._storage.digest(stat.key, self._algorithms(digest))
+        if digest not in hashes:
             return None
         complete = _with_content(file, hashes, stat.size)
-        return FileRecord(complete, stat.modified, _seconds(self._clock))
+        return FileRecord(complete, stat.modified, _seconds(self._clock), validators)
 
-    async def _with_digest(self, record: FileRecord) -> FileRecord:
-        """Return the record with the digest that pages show, which may have to be computed."""
-        if record.file.hashes.get(self._digest_name) is not None:
+    def _algorithms(self, *digests: Digest) -> list[str]:
+        """Return what to compute of a file: sha256, what pages show, and what ``digests`` need."""
+        return unique("sha256", self._digest_name, *(digest.algorithm for digest in digests))
+
+    async def _with_digests(self, record: FileRecord) -> FileRecord:
+        """Return the record with sha256 and what pages show, which may have to be computed."""
+        hashes = record.file.hashes
+        if hashes.sha256 is not None and hashes.get(self._digest_name) is not None:
             return record
-        key = layout.release_file(record.file)
-        hashes = await self._storage.digest(key, ["sha256", self._digest_name])
+        algorithms = unique("sha256", self._digest_name, *(d.algorithm for d in hashes))
+        hashes = await self._storage.digest(layout.release_file(record.file), algorithms)
         return structs.replace(record, file=replace(record.file, hashes=hashes))
 
     async def check_sidecar(
         self, found: FileRecord, stat: StoredObject | None, known: FileRecord | None
-    ) -> bool:
-        """Whether a file's core metadata is stored and correct."""
-        if stat is None:
-            return False
-        digest = found.file.sidecar
+    ) -> Hashes | None:
+        """Return the digests of a file's core metadata if it is stored and correct, else None."""
+        offered, digest = found.file.core_metadata, found.file.sidecar
+        if stat is None or digest is None or not isinstance(offered, Hashes):
+            return None
         has_same_time = _is_same_time(stat.modified, found.modified)
-        if known is not None and known.file.sidecar == digest and has_same_time:
-            return True
-        if self._by_stat and has_same_time:
-            return True
-        return (await self._storage.digest(stat.key, ["sha256"])).get("sha256") == digest
+        recorded = None if known is None else known.file.core_metadata
+        if isinstance(recorded, Hashes) and has_same_time and recorded.agrees_with(offered):
+            return recorded
+        if self._by_stat and has_same_time and offered.sha256 is not None:
+            return offered
+        hashes = await self._storage.digest(stat.key, unique("sha256", digest.algorithm))
+        return hashes if digest in hashes else None
 
 
 @dataclass(slots=True)
@@ -116,14 +127,15 @@ class FilesOutcome:
 
     ``records`` are the files that are stored and correct, in the order of the page. ``missing``
     has an error for each file that could not be downloaded, ``sidecars_missing`` a reason for
-    each file whose core metadata could not be. ``restored`` are the keys in the trash of what was
-    restored from there.
+    each file whose core metadata could not be. ``rejected`` are the files that cannot be stored.
+    ``restored`` are the keys in the trash of what was restored from there.
     """
 
     records: list[FileRecord] = field(default_factory=list)
     missing: list[errors.BandersnatchError] = field(default_factory=list)
     restored: list[StorageKey] = field(default_factory=list)
     sidecars_missing: list[str] = field(default_factory=list)
+    rejected: list[Rejection] = field(default_factory=list)
 
 
 class FileSync:
@@ -145,6 +157,7 @@ class FileSync:
         self._clock = clock
         self._events = events
         self._checker = FileChecker(storage, settings.compare_method, digest_name, clock)
+        self._comparison = FileComparison(storage, digest_name, clock)
 
     @classmethod
     def of(cls, mirror: Mirror) -> Self:
@@ -162,21 +175,31 @@ class FileSync:
         """Whether every file of a project has the size and time that were recorded."""
         return await self._checker.are_as_recorded(record)
 
+    async def compare(
+        self, record: ProjectRecord, detail: ProjectDetail, *, accepts_changes: bool
+    ) -> dict[str, FileRecord]:
+        """Return the recorded files whose content a page still offers, by their names.
+
+        :raises ChangedFile: if it offers other content for one, unless changes are accepted.
+        """
+        return await self._comparison.compare(record, detail, accepts_changes=accepts_changes)
+
     async def sync(
         self,
         detail: ProjectDetail,
-        record: ProjectRecord | None,
+        recorded: Mapping[str, FileRecord],
         trash: Mapping[StorageKey, TrashEntry],
         workers: int,
     ) -> FilesOutcome:
         """Restore or download the files of ``detail`` that are not stored.
 
+        ``recorded`` are the files whose recorded content is the offered one, by their names.
         At most ``workers`` downloads run concurrently, the largest files first. Nothing that is
         correct is read or downloaded again; a wrong file stays until its replacement is complete.
 
         :raises StorageError: if the storage fails.
         """
-        known = {found.file.path: found for found in record.files} if record else {}
+        known = {found.file.path: found for found in recorded.values()}
         outcome = FilesOutcome()
         stats = await self._storage.stat([layout.release_file(file) for file in detail.files])
         stored: dict[str, FileRecord] = {}
@@ -184,6 +207,8 @@ class FileSync:
         for file, stat in zip(detail.files, stats, strict=True):
             found = await self._checker.check(file, stat, known.get(file.path))
             found = found or await self._restore(file, detail.name, trash, outcome)
+            if found is None and not file.url:
+                continue  # its entry is rejected now, and it was only kept as long as it was there
             if found is None:
                 to_download.append(file)
                 self._events(FileQueued(layout.release_file(file), file.size))
@@ -213,7 +238,7 @@ class FileSync:
         """Restore a file and its core metadata from the trash; None if it is not there."""
         key = layout.release_file(file)
         entry = trash.get(layout.trash(key))
-        if entry is None or entry.sha256 not in {"", file.sha256.value}:
+        if entry is None or not _may_be(entry, file):
             return None
         keys = [each for each in (key, layout.sidecar(file)) if each is not None]
         trashed = [layout.trash(each) for each in keys if layout.trash(each) in trash]
@@ -243,7 +268,7 @@ class FileSync:
         to_download: list[ReleaseFile] = []
         for file in detail.files:
             entry = trash.get(layout.trash(layout.release_file(file)))
-            if entry is not None and entry.sha256 == file.sha256.value:
+            if entry is not None and await self._is_trashed(entry, file):
                 entries.append(structs.replace(entry, at=max(entry.at, until)))
             else:
                 to_download.append(file)
@@ -262,10 +287,20 @@ class FileSync:
             ):
                 return
             self._events(FileDownloaded(detail.name, key, content.size))
-            entries.append(TrashEntry(key, content.size, file.sha256.value, until))
+            entries.append(TrashEntry(key, content.size, content.hashes.sha256_value, until))
 
         await bounded_map(download, to_download, most=workers)
         return tuple(entries)
+
+    async def _is_trashed(self, entry: TrashEntry, file: ReleaseFile) -> bool:
+        """Whether an object in the trash is a file, as far as its digest tells."""
+        if file.digest is None or file.sha256 is not None:
+            return entry.sha256 != "" and _may_be(entry, file)
+        try:
+            hashes = await self._storage.digest(entry.key, [file.digest.algorithm])
+        except errors.MissingObject:
+            return False
+        return file.digest in hashes
 
     # ------------------------------------------------------------ downloads
 
@@ -294,7 +329,7 @@ class FileSync:
         try:
             return await self.download(file, name)
         except errors.UnstorableName as error:
-            self._events(FilesRejected(name, 1, file.filename, str(error)))
+            outcome.rejected.append(Rejection.of(file.filename, str(error)))
         except (errors.UpstreamError, errors.IntegrityError) as error:
             outcome.missing.append(error)
         return None
@@ -328,40 +363,43 @@ class FileSync:
     ) -> list[FileRecord]:
         """Return the records; those advertise core metadata whose core metadata is stored."""
         if not self._settings.core_metadata:
-            return [_advertising(found, sidecar=False) for found in records]
+            return [_advertising(found, None) for found in records]
         advertised = [found for found in records if found.file.sidecar is not None]
         keys = [layout.sidecar(found.file) for found in advertised]
         stats = iter(await self._storage.stat([key for key in keys if key is not None]))
-        stored: set[str] = set()
+        stored: dict[str, Hashes] = {}
         to_download: list[FileRecord] = []
         for found, key in zip(advertised, keys, strict=True):
             stat = next(stats) if key is not None else None
-            if await self._checker.check_sidecar(found, stat, known.get(found.file.path)):
-                stored.add(found.file.path)
+            hashes = await self._checker.check_sidecar(found, stat, known.get(found.file.path))
+            if hashes is not None:
+                stored[found.file.path] = hashes
             else:
                 to_download.append(found)
 
         async def download(found: FileRecord) -> None:
-            reason = await self.download_sidecar(found.file, name)
-            if reason is None:
-                stored.add(found.file.path)
+            hashes = await self.download_sidecar(found.file, name)
+            if isinstance(hashes, str):
+                outcome.sidecars_missing.append(hashes)
             else:
-                outcome.sidecars_missing.append(reason)
+                stored[found.file.path] = hashes
 
         await bounded_map(download, to_download, most=workers)
         if outcome.sidecars_missing:
             first = outcome.sidecars_missing[0]
             self._events(CoreMetadataMissing(name, len(outcome.sidecars_missing), first))
-        return [_advertising(found, sidecar=found.file.path in stored) for found in records]
+        return [_advertising(found, stored.get(found.file.path)) for found in records]
 
-    async def download_sidecar(self, file: ReleaseFile, name: ProjectName) -> str | None:
-        """Download a file's core metadata; return the reason if that failed, else None.
+    async def download_sidecar(self, file: ReleaseFile, name: ProjectName) -> Hashes | str:
+        """Download a file's core metadata; return its digests, or the reason if that failed.
 
         :raises InsufficientSpace: if the storage is full.
         """
         key, digest = layout.sidecar(file), file.sidecar
         if key is None or digest is None:
             return "its name would be too long"
+        if not file.url:
+            return "its entry on the page is rejected"
         expected = expected_sidecar(file, digest, file.url + layout.SIDECAR_SUFFIX)
         try:
             content = await self._receive(file, key, expected)
@@ -373,7 +411,12 @@ class FileSync:
         ) as error:
             return str(error)
         self._events(FileDownloaded(name, key, content.size))
-        return None
+        return content.hashes
+
+
+def _may_be(entry: TrashEntry, file: ReleaseFile) -> bool:
+    """Whether an object in the trash can have the content of a file, by its recorded sha256."""
+    return entry.sha256 == "" or file.sha256 is None or entry.sha256 == file.sha256.value
 
 
 def _with_content(file: ReleaseFile, hashes: Hashes, size: int) -> ReleaseFile:
@@ -383,11 +426,11 @@ def _with_content(file: ReleaseFile, hashes: Hashes, size: int) -> ReleaseFile:
     return replace(file, hashes=hashes, size=size)
 
 
-def _advertising(record: FileRecord, *, sidecar: bool) -> FileRecord:
-    """Return the record with core metadata advertised or not; a False of the index stays."""
-    if sidecar or not record.file.core_metadata:
+def _advertising(record: FileRecord, sidecar: Hashes | None) -> FileRecord:
+    """Return the record with its stored core metadata advertised; a False of the index stays."""
+    if not record.file.core_metadata or sidecar == record.file.core_metadata:
         return record
-    return structs.replace(record, file=replace(record.file, core_metadata=None))
+    return structs.replace(record, file=replace(record.file, core_metadata=sidecar))
 
 
 def _is_same_time(stored: int, expected: int | None) -> bool:

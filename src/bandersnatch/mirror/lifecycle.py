@@ -86,6 +86,8 @@ TRANSITIONS: Mapping[tuple[Result, Condition], Transition] = {
     (Result.LOSES_FILES, Condition.ANY): Transition(_KEPT, Deferral.PENDING, _PENDING),
     (Result.UNWANTED, Condition.ANY): Transition(_KEPT, Deferral.INCOMPLETE, _PENDING),
     (Result.EMPTIED, Condition.ANY): Transition(_KEPT, Deferral.INCOMPLETE, _PENDING),
+    (Result.REJECTED, Condition.RESUMED): Transition(_KEPT, Deferral.INCOMPLETE, _PENDING),
+    (Result.REJECTED, Condition.ANY): Transition(_KEPT, Deferral.PENDING, _PENDING),
     (Result.FAILED, Condition.RESUMED): Transition(_KEPT, Deferral.INCOMPLETE, _PENDING),
     (Result.FAILED, Condition.ANY): Transition(_KEPT, Deferral.PENDING, _PENDING),
 }

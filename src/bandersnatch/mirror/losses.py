@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from bandersnatch.model.files import is_companion
 from bandersnatch.model.versions import parse_version, version_key, version_text
 
 if TYPE_CHECKING:
@@ -95,10 +96,11 @@ def count_losses(
     """Return how many published files the index's page lacks, as the limit counts them.
 
     Files of ``quarantined`` versions do not count, nor do files that the page replaces by as many
-    newer ones, as nightly builds are. ``page`` is as the index has it: what the operator's own
-    filters drop is no loss.
+    newer ones, as nightly builds are, nor companions of versions. ``page`` is as the index has it:
+    what the operator's own filters drop is no loss.
     """
     listed = {file.filename for file in page.files}
+    published = [file for file in published if not is_companion(file.filename)]
     before = {file.filename for file in published}
     if before <= listed:
         return 0
@@ -109,7 +111,7 @@ def count_losses(
         if file.filename not in listed
         and version_key(version_text(file.filename, page.name)) not in versions
     ]
-    new = [file for file in page.files if file.filename not in before]
+    new = [f for f in page.files if not (f.filename in before or is_companion(f.filename))]
     return len(lost) - _count_replaced(lost, new, page.name)
 
 

@@ -10,8 +10,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bandersnatch.errors import InvalidPage, StalePage
-from bandersnatch.events import EventSink, FilesRejected
+from bandersnatch.errors import InvalidPage, StalePage, StorageError, UpstreamError
 from bandersnatch.filters.interface import Needs
 from bandersnatch.layout import PageFormat
 from bandersnatch.mirror.tasks import SyncTask, is_expired
@@ -26,11 +25,13 @@ if TYPE_CHECKING:
 
     from bandersnatch.config.schema import Settings
     from bandersnatch.index.port import FetchedDetail, PackageIndex
+    from bandersnatch.layout import MirrorLayout
     from bandersnatch.model.content import Validators
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
+    from bandersnatch.storage.port import Storage
 
-_OWN_SITE = "http://mirror.invalid"
+OWN_SITE = "http://mirror.invalid"
 """The base that relative URLs in stored pages are resolved against."""
 
 _DOUBLE_SLASH = re.compile(rb"(?<!:)//packages/")
@@ -39,7 +40,7 @@ _DOUBLE_SLASH = re.compile(rb"(?<!:)//packages/")
 
 def own_page_context(name: ProjectName, now: datetime) -> PageContext:
     """Return the context for parsing a stored page or document of a project."""
-    return PageContext(name, f"{_OWN_SITE}/simple/{name}/", now)
+    return PageContext(name, f"{OWN_SITE}/simple/{name}/", now)
 
 
 async def parse_own_page(
@@ -56,16 +57,29 @@ async def parse_own_page(
     return await asyncio.to_thread(parse_detail_html, text, context, charset="utf-8")
 
 
+async def read_own_page(
+    storage: Storage, pages: MirrorLayout, name: ProjectName, now: datetime
+) -> ProjectDetail | None:
+    """Return the content of a project's page in the tree; None if there is no readable one.
+
+    The JSON page is preferred, because it states sizes.
+    """
+    forms = sorted(pages.formats, key=lambda form: form is not PageFormat.V1_JSON)
+    for form in forms:
+        try:
+            return await parse_own_page(await storage.read(pages.page(name, form)), name, form, now)
+        except (StorageError, UpstreamError):
+            continue
+    return None
+
+
 class PageFetcher:
     """Fetches project pages, and legacy documents where options or filters need them."""
 
-    def __init__(
-        self, index: PackageIndex, settings: Settings, events: EventSink, *, now: datetime
-    ) -> None:
+    def __init__(self, index: PackageIndex, settings: Settings, *, now: datetime) -> None:
         """Assign the collaborators; ``now`` is when the run began."""
         self._index = index
         self._settings = settings
-        self._events = events
         self._now = now
 
     async def fetch(self, task: SyncTask, validators: Validators) -> FetchedDetail | None:
@@ -77,10 +91,6 @@ class PageFetcher:
         fetched = await self._index.fetch_detail(task.name, validators)
         if fetched is not None:
             self.require_current(task, fetched.detail.serial)
-            rejected = fetched.detail.rejected
-            if rejected:
-                first = rejected[0]
-                self._events(FilesRejected(task.name, len(rejected), first.entry, first.reason))
         return fetched
 
     def require_current(self, task: SyncTask, serial: Serial | None) -> None:
@@ -123,20 +133,27 @@ class PageFetcher:
         return detail, render_legacy(document) if pages.legacy_json else None
 
     def _has_gaps(self, detail: ProjectDetail, needs: Needs) -> bool:
-        """Whether a page lacks sizes, needed times, or digests that cannot be computed here."""
+        """Whether a page lacks sizes, needed times, or digests that cannot be computed here.
+
+        A file without any digest is a gap too: the legacy document may have one.
+        """
         kind, files = self._settings.pages.digest_name, detail.files
         has_sizes = all(file.size is not None for file in files)
         has_times = Needs.TIMES not in needs or all(file.upload_time for file in files)
         has_digests = self._settings.files.release_files or all(f.hashes.get(kind) for f in files)
-        return not (has_sizes and has_times and has_digests)
+        return not (has_sizes and has_times and has_digests and all(f.hashes for f in files))
 
     def require_digests(self, detail: ProjectDetail) -> None:
         """Refuse a page without the digest to publish, if the files are not stored here.
 
+        Without sha256, the default of ``digest_name``, the page gets the digest that there is.
+
         :raises InvalidPage: if it is one.
         """
         kind = self._settings.pages.digest_name
+        if self._settings.files.release_files or kind == "sha256":
+            return
         for file in detail.files:
-            if not self._settings.files.release_files and file.hashes.get(kind) is None:
+            if file.hashes.get(kind) is None:
                 why = f"it has no {kind} digest, which digest_name demands"
                 raise InvalidPage(file.filename, why)

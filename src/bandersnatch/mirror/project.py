@@ -11,11 +11,13 @@ from msgspec import structs
 from bandersnatch import errors, layout
 from bandersnatch.catalogue import records
 from bandersnatch.config.schema import Provenance, RemovedProjects, Settings
+from bandersnatch.mirror.comparison import with_recorded
 from bandersnatch.mirror.files import FilesOutcome, FileSync
 from bandersnatch.mirror.losses import count_losses
 from bandersnatch.mirror.page import PageFetcher
 from bandersnatch.mirror.plan import SECOND_LOOK, is_same_display
 from bandersnatch.mirror.publish import Publisher
+from bandersnatch.mirror.rejections import ServedFiles, rejected_page
 from bandersnatch.mirror.removal import Removals
 from bandersnatch.mirror.tasks import Outcome, Result, RunContext, SyncTask, TaskHints
 from bandersnatch.model.content import Validators
@@ -23,7 +25,7 @@ from bandersnatch.model.project import ProjectDetail, ProjectStatus
 from bandersnatch.model.serials import NO_SERIAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from bandersnatch.catalogue.port import Catalogue
@@ -60,7 +62,7 @@ class ProjectSync:
         """Return the project sync of a run."""
         return cls(
             mirror.catalogue,
-            PageFetcher(mirror.index, mirror.settings, mirror.events, now=began),
+            PageFetcher(mirror.index, mirror.settings, now=began),
             mirror.filters,
             Publication.of(mirror, context, began),
             mirror.settings,
@@ -111,7 +113,7 @@ class ProjectSync:
         It is needed if other policies apply, or if the tree may have another page than the record
         says because an earlier run was interrupted.
         """
-        if record is None or _is_incomplete(task):
+        if record is None or _is_incomplete(task) or _was_rejected(task):
             return Validators()
         has_other_policy = record.fingerprint != self._context.fingerprint(task.name)
         is_retained = record.standing is records.Standing.RETAINED
@@ -194,14 +196,19 @@ class ProjectSync:
         standing: records.Standing,
     ) -> Outcome:
         """Apply the filters to a page, and publish what they leave."""
-        self._require_valid_entries(record, fetched.detail)
-        if record is not None and (emptied := self._emptied(task, record, fetched.detail)):
+        page, refusal = await self._publication.judge(
+            record, self._without_unwanted_parts(fetched.detail)
+        )
+        if refusal is not None:
+            return Outcome(task, Result.REJECTED, error=refusal, rejected=page.rejected)
+        if record is not None and (emptied := self._emptied(task, record, page)):
             return emptied
-        page = self._without_unwanted_parts(fetched.detail)
         detail, legacy = await self._fetcher.supplement(task, page, self._filters.needs)
         result = await self._filter(detail)
+        recorded: dict[str, records.FileRecord] = {}
         if record is not None and result.page is not None:
-            self._require_same_files(record, result.page)
+            recorded = await self._publication.compare(record, result.page)
+            result = replace(result, page=with_recorded(result.page, recorded))
         proposed = self._proposed(task, record, fetched, result, standing)
         if result.page is None:
             is_published = record is not None and record.is_published
@@ -211,11 +218,11 @@ class ProjectSync:
         is_emptied = has_files and page.files and not result.page.files
         if is_emptied and not self._context.may_empty:
             return Outcome(task, Result.EMPTIED)
-        lost = 0 if is_emptied else self._count_losses(task, record, fetched.detail)
+        lost = 0 if is_emptied else self._count_losses(task, record, page)
         if held := self._held_by(record, lost):
             return Outcome(task, Result.LOSES_FILES, lost=lost, held_by=held)
         self._fetcher.require_digests(proposed.detail)
-        published = await self._publication.publish(task, record, proposed, legacy)
+        published = await self._publication.publish(task, record, proposed, recorded, legacy)
         prefetched = await self._publication.prefetch(result, published.removed)
         removed = (*published.removed, *prefetched)
         return replace(published, removed=removed, dropped=result.dropped, lost=lost)
@@ -254,23 +261,6 @@ class ProjectSync:
             if len(detail.files) <= FEW_FILES or not self._filters.pages:
                 return self._filters.apply(detail)
             return await asyncio.to_thread(self._filters.apply, detail)
-
-    def _require_valid_entries(
-        self, record: records.ProjectRecord | None, detail: ProjectDetail
-    ) -> None:
-        """Refuse a page on which the entry of a published file is invalid.
-
-        :raises InvalidPage: if it is one.
-        """
-        if record is None:
-            return
-        rejected = {rejection.entry for rejection in detail.rejected}
-        for found in record.files:
-            filename = found.file.filename
-            if ascii(filename) in rejected:
-                raise errors.InvalidPage(
-                    detail.name, f"the entry of the published file {filename} is invalid"
-                )
 
     def _emptied(
         self, task: SyncTask, record: records.ProjectRecord, detail: ProjectDetail
@@ -321,22 +311,6 @@ class ProjectSync:
             return None
         return errors.WithdrawnFiles(lost, len(record.detail.files))
 
-    def _require_same_files(self, record: records.ProjectRecord, detail: ProjectDetail) -> None:
-        """Refuse a filtered page that offers a published file with another digest.
-
-        :raises ChangedFile: if it does, and the operator has not accepted the change.
-        """
-        if detail.name in self._context.accepted:
-            return
-        offered = {file.filename: file.sha256 for file in detail.files}
-        for found in record.files:
-            filename, published = found.file.filename, found.file.sha256
-            digest = offered.get(filename, published)
-            if digest != published:
-                raise errors.ChangedFile(
-                    detail.name, filename, published=published.value, offered=digest.value
-                )
-
     def _without_unwanted_parts(self, detail: ProjectDetail) -> ProjectDetail:
         """Return the page without files in quarantine, and without provenance if that is off."""
         if detail.status is ProjectStatus.QUARANTINED:
@@ -351,6 +325,10 @@ def _is_incomplete(task: SyncTask) -> bool:
     return task.earlier is not None and task.earlier.deferral == records.Deferral.INCOMPLETE
 
 
+def _was_rejected(task: SyncTask) -> bool:
+    return task.earlier is not None and task.earlier.cause is records.Cause.PAGE_REJECTED
+
+
 class Publication:
     """Brings the tree to what a filtered page says: files, then pages, then the trash."""
 
@@ -359,10 +337,12 @@ class Publication:
         files: FileSync,
         publisher: Publisher,
         removals: Removals,
+        served: ServedFiles,
         settings: Settings,
         context: RunContext,
     ) -> None:
         self._files = files
+        self._served = served
         self._publisher = publisher
         self._removals = removals
         self._settings = settings
@@ -375,9 +355,18 @@ class Publication:
             FileSync.of(mirror),
             Publisher.of(mirror),
             Removals.of(mirror, began),
+            ServedFiles.of(mirror, began),
             mirror.settings,
             context,
         )
+
+    async def judge(
+        self, record: records.ProjectRecord | None, page: ProjectDetail
+    ) -> tuple[ProjectDetail, errors.RejectedPage | None]:
+        """Return a page with the files that it must keep, and why it must not be published."""
+        if not page.rejected:
+            return page, None
+        return await self._served.keep(record, page)
 
     async def is_published(self, record: records.ProjectRecord) -> bool:
         """Whether the stored pages are those that ``record`` describes."""
@@ -388,21 +377,41 @@ class Publication:
         has_files = await self._files.are_as_recorded(record)
         return has_files and await self._publisher.has_pages(record.name)
 
+    async def compare(
+        self, record: records.ProjectRecord, detail: ProjectDetail
+    ) -> dict[str, records.FileRecord]:
+        """Return the recorded files whose content a filtered page still offers, by their names.
+
+        :raises ChangedFile: if it offers other content for one, and the operator has not
+            accepted the change.
+        """
+        accepts = detail.name in self._context.accepted
+        return await self._files.compare(record, detail, accepts_changes=accepts)
+
     async def publish(
         self,
         task: SyncTask,
         record: records.ProjectRecord | None,
         proposed: records.ProjectRecord,
+        recorded: Mapping[str, records.FileRecord],
         legacy: bytes | None,
     ) -> Outcome:
         """Download the files of a page, publish it, and trash the files that it no longer lists.
 
+        ``recorded`` are the files whose recorded content is the offered one, by their names.
+
         :raises MissingFiles: if files cannot be downloaded, for the first time.
         """
         detail = proposed.detail
-        files, error = await self._sync_files(task, record, detail)
+        files, error = await self._sync_files(task, recorded, detail)
+        detail = detail.reject(files.rejected)
         if self._settings.files.release_files:
             detail = replace(detail, files=tuple(found.file for found in files.records))
+        if files.rejected and (refusal := rejected_page(detail)) is not None:
+            restored = tuple(files.restored)
+            return Outcome(
+                task, Result.REJECTED, None, refusal, rejected=detail.rejected, restored=restored
+            )
         may_have_unused = (
             self._context.established
             if record is None
@@ -426,7 +435,7 @@ class Publication:
         )
 
     async def _sync_files(
-        self, task: SyncTask, record: records.ProjectRecord | None, detail: ProjectDetail
+        self, task: SyncTask, recorded: Mapping[str, records.FileRecord], detail: ProjectDetail
     ) -> tuple[FilesOutcome, errors.BandersnatchError | None]:
         """Sync the files of a page; return an error if it is published without some of them.
 
@@ -436,7 +445,7 @@ class Publication:
         if not self._settings.files.release_files:
             return FilesOutcome(), None
         workers = self._settings.index.download_workers
-        files = await self._files.sync(detail, record, self._context.trash, workers)
+        files = await self._files.sync(detail, recorded, self._context.trash, workers)
         if not files.missing:
             return files, None
         error = errors.MissingFiles(detail.name, files.missing)

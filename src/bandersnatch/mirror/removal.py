@@ -18,6 +18,7 @@ from bandersnatch.events import FileRemoved, PageRemoved, ProjectFailed, Project
 from bandersnatch.mirror.checkpoint import MAX_BATCH, Checkpoint
 from bandersnatch.mirror.publish import publish_root
 from bandersnatch.mirror.tasks import SyncTask, TaskHints
+from bandersnatch.model.digests import Hashes
 from bandersnatch.model.filenames import candidate_projects
 from bandersnatch.model.names import ProjectName, belongs_to, project_name
 from bandersnatch.model.urls import is_file_path
@@ -215,14 +216,19 @@ class Removals:
             if _is_other_spelling(spelling, name):
                 for directory in layout.unnormalised_pages(spelling):
                     keys += directory.values()
-        found: dict[StorageKey, int] = {}
-        for key, stat in zip(keys, await self._storage.stat(keys), strict=True):
-            size = await self._link_size(key) if stat is None else stat.size
-            if size is not None:
-                found[key] = size
+        found = await self._sizes(keys)
         for prefix in self._layout.all_page_versions(name):
             found.update([(each.key, each.size) async for each in self._storage.scan(prefix)])
         return found
+
+    async def _sizes(self, keys: Sequence[StorageKey]) -> dict[StorageKey, int]:
+        """Return the sizes of objects, and of what is a link or is behind one."""
+        sizes = {}
+        for key, stat in zip(keys, await self._storage.stat(keys), strict=True):
+            size = await self._link_size(key) if stat is None else stat.size
+            if size is not None:
+                sizes[key] = size
+        return sizes
 
     async def _link_size(self, key: StorageKey) -> int | None:
         """Return the size of a link's target, 0 if it cannot be read, None if there is no link."""
@@ -257,8 +263,7 @@ class Removals:
         files: Sequence[records.FileRecord],
     ) -> _ProjectRemoval:
         entries = list(self._entries(files))
-        stats = await self._storage.stat([layout.served(each.key) for each in entries])
-        sizes = {stat.key: stat.size for stat in stats if stat is not None}
+        sizes = await self._sizes([layout.served(each.key) for each in entries])
         return _ProjectRemoval(
             name,
             [
@@ -280,9 +285,9 @@ class Removals:
         for entry in removal.files:
             if (key := layout.served(entry.key)) in removal.sizes:
                 self._events(FileRemoved(removal.name, key, entry.size))
-        left = [stat.key for stat in await self._storage.stat(list(removal.sizes)) if stat]
+        left = await self._sizes(list(removal.sizes))
         if left:
-            error = errors.BlockingLink(removal.name, left[0])
+            error = errors.BlockingLink(removal.name, next(iter(left)))
             self._events(ProjectFailed(removal.name, error, will_retry=False))
         self._events(ProjectRemoved(removal.name))
 
@@ -315,17 +320,16 @@ def _is_other_spelling(spelling: str, name: ProjectName) -> bool:
 
 def _can_belong_to(found: records.FileRecord, name: ProjectName) -> bool:
     file = found.file
-    is_valid = is_file_path(file.path) and file.hashes.get("sha256") is not None
-    return is_valid and belongs_to(file.filename, name)
+    return is_file_path(file.path) and belongs_to(file.filename, name)
 
 
 def _objects(found: records.FileRecord) -> Iterable[tuple[StorageKey, int, str]]:
-    """Yield the key, size and sha256 of a file and of its core metadata."""
-    file = found.file
-    yield layout.release_file(file), file.size or 0, file.sha256.value
+    """Yield the key, size and sha256 ("" if unknown) of a file and of its core metadata."""
+    file, metadata = found.file, found.file.core_metadata
+    yield layout.release_file(file), file.size or 0, file.hashes.sha256_value
     key = layout.sidecar(file)
-    if file.sidecar is not None and key is not None:
-        yield key, 0, file.sidecar.value
+    if isinstance(metadata, Hashes) and metadata and key is not None:
+        yield key, 0, metadata.sha256_value
 
 
 async def remove_all(

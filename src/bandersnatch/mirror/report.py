@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 from msgspec import Struct
 
 from bandersnatch import events
+from bandersnatch.catalogue.records import RejectedFile
 from bandersnatch.errors import BandersnatchError, EmptiedProject, RefusedCommand, SafetyStop
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from bandersnatch.model.serials import Serial
 
 MOST_DETAILS = 10_000
-"""Failed repairs that a report names; the log has all, and a lost disk causes millions."""
+"""Failed repairs and rejected files that a report names; a lost disk causes millions."""
 
 Json: TypeAlias = dict[str, object]
 
@@ -42,7 +43,9 @@ class RunReport(Struct):
     """Counts and names from the events of a run, which it receives as a sink.
 
     Sizes are in bytes; serials are None while they are unknown. ``blocked`` are projects for whose
-    files the disk has no space. ``repairs_failed`` has the first ``MOST_DETAILS`` failed repairs.
+    files the disk has no space. ``rejected`` are the files that are left out, and ``ignored`` those
+    that are left out as the operator acknowledged. ``repairs_failed`` has the first
+    ``MOST_DETAILS`` failed repairs.
     ``halted`` are the errors that ended a part of the run, ``ended_by`` is the one that ended all
     of it. ``index_serial`` is the index's newest serial when the run began.
     """
@@ -62,7 +65,8 @@ class RunReport(Struct):
     bytes_downloaded: int = 0
     files_restored: int = 0
     files_removed: int = 0
-    files_rejected: int = 0
+    rejected: list[RejectedFile] = []
+    ignored: list[RejectedFile] = []
     core_metadata_missing: int = 0
     download_mirror_failures: int = 0
     pages_written: int = 0
@@ -115,8 +119,8 @@ class RunReport(Struct):
                 self.files_restored += 1
             case events.FileRemoved():
                 self.files_removed += 1
-            case events.FilesRejected(count=count):
-                self.files_rejected += count
+            case events.FilesRejected() | events.FilesIgnored():
+                self._add_rejections(event)
             case events.CoreMetadataMissing(count=count):
                 self.core_metadata_missing += count
             case events.DownloadMirrorFailed():
@@ -125,6 +129,15 @@ class RunReport(Struct):
                 pass
             case _:
                 assert_never(event)
+
+    def _add_rejections(self, event: events.FilesRejected | events.FilesIgnored) -> None:
+        found = [RejectedFile(event.name, each) for each in event.rejections]
+        if isinstance(event, events.FilesIgnored):
+            self.ignored += found
+            return
+        self.rejected += found
+        failure = Failure(event.name, event.error, will_retry=False)
+        self.failures.setdefault(event.name, failure)
 
     def _count_project(self, event: events.ProjectEvent) -> None:
         match event:
@@ -203,10 +216,12 @@ class RunReport(Struct):
                 "bytes": self.bytes_downloaded,
                 "restored": self.files_restored,
                 "removed": self.files_removed,
-                "rejected": self.files_rejected,
+                "rejected": len(self.rejected),
+                "ignored": len(self.ignored),
                 "core_metadata_missing": self.core_metadata_missing,
                 "download_mirror_failures": self.download_mirror_failures,
             },
+            "rejected": self._rejections(),
             "pages": {"written": self.pages_written, "removed": self.pages_removed},
             **(self._verification() if self.command == "verify" else {}),
             "halted": [{"error": type(error).__name__, "reason": str(error)} for error in errors],
@@ -233,6 +248,19 @@ class RunReport(Struct):
                 for failure in self.failures.values()
             ],
         }
+
+    def _rejections(self) -> list[Json]:
+        """Return the first of the rejected files, those that count as failures before the rest."""
+        marked = [(each, False) for each in self.rejected] + [(each, True) for each in self.ignored]
+        return [
+            {
+                "project": each.project,
+                "file": each.rejection.entry,
+                "reason": each.rejection.reason,
+                "ignored": is_ignored,
+            }
+            for each, is_ignored in marked[:MOST_DETAILS]
+        ]
 
     def _verification(self) -> Json:
         return {

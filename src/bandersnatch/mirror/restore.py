@@ -21,7 +21,6 @@ from bandersnatch.concurrency import bounded_map
 from bandersnatch.events import (
     CoreMetadataMissing,
     FileRestored,
-    FilesRejected,
     ProjectFailed,
     ProjectRestored,
     Warned,
@@ -33,6 +32,7 @@ from bandersnatch.mirror.recovery import finish_deletions, open_tree
 from bandersnatch.mirror.removal import Removals
 from bandersnatch.mirror.state import StateFiles
 from bandersnatch.model.content import Validators
+from bandersnatch.model.digests import unique
 from bandersnatch.model.serials import NO_SERIAL, Serial
 from bandersnatch.simple.html_page import display_name
 from bandersnatch.simple.legacy import parse_legacy, render_legacy
@@ -177,7 +177,7 @@ class TrashedProject:
         without_sidecar: list[str] = []
 
         async def check(file: ReleaseFile) -> None:
-            found = await self._check(layout.release_file(file), file.size, file.sha256)
+            found = await self._check(layout.release_file(file), file.size, file.digest)
             if found is None:
                 return
             sidecar = await self._check_sidecar(file)
@@ -187,7 +187,7 @@ class TrashedProject:
                 file,
                 hashes=found.hashes,
                 size=found.found.size,
-                core_metadata=file.core_metadata if sidecar or not file.core_metadata else None,
+                core_metadata=sidecar.hashes if sidecar else file.core_metadata and None,
             )
             verified = int(self._now.timestamp())
             records[file.path] = FileRecord(complete, found.found.modified, verified)
@@ -212,14 +212,18 @@ class TrashedProject:
             return None
         return await self._check(key, None, file.sidecar)
 
-    async def _check(self, key: StorageKey, size: int | None, sha256: Digest) -> CheckedFile | None:
+    async def _check(
+        self, key: StorageKey, size: int | None, digest: Digest | None
+    ) -> CheckedFile | None:
         """Find the object with this content in the served tree or in the trash."""
-        algorithms = list(dict.fromkeys(("sha256", self._settings.pages.digest_name)))
+        if digest is None:
+            return None
+        algorithms = unique("sha256", self._settings.pages.digest_name, digest.algorithm)
         for place in (key, layout.trash(key)):
             (found,) = await self._storage.stat([place])
             if found is not None and size in {None, found.size}:
                 hashes = await self._storage.digest(place, algorithms)
-                if hashes.get("sha256") == sha256:
+                if digest in hashes:
                     return CheckedFile(found, key, hashes)
         return None
 
@@ -233,7 +237,7 @@ class TrashedProject:
         if any(file.url.startswith(f"{own_site}/") for file in detail.files):
             why = "its page links to files of this mirror, and release-files is off"
             raise errors.UnrestorableProject(self._name, why)
-        if any(file.hashes.get(kind) is None for file in detail.files):
+        if kind != "sha256" and any(file.hashes.get(kind) is None for file in detail.files):
             raise errors.UnrestorableProject(self._name, f"its page has no {kind} digests")
 
 
@@ -309,7 +313,8 @@ class _Restoration:
         events, rejected = self._mirror.events, page.detail.rejected
         if rejected:
             first = rejected[0]
-            events(FilesRejected(self._name, len(rejected), first.entry, first.reason))
+            text = f"{self._name} is restored without {len(rejected)} rejected file(s)"
+            events(Warned(f"{text}; {first.entry}: {first.reason}"))
         if files.missing:
             more = len(files.missing) - _REPORTED_NAMES
             text = ", ".join(files.missing[:_REPORTED_NAMES])

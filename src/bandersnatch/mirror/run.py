@@ -9,15 +9,16 @@ from bandersnatch.catalogue.records import MISSED, CatalogueUpdate, CleanMarker,
 from bandersnatch.config.schema import RemovedProjects
 from bandersnatch.errors import SafetyStop, TooManyFileRemovals, UnusableIndex
 from bandersnatch.events import Halted, RunPlanned
-from bandersnatch.mirror import recovery, removal
+from bandersnatch.mirror import index_check, recovery, removal
 from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.discovery import Discoverer, DiscoveryRequest
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.losses import LossWindow, loss_limit, within_limit
 from bandersnatch.mirror.plan import SyncPlan, deselected, make_plan, restricted, vanished, without
 from bandersnatch.mirror.publish import Publisher
+from bandersnatch.mirror.rejections import report_rejections
 from bandersnatch.mirror.state import StateFiles, Todo, final_marker, next_status, trusted_state
-from bandersnatch.mirror.tasks import Discovery, MirrorSnapshot, SyncTask
+from bandersnatch.mirror.tasks import Discovery, MirrorSnapshot, SyncTask, TaskHints
 from bandersnatch.model.serials import NO_SERIAL, Serial
 
 if TYPE_CHECKING:
@@ -70,8 +71,9 @@ class _Preparation:
 
     ``deselected`` are published projects that the project filters no longer select,
     ``forgotten`` those of which only an excluded record exists. ``missing`` are published
-    projects that the project list does not have. ``resolved`` are the projects whose deferral
-    ends, ``leftovers`` the deferred ones without a task, of which something may be published.
+    projects that the project list does not have. ``finite`` says that every project that can be
+    selected is asked for by its name. ``resolved`` are the projects whose deferral ends,
+    ``leftovers`` the deferred ones without a task, of which something may be published.
     ``limit`` is how many projects may be removed. ``markers`` are stored when the run is complete.
     """
 
@@ -79,6 +81,7 @@ class _Preparation:
     deselected: frozenset[ProjectName]
     forgotten: frozenset[ProjectName]
     missing: frozenset[ProjectName]
+    finite: bool
     resolved: list[ProjectName]
     leftovers: list[ProjectName]
     limit: int
@@ -109,7 +112,7 @@ class MirrorRun:
         prepared = await self._prepare(state, began)
         checkpoint = await self._begin(prepared, state, began)
         try:
-            executor = await self._sync_projects(prepared.plan, checkpoint, began)
+            executor = await self._sync_projects(prepared, checkpoint, began)
             await self._publish_losses(executor, checkpoint, began)
             await self._remove_projects(prepared, executor, checkpoint, began)
             if executor.complete:
@@ -118,7 +121,9 @@ class MirrorRun:
             await checkpoint.save()
         if executor.complete:
             await Publisher.of(self._mirror).publish_last_modified(began)
-        return await self._end(prepared.plan, checkpoint, state, began, executor.complete)
+        position = await self._end(prepared.plan, checkpoint, state, began, executor.complete)
+        await report_rejections(self._mirror, self._options.only)
+        return position
 
     # ------------------------------------------------------------ before anything changes
 
@@ -155,6 +160,7 @@ class MirrorRun:
             deselected=published,
             forgotten=forgotten,
             missing=missing,
+            finite=bool(found.finite),
             resolved=_resolved(before.deferred, planned | published, found.listing),
             leftovers=sorted(leftovers if only is None else leftovers & only),
             limit=limit,
@@ -167,16 +173,19 @@ class MirrorRun:
         if self._options.only is not None:
             return Discovery(None, finite=self._options.only)
         discoverer = Discoverer(mirror.index, catalogue, mirror.clock, mirror.events)
-        return await discoverer.discover(
-            DiscoveryRequest(
-                method=settings.index.api_method,
-                cursor=state.cursor,
-                finite=mirror.filters.finite_names,
-                interval=settings.run.reconcile_interval,
-                thorough=self._is_policy_new or self._options.force,
-                settled=not (state.todo and state.todo.pending),
-            )
+        request = DiscoveryRequest(
+            method=settings.index.api_method,
+            cursor=state.cursor,
+            finite=mirror.filters.finite_names,
+            interval=settings.run.reconcile_interval,
+            thorough=self._is_policy_new or self._options.force,
+            settled=not (state.todo and state.todo.pending),
         )
+        try:
+            return await discoverer.discover(request)
+        except UnusableIndex as error:
+            await index_check.explain(error, mirror.index, settings.index)
+            raise
 
     def _policy_markers(self) -> dict[Marker, str]:
         return {
@@ -269,17 +278,36 @@ class MirrorRun:
         return checkpoint
 
     async def _sync_projects(
-        self, plan: SyncPlan, checkpoint: Checkpoint, began: datetime
+        self, prepared: _Preparation, checkpoint: Checkpoint, began: datetime
     ) -> Executor:
         """Work on all tasks, and return the executor that did.
 
-        :raises UnusableIndex: if the index has not answered a single time in this run.
+        :raises UnusableIndex: if the index has not answered a single time in this run, or its URL
+            seems to be wrong.
         """
+        plan = prepared.plan
         executor = await self._execute(plan.tasks.values(), checkpoint, began)
         if plan.cursor is None and plan.tasks and not executor.answered:
             raise UnusableIndex(f"the index answered for none of {len(plan.tasks)} projects")
+        if plan.tasks and not (executor.unvisited or executor.failed_otherwise):
+            await self._require_pages(prepared)
         await checkpoint.commit()
         return executor
+
+    async def _require_pages(self, prepared: _Preparation) -> None:
+        """Refuse to go on if no project has a page and nothing else proves that the URL is right.
+
+        :raises WrongIndexUrl: if so; then nothing is removed, and the next run asks again.
+        """
+        mirror, tasks = self._mirror, prepared.plan.tasks
+        index, settings = mirror.index, mirror.settings.index
+        if index.pages:
+            return
+        is_known = any(TaskHints.KNOWN in task.hints for task in tasks.values())
+        if prepared.finite and not is_known and self._options.only is None:
+            await index_check.require_any(index, settings, list(tasks))
+        elif prepared.finite or not await mirror.catalogue.count():
+            await index_check.require_index(index, settings, list(tasks))
 
     async def _execute(
         self,
@@ -341,9 +369,13 @@ class MirrorRun:
         """Return how many files the index may take off pages in this run."""
         if self._options.max_file_removals is not None:
             return self._options.max_file_removals
-        configured = self._mirror.settings.run.max_file_removals
-        totals = await self._mirror.catalogue.totals()
-        return max(0, loss_limit(totals.files + before.total, configured) - before.total)
+        settings, catalogue = self._mirror.settings, self._mirror.catalogue
+        if settings.files.release_files:
+            files = (await catalogue.totals()).files
+        else:  # none is stored here
+            files = await catalogue.listed_files()
+        limit = loss_limit(files + before.total, settings.run.max_file_removals)
+        return max(0, limit - before.total)
 
     async def _remove_projects(
         self,
@@ -432,14 +464,15 @@ class MirrorRun:
         """Purge partial downloads, write ``status``, and store what the next run needs."""
         mirror, pending = self._mirror, checkpoint.pending
         tasks = {**plan.tasks, **plan.removals}
-        firsts = [tasks[name].first_serial for name in pending]
+        waiting = [name for name in pending if name not in checkpoint.settled]
+        firsts = [tasks[name].first_serial for name in waiting]
         # Refused removals are changes that the tree does not reflect.
         firsts += [None] if self._is_refused else []
         status = next_status(state.status, checkpoint.cursor, firsts)
         now, start = int(mirror.clock.now().timestamp()), int(began.timestamp())
         await mirror.storage.purge_downloads(before=start - _STALE_DOWNLOAD if pending else now + 1)
-        is_success = not pending and not self._is_refused
-        await self._files.save_status(status, finished=is_success)
+        is_success = not waiting and not self._is_refused
+        await self._files.save_status(status, finished=is_success and not pending)
         markers = {Marker.CLEAN: await final_marker(self._files, state, complete=complete)}
         if is_success:
             markers[Marker.LAST_SUCCESS] = str(start)

@@ -8,14 +8,18 @@ from bandersnatch.events import RunPlanned, Warned
 from bandersnatch.mirror import recovery
 from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
+from bandersnatch.mirror.index_check import require_index
 from bandersnatch.mirror.plan import hints_of
 from bandersnatch.mirror.publish import publish_root
+from bandersnatch.mirror.rejections import report_rejections
 from bandersnatch.mirror.state import StateFiles
 from bandersnatch.mirror.tasks import SyncTask, TaskHints
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from datetime import datetime
 
+    from bandersnatch.mirror.executor import Executor
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.model.names import ProjectName
 
@@ -31,12 +35,35 @@ async def sync(
 
     Neither ``status`` nor ``todo`` is changed. ``accepted`` are the projects whose published
     files may change.
+
+    :raises WrongIndexUrl: if there is no index at the configured URL.
     """
     began = mirror.clock.now()
     state_files = StateFiles(mirror.storage)
     await recovery.open_tree(mirror, state_files, began)
     tasks = await tasks_by_name(mirror, names)
     mirror.events(RunPlanned(len(tasks), 0))
+    executor = await _execute(mirror, tasks, state_files, began, accepted)
+    for name in executor.unwanted:
+        mirror.events(
+            Warned(f"the filters drop all of {name}; it stays until the next run of mirror")
+        )
+    await report_rejections(mirror, names)
+    if not skip_root:
+        await publish_root(mirror)
+
+
+async def _execute(
+    mirror: Mirror,
+    tasks: Collection[SyncTask],
+    state_files: StateFiles,
+    began: datetime,
+    accepted: frozenset[ProjectName],
+) -> Executor:
+    """Work on the tasks, and return the executor that did.
+
+    :raises WrongIndexUrl: if there is no index at the configured URL.
+    """
     checkpoint = Checkpoint(
         mirror.storage,
         mirror.catalogue,
@@ -57,12 +84,9 @@ async def sync(
         await executor.run(tasks, workers=recovery.max_concurrent_projects(mirror))
     finally:
         await checkpoint.commit()
-    for name in executor.unwanted:
-        mirror.events(
-            Warned(f"the filters drop all of {name}; it stays until the next run of mirror")
-        )
-    if not skip_root:
-        await publish_root(mirror)
+    if tasks and not (mirror.index.pages or executor.failed_otherwise):
+        await require_index(mirror.index, mirror.settings.index, [task.name for task in tasks])
+    return executor
 
 
 async def tasks_by_name(mirror: Mirror, names: Collection[ProjectName]) -> list[SyncTask]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, Flag, auto
 from typing import TYPE_CHECKING
 
-from bandersnatch.model.project import ProjectList, ProjectStatus
+from bandersnatch.model.project import ProjectList, ProjectStatus, Rejection, UnknownStatus
 from bandersnatch.model.serials import NO_SERIAL, Change, Serial
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class SyncTask:
         is_known = TaskHints.KNOWN in self.hints and TaskHints.EXCLUDED not in self.hints
         return TaskHints.LISTED in self.hints or (is_known and TaskHints.UNLISTED not in self.hints)
 
-    def is_doubted(self, status: ProjectStatus) -> bool:
+    def is_doubted(self, status: ProjectStatus | UnknownStatus) -> bool:
         """Whether the page of a published project may come from a stale cache.
 
         The project list omits quarantined projects, and their pages have that status (PEP 792).
@@ -195,6 +195,8 @@ class Result(Enum):
     """The page filters drop it; what is published is to be removed at the end of the run."""
     EMPTIED = auto()
     """The page filters drop all its files; the end of the run decides whether they may."""
+    REJECTED = auto()
+    """So many files of the page are rejected that it is not published; what was published stays."""
     FAILED = auto()
     """It could not be synced; what was published stays."""
 
@@ -206,6 +208,7 @@ class Outcome:
     ``record`` is what the catalogue is to hold. ``error`` is why the project failed, or why it is
     published without some files; ``incomplete`` says that a later run has to sync it again.
     ``unlisted`` says that its page exists although the project list does not have it.
+    ``rejected`` are the rejected files of a page that is not published.
     ``removed`` are files that were moved to the trash, ``restored`` those that came back.
     ``lost`` is how many published files the index took off the page, as the limit counts them.
     ``dropped`` is what the filters dropped from the page; the last of it is the whole page for a
@@ -218,6 +221,7 @@ class Outcome:
     error: BandersnatchError | None = None
     incomplete: bool = False
     unlisted: bool = False
+    rejected: tuple[Rejection, ...] = ()
     removed: tuple[records.TrashEntry, ...] = ()
     restored: tuple[StorageKey, ...] = ()
     dropped: tuple[Dropped, ...] = ()

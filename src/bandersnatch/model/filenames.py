@@ -1,5 +1,7 @@
 """Kinds, Python versions and platforms in release file names (PEP 425, PEP 427, distutils).
 
+The name of a wheel may end with a variant label (draft PEP 825), which says nothing about its tags.
+
 Names are the only source, because the Simple API does not state the kind of a file.
 """
 
@@ -21,6 +23,13 @@ _WHEEL = re.compile(
     r"-([a-z_]\w*(?:\.[a-z_]\w*)*-\w+(?:\.\w+)*-\w+(?:\.\w+)*)\.whl",
     re.ASCII | re.IGNORECASE,
 )
+_VARIANT = re.compile(
+    r"[a-z0-9][\w.]*-[\w.+!]+(?:-\d[\w.]*)?"
+    r"-((?:py|cp|ip|pp|jy|graalpy)\w*(?:\.[a-z_]\w*)*-\w+(?:\.\w+)*-\w+(?:\.\w+)*)-[\w.]+\.whl",
+    re.ASCII | re.IGNORECASE,
+)
+"""A wheel with a variant label. Known Python tags only: otherwise a build tag could be one."""
+
 _SEPARATORS = re.compile(r"[-.]")
 _SYSTEM = rf"win32|(?:{SYSTEMS})[-_\d][\w.+-]*?"
 _BUILT = re.compile(
@@ -96,9 +105,10 @@ class BuildInfo:
 def wheel_tag_text(filename: str) -> str | None:
     """Return the tags in a wheel's name in lower case, or None if it is not a wheel's name.
 
-    The version need not conform to PEP 440; the tags are valid without it.
+    The version need not conform to PEP 440; the tags are valid without it. A variant label is
+    omitted.
     """
-    found = _WHEEL.fullmatch(filename)
+    found = _WHEEL.fullmatch(filename) or _VARIANT.fullmatch(filename)
     return found[1].lower() if found and filename.endswith(".whl") else None
 
 

@@ -21,6 +21,12 @@ FILE_ENDINGS = (
 )  # fmt: skip
 """The endings of release file names, in lower case."""
 
+COMPANION_ENDING = ".json"
+"""The ending of files that describe the files of their version; none of them is a release file."""
+
+VARIANTS_ENDING = "-variants.json"
+"""The ending of the companion that lists the variants of a version's wheels (draft PEP 825)."""
+
 MAX_REQUIRES_PYTHON_LENGTH = 1_000
 MAX_REASON_LENGTH = 4_000
 
@@ -37,8 +43,9 @@ class ReleaseFile:
     """One file of a project, as listed by its detail page.
 
     ``url`` is absolute. ``path`` is relative to the served root and computed here, never copied
-    (``packages/aa/bb/.../name``). ``hashes`` always contains sha256. ``size`` is in bytes, None if
-    the index does not state it. ``upload_time`` is in UTC.
+    (``packages/aa/bb/.../name``). ``hashes`` are the digests that are known: on a page those that
+    it gives, of any algorithm and maybe none; of a stored file those of its content. ``size`` is
+    in bytes, None if the index does not state it. ``upload_time`` is in UTC.
 
     ``core_metadata`` (PEP 714) has the hashes of the sidecar ``<url>.metadata``: empty if it exists
     and its hash is unknown, False if it does not exist, None if the index does not say.
@@ -58,16 +65,19 @@ class ReleaseFile:
     provenance: str | None = None
 
     @property
-    def sha256(self) -> Digest:
-        """The digest that the content is verified with."""
-        digest = self.hashes.get("sha256")
-        assert digest is not None, "validation rejects files without sha256"
-        return digest
+    def sha256(self) -> Digest | None:
+        """The sha256 digest of the content, or None if it is not known."""
+        return self.hashes.sha256
+
+    @property
+    def digest(self) -> Digest | None:
+        """The digest that the content is verified with; None if there is none."""
+        return self.hashes.strongest
 
     @property
     def sidecar(self) -> Digest | None:
         """The digest of the core metadata, or None if it does not exist or cannot be verified."""
-        return self.core_metadata.get("sha256") if isinstance(self.core_metadata, Hashes) else None
+        return self.core_metadata.strongest if isinstance(self.core_metadata, Hashes) else None
 
     @property
     def modified(self) -> int | None:
@@ -79,6 +89,19 @@ class ReleaseFile:
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def is_companion(filename: str) -> bool:
+    """Whether a file describes the files of its version, and is no release file itself."""
+    return filename.endswith(COMPANION_ENDING)
+
+
+def is_mutable(filename: str) -> bool:
+    """Whether an index may change the content of a file of this name.
+
+    It adds to the variants of a version while wheels are uploaded (draft PEP 825).
+    """
+    return filename.endswith(VARIANTS_ENDING)
 
 
 def check_filename(value: object) -> str:

@@ -8,10 +8,11 @@ from enum import Enum
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Self
 
+from bandersnatch.errors import InvalidValue
 from bandersnatch.model.versions import VersionKey, version_key, version_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
@@ -23,16 +24,37 @@ MAX_FILES = 200_000
 _MAX_ENTRY_LENGTH = 300
 """Characters of a rejected entry's name that are kept; a valid name has fewer."""
 
+_STATUS = re.compile(r"[a-z][a-z0-9_-]{0,63}", re.ASCII)
 _VERSION = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,127}", re.ASCII)
 
 
 class ProjectStatus(Enum):
-    """The status markers of PEP 792; a page without one is active."""
+    """The known status markers of PEP 792; a page without one is active."""
 
     ACTIVE = "active"
     ARCHIVED = "archived"
     QUARANTINED = "quarantined"
     DEPRECATED = "deprecated"
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownStatus:
+    """A status marker of a later specification; it is passed on and counts as active."""
+
+    value: str
+
+
+def project_status(text: str) -> ProjectStatus | UnknownStatus:
+    """Return the status marker that ``text`` stands for.
+
+    :raises InvalidValue: if it cannot be one.
+    """
+    try:
+        return ProjectStatus(text)
+    except ValueError:
+        if _STATUS.fullmatch(text):
+            return UnknownStatus(text)
+        raise InvalidValue("project status", text, "is not a word of lower-case letters") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +98,18 @@ class ProjectDetail:
     files: tuple[ReleaseFile, ...] = ()
     versions: tuple[str, ...] = ()
     serial: Serial | None = None
-    status: ProjectStatus = ProjectStatus.ACTIVE
+    status: ProjectStatus | UnknownStatus = ProjectStatus.ACTIVE
     status_reason: str = ""
     rejected: tuple[Rejection, ...] = ()
     document: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
     _texts: tuple[str, ...] | None = field(default=None, init=False, compare=False, repr=False)
+
+    def reject(self, rejections: Iterable[Rejection]) -> ProjectDetail:
+        """Return the page without files that cannot be published for other reasons than its own."""
+        added = tuple(rejections)
+        names = {each.entry for each in added}
+        files = (file for file in self.files if shown_entry(file.filename) not in names)
+        return replace(self, files=tuple(files), rejected=(*self.rejected, *added))
 
     def keep(self, wanted: Callable[[ReleaseFile], bool]) -> ProjectDetail:
         """Return the page with only the files for which ``wanted`` returns True."""

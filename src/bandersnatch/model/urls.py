@@ -5,13 +5,14 @@ See docs/development/protocol.md, "Names, paths and URLs".
 
 from __future__ import annotations
 
+import hashlib
 import re
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from bandersnatch.errors import InvalidValue
-from bandersnatch.model.files import FILE_ENDINGS, check_filename
+from bandersnatch.model.files import FILE_ENDINGS, ReleaseFile, check_filename
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,7 @@ _CONTENT_URL = re.compile(
     r"/(packages/[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{60}/)([A-Za-z0-9_-][A-Za-z0-9._-]*)",
     re.ASCII,
 )
+_BY_URL = "packages/url/"
 _MIN_SEGMENTS, _MAX_SEGMENTS = 2, 10
 
 
@@ -119,7 +121,8 @@ def file_path(url: str, *, filename: str, sha256: str) -> str:
     A path that ends in PyPI's form ``packages/aa/bb/<60 hex>/<name>`` gives that form. Another
     path below ``/packages/`` is kept if every segment is safe and only the last one is named like
     a file, so that no file is where another one needs a directory. Any other file gets a path of
-    PyPI's form made from its sha256. The result consists of checked segments.
+    PyPI's form made from its sha256; if that is "", unknown, one made from the URL without scheme
+    and query, ``packages/url/aa/<62 hex>/<name>``. The result consists of checked segments.
 
     :raises InvalidValue: if the path cannot be decoded, or does not end with the file name.
     """
@@ -135,7 +138,18 @@ def file_path(url: str, *, filename: str, sha256: str) -> str:
         return content
     if _are_safe(segments):
         return "/".join(segments)
-    return f"packages/{sha256[:2]}/{sha256[2:4]}/{sha256[4:]}/{filename}"
+    if sha256:
+        return f"packages/{sha256[:2]}/{sha256[2:4]}/{sha256[4:]}/{filename}"
+    address = hashlib.sha256(urlsplit(url)._replace(scheme="", query="").geturl().encode())
+    digits = address.hexdigest()
+    return f"{_BY_URL}{digits[:2]}/{digits[2:]}/{filename}"
+
+
+def is_computed_path(file: ReleaseFile) -> bool:
+    """Whether ``file_path`` made the path of a file from its sha256 or from its URL."""
+    digest = path_digest(file.path)
+    is_from_digest = file.sha256 is not None and digest == file.sha256.value
+    return is_from_digest or file.path.startswith(_BY_URL)
 
 
 def is_file_path(path: str) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from packaging.version import InvalidVersion, Version
 
-from bandersnatch.model.files import FILE_ENDINGS
+from bandersnatch.model.files import COMPANION_ENDING, FILE_ENDINGS, is_companion
 
 if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
@@ -51,11 +51,15 @@ def version_text(filename: str, name: ProjectName) -> str:
     """Return the version in the name of a project's file, as written there.
 
     In other files than wheels it is what follows the project's name, without what distutils
-    appended; "" if the file name does not start with that name.
+    appended; "" if the file name does not start with that name. A companion has the version that
+    it describes.
     """
     if filename.endswith(".whl"):
         rest = filename[:-4].partition("-")[2]
         return rest.partition("-")[0]
+    if is_companion(filename):
+        stem = filename.removesuffix(COMPANION_ENDING)
+        return stem[_prefix_length(stem, name) :].partition("-")[0]
     stem = strip_ending(filename)
     rest = stem[_prefix_length(stem, name) :]
     while parse_version(rest) is None and (shorter := _BUILT.sub("", rest)) != rest:

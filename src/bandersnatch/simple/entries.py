@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bandersnatch.errors import InvalidPage, InvalidValue
-from bandersnatch.model.digests import Hashes, parse_hashes
+from bandersnatch.model.digests import Hashes, parse_hashes, require_hashes
 from bandersnatch.model.files import (
     MAX_REQUIRES_PYTHON_LENGTH,
     ReleaseFile,
@@ -24,7 +24,9 @@ from bandersnatch.model.project import (
     ProjectList,
     ProjectStatus,
     Rejection,
+    UnknownStatus,
     is_version,
+    project_status,
 )
 from bandersnatch.model.serials import Serial, parse_serial
 from bandersnatch.model.urls import absolute_url, file_path
@@ -62,21 +64,20 @@ def validate_file(entry: RawFile, context: PageContext) -> ReleaseFile:
     Values that identify the file must be valid. Invalid values that only describe it are
     dropped.
 
-    :raises InvalidValue: if the name, the URL, the sha256 or the size is not valid.
+    :raises InvalidValue: if the name, the URL, every digest, or the size is not valid.
     """
     filename = check_filename(entry.filename)
     if not belongs_to(filename, context.name):
         raise InvalidValue("file name", filename, f"is not one of {context.name}")
     url = absolute_url(entry.url, base=context.url)
-    hashes = parse_hashes(entry.hashes)
-    sha256 = hashes.get("sha256")
-    if sha256 is None:
-        raise InvalidValue("file", filename, "has no usable sha256")
+    hashes = require_hashes(entry.hashes)
+    if not hashes:
+        raise InvalidValue("file", filename, "has no usable digest")
     requires_python = clean_text(entry.requires_python, longest=MAX_REQUIRES_PYTHON_LENGTH)
     return ReleaseFile(
         filename=filename,
         url=url,
-        path=file_path(url, filename=filename, sha256=sha256.value),
+        path=file_path(url, filename=filename, sha256=hashes.sha256_value),
         hashes=hashes,
         size=None if entry.size is None else check_size(entry.size),
         upload_time=parse_upload_time(entry.upload_time, now=context.now),
@@ -157,13 +158,13 @@ def check_page_name(shown: object, context: PageContext) -> None:
         raise InvalidPage(context.url, f"it is the page of {ascii(shown)[:80]}")
 
 
-def parse_status(value: object) -> tuple[ProjectStatus, str]:
-    """Return the status and its reason (PEP 792); an unknown or invalid status is active."""
+def parse_status(value: object) -> tuple[ProjectStatus | UnknownStatus, str]:
+    """Return the status and its reason (PEP 792); an invalid status is active."""
     if not isinstance(value, dict) or not isinstance(value.get("status"), str):
         return ProjectStatus.ACTIVE, ""
     try:
-        status = ProjectStatus(value["status"])
-    except ValueError:
+        status = project_status(value["status"])
+    except InvalidValue:
         return ProjectStatus.ACTIVE, ""
     return status, clean_reason(value.get("reason"))
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from bandersnatch.errors import InvalidPage, InvalidValue
+from bandersnatch.model.digests import parse_fragment
 from bandersnatch.model.files import FILE_ENDINGS, ReleaseFile
-from bandersnatch.model.names import ProjectName, project_name
+from bandersnatch.model.names import ProjectName, belongs_to, project_name
 from bandersnatch.model.project import MAX_FILES, ProjectDetail, ProjectList, ProjectStatus
 from bandersnatch.model.serials import optional_serial
 from bandersnatch.simple import entries
@@ -90,7 +91,7 @@ def parse_list_html(text: bytes, where: str, *, charset: str | None) -> ProjectL
     page = _read_links(text, where, charset)
     root = urlsplit(where).path
     is_directory = _DIRECTORY.search(text) is not None
-    outside: list[str] = []
+    outside: list[str] = []  # used if there is nothing below the root
     names = (_listed_name(link, root, outside, is_directory=is_directory) for link in page.links())
     inside = [name for name in names if name is not None]
     pairs = ((name, None) for name in inside or outside)
@@ -99,6 +100,16 @@ def parse_list_html(text: bytes, where: str, *, charset: str | None) -> ProjectL
     if not listing.serials:
         raise InvalidPage(where, "it is HTML without a link to a project")
     return listing
+
+
+def has_release_file(text: bytes, where: str, name: ProjectName) -> bool:
+    """Whether a page links to a file that can belong to the project.
+
+    :raises InvalidPage: if it is not HTML that can be read.
+    """
+    links = _read_links(text, where, None, MAX_FILES).links()
+    filenames = (str(entry.filename) for entry in _entries(links, where, []))
+    return any(belongs_to(filename, name) for filename in filenames)
 
 
 def _read_links(
@@ -115,8 +126,9 @@ def _listed_name(link: Link, root: str, outside: list[str], *, is_directory: boo
     It is the text of the link. In the list of a directory the text can be shortened, and a link
     without a slash at its end leads to a file; the name is the last part of the address there,
     and a directory of another name belongs to no project.
-    ``outside`` receives the names in links out of the root whose address ends with the same name.
-    An index behind a proxy that changes paths may have no other links.
+    ``outside`` receives the names in links out of the root whose address ends with the same name,
+    in a directory of the root's name: an index behind a proxy that changes paths may have only such
+    links.
     """
     segment = unquote(link.path.rstrip("/").rpartition("/")[2])
     if is_directory:
@@ -125,7 +137,9 @@ def _listed_name(link: Link, root: str, outside: list[str], *, is_directory: boo
         return segment if inner and is_entry and _is_same_name(inner, segment) else None
     if link.path.startswith(root):
         return link.text
-    if _is_same_name(link.text, segment):
+    parent = link.path.rstrip("/").rpartition("/")[0]
+    has_same_parent = parent.rpartition("/")[2] == root.rstrip("/").rpartition("/")[2] != ""
+    if has_same_parent and _is_same_name(link.text, segment):
         outside.append(link.text)
     return None
 
@@ -152,12 +166,11 @@ def _entries(
 
 def _entry(link: Link, filename: str) -> entries.RawFile:
     attributes = link.attributes
-    algorithm, _, value = urlsplit(link.url).fragment.partition("=")
     metadata = attributes.get("data-core-metadata", attributes.get("data-dist-info-metadata"))
     return entries.RawFile(
         filename=filename,
         url=link.url,
-        hashes={algorithm: value},
+        hashes=parse_fragment(urlsplit(link.url).fragment),
         requires_python=attributes.get("data-requires-python"),
         yanked=attributes.get("data-yanked"),
         core_metadata=_core_metadata(metadata),
@@ -168,10 +181,7 @@ def _entry(link: Link, filename: str) -> entries.RawFile:
 def _core_metadata(value: object) -> object:
     if not isinstance(value, str):
         return None
-    algorithm, equals, digest = value.partition("=")
-    if equals:
-        return {algorithm: digest}
-    return value == "true" or None
+    return parse_fragment(value) or value == "true" or None
 
 
 _PAGE = """\
@@ -195,8 +205,9 @@ def render_detail_html(
     digest_name: str,
     file_url: Callable[[ReleaseFile], str],
 ) -> bytes:
-    """Return a project's page; every file must have a ``digest_name`` digest.
+    """Return a project's page.
 
+    A link has the ``digest_name`` digest of its file; if that is not known, the strongest one.
     The page claims version 1.0, or 1.4 if it carries a status (PEP 792). HTML never has a newer
     version (PEP 833).
     """
@@ -225,7 +236,8 @@ def _status(detail: ProjectDetail) -> str:
 
 
 def _link(file: ReleaseFile, digest_name: str, url: str) -> str:
-    digest = file.hashes.get(digest_name)
+    digest = file.hashes.get(digest_name) or file.digest
+    fragment = "" if digest is None else f"#{digest}"
     attributes = ""
     if file.requires_python is not None:
         attributes += f' data-requires-python="{escape(file.requires_python)}"'
@@ -235,7 +247,7 @@ def _link(file: ReleaseFile, digest_name: str, url: str) -> str:
         )
     if file.yanked is not None:
         attributes += f' data-yanked="{escape(file.yanked)}"'
-    return f'    <a href="{escape(url)}#{digest}"{attributes}>{escape(file.filename)}</a><br/>'
+    return f'    <a href="{escape(url)}{fragment}"{attributes}>{escape(file.filename)}</a><br/>'
 
 
 class HtmlListRenderer:

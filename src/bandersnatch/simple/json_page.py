@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from bandersnatch.errors import InvalidPage
+from bandersnatch.model.digests import parse_fragment
 from bandersnatch.model.files import ReleaseFile, format_upload_time
 from bandersnatch.model.project import ProjectDetail, ProjectList
 from bandersnatch.model.serials import Serial, optional_serial
@@ -29,7 +30,7 @@ from bandersnatch.simple.entries import (
 from bandersnatch.simple.limits import LIST, PAGE, check_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from bandersnatch.model.names import ProjectName
     from bandersnatch.simple.entries import PageContext
@@ -57,7 +58,7 @@ class _Meta(msgspec.Struct):
 class _File(msgspec.Struct, rename="kebab"):
     filename: str
     url: str
-    hashes: dict[str, str]
+    hashes: dict[str, str | None]
     size: int | None = None
     upload_time: str | None = None
     requires_python: str | None = None
@@ -186,7 +187,7 @@ def _entry(file: _File | _LooseFile) -> RawFile:
     return RawFile(
         filename=file.filename,
         url=file.url,
-        hashes=file.hashes if isinstance(file.hashes, dict) else {},
+        hashes=_hashes(file.hashes, file.url),
         size=file.size,
         upload_time=file.upload_time,
         requires_python=file.requires_python,
@@ -194,6 +195,15 @@ def _entry(file: _File | _LooseFile) -> RawFile:
         core_metadata=metadata,
         provenance=file.provenance,
     )
+
+
+def _hashes(given: object, url: object) -> Mapping[str, object]:
+    """Return the digests of an entry; some indexes give one as text, or only in the URL."""
+    if isinstance(given, dict) and given:
+        return given
+    if isinstance(given, str):
+        return parse_fragment(given)
+    return parse_fragment(url.partition("#")[2]) if isinstance(url, str) else {}
 
 
 def parse_list_json(text: bytes, where: str) -> ProjectList:
@@ -286,7 +296,7 @@ def render_detail_json(
 
 
 def _file(file: ReleaseFile, digest_name: str, url: str) -> dict[str, Any]:
-    digests = [file.hashes.get(digest_name), file.sha256]
+    digests = [file.hashes.get(digest_name), file.digest]
     entry: dict[str, Any] = {
         "filename": file.filename,
         "hashes": {digest.algorithm: digest.value for digest in digests if digest is not None},

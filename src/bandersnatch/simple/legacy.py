@@ -41,11 +41,15 @@ class LegacyFile(msgspec.Struct, frozen=True):
 
 
 class LegacyDocument(msgspec.Struct, frozen=True):
-    """The decoded document, and its useful parts; ``files`` has sha256 digests as keys."""
+    """The decoded document, and its useful parts.
+
+    ``files`` has the files by each of their digests, ``by_name`` by their names.
+    """
 
     content: dict[str, Any]
     versions: tuple[str, ...]
     files: dict[Digest, LegacyFile]
+    by_name: dict[str, LegacyFile]
     serial: Serial | None
 
 
@@ -65,16 +69,29 @@ def parse_legacy(text: bytes, context: PageContext) -> LegacyDocument:
         raise InvalidPage(context.url, "it has no info and releases")
     check_page_name(info.get("name"), context)
     entries = [entry for files in releases.values() if isinstance(files, list) for entry in files]
-    files = {}
+    files: dict[Digest, LegacyFile] = {}
+    by_name: dict[str, LegacyFile] = {}
     for entry in entries:
-        if isinstance(entry, dict) and isinstance(entry.get("digests"), dict):
-            hashes = parse_hashes(entry["digests"])
-            sha256 = hashes.get("sha256")
-            if sha256 is not None:
-                files[sha256] = _file(entry, hashes, context.now)
+        if isinstance(entry, dict):
+            hashes = _hashes(entry)
+            file = _file(entry, hashes, context.now)
+            files.update(dict.fromkeys(hashes, file))
+            if isinstance(filename := entry.get("filename"), str):
+                by_name[filename] = file
     return LegacyDocument(
-        content, validate_versions(releases), files, optional_serial(content.get("last_serial"))
+        content,
+        validate_versions(releases),
+        files,
+        by_name,
+        optional_serial(content.get("last_serial")),
     )
+
+
+def _hashes(entry: dict[str, Any]) -> Hashes:
+    """Return the valid digests of an entry; old documents have only ``md5_digest``."""
+    digests = entry.get("digests")
+    hashes = parse_hashes(digests) if isinstance(digests, dict) else Hashes()
+    return hashes or parse_hashes({"md5": entry.get("md5_digest")})
 
 
 def _check_growth(content: dict[str, Any], where: str) -> None:
@@ -116,9 +133,19 @@ def render_legacy(document: LegacyDocument) -> bytes:
 
 
 def supplement(detail: ProjectDetail, document: LegacyDocument) -> ProjectDetail:
-    """Return the page with missing values taken from the document, matched by sha256."""
-    files = tuple(_supplemented(file, document.files.get(file.sha256)) for file in detail.files)
+    """Return the page with missing values taken from the document.
+
+    Entries are matched by the strongest digest on the page; those of files without a digest on
+    the page by their names.
+    """
+    files = tuple(_supplemented(file, _entry_of(file, document)) for file in detail.files)
     return replace(detail, files=files, versions=detail.versions or document.versions)
+
+
+def _entry_of(file: ReleaseFile, document: LegacyDocument) -> LegacyFile | None:
+    if file.digest is None:
+        return document.by_name.get(file.filename)
+    return document.files.get(file.digest)
 
 
 def _supplemented(file: ReleaseFile, legacy: LegacyFile | None) -> ReleaseFile:

@@ -1,4 +1,4 @@
-"""Downloads in progress: temporary files, named by the digest that is expected.
+"""Downloads in progress: temporary files, named by the content that is expected.
 
 A small download stays in memory until it is complete; then it is hashed, written and renamed
 at once. A large one is written in chunks, and can be resumed by a later attempt or run.
@@ -60,7 +60,7 @@ class FileDownload(Sink):
 
         :raises InsufficientSpace: if there is not enough space for the rest.
         """
-        name = self._expected.sha256.value
+        name = self._expected.name
         while name in self._in_progress:
             # Another file with the same content: two downloads cannot share a temporary file.
             name += "+"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bandersnatch.errors import MissingObject, StorageError
 from bandersnatch.layout import StorageKey, served, trash
 from bandersnatch.model.content import Content, ExpectedContent
-from bandersnatch.model.digests import HEX_DIGITS, Digest, Hashes
+from bandersnatch.model.digests import Hashes, placeholder, unique
 from bandersnatch.storage.port import (
     FileReadResult,
     MirrorStorage,
@@ -167,5 +167,6 @@ class _CompleteSink(Sink):
         pass
 
     async def finish(self) -> Content:
-        unknown = (Digest(name, "0" * HEX_DIGITS[name]) for name in self._expected.algorithms)
-        return Content(self.held, Hashes((self._expected.sha256, *unknown)))
+        hashes = Hashes(tuple(map(placeholder, unique("sha256", *self._expected.algorithms))))
+        digest = self._expected.digest
+        return Content(self.held, hashes if digest is None else hashes.with_digest(digest))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 from contextlib import AsyncExitStack, suppress
 from itertools import islice
@@ -17,7 +16,7 @@ from bandersnatch.concurrency import BlockingExecutor
 from bandersnatch.config.schema import FreeSpace
 from bandersnatch.errors import LockConflict, MissingObject, StorageError
 from bandersnatch.layout import StorageKey, served, trash
-from bandersnatch.model.digests import Digest, Hashes
+from bandersnatch.model.digests import Digest, Hashes, new_hasher
 from bandersnatch.storage.areas import ROOT, split_key
 from bandersnatch.storage.download import FileDownload
 from bandersnatch.storage.port import FileReadResult, MirrorStorage, StorageSpace, StoredObject
@@ -276,7 +275,7 @@ class FilesystemStorage(MirrorStorage):
         stop = Event()
 
         def digest() -> Hashes:
-            hashers = [hashlib.new(name) for name in algorithms]
+            hashers = [new_hasher(name) for name in algorithms]
             with mapped_errors(key):
                 self._require(key)
                 self._tree.hash(key, hashers, stop)

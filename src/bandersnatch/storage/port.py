@@ -190,8 +190,11 @@ class StorageSpace(NamedTuple):
 
 
 class FileReadResult(NamedTuple):
-    """The result of reading an object to its end; ``problem`` says why it could not be read."""
+    """The result of reading an object to its end; ``problem`` says why it could not be read.
+
+    ``digest`` is its sha256 unless another algorithm was asked for.
+    """
 
     size: int
-    sha256: Digest | None
+    digest: Digest | None
     problem: str = ""

@@ -134,6 +134,7 @@ def table(status: MirrorStatus, directory: str, limits: Limits, found: dict[str,
         lines.append("State:     status or todo was edited; the next run checks every project")
     lines += [f"Serial:    {_serial(status)}", f"Behind:    {_lag(status)}", *_contents(status)]
     lines += _deferred(status)
+    lines += _rejected(status)
     if status.largest:
         rows = [(each.name, f"{each.files:,}", size(each.size)) for each in status.largest]
         lines += ["", *columns([("largest projects", "files", "size"), *rows])]
@@ -192,6 +193,21 @@ def _deferred(status: MirrorStatus) -> Iterator[str]:
         yield f"  and {len(status.deferred) - _MOST_LISTED:,} more; --json lists them all"
 
 
+def _rejected(status: MirrorStatus) -> Iterator[str]:
+    found = [(name, each, "") for name, failed, _ in status.rejected for each in failed]
+    found += [
+        (name, each, " (ignored)") for name, _, ignored in status.rejected for each in ignored
+    ]
+    if not found:
+        return
+    yield ""
+    yield f"Rejected: {counted(len(found), 'file')} of {counted(len(status.rejected), 'project')}"
+    for name, each, note in found[:_MOST_LISTED]:
+        yield f"  {name}: {one_line(each.entry)}: {one_line(each.reason)}{note}"
+    if len(found) > _MOST_LISTED:
+        yield f"  and {len(found) - _MOST_LISTED:,} more; --json lists them all"
+
+
 def _deferral(status: MirrorStatus, deferred: Deferred) -> str:
     since = f"{deferred.deferral} since {_when(status, deferred.since)}"
     if not deferred.reason:
@@ -232,6 +248,7 @@ def as_json(status: MirrorStatus, directory: str, found: dict[str, ExitCode]) ->
             "files": totals.files,
             "bytes": totals.size,
             "deferred": [_deferred_dict(each) for each in status.deferred],
+            "rejected": list(_rejected_dicts(status)),
             "last_success": _time_dict(status, status.last_success),
             "verified": {
                 "complete": _time_dict(status, status.verified),
@@ -261,6 +278,17 @@ def _lag_dict(status: MirrorStatus) -> dict[str, object] | None:
         "seconds": 0 if lag.oldest is None else max(0, status.now - lag.oldest),
         "counted": lag.counted,
     }
+
+
+def _rejected_dicts(status: MirrorStatus) -> Iterator[dict[str, object]]:
+    for name, failed, ignored in status.rejected:
+        for each in (*failed, *ignored):
+            yield {
+                "project": name,
+                "file": each.entry,
+                "reason": each.reason,
+                "ignored": each in ignored,
+            }
 
 
 def _deferred_dict(deferred: Deferred) -> dict[str, object]:

@@ -11,6 +11,7 @@ from copy import deepcopy
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
+from bandersnatch.model.digests import parse_hashes
 from bandersnatch.model.filenames import FileKind, build_info, wheel_tag_text
 from bandersnatch.model.versions import VersionKey, parse_version, version_key
 
@@ -149,6 +150,8 @@ def _is_from_page(key: str, value: object) -> bool:
 def _is_another_file(entry: Mapping[str, Any], file: ReleaseFile) -> bool:
     """Return whether the document's entry is about another file of the same name."""
     digest = _digests(entry).get("sha256")
+    if file.sha256 is None:
+        return parse_hashes(_digests(entry)).agrees_with(file.hashes) is False
     return digest is not None and str(digest).lower() != file.sha256.value
 
 

@@ -9,6 +9,7 @@ from bandersnatch.catalogue import records
 from bandersnatch.config.schema import ApiMethod
 from bandersnatch.errors import UpstreamError
 from bandersnatch.mirror.discovery import MAX_GAP
+from bandersnatch.mirror.rejections import ProjectRejections, rejections_of
 from bandersnatch.mirror.state import NOT_TRUSTED, MirrorState, StateFiles, clean_marker_for
 from bandersnatch.model.serials import NO_SERIAL, Serial
 
@@ -50,7 +51,8 @@ class MirrorStatus:
     Times are in seconds since 1970, None for never. ``serial`` is that of ``status``, ``cursor``
     the serial up to which changes have been read. ``lag`` is None if it is unknown, and then
     ``lag_unknown`` says why. ``expected`` counts the projects of the mirror and those that are
-    still to be mirrored. ``adopted`` is False if the catalogue is incomplete. ``trusted`` is False
+    still to be mirrored. ``rejected`` are the files that are left out. ``adopted`` is False if
+    the catalogue is incomplete. ``trusted`` is False
     if the next run will not trust ``status`` and ``todo``, because they were edited.
     """
 
@@ -66,6 +68,7 @@ class MirrorStatus:
     verified: int | None
     trash: records.TrashTotals
     largest: tuple[records.VerifyEntry, ...]
+    rejected: tuple[ProjectRejections, ...]
     adopted: bool
     trusted: bool
 
@@ -100,6 +103,7 @@ async def mirror_status(mirror: Mirror, *, offline: bool) -> MirrorStatus:
         verified=_seconds(await catalogue.marker(records.Marker.VERIFIED)),
         trash=await catalogue.trash_totals(),
         largest=tuple(await catalogue.largest(LARGEST)),
+        rejected=tuple(await rejections_of(mirror)),
         adopted=bool(await catalogue.marker(records.Marker.ADOPTED)),
         trusted=marker not in NOT_TRUSTED,
     )

@@ -10,6 +10,7 @@ from bandersnatch.catalogue.records import DELETIONS, Deferral, Deferred, Projec
 from bandersnatch.errors import FilterFailure, MissingProject, UpstreamError
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.page import PageFetcher
+from bandersnatch.mirror.rejections import Acknowledgement
 from bandersnatch.mirror.tasks import SyncTask
 from bandersnatch.model.content import Validators
 from bandersnatch.model.project import ProjectDetail, ProjectStatus
@@ -53,12 +54,13 @@ class _Explanation:
         except FilterFailure as error:
             return [*lines, self._failed_filter(error)]
         if self._what is None:
-            return [*lines, *self._project(page, record, result)]
-        files = self._matching_files(page)
-        if not files:
+            return [*lines, *self._project(page, record, result), *self._rejected(page, record)]
+        explained = [self._file(file, page, record) for file in self._matching_files(page)]
+        explained += self._rejected(page, record)
+        if not explained:
             lines.append(f"the index has no file or version {self._what} of {self._name}")
-            return [*lines, *self._not_on_index(record, await catalogue.trash())]
-        return [*lines, *(self._file(file, page, record) for file in files)]
+            explained = [*self._not_on_index(record, await catalogue.trash())]
+        return [*lines, *explained]
 
     def _failed_filter(self, error: FilterFailure) -> str:
         return f"{error}; until that is fixed, {self._name} does not change"
@@ -95,7 +97,7 @@ class _Explanation:
     async def _fetch_page(self, lines: list[str]) -> ProjectDetail | None:
         """Return the index's page as the filters get it; if there is none, say so in ``lines``."""
         mirror = self._mirror
-        fetcher = PageFetcher(mirror.index, mirror.settings, mirror.events, now=mirror.clock.now())
+        fetcher = PageFetcher(mirror.index, mirror.settings, now=mirror.clock.now())
         task = SyncTask(self._name)
         try:
             fetched = await fetcher.fetch(task, Validators())
@@ -143,6 +145,22 @@ class _Explanation:
         return page.serial is None or page.serial <= record.reflects
 
     # ------------------------------------------------------------ files
+
+    def _rejected(self, page: ProjectDetail, record: ProjectRecord | None) -> Iterator[str]:
+        """Explain the files that are left out, those of ``what`` if it is given."""
+        acknowledgement = Acknowledgement(self._mirror.settings.run.ignore_rejected)
+        recorded = record.detail.rejected if record is not None else ()
+        for each in {each.entry: each for each in (*recorded, *page.rejected)}.values():
+            if self._what is None or self._is_meant(each.entry):
+                covers = acknowledgement.covers(self._name, each)
+                note = "; ignore-rejected acknowledges it" if covers else ""
+                yield f"{each.entry}: rejected: {each.reason}{note}"
+
+    def _is_meant(self, filename: str) -> bool:
+        """Whether ``what`` is a file's name or the version in it."""
+        what = self._what or ""
+        version = version_text(filename, self._name)
+        return filename == what or version_key(version) == version_key(what)
 
     def _matching_files(self, page: ProjectDetail) -> list[ReleaseFile]:
         """Return the file of that name, or the files of that version."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from bandersnatch import layout
 from bandersnatch.errors import InvalidPage, MissingObject, StorageError, UpstreamError
 from bandersnatch.layout import PageFormat, StorageKey
 from bandersnatch.mirror.page import own_page_context, parse_own_page
-from bandersnatch.model.digests import Digest
+from bandersnatch.model.digests import Digest, new_hasher
 from bandersnatch.model.serials import NO_SERIAL
 from bandersnatch.simple.legacy import parse_legacy
 from bandersnatch.storage.port import FileReadResult, MirrorStorage, Storage, StoredObject
@@ -113,8 +112,10 @@ class PageCheck:
             )
         except UpstreamError as error:
             return f"it cannot be read: {error}"
-        if detail.rejected:
-            return f"it cannot be read: {detail.rejected[0].reason}"
+        recorded = {each.entry for each in record.detail.rejected}
+        unknown = [each for each in detail.rejected if each.entry not in recorded]
+        if unknown:
+            return f"it cannot be read: {unknown[0].reason}"
         return "" if _has_same_files(detail, record.detail) else _DIFFERS
 
 
@@ -130,7 +131,7 @@ def _is_same_file(stored: ReleaseFile, recorded: ReleaseFile | None) -> bool:
     return (
         recorded is not None
         and stored.path == recorded.path
-        and stored.sha256 == recorded.sha256
+        and (recorded.hashes.agrees_with(stored.hashes) or stored.hashes == recorded.hashes)
         and stored.requires_python == recorded.requires_python
         and (stored.yanked is None) == (recorded.yanked is None)
     )
@@ -229,27 +230,32 @@ class Examiner:
         """Read files, each with its core metadata, and compare their digests."""
         files = [(each.found.file, each.stat) for each in batch if each.stat is not None]
         sidecars = [(each.found.file, each.sidecar) for each in batch if each.sidecar is not None]
-        keys = [*(stat.key for _, stat in files), *(key for _, key in sidecars)]
-        results = await self._read_digests(keys)
+        to_read = [(stat.key, file.digest) for file, stat in files]
+        results = await self._read_digests(to_read + [(key, f.sidecar) for f, key in sidecars])
         findings.size += sum(each.size for each in results)
         for (file, key), result in zip(sidecars, results[len(files) :], strict=True):
             if what := _wrong_content(result, file.sidecar):
                 findings.sidecars[file.path] = Damage(key, what)
         for (file, stat), result in zip(files, results, strict=False):
-            if what := _wrong_content(result, file.sha256):
+            if what := _wrong_content(result, file.digest):
                 findings.files[file.path] = Damage(stat.key, what)
             elif file.path not in findings.sidecars:
                 findings.intact[file.path] = stat.modified
 
-    async def _read_digests(self, keys: Sequence[StorageKey]) -> Sequence[FileReadResult]:
-        if self._budget.is_paced:
-            return [await self._read_paced(key) for key in keys]
-        results = await self._storage.read_files(keys)
+    async def _read_digests(
+        self, objects: Sequence[tuple[StorageKey, Digest | None]]
+    ) -> Sequence[FileReadResult]:
+        """Read objects; the digest of each is of the algorithm of the recorded one."""
+        algorithms = ["sha256" if each is None else each.algorithm for _, each in objects]
+        if self._budget.is_paced or set(algorithms) != {"sha256"}:
+            pairs = zip(objects, algorithms, strict=True)
+            return [await self._read_in_pieces(key, name) for (key, _), name in pairs]
+        results = await self._storage.read_files([key for key, _ in objects])
         await self._budget.take(sum(each.size for each in results))
         return results
 
-    async def _read_paced(self, key: StorageKey) -> FileReadResult:
-        hasher, size = hashlib.sha256(), 0
+    async def _read_in_pieces(self, key: StorageKey, algorithm: str) -> FileReadResult:
+        hasher, size = new_hasher(algorithm), 0
         try:
             async for piece in self._storage.stream(key):
                 hasher.update(piece)
@@ -259,7 +265,7 @@ class Examiner:
             return FileReadResult(size, None, _MISSING)
         except StorageError as error:
             return FileReadResult(size, None, error.why)
-        return FileReadResult(size, Digest("sha256", hasher.hexdigest()))
+        return FileReadResult(size, Digest(algorithm, hasher.hexdigest()))
 
     # ------------------------------------------------------------ legacy documents
 
@@ -300,10 +306,14 @@ def _wrong_size(found: FileRecord, stat: StoredObject | None) -> str:
 
 
 def _wrong_content(result: FileReadResult, digest: Digest | None) -> str:
-    """Return how the content that was read differs from what was recorded, or ""."""
-    if result.sha256 is None:
+    """Return how the content that was read differs from what was recorded, or "".
+
+    Nothing is known of the content of a file that was adopted from a page without digests.
+    """
+    read = result.digest
+    if read is None:
         return result.problem
-    return "" if result.sha256 == digest else f"its content has sha256 {result.sha256.value}"
+    return "" if digest in {None, read} else f"its content has {read.algorithm} {read.value}"
 
 
 def _sidecar_key(found: FileRecord) -> StorageKey | None:

@@ -11,6 +11,7 @@ from bandersnatch.layout import PACKAGES, SIDECAR_SUFFIX, SIMPLE, WEB, PageForma
 from bandersnatch.mirror.page import own_page_context
 from bandersnatch.model.filenames import candidate_projects
 from bandersnatch.model.names import ProjectName, project_name
+from bandersnatch.model.project import shown_entry
 from bandersnatch.simple.legacy import parse_legacy
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ class Orphans:
         """Yield the objects that no project owns, except those that ``unreadable`` may own.
 
         Any release file may belong to an unreadable project, so none is yielded if there is one.
+        Nor is a file with the name of a rejected one: a page that an earlier release wrote may
+        list it.
         """
         for area in _PAGE_AREAS:
             async for batch in self._scan(area):
@@ -109,8 +112,10 @@ class Orphans:
         if unreadable:
             return
         unclaimed: list[StoredObject] = []
+        rejected = {each.rejection.entry for each in await self._catalogue.rejected()}
         async for batch in self._scan(PACKAGES):
-            unclaimed += await self._without_likely_owner(batch)
+            files = [each for each in batch if shown_entry(_filename(each.key)) not in rejected]
+            unclaimed += await self._without_likely_owner(files)
             if len(unclaimed) >= _FULL_SCAN_BATCH:
                 for each in await self._without_owner(unclaimed):
                     yield each
@@ -151,7 +156,7 @@ class Orphans:
         claims = [
             (name, each.key.removeprefix(WEB))
             for each in batch
-            for name in candidate_projects(each.key.rpartition("/")[2].removesuffix(SIDECAR_SUFFIX))
+            for name in candidate_projects(_filename(each.key))
         ]
         owned = await self._catalogue.paths_owned(claims)
         return [each for each in batch if each.key.removeprefix(WEB) not in owned]
@@ -170,6 +175,11 @@ class Orphans:
                 batch = []
         if batch:
             yield batch
+
+
+def _filename(key: StorageKey) -> str:
+    """Return the name of the release file that an object is, or is the core metadata of."""
+    return key.rpartition("/")[2].removesuffix(SIDECAR_SUFFIX)
 
 
 def _owner(key: StorageKey) -> _Owner:

@@ -70,8 +70,8 @@ class _OfferedFiles:
     def find(self, file: ReleaseFile) -> ReleaseFile | None:
         """Return the recorded file with a URL that has the same content, None without one."""
         offered = self.files.get(file.path)
-        if offered is None or offered.sha256 != file.sha256:
-            return None
+        if offered is None or file.hashes.agrees_with(offered.hashes) is False:
+            return None  # without a common digest the recorded one decides after the download
         return replace(file, url=offered.url)
 
 
@@ -157,9 +157,10 @@ class Repairer:
 
     async def _download_sidecar(self, file: ReleaseFile, name: ProjectName) -> str | None:
         try:
-            return await self._files.download_sidecar(file, name)
+            hashes = await self._files.download_sidecar(file, name)
         except errors.InsufficientSpace as error:
             return str(error)
+        return hashes if isinstance(hashes, str) else None
 
     # ------------------------------------------------------------ pages and documents
 
