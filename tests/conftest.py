@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support import processes
+from tests.support.hiding import sitecustomize as hiding  # before any module of the program
 from tests.support.index import Index
 from tests.support.server import IndexServer, serving
 from tests.support.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 # The machine may be busy: the duration of an example proves nothing.
@@ -24,6 +25,13 @@ settings.register_profile("fresh", deadline=None, suppress_health_check=[HealthC
 # --hypothesis-profile=fresh, and add a test of its own for each failure that they find.
 settings.register_profile("same", settings.get_profile("fresh"), derandomize=True)
 settings.load_profile("same")
+
+
+def pytest_configure() -> None:
+    """Let the Python processes that tests start hide the same from the program, if anything."""
+    if hiding.is_on():
+        path = str(Path(hiding.__file__).parent)
+        os.environ["PYTHONPATH"] = os.pathsep.join([path, os.environ.get("PYTHONPATH", "")])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from bandersnatch.storage.descriptors import DescriptorDirectory
 from bandersnatch.storage.directory import DirectoryEntry, open_regular
+from bandersnatch.storage.paths import PathDirectory
+from bandersnatch.storage.system import has_descriptors
+from bandersnatch.storage.windows import long_path
 from tests.support.disks import files, open_files
 
 if TYPE_CHECKING:
@@ -19,7 +23,14 @@ if TYPE_CHECKING:
 
     from bandersnatch.storage.directory import Directory
 
-OPENERS: dict[str, Callable[[str], Directory]] = {"descriptors": DescriptorDirectory.at}
+OPENERS: dict[str, Callable[[str], Directory]] = {
+    "paths": PathDirectory.at,
+    "windows": partial(PathDirectory.at, is_windows=True),
+}
+if has_descriptors():
+    from bandersnatch.storage.descriptors import DescriptorDirectory
+
+    OPENERS["descriptors"] = DescriptorDirectory.at
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 NOT_OPENED = r"not a regular file|levels of symbolic links|No such device"
 KINDS = ("file", "link", "dangling", "fifo", "socket")
@@ -209,3 +220,94 @@ def test_a_directory_is_flushed_and_measured(at: Directory) -> None:
     free, total = at.usage()
 
     assert 0 < free < total
+
+
+def test_the_time_of_a_file_is_set_and_that_of_a_target_is_not(at: Directory, here: Path) -> None:
+    plant(here / "x", "file")
+    at.set_time("x", 1_000_000_000_123_456_789)
+
+    assert (here / "x").stat().st_mtime_ns == 1_000_000_000_123_456_789
+    with pytest.raises(FileNotFoundError):
+        at.set_time("never", 0)
+
+
+# ---------------------------------------------------------------- directories by their paths
+
+
+REFUSED = [
+    *("CON", "con", "nul.tar.gz", "Aux .zip", "com1", "LPT\N{SUPERSCRIPT ONE}.whl", "conin$"),
+    *("a:b", "a\\b", "a?", "a*", "a<", "a>", "a|", 'a"', "a\x01", "a.", "a ", "..."),
+]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_names_that_windows_does_not_allow_are_refused(tmp_path: Path, name: str) -> None:
+    with PathDirectory.at(str(tmp_path), is_windows=True) as directory:
+        for refused in (
+            lambda: directory.open_file(name, CREATE),
+            lambda: directory.open_file(name, os.O_RDONLY),
+            lambda: directory.make_directory(name),
+            lambda: directory.open(name),
+            lambda: directory.status(name),
+        ):
+            with pytest.raises(OSError, match="Windows") as caught:
+                refused()
+            assert caught.value.errno == errno.EILSEQ
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["console", "com10", "nul-1.0.tar.gz", ".com1", "a b", "é", "lpt"])
+def test_other_names_are_allowed(tmp_path: Path, name: str) -> None:
+    with PathDirectory.at(str(tmp_path), is_windows=True) as directory:
+        os.close(directory.open_file(name, CREATE))
+
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("path", "long"),
+    [
+        ("C:\\mirror", "\\\\?\\C:\\mirror"),
+        ("C:/mirror/./web", "\\\\?\\C:\\mirror\\web"),
+        ("\\\\server\\share\\mirror", "\\\\?\\UNC\\server\\share\\mirror"),
+        ("\\\\?\\C:\\mirror", "\\\\?\\C:\\mirror"),
+    ],
+)
+def test_paths_of_windows_have_no_limit_of_260_characters(path: str, long: str) -> None:
+    assert long_path(path) == long
+
+
+def test_a_directory_that_was_exchanged_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "at/x").mkdir(parents=True)
+    with PathDirectory.at(str(tmp_path / "at")) as directory, directory.open("x") as below:
+        (tmp_path / "at/x").rename(tmp_path / "moved")
+        (tmp_path / "at/x").mkdir()
+        (tmp_path / "at/x/y").write_bytes(b"1")
+        for refused in (
+            below.entries,
+            below.usage,
+            lambda: below.status("y"),
+            lambda: below.open_file("y", os.O_RDONLY),
+            lambda: below.delete("y"),
+            lambda: below.rename("y", directory, "y"),
+        ):
+            with pytest.raises(FileNotFoundError, match="another directory"):
+                refused()
+
+    assert files(tmp_path) == {"at/x/y": b"1"}
+
+
+def test_written_files_are_flushed_one_by_one(tmp_path: Path) -> None:
+    """Also those that were renamed, deleted, or deleted by another program."""
+    with PathDirectory.at(str(tmp_path)) as directory:
+        for name in ("1", "2", "3", "4"):
+            os.close(directory.open_file(name, CREATE))
+        directory.rename("1", directory, "new")
+        directory.delete("2")
+        (tmp_path / "3").unlink()
+
+        directory.sync_file_system()
+        directory.sync_file_system()
+
+    assert sorted(files(tmp_path)) == ["4", "new"]

@@ -10,8 +10,8 @@ import sqlite3
 from contextlib import contextmanager, suppress
 from itertools import compress, filterfalse, repeat
 from operator import lt, ne
+from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar, cast
-from urllib.parse import quote
 
 from bandersnatch.catalogue.port import MirrorCatalogue
 from bandersnatch.catalogue.records import NEVER, ListEntry, Totals, TrashTotals, VerifyEntry
@@ -139,7 +139,9 @@ class SqliteCatalogue(MirrorCatalogue):
     def __init__(
         self, directory: str, *, read_only: bool = False, busy_timeout: float = BUSY_TIMEOUT
     ) -> None:
-        self._path = f"{os.path.abspath(directory)}/{FILE_NAME}"
+        path = Path(directory).absolute() / FILE_NAME
+        self._path = str(path)
+        self._uri = path.as_uri()
         self._read_only = read_only
         self._busy_timeout = busy_timeout
         self._threads = BlockingExecutor(1, "catalogue")
@@ -196,7 +198,7 @@ class SqliteCatalogue(MirrorCatalogue):
             self._replace()
             return
         try:
-            self._connect(f"file://{quote(self._path)}?mode={'ro' if self._read_only else 'rwc'}")
+            self._connect(f"{self._uri}?mode={'ro' if self._read_only else 'rwc'}")
             usable = self._is_usable()
         except sqlite3.DatabaseError as error:
             if (
@@ -238,7 +240,7 @@ class SqliteCatalogue(MirrorCatalogue):
 
     def _replace(self) -> None:
         self._close(set_aside=True)
-        self._connect("file::memory:" if self._read_only else f"file://{quote(self._path)}")
+        self._connect("file::memory:" if self._read_only else self._uri)
         self._create()
 
     def _close(self, *, set_aside: bool) -> None:
@@ -344,10 +346,6 @@ class SqliteCatalogue(MirrorCatalogue):
 
     async def totals(self) -> Totals:
         return await self._run(lambda: _totals(self._db))
-
-    async def listed_files(self) -> int:
-        query = "SELECT count(*) FROM file"
-        return await self._run(lambda: int(self._db.execute(query).fetchone()[0]))
 
     async def largest(self, count: int, /) -> Sequence[VerifyEntry]:
         return await self._run(

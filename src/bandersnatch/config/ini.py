@@ -6,6 +6,7 @@ It also reads the list files that options name.
 from __future__ import annotations
 
 import configparser
+import os
 import re
 import stat
 from pathlib import Path
@@ -157,7 +158,9 @@ def _text(path: Path, file: IniFile) -> str:
     try:
         with path.open("rb") as opened:
             content = opened.read(_MAX_FILE + 1)
-        file.is_public = bool(path.stat().st_mode & stat.S_IROTH)
+        # Where there are no users with numbers, modes do not say who may read a file.
+        has_modes = hasattr(os, "getuid")
+        file.is_public = has_modes and bool(path.stat().st_mode & stat.S_IROTH)
     except FileNotFoundError:
         raise
     except OSError as error:

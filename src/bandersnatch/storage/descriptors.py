@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
@@ -14,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
 _IN_DIRECTORY = os.O_DIRECTORY | os.O_CLOEXEC
+_FULL_SYNC, _WAIT = 1, 2
+"""The flags of ``fsync_volume_np``: flush the disk's cache too, and return when that is done."""
+
 _HANDLE = getattr(os, "O_PATH", os.O_RDONLY)
 """A descriptor that only names a directory: opening needs no permission to read it."""
 
@@ -75,6 +77,10 @@ class DescriptorDirectory(Directory):
         flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         return os.open(name, flags, mode, dir_fd=self.descriptor)
 
+    def set_time(self, name: str, modified: int, /) -> None:
+        times = (modified, modified)
+        os.utime(name, ns=times, dir_fd=self.descriptor, follow_symlinks=False)
+
     def make_directory(self, name: str, /, mode: int = 0o755) -> None:
         os.mkdir(name, mode, dir_fd=self.descriptor)
 
@@ -111,13 +117,6 @@ class DescriptorDirectory(Directory):
         found = os.fstatvfs(self.descriptor)
         return DirectoryUsage(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
 
-    def check_writable(self) -> None:
-        effective = os.access in os.supports_effective_ids
-        if os.fstatvfs(self.descriptor).f_flag & os.ST_RDONLY:
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-        if not os.access(".", os.W_OK | os.X_OK, dir_fd=self.descriptor, effective_ids=effective):
-            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
-
     def sync(self) -> None:
         descriptor = self._open(".", os.O_RDONLY | _IN_DIRECTORY)
         try:
@@ -128,10 +127,19 @@ class DescriptorDirectory(Directory):
     def sync_file_system(self) -> None:
         descriptor = self._open(".", os.O_RDONLY | _IN_DIRECTORY)
         try:
-            syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-            if syncfs is None:
-                os.sync()
-            elif syncfs(descriptor) != 0:
-                raise OSError(ctypes.get_errno(), "syncfs")
+            _flush_file_system(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _flush_file_system(descriptor: int) -> None:
+    library = ctypes.CDLL(None, use_errno=True)
+    if hasattr(library, "syncfs"):  # Linux
+        failed = library.syncfs(descriptor) != 0
+    elif hasattr(library, "fsync_volume_np"):  # macOS, whose ``sync`` does not wait for the disk
+        failed = library.fsync_volume_np(descriptor, _FULL_SYNC | _WAIT) != 0
+    else:
+        os.sync()
+        failed = False
+    if failed:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

@@ -101,6 +101,13 @@ class Directory(Protocol):
         """
         ...
 
+    def set_time(self, name: str, modified: int, /) -> None:
+        """Set the time of the last change of a file, in nanoseconds since 1970.
+
+        It must not be open for writing: some systems would set the time again when it is closed.
+        """
+        ...
+
     def make_directory(self, name: str, /, mode: int = 0o755) -> None:
         """Create a directory.
 
@@ -151,13 +158,6 @@ class Directory(Protocol):
 
     def usage(self) -> DirectoryUsage:
         """Return the space of the file system."""
-        ...
-
-    def check_writable(self) -> None:
-        """Check, without a change, that this user may create entries.
-
-        :raises OSError: with ``EROFS`` or ``EACCES`` if not.
-        """
         ...
 
     def sync(self) -> None:

@@ -184,12 +184,9 @@ class FileDownload(Sink):
     def _publish(self) -> None:
         descriptor, self._descriptor = self._descriptor, None
         assert descriptor is not None, "_write_buffer has opened it"
-        try:
-            if self._expected.modified is not None:
-                times = (self._expected.modified, self._expected.modified)
-                os.utime(descriptor, ns=times)
-        finally:
-            os.close(descriptor)  # some file systems report a failed write only here
+        os.close(descriptor)  # some file systems report a failed write only here
+        if self._expected.modified is not None:
+            self._staging.set_time(self._name, self._expected.modified)
         self._tree.publish(self._staging, self._name, self._key)
 
     def _discard(self) -> None:

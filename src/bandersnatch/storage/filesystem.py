@@ -6,7 +6,6 @@ import asyncio
 import os
 from contextlib import AsyncExitStack, suppress
 from itertools import islice
-from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Self
 
@@ -365,8 +364,9 @@ def _lock_holder(path: str) -> str:
     """Return which process holds the lock, if the system reports it (Linux, the same host)."""
     with suppress(OSError, ValueError, IndexError):
         inode = str(os.stat(path).st_ino)
-        for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
-            fields = line.split()
+        with open("/proc/locks", encoding="ascii") as file:
+            lines = file.readlines()
+        for fields in map(str.split, lines):
             if fields[5].rpartition(":")[2] == inode and int(fields[4]) > 0:
                 return f"process {fields[4]}"
     return "another process"

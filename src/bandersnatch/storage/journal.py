@@ -15,6 +15,7 @@ from bandersnatch.storage.port import (
     StorageSpace,
     StoredObject,
 )
+from bandersnatch.storage.system import open_directory
 from bandersnatch.storage.tree import CHUNK, KEY, mapped_errors, write_all
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ JOURNAL = ".journal"
 """The name of the file, in the mirror's directory."""
 
 _WRITTEN, _DELETED, _END = "+", "-", b"\0"
-_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Change(NamedTuple):
@@ -45,14 +45,15 @@ class ChangeJournal:
     """
 
     def __init__(self, directory: str) -> None:
-        self._path = f"{os.path.abspath(directory)}/{JOURNAL}"
+        self._directory = os.path.abspath(directory)
         self._descriptor: int | None = None
         self.uncertain: set[Change] = set()
 
     def unreported(self) -> Iterator[Change]:
         """Yield the changes that a run may have made that was killed before it reported them."""
         with mapped_errors(JOURNAL), suppress(FileNotFoundError):
-            file = os.open(self._path, os.O_RDONLY | _FLAGS)
+            with open_directory(self._directory) as directory:
+                file = directory.open_file(JOURNAL, os.O_RDONLY)
             with open(file, "rb") as chunks:
                 rest = b""
                 while chunk := chunks.read(CHUNK):
@@ -76,8 +77,9 @@ class ChangeJournal:
         texts = [f"{_DELETED if c.deleted else _WRITTEN}{c.key}".encode() for c in changes]
         with mapped_errors(JOURNAL):
             if self._descriptor is None and texts:
-                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _FLAGS
-                self._descriptor = os.open(self._path, flags, 0o644)
+                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+                with open_directory(self._directory) as directory:
+                    self._descriptor = directory.open_file(JOURNAL, flags, 0o644)
             if self._descriptor is not None:
                 # The first delimiter ends an entry that a kill may have left incomplete.
                 write_all(self._descriptor, _END.join([b"", *texts, b""]))
@@ -89,7 +91,12 @@ class ChangeJournal:
             self._descriptor = None
         if reported:
             with mapped_errors(JOURNAL), suppress(FileNotFoundError):
-                os.unlink(self._path)
+                _delete(self._directory)
+
+
+def _delete(path: str) -> None:
+    with open_directory(path) as directory:
+        directory.delete(JOURNAL)
 
 
 def _is_served(key: StorageKey) -> bool:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
-
-from bandersnatch.storage.descriptors import DescriptorDirectory
 
 if TYPE_CHECKING:
     from bandersnatch.storage.directory import Directory
@@ -15,4 +14,17 @@ def open_directory(path: str) -> Directory:
 
     :raises OSError: if it does not exist, or is not a directory.
     """
-    return DescriptorDirectory.at(path)
+    if has_descriptors():
+        from bandersnatch.storage.descriptors import DescriptorDirectory  # noqa: PLC0415 - needs them
+
+        return DescriptorDirectory.at(path)
+    from bandersnatch.storage.paths import PathDirectory  # noqa: PLC0415 - for other systems
+
+    return PathDirectory.at(path)
+
+
+def has_descriptors() -> bool:
+    """Whether the system has directory descriptors, and can refuse to follow links."""
+    needed = {os.open, os.stat, os.mkdir, os.rmdir, os.unlink, os.rename, os.readlink, os.symlink}
+    has_flags = hasattr(os, "O_NOFOLLOW") and hasattr(os, "O_DIRECTORY")
+    return has_flags and needed <= os.supports_dir_fd and os.scandir in os.supports_fd

@@ -53,13 +53,15 @@ _LOST_AND_FOUND = "lost+found"
 _FILE_MODE = 0o644
 _IS_DIRECTORY = "a directory is in its place; move that away"
 _NOT_DIRECTORY = "it is not a directory"
-MOUNT_BELOW = (
+_MOUNT_BELOW = (
     "another file system is mounted below its area; "
     f"only {', '.join(AREAS)} may be on a file system of their own"
 )
 _BAD_COPY = "its copy on another file system has another content"
 _MAX_LINKS = 8
-_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG})
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EILSEQ})
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+"""The errors of file systems and systems without links, or that permit them to few users."""
 _LINK_ERRORS = frozenset({errno.ELOOP, errno.EMLINK})
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _NEW_COPY = os.O_RDWR | os.O_CREAT | os.O_EXCL
@@ -95,11 +97,14 @@ class mapped_errors:  # noqa: N801 - used like a function
         if error.errno == errno.ENAMETOOLONG:
             why = "its name is too long for the file system"
             raise errors.UnstorableName(self._key, why) from error
+        if error.errno == errno.EILSEQ:
+            why = error.strerror or os.strerror(errno.EILSEQ)
+            raise errors.UnstorableName(self._key, why) from error
         if error.errno == errno.EISDIR:
             raise errors.ObstructedPath(self._key, _IS_DIRECTORY) from error
         why = os.strerror(error.errno) if error.errno else str(error)
         if error.errno == errno.EXDEV:
-            why = MOUNT_BELOW
+            why = _MOUNT_BELOW
         raise errors.StorageError(self._key, why) from error
 
 
@@ -344,12 +349,22 @@ class Tree:
                 self._sync_directory(key)
 
     def link(self, key: StorageKey, target: StorageKey) -> None:
-        """Replace the file or link at ``key`` by a relative link to ``target``, in one step."""
+        """Replace the file or link at ``key`` by a relative link to ``target``, in one step.
+
+        Where links are refused it is replaced by a copy of ``target``.
+        """
         self.require_key(target)
         with mapped_errors(key):
             staging, temporary = self.staging(key), temporary_name()
             relative = os.path.relpath(f"/{target}", os.path.dirname(f"/{key}"))
-            staging.make_link(temporary, relative)
+            try:
+                staging.make_link(temporary, relative)
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                with self._place(target) as place:
+                    self._copy(place.directory, place.name, key)
+                return
             with discarded_on_error(staging, temporary):
                 self.publish(staging, temporary, key)
 
@@ -572,6 +587,7 @@ def copy_entry(source: Directory, name: str, staging: Directory) -> str:
                 _copy_content(reading, descriptor)
             finally:
                 os.close(descriptor)
+            staging.set_time(temporary, os.fstat(reading).st_mtime_ns)
     finally:
         os.close(reading)
     return temporary
@@ -582,13 +598,12 @@ def _copy_content(source: int, target: int) -> None:
     while chunk := os.read(source, CHUNK):
         copied.update(chunk)
         write_all(target, chunk)
-    found, checked = os.fstat(source), hashlib.sha256()
+    checked = hashlib.sha256()
     os.lseek(target, 0, os.SEEK_SET)
     while chunk := os.read(target, CHUNK):
         checked.update(chunk)
     if checked.digest() != copied.digest():
         raise OSError(_BAD_COPY)
-    os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
 def _open_step(directory: Directory, name: str, *, create: bool) -> Directory:
