@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, structs
 
 from bandersnatch.config.ini import ListFiles, read_ini
-from bandersnatch.config.load import enabled_filters, load_settings
+from bandersnatch.config.load import enabled_filters, is_pypi, load_settings
 from bandersnatch.errors import ConfigError
 from bandersnatch.filters.options import FilterOptions
 from bandersnatch.filters.plugins.providers import Found
@@ -193,6 +193,7 @@ async def _open_index(
     from bandersnatch.index.client import IndexClient  # noqa: PLC0415
     from bandersnatch.index.download_mirror import DownloadMirror  # noqa: PLC0415
     from bandersnatch.index.hosts import HostGuard  # noqa: PLC0415
+    from bandersnatch.index.missing import MissingLimits  # noqa: PLC0415
     from bandersnatch.index.transport import Budgets, Transport  # noqa: PLC0415
 
     index = settings.index
@@ -201,7 +202,10 @@ async def _open_index(
     budgets = Budgets(asyncio.Semaphore(index.workers), asyncio.Semaphore(index.download_workers))
     jitter = random.Random()  # noqa: S311 - spreads retries, guards nothing
     client = await stack.enter_async_context(AiohttpClient(index, guard, proxy))
-    transport = Transport(client, guard, clock, jitter, document_timeout=index.global_timeout)
+    missing = MissingLimits(clock, events, lambda: is_pypi(index.url))
+    transport = Transport(
+        client, guard, clock, jitter, missing, document_timeout=index.global_timeout
+    )
     changelog = None
     if not index.index_url:
         changelog = Changelog(transport, clock, budgets.index, f"{index.master}/pypi")

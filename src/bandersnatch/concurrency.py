@@ -127,7 +127,8 @@ class WorkQueue(Generic[_Item]):
 
     def __init__(self, items: Iterable[_Item], clock: Clock) -> None:
         self._items = iter(items)
-        self._delayed: list[tuple[float, int, _Item]] = []
+        self._delayed: list[tuple[float, int, bool, _Item]] = []
+        self._required = 0
         self._order = itertools.count()
         self._clock = clock
         self._running = 0
@@ -139,18 +140,31 @@ class WorkQueue(Generic[_Item]):
         """Return no more items, and wake the workers that wait for one."""
         self._closed = True
         self._item_done.set()
-        for sleep in self._sleeps:
-            sleep.cancel()
+        self._wake()
 
-    def delay(self, item: _Item, seconds: float) -> None:
-        """Return ``item`` again after ``seconds``."""
+    def delay(self, item: _Item, seconds: float, *, optional: bool = False) -> None:
+        """Return ``item`` again after ``seconds``; an optional one only if the queue lasts so long.
+
+        The queue ends when there is neither running work nor an item that is not optional.
+        """
         when = self._clock.monotonic() + seconds
-        heapq.heappush(self._delayed, (when, next(self._order), item))
+        heapq.heappush(self._delayed, (when, next(self._order), optional, item))
+        self._required += not optional
 
     def done(self) -> None:
         """Report that the work on one item has ended."""
         self._running -= 1
         self._item_done.set()
+        if self._delayed and not self._lasts:
+            self._wake()
+
+    @property
+    def _lasts(self) -> bool:
+        return self._running > 0 or self._required > 0
+
+    def _wake(self) -> None:
+        for sleep in self._sleeps:
+            sleep.cancel()
 
     async def take(self) -> _Item | None:
         """Return the next item; None if there is none, and no running work can delay one.
@@ -165,7 +179,11 @@ class WorkQueue(Generic[_Item]):
                 left = self._delayed[0][0] - self._clock.monotonic()
                 if left <= 0:
                     self._running += 1
-                    return heapq.heappop(self._delayed)[2]
+                    _, _, optional, item = heapq.heappop(self._delayed)
+                    self._required -= not optional
+                    return item
+                if not self._lasts:
+                    break
                 await self._sleep(left)
             elif self._running:
                 self._item_done.clear()

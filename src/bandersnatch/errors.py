@@ -264,6 +264,30 @@ class MissingResource(RefusedRequest):
     sentence = "{url} does not exist (status {status})"
 
 
+class SkippedRequest(MissingResource):
+    """A request was not sent, because nothing can be expected at this URL."""
+
+    sentence = "{url} was not requested: {why}"
+
+    def __init__(self, url: str, why: str) -> None:
+        super().__init__(url, 404)
+        self.why = why
+
+
+class PacedRequest(ResponseError):
+    """A request was not sent, because the index limits answers "not found" for a time.
+
+    ``seconds`` is the time after which it may be sent.
+    """
+
+    transient = True
+    sentence = "{url} was not requested: {why}"
+
+    def __init__(self, url: str, seconds: float) -> None:
+        super().__init__(url, 'the index answered "not found" too often within five minutes')
+        self.seconds = seconds
+
+
 class MissingProject(UpstreamError):
     """The index has no page for a project that should have one.
 

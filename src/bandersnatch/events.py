@@ -60,6 +60,15 @@ class Halted(_Described, frozen=True):
     sentence: ClassVar[str] = "{error}"
 
 
+class RequestsLimited(_Described, frozen=True):
+    """A limit of the index, or of sense, kept requests from being sent; reported once in a run."""
+
+    text: str
+
+    level: ClassVar[int] = INFO
+    sentence: ClassVar[str] = "{text}"
+
+
 class StepStarted(_Described, frozen=True):
     """A long step of the run began."""
 
@@ -246,6 +255,17 @@ class FileQueued(_Described, frozen=True):
     sentence: ClassVar[str] = "queued {key} for download"
 
 
+class CoreMetadataSkipped(_Described, frozen=True):
+    """Files are published without core metadata that was not requested, because of a limit."""
+
+    name: ProjectName
+    count: int
+    reason: str
+
+    level: ClassVar[int] = DEBUG
+    sentence: ClassVar[str] = "{name}: {count} file(s) without core metadata; {reason}"
+
+
 class DownloadMirrorFailed(_Described, frozen=True):
     """The download mirror failed to provide a file; it is downloaded from the index's host."""
 
@@ -394,7 +414,7 @@ class OrphanFound(_Described, frozen=True):
 
 # ---------------------------------------------------------------- all of them
 
-RunEvent: TypeAlias = Warned | Halted | StepStarted | RunPlanned
+RunEvent: TypeAlias = Warned | Halted | RequestsLimited | StepStarted | RunPlanned
 ProjectEvent: TypeAlias = (
     ProjectSynced
     | ProjectUnchanged
@@ -412,6 +432,7 @@ FileEvent: TypeAlias = (
     | FilesIgnored
     | CoreMetadataMissing
     | FileQueued
+    | CoreMetadataSkipped
     | DownloadMirrorFailed
     | DownloadMirrorDropped
     | FileDownloaded

@@ -93,7 +93,14 @@ class FakePackageIndex:
             return None
         return FetchedList(parse_list_json(body, URL), validators)
 
-    async def fetch_detail(self, name: ProjectName, known: Validators, /) -> FetchedDetail | None:
+    async def fetch_detail(
+        self,
+        name: ProjectName,
+        known: Validators,
+        /,
+        *,
+        doubtful: bool = False,  # noqa: ARG002 - there are no limits here
+    ) -> FetchedDetail | None:
         """Return a page, possibly a cached one."""
         if name in self.broken:
             raise UnavailableHost(f"{URL}/simple/{name}/", "it is broken")
@@ -107,7 +114,13 @@ class FakePackageIndex:
         context = PageContext(name, f"{URL}/simple/{name}/", self.clock.now())
         return FetchedDetail(parse_detail_json(body, context), validators)
 
-    async def fetch_legacy(self, name: ProjectName, /) -> bytes | None:
+    async def fetch_legacy(
+        self,
+        name: ProjectName,
+        /,
+        *,
+        doubtful: bool = False,  # noqa: ARG002 - there are no limits here
+    ) -> bytes | None:
         """Return the legacy document."""
         return self.index.legacy(name).encode() if name in self.index.projects else None
 

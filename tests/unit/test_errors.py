@@ -32,6 +32,7 @@ from bandersnatch.errors import (
     ObstructedPath,
     OptionError,
     OversizedContent,
+    PacedRequest,
     Problem,
     RateLimit,
     RefusedCommand,
@@ -39,6 +40,7 @@ from bandersnatch.errors import (
     ResponseError,
     SafetyStop,
     SizeMismatch,
+    SkippedRequest,
     StalePage,
     StorageError,
     TooManyFileRemovals,
@@ -75,6 +77,11 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
     (RateLimit(URL, "429", retry_after=60.0), f"{URL} is unavailable: 429"),
     (RefusedRequest(URL, 403), f"{URL} was refused with status 403"),
     (MissingResource(URL, 410), f"{URL} does not exist (status 410)"),
+    (SkippedRequest(URL, "it was missing twice"), f"{URL} was not requested: it was missing twice"),
+    (
+        PacedRequest(URL, 300.0),
+        f'{URL} was not requested: the index answered "not found" too often within five minutes',
+    ),
     (MissingProject("foo"), "the index has no page for foo"),
     (StalePage("foo", target=9, actual=7), "the page of foo is at serial 7, 9 is needed"),
     (InvalidPage(URL, "it is empty"), f"{URL} cannot be read: it is empty"),
@@ -217,7 +224,7 @@ FAMILIES = {
 """Base classes that are never raised themselves."""
 
 TRANSIENT = {
-    *(UnavailableHost, RateLimit, MissingProject, StalePage),
+    *(UnavailableHost, RateLimit, MissingProject, PacedRequest, StalePage),
     *(IntegrityError, DigestMismatch, SizeMismatch, MissingFiles, EmptiedProject),
 }
 

@@ -167,9 +167,11 @@ def test_what_must_have_a_page_comes_first_and_what_failed_comes_last(
     found = Discovery(Serial(60), changelog, whole, frozenset(finite))
     tasks = plan(found, before, force=force, selects=selected).tasks.values()
 
-    def place(task: SyncTask) -> tuple[bool, bool, ProjectName]:
-        has_failed = task.earlier is not None and task.earlier.attempts > 0
-        return has_failed, not (has_failed or task.is_expected), task.name
+    def place(task: SyncTask) -> tuple[bool, bool, bool, ProjectName]:
+        if task.earlier is not None and task.earlier.attempts:
+            return True, True, True, task.name
+        is_new = not task.is_expected and task.earlier is None
+        return False, not task.is_expected, is_new, task.name
 
     assert list(tasks) == sorted(tasks, key=place)
 

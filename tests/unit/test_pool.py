@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bandersnatch.concurrency import WorkQueue, bounded_map, run_pool, task_group
-from tests.support.clock import FakeClock
+from tests.support.clock import FakeClock, QuickClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -355,3 +355,66 @@ async def test_an_empty_queue_is_done_immediately(clock: FakeClock) -> None:
     await run_pool(WorkQueue[int]((), clock), gauge, workers=3)
 
     assert gauge.begun == clock.slept == []
+
+
+# ---------------------------------------------------------------- optional items
+
+
+async def test_optional_items_are_left_if_nothing_else_is_to_be_done(clock: FakeClock) -> None:
+    queue = WorkQueue([1, 2, 3], clock)
+    done: list[int] = []
+
+    async def work(item: int) -> None:
+        if item == 2:
+            queue.delay(item, 300.0, optional=True)
+            return
+        await asyncio.sleep(0)
+        done.append(item)
+
+    clock.may_pass = lambda: False
+    await run_pool(queue, work, workers=3)
+
+    assert sorted(done) == [1, 3]
+
+
+async def test_optional_items_are_returned_while_other_work_goes_on(clock: FakeClock) -> None:
+    queue = WorkQueue([1, 2], clock)
+    done: list[int] = []
+    again = asyncio.Event()
+
+    async def work(item: int) -> None:
+        if item == 1 and item not in done:
+            done.append(item)
+            queue.delay(item, 300.0, optional=True)
+        elif item == 1:
+            again.set()
+        else:
+            await again.wait()
+
+    await run_pool(queue, work, workers=2)
+
+    assert clock.passed == 300.0
+
+
+@given(
+    items=st.lists(st.sampled_from(["now", "later", "optional"]), max_size=12),
+    workers=st.integers(1, 5),
+)
+@settings(deadline=None)
+async def test_whatever_is_not_optional_is_always_returned(items: list[str], workers: int) -> None:
+    clock = QuickClock()
+    queue = WorkQueue(enumerate(items), clock)
+    done: set[int] = set()
+    delayed: set[int] = set()
+
+    async def work(item: tuple[int, str]) -> None:
+        number, kind = item
+        if kind != "now" and number not in delayed:
+            delayed.add(number)
+            queue.delay(item, 5.0 if kind == "later" else 300.0, optional=kind == "optional")
+            return
+        done.add(number)
+
+    await run_pool(queue, work, workers=workers)
+
+    assert {number for number, kind in enumerate(items) if kind != "optional"} <= done

@@ -119,11 +119,12 @@ def _option_hint(section: str, option: str, known: Mapping[str, frozenset[str]])
 def _check_master(index: schema.IndexSettings, options: schema.MirrorOptions) -> None:
     is_known = bool(index.url) or not options.is_refused("master")
     is_known = is_known and not options.is_refused("index-url")
-    if index.workers > MOST_WORKERS_AT_PYPI and is_known and _is_pypi(index.url):
+    if index.workers > MOST_WORKERS_AT_PYPI and is_known and is_pypi(index.url):
         options.refuse("workers", f"PyPI asks for at most {MOST_WORKERS_AT_PYPI}")
 
 
-def _is_pypi(master: str) -> bool:
+def is_pypi(master: str) -> bool:
+    """Whether a URL is one of PyPI's, which is the index if there is none."""
     if not master:
         return True
     from distlib.index import DEFAULT_INDEX  # noqa: PLC0415 - slow to import, rarely needed

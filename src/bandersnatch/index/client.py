@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from bandersnatch.errors import InvalidPage, MissingProject, MissingResource, UnusableChangelog
 from bandersnatch.index.download import download
 from bandersnatch.index.headers import http_date, storable
+from bandersnatch.index.missing import Kind
 from bandersnatch.index.port import FetchedDetail, FetchedList, PackageIndex
 from bandersnatch.index.probe import IndexProbe, address_of
 from bandersnatch.model.content import Content, Validators
@@ -117,14 +118,18 @@ class IndexClient(PackageIndex):
 
         return FetchedList(await _parse(document, parse), validators)
 
-    async def fetch_detail(self, name: ProjectName, known: Validators, /) -> FetchedDetail | None:
+    async def fetch_detail(
+        self, name: ProjectName, known: Validators, /, *, doubtful: bool = False
+    ) -> FetchedDetail | None:
         async def parse_detail(document: Document, validators: Validators) -> FetchedDetail:
             detail = await _parse(document, lambda: self._parse_detail(document, name))
             return FetchedDetail(_with_header_serial(detail, document), validators)
 
         url = f"{self._address.root}{name}/"
         try:
-            fetched = await self._fetch_parsed(url, known, PAGE.size, parse_detail)
+            fetched = await self._fetch_parsed(
+                url, known, PAGE.size, parse_detail, doubtful=doubtful
+            )
         except MissingResource:
             raise MissingProject(name) from None
         self.pages += 1
@@ -136,7 +141,7 @@ class IndexClient(PackageIndex):
             return parse_detail_json(document.body, context)
         return parse_detail_html(document.body, context, charset=document.charset)
 
-    async def fetch_legacy(self, name: ProjectName, /) -> bytes | None:
+    async def fetch_legacy(self, name: ProjectName, /, *, doubtful: bool = False) -> bytes | None:
         if not self._address.legacy:
             return None
         try:
@@ -145,6 +150,8 @@ class IndexClient(PackageIndex):
                 limit=LEGACY.size,
                 budget=self._budgets.index,
                 headers={"Accept": "application/json"},
+                kind=Kind.LEGACY,
+                doubtful=doubtful,
             )
         except MissingResource:
             return None
@@ -156,6 +163,8 @@ class IndexClient(PackageIndex):
         known: Validators,
         limit: int,
         parse: Callable[[Document, Validators], Awaitable[_Result]],
+        *,
+        doubtful: bool = False,
     ) -> _Result | None:
         """Return what ``parse`` makes of a page, None if the page still matches ``known``.
 
@@ -163,7 +172,7 @@ class IndexClient(PackageIndex):
         some servers have a valid HTML page beside a JSON page that they cannot serve.
         """
         for accept in (ACCEPT, ACCEPT_HTML):
-            document = await self._fetch_page(url, known, limit, accept)
+            document = await self._fetch_page(url, known, limit, accept, doubtful=doubtful)
             validators = _validators(document)
             if _is_known(document, validators, known):
                 return None
@@ -174,7 +183,9 @@ class IndexClient(PackageIndex):
                     raise
         raise AssertionError("the last of the requests returns or raises")
 
-    async def _fetch_page(self, url: str, known: Validators, limit: int, accept: str) -> Document:
+    async def _fetch_page(
+        self, url: str, known: Validators, limit: int, accept: str, *, doubtful: bool
+    ) -> Document:
         headers = {"Accept": accept}
         if known.etag:
             headers["If-None-Match"] = known.etag
@@ -186,6 +197,7 @@ class IndexClient(PackageIndex):
             budget=self._budgets.index,
             headers=headers,
             accepted=_OK_OR_NOT_MODIFIED,
+            doubtful=doubtful,
         )
 
     # ------------------------------------------------------------ where the index is

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from bandersnatch.errors import OversizedContent, RefusedRequest, UnavailableHost
+from bandersnatch.index.missing import Kind
 from bandersnatch.index.transport import Response, Transport, mapped_errors
+from bandersnatch.layout import SIDECAR_SUFFIX
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Mapping
 
     from bandersnatch.clock import Clock
     from bandersnatch.model.content import Content
@@ -96,18 +99,31 @@ async def _request(
         headers["Range"] = f"bytes={sink.held}-"
     with (
         mapped_errors(url),
-        await transport.request(
+        await _send(transport, url, headers, patience) as response,
+    ):
+        if sink.held and not _resumes(response, sink.held):
+            await sink.restart()
+        await _write(response, sink, _RateCheck(url, clock, patience))
+
+
+async def _send(
+    transport: Transport, url: str, headers: Mapping[str, str], patience: Patience
+) -> Response:
+    async def send() -> Response:
+        return await transport.request(
             url,
             headers=headers,
             accepted=_ACCEPTED,
             decompress=False,
             is_file=True,
             answer_timeout=patience.answer,
-        ) as response,
-    ):
-        if sink.held and not _resumes(response, sink.held):
-            await sink.restart()
-        await _write(response, sink, _RateCheck(url, clock, patience))
+        )
+
+    if patience.answer is not None:
+        return await send()  # another host, whose missing files say nothing about the index
+    kind = Kind.SIDECAR if url.endswith(SIDECAR_SUFFIX) else Kind.FILE
+    async with transport.missing.counted(url, kind):
+        return await send()
 
 
 async def _write(response: Response, sink: Sink, rate: _RateCheck) -> None:

@@ -65,15 +65,25 @@ class PackageIndex(Protocol):
         """Return the root page, or None if it still matches ``known``."""
         ...
 
-    async def fetch_detail(self, name: ProjectName, known: Validators, /) -> FetchedDetail | None:
+    async def fetch_detail(
+        self, name: ProjectName, known: Validators, /, *, doubtful: bool = False
+    ) -> FetchedDetail | None:
         """Return a project's detail page, or None if it still matches ``known``.
 
+        ``doubtful`` says that the index may not have the project.
+
+        :raises PacedRequest: if it is doubtful and may not be requested for minutes.
         :raises MissingProject: if the index does not have the project.
         """
         ...
 
-    async def fetch_legacy(self, name: ProjectName, /) -> bytes | None:
-        """Return a project's legacy JSON document, or None if there is none."""
+    async def fetch_legacy(self, name: ProjectName, /, *, doubtful: bool = False) -> bytes | None:
+        """Return a project's legacy JSON document, or None if there is none.
+
+        ``doubtful`` says that there may be none.
+
+        :raises PacedRequest: if it is doubtful and may not be requested for minutes.
+        """
         ...
 
     async def has_index(self, names: Sequence[ProjectName], /) -> bool:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from yarl import URL
 
 from bandersnatch import errors
+from bandersnatch.index.missing import Kind
 from bandersnatch.index.retry import LONGEST_RETRY_AFTER, error_for, pause_before
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.clock import Clock
     from bandersnatch.index.hosts import HostGuard
+    from bandersnatch.index.missing import MissingLimits
 
     _Result = TypeVar("_Result")
 
@@ -122,6 +124,7 @@ class Transport:
         guard: HostGuard,
         clock: Clock,
         jitter: random.Random,
+        missing: MissingLimits,
         *,
         document_timeout: float,
     ) -> None:
@@ -130,6 +133,7 @@ class Transport:
         self._guard = guard
         self._clock = clock
         self._jitter = jitter
+        self.missing = missing
         self._document_timeout = document_timeout
         self._paused_until: dict[str, float] = {}
 
@@ -232,14 +236,19 @@ class Transport:
         budget: asyncio.Semaphore,
         headers: Mapping[str, str],
         accepted: frozenset[int] = frozenset({200}),
+        kind: Kind = Kind.PAGE,
+        doubtful: bool = False,
     ) -> Document:
         """Return a document of at most ``limit`` bytes, decompressed, with retries.
 
+        ``doubtful`` says that there may be none.
+
+        :raises PacedRequest: if the document is doubtful and may not be requested for minutes.
         :raises UpstreamError: if every attempt fails.
         """
 
         async def attempt() -> Document:
-            async with budget:
+            async with self.missing.counted(url, kind, doubtful=doubtful), budget:
                 return await self._fetch(url, limit, headers, accepted)
 
         return await self.retry(attempt)

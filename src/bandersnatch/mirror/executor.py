@@ -104,11 +104,11 @@ class Executor:
         have no files on the index, for the second time, and ``losing`` those that lost some there.
         ``failed`` are the projects that could not be synced, and ``succeeded`` counts those for
         which the index gave a usable page. ``unvisited`` are those whose task was not worked on,
-        because the operator wants the run to stop at an error. ``complete`` is False if the index
-        was given up before every task was worked on. ``answered`` says that the index answered
-        for at least one,
-        ``failed_otherwise`` that one failed for another reason than that its page is missing or
-        cannot be read.
+        because the operator wants the run to stop at an error, or because limits of the index
+        postponed them until nothing else was left to do. ``complete`` is False if the index was
+        given up before every task was worked on. ``answered`` says that the index answered for at
+        least one, ``failed_otherwise`` that one failed for another reason than that its page is
+        missing or cannot be read.
 
         :raises StorageError: if the storage fails; everything stops then.
         """
@@ -157,7 +157,14 @@ class Executor:
     def _postpone(
         self, task: SyncTask, error: errors.BandersnatchError, queue: WorkQueue[SyncTask]
     ) -> bool:
-        """Queue a task again whose page may change soon; return whether that was done."""
+        """Queue a task again whose page may change soon; return whether that was done.
+
+        What the index's limits postpone does not keep the run from ending: the next run does it.
+        """
+        if isinstance(error, errors.PacedRequest):
+            queue.delay(task, error.seconds, optional=not self._standalone)
+            self._events(ProjectPostponed(task.name, error, error.seconds))
+            return True
         pauses = PAUSES.get(type(error), ())
         retries = self._postponed.get(task.name, 0)
         is_hopeless = task.earlier is not None and task.earlier.attempts >= MAX_ATTEMPTS

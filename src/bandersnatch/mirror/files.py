@@ -13,6 +13,7 @@ from bandersnatch.concurrency import bounded_map
 from bandersnatch.config.schema import CompareMethod, FileSettings
 from bandersnatch.events import (
     CoreMetadataMissing,
+    CoreMetadataSkipped,
     FileDownloaded,
     FileQueued,
     FileRestored,
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 
 _TIME_TOLERANCE = 1_000_000
 """Nanoseconds; times that differ by less are equal: some file systems and releases round them."""
+
+_LIMITED = (errors.SkippedRequest, errors.PacedRequest)
+"""Requests that were not sent because of a limit, which is reported once in a run."""
 
 
 class FileChecker:
@@ -378,16 +382,16 @@ class FileSync:
                 to_download.append(found)
 
         async def download(found: FileRecord) -> None:
-            hashes = await self.download_sidecar(found.file, name)
-            if isinstance(hashes, str):
-                outcome.sidecars_missing.append(hashes)
+            hashes = await self._try_sidecar(found.file, name)
+            if isinstance(hashes, str | errors.BandersnatchError):
+                outcome.sidecars_missing.append(str(hashes))
+                missing.append(hashes)
             else:
                 stored[found.file.path] = hashes
 
+        missing: list[errors.BandersnatchError | str] = []
         await bounded_map(download, to_download, most=workers)
-        if outcome.sidecars_missing:
-            first = outcome.sidecars_missing[0]
-            self._events(CoreMetadataMissing(name, len(outcome.sidecars_missing), first))
+        self._report_missing(missing, name)
         return [_advertising(found, stored.get(found.file.path)) for found in records]
 
     async def download_sidecar(self, file: ReleaseFile, name: ProjectName) -> Hashes | str:
@@ -395,6 +399,24 @@ class FileSync:
 
         :raises InsufficientSpace: if the storage is full.
         """
+        hashes = await self._try_sidecar(file, name)
+        return str(hashes) if isinstance(hashes, errors.BandersnatchError) else hashes
+
+    def _report_missing(
+        self, missing: Sequence[errors.BandersnatchError | str], name: ProjectName
+    ) -> None:
+        """Report missing core metadata; that of which a limit was reported already, briefly."""
+        limited = [each for each in missing if isinstance(each, _LIMITED)]
+        others = [str(each) for each in missing if not isinstance(each, _LIMITED)]
+        if others:
+            self._events(CoreMetadataMissing(name, len(others), others[0]))
+        if limited:
+            self._events(CoreMetadataSkipped(name, len(limited), str(limited[0])))
+
+    async def _try_sidecar(
+        self, file: ReleaseFile, name: ProjectName
+    ) -> Hashes | errors.BandersnatchError | str:
+        """Download a file's core metadata; return its digests, or the reason if that failed."""
         key, digest = layout.sidecar(file), file.sidecar
         if key is None or digest is None:
             return "its name would be too long"
@@ -409,7 +431,7 @@ class FileSync:
             errors.UnstorableName,
             errors.UpstreamError,
         ) as error:
-            return str(error)
+            return error
         self._events(FileDownloaded(name, key, content.size))
         return content.hashes
 

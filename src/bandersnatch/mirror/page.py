@@ -88,7 +88,9 @@ class PageFetcher:
         :raises MissingProject: if the index has none.
         :raises StalePage: if it is older than the task's target.
         """
-        fetched = await self._index.fetch_detail(task.name, validators)
+        fetched = await self._index.fetch_detail(
+            task.name, validators, doubtful=not task.is_expected
+        )
         if fetched is not None:
             self.require_current(task, fetched.detail.serial)
         return fetched
@@ -121,7 +123,7 @@ class PageFetcher:
         pages = self._settings.pages
         if not (pages.legacy_json or Needs.DOCUMENT in needs or self._has_gaps(detail, needs)):
             return detail, None
-        text = await self._index.fetch_legacy(detail.name)
+        text = await self._index.fetch_legacy(detail.name, doubtful=not detail.files)
         if text is None:
             return detail, None
         where = f"/pypi/{detail.name}/json"

@@ -73,12 +73,14 @@ def _rank(task: SyncTask) -> int:
     """Return the place of a task in the queue, by name within one rank.
 
     Projects that may have no page come after those that must have one: they are the first that a
-    limit on missing pages stops. What failed in the last run comes last, so that it never delays
-    anything else, whatever ends the run.
+    limit on missing pages stops. Of these, what the last run did not come to is first. What failed
+    in the last run comes last, so that it never delays anything else, whatever ends the run.
     """
     if task.earlier is not None and task.earlier.attempts:
-        return 2
-    return 0 if task.is_expected else 1
+        return 3
+    if task.is_expected:
+        return 0
+    return 2 if task.earlier is None else 1
 
 
 def _with_memory(task: SyncTask, before: MirrorSnapshot) -> SyncTask:

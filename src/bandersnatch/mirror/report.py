@@ -101,7 +101,12 @@ class RunReport(Struct):
             match event:
                 case events.Halted(error=error):
                     self.halted.append(error)
-                case events.Warned() | events.StepStarted() | events.RunPlanned():
+                case (
+                    events.Warned()
+                    | events.RequestsLimited()
+                    | events.StepStarted()
+                    | events.RunPlanned()
+                ):
                     pass
                 case _:
                     assert_never(event)
@@ -121,7 +126,7 @@ class RunReport(Struct):
                 self.files_removed += 1
             case events.FilesRejected() | events.FilesIgnored():
                 self._add_rejections(event)
-            case events.CoreMetadataMissing(count=count):
+            case events.CoreMetadataMissing(count=count) | events.CoreMetadataSkipped(count=count):
                 self.core_metadata_missing += count
             case events.DownloadMirrorFailed():
                 self.download_mirror_failures += 1

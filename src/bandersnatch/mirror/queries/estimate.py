@@ -88,6 +88,7 @@ class Estimate:
                 | events.FilesRejected()
                 | events.FilesIgnored()
                 | events.CoreMetadataMissing()
+                | events.CoreMetadataSkipped()
                 | events.DownloadMirrorFailed()
                 | events.DownloadMirrorDropped()
             ):
