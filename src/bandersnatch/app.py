@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, structs
 
 from bandersnatch.config.ini import ListFiles, read_ini
-from bandersnatch.config.load import enabled_filters, is_pypi, load_settings
-from bandersnatch.errors import ConfigError
+from bandersnatch.config.load import enabled_filters, is_pypi, load_settings, login_origins
+from bandersnatch.errors import ConfigError, OptionError, Problem
 from bandersnatch.filters.options import FilterOptions
 from bandersnatch.filters.plugins.providers import Found
 from bandersnatch.filters.registry import ALL, BUILT_IN, SECTIONS, build_chain
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from bandersnatch.catalogue.port import MirrorCatalogue
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bandersnatch.filters.chain import FilterChain
     from bandersnatch.index.port import PackageIndex
     from bandersnatch.mirror.mirror import Mirror
+    from bandersnatch.storage.check import StorageReport
     from bandersnatch.storage.journal import ChangeJournal
     from bandersnatch.storage.port import MirrorStorage
 
@@ -63,12 +64,40 @@ def load(path: Path, now: datetime | None = None) -> Configuration:
         now=int(moment.timestamp()),
     )
     built = build_chain(loaded.settings.filters.enabled, options, plugins)
-    if loaded.problems or built.problems:
+    settings, credential_problems = _with_credentials(loaded.settings, os.environ)
+    if loaded.problems or built.problems or credential_problems:
         refused = {(each.section, each.option) for each in file.problems}
         of_filters = [each for each in built.problems if each[:2] not in refused]
-        raise ConfigError(file.path, [*loaded.problems, *of_filters])
-    notes = (*loaded.settings.notes, *built.notes)
-    return Configuration(structs.replace(loaded.settings, notes=notes), built.chain)
+        raise ConfigError(file.path, [*loaded.problems, *credential_problems, *of_filters])
+    notes = (*settings.notes, *built.notes)
+    return Configuration(structs.replace(settings, notes=notes), built.chain)
+
+
+def _with_credentials(
+    settings: Settings, environment: Mapping[str, str]
+) -> tuple[Settings, list[Problem]]:
+    """Return the settings with the logins of a netrc file, and the problems of credentials."""
+    problems: list[Problem] = []
+    if settings.index.tls.is_set:
+        from bandersnatch.index.tls import certificate_problems  # noqa: PLC0415 - rarely needed
+
+        problems += certificate_problems(settings.index.tls)
+    if not settings.index.netrc:
+        return settings, problems
+    from bandersnatch.config.netrc import netrc_path, read_logins  # noqa: PLC0415 - as above
+
+    origins = login_origins(settings)
+    try:
+        path = netrc_path(environment)
+        logins = read_logins(path, origins)
+    except OptionError as error:
+        return settings, [*problems, Problem("mirror", "netrc", str(error))]
+    index = structs.replace(settings.index, logins=(*settings.index.logins, *logins))
+    notes = settings.notes
+    if not logins:
+        hosts = ", ".join(origins) or "no host but PyPI, which needs none"
+        notes = (*notes, f"[mirror] netrc: {path} has no entry for {hosts}")
+    return structs.replace(settings, index=index, notes=notes), problems
 
 
 def _load_plugins(names: list[str]) -> Found:
@@ -109,14 +138,17 @@ async def open_mirror(
     A ``dry_run`` changes nothing and takes no lock. ``readers`` is how many files are read
     concurrently, if more than usual.
 
-    :raises ConfigError: if the environment names an invalid proxy; nothing was touched.
+    :raises ConfigError: if the environment names an invalid proxy or file of certificates;
+        nothing was touched.
     :raises LockConflict: if another command holds the lock.
     :raises StorageError: if the mirror's directory cannot be used.
     """
     # These take half of the start-up time; --help and invalid options do not need them.
     from bandersnatch.index.proxy import choose_proxy  # noqa: PLC0415
+    from bandersnatch.index.tls import check_environment  # noqa: PLC0415
     from bandersnatch.mirror.mirror import Mirror  # noqa: PLC0415
 
+    check_environment(os.environ)
     settings = _with_master(configuration.settings)
     proxy = choose_proxy(settings.index.proxy, settings.index.url, os.environ)
     async with AsyncExitStack() as stack:
@@ -147,6 +179,13 @@ async def open_index(
     proxy = choose_proxy(settings.index.proxy, settings.index.url, os.environ)
     async with AsyncExitStack() as stack:
         yield await _open_index(settings, stack, clock, events, proxy)
+
+
+def check_storage(settings: Settings) -> StorageReport:
+    """Return which disks the mirror is on, and what would end a run; blocks, changes nothing."""
+    from bandersnatch.storage import check  # noqa: PLC0415 - as above
+
+    return check.check_storage(settings.storage.directory, settings.storage.keep_free)
 
 
 def with_journal(mirror: Mirror, journal: ChangeJournal) -> Mirror:

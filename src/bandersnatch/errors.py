@@ -258,6 +258,15 @@ class RefusedRequest(UpstreamError):
         self.url, self.status = url, status
 
 
+class UnauthorizedRequest(RefusedRequest):
+    """The host wants other credentials than it got, or got none (401)."""
+
+    sentence = (
+        "{url} was refused with status {status}: the user name and password are missing or wrong; "
+        "write them into the URL of master, index-url or download-mirror, or set netrc = true"
+    )
+
+
 class MissingResource(RefusedRequest):
     """The host has nothing at this URL (404, 410)."""
 
@@ -334,6 +343,15 @@ class UnsafeUrl(ResponseError):
     """A URL or a redirect leads to a place that is not allowed."""
 
     sentence = "{url} is not followed: {why}"
+
+
+class UnauthorizedClient(UnsafeUrl):
+    """The server refused this client in the TLS handshake; ``why`` is its alert (RFC 8446)."""
+
+    sentence = (
+        "{url} was refused in the TLS handshake ({why}): the server asks for a client "
+        "certificate, or for another one; set client-cert and client-key"
+    )
 
 
 class UnusableChangelog(ResponseError):

@@ -427,7 +427,12 @@ _STORAGE = (
         "reported; data whose flush failed counts as lost; a failed rename is never a copy",
         "4, 7",
     ),
-    Fault("an area of the mirror is on another file system", "refused immediately", "7"),
+    Fault(
+        "an area of the mirror is on another file system, or it is full, or a mount is below it",
+        "staged where it is written to; what moves to another disk is copied, checked, flushed, "
+        "then deleted",
+        "0, 7",
+    ),
     Fault("power failure", "what was recorded as done is intact; the next run does the rest", ""),
     Fault(
         "only the name of a new file reached the disk",

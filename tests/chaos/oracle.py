@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 SERVED = {"simple", "packages", "json", "pypi", "last-modified"}
 """The only entries that ``web/`` may have."""
 
+PARTIAL = ".partial"
+"""The name of the directories of temporary files, one on each file system."""
+
+_DIGITS = 64
+
 RETAINED = 1_000_000
 """Smallest size in bytes of a partial download that may stay for the next run to resume."""
 
@@ -143,22 +148,27 @@ class Oracle:
     def unexpected(self, after: Snapshot) -> Iterator[Complaint]:
         """Check that only content of the index is served, with the right modes (I10)."""
         for name in after.names("web"):
-            if name not in SERVED:
+            if name not in {*SERVED, PARTIAL}:
                 yield Complaint("I10", f"web/{name} is served")
         for path, mode in after.kinds.items():
-            if path == "web" or path.startswith("web/"):
+            if f"{path}/".startswith("web/") and not is_temporary(path):
                 yield from _mode(path, mode)
+            elif path.startswith("web/") and path.endswith(PARTIAL) and stat.S_IMODE(mode) != 0o700:
+                yield Complaint("I10", f"{path} can be served")
         for path, content in after.files("web/packages/").items():
-            if content != self._content(path.removeprefix("web")):
+            if not is_temporary(path) and content != self._content(path.removeprefix("web")):
                 yield Complaint("I10", f"{path} differs from the file of the index")
         for path in after.files("web/simple/"):
-            if path.rpartition("/")[2] not in FORMS:
+            if not is_temporary(path) and path.rpartition("/")[2] not in FORMS:
                 yield Complaint("I10", f"{path} is not a page")
 
     def leftovers(self, after: Snapshot, output: Output) -> Iterator[Complaint]:
         """Check that only large partial downloads of a failed run are left (K6)."""
-        for path, content in after.files(".partial/").items():
-            if output.code == 0 or len(content) < RETAINED or len(path) != len(".partial/") + 64:
+        for path, content in after.files().items():
+            if not is_temporary(path):
+                continue
+            name = path.rpartition(f"{PARTIAL}/")[2]
+            if output.code == 0 or len(content) < RETAINED or len(name) != _DIGITS:
                 yield Complaint("K6", f"{path} is left over, {len(content)} bytes")
 
     def _content(self, path: str) -> bytes | None:
@@ -418,6 +428,11 @@ def _listed_in_all(
     for form, listed in listings:
         if name not in listed:
             yield Complaint("I4", f"{name} has a page and the root page ({form}) lacks it")
+
+
+def is_temporary(path: str) -> bool:
+    """Whether a file is below a directory of temporary files, or is that directory."""
+    return PARTIAL in path.split("/")
 
 
 def _mode(path: str, mode: int) -> Iterator[Complaint]:

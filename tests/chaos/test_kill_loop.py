@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chaos.workloads import WORKLOADS, Trials, Workload
-from tests.support.system_calls import KILL, noted, spread
+from tests.chaos.workloads import EXPIRY, REMOVAL, WORKLOADS, Trials, Workload
+from tests.support.disks import mounted
+from tests.support.system_calls import KILL, Call, noted, spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from tests.chaos.figures import Figures
     from tests.support.server import IndexServer
-    from tests.support.system_calls import Call
 
 
 FEW = 3
@@ -61,6 +61,43 @@ def test_case_091_a_killed_run_leaves_a_valid_tree_that_the_next_run_completes(
     trials = prepare(workload)
 
     kill_before(trials, spread(trials.calls(), FEW), figures)
+
+
+def kill_with_removed_files_elsewhere(
+    trials: Trials, home: Path, moments: int, figures: Figures
+) -> None:
+    """Do the same where ``removed`` is on another file system: between each copy and deletion."""
+
+    def kill(last: int) -> list[Call]:
+        root = home / f"disks{last}"
+        (root / "removed").mkdir(parents=True)
+        with mounted(root / "removed", size="16m"):
+            site = trials.copy(root)
+            watched = trials.watch(site, lambda call: KILL if call.number == last else None)
+            with noted(f"killed before call {watched.calls[-1]}"), figures.judging("G7"):
+                assert watched.killed or watched.code == 0, watched.log
+                trials.check_in_between(site)
+                trials.check_healed(site)
+        return watched.calls
+
+    calls = kill(0)  # none
+    for call in spread(calls, min(moments, len(calls))):
+        kill(call.number)
+
+
+@pytest.mark.parametrize("workload", [REMOVAL, EXPIRY], ids=str)
+def test_case_104_a_killed_run_with_removed_files_on_another_file_system(
+    prepare: Callable[[Workload], Trials], workload: Workload, tmp_path: Path, figures: Figures
+) -> None:
+    kill_with_removed_files_elsewhere(prepare(workload), tmp_path, 2 * FEW, figures)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("workload", [REMOVAL, EXPIRY], ids=str)
+def test_case_104_a_run_killed_at_every_moment_with_removed_files_on_another_file_system(
+    prepare: Callable[[Workload], Trials], workload: Workload, tmp_path: Path, figures: Figures
+) -> None:
+    kill_with_removed_files_elsewhere(prepare(workload), tmp_path, 200, figures)
 
 
 @pytest.mark.nightly

@@ -154,16 +154,33 @@ def test_case_102_a_read_only_disk_is_reported_immediately(case: Case) -> None:
         assert listing(case.site.root) == before
 
 
-@pytest.mark.parametrize("area", ["packages", "simple"])
-def test_case_104_an_area_on_another_file_system_is_refused(case: Case, area: str) -> None:
-    """The storage cannot rename there: exit status 7, and no request to the index."""
-    case.index.release("foo", "1.0")
-    (case.site.web / area).mkdir(parents=True)
-    with mounted(case.site.web / area):
-        ran = case.mirror(exits=7, behind=["foo"])
+@pytest.mark.parametrize("area", ["web", "web/packages", "web/simple", "removed"])
+def test_case_104_an_area_on_another_file_system(case: Case, area: str) -> None:
+    """It is staged there; what moves to it is copied, and nothing is lost when it is full."""
+    case.site.configure(min_free_space="0")
+    case.index.release("foo", "1.0", size=2_000_000)
+    case.index.release("bar", "1.0")
+    (case.site.root / area).mkdir(parents=True)
+    with mounted(case.site.root / area, size="3m"):
+        case.mirror()
+        case.index.release("foo", "2.0", size=2_000_000)
+        case.index.remove_file("foo", "foo-1.0-py3-none-any.whl")
+        case.index.release("bar", "2.0")
+        if area in {"web", "web/packages"}:
+            case.mirror(exits=7, behind=["foo"])
+        else:
+            case.mirror()
 
-        assert "is on another file system than .partial; keep both on one" in ran.log
-        assert case.server.asked == []
+
+def test_case_104_a_mount_that_is_not_an_area(case: Case) -> None:
+    """A file cannot be renamed there: the storage has failed, and the message says why."""
+    case.index.release("foo", "1.0")
+    file = next(iter(case.index.projects["foo"].files.values()))
+    below = (case.site.web / file.path.lstrip("/")).parent
+    below.mkdir(parents=True)
+    with mounted(below):
+        ran = case.mirror(exits=7, behind=["foo"])
+        assert "another file system is mounted below its area; only web, " in ran.log
     case.heals()
 
 

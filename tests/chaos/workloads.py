@@ -248,7 +248,7 @@ class Trials:
         return Shown(
             pages={k: text for k, text in web.items() if not k.startswith("packages/")},
             packages={k: text for k, text in web.items() if k.startswith("packages/")},
-            removed=files(site.root / "removed"),
+            removed=_without_temporary(files(site.root / "removed")),
             status=status.read_text() if status.exists() else "",
             beside=frozenset(path.name for path in site.root.iterdir()) - {PUT_ASIDE},
         )
@@ -281,6 +281,11 @@ class Trials:
         times = site.times()
         self.must_succeed(self.finish(site))
         assert site.times() == times
+
+
+def _without_temporary(found: dict[str, bytes]) -> dict[str, bytes]:
+    """Leave out what is in the directory of temporary files of another file system."""
+    return {path: content for path, content in found.items() if not path.startswith(".partial/")}
 
 
 def _check_root(pages: dict[str, bytes]) -> None:

@@ -247,6 +247,15 @@ async def test_totals_count_published_projects_and_their_files(catalogue: Mirror
     )
 
 
+async def test_listed_files_are_counted_whether_they_are_stored_or_not(
+    catalogue: MirrorCatalogue,
+) -> None:
+    before = await catalogue.listed_files()
+    new = make_record("foo", "1.zip", "2.zip")
+    await catalogue.commit(CatalogueUpdate(records=[structs.replace(new, files=new.files[:1])]))
+    assert await catalogue.listed_files() == before + 2
+
+
 async def test_totals_of_an_empty_mirror_are_zero(catalogue: MirrorCatalogue) -> None:
     await catalogue.commit(CatalogueUpdate(forgotten=[BASE_A, BASE_B]))
     assert await catalogue.totals() == Totals(0, 0, 0, 0, NEVER)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import faults
+from tests.support.static_site import Reply, static_site
 from tests.support.web_server import web_server
 
 if TYPE_CHECKING:
@@ -195,3 +196,54 @@ def test_an_index_below_a_path_is_mirrored(
 
     assert ran.code == 0, ran.log
     second.check()
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_master_that_moved_is_followed_by_every_kind_of_request(
+    index: Index, server: IndexServer, make_site: Callable[..., Site], status: int
+) -> None:
+    with static_site() as old:
+        old.choose = lambda path, _: Reply(b"", location=server.url + path, status=status)
+        site = make_site(master=old.url, json=True)
+        index.release("foo", "1.0")
+        ran = site.mirror()
+        assert ran.code == 0, ran.log
+        site.check()
+
+        index.release("foo", "2.0")
+        server.forget()
+        ran = site.mirror()
+
+        assert ran.synced == ["foo"]
+        assert {asked.kind for asked in server.asked} >= {"xmlrpc", "detail", "legacy", "file"}
+        assert "list" not in {asked.kind for asked in server.asked}
+        assert "WARNING" not in ran.log
+        site.check()
+
+
+def test_a_redirect_of_the_changelog_to_a_page_is_no_changelog(
+    index: Index, server: IndexServer, make_site: Callable[..., Site]
+) -> None:
+    with static_site() as old:
+        old.choose = lambda path, _: Reply(b"", location=server.url + path, status=303)
+        index.release("foo", "1.0")
+        site = make_site(master=old.url)
+        assert site.mirror().code == 0
+        assert server.paths("xmlrpc") == []
+        assert site.names() == ["foo"]
+
+
+def test_a_refusal_after_a_redirect_names_the_new_address(
+    index: Index, server: IndexServer, make_site: Callable[..., Site]
+) -> None:
+    """The login is sent to its own host only."""
+    index.release("foo", "1.0")
+    server.login = "Basic bWU6c2VjcmV0"
+    with static_site("localhost") as old:
+        old.choose = lambda path, _: Reply(b"", location=server.url + path)
+        url = old.url.replace("://", "://me:secret@")
+        ran = make_site(master=url).mirror()
+
+        assert ran.code == 3
+        assert f"{server.url}/simple/" in ran.log
+        assert "secret" not in ran.log

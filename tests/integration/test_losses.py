@@ -272,6 +272,16 @@ def test_the_files_that_leave_a_page_have_a_limit(index: Index, site: Site) -> N
     site.check()
 
 
+def test_pages_of_files_that_are_not_stored_have_the_same_limit(index: Index, site: Site) -> None:
+    site.configure(release_files="false", root_uri="https://files.example.org")
+    files = releases(index, "foo", 50)
+    site.mirror()
+    index.lose_files("foo", *files[:20])
+
+    assert site.mirror().code == 5
+    assert len(site.filenames("foo")) == 50
+
+
 def test_losses_are_added_up_over_24_hours(index: Index, site: Site) -> None:
     files = releases(index, "foo", 100)
     site.mirror()

@@ -317,6 +317,28 @@ def test_a_certificate_for_another_host_is_refused(
         assert done.returncode == code, done.stderr
 
 
+@pytest.mark.parametrize("scheme", ["socks4", "socks5"])
+def test_ca_file_counts_through_a_proxy(
+    index: Index,
+    authority: trustme.CA,
+    make_site: Callable[..., Site],
+    proxy: tuple[int, list[str]],
+    tmp_path: Path,
+    scheme: str,
+) -> None:
+    port, seen = proxy
+    bundle = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(bundle)
+    index.release("foo", "1.0")
+    with serving_tls(index, authority, "mirror.example.org") as server:
+        server.url = server.url.replace("127.0.0.1", "mirror.example.org")
+        site = make_site(master=server.url, proxy=f"{scheme}://127.0.0.1:{port}", ca_file=bundle)
+        ran = site.mirror()
+
+    assert ran.code == 0, ran.log
+    assert set(seen) == {f"{scheme} mirror.example.org"}
+
+
 def test_a_redirect_from_https_to_http_is_refused(
     index: Index,
     server: IndexServer,

@@ -53,6 +53,18 @@ class MirrorMachine(RuleBasedStateMachine):
         if project is not None and len(project.files) > 1:
             self.index.remove_file(name, min(project.files))
 
+    @rule(name=names, action=st.sampled_from(["yank release", "remove release"]))
+    def lose_files(self, name: str, action: str) -> None:
+        project = self.index.projects.get(project_name(name))
+        if project is not None and project.files:
+            self.index.lose_files(name, action=action)
+
+    @rule(name=names)
+    def quarantine_release(self, name: str) -> None:
+        project = self.index.projects.get(project_name(name))
+        if project is not None and project.versions:
+            self.index.quarantine_release(name, project.versions[0])
+
     @rule(name=names)
     def remove_project(self, name: str) -> None:
         if project_name(name) in self.index.projects:

@@ -138,6 +138,9 @@ class MemoryCatalogue(MirrorCatalogue):
             verified=min((time for time in times if time != NEVER), default=NEVER),
         )
 
+    async def listed_files(self) -> int:
+        return sum(len(each.detail.files) for each in self.records.values())
+
     async def largest(self, count: int, /) -> Sequence[VerifyEntry]:
         found = map(self._stale, self._here())
         return sorted(found, key=lambda each: (-each.size, each.name))[:count]

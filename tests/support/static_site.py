@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 
 class Reply(NamedTuple):
-    """An answer; ``kind`` is its content type, "" for none. ``location`` makes it a redirect."""
+    """An answer; ``kind`` is its content type, "" for none. ``location`` is that of a redirect."""
 
     body: bytes
     kind: str = "text/html"
     location: str = ""
+    status: int = 200
 
 
 class StaticSite:
@@ -50,7 +51,7 @@ class _Handler(BaseHTTPRequestHandler):
         if reply is None:
             self.send_error(404)
             return
-        self.send_response(302 if reply.location else 200)
+        self.send_response(302 if reply.location and reply.status == 200 else reply.status)
         if reply.location:
             self.send_header("Location", reply.location)
         if reply.kind:

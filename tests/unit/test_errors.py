@@ -46,6 +46,8 @@ from bandersnatch.errors import (
     TooManyFileRemovals,
     TooManyOrphans,
     TooManyRemovals,
+    UnauthorizedClient,
+    UnauthorizedRequest,
     UnavailableHost,
     UnmirroredProject,
     UnrestorableProject,
@@ -86,6 +88,20 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
     (StalePage("foo", target=9, actual=7), "the page of foo is at serial 7, 9 is needed"),
     (InvalidPage(URL, "it is empty"), f"{URL} cannot be read: it is empty"),
     (OversizedContent(URL, 5), f"{URL} is larger than 5 bytes"),
+    (
+        UnauthorizedRequest(URL, 401),
+        (
+            f"{URL} was refused with status 401: the user name and password are missing or wrong; "
+            "write them into the URL of master, index-url or download-mirror, or set netrc = true"
+        ),
+    ),
+    (
+        UnauthorizedClient(URL, "unknown ca"),
+        (
+            f"{URL} was refused in the TLS handshake (unknown ca): the server asks for a client "
+            "certificate, or for another one; set client-cert and client-key"
+        ),
+    ),
     (UnsafeUrl(URL, "it is private"), f"{URL} is not followed: it is private"),
     (UnusableChangelog(URL, "status 404"), f"{URL} offers no changelog: status 404"),
     (UnusableIndex("it lists no projects"), "it lists no projects"),

@@ -18,6 +18,7 @@ from bandersnatch.events import (
 from bandersnatch.layout import StorageKey
 from bandersnatch.mirror.queries.estimate import Estimate
 from bandersnatch.model.names import ProjectName
+from bandersnatch.storage.port import StorageSpace
 from tests.support.memory_catalogue import MemoryCatalogue
 from tests.support.memory_storage import MemoryStorage
 from tests.support.records import make_record
@@ -90,7 +91,7 @@ async def test_the_sizes_before_and_after_are_estimated() -> None:
 )
 def test_whether_the_downloads_fit_is_estimated(*, free: int, fits: bool, verdict: str) -> None:
     made = sample()
-    made.free = free
+    made.space = StorageSpace(StorageKey(""), free)
     assert made.fits is fits
     assert f"Free on the disk: 1.52 KB: {verdict}" in table(made, None)
 

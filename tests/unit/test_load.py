@@ -155,6 +155,10 @@ ACCEPTED: list[tuple[str, str, str, object]] = [
     ("diff-append-epoch", "true", "diff.append_epoch", True),
     ("log-config", "/etc/log.conf", "log_config", "/etc/log.conf"),
     ("log-config", "", "log_config", ""),
+    ("ca-file", "", "index.tls.ca_file", ""),
+    ("client-cert", "", "index.tls.client_cert", ""),
+    ("client-key", "", "index.tls.client_key", ""),
+    ("netrc", "false", "index.netrc", False),
 ]
 WITHOUT_EFFECT = [
     ("storage-filesystem-manage-permissions", "false"),
@@ -244,6 +248,10 @@ REFUSED = [
     ("delete-packages", "x", "'x' is neither true nor false"),
     ("diff-file", "~/diff", "'~/diff' begins with ~, which only a shell understands"),
     ("diff-append-epoch", "x", "'x' is neither true nor false"),
+    ("ca-file", "~/ca", "'~/ca' begins with ~, which only a shell understands"),
+    ("client-cert", "~/c", "'~/c' begins with ~, which only a shell understands"),
+    ("client-key", "/etc/key", "client-cert is not set; it names the certificate of this key"),
+    ("netrc", "~/.netrc", "'~/.netrc' is neither true nor false"),
     ("log-config", "~/log", "'~/log' begins with ~, which only a shell understands"),
 ]
 

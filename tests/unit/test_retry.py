@@ -18,6 +18,7 @@ from bandersnatch.errors import (
     RefusedRequest,
     SizeMismatch,
     StalePage,
+    UnauthorizedRequest,
     UnavailableHost,
     UnsafeUrl,
 )
@@ -38,7 +39,8 @@ def test_each_status_maps_to_one_class_of_error(status: int) -> None:
     elif status == 429:
         assert kind is RateLimit
     else:
-        assert kind is (UnavailableHost if status in LATER else RefusedRequest)
+        refused = UnauthorizedRequest if status == 401 else RefusedRequest
+        assert kind is (UnavailableHost if status in LATER else refused)
 
 
 def test_a_retry_after_header_makes_the_error_a_rate_limit() -> None:

@@ -115,6 +115,10 @@ class Inventory(Protocol):
         """Return the numbers of projects, files and bytes."""
         ...
 
+    async def listed_files(self) -> int:
+        """Return the number of files on all pages, stored or not. Reads the row of every file."""
+        ...
+
     async def largest(self, count: int, /) -> Sequence[records.VerifyEntry]:
         """Return the projects with the most bytes, the largest first."""
         ...

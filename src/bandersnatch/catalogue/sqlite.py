@@ -347,6 +347,10 @@ class SqliteCatalogue(MirrorCatalogue):
     async def totals(self) -> Totals:
         return await self._run(lambda: _totals(self._db))
 
+    async def listed_files(self) -> int:
+        query = "SELECT count(*) FROM file"
+        return await self._run(lambda: int(self._db.execute(query).fetchone()[0]))
+
     async def largest(self, count: int, /) -> Sequence[VerifyEntry]:
         return await self._run(
             lambda: [VerifyEntry(*row) for row in self._db.execute(_SELECT_LARGEST, (count,))]

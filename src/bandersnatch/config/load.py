@@ -116,6 +116,19 @@ def _option_hint(section: str, option: str, known: Mapping[str, frozenset[str]])
     return f"; it is an option of {' and '.join(f'[{name}]' for name in places)}"
 
 
+def login_origins(settings: schema.Settings) -> list[str]:
+    """Return the origins of the configured hosts that may want a login and have none yet.
+
+    PyPI wants none: what a netrc file has for it is for uploads.
+    """
+    index = settings.index
+    urls = [] if not index.index_url and is_pypi(index.master) else [index.url]
+    urls += [settings.files.download_mirror, *(f"https://{host}" for host in index.file_hosts)]
+    parts = [urlsplit(url) for url in urls if url]
+    origins = dict.fromkeys(f"{each.scheme}://{each.netloc}" for each in parts)
+    return [each for each in origins if each not in {login.origin for login in index.logins}]
+
+
 def _check_master(index: schema.IndexSettings, options: schema.MirrorOptions) -> None:
     is_known = bool(index.url) or not options.is_refused("master")
     is_known = is_known and not options.is_refused("index-url")

@@ -63,6 +63,23 @@ class Login(Struct, frozen=True):
         return f"Login(origin={self.origin!r}, user={self.user!r})"
 
 
+class TlsSettings(Struct, frozen=True):
+    """Paths of files in PEM format, "" for none.
+
+    ``ca_file`` has certificates of authorities that are trusted in addition to the system's.
+    ``client_cert`` identifies this client; its key is in ``client_key``, or in the same file.
+    """
+
+    ca_file: str = ""
+    client_cert: str = ""
+    client_key: str = ""
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is any file."""
+        return bool(self.ca_file or self.client_cert)
+
+
 class IndexSettings(Struct, frozen=True):
     """How the index is reached.
 
@@ -71,7 +88,8 @@ class IndexSettings(Struct, frozen=True):
     ``master`` for an index that has simple pages and nothing else; it has the same form.
     ``file_hosts`` are the only other hosts that files may be on, each with its port if one is
     stated; empty for any public host. ``timeout`` (to connect, and without a byte received) and
-    ``global_timeout`` (one whole document) are in seconds.
+    ``global_timeout`` (one whole document) are in seconds. ``netrc`` is whether logins for
+    configured hosts are also read from a netrc file.
     """
 
     master: str = ""
@@ -85,6 +103,8 @@ class IndexSettings(Struct, frozen=True):
     logins: tuple[Login, ...] = ()
     index_url: str = ""
     file_hosts: tuple[str, ...] = ()
+    tls: TlsSettings = TlsSettings()
+    netrc: bool = False
 
     @property
     def url(self) -> str:
@@ -312,7 +332,21 @@ def _read_index(options: MirrorOptions, *logins: Login | None) -> IndexSettings:
         logins=tuple(each for each in (login, other, *logins) if each is not None),
         index_url=index_url,
         file_hosts=options.read("file-hosts", readers.hosts, default.file_hosts),
+        tls=_read_tls(options),
+        netrc=options.read("netrc", readers.boolean, default=default.netrc),
     )
+
+
+def _read_tls(options: MirrorOptions) -> TlsSettings:
+    """Read the files for TLS."""
+    tls = TlsSettings(
+        ca_file=options.read("ca-file", readers.optional_path, ""),
+        client_cert=options.read("client-cert", readers.optional_path, ""),
+        client_key=options.read("client-key", readers.optional_path, ""),
+    )
+    if tls.client_key and not tls.client_cert and not options.is_refused("client-cert"):
+        options.refuse("client-key", "client-cert is not set; it names the certificate of this key")
+    return tls
 
 
 def _api_method(options: MirrorOptions, index_url: str) -> ApiMethod:

@@ -12,10 +12,12 @@ from bandersnatch.errors import UnavailableHost, UnsafeUrl
 from bandersnatch.index.headers import authorizations, user_agent
 from bandersnatch.index.proxy import socks_connector
 from bandersnatch.index.retry import proxy_error_for
+from bandersnatch.index.tls import handshake_error, make_contexts
 from bandersnatch.index.transport import HttpClient, Response, first_line
 
 if TYPE_CHECKING:
     import socket
+    import ssl
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.config.schema import IndexSettings, Login
     from bandersnatch.index.hosts import HostGuard
+    from bandersnatch.index.tls import TlsContexts
 
 _RECEIVE_BUFFER = 256 * 1024
 _DNS_CACHE_SECONDS = 300
@@ -36,9 +39,11 @@ class AiohttpClient(HttpClient):
         self._settings = settings
         self._guard = guard
         self._proxy = proxy
+        self._tls: TlsContexts | None = None
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
+        self._tls = make_contexts(self._settings.tls)
         self._session = _make_session(self._settings, self._guard, self._proxy)
         return self
 
@@ -62,10 +67,17 @@ class AiohttpClient(HttpClient):
                     data=content,
                     allow_redirects=False,
                     auto_decompress=decompress,
+                    ssl=self._context_for(url.host or ""),
                 )
             )
         except aiohttp.ClientError as error:
             raise _mapped_error(str(url), error) from error
+
+    def _context_for(self, host: str) -> ssl.SSLContext | bool:
+        """Return the TLS context for a host; True is the default one of aiohttp."""
+        if self._tls is None:
+            return True
+        return self._tls.configured if self._guard.is_configured(host) else self._tls.other
 
 
 class AiohttpResponse(Response):
@@ -168,8 +180,13 @@ def _mapped_error(url: str, error: aiohttp.ClientError) -> Exception:
     """
     if isinstance(error, TimeoutError | aiohttp.InvalidURL):
         return error
+    if (refused := handshake_error(url, error)) is not None:
+        return refused
     if isinstance(error, aiohttp.ClientSSLError):
-        return UnsafeUrl(url, f"its certificate is not valid ({first_line(error)})")
+        return UnsafeUrl(url, f"the TLS handshake failed ({first_line(error)})")
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return proxy_error_for(url, error.status)
+    if isinstance(error, aiohttp.ClientConnectorError):  # its own text shows the TLS context
+        why = error.os_error.strerror or type(error.os_error).__name__
+        return UnavailableHost(url, f"cannot connect to {error.host}:{error.port} ({why})")
     return UnavailableHost(url, first_line(error))

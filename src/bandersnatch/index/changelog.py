@@ -42,6 +42,7 @@ _DECODED_INLINE = 64 * 1024
 
 _PAUSE_BETWEEN_PAGES = 1.0
 _OK = 200
+_UNAUTHORIZED = 401
 _RATE_FAULT = re.compile(r"TooManyRequests|too many requests|rate limit", re.IGNORECASE)
 _RESET = re.compile(r"reset in ([0-9]{1,6}) seconds")
 
@@ -176,7 +177,9 @@ class Changelog:
         if answer.status in RETRIED_STATUSES:
             raise error_for(self._url, answer.status, answer.headers, self._clock.now())
         if answer.status != _OK:
-            raise UnusableChangelog(self._url, f"status {answer.status}")
+            hint = " (the user name and password are missing or wrong)"
+            why = f"status {answer.status}{hint if answer.status == _UNAUTHORIZED else ''}"
+            raise UnusableChangelog(self._url, why)
 
     def _fault_error(self, text: str) -> BandersnatchError:
         if _RATE_FAULT.search(text):

@@ -38,6 +38,10 @@ class HostGuard:
         self._trusted = self._own | {host for host, _ in self._file_hosts}
         self._is_private_index = _is_private(self._index)
 
+    def is_configured(self, host: str) -> bool:
+        """Whether the configuration names a host."""
+        return host in self._trusted
+
     def check_url(self, url: URL) -> None:
         """Refuse a URL whose host is a private address; host names are checked when resolved.
 

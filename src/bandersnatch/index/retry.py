@@ -49,6 +49,7 @@ RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504}) | frozenset(ra
 
 MISSING_STATUSES = frozenset({404, 410})
 
+_UNAUTHORIZED = 401
 _TOO_MANY_REQUESTS = 429
 _PROXY_AUTHENTICATION_REQUIRED = 407
 
@@ -82,6 +83,8 @@ def error_for(
         return errors.MissingResource(url, status)
     if status == _PROXY_AUTHENTICATION_REQUIRED:
         return proxy_error_for(url, status)
+    if status == _UNAUTHORIZED:
+        return errors.UnauthorizedRequest(url, status)
     if status not in RETRIED_STATUSES:
         return errors.RefusedRequest(url, status)
     retry_after = parse_retry_after(headers.get("Retry-After", ""), now)
@@ -92,7 +95,10 @@ def error_for(
 
 def proxy_error_for(url: str, status: int) -> errors.UnavailableHost:
     """Return the error that a proxy's own status means: the host was not reached."""
-    return errors.UnavailableHost(url, f"the proxy does not let it through (status {status})")
+    hint = ""
+    if status == _PROXY_AUTHENTICATION_REQUIRED:
+        hint = "; write its user name and password into the URL of the proxy"
+    return errors.UnavailableHost(url, f"the proxy does not let it through (status {status}){hint}")
 
 
 def parse_retry_after(text: str, now: datetime) -> float | None:

@@ -197,7 +197,9 @@ class Transport:
         if response.status in accepted:
             return response
         with response:
-            error = error_for(url, response.status, response.headers, self._clock.now())
+            is_elsewhere = URL(response.url, encoded=True).origin() != target.origin()
+            where = response.url if is_elsewhere else url  # a redirect may lose the login
+            error = error_for(where, response.status, response.headers, self._clock.now())
         if isinstance(error, errors.RateLimit):
             self._pause(target.authority, error)
         raise error

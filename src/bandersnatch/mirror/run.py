@@ -369,9 +369,13 @@ class MirrorRun:
         """Return how many files the index may take off pages in this run."""
         if self._options.max_file_removals is not None:
             return self._options.max_file_removals
-        configured = self._mirror.settings.run.max_file_removals
-        totals = await self._mirror.catalogue.totals()
-        return max(0, loss_limit(totals.files + before.total, configured) - before.total)
+        settings, catalogue = self._mirror.settings, self._mirror.catalogue
+        if settings.files.release_files:
+            files = (await catalogue.totals()).files
+        else:  # none is stored here
+            files = await catalogue.listed_files()
+        limit = loss_limit(files + before.total, settings.run.max_file_removals)
+        return max(0, limit - before.total)
 
     async def _remove_projects(
         self,

@@ -83,6 +83,14 @@ class Disk:
             raise errors.StorageError(self.staging_key, why)
         return staging
 
+    def check_staging(self) -> None:
+        """Check the directory of temporary files, if it exists.
+
+        :raises StorageError: if it is not a directory of the same file system.
+        """
+        with suppress(FileNotFoundError):
+            self._open_staging().close()
+
     def probe(self) -> None:
         """Check that files can be created; a full disk is reported when something is stored.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
@@ -116,6 +117,13 @@ class DescriptorDirectory(Directory):
     def usage(self) -> DirectoryUsage:
         found = os.fstatvfs(self.descriptor)
         return DirectoryUsage(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+
+    def check_writable(self) -> None:
+        effective = os.access in os.supports_effective_ids
+        if os.fstatvfs(self.descriptor).f_flag & os.ST_RDONLY:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        if not os.access(".", os.W_OK | os.X_OK, dir_fd=self.descriptor, effective_ids=effective):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
 
     def sync(self) -> None:
         descriptor = self._open(".", os.O_RDONLY | _IN_DIRECTORY)

@@ -160,6 +160,13 @@ class Directory(Protocol):
         """Return the space of the file system."""
         ...
 
+    def check_writable(self) -> None:
+        """Check, without a change, that this user may create entries.
+
+        :raises OSError: with ``EROFS`` or ``EACCES`` if not.
+        """
+        ...
+
     def sync(self) -> None:
         """Make the names in the directory durable."""
         ...

@@ -53,7 +53,7 @@ _LOST_AND_FOUND = "lost+found"
 _FILE_MODE = 0o644
 _IS_DIRECTORY = "a directory is in its place; move that away"
 _NOT_DIRECTORY = "it is not a directory"
-_MOUNT_BELOW = (
+MOUNT_BELOW = (
     "another file system is mounted below its area; "
     f"only {', '.join(AREAS)} may be on a file system of their own"
 )
@@ -104,7 +104,7 @@ class mapped_errors:  # noqa: N801 - used like a function
             raise errors.ObstructedPath(self._key, _IS_DIRECTORY) from error
         why = os.strerror(error.errno) if error.errno else str(error)
         if error.errno == errno.EXDEV:
-            why = _MOUNT_BELOW
+            why = MOUNT_BELOW
         raise errors.StorageError(self._key, why) from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bandersnatch.cli.arguments import global_flags
+from bandersnatch.cli.text import one_line, size
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from bandersnatch.cli.session import Session
     from bandersnatch.config.schema import IndexSettings
     from bandersnatch.filters.interface import PageFilter, ProjectFilter
+    from bandersnatch.storage.check import DiskReport, StorageReport
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -29,11 +31,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 async def run(session: Session) -> int:
     """Run ``config check``; main has loaded the configuration already."""
-    text = describe_config(session.configuration, str(session.arguments.config))
-    code = session.answer(text)
-    if code or not session.arguments.online:
-        return code
-    return session.answer("\n".join(await _ask_index(session)))
+    from bandersnatch.app import check_storage
+    from bandersnatch.cli.exit_codes import ExitCode
+
+    configuration = session.configuration
+    storage = check_storage(configuration.settings)
+    code = session.answer(describe_config(configuration, str(session.arguments.config), storage))
+    if not code and session.arguments.online:
+        code = session.answer("\n".join(await _ask_index(session)))
+    return code or (ExitCode.STORAGE if storage.problems else ExitCode.OK)
 
 
 async def _ask_index(session: Session) -> list[str]:
@@ -52,7 +58,7 @@ async def _ask_index(session: Session) -> list[str]:
     return [f"The index: {sentence}" for sentence in found]
 
 
-def describe_config(configuration: Configuration, path: str) -> str:
+def describe_config(configuration: Configuration, path: str, storage: StorageReport) -> str:
     """Return what a configuration means: index, mirror, pages, and the filters in order."""
     settings, filters = configuration.settings, configuration.filters
     lines = [
@@ -60,6 +66,7 @@ def describe_config(configuration: Configuration, path: str) -> str:
         "",
         f"Index:   {settings.index.url or 'PyPI'}, {_changes(settings.index)}",
         f"Mirror:  {settings.storage.directory}",
+        *map(_describe_disk, storage.disks),
         f"Pages:   {', '.join(form.file_name for form in settings.pages.formats)}",
         f"Files:   {'downloaded' if settings.files.release_files else 'not downloaded'}",
         "",
@@ -75,7 +82,16 @@ def describe_config(configuration: Configuration, path: str) -> str:
     lines += ["", "Files and versions, in this order:" if filters.pages else "Files: all."]
     lines += _descriptions(filters.in_order_of_stages())
     lines += [f"Note: {note}" for note in settings.notes]
+    lines += [f"Problem: {one_line(str(problem))}" for problem in storage.problems]
     return "\n".join(lines)
+
+
+def _describe_disk(disk: DiskReport) -> str:
+    """Return a line about a disk: what is on it, and the space that a run may use."""
+    what = f"of {disk.place} at {disk.path}" if disk.place else "of the mirror"
+    usable = max(0, disk.free - disk.floor)
+    verdict = size(usable) if usable else f"none, as min-free-space keeps {size(disk.floor)}"
+    return one_line(f"Disk:    {what}: {size(disk.free)} free, usable: {verdict}")
 
 
 def _changes(index: IndexSettings) -> str:

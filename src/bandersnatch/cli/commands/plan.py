@@ -54,11 +54,16 @@ async def run(session: Session) -> int:
 async def _dry_run(
     session: Session, estimate: Estimate, report: RunReport, only: frozenset[ProjectName] | None
 ) -> None:
+    from bandersnatch.app import check_storage
     from bandersnatch.cli.log import EventLog
     from bandersnatch.events import Halted, ProjectAbsent, StepStarted, Warned
     from bandersnatch.mirror.run import MirrorRun, RunOptions
 
+    problems = check_storage(session.configuration.settings).problems
+
     async def work(mirror: Mirror) -> None:
+        for problem in problems:
+            mirror.events(Halted(problem))
         await estimate.before(mirror.catalogue)
         await MirrorRun(mirror, RunOptions(only=only)).run()
         await estimate.after(mirror.catalogue, mirror.storage)
@@ -140,6 +145,10 @@ def _disk(estimate: Estimate) -> Iterator[str]:
         f"{size(estimate.size_after)} "
         f"(now {size(estimate.size_before)})"
     )
-    if estimate.free is not None:
-        verdict = "enough" if estimate.fits else "NOT ENOUGH"
-        yield f"Free on the disk: {size(estimate.free)}: {verdict}"
+    for space, fits in (
+        (estimate.space, estimate.fits),
+        (estimate.trash_space, estimate.trash_fits),
+    ):
+        if space is not None:
+            where = f"the disk of {space.place}" if space.place else "the disk"
+            yield f"Free on {where}: {size(space.free)}: {'enough' if fits else 'NOT ENOUGH'}"

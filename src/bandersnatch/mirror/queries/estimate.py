@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
 from bandersnatch import events
-from bandersnatch.layout import PACKAGES, SIDECAR_SUFFIX, StorageKey
+from bandersnatch.layout import PACKAGES, SIDECAR_SUFFIX, TRASH, StorageKey
 
 if TYPE_CHECKING:
     from bandersnatch.catalogue.port import Catalogue
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.storage.port import FileStore
+    from bandersnatch.storage.port import FileStore, StorageSpace
 
 LARGEST = 20
 """The number of largest projects that are reported."""
@@ -45,8 +45,9 @@ class Estimate:
     Files are release files. ``downloads`` are those of each project. ``sidecars`` counts the core
     metadata to download, whose sizes the index does not publish. ``size_before`` and
     ``size_after`` are the sizes of all served files, ``largest`` the projects with the largest
-    size afterwards. ``free`` is the free space of the storage, None if it is unknown. ``files``
-    are the files to download with their sizes, in order; None if they are not collected.
+    size afterwards. ``space`` is the free space for release files, ``trash_space`` that for trash
+    if it is on another disk; None if they are unknown. ``files`` are the files to download with
+    their sizes, in order; None if they are not collected.
     """
 
     downloads: dict[ProjectName, Amount] = field(default_factory=dict)
@@ -59,7 +60,8 @@ class Estimate:
     size_after: int = 0
     projects_after: int = 0
     largest: list[tuple[ProjectName, int]] = field(default_factory=list)
-    free: int | None = None
+    space: StorageSpace | None = None
+    trash_space: StorageSpace | None = None
     files: list[tuple[StorageKey, int]] | None = None
 
     def __call__(self, event: events.Event) -> None:
@@ -137,8 +139,8 @@ class Estimate:
         self.size_after = sum(sizes.values())
         ordered = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
         self.largest = ordered[:LARGEST]
-        space = await files.free_space(PACKAGES)
-        self.free = space.free if space is not None else None
+        self.space, trash = await files.free_space(PACKAGES), await files.free_space(TRASH)
+        self.trash_space = trash if trash and self.space and trash != self.space else None
 
     @property
     def to_download(self) -> Amount:
@@ -151,7 +153,12 @@ class Estimate:
     @property
     def fits(self) -> bool | None:
         """Whether the storage has space for the downloads; None if that is unknown."""
-        return None if self.free is None else self.to_download.size <= self.free
+        return None if self.space is None else self.to_download.size <= self.space.free
+
+    @property
+    def trash_fits(self) -> bool | None:
+        """Whether the trash has space for what is removed; None if it is on the same disk."""
+        return None if self.trash_space is None else self.removed.size <= self.trash_space.free
 
     def seconds(self, bandwidth: float) -> float:
         """Return how long the downloads take, ``bandwidth`` being in bytes per second."""
@@ -192,12 +199,17 @@ class Estimate:
                 }
                 for name, each in sorted(self.filters.items())
             },
-            "disk": {
-                "projects_after": self.projects_after,
-                "bytes_before": self.size_before,
-                "bytes_after": self.size_after,
-                "bytes_free": self.free,
-                "fits": self.fits,
-                "largest": [{"name": name, "bytes": size} for name, size in self.largest],
-            },
+            "disk": self._disk(),
+        }
+
+    def _disk(self) -> dict[str, object]:
+        return {
+            "projects_after": self.projects_after,
+            "bytes_before": self.size_before,
+            "bytes_after": self.size_after,
+            "bytes_free": self.space.free if self.space is not None else None,
+            "fits": self.fits,
+            "trash_bytes_free": self.trash_space.free if self.trash_space is not None else None,
+            "trash_fits": self.trash_fits,
+            "largest": [{"name": name, "bytes": size} for name, size in self.largest],
         }

@@ -1,0 +1,127 @@
+"""Web servers of the system: as documented for a mirror, and with lists of directories."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bandersnatch.simple.html_page import parse_detail_html, parse_list_html
+from tests.support.factories import make_context
+from tests.support.real_servers import LISTS, public_copy, serving_documented, serving_lists
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.index import Index
+    from tests.support.site import Site
+
+SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
+SIMPLE_HTML = "application/vnd.pypi.simple.v1+html"
+SERVERS = ["nginx", "apache", "caddy"]
+
+
+def fetch(url: str, accept: str = "*/*") -> tuple[str, bytes]:
+    """Return the content type of a document without its parameters, and its body."""
+    request = urllib.request.Request(url, headers={"Accept": accept})
+    with urllib.request.urlopen(request) as response:
+        assert "Content-Encoding" not in response.headers
+        return response.headers.get_content_type(), response.read()
+
+
+@pytest.mark.parametrize("program", SERVERS)
+def test_a_documented_server_serves_each_page_and_document_with_its_type(
+    index: Index, site: Site, program: str
+) -> None:
+    site.configure(json=True)
+    index.release("foo-bar", "1.0", sdist=True)
+    site.mirror()
+    with public_copy(site.web) as web, serving_documented(program, web) as url:
+        for path in ("/simple/", "/simple/foo-bar/", "/simple", "/simple/foo-bar"):
+            for accept, kind in (
+                (SIMPLE_JSON, SIMPLE_JSON),
+                (SIMPLE_HTML, SIMPLE_HTML),
+                ("text/html", "text/html"),
+                ("*/*", "text/html"),
+                (f"{SIMPLE_JSON}, {SIMPLE_HTML};q=0.2, text/html;q=0.01", SIMPLE_JSON),
+            ):
+                assert fetch(url + path, accept)[0] == kind, (path, accept)
+        for path in ("/pypi/foo-bar/json", "/json/foo-bar"):
+            assert fetch(url + path)[0] == "application/json"
+        for file in site.page("foo-bar")["files"]:
+            path = file["url"].removeprefix("../..")
+            kind, content = fetch(url + path, "gzip, deflate")
+            assert kind == "application/octet-stream"
+            assert content == (site.web / path[1:]).read_bytes()
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            fetch(f"{url}/simple/nothing/", SIMPLE_JSON)
+
+
+@pytest.mark.parametrize("program", SERVERS)
+@pytest.mark.parametrize("option", ["master", "index-url"])
+def test_a_mirror_behind_a_documented_server_can_be_mirrored(
+    index: Index, make_site: Callable[..., Site], program: str, option: str
+) -> None:
+    first = make_site(json=True)
+    index.release("foo-bar", "1.0", sdist=True)
+    index.release("baz", "1.0")
+    first.mirror()
+    with public_copy(first.web) as web, serving_documented(program, web) as url:
+        second = make_site(json=option == "master")
+        del second.options["master"]
+        second.configure(**{option: url if option == "master" else f"{url}/simple/"})
+        ran = second.mirror()
+        assert ran.code == 0, ran.log
+        again = second.mirror()
+        assert again.code == 0
+        assert second.ask("config", "check", "--online").code == 0
+
+    def served(site: Site) -> dict[str, bytes]:
+        tree = site.tree()
+        return {path: tree[path] for path in tree if "json/" not in path and "/json" not in path}
+
+    assert served(second) == served(first)
+    if option == "master":
+        assert second.tree() == first.tree()
+
+
+LONG = "a-project-whose-name-is-longer-than-any-column-of-a-list-of-a-directory"
+
+
+def plain_tree(root: Path) -> Path:
+    """Create a directory with one directory for each project, and other things beside them."""
+    for path in (
+        f"foo/foo-1.0.tar.gz foo/foo-1.0.tar.gz.asc foo/old/foo-0.1.tar.gz foo/.hidden "
+        f"foo-bar/foo_bar-1.0+local.1-py3-none-any.whl {LONG}/{LONG}-1.0.tar.gz "
+        f"empty/README.txt robots.txt foo.tar.gz lost+found/x .git/x"
+    ).split():
+        file = root / "web/simple" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(path.encode())
+    return root / "web"
+
+
+@pytest.mark.parametrize("program", LISTS)
+def test_a_list_of_a_directory_is_read(program: str, tmp_path: Path) -> None:
+    tree = plain_tree(tmp_path)
+    with public_copy(tree) as web, serving_lists(program, web) as url:
+        root = f"{url}/simple/"
+        listing = parse_list_html(fetch(root)[1], root, charset=None)
+        assert sorted(listing.serials) == [LONG, "empty", "foo", "foo-bar"]
+        assert not listing.rejected_count
+
+        names = {}
+        for name in listing.serials:
+            context = make_context(name, url=f"{root}{name}/")
+            page = parse_detail_html(fetch(context.url)[1], context, charset=None)
+            found = [file.filename for file in page.files]
+            names[name] = found + [rejection.entry for rejection in page.rejected]
+        assert names == {
+            "foo": ["foo-1.0.tar.gz"],
+            "foo-bar": ["foo_bar-1.0+local.1-py3-none-any.whl"],
+            LONG: [f"{LONG}-1.0.tar.gz"],
+            "empty": [],
+        }
