@@ -95,8 +95,9 @@ def _with_credentials(
     index = structs.replace(settings.index, logins=(*settings.index.logins, *logins))
     notes = settings.notes
     if not logins:
-        hosts = ", ".join(origins) or "no host but PyPI, which needs none"
-        notes = (*notes, f"[mirror] netrc: {path} has no entry for {hosts}")
+        note = f"{path} has no entry for {', '.join(origins)}"
+        pypi = "PyPI needs no user name, and no other host is configured"
+        notes = (*notes, f"[mirror] netrc: {note if origins else pypi}")
     return structs.replace(settings, index=index, notes=notes), problems
 
 

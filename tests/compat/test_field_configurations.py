@@ -169,6 +169,7 @@ URLS = {
     "proxy": "http://proxy.example.org:3128",
     "download-mirror": "https://files.example.org",
     "root_uri": "https://files.example.org",
+    "index-url": "https://index.example.org/whl",
 }
 NUMBERS = {
     "workers": "3",
@@ -179,6 +180,7 @@ NUMBERS = {
     "keep_index_versions": "2",
     "keep-index-versions": "2",
     "max-removals": "5",
+    "max-file-removals": "200",
     "min-free-space": "50 GB",
     "reconcile-interval": "24 h",
     "removal-grace": "14 days",
@@ -192,7 +194,19 @@ OTHERS = {
     "api-method": "auto",
     "provenance": "link",
     "removed-projects": "keep",
-}
+    "storage-backend": "filesystem",
+    "storage-filesystem-manage-permissions": "true",
+    **dict.fromkeys(
+        [
+            "allow-non-https", "cleanup", "cleanup_todo", "core-metadata", "delete-packages",
+            "delete_missing_packages", "diff-append-epoch", "download-mirror-no-fallback",
+            "hash-index", "netrc", "release-files",
+        ],
+        "false",
+    ),
+}  # fmt: skip
+TEXTS = {"client-key", "file-hosts", "ignore-rejected", "user-agent-comment"}
+"""Options that are tested elsewhere: texts and lists, and one that needs another option."""
 COMMENTS = [
     "{} # a comment",
     "{}  ; a comment",
@@ -212,6 +226,8 @@ NEIGHBOURS = [
 def mirror(option: str, value: str) -> str:
     """Return a configuration with one option."""
     others = {"directory": "/srv/mirror", "master": "https://index.example.org"}
+    if option == "index-url":
+        del others["master"]
     lines = [f"{name} = {text}" for name, text in {**others, option: value}.items()]
     return "\n".join(["[mirror]", *lines, ""])
 
@@ -225,6 +241,48 @@ def test_a_value_with_a_comment_or_quotes_is_refused_with_that_reason(
 
         assert message.startswith(f"[mirror] {option}: ")
         assert reason in message
+
+
+def test_every_option_of_the_mirror_section_is_tested() -> None:
+    assert {*PATHS, *URLS, *NUMBERS, *OTHERS} | TEXTS == mirror_options()
+
+
+FILTERS = {
+    ("latest_release", "keep"): "3",
+    ("size_project_metadata", "max_package_size"): "2 GB",
+    ("versions_count_project_metadata", "min_versions"): "3",
+    ("release_age", "min-age"): "7 days",
+    ("release_age", "freeze-at"): "2026-10-31",
+    ("release_age", "prefetch"): "true",
+}
+
+
+@pytest.mark.parametrize(("shape", "reason"), NEIGHBOURS)
+def test_an_option_of_a_filter_with_a_comment_or_quotes_is_refused(
+    tmp_path: Path, shape: str, reason: str
+) -> None:
+    for (section, option), value in FILTERS.items():
+        text = f"{mirror('json', 'true')}[plugins]\nenabled = {section}\n[{section}]\n"
+        [message] = problems_of(
+            tmp_path / "mirror.conf", f"{text}{option} = {shape.format(value)}\n"
+        )
+
+        assert message.startswith(f"[{section}] {option}: ")
+        assert reason in message
+
+
+@pytest.mark.parametrize("shape", QUOTES)
+@pytest.mark.parametrize("option", ["packages", "packages-file", "requirements"])
+def test_a_name_of_a_project_or_file_in_quotes_is_refused(
+    tmp_path: Path, shape: str, option: str
+) -> None:
+    name = "project_requirements" if option == "requirements" else "allowlist_project"
+    text = f"{mirror('json', 'true')}[plugins]\nenabled = {name}\n[allowlist]\n{option} =\n    "
+
+    [message, *_] = problems_of(tmp_path / "mirror.conf", f"{text}{shape.format('numpy')}\n")
+
+    assert message.startswith(f"[allowlist] {option}: ")
+    assert "has quotes; write the value without them" in message
 
 
 @pytest.mark.parametrize("shape", VARIABLES)

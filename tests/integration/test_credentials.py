@@ -501,7 +501,7 @@ def test_netrc_gives_pypi_nothing(site: Site, netrc: Callable[[str], Path]) -> N
     netrc("default login __token__ password secret\n")
     site.configure(netrc=True, master="")
 
-    assert "has no entry for no host but PyPI" in site.ask("config", "check").out
+    assert "PyPI needs no user name, and no other host" in site.ask("config", "check").out
 
 
 @pytest.mark.parametrize(

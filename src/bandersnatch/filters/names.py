@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 
+from bandersnatch.config.readers import mistake_in
 from bandersnatch.errors import InvalidRules, InvalidValue, OptionError
 from bandersnatch.filters.options import (
     FilterOptions,
@@ -194,7 +195,7 @@ def requirement(line: Line) -> ListedRequirement:
     text = line.text if "@" in line.text else line.text.partition("#")[0].rstrip()
     found = _NAME.match(text)
     if found is None or len(text) > LONGEST_REQUIREMENT:
-        raise OptionError(_NOT_A_REQUIREMENT)
+        raise _not_a_requirement(text)
     name, rest = found[0], text[found.end() :]
     if not name.strip("*?-._"):
         raise OptionError(f"{name} has no letter and no digit, so it names nearly every project")
@@ -204,9 +205,13 @@ def requirement(line: Line) -> ListedRequirement:
         # Most lines are names alone, and there may be very many.
         specifier = Requirement(plain + rest).specifier if rest.strip() else _ANY
     except (InvalidRequirement, InvalidValue, RecursionError):
-        raise OptionError(_NOT_A_REQUIREMENT) from None
+        raise _not_a_requirement(text) from None
     normalized = _SEPARATORS.sub("-", name).lower()
     return ListedRequirement(normalized, specifier, not rest.strip(), line.origin)
+
+
+def _not_a_requirement(text: str) -> OptionError:
+    return OptionError(_NOT_A_REQUIREMENT + "".join(f"; it {each}" for each in mistake_in(text)))
 
 
 def listed(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from bandersnatch.config.readers import boolean, duration_with_unit
+from bandersnatch.config.readers import boolean, duration_with_unit, refusal
 from bandersnatch.errors import InvalidRules, OptionError, Problem
 from bandersnatch.filters.interface import Needs, PageFilter, Stage
 from bandersnatch.filters.names import NameList, listed, name_list
@@ -181,7 +181,7 @@ def _moment(text: str) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise OptionError(f"{text!r} is not a date like '2026-08-01'") from None
+        raise refusal(text, "is not a date like '2026-08-01'") from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     is_date = moment.time() == time(0) and len(text) <= len("2026-08-01")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Self, TypeAlias
 
+from bandersnatch.config.readers import refusal
 from bandersnatch.errors import InvalidRules, OptionError, Problem
 from bandersnatch.filters.interface import Needs, PageFilter, Stage
 from bandersnatch.filters.options import FilterOptions, nearest
@@ -66,8 +67,8 @@ class LatestRelease(PageFilter):
         problems: list[Problem] = []
         text = (options.text(_SECTION, "keep") or "").strip()
         if not (text.isascii() and text.isdigit()):
-            message = f"{text!r} is not a number of releases" if text else "it must say how many"
-            problems.append(Problem(_SECTION, "keep", message))
+            message = str(refusal(text, "is not a number of releases"))
+            problems.append(Problem(_SECTION, "keep", message if text else "it must say how many"))
         chosen: dict[str, Enum] = {}
         for option, default in (("sort_by", SortBy.VERSION), ("keep-per", KeepPer.PROJECT)):
             word = (options.text(_SECTION, option) or default.value).strip().lower()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from bandersnatch.config.readers import byte_size
+from bandersnatch.config.readers import byte_size, refusal
 from bandersnatch.errors import FilterFailure, InvalidRules, OptionError, Problem
 from bandersnatch.filters.interface import Needs, PageFilter, Stage
 from bandersnatch.filters.names import NameList, listed, name_list
@@ -130,7 +130,8 @@ class VersionsCountProjectMetadata(PageFilter):
             if text.isascii() and text.isdigit():
                 limits[option] = int(text)
             else:
-                problems.append(Problem(cls.name, option, f"{text!r} is not a whole number"))
+                message = str(refusal(text, "is not a whole number"))
+                problems.append(Problem(cls.name, option, message))
         least, most = limits.get("min_versions", 0), limits.get("max_versions", 0)
         if not problems and not (least or most):
             problems.append(Problem(cls.name, "max_versions", "neither it nor min_versions is set"))
