@@ -134,6 +134,14 @@ class FakePackageIndex:
         del names
         return ""
 
+    async def fetch_validators(self, url: str, known: Validators, /) -> Validators:
+        """Return validators that tell the contents of a file apart."""
+        file = self.index.files.get(urlsplit(url).path)
+        if file is None or file.filename in self.broken:
+            raise MissingResource(url, 404)
+        validators = Validators(etag=f'"{file.sha256}"')
+        return known if known == validators else validators
+
     async def download(
         self,
         url: str,

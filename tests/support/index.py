@@ -37,6 +37,14 @@ class File:
     yanked: bool | str = False
     provenance: str | None = None
     path: str = ""
+    hashes: Any = None
+    """What the JSON page gives as ``hashes``; None for the sha256."""
+    fragment: str | None = None
+    """The fragment of the link in HTML; None for the sha256."""
+    digests: dict[str, str] | None = None
+    """The digests in the legacy document; None for PyPI's."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Headers of the file's responses, such as ETag."""
 
     def __post_init__(self) -> None:
         digest = hashlib.blake2b(self.content, digest_size=32).hexdigest()
@@ -254,7 +262,7 @@ class Index:
         return {
             "filename": file.filename,
             "url": files_at + file.path,
-            "hashes": {"sha256": file.sha256},
+            "hashes": {"sha256": file.sha256} if file.hashes is None else file.hashes,
             "size": len(file.content),
             "upload-time": file.upload_time,
             "requires-python": file.requires_python,
@@ -279,8 +287,9 @@ class Index:
             if file.yanked:
                 reason = file.yanked if isinstance(file.yanked, str) else ""
                 attributes += f' data-yanked="{escape(reason)}"'
+            fragment = f"sha256={file.sha256}" if file.fragment is None else file.fragment
             links.append(
-                f'<a href="{escape(files_at + file.path)}#sha256={file.sha256}"{attributes}>'
+                f'<a href="{escape(files_at + file.path)}#{escape(fragment)}"{attributes}>'
                 f"{escape(file.filename)}</a><br />"
             )
         status = (
@@ -327,7 +336,9 @@ class Index:
                 "filename": file.filename,
                 "url": files_at + file.path,
                 "size": len(file.content),
-                "digests": {
+                "digests": file.digests
+                if file.digests is not None
+                else {
                     "sha256": file.sha256,
                     "md5": hashlib.md5(file.content).hexdigest(),
                     "blake2b_256": hashlib.blake2b(file.content, digest_size=32).hexdigest(),

@@ -148,6 +148,10 @@ class _MemorySink(Sink):
     def complete(self) -> bool:
         return self.held == self._expected.size
 
+    @property
+    def verifiable(self) -> bool:
+        return self._expected.digest is not None
+
     async def write(self, chunk: bytes, /) -> None:
         if self.held + len(chunk) > self._expected.limit:
             raise OversizedContent(self._expected.url, self._expected.limit)

@@ -145,7 +145,14 @@ def project_records(draw: st.DrawFn) -> ProjectRecord:
         fingerprint=draw(texts),
         validators=Validators(draw(texts), draw(texts), draw(texts)),
         files=tuple(
-            FileRecord(file, draw(st.integers(0, 2**62)), draw(st.none() | seconds))
+            FileRecord(
+                file,
+                draw(st.integers(0, 2**62)),
+                draw(st.none() | seconds),
+                draw(
+                    st.none() | st.builds(Validators, st.just('W/"1"'), st.sampled_from(["", "x"]))
+                ),
+            )
             for file in stored
         ),
         standing=draw(st.sampled_from(Standing)),

@@ -222,7 +222,11 @@ class IndexServer:
         content = file.content if kind == "file" else file.metadata
         if content is None:
             return Answer(404)
-        return Answer(200, content, CIMultiDict({"Content-Type": "application/octet-stream"}))
+        told = CIMultiDict({"Content-Type": "application/octet-stream"} | file.headers)
+        is_known = headers.get("If-None-Match", "?") == file.headers.get("ETag") or headers.get(
+            "If-Modified-Since", "?"
+        ) == file.headers.get("Last-Modified")
+        return Answer(304, b"", told) if is_known else Answer(200, content, told)
 
     def _list(self, headers: Any) -> Answer:
         if self._wants_json(headers):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -114,10 +115,8 @@ def test_any_other_link_is_ignored(href: str) -> None:
 @pytest.mark.parametrize(
     "href",
     [
-        f"/packages/{FILENAME}",
         f"/packages/{FILENAME}#md5={'0' * 31}",
         f"/packages/{FILENAME}#sha256={SHA256[1:]}",
-        f"/packages/{FILENAME}#egg=foo",
         f"/packages/bar-1.0.tar.gz#sha256={SHA256}",
         f"/packages/..%2f{FILENAME}#sha256={SHA256}",
         f"/packages/%2e%2e/{FILENAME}#sha256={SHA256}",
@@ -135,6 +134,27 @@ def test_an_invalid_link_is_rejected_alone(href: str) -> None:
     page = read(link(href), link(f"/packages/{other}"))
     assert [file.filename for file in page.files] == ["foo-2.0.tar.gz"]
     assert len(page.rejected) == 1
+
+
+@pytest.mark.parametrize(
+    "fragment", ["", "#", "#egg=foo", "#sha256", "#sha256=", "#top", "#crc32=00"]
+)
+def test_a_link_without_a_digest_is_a_file_without_one(fragment: str) -> None:
+    assert read(link(f"/packages/{FILENAME}{fragment}")).files == (replace(FILE, hashes=Hashes()),)
+
+
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        f"sha256={SHA256}&egg=foo",
+        f"egg=foo&amp;SHA256={SHA256.upper()}",
+        f"sha-256={SHA256}",
+        SHA256.upper(),
+        f"sha256={SHA256}&sha256={'0' * 64}",
+    ],
+)
+def test_a_digest_is_read_in_every_spelling(fragment: str) -> None:
+    assert read(link(f"/packages/{FILENAME}#{fragment}")).files == (FILE,)
 
 
 def test_the_file_name_comes_from_the_address_not_the_text() -> None:

@@ -134,15 +134,47 @@ def test_an_invalid_or_foreign_page_is_refused(text: bytes) -> None:
 GOOD = "foo-2.0.tar.gz"
 
 
+@pytest.mark.parametrize("value", [*WRONG, {"sha256": None}, {"sha256": ""}], ids=repr)
+def test_hashes_without_a_digest_are_none(value: object) -> None:
+    page = read(json_file() | {"hashes": value})
+    assert [file.hashes for file in page.files] == [Hashes()]
+
+
+@pytest.mark.parametrize(
+    ("hashes", "fragment"),
+    [
+        ({"sha256": SHA256}, ""),
+        ({"SHA-256": SHA256.upper()}, "#sha256=0"),
+        (f"sha256={SHA256}", ""),
+        (SHA256, ""),
+        (None, f"#sha256={SHA256}"),
+        ({}, f"#egg=foo&sha256={SHA256.upper()}"),
+        ({}, f"#{SHA256}"),
+    ],
+    ids=str,
+)
+def test_a_digest_is_read_in_every_spelling(hashes: object, fragment: str) -> None:
+    entry = json_file()
+    page = read(entry | {"hashes": hashes, "url": f"{entry['url']}{fragment}"})
+    assert [str(digest) for digest in page.files[0].hashes] == [f"sha256={SHA256}"]
+
+
+@pytest.mark.parametrize("value", ["sha256=00", {"sha256": "00"}, {"md5": 5}], ids=str)
+def test_a_malformed_digest_rejects_the_entry(value: object) -> None:
+    page = read(json_file() | {"hashes": value}, json_file(GOOD))
+    assert [file.filename for file in page.files] == [GOOD]
+    assert len(page.rejected) == 1
+
+
 @pytest.mark.parametrize("value", WRONG, ids=repr)
-@pytest.mark.parametrize("key", ["filename", "url", "hashes"])
+@pytest.mark.parametrize("key", ["filename", "url"])
 def test_an_invalid_required_value_rejects_the_entry(key: str, value: object) -> None:
     page = read(json_file() | {key: value}, json_file(GOOD))
     assert [file.filename for file in page.files] == [GOOD]
     assert len(page.rejected) == 1
 
 
-@pytest.mark.parametrize("key", ["filename", "url", "hashes"])
+@pytest.mark.parametrize("key", ["filename", "url"])
 def test_a_missing_required_value_rejects_the_entry(key: str) -> None:
     entry = json_file()
     del entry[key]

@@ -118,10 +118,14 @@ class IndexSettings(Struct, frozen=True):
 
 
 class FileSettings(Struct, frozen=True):
-    """Which files are downloaded, from where, and how existing ones are compared."""
+    """Which files are downloaded, from where, and how existing ones are compared.
+
+    ``accept_unhashed`` accepts files for which the index gives no digest.
+    """
 
     release_files: bool = True
     core_metadata: bool = True
+    accept_unhashed: bool = False
     compare_method: CompareMethod = CompareMethod.HASH
     download_mirror: str = ""
     download_mirror_no_fallback: bool = False
@@ -370,6 +374,7 @@ def _read_files(options: MirrorOptions) -> tuple[FileSettings, Login | None]:
     files = FileSettings(
         release_files=options.read("release-files", readers.boolean, default.release_files),
         core_metadata=options.read("core-metadata", readers.boolean, default.core_metadata),
+        accept_unhashed=options.read("accept-unhashed", readers.boolean, default.accept_unhashed),
         compare_method=options.read(
             "compare-method", readers.choice(CompareMethod), default.compare_method
         ),

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from bandersnatch.errors import InvalidPage, MissingProject, MissingResource, UnusableChangelog
-from bandersnatch.index.download import download
+from bandersnatch.index.download import download, fetch_validators
 from bandersnatch.index.headers import http_date, storable
 from bandersnatch.index.missing import Kind
 from bandersnatch.index.port import FetchedDetail, FetchedList, PackageIndex
@@ -209,6 +209,9 @@ class IndexClient(PackageIndex):
         return await self._probe.likely_option(names)
 
     # ------------------------------------------------------------ files
+
+    async def fetch_validators(self, url: str, known: Validators, /) -> Validators:
+        return await fetch_validators(self._transport, self._budgets.files, url, known)
 
     async def download(self, url: str, sink: Sink, /, *, mirror_url: str = "") -> Content:
         if mirror_url:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from bandersnatch.errors import OversizedContent, RefusedRequest, UnavailableHost
+from bandersnatch.index.headers import storable
 from bandersnatch.index.missing import Kind
 from bandersnatch.index.transport import Response, Transport, mapped_errors
 from bandersnatch.layout import SIDECAR_SUFFIX
+from bandersnatch.model.content import Validators
 
 if TYPE_CHECKING:
     import asyncio
@@ -42,7 +45,7 @@ PATIENT = Patience(grace=15.0, window=30.0)
 EAGER = Patience(grace=5.0, window=10.0, answer=10.0)
 """For a host that is not the only one that has a file."""
 
-_OK, _PARTIAL, _UNSATISFIABLE = 200, 206, 416
+_OK, _PARTIAL, _NOT_MODIFIED, _UNSATISFIABLE = 200, 206, 304, 416
 _ACCEPTED = frozenset({_OK, _PARTIAL})
 
 
@@ -76,22 +79,64 @@ async def download_once(
     :raises UpstreamError: if the server does not provide the file.
     :raises IntegrityError: if the content is wrong.
     """
+    validators = Validators()
+    if sink.held and not sink.verifiable:
+        await sink.restart()  # this response can be of another file than an earlier one
     if not sink.complete:
         async with budget:
             try:
-                await _request(transport, url, sink, clock, patience)
+                validators = await _request(transport, url, sink, clock, patience)
             except RefusedRequest as error:
                 if error.status != _UNSATISFIABLE or not sink.held:
                     raise
                 # The partial file is longer than the file, or the server has no ranges.
                 await sink.restart()
-                await _request(transport, url, sink, clock, patience)
-    return await sink.finish()
+                validators = await _request(transport, url, sink, clock, patience)
+    content = await sink.finish()
+    return content if sink.verifiable else replace(content, validators=validators)
+
+
+async def fetch_validators(
+    transport: Transport, budget: asyncio.Semaphore, url: str, known: Validators
+) -> Validators:
+    """Return the validators of the file at ``url``, ``known`` if it still matches these.
+
+    The request is a conditional GET, because some servers refuse HEAD; no body is read.
+
+    :raises UpstreamError: if the server does not provide the file.
+    """
+    headers = {"Accept-Encoding": "identity"}
+    if known.etag:
+        headers["If-None-Match"] = known.etag
+    elif known.last_modified:
+        headers["If-Modified-Since"] = known.last_modified
+
+    async def attempt() -> Validators:
+        async with budget:
+            with (
+                mapped_errors(url),
+                await transport.request(
+                    url,
+                    headers=headers,
+                    accepted=frozenset({_OK, _NOT_MODIFIED}),
+                    decompress=False,
+                    is_file=True,
+                ) as response,
+            ):
+                return known if response.status == _NOT_MODIFIED else _validators(response)
+
+    return await transport.retry(attempt)
+
+
+def _validators(response: Response) -> Validators:
+    headers = response.headers
+    return Validators(storable(headers.get("ETag", "")), storable(headers.get("Last-Modified", "")))
 
 
 async def _request(
     transport: Transport, url: str, sink: Sink, clock: Clock, patience: Patience
-) -> None:
+) -> Validators:
+    """Write the body of the response into ``sink``; return the validators of the response."""
     # A server must not compress an archive: it would be decompressed on the way, and an archive
     # that was uploaded with a Content-Encoding of its own would then fail its digest.
     headers = {"Accept-Encoding": "identity"}
@@ -104,6 +149,7 @@ async def _request(
         if sink.held and not _resumes(response, sink.held):
             await sink.restart()
         await _write(response, sink, _RateCheck(url, clock, patience))
+        return _validators(response)
 
 
 async def _send(

@@ -101,11 +101,19 @@ class PackageIndex(Protocol):
         """
         ...
 
+    async def fetch_validators(self, url: str, known: Validators, /) -> Validators:
+        """Return the validators of a file as it is now, without its content.
+
+        They are ``known`` if the server says that the file still matches these.
+        """
+        ...
+
     async def download(self, url: str, sink: Sink, /, *, mirror_url: str = "") -> Content:
         """Stream a file into ``sink``, resume earlier attempts, and finish the sink.
 
         ``mirror_url`` is where another host may have the same file. It is tried first, once, and
-        not at all after that host has failed several times.
+        not at all after that host has failed several times. If the content cannot be verified,
+        the result has the validators of the response.
 
         :raises MissingResource: if the server does not have the file.
         :raises IntegrityError: if the content is wrong in every attempt.

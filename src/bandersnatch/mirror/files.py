@@ -161,7 +161,10 @@ class FileSync:
         self._clock = clock
         self._events = events
         self._checker = FileChecker(storage, settings.compare_method, digest_name, clock)
-        self._comparison = FileComparison(storage, digest_name, clock)
+        by_stat = settings.compare_method is CompareMethod.STAT
+        self._comparison = FileComparison(
+            index, storage, self._locate, digest_name, clock, by_stat=by_stat
+        )
 
     @classmethod
     def of(cls, mirror: Mirror) -> Self:
@@ -242,7 +245,7 @@ class FileSync:
         """Restore a file and its core metadata from the trash; None if it is not there."""
         key = layout.release_file(file)
         entry = trash.get(layout.trash(key))
-        if entry is None or not _may_be(entry, file):
+        if file.digest is None or entry is None or not _may_be(entry, file):
             return None
         keys = [each for each in (key, layout.sidecar(file)) if each is not None]
         trashed = [layout.trash(each) for each in keys if layout.trash(each) in trash]
@@ -266,13 +269,16 @@ class FileSync:
         """Download files that may not be listed yet into the trash, and keep those already there.
 
         ``until`` is when they may be listed, in seconds since 1970. A file that cannot be
-        downloaded is downloaded then. Returns the files' entries, which are kept until then.
+        downloaded is downloaded then, and so is one without a digest to recognise it by. Returns
+        the files' entries, which are kept until then.
         """
         entries: list[TrashEntry] = []
         to_download: list[ReleaseFile] = []
         for file in detail.files:
             entry = trash.get(layout.trash(layout.release_file(file)))
-            if entry is not None and await self._is_trashed(entry, file):
+            if file.digest is None:
+                continue
+            if entry is not None and await self._is_trashed(entry, file.digest, file.sha256):
                 entries.append(structs.replace(entry, at=max(entry.at, until)))
             else:
                 to_download.append(file)
@@ -296,15 +302,14 @@ class FileSync:
         await bounded_map(download, to_download, most=workers)
         return tuple(entries)
 
-    async def _is_trashed(self, entry: TrashEntry, file: ReleaseFile) -> bool:
-        """Whether an object in the trash is a file, as far as its digest tells."""
-        if file.digest is None or file.sha256 is not None:
-            return entry.sha256 != "" and _may_be(entry, file)
+    async def _is_trashed(self, entry: TrashEntry, digest: Digest, sha256: Digest | None) -> bool:
+        """Whether an object in the trash has a digest; it is read unless its sha256 decides."""
+        if sha256 is not None:
+            return entry.sha256 == sha256.value
         try:
-            hashes = await self._storage.digest(entry.key, [file.digest.algorithm])
+            return digest in await self._storage.digest(entry.key, [digest.algorithm])
         except errors.MissingObject:
             return False
-        return file.digest in hashes
 
     # ------------------------------------------------------------ downloads
 
@@ -324,7 +329,7 @@ class FileSync:
             (stat,) = await self._storage.stat([key])
             modified = stat.modified if stat is not None else 0
         complete = _with_content(file, content.hashes, content.size)
-        return FileRecord(complete, modified, _seconds(self._clock))
+        return FileRecord(complete, modified, _seconds(self._clock), content.validators)
 
     async def _try_download(
         self, file: ReleaseFile, name: ProjectName, outcome: FilesOutcome
@@ -343,6 +348,8 @@ class FileSync:
     ) -> Content:
         """Download from the alternative host, if there is one, and then from the index's.
 
+        A file without a digest comes from a single host: nothing shows that both have the same.
+
         :raises UpstreamError: if the last host does not have the file.
         :raises IntegrityError: if what the last host has is not the file.
         """
@@ -352,8 +359,17 @@ class FileSync:
             mirror_url = f"{self._settings.download_mirror}/{quote_path(file.path)}{suffix}"
             if self._settings.download_mirror_no_fallback:
                 url, mirror_url = mirror_url, ""
+        if expected.digest is None:
+            url, mirror_url = self._locate(file), ""
         async with self._storage.receive(key, expected) as sink:
             return await self._index.download(url, sink, mirror_url=mirror_url)
+
+    def _locate(self, file: ReleaseFile) -> str:
+        """Return the URL that a file without a digest is downloaded from."""
+        settings = self._settings
+        if settings.download_mirror and settings.download_mirror_no_fallback:
+            return f"{settings.download_mirror}/{quote_path(file.path)}"
+        return file.url
 
     # ------------------------------------------------------------ core metadata
 

@@ -34,6 +34,7 @@ class PolicyFingerprint:
             pages.provenance.value,
             files.release_files,
             files.core_metadata,
+            *(["accept-unhashed"] if files.accept_unhashed else []),
         )
         self.options = _digest(repr(parts))
         """The fingerprint of the options alone."""

@@ -14,6 +14,7 @@ from bandersnatch.errors import InvalidPage, StalePage, StorageError, UpstreamEr
 from bandersnatch.filters.interface import Needs
 from bandersnatch.layout import PageFormat
 from bandersnatch.mirror.tasks import SyncTask, is_expired
+from bandersnatch.model.project import Rejection
 from bandersnatch.model.serials import NO_SERIAL, Serial
 from bandersnatch.simple.entries import PageContext
 from bandersnatch.simple.html_page import parse_detail_html
@@ -144,6 +145,13 @@ class PageFetcher:
         has_times = Needs.TIMES not in needs or all(file.upload_time for file in files)
         has_digests = self._settings.files.release_files or all(f.hashes.get(kind) for f in files)
         return not (has_sizes and has_times and has_digests and all(f.hashes for f in files))
+
+    def unhashed(self, detail: ProjectDetail) -> tuple[Rejection, ...]:
+        """Return the files of a page that are rejected because they have no digest."""
+        if self._settings.files.accept_unhashed:
+            return ()
+        why = "it has no digest to verify it with; accept-unhashed = true accepts such files"
+        return tuple(Rejection.of(file.filename, why) for file in detail.files if not file.hashes)
 
     def require_digests(self, detail: ProjectDetail) -> None:
         """Refuse a page without the digest to publish, if the files are not stored here.

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bandersnatch.filters.chain import FilterChain, FilterResult
     from bandersnatch.index.port import FetchedDetail
     from bandersnatch.mirror.mirror import Mirror
+    from bandersnatch.model.project import Rejection
 
 FEW_FILES = 250
 """Pages with more files are filtered in a thread: a file can cost 20 microseconds."""
@@ -117,7 +118,9 @@ class ProjectSync:
             return Validators()
         has_other_policy = record.fingerprint != self._context.fingerprint(task.name)
         is_retained = record.standing is records.Standing.RETAINED
-        if TaskHints.REFETCH in task.hints or has_other_policy or is_retained:
+        # The page cannot show that a file without a digest has changed.
+        has_unhashed = any(found.validators is not None for found in record.files)
+        if TaskHints.REFETCH in task.hints or has_other_policy or is_retained or has_unhashed:
             return Validators()
         if self._context.force and not record.is_published:
             return Validators()  # a forced check restores what was excluded until its next change
@@ -196,15 +199,16 @@ class ProjectSync:
         standing: records.Standing,
     ) -> Outcome:
         """Apply the filters to a page, and publish what they leave."""
-        page, refusal = await self._publication.judge(
-            record, self._without_unwanted_parts(fetched.detail)
-        )
-        if refusal is not None:
-            return Outcome(task, Result.REJECTED, error=refusal, rejected=page.rejected)
-        if record is not None and (emptied := self._emptied(task, record, page)):
-            return emptied
+        page, refused = await self._judge(task, record, fetched.detail)
+        if refused is not None:
+            return refused
         detail, legacy = await self._fetcher.supplement(task, page, self._filters.needs)
         result = await self._filter(detail)
+        if result.page is not None and (unhashed := self._fetcher.unhashed(result.page)):
+            left, refusal = await self._publication.reject(record, result.page, unhashed)
+            if refusal is not None:
+                return Outcome(task, Result.REJECTED, error=refusal, rejected=left.rejected)
+            result = replace(result, page=left)
         recorded: dict[str, records.FileRecord] = {}
         if record is not None and result.page is not None:
             recorded = await self._publication.compare(record, result.page)
@@ -226,6 +230,15 @@ class ProjectSync:
         prefetched = await self._publication.prefetch(result, published.removed)
         removed = (*published.removed, *prefetched)
         return replace(published, removed=removed, dropped=result.dropped, lost=lost)
+
+    async def _judge(
+        self, task: SyncTask, record: records.ProjectRecord | None, detail: ProjectDetail
+    ) -> tuple[ProjectDetail, Outcome | None]:
+        """Return the page with the files that it must keep, and the outcome if it is refused."""
+        page, refusal = await self._publication.judge(record, self._without_unwanted_parts(detail))
+        if refusal is not None:
+            return page, Outcome(task, Result.REJECTED, error=refusal, rejected=page.rejected)
+        return page, None if record is None else self._emptied(task, record, page)
 
     def _proposed(
         self,
@@ -367,6 +380,16 @@ class Publication:
         if not page.rejected:
             return page, None
         return await self._served.keep(record, page)
+
+    async def reject(
+        self,
+        record: records.ProjectRecord | None,
+        page: ProjectDetail,
+        rejections: tuple[Rejection, ...],
+    ) -> tuple[ProjectDetail, errors.RejectedPage | None]:
+        """Return a filtered page with more rejected files, and why it must not be published."""
+        kept, refusal = await self.judge(record, replace(page, rejected=()).reject(rejections))
+        return replace(kept, rejected=(*page.rejected, *rejections)), refusal
 
     async def is_published(self, record: records.ProjectRecord) -> bool:
         """Whether the stored pages are those that ``record`` describes."""

@@ -50,11 +50,27 @@ class ExpectedContent:
 
 
 @dataclass(frozen=True, slots=True)
+class Validators:
+    """What distinguishes two responses of the same URL; each is "" if unknown.
+
+    ``etag`` and ``last_modified`` are headers (RFC 9110, section 8.8), ``body`` is a digest.
+    """
+
+    etag: str = ""
+    last_modified: str = ""
+    body: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
-    """The size in bytes and the digests of checked content."""
+    """The size in bytes and the digests of checked content.
+
+    ``validators`` are those of the response if there was no digest to verify the content with.
+    """
 
     size: int
     hashes: Hashes
+    validators: Validators | None = None
 
 
 def expected_content(file: ReleaseFile, *, digest_name: str = "sha256") -> ExpectedContent:
@@ -144,15 +160,3 @@ class ContentCheck:
             expected=f"{_PATH_ALGORITHM}={expected.path_digest}",
             actual=f"{_PATH_ALGORITHM}={self._by_path.hexdigest()}",
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Validators:
-    """What distinguishes two responses of the same URL; each is "" if unknown.
-
-    ``etag`` and ``last_modified`` are headers (RFC 9110, section 8.8), ``body`` is a digest.
-    """
-
-    etag: str = ""
-    last_modified: str = ""
-    body: str = ""

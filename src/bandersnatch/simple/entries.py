@@ -64,15 +64,13 @@ def validate_file(entry: RawFile, context: PageContext) -> ReleaseFile:
     Values that identify the file must be valid. Invalid values that only describe it are
     dropped.
 
-    :raises InvalidValue: if the name, the URL, every digest, or the size is not valid.
+    :raises InvalidValue: if the name, the URL, every given digest, or the size is not valid.
     """
     filename = check_filename(entry.filename)
     if not belongs_to(filename, context.name):
         raise InvalidValue("file name", filename, f"is not one of {context.name}")
     url = absolute_url(entry.url, base=context.url)
     hashes = require_hashes(entry.hashes)
-    if not hashes:
-        raise InvalidValue("file", filename, "has no usable digest")
     requires_python = clean_text(entry.requires_python, longest=MAX_REQUIRES_PYTHON_LENGTH)
     return ReleaseFile(
         filename=filename,

@@ -89,6 +89,10 @@ class FileDownload(Sink):
     def complete(self) -> bool:
         return self.held == self._expected.size
 
+    @property
+    def verifiable(self) -> bool:
+        return self._expected.digest is not None
+
     async def write(self, chunk: bytes, /) -> None:
         if self.held + len(chunk) > self._expected.limit:
             raise OversizedContent(self._expected.url, self._expected.limit)
@@ -118,7 +122,7 @@ class FileDownload(Sink):
         """Open the directory of temporary files; return whether there is something to resume."""
         with mapped_errors(self._key):
             self._directory = self._tree.staging(self._key)
-            if self._expected.limit < MIN_RESUMABLE:
+            if self._expected.limit < MIN_RESUMABLE or not self.verifiable:
                 return False
             try:
                 self._staging.status(self._name)
@@ -148,7 +152,7 @@ class FileDownload(Sink):
         self._buffered = 0
         if self._descriptor is None:
             return
-        if self._check.size < MIN_RESUMABLE:
+        if self._check.size < MIN_RESUMABLE or not self.verifiable:
             self._discard()
         else:
             os.close(self._descriptor)

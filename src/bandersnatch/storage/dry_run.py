@@ -160,6 +160,10 @@ class _CompleteSink(Sink):
     def complete(self) -> bool:
         return True
 
+    @property
+    def verifiable(self) -> bool:
+        return self._expected.digest is not None
+
     async def write(self, chunk: bytes, /) -> None:
         del chunk
 

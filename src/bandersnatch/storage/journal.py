@@ -199,6 +199,10 @@ class _JournalingSink(Sink):
     def complete(self) -> bool:
         return self._sink.complete
 
+    @property
+    def verifiable(self) -> bool:
+        return self._sink.verifiable
+
     async def write(self, chunk: bytes, /) -> None:
         await self._sink.write(chunk)
 

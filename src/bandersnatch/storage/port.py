@@ -32,6 +32,14 @@ class Sink(Protocol):
         """Whether as many bytes are held as expected, so that none need be requested."""
         ...
 
+    @property
+    def verifiable(self) -> bool:
+        """Whether there is a digest to verify the content with.
+
+        If there is none, the bytes of two responses must not be joined.
+        """
+        ...
+
     async def write(self, chunk: bytes, /) -> None:
         """Append bytes.
 
