@@ -18,7 +18,7 @@ from bandersnatch.storage.windows import long_path
 from tests.support.disks import files, open_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from bandersnatch.storage.directory import Directory
@@ -31,6 +31,15 @@ if has_descriptors():
     from bandersnatch.storage.descriptors import DescriptorDirectory
 
     OPENERS["descriptors"] = DescriptorDirectory.at
+
+    class SteppingDirectory(DescriptorDirectory):
+        """As on a system without ``openat2``."""
+
+        def open_below(self, names: Sequence[str], /) -> Directory:
+            """Open each directory on the way."""
+            return self.open_steps(names)
+
+    OPENERS["descriptors, step by step"] = SteppingDirectory.at
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 NOT_OPENED = r"not a regular file|levels of symbolic links|No such device"
 KINDS = ("file", "link", "dangling", "fifo", "socket")
@@ -220,6 +229,32 @@ def test_a_directory_is_flushed_and_measured(at: Directory) -> None:
     free, total = at.usage()
 
     assert 0 < free < total
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_a_directory_some_levels_below_is_opened_without_following_links(
+    at: Directory, here: Path, kind: str, depth: int
+) -> None:
+    names = ["a", "b", "c"]
+    (here / "a/b/c").mkdir(parents=True)
+    with at.open_below(names) as below:
+        assert below.path == str(here / "a/b/c")
+        below.make_directory("new")
+    assert (here / "a/b/c/new").is_dir()
+    with pytest.raises(FileNotFoundError):
+        at.open_below(["a", "never", "c"])
+
+    planted = here.joinpath(*names[:depth])
+    planted.rename(here / "moved")
+    plant(planted, kind)
+
+    with pytest.raises(NotADirectoryError):
+        at.open_below(names)
+
+
+def test_a_directory_that_can_be_written_to_is_recognised(at: Directory) -> None:
+    at.check_writable()
 
 
 def test_the_time_of_a_file_is_set_and_that_of_a_target_is_not(at: Directory, here: Path) -> None:

@@ -6,12 +6,13 @@ import ctypes
 import errno
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from functools import cache
+from typing import TYPE_CHECKING, Any, Self
 
 from bandersnatch.storage.directory import Directory, DirectoryEntry, DirectoryUsage
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable, Sequence
 
 _IN_DIRECTORY = os.O_DIRECTORY | os.O_CLOEXEC
 _FULL_SYNC, _WAIT = 1, 2
@@ -19,6 +20,46 @@ _FULL_SYNC, _WAIT = 1, 2
 
 _HANDLE = getattr(os, "O_PATH", os.O_RDONLY)
 """A descriptor that only names a directory: opening needs no permission to read it."""
+
+
+_CURRENT_DIRECTORY = -100
+_OPENAT2 = 437
+"""The number of the system call on all architectures but alpha (Linux 5.6)."""
+
+_NO_SYMLINKS = 0x04
+"""``RESOLVE_NO_SYMLINKS`` of ``openat2(2)``: no component of the path may be a link."""
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (
+        ("flags", ctypes.c_uint64),
+        ("mode", ctypes.c_uint64),
+        ("resolve", ctypes.c_uint64),
+    )
+
+
+@cache
+def _openat2() -> Callable[[int, bytes], int] | None:
+    """Return what opens a directory below another without following links.
+
+    It returns a descriptor, or a negative number. None if the system has nothing of the kind, or
+    does not permit it.
+    """
+    if os.uname().sysname != "Linux" or os.uname().machine == "alpha":
+        return None
+    syscall: Any = ctypes.CDLL(None, use_errno=True).syscall
+    syscall.restype = ctypes.c_long
+    how = _OpenHow(_HANDLE | _IN_DIRECTORY, 0, _NO_SYMLINKS)
+    number, size = ctypes.c_long(_OPENAT2), ctypes.c_size_t(ctypes.sizeof(how))
+    reference = ctypes.byref(how)
+
+    def openat2(directory: int, path: bytes) -> int:
+        return int(syscall(number, directory, path, reference, size))
+
+    with suppress(OSError):
+        os.close(openat2(_CURRENT_DIRECTORY, b"."))
+        return openat2
+    return None
 
 
 class DescriptorDirectory(Directory):
@@ -39,6 +80,17 @@ class DescriptorDirectory(Directory):
     def open(self, name: str, /) -> Self:
         flags = _HANDLE | _IN_DIRECTORY | os.O_NOFOLLOW
         return type(self)(self._open(name, flags), f"{self.path}/{name}")
+
+    def open_below(self, names: Sequence[str], /) -> Directory:
+        if (openat2 := _openat2()) is None:
+            return self.open_steps(names)
+        path = "/".join(names)
+        descriptor = openat2(self.descriptor, os.fsencode(path))
+        if descriptor < 0:
+            error = ctypes.get_errno()
+            error = errno.ENOTDIR if error == errno.ELOOP else error
+            raise OSError(error, os.strerror(error), path)
+        return type(self)(descriptor, f"{self.path}/{path}")
 
     def open_target(self, name: str, /) -> Self:
         return type(self)(self._open(name, _HANDLE | _IN_DIRECTORY), f"{self.path}/{name}")

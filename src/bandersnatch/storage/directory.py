@@ -15,7 +15,7 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
 
 NOT_REGULAR = "it is not a regular file"
 
@@ -55,6 +55,21 @@ class Directory(Protocol):
         :raises NotADirectoryError: if it is a link, or not a directory.
         """
         ...
+
+    def open_below(self, names: Sequence[str], /) -> Directory:
+        """Open a directory some levels below this one; ``names`` are those on the way to it.
+
+        :raises NotADirectoryError: if one of them is a link, or not a directory.
+        """
+        return self.open_steps(names)
+
+    def open_steps(self, names: Sequence[str]) -> Directory:
+        """Do the same by opening each directory on the way."""
+        found = self.open(names[0])
+        for name in names[1:]:
+            with found as above:
+                found = above.open(name)
+        return found
 
     def open_target(self, name: str, /) -> Directory:
         """Open a directory of this one, following a link: for areas only, when a tree is opened."""

@@ -205,6 +205,11 @@ class PathDirectory(Directory):
         found = shutil.disk_usage(self._real)
         return DirectoryUsage(found.free, found.total)
 
+    def check_writable(self) -> None:
+        self._check()
+        if not os.access(self._real, os.W_OK | os.X_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
     def sync(self) -> None:
         """Make the names in the directory durable, where the system can, unless it was removed."""
         with suppress(FileNotFoundError):

@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import stat
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from bandersnatch import errors
@@ -52,6 +52,7 @@ _LOST_AND_FOUND = "lost+found"
 
 _FILE_MODE = 0o644
 _IS_DIRECTORY = "a directory is in its place; move that away"
+_EXCHANGED = "another program is exchanging directories on the way to it"
 _NOT_DIRECTORY = "it is not a directory"
 MOUNT_BELOW = (
     "another file system is mounted below its area; "
@@ -160,22 +161,16 @@ class Tree:
         area_key, rest = split_key(key)
         area = self.areas.get(area_key, create=create)
         *names, name = rest.split("/")
-        place = _Place(area, name, names, [area.directory])
+        if not names:
+            return _Place(area, area.directory, names, name)
         try:
-            for each in names:
-                place.opened.append(_open_step(place.directory, each, create=create))
+            directory = _make_below(area.directory, names, create=create)
         except NotADirectoryError as error:
-            with place:
-                at = "/".join([*filter(None, [area_key]), *names[: len(place.opened)]])
-                if _is_link(place.directory, names[len(place.opened) - 1]):
-                    raise errors.ObstructedPath(at, IS_LINK) from error
-                if create:
-                    raise errors.ObstructedPath(at, _NOT_DIRECTORY) from error
-                raise
-        except BaseException:
-            place.close()
+            found = _obstacle(area, names)
+            if create or found.why != _NOT_DIRECTORY:
+                raise found from error
             raise
-        return place
+        return _Place(area, directory, names, name)
 
     # ------------------------------------------------------------ reading
 
@@ -400,9 +395,9 @@ class Tree:
                 with self._place(key) as place:
                     place.directory.delete(place.name)
                     place.area.disk.unsynced = True
-                    kept = self._prune(place)
                     if durable:
-                        kept.sync()
+                        place.directory.sync()
+                    self._prune(place)
             except (FileNotFoundError, NotADirectoryError, errors.ObstructedPath):
                 return False
         return True
@@ -432,19 +427,17 @@ class Tree:
                 self._prune(place)
         return True
 
-    def _prune(self, place: _Place) -> Directory:
-        """Remove the directories of a place that are empty; return the lowest that is not."""
-        count = len(place.names)
-        with self.areas.lock:
-            while count:
-                try:
-                    place.opened[count - 1].remove_directory(place.names[count - 1])
-                except FileNotFoundError:
-                    pass
-                except OSError:
-                    break
-                count -= 1
-        return place.opened[count]
+    def _prune(self, place: _Place) -> None:
+        """Remove the directories of a place that are empty."""
+        names = place.names.copy()
+        with self.areas.lock, suppress(OSError):
+            while names:
+                last = names.pop()
+                if not names:
+                    _remove_directory(place.area.directory, last)
+                    return
+                with place.area.directory.open_below(names) as above:
+                    _remove_directory(above, last)
 
     def _sync_directory(self, key: StorageKey) -> None:
         """Make the name of a file durable; do nothing if its directory was removed meanwhile."""
@@ -502,34 +495,25 @@ class Copied(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """Where a key is; a context that closes the directories.
+    """Where a key is; a context that closes the directory.
 
-    ``names`` are those of the directories between the area and the key, ``name`` is that of the
-    key. ``opened`` are the area and these directories, as far as they are open.
+    ``names`` are those of the directories between the area and the key, ``directory`` is the last
+    of them, and ``name`` that of the key in it.
     """
 
     area: Area
-    name: str
+    directory: Directory
     names: list[str]
-    opened: list[Directory]
-
-    @property
-    def directory(self) -> Directory:
-        """The last directory."""
-        return self.opened[-1]
-
-    def close(self) -> None:
-        """Close the directories except the area."""
-        for each in self.opened[1:]:
-            each.close()
+    name: str
 
     def __enter__(self) -> Self:
         """Return the place."""
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """Close it."""
-        self.close()
+        """Close the directory."""
+        if self.names:
+            self.directory.close()
 
 
 def _status(place: _Place) -> os.stat_result | None:
@@ -606,16 +590,42 @@ def _copy_content(source: int, target: int) -> None:
         raise OSError(_BAD_COPY)
 
 
-def _open_step(directory: Directory, name: str, *, create: bool) -> Directory:
-    """Open a directory in another; ``create`` it if need be."""
+def _make_below(directory: Directory, names: list[str], *, create: bool) -> Directory:
+    """Open a directory some levels below another; ``create`` what is missing on the way."""
     try:
-        return directory.open(name)
+        return directory.open_below(names)
     except FileNotFoundError:
         if not create:
             raise
-    with suppress(FileExistsError):
-        directory.make_directory(name)
-    return directory.open(name)
+    *above, last = names
+    parent = _make_below(directory, above, create=True) if above else directory
+    try:
+        with suppress(FileExistsError):
+            parent.make_directory(last)
+        return parent.open(last)
+    finally:
+        if above:
+            parent.close()
+
+
+def _obstacle(area: Area, names: list[str]) -> errors.ObstructedPath:
+    """Return an error about the first entry on the way that is not a directory."""
+    directory, at, why = area.directory, area.key, _EXCHANGED
+    with ExitStack() as stack, suppress(FileNotFoundError):
+        for name in names:
+            at = f"{at}/{name}".lstrip("/")
+            try:
+                directory = stack.enter_context(directory.open(name))
+            except NotADirectoryError:
+                why = IS_LINK if _is_link(directory, name) else _NOT_DIRECTORY
+                break
+    return errors.ObstructedPath(at, why)
+
+
+def _remove_directory(directory: Directory, name: str) -> None:
+    """Remove an empty directory; one that is missing counts as removed."""
+    with suppress(FileNotFoundError):
+        directory.remove_directory(name)
 
 
 def _is_link(directory: Directory, name: str) -> bool:
