@@ -516,6 +516,19 @@ _LATER = (
         "the smallest losses are published, up to the limit of 24 hours; the other pages stay",
         "0, 5",
     ),
+    Fault(
+        "the URL of the index is wrong, or the index has none of the named projects",
+        "the run stops and names the likely right URL; nothing is removed",
+        "3",
+    ),
+    Fault(
+        "pages without a usable content type",
+        "read by their content; requested again as HTML if that fails",
+    ),
+    Fault("the index has moved", "every kind of request follows the redirect"),
+    Fault(
+        "a file on a host that `file-hosts` does not list", "not requested; the project fails", "4"
+    ),
 )
 
 FAULTS: Mapping[int, Fault] = dict(
