@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
@@ -125,3 +126,26 @@ def test_a_list_of_a_directory_is_read(program: str, tmp_path: Path) -> None:
             LONG: [f"{LONG}-1.0.tar.gz"],
             "empty": [],
         }
+
+
+@pytest.mark.parametrize("program", ["nginx", "apache with columns", "http.server"])
+def test_a_directory_without_digests_is_mirrored(
+    make_site: Callable[..., Site], tmp_path: Path, program: str
+) -> None:
+    tree = plain_tree(tmp_path)
+    with public_copy(tree) as web, serving_lists(program, web) as url:
+        site = make_site(accept_unhashed=True)
+        del site.options["master"]
+        site.configure(index_url=f"{url}/simple/")
+
+        ran = site.mirror()
+
+        assert ran.code == 0, ran.log
+        assert site.names() == sorted([LONG, "empty", "foo", "foo-bar"])
+        (file,) = site.page("foo-bar")["files"]
+        content = b"foo-bar/foo_bar-1.0+local.1-py3-none-any.whl"
+        assert file["hashes"] == {"sha256": hashlib.sha256(content).hexdigest()}
+        before = site.tree()
+        assert site.mirror().code == 0
+        assert site.tree() == before
+        assert site.run("verify").code == 0
