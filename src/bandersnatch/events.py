@@ -214,7 +214,7 @@ class FilesRejected(_Described, frozen=True):
         return RejectedFiles(len(self.rejections), first.entry, first.reason)
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.error}"
+        return f"{self.name} failed: {self.error}"
 
 
 class FilesIgnored(_Described, frozen=True):

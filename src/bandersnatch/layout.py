@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, NewType
 
-from bandersnatch.model.files import MAX_FILENAME_LENGTH, ReleaseFile
+from bandersnatch.model.files import MAX_FILENAME_LENGTH, ReleaseFile, name_length
 from bandersnatch.model.urls import quote_path
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def release_file(file: ReleaseFile) -> StorageKey:
 
 def sidecar(file: ReleaseFile) -> StorageKey | None:
     """Return the key of a file's core metadata; None if its file name would be too long."""
-    if len(file.filename) + len(SIDECAR_SUFFIX) > MAX_FILENAME_LENGTH:
+    if name_length(file.filename) + len(SIDECAR_SUFFIX) > MAX_FILENAME_LENGTH:
         return None
     return StorageKey(WEB + file.path + SIDECAR_SUFFIX)
 

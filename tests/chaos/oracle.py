@@ -297,7 +297,9 @@ class Oracle:
         failed = _failed(output)
         for name in filter(self.selects, self.index.projects):
             wrong = self.shown(after, name, granted)
-            if name in failed:
+            if name in failed and failed[name]["error"] == "RejectedFiles":
+                yield from self._rejected(after, name, wrong, output, granted)
+            elif name in failed:
                 yield from self._failed_in_order(before, after, name)
                 if not wrong and name not in granted.behind:
                     yield Complaint("I23", f"{name} is reported as failed and is up to date")
@@ -308,6 +310,17 @@ class Oracle:
             excused = name in granted.behind or name in failed or output.code == 5
             if not wanted and not excused:
                 yield Complaint("I23", f"{name} is shown and should not be")
+
+    def _rejected(
+        self, after: Snapshot, name: str, wrong: str, output: Output, granted: Granted
+    ) -> Iterator[Complaint]:
+        """Check that a project lacks rejected files and nothing else (I23)."""
+        is_published = json_page(after, name) is not None and name not in granted.behind
+        if wrong and is_published:
+            yield Complaint("I23", f"{name} has rejected files, and {wrong}")
+        named = [each for each in output.report["rejected"] if not each["ignored"]]
+        if name not in {each["project"] for each in named}:
+            yield Complaint("I23", f"{name} has rejected files, and the report names none")
 
     def _failed_in_order(self, before: Snapshot, after: Snapshot, name: str) -> Iterator[Complaint]:
         """Check that a failed project has its old page, or one with a part of its files (I2)."""
@@ -350,7 +363,8 @@ class Oracle:
     def _report(self, after: Snapshot, output: Output) -> Iterator[Complaint]:
         projects = output.report["projects"]
         names = [*projects["synced"], *projects["absent"], *projects["removed"]]
-        names += [each["name"] for each in projects["failed"]]
+        failed = (each for each in projects["failed"] if each["error"] != "RejectedFiles")
+        names += [each["name"] for each in failed]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             yield Complaint("I24", f"the report names {twice} more than once")

@@ -132,10 +132,11 @@ def test_case_060_an_entry_with_a_wrong_type_at_a_required_key_is_dropped(
     files = spoil(case, [v for v in OTHERS if type(v) not in right], in_the_newest(key))
     excluded = [file.filename for name, file in files.items() if name != "bar"]
 
-    ran = case.mirror(excluded=excluded)
+    ran = case.mirror(exits=4, excluded=excluded)
 
     assert ran.report["files"]["rejected"] == len(excluded)
     assert ran.log.count("rejected 1 file(s)") == len(excluded)
+    assert set(ran.failed.values()) == {"RejectedFiles"}
     assert len(case.site.filenames("bar")) == 2
     heal(case, files)
 
@@ -158,7 +159,7 @@ def test_case_060_an_entry_with_a_wrong_type_at_an_optional_key_is_published(
     heal(case, files)
 
 
-def test_case_060_an_invalid_entry_of_a_published_file_holds_the_page(case: Case) -> None:
+def test_case_060_a_published_file_with_an_invalid_entry_stays_on_the_page(case: Case) -> None:
     """Otherwise an attacker who can damage an entry could remove the file."""
     case.mirrored("bar", "foo")
     for name in ("foo", "bar"):
@@ -168,7 +169,10 @@ def test_case_060_an_invalid_entry_of_a_published_file_holds_the_page(case: Case
 
     ran = case.mirror(exits=4)
 
-    assert ran.failed == {"foo": "InvalidPage"}
+    assert ran.failed == {"foo": "RejectedFiles"}
+    assert len(case.site.filenames("foo")) == 2
+    assert case.site.todo() == []
+    case.index.yank("foo", "2.0")
     case.heals()
 
 
@@ -299,8 +303,9 @@ def test_case_065_a_url_under_another_file_name_is_dropped(case: Case) -> None:
     act = faults.document(lambda page: page["files"].append({**page["files"][-1], **other}))
     case.fault("detail", act, project="foo")
 
-    assert "is not the last part of its URL" in case.mirror().log
+    assert "is not the last part of its URL" in case.mirror(exits=4).log
 
+    case.index.yank("foo", "2.0")
     case.heals()
 
 
@@ -327,7 +332,7 @@ def test_case_067_an_entry_without_a_sha256_is_dropped(case: Case) -> None:
     files = spoil(case, without_a_sha256("ab" * 32), in_the_newest("hashes"))
     excluded = [file.filename for name, file in files.items() if name != "bar"]
 
-    ran = case.mirror(excluded=excluded)
+    ran = case.mirror(exits=4, excluded=excluded)
 
     assert ran.report["files"]["rejected"] == len(excluded)
     assert {each.path for each in case.asked("file")} == {files["bar"].path}
@@ -354,7 +359,7 @@ def test_case_068_an_entry_with_an_impossible_size_is_dropped(case: Case) -> Non
     files = spoil(case, SIZES, in_the_newest("size"))
     excluded = [file.filename for name, file in files.items() if name != "bar"]
 
-    case.mirror(excluded=excluded)
+    case.mirror(exits=4, excluded=excluded)
 
     heal(case, files)
 

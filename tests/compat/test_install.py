@@ -9,8 +9,11 @@ import re
 import subprocess
 import sys
 import zipfile
+from contextlib import ExitStack, contextmanager
+from html import unescape
 from io import BytesIO
 from typing import TYPE_CHECKING
+from urllib.parse import urljoin
 
 import pytest
 
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.index import Index
-    from tests.support.server import IndexServer
     from tests.support.site import Site
 
 
@@ -132,7 +134,7 @@ def test_installing_checks_the_hashes(
 
 @pytest.mark.parametrize("installer", INSTALLERS)
 def test_installing_from_the_html_pages(
-    server: IndexServer, site: Site, index: Index, tmp_path: Path, installer: str
+    site: Site, index: Index, tmp_path: Path, installer: str
 ) -> None:
     """As from a web server without a configuration, like the one in the README."""
     content, metadata = wheel("spam", "1.0")
@@ -140,17 +142,82 @@ def test_installing_from_the_html_pages(
     site.configure(simple_format="HTML")
     site.mirror()
     target = tmp_path / "installed"
+    with plain_server(site) as url:
+        command = [*INSTALLERS[installer], "--target", str(target)]
+        command += ["--index-url", f"{url}/simple/", "spam"]
+        subprocess.run(command, check=True, env=environment(tmp_path), timeout=120)
+
+    assert (target / "spam.py").exists()
+
+
+@contextmanager
+def plain_server(site: Site) -> Iterator[str]:
+    """Serve a mirror as the README says, and yield the address."""
     module = [sys.executable, "-m", "http.server", "--directory", str(site.web), "--bind"]
     environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
     serving = [*module, "127.0.0.1", "0"]
     with start(serving, stderr=subprocess.DEVNULL, env=environ) as running:
         assert running.stdout is not None
         port = running.stdout.readline().split(" port ")[1].split()[0]
-        command = [*INSTALLERS[installer], "--target", str(target)]
-        command += ["--index-url", f"http://127.0.0.1:{port}/simple/", "spam"]
         try:
-            subprocess.run(command, check=True, env=environment(tmp_path), timeout=120)
+            yield f"http://127.0.0.1:{port}"
         finally:
             running.terminate()
 
-    assert (target / "spam.py").exists()
+
+BACKEND = """
+import zipfile
+
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    name = "spam-4.0-py3-none-any.whl"
+    info = "spam-4.0.dist-info"
+    with zipfile.ZipFile(f"{directory}/{name}", "w") as archive:
+        archive.writestr("spam.py", "VERSION = '4.0'")
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\\nName: spam\\nVersion: 4.0\\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return name
+"""
+"""A build backend that needs nothing else."""
+
+
+def sdist() -> bytes:
+    """Return a source distribution that builds without other packages."""
+    content = BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        system = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        archive.writestr("spam-4.0/pyproject.toml", system)
+        archive.writestr("spam-4.0/backend.py", BACKEND)
+    return content.getvalue()
+
+
+UNUSUAL = ["spam-4.0 (copy) #1~@=,[x].zip", "caf\xe9-4.0.zip", "_spam-4.0.zip", "spam&<b>.zip"]
+
+
+@pytest.mark.parametrize("installer", INSTALLERS)
+@pytest.mark.parametrize("form", ["HTML", "ALL"])
+def test_installing_from_a_page_with_unusual_file_names(
+    index: Index, site: Site, tmp_path: Path, installer: str, form: str
+) -> None:
+    """Neither program refuses the page, and a file of such a name installs by its URL."""
+    content, metadata = wheel("spam", "1.0")
+    index.upload("spam", "1.0", "spam-1.0-py3-none-any.whl", content=content, metadata=metadata)
+    for filename in UNUSUAL:
+        index.upload("spam", "4.0", filename, content=sdist(), escaped=True)
+    site.configure(simple_format=form)
+    assert site.mirror().code == 0
+    with ExitStack() as stack:
+        if form == "HTML":
+            url = stack.enter_context(plain_server(site))
+        else:
+            url, _ = stack.enter_context(web_server(site.web))
+        links = re.findall(r'href="([^"#]*\.zip)', site.text("web/simple/spam/index.html"))
+        assert len(links) == len(UNUSUAL)
+        wanted = [f"spam @ {urljoin(f'{url}/simple/spam/', unescape(link))}" for link in links]
+        for number, requirement in enumerate(["spam==1.0", *wanted]):
+            target = tmp_path / f"installed{number}"
+            command = [*INSTALLERS[installer], "--index-url", f"{url}/simple/", "--target"]
+            command += [str(target), requirement]
+            subprocess.run(command, check=True, env=environment(tmp_path), timeout=120)
+            version = "4.0" if number else "1.0"
+            assert (target / "spam.py").read_text().strip() == f"VERSION = {version!r}"

@@ -512,7 +512,7 @@ def test_hostile_file_entries_are_rejected_and_the_rest_is_published(
         "foo-3.0.tar.gz": "/packages/%2e%2e/%2e%2e/foo-3.0.tar.gz",
         "foo-4.0.tar.gz": "/packages/..%2f..%2ffoo-4.0.tar.gz",
         "foo-5.0\n.tar.gz": "/packages/aa/foo-5.0%0a.tar.gz",
-        "other-1.0.tar.gz": "/packages/aa/other-1.0.tar.gz",
+        "other-1.0-py3-none-any.whl": "/packages/aa/other-1.0-py3-none-any.whl",
         ".htaccess": "/packages/aa/.htaccess",
     }.items():
         index.upload("foo", "1.0", filename, path=path, content=bad.content)
@@ -522,7 +522,7 @@ def test_hostile_file_entries_are_rejected_and_the_rest_is_published(
     assert ran.code == 4
     assert site.filenames("foo") == ["foo-1.0-py3-none-any.whl", "foo-2.0-py3-none-any.whl"]
     assert ran.report["files"]["rejected"] == 6
-    assert "foo: rejected 6 file(s)" in ran.log
+    assert "foo failed: rejected 6 file(s)" in ran.log
     assert "\n.tar" not in ran.log
     assert list(site.home.rglob("*evil*")) == []
     site.check()

@@ -50,8 +50,8 @@ def test_a_rejected_file_fails_the_project_in_every_run(index: Index, site: Site
         assert ran.failed == {"foo": "RejectedFiles"}
         assert rejected(ran) == [("foo", HIDDEN, False)]
         assert ran.report["files"]["rejected"] == 1
-        assert [line.partition(" ERROR: ")[2][:24] for line in ran.errors()] == [
-            "foo: rejected 1 file(s),"
+        assert [line.partition(" ERROR: ")[2][:31] for line in ran.errors()] == [
+            "foo failed: rejected 1 file(s),"
         ]
         assert HIDDEN in ran.out
         assert site.filenames("foo") == [GOOD]

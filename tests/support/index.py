@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from packaging.utils import canonicalize_name
 
@@ -26,7 +27,10 @@ def _upload_time(serial: int) -> str:
 
 @dataclass
 class File:
-    """A release file; ``path`` is of PyPI's form and begins with a slash."""
+    """A release file; ``path`` is of PyPI's form and begins with a slash.
+
+    Links have it percent-encoded if ``escaped``, and otherwise as it is.
+    """
 
     filename: str
     version: str
@@ -45,12 +49,18 @@ class File:
     """The digests in the legacy document; None for PyPI's."""
     headers: dict[str, str] = field(default_factory=dict)
     """Headers of the file's responses, such as ETag."""
+    escaped: bool = False
 
     def __post_init__(self) -> None:
         digest = hashlib.blake2b(self.content, digest_size=32).hexdigest()
         self.path = (
             self.path or f"/packages/{digest[:2]}/{digest[2:4]}/{digest[4:]}/{self.filename}"
         )
+
+    @property
+    def link(self) -> str:
+        """The path as links have it."""
+        return quote(self.path) if self.escaped else self.path
 
     @property
     def sha256(self) -> str:
@@ -261,7 +271,7 @@ class Index:
             metadata = {"sha256": hashlib.sha256(file.metadata).hexdigest()}
         return {
             "filename": file.filename,
-            "url": files_at + file.path,
+            "url": files_at + file.link,
             "hashes": {"sha256": file.sha256} if file.hashes is None else file.hashes,
             "size": len(file.content),
             "upload-time": file.upload_time,
@@ -289,7 +299,7 @@ class Index:
                 attributes += f' data-yanked="{escape(reason)}"'
             fragment = f"sha256={file.sha256}" if file.fragment is None else file.fragment
             links.append(
-                f'<a href="{escape(files_at + file.path)}#{escape(fragment)}"{attributes}>'
+                f'<a href="{escape(files_at + file.link)}#{escape(fragment)}"{attributes}>'
                 f"{escape(file.filename)}</a><br />"
             )
         status = (
@@ -334,7 +344,7 @@ class Index:
         for file in project.files.values():
             entry = {
                 "filename": file.filename,
-                "url": files_at + file.path,
+                "url": files_at + file.link,
                 "size": len(file.content),
                 "digests": file.digests
                 if file.digests is not None

@@ -124,8 +124,11 @@ class MemoryCatalogue(MirrorCatalogue):
     async def paths_owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
         return frozenset(path for name, path in claims if path in self._paths(name))
 
-    async def paths_known(self, paths: Collection[str], /) -> frozenset[str]:
-        return frozenset(paths) & {path for name in self.records for path in self._paths(name)}
+    async def paths_known(
+        self, paths: Collection[str], /, *, omit: Collection[ProjectName] = ()
+    ) -> frozenset[str]:
+        names = self.records.keys() - set(omit)
+        return frozenset(paths) & {path for name in names for path in self._paths(name)}
 
     async def totals(self) -> Totals:
         here = list(map(self._stale, self._here()))

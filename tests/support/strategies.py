@@ -6,6 +6,7 @@ import json
 import string
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from hypothesis import strategies as st
 
@@ -99,7 +100,7 @@ def file_entries(draw: st.DrawFn, name: str) -> dict[str, Any]:
             st.sampled_from(
                 [
                     *[e for e in FILE_ENDINGS if e != ".whl"],
-                    *["", "x"],
+                    *[" (copy).zip", "~1.tar.gz", "\xe9#[1].zip", "-variants.json"],
                 ]
             )
         )
@@ -126,7 +127,7 @@ def file_entries(draw: st.DrawFn, name: str) -> dict[str, Any]:
     }
     told = draw(st.fixed_dictionaries({}, optional=optional))
     own = {**draw(hashes), "sha256": digest}
-    url = f"https://files.example.org/{place}/{filename}"
+    url = f"https://files.example.org/{place}/{quote(filename)}"
     return {"filename": filename, "url": url, "hashes": own, **told}
 
 

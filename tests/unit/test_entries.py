@@ -21,6 +21,7 @@ from tests.support.factories import FILENAME, SHA256, make_context
 from tests.support.strategies import broken_entries, json_values
 
 CONTEXT = make_context("foo")
+WHEEL_OF_BAR = "bar-1.0-py3-none-any.whl"
 URL = f"https://files.example.org/packages/{FILENAME}"
 ENTRY = RawFile(FILENAME, URL, {"sha256": SHA256})
 FILE = ReleaseFile(
@@ -72,7 +73,7 @@ def test_a_relative_url_is_relative_to_the_page() -> None:
     [
         ({"filename": None}, "file name"),
         ({"filename": "../../etc/foo-1.0.tar.gz"}, "file name"),
-        ({"filename": "bar-1.0.zip", "url": "https://example.org/bar-1.0.zip"}, "file name"),
+        ({"filename": WHEEL_OF_BAR, "url": f"https://example.org/{WHEEL_OF_BAR}"}, "file name"),
         ({"filename": "foo-2.0.tar.gz"}, "file name"),
         ({"url": None}, "URL"),
         ({"url": f"http://files.example.org/{FILENAME}"}, "URL"),
@@ -168,7 +169,7 @@ def test_a_provenance_is_an_https_url(value: str, url: str) -> None:
         *[None, 5, True, ["https://example.org/x"], "", "/integrity/x", "//example.org/x"],
         *["http://example.org/x", "https:/x", "https://", "https:///x", "javascript:alert(1)"],
         *["https://[", "https://[1]/x", "https://a..b/x", "https://h:99999/x", "https://u@h/x"],
-        *["https://example.org/x?q", "https://example.org/ x", "https://example.org/\0"],
+        *["https://example.org/x?q", "https://example.org/\0"],
     ],
     ids=ascii,
 )
@@ -226,7 +227,7 @@ def test_an_invalid_entry_is_rejected_alone() -> None:
     files, rejected = validate_files(entries, CONTEXT)
     assert [file.filename for file in files] == ["foo-1.zip", "foo-3.zip"]
     assert [rejection.entry for rejection in rejected] == ["../foo-2.zip"]
-    assert "is not letters, digits" in rejected[0].reason
+    assert "begins with a dot" in rejected[0].reason
 
 
 @pytest.mark.parametrize("filename", ["\x1b[2J\n\u202e", "x" * 10**6, ["x"] * 10**5], ids=type)

@@ -259,7 +259,7 @@ def logged_for(*events: Event, debug: bool = True) -> list[tuple[str, str]]:
             FilesRejected(FOO, (Rejection("a.whl", "no digest"), Rejection("b", "odd"))),
             "ERROR",
             (
-                "foo: rejected 2 file(s), which the mirror lacks; a.whl: no digest; "
+                "foo failed: rejected 2 file(s), which the mirror lacks; a.whl: no digest; "
                 "if that is acceptable, name them in ignore-rejected"
             ),
         ),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from packaging.utils import InvalidName, canonicalize_name
 
 from bandersnatch.errors import InvalidValue
-from bandersnatch.model.names import ProjectName, belongs_to, project_name
+from bandersnatch.model.names import ProjectName, is_named_after, project_name
 from tests.support.confinement import stays_below
 from tests.support.strategies import hostile_text, json_values
 
@@ -103,11 +103,15 @@ def test_two_normalised_names_differ_by_more_than_case(texts: list[str]) -> None
         ("foo-1.0.tar.gz", "foo"),
         ("Foo.Bar-1.0.zip", "foo-bar"),
         ("foo_bar-1.0.win32-py2.7.exe", "foo-bar"),
+        ("_foo-1.0.tar.gz", "foo"),
+        ("foo bar-1.0 (copy).zip", "foo-bar"),
         ("foo-bar-1.0.tar.gz", "foo"),  # it could be version bar-1.0 of foo
     ],
 )
-def test_a_file_whose_name_starts_with_the_projects_belongs_to_it(filename: str, name: str) -> None:
-    assert belongs_to(filename, ProjectName(name))
+def test_a_file_whose_name_starts_with_the_projects_is_named_after_it(
+    filename: str, name: str
+) -> None:
+    assert is_named_after(filename, ProjectName(name))
 
 
 @pytest.mark.parametrize(
@@ -121,5 +125,5 @@ def test_a_file_whose_name_starts_with_the_projects_belongs_to_it(filename: str,
         ("foo-1.0-py3-none-any.whl", "foo-1-0"),
     ],
 )
-def test_a_file_of_another_name_does_not_belong_to_the_project(filename: str, name: str) -> None:
-    assert not belongs_to(filename, ProjectName(name))
+def test_a_file_of_another_name_is_not_named_after_the_project(filename: str, name: str) -> None:
+    assert not is_named_after(filename, ProjectName(name))

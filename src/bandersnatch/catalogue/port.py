@@ -107,8 +107,13 @@ class Inventory(Protocol):
         """
         ...
 
-    async def paths_known(self, paths: Collection[str], /) -> frozenset[str]:
-        """Return the paths that belong to any project. Reads the row of every file."""
+    async def paths_known(
+        self, paths: Collection[str], /, *, omit: Collection[ProjectName] = ()
+    ) -> frozenset[str]:
+        """Return the paths that belong to any project but those of ``omit``.
+
+        Reads the row of every file.
+        """
         ...
 
     async def totals(self) -> records.Totals:

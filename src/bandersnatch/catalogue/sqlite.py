@@ -113,7 +113,7 @@ _SELECT_FILE_STATS = """
 """
 _SELECT_FILE = "SELECT 1 FROM file WHERE project = ? AND path = ?"
 _SELECT_SIDECAR = f"{_SELECT_FILE} AND instr(core_metadata, '=') > 0"
-_SELECT_PATHS = "SELECT path, coalesce(instr(core_metadata, '='), 0) FROM file"
+_SELECT_PATHS = "SELECT path, project, coalesce(instr(core_metadata, '='), 0) FROM file"
 _SELECT_COMPARABLE_SERIALS = """
     SELECT name, iif(fingerprint = ? AND standing <> 'retained', reflects, 0) FROM project
 """
@@ -341,8 +341,10 @@ class SqliteCatalogue(MirrorCatalogue):
             lambda: frozenset(path for name, path in claims if _is_owned(self._db, name, path))
         )
 
-    async def paths_known(self, paths: Collection[str], /) -> frozenset[str]:
-        return await self._run(lambda: _paths_known(self._db, frozenset(paths)))
+    async def paths_known(
+        self, paths: Collection[str], /, *, omit: Collection[ProjectName] = ()
+    ) -> frozenset[str]:
+        return await self._run(lambda: _paths_known(self._db, frozenset(paths), frozenset(omit)))
 
     async def totals(self) -> Totals:
         return await self._run(lambda: _totals(self._db))
@@ -428,12 +430,16 @@ def _is_owned(db: sqlite3.Connection, name: ProjectName, path: str) -> bool:
     return file != path and db.execute(_SELECT_SIDECAR, (name, file)).fetchone() is not None
 
 
-def _paths_known(db: sqlite3.Connection, paths: frozenset[str]) -> frozenset[str]:
+def _paths_known(
+    db: sqlite3.Connection, paths: frozenset[str], omit: frozenset[ProjectName]
+) -> frozenset[str]:
     """Read every row once: an index over paths would be as large as all other tables."""
     found = set[str]()
     if not paths:
         return paths
-    for path, has_sidecar in db.execute(_SELECT_PATHS):
+    for path, project, has_sidecar in db.execute(_SELECT_PATHS):
+        if project in omit:
+            continue
         found.add(path)
         if has_sidecar:
             found.add(path + SIDECAR_SUFFIX)

@@ -19,9 +19,9 @@ from bandersnatch.mirror.checkpoint import MAX_BATCH, Checkpoint
 from bandersnatch.mirror.publish import publish_root
 from bandersnatch.mirror.tasks import SyncTask, TaskHints
 from bandersnatch.model.digests import Hashes
-from bandersnatch.model.filenames import candidate_projects
-from bandersnatch.model.names import ProjectName, belongs_to, project_name
-from bandersnatch.model.urls import is_file_path
+from bandersnatch.model.filenames import can_belong_to, candidate_projects
+from bandersnatch.model.names import ProjectName, is_named_after, project_name
+from bandersnatch.model.urls import is_computed_path, is_file_path, path_digest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -148,8 +148,11 @@ class Removals:
     async def trash_files(
         self, name: ProjectName, files: Sequence[records.FileRecord]
     ) -> tuple[records.TrashEntry, ...]:
-        """Trash files of a project, with their core metadata; return their entries."""
-        trashed = tuple(self._entries(self._plausible(files, name)))
+        """Trash files of a project, with their core metadata; return their entries.
+
+        Files that another project owns too stay.
+        """
+        trashed = tuple(self._entries(await self._unshared(files, name, ())))
         await self._trash(trashed)
         for each in trashed:
             self._events(FileRemoved(name, layout.served(each.key), each.size))
@@ -194,7 +197,7 @@ class Removals:
             record = await self._catalogue.project(name)
             pages = await self.find_pages(name, (spelling, record.display if record else ""))
             if pages or (record is not None and record.is_published):
-                files = await self._unshared_files(record, names) if record else []
+                files = await self._unshared(record.files, name, names) if record else []
                 removals.append(await self._plan(name, record, pages, files))
         entries = [entry for each in removals for entry in (*each.pages, *each.files)]
         await self._catalogue.commit(records.CatalogueUpdate(trashed=entries))
@@ -237,22 +240,29 @@ class Removals:
         except errors.StorageError as error:
             return None if type(error) is errors.MissingObject else 0
 
-    async def _unshared_files(
-        self, record: records.ProjectRecord, removed: Collection[ProjectName]
+    async def _unshared(
+        self,
+        files: Sequence[records.FileRecord],
+        name: ProjectName,
+        removed: Collection[ProjectName],
     ) -> list[records.FileRecord]:
         """Return the files of a project that no other project owns; some indexes share files.
 
         Projects that are ``removed`` together with it do not count.
         """
-        own = self._plausible(record.files, record.name)
+        own = self._plausible(files, name)
+        unusual = {each.file.path for each in own if not is_named_after(each.file.filename, name)}
         claims = [
-            (name, found.file.path)
+            (other, found.file.path)
             for found in own
-            if not found.file.filename.endswith(".whl")
-            for name in candidate_projects(found.file.filename)
-            if name not in removed
+            if not found.file.filename.endswith(".whl") or found.file.path in unusual
+            for other in candidate_projects(found.file.filename)
+            if other != name and other not in removed
         ]
         shared = await self._catalogue.paths_owned(claims) if claims else frozenset()
+        if unusual - shared:  # any project can be the other owner of a file with such a name
+            omit = {name, *removed}
+            shared |= await self._catalogue.paths_known(unusual - shared, omit=omit)
         return [found for found in own if found.file.path not in shared]
 
     async def _plan(
@@ -320,7 +330,9 @@ def _is_other_spelling(spelling: str, name: ProjectName) -> bool:
 
 def _can_belong_to(found: records.FileRecord, name: ProjectName) -> bool:
     file = found.file
-    return is_file_path(file.path) and belongs_to(file.filename, name)
+    has_own_path = path_digest(file.path) is not None or is_computed_path(file)
+    is_own = has_own_path or is_named_after(file.filename, name)
+    return is_file_path(file.path) and is_own and can_belong_to(file.filename, name)
 
 
 def _objects(found: records.FileRecord) -> Iterable[tuple[StorageKey, int, str]]:

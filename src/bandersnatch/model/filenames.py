@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
 from bandersnatch.errors import InvalidValue
-from bandersnatch.model.names import ProjectName, project_name
+from bandersnatch.model.names import ProjectName, is_named_after, project_name
 from bandersnatch.model.versions import SYSTEMS, strip_ending, version_text
 
 _CACHE_SIZE = 32_768
@@ -78,6 +80,20 @@ def candidate_projects(filename: str) -> list[ProjectName]:
         with suppress(InvalidValue):
             names.append(project_name(text))
     return names
+
+
+def can_belong_to(filename: str, name: ProjectName) -> bool:
+    """Whether a file of this name can belong to the project.
+
+    Only a valid name of a wheel says with certainty whose it is. PyPI has projects with files of
+    any name: whose a path is, is decided by its digest (``file_path``).
+    """
+    if is_named_after(filename, name) or not filename.endswith(".whl"):
+        return True
+    try:
+        return parse_wheel_filename(filename)[0] == name
+    except InvalidWheelFilename:
+        return True
 
 
 @dataclass(frozen=True, slots=True)

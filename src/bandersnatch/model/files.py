@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote
 
 from bandersnatch.errors import InvalidValue
 from bandersnatch.model.digests import Digest, Hashes
@@ -19,7 +20,7 @@ FILE_ENDINGS = (
     ".whl", ".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz", ".tar.z", ".tar",
     ".egg", ".exe", ".msi", ".rpm", ".deb", ".dmg",
 )  # fmt: skip
-"""The endings of release file names, in lower case."""
+"""The endings of release file names, in lower case. A browser runs or shows none of them."""
 
 COMPANION_ENDING = ".json"
 """The ending of files that describe the files of their version; none of them is a release file."""
@@ -30,7 +31,21 @@ VARIANTS_ENDING = "-variants.json"
 MAX_REQUIRES_PYTHON_LENGTH = 1_000
 MAX_REASON_LENGTH = 4_000
 
-_FILENAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*", re.ASCII)
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!-]*", re.ASCII)
+_SEPARATOR = re.compile(r"[/\\]")
+_UNREADABLE = re.compile(
+    "["
+    r"\x00-\x1f\x7f-\x9f\u2028\u2029"  # control characters and line separators
+    r"\ud800-\udfff\ufdd0-\ufdef"  # surrogates and noncharacters
+    + "".join(rf"\U{plane:04x}fffe\U{plane:04x}ffff" for plane in range(0x11))
+    # format characters, among them those that change the direction of text
+    + r"\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u202a-\u202e"
+    r"\u2060-\u206f\ufeff\ufff0-\ufffb\U000110bd\U000110cd\U00013430-\U0001345f"
+    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+    # other characters that are not shown (Default_Ignorable_Code_Point)
+    r"\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0"
+    "]"
+)
 _TIME = re.compile(
     r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,6})?(?:Z|\+00:00)", re.ASCII
 )  # PEP 700 requires "Z"; the legacy documents of some indexes have the offset
@@ -107,22 +122,42 @@ def is_mutable(filename: str) -> bool:
 def check_filename(value: object) -> str:
     """Return ``value`` if it is a valid name of a release file.
 
-    Only listed characters are allowed, because the parsers of ``packaging`` accept path
-    separators, NUL and newlines (docs/development/protocol.md, "Names, paths and URLs").
+    It is one segment of a path that people can read, has a known ending, and web servers treat it
+    as any other file. Everything else is allowed, because such files exist on PyPI
+    (docs/development/protocol.md, "Names, paths and URLs").
 
     :raises InvalidValue: if it is not.
     """
     if not isinstance(value, str):
         raise InvalidValue("file name", value, "is not text")
-    if not _FILENAME.fullmatch(value):
-        raise InvalidValue("file name", value, "is not letters, digits and . _ + ! -")
-    if ".." in value:
-        raise InvalidValue("file name", value, "contains ..")
-    if value.endswith(".metadata"):
-        raise InvalidValue("file name", value, "is that of another file's core metadata")
-    if len(value) > MAX_FILENAME_LENGTH:
+    if not _PLAIN_NAME.fullmatch(value):
+        _check_characters(value)
+    if not value.lower().endswith((*FILE_ENDINGS, COMPANION_ENDING)):
+        raise InvalidValue("file name", value, "has none of the endings of release files")
+    if name_length(value) > MAX_FILENAME_LENGTH:
         raise InvalidValue("file name", value, f"is longer than {MAX_FILENAME_LENGTH} bytes")
     return value
+
+
+def _check_characters(name: str) -> None:
+    """Refuse characters that mislead people, programs or file systems.
+
+    :raises InvalidValue: if there are any.
+    """
+    if name.startswith("."):
+        raise InvalidValue("file name", name, "begins with a dot")
+    if _SEPARATOR.search(name):
+        raise InvalidValue("file name", name, "has a slash or a backslash")
+    if found := _UNREADABLE.search(name):
+        code = f"U+{ord(found[0]):04X}"
+        raise InvalidValue("file name", name, f"has the control or invisible character {code}")
+    if "%" in name and _SEPARATOR.search(unquote(unquote(name))):
+        raise InvalidValue("file name", name, "has an escaped slash or backslash")
+
+
+def name_length(name: str) -> int:
+    """Return the length of a file's name in bytes, as file systems count it."""
+    return len(name) if name.isascii() else len(name.encode())
 
 
 def check_size(value: object) -> int:

@@ -33,12 +33,13 @@ def project_name(text: object) -> ProjectName:
     return canonicalize_name(text)
 
 
-def belongs_to(filename: str, name: ProjectName) -> bool:
-    """Whether a file of this name can belong to the project.
+def is_named_after(filename: str, name: ProjectName) -> bool:
+    """Whether a file has a name as build tools give it to files of the project.
 
     The name of an sdist cannot be split with certainty (``a-b-1.tar.gz``), so it is only checked
     that the normalised file name starts with the project's name.
     """
     if filename.endswith(".whl"):
         return canonicalize_name(filename.partition("-")[0]) == name
-    return canonicalize_name(filename).startswith(f"{name}-")
+    normalized = canonicalize_name(filename.replace(" ", "-")).lstrip("-")
+    return normalized.startswith(f"{name}-")

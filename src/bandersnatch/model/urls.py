@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from bandersnatch.errors import InvalidValue
-from bandersnatch.model.files import FILE_ENDINGS, ReleaseFile, check_filename
+from bandersnatch.model.files import COMPANION_ENDING, FILE_ENDINGS, ReleaseFile, check_filename
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\]", re.ASCII)
-_UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNESCAPED = re.compile(r"[^\x21-\x7e]")
+_ASCII = "".join(map(chr, range(0x21, 0x7F)))
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,254}", re.ASCII)
 _CONTENT_PATH = re.compile(r"packages/[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{60}/[^/]+", re.ASCII)
 _PLAIN = re.compile(
@@ -37,18 +39,22 @@ _CONTENT_URL = re.compile(
     re.ASCII,
 )
 _BY_URL = "packages/url/"
+_FILE_ENDINGS = (*FILE_ENDINGS, COMPANION_ENDING)
 _MIN_SEGMENTS, _MAX_SEGMENTS = 2, 10
 
 
 def absolute_url(value: object, *, base: str) -> str:
     """Return ``value`` resolved against ``base``, without its fragment.
 
-    Only https is accepted, and http if ``base`` is http.
+    Only https is accepted, and http if ``base`` is http. Spaces and characters beyond ASCII, which
+    some indexes do not escape, are escaped as browsers do.
 
     :raises InvalidValue: for another scheme, user info, a query, or invalid characters.
     """
-    if not isinstance(value, str) or not value or _UNPRINTABLE.search(value) or "\\" in value:
+    if not isinstance(value, str) or not value or _CONTROLS.search(value) or "\\" in value:
         raise InvalidValue("URL", value, "is not a URL")
+    if _UNESCAPED.search(value):
+        value = quote(value, safe=_ASCII)
     if known := _plainly_absolute(value.partition("#")[0], base):
         return known
     try:
@@ -98,14 +104,16 @@ def _check_host(host: str) -> None:
 def decode_path(url: str) -> str:
     """Return the path of ``url``, percent-decoded once.
 
-    :raises InvalidValue: if it is not UTF-8, still has escapes, or has dot or empty segments.
+    :raises InvalidValue: if it is not UTF-8, its directories still have escapes, or it has dot or
+        empty segments.
     """
     raw = urlsplit(url).path
     try:
         path = unquote(raw, errors="strict")
     except UnicodeDecodeError as error:
         raise InvalidValue("URL path", raw, "is not UTF-8") from error
-    if unquote(path) != path:
+    directories = path.rpartition("/")[0]
+    if unquote(directories) != directories:
         raise InvalidValue("URL path", raw, "is escaped twice")
     segments = path.split("/")[1:]
     if not segments or any(segment in {"", ".", ".."} for segment in segments):
@@ -115,14 +123,16 @@ def decode_path(url: str) -> str:
     return path
 
 
-def file_path(url: str, *, filename: str, sha256: str) -> str:
+def file_path(url: str, *, filename: str, sha256: str, is_usual: bool = True) -> str:
     """Return the path of the file of this URL, relative to the served root.
 
     A path that ends in PyPI's form ``packages/aa/bb/<60 hex>/<name>`` gives that form. Another
     path below ``/packages/`` is kept if every segment is safe and only the last one is named like
     a file, so that no file is where another one needs a directory. Any other file gets a path of
     PyPI's form made from its sha256; if that is "", unknown, one made from the URL without scheme
-    and query, ``packages/url/aa/<62 hex>/<name>``. The result consists of checked segments.
+    and query, ``packages/url/aa/<62 hex>/<name>``. So does one whose name is not usual for its
+    project (``is_usual``): in a path without a digest it could take the place of another
+    project's file. The result consists of checked segments.
 
     :raises InvalidValue: if the path cannot be decoded, or does not end with the file name.
     """
@@ -136,7 +146,7 @@ def file_path(url: str, *, filename: str, sha256: str) -> str:
     content = "/".join(segments[-5:])
     if _CONTENT_PATH.fullmatch(content):
         return content
-    if _are_safe(segments):
+    if is_usual and _are_safe(segments):
         return "/".join(segments)
     if sha256:
         return f"packages/{sha256[:2]}/{sha256[2:4]}/{sha256[4:]}/{filename}"
@@ -166,8 +176,8 @@ def _are_safe(segments: Sequence[str]) -> bool:
     return (
         segments[0] == "packages"
         and _MIN_SEGMENTS <= len(segments) <= _MAX_SEGMENTS
-        and all(_SEGMENT.fullmatch(s) and ".." not in s for s in segments)
-        and [s for s in segments if s.lower().endswith(FILE_ENDINGS)] == segments[-1:]
+        and all(_SEGMENT.fullmatch(s) and ".." not in s for s in segments[:-1])
+        and not any(s.lower().endswith(_FILE_ENDINGS) for s in segments[:-1])
     )
 
 

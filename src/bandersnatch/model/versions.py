@@ -86,5 +86,5 @@ def _prefix_length(stem: str, name: ProjectName) -> int:
 
 @lru_cache(maxsize=_PREFIX_CACHE_SIZE)
 def _prefix(name: ProjectName) -> re.Pattern[str]:
-    pattern = "[-_.]+".join(re.escape(part) for part in _SEPARATORS.split(name))
-    return re.compile(rf"{pattern}-", re.IGNORECASE)
+    pattern = "[-_. ]+".join(re.escape(part) for part in _SEPARATORS.split(name))
+    return re.compile(rf"[-_. ]*{pattern}-", re.IGNORECASE)

@@ -9,6 +9,7 @@ import msgspec
 
 from bandersnatch.errors import InvalidPage, InvalidValue
 from bandersnatch.model.digests import Hashes, parse_hashes, require_hashes
+from bandersnatch.model.filenames import can_belong_to
 from bandersnatch.model.files import (
     MAX_REQUIRES_PYTHON_LENGTH,
     ReleaseFile,
@@ -18,7 +19,7 @@ from bandersnatch.model.files import (
     clean_text,
     parse_upload_time,
 )
-from bandersnatch.model.names import ProjectName, belongs_to, project_name
+from bandersnatch.model.names import ProjectName, is_named_after, project_name
 from bandersnatch.model.project import (
     MAX_FILES,
     ProjectList,
@@ -67,7 +68,7 @@ def validate_file(entry: RawFile, context: PageContext) -> ReleaseFile:
     :raises InvalidValue: if the name, the URL, every given digest, or the size is not valid.
     """
     filename = check_filename(entry.filename)
-    if not belongs_to(filename, context.name):
+    if not can_belong_to(filename, context.name):
         raise InvalidValue("file name", filename, f"is not one of {context.name}")
     url = absolute_url(entry.url, base=context.url)
     hashes = require_hashes(entry.hashes)
@@ -75,7 +76,12 @@ def validate_file(entry: RawFile, context: PageContext) -> ReleaseFile:
     return ReleaseFile(
         filename=filename,
         url=url,
-        path=file_path(url, filename=filename, sha256=hashes.sha256_value),
+        path=file_path(
+            url,
+            filename=filename,
+            sha256=hashes.sha256_value,
+            is_usual=is_named_after(filename, context.name),
+        ),
         hashes=hashes,
         size=None if entry.size is None else check_size(entry.size),
         upload_time=parse_upload_time(entry.upload_time, now=context.now),

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from bandersnatch.errors import InvalidPage, InvalidValue
 from bandersnatch.model.digests import parse_fragment
 from bandersnatch.model.files import FILE_ENDINGS, ReleaseFile
-from bandersnatch.model.names import ProjectName, belongs_to, project_name
+from bandersnatch.model.names import ProjectName, is_named_after, project_name
 from bandersnatch.model.project import MAX_FILES, ProjectDetail, ProjectList, ProjectStatus
 from bandersnatch.model.serials import optional_serial
 from bandersnatch.simple import entries
@@ -103,13 +103,13 @@ def parse_list_html(text: bytes, where: str, *, charset: str | None) -> ProjectL
 
 
 def has_release_file(text: bytes, where: str, name: ProjectName) -> bool:
-    """Whether a page links to a file that can belong to the project.
+    """Whether a page links to a file that is named after the project.
 
     :raises InvalidPage: if it is not HTML that can be read.
     """
     links = _read_links(text, where, None, MAX_FILES).links()
     filenames = (str(entry.filename) for entry in _entries(links, where, []))
-    return any(belongs_to(filename, name) for filename in filenames)
+    return any(is_named_after(filename, name) for filename in filenames)
 
 
 def _read_links(

@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import stat
+import sys
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
@@ -58,6 +59,7 @@ MOUNT_BELOW = (
     "another file system is mounted below its area; "
     f"only {', '.join(AREAS)} may be on a file system of their own"
 )
+_NOT_UTF8 = "file names are not UTF-8 in this locale; set PYTHONUTF8=1 or LC_ALL=C.UTF-8"
 _BAD_COPY = "its copy on another file system has another content"
 _MAX_LINKS = 8
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EILSEQ})
@@ -179,7 +181,7 @@ class Tree:
         try:
             with self._place(key) as place:
                 return _status(place)
-        except errors.ObstructedPath:
+        except (errors.ObstructedPath, UnicodeEncodeError):
             return None
         except OSError as error:
             if error.errno in _ABSENT:
@@ -319,8 +321,13 @@ class Tree:
     # ------------------------------------------------------------ writing
 
     def staging(self, key: StorageKey) -> Directory:
-        """Return the directory of temporary files on the file system that ``key`` will be on."""
+        """Return the directory of temporary files on the file system that ``key`` will be on.
+
+        :raises UnstorableName: if the locale gives file names another encoding than URLs have.
+        """
         self.require_key(key)
+        if not key.isascii() and sys.getfilesystemencoding() != "utf-8":
+            raise errors.UnstorableName(key, _NOT_UTF8)
         disk = self.areas.disk(split_key(key)[0])
         if disk is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.root)
