@@ -217,7 +217,7 @@ def test_an_unhashed_file_has_changed_if_its_validators_have(
     values = {"ETag": ['"1"', '"2"'], "Last-Modified": ["Mon, 02 Nov 2026 10:00:00 GMT"] * 2}[
         header
     ]
-    values[1] = values[1].replace("10:00", "11:00")
+    values[1] = values[1].replace("10:00", "09:00")  # an older file is another one, too
     site.configure(accept_unhashed="true")
     site.allow("foo")
     server.has_changelog = server.has_serials = False
@@ -230,7 +230,7 @@ def test_an_unhashed_file_has_changed_if_its_validators_have(
 
     assert site.mirror().code == 0
     assert len(server.paths("file")) == 1
-    assert server.asked[-1].headers.keys() & {"If-None-Match", "If-Modified-Since"}
+    assert ("If-None-Match" in server.asked[-1].headers) == (header == "ETag")
 
     file.content, file.headers[header] = old[::-1], values[1]
     if is_asked:

@@ -223,9 +223,7 @@ class IndexServer:
         if content is None:
             return Answer(404)
         told = CIMultiDict({"Content-Type": "application/octet-stream"} | file.headers)
-        is_known = headers.get("If-None-Match", "?") == file.headers.get("ETag") or headers.get(
-            "If-Modified-Since", "?"
-        ) == file.headers.get("Last-Modified")
+        is_known = headers.get("If-None-Match", "?") == file.headers.get("ETag")
         return Answer(304, b"", told) if is_known else Answer(200, content, told)
 
     def _list(self, headers: Any) -> Answer:

@@ -101,15 +101,14 @@ async def fetch_validators(
 ) -> Validators:
     """Return the validators of the file at ``url``, ``known`` if it still matches these.
 
-    The request is a conditional GET, because some servers refuse HEAD; no body is read.
+    The request is a GET, because some servers refuse HEAD; no body is read. It has no
+    If-Modified-Since: servers answer 304 for a file that is older than that, too.
 
     :raises UpstreamError: if the server does not provide the file.
     """
     headers = {"Accept-Encoding": "identity"}
     if known.etag:
         headers["If-None-Match"] = known.etag
-    elif known.last_modified:
-        headers["If-Modified-Since"] = known.last_modified
 
     async def attempt() -> Validators:
         async with budget:
