@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import faults
+from tests.support.earlier import EarlierRelease
 
 if TYPE_CHECKING:
     from tests.support.index import File, Index
@@ -348,4 +349,81 @@ def test_a_published_file_that_is_lost_while_its_entry_is_invalid_leaves_the_pag
 
     assert ran.code == 4
     assert site.filenames("foo") == ["foo-2.0-py3-none-any.whl"]
+    site.check()
+
+
+# ---------------------------------------------------------------- takeovers
+
+
+PAGE = "foo-1.0.html"
+"""A file that an earlier release mirrored, and whose name is rejected now."""
+
+
+def take_over(index: Index, site: Site) -> File:
+    """Write the tree of an earlier release, whose page lists a file that no page may list now."""
+    index.release("foo", "1.0")
+    file = index.upload("foo", "1.0", PAGE, content=b"<html>")
+    for number in range(3):
+        index.release(f"other{number}", "1.0")
+    EarlierRelease(site, index).write()
+    return file
+
+
+def test_a_page_that_lists_a_rejected_file_stays_until_it_is_acknowledged(
+    index: Index, site: Site
+) -> None:
+    file = take_over(index, site)
+    before = site.page("foo")
+
+    for _ in range(3):
+        ran = site.mirror()
+
+        assert ran.code == 4, ran.log
+        assert rejected(ran) == [("foo", PAGE, False)]
+        assert site.page("foo") == before
+        assert (site.web / file.path.lstrip("/")).exists()
+    assert site.status == index.serial
+    assert site.run("verify", "--delete").report["orphans"]["files"] == 0
+    assert (site.web / file.path.lstrip("/")).exists()
+
+    site.configure(ignore_rejected=f"foo:{PAGE}")
+    ran = site.mirror()
+
+    assert ran.code == 0, ran.log
+    assert site.filenames("foo") == [GOOD]
+    assert (site.status, site.todo()) == (index.serial, [])
+    assert site.run("verify", "--delete").report["orphans"]["files"] == 0
+    assert (site.web / file.path.lstrip("/")).exists()
+
+
+def test_a_tree_whose_rejected_files_the_index_lacks_is_taken_over(
+    index: Index, site: Site
+) -> None:
+    take_over(index, site)
+    index.remove_file("foo", PAGE)
+
+    ran = site.mirror()
+
+    assert ran.code == 0, ran.log
+    assert site.filenames("foo") == [GOOD]
+    assert rejected(ran) == []
+
+
+def test_a_served_file_with_an_invalid_entry_stays_on_a_takeover(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    """Another file of the page is missing, so that the project is not adopted."""
+    (file,) = index.release("foo", "1.0")
+    (missing,) = index.release("foo", "2.0")
+    EarlierRelease(site, index).write()
+    (site.web / missing.path.lstrip("/")).unlink()
+    spoil(server)
+
+    ran = site.mirror()
+
+    assert ran.code == 4
+    assert rejected(ran) == [("foo", GOOD, False)]
+    assert site.filenames("foo") == [GOOD, "foo-2.0-py3-none-any.whl"]
+    assert site.run("verify", "--delete").report["orphans"]["files"] == 0
+    assert (site.web / file.path.lstrip("/")).exists()
     site.check()
