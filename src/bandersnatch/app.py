@@ -16,6 +16,7 @@ from msgspec import Struct, structs
 from bandersnatch.config.ini import ListFiles, read_ini
 from bandersnatch.config.load import enabled_filters, is_pypi, load_settings, login_origins
 from bandersnatch.errors import ConfigError, OptionError, Problem
+from bandersnatch.events import Warned
 from bandersnatch.filters.options import FilterOptions
 from bandersnatch.filters.plugins.providers import Found
 from bandersnatch.filters.registry import ALL, BUILT_IN, SECTIONS, build_chain
@@ -34,6 +35,12 @@ if TYPE_CHECKING:
     from bandersnatch.storage.check import StorageReport
     from bandersnatch.storage.journal import ChangeJournal
     from bandersnatch.storage.port import MirrorStorage
+
+
+_FOLDS = (
+    "the file system of {path} ignores {what} in names; of files whose names differ in nothing "
+    "else only one can be mirrored, and the others are rejected"
+)
 
 
 class Configuration(Struct, frozen=True):
@@ -154,6 +161,8 @@ async def open_mirror(
     proxy = choose_proxy(settings.index.proxy, settings.index.url, os.environ)
     async with AsyncExitStack() as stack:
         storage, catalogue = await _open_storage(settings, stack, dry_run=dry_run, readers=readers)
+        if storage.folding and not dry_run:
+            events(Warned(_FOLDS.format(path=settings.storage.directory, what=storage.folding)))
         index = await _open_index(settings, stack, clock, events, proxy)
         yield Mirror(
             index=index,

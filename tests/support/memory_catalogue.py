@@ -21,6 +21,7 @@ from bandersnatch.catalogue.records import (
     VerifyEntry,
 )
 from bandersnatch.layout import SIDECAR_SUFFIX
+from bandersnatch.model.folding import EXACT, Folding
 from bandersnatch.model.serials import NO_SERIAL
 
 if TYPE_CHECKING:
@@ -125,10 +126,16 @@ class MemoryCatalogue(MirrorCatalogue):
         return frozenset(path for name, path in claims if path in self._paths(name))
 
     async def paths_known(
-        self, paths: Collection[str], /, *, omit: Collection[ProjectName] = ()
+        self,
+        paths: Collection[str],
+        /,
+        *,
+        omit: Collection[ProjectName] = (),
+        folding: Folding = EXACT,
     ) -> frozenset[str]:
         names = self.records.keys() - set(omit)
-        return frozenset(paths) & {path for name in names for path in self._paths(name)}
+        known = {folding.fold(path) for name in names for path in self._paths(name)}
+        return frozenset(path for path in paths if folding.fold(path) in known)
 
     async def totals(self) -> Totals:
         here = list(map(self._stale, self._here()))

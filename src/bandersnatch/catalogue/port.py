@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from bandersnatch.model.folding import EXACT, Folding
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
@@ -108,9 +110,16 @@ class Inventory(Protocol):
         ...
 
     async def paths_known(
-        self, paths: Collection[str], /, *, omit: Collection[ProjectName] = ()
+        self,
+        paths: Collection[str],
+        /,
+        *,
+        omit: Collection[ProjectName] = (),
+        folding: Folding = EXACT,
     ) -> frozenset[str]:
         """Return the paths that belong to any project but those of ``omit``.
+
+        A path counts in any spelling that ``folding`` ignores.
 
         Reads the row of every file.
         """

@@ -38,6 +38,7 @@ from bandersnatch.catalogue.rows import (
 from bandersnatch.concurrency import BlockingExecutor
 from bandersnatch.errors import StorageError
 from bandersnatch.layout import SIDECAR_SUFFIX
+from bandersnatch.model.folding import EXACT, Folding
 from bandersnatch.model.serials import NO_SERIAL, Serial
 
 if TYPE_CHECKING:
@@ -342,9 +343,21 @@ class SqliteCatalogue(MirrorCatalogue):
         )
 
     async def paths_known(
-        self, paths: Collection[str], /, *, omit: Collection[ProjectName] = ()
+        self,
+        paths: Collection[str],
+        /,
+        *,
+        omit: Collection[ProjectName] = (),
+        folding: Folding = EXACT,
     ) -> frozenset[str]:
-        return await self._run(lambda: _paths_known(self._db, frozenset(paths), frozenset(omit)))
+        folded = {path: folding.fold(path) for path in paths}
+
+        def query() -> frozenset[str]:
+            places = frozenset(folded.values())
+            known = _paths_known(self._db, places, frozenset(omit), folding)
+            return frozenset(path for path, place in folded.items() if place in known)
+
+        return await self._run(query)
 
     async def totals(self) -> Totals:
         return await self._run(lambda: _totals(self._db))
@@ -431,18 +444,22 @@ def _is_owned(db: sqlite3.Connection, name: ProjectName, path: str) -> bool:
 
 
 def _paths_known(
-    db: sqlite3.Connection, paths: frozenset[str], omit: frozenset[ProjectName]
+    db: sqlite3.Connection, paths: frozenset[str], omit: frozenset[ProjectName], folding: Folding
 ) -> frozenset[str]:
-    """Read every row once: an index over paths would be as large as all other tables."""
+    """Return which of some folded paths belong to any project.
+
+    Read every row once: an index over paths would be as large as all other tables.
+    """
     found = set[str]()
     if not paths:
         return paths
     for path, project, has_sidecar in db.execute(_SELECT_PATHS):
         if project in omit:
             continue
-        found.add(path)
+        place = folding.fold(path) if folding else path
+        found.add(place)
         if has_sidecar:
-            found.add(path + SIDECAR_SUFFIX)
+            found.add(place + SIDECAR_SUFFIX)
         if len(found) > _LIST_ENTRIES:
             found &= paths
     return paths & found

@@ -11,6 +11,7 @@ from msgspec import structs
 from bandersnatch import errors, layout
 from bandersnatch.catalogue import records
 from bandersnatch.config.schema import Provenance, RemovedProjects, Settings
+from bandersnatch.mirror.claims import PathClaims
 from bandersnatch.mirror.comparison import with_recorded
 from bandersnatch.mirror.files import FilesOutcome, FileSync
 from bandersnatch.mirror.losses import count_losses
@@ -353,8 +354,11 @@ class Publication:
         served: ServedFiles,
         settings: Settings,
         context: RunContext,
+        *,
+        claims: PathClaims,
     ) -> None:
         self._files = files
+        self._claims = claims
         self._served = served
         self._publisher = publisher
         self._removals = removals
@@ -371,6 +375,7 @@ class Publication:
             ServedFiles.of(mirror, began),
             mirror.settings,
             context,
+            claims=PathClaims(mirror.storage, mirror.catalogue),
         )
 
     async def judge(
@@ -425,11 +430,7 @@ class Publication:
 
         :raises MissingFiles: if files cannot be downloaded, for the first time.
         """
-        detail = proposed.detail
-        files, error = await self._sync_files(task, recorded, detail)
-        detail = detail.reject(files.rejected)
-        if self._settings.files.release_files:
-            detail = replace(detail, files=tuple(found.file for found in files.records))
+        detail, files, error = await self._store_files(task, record, proposed.detail, recorded)
         if files.rejected and (refusal := rejected_page(detail)) is not None:
             restored = tuple(files.restored)
             return Outcome(
@@ -451,22 +452,43 @@ class Publication:
             Result.SYNCED,
             published,
             error=error,
-            incomplete=error is not None or bool(files.sidecars_missing),
+            # The place of a rejected file may be free in the next run.
+            incomplete=bool(error or files.sidecars_missing or (files.rejected and unlisted)),
             unlisted=task.is_doubted(detail.status),
             removed=await self._removals.trash_files(detail.name, unlisted),
             restored=tuple(files.restored),
         )
 
+    async def _store_files(
+        self,
+        task: SyncTask,
+        record: records.ProjectRecord | None,
+        detail: ProjectDetail,
+        recorded: Mapping[str, records.FileRecord],
+    ) -> tuple[ProjectDetail, FilesOutcome, errors.BandersnatchError | None]:
+        """Claim the places of the files of a page, and sync those files.
+
+        Return the page without the files that are rejected or not stored, and as ``_sync_files``.
+        """
+        if not self._settings.files.release_files:
+            return detail, FilesOutcome(), None
+        paths = [found.file.path for found in record.files] if record is not None else []
+        taken = await self._claims.reject(detail.name, detail.files, paths)
+        detail = detail.reject(taken)
+        files, error = await self._sync_files(task, recorded, detail)
+        detail = detail.reject(files.rejected)
+        files.rejected += taken
+        stored = tuple(found.file for found in files.records)
+        return replace(detail, files=stored), files, error
+
     async def _sync_files(
         self, task: SyncTask, recorded: Mapping[str, records.FileRecord], detail: ProjectDetail
     ) -> tuple[FilesOutcome, errors.BandersnatchError | None]:
-        """Sync the files of a page; return an error if it is published without some of them.
+        """Sync the files of a page; also return an error if some of them cannot be downloaded.
 
         :raises MissingFiles: if files cannot be downloaded, for the first time. The next run
             publishes the page without them, so that one file does not hold back the others.
         """
-        if not self._settings.files.release_files:
-            return FilesOutcome(), None
         workers = self._settings.index.download_workers
         files = await self._files.sync(detail, recorded, self._context.trash, workers)
         if not files.missing:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from bandersnatch import errors
+from bandersnatch.model.folding import EXACT, Folding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -33,6 +34,9 @@ each other file system, so that what is complete can be renamed to its place."""
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """The errors of a full disk."""
+
+_SPELLINGS = ("\N{LATIN SMALL LETTER E WITH ACUTE}", "e\N{COMBINING ACUTE ACCENT}")
+"""The same letter in two normal forms."""
 
 _NOT_MOUNTED = "it is not a directory; is its disk mounted?"
 
@@ -258,6 +262,33 @@ class Areas:
                 return False
             self._open[key] = area._replace(disk=Disk(key, area.directory))
             return True
+
+
+def probe_folding(directory: Directory) -> Folding:
+    """Find out by a file what the file system of a directory ignores when it compares names."""
+    ascii_name = temporary_name()
+    composed, decomposed = (f"{ascii_name}{text}" for text in _SPELLINGS)
+    for name in (composed, ascii_name):
+        try:
+            os.close(directory.open_file(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        except (OSError, UnicodeEncodeError):
+            continue  # a file system of ASCII names, or a full one
+        try:
+            return Folding(
+                case=_exists(directory, name.upper()),
+                normal_form=name == composed and _exists(directory, decomposed),
+            )
+        finally:
+            directory.delete(name)
+    return EXACT
+
+
+def _exists(directory: Directory, name: str) -> bool:
+    try:
+        directory.status(name)
+    except (OSError, UnicodeEncodeError):
+        return False
+    return True
 
 
 def split_key(key: str) -> tuple[str, str]:

@@ -20,6 +20,8 @@ from bandersnatch.storage.port import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
+    from bandersnatch.model.folding import Folding
+
 
 class DryRunStorage(MirrorStorage):
     """Wraps a storage: reads pass through, and writes return what they would change.
@@ -107,6 +109,10 @@ class DryRunStorage(MirrorStorage):
         async for found in self._storage.scan(prefix):
             if found.key not in self._absent:
                 yield found
+
+    @property
+    def folding(self) -> Folding:
+        return self._storage.folding
 
     async def flush(self) -> None:
         pass

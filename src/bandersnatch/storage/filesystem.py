@@ -16,7 +16,8 @@ from bandersnatch.config.schema import FreeSpace
 from bandersnatch.errors import LockConflict, MissingObject, StorageError
 from bandersnatch.layout import StorageKey, served, trash
 from bandersnatch.model.digests import Digest, Hashes, new_hasher
-from bandersnatch.storage.areas import ROOT, split_key
+from bandersnatch.model.folding import EXACT, Folding
+from bandersnatch.storage.areas import ROOT, probe_folding, split_key
 from bandersnatch.storage.download import FileDownload
 from bandersnatch.storage.port import FileReadResult, MirrorStorage, StorageSpace, StoredObject
 from bandersnatch.storage.space import DiskSpace
@@ -63,6 +64,7 @@ class FilesystemStorage(MirrorStorage):
         self._downloads: set[str] = set()
         self._keep_free = keep_free
         self._spaces: dict[Hashable, DiskSpace] = {}  # by device
+        self._folding = EXACT
         self._flushing = asyncio.Lock()
         self._flush_error: StorageError | None = None
         self._lock_status: os.stat_result | None = None
@@ -113,6 +115,7 @@ class FilesystemStorage(MirrorStorage):
                     disk.probe()
             with mapped_errors(disk.staging_key):
                 staging = disk.staging()
+                self._folding |= probe_folding(staging)
                 for entry in staging.entries():
                     if entry.name.startswith("t"):
                         staging.delete(entry.name)
@@ -237,6 +240,10 @@ class FilesystemStorage(MirrorStorage):
         while objects := await self._threads.run(next_batch):
             for each in objects:
                 yield each
+
+    @property
+    def folding(self) -> Folding:
+        return self._folding
 
     async def flush(self) -> None:
         """Write back each file system once, which is far cheaper than every file alone."""

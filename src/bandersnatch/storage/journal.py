@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.model.content import Content, ExpectedContent
     from bandersnatch.model.digests import Hashes
+    from bandersnatch.model.folding import Folding
 
 JOURNAL = ".journal"
 """The name of the file, in the mirror's directory."""
@@ -162,6 +163,10 @@ class JournalingStorage(MirrorStorage):
 
     def scan(self, prefix: StorageKey, /) -> AsyncIterator[StoredObject]:
         return self._storage.scan(prefix)
+
+    @property
+    def folding(self) -> Folding:
+        return self._storage.folding
 
     async def flush(self) -> None:
         await self._storage.flush()

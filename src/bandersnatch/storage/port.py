@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from msgspec import Struct
 
+from bandersnatch.model.folding import EXACT, Folding
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
@@ -119,6 +121,14 @@ class Storage(Protocol):
     def scan(self, prefix: StorageKey, /) -> AsyncIterator[StoredObject]:
         """Yield the objects whose keys begin with ``prefix``, in the order of their keys."""
         ...
+
+    @property
+    def folding(self) -> Folding:
+        """What the storage ignores when it compares keys: nothing, unless it says so.
+
+        It is known once the storage is open.
+        """
+        return EXACT
 
     async def flush(self) -> None:
         """Return once everything that was written before survives a power failure."""

@@ -115,7 +115,9 @@ class Orphans:
         rejected = {each.rejection.entry for each in await self._catalogue.rejected()}
         async for batch in self._scan(PACKAGES):
             files = [each for each in batch if shown_entry(_filename(each.key)) not in rejected]
-            unclaimed += await self._without_likely_owner(files)
+            if not self._storage.folding:
+                files = await self._without_likely_owner(files)
+            unclaimed += files
             if len(unclaimed) >= _FULL_SCAN_BATCH:
                 for each in await self._without_owner(unclaimed):
                     yield each
@@ -127,13 +129,14 @@ class Orphans:
         self, batch: Sequence[StoredObject], unreadable: Collection[ProjectName]
     ) -> list[StoredObject]:
         """Return the pages and documents that no project owns, or may own."""
-        owners = [_owner(each.key) for each in batch]
+        keys = [StorageKey(self._storage.folding.fold(each.key)) for each in batch]
+        owners = [_owner(key) for key in keys]
         known = await self._catalogue.summaries({name for each in owners for name in each.names})
         published = {n for n, each in known.items() if each.standing is not Standing.EXCLUDED}
         return [
             each
-            for each, owner in zip(batch, owners, strict=True)
-            if not self._is_owned(each.key, owner, published)
+            for each, key, owner in zip(batch, keys, owners, strict=True)
+            if not self._is_owned(key, owner, published)
             and not any(name in unreadable for name in owner.names)
         ]
 
@@ -163,7 +166,8 @@ class Orphans:
 
     async def _without_owner(self, batch: Sequence[StoredObject]) -> list[StoredObject]:
         """Return the files that no project at all owns."""
-        known = await self._catalogue.paths_known([each.key.removeprefix(WEB) for each in batch])
+        paths = [each.key.removeprefix(WEB) for each in batch]
+        known = await self._catalogue.paths_known(paths, folding=self._storage.folding)
         return [each for each in batch if each.key.removeprefix(WEB) not in known]
 
     async def _scan(self, area: StorageKey) -> AsyncIterator[list[StoredObject]]:
