@@ -529,6 +529,39 @@ _LATER = (
     Fault(
         "a file on a host that `file-hosts` does not list", "not requested; the project fails", "4"
     ),
+    Fault(
+        "files whose names are not safe, or without a digest",
+        "rejected one by one in every run, until they are gone or acknowledged",
+        "4",
+    ),
+    Fault(
+        "an index without sha256",
+        "the strongest digest is verified; the pages have the computed sha256",
+    ),
+    Fault(
+        "a `download-mirror` fails, or answers with wrong bytes",
+        "not asked again in this run after a few failures; the index has the files",
+    ),
+    Fault(
+        "an index answers that legacy documents or core metadata do not exist",
+        "after 40 in a row that kind of document is not requested in this run",
+    ),
+    Fault(
+        "an error with `stop-on-error`",
+        "the next run continues with what was not visited",
+        "4",
+    ),
+    Fault(
+        "a file system that does not hold names apart",
+        "of files whose names collide the first is kept, the others are rejected",
+        "4",
+    ),
+    Fault(
+        "a server's certificate is not trusted, or it requires a login",
+        "nothing changes; the message names the option",
+        "3",
+    ),
+    Fault("a companion of a version changes", "it is fetched again; it is not a changed file"),
 )
 
 FAULTS: Mapping[int, Fault] = dict(
