@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from socket import AF_INET
+import socket
 from typing import TYPE_CHECKING, Self
 
 import aiohttp
@@ -16,11 +16,11 @@ from bandersnatch.index.tls import handshake_error, make_contexts
 from bandersnatch.index.transport import HttpClient, Response, first_line
 
 if TYPE_CHECKING:
-    import socket
     import ssl
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
+    from aiohappyeyeballs import AddrInfoType
     from yarl import URL
 
     from bandersnatch.config.schema import IndexSettings, Login
@@ -118,7 +118,10 @@ def _make_session(settings: IndexSettings, guard: HostGuard, proxy: str) -> aioh
         proxy = ""
     else:
         connector = aiohttp.TCPConnector(
-            limit=settings.connections, resolver=resolver, ttl_dns_cache=_DNS_CACHE_SECONDS
+            limit=settings.connections,
+            resolver=resolver,
+            ttl_dns_cache=_DNS_CACHE_SECONDS,
+            socket_factory=_checked_sockets(guard),
         )
     agent = user_agent(f"aiohttp {aiohttp.__version__}", settings.user_agent_comment)
     return aiohttp.ClientSession(
@@ -133,6 +136,17 @@ def _make_session(settings: IndexSettings, guard: HostGuard, proxy: str) -> aioh
         trust_env=False,
         read_bufsize=_RECEIVE_BUFFER,
     )
+
+
+def _checked_sockets(guard: HostGuard) -> Callable[[AddrInfoType], socket.socket]:
+    """Return what makes each socket, after the guard has checked the address that it is for."""
+
+    def make(info: AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, address = info
+        guard.check_peer(str(address[0]))
+        return socket.socket(family=family, type=kind, proto=protocol)
+
+    return make
 
 
 def _add_logins(logins: Sequence[Login]) -> aiohttp.ClientMiddlewareType:
@@ -158,7 +172,7 @@ class GuardedResolver(AbstractResolver):
         self._resolver = aiohttp.ThreadedResolver()
 
     async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = AF_INET
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """Return the addresses of ``host``.
 

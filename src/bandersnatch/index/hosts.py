@@ -9,15 +9,15 @@ the hosts that it lists, and only these may have a private address.
 
 from __future__ import annotations
 
-import socket
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from bandersnatch.errors import UnsafeUrl
+from bandersnatch.index.addresses import is_private_host, parse_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from ipaddress import IPv4Address, IPv6Address
 
     from yarl import URL
 
@@ -36,7 +36,9 @@ class HostGuard:
         listed = [urlsplit(f"//{host}") for host in file_hosts]
         self._file_hosts = {(parts.hostname or "", parts.port) for parts in listed}
         self._trusted = self._own | {host for host, _ in self._file_hosts}
-        self._is_private_index = _is_private(self._index)
+        self._is_private_index = is_private_host(self._index)
+        literals = map(parse_address, self._trusted)
+        self._admitted: set[IPv4Address | IPv6Address] = {each for each in literals if each}
 
     def is_configured(self, host: str) -> bool:
         """Whether the configuration names a host."""
@@ -48,7 +50,7 @@ class HostGuard:
         :raises UnsafeUrl: if it is refused.
         """
         host = url.host or ""
-        if host not in self._trusted and not self._admits_private and _is_private(host):
+        if host not in self._trusted and not self._admits_private and is_private_host(host):
             raise UnsafeUrl(str(url), f"its address is not public{self._hint}")
 
     def check_file_url(self, url: URL) -> None:
@@ -69,11 +71,26 @@ class HostGuard:
 
         :raises UnsafeUrl: if it is refused.
         """
-        is_private = any(_is_private(address) for address in addresses)
+        found = list(addresses)
+        is_private = any(map(is_private_host, found))
         if host == self._index:
             self._is_private_index = is_private
-        elif is_private and host not in self._trusted and not self._admits_private:
+        if host in self._trusted:
+            self._admitted.update(filter(None, map(_without_zone, found)))
+        elif is_private and not self._admits_private:
             raise UnsafeUrl(host, f"it resolves to an address that is not public{self._hint}")
+
+    def check_peer(self, address: str) -> None:
+        """Refuse the address of a connection that is about to be made, if none of its checks did.
+
+        An address that is not public must be one of a configured host.
+
+        :raises UnsafeUrl: if it is refused.
+        """
+        if self._admits_private or not is_private_host(address):
+            return
+        if _without_zone(address) not in self._admitted:
+            raise UnsafeUrl(address, f"it is an address that is not public{self._hint}")
 
     @property
     def _admits_private(self) -> bool:
@@ -84,25 +101,5 @@ class HostGuard:
         return ", and file-hosts does not list it" if self._file_hosts else ""
 
 
-def _is_private(host: str) -> bool:
-    host = host.partition("%")[0].rstrip(".")
-    address = _parse_address(host)
-    if address is None:
-        return host == "localhost" or host.endswith(".localhost")
-    return not address.is_global
-
-
-def _parse_address(host: str) -> IPv4Address | IPv6Address | None:
-    """Return the address that a host is, also in the old notations that systems accept.
-
-    ``127.1``, ``2130706433`` and ``0x7f000001`` are 127.0.0.1. aiohttp connects to the first two
-    without a resolver, because it treats a host without letters as an address.
-    """
-    try:
-        return ip_address(host)
-    except ValueError:
-        pass
-    try:
-        return IPv4Address(socket.inet_aton(host))
-    except (OSError, ValueError):
-        return None
+def _without_zone(address: str) -> IPv4Address | IPv6Address | None:
+    return parse_address(address.partition("%")[0])
