@@ -242,11 +242,14 @@ async def _open_index(
     from bandersnatch.index.client import IndexClient  # noqa: PLC0415
     from bandersnatch.index.download_mirror import DownloadMirror  # noqa: PLC0415
     from bandersnatch.index.hosts import HostGuard  # noqa: PLC0415
+    from bandersnatch.index.masked import MaskedIndex, PathMask  # noqa: PLC0415
     from bandersnatch.index.missing import MissingLimits  # noqa: PLC0415
     from bandersnatch.index.transport import Budgets, Transport  # noqa: PLC0415
 
     index = settings.index
     others = [settings.files.download_mirror, proxy]
+    mask = PathMask([index.url, *others])
+    events = mask.sink(events)
     guard = HostGuard(index.url, others, index.file_hosts)
     budgets = Budgets(asyncio.Semaphore(index.workers), asyncio.Semaphore(index.download_workers))
     jitter = random.Random()  # noqa: S311 - spreads retries, guards nothing
@@ -259,4 +262,5 @@ async def _open_index(
     if not index.index_url:
         changelog = Changelog(transport, clock, budgets.index, f"{index.master}/pypi")
     download_mirror = DownloadMirror(transport, budgets.files, clock, events, timeout=index.timeout)
-    return IndexClient(index, transport, changelog, budgets, clock, download_mirror)
+    opened = IndexClient(index, transport, changelog, budgets, clock, download_mirror)
+    return MaskedIndex(opened, mask) if mask else opened

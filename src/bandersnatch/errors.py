@@ -7,6 +7,7 @@ run report use it.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class InvalidValue(BandersnatchError, ValueError):
         self.field, self.value, self.reason = field, value, reason
 
     def __str__(self) -> str:
-        shown = ascii(self.value)
+        is_url = isinstance(self.value, str) and "://" in self.value
+        shown = ascii(shown_url(str(self.value)) if is_url else self.value)
         if len(shown) > SHOWN_CHARACTERS:
             shown = shown[:SHOWN_CHARACTERS] + "..."
         return f"{self.field} {shown} {self.reason}"
@@ -42,6 +44,33 @@ class InvalidValue(BandersnatchError, ValueError):
 
 SHOWN_CHARACTERS = 80
 """How many characters of an invalid value a message repeats."""
+
+_SCHEME = re.compile(r"\W?[A-Za-z][A-Za-z0-9+.-]*")
+_END_OF_AUTHORITY = re.compile(r"[/?#\\]")
+_END_OF_PATH = re.compile(r"[?#]")
+
+
+def shown_url(url: str, *, has_path: bool = True) -> str:
+    """Return a URL as every message shows it: scheme, host, port, and path.
+
+    User name, password, query and fragment may be secrets, and are replaced by marks. Of a URL
+    from the configuration the path may be one as well, and the URL may be malformed: without
+    ``has_path`` only scheme and host are shown, and if an ``@`` follows where the host should end,
+    no host, because it may be a part of a password.
+    """
+    scheme, slashes, rest = url.partition("://")
+    if not (slashes and _SCHEME.fullmatch(scheme)):
+        scheme, slashes, rest = "", "", url
+    authority = _END_OF_AUTHORITY.split(rest, maxsplit=1)[0]
+    tail = rest[len(authority) :]
+    if not has_path and "@" in tail:
+        return f"{scheme}{slashes}***"
+    _, at, host = authority.rpartition("@")
+    path = _END_OF_PATH.split(tail, maxsplit=1)[0]
+    end = "?..." if path != tail else ""
+    if not has_path and host and tail.strip("/"):
+        path, end = "/...", ""
+    return f"{scheme}{slashes}{'***@' if at else ''}{host}{path}{end}"
 
 
 # -------------------------------------------------------------- configuration and command line
@@ -227,7 +256,7 @@ class ResponseError(UpstreamError):
 
     def __init__(self, url: str, why: str) -> None:
         super().__init__(url, why)
-        self.url, self.why = url, why
+        self.url, self.why = shown_url(url), why
 
 
 class UnavailableHost(ResponseError):
@@ -255,7 +284,7 @@ class RefusedRequest(UpstreamError):
 
     def __init__(self, url: str, status: int) -> None:
         super().__init__(url, status)
-        self.url, self.status = url, status
+        self.url, self.status = shown_url(url), status
 
 
 class UnauthorizedRequest(RefusedRequest):
@@ -336,7 +365,7 @@ class OversizedContent(UpstreamError):
 
     def __init__(self, url: str, limit: int) -> None:
         super().__init__(url, limit)
-        self.url, self.limit = url, limit
+        self.url, self.limit = shown_url(url), limit
 
 
 class UnsafeUrl(ResponseError):
@@ -388,7 +417,7 @@ class IntegrityError(BandersnatchError):
 
     def __init__(self, url: str, *, expected: str | int, actual: str | int) -> None:
         super().__init__(url, expected, actual)
-        self.url, self.expected, self.actual = url, expected, actual
+        self.url, self.expected, self.actual = shown_url(url), expected, actual
 
 
 class DigestMismatch(IntegrityError):

@@ -184,7 +184,7 @@ REFUSED = [
         "index-url",
         "https://example.org/whl/torch_stable.html",
         (
-            "'https://example.org/whl/torch_stable.html' is a single page; write the URL of the "
+            "'https://example.org/...' is a single page; write the URL of the "
             "directory that has the projects' pages"
         ),
     ),
@@ -196,7 +196,7 @@ REFUSED = [
     (
         "file-hosts",
         "https://files.example.org/packages",
-        "'https://files.example.org/packages' is not the name of a host; write files.example.org",
+        "'https://files.example.org/...' is not the name of a host; write files.example.org",
     ),
     *[
         (

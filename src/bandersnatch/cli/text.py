@@ -5,19 +5,24 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from bandersnatch.errors import shown_url
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import timedelta
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>\\?#]*(?:[?#][^\s\"<>\\]*)?")
 _CONTROL_CHARACTERS = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
 
 def without_credentials(text: str) -> str:
-    """Return text with the user names and passwords in its URLs hidden."""
-    return _CREDENTIALS.sub("***@", text)
+    """Return text with the user names, passwords and queries in its URLs hidden."""
+    if "://" not in text:
+        return text
+    return _URL.sub(lambda match: shown_url(match[0]), _CREDENTIALS.sub("***@", text))
 
 
 def printable(text: str) -> str:

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from bandersnatch.errors import SHOWN_CHARACTERS, OptionError
+from bandersnatch.errors import SHOWN_CHARACTERS, OptionError, shown_url
 from bandersnatch.model.digests import HEX_DIGITS
 
 if TYPE_CHECKING:
@@ -25,15 +25,9 @@ _Choice = TypeVar("_Choice", bound=Enum)
 
 
 def shown(text: str) -> str:
-    """Return a value as messages show it: quoted, on one line, shortened if it is long."""
-    return repr(text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}...")
-
-
-def redacted(text: str) -> str:
-    """Return a URL without its user name and password, even if it is malformed."""
-    before, separator, rest = text.rpartition("@")
-    scheme, slashes, _ = before.partition("://")
-    return f"{scheme + slashes if slashes else ''}***@{rest}" if separator else text
+    """Return a value as messages show it: without secrets of URLs, quoted, on one line, short."""
+    plain_text = shown_url(text, has_path=False) if "://" in text or "@" in text else text
+    return repr(f"{plain_text[:SHOWN_CHARACTERS]}{'...' * (len(plain_text) > SHOWN_CHARACTERS)}")
 
 
 # ---------------------------------------------------------------- mistakes
@@ -66,7 +60,7 @@ def mistake_in(text: str) -> tuple[str, ...]:
 def refusal(text: str, what: str) -> OptionError:
     """Return the error for a value that is not ``what``, with the mistakes that explain it."""
     hint = "".join(f"; it {each}" for each in mistake_in(text))
-    return OptionError(f"{shown(redacted(text))} {what}{hint}")
+    return OptionError(f"{shown(text)} {what}{hint}")
 
 
 def _check_mistakes(value: str) -> None:
@@ -75,7 +69,7 @@ def _check_mistakes(value: str) -> None:
     :raises OptionError: if there is one.
     """
     for each in mistake_in(value):
-        raise OptionError(f"{shown(redacted(value))} {each}")
+        raise OptionError(f"{shown(value)} {each}")
 
 
 # ---------------------------------------------------------------- booleans, numbers, choices
@@ -309,7 +303,7 @@ def path(text: str) -> str:
     if _VARIABLE_IN_PATH.search(value):
         raise OptionError(f"{shown(value)} {_VARIABLE_MISTAKE}")
     if "://" in value:
-        raise OptionError(f"{shown(redacted(value))} is a URL and not a path")
+        raise OptionError(f"{shown(value)} is a URL and not a path")
     if sys.platform != "win32":
         _check_windows_path(value)
     hidden = next((each for each in value if not each.isprintable()), "")
@@ -377,7 +371,7 @@ def url(*schemes: str) -> Callable[[str], str]:
             raise refusal(value, f"is not a URL of {' or '.join(schemes)}")
         _check_mistakes(value)
         if parts.query or parts.fragment:
-            raise OptionError(f"{shown(redacted(value))} has a query or a fragment")
+            raise OptionError(f"{shown(value)} has a query or a fragment")
         return parts._replace(scheme=parts.scheme.lower()).geturl().rstrip("/")
 
     return read
@@ -388,13 +382,19 @@ def index_url(text: str) -> str:
     value = url("https", "http")(text)
     if urlsplit(value).path.lower().endswith((".html", ".htm", ".json")):
         why = "is a single page; write the URL of the directory that has the projects' pages"
-        raise OptionError(f"{shown(redacted(value))} {why}")
+        raise OptionError(f"{shown(value)} {why}")
     return value
 
 
 def hosts(text: str) -> tuple[str, ...]:
     """Read the names or addresses of hosts, each with a port or without; lower case, each once."""
-    return tuple(dict.fromkeys(map(_host, text.replace(",", " ").split())))
+    try:
+        return tuple(dict.fromkeys(map(_host, text.replace(",", " ").split())))
+    except OptionError:
+        if "@" not in text:
+            raise
+        why = "has user names, which the names of hosts do not have"
+        raise OptionError(f"{shown(text)} {why}") from None  # a password may have spaces
 
 
 def _host(word: str) -> str:
@@ -406,9 +406,10 @@ def _host(word: str) -> str:
     except ValueError:
         hostname = None
     if not _HOST.fullmatch(hostname or "") or value.endswith(":"):
-        inner = urlsplit(value).netloc.rpartition("@")[2] if "://" in value else ""
-        hint = f"; write {inner}" if inner else ", such as files.example.org"
-        raise OptionError(f"{shown(redacted(word))} is not the name of a host{hint}")
+        inner = value.partition("://")[2].partition("/")[0].rpartition("@")[2]
+        is_host = _HOST.fullmatch(inner.partition(":")[0])
+        hint = f"; write {inner}" if is_host else ", such as files.example.org"
+        raise OptionError(f"{shown(word)} is not the name of a host{hint}")
     return value
 
 
@@ -416,7 +417,7 @@ def public_url(text: str) -> str:
     """Read a URL that every published page shows, so it must not have a user name."""
     value = url("https", "http")(text)
     if urlsplit(value).username is not None:
-        raise OptionError(f"{shown(redacted(value))} has a user name, and every page would show it")
+        raise OptionError(f"{shown(value)} has a user name, and every page would show it")
     return value
 
 
@@ -424,5 +425,5 @@ def proxy(text: str) -> str:
     """Read a proxy's URL; a SOCKS proxy needs a port, because it has no default one."""
     value = url(*_PROXY_SCHEMES)(text)
     if value.startswith("socks") and urlsplit(value).port is None:
-        raise OptionError(f"{shown(redacted(value))} has no port")
+        raise OptionError(f"{shown(value)} has no port")
     return value

@@ -354,7 +354,9 @@ def _redirect_target(url: URL, location: str) -> URL:
     is_invalid = not (location and location.isprintable()) or (step.scheme and not step.host)
     is_allowed = target.scheme in {"https", url.scheme} and _HOST.fullmatch(target.host or "")
     if is_invalid or not is_allowed or target.user is not None:
-        raise errors.UnsafeUrl(str(url), f"it redirects to {ascii(location)[:200]}")
+        raise errors.UnsafeUrl(
+            str(url), f"it redirects to {ascii(errors.shown_url(location))[:200]}"
+        )
     return target
 
 

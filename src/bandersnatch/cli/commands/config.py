@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bandersnatch.cli.arguments import global_flags
 from bandersnatch.cli.text import one_line, size
+from bandersnatch.errors import shown_url
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -61,10 +62,11 @@ async def _ask_index(session: Session) -> list[str]:
 def describe_config(configuration: Configuration, path: str, storage: StorageReport) -> str:
     """Return what a configuration means: index, mirror, pages, and the filters in order."""
     settings, filters = configuration.settings, configuration.filters
+    index = shown_url(settings.index.url, has_path=False) or "PyPI"
     lines = [
         f"{path} can be used.",
         "",
-        f"Index:   {settings.index.url or 'PyPI'}, {_changes(settings.index)}",
+        f"Index:   {index}, {_changes(settings.index)}",
         f"Mirror:  {settings.storage.directory}",
         *map(_describe_disk, storage.disks),
         f"Pages:   {', '.join(form.file_name for form in settings.pages.formats)}",
