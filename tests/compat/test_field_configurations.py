@@ -485,6 +485,15 @@ def test_an_option_with_another_meaning_is_not_suggested(tmp_path: Path, option:
     assert message == f"[mirror] {option}: there is no such option"
 
 
+def test_a_typing_error_in_a_word_with_another_name_is_recognised(tmp_path: Path) -> None:
+    text = f"{mirror('json', 'true')}[allowlist]\npackagse = x\n[whitelsit]\n"
+
+    assert problems_of(tmp_path / "mirror.conf", text) == [
+        "[allowlist] packagse: there is no such option; did you mean 'packages'?",
+        "[whitelsit]: there is no such section",
+    ]
+
+
 def test_an_option_in_the_wrong_section_is_recognised(tmp_path: Path) -> None:
     [message] = problems_of(tmp_path / "mirror.conf", mirror("min-age", "3 days"))
 

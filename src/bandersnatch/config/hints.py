@@ -55,7 +55,7 @@ def meant_by(word: str, known: Collection[str]) -> list[str]:
     for name in known:
         if sorted(_words(name)) == sorted(words):
             return [name]
-    similar = {name: _similarity(words, _words(name)) for name in known}
+    similar = {name: _similarity(_plain_words(word), _plain_words(name)) for name in known}
     best = max(known, key=lambda name: similar[name], default="")
     if best and similar[best] >= _TYPING_ERROR:
         return [best]
@@ -74,8 +74,12 @@ def sharing_words(word: str, known: Iterable[str]) -> list[str]:
 
 def _words(name: str) -> list[str]:
     """Return the words of a name, in lower case, singular, and with their present names."""
+    return [_SAME_WORD.get(word, word) for word in _plain_words(name)]
+
+
+def _plain_words(name: str) -> list[str]:
     words = (word.removesuffix("s") for word in _SEPARATORS.split(name.strip("\"' ").lower()))
-    return [_SAME_WORD.get(word, word) for word in words if word]
+    return [word for word in words if word]
 
 
 def _similarity(words: list[str], others: list[str]) -> float:
