@@ -256,11 +256,17 @@ async def _open_index(
     client = await stack.enter_async_context(AiohttpClient(index, guard, proxy))
     missing = MissingLimits(clock, events, lambda: is_pypi(index.url))
     transport = Transport(
-        client, guard, clock, jitter, missing, document_timeout=index.global_timeout
+        client,
+        guard,
+        clock,
+        jitter,
+        missing,
+        timeout=index.timeout,
+        document_timeout=index.global_timeout,
     )
     changelog = None
     if not index.index_url:
         changelog = Changelog(transport, clock, budgets.index, f"{index.master}/pypi")
-    download_mirror = DownloadMirror(transport, budgets.files, clock, events, timeout=index.timeout)
+    download_mirror = DownloadMirror(transport, budgets.files, events, timeout=index.timeout)
     opened = IndexClient(index, transport, changelog, budgets, clock, download_mirror)
     return MaskedIndex(opened, mask) if mask else opened

@@ -135,6 +135,8 @@ class WorkQueue(Generic[_Item]):
         self._closed = False
         self._item_done = asyncio.Event()
         self._sleeps: set[asyncio.Future[None]] = set()
+        self.drained = asyncio.Event()
+        """Set when every item was returned once, and only the last ones are left."""
 
     def close(self) -> None:
         """Return no more items, and wake the workers that wait for one."""
@@ -175,6 +177,7 @@ class WorkQueue(Generic[_Item]):
             for item in self._items:
                 self._running += 1
                 return item
+            self.drained.set()
             if self._delayed:
                 left = self._delayed[0][0] - self._clock.monotonic()
                 if left <= 0:

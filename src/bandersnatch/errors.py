@@ -179,6 +179,13 @@ class UnstorableName(StorageError):
     """The file system rejects a file name, usually because it is too long."""
 
 
+class UnusablePlace(StorageError):
+    """The system refuses an operation at one place: not permitted, a wrong kind, a bad disk block.
+
+    Whether that is all is for the caller to find out (``Storage.probe``).
+    """
+
+
 class ObstructedPath(StorageError):
     """A foreign file or directory is in the place of one object; other keys are not affected."""
 
@@ -195,6 +202,17 @@ class InsufficientSpace(StorageError):
         BandersnatchError.__init__(self, key, size, free, floor)
         self.key, self.why = key, "there is not enough free space"
         self.size, self.free, self.floor = size, free, floor
+
+
+class UnexpectedError(BandersnatchError):
+    """A bug was met while one project was worked on; ``traceback`` shows where."""
+
+    sentence = "a bug in bandersnatch: {kind}: {why}; please report it with the traceback"
+
+    def __init__(self, error: Exception, traceback: str) -> None:
+        super().__init__(error, traceback)
+        self.kind, self.traceback = type(error).__name__, traceback
+        self.why = (str(error).splitlines() or [""])[0][:300]
 
 
 # ----------------------------------------------------------------------- projects of commands
@@ -264,6 +282,10 @@ class UnavailableHost(ResponseError):
 
     transient = True
     sentence = "{url} is unavailable: {why}"
+
+
+class SlowResponse(UnavailableHost):
+    """A response does not begin, stops, or is too slow."""
 
 
 class RateLimit(UnavailableHost):

@@ -33,9 +33,6 @@ _DIGITS = 64
 RETAINED = 1_000_000
 """Smallest size in bytes of a partial download that may stay for the next run to resume."""
 
-REJECTED = "RejectedFiles"
-"""The failure of a project of which files are rejected and the rest is published."""
-
 _ERROR = re.compile(r"^\S+ \S+ ERROR: (.*)$", re.MULTILINE)
 
 
@@ -300,7 +297,7 @@ class Oracle:
         failed = _failed(output)
         for name in filter(self.selects, self.index.projects):
             wrong = self.shown(after, name, granted)
-            if name in failed and failed[name]["error"] == REJECTED:
+            if name in failed and failed[name]["error"] == "RejectedFiles":
                 yield from self._rejected(after, name, wrong, output, granted)
             elif name in failed:
                 yield from self._failed_in_order(before, after, name)
@@ -321,7 +318,8 @@ class Oracle:
         is_published = json_page(after, name) is not None and name not in granted.behind
         if wrong and is_published:
             yield Complaint("I23", f"{name} has rejected files, and {wrong}")
-        if name not in _with_rejections(output):
+        named = [each for each in output.report["rejected"] if not each["ignored"]]
+        if name not in {each["project"] for each in named}:
             yield Complaint("I23", f"{name} has rejected files, and the report names none")
 
     def _failed_in_order(self, before: Snapshot, after: Snapshot, name: str) -> Iterator[Complaint]:
@@ -348,14 +346,12 @@ class Oracle:
         for name, each in failed.items():
             lines = [line for line in errors if line.startswith(f"{name} failed: ")]
             reason = _shown(each["reason"])
-            if not reason or sum(reason in line for line in lines) != 1:
+            if len(lines) != 1 or not reason or reason not in lines[0]:
                 yield Complaint("K1", f"{name} failed ({each['reason']}), the log has {lines}")
         for reason in stopped:
             if not any(line.startswith(_shown(reason)) for line in errors):
                 yield Complaint("K1", f"the log lacks {reason!r}")
-        # A project that failed otherwise and has rejected files has a line about each.
-        both = [n for n in _with_rejections(output) if failed.get(n, {}).get("error") != REJECTED]
-        if len(errors) != len(failed) + len(both) + len(stopped):
+        if len(errors) != len(failed) + len(stopped):
             yield Complaint("K1", f"{len(failed)} failed, {stopped}, the log has {errors}")
         yield from self._report(after, output)
         everything = output.log + output.out + str(output.report)
@@ -367,8 +363,8 @@ class Oracle:
     def _report(self, after: Snapshot, output: Output) -> Iterator[Complaint]:
         projects = output.report["projects"]
         names = [*projects["synced"], *projects["absent"], *projects["removed"]]
-        # A project with rejected files is synced with the others.
-        names += [each["name"] for each in projects["failed"] if each["error"] != REJECTED]
+        failed = (each for each in projects["failed"] if each["error"] != "RejectedFiles")
+        names += [each["name"] for each in failed]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             yield Complaint("I24", f"the report names {twice} more than once")
@@ -480,11 +476,6 @@ def _shown(text: str) -> str:
 
 def _failed(output: Output) -> dict[str, dict[str, Any]]:
     return {each["name"]: each for each in output.report["projects"]["failed"]}
-
-
-def _with_rejections(output: Output) -> set[str]:
-    """Return the projects with rejected files that the operator does not acknowledge."""
-    return {each["project"] for each in output.report["rejected"] if not each["ignored"]}
 
 
 def _stopped(output: Output) -> list[str]:

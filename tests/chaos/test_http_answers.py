@@ -207,7 +207,9 @@ def test_case_007_a_page_that_is_missing_for_a_moment_is_fetched_in_the_same_run
     case.heals()
 
 
-def test_case_008_an_index_without_most_of_its_pages_stops_the_run(case: Case) -> None:
+def test_case_008_an_index_without_most_of_its_pages_fails_them_and_removes_nothing(
+    case: Case,
+) -> None:
     names = [f"p{number:02}" for number in range(24)]
     case.mirrored(*names)
     case.site.configure(workers=1, download_workers=1)
@@ -216,11 +218,27 @@ def test_case_008_an_index_without_most_of_its_pages_stops_the_run(case: Case) -
     case.fault("detail", faults.status(404))
     before = case.site.status
 
+    case.mirror(exits=4)
+
+    assert len(case.asked("detail")) == 2 * 24
+    assert case.site.status == before
+    assert case.site.names() == names
+    case.heals()
+
+
+def test_case_008_an_index_that_lost_everything_in_the_middle_stops_the_run(case: Case) -> None:
+    names = [f"p{number:02}" for number in range(24)]
+    case.mirrored(*names)
+    case.site.configure(workers=1, download_workers=1)
+    for name in names:
+        case.index.release(name, "2.0")
+    case.fault("detail", faults.status(404))
+    case.fault("xmlrpc", faults.status(404), skip=2)
+
     ran = case.mirror(exits=3)
 
-    assert "the index has no page for 21 of 24 projects it lists" in ran.log
-    assert len(case.asked("detail")) <= 24 + 21 + 2
-    assert case.site.status == before
+    assert "the pages of 20 projects in a row could not be fetched" in ran.log
+    assert case.site.names() == names
     case.heals()
 
 

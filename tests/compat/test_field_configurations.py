@@ -198,8 +198,7 @@ OTHERS = {
     "storage-filesystem-manage-permissions": "true",
     **dict.fromkeys(
         [
-            "accept-unhashed", "allow-non-https", "cleanup", "cleanup_todo", "core-metadata",
-            "delete-packages",
+            "allow-non-https", "cleanup", "cleanup_todo", "core-metadata", "delete-packages",
             "delete_missing_packages", "diff-append-epoch", "download-mirror-no-fallback",
             "hash-index", "netrc", "release-files",
         ],

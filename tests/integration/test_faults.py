@@ -398,34 +398,6 @@ def test_a_listed_project_without_a_page_fails(
     assert site.names() == ["foo"]
 
 
-def test_too_many_missing_pages_make_the_index_unusable(
-    index: Index, server: IndexServer, site: Site
-) -> None:
-    for number in range(60):
-        index.release(f"p{number:02}", "1.0")
-    server.fault("detail", faults.status(404))
-
-    ran = site.mirror()
-
-    assert ran.code == 3
-    assert "UnusableIndex" in ran.stopped
-    assert len(server.paths("detail")) < 110
-
-
-def test_a_run_stops_when_the_index_stops_answering(
-    index: Index, server: IndexServer, site: Site
-) -> None:
-    for number in range(100):
-        index.release(f"p{number:02}", "1.0")
-    server.fault("detail", faults.status(500))
-
-    ran = site.mirror()
-
-    assert ran.code == 3
-    assert len(server.paths("detail")) < 60 * 5
-    assert len(site.todo()) == 101
-
-
 @pytest.mark.parametrize(
     ("content", "kind"),
     [

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bandersnatch.clock import Clock
+    from bandersnatch.index.port import FailureBudget
     from bandersnatch.model.content import Content
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectList
@@ -38,7 +39,8 @@ class FakePackageIndex:
         self.stale_list: bytes | None = None
         self.broken: set[str] = set()
         self.has_serials = True
-        self.downloads = 0
+        self.downloads = self.files = 0
+        self.clock_offset: float | None = None
         self.pages = 0
 
     def cache(self, name: str) -> None:
@@ -149,6 +151,7 @@ class FakePackageIndex:
         /,
         *,
         mirror_url: str = "",  # noqa: ARG002 - there is no second host here
+        budget: FailureBudget | None = None,
     ) -> Content:
         """Yield the whole file."""
         path = urlsplit(url).path
@@ -157,8 +160,11 @@ class FakePackageIndex:
         if file is not None:
             content = file.metadata if path.endswith(".metadata") else file.content
         if content is None or (file is not None and file.filename in self.broken):
+            if budget is not None:
+                budget.spend()
             raise MissingResource(url, 404)
         self.downloads += 1
+        self.files += 1
         if sink.held:
             await sink.restart()
         await sink.write(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 from msgspec import structs
 
 from bandersnatch.config.schema import ApiMethod
-from bandersnatch.errors import UnusableIndex, WrongIndexUrl
+from bandersnatch.errors import UnusableIndex
 from bandersnatch.filters.builtin.age import ReleaseAge
 from bandersnatch.filters.builtin.latest import LatestRelease
 from bandersnatch.filters.builtin.limits import SizeProjectMetadata
@@ -100,7 +101,6 @@ class FilteredWorld(World):
         super().__init__(index, clock, method)
         self.rules = Rules()
         self.most = 100
-        self.refused = False
 
     def mirror(self) -> Mirror:
         """Return the mirror as a run uses it."""
@@ -110,15 +110,9 @@ class FilteredWorld(World):
         return replace(plain, settings=structs.replace(plain.settings, run=run), filters=chain)
 
     def run(self, kill_after: int = -1) -> None:
-        """Run ``mirror``, killed after so many changes; the index may be unusable.
-
-        ``refused`` is set if the index had none of the projects that the rules name.
-        """
-        self.refused = False
-        try:
+        """Run ``mirror``, killed after so many changes; the index may be unusable."""
+        with contextlib.suppress(UnusableIndex):
             super().run(kill_after)
-        except UnusableIndex as error:
-            self.refused = isinstance(error, WrongIndexUrl)
         self.storage.kill_after = -1
 
 
@@ -243,11 +237,6 @@ class ReconcilingMachine(MirrorMachine):
         return bool(todo) and all(line.split()[0] not in self.index.projects for line in todo)
 
     def _compare(self) -> None:
-        if self.world.refused:
-            finite = self.world.rules.finite
-            assert finite, "only a set of names can have nothing that the index has"
-            assert not finite & self.index.projects.keys()
-            return
         if self.method is not ApiMethod.SIMPLE or self.world.rules.allowed is None:
             assert self.world.status == self.index.serial, (
                 "only pages tell where a list is not read"

@@ -80,6 +80,9 @@ class MemoryStorage(MirrorStorage):
             if key.startswith(prefix) and (found := self._seen(key)) is not None:
                 yield found
 
+    async def probe(self, key: StorageKey, /) -> None:
+        pass
+
     async def flush(self) -> None:
         pass
 

@@ -13,6 +13,7 @@ import time
 import xmlrpc.client
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -21,6 +22,7 @@ from multidict import CIMultiDict
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Iterator
+    from datetime import datetime
 
     from tests.support.index import Index
 
@@ -125,6 +127,8 @@ class IndexServer:
         self.login = ""
         self.journal_page = 50_000
         self.on_request: Callable[[Asked], None] = lambda _: None
+        self.now: Callable[[], datetime] | None = None
+        """The time that answers state; without one, answers have no ``Date``."""
         self.time: Callable[[], float] = time.monotonic
         self.settle: Callable[[], None] = lambda: None
         """Waits until no request is served any more; a killed program may have left some."""
@@ -188,6 +192,12 @@ class IndexServer:
             if response is not None:
                 return response
         return self._send(request, answer)
+
+    async def state_time(self, _: web.Request, response: web.StreamResponse) -> None:
+        """Set the ``Date`` of an answer, which is that of the mirror's clock or missing."""
+        response.headers.pop("Date", None)
+        if self.now is not None:
+            response.headers["Date"] = format_datetime(self.now(), usegmt=True)
 
     def _project_at(self, path: str) -> str | None:
         """Return the normalised name of the project that a path belongs to."""
@@ -315,6 +325,7 @@ def serving(index: Index, tls: ssl.SSLContext | None = None) -> Iterator[IndexSe
     async def serve() -> None:
         application = web.Application(client_max_size=64 * 1024**2)
         application.router.add_route("*", "/{path:.*}", server.handle)
+        application.on_response_prepare.append(server.state_time)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)

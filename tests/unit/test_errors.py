@@ -37,12 +37,11 @@ from bandersnatch.errors import (
     RateLimit,
     RefusedCommand,
     RefusedRequest,
-    RejectedFiles,
-    RejectedPage,
     ResponseError,
     SafetyStop,
     SizeMismatch,
     SkippedRequest,
+    SlowResponse,
     StalePage,
     StorageError,
     TooManyFileRemovals,
@@ -51,16 +50,17 @@ from bandersnatch.errors import (
     UnauthorizedClient,
     UnauthorizedRequest,
     UnavailableHost,
+    UnexpectedError,
     UnmirroredProject,
     UnrestorableProject,
     UnsafeUrl,
     UnstorableName,
     UnusableChangelog,
     UnusableIndex,
+    UnusablePlace,
     UpstreamError,
     UsageError,
     WithdrawnFiles,
-    WrongIndexUrl,
 )
 
 if TYPE_CHECKING:
@@ -86,6 +86,12 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
     (
         PacedRequest(URL, 300.0),
         f'{URL} was not requested: the index answered "not found" too often within five minutes',
+    ),
+    (SlowResponse(URL, "it sent nothing"), f"{URL} is unavailable: it sent nothing"),
+    (UnusablePlace("web/foo", "Permission denied"), "storage failed at web/foo: Permission denied"),
+    (
+        UnexpectedError(KeyError("x"), "Traceback"),
+        "a bug in bandersnatch: KeyError: 'x'; please report it with the traceback",
     ),
     (MissingProject("foo"), "the index has no page for foo"),
     (StalePage("foo", target=9, actual=7), "the page of foo is at serial 7, 9 is needed"),
@@ -195,24 +201,6 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
             "nothing was removed; if that is right, run mirror with --max-removals 9 once"
         ),
     ),
-    (
-        WrongIndexUrl("it has no list", "master", "try master = https://example.org"),
-        "it has no list; master may be wrong: try master = https://example.org",
-    ),
-    (
-        RejectedFiles(2, ".x.zip", "its name begins with a dot"),
-        (
-            "rejected 2 file(s), which the mirror lacks; .x.zip: its name begins with a dot; "
-            "if that is acceptable, name them in ignore-rejected"
-        ),
-    ),
-    (
-        RejectedPage("no file is left", 2, ".x.zip", "its name begins with a dot"),
-        (
-            "its page is not published: no file is left; rejected 2 file(s); "
-            ".x.zip: its name begins with a dot"
-        ),
-    ),
     (FilterFailure("acme", "it broke"), "the filter acme failed: it broke"),
     (
         InvalidRules([Problem("a", "b", "it is odd"), Problem("c", "", "it too")]),
@@ -261,7 +249,7 @@ FAMILIES = {
 """Base classes that are never raised themselves."""
 
 TRANSIENT = {
-    *(UnavailableHost, RateLimit, MissingProject, PacedRequest, StalePage),
+    *(UnavailableHost, SlowResponse, RateLimit, MissingProject, PacedRequest, StalePage),
     *(IntegrityError, DigestMismatch, SizeMismatch, MissingFiles, EmptiedProject),
 }
 

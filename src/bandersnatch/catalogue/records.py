@@ -128,6 +128,8 @@ class Marker(StrEnum):
     """The validators of the project list, one a line."""
     FILE_LOSSES = "file losses"
     """How many files the index took off pages in the last 24 hours; see ``mirror.losses``."""
+    LAST_RUN = "last run"
+    """When the last run of ``mirror`` began, whatever came of it, in seconds since 1970."""
     LAST_SUCCESS = "last success"
     """When the last run of ``mirror`` began that left nothing undone, in seconds since 1970."""
     VERIFIED = "verified"

@@ -65,12 +65,21 @@ def code_for_error(error: errors.BandersnatchError) -> int:
 def code_for_report(report: RunReport) -> ExitCode:
     """Return the code of a run that no error ended."""
     codes = [_code_for_halt(error) for error in report.halted]
-    for failure in report.failures.values():
-        safety = isinstance(failure.error, errors.SafetyStop)
-        codes.append(ExitCode.SAFETY if safety else ExitCode.PARTIAL)
+    codes += [_code_for_failure(failure.error) for failure in report.failures.values()]
     if report.damage_unrepaired or report.unreadable:
         codes.append(ExitCode.DAMAGE)
     return most_severe(codes)
+
+
+def _code_for_failure(error: errors.BandersnatchError) -> ExitCode:
+    for kind, code in (
+        (errors.UnexpectedError, ExitCode.BUG),
+        (errors.UnusablePlace, ExitCode.STORAGE),
+        (errors.SafetyStop, ExitCode.SAFETY),
+    ):
+        if isinstance(error, kind):
+            return code
+    return ExitCode.PARTIAL
 
 
 def _code_for_halt(error: errors.BandersnatchError) -> ExitCode:

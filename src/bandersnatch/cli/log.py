@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bandersnatch.cli.text import one_line, printable
-from bandersnatch.errors import BandersnatchError, ConfigError, Problem
+from bandersnatch.errors import BandersnatchError, ConfigError, Problem, UnexpectedError
+from bandersnatch.events import ProjectFailed
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -113,3 +114,6 @@ class EventLog:
             return
         if self._logger.isEnabledFor(event.level):
             self._logger.log(event.level, "%s", event, stacklevel=_EMITTER)
+        if isinstance(event, ProjectFailed) and isinstance(event.error, UnexpectedError):
+            for line in event.error.traceback.splitlines():
+                self._logger.debug("%s", line, stacklevel=_EMITTER)

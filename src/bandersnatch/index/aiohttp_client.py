@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from bandersnatch.errors import UnavailableHost, UnsafeUrl
+from bandersnatch.errors import BandersnatchError, UnavailableHost, UnsafeUrl
 from bandersnatch.index.headers import authorizations, user_agent
 from bandersnatch.index.proxy import socks_connector
 from bandersnatch.index.retry import proxy_error_for
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from bandersnatch.config.schema import IndexSettings, Login
     from bandersnatch.index.hosts import HostGuard
     from bandersnatch.index.tls import TlsContexts
+
+_PROXY_MODULES = ("aiohttp_socks", "python_socks")
+"""The packages whose errors are those of a SOCKS proxy."""
 
 _RECEIVE_BUFFER = 256 * 1024
 _DNS_CACHE_SECONDS = 300
@@ -70,7 +73,7 @@ class AiohttpClient(HttpClient):
                     ssl=self._context_for(url.host or ""),
                 )
             )
-        except aiohttp.ClientError as error:
+        except Exception as error:
             raise _mapped_error(str(url), error) from error
 
     def _context_for(self, host: str) -> ssl.SSLContext | bool:
@@ -95,7 +98,7 @@ class AiohttpResponse(Response):
     async def read_piece(self) -> bytes:
         try:
             return await self._response.content.readany()
-        except aiohttp.ClientError as error:
+        except Exception as error:
             raise _mapped_error(self.url, error) from error
 
     def __enter__(self) -> Self:
@@ -187,11 +190,23 @@ class GuardedResolver(AbstractResolver):
         await self._resolver.close()
 
 
-def _mapped_error(url: str, error: aiohttp.ClientError) -> Exception:
-    """Return this program's error for one of aiohttp's.
+def _mapped_error(url: str, error: Exception) -> Exception:
+    """Return this program's error for one of aiohttp's, or of a library that it uses.
 
-    Timeouts and invalid URLs are also builtin errors, which ``mapped_errors`` maps.
+    Those of SOCKS proxies and of decompression are direct subclasses of ``Exception``. Builtin
+    errors are returned as they are, for ``mapped_errors``.
     """
+    if isinstance(error, aiohttp.ClientError):
+        return _client_error(url, error)
+    if isinstance(error, BandersnatchError | MemoryError | OSError | ValueError):
+        return error
+    kind = type(error)
+    where = "the proxy" if kind.__module__.startswith(_PROXY_MODULES) else "the HTTP client"
+    return UnavailableHost(url, f"{where} failed: {first_line(error)} ({kind.__name__})")
+
+
+def _client_error(url: str, error: aiohttp.ClientError) -> Exception:
+    """Return the error for one of aiohttp's; timeouts and invalid URLs are also builtin errors."""
     if isinstance(error, TimeoutError | aiohttp.InvalidURL):
         return error
     if (refused := handshake_error(url, error)) is not None:

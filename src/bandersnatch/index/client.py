@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bandersnatch.config.schema import IndexSettings
     from bandersnatch.index.changelog import Changelog
     from bandersnatch.index.download_mirror import DownloadMirror
+    from bandersnatch.index.port import FailureBudget
     from bandersnatch.index.transport import Budgets, Document, Transport
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail, ProjectList
@@ -80,7 +81,7 @@ class IndexClient(PackageIndex):
         download_mirror: DownloadMirror,
     ) -> None:
         """Take the collaborators; ``changelog`` is None for an index that has pages only."""
-        self.pages = 0
+        self.pages = self.files = 0
         self._address = address_of(settings)
         self._probe = IndexProbe(settings, transport, budgets, ACCEPT)
         self._transport = transport
@@ -88,6 +89,10 @@ class IndexClient(PackageIndex):
         self._budgets = budgets
         self._clock = clock
         self._download_mirror = download_mirror
+
+    @property
+    def clock_offset(self) -> float | None:
+        return self._transport.clock_offset
 
     # ------------------------------------------------------------ the changelog
 
@@ -108,7 +113,9 @@ class IndexClient(PackageIndex):
     # ------------------------------------------------------------ pages
 
     async def fetch_list(self, known: Validators, /) -> FetchedList | None:
-        return await self._fetch_parsed(self._address.root, known, LIST.size, self._parse_list)
+        return await self._fetch_parsed(
+            self._address.root, known, LIST.size, self._parse_list, kind=Kind.LIST
+        )
 
     async def _parse_list(self, document: Document, validators: Validators) -> FetchedList:
         def parse() -> ProjectList:
@@ -164,6 +171,7 @@ class IndexClient(PackageIndex):
         limit: int,
         parse: Callable[[Document, Validators], Awaitable[_Result]],
         *,
+        kind: Kind = Kind.PAGE,
         doubtful: bool = False,
     ) -> _Result | None:
         """Return what ``parse`` makes of a page, None if the page still matches ``known``.
@@ -172,7 +180,7 @@ class IndexClient(PackageIndex):
         some servers have a valid HTML page beside a JSON page that they cannot serve.
         """
         for accept in (ACCEPT, ACCEPT_HTML):
-            document = await self._fetch_page(url, known, limit, accept, doubtful=doubtful)
+            document = await self._fetch_page(url, known, limit, accept, kind, doubtful=doubtful)
             validators = _validators(document)
             if _is_known(document, validators, known):
                 return None
@@ -184,7 +192,14 @@ class IndexClient(PackageIndex):
         raise AssertionError("the last of the requests returns or raises")
 
     async def _fetch_page(
-        self, url: str, known: Validators, limit: int, accept: str, *, doubtful: bool
+        self,
+        url: str,
+        known: Validators,
+        limit: int,
+        accept: str,
+        kind: Kind,
+        *,
+        doubtful: bool,
     ) -> Document:
         headers = {"Accept": accept}
         if known.etag:
@@ -197,6 +212,7 @@ class IndexClient(PackageIndex):
             budget=self._budgets.index,
             headers=headers,
             accepted=_OK_OR_NOT_MODIFIED,
+            kind=kind,
             doubtful=doubtful,
         )
 
@@ -213,12 +229,24 @@ class IndexClient(PackageIndex):
     async def fetch_validators(self, url: str, known: Validators, /) -> Validators:
         return await fetch_validators(self._transport, self._budgets.files, url, known)
 
-    async def download(self, url: str, sink: Sink, /, *, mirror_url: str = "") -> Content:
+    async def download(
+        self,
+        url: str,
+        sink: Sink,
+        /,
+        *,
+        mirror_url: str = "",
+        budget: FailureBudget | None = None,
+    ) -> Content:
+        content = None
         if mirror_url:
             content = await self._download_mirror.try_download(mirror_url, sink)
-            if content is not None:
-                return content
-        return await download(self._transport, self._budgets.files, url, sink, self._clock)
+        if content is None:
+            content = await download(
+                self._transport, self._budgets.files, url, sink, failures=budget
+            )
+        self.files += 1
+        return content
 
 
 async def _parse(document: Document, parse: Callable[[], _Result]) -> _Result:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
-from bandersnatch.errors import OversizedContent, RefusedRequest, UnavailableHost
+from bandersnatch.errors import OversizedContent, RefusedRequest, SlowResponse, UnavailableHost
 from bandersnatch.index.headers import storable
 from bandersnatch.index.missing import Kind
 from bandersnatch.index.transport import Response, Transport, mapped_errors
+from bandersnatch.index.watchdog import PATIENT, Patience, Watchdog
 from bandersnatch.layout import SIDECAR_SUFFIX
 from bandersnatch.model.content import Validators
 
@@ -18,52 +17,38 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping
 
-    from bandersnatch.clock import Clock
+    from bandersnatch.index.port import FailureBudget
     from bandersnatch.model.content import Content
     from bandersnatch.storage.port import Sink
-
-MIN_RATE = 10_000
-"""Bytes per second; a download below this rate for a whole window is aborted."""
-
-
-class Patience(Struct, frozen=True):
-    """How long a download waits for a host.
-
-    The rate is not measured in the ``grace`` seconds at the start, then over ``window`` seconds
-    each. The response must begin within ``answer`` seconds, None for no limit but that of the
-    HTTP client; with a limit, no pause that the host asked for is waited for either.
-    """
-
-    grace: float
-    window: float
-    answer: float | None = None
-
-
-PATIENT = Patience(grace=15.0, window=30.0)
-"""For the only host that has a file."""
-
-EAGER = Patience(grace=5.0, window=10.0, answer=10.0)
-"""For a host that is not the only one that has a file."""
 
 _OK, _PARTIAL, _NOT_MODIFIED, _UNSATISFIABLE = 200, 206, 304, 416
 _ACCEPTED = frozenset({_OK, _PARTIAL})
 
 
 async def download(
-    transport: Transport, budget: asyncio.Semaphore, url: str, sink: Sink, clock: Clock
+    transport: Transport,
+    budget: asyncio.Semaphore,
+    url: str,
+    sink: Sink,
+    *,
+    failures: FailureBudget | None = None,
 ) -> Content:
     """Stream the file at ``url`` into ``sink``, finish the sink, and return the content.
 
-    There is no limit on the whole time, only on silence and on a low rate.
+    There is no limit on the whole time, only on silence and on a low rate. ``failures`` counts
+    the tries that fail, and ends them.
 
     :raises MissingResource: if the server does not have the file.
     :raises IntegrityError: if the content is wrong in every attempt.
     """
 
     async def attempt() -> Content:
-        return await download_once(transport, budget, url, sink, clock, PATIENT)
+        try:
+            return await download_once(transport, budget, url, sink, PATIENT)
+        except SlowResponse as error:  # another try continues where this one stopped
+            raise UnavailableHost(error.url, error.why) from error
 
-    return await transport.retry(attempt)
+    return await transport.retry(attempt, failures=failures)
 
 
 async def download_once(
@@ -71,7 +56,6 @@ async def download_once(
     budget: asyncio.Semaphore,
     url: str,
     sink: Sink,
-    clock: Clock,
     patience: Patience,
 ) -> Content:
     """Do what ``download`` does, without another try after an error.
@@ -85,13 +69,13 @@ async def download_once(
     if not sink.complete:
         async with budget:
             try:
-                validators = await _request(transport, url, sink, clock, patience)
+                validators = await _request(transport, url, sink, patience)
             except RefusedRequest as error:
                 if error.status != _UNSATISFIABLE or not sink.held:
                     raise
                 # The partial file is longer than the file, or the server has no ranges.
                 await sink.restart()
-                validators = await _request(transport, url, sink, clock, patience)
+                validators = await _request(transport, url, sink, patience)
     content = await sink.finish()
     return content if sink.verifiable else replace(content, validators=validators)
 
@@ -132,9 +116,7 @@ def _validators(response: Response) -> Validators:
     return Validators(storable(headers.get("ETag", "")), storable(headers.get("Last-Modified", "")))
 
 
-async def _request(
-    transport: Transport, url: str, sink: Sink, clock: Clock, patience: Patience
-) -> Validators:
+async def _request(transport: Transport, url: str, sink: Sink, patience: Patience) -> Validators:
     """Write the body of the response into ``sink``; return the validators of the response."""
     # A server must not compress an archive: it would be decompressed on the way, and an archive
     # that was uploaded with a Content-Encoding of its own would then fail its digest.
@@ -147,7 +129,7 @@ async def _request(
     ):
         if sink.held and not _resumes(response, sink.held):
             await sink.restart()
-        await _write(response, sink, _RateCheck(url, clock, patience))
+        await _write(response, sink, transport.watchdog(url, patience))
         return _validators(response)
 
 
@@ -171,11 +153,10 @@ async def _send(
         return await send()
 
 
-async def _write(response: Response, sink: Sink, rate: _RateCheck) -> None:
+async def _write(response: Response, sink: Sink, watchdog: Watchdog) -> None:
     try:
-        while piece := await response.read_piece():
+        while piece := await watchdog.read(response):
             await sink.write(piece)
-            rate.add(len(piece))
     except OversizedContent:
         await sink.restart()
         raise
@@ -185,29 +166,3 @@ def _resumes(response: Response, held: int) -> bool:
     """Whether a response continues exactly at the end of the ``held`` bytes."""
     content_range = response.headers.get("Content-Range", "")
     return response.status == _PARTIAL and content_range.startswith(f"bytes {held}-")
-
-
-class _RateCheck:
-    """Aborts a download whose rate stays below the minimum."""
-
-    def __init__(self, url: str, clock: Clock, patience: Patience) -> None:
-        self._url = url
-        self._clock = clock
-        self._window = patience.window
-        self._begin = clock.monotonic() + patience.grace
-        self._size = 0
-
-    def add(self, size: int) -> None:
-        """Count the bytes of one piece.
-
-        :raises UnavailableHost: if the rate of the last window is too low.
-        """
-        now = self._clock.monotonic()
-        if now < self._begin:
-            return
-        self._size += size
-        if now - self._begin < self._window:
-            return
-        if self._size < MIN_RATE * self._window:
-            raise UnavailableHost(self._url, f"it sends fewer than {MIN_RATE} bytes per second")
-        self._begin, self._size = now, 0

@@ -8,12 +8,12 @@ from msgspec import structs
 
 from bandersnatch.errors import IntegrityError, RefusedRequest, UpstreamError
 from bandersnatch.events import DownloadMirrorDropped, DownloadMirrorFailed
-from bandersnatch.index.download import EAGER, download_once
+from bandersnatch.index.download import download_once
+from bandersnatch.index.watchdog import EAGER
 
 if TYPE_CHECKING:
     import asyncio
 
-    from bandersnatch.clock import Clock
     from bandersnatch.events import EventSink
     from bandersnatch.index.transport import Transport
     from bandersnatch.model.content import Content
@@ -40,7 +40,6 @@ class DownloadMirror:
         self,
         transport: Transport,
         budget: asyncio.Semaphore,
-        clock: Clock,
         events: EventSink,
         *,
         timeout: float,
@@ -48,7 +47,6 @@ class DownloadMirror:
         """Take the collaborators; ``timeout`` is in seconds, for the beginning of a response."""
         self._transport = transport
         self._budget = budget
-        self._clock = clock
         self._events = events
         self._patience = structs.replace(EAGER, answer=timeout)
         self._provided = 0
@@ -63,9 +61,7 @@ class DownloadMirror:
         if self._is_dropped:
             return None
         try:
-            content = await download_once(
-                self._transport, self._budget, url, sink, self._clock, self._patience
-            )
+            content = await download_once(self._transport, self._budget, url, sink, self._patience)
         except RefusedRequest as error:
             if error.status not in _LACKING:
                 self._count(error)

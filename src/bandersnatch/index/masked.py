@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from bandersnatch.events import Event, EventSink
-    from bandersnatch.index.port import FetchedDetail, FetchedList
+    from bandersnatch.index.port import FailureBudget, FetchedDetail, FetchedList
     from bandersnatch.model.content import Content, Validators
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectList
@@ -86,6 +86,14 @@ class MaskedIndex(PackageIndex):
     def pages(self) -> int:  # type: ignore[override]  # it is only read
         return self._index.pages
 
+    @property
+    def files(self) -> int:  # type: ignore[override]  # it is only read
+        return self._index.files
+
+    @property
+    def clock_offset(self) -> float | None:
+        return self._index.clock_offset
+
     async def last_serial(self) -> Serial:
         with self._mask.hidden():
             return await self._index.last_serial()
@@ -124,6 +132,14 @@ class MaskedIndex(PackageIndex):
         with self._mask.hidden():
             return await self._index.fetch_validators(url, known)
 
-    async def download(self, url: str, sink: Sink, /, *, mirror_url: str = "") -> Content:
+    async def download(
+        self,
+        url: str,
+        sink: Sink,
+        /,
+        *,
+        mirror_url: str = "",
+        budget: FailureBudget | None = None,
+    ) -> Content:
         with self._mask.hidden():
-            return await self._index.download(url, sink, mirror_url=mirror_url)
+            return await self._index.download(url, sink, mirror_url=mirror_url, budget=budget)

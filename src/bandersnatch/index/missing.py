@@ -38,6 +38,7 @@ MAX_ASKED = 2
 class Kind(StrEnum):
     """The kinds of resources; the index may lack some of them altogether."""
 
+    LIST = "project lists"
     PAGE = "pages"
     FILE = "files"
     LEGACY = "legacy JSON documents"

@@ -30,6 +30,22 @@ class FetchedList(Struct, frozen=True):
     validators: Validators
 
 
+class FailureBudget:
+    """How many more tries to download one project's files may fail."""
+
+    def __init__(self, tries: int) -> None:
+        self._left = tries
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether no more files of the project are to be downloaded in this run."""
+        return self._left <= 0
+
+    def spend(self) -> None:
+        """Count a try that failed."""
+        self._left -= 1
+
+
 class PackageIndex(Protocol):
     """The index that the mirror follows.
 
@@ -39,6 +55,13 @@ class PackageIndex(Protocol):
 
     pages: int
     """How many pages of projects it has had so far, unchanged ones included."""
+    files: int
+    """How many files, core metadata included, were downloaded so far."""
+
+    @property
+    def clock_offset(self) -> float | None:
+        """How many seconds the newest time that an answer stated is ahead of this machine's."""
+        ...
 
     async def last_serial(self) -> Serial:
         """Return the serial of the newest change.
@@ -108,9 +131,18 @@ class PackageIndex(Protocol):
         """
         ...
 
-    async def download(self, url: str, sink: Sink, /, *, mirror_url: str = "") -> Content:
+    async def download(
+        self,
+        url: str,
+        sink: Sink,
+        /,
+        *,
+        mirror_url: str = "",
+        budget: FailureBudget | None = None,
+    ) -> Content:
         """Stream a file into ``sink``, resume earlier attempts, and finish the sink.
 
+        Nothing is tried again once ``budget`` is spent.
         ``mirror_url`` is where another host may have the same file. It is tried first, once, and
         not at all after that host has failed several times. If the content cannot be verified,
         the result has the validators of the response.

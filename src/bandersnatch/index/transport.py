@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
+from datetime import timedelta
 from io import BytesIO
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 from yarl import URL
 
 from bandersnatch import errors
+from bandersnatch.index.headers import http_date
 from bandersnatch.index.missing import Kind
 from bandersnatch.index.retry import LONGEST_RETRY_AFTER, error_for, pause_before
+from bandersnatch.index.watchdog import PATIENT, SILENCE, Patience, Watchdog
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Awaitable, Callable, Mapping
+    from datetime import datetime
     from types import TracebackType
 
     from bandersnatch.clock import Clock
     from bandersnatch.index.hosts import HostGuard
     from bandersnatch.index.missing import MissingLimits
+    from bandersnatch.index.port import FailureBudget
 
     _Result = TypeVar("_Result")
+
+MAX_AGE = 366 * 86_400
+"""Seconds; a larger ``Age`` is not one."""
+
+MAX_UNAVAILABLE = 20
+"""Similar requests in a row without an answer, after which each is tried once."""
 
 _MAX_REDIRECTS = 3
 _HOST = re.compile(r"[A-Za-z0-9._:-]+", re.ASCII)
@@ -126,31 +139,70 @@ class Transport:
         jitter: random.Random,
         missing: MissingLimits,
         *,
+        timeout: float,
         document_timeout: float,
     ) -> None:
-        """Take the collaborators; ``document_timeout`` is in seconds, for one whole document."""
+        """Take the collaborators.
+
+        ``timeout`` is that of the HTTP client, in seconds without a byte; ``document_timeout`` is
+        for one whole document.
+        """
         self._client = client
         self._guard = guard
         self._clock = clock
         self._jitter = jitter
         self.missing = missing
+        self._silence = timeout * SILENCE
         self._document_timeout = document_timeout
+        self._unavailable: Counter[str] = Counter()
+        self._date = ""
+        self._newest: datetime | None = None
+        self.clock_offset: float | None = None
         self._paused_until: dict[str, float] = {}
 
     # ------------------------------------------------------------ the retry policy
 
-    async def retry(self, attempt: Callable[[], Awaitable[_Result]]) -> _Result:
-        """Return the result of ``attempt``, which is repeated as the retry policy says."""
+    def watchdog(self, url: str, patience: Patience) -> Watchdog:
+        """Return the watchdog for one response."""
+        return Watchdog(url, self._clock, patience, self._silence)
+
+    async def retry(
+        self,
+        attempt: Callable[[], Awaitable[_Result]],
+        group: str = "",
+        failures: FailureBudget | None = None,
+    ) -> _Result:
+        """Return the result of ``attempt``, which is repeated as the retry policy says.
+
+        ``group`` names similar requests to one host: while ``MAX_UNAVAILABLE`` of them in a row
+        got no answer, each is tried once. ``failures`` counts the tries that fail; nothing is
+        tried again once it is spent.
+        """
         tries = 0
         while True:
             try:
-                return await attempt()
+                result = await attempt()
             except errors.BandersnatchError as error:
                 tries += 1
                 pause = pause_before(error, tries, self._jitter)
-                if pause is None:
+                if failures is not None:
+                    failures.spend()
+                is_spent = failures is not None and failures.is_spent
+                if pause is None or is_spent or self._unavailable[group] >= MAX_UNAVAILABLE:
+                    self._count(group, error)
                     raise
+            else:
+                self._unavailable.pop(group, None)
+                return result
             await self._clock.sleep(pause)
+
+    def _count(self, group: str, error: errors.BandersnatchError) -> None:
+        if not group or isinstance(error, errors.PacedRequest):
+            return
+        if isinstance(error, errors.UnavailableHost):
+            self._unavailable[group] += 1
+        else:
+            self._unavailable.pop(group, None)
 
     async def _wait_for(self, host: str, longest: float) -> None:
         """Wait until the pause that a host asked for is over.
@@ -221,12 +273,47 @@ class Transport:
         followed = _REDIRECTS if content is None else _REDIRECTS - {_SEE_OTHER}
         for _ in range(_MAX_REDIRECTS + 1):
             check(url)
-            response = await self._client.send(url, headers, decompress=decompress, content=content)
+            response = await self._send(url, headers, decompress=decompress, content=content)
             if response.status not in followed:
                 return response
             with response:
                 url = _redirect_target(url, response.headers.get("Location", ""))
         raise errors.UnsafeUrl(str(url), f"there are more than {_MAX_REDIRECTS} redirects")
+
+    async def _send(
+        self, url: URL, headers: Mapping[str, str], *, decompress: bool, content: bytes | None
+    ) -> Response:
+        """Send one request, and return the response once its final headers have arrived.
+
+        :raises SlowResponse: if that takes too long, whatever arrives before them.
+        """
+        limit = asyncio.timeout(self._silence)
+        try:
+            async with limit:
+                response = await self._client.send(
+                    url, headers, decompress=decompress, content=content
+                )
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise errors.SlowResponse(str(url), "it did not answer in time") from error
+        self._compare_clocks(response.headers)
+        return response
+
+    def _compare_clocks(self, headers: Mapping[str, str]) -> None:
+        """Record the time at which a response left its origin or a cache, if it is the newest."""
+        text = headers.get("Date", "")
+        if not text or text == self._date:
+            return
+        self._date = text
+        date, age = http_date(text), headers.get("Age", "")
+        if date is None:
+            return
+        if age.isascii() and age.isdigit():
+            date += timedelta(seconds=min(int(age), MAX_AGE))
+        if self._newest is None or date > self._newest:
+            self._newest = date
+            self.clock_offset = (date - self._clock.now()).total_seconds()
 
     # ------------------------------------------------------------ documents
 
@@ -253,17 +340,23 @@ class Transport:
             async with self.missing.counted(url, kind, doubtful=doubtful), budget:
                 return await self._fetch(url, limit, headers, accepted)
 
-        return await self.retry(attempt)
+        return await self.retry(attempt, f"{urlsplit(url).netloc} {kind}")
 
     async def _fetch(
         self, url: str, limit: int, headers: Mapping[str, str], accepted: frozenset[int]
     ) -> Document:
         with mapped_errors(url):
-            async with asyncio.timeout(self._document_timeout):
-                response = await self.request(
-                    url, headers=headers, accepted=accepted, decompress=True
-                )
-                return await _read_document(response, url, limit)
+            total = asyncio.timeout(self._document_timeout)
+            try:
+                async with total:
+                    response = await self.request(
+                        url, headers=headers, accepted=accepted, decompress=True
+                    )
+                    return await self._read_document(response, url, limit)
+            except TimeoutError as error:
+                if not total.expired():
+                    raise
+                raise errors.SlowResponse(url, "it took too long") from error
 
     async def fetch_beginning(
         self, url: str, *, size: int, budget: asyncio.Semaphore, headers: Mapping[str, str]
@@ -299,7 +392,21 @@ class Transport:
                     decompress=True,
                     content=content,
                 )
-                return await _read_document(response, url, limit)
+                return await self._read_document(response, url, limit)
+
+    async def _read_document(self, response: Response, url: str, limit: int) -> Document:
+        """Read the body of a response.
+
+        :raises OversizedContent: as soon as it has more than ``limit`` bytes.
+        """
+        watchdog = self.watchdog(url, PATIENT)
+        with response:
+            body = BytesIO()  # returns its content without a copy
+            while piece := await watchdog.read(response):
+                body.write(piece)
+                if body.tell() > limit:
+                    raise errors.OversizedContent(url, limit)
+            return Document(response.url, response.status, response.headers, body.getvalue())
 
 
 class mapped_errors:  # noqa: N801 - used like a function
@@ -325,20 +432,6 @@ class mapped_errors:  # noqa: N801 - used like a function
         if isinstance(error, ValueError) and not isinstance(error, errors.BandersnatchError):
             # A redirect to a host name that no resolver accepts: a..example.org
             raise errors.UnsafeUrl(self._url, f"it leads to an invalid URL ({first_line(error)})")
-
-
-async def _read_document(response: Response, url: str, limit: int) -> Document:
-    """Read the body of a response.
-
-    :raises OversizedContent: as soon as it has more than ``limit`` bytes.
-    """
-    with response:
-        body = BytesIO()  # returns its content without a copy
-        while piece := await response.read_piece():
-            body.write(piece)
-            if body.tell() > limit:
-                raise errors.OversizedContent(url, limit)
-        return Document(response.url, response.status, response.headers, body.getvalue())
 
 
 def _redirect_target(url: URL, location: str) -> URL:

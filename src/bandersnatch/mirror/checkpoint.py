@@ -74,6 +74,7 @@ class Checkpoint:
         todo: Todo | None,
         now: int,
         losses: LossWindow | None = None,
+        may_expire: bool = True,
     ) -> None:
         """Assign the ports; ``now`` is when the run began, in seconds since 1970.
 
@@ -82,7 +83,7 @@ class Checkpoint:
         ``losses`` are the files that the index took off pages in the last 24 hours; a standalone
         command does not count them.
         ``settled`` are the pending projects that ``status`` does not wait for: two runs in
-        succession rejected their pages.
+        succession rejected their pages. ``may_expire`` is as in ``MirrorSnapshot``.
         """
         self._storage = storage
         self._catalogue = catalogue
@@ -95,6 +96,7 @@ class Checkpoint:
         self.losses = losses or LossWindow()
         self.settled: set[ProjectName] = set()
         self._now = now
+        self._may_expire = may_expire
         self._batch = records.CatalogueUpdate()
         self._done: list[ProjectName] = []
         self._committed_at = self._saved_at = clock.monotonic()
@@ -158,7 +160,7 @@ class Checkpoint:
         A project without a record that may have been published is added to ``unrecorded``; it
         is done when what is left of it was removed.
         """
-        task, change = outcome.task, transition(outcome, self._now)
+        task, change = outcome.task, transition(outcome, self._now, may_expire=self._may_expire)
         _record(outcome, change, self._batch, self._now, standalone=self._standalone)
         if outcome.result is Result.SYNCED and outcome.lost and not self._standalone:
             self.losses = self.losses.added(self._now, outcome.lost)

@@ -10,7 +10,7 @@ from bandersnatch.config.schema import ApiMethod
 from bandersnatch.errors import IndexRollback, UnusableChangelog, UnusableIndex, UpstreamError
 from bandersnatch.events import EventSink, StepStarted, Warned
 from bandersnatch.index.port import FetchedList, PackageIndex
-from bandersnatch.mirror.tasks import Discovery
+from bandersnatch.mirror.tasks import Discovery, Opening
 from bandersnatch.model.content import Validators
 from bandersnatch.model.serials import NO_SERIAL, Change, Serial
 
@@ -63,6 +63,7 @@ class Discoverer:
         self._catalogue = catalogue
         self._clock = clock
         self._events = events
+        self._opening = Opening.NONE
 
     async def discover(self, request: DiscoveryRequest) -> Discovery:
         """Return what the index has.
@@ -70,7 +71,13 @@ class Discoverer:
         :raises UnusableIndex: if it gives no usable answer.
         :raises IndexRollback: if it is far older than the mirror.
         """
+        found = await self._find(request)
+        return replace(found, opening=self._opening)
+
+    async def _find(self, request: DiscoveryRequest) -> Discovery:
         head = await self._head(request)
+        if head is not None:
+            self._opening = Opening.CHANGELOG
         gap = MAX_GAP if request.finite is None else MAX_GAP_OF_FINITE
         is_continued = head is not None and request.cursor != NO_SERIAL
         is_far = head is not None and head - request.cursor > gap
@@ -85,6 +92,8 @@ class Discoverer:
         if not is_thorough:
             return Discovery(head, await self._changes(request.cursor, head))
         listing, markers = await self._list(request, head)
+        if head is None:
+            self._opening = Opening.LIST
         if listing is None:
             return Discovery(request.cursor, markers=markers)
         reached = _reached(listing)

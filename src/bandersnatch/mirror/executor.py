@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from traceback import format_exc
 from typing import TYPE_CHECKING
 
 from bandersnatch import errors
-from bandersnatch.concurrency import WorkQueue, run_pool
+from bandersnatch.concurrency import WorkQueue, run_pool, task_group
 from bandersnatch.events import (
     FilesFiltered,
     Halted,
@@ -18,6 +20,7 @@ from bandersnatch.events import (
     ProjectUnchanged,
     Warned,
 )
+from bandersnatch.layout import StorageKey
 from bandersnatch.mirror.index_check import is_wrong_url_sign
 from bandersnatch.mirror.tasks import Outcome, Result, SyncTask
 from bandersnatch.model.project import UnknownStatus
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from bandersnatch.clock import Clock
     from bandersnatch.events import EventSink
     from bandersnatch.mirror.checkpoint import Checkpoint
+    from bandersnatch.mirror.health import IndexHealth
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectStatus
 
@@ -39,22 +43,17 @@ PAUSES: Mapping[type[errors.BandersnatchError], tuple[float, ...]] = {
 }
 """Seconds after which a task is retried in the same run, by the error that it failed with."""
 
+STRAGGLER_WAIT = 120.0
+"""Seconds that the root page waits for the last tasks."""
+
 MAX_ATTEMPTS = 8
 """Failed runs after which a project is tried only once a run."""
-
-MAX_UNANSWERED = 20
-"""Tasks in a row that a host did not answer, after which the executor stops."""
 
 _ANSWERED = frozenset({Result.SYNCED, Result.UNCHANGED, Result.LOSES_FILES})
 """Results for which the index gave a usable page."""
 
 _OF_ONE_PROJECT = (errors.ObstructedPath, errors.InsufficientSpace, errors.UnstorableName)
 """Failures of the storage that concern one project only."""
-
-MAX_MISSING, MAX_MISSING_SHARE = 20, 0.01
-"""The executor stops after more listed projects without a page than the larger of a count and a
-share of the tasks.
-"""
 
 
 class Executor:
@@ -66,21 +65,32 @@ class Executor:
         checkpoint: Checkpoint,
         clock: Clock,
         events: EventSink,
+        probe: Callable[[StorageKey], Awaitable[None]],
+        health: IndexHealth,
         *,
+        publish_root: Callable[[], Awaitable[object]],
         stop_on_error: bool = False,
         standalone: bool = False,
+        straggler_wait: float = STRAGGLER_WAIT,
     ) -> None:
-        """Assign the collaborators; ``standalone`` is for a command that no later run continues."""
+        """Assign the collaborators.
+
+        ``probe`` raises a ``StorageError`` if the storage does not work at all where a key is.
+        ``publish_root`` publishes the root page while tasks are still worked on, when the last of
+        them take longer than ``straggler_wait`` seconds. ``standalone`` is for a command that no
+        later run continues.
+        """
         self._sync = sync
         self._checkpoint = checkpoint
         self._clock = clock
         self._events = events
+        self._probe = probe
+        self._health = health
+        self._publish_root = publish_root
+        self._straggler_wait = straggler_wait
         self._stop_on_error = stop_on_error
         self._standalone = standalone
         self._postponed: dict[ProjectName, int] = {}
-        self._unanswered = 0
-        self._missing = 0
-        self._asked = 0
         self._reported_space = False
         self._unknown: set[UnknownStatus] = set()
         self.gone: dict[ProjectName, SyncTask] = {}
@@ -112,21 +122,35 @@ class Executor:
 
         :raises StorageError: if the storage fails; everything stops then.
         """
-        self._asked = len(tasks)
         self.unvisited = {task.name: task for task in tasks}
         queue = WorkQueue(tasks, self._clock)
 
         async def execute(task: SyncTask) -> None:
             await self._execute(task, queue)
 
-        await run_pool(queue, execute, workers=max(1, min(workers, len(tasks))))
+        async with task_group() as group:
+            early = group.create_task(self._publish_early(queue))
+            await run_pool(queue, execute, workers=max(1, min(workers, len(tasks))))
+            early.cancel()
+
+    async def _publish_early(self, queue: WorkQueue[SyncTask]) -> None:
+        """Publish the root page if the last tasks take long, a large download for example.
+
+        The time is that of the event loop: a clock that a test moves says nothing about work.
+        """
+        if self._standalone:
+            return
+        await queue.drained.wait()
+        await asyncio.sleep(self._straggler_wait)
+        await self._checkpoint.commit()
+        await self._publish_root()
 
     async def _execute(self, task: SyncTask, queue: WorkQueue[SyncTask]) -> None:
+        await self._checkpoint.begin_task(task)
         try:
-            await self._checkpoint.begin_task(task)
-            outcome = await self._sync(task)
+            outcome = await self._sync_bounded(task)
         except errors.BandersnatchError as error:
-            if isinstance(error, errors.StorageError) and not isinstance(error, _OF_ONE_PROJECT):
+            if not await self._is_of_one_project(error):
                 raise
             if self._postpone(task, error, queue):
                 return
@@ -136,7 +160,30 @@ class Executor:
         self._report(outcome)
         self._collect(outcome)
         await self._checkpoint.add(outcome)
-        self._watch(outcome, queue)
+        await self._watch(outcome, queue)
+
+    async def _is_of_one_project(self, error: errors.BandersnatchError) -> bool:
+        """Whether an error concerns one project only.
+
+        :raises StorageError: if an error at one place turns out to be one of the whole storage.
+        """
+        if isinstance(error, errors.UnusablePlace):
+            await self._probe(StorageKey(error.key))
+            return True
+        return not isinstance(error, errors.StorageError) or isinstance(error, _OF_ONE_PROJECT)
+
+    async def _sync_bounded(self, task: SyncTask) -> Outcome:
+        """Sync a project; whatever unforeseen goes wrong is that project's failure.
+
+        :raises UnexpectedError: for an exception that nothing of this program raises on purpose.
+        :raises MemoryError: because it concerns the whole run, as do the errors of the catalogue.
+        """
+        try:
+            return await self._sync(task)
+        except (errors.BandersnatchError, MemoryError):
+            raise
+        except Exception as error:
+            raise errors.UnexpectedError(error, format_exc()) from error
 
     def _collect(self, outcome: Outcome) -> None:
         """Collect what the end of the run decides about."""
@@ -234,24 +281,15 @@ class Executor:
         self._reported_space = True
         self._events(ProjectBlocked(name, error))
 
-    def _watch(self, outcome: Outcome, queue: WorkQueue[SyncTask]) -> None:
+    async def _watch(self, outcome: Outcome, queue: WorkQueue[SyncTask]) -> None:
         """Close the queue when more requests would be useless, or the operator wants it."""
         error = None if outcome.result is Result.REJECTED else outcome.error
-        is_unanswered = isinstance(error, errors.UnavailableHost) or (
-            isinstance(error, errors.MissingFiles) and error.unavailable
-        )
-        self._unanswered = self._unanswered + 1 if is_unanswered else 0
         self.answered = self.answered or not isinstance(error, errors.UnavailableHost)
         self.failed_otherwise |= error is not None and not is_wrong_url_sign(error)
         self.succeeded += outcome.result in _ANSWERED and error is None
-        self._missing += isinstance(error, errors.MissingProject)
-        reason = ""
-        if self._unanswered >= MAX_UNANSWERED:
-            reason = f"{self._unanswered} projects in a row got no answer; the last: {error}"
-        elif self._missing > max(MAX_MISSING, self._asked * MAX_MISSING_SHARE):
-            reason = f"the index has no page for {self._missing} of {self._asked} projects it lists"
-        if reason:
-            self._events(Halted(errors.UnusableIndex(reason)))
+        if error is not None and self._stop_on_error:
+            queue.close()
+        elif halt := await self._health.after(outcome):
+            self._events(Halted(errors.UnusableIndex(halt)))
             self.complete = False
-        if reason or (error is not None and self._stop_on_error):
             queue.close()

@@ -18,6 +18,7 @@ from bandersnatch.events import (
     FileQueued,
     FileRestored,
 )
+from bandersnatch.index.port import FailureBudget
 from bandersnatch.mirror.comparison import FileComparison
 from bandersnatch.model.content import Content, ExpectedContent, expected_content, expected_sidecar
 from bandersnatch.model.digests import Hashes, unique
@@ -40,6 +41,11 @@ if TYPE_CHECKING:
 
 _TIME_TOLERANCE = 1_000_000
 """Nanoseconds; times that differ by less are equal: some file systems and releases round them."""
+
+MAX_FAILED_TRIES = 20
+"""Failed tries over all files of a project, after which the rest waits for the next run."""
+
+_SPENT = f"{MAX_FAILED_TRIES} tries for files of this project failed; the next run goes on"
 
 _LIMITED = (errors.SkippedRequest, errors.PacedRequest)
 """Requests that were not sent because of a limit, which is reported once in a run."""
@@ -132,8 +138,8 @@ class FilesOutcome:
     ``records`` are the files that are stored and correct, in the order of the page. ``missing``
     has an error for each file that could not be downloaded, ``sidecars_missing`` a reason for
     each file whose core metadata could not be. ``rejected`` are the files that cannot be stored.
-    ``makes_room`` says that one of them can be in the next run, when a file has left the page.
-    ``restored`` are the keys in the trash of what was restored from there.
+    ``restored`` are the keys in the trash of what was restored from there. ``budget`` counts the
+    tries that failed.
     """
 
     records: list[FileRecord] = field(default_factory=list)
@@ -141,7 +147,7 @@ class FilesOutcome:
     restored: list[StorageKey] = field(default_factory=list)
     sidecars_missing: list[str] = field(default_factory=list)
     rejected: list[Rejection] = field(default_factory=list)
-    makes_room: bool = False
+    budget: FailureBudget = field(default_factory=lambda: FailureBudget(MAX_FAILED_TRIES))
 
 
 class FileSync:
@@ -199,9 +205,12 @@ class FileSync:
         recorded: Mapping[str, FileRecord],
         trash: Mapping[StorageKey, TrashEntry],
         workers: int,
+        attempts: int = 0,
     ) -> FilesOutcome:
         """Restore or download the files of ``detail`` that are not stored.
 
+        After ``MAX_FAILED_TRIES`` the rest is left to the next run, which begins elsewhere:
+        ``attempts`` is how many runs have failed so far.
         ``recorded`` are the files whose recorded content is the offered one, by their names.
         At most ``workers`` downloads run concurrently, the largest files first. Nothing that is
         correct is read or downloaded again; a wrong file stays until its replacement is complete.
@@ -230,7 +239,7 @@ class FileSync:
                 stored[file.path] = found
 
         to_download.sort(key=lambda file: file.size or 0, reverse=True)
-        await bounded_map(download, to_download, most=workers)
+        await bounded_map(download, _rotated(to_download, attempts), most=workers)
         records = [stored[file.path] for file in detail.files if file.path in stored]
         outcome.records = await self._sync_sidecars(records, known, detail.name, outcome, workers)
         return outcome
@@ -315,7 +324,9 @@ class FileSync:
 
     # ------------------------------------------------------------ downloads
 
-    async def download(self, file: ReleaseFile, name: ProjectName) -> FileRecord:
+    async def download(
+        self, file: ReleaseFile, name: ProjectName, budget: FailureBudget | None = None
+    ) -> FileRecord:
         """Download a file, replace what is stored in its place, and return its record.
 
         :raises UnstorableName: if the storage cannot store a file of that name.
@@ -324,7 +335,7 @@ class FileSync:
         """
         key = layout.release_file(file)
         expected = expected_content(file, digest_name=self._digest_name)
-        content = await self._receive(file, key, expected)
+        content = await self._receive(file, key, expected, budget)
         self._events(FileDownloaded(name, key, content.size))
         modified = file.modified
         if modified is None:
@@ -337,8 +348,11 @@ class FileSync:
         self, file: ReleaseFile, name: ProjectName, outcome: FilesOutcome
     ) -> FileRecord | None:
         """Download a file; report or record the failure and return None if that is impossible."""
+        if outcome.budget.is_spent:
+            outcome.missing.append(errors.SkippedRequest(file.url, _SPENT))
+            return None
         try:
-            return await self.download(file, name)
+            return await self.download(file, name, outcome.budget)
         except errors.UnstorableName as error:
             outcome.rejected.append(Rejection.of(file.filename, str(error)))
         except (errors.UpstreamError, errors.IntegrityError) as error:
@@ -346,7 +360,11 @@ class FileSync:
         return None
 
     async def _receive(
-        self, file: ReleaseFile, key: StorageKey, expected: ExpectedContent
+        self,
+        file: ReleaseFile,
+        key: StorageKey,
+        expected: ExpectedContent,
+        budget: FailureBudget | None = None,
     ) -> Content:
         """Download from the alternative host, if there is one, and then from the index's.
 
@@ -364,7 +382,7 @@ class FileSync:
         if expected.digest is None:
             url, mirror_url = self._locate(file), ""
         async with self._storage.receive(key, expected) as sink:
-            return await self._index.download(url, sink, mirror_url=mirror_url)
+            return await self._index.download(url, sink, mirror_url=mirror_url, budget=budget)
 
     def _locate(self, file: ReleaseFile) -> str:
         """Return the URL that a file without a digest is downloaded from."""
@@ -400,7 +418,11 @@ class FileSync:
                 to_download.append(found)
 
         async def download(found: FileRecord) -> None:
-            hashes = await self._try_sidecar(found.file, name)
+            if outcome.budget.is_spent:
+                outcome.sidecars_missing.append(_SPENT)
+                missing.append(_SPENT)
+                return
+            hashes = await self._try_sidecar(found.file, name, outcome.budget)
             if isinstance(hashes, str | errors.BandersnatchError):
                 outcome.sidecars_missing.append(str(hashes))
                 missing.append(hashes)
@@ -432,7 +454,7 @@ class FileSync:
             self._events(CoreMetadataSkipped(name, len(limited), str(limited[0])))
 
     async def _try_sidecar(
-        self, file: ReleaseFile, name: ProjectName
+        self, file: ReleaseFile, name: ProjectName, budget: FailureBudget | None = None
     ) -> Hashes | errors.BandersnatchError | str:
         """Download a file's core metadata; return its digests, or the reason if that failed."""
         key, digest = layout.sidecar(file), file.sidecar
@@ -442,7 +464,7 @@ class FileSync:
             return "its entry on the page is rejected"
         expected = expected_sidecar(file, digest, file.url + layout.SIDECAR_SUFFIX)
         try:
-            content = await self._receive(file, key, expected)
+            content = await self._receive(file, key, expected, budget)
         except (
             errors.IntegrityError,
             errors.ObstructedPath,
@@ -457,6 +479,12 @@ class FileSync:
 def _may_be(entry: TrashEntry, file: ReleaseFile) -> bool:
     """Whether an object in the trash can have the content of a file, by its recorded sha256."""
     return entry.sha256 == "" or file.sha256 is None or entry.sha256 == file.sha256.value
+
+
+def _rotated(files: list[ReleaseFile], attempts: int) -> list[ReleaseFile]:
+    """Return the files, beginning with those that ``attempts`` earlier runs did not come to."""
+    start = attempts * MAX_FAILED_TRIES % max(1, len(files))
+    return files[start:] + files[:start]
 
 
 def _with_content(file: ReleaseFile, hashes: Hashes, size: int) -> ReleaseFile:

@@ -101,19 +101,23 @@ it has to be synced again even if the filters select it by that time.
 """
 
 
-def transition(outcome: Outcome, now: int) -> Transition:
-    """Return what is recorded after a task; ``now`` is in seconds since 1970."""
-    rows = (TRANSITIONS.get((outcome.result, each)) for each in _conditions(outcome, now))
+def transition(outcome: Outcome, now: int, *, may_expire: bool = True) -> Transition:
+    """Return what is recorded after a task; ``now`` is in seconds since 1970.
+
+    ``may_expire`` is False if the clock is doubted.
+    """
+    conditions = _conditions(outcome, now, may_expire=may_expire)
+    rows = (TRANSITIONS.get((outcome.result, each)) for each in conditions)
     return next(row for row in rows if row is not None)
 
 
-def _conditions(outcome: Outcome, now: int) -> tuple[Condition, ...]:
+def _conditions(outcome: Outcome, now: int, *, may_expire: bool) -> tuple[Condition, ...]:
     """Return the conditions that apply, in the order of their precedence."""
     earlier, hints = outcome.task.earlier, outcome.task.hints
     deferral = None if earlier is None else earlier.deferral
     since = now if earlier is None or deferral is not Deferral.UNLISTED else earlier.since
     applies = {
-        Condition.UNLISTED_LONG: outcome.unlisted and is_expired(since, now),
+        Condition.UNLISTED_LONG: outcome.unlisted and may_expire and is_expired(since, now),
         Condition.UNLISTED: outcome.unlisted,
         Condition.FILES_MISSING: outcome.incomplete,
         Condition.RESUMED: deferral is Deferral.INCOMPLETE,

@@ -77,11 +77,17 @@ async def read_own_page(
 class PageFetcher:
     """Fetches project pages, and legacy documents where options or filters need them."""
 
-    def __init__(self, index: PackageIndex, settings: Settings, *, now: datetime) -> None:
-        """Assign the collaborators; ``now`` is when the run began."""
+    def __init__(
+        self, index: PackageIndex, settings: Settings, *, now: datetime, may_expire: bool = True
+    ) -> None:
+        """Assign the collaborators; ``now`` is when the run began.
+
+        ``may_expire`` is False if the clock is doubted, so that no change counts as old.
+        """
         self._index = index
         self._settings = settings
         self._now = now
+        self._may_expire = may_expire
 
     async def fetch(self, task: SyncTask, validators: Validators) -> FetchedDetail | None:
         """Return the page of a project; None if it is the one that the validators are from.
@@ -107,7 +113,8 @@ class PageFetcher:
         """
         if task.target_serial == NO_SERIAL or serial is None or serial >= task.target_serial:
             return
-        if not is_expired(task.noticed_at, int(self._now.timestamp())):
+        now = int(self._now.timestamp())
+        if not (self._may_expire and is_expired(task.noticed_at, now)):
             raise StalePage(task.name, target=task.target_serial, actual=serial)
 
     async def supplement(

@@ -178,7 +178,7 @@ def _from_todo(
     is_listed = (
         target_serial != NO_SERIAL
         and found.listing is None
-        and not is_expired(noticed_at, before.now)
+        and not (before.may_expire and is_expired(noticed_at, before.now))
         and left is not None
         and left.deferral is not Deferral.GONE
     )

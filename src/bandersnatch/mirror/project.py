@@ -64,7 +64,7 @@ class ProjectSync:
         """Return the project sync of a run."""
         return cls(
             mirror.catalogue,
-            PageFetcher(mirror.index, mirror.settings, now=began),
+            PageFetcher(mirror.index, mirror.settings, now=began, may_expire=context.may_expire),
             mirror.filters,
             Publication.of(mirror, context, began),
             mirror.settings,
@@ -431,8 +431,7 @@ class Publication:
         :raises MissingFiles: if files cannot be downloaded, for the first time.
         """
         detail, files, error = await self._store_files(task, record, proposed.detail, recorded)
-        refusal = rejected_page(detail) if files.rejected and not files.makes_room else None
-        if refusal is not None:
+        if files.rejected and (refusal := rejected_page(detail)) is not None:
             restored = tuple(files.restored)
             return Outcome(
                 task, Result.REJECTED, None, refusal, rejected=detail.rejected, restored=restored
@@ -475,12 +474,10 @@ class Publication:
             return detail, FilesOutcome(), None
         paths = [found.file.path for found in record.files] if record is not None else []
         taken = await self._claims.reject(detail.name, detail.files, paths)
-        makes_room = self._claims.replaces(detail.files, paths)
         detail = detail.reject(taken)
         files, error = await self._sync_files(task, recorded, detail)
         detail = detail.reject(files.rejected)
         files.rejected += taken
-        files.makes_room = makes_room
         stored = tuple(found.file for found in files.records)
         return replace(detail, files=stored), files, error
 
@@ -493,7 +490,8 @@ class Publication:
             publishes the page without them, so that one file does not hold back the others.
         """
         workers = self._settings.index.download_workers
-        files = await self._files.sync(detail, recorded, self._context.trash, workers)
+        attempts = task.earlier.attempts if task.earlier is not None else 0
+        files = await self._files.sync(detail, recorded, self._context.trash, workers, attempts)
         if not files.missing:
             return files, None
         error = errors.MissingFiles(detail.name, files.missing)

@@ -235,14 +235,19 @@ def _version_time(key: StorageKey) -> str:
 
 
 async def publish_root(
-    mirror: Mirror, *, omit: Collection[ProjectName] = (), force: bool = False
+    mirror: Mirror,
+    *,
+    omit: Collection[ProjectName] = (),
+    force: bool = False,
+    final: bool = True,
 ) -> Sequence[StorageKey]:
     """Publish the root page unless it lists the catalogue's projects already.
 
     ``omit`` are projects in the catalogue that are about to be removed. Projects whose pages an
     interrupted run removed are not listed either; a later run syncs them again. ``force``
-    compares the page even if the catalogue says that it is current. Returns the keys that
-    changed.
+    compares the page even if the catalogue says that it is current. ``final`` is False while
+    projects are still synced: then the catalogue does not say afterwards that it is current.
+    Returns the keys that changed.
     """
     if (
         not force
@@ -255,7 +260,7 @@ async def publish_root(
             hidden.add(each.name)
     changed = await publisher.publish_root(_list_entries(mirror.catalogue, hidden))
     await mirror.storage.flush()
-    if not omit:
+    if final and not omit:
         await mirror.catalogue.commit(
             records.CatalogueUpdate(markers={records.Marker.ROOT: records.RootMarker.WRITTEN})
         )

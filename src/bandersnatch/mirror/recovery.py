@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from bandersnatch.mirror.health import IndexHealth
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.mirror.state import MirrorState, StateFiles
     from bandersnatch.model.names import ProjectName
@@ -215,6 +217,7 @@ async def open_context(
     may_empty: bool = False,
     may_lose: Mapping[ProjectName, int] | None = None,
     is_standalone: bool = False,
+    may_expire: bool = True,
 ) -> RunContext:
     """Return what is the same for every task of a run; see ``RunContext``."""
     return RunContext(
@@ -227,6 +230,7 @@ async def open_context(
         may_empty=may_empty,
         may_lose=may_lose,
         is_standalone=is_standalone,
+        may_expire=may_expire,
     )
 
 
@@ -235,6 +239,7 @@ def open_executor(
     checkpoint: Checkpoint,
     context: RunContext,
     began: datetime,
+    health: IndexHealth,
     *,
     stop_on_error: bool,
     standalone: bool = False,
@@ -245,6 +250,9 @@ def open_executor(
         checkpoint,
         mirror.clock,
         mirror.events,
+        mirror.storage.probe,
+        health,
+        publish_root=partial(publish_root, mirror, final=False),
         stop_on_error=stop_on_error,
         standalone=standalone,
     )

@@ -37,9 +37,6 @@ MIN_REMOVALS = 5
 REMOVABLE_SHARE = 0.005
 """The default removal limit is the larger of a number and a share of the projects."""
 
-_MAX_PAUSE = 90 * 86_400
-"""Seconds; if the last success is longer ago, the clock is more likely to be wrong."""
-
 
 def removal_limit(projects: int, configured: int | None) -> int:
     """Return how many of the mirror's projects one run may remove.
@@ -304,16 +301,7 @@ class Removals:
     # ------------------------------------------------------------ the trash
 
     async def purge_expired(self, grace: timedelta) -> records.CatalogueUpdate:
-        """Purge what has been in the trash for longer than ``grace``; return the update for it.
-
-        Nothing is purged if the time since the last success is implausible.
-        """
-        last = await self._catalogue.marker(records.Marker.LAST_SUCCESS)
-        if last and self._now - int(last) > _MAX_PAUSE:
-            days = (self._now - int(last)) // 86_400
-            text = f"by the clock the last success was {days} days ago"
-            self._events(Warned(f"{text}; the next run purges {layout.TRASH}, not this one"))
-            return records.CatalogueUpdate()
+        """Purge what has been in the trash for longer than ``grace``; return the update for it."""
         limit = self._now - int(grace.total_seconds())
         expired = [each.key for each in await self._catalogue.trash(before=limit + 1)]
         await self._storage.purge(expired)
@@ -383,7 +371,6 @@ async def remove_all(
             forgotten=forgotten, markers={records.Marker.ROOT: records.RootMarker.WRITTEN}
         )
     )
-    await checkpoint.commit(await removals.purge_expired(mirror.settings.run.removal_grace))
 
 
 async def remove_unrecorded(

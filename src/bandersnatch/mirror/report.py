@@ -8,7 +8,13 @@ from msgspec import Struct
 
 from bandersnatch import events
 from bandersnatch.catalogue.records import RejectedFile
-from bandersnatch.errors import BandersnatchError, EmptiedProject, RefusedCommand, SafetyStop
+from bandersnatch.errors import (
+    BandersnatchError,
+    EmptiedProject,
+    RefusedCommand,
+    SafetyStop,
+    UnexpectedError,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -37,6 +43,19 @@ class Failure(Struct, frozen=True):
         if isinstance(self.error, RefusedCommand):
             return "refused"
         return "retry" if self.error.transient else "rejected"
+
+    def as_dict(self) -> Json:
+        """Return the failure as an object of the report; a bug with its traceback."""
+        found: Json = {
+            "name": self.name,
+            "class": self.kind,
+            "error": type(self.error).__name__,
+            "reason": str(self.error),
+            "will_retry": self.will_retry,
+        }
+        if isinstance(self.error, UnexpectedError):
+            found["traceback"] = self.error.traceback
+        return found
 
 
 class RunReport(Struct):
@@ -242,16 +261,7 @@ class RunReport(Struct):
             "restored": self.restored,
             "blocked": self.blocked,
             "pending": self.pending,
-            "failed": [
-                {
-                    "name": failure.name,
-                    "class": failure.kind,
-                    "error": type(failure.error).__name__,
-                    "reason": str(failure.error),
-                    "will_retry": failure.will_retry,
-                }
-                for failure in self.failures.values()
-            ],
+            "failed": [failure.as_dict() for failure in self.failures.values()],
         }
 
     def _rejections(self) -> list[Json]:

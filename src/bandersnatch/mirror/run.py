@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from bandersnatch.catalogue.records import MISSED, CatalogueUpdate, CleanMarker, Deferred, Marker
 from bandersnatch.config.schema import RemovedProjects
 from bandersnatch.errors import SafetyStop, TooManyFileRemovals, UnusableIndex
-from bandersnatch.events import Halted, RunPlanned
+from bandersnatch.events import Halted, RunPlanned, Warned
 from bandersnatch.mirror import index_check, recovery, removal
 from bandersnatch.mirror.checkpoint import Checkpoint
+from bandersnatch.mirror.clock_check import clock_doubt
 from bandersnatch.mirror.discovery import Discoverer, DiscoveryRequest
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
+from bandersnatch.mirror.health import IndexHealth
 from bandersnatch.mirror.losses import LossWindow, loss_limit, within_limit
 from bandersnatch.mirror.plan import SyncPlan, deselected, make_plan, restricted, vanished, without
 from bandersnatch.mirror.publish import Publisher
@@ -98,6 +100,9 @@ class MirrorRun:
         self._fingerprint = PolicyFingerprint.of(mirror)
         self._is_policy_new = False
         self._is_refused = False
+        self._found: Discovery | None = None
+        self._last_run: int | None = None
+        self._doubt = ""
 
     async def run(self) -> Position:
         """Bring the mirror up to what the index has now.
@@ -115,6 +120,7 @@ class MirrorRun:
             executor = await self._sync_projects(prepared, checkpoint, began)
             await self._publish_losses(executor, checkpoint, began)
             await self._remove_projects(prepared, executor, checkpoint, began)
+            await self._purge_trash(checkpoint, began)
             if executor.complete:
                 await self._advance(prepared, executor, checkpoint, state)
         finally:
@@ -139,7 +145,10 @@ class MirrorRun:
     async def _prepare(self, state: MirrorState, began: datetime) -> _Preparation:
         """Ask the index, compare it with the mirror, and check the plan against the limits."""
         mirror, only = self._mirror, self._options.only
-        found = await self._discover(state)
+        last = await mirror.catalogue.marker(Marker.LAST_RUN)
+        self._last_run = int(last) if last.isascii() and last.isdigit() else None
+        found = self._found = await self._discover(state)
+        self._check_clock(began)
         before = await self._snapshot(state, found, int(began.timestamp()))
         plan = make_plan(found, before, mirror.filters.may_select, force=self._options.force)
         published, forgotten = await self._deselected()
@@ -187,6 +196,16 @@ class MirrorRun:
             await index_check.explain(error, mirror.index, settings.index)
             raise
 
+    def _check_clock(self, began: datetime) -> None:
+        """Doubt the clock for the rest of the run if there is a reason; warn once."""
+        if self._doubt:
+            return
+        offset = self._mirror.index.clock_offset
+        self._doubt = clock_doubt(int(began.timestamp()), self._last_run, offset)
+        if self._doubt:
+            text = f"{self._doubt}; nothing is purged or expires in this run"
+            self._mirror.events(Warned(text))
+
     def _policy_markers(self) -> dict[Marker, str]:
         return {
             Marker.OPTIONS: self._fingerprint.options,
@@ -225,6 +244,7 @@ class MirrorRun:
             due=due,
             changed=differing,
             keep_removed=self._mirror.settings.run.removed_projects is RemovedProjects.KEEP,
+            may_expire=not self._doubt,
         )
 
     async def _differing(self, found: Discovery) -> frozenset[ProjectName] | None:
@@ -267,13 +287,14 @@ class MirrorRun:
             todo=Todo(state.cursor, {name: task.target_serial for name, task in tasks.items()}),
             now=now,
             losses=losses,
+            may_expire=not self._doubt,
         )
         await removal.remove_unrecorded(mirror, prepared.leftovers, checkpoint, began)
         markers = dict.fromkeys((Marker.OPTIONS, Marker.FILTERS), "") if self._is_policy_new else {}
         await checkpoint.begin(
             prepared.resolved,
             plan.tasks.values(),
-            {**markers, Marker.CLEAN: state.clean_marker},
+            {**markers, Marker.CLEAN: state.clean_marker, Marker.LAST_RUN: str(now)},
         )
         return checkpoint
 
@@ -326,10 +347,12 @@ class MirrorRun:
             force=options.force,
             may_empty=may_empty,
             may_lose=may_lose or {},
+            may_expire=not self._doubt,
         )
         stop = self._mirror.settings.run.stop_on_error
+        health = IndexHealth.of(self._mirror, self._found, [task.name for task in tasks])
         executor = recovery.open_executor(
-            self._mirror, checkpoint, context, began, stop_on_error=stop
+            self._mirror, checkpoint, context, began, health, stop_on_error=stop
         )
         await executor.run(tasks, workers=recovery.max_concurrent_projects(self._mirror))
         if executor.complete and not may_empty and may_lose is None:  # the others are recorded
@@ -402,6 +425,14 @@ class MirrorRun:
         await removal.remove_unrecorded(mirror, checkpoint.unrecorded, checkpoint, began)
         checkpoint.drop_pending(checkpoint.unrecorded)
 
+    async def _purge_trash(self, checkpoint: Checkpoint, began: datetime) -> None:
+        """Purge what was in the trash long enough, unless the clock is doubted."""
+        self._check_clock(began)
+        if not self._doubt:
+            removals = removal.Removals.of(self._mirror, began)
+            grace = self._mirror.settings.run.removal_grace
+            await checkpoint.commit(await removals.purge_expired(grace))
+
     async def _allowed_removals(
         self, planned: removal.PlannedRemovals, limit: int, checkpoint: Checkpoint, began: datetime
     ) -> frozenset[ProjectName]:
@@ -470,7 +501,9 @@ class MirrorRun:
         firsts += [None] if self._is_refused else []
         status = next_status(state.status, checkpoint.cursor, firsts)
         now, start = int(mirror.clock.now().timestamp()), int(began.timestamp())
-        await mirror.storage.purge_downloads(before=start - _STALE_DOWNLOAD if pending else now + 1)
+        if not self._doubt:
+            before = start - _STALE_DOWNLOAD if pending else now + 1
+            await mirror.storage.purge_downloads(before=before)
         is_success = not waiting and not self._is_refused
         await self._files.save_status(status, finished=is_success and not pending)
         markers = {Marker.CLEAN: await final_marker(self._files, state, complete=complete)}

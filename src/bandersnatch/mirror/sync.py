@@ -8,6 +8,7 @@ from bandersnatch.events import RunPlanned, Warned
 from bandersnatch.mirror import recovery
 from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
+from bandersnatch.mirror.health import IndexHealth
 from bandersnatch.mirror.index_check import require_index
 from bandersnatch.mirror.plan import hints_of
 from bandersnatch.mirror.publish import publish_root
@@ -77,8 +78,9 @@ async def _execute(
         mirror, began, accepted=accepted, force=True, may_empty=True, is_standalone=True
     )
     stop = mirror.settings.run.stop_on_error
+    health = IndexHealth.of(mirror, None, [task.name for task in tasks])
     executor = recovery.open_executor(
-        mirror, checkpoint, context, began, stop_on_error=stop, standalone=True
+        mirror, checkpoint, context, began, health, stop_on_error=stop, standalone=True
     )
     try:
         await executor.run(tasks, workers=recovery.max_concurrent_projects(mirror))

@@ -32,6 +32,14 @@ def is_expired(noticed_at: int, now: int) -> bool:
 # ---------------------------------------------------------------- before the work
 
 
+class Opening(Enum):
+    """The request that began a run, whose answer showed that the index works."""
+
+    NONE = auto()
+    CHANGELOG = auto()
+    LIST = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Discovery:
     """What the index has.
@@ -39,6 +47,7 @@ class Discovery:
     ``changes`` are events, ``listing`` is the whole project list, ``finite`` a finite set of
     projects to ask for one by one; each may be missing. ``cursor`` is the serial up to which
     they reach, None if unknown. ``markers`` are stored once every task was worked on.
+    ``opening`` is the first request that was answered.
     """
 
     cursor: Serial | None
@@ -46,6 +55,7 @@ class Discovery:
     listing: ProjectList | None = None
     finite: frozenset[ProjectName] = frozenset()
     markers: Mapping[records.Marker, str] = field(default_factory=dict)
+    opening: Opening = Opening.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,8 @@ class MirrorSnapshot:
     options and filters for a project. ``due`` are the projects whose page is to show more files
     by now. ``now`` is in seconds since 1970. ``changed`` are the only projects that differ from
     the project list, None if all have to be compared. ``keep_removed`` says that projects which
-    the index removed stay in the mirror.
+    the index removed stay in the mirror. ``may_expire`` is False if the clock is doubted: no
+    change is old enough then to be shown by every page.
     """
 
     status: Serial
@@ -69,6 +80,7 @@ class MirrorSnapshot:
     due: Sequence[ProjectName] = ()
     changed: frozenset[ProjectName] | None = None
     keep_removed: bool = False
+    may_expire: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +93,7 @@ class RunContext:
     ``may_empty`` lets the index or the filters leave a project without files. ``may_lose`` is
     how many published files the index may take off the page of a project that stays: 0 for one
     that it does not have, any number if it is None. ``is_standalone`` is for a command that has no
-    end at which limits decide.
+    end at which limits decide. ``may_expire`` is as in ``MirrorSnapshot``.
     """
 
     now: int
@@ -93,6 +105,7 @@ class RunContext:
     may_empty: bool = False
     may_lose: Mapping[ProjectName, int] | None = field(default_factory=dict)
     is_standalone: bool = False
+    may_expire: bool = True
 
 
 # ---------------------------------------------------------------- one project

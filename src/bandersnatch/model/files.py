@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from urllib.parse import unquote
 
 from bandersnatch.errors import InvalidValue
@@ -51,6 +51,7 @@ _TIME = re.compile(
 )  # PEP 700 requires "Z"; the legacy documents of some indexes have the offset
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)
+_LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +171,12 @@ def check_size(value: object) -> int:
     return value
 
 
-def parse_upload_time(value: object, *, now: datetime) -> datetime | None:
-    """Return the upload time, or None if ``value`` is not a plausible one.
+def parse_upload_time(value: object) -> datetime | None:
+    """Return the upload time that the index states, or None if ``value`` is no time.
 
-    A time before 1980 or more than one day after ``now`` is not plausible; filters by age would
-    decide wrongly with it.
+    A time after the time of this machine is kept too: its clock may be behind, and the page would
+    lose the time for good. Filters by age take it for a time that has not come yet. Times before
+    1980 are placeholders; times from 2200 on are beyond what file systems store.
     """
     if not isinstance(value, str) or not _TIME.fullmatch(value):
         return None
@@ -182,7 +184,7 @@ def parse_upload_time(value: object, *, now: datetime) -> datetime | None:
         time = datetime.fromisoformat(value)
     except ValueError:
         return None
-    return time if _EARLIEST <= time <= now + timedelta(days=1) else None
+    return time if _EARLIEST <= time < _LATEST else None
 
 
 def format_upload_time(time: datetime) -> str:

@@ -84,7 +84,7 @@ def validate_file(entry: RawFile, context: PageContext) -> ReleaseFile:
         ),
         hashes=hashes,
         size=None if entry.size is None else check_size(entry.size),
-        upload_time=parse_upload_time(entry.upload_time, now=context.now),
+        upload_time=parse_upload_time(entry.upload_time),
         requires_python=requires_python or None,
         yanked=_yanked(entry.yanked),
         core_metadata=_core_metadata(entry.core_metadata),

@@ -74,7 +74,7 @@ def parse_legacy(text: bytes, context: PageContext) -> LegacyDocument:
     for entry in entries:
         if isinstance(entry, dict):
             hashes = _hashes(entry)
-            file = _file(entry, hashes, context.now)
+            file = _file(entry, hashes)
             files.update(dict.fromkeys(hashes, file))
             if isinstance(filename := entry.get("filename"), str):
                 by_name[filename] = file
@@ -115,12 +115,12 @@ def _values(container: dict[str, Any] | list[Any]) -> Iterable[Any]:
     return container.values() if isinstance(container, dict) else container
 
 
-def _file(entry: dict[str, Any], hashes: Hashes, now: datetime) -> LegacyFile:
+def _file(entry: dict[str, Any], hashes: Hashes) -> LegacyFile:
     try:
         size = check_size(entry.get("size"))
     except InvalidValue:
         size = None
-    return LegacyFile(size, parse_upload_time(entry.get("upload_time_iso_8601"), now=now), hashes)
+    return LegacyFile(size, parse_upload_time(entry.get("upload_time_iso_8601")), hashes)
 
 
 def render_legacy(document: LegacyDocument) -> bytes:

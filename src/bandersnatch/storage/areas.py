@@ -96,14 +96,19 @@ class Disk:
             self._open_staging().close()
 
     def probe(self) -> None:
-        """Check that files can be created; a full disk is reported when something is stored.
+        """Check that files can be written; a full disk is reported when something is stored.
 
         :raises OSError: if they cannot.
         """
         staging, name = self.staging(), temporary_name()
         try:
-            os.close(staging.open_file(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-            staging.delete(name)
+            descriptor = staging.open_file(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            try:
+                os.write(descriptor, b"probe")
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+                staging.delete(name)
         except OSError as error:
             if error.errno not in FULL:
                 raise

@@ -114,6 +114,9 @@ class DryRunStorage(MirrorStorage):
     def folding(self) -> Folding:
         return self._storage.folding
 
+    async def probe(self, key: StorageKey, /) -> None:
+        pass
+
     async def flush(self) -> None:
         pass
 

@@ -97,8 +97,7 @@ class FilesystemStorage(MirrorStorage):
     def _open(self) -> None:
         with mapped_errors(self._root):
             if not self._read_only:
-                with suppress(FileExistsError):  # anything but a directory; to open it says so
-                    os.makedirs(self._root, mode=0o755, exist_ok=True)
+                os.makedirs(self._root, mode=0o755, exist_ok=True)
             try:
                 self._tree.open()
             except FileNotFoundError:
@@ -245,6 +244,9 @@ class FilesystemStorage(MirrorStorage):
     @property
     def folding(self) -> Folding:
         return self._folding
+
+    async def probe(self, key: StorageKey, /) -> None:
+        await self._threads.run(lambda: self._tree.probe(key))
 
     async def flush(self) -> None:
         """Write back each file system once, which is far cheaper than every file alone."""

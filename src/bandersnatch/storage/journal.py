@@ -168,6 +168,9 @@ class JournalingStorage(MirrorStorage):
     def folding(self) -> Folding:
         return self._storage.folding
 
+    async def probe(self, key: StorageKey, /) -> None:
+        await self._storage.probe(key)
+
     async def flush(self) -> None:
         await self._storage.flush()
 

@@ -130,6 +130,13 @@ class Storage(Protocol):
         """
         return EXACT
 
+    async def probe(self, key: StorageKey, /) -> None:
+        """Check that the storage works at all where ``key`` is, whatever is wrong at ``key``.
+
+        :raises StorageError: if it does not.
+        """
+        ...
+
     async def flush(self) -> None:
         """Return once everything that was written before survives a power failure."""
         ...

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from threading import Event
     from types import TracebackType
 
-    from bandersnatch.storage.areas import Area
+    from bandersnatch.storage.areas import Area, Disk
     from bandersnatch.storage.directory import Directory, DirectoryEntry
 
 CHUNK = 1024 * 1024
@@ -78,6 +78,12 @@ class Hasher(Protocol):
         ...
 
 
+_OF_ONE_PLACE = frozenset(
+    {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.EIO}
+)
+"""System errors that may concern one directory or file only."""
+
+
 class mapped_errors:  # noqa: N801 - used like a function
     """A context that raises a ``StorageError`` about ``key`` for every ``OSError``."""
 
@@ -106,6 +112,8 @@ class mapped_errors:  # noqa: N801 - used like a function
         if error.errno == errno.EISDIR:
             raise errors.ObstructedPath(self._key, _IS_DIRECTORY) from error
         why = os.strerror(error.errno) if error.errno else str(error)
+        if error.errno in _OF_ONE_PLACE:
+            raise errors.UnusablePlace(self._key, why) from error
         if error.errno == errno.EXDEV:
             why = MOUNT_BELOW
         raise errors.StorageError(self._key, why) from error
@@ -325,13 +333,27 @@ class Tree:
 
         :raises UnstorableName: if the locale gives file names another encoding than URLs have.
         """
-        self.require_key(key)
         if not key.isascii() and sys.getfilesystemencoding() != "utf-8":
             raise errors.UnstorableName(key, _NOT_UTF8)
+        return self._disk(key).staging()
+
+    def probe(self, key: StorageKey) -> None:
+        """Check that files can be written on the file system that ``key`` will be on.
+
+        :raises StorageError: if they cannot.
+        """
+        try:
+            self._disk(key).probe()
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise errors.StorageError(self._disk(key).staging_key, why) from error
+
+    def _disk(self, key: StorageKey) -> Disk:
+        self.require_key(key)
         disk = self.areas.disk(split_key(key)[0])
         if disk is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.root)
-        return disk.staging()
+        return disk
 
     def write(self, key: StorageKey, content: bytes, *, durable: bool) -> None:
         """Replace the file or link at ``key`` by a file, in one step."""

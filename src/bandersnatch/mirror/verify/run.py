@@ -11,6 +11,7 @@ from bandersnatch.mirror import recovery
 from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.files import FileSync
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
+from bandersnatch.mirror.health import IndexHealth
 from bandersnatch.mirror.publish import Publisher, publish_root
 from bandersnatch.mirror.removal import removal_limit
 from bandersnatch.mirror.state import StateFiles
@@ -100,8 +101,9 @@ class Verification:
         context = await recovery.open_context(
             mirror, began, accepted=frozenset(), force=True, may_lose={}, is_standalone=True
         )
+        health = IndexHealth.of(mirror, None, names)
         executor = recovery.open_executor(
-            mirror, checkpoint, context, began, stop_on_error=False, standalone=True
+            mirror, checkpoint, context, began, health, stop_on_error=False, standalone=True
         )
         try:
             await executor.run(tasks, workers=recovery.max_concurrent_projects(mirror))

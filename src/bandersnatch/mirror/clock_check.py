@@ -1,0 +1,42 @@
+"""Whether the clock of this machine is to be trusted; pure.
+
+A clock that is wrong makes data look old: files in the trash, changes, partial downloads. While it
+is doubted, nothing is purged and nothing expires. Times of the index are kept as they are stated.
+"""
+
+from __future__ import annotations
+
+MAX_STEP_BACK = 60
+"""Seconds that a run may be earlier than the last one: clocks are adjusted."""
+
+MAX_OFFSET = 3600
+"""Seconds between this clock and the newest time that an answer of this run stated."""
+
+MAX_PAUSE = 90 * 86_400
+"""Seconds since the last run, if no answer states a time."""
+
+
+def clock_doubt(now: int, last: int | None, offset: float | None) -> str:
+    """Return why the clock is doubted, "" if it is not.
+
+    ``now`` and ``last``, the time of the last run, are in seconds since 1970. ``offset`` is how
+    many seconds the newest time that an answer stated is ahead of this clock, None without one.
+    """
+    if last is not None and last - now > MAX_STEP_BACK:
+        return f"the clock is {_span(last - now)} behind the time of the last run"
+    if offset is not None and abs(offset) > MAX_OFFSET:
+        where = "behind" if offset > 0 else "ahead of"
+        return f"the clock is {_span(abs(offset))} {where} the time that the index states"
+    if offset is None and last is not None and now - last > MAX_PAUSE:
+        return (
+            f"by the clock the last run was {_span(now - last)} ago, and the index states no time"
+        )
+    return ""
+
+
+def _span(seconds: float) -> str:
+    """Return a time in the largest unit of which there are at least two."""
+    for size, unit in ((86_400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} seconds"
