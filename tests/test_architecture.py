@@ -213,7 +213,7 @@ def test_help_needs_none_of_the_heavy_libraries() -> None:
 
 def test_the_oracle_of_the_faults_knows_nothing_of_the_program() -> None:
     """It could share its mistakes otherwise: neither it nor what it imports may import ours."""
-    program = "import sys, tests.chaos.oracle; print(*sys.modules)"
+    program = "import sys, tests.chaos.oracle, tests.chaos.forecast; print(*sys.modules)"
     root = Path(__file__).parent.parent
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root

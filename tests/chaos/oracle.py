@@ -33,6 +33,9 @@ _DIGITS = 64
 RETAINED = 1_000_000
 """Smallest size in bytes of a partial download that may stay for the next run to resume."""
 
+REJECTED = "RejectedFiles"
+"""The failure of a project of which files are rejected and the rest is published."""
+
 _ERROR = re.compile(r"^\S+ \S+ ERROR: (.*)$", re.MULTILINE)
 
 
@@ -297,7 +300,7 @@ class Oracle:
         failed = _failed(output)
         for name in filter(self.selects, self.index.projects):
             wrong = self.shown(after, name, granted)
-            if name in failed and failed[name]["error"] == "RejectedFiles":
+            if name in failed and failed[name]["error"] == REJECTED:
                 yield from self._rejected(after, name, wrong, output, granted)
             elif name in failed:
                 yield from self._failed_in_order(before, after, name)
@@ -318,8 +321,7 @@ class Oracle:
         is_published = json_page(after, name) is not None and name not in granted.behind
         if wrong and is_published:
             yield Complaint("I23", f"{name} has rejected files, and {wrong}")
-        named = [each for each in output.report["rejected"] if not each["ignored"]]
-        if name not in {each["project"] for each in named}:
+        if name not in _with_rejections(output):
             yield Complaint("I23", f"{name} has rejected files, and the report names none")
 
     def _failed_in_order(self, before: Snapshot, after: Snapshot, name: str) -> Iterator[Complaint]:
@@ -346,12 +348,14 @@ class Oracle:
         for name, each in failed.items():
             lines = [line for line in errors if line.startswith(f"{name} failed: ")]
             reason = _shown(each["reason"])
-            if len(lines) != 1 or not reason or reason not in lines[0]:
+            if not reason or sum(reason in line for line in lines) != 1:
                 yield Complaint("K1", f"{name} failed ({each['reason']}), the log has {lines}")
         for reason in stopped:
             if not any(line.startswith(_shown(reason)) for line in errors):
                 yield Complaint("K1", f"the log lacks {reason!r}")
-        if len(errors) != len(failed) + len(stopped):
+        # A project that failed otherwise and has rejected files has a line about each.
+        both = [n for n in _with_rejections(output) if failed.get(n, {}).get("error") != REJECTED]
+        if len(errors) != len(failed) + len(both) + len(stopped):
             yield Complaint("K1", f"{len(failed)} failed, {stopped}, the log has {errors}")
         yield from self._report(after, output)
         everything = output.log + output.out + str(output.report)
@@ -363,8 +367,8 @@ class Oracle:
     def _report(self, after: Snapshot, output: Output) -> Iterator[Complaint]:
         projects = output.report["projects"]
         names = [*projects["synced"], *projects["absent"], *projects["removed"]]
-        failed = (each for each in projects["failed"] if each["error"] != "RejectedFiles")
-        names += [each["name"] for each in failed]
+        # A project with rejected files is synced with the others.
+        names += [each["name"] for each in projects["failed"] if each["error"] != REJECTED]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             yield Complaint("I24", f"the report names {twice} more than once")
@@ -476,6 +480,11 @@ def _shown(text: str) -> str:
 
 def _failed(output: Output) -> dict[str, dict[str, Any]]:
     return {each["name"]: each for each in output.report["projects"]["failed"]}
+
+
+def _with_rejections(output: Output) -> set[str]:
+    """Return the projects with rejected files that the operator does not acknowledge."""
+    return {each["project"] for each in output.report["rejected"] if not each["ignored"]}
 
 
 def _stopped(output: Output) -> list[str]:

@@ -198,7 +198,8 @@ OTHERS = {
     "storage-filesystem-manage-permissions": "true",
     **dict.fromkeys(
         [
-            "allow-non-https", "cleanup", "cleanup_todo", "core-metadata", "delete-packages",
+            "accept-unhashed", "allow-non-https", "cleanup", "cleanup_todo", "core-metadata",
+            "delete-packages",
             "delete_missing_packages", "diff-append-epoch", "download-mirror-no-fallback",
             "hash-index", "netrc", "release-files",
         ],

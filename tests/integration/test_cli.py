@@ -220,14 +220,15 @@ def test_problems_are_logged_whatever_the_flags(site: Site, flags: list[str]) ->
     assert len(done.lines) == 1
 
 
-def test_a_retired_option_is_a_warning_and_the_run_continues(index: Index, site: Site) -> None:
+def test_a_renamed_option_is_a_warning_and_the_run_continues(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
     site.configure(delete_packages="true")
 
     ran = site.mirror()
 
     assert ran.code == 0
-    assert f"WARNING: {site.config}: [mirror] delete-packages has no effect any more" in ran.log
+    told = "[mirror] delete-packages is read as removed-projects = delete"
+    assert f"WARNING: {site.config}: {told}" in ran.log
 
 
 def test_an_invalid_proxy_in_the_environment_is_status_2_and_nothing_is_touched(

@@ -101,7 +101,8 @@ def test_a_changed_state_is_not_trusted(
     pages = [asked for asked in server.asked if asked.kind == "detail"]
     known = sorted(asked.path for asked in pages if "If-None-Match" in asked.headers)
     unknown = {asked.path for asked in pages if "If-None-Match" not in asked.headers}
-    assert known == PAGES
+    # A page that lost files is fetched again when the losses are applied, after everything else.
+    assert known == sorted([*PAGES, "/simple/gamma/"])
     assert unknown - {"/simple/unheard-of/"} == {"/simple/new/"}
     assert set(server.paths("file")) == set(index.files) - before
     assert mirrored.status == index.serial
@@ -347,8 +348,9 @@ def test_an_unreachable_index_leaves_the_state_untrusted(
     away = server.fault("", faults.status(503))
     assert mirrored.mirror().code == 3
     assert mirrored.text("status") == "5"
-    assert {k: v for k, v in listing(mirrored.root).items() if k != "."} == {
-        k: v for k, v in before.items() if k != "."
+    # A file in the directory of temporary files was made and deleted again.
+    assert {k: v for k, v in listing(mirrored.root).items() if k not in {".", ".partial"}} == {
+        k: v for k, v in before.items() if k not in {".", ".partial"}
     }
     away.left = 0
     server.forget()

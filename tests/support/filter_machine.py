@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 from msgspec import structs
 
 from bandersnatch.config.schema import ApiMethod
-from bandersnatch.errors import UnusableIndex
+from bandersnatch.errors import UnusableIndex, WrongIndexUrl
 from bandersnatch.filters.builtin.age import ReleaseAge
 from bandersnatch.filters.builtin.latest import LatestRelease
 from bandersnatch.filters.builtin.limits import SizeProjectMetadata
@@ -101,6 +100,7 @@ class FilteredWorld(World):
         super().__init__(index, clock, method)
         self.rules = Rules()
         self.most = 100
+        self.refused = False
 
     def mirror(self) -> Mirror:
         """Return the mirror as a run uses it."""
@@ -110,9 +110,15 @@ class FilteredWorld(World):
         return replace(plain, settings=structs.replace(plain.settings, run=run), filters=chain)
 
     def run(self, kill_after: int = -1) -> None:
-        """Run ``mirror``, killed after so many changes; the index may be unusable."""
-        with contextlib.suppress(UnusableIndex):
+        """Run ``mirror``, killed after so many changes; the index may be unusable.
+
+        ``refused`` is set if the index had none of the projects that the rules name.
+        """
+        self.refused = False
+        try:
             super().run(kill_after)
+        except UnusableIndex as error:
+            self.refused = isinstance(error, WrongIndexUrl)
         self.storage.kill_after = -1
 
 
@@ -237,6 +243,11 @@ class ReconcilingMachine(MirrorMachine):
         return bool(todo) and all(line.split()[0] not in self.index.projects for line in todo)
 
     def _compare(self) -> None:
+        if self.world.refused:
+            finite = self.world.rules.finite
+            assert finite, "only a set of names can have nothing that the index has"
+            assert not finite & self.index.projects.keys()
+            return
         if self.method is not ApiMethod.SIMPLE or self.world.rules.allowed is None:
             assert self.world.status == self.index.serial, (
                 "only pages tell where a list is not read"

@@ -37,6 +37,8 @@ from bandersnatch.errors import (
     RateLimit,
     RefusedCommand,
     RefusedRequest,
+    RejectedFiles,
+    RejectedPage,
     ResponseError,
     SafetyStop,
     SizeMismatch,
@@ -61,6 +63,7 @@ from bandersnatch.errors import (
     UpstreamError,
     UsageError,
     WithdrawnFiles,
+    WrongIndexUrl,
 )
 
 if TYPE_CHECKING:
@@ -199,6 +202,24 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
             "the filters exclude 2 projects or all their files, 7 are gone from the index, "
             "and one run may remove 5; "
             "nothing was removed; if that is right, run mirror with --max-removals 9 once"
+        ),
+    ),
+    (
+        WrongIndexUrl("it has no list", "master", "try master = https://example.org"),
+        "it has no list; master may be wrong: try master = https://example.org",
+    ),
+    (
+        RejectedFiles(2, ".x.zip", "its name begins with a dot"),
+        (
+            "rejected 2 file(s), which the mirror lacks; .x.zip: its name begins with a dot; "
+            "if that is acceptable, name them in ignore-rejected"
+        ),
+    ),
+    (
+        RejectedPage("no file is left", 2, ".x.zip", "its name begins with a dot"),
+        (
+            "its page is not published: no file is left; rejected 2 file(s); "
+            ".x.zip: its name begins with a dot"
         ),
     ),
     (FilterFailure("acme", "it broke"), "the filter acme failed: it broke"),

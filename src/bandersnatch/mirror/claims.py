@@ -12,7 +12,7 @@ from bandersnatch.model.filenames import candidate_projects
 from bandersnatch.model.project import Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from bandersnatch.catalogue.port import MirrorCatalogue
     from bandersnatch.model.files import ReleaseFile
@@ -61,6 +61,16 @@ class PathClaims:
                 self._claims.setdefault(place, _Claim(name, file.path))
         await self._forget_recorded()
         return rejections
+
+    def replaces(self, files: Sequence[ReleaseFile], recorded: Collection[str]) -> bool:
+        """Return whether a file of a page needs the place of a recorded one that leaves the page.
+
+        Then the page must be published without both, so that the place is free in the next run.
+        """
+        folding = self._storage.folding
+        listed = {file.path for file in files}
+        leaving = {folding.fold(path) for path in recorded if path not in listed}
+        return any(folding.fold(path) in leaving for path in listed)
 
     async def _taken_by_others(
         self, name: ProjectName, files: Sequence[ReleaseFile], folding: Folding

@@ -138,6 +138,7 @@ class FilesOutcome:
     ``records`` are the files that are stored and correct, in the order of the page. ``missing``
     has an error for each file that could not be downloaded, ``sidecars_missing`` a reason for
     each file whose core metadata could not be. ``rejected`` are the files that cannot be stored.
+    ``makes_room`` says that one of them can be in the next run, when a file has left the page.
     ``restored`` are the keys in the trash of what was restored from there. ``budget`` counts the
     tries that failed.
     """
@@ -147,6 +148,7 @@ class FilesOutcome:
     restored: list[StorageKey] = field(default_factory=list)
     sidecars_missing: list[str] = field(default_factory=list)
     rejected: list[Rejection] = field(default_factory=list)
+    makes_room: bool = False
     budget: FailureBudget = field(default_factory=lambda: FailureBudget(MAX_FAILED_TRIES))
 
 

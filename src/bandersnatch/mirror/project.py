@@ -431,7 +431,8 @@ class Publication:
         :raises MissingFiles: if files cannot be downloaded, for the first time.
         """
         detail, files, error = await self._store_files(task, record, proposed.detail, recorded)
-        if files.rejected and (refusal := rejected_page(detail)) is not None:
+        refusal = rejected_page(detail) if files.rejected and not files.makes_room else None
+        if refusal is not None:
             restored = tuple(files.restored)
             return Outcome(
                 task, Result.REJECTED, None, refusal, rejected=detail.rejected, restored=restored
@@ -474,10 +475,12 @@ class Publication:
             return detail, FilesOutcome(), None
         paths = [found.file.path for found in record.files] if record is not None else []
         taken = await self._claims.reject(detail.name, detail.files, paths)
+        makes_room = self._claims.replaces(detail.files, paths)
         detail = detail.reject(taken)
         files, error = await self._sync_files(task, recorded, detail)
         detail = detail.reject(files.rejected)
         files.rejected += taken
+        files.makes_room = makes_room
         stored = tuple(found.file for found in files.records)
         return replace(detail, files=stored), files, error
 

@@ -97,7 +97,8 @@ class FilesystemStorage(MirrorStorage):
     def _open(self) -> None:
         with mapped_errors(self._root):
             if not self._read_only:
-                os.makedirs(self._root, mode=0o755, exist_ok=True)
+                with suppress(FileExistsError):  # anything but a directory; to open it says so
+                    os.makedirs(self._root, mode=0o755, exist_ok=True)
             try:
                 self._tree.open()
             except FileNotFoundError:

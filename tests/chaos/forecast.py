@@ -1,0 +1,251 @@
+"""What each run of a history must do: pages, rejected files, ``status``, ``todo``, exit status.
+
+The rules I26 to I30 of ``docs/development/oracle.md``. Nothing of the program is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tests.chaos.oracle import Complaint, Granted, json_page
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from tests.chaos.oracle import Output
+    from tests.chaos.tree import Tree
+    from tests.support.index import File, Index, Project
+
+SECOND_LOOK = 600
+"""Seconds after which the second look at a page without files may confirm the first."""
+
+RUNS_THAT_HOLD = 1
+"""Runs for which ``status`` waits for a page whose files are all rejected."""
+
+VARIANTS = "-variants.json"
+"""The end of the name of the one file that may change under its name."""
+
+_REMOVAL = re.compile(r"remove (file|release)|release quarantined")
+
+
+@dataclass
+class Standing:
+    """What the mirror must have of a project after a run.
+
+    ``page`` has the shown files by name, and is None without a page. ``reflects`` is the serial of
+    that page, ``seen`` the highest serial at a visit. ``waits`` is why the project is in ``todo``:
+    "rejected", "changed", "empty", or "" if it is not there.
+    """
+
+    page: dict[str, File] | None = None
+    rejected: frozenset[str] = frozenset()
+    reflects: int = 0
+    seen: int = 0
+    waits: str = ""
+    since: float = 0
+    runs: int = 0
+    is_visited_again: bool = False
+
+    @property
+    def holds_status(self) -> bool:
+        """Whether ``status`` waits for this project."""
+        return bool(self.waits) and not (self.waits == "rejected" and self.runs > RUNS_THAT_HOLD)
+
+
+@dataclass
+class Forecast:
+    """Follows an index, and knows what each run must do.
+
+    ``fold`` returns an equal text for paths that the file system does not hold apart. ``ignored``
+    are the projects whose rejected files the operator acknowledges.
+    """
+
+    index: Index
+    fold: Callable[[str], str]
+    ignored: set[str] = field(default_factory=set)
+    standings: dict[str, Standing] = field(default_factory=dict)
+    status: int = 0
+    listed: frozenset[str] = frozenset()
+    """The projects of the first run."""
+
+    def run(self, now: float) -> None:
+        """Advance by a run at a time in seconds."""
+        for name, project in self.index.projects.items():
+            standing = self.standings.setdefault(name, Standing())
+            if project.serial > standing.seen or standing.waits or standing.is_visited_again:
+                self._visit(project, standing, now)
+                standing.seen = project.serial
+        held = [self._first_missing(*each) for each in self.standings.items()]
+        reached = [self.index.serial, *(serial for serial in held if serial is not None)]
+        self.status = max(self.status, min(reached))
+        self.listed = self.listed or frozenset(self.standings)
+
+    def _first_missing(self, name: str, standing: Standing) -> int | None:
+        """Return the serial before the first event that a project does not reflect, if it waits."""
+        if not standing.holds_status:
+            return None
+        if not standing.reflects and name in (self.listed or self.standings):
+            return 0  # the list of the first run has no events
+        events = (e.serial for e in self.index.journal if _named(e.name) == name)
+        return next(serial for serial in events if serial > standing.reflects) - 1
+
+    # ------------------------------------------------------------ one project
+
+    def _visit(self, project: Project, standing: Standing, now: float) -> None:
+        shown = standing.page or {}
+        files = project.files
+        bad = {name for name, file in files.items() if is_invalid(file)}
+        listed = {name: file for name, file in files.items() if name not in bad}
+        # What is shown already stays, even if its entry is invalid now.
+        listed |= {name: shown[name] for name in bad & shown.keys()}
+        standing.is_visited_again = False
+        if bad and not listed:
+            self._wait(standing, "rejected", now)
+            standing.rejected = frozenset(bad)
+            return
+        if shown and not listed and not self._has_evidence(project, standing):
+            is_second = standing.waits == "empty" and now - standing.since >= SECOND_LOOK
+            if not is_second:
+                self._wait(standing, "empty", now)
+                return
+        if any(_has_changed(shown[name], listed[name]) for name in shown.keys() & listed.keys()):
+            self._wait(standing, "changed", now)
+            return
+        collided = self._collisions(shown, listed)
+        left = {name: file for name, file in listed.items() if name not in collided}
+        if collided and not left and not self._needs_place(shown, listed):
+            self._wait(standing, "rejected", now)
+            standing.rejected = frozenset(bad | collided)
+            return
+        standing.is_visited_again = bool(collided and shown.keys() - left.keys())
+        standing.page, standing.rejected = left, frozenset(bad | collided)
+        standing.reflects, standing.waits, standing.runs = project.serial, "", 0
+
+    def _wait(self, standing: Standing, why: str, now: float) -> None:
+        if standing.waits != why:
+            standing.runs, standing.since = 0, now
+        standing.waits = why
+        standing.runs += 1
+
+    def _has_evidence(self, project: Project, standing: Standing) -> bool:
+        return any(
+            _REMOVAL.match(event.action)
+            for event in self.index.journal
+            if event.serial > standing.reflects and _named(event.name) == _named(project.display)
+        )
+
+    def _collisions(self, shown: Mapping[str, File], listed: Mapping[str, File]) -> set[str]:
+        """Return the files whose place another one has: the shown one, or else the first."""
+        taken = {self.fold(file.path): file.path for file in shown.values()}
+        collided = set()
+        for name, file in sorted(listed.items()):
+            if taken.setdefault(self.fold(file.path), file.path) != file.path:
+                collided.add(name)
+        return collided
+
+    def _needs_place(self, shown: Mapping[str, File], listed: Mapping[str, File]) -> bool:
+        """Return whether a listed file needs the place of a shown one that leaves the page."""
+        leaving = {self.fold(shown[name].path) for name in shown.keys() - listed.keys()}
+        return any(self.fold(file.path) in leaving for file in listed.values())
+
+    # ------------------------------------------------------------ results
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """The projects that the report must name as failed, with the class of the error."""
+        failed = {}
+        for name, standing in self.standings.items():
+            if standing.rejected and name not in self.ignored:
+                failed[name] = "RejectedFiles"
+            if standing.waits == "changed":
+                failed[name] = "ChangedFile"
+        return failed
+
+    @property
+    def rejections(self) -> set[tuple[str, str, bool]]:
+        """The rejected files: project, name, and whether the operator acknowledges it."""
+        return {
+            (name, file, name in self.ignored)
+            for name, standing in self.standings.items()
+            for file in standing.rejected
+        }
+
+    @property
+    def waiting(self) -> set[str]:
+        """The projects that ``todo`` must name."""
+        return {name for name, standing in self.standings.items() if standing.waits}
+
+    @property
+    def exit_status(self) -> int:
+        """The exit status: 5 for a changed file, else 4 for a rejected one, else 0."""
+        kinds = set(self.failures.values())
+        return 5 if "ChangedFile" in kinds else 4 if kinds else 0
+
+    @property
+    def granted(self) -> Granted:
+        """The deviations from the index that the other rules must permit."""
+        left_out = {
+            name
+            for standing in self.standings.values()
+            for name in standing.rejected - (standing.page or {}).keys()
+        }
+        return Granted(excluded=frozenset(left_out), behind=frozenset(self.waiting))
+
+    # ------------------------------------------------------------ judging
+
+    def judge(self, tree: Tree, output: Output, told: Mapping[str, Any]) -> Iterator[Complaint]:
+        """Return all violations; ``told`` is what ``status --json`` says after the run."""
+        for name, standing in self.standings.items():
+            shown, wanted = _shown_files(tree, name), _wanted_files(standing)
+            if shown != wanted:
+                yield Complaint("I26", f"{name} shows {shown}, not {wanted}")
+        for source, document in (("the report", output.report), ("status", told)):
+            named = {(e["project"], e["file"], e["ignored"]) for e in document["rejected"]}
+            if named != self.rejections:
+                yield Complaint("I27", f"{source} lists {named}, not {self.rejections}")
+        failed = {each["name"]: each["error"] for each in output.report["projects"]["failed"]}
+        if (failed, output.code) != (self.failures, self.exit_status):
+            here, there = (failed, output.code), (self.failures, self.exit_status)
+            yield Complaint("I28", f"failed: {here}, not {there}")
+        status = int(tree.read("status") or 0)
+        if status != self.status:
+            yield Complaint("I29", f"status is {status}, not {self.status}")
+        lines = (tree.read("todo") or b"").decode().splitlines()[1:]
+        pending = {line.split()[0] for line in lines}
+        if pending != self.waiting:
+            yield Complaint("I30", f"todo names {pending}, not {self.waiting}")
+
+
+def is_invalid(file: File) -> bool:
+    """Whether a file must be rejected: it is hidden, or neither document gives a digest."""
+    return file.filename.startswith(".") or (file.hashes == {} and file.digests == {})
+
+
+def _has_changed(shown: File, listed: File) -> bool:
+    return shown.sha256 != listed.sha256 and not listed.filename.endswith(VARIANTS)
+
+
+def _shown_files(tree: Tree, name: str) -> dict[str, dict[str, str]] | None:
+    """Return the digests of each file that a page shows, None without a page."""
+    page = json_page(tree, name)
+    return None if page is None else {each.filename: dict(each.digests) for each in page.links}
+
+
+def _wanted_files(standing: Standing) -> dict[str, dict[str, str]] | None:
+    """Return the digests that a page must show: sha256, whatever the index gives."""
+    if standing.page is None:
+        return None
+    return {name: {"sha256": file.sha256} for name, file in standing.page.items()}
+
+
+def _named(display: str) -> str:
+    return re.sub(r"[-_.]+", "-", display).lower()
+
+
+def read_status(out: str) -> dict[str, Any]:
+    """Return the document of ``status --json``."""
+    found: dict[str, Any] = json.loads(out)
+    return found
