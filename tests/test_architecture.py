@@ -248,3 +248,79 @@ def test_importing_a_module_does_nothing() -> None:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             acts = isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant)
             assert not acts, f"{name_of(path)}:{node.lineno}"
+
+
+CHANGING = {
+    *("chmod", "chown", "link", "makedirs", "mkdir", "mkfifo", "mknod", "open", "remove"),
+    *("removedirs", "rename", "renames", "replace", "rmdir", "symlink", "truncate", "unlink"),
+}
+"""Functions of ``os`` that change something by its path, or may create it."""
+
+PATH_METHODS = {"write_text", "write_bytes", "touch", "symlink_to", "hardlink_to", "lchmod"}
+
+WRITERS = {
+    "storage.descriptors": CHANGING,
+    "storage.paths": CHANGING,
+    "storage.output": CHANGING,
+    "storage.filesystem": {"makedirs"},  # the mirror's directory itself
+    "catalogue.sqlite": {"replace"},  # SQLite knows its file by its path only
+    "cli.stdio": {"open"},  # the null device
+}
+"""Which modules may open files for writing, or change a directory, and how."""
+
+
+def _mode(call: ast.Call) -> str:
+    """Return the mode of a call of ``open``, as a function or as a method."""
+    place = 1 if isinstance(call.func, ast.Name) else 0
+    modes = [each.value for each in call.keywords if each.arg == "mode"] + call.args[place:][:1]
+    return next((str(m.value) for m in modes if isinstance(m, ast.Constant)), "")
+
+
+def changes(tree: ast.AST) -> Iterator[str]:
+    """Yield the calls that change a file by its path: ``os.rename``, ``path.open("w")``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [getattr(node, "module", None), *(alias.name for alias in node.names)]
+            yield from {"shutil", "tempfile"}.intersection(filter(None, names))
+        if not isinstance(node, ast.Call):
+            continue
+        function, writes = node.func, bool(set(_mode(node)) & set("wax+"))
+        if isinstance(function, ast.Name) and function.id == "open" and writes:
+            yield "open"
+        elif isinstance(function, ast.Attribute):
+            of_os = isinstance(function.value, ast.Name) and function.value.id == "os"
+            if (
+                (of_os and function.attr in CHANGING)
+                or function.attr in PATH_METHODS
+                or (function.attr == "open" and writes)
+            ):
+                yield function.attr
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_files_are_written_by_the_storage_alone(path: Path) -> None:
+    """Links planted anywhere are not followed only where everybody goes through these modules.
+
+    SQLite, filelock and logging open files themselves; their paths are checked before.
+    """
+    found = set(changes(ast.parse(path.read_text(encoding="utf-8"))))
+
+    allowed = WRITERS.get(name_of(path), set())
+    assert found <= allowed | ({"shutil"} if name_of(path) == "storage.paths" else set())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("os.open(path, flags)", "os.rename(a, b)", "open(path, 'w')", "open(path, mode='ab')"),
+        *("path.open('x')", "path.open(mode='r+')", "path.write_text('')", "import shutil"),
+        *("from tempfile import mkstemp", "path.touch()", "os.unlink(path)"),
+    ],
+)
+def test_what_writes_is_recognised(text: str) -> None:
+    assert list(changes(ast.parse(text)))
+
+
+@pytest.mark.parametrize("text", ["open(path)", "path.open('rb')", "os.read(1, 2)", "a.open(b)"])
+def test_what_only_reads_is_permitted(text: str) -> None:
+    assert not list(changes(ast.parse(text)))

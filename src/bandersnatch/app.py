@@ -195,7 +195,7 @@ def check_storage(settings: Settings) -> StorageReport:
     """Return which disks the mirror is on, and what would end a run; blocks, changes nothing."""
     from bandersnatch.storage import check  # noqa: PLC0415 - as above
 
-    return check.check_storage(settings.storage.directory, settings.storage.keep_free)
+    return check.check_storage(settings.storage)
 
 
 def with_journal(mirror: Mirror, journal: ChangeJournal) -> Mirror:
@@ -220,8 +220,10 @@ async def _open_storage(
 ) -> tuple[MirrorStorage, MirrorCatalogue]:
     from bandersnatch.catalogue.sqlite import SqliteCatalogue  # noqa: PLC0415
     from bandersnatch.storage.filesystem import FilesystemStorage  # noqa: PLC0415
+    from bandersnatch.storage.mounts import require_disk  # noqa: PLC0415
 
     directory = settings.storage.directory
+    require_disk(directory, must_exist=settings.storage.must_exist)
     keep_free = settings.storage.keep_free
     opened = FilesystemStorage(directory, read_only=dry_run, threads=readers, keep_free=keep_free)
     storage = await stack.enter_async_context(opened)

@@ -346,7 +346,10 @@ def test_case_109_a_tree_that_is_not_mounted_is_refused(case: Case, command: lis
 
     assert ran.code == 7
     (line,) = ran.errors()
-    assert "is the disk mounted? To start over on purpose, delete catalogue.sqlite" in line
+    assert (
+        "is the disk mounted? To begin again with what is there, run: bandersnatch mirror --rebuild"
+        in line
+    )
     assert case.server.asked == []
     assert list(case.site.web.rglob("*")) == []
     case.site.web.rmdir()

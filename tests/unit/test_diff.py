@@ -174,7 +174,7 @@ def test_an_undecodable_directory_name_is_written_unchanged(
 
 
 @pytest.mark.parametrize(
-    ("path", "why"), [("file/list", "File exists"), ("list-that-is-a-link", "Not a directory")]
+    ("path", "why"), [("file/list", "File exists"), ("list-that-is-a-link", "File exists")]
 )
 def test_a_list_that_cannot_be_created_is_a_storage_error(
     tmp_path: Path, path: str, why: str

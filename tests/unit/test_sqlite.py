@@ -359,14 +359,39 @@ async def test_a_locked_file_is_an_error_and_is_not_replaced(tmp_path: Path) -> 
         await assert_filled(catalogue)
 
 
-@pytest.mark.parametrize("kind", ["no directory", "a directory"])
-async def test_a_file_that_cannot_be_opened_is_an_error(tmp_path: Path, kind: str) -> None:
-    home = tmp_path / "home"
-    if kind == "a directory":
-        (home / FILE_NAME).mkdir(parents=True)
-
+async def test_a_file_in_a_missing_directory_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="unable to open database file"):
-        await fill(home)
+        await fill(tmp_path / "home")
+
+
+@pytest.mark.parametrize("suffix", ["", "-journal", "-wal", "-shm"])
+@pytest.mark.parametrize("kind", ["directory", "link", "dangling", "fifo"])
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_what_is_not_a_regular_file_is_not_opened(
+    tmp_path: Path, kind: str, suffix: str, *, read_only: bool
+) -> None:
+    """SQLite would follow a link, and wait for the other end of a pipe."""
+    home, outside = tmp_path / "home", tmp_path / "outside"
+    home.mkdir()
+    await fill(home)
+    outside.write_bytes(b"secret")
+    path = home / f"{FILE_NAME}{suffix}"
+    path.unlink(missing_ok=True)
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(outside if kind == "link" else tmp_path / "never")
+
+    says = "it is a link" if kind in {"link", "dangling"} else "it is not a regular file"
+    with pytest.raises(StorageError, match=f"{says}; move it away") as caught:
+        async with SqliteCatalogue(str(home), read_only=read_only):
+            pass
+
+    assert caught.value.key == path.name
+    assert outside.read_bytes() == b"secret"
+    assert not (tmp_path / "never").exists()
 
 
 @pytest.mark.parametrize(

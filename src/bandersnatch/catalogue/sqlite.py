@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from contextlib import contextmanager, suppress
 from itertools import compress, filterfalse, repeat
 from operator import lt, ne
@@ -62,6 +63,9 @@ if TYPE_CHECKING:
 
 
 FILE_NAME = "catalogue.sqlite"
+_SUFFIXES = ("", "-journal", "-wal", "-shm")
+"""Of the names of the files that SQLite opens."""
+
 BUSY_TIMEOUT = 60.0
 """Seconds to wait for other processes: a query over a whole large catalogue takes some."""
 
@@ -195,6 +199,8 @@ class SqliteCatalogue(MirrorCatalogue):
     # ------------------------------------------------------------ opening
 
     def _open(self) -> None:
+        for suffix in _SUFFIXES:
+            _require_regular(self._path + suffix, FILE_NAME + suffix)
         if self._read_only and not os.path.exists(self._path):
             self._replace()
             return
@@ -378,6 +384,22 @@ class SqliteCatalogue(MirrorCatalogue):
 
 
 # ---------------------------------------------------------------- queries
+
+
+def _require_regular(path: str, name: str) -> None:
+    """Check a file before SQLite opens it, which follows links and waits for pipes.
+
+    :raises StorageError: if it exists and is not a regular file.
+    """
+    try:
+        found = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise StorageError(name, error.strerror or str(error)) from error
+    if not stat.S_ISREG(found.st_mode):
+        why = "it is a link" if stat.S_ISLNK(found.st_mode) else "it is not a regular file"
+        raise StorageError(name, f"{why}; move it away, and the next run makes a new one")
 
 
 def _summaries(

@@ -19,6 +19,7 @@ from bandersnatch.cli.text import one_line, size
 from bandersnatch.errors import StorageError
 from bandersnatch.layout import TRASH, StorageKey
 from bandersnatch.storage.journal import Change, ChangeJournal
+from bandersnatch.storage.output import OutputFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -132,14 +133,14 @@ def open_diff_file(settings: Settings, now: datetime) -> Iterator[DiffFile]:
 
     :raises StorageError: if they cannot be written.
     """
-    path = diff_path(settings, now)
+    path, root = diff_path(settings, now), Path(settings.storage.directory).absolute()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with (
-            _open(path) as changed,
-            _open(path.with_name(path.name + _DELETED)) as deleted,
+            OutputFile(str(path), str(root), parents=True) as file,
+            _writing(file.create()) as changed,
+            _writing(file.create(_DELETED)) as deleted,
         ):
-            diff = DiffFile(Path(settings.storage.directory).absolute(), changed, deleted)
+            diff = DiffFile(root, changed, deleted)
             diff.add_journaled(diff.journal.unreported())
             try:
                 yield diff
@@ -152,5 +153,5 @@ def open_diff_file(settings: Settings, now: datetime) -> Iterator[DiffFile]:
         raise StorageError(str(path), error.strerror or str(error)) from error
 
 
-def _open(path: Path) -> TextIO:
-    return path.open("w", encoding="utf-8", errors="surrogateescape")
+def _writing(descriptor: int) -> TextIO:
+    return os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape")

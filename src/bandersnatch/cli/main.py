@@ -109,13 +109,13 @@ def _write_example(path: Path, logger: logging.Logger) -> int:
     from importlib.resources import files  # noqa: PLC0415 - see main
 
     from bandersnatch.cli.exit_codes import ExitCode  # noqa: PLC0415
+    from bandersnatch.storage.output import write_new  # noqa: PLC0415
 
     text = files("bandersnatch.config").joinpath("example.conf").read_text(encoding="utf-8")
     if path == DEFAULT_CONFIG:
         text = text.replace("directory = ./mirror", "directory = /srv/pypi")
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        write_new(str(path), text.encode())
     except OSError as error:
         why = error.strerror
         logger.error("%s does not exist, and no example can be written there: %s", path, why)  # noqa: TRY400 - not a bug

@@ -101,7 +101,8 @@ class Session(Struct, frozen=True):
             _print_summary(self, report, listing)
         if self.arguments.report:
             try:
-                write_report(report, self.arguments.report, code=code)
+                root = self.configuration.settings.storage.directory
+                write_report(report, self.arguments.report, root=root, code=code)
             except StorageError as error:
                 self.logger.warning("the report could not be written: %s", error)
         if ended_by is not None:
@@ -152,8 +153,11 @@ def _print_summary(session: Session, report: RunReport, listing: DryRunListing |
         text = f"{listing}\n{text}"
     first_run = report.serial_before == 0 and not arguments.dry_run
     if first_run and report.synced and report.ended_by is None:
-        directory = session.configuration.settings.storage.directory
-        text += f"\n{how_to_serve(directory, min(report.synced))}"
+        from bandersnatch.storage.mounts import mount_point_of  # noqa: PLC0415 - first runs only
+
+        storage = session.configuration.settings.storage
+        mount_point = None if storage.must_exist else mount_point_of(storage.directory)
+        text += f"\n{how_to_serve(storage.directory, min(report.synced), mount_point)}"
     failure = print_text(text)
     if failure:
         session.logger.warning("the summary could not be written: %s", failure)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from typing import TYPE_CHECKING
 
 from bandersnatch.cli.text import listed, one_line, size, without_credentials
-from bandersnatch.errors import StorageError
+from bandersnatch.storage.output import OutputFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,35 +119,29 @@ def _serials(report: RunReport) -> str:
     return f"{text}; {report.pending} project(s) pending."
 
 
-def how_to_serve(directory: str, project: str) -> str:
-    """Return the commands that serve a new mirror and install from it."""
+def how_to_serve(directory: str, project: str, mount_point: str | None = None) -> str:
+    """Return the commands that serve a new mirror and install from it.
+
+    ``mount_point`` is the directory of it that is one, if any.
+    """
+    advice = ""
+    if mount_point is not None:
+        advice = (
+            f"\n{mount_point} is a mount point. Set must-exist = true in [mirror], so that no run "
+            "begins a new mirror while nothing is mounted there."
+        )
     return (
         f"\nThe mirror is in {directory}. To serve it from this machine and install from it:\n"
         f"  python3 -m http.server --directory {shlex.quote(f'{directory}/web')} 8080 &\n"
-        f"  pip install --index-url http://127.0.0.1:8080/simple/ {project}"
+        f"  pip install --index-url http://127.0.0.1:8080/simple/ {project}{advice}"
     )
 
 
-def write_report(report: RunReport, path: Path, *, code: int) -> None:
-    """Write the report as JSON: atomically, unless ``path`` is a device, a pipe or a link.
+def write_report(report: RunReport, path: Path, *, root: str, code: int) -> None:
+    """Write the report as JSON; ``root`` is the mirror's directory.
 
     :raises StorageError: if that fails.
     """
     text = json.dumps({**report.as_dict(), "exit_code": code}, indent=2)
-    text = without_credentials(text) + "\n"
-    try:
-        if path.is_symlink() or (path.exists() and not path.is_file()):
-            path.write_text(text, encoding="utf-8")  # /dev/stdout must not be replaced
-        else:
-            _replace(path, text)
-    except OSError as error:
-        raise StorageError(str(path), error.strerror or str(error)) from error
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with OutputFile(str(path), root) as file:
+        file.replace(f"{without_credentials(text)}\n".encode())

@@ -205,11 +205,12 @@ class FreeSpace(Struct, frozen=True):
 
 
 class StorageSettings(Struct, frozen=True):
-    """Where the mirror is, and how much of its disk stays free."""
+    """Where the mirror is, whether it must exist, and how much of its disk stays free."""
 
     directory: str
     backend: str = "filesystem"
     keep_free: FreeSpace = FreeSpace()
+    must_exist: bool = False
 
 
 class FilterSettings(Struct, frozen=True):
@@ -311,6 +312,7 @@ def _read_storage(options: MirrorOptions) -> StorageSettings:
         directory=directory,
         backend=options.read("storage-backend", _backend, "filesystem"),
         keep_free=options.read("min-free-space", _free_space, FreeSpace()),
+        must_exist=options.read("must-exist", readers.boolean, default=False),
     )
 
 

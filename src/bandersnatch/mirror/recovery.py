@@ -43,8 +43,10 @@ _EVER = 2**62
 """A time after all others, in seconds since 1970."""
 
 
-async def open_tree(mirror: Mirror, state_files: StateFiles, began: datetime) -> MirrorState:
-    """Read the state, and make the catalogue describe the tree.
+async def open_tree(
+    mirror: Mirror, state_files: StateFiles, began: datetime, *, rebuild: bool = False
+) -> MirrorState:
+    """Read the state, and make the catalogue describe the tree; ``rebuild`` forgets it before.
 
     :raises CorruptState: if a newer release has changed the layout of the tree.
     :raises StorageError: if the tree does not exist.
@@ -52,7 +54,10 @@ async def open_tree(mirror: Mirror, state_files: StateFiles, began: datetime) ->
     state = await state_files.load()
     for warning in state.warnings:
         mirror.events(Warned(warning))
-    await check_catalogue(mirror, int(began.timestamp()))
+    if rebuild:
+        await _reset(mirror)
+    else:
+        await check_catalogue(mirror, int(began.timestamp()))
     await state_files.begin()
     await Adoption.of(mirror, began).run()
     if marks := await _marked(mirror):
@@ -85,7 +90,7 @@ async def check_catalogue(mirror: Mirror, now: int) -> None:
         raise StorageError(
             SIMPLE,
             f"there are no pages, and the catalogue knows {count} projects; is the disk mounted? "
-            "To start over on purpose, delete catalogue.sqlite",
+            "To begin again with what is there, run: bandersnatch mirror --rebuild",
         )
     mirror.events(
         Warned(
@@ -93,6 +98,11 @@ async def check_catalogue(mirror: Mirror, now: int) -> None:
             f"{len(missing)} have no page here; it is rebuilt from the pages of this tree"
         )
     )
+    await _reset(mirror)
+
+
+async def _reset(mirror: Mirror) -> None:
+    """Forget everything; the adoption fills the catalogue from the tree."""
     await mirror.catalogue.commit(
         records.CatalogueUpdate(
             reset=True, markers={records.Marker.CLEAN: records.CleanMarker.FOREIGN}

@@ -47,7 +47,7 @@ class RunOptions:
     ``force`` syncs every project, whatever the state says. ``accepted`` are the projects whose
     published files may change. ``only`` restricts a dry run to some projects. ``max_removals``
     and ``max_file_removals`` replace the limits of the configuration; the second is then for the
-    files of this run alone.
+    files of this run alone. ``rebuild`` makes the catalogue anew from the tree.
     """
 
     force: bool = False
@@ -55,6 +55,7 @@ class RunOptions:
     only: frozenset[ProjectName] | None = None
     max_removals: int | None = None
     max_file_removals: int | None = None
+    rebuild: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,8 @@ class MirrorRun:
 
     async def _open(self, began: datetime) -> MirrorState:
         """Return the state as far as it can be trusted; otherwise every project is synced."""
-        found = await recovery.open_tree(self._mirror, self._files, began)
+        rebuild = self._options.rebuild
+        found = await recovery.open_tree(self._mirror, self._files, began, rebuild=rebuild)
         state = await trusted_state(self._mirror, self._files, found)
         if state.clean_marker == CleanMarker.UNTRUSTED:
             self._options = replace(self._options, force=True)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bandersnatch import errors
 from bandersnatch.model.folding import EXACT, Folding
+from bandersnatch.storage.directory import IS_LINK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -304,9 +305,6 @@ def split_key(key: str) -> tuple[str, str]:
     second, _, rest = below.partition("/")
     area = f"{first}/{second}"
     return (area, rest) if rest and area in AREAS else (first, below)
-
-
-IS_LINK = "it is a link, which is not followed here"
 
 
 def temporary_name() -> str:

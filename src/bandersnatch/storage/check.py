@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from bandersnatch.errors import StorageError
 from bandersnatch.storage.areas import PARTIAL, Areas, split_key
+from bandersnatch.storage.mounts import mount_points, require_disk
 from bandersnatch.storage.system import open_directory
 from bandersnatch.storage.tree import MOUNT_BELOW, mapped_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bandersnatch.config.schema import FreeSpace
+    from bandersnatch.config.schema import FreeSpace, StorageSettings
     from bandersnatch.storage.areas import Area, Disk
-
-_MOUNTS = "/proc/self/mountinfo"
-_ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
 class DiskReport(Struct, frozen=True):
@@ -44,9 +41,13 @@ class StorageReport(Struct, frozen=True):
     problems: tuple[StorageError, ...]
 
 
-def check_storage(directory: str, keep_free: FreeSpace) -> StorageReport:
-    """Check the disks of the mirror in ``directory``, which need not exist."""
-    root = os.path.abspath(directory)
+def check_storage(settings: StorageSettings) -> StorageReport:
+    """Check the disks of a mirror, which need not exist."""
+    root = os.path.abspath(settings.directory)
+    try:
+        require_disk(root, must_exist=settings.must_exist)
+    except StorageError as error:
+        return StorageReport((), (error,))
     with closing(Areas(root, open_directory)) as areas:
         try:
             with mapped_errors(root):
@@ -56,7 +57,7 @@ def check_storage(directory: str, keep_free: FreeSpace) -> StorageReport:
             return StorageReport((), () if found != root else (error,))
         disks = areas.disks()
         problems = [*_mounts_below(areas), *filter(None, map(_problem, disks))]
-        reports = (_report(disk, areas, keep_free) for disk in disks)
+        reports = (_report(disk, areas, settings.keep_free) for disk in disks)
         return StorageReport(tuple(reports), tuple(problems))
 
 
@@ -86,7 +87,7 @@ def _mounts_below(areas: Areas) -> Iterator[StorageError]:
     """Yield an error for each file system that is mounted below an area."""
     opened = sorted(areas, key=lambda area: len(area.real_path), reverse=True)
     own = {area.real_path for area in opened}
-    for path in _mount_points():
+    for path in mount_points():
         key = next((key for area in opened if (key := _key_below(area, path))), "")
         name = key.rpartition("/")[2]
         if path not in own and split_key(key)[0] not in {"", "web"} and name != PARTIAL:
@@ -97,10 +98,3 @@ def _key_below(area: Area, path: str) -> str:
     above = f"{area.real_path.rstrip('/')}/"
     below = path.removeprefix(above) if path.startswith(above) else ""
     return f"{area.key}/{below}".lstrip("/") if below else ""
-
-
-def _mount_points() -> Iterator[str]:
-    """Yield the paths of all mount points, if the system lists them (Linux)."""
-    with suppress(OSError), open(_MOUNTS, encoding="utf-8", errors="surrogateescape") as lines:
-        for line in lines:
-            yield _ESCAPE.sub(lambda match: chr(int(match[1], 8)), line.split(" ")[4])

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
 NOT_REGULAR = "it is not a regular file"
+IS_LINK = "it is a link, which is not followed here"
 
 
 class DirectoryEntry(NamedTuple):
@@ -191,13 +193,28 @@ class Directory(Protocol):
         ...
 
 
-def open_regular(directory: Directory, name: str, flags: int = os.O_RDONLY) -> int:
-    """Open an existing file, and return its descriptor.
+def open_regular(
+    directory: Directory, name: str, flags: int = os.O_RDONLY, mode: int = 0o666
+) -> int:
+    """Open a file, and return its descriptor; ``flags`` and ``mode`` are as for ``open_file``.
 
     :raises OSError: if it is not a regular file.
     """
-    descriptor = directory.open_file(name, flags)
+    descriptor = directory.open_file(name, flags, mode)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(NOT_REGULAR)
     return descriptor
+
+
+def require_regular(directory: Directory, name: str) -> None:
+    """Check a file that a library opens by its path, which may follow links or wait for a pipe.
+
+    :raises OSError: if it exists and is not a regular file.
+    """
+    with suppress(FileNotFoundError):
+        found = directory.status(name)
+        if stat.S_ISLNK(found.st_mode):
+            raise OSError(IS_LINK)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(NOT_REGULAR)

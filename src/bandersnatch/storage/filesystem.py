@@ -18,6 +18,7 @@ from bandersnatch.layout import StorageKey, served, trash
 from bandersnatch.model.digests import Digest, Hashes, new_hasher
 from bandersnatch.model.folding import EXACT, Folding
 from bandersnatch.storage.areas import ROOT, probe_folding, split_key
+from bandersnatch.storage.directory import require_regular
 from bandersnatch.storage.download import FileDownload
 from bandersnatch.storage.port import FileReadResult, MirrorStorage, StorageSpace, StoredObject
 from bandersnatch.storage.space import DiskSpace
@@ -125,6 +126,7 @@ class FilesystemStorage(MirrorStorage):
         path = f"{self._root}/{_LOCK}"
         lock = FileLock(path, mode=0o644, thread_local=False)
         with mapped_errors(_LOCK):
+            require_regular(self._tree.areas.get(ROOT).directory, _LOCK)
             try:
                 lock.acquire(timeout=0)
             except Timeout:  # is an OSError, too

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bandersnatch.errors import IntegrityError
 from bandersnatch.layout import LAST_MODIFIED, WEB, StorageKey, served
+from bandersnatch.storage.directory import open_regular
 from bandersnatch.storage.port import (
     FileReadResult,
     MirrorStorage,
@@ -54,7 +55,7 @@ class ChangeJournal:
         """Yield the changes that a run may have made that was killed before it reported them."""
         with mapped_errors(JOURNAL), suppress(FileNotFoundError):
             with open_directory(self._directory) as directory:
-                file = directory.open_file(JOURNAL, os.O_RDONLY)
+                file = open_regular(directory, JOURNAL)
             with open(file, "rb") as chunks:
                 rest = b""
                 while chunk := chunks.read(CHUNK):
@@ -80,7 +81,7 @@ class ChangeJournal:
             if self._descriptor is None and texts:
                 flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
                 with open_directory(self._directory) as directory:
-                    self._descriptor = directory.open_file(JOURNAL, flags, 0o644)
+                    self._descriptor = open_regular(directory, JOURNAL, flags, 0o644)
             if self._descriptor is not None:
                 # The first delimiter ends an entry that a kill may have left incomplete.
                 write_all(self._descriptor, _END.join([b"", *texts, b""]))

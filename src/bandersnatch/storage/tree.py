@@ -22,14 +22,13 @@ from bandersnatch.model.digests import Digest
 from bandersnatch.storage.areas import (
     AREAS,
     FULL,
-    IS_LINK,
     PARTIAL,
     ROOT,
     Areas,
     split_key,
     temporary_name,
 )
-from bandersnatch.storage.directory import open_regular
+from bandersnatch.storage.directory import IS_LINK, open_regular
 from bandersnatch.storage.port import FileReadResult, StoredObject
 from bandersnatch.storage.system import open_directory
 
@@ -181,6 +180,14 @@ class Tree:
                 raise found from error
             raise
         return _Place(area, directory, names, name)
+
+    def open_parent(self, key: str, stack: ExitStack) -> tuple[Directory, str]:
+        """Open the directory of ``key`` until ``stack`` is closed; return also the name in it.
+
+        :raises OSError, ObstructedPath: if that is impossible; links are not followed.
+        """
+        place = stack.enter_context(self._place(key, create=True))
+        return place.directory, place.name
 
     # ------------------------------------------------------------ reading
 

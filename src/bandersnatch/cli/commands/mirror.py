@@ -29,6 +29,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--force-check", action="store_true", help="check every project, whatever the state says"
     )
     parser.add_argument(
+        "--rebuild",
+        action="store_true",
+        help="forget the catalogue, and rebuild it from the pages and files that are there",
+    )
+    parser.add_argument(
         "--cleanup-todo",
         action="store_true",
         help="accepted for compatibility: a project that is gone never stays in todo",
@@ -56,6 +61,7 @@ def _job(session: Session) -> Job:
         max_file_removals=flag_value(
             "--max-file-removals", arguments.max_file_removals, whole_number(0)
         ),
+        rebuild=arguments.rebuild,
     )
 
     async def work(mirror: Mirror, report: RunReport) -> None:
