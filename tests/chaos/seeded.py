@@ -118,7 +118,7 @@ MUTANTS = (
     ),
     Mutant(
         "failures exit with 0",
-        "cli.exit_codes:code_for_report",
+        "cli.exit_codes:_code_for_failure",
         put(attribute("PARTIAL"), renamed("OK")),
         ("unit/test_exit_codes.py", "integration/test_faults.py"),
     ),
@@ -276,7 +276,7 @@ MUTANTS = (
         "a page is published before its files",
         "mirror.project:Publication.publish",
         both(
-            repeat(statement("publish"), before=statement("_sync_files")),
+            repeat(statement("publish"), before=statement("_store_files")),
             put(
                 Find((ast.Call,), callee="publish", which=0),
                 with_argument("remove_unused", "False"),
@@ -287,13 +287,13 @@ MUTANTS = (
     Mutant(
         "a page advertises core metadata before it is stored",
         "mirror.files:FileSync._sync_sidecars",
-        put(comparison(ast.In, "stored"), TRUE),
+        put(call("get", "stored"), code("found.file.core_metadata")),
         ("integration/test_files.py",),
     ),
     Mutant(
         "a digest is not compared",
         "model.content:ContentCheck.finish",
-        put(comparison(ast.NotEq, "actual", "sha256"), FALSE),
+        put(comparison(ast.NotIn, "hashes"), FALSE),
         ("unit/test_content.py", "integration/test_files.py"),
     ),
     Mutant(
@@ -311,7 +311,7 @@ MUTANTS = (
     Mutant(
         "a stored file counts as valid without a check",
         "mirror.files:FileChecker.check",
-        put(comparison(ast.NotEq, "get", "sha256"), FALSE),
+        put(comparison(ast.NotIn, "hashes"), FALSE),
         ("integration/test_files.py",),
     ),
     Mutant(
@@ -323,13 +323,13 @@ MUTANTS = (
     Mutant(
         "a redirect may lead to a private address",
         "index.hosts:HostGuard.check_url",
-        put(call("_is_private"), FALSE),
+        put(call("is_private_host"), FALSE),
         ("integration/test_network.py",),
     ),
     Mutant(
         "a name may resolve to a private address",
         "index.hosts:HostGuard.check_addresses",
-        put(expression(ast.BoolOp, "is_private", "_trusted"), FALSE),
+        put(expression(ast.BoolOp, "is_private", "_admits_private"), FALSE),
         ("integration/test_network.py",),
     ),
     Mutant(
@@ -370,8 +370,8 @@ MUTANTS = (
     ),
     Mutant(
         "a file may change under its name",
-        "mirror.project:ProjectSync._require_same_files",
-        put(comparison(ast.NotEq), FALSE),
+        "mirror.comparison:FileComparison._compare",
+        put(call("agrees_with"), TRUE),
         ("integration/test_files.py", "integration/test_refused.py"),
     ),
     Mutant(
@@ -515,7 +515,7 @@ MUTANTS = (
     Mutant(
         "verify accepts any content",
         "mirror.verify.examine:_wrong_content",
-        put(comparison(ast.Eq, "sha256"), left),
+        put(comparison(ast.In, "read"), TRUE),
         ("integration/test_verify.py",),
     ),
     Mutant(

@@ -100,7 +100,7 @@ def test_case_116_a_removal_beyond_the_limit_is_refused(case: Case) -> None:
 
     assert ran.code == 5
     assert "7 files belong to no project and one run may move" in ran.log
-    assert "run mirror with --max-removals 7 once" in ran.log
+    assert "set max-removals = 7 for one run" in ran.log
     assert case.site.tree() == before
     for path in strays:
         path.unlink()

@@ -124,7 +124,7 @@ def test_case_060_a_wrong_type_at_an_optional_key_counts_as_missing(case: Case, 
     heal(case, files)
 
 
-@pytest.mark.parametrize("key", ["filename", "url", "hashes", "size"])
+@pytest.mark.parametrize("key", ["filename", "url", "size"])
 def test_case_060_an_entry_with_a_wrong_type_at_a_required_key_is_dropped(
     case: Case, key: str
 ) -> None:
@@ -321,21 +321,53 @@ def test_case_066_two_names_for_the_same_content_are_both_published(case: Case) 
     case.heals()
 
 
-def without_a_sha256(told: str) -> list[dict[str, str]]:
-    """Return values of ``hashes`` without a usable sha256."""
-    odd = ["", told[:-1], told + "0", told[:-1] + "g", f" {told}", f"{told}\n", f"0x{told[2:]}"]
-    others = {"md5": "0" * 32, "sha512": "0" * 128, "blake2b": "0" * 64, "": told}
-    return [{}, others, {"SHA 256": told}, {"sha-256": told}, *({"sha256": text} for text in odd)]
+TOLD = "ab" * 32
+MALFORMED = [TOLD[:-1], TOLD + "0", TOLD[:-1] + "g", f" {TOLD}", f"{TOLD}\n", f"0x{TOLD[2:]}"]
+MISSING: tuple[object, ...] = ({}, {"SHA 256": TOLD}, {"sha256": ""}, None, 5, [TOLD], "sha256")
 
 
-def test_case_067_an_entry_without_a_sha256_is_dropped(case: Case) -> None:
-    files = spoil(case, without_a_sha256("ab" * 32), in_the_newest("hashes"))
+def test_case_067_an_entry_with_a_malformed_sha256_is_dropped(case: Case) -> None:
+    files = spoil(case, [{"sha256": text} for text in MALFORMED], in_the_newest("hashes"))
     excluded = [file.filename for name, file in files.items() if name != "bar"]
 
     ran = case.mirror(exits=4, excluded=excluded)
 
     assert ran.report["files"]["rejected"] == len(excluded)
     assert {each.path for each in case.asked("file")} == {files["bar"].path}
+    heal(case, files)
+
+
+def test_case_067_a_digest_that_a_page_lacks_comes_from_the_legacy_document(case: Case) -> None:
+    files = spoil(case, MISSING, in_the_newest("hashes"))
+
+    assert case.mirror().synced == sorted(files)
+
+    heal(case, files)
+
+
+def test_case_067_a_file_without_any_digest_is_rejected(case: Case) -> None:
+    files = spoil(case, MISSING, in_the_newest("hashes"))
+    excluded = [file.filename for name, file in files.items() if name != "bar"]
+    case.fault("legacy", faults.status(404))
+
+    ran = case.mirror(exits=4, excluded=excluded)
+
+    assert ran.report["files"]["rejected"] == len(excluded)
+    assert "accept-unhashed" in ran.log
+    heal(case, files)
+
+
+@pytest.mark.parametrize(
+    "hashes", [{"md5": "0" * 32, "sha512": "0" * 128, "blake2b": "0" * 64}, {"sha-256": TOLD}]
+)
+def test_case_067_content_that_has_another_digest_is_refused(
+    case: Case, hashes: dict[str, str]
+) -> None:
+    files = spoil(case, [hashes], in_the_newest("hashes"))
+
+    ran = case.mirror(exits=4)
+
+    assert set(ran.failed.values()) == {"MissingFiles"}
     heal(case, files)
 
 

@@ -173,7 +173,7 @@ def test_case_103_a_failed_rename_is_not_replaced_by_a_copy(
     watched = trials.watch(site, decide)
 
     assert watched.code == 7
-    assert "keep the mirror on one" in watched.log
+    assert "may be on a file system of their own" in watched.log
     assert failed
     assert trials.shown(site).tree == trials.before.tree
     trials.check_healed(site)

@@ -294,7 +294,7 @@ def test_case_011_a_refused_page_is_requested_once_in_a_run(case: Case) -> None:
 
         ran = case.mirror(exits=4)
 
-        assert ran.failed == {"foo": "RefusedRequest"}
+        assert ran.failed == {"foo": "UnauthorizedRequest" if code == 401 else "RefusedRequest"}
         assert ran.report["projects"]["failed"][0]["class"] == "rejected"
         assert f"status {code}" in ran.errors()[0]
         assert len(case.asked("detail", of="/foo/")) == 1

@@ -113,9 +113,9 @@ def test_case_086_a_row_with_an_invalid_path_is_repaired(case: Case, path: str, 
         "UPDATE file SET hashes = 'sha256:00' WHERE project = 'foo'",
         "UPDATE file SET uploaded = 'today' WHERE project = 'foo'",
         "UPDATE project SET standing = 'invalid' WHERE name = 'foo'",
-        "UPDATE project SET status = 'activf' WHERE name = 'foo'",
+        "UPDATE project SET status = 'not a status!' WHERE name = 'foo'",
         "INSERT INTO trash VALUES ('.', 1, '', 1)",
-        "INSERT INTO deferred VALUES ('.', 'pending', 1, 1, 1, 1, 1, '', '', '')",
+        "INSERT INTO deferred VALUES ('.', 'pending', 1, 1, 1, 1, 1, '', '', '', 0, '')",
     ],
 )
 def test_case_107_an_invalid_row_costs_one_run_and_no_download(case: Case, damage: str) -> None:
