@@ -201,7 +201,7 @@ OTHERS = {
             "accept-unhashed", "allow-non-https", "cleanup", "cleanup_todo", "core-metadata",
             "delete-packages",
             "delete_missing_packages", "diff-append-epoch", "download-mirror-no-fallback",
-            "hash-index", "netrc", "release-files",
+            "hash-index", "must-exist", "netrc", "release-files",
         ],
         "false",
     ),

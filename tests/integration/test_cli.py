@@ -748,7 +748,7 @@ def test_a_mirror_that_is_a_file_is_status_7(index: Index, server: IndexServer, 
 
     check_storage_failure(site, ran.code, ran.log, ran.out, "Not a directory")
     assert ran.report["exit_code"] == 7
-    assert ran.stopped == ["StorageError"]
+    assert ran.stopped == ["UnusablePlace"]
     assert str(site.root) in ran.log
     assert server.asked == []
 

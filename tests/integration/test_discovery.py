@@ -419,6 +419,8 @@ def test_a_run_that_stopped_early_does_not_count_as_a_success(
     when = site.text("web/last-modified")
     site.clock.advance(days=2)
     server.fault("detail", faults.status(502))
+    server.fault("xmlrpc", faults.status(502), skip=1)
+    server.fault("list", faults.status(502), skip=1)
 
     ran = site.mirror("--force-check")
 

@@ -86,7 +86,7 @@ def test_every_command_works_with_index_url(
     url = f"{upstream.url}/whl/cpu/"
     site = of_index(make_site, url)
 
-    assert f"Index:   {url.rstrip('/')}, by its project list" in site.ask("config", "check").out
+    assert f"Index:   {upstream.url}/..., by its project list" in site.ask("config", "check").out
     plan = site.ask("plan", "--json")
     assert plan.code == 0, plan.log
     assert json.loads(plan.out)["failed"] == {}

@@ -242,11 +242,14 @@ class ReconcilingMachine(MirrorMachine):
         todo = (self.world.text("todo") or "").splitlines()[1:]
         return bool(todo) and all(line.split()[0] not in self.index.projects for line in todo)
 
+    def _check_refused(self) -> None:
+        finite = self.world.rules.finite
+        assert finite, "only a set of names can have nothing that the index has"
+        assert not finite & self.index.projects.keys()
+
     def _compare(self) -> None:
         if self.world.refused:
-            finite = self.world.rules.finite
-            assert finite, "only a set of names can have nothing that the index has"
-            assert not finite & self.index.projects.keys()
+            self._check_refused()
             return
         if self.method is not ApiMethod.SIMPLE or self.world.rules.allowed is None:
             assert self.world.status == self.index.serial, (
@@ -256,6 +259,9 @@ class ReconcilingMachine(MirrorMachine):
         clean = FilteredWorld(self.index, self.clock, self.method)
         clean.rules = self.world.rules
         clean.run()
+        if clean.refused:  # a mirror that had projects of this index is not
+            self._check_refused()
+            return
         ours, theirs = self.world.tree(), clean.tree()
         assert theirs.keys() <= ours.keys()
         # A title has the name as the list spells it, and not every run reads the list.

@@ -60,6 +60,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(reply.body)
 
+    def send_response(self, code: int, message: str | None = None) -> None:
+        # Without a Date: the clock of the mirror is not that of this server.
+        self.send_response_only(code, message)
+
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", "0")))
         self.do_GET()

@@ -160,6 +160,7 @@ ACCEPTED: list[tuple[str, str, str, object]] = [
     ("client-cert", "", "index.tls.client_cert", ""),
     ("client-key", "", "index.tls.client_key", ""),
     ("netrc", "false", "index.netrc", False),
+    ("must-exist", "true", "storage.must_exist", True),
 ]
 WITHOUT_EFFECT = [
     ("storage-filesystem-manage-permissions", "false"),
@@ -254,6 +255,7 @@ REFUSED = [
     ("client-cert", "~/c", "'~/c' begins with ~, which only a shell understands"),
     ("client-key", "/etc/key", "client-cert is not set; it names the certificate of this key"),
     ("netrc", "~/.netrc", "'~/.netrc' is neither true nor false"),
+    ("must-exist", "perhaps", "'perhaps' is neither true nor false"),
     ("log-config", "~/log", "'~/log' begins with ~, which only a shell understands"),
 ]
 

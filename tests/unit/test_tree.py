@@ -24,6 +24,7 @@ from bandersnatch.errors import (
     ObstructedPath,
     StorageError,
     UnstorableName,
+    UnusablePlace,
 )
 from bandersnatch.storage.areas import AREAS, PARTIAL, split_key, temporary_name
 from bandersnatch.storage.tree import Tree, create_file, mapped_errors
@@ -745,7 +746,7 @@ def test_a_failed_write_leaves_only_the_old_content(
     [
         (FileNotFoundError(errno.ENOENT, "x"), MissingObject, "it does not exist"),
         (OSError(errno.ENOSPC, "x"), StorageError, "No space left on device"),
-        (PermissionError(errno.EACCES, "x"), StorageError, "Permission denied"),
+        (PermissionError(errno.EACCES, "x"), UnusablePlace, "Permission denied"),
         (OSError(errno.ENAMETOOLONG, "x"), UnstorableName, "its name is too long"),
         (OSError(errno.EXDEV, "x"), StorageError, "another file system is mounted below its area"),
         (OSError("odd"), StorageError, "odd"),

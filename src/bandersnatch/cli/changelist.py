@@ -70,16 +70,16 @@ def diff_path(settings: Settings, now: datetime) -> Path:
 
 
 class DiffFile:
-    """The sink that writes the absolute path of each change on a line.
+    """The sink that writes the absolute path of each change on a line; ``path`` is its own.
 
     ``journal`` is where the storage notes changes before it makes them.
     """
 
-    def __init__(self, root: Path, changed: TextIO, deleted: TextIO) -> None:
+    def __init__(self, root: Path, path: Path, changed: TextIO, deleted: TextIO) -> None:
         self._root = root
         self.journal = ChangeJournal(str(root))
-        self._changed = _Lines(changed)
-        self._deleted = _Lines(deleted)
+        self._changed = _Lines(path, changed)
+        self._deleted = _Lines(path, deleted)
 
     def __call__(self, event: events.Event) -> None:
         """Write the path of an event's key."""
@@ -115,15 +115,19 @@ class DiffFile:
 class _Lines:
     """A file of lines with newlines between them and none after the last."""
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, path: Path, file: TextIO) -> None:
+        self._path = path
         self._file = file
         self._separator = ""
         self.is_complete = True
 
     def add(self, line: str) -> None:
         complete, self.is_complete = self.is_complete, False
-        self._file.write(self._separator + line)
-        self._file.flush()
+        try:
+            self._file.write(self._separator + line)
+            self._file.flush()
+        except OSError as error:
+            raise StorageError(str(self._path), error.strerror or str(error)) from error
         self._separator, self.is_complete = "\n", complete
 
 
@@ -140,7 +144,7 @@ def open_diff_file(settings: Settings, now: datetime) -> Iterator[DiffFile]:
             _writing(file.create()) as changed,
             _writing(file.create(_DELETED)) as deleted,
         ):
-            diff = DiffFile(root, changed, deleted)
+            diff = DiffFile(root, path, changed, deleted)
             diff.add_journaled(diff.journal.unreported())
             try:
                 yield diff
