@@ -143,3 +143,12 @@ def test_a_path_made_from_the_sha256_needs_no_second_check() -> None:
     digits = FILE.hashes.sha256_value
     path = f"packages/{digits[:2]}/{digits[2:4]}/{digits[4:]}/{FILENAME}"
     assert checked(expected_content(make_file(content=BODY, path=path)), BODY).size == len(BODY)
+
+
+def test_a_path_may_have_the_sha256_that_the_page_does_not_give() -> None:
+    sha256 = hashlib.sha256(BODY).hexdigest()
+    md5 = Digest("md5", hashlib.md5(BODY).hexdigest())
+
+    found = checked(ExpectedContent("https://example.org/f", md5, path_digest=sha256), BODY)
+
+    assert found.hashes.sha256 == Digest("sha256", sha256)

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandersnatch.errors import InvalidValue
-from bandersnatch.model.digests import HEX_DIGITS, Digest, Hashes, parse_digest, parse_hashes
+from bandersnatch.model.digests import (
+    HEX_DIGITS,
+    Digest,
+    Hashes,
+    new_hasher,
+    parse_digest,
+    parse_hashes,
+)
 from tests.support.strategies import json_values
 
 SHA256 = "0123456789abcdef" * 4
@@ -92,3 +99,13 @@ def test_with_digest_replaces_only_the_digest_of_its_algorithm() -> None:
     md5, old, new = Digest("md5", "0" * 32), Digest("sha256", SHA256), Digest("sha256", "0" * 64)
     assert set(Hashes((md5, old)).with_digest(new)) == {md5, new}
     assert set(Hashes((md5,)).with_digest(new)) == {md5, new}
+
+
+def test_a_blake2b_digest_of_32_bytes_is_blake2b_256() -> None:
+    value = hashlib.blake2b(b"content", digest_size=32).hexdigest()
+
+    digest = parse_digest("blake2b", value)
+    hasher = new_hasher(digest.algorithm)
+    hasher.update(b"content")
+
+    assert hasher.hexdigest() == digest.value == value

@@ -11,6 +11,7 @@ from bandersnatch.model.filenames import (
     BuildInfo,
     FileKind,
     build_info,
+    can_belong_to,
     candidate_projects,
     wheel_tag_text,
     wheel_tags,
@@ -218,3 +219,8 @@ def test_every_project_whose_name_starts_the_file_name_is_a_candidate(
     filename: str, projects: list[str]
 ) -> None:
     assert candidate_projects(filename) == projects
+
+
+def test_a_wheel_whose_name_is_not_valid_can_belong_to_any_project() -> None:
+    assert can_belong_to("other.whl", project_name("foo"))
+    assert not can_belong_to("other-1.0-py3-none-any.whl", project_name("foo"))

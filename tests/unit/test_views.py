@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandersnatch.filters.builtin.views import legacy_file, legacy_files, legacy_project
+from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.serials import Serial
 from tests.support.factories import make_detail, make_file
 from tests.support.strategies import json_values
@@ -195,3 +197,15 @@ def test_any_document_is_accepted(said: dict[str, Any]) -> None:
 def test_any_entry_is_accepted(entry: object, key: str) -> None:
     page = make_detail(SDIST, document={"releases": {key: [entry, {"filename": entry}]}})
     assert legacy_file(page, SDIST)["digests"] == {"sha256": DIGEST}
+
+
+def test_the_entry_of_a_file_without_sha256_is_compared_by_its_other_digests() -> None:
+    file = replace(make_file(), hashes=Hashes((Digest("md5", "1" * 32),)))
+    entries = [
+        {"filename": file.filename, "digests": {"md5": digit * 32}, "comment_text": digit}
+        for digit in "12"
+    ]
+    documents = [{"releases": {"1.0": [entry]}} for entry in entries]
+    shown = [legacy_file(make_detail(file, document=each), file) for each in documents]
+
+    assert [each.get("comment_text") for each in shown] == ["1", None]
