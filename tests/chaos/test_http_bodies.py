@@ -211,7 +211,7 @@ def test_case_017_a_permanently_silent_host_fails_one_project(case: Case, where:
     ran = case.mirror(exits=4)
 
     assert list(ran.failed) == ["foo"]
-    assert len(case.asked(where, of="foo")) == 5
+    assert len(case.asked(where, of="foo")) == (5 if where == "file" else 2)
     case.heals()
 
 
@@ -240,7 +240,7 @@ def test_case_018_a_dripping_document_is_aborted(case: Case, where: str) -> None
 
     case.mirror(exits=4 if where == "detail" else 3)
 
-    assert len(case.asked(where)) == 5
+    assert len(case.asked(where)) == 2  # a document that is too slow is tried twice
     case.site.configure(global_timeout=60, api_method="auto")
     case.heals()
 
