@@ -255,13 +255,22 @@ class Trials:
 
     # ------------------------------------------------------------ assertions
 
-    def check_in_between(self, site: Site) -> None:
-        """Assert the rules that hold at any moment."""
+    def check_in_between(self, site: Site, *, is_partial: bool = False) -> None:
+        """Assert the rules that hold at any moment.
+
+        With ``is_partial`` a run failed for some projects: the root page is a new one then, and
+        each of its entries must be one of the page before, or of that after a run without a fault.
+        """
         now = self.shown(site)
         if not self.workload.is_damaged:
             check_tree(site.web)
             _check_root(now.pages)
+        if is_partial:
+            entries = [*_root_entries(self.before.tree), *_root_entries(self.after.tree)]
+            assert [each for each in _root_entries(now.tree) if each not in entries] == []
         for key, text in now.tree.items():
+            if is_partial and key.startswith("simple/index."):
+                continue
             ours = (self.before.tree.get(key), self.after.tree.get(key))
             assert text in ours, f"{key} is neither what it was nor what it is to be"
         for key in self.before.tree.keys() & self.after.tree.keys():
@@ -288,10 +297,16 @@ def _without_temporary(found: dict[str, bytes]) -> dict[str, bytes]:
     return {path: content for path, content in found.items() if not path.startswith(".partial/")}
 
 
+def _root_entries(pages: dict[str, bytes]) -> list[dict[str, Any]]:
+    """Return the projects on the root page."""
+    root: dict[str, Any] = json.loads(pages.get("simple/index.v1_json", b'{"projects": []}'))
+    entries: list[dict[str, Any]] = root["projects"]
+    return entries
+
+
 def _check_root(pages: dict[str, bytes]) -> None:
     """Assert that the root page names only projects that have a page."""
-    root: dict[str, Any] = json.loads(pages.get("simple/index.v1_json", b'{"projects": []}'))
-    for project in root["projects"]:
+    for project in _root_entries(pages):
         assert f"simple/{project['name']}/index.v1_json" in pages, f"{project} has no page"
 
 
