@@ -24,7 +24,8 @@ FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 UNPUBLISHED = re.compile(
     r"protocol sheet|design sheet|contract, (?:sections?|[CD]\d)|contract \d+\.\d"
-    r"|\(design, section|design(?: rule|\.md,? §)|protocol\.md,? §|needs\.md|/work/",
+    r"|\(design, section|design(?: rule|\.md,? §)|protocol\.md,? §|needs\.md"
+    rf"|\.\./shared|shared/[\w-]+\.md|{re.escape(str(ROOT))}",
 )
 """Citations of documents that are neither public nor in the repository."""
 CITATION = re.compile(r'(docs/[\w/-]+\.md)(?:,\s*"([^"]+)")?')

@@ -53,7 +53,7 @@ def certificate_problems(settings: TlsSettings) -> list[Problem]:
 
 
 def check_environment(environment: Mapping[str, str]) -> None:
-    """Refuse an ``SSL_CERT_FILE`` that has no certificates: OpenSSL would then trust nobody.
+    """Refuse an ``SSL_CERT_FILE`` that has no certificates: OpenSSL would then trust no server.
 
     :raises ConfigError: if it cannot be used.
     """

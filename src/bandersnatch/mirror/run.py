@@ -47,7 +47,7 @@ class RunOptions:
     ``force`` syncs every project, whatever the state says. ``accepted`` are the projects whose
     published files may change. ``only`` restricts a dry run to some projects. ``max_removals``
     and ``max_file_removals`` replace the limits of the configuration; the second is then for the
-    files of this run alone. ``rebuild`` makes the catalogue anew from the tree.
+    files of this run alone. ``rebuild`` rebuilds the catalogue from the tree.
     """
 
     force: bool = False

@@ -308,5 +308,5 @@ def split_key(key: str) -> tuple[str, str]:
 
 
 def temporary_name() -> str:
-    """Return a random name of a temporary file, which nobody can guess."""
+    """Return a random, unpredictable name of a temporary file."""
     return f"t{os.urandom(8).hex()}"

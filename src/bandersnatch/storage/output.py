@@ -1,6 +1,6 @@
 """Files that the operator names: the report, the diff file, the example configuration.
 
-All are written here, so that none is written through a link that somebody planted, and none makes
+All are written here, so that none is written through a planted link, and none makes
 the program wait for the other end of a pipe. New content has a random name beside the file until it
 is renamed to it. Everything here blocks.
 """

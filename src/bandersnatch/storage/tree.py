@@ -2,7 +2,7 @@
 
 No key leads out of the directory: links are followed only where an operator may place them (see
 ``areas``), and what is written replaces links instead of writing through them. A check and the act
-after it are one step, so that nobody can exchange a directory and a link in between.
+after it are one step, so that no other process can exchange a directory and a link in between.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Filters by the metadata of projects and files, at dotted paths of the legacy JSON document.
 
 The paths are those of the dictionaries that `views` makes: ``info.classifiers``,
-``release_file.packagetype``. https://docs.pypi.org/api/json/ describes the document.
+``release_file.packagetype``. PyPI's documentation describes the document ("JSON API").
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The dictionaries of the legacy JSON API, built from a page (https://docs.pypi.org/api/json/).
+"""The dictionaries of the legacy JSON API (see PyPI's documentation), built from a page.
 
 Values that a page has are taken from the page, because they are validated, and because answers
 must not depend on whether another filter needs the document. The document adds what a page lacks.
