@@ -67,7 +67,7 @@ def fail(trials: Trials, calls: Iterable[tuple[Call, int]], *, reading: bool = F
         failed = watched.calls[min(number, len(watched.calls)) - 1]
         with noted(f"call {failed}: {errno.errorcode[error]}\n{watched.log}"):
             check_told(trials, site, watched)
-            trials.check_in_between(site)
+            trials.check_in_between(site, watched.log)
             check_no_litter(site, failed)
             trials.check_healed(site)
 
