@@ -172,7 +172,7 @@ MUTANTS = (
     ),
     Mutant(
         "a copy on another disk is not checked",
-        "storage.tree:_copy_content",
+        "storage.temporary:_copy_content",
         put(comparison(ast.NotEq, "digest"), FALSE),
         ("unit/test_areas.py",),
     ),

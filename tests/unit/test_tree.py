@@ -27,7 +27,8 @@ from bandersnatch.errors import (
     UnusablePlace,
 )
 from bandersnatch.storage.areas import AREAS, PARTIAL, split_key, temporary_name
-from bandersnatch.storage.tree import Tree, create_file, mapped_errors
+from bandersnatch.storage.temporary import create_file
+from bandersnatch.storage.tree import Tree, mapped_errors
 from tests.support.disks import files, listing, modes, open_files, umask
 from tests.support.storages import key, names
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Self
 from bandersnatch.errors import OversizedContent
 from bandersnatch.model.content import Content, ContentCheck, ExpectedContent
 from bandersnatch.storage.port import Sink
-from bandersnatch.storage.tree import CHUNK, Tree, create_file, mapped_errors, write_all
+from bandersnatch.storage.temporary import CHUNK, create_file, write_all
+from bandersnatch.storage.tree import Tree, mapped_errors
 
 if TYPE_CHECKING:
     from bandersnatch.concurrency import BlockingExecutor

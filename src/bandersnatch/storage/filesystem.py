@@ -23,7 +23,8 @@ from bandersnatch.storage.download import FileDownload
 from bandersnatch.storage.port import FileReadResult, MirrorStorage, StorageSpace, StoredObject
 from bandersnatch.storage.space import DiskSpace
 from bandersnatch.storage.system import open_directory
-from bandersnatch.storage.tree import CHUNK, Copied, Tree, mapped_errors
+from bandersnatch.storage.temporary import CHUNK
+from bandersnatch.storage.tree import Copied, Tree, mapped_errors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Hashable, Mapping, Sequence

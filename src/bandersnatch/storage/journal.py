@@ -17,7 +17,8 @@ from bandersnatch.storage.port import (
     StoredObject,
 )
 from bandersnatch.storage.system import open_directory
-from bandersnatch.storage.tree import CHUNK, KEY, mapped_errors, write_all
+from bandersnatch.storage.temporary import CHUNK, write_all
+from bandersnatch.storage.tree import KEY, mapped_errors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence

@@ -21,7 +21,8 @@ from bandersnatch.storage.areas import AREAS, PARTIAL, ROOT, split_key, temporar
 from bandersnatch.storage.directory import open_regular
 from bandersnatch.storage.journal import JOURNAL
 from bandersnatch.storage.system import open_directory
-from bandersnatch.storage.tree import Tree, discarded_on_error, write_all
+from bandersnatch.storage.temporary import discarded_on_error, write_all
+from bandersnatch.storage.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

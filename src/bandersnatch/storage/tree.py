@@ -31,6 +31,14 @@ from bandersnatch.storage.areas import (
 from bandersnatch.storage.directory import IS_LINK, open_regular
 from bandersnatch.storage.port import FileReadResult, StoredObject
 from bandersnatch.storage.system import open_directory
+from bandersnatch.storage.temporary import (
+    CHUNK,
+    copy_entry,
+    create_file,
+    discarded_on_error,
+    is_link,
+    write_all,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -40,9 +48,6 @@ if TYPE_CHECKING:
     from bandersnatch.storage.areas import Area, Disk
     from bandersnatch.storage.directory import Directory, DirectoryEntry
 
-CHUNK = 1024 * 1024
-"""Bytes per system call; most files are smaller."""
-
 _SEGMENT = r"(?!\.{1,2}(?:/|\Z))[^/\0\ud800-\udfff]+"
 KEY = re.compile(f"{_SEGMENT}(?:/{_SEGMENT})*")
 """Matches every valid key."""
@@ -50,7 +55,6 @@ KEY = re.compile(f"{_SEGMENT}(?:/{_SEGMENT})*")
 _LOST_AND_FOUND = "lost+found"
 """A directory at the root of some file systems that only root may read."""
 
-_FILE_MODE = 0o644
 _IS_DIRECTORY = "a directory is in its place; move that away"
 _EXCHANGED = "another program is exchanging directories on the way to it"
 _NOT_DIRECTORY = "it is not a directory"
@@ -59,14 +63,11 @@ MOUNT_BELOW = (
     f"only {', '.join(AREAS)} may be on a file system of their own"
 )
 _NOT_UTF8 = "file names are not UTF-8 in this locale; set PYTHONUTF8=1 or LC_ALL=C.UTF-8"
-_BAD_COPY = "its copy on another file system has another content"
 _MAX_LINKS = 8
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EILSEQ})
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 """The errors of file systems and systems without links, or that permit them to few users."""
 _LINK_ERRORS = frozenset({errno.ELOOP, errno.EMLINK})
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-_NEW_COPY = os.O_RDWR | os.O_CREAT | os.O_EXCL
 
 
 class Hasher(Protocol):
@@ -116,13 +117,6 @@ class mapped_errors:  # noqa: N801 - used like a function
         if error.errno == errno.EXDEV:
             why = MOUNT_BELOW
         raise errors.StorageError(self._key, why) from error
-
-
-def write_all(descriptor: int, content: bytes) -> None:
-    """Write every byte; a single system call may write fewer."""
-    view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 class Tree:
@@ -562,70 +556,6 @@ def _status(place: _Place) -> os.stat_result | None:
         raise
 
 
-class discarded_on_error:  # noqa: N801 - used like a function
-    """A context that deletes a temporary file if the block fails."""
-
-    __slots__ = ("_directory", "_name")
-
-    def __init__(self, directory: Directory, name: str) -> None:
-        self._directory = directory
-        self._name = name
-
-    def __enter__(self) -> None:
-        """Begin."""
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Delete the file after a failure."""
-        if kind is not None:
-            with suppress(OSError):
-                self._directory.delete(self._name)
-
-
-def create_file(staging: Directory, name: str) -> int:
-    """Create a temporary file, and return its descriptor; replace one that exists."""
-    try:
-        return staging.open_file(name, _NEW_FILE, _FILE_MODE)
-    except FileExistsError:
-        staging.delete(name)  # left by a run that was killed
-        return staging.open_file(name, _NEW_FILE, _FILE_MODE)
-
-
-def copy_entry(source: Directory, name: str, staging: Directory) -> str:
-    """Copy a file or link to a temporary file, and return its name; keep its mode and time.
-
-    :raises OSError: if that fails, or if the copy has another content.
-    """
-    temporary = temporary_name()
-    if _is_link(source, name):
-        staging.make_link(temporary, source.read_link(name))
-        return temporary
-    reading = open_regular(source, name)
-    try:
-        descriptor = staging.open_file(temporary, _NEW_COPY, _FILE_MODE)
-        with discarded_on_error(staging, temporary):
-            try:
-                _copy_content(reading, descriptor)
-            finally:
-                os.close(descriptor)
-            staging.set_time(temporary, os.fstat(reading).st_mtime_ns)
-    finally:
-        os.close(reading)
-    return temporary
-
-
-def _copy_content(source: int, target: int) -> None:
-    copied = hashlib.sha256()
-    while chunk := os.read(source, CHUNK):
-        copied.update(chunk)
-        write_all(target, chunk)
-    checked = hashlib.sha256()
-    os.lseek(target, 0, os.SEEK_SET)
-    while chunk := os.read(target, CHUNK):
-        checked.update(chunk)
-    if checked.digest() != copied.digest():
-        raise OSError(_BAD_COPY)
-
-
 def _make_below(directory: Directory, names: list[str], *, create: bool) -> Directory:
     """Open a directory some levels below another; ``create`` what is missing on the way."""
     try:
@@ -653,7 +583,7 @@ def _obstacle(area: Area, names: list[str]) -> errors.ObstructedPath:
             try:
                 directory = stack.enter_context(directory.open(name))
             except NotADirectoryError:
-                why = IS_LINK if _is_link(directory, name) else _NOT_DIRECTORY
+                why = IS_LINK if is_link(directory, name) else _NOT_DIRECTORY
                 break
     return errors.ObstructedPath(at, why)
 
@@ -662,13 +592,6 @@ def _remove_directory(directory: Directory, name: str) -> None:
     """Remove an empty directory; one that is missing counts as removed."""
     with suppress(FileNotFoundError):
         directory.remove_directory(name)
-
-
-def _is_link(directory: Directory, name: str) -> bool:
-    try:
-        return stat.S_ISLNK(directory.status(name).st_mode)
-    except FileNotFoundError:
-        return False
 
 
 def _sorted_entries(directory: Directory, home: str) -> list[DirectoryEntry]:
@@ -696,7 +619,7 @@ def _target_status(directory: Directory, name: str) -> os.stat_result | None:
     except FileNotFoundError:
         return None
     except OSError:
-        if _is_link(directory, name):
+        if is_link(directory, name):
             return None
         raise
     return found if stat.S_ISREG(found.st_mode) else None
