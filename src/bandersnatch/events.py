@@ -61,7 +61,7 @@ class Halted(_Described, frozen=True):
 
 
 class RequestsLimited(_Described, frozen=True):
-    """A limit of the index, or of sense, kept requests from being sent; reported once in a run."""
+    """A limit kept requests from being sent; it is reported once in a run."""
 
     text: str
 

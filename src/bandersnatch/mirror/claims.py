@@ -68,6 +68,8 @@ class PathClaims:
         Then the page must be published without both, so that the place is free in the next run.
         """
         folding = self._storage.folding
+        if not folding:
+            return False
         listed = {file.path for file in files}
         leaving = {folding.fold(path) for path in recorded if path not in listed}
         return any(folding.fold(path) in leaving for path in listed)
