@@ -7,12 +7,14 @@ import posixpath
 
 
 def stays_below(relative: str) -> bool:
-    """Whether ``relative``, joined to any directory, is strictly below it."""
+    """Whether ``relative``, joined to any directory, is strictly below it.
+
+    A colon after the first segment means something to Windows alone, which allows none in names.
+    """
     posix = posixpath.normpath(posixpath.join("/srv/mirror", relative))
     windows = ntpath.normpath(ntpath.join("C:\\mirror", relative))
     return (
         posix.startswith("/srv/mirror/")
         and windows.startswith("C:\\mirror\\")
         and relative.isprintable()
-        and ":" not in relative
     )
