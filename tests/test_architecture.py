@@ -53,11 +53,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "mirror": VALUES
     | PORTS
     | {"concurrency", "simple", "filters.chain", "filters.interface", "config.schema", "mirror"},
+    "serve": VALUES | PORTS | {"concurrency", "simple", "filters.chain", "config.schema", "serve"},
 }
 """The layers, each with what it may import of this package; app and cli may import all."""
 
 HOMES: dict[str, set[str]] = {
-    "aiohttp": {"index.aiohttp_client", "index.proxy"},
+    "aiohttp": {"index.aiohttp_client", "index.proxy", "serve.connections", "serve.server"},
     "yarl": {"index"},
     "multidict": {"index"},
     "aiohttp_socks": {"index.proxy"},
@@ -71,7 +72,7 @@ HOMES: dict[str, set[str]] = {
     "regex": {"filters.builtin.regex"},
     # And plain values everywhere but in the model, which has the simplest tools.
     "msgspec": {"simple", "events", "config", "index", "storage", "catalogue", "mirror", "filters"}
-    | {"app", "cli", "concurrency"},
+    | {"app", "cli", "concurrency", "serve"},
     "sqlite3": {"catalogue.sqlite"},
     # Filters of the older interface are given the configuration as a parser.
     "configparser": {"config.ini", "filters.plugins.legacy"},
@@ -93,6 +94,7 @@ NEVER: dict[str, set[str]] = {
     "index.port": {"asyncio", "logging", "os", "pathlib"},
     "storage.port": {"asyncio", "logging", "os", "pathlib"},
     "mirror": {"logging", "os", "pathlib", "time", "random", "tempfile", "shutil"},
+    "serve": {"logging", "os", "pathlib", "time", "random", "tempfile", "shutil"},
 }
 """What would let the world into a layer that is to know nothing of it."""
 

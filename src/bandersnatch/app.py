@@ -32,10 +32,14 @@ if TYPE_CHECKING:
     from bandersnatch.filters.chain import FilterChain
     from bandersnatch.index.port import PackageIndex
     from bandersnatch.mirror.mirror import Mirror
+    from bandersnatch.serve.responder import Responder
     from bandersnatch.storage.check import StorageReport
     from bandersnatch.storage.journal import ChangeJournal
     from bandersnatch.storage.port import MirrorStorage
 
+
+_COMPRESSORS = 2
+"""Threads that compress pages to serve."""
 
 _FOLDS = (
     "the file system of {path} ignores {what} in names; of files whose names differ in nothing "
@@ -189,6 +193,22 @@ async def open_index(
     proxy = choose_proxy(settings.index.proxy, settings.index.url, os.environ)
     async with AsyncExitStack() as stack:
         yield await _open_index(settings, stack, clock, events, proxy)
+
+
+@asynccontextmanager
+async def open_responder(configuration: Configuration) -> AsyncIterator[Responder]:
+    """Yield what answers requests from the mirror's storage; takes no lock and asks no index."""
+    from bandersnatch.concurrency import BlockingExecutor  # noqa: PLC0415 - as above
+    from bandersnatch.serve.responder import Responder  # noqa: PLC0415
+    from bandersnatch.storage.served import ServedFiles  # noqa: PLC0415
+
+    settings = configuration.settings
+    async with ServedFiles(settings.storage.directory) as storage:
+        threads = BlockingExecutor(_COMPRESSORS, "compress")
+        try:
+            yield Responder(storage, threads, settings, configuration.filters)
+        finally:
+            threads.close()
 
 
 def check_storage(settings: Settings) -> StorageReport:

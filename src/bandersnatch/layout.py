@@ -77,6 +77,13 @@ def served(key: StorageKey) -> StorageKey:
     return StorageKey(WEB + key.removeprefix(TRASH))
 
 
+def is_version_of(version: StorageKey, page: StorageKey) -> bool:
+    """Whether ``version`` is the key of a kept version of the page at the key ``page``."""
+    home, _, name = page.rpartition("/")
+    place, _, file = version.rpartition("/")
+    return place == f"{home}/versions" and file.rpartition(".")[2] == name.rpartition(".")[2]
+
+
 def legacy_documents(name: ProjectName) -> tuple[StorageKey, StorageKey]:
     """Return the two keys of a project's legacy JSON document."""
     return StorageKey(f"web/json/{name}"), StorageKey(f"web/pypi/{name}/json")

@@ -11,7 +11,15 @@ from bandersnatch.layout import served, trash
 from bandersnatch.model.content import ContentCheck
 from bandersnatch.model.digests import Digest, Hashes, new_hasher
 from bandersnatch.storage.download import MIN_RESUMABLE
-from bandersnatch.storage.port import FileReadResult, MirrorStorage, Sink, StoredObject
+from bandersnatch.storage.port import (
+    FileReadResult,
+    MirrorStorage,
+    ServedContent,
+    ServedObject,
+    ServedStorage,
+    Sink,
+    StoredObject,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -28,6 +36,16 @@ class MemoryStorage(MirrorStorage):
         self.modified: dict[StorageKey, int] = {}
         self.partial: dict[str, bytes] = {}
         self._time = 0
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[MemoryStorage]:
+        """Return it as a context, as other storages are."""
+        yield self
+
+    @asynccontextmanager
+    async def served(self) -> AsyncIterator[MemoryServed]:
+        """Return what a web server sees of it."""
+        yield MemoryServed(self)
 
     async def read(self, key: StorageKey, /) -> bytes:
         try:
@@ -126,6 +144,40 @@ class MemoryStorage(MirrorStorage):
     async def purge_downloads(self, *, before: int) -> None:
         del before
         self.partial.clear()
+
+
+class MemoryServed(ServedStorage):
+    """A ``MemoryStorage`` as a web server sees it."""
+
+    def __init__(self, storage: MemoryStorage) -> None:
+        self._storage = storage
+
+    async def look(self, key: StorageKey, /) -> ServedObject | None:
+        content = self._storage.objects.get(key)
+        if content is None:
+            return None
+        modified = self._storage.modified[key]
+        return ServedObject(len(content), modified, (modified, content))
+
+    @asynccontextmanager
+    async def open(self, key: StorageKey, /) -> AsyncIterator[_MemoryContent]:
+        found = await self.look(key)
+        if found is None:
+            raise MissingObject(key)
+        yield _MemoryContent(found, self._storage.objects[key])
+
+
+class _MemoryContent(ServedContent):
+    def __init__(self, found: ServedObject, content: bytes) -> None:
+        self._found = found
+        self._content = content
+
+    @property
+    def found(self) -> ServedObject:
+        return self._found
+
+    async def read(self, start: int, size: int, /) -> bytes:
+        return self._content[start : start + size]
 
 
 def _hexdigest(algorithm: str, content: bytes) -> str:

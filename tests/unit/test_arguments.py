@@ -11,7 +11,9 @@ from bandersnatch.cli.parser import parse, parser
 
 COMMANDS = [["mirror"], ["sync", "six"]]
 REPORTED = [*COMMANDS, ["delete", "six"], ["restore", "six"]]
-NO_COMMAND = "name a command: mirror, sync, verify, delete, restore, plan, why, status, config"
+NO_COMMAND = (
+    "name a command: mirror, sync, verify, delete, restore, plan, why, status, serve, config"
+)
 
 
 def test_the_default_configuration_is_in_etc() -> None:

@@ -19,6 +19,7 @@ from bandersnatch.cli.commands import (
     mirror,
     plan,
     restore,
+    serve,
     status,
     sync,
     verify,
@@ -26,7 +27,7 @@ from bandersnatch.cli.commands import (
 )
 from bandersnatch.cli.exit_codes import ExitCode
 from bandersnatch.config.retired import RETIRED_OPTIONS, RETIRED_SECTIONS
-from bandersnatch.config.schema import UNREAD_SECTIONS, mirror_options
+from bandersnatch.config.schema import UNREAD_SECTIONS, mirror_options, serve_options
 from bandersnatch.mirror.queries.estimate import Estimate
 from bandersnatch.mirror.report import RunReport
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from bandersnatch.cli.commands import Command
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
-MODULES: list[Command] = [mirror, sync, verify, delete, restore, plan, why, status, config]
+MODULES: list[Command] = [mirror, sync, verify, delete, restore, plan, why, status, serve, config]
 """The type check compares each module with the protocol of commands."""
 
 
@@ -100,13 +101,18 @@ def test_the_page_has_every_key_of_an_estimate() -> None:
 
 
 def test_the_configuration_page_has_exactly_the_options_of_the_mirror_section() -> None:
-    text = (
-        (REFERENCE / "configuration.md").read_text(encoding="utf-8").partition("## `[plugins]`")[0]
-    )
+    text = (REFERENCE / "configuration.md").read_text(encoding="utf-8").partition("## `[serve]`")[0]
     rows = set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE))
 
     assert rows == mirror_options() - {"keep-index-versions"}
     assert "`keep-index-versions`" in text
+
+
+def test_the_configuration_page_has_exactly_the_options_of_the_serve_section() -> None:
+    text = (REFERENCE / "configuration.md").read_text(encoding="utf-8")
+    part = text.partition("## `[serve]`")[2].partition("\n## ")[0]
+
+    assert set(re.findall(r"^\| `([^`]+)` \|", part, re.MULTILINE)) == serve_options()
 
 
 def test_the_configuration_page_names_what_was_retired() -> None:

@@ -44,6 +44,7 @@ class Signals:
         self._deferred = False
         self._received: tuple[int, float] | None = None
         self._cancel: Callable[[], object] | None = None
+        self._hang_up: Callable[[], object] | None = None
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -64,6 +65,16 @@ class Signals:
         """From now on, let a signal cancel the work instead of ending the process."""
         self._deferred = True
 
+    def on_hang_up(self, call: Callable[[], object]) -> None:
+        """From now on, call this in the event loop at each SIGHUP instead of cancelling the work.
+
+        Called inside the loop. Has no effect where SIGHUP does not exist or is ignored.
+        """
+        import asyncio  # noqa: PLC0415 - see interruptible
+
+        loop = asyncio.get_running_loop()
+        self._hang_up = lambda: loop.call_soon_threadsafe(call)
+
     def ignore(self) -> None:
         """Ignore signals for the rest of the process, whose work is done and its exit code set."""
         for number in self._before:
@@ -72,6 +83,9 @@ class Signals:
     def _handle(self, number: int, _: FrameType | None) -> None:
         if not self._deferred:
             os._exit(128 + number)
+        if self._hang_up is not None and number == getattr(signal, "SIGHUP", None):
+            self._hang_up()
+            return
         now = self._now()
         if self._received is None:
             self._received = number, now

@@ -45,20 +45,26 @@ def load_settings(
     ``filter_sections`` maps each section that a filter reads to the options it may have; ""
     among them allows any. ``others`` allows unknown sections, each with a note.
     """
-    options = schema.MirrorOptions(file.sections.get("mirror", {}), file.refused("mirror"))
+    options = schema.SectionOptions(file.sections.get("mirror", {}), file.refused("mirror"))
     notes: list[str] = []
     settings = schema.read_mirror(options, notes)
+    serving = schema.SectionOptions(
+        file.sections.get("serve", {}), file.refused("serve"), section="serve"
+    )
+    serve = schema.read_serve(serving)
     enabled = _enabled_filters(file, options)
     _check_master(settings.index, options)
     _check_passwords(file, options)
     known = {
         "mirror": file.shared | options.names,
+        "serve": file.shared | serving.names,
         "plugins": frozenset({"enabled"}),
         **filter_sections,
     }
     unknown = _unknown_names(file, known, notes, others=others)
-    problems = (*file.problems, *unknown, *options.problems)
-    return LoadResult(replace(settings, filters=enabled, notes=tuple(notes)), problems)
+    problems = (*file.problems, *unknown, *options.problems, *serving.problems)
+    complete = replace(settings, filters=enabled, serve=serve, notes=tuple(notes))
+    return LoadResult(complete, problems)
 
 
 def _unknown_names(
@@ -129,7 +135,7 @@ def login_origins(settings: schema.Settings) -> list[str]:
     return [each for each in origins if each not in {login.origin for login in index.logins}]
 
 
-def _check_master(index: schema.IndexSettings, options: schema.MirrorOptions) -> None:
+def _check_master(index: schema.IndexSettings, options: schema.SectionOptions) -> None:
     is_known = bool(index.url) or not options.is_refused("master")
     is_known = is_known and not options.is_refused("index-url")
     if index.workers > MOST_WORKERS_AT_PYPI and is_known and is_pypi(index.url):
@@ -145,7 +151,7 @@ def is_pypi(master: str) -> bool:
     return urlsplit(master).hostname == urlsplit(str(DEFAULT_INDEX)).hostname
 
 
-def _check_passwords(file: IniFile, options: schema.MirrorOptions) -> None:
+def _check_passwords(file: IniFile, options: schema.SectionOptions) -> None:
     """Refuse passwords in a file that every user of the machine can read."""
     if not file.is_public:
         return
@@ -159,7 +165,7 @@ def _check_passwords(file: IniFile, options: schema.MirrorOptions) -> None:
             options.refuse(option, message)
 
 
-def _enabled_filters(file: IniFile, options: schema.MirrorOptions) -> schema.FilterSettings:
+def _enabled_filters(file: IniFile, options: schema.SectionOptions) -> schema.FilterSettings:
     enabled = enabled_filters(file)
     if any("," in name for name in enabled):
         message = "write one name on each line, without commas"

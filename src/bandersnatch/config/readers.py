@@ -413,6 +413,33 @@ def _host(word: str) -> str:
     return value
 
 
+_HOST_AND_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]*|\*)):(\d{1,5})", re.ASCII)
+_MOST_PORTS = 65_535
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """Read where to listen: ``127.0.0.1:8080``, ``[::1]:8080``; ``*:80`` has the host ""."""
+    found = _HOST_AND_PORT.fullmatch(text.strip())
+    if found is None or int(found[3]) > _MOST_PORTS:
+        raise refusal(text, "is not an address and port like '127.0.0.1:8080' or '[::]:8080'")
+    host = found[1] or found[2]
+    return "" if host == "*" else host, int(found[3])
+
+
+def networks(text: str) -> tuple[str, ...]:
+    """Read addresses and networks such as ``10.0.0.0/8``, separated by spaces, commas or lines."""
+    return tuple(dict.fromkeys(map(_network, text.replace(",", " ").split())))
+
+
+def _network(word: str) -> str:
+    from ipaddress import ip_network  # noqa: PLC0415 - rarely needed
+
+    try:
+        return str(ip_network(word, strict=False))
+    except ValueError:
+        raise refusal(word, "is not an address or a network like '10.0.0.0/8'") from None
+
+
 def public_url(text: str) -> str:
     """Read a URL that every published page shows, so it must not have a user name."""
     value = url("https", "http")(text)

@@ -52,6 +52,26 @@ class Provenance(Enum):
     DROP = "drop"
 
 
+class ListenAddress(Struct, frozen=True):
+    """Where ``serve`` listens: a host and port, the path of a socket, or an open socket.
+
+    ``host`` is "" for all addresses; ``descriptor`` is the number of the open socket, or -1.
+    """
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    descriptor: int = -1
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        if self.descriptor >= 0:
+            return f"fd:{self.descriptor}"
+        host = f"[{self.host}]" if ":" in self.host else self.host or "*"
+        return f"{host}:{self.port}"
+
+
 class Login(Struct, frozen=True):
     """A user name and password, sent only to ``origin`` (scheme, host and port)."""
 
@@ -182,6 +202,32 @@ class RunSettings(Struct, frozen=True):
     verifiers: int = 3
 
 
+class FilteredAnswer(Enum):
+    """What ``serve`` answers about a project that the project filters do not select."""
+
+    MISSING = "missing"
+    EMPTY = "empty"
+
+
+class ServeSettings(Struct, frozen=True):
+    """How ``serve`` answers clients.
+
+    ``tls_certificate`` and ``tls_key`` are paths of files in PEM format, "" for none; without a
+    key it is in the file of the certificate. ``access_log`` is the path of the log of requests,
+    "-" for the standard output, "" for none. ``trusted_proxies`` are networks of reverse proxies
+    that name their clients. ``connections_per_address`` is 0 for no limit.
+    """
+
+    listen: tuple[ListenAddress, ...] = (ListenAddress("127.0.0.1", 8080),)
+    tls_certificate: str = ""
+    tls_key: str = ""
+    processes: int = 1
+    access_log: str = ""
+    filtered: FilteredAnswer = FilteredAnswer.MISSING
+    trusted_proxies: tuple[str, ...] = ()
+    connections_per_address: int = 256
+
+
 class DiffSettings(Struct, frozen=True):
     """Where the diff file, the list of changed paths, is written; no ``path`` for nowhere."""
 
@@ -233,6 +279,7 @@ class Settings(Struct, frozen=True):
     run: RunSettings = RunSettings()
     diff: DiffSettings = DiffSettings()
     filters: FilterSettings = FilterSettings()
+    serve: ServeSettings = ServeSettings()
     log_config: str = ""
     notes: tuple[str, ...] = ()
 
@@ -240,15 +287,18 @@ class Settings(Struct, frozen=True):
 # ---------------------------------------------------------------- options
 
 
-class MirrorOptions:
-    """Reads the options of ``[mirror]`` by name; collects their names and problems.
+class SectionOptions:
+    """Reads the options of a section by name; collects their names and problems.
 
     ``refused`` are options that have a problem already: they are not read.
     """
 
-    def __init__(self, texts: Mapping[str, str], refused: Collection[str] = ()) -> None:
+    def __init__(
+        self, texts: Mapping[str, str], refused: Collection[str] = (), section: str = "mirror"
+    ) -> None:
         self._texts = texts
         self._refused = frozenset(refused)
+        self._section = section
         self.names: set[str] = set()
         self.problems: list[Problem] = []
 
@@ -266,7 +316,7 @@ class MirrorOptions:
 
     def refuse(self, name: str, message: str) -> None:
         """Add a problem of an option."""
-        self.problems.append(Problem("mirror", name, message))
+        self.problems.append(Problem(self._section, name, message))
 
     def is_set(self, name: str) -> bool:
         """Whether an option has a value other than the empty text."""
@@ -277,7 +327,7 @@ class MirrorOptions:
         return name in self._refused or any(each.option == name for each in self.problems)
 
 
-def read_mirror(options: MirrorOptions, notes: list[str]) -> Settings:
+def read_mirror(options: SectionOptions, notes: list[str]) -> Settings:
     """Read all options of ``[mirror]``; appends remarks about retired ones to ``notes``."""
     options.read("cleanup_todo", readers.boolean, default=False)  # accepted, without effect
     files, login = _read_files(options)
@@ -297,12 +347,41 @@ def read_mirror(options: MirrorOptions, notes: list[str]) -> Settings:
 
 def mirror_options() -> frozenset[str]:
     """Return the names of all options of ``[mirror]``, without the retired ones."""
-    options = MirrorOptions({})
+    options = SectionOptions({})
     read_mirror(options, [])
     return frozenset(options.names)
 
 
-def _read_storage(options: MirrorOptions) -> StorageSettings:
+def read_serve(options: SectionOptions) -> ServeSettings:
+    """Read all options of ``[serve]``."""
+    default = ServeSettings()
+    settings = ServeSettings(
+        listen=options.read("listen", listen_addresses, default.listen),
+        tls_certificate=options.read("tls-certificate", readers.optional_path, ""),
+        tls_key=options.read("tls-key", readers.optional_path, ""),
+        processes=options.read("processes", readers.whole_number(1, 64), default.processes),
+        access_log=options.read("access-log", readers.optional_path, ""),
+        filtered=options.read("filtered", readers.choice(FilteredAnswer), default.filtered),
+        trusted_proxies=options.read("trusted-proxies", readers.networks, ()),
+        connections_per_address=options.read(
+            "connections-per-address", readers.whole_number(0), default.connections_per_address
+        ),
+    )
+    if settings.tls_key and not settings.tls_certificate:
+        options.refuse(
+            "tls-key", "tls-certificate is not set; it names the certificate of this key"
+        )
+    return settings
+
+
+def serve_options() -> frozenset[str]:
+    """Return the names of all options of ``[serve]``."""
+    options = SectionOptions({})
+    read_serve(options)
+    return frozenset(options.names)
+
+
+def _read_storage(options: SectionOptions) -> StorageSettings:
     """Read where the mirror is stored."""
     options.read("storage-filesystem-manage-permissions", readers.boolean, default=True)
     directory = options.read("directory", readers.path, "")
@@ -316,7 +395,7 @@ def _read_storage(options: MirrorOptions) -> StorageSettings:
     )
 
 
-def _read_index(options: MirrorOptions, *logins: Login | None) -> IndexSettings:
+def _read_index(options: SectionOptions, *logins: Login | None) -> IndexSettings:
     """Read how the index is reached; ``logins`` are those for other origins."""
     default = IndexSettings()
     master, login = split_login(options.read("master", readers.url("https", "http"), ""))
@@ -343,7 +422,7 @@ def _read_index(options: MirrorOptions, *logins: Login | None) -> IndexSettings:
     )
 
 
-def _read_tls(options: MirrorOptions) -> TlsSettings:
+def _read_tls(options: SectionOptions) -> TlsSettings:
     """Read the files for TLS."""
     tls = TlsSettings(
         ca_file=options.read("ca-file", readers.optional_path, ""),
@@ -355,7 +434,7 @@ def _read_tls(options: MirrorOptions) -> TlsSettings:
     return tls
 
 
-def _api_method(options: MirrorOptions, index_url: str) -> ApiMethod:
+def _api_method(options: SectionOptions, index_url: str) -> ApiMethod:
     """Read how changes are found: an index that ``index-url`` names has pages only."""
     method = options.read("api-method", readers.choice(ApiMethod), ApiMethod.AUTO)
     if not index_url:
@@ -368,7 +447,7 @@ def _api_method(options: MirrorOptions, index_url: str) -> ApiMethod:
     return ApiMethod.SIMPLE
 
 
-def _read_files(options: MirrorOptions) -> tuple[FileSettings, Login | None]:
+def _read_files(options: SectionOptions) -> tuple[FileSettings, Login | None]:
     """Read which files are downloaded, and the login for ``download-mirror``."""
     default = FileSettings()
     no_fallback = default.download_mirror_no_fallback
@@ -388,7 +467,7 @@ def _read_files(options: MirrorOptions) -> tuple[FileSettings, Login | None]:
     return files, login
 
 
-def _read_pages(options: MirrorOptions) -> PageSettings:
+def _read_pages(options: SectionOptions) -> PageSettings:
     """Read what the published pages look like."""
     default = PageSettings()
     versions = [
@@ -409,7 +488,7 @@ def _read_pages(options: MirrorOptions) -> PageSettings:
     )
 
 
-def _read_run(options: MirrorOptions, notes: list[str]) -> RunSettings:
+def _read_run(options: SectionOptions, notes: list[str]) -> RunSettings:
     """Read how runs proceed; appends a remark about a retired spelling to ``notes``."""
     default = RunSettings()
     return RunSettings(
@@ -430,7 +509,7 @@ def _read_run(options: MirrorOptions, notes: list[str]) -> RunSettings:
     )
 
 
-def _removed_projects(options: MirrorOptions, notes: list[str]) -> RemovedProjects:
+def _removed_projects(options: SectionOptions, notes: list[str]) -> RemovedProjects:
     """Read ``removed-projects`` and its earlier spellings, which must agree with it."""
     new = "removed-projects"
     chosen = options.read(new, readers.choice(RemovedProjects), None)
@@ -448,7 +527,7 @@ def _removed_projects(options: MirrorOptions, notes: list[str]) -> RemovedProjec
     return chosen or RemovedProjects.DELETE
 
 
-def _read_diff(options: MirrorOptions) -> DiffSettings:
+def _read_diff(options: SectionOptions) -> DiffSettings:
     """Read where the diff file is written."""
     return DiffSettings(
         path=options.read("diff-file", readers.optional_path, ""),
@@ -461,6 +540,25 @@ UNREAD_SECTIONS = frozenset({"s3"})
 
 
 # ---------------------------------------------------------------- readers of single options
+
+
+def listen_addresses(text: str) -> tuple[ListenAddress, ...]:
+    """Read where to listen, an address a line: ``127.0.0.1:8080``, ``[::]:80``, ``unix:PATH``."""
+    found = tuple(
+        dict.fromkeys(ListenAddress(*each) for each in map(_address, readers.lines(text)))
+    )
+    if not found:
+        raise OptionError("no address is given; write one such as 127.0.0.1:8080")
+    return found
+
+
+def _address(line: str) -> tuple[str, int, str, int]:
+    kind, _, rest = line.partition(":")
+    if kind == "unix":
+        return "", 0, readers.path(rest), -1
+    if kind == "fd":
+        return "", 0, "", readers.whole_number(0, 65_535)(rest)
+    return *readers.host_and_port(line), "", -1
 
 
 def split_login(url: str) -> tuple[str, Login | None]:

@@ -147,6 +147,21 @@ class OutputFile:
                 return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
             return self._write(self._target.name + suffix, b"", replaces_link=bool(suffix))
 
+    def append(self) -> int:
+        """Open the file, or create it, and return a descriptor that appends to it.
+
+        :raises StorageError: if that fails.
+        """
+        with _mapped(self._path):
+            directory, name = self._target.directory, self._target.name
+            if directory is None:
+                return os.dup(self._target.device)
+            found = _status(directory, name) if name else None
+            if not name or (found is not None and not stat.S_ISREG(found.st_mode)):
+                kind = stat.S_IFDIR if found is None else stat.S_IFMT(found.st_mode)
+                raise OSError(_KINDS.get(kind, "it is not a regular file"))
+            return open_regular(directory, name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
     def _write(self, name: str, content: bytes, *, replaces_link: bool = False) -> int:
         directory = self._target.directory
         if directory is None:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from bandersnatch.model.folding import EXACT, Folding
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Hashable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from bandersnatch.layout import StorageKey
@@ -191,6 +191,53 @@ class FileStore(Protocol):
 
 class MirrorStorage(Storage, FileStore, Protocol):
     """A whole storage."""
+
+
+class ServedStorage(Protocol):
+    """The part of a storage that web servers need: reading what clients may see.
+
+    It changes nothing, takes no lock, and may be used for weeks, while other processes change the
+    mirror. A page that shows a kept version (``Storage.publish_version``) is read through;
+    no other link is followed.
+    """
+
+    async def look(self, key: StorageKey, /) -> ServedObject | None:
+        """Return what is served at ``key`` now; None if nothing is."""
+        ...
+
+    def open(self, key: StorageKey, /) -> AbstractAsyncContextManager[ServedContent]:
+        """Open the object that is served at ``key``.
+
+        :raises MissingObject: if nothing is.
+        """
+        ...
+
+
+class ServedContent(Protocol):
+    """An open object. What is read belongs to one object, also if it is replaced meanwhile."""
+
+    @property
+    def found(self) -> ServedObject:
+        """What was opened."""
+        ...
+
+    async def read(self, start: int, size: int, /) -> bytes:
+        """Return ``size`` bytes from the offset ``start``; fewer only if the content ends before.
+
+        :raises StorageError: if they cannot be read.
+        """
+        ...
+
+
+class ServedObject(Struct, frozen=True):
+    """An object as it is served: ``size`` in bytes, ``modified`` in nanoseconds since 1970.
+
+    ``tag`` is equal for two objects at one key only if they have the same content.
+    """
+
+    size: int
+    modified: int
+    tag: Hashable
 
 
 class StoredObject(Struct, frozen=True):

@@ -17,7 +17,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from bandersnatch import errors
-from bandersnatch.layout import StorageKey
+from bandersnatch.layout import StorageKey, is_version_of
 from bandersnatch.model.digests import Digest
 from bandersnatch.storage.areas import (
     AREAS,
@@ -264,6 +264,43 @@ class Tree:
         """
         with self._place(key) as place:
             return open_regular(place.directory, place.name)
+
+    def served_status(self, key: StorageKey) -> os.stat_result | None:
+        """Return the status of a regular file, or of the version that a page shows, or None.
+
+        :raises OSError: if it cannot be read.
+        """
+        found = self.status(key)
+        if found is not None and stat.S_ISLNK(found.st_mode):
+            try:
+                version = self._version(key)
+            except (FileNotFoundError, errors.MissingObject):
+                return None
+            found = self.status(version)
+        return found if found is not None and stat.S_ISREG(found.st_mode) else None
+
+    def open_served(self, key: StorageKey) -> int:
+        """Return a descriptor of a regular file, or of the version that a page shows.
+
+        :raises OSError, StorageError: if it does not exist, or cannot be read.
+        """
+        try:
+            return self.open_file(key)
+        except OSError as error:
+            if error.errno not in _LINK_ERRORS:
+                raise
+        return self.open_file(self._version(key))
+
+    def _version(self, key: StorageKey) -> StorageKey:
+        """Return the kept version that the link of a page shows.
+
+        :raises ForeignLink: if the link leads anywhere else.
+        """
+        with self._place(key) as place:
+            version = self._target(key, place)
+        if not is_version_of(version, key):
+            raise errors.ForeignLink(key, "to something else than a kept version of the page")
+        return version
 
     def hash(self, key: StorageKey, hashers: Iterable[Hasher], stop: Event) -> int:
         """Feed the content of a file to hashers, and return its size in bytes.

@@ -19,6 +19,7 @@ COMMANDS = {
     "plan": "report what mirror would do, what it would cost, and what each filter drops",
     "why": "explain why a project, a version or a file is in the mirror, or is not",
     "status": "report how current the mirror is, what it has, and what is not done",
+    "serve": "serve the mirror to pip, uv and browsers over HTTP",
     "config": "check the configuration",
 }
 """The names of the commands, each with what it does."""

@@ -1,0 +1,159 @@
+"""``serve``: serves the mirror to clients until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from bandersnatch.cli.arguments import flag_value
+from bandersnatch.cli.exit_codes import ExitCode
+from bandersnatch.errors import Interruption, UsageError
+
+if TYPE_CHECKING:
+    import socket
+    from argparse import ArgumentParser
+
+    from bandersnatch.cli.listening import ServerCertificate
+    from bandersnatch.cli.request_log import RequestLog
+    from bandersnatch.cli.session import Session
+    from bandersnatch.config.schema import ServeSettings
+
+_GRACE = 30.0
+"""Seconds for requests that have begun when a signal ends the server."""
+
+_SPARE_DESCRIPTORS = 64
+"""Descriptors that are not those of connections and of the files that are sent to them."""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the flags of ``serve``; each overrides an option of ``[serve]``."""
+    parser.add_argument(
+        "--listen",
+        action="append",
+        metavar="ADDRESS:PORT|unix:PATH",
+        help="where to listen (default: 127.0.0.1:8080); may be repeated",
+    )
+    parser.add_argument("--tls-certificate", metavar="FILE", help="serve HTTPS with this chain")
+    parser.add_argument("--tls-key", metavar="FILE", help="the key of the certificate")
+    parser.add_argument("--processes", metavar="N", help="share the load between N processes")
+    parser.add_argument(
+        "--access-log", metavar="FILE", help="log each request in the common format; - for stdout"
+    )
+
+
+async def run(session: Session) -> int:
+    """Run ``serve``."""
+    settings = _with_flags(session)
+    try:
+        await session.signals.interruptible(_serve(session, settings))
+    except Interruption:
+        session.logger.info("stopped")
+    return ExitCode.OK
+
+
+def _with_flags(session: Session) -> ServeSettings:
+    """Return the settings as the flags override them.
+
+    :raises UsageError: if a flag has an invalid value.
+    """
+    from bandersnatch.config import readers
+    from bandersnatch.config.schema import listen_addresses
+
+    arguments, settings = session.arguments, session.configuration.settings.serve
+    listen = None if arguments.listen is None else "\n".join(arguments.listen)
+    changed = {
+        "listen": flag_value("--listen", listen, listen_addresses),
+        "tls_certificate": flag_value("--tls-certificate", arguments.tls_certificate, readers.path),
+        "tls_key": flag_value("--tls-key", arguments.tls_key, readers.path),
+        "processes": flag_value("--processes", arguments.processes, readers.whole_number(1, 64)),
+        "access_log": flag_value("--access-log", arguments.access_log, readers.path),
+    }
+    found = structs.replace(settings, **{k: v for k, v in changed.items() if v is not None})
+    if found.tls_key and not found.tls_certificate:
+        raise UsageError(
+            "--tls-key needs --tls-certificate, which names the certificate of the key"
+        )
+    return found
+
+
+async def _serve(session: Session, settings: ServeSettings) -> None:
+    """Serve until this is cancelled.
+
+    :raises UsageError: if a socket cannot be opened or the certificate cannot be used.
+    """
+    from bandersnatch.app import open_responder
+    from bandersnatch.cli.listening import ServerCertificate, open_sockets, passed_sockets
+    from bandersnatch.serve.access_log import AccessLog
+    from bandersnatch.serve.connections import ConnectionLimits
+    from bandersnatch.serve.server import Server
+
+    certificate = ServerCertificate(settings) if settings.tls_certificate else None
+    addresses = settings.listen if session.arguments.listen else passed_sockets(os.environ)
+    with ExitStack() as stack:
+        sockets = open_sockets(addresses or settings.listen)
+        for each in sockets:
+            stack.enter_context(closing(each))
+        async with open_responder(session.configuration) as responder:
+            limits = ConnectionLimits(
+                settings.connections_per_address, _most_connections(), settings.trusted_proxies
+            )
+            log = _request_log(session, settings, stack)
+            lines = None if log is None else AccessLog(log.write)
+            server = Server(responder, limits, session.clock, session.logger, lines)
+            session.signals.on_hang_up(lambda: _reload(session, certificate, log))
+            tls = None if certificate is None else certificate.context
+            async with server.listening(sockets, tls, grace=_GRACE):
+                _announce(session, sockets, is_tls=tls is not None)
+                await asyncio.Event().wait()
+
+
+def _request_log(session: Session, settings: ServeSettings, stack: ExitStack) -> RequestLog | None:
+    if not settings.access_log:
+        return None
+    from bandersnatch.cli.request_log import RequestLog
+
+    root = session.configuration.settings.storage.directory
+    return stack.enter_context(RequestLog(settings.access_log, root, session.logger))
+
+
+def _most_connections() -> int:
+    """Return how many connections the limit of open files permits."""
+    try:
+        import resource
+    except ImportError:  # not a POSIX system
+        return 500
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(16, (wanted - _SPARE_DESCRIPTORS) // 2)
+
+
+def _reload(
+    session: Session, certificate: ServerCertificate | None, log: RequestLog | None
+) -> None:
+    """Read the certificate again, and open the log again."""
+    if log is not None:
+        log.reopen()
+    if certificate is None:
+        return
+    try:
+        certificate.reload()
+    except UsageError as error:
+        session.logger.error("%s; the old certificate stays in use", error)  # noqa: TRY400 - not a bug
+    else:
+        session.logger.info("the certificate was read again")
+
+
+def _announce(session: Session, sockets: list[socket.socket], *, is_tls: bool) -> None:
+    from bandersnatch.cli.listening import address_of
+
+    scheme = "https" if is_tls else "http"
+    for each in sockets:
+        address = address_of(each)
+        url = address if address.startswith("unix:") else f"{scheme}://{address}/simple/"
+        session.logger.info("serving on %s", url)

@@ -1,0 +1,1 @@
+"""A read-only web server for the mirror."""
