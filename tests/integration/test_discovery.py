@@ -105,10 +105,11 @@ def test_the_changelog_is_read_in_pages(index: Index, server: IndexServer, site:
     index.release("foo", "1.0")
     site.mirror()
     server.journal_page = changelog.PAGE_EVENTS
+    foo = ("foo", f"1.0+{'a' * 90}")
     for _ in range(changelog.PAGE_EVENTS):
         index.journal.append(index.journal[-1])
         index.serial += 1
-        index.journal[-1] = type(index.journal[0])("foo", None, 1, "nothing", index.serial)
+        index.journal[-1] = type(index.journal[0])(*foo, 1, "nothing", index.serial)
     index.release("bar", "1.0")
 
     ran = site.mirror()

@@ -36,7 +36,8 @@ PAGE_EVENTS = 50_000
 MAX_EVENTS = 1_000_000
 """No mirror follows the changelog over more serials than this; each event has its own."""
 
-_ANSWER = Limit(64 * 1024**2, 320 * 1024**2)
+_ANSWER = Limit(64 * 1024**2, 576 * 1024**2)
+"""A full answer takes about 350 MiB by our estimate, more if names and actions are long."""
 _DECODED_INLINE = 64 * 1024
 """Bytes; a larger answer is decoded in a thread."""
 
