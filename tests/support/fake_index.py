@@ -154,7 +154,7 @@ class FakePackageIndex:
         budget: FailureBudget | None = None,
     ) -> Content:
         """Yield the whole file."""
-        path = urlsplit(url).path
+        path = url if url.removesuffix(".metadata") in self.index.files else urlsplit(url).path
         file = self.index.files.get(path.removesuffix(".metadata"))
         content = None
         if file is not None:

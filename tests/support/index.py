@@ -62,6 +62,10 @@ class File:
         """The path as links have it."""
         return quote(self.path) if self.escaped else self.path
 
+    def url(self, files_at: str) -> str:
+        """Return the URL of the file: below ``files_at``, unless it has a host of its own."""
+        return self.path if "://" in self.path else files_at + self.link
+
     @property
     def sha256(self) -> str:
         """The hexadecimal digest of the content."""
@@ -271,7 +275,7 @@ class Index:
             metadata = {"sha256": hashlib.sha256(file.metadata).hexdigest()}
         return {
             "filename": file.filename,
-            "url": files_at + file.link,
+            "url": file.url(files_at),
             "hashes": {"sha256": file.sha256} if file.hashes is None else file.hashes,
             "size": len(file.content),
             "upload-time": file.upload_time,
@@ -299,7 +303,7 @@ class Index:
                 attributes += f' data-yanked="{escape(reason)}"'
             fragment = f"sha256={file.sha256}" if file.fragment is None else file.fragment
             links.append(
-                f'<a href="{escape(files_at + file.link)}#{escape(fragment)}"{attributes}>'
+                f'<a href="{escape(file.url(files_at))}#{escape(fragment)}"{attributes}>'
                 f"{escape(file.filename)}</a><br />"
             )
         status = (
@@ -344,7 +348,7 @@ class Index:
         for file in project.files.values():
             entry = {
                 "filename": file.filename,
-                "url": files_at + file.link,
+                "url": file.url(files_at),
                 "size": len(file.content),
                 "digests": file.digests
                 if file.digests is not None

@@ -13,6 +13,7 @@ from bandersnatch.catalogue.records import (
     FileStat,
     ListEntry,
     Marker,
+    PathOwner,
     ProjectSummary,
     RejectedFile,
     Standing,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         Verified,
     )
     from bandersnatch.layout import StorageKey
+    from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectList, Rejection
 
@@ -121,6 +123,17 @@ class MemoryCatalogue(MirrorCatalogue):
         return {
             name: list(map(_stored, each.files)) for name, each in records.items() if each.files
         }
+
+    async def path_owners(
+        self, name: ProjectName, paths: Collection[str], folding: Folding = EXACT, /
+    ) -> Sequence[PathOwner]:
+        places = set(map(folding.fold, paths))
+        return [
+            _owner(other, file)
+            for other, record in self.records.items()
+            for file in record.detail.files
+            if other != name and folding.fold(file.path) in places
+        ]
 
     async def paths_owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
         return frozenset(path for name, path in claims if path in self._paths(name))
@@ -228,6 +241,10 @@ class MemoryCatalogue(MirrorCatalogue):
 def settled_by(batch: CatalogueUpdate) -> frozenset[ProjectName]:
     """Return the projects whose deferrals an update resolves."""
     return frozenset((*batch.forgotten, *batch.resolved, *(r.name for r in batch.records)))
+
+
+def _owner(name: ProjectName, file: ReleaseFile) -> PathOwner:
+    return PathOwner(name, file.path, file.hashes, file.sidecar)
 
 
 def _stored(found: FileRecord) -> FileStat:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _KEYS = {
     "project": ("name",),
     "file": ("project", "path"),
+    "unusual_path": ("project", "place"),
     "deferred": ("name",),
     "rejected": ("project", "entry"),
     "trash": ("key",),

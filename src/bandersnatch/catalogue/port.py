@@ -102,6 +102,15 @@ class Inventory(Protocol):
         """Return the stored files of the projects; a project without files has no key."""
         ...
 
+    async def path_owners(
+        self, name: ProjectName, paths: Collection[str], folding: Folding = EXACT, /
+    ) -> Sequence[records.PathOwner]:
+        """Return the files of other projects than ``name`` that have one of the paths.
+
+        A path counts in any spelling that ``folding`` ignores.
+        """
+        ...
+
     async def paths_owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
         """Return the paths that belong to the project that they are claimed for.
 

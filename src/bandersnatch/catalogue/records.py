@@ -12,6 +12,7 @@ from bandersnatch.model.serials import NO_SERIAL, Serial
 if TYPE_CHECKING:
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.content import Validators
+    from bandersnatch.model.digests import Digest, Hashes
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail, Rejection
@@ -262,6 +263,15 @@ class RejectedFile(NamedTuple):
 
     project: ProjectName
     rejection: Rejection
+
+
+class PathOwner(NamedTuple):
+    """A file of another project at a path, maybe in another spelling, and what it should be."""
+
+    project: ProjectName
+    path: str
+    hashes: Hashes
+    sidecar: Digest | None
 
 
 class FileStat(NamedTuple):

@@ -1,5 +1,10 @@
 """The schema of the catalogue's database, and the conversion between values and rows.
 
+``unusual_path`` has the paths of files whose names do not tell the project that they belong to
+(``likely_owners``), in the spelling that no file system holds apart. The owners of any path are
+found with it and with the keys of ``file``: an index over all paths would be as large as all other
+tables.
+
 ``tally`` has the number of projects that are not excluded: counting the rows of ``project`` would
 take longer than everything else in a run with nothing to do.
 """
@@ -14,7 +19,9 @@ from bandersnatch.catalogue import records
 from bandersnatch.layout import StorageKey, is_key
 from bandersnatch.model.content import Validators
 from bandersnatch.model.digests import Digest, Hashes
+from bandersnatch.model.filenames import is_likely_owner
 from bandersnatch.model.files import ReleaseFile
+from bandersnatch.model.folding import ANY_FOLDING
 from bandersnatch.model.names import ProjectName, project_name
 from bandersnatch.model.project import ProjectDetail, Rejection, project_status
 
@@ -39,6 +46,10 @@ CREATE TABLE file (
     verified INTEGER, hashes TEXT NOT NULL, uploaded TEXT, requires_python TEXT, yanked TEXT,
     core_metadata TEXT, provenance TEXT, validators TEXT, PRIMARY KEY (project, path)
 ) WITHOUT ROWID;
+CREATE TABLE unusual_path (
+    project TEXT NOT NULL, place TEXT NOT NULL, PRIMARY KEY (project, place)
+) WITHOUT ROWID;
+CREATE INDEX unusual_place ON unusual_path (place);
 CREATE TABLE deferred (
     name TEXT PRIMARY KEY, deferral TEXT NOT NULL, target_serial INTEGER NOT NULL,
     first_serial INTEGER,
@@ -63,7 +74,7 @@ BEGIN UPDATE tally SET projects = projects
     + (new.standing <> 'excluded') - (old.standing <> 'excluded'); END;
 CREATE TABLE marker (key TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
 """
-TABLES = ("project", "file", "deferred", "rejected", "trash", "marker")
+TABLES = ("project", "file", "unusual_path", "deferred", "rejected", "trash", "marker")
 
 
 PROJECT_COLUMNS = (
@@ -245,6 +256,25 @@ def file_rows(record: records.ProjectRecord) -> Iterator[tuple[Any, ...]]:
             file.provenance,
             None if found is None else _validators_text(found.validators),
         )
+
+
+def unusual_rows(record: records.ProjectRecord) -> Iterator[tuple[str, str]]:
+    """Yield a row for each file whose name does not tell its project."""
+    for file in record.detail.files:
+        if not is_likely_owner(file.path.rpartition("/")[2], record.name):
+            yield record.name, ANY_FOLDING.fold(file.path)
+
+
+def parse_path_owner(row: tuple[Any, ...]) -> records.PathOwner:
+    """Return the owner of a path.
+
+    :raises DamagedRow: if the row is invalid.
+    """
+    project, path, hashes, core_metadata = row
+    with _parsing(project):
+        sidecar = _parse_core_metadata(core_metadata)
+        digest = sidecar.strongest if isinstance(sidecar, Hashes) else None
+        return records.PathOwner(project_name(project), path, _parse_hashes(hashes), digest)
 
 
 def parse_project(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+from collections import defaultdict
 from contextlib import contextmanager, suppress
 from itertools import compress, filterfalse, repeat
 from operator import lt, ne
@@ -28,6 +29,7 @@ from bandersnatch.catalogue.rows import (
     file_rows,
     parse_deferred,
     parse_file_stat,
+    parse_path_owner,
     parse_project,
     parse_rejected,
     parse_summary,
@@ -35,11 +37,13 @@ from bandersnatch.catalogue.rows import (
     project_row,
     rejected_rows,
     trash_row,
+    unusual_rows,
 )
 from bandersnatch.concurrency import BlockingExecutor
 from bandersnatch.errors import StorageError
 from bandersnatch.layout import SIDECAR_SUFFIX
-from bandersnatch.model.folding import EXACT, Folding
+from bandersnatch.model.filenames import likely_owners
+from bandersnatch.model.folding import ANY_FOLDING, EXACT, Folding
 from bandersnatch.model.serials import NO_SERIAL, Serial
 
 if TYPE_CHECKING:
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
         Deferred,
         FileStat,
         Marker,
+        PathOwner,
         ProjectRecord,
         ProjectSummary,
         RejectedFile,
@@ -116,6 +121,8 @@ _SELECT_FILE_STATS = """
     SELECT path, size, modified, coalesce(instr(core_metadata, '='), 0) FROM file
     WHERE project = ? AND modified IS NOT NULL
 """
+_SELECT_OWNED_FILES = "SELECT project, path, hashes, core_metadata FROM file WHERE project = ?"
+_SELECT_OWNED_FILE = f"{_SELECT_OWNED_FILES} AND path = ?"
 _SELECT_FILE = "SELECT 1 FROM file WHERE project = ? AND path = ?"
 _SELECT_SIDECAR = f"{_SELECT_FILE} AND instr(core_metadata, '=') > 0"
 _SELECT_PATHS = "SELECT path, project, coalesce(instr(core_metadata, '='), 0) FROM file"
@@ -343,6 +350,11 @@ class SqliteCatalogue(MirrorCatalogue):
     ) -> Mapping[ProjectName, list[FileStat]]:
         return await self._run(lambda: _file_stats(self._db, names))
 
+    async def path_owners(
+        self, name: ProjectName, paths: Collection[str], folding: Folding = EXACT, /
+    ) -> Sequence[PathOwner]:
+        return await self._run(lambda: _path_owners(self._db, name, paths, folding))
+
     async def paths_owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
         return await self._run(
             lambda: frozenset(path for name, path in claims if _is_owned(self._db, name, path))
@@ -458,6 +470,50 @@ def _file_stats(
     return found
 
 
+def _path_owners(
+    db: sqlite3.Connection, name: ProjectName, paths: Collection[str], folding: Folding
+) -> list[PathOwner]:
+    by_project: dict[ProjectName, list[str]] = defaultdict(list)
+    for path in paths:
+        for other in likely_owners(path.rpartition("/")[2]):
+            if other != name:
+                by_project[other].append(path)
+    for other, path in _unusual_owners(db, paths):
+        if other != name:
+            by_project[other].append(path)
+    found = []
+    for other, wanted in by_project.items():
+        if folding:
+            places = set(map(folding.fold, wanted))
+            rows = db.execute(_SELECT_OWNED_FILES, (other,))
+            found += [parse_path_owner(row) for row in rows if folding.fold(row[1]) in places]
+        else:
+            for path in dict.fromkeys(wanted):
+                rows = db.execute(_SELECT_OWNED_FILE, (other, path))
+                found += map(parse_path_owner, rows)
+    return found
+
+
+def _unusual_owners(
+    db: sqlite3.Connection, paths: Collection[str]
+) -> Iterator[tuple[ProjectName, str]]:
+    """Yield each project that has one of the paths though the file's name does not tell it."""
+    if db.execute("SELECT 1 FROM unusual_path LIMIT 1").fetchone() is None:
+        return
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        places[ANY_FOLDING.fold(path)].append(path)
+    names = list(places)
+    for start in range(0, len(names), _NAMES_PER_QUERY):
+        some = names[start : start + _NAMES_PER_QUERY]
+        query = (
+            f"SELECT project, place FROM unusual_path WHERE place IN ({_placeholders(len(some))})"
+        )
+        for project, place in db.execute(query, some):
+            for path in places[place]:
+                yield project, path
+
+
 def _is_owned(db: sqlite3.Connection, name: ProjectName, path: str) -> bool:
     if db.execute(_SELECT_FILE, (name, path)).fetchone():
         return True
@@ -499,10 +555,12 @@ def _put(db: sqlite3.Connection, batch: CatalogueUpdate) -> None:
     records = {record.name: record for record in batch.records}
     gone = [(name,) for name in (*batch.forgotten, *records)]
     db.executemany("DELETE FROM file WHERE project = ?", gone)
+    db.executemany("DELETE FROM unusual_path WHERE project = ?", gone)
     db.executemany("DELETE FROM project WHERE name = ?", [(n,) for n in batch.forgotten])
     db.executemany(_PUT_PROJECT, map(project_row, records.values()))
     for record in records.values():
         db.executemany(_PUT_FILE, file_rows(record))
+        db.executemany("INSERT OR IGNORE INTO unusual_path VALUES (?, ?)", unusual_rows(record))
     _put_rejected(db, batch, gone)
     resolved = [*gone, *((name,) for name in batch.resolved)]
     db.executemany("DELETE FROM deferred WHERE name = ?", resolved)

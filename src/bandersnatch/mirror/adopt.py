@@ -19,6 +19,7 @@ from bandersnatch.events import EventSink, StepStarted, Warned
 from bandersnatch.filters.interface import Needs
 from bandersnatch.layout import SIMPLE, TRASH, PageFormat
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
+from bandersnatch.mirror.owners import PathOwners
 from bandersnatch.mirror.page import parse_own_page
 from bandersnatch.model.content import Validators
 from bandersnatch.model.names import ProjectName, project_name
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from datetime import datetime
 
-    from bandersnatch.catalogue.port import Catalogue
+    from bandersnatch.catalogue.port import MirrorCatalogue
     from bandersnatch.config.schema import Settings
     from bandersnatch.filters.chain import FilterChain
     from bandersnatch.mirror.mirror import Mirror
@@ -53,7 +54,7 @@ class Adoption:
     def __init__(
         self,
         storage: MirrorStorage,
-        catalogue: Catalogue,
+        catalogue: MirrorCatalogue,
         events: EventSink,
         settings: Settings,
         filters: FilterChain,
@@ -68,6 +69,7 @@ class Adoption:
         self._filters = filters
         self._fingerprint = PolicyFingerprint(settings, filters)
         self._now = now
+        self._owners = PathOwners(storage, catalogue)
         self._adopted = self._deselected = self._skipped = 0
         self._first_skipped = ""
 
@@ -106,6 +108,8 @@ class Adoption:
             if not (self._adopted or self._skipped):
                 self._events(StepStarted("adopting the projects of the existing tree"))
             record = await self._record(name, forms)
+            if not isinstance(record, str):
+                record = await self._owned(record)
             if isinstance(record, str):
                 self._skipped += 1
                 self._first_skipped = self._first_skipped or f"{name}: {record}"
@@ -179,6 +183,13 @@ class Adoption:
             files=tuple(files),
             standing=Standing.SELECTED if self._filters.may_select(name) else Standing.RETAINED,
         )
+
+    async def _owned(self, record: ProjectRecord) -> ProjectRecord | str:
+        """Return a record, or why it is none: a path cannot belong to two different files."""
+        files = [found.file for found in record.files]
+        for each in await self._owners.claim(record.name, files, ()):
+            return f"{each.entry}: {each.reason}"
+        return record
 
     def _is_ours(self, detail: ProjectDetail, forms: frozenset[PageFormat]) -> bool:
         """Whether a page may have been rendered under the present options and filters.

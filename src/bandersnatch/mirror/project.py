@@ -11,7 +11,6 @@ from msgspec import structs
 from bandersnatch import errors, layout
 from bandersnatch.catalogue import records
 from bandersnatch.config.schema import Provenance, RemovedProjects, Settings
-from bandersnatch.mirror.claims import PathClaims
 from bandersnatch.mirror.comparison import with_recorded
 from bandersnatch.mirror.files import FilesOutcome, FileSync
 from bandersnatch.mirror.losses import count_losses
@@ -354,11 +353,9 @@ class Publication:
         served: ServedFiles,
         settings: Settings,
         context: RunContext,
-        *,
-        claims: PathClaims,
     ) -> None:
         self._files = files
-        self._claims = claims
+        self._owners = context.owners
         self._served = served
         self._publisher = publisher
         self._removals = removals
@@ -375,7 +372,6 @@ class Publication:
             ServedFiles.of(mirror, began),
             mirror.settings,
             context,
-            claims=PathClaims(mirror.storage, mirror.catalogue),
         )
 
     async def judge(
@@ -448,15 +444,16 @@ class Publication:
         await self._publisher.clean_up(proposed.display, detail.name)
         published = structs.replace(proposed, detail=detail, files=tuple(files.records))
         unlisted = self._unlisted_files(record, published)
+        async with self._owners.release(detail.name, unlisted) as leaving:
+            removed = await self._removals.trash_files(detail.name, leaving)
         return Outcome(
             task,
             Result.SYNCED,
             published,
             error=error,
-            # The place of a rejected file may be free in the next run.
-            incomplete=bool(error or files.sidecars_missing or (files.rejected and unlisted)),
+            incomplete=error is not None or bool(files.sidecars_missing),
             unlisted=task.is_doubted(detail.status),
-            removed=await self._removals.trash_files(detail.name, unlisted),
+            removed=removed,
             restored=tuple(files.restored),
         )
 
@@ -474,8 +471,8 @@ class Publication:
         if not self._settings.files.release_files:
             return detail, FilesOutcome(), None
         paths = [found.file.path for found in record.files] if record is not None else []
-        taken = await self._claims.reject(detail.name, detail.files, paths)
-        makes_room = self._claims.replaces(detail.files, paths)
+        taken = await self._owners.claim(detail.name, detail.files, paths)
+        makes_room = self._owners.replaces(detail.files, paths)
         detail = detail.reject(taken)
         files, error = await self._sync_files(task, recorded, detail)
         detail = detail.reject(files.rejected)

@@ -15,6 +15,7 @@ from bandersnatch.mirror.adopt import Adoption
 from bandersnatch.mirror.checkpoint import MAX_BATCH, Checkpoint, incomplete
 from bandersnatch.mirror.executor import Executor
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
+from bandersnatch.mirror.owners import PathOwners
 from bandersnatch.mirror.project import ProjectSync
 from bandersnatch.mirror.publish import publish_root
 from bandersnatch.mirror.removal import Removals
@@ -224,15 +225,20 @@ async def open_context(
     *,
     accepted: frozenset[ProjectName],
     force: bool,
+    owners: PathOwners | None = None,
     may_empty: bool = False,
     may_lose: Mapping[ProjectName, int] | None = None,
     is_standalone: bool = False,
     may_expire: bool = True,
 ) -> RunContext:
-    """Return what is the same for every task of a run; see ``RunContext``."""
+    """Return what is the same for every task of a run; see ``RunContext``.
+
+    ``owners`` are those of the run's earlier tasks.
+    """
     return RunContext(
         now=int(began.timestamp()),
         fingerprint=PolicyFingerprint.of(mirror),
+        owners=owners or PathOwners.of(mirror),
         trash={each.key: each for each in await mirror.catalogue.trash()},
         accepted=accepted,
         force=force,

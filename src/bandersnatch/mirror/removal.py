@@ -19,7 +19,7 @@ from bandersnatch.mirror.checkpoint import MAX_BATCH, Checkpoint
 from bandersnatch.mirror.publish import publish_root
 from bandersnatch.mirror.tasks import SyncTask, TaskHints
 from bandersnatch.model.digests import Hashes
-from bandersnatch.model.filenames import can_belong_to, candidate_projects
+from bandersnatch.model.filenames import can_belong_to
 from bandersnatch.model.names import ProjectName, is_named_after, project_name
 from bandersnatch.model.urls import is_computed_path, is_file_path, path_digest
 
@@ -248,19 +248,11 @@ class Removals:
         Projects that are ``removed`` together with it do not count.
         """
         own = self._plausible(files, name)
-        unusual = {each.file.path for each in own if not is_named_after(each.file.filename, name)}
-        claims = [
-            (other, found.file.path)
-            for found in own
-            if not found.file.filename.endswith(".whl") or found.file.path in unusual
-            for other in candidate_projects(found.file.filename)
-            if other != name and other not in removed
-        ]
-        shared = await self._catalogue.paths_owned(claims) if claims else frozenset()
-        if unusual - shared:  # any project can be the other owner of a file with such a name
-            omit = {name, *removed}
-            shared |= await self._catalogue.paths_known(unusual - shared, omit=omit)
-        return [found for found in own if found.file.path not in shared]
+        folding = self._storage.folding
+        paths = [found.file.path for found in own]
+        owners = await self._catalogue.path_owners(name, paths, folding)
+        shared = {folding.fold(each.path) for each in owners if each.project not in removed}
+        return [found for found in own if folding.fold(found.file.path) not in shared]
 
     async def _plan(
         self,

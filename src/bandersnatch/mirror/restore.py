@@ -26,6 +26,7 @@ from bandersnatch.events import (
     Warned,
 )
 from bandersnatch.layout import PageFormat, StorageKey
+from bandersnatch.mirror.owners import PathOwners
 from bandersnatch.mirror.page import own_page_context, parse_own_page
 from bandersnatch.mirror.publish import Publisher, publish_root
 from bandersnatch.mirror.recovery import finish_deletions, open_tree
@@ -286,6 +287,7 @@ class _Restoration:
         document = None
         if self._mirror.settings.pages.legacy_json:
             document = await self._project.document()
+        await self._require_paths(files)
         self._report_gaps(page, files)
         record = self._record(page, files, earlier)
         await self._begin(record, earlier)
@@ -307,6 +309,17 @@ class _Restoration:
         if is_recorded or await removals.find_pages(self._name):
             raise errors.UnrestorableProject(self._name, "it is in the mirror already")
         return record
+
+    async def _require_paths(self, files: TrashedFiles) -> None:
+        """Check that no other project has got a path of the files meanwhile.
+
+        :raises UnrestorableProject: if one has, with other content.
+        """
+        owners = PathOwners.of(self._mirror)
+        released = [found.file for found in files.records]
+        for each in await owners.claim(self._name, released, ()):
+            why = f"{each.entry} has lost its place: {each.reason}"
+            raise errors.UnrestorableProject(self._name, why)
 
     def _report_gaps(self, page: TrashedPage, files: TrashedFiles) -> None:
         """Report what cannot be restored of the project."""

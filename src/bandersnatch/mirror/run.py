@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bandersnatch.catalogue.records import MISSED, CatalogueUpdate, CleanMarker, Deferred, Marker
+from bandersnatch.catalogue.records import (
+    MISSED,
+    CatalogueUpdate,
+    CleanMarker,
+    Deferred,
+    Marker,
+    RootMarker,
+)
 from bandersnatch.config.schema import RemovedProjects
 from bandersnatch.errors import SafetyStop, TooManyFileRemovals, UnusableIndex
 from bandersnatch.events import Halted, RunPlanned, Warned
@@ -16,10 +23,12 @@ from bandersnatch.mirror.discovery import Discoverer, DiscoveryRequest
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.health import IndexHealth
 from bandersnatch.mirror.losses import LossWindow, loss_limit, within_limit
+from bandersnatch.mirror.owners import PathOwners
 from bandersnatch.mirror.plan import SyncPlan, deselected, make_plan, restricted, vanished, without
-from bandersnatch.mirror.publish import Publisher
+from bandersnatch.mirror.publish import Publisher, publish_root
 from bandersnatch.mirror.rejections import report_rejections
 from bandersnatch.mirror.state import StateFiles, Todo, final_marker, next_status, trusted_state
+from bandersnatch.mirror.sync import settle_paths
 from bandersnatch.mirror.tasks import Discovery, MirrorSnapshot, SyncTask, TaskHints
 from bandersnatch.model.serials import NO_SERIAL, Serial
 
@@ -104,6 +113,7 @@ class MirrorRun:
         self._found: Discovery | None = None
         self._last_run: int | None = None
         self._doubt = ""
+        self._owners = PathOwners.of(mirror)
 
     async def run(self) -> Position:
         """Bring the mirror up to what the index has now.
@@ -120,9 +130,14 @@ class MirrorRun:
         try:
             executor = await self._sync_projects(prepared, checkpoint, began)
             await self._publish_losses(executor, checkpoint, began)
+            await self._settle_paths(executor, checkpoint, began, free=False)
             await self._remove_projects(prepared, executor, checkpoint, began)
             await self._purge_trash(checkpoint, began)
             if executor.complete:
+                if await self._settle_paths(executor, checkpoint, began, free=True):
+                    await publish_root(self._mirror)
+                    written: dict[Marker, str] = {Marker.ROOT: RootMarker.WRITTEN}
+                    await checkpoint.commit(CatalogueUpdate(markers=written))
                 await self._advance(prepared, executor, checkpoint, state)
         finally:
             await checkpoint.save()
@@ -350,6 +365,7 @@ class MirrorRun:
             may_empty=may_empty,
             may_lose=may_lose or {},
             may_expire=not self._doubt,
+            owners=self._owners,
         )
         stop = self._mirror.settings.run.stop_on_error
         health = IndexHealth.of(self._mirror, self._found, [task.name for task in tasks])
@@ -364,6 +380,19 @@ class MirrorRun:
                 unconditional=options.force,
             )
         return executor
+
+    async def _settle_paths(
+        self, executor: Executor, checkpoint: Checkpoint, began: datetime, *, free: bool
+    ) -> bool:
+        """Sync projects again so that each path has its right owner; see ``settle_paths``."""
+
+        async def execute(tasks: Collection[SyncTask]) -> None:
+            again = await self._execute(tasks, checkpoint, began, may_lose={})
+            executor.failed |= again.failed
+
+        if not executor.complete:
+            return False
+        return await settle_paths(self._mirror, self._owners, execute, checkpoint, began, free=free)
 
     async def _publish_losses(
         self, executor: Executor, checkpoint: Checkpoint, began: datetime
@@ -498,7 +527,7 @@ class MirrorRun:
         mirror, pending = self._mirror, checkpoint.pending
         tasks = {**plan.tasks, **plan.removals}
         waiting = [name for name in pending if name not in checkpoint.settled]
-        firsts = [tasks[name].first_serial for name in waiting]
+        firsts = [tasks[name].first_serial if name in tasks else None for name in waiting]
         # Refused removals are changes that the tree does not reflect.
         firsts += [None] if self._is_refused else []
         status = next_status(state.status, checkpoint.cursor, firsts)

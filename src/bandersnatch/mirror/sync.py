@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bandersnatch.events import RunPlanned, Warned
@@ -13,15 +14,17 @@ from bandersnatch.mirror.index_check import require_index
 from bandersnatch.mirror.plan import hints_of
 from bandersnatch.mirror.publish import publish_root
 from bandersnatch.mirror.rejections import report_rejections
+from bandersnatch.mirror.removal import Removals
 from bandersnatch.mirror.state import StateFiles
 from bandersnatch.mirror.tasks import SyncTask, TaskHints
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Awaitable, Callable, Collection
     from datetime import datetime
 
     from bandersnatch.mirror.executor import Executor
     from bandersnatch.mirror.mirror import Mirror
+    from bandersnatch.mirror.owners import PathOwners
     from bandersnatch.model.names import ProjectName
 
 
@@ -82,13 +85,57 @@ async def _execute(
     executor = recovery.open_executor(
         mirror, checkpoint, context, began, health, stop_on_error=stop, standalone=True
     )
+    workers = recovery.max_concurrent_projects(mirror)
+
+    async def execute(some: Collection[SyncTask]) -> None:
+        await executor.run(some, workers=workers)
+
     try:
-        await executor.run(tasks, workers=recovery.max_concurrent_projects(mirror))
+        await execute(tasks)
+        if executor.complete:
+            await settle_paths(mirror, context.owners, execute, checkpoint, began, free=True)
     finally:
         await checkpoint.commit()
     if tasks and not (mirror.index.pages or executor.failed_otherwise):
         await require_index(mirror.index, mirror.settings.index, [task.name for task in tasks])
     return executor
+
+
+async def settle_paths(
+    mirror: Mirror,
+    owners: PathOwners,
+    execute: Callable[[Collection[SyncTask]], Awaitable[object]],
+    checkpoint: Checkpoint,
+    began: datetime,
+    *,
+    free: bool,
+) -> bool:
+    """Sync projects again that claimed the same path, so that each path has its right owner.
+
+    ``execute`` works on tasks of the same run. With ``free`` the projects are synced, too, that
+    wanted a path whose owner has left it. Projects that are new and lose a path are removed
+    first: nothing that was published before this run is. Return whether there were any projects.
+    """
+    await checkpoint.commit()
+    resync = await owners.settle(free=free)
+    if resync.new:
+        removals = Removals.of(mirror, began)
+        update = await removals.remove_projects(sorted(resync.new))
+        await checkpoint.commit(update)
+    for names in (resync.losers, resync.winners):
+        if names:
+            tasks = await _resync_tasks(mirror, names)
+            for task in tasks:  # pending again, until they are done
+                checkpoint.pending.setdefault(task.name, task.target_serial)
+            await execute(tasks)
+            await checkpoint.commit()
+    return bool(resync)
+
+
+async def _resync_tasks(mirror: Mirror, names: Collection[ProjectName]) -> list[SyncTask]:
+    tasks = await tasks_by_name(mirror, sorted(names))
+    hints = (task.hints & ~TaskHints.LISTED | TaskHints.REFETCH for task in tasks)
+    return [replace(task, hints=each) for task, each in zip(tasks, hints, strict=True)]
 
 
 async def tasks_by_name(mirror: Mirror, names: Collection[ProjectName]) -> list[SyncTask]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bandersnatch.filters.chain import Dropped
     from bandersnatch.layout import StorageKey
     from bandersnatch.mirror.fingerprint import PolicyFingerprint
+    from bandersnatch.mirror.owners import PathOwners
     from bandersnatch.model.names import ProjectName
 
 
@@ -98,6 +99,7 @@ class RunContext:
 
     now: int
     fingerprint: PolicyFingerprint
+    owners: PathOwners
     trash: Mapping[StorageKey, records.TrashEntry] = field(default_factory=dict)
     accepted: frozenset[ProjectName] = frozenset()
     force: bool = False

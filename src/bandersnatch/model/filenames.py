@@ -82,6 +82,22 @@ def candidate_projects(filename: str) -> list[ProjectName]:
     return names
 
 
+def likely_owners(filename: str) -> list[ProjectName]:
+    """Return the projects that a file's name says it may belong to: of a wheel only one."""
+    if filename.endswith(".whl"):
+        return candidate_projects(filename.partition("-")[0] + "-")
+    return candidate_projects(filename)
+
+
+def is_likely_owner(filename: str, name: ProjectName) -> bool:
+    """Whether ``likely_owners`` has the project."""
+    count = len(name)
+    begin = filename[:count].lower().replace("_", "-").replace(".", "-")
+    if begin == name and filename[count : count + 1] == "-":
+        return True  # most names
+    return name in likely_owners(filename)
+
+
 def can_belong_to(filename: str, name: ProjectName) -> bool:
     """Whether a file of this name can belong to the project.
 

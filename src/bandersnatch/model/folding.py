@@ -44,5 +44,8 @@ class Folding:
         return unicodedata.normalize("NFD", path) if self.normal_form else path
 
 
+ANY_FOLDING = Folding(case=True, normal_form=True)
+"""What any file system may ignore."""
+
 EXACT = Folding()
 """The usual file systems of Linux compare names byte by byte."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bandersnatch.clock import Clock
     from bandersnatch.index.port import PackageIndex
     from bandersnatch.mirror.files import FileSync
+    from bandersnatch.mirror.owners import PathOwners
     from bandersnatch.mirror.publish import Publisher
     from bandersnatch.mirror.verify.examine import Damage, Findings
     from bandersnatch.model.files import ReleaseFile
@@ -83,10 +84,16 @@ class Repairer:
     """
 
     def __init__(
-        self, index: PackageIndex, files: FileSync, publisher: Publisher, clock: Clock
+        self,
+        index: PackageIndex,
+        files: FileSync,
+        owners: PathOwners,
+        publisher: Publisher,
+        clock: Clock,
     ) -> None:
         self._index = index
         self._files = files
+        self._owners = owners
         self._publisher = publisher
         self._clock = clock
         self._unanswered = 0
@@ -115,7 +122,7 @@ class Repairer:
             path = found.file.path
             file = offered.find(found.file)
             if path in findings.files:
-                repaired, reason = await self._download(found, file, record.name)
+                repaired, reason = await self._download(found, file, record)
                 repairs.add(findings.files[path], reason if file else offered.reason)
                 files.append(repaired)
             else:
@@ -140,7 +147,7 @@ class Repairer:
         return _OfferedFiles({file.path: file for file in fetched.detail.files}, _NOT_OFFERED)
 
     async def _download(
-        self, found: FileRecord, file: ReleaseFile | None, name: ProjectName
+        self, found: FileRecord, file: ReleaseFile | None, record: ProjectRecord
     ) -> tuple[FileRecord, str | None]:
         """Return the file's record after the download, and the reason if that failed.
 
@@ -151,7 +158,9 @@ class Repairer:
         if file is None:
             return unverified, None
         try:
-            return await self._files.download(file, name), None
+            if keeper := await self._owners.keeper(record, found.file):
+                return unverified, f"{keeper.path} belongs to {keeper.project}, with other content"
+            return await self._files.download(file, record.name), None
         except _FILE_ERRORS as error:
             return unverified, str(error)
 

@@ -12,6 +12,7 @@ from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.files import FileSync
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.health import IndexHealth
+from bandersnatch.mirror.owners import PathOwners
 from bandersnatch.mirror.publish import Publisher, publish_root
 from bandersnatch.mirror.removal import removal_limit
 from bandersnatch.mirror.state import StateFiles
@@ -133,7 +134,9 @@ class Verification:
                 documents=mirror.settings.pages.legacy_json,
                 current_documents=options.update,
             ),
-            Repairer(mirror.index, FileSync.of(mirror), publisher, mirror.clock),
+            Repairer(
+                mirror.index, FileSync.of(mirror), PathOwners.of(mirror), publisher, mirror.clock
+            ),
             budget,
             options,
             {each.name: each for each in await mirror.catalogue.deferred()},

@@ -1,0 +1,177 @@
+"""A path belongs to one content: projects share files, and never replace each other's.
+
+The generated indexes have projects that name the same paths, with the same content or another one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bandersnatch.config.schema import ApiMethod
+from bandersnatch.model.names import is_named_after, project_name
+from tests.support.clock import QuickClock
+from tests.support.index import Index
+from tests.support.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+
+PROJECTS = ("alpha", "foo", "foo-bar", "foo-bar-baz", "zeta")
+FILENAMES = (
+    *("foo-1.0.tar.gz", "foo-bar-1.0.tar.gz", "foo-bar-baz-1.0.zip", "alpha-1.0.tar.gz"),
+    *("other-1.0.zip", "foo_bar-1.0-py3-none-any.whl"),
+)
+
+
+class Claim(NamedTuple):
+    """A project names a path with some content."""
+
+    project: str
+    filename: str
+    directory: int
+    content: int
+
+    @property
+    def local(self) -> str:
+        """The path in the mirror: a file that is not named after its project has its digest."""
+        if is_named_after(self.filename, project_name(self.project)):
+            return self.path
+        digest = hashlib.sha256(self.body).hexdigest()
+        return f"packages/{digest[:2]}/{digest[2:4]}/{digest[4:]}/{self.filename}"
+
+    @property
+    def path(self) -> str:
+        """The path of the URL."""
+        return f"packages/{self.directory}/{self.filename}"
+
+    @property
+    def body(self) -> bytes:
+        """The content."""
+        return f"{self.filename} {self.content}".encode()
+
+
+def is_possible(claim: Claim) -> bool:
+    """Whether a project's page may have the file: a wheel is of one project only."""
+    is_wheel = claim.filename.endswith(".whl")
+    return not is_wheel or is_named_after(claim.filename, project_name(claim.project))
+
+
+claims = st.builds(
+    Claim,
+    st.sampled_from(PROJECTS),
+    st.sampled_from(FILENAMES),
+    st.integers(0, 1),
+    st.integers(0, 2),
+).filter(is_possible)
+
+universes = st.lists(
+    claims, min_size=1, max_size=9, unique_by=lambda each: (each.project, each.filename)
+)
+histories = universes.flatmap(
+    lambda some: st.lists(st.sets(st.sampled_from(some), min_size=1), max_size=3)
+)
+
+
+def publish(index: Index, some: Iterable[Claim]) -> None:
+    """Make the index have exactly these files; each content has a URL of its own."""
+    wanted = {(each.project, each.filename): each for each in some}
+    for name, project in list(index.projects.items()):
+        for filename, file in list(project.files.items()):
+            claim = wanted.get((name, filename))
+            if claim is None or file.content != claim.body or not file.path.endswith(claim.path):
+                index.remove_file(name, filename)
+        if not any(each == name for each, _ in wanted):
+            index.remove_project(name)
+    for claim in wanted.values():
+        has = index.projects.get(claim.project)
+        if has is None or claim.filename not in has.files:
+            version = "1.0"
+            path = f"https://files{claim.content}.example.org/{claim.path}"
+            index.upload(claim.project, version, claim.filename, content=claim.body, path=path)
+
+
+def rank(claim: Claim) -> tuple[int, str]:
+    """Return a key by which the claim with the best right comes first."""
+    return -len(claim.project), claim.project
+
+
+def expected(some: Collection[Claim]) -> dict[str, list[str]]:
+    """Return the file names on each project's page after one run."""
+    winners = {path: min((c for c in some if c.local == path), key=rank) for path in paths(some)}
+    pages: dict[str, list[str]] = {}
+    for claim in some:
+        if winners[claim.local].content == claim.content:
+            pages.setdefault(claim.project, []).append(claim.filename)
+    return {name: sorted(filenames) for name, filenames in pages.items()}
+
+
+def paths(some: Iterable[Claim]) -> set[str]:
+    """Return the paths that are claimed."""
+    return {each.local for each in some}
+
+
+def pages(world: World) -> dict[str, list[str]]:
+    """Return the file names on each project's page, after checking that the files are right."""
+    found = {}
+    for name in PROJECTS:
+        page = world.page(name)
+        if page is None:
+            continue
+        for file in page["files"]:
+            local = f"web/{file['url'].removeprefix('../../')}"
+            content = world.tree()[local]
+            assert hashlib.sha256(content).hexdigest() == file["hashes"]["sha256"], (name, file)
+        found[name] = sorted(file["filename"] for file in page["files"])
+    root = json.loads(world.text("web/simple/index.v1_json") or "{}")
+    assert [each["name"] for each in root["projects"]] == sorted(found)
+    return found
+
+
+def new_world() -> World:
+    """Return an empty index with a mirror."""
+    return World(Index(), QuickClock(), ApiMethod.XMLRPC)
+
+
+@settings(max_examples=40)
+@given(universes, st.randoms())
+def test_the_tree_does_not_depend_on_the_order(some: list[Claim], dice: object) -> None:
+    trees = []
+    for _ in range(2):
+        dice.shuffle(some)  # type: ignore[attr-defined] # an instance of Random
+        world = new_world()
+        publish(world.index, some)
+        world.run()
+        assert pages(world) == expected(some)
+        trees.append({k: v for k, v in world.tree().items() if k.startswith("web/packages/")})
+    assert trees[0] == trees[1]
+    assert set(trees[0]) == {f"web/{path}" for path in paths(some)}
+
+
+@settings(max_examples=40)
+@given(histories)
+def test_no_file_is_replaced_and_none_is_missing(history: list[set[Claim]]) -> None:
+    """A project that had a path before a run keeps it as long as its page names it."""
+    world = new_world()
+    before: dict[str, list[Claim]] = {}
+    for some in history:
+        publish(world.index, some)
+        world.run()
+        found = pages(world)
+        holders = {
+            path: [c for c in some if c.local == path and c.filename in found.get(c.project, [])]
+            for path in paths(some)
+        }
+        for path, had in before.items():
+            still = [claim for claim in had if claim in some]
+            for claim in still:
+                assert claim in holders[path], "a published file was lost to another project"
+        for path, have in holders.items():
+            assert have, f"nobody has {path}"
+            assert len({claim.content for claim in have}) == 1
+        before = holders
