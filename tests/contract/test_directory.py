@@ -313,12 +313,20 @@ def test_paths_of_windows_have_no_limit_of_260_characters(path: str, long: str) 
     assert long_path(path) == long
 
 
-def test_a_directory_that_was_exchanged_is_not_used(tmp_path: Path) -> None:
-    (tmp_path / "at/x").mkdir(parents=True)
-    with PathDirectory.at(str(tmp_path / "at")) as directory, directory.open("x") as below:
-        (tmp_path / "at/x").rename(tmp_path / "moved")
-        (tmp_path / "at/x").mkdir()
-        (tmp_path / "at/x/y").write_bytes(b"1")
+@pytest.mark.parametrize("exchanged", ["at/w/x", "at/w"])
+def test_a_directory_behind_a_link_that_was_made_later_is_not_used(
+    tmp_path: Path, exchanged: str
+) -> None:
+    (tmp_path / "at/w/x").mkdir(parents=True)
+    (tmp_path / "outside/x").mkdir(parents=True)
+    (tmp_path / "outside/x/y").write_bytes(b"1")
+    with (
+        PathDirectory.at(str(tmp_path / "at")) as directory,
+        directory.open("w") as above,
+        above.open("x") as below,
+    ):
+        (tmp_path / exchanged).rename(tmp_path / "moved")
+        (tmp_path / exchanged).symlink_to(tmp_path / "outside" / exchanged[5:])
         for refused in (
             below.entries,
             below.usage,
@@ -327,10 +335,21 @@ def test_a_directory_that_was_exchanged_is_not_used(tmp_path: Path) -> None:
             lambda: below.delete("y"),
             lambda: below.rename("y", directory, "y"),
         ):
-            with pytest.raises(FileNotFoundError, match="another directory"):
+            with pytest.raises(NotADirectoryError):
                 refused()
 
-    assert files(tmp_path) == {"at/x/y": b"1"}
+    assert files(tmp_path / "outside") == {"x/y": b"1"}
+
+
+def test_a_directory_that_is_numbered_anew_is_used(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    with PathDirectory.at(str(tmp_path)) as directory, directory.open("x") as below:
+        (tmp_path / "x").rename(tmp_path / "moved")
+        (tmp_path / "x").mkdir()
+
+        os.close(below.open_file("y", CREATE))
+
+    assert files(tmp_path) == {"x/y": b""}
 
 
 def test_written_files_are_flushed_one_by_one(tmp_path: Path) -> None:

@@ -80,13 +80,19 @@ class PathDirectory(Directory):
         pass
 
     def _check(self) -> None:
-        """Check that the path still leads to the directory that was opened.
+        """Check that the path still leads to the directory, and not through a link.
+
+        Some file systems number a directory anew, so a new number alone proves nothing.
 
         :raises NotADirectoryError: if something else than a directory has its place.
-        :raises FileNotFoundError: if nothing has, or another directory.
+        :raises FileNotFoundError: if nothing has.
         """
-        if _identity(self._real) != self._identity:
-            raise FileNotFoundError(errno.ENOENT, "another directory has taken its place")
+        identity = _identity(self._real)
+        if identity != self._identity:
+            real = os.path.realpath(self._real)
+            if os.path.normcase(real) != os.path.normcase(self._real):
+                raise NotADirectoryError(errno.ENOTDIR, "a link has taken the place of a directory")
+            self._identity = identity
 
     def _join(self, name: str) -> str:
         """Return the path of an entry.
