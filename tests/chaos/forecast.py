@@ -47,7 +47,6 @@ class Standing:
     waits: str = ""
     since: float = 0
     runs: int = 0
-    is_visited_again: bool = False
 
     @property
     def holds_status(self) -> bool:
@@ -75,7 +74,7 @@ class Forecast:
         """Advance by a run at a time in seconds."""
         for name, project in self.index.projects.items():
             standing = self.standings.setdefault(name, Standing())
-            if project.serial > standing.seen or standing.waits or standing.is_visited_again:
+            if project.serial > standing.seen or standing.waits:
                 self._visit(project, standing, now)
                 standing.seen = project.serial
         held = [self._first_missing(*each) for each in self.standings.items()]
@@ -101,7 +100,6 @@ class Forecast:
         listed = {name: file for name, file in files.items() if name not in bad}
         # What is shown already stays, even if its entry is invalid now.
         listed |= {name: shown[name] for name in bad & shown.keys()}
-        standing.is_visited_again = False
         if bad and not listed:
             self._wait(standing, "rejected", now)
             standing.rejected = frozenset(bad)
@@ -120,7 +118,9 @@ class Forecast:
             self._wait(standing, "rejected", now)
             standing.rejected = frozenset(bad | collided)
             return
-        standing.is_visited_again = bool(collided and shown.keys() - left.keys())
+        if collided and shown.keys() - left.keys():  # a place is free now: the same run goes on
+            collided = self._collisions(left, listed)
+            left = {name: file for name, file in listed.items() if name not in collided}
         standing.page, standing.rejected = left, frozenset(bad | collided)
         standing.reflects, standing.waits, standing.runs = project.serial, "", 0
 

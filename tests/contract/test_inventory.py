@@ -14,6 +14,7 @@ from bandersnatch.catalogue.records import (
     NEVER,
     CatalogueUpdate,
     FileStat,
+    PathOwner,
     Standing,
     Totals,
     TrashTotals,
@@ -22,6 +23,7 @@ from bandersnatch.catalogue.records import (
 )
 from bandersnatch.catalogue.sqlite import SqliteCatalogue
 from bandersnatch.model.digests import Digest, Hashes
+from bandersnatch.model.folding import ANY_FOLDING
 from bandersnatch.model.names import project_name
 from tests.support.catalogues import ADAPTERS, BASE_A, BASE_B, FOO
 from tests.support.factories import make_file
@@ -210,6 +212,38 @@ async def test_advertised_core_metadata_is_owned_by_the_project_of_its_file(
         f"{sided.path}.metadata"
     }
     assert await catalogue.paths_known(sides) == {f"{sided.path}.metadata"}
+
+
+@pytest.mark.parametrize("filename", ["foo-1.zip", "other.zip", "\u212aelvin-1.zip", "bar-1.zip"])
+async def test_the_owners_of_a_path_are_found_by_any_name(
+    catalogue: MirrorCatalogue, filename: str
+) -> None:
+    """Also if the name is not that of the project that has the file."""
+    file = make_file(filename, core_metadata=SIDE)
+    record = make_record("foo", "1.zip")
+    stored = structs.replace(record.files[0], file=file)
+    detail = replace(record.detail, files=(file,))
+    record = structs.replace(record, detail=detail, files=(stored,))
+    await catalogue.commit(CatalogueUpdate(records=[record]))
+    owner = PathOwner.of(FOO, file)
+
+    assert await catalogue.path_owners(BASE_A, [file.path, "packages/none.zip"]) == [owner]
+    assert await catalogue.path_owners(FOO, [file.path]) == []
+    assert await catalogue.path_owners(BASE_A, [file.path.upper()]) == []
+    for twin in (file.path.upper(), file.path.lower(), ANY_FOLDING.fold(file.path)):
+        assert await catalogue.path_owners(BASE_A, [twin], ANY_FOLDING) == [owner]
+
+    await catalogue.commit(CatalogueUpdate(forgotten=[FOO]))
+    assert await catalogue.path_owners(BASE_A, [file.path], ANY_FOLDING) == []
+
+
+async def test_a_file_that_is_not_stored_has_no_owner(catalogue: MirrorCatalogue) -> None:
+    """An excluded project has the rows of its page, and no files."""
+    for name in ("1.zip", "other.zip"):
+        record = structs.replace(make_record("foo", name), files=(), standing=Standing.EXCLUDED)
+        await catalogue.commit(CatalogueUpdate(records=[record]))
+        (file,) = record.detail.files
+        assert await catalogue.path_owners(BASE_A, [file.path]) == []
 
 
 async def test_file_stats_are_returned_as_recorded(catalogue: MirrorCatalogue) -> None:

@@ -9,14 +9,16 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bandersnatch.config.schema import ApiMethod
+from bandersnatch.layout import StorageKey
 from bandersnatch.model.names import is_named_after, project_name
 from tests.support.clock import QuickClock
 from tests.support.index import Index
-from tests.support.world import World
+from tests.support.world import KillableCatalogue, World
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -175,3 +177,64 @@ def test_no_file_is_replaced_and_none_is_missing(history: list[set[Claim]]) -> N
             assert have, f"nobody has {path}"
             assert len({claim.content for claim in have}) == 1
         before = holders
+
+
+@settings(max_examples=20)
+@given(universes)
+def test_a_tree_that_is_adopted_has_the_same_owners(some: list[Claim]) -> None:
+    world = new_world()
+    publish(world.index, some)
+    world.run()
+    before = world.tree()
+    world.catalogue = KillableCatalogue(world.storage)
+
+    world.run()
+
+    assert pages(world) == expected(some)
+    files = [key for key in before if key.startswith("web/packages/")]
+    assert {key: world.tree().get(key) for key in files} == {key: before[key] for key in files}
+
+
+@pytest.mark.parametrize("content", [0, 1])
+def test_an_adopted_path_of_two_contents_belongs_to_the_better_name(content: int) -> None:
+    """Releases before 9.0 overwrote a file of another project."""
+    shared = [
+        Claim("foo", "foo-bar-1.0.tar.gz", 0, 0),
+        Claim("foo-bar", "foo-bar-1.0.tar.gz", 0, 1),
+    ]
+    both = [*shared, Claim("foo", "foo-1.0.tar.gz", 0, 0)]
+    trees: dict[str, bytes] = {}
+    for name in ("foo", "foo-bar"):
+        world = new_world()
+        publish(world.index, [claim for claim in both if claim.project == name])
+        world.run()
+        trees |= world.tree()
+    trees[f"web/{shared[0].path}"] = shared[content].body
+    world = new_world()
+    publish(world.index, both)
+    for key, body in trees.items():
+        world.storage.put(StorageKey(key), body)
+
+    world.run()
+
+    found = pages(world)
+    assert found == {"foo": ["foo-1.0.tar.gz"], "foo-bar": ["foo-bar-1.0.tar.gz"]}
+
+
+def test_core_metadata_leaves_with_the_last_project_that_advertises_it() -> None:
+    world, path = new_world(), "packages/0/foo-bar-1.0.tar.gz"
+    for name, metadata in (("foo", b"metadata"), ("foo-bar", None)):
+        url = f"https://{name}.example.org/{path}"
+        world.index.upload(
+            name, "1.0", "foo-bar-1.0.tar.gz", content=b"1", path=url, metadata=metadata
+        )
+        world.index.upload(name, "1.0", f"{name}-2.0.zip")
+    world.run()
+    assert f"web/{path}.metadata" in world.tree()
+
+    world.index.remove_file("foo", "foo-bar-1.0.tar.gz")
+    world.run()
+
+    assert f"web/{path}.metadata" not in world.tree()
+    assert world.tree()[f"web/{path}"] == b"1"
+    assert f"removed/{path}.metadata" in world.storage.objects

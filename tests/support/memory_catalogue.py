@@ -38,7 +38,6 @@ if TYPE_CHECKING:
         Verified,
     )
     from bandersnatch.layout import StorageKey
-    from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectList, Rejection
 
@@ -129,10 +128,10 @@ class MemoryCatalogue(MirrorCatalogue):
     ) -> Sequence[PathOwner]:
         places = set(map(folding.fold, paths))
         return [
-            _owner(other, file)
+            PathOwner.of(other, found.file)
             for other, record in self.records.items()
-            for file in record.detail.files
-            if other != name and folding.fold(file.path) in places
+            for found in record.files
+            if other != name and folding.fold(found.file.path) in places
         ]
 
     async def paths_owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
@@ -241,10 +240,6 @@ class MemoryCatalogue(MirrorCatalogue):
 def settled_by(batch: CatalogueUpdate) -> frozenset[ProjectName]:
     """Return the projects whose deferrals an update resolves."""
     return frozenset((*batch.forgotten, *batch.resolved, *(r.name for r in batch.records)))
-
-
-def _owner(name: ProjectName, file: ReleaseFile) -> PathOwner:
-    return PathOwner(name, file.path, file.hashes, file.sidecar)
 
 
 def _stored(found: FileRecord) -> FileStat:

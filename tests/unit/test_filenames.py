@@ -13,9 +13,12 @@ from bandersnatch.model.filenames import (
     build_info,
     can_belong_to,
     candidate_projects,
+    is_likely_owner,
+    likely_owners,
     wheel_tag_text,
     wheel_tags,
 )
+from bandersnatch.model.folding import ANY_FOLDING
 from bandersnatch.model.names import project_name
 from tests.support.strategies import hostile_text, names
 
@@ -224,3 +227,38 @@ def test_every_project_whose_name_starts_the_file_name_is_a_candidate(
 def test_a_wheel_whose_name_is_not_valid_can_belong_to_any_project() -> None:
     assert can_belong_to("other.whl", project_name("foo"))
     assert not can_belong_to("other-1.0-py3-none-any.whl", project_name("foo"))
+
+
+# ---------------------------------------------------------------- owners
+
+
+file_names = st.builds(
+    "{}{}{}".format,
+    st.lists(st.sampled_from(["foo", "Foo", "bar", "-", "_", ".", "\u212a", "\ufb01", "1"])).map(
+        "".join
+    ),
+    st.sampled_from(["-1.0", "-\u03081", ""]),
+    st.sampled_from([".whl", ".WHL", ".tar.gz", "-py3-none-any.whl", ".zip"]),
+)
+
+
+@given(file_names | hostile_text)
+def test_names_that_a_file_system_does_not_hold_apart_have_the_same_likely_owners(
+    filename: str,
+) -> None:
+    for other in (filename.upper(), filename.lower(), ANY_FOLDING.fold(filename)):
+        if ANY_FOLDING.fold(other) == ANY_FOLDING.fold(filename):
+            assert likely_owners(other) == likely_owners(filename)
+
+
+@given(file_names | hostile_text, names | st.sampled_from(["foo", "foo-bar", "k", "fi"]))
+def test_a_likely_owner_is_one_of_the_likely_owners(filename: str, text: str) -> None:
+    name = project_name(text)
+    assert is_likely_owner(filename, name) == (name in likely_owners(filename))
+    for each in likely_owners(filename):
+        assert is_likely_owner(filename, each)
+
+
+@pytest.mark.parametrize("filename", ["foo-bar-1.0.whl", "foo-bar-1.0.WHL"])
+def test_a_wheel_has_one_likely_owner(filename: str) -> None:
+    assert likely_owners(filename) == [project_name("foo")]

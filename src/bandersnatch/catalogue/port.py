@@ -105,7 +105,7 @@ class Inventory(Protocol):
     async def path_owners(
         self, name: ProjectName, paths: Collection[str], folding: Folding = EXACT, /
     ) -> Sequence[records.PathOwner]:
-        """Return the files of other projects than ``name`` that have one of the paths.
+        """Return the stored files of other projects than ``name`` that have one of the paths.
 
         A path counts in any spelling that ``folding`` ignores.
         """

@@ -273,6 +273,21 @@ class PathOwner(NamedTuple):
     hashes: Hashes
     sidecar: Digest | None
 
+    @classmethod
+    def of(cls, project: ProjectName, file: ReleaseFile) -> PathOwner:
+        """Return a project as the owner of one of its files."""
+        return cls(project, file.path, file.hashes, file.sidecar)
+
+    def differs(self, other: PathOwner) -> bool:
+        """Whether two projects cannot share a path: another spelling, or another content.
+
+        Files without a common digest may differ.
+        """
+        compared = {self.hashes.agrees_with(other.hashes), other.hashes.agrees_with(self.hashes)}
+        if self.path != other.path or True not in compared:
+            return True
+        return None not in {self.sidecar, other.sidecar} and self.sidecar != other.sidecar
+
 
 class FileStat(NamedTuple):
     """The recorded size and time of a file; ``modified`` is in nanoseconds since 1970.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 APPLICATION = 0x62616E64
-VERSION = 6
+VERSION = 7
 SCHEMA = """
 CREATE TABLE project (
     name TEXT PRIMARY KEY, display TEXT NOT NULL, serial INTEGER, reflects INTEGER NOT NULL,
@@ -259,10 +259,10 @@ def file_rows(record: records.ProjectRecord) -> Iterator[tuple[Any, ...]]:
 
 
 def unusual_rows(record: records.ProjectRecord) -> Iterator[tuple[str, str]]:
-    """Yield a row for each file whose name does not tell its project."""
-    for file in record.detail.files:
-        if not is_likely_owner(file.path.rpartition("/")[2], record.name):
-            yield record.name, ANY_FOLDING.fold(file.path)
+    """Yield a row for each stored file whose name does not tell its project."""
+    for found in record.files:
+        if not is_likely_owner(found.file.filename, record.name):
+            yield record.name, ANY_FOLDING.fold(found.file.path)
 
 
 def parse_path_owner(row: tuple[Any, ...]) -> records.PathOwner:

@@ -121,7 +121,10 @@ _SELECT_FILE_STATS = """
     SELECT path, size, modified, coalesce(instr(core_metadata, '='), 0) FROM file
     WHERE project = ? AND modified IS NOT NULL
 """
-_SELECT_OWNED_FILES = "SELECT project, path, hashes, core_metadata FROM file WHERE project = ?"
+_SELECT_OWNED_FILES = """
+    SELECT project, path, hashes, core_metadata FROM file
+    WHERE project = ? AND modified IS NOT NULL
+"""
 _SELECT_OWNED_FILE = f"{_SELECT_OWNED_FILES} AND path = ?"
 _SELECT_FILE = "SELECT 1 FROM file WHERE project = ? AND path = ?"
 _SELECT_SIDECAR = f"{_SELECT_FILE} AND instr(core_metadata, '=') > 0"

@@ -185,9 +185,12 @@ class Adoption:
         )
 
     async def _owned(self, record: ProjectRecord) -> ProjectRecord | str:
-        """Return a record, or why it is none: a path cannot belong to two different files."""
+        """Return a record, or why it is none: a path cannot belong to two different files.
+
+        The project with the best right to a path is adopted first: the longer name is listed first.
+        """
         files = [found.file for found in record.files]
-        for each in await self._owners.claim(record.name, files, ()):
+        for each in await self._owners.claim(record.name, files, None):
             return f"{each.entry}: {each.reason}"
         return record
 

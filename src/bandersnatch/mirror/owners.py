@@ -20,7 +20,7 @@ from bandersnatch.model.names import ProjectName, is_named_after
 from bandersnatch.model.project import Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 
     from bandersnatch.catalogue.port import MirrorCatalogue
     from bandersnatch.catalogue.records import FileRecord, ProjectRecord
@@ -31,15 +31,17 @@ if TYPE_CHECKING:
 _MANY_CLAIMS = 20_000
 
 _OWNED = "{0.path} belongs to {0.project}, with other content"
-_TAKEN = "{} has its place, because the file system ignores {} in names"
-_REASON = re.compile(r"(.+) (?:belongs to (\S+), with other content|has its place, because .+)")
-"""Matches the reasons of rejections, with the path and, if it is another one, its project."""
+_OTHERS = "{0.path} of {0.project} has its place, because the file system ignores {1} in names"
+_OWN = "{0.path} has its place, because the file system ignores {1} in names"
+_PLACE = r"(?: of [a-z0-9-]+)? has its place, because .+"
+_REASON = re.compile(rf"(.+?)(?: belongs to [a-z0-9-]+, with other content|{_PLACE})")
+"""Matches the reasons of rejections, with the path that another file has."""
 
 
 class Resync(NamedTuple):
     """Projects to sync again so that each path has its right owner.
 
-    ``losers`` come first; those that are ``new`` in this run are removed before that.
+    ``losers`` come first; of these, the ``new`` ones had no record before this run.
     """
 
     losers: frozenset[ProjectName] = frozenset()
@@ -61,7 +63,8 @@ class PathOwners:
         self._catalogue = catalogue
         self._claims: dict[str, dict[ProjectName, PathOwner]] = {}  # by folded path
         self._count = 0
-        self._claimants: set[ProjectName] = set()  # those that had no file before this run
+        self._limit = _MANY_CLAIMS
+        self._new: set[ProjectName] = set()  # those that had no record before this run
         self._added: set[tuple[ProjectName, str]] = set()  # what others claimed in this run
         self._contests: dict[str, dict[ProjectName, PathOwner]] = {}
         self._winners: dict[str, PathOwner] = {}
@@ -78,32 +81,41 @@ class PathOwners:
     # ------------------------------------------------------------ claims
 
     async def claim(
-        self, name: ProjectName, files: Sequence[ReleaseFile], recorded: Collection[str]
+        self, name: ProjectName, files: Sequence[ReleaseFile], record: ProjectRecord | None
     ) -> list[Rejection]:
         """Claim the paths of a project's files; return those files whose path another one has.
 
-        ``recorded`` are the paths of the files that the catalogue has of the project.
+        ``record`` is what the catalogue has of the project.
         """
-        own = {self._place(path): path for path in recorded}
-        claims = {
-            file.path: PathOwner(name, file.path, file.hashes, file.sidecar) for file in files
-        }
-        for path in claims:
-            while (release := self._releases.get(self._place(path))) is not None:
-                await release.wait()
-        self._register(claims.values(), own.values())
+        claims = {file.path: PathOwner.of(name, file) for file in files}
+        places = {path: self._place(path) for path in claims}
+        await self._released(places.values())
+        before = () if record is None else record.files
+        recorded = {found.file.path: PathOwner.of(name, found.file) for found in before}
+        self._register(claims.values(), recorded, is_new=record is None)
         others = await self._others(name, list(claims))
+        own = {self._place(path): each for path, each in recorded.items()}
         rejections = []
         for file in sorted(files, key=lambda each: each.filename):
-            claim, place = claims[file.path], self._place(file.path)
-            first = own.setdefault(place, file.path)
-            why = _taken(first, self._storage) if first != file.path else ""
-            if not why and (owner := self._conflict(claim, place, others.get(place, []))):
-                why = _OWNED.format(owner)
-            if why:
+            claim, place = claims[file.path], places[file.path]
+            owner: PathOwner | None = own.setdefault(place, claim)
+            if owner is None or owner.path == claim.path:
+                owner = self._conflict(claim, place, others.get(place, []))
+            if owner is not None:
                 self._withdraw(claim, place)
-                rejections.append(Rejection.of(file.filename, why))
+                rejections.append(Rejection.of(file.filename, self._reason(owner, claim)))
         return rejections
+
+    async def _released(self, places: Collection[str]) -> None:
+        """Wait until no place is being released."""
+        while found := [self._releases[each] for each in places if each in self._releases]:
+            await found[0].wait()
+
+    def _reason(self, owner: PathOwner, claim: PathOwner) -> str:
+        if owner.path == claim.path:
+            return _OWNED.format(owner)
+        text = _OWN if owner.project == claim.project else _OTHERS
+        return text.format(owner, self._storage.folding)
 
     def replaces(self, files: Sequence[ReleaseFile], recorded: Collection[str]) -> bool:
         """Return whether a file of a page needs the place of a recorded one that leaves the page.
@@ -116,18 +128,22 @@ class PathOwners:
         leaving = {self._place(path) for path in recorded if path not in listed}
         return any(self._place(path) in leaving for path in listed)
 
-    def _register(self, claims: Iterable[PathOwner], recorded: Collection[str]) -> None:
-        known = set(recorded)
+    def _register(
+        self, claims: Iterable[PathOwner], recorded: Mapping[str, PathOwner], *, is_new: bool
+    ) -> None:
+        """Keep the claims of files that the catalogue does not have with this content."""
         for claim in claims:
-            if claim.path in known:
+            before = recorded.get(claim.path)
+            if before is not None and not before.differs(claim):
                 continue
             place = self._place(claim.path)
-            self._claims.setdefault(place, {})[claim.project] = claim
-            self._count += 1
-            if known:
-                self._added.add((claim.project, place))
+            claims_there = self._claims.setdefault(place, {})
+            self._count += claim.project not in claims_there
+            claims_there[claim.project] = claim
+            if is_new:
+                self._new.add(claim.project)
             else:
-                self._claimants.add(claim.project)
+                self._added.add((claim.project, place))
 
     def _withdraw(self, claim: PathOwner, place: str) -> None:
         claims = self._claims.get(place, {})
@@ -158,9 +174,9 @@ class PathOwners:
     ) -> PathOwner | None:
         """Return the owner that keeps a path from a claim, None if the claim is right."""
         winner = self._winners.get(place)
-        if winner is not None and _differ(winner, claim):
+        if winner is not None and winner.differs(claim):
             return winner
-        conflicts = [owner for owner in others if _differ(owner, claim)]
+        conflicts = [owner for owner in others if owner.differs(claim)]
         if not conflicts:
             return None
         before = [owner for owner in others if not self._is_new(owner.project, place)]
@@ -173,12 +189,13 @@ class PathOwners:
         return min(conflicts, key=_rank, default=None)
 
     def _is_new(self, name: ProjectName, place: str) -> bool:
-        return name in self._claimants or (name, place) in self._added
+        return name in self._new or (name, place) in self._added
 
     async def _forget_committed(self) -> None:
         """Forget the claims of projects whose files the catalogue has by now."""
-        if self._count < _MANY_CLAIMS:
+        if self._count < self._limit:
             return
+        self._limit = 2 * self._count  # nobody else needs to do this meanwhile
         samples = {each.project: each for some in self._claims.values() for each in some.values()}
         owned = await self._catalogue.paths_owned([(n, each.path) for n, each in samples.items()])
         done = {name for name, each in samples.items() if each.path in owned}
@@ -188,28 +205,31 @@ class PathOwners:
             if (left := {name: each for name, each in some.items() if name not in done})
         }
         self._claims, self._count = kept, sum(map(len, kept.values()))
+        self._limit = max(_MANY_CLAIMS, 2 * self._count)
 
     # ------------------------------------------------------------ releases
 
     @asynccontextmanager
     async def release(
-        self, name: ProjectName, files: Sequence[FileRecord]
-    ) -> AsyncIterator[list[FileRecord]]:
-        """Yield the files that no other project owns, which may be trashed in the block.
+        self, name: ProjectName, leaving: Sequence[FileRecord], kept: Iterable[ReleaseFile]
+    ) -> AsyncIterator[list[PathOwner]]:
+        """Release the paths of files that leave a page: nobody can claim them in the block.
 
-        Meanwhile nobody can claim their paths.
+        Yield the owners of these paths that the catalogue may not have yet: other projects, and
+        the project itself with a file that is ``kept``.
         """
-        shared = await self._others(name, [found.file.path for found in files])
-        leaving = [found for found in files if self._place(found.file.path) not in shared]
-        # Between the answer of the catalogue and here, another project may have made a claim.
-        places = {self._place(found.file.path): found for found in leaving}
-        free = {p: f for p, f in places.items() if not self._claims.get(p, {}).keys() - {name}}
+        places = {self._place(found.file.path) for found in leaving}
+        owners = [PathOwner.of(name, file) for file in kept] if places else []
+        owners = [each for each in owners if self._place(each.path) in places]
+        for place in places:
+            claims = self._claims.get(place, {})
+            owners += [each for each in claims.values() if each.project != name]
         done = asyncio.Event()
-        self._releases.update(dict.fromkeys(free, done))
+        self._releases.update(dict.fromkeys(places, done))
         try:
-            yield list(free.values())
+            yield owners
         finally:
-            for place in free:
+            for place in places:
                 del self._releases[place]
             done.set()
 
@@ -225,25 +245,28 @@ class PathOwners:
         for place, contest in self._contests.items():
             winner = self._winners[place] = min(contest.values(), key=_rank)
             for each in contest.values():
-                (losers if _differ(winner, each) else winners).add(each.project)
+                (losers if winner.differs(each) else winners).add(each.project)
         self._contests.clear()
         self._claims.clear()
         self._count = 0
         if free:
             winners |= await self._free_again()
-        new = frozenset(losers & self._claimants)
+        new = frozenset(losers & self._new)
         return Resync(frozenset(losers), new, frozenset(winners - losers))
 
     async def _free_again(self) -> set[ProjectName]:
         """Return the projects with rejected files whose path has lost its owner."""
-        waiting: dict[tuple[ProjectName, str], set[ProjectName]] = {}
+        waiting: dict[ProjectName, set[str]] = {}
         for each in await self._catalogue.rejected():
             if found := _REASON.fullmatch(each.rejection.reason):
-                owner = ProjectName(found[2]) if found[2] else each.project
-                waiting.setdefault((owner, found[1]), set()).add(each.project)
-        owned = await self._catalogue.paths_owned(list(waiting)) if waiting else frozenset()
-        free = [names for (_, path), names in waiting.items() if path not in owned]
-        return set().union(*free)
+                waiting.setdefault(each.project, set()).add(found[1])
+        free = set[ProjectName]()
+        for name, paths in waiting.items():
+            own = await self._catalogue.paths_owned([(name, path) for path in paths])
+            others = await self._catalogue.path_owners(name, paths)
+            if paths - own - {each.path for each in others}:
+                free.add(name)
+        return free
 
     async def keeper(self, record: ProjectRecord, file: ReleaseFile) -> PathOwner | None:
         """Return the owner that keeps the path of a recorded file from it; None if it may have it.
@@ -254,10 +277,10 @@ class PathOwners:
         name, place = record.name, self._place(file.path)
         for each in record.files if self._storage.folding else ():
             if each.file.path < file.path and self._place(each.file.path) == place:
-                return PathOwner(name, each.file.path, each.file.hashes, each.file.sidecar)
-        claim = PathOwner(name, file.path, file.hashes, file.sidecar)
-        others = (await self._others(name, [file.path])).get(self._place(file.path), [])
-        stronger = [each for each in others if _differ(each, claim) and _rank(each) < _rank(claim)]
+                return PathOwner.of(name, each.file)
+        claim = PathOwner.of(name, file)
+        others = (await self._others(name, [file.path])).get(place, [])
+        stronger = [each for each in others if each.differs(claim) and _rank(each) < _rank(claim)]
         return min(stronger, key=_rank, default=None)
 
 
@@ -265,17 +288,3 @@ def _rank(owner: PathOwner) -> tuple[bool, int, str]:
     """Return a key by which the project with the best right to a path comes first."""
     is_foreign = not is_named_after(owner.path.rpartition("/")[2], owner.project)
     return is_foreign, 0 if is_foreign else -len(owner.project), owner.project
-
-
-def _differ(one: PathOwner, other: PathOwner) -> bool:
-    """Whether two projects cannot share a path: another spelling, or another content.
-
-    Files without a common digest may differ.
-    """
-    if one.path != other.path or one.hashes.agrees_with(other.hashes) is not True:
-        return True
-    return None not in {one.sidecar, other.sidecar} and one.sidecar != other.sidecar
-
-
-def _taken(owner: str, storage: Storage) -> str:
-    return _TAKEN.format(owner, storage.folding)

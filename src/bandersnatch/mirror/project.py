@@ -444,8 +444,8 @@ class Publication:
         await self._publisher.clean_up(proposed.display, detail.name)
         published = structs.replace(proposed, detail=detail, files=tuple(files.records))
         unlisted = self._unlisted_files(record, published)
-        async with self._owners.release(detail.name, unlisted) as leaving:
-            removed = await self._removals.trash_files(detail.name, leaving)
+        async with self._owners.release(detail.name, unlisted, detail.files) as owners:
+            removed = await self._removals.trash_files(detail.name, unlisted, owners)
         return Outcome(
             task,
             Result.SYNCED,
@@ -471,7 +471,7 @@ class Publication:
         if not self._settings.files.release_files:
             return detail, FilesOutcome(), None
         paths = [found.file.path for found in record.files] if record is not None else []
-        taken = await self._owners.claim(detail.name, detail.files, paths)
+        taken = await self._owners.claim(detail.name, detail.files, record)
         makes_room = self._owners.replaces(detail.files, paths)
         detail = detail.reject(taken)
         files, error = await self._sync_files(task, recorded, detail)

@@ -143,23 +143,20 @@ class Removals:
     # ------------------------------------------------------------ files
 
     async def trash_files(
-        self, name: ProjectName, files: Sequence[records.FileRecord]
+        self,
+        name: ProjectName,
+        files: Sequence[records.FileRecord],
+        owners: Sequence[records.PathOwner] = (),
     ) -> tuple[records.TrashEntry, ...]:
         """Trash files of a project, with their core metadata; return their entries.
 
-        Files that another project owns too stay.
+        What another project owns too stays; ``owners`` are those that the catalogue may not have.
         """
-        trashed = tuple(self._entries(await self._unshared(files, name, ())))
+        trashed = tuple(await self._unshared(files, name, (), owners))
         await self._trash(trashed)
         for each in trashed:
             self._events(FileRemoved(name, layout.served(each.key), each.size))
         return trashed
-
-    def _entries(self, files: Iterable[records.FileRecord]) -> Iterable[records.TrashEntry]:
-        """Yield the entries of files and their core metadata."""
-        for found in files:
-            for key, size, sha256 in _objects(found):
-                yield records.TrashEntry(layout.trash(key), size, sha256, self._now)
 
     async def _trash(self, entries: Iterable[records.TrashEntry]) -> None:
         await self._storage.discard([layout.served(each.key) for each in entries])
@@ -242,27 +239,33 @@ class Removals:
         files: Sequence[records.FileRecord],
         name: ProjectName,
         removed: Collection[ProjectName],
-    ) -> list[records.FileRecord]:
-        """Return the files of a project that no other project owns; some indexes share files.
+        owners: Sequence[records.PathOwner] = (),
+    ) -> list[records.TrashEntry]:
+        """Return the trash entries of the files, and core metadata, that no other project owns.
 
-        Projects that are ``removed`` together with it do not count.
+        Projects that are ``removed`` together with it do not count. ``owners`` are more owners
+        than the catalogue has.
         """
         own = self._plausible(files, name)
-        folding = self._storage.folding
-        paths = [found.file.path for found in own]
-        owners = await self._catalogue.path_owners(name, paths, folding)
-        shared = {folding.fold(each.path) for each in owners if each.project not in removed}
-        return [found for found in own if folding.fold(found.file.path) not in shared]
+        folding, paths = self._storage.folding, [found.file.path for found in own]
+        recorded = await self._catalogue.path_owners(name, paths, folding)
+        others = [*owners, *(each for each in recorded if each.project not in removed)]
+        shared = {folding.fold(key) for each in others for key in _owned_keys(each)}
+        return [
+            records.TrashEntry(layout.trash(key), size, sha256, self._now)
+            for found in own
+            for key, size, sha256 in _objects(found)
+            if folding.fold(key) not in shared
+        ]
 
     async def _plan(
         self,
         name: ProjectName,
         record: records.ProjectRecord | None,
         pages: Mapping[StorageKey, int],
-        files: Sequence[records.FileRecord],
+        files: Sequence[records.TrashEntry],
     ) -> _ProjectRemoval:
-        entries = list(self._entries(files))
-        sizes = await self._sizes([layout.served(each.key) for each in entries])
+        sizes = await self._sizes([layout.served(each.key) for each in files])
         return _ProjectRemoval(
             name,
             [
@@ -271,7 +274,7 @@ class Removals:
             ],
             [
                 structs.replace(each, size=sizes.get(layout.served(each.key), each.size))
-                for each in entries
+                for each in files
             ],
             {**pages, **sizes},
             forget=record is None or record.is_published,
@@ -322,6 +325,13 @@ def _objects(found: records.FileRecord) -> Iterable[tuple[StorageKey, int, str]]
     key = layout.sidecar(file)
     if isinstance(metadata, Hashes) and metadata and key is not None:
         yield key, 0, metadata.sha256_value
+
+
+def _owned_keys(owner: records.PathOwner) -> Iterable[str]:
+    """Yield the keys of a file and of its core metadata."""
+    yield layout.WEB + owner.path
+    if owner.sidecar is not None:
+        yield layout.WEB + owner.path + layout.SIDECAR_SUFFIX
 
 
 async def remove_all(

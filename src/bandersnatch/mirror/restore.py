@@ -317,7 +317,7 @@ class _Restoration:
         """
         owners = PathOwners.of(self._mirror)
         released = [found.file for found in files.records]
-        for each in await owners.claim(self._name, released, ()):
+        for each in await owners.claim(self._name, released, None):
             why = f"{each.entry} has lost its place: {each.reason}"
             raise errors.UnrestorableProject(self._name, why)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bandersnatch.events import RunPlanned, Warned
 from bandersnatch.mirror import recovery
-from bandersnatch.mirror.checkpoint import Checkpoint
+from bandersnatch.mirror.checkpoint import Checkpoint, incomplete
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.health import IndexHealth
 from bandersnatch.mirror.index_check import require_index
@@ -119,8 +119,9 @@ async def settle_paths(
     await checkpoint.commit()
     resync = await owners.settle(free=free)
     if resync.new:
-        removals = Removals.of(mirror, began)
-        update = await removals.remove_projects(sorted(resync.new))
+        await checkpoint.mark(resync.new)
+        update = await Removals.of(mirror, began).remove_projects(sorted(resync.new))
+        update.deferred += [incomplete(name, int(began.timestamp())) for name in resync.new]
         await checkpoint.commit(update)
     for names in (resync.losers, resync.winners):
         if names:

@@ -16,6 +16,7 @@ from functools import lru_cache
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from bandersnatch.errors import InvalidValue
+from bandersnatch.model.folding import ANY_FOLDING
 from bandersnatch.model.names import ProjectName, is_named_after, project_name
 from bandersnatch.model.versions import SYSTEMS, strip_ending, version_text
 
@@ -83,7 +84,11 @@ def candidate_projects(filename: str) -> list[ProjectName]:
 
 
 def likely_owners(filename: str) -> list[ProjectName]:
-    """Return the projects that a file's name says it may belong to: of a wheel only one."""
+    """Return the projects that a file's name says it may belong to: of a wheel only one.
+
+    They are the same for all names that some file system does not hold apart.
+    """
+    filename = ANY_FOLDING.fold(filename)
     if filename.endswith(".whl"):
         return candidate_projects(filename.partition("-")[0] + "-")
     return candidate_projects(filename)
@@ -91,9 +96,8 @@ def likely_owners(filename: str) -> list[ProjectName]:
 
 def is_likely_owner(filename: str, name: ProjectName) -> bool:
     """Whether ``likely_owners`` has the project."""
-    count = len(name)
-    begin = filename[:count].lower().replace("_", "-").replace(".", "-")
-    if begin == name and filename[count : count + 1] == "-":
+    begin = filename[: len(name)]
+    if begin == name and "-" not in name and filename.startswith("-", len(name)):
         return True  # most names
     return name in likely_owners(filename)
 
