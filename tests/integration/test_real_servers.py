@@ -149,3 +149,66 @@ def test_a_directory_without_digests_is_mirrored(
         assert site.mirror().code == 0
         assert site.tree() == before
         assert site.run("verify").code == 0
+
+
+def named_tree(root: Path) -> Path:
+    """Create a directory whose directories have names that are not normalised."""
+    for path in (
+        *("PyYAML/PyYAML-6.0.tar.gz", "zope.interface/zope.interface-5.0.tar.gz"),
+        *("Foo_Bar/foo_bar-1.0.tar.gz", "Both/both-1.0.tar.gz", "both/both-2.0.tar.gz"),
+        *("__private/x-1.0.tar.gz", "plain/plain-1.0.tar.gz"),
+    ):
+        file = root / "web/simple" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(path.encode())
+    return root / "web"
+
+
+NAMED = {
+    "both": ["both-2.0.tar.gz"],
+    "foo-bar": ["foo_bar-1.0.tar.gz"],
+    "plain": ["plain-1.0.tar.gz"],
+    "pyyaml": ["PyYAML-6.0.tar.gz"],
+    "zope-interface": ["zope.interface-5.0.tar.gz"],
+}
+
+
+def of_directory(make_site: Callable[..., Site], url: str, option: str, *allowed: str) -> Site:
+    """Return a mirror of a plain directory."""
+    site = make_site(accept_unhashed=True)
+    del site.options["master"]
+    site.configure(**{option: url if option == "master" else f"{url}/simple/"})
+    if allowed:
+        site.allow(*allowed)
+    return site
+
+
+def shown(site: Site) -> dict[str, list[str]]:
+    """Return the files of each project."""
+    return {name: site.filenames(name) for name in site.names()}
+
+
+@pytest.mark.parametrize("program", ["nginx", "apache with a table", "http.server"])
+@pytest.mark.parametrize("option", ["index-url", "master"])
+def test_a_directory_with_names_that_are_not_normalised_is_mirrored(
+    make_site: Callable[..., Site], tmp_path: Path, program: str, option: str
+) -> None:
+    with public_copy(named_tree(tmp_path)) as web, serving_lists(program, web) as url:
+        some = of_directory(make_site, url, option, "PyYAML", "zope.interface", "missing")
+        site = of_directory(make_site, url, option)
+        for _ in range(2):
+            for each, wanted in ((some, {"pyyaml", "zope-interface"}), (site, NAMED.keys())):
+                ran = each.mirror()
+                assert ran.code == 0, ran.log
+                assert shown(each) == {name: NAMED[name] for name in NAMED if name in wanted}
+                each.clock.advance(hours=1)
+
+        assert site.sync("foo_bar").code == 0
+        (web / "simple/PyYAML").rename(web / "simple/pyyaml")
+        assert site.mirror().code == 0
+        assert shown(site) == NAMED
+        (web / "simple/pyyaml").rename(web / "simple/other")
+        for _ in range(2):
+            assert site.mirror().code == 0
+            site.clock.advance(minutes=11)
+        assert "pyyaml" not in site.names()

@@ -386,6 +386,17 @@ def test_the_list_of_a_directory_is_a_list_of_projects(server: str) -> None:
     page = listed(server.format(path="/simple/", links=links + "<a href='x/'>x</a>" * 200))
 
     assert list(page.serials) == [name, "foo-bar", "x"]
+    assert page.directories == {}
+
+
+@pytest.mark.parametrize("server", [NGINX, APACHE, PYTHON])
+def test_the_names_of_directories_that_are_not_normalised_are_kept(server: str) -> None:
+    names = ["PyYAML", "zope.interface", "Foo", "foo", "Foo_", "b-a-r"]
+    links = "".join(link(f"{name}/") for name in names)
+    page = listed(server.format(path="/simple/", links=links))
+
+    assert page.directories == {"pyyaml": "PyYAML", "zope-interface": "zope.interface"}
+    assert listed(links).directories == {}
 
 
 @pytest.mark.parametrize("server", [NGINX, APACHE, PYTHON])

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from bandersnatch.errors import InvalidPage, MissingProject, MissingResource, UnusableChangelog
+from bandersnatch.index.directory_names import DirectoryNames
 from bandersnatch.index.download import download, fetch_validators
 from bandersnatch.index.headers import http_date, storable
 from bandersnatch.index.missing import Kind
@@ -89,6 +90,8 @@ class IndexClient(PackageIndex):
         self._budgets = budgets
         self._clock = clock
         self._download_mirror = download_mirror
+        self._has_changelog = False
+        self._directories = DirectoryNames(self._probe.read_beginning, self._fetch_projects)
 
     @property
     def clock_offset(self) -> float | None:
@@ -97,7 +100,9 @@ class IndexClient(PackageIndex):
     # ------------------------------------------------------------ the changelog
 
     async def last_serial(self) -> Serial:
-        return await self._usable_changelog().last_serial()
+        serial = await self._usable_changelog().last_serial()
+        self._has_changelog = True  # so it is no plain directory
+        return serial
 
     async def changes(self, since: Serial, until: Serial, /) -> Sequence[Change]:
         return await self._usable_changelog().changes(since, until)
@@ -123,7 +128,13 @@ class IndexClient(PackageIndex):
                 return parse_list_json(document.body, document.url)
             return parse_list_html(document.body, document.url, charset=document.charset)
 
-        return FetchedList(await _parse(document, parse), validators)
+        listing = await _parse(document, parse)
+        self._directories.learn(listing)
+        return FetchedList(listing, validators)
+
+    async def _fetch_projects(self) -> ProjectList | None:
+        fetched = await self.fetch_list(Validators())
+        return None if fetched is None else fetched.projects
 
     async def fetch_detail(
         self, name: ProjectName, known: Validators, /, *, doubtful: bool = False
@@ -132,15 +143,36 @@ class IndexClient(PackageIndex):
             detail = await _parse(document, lambda: self._parse_detail(document, name))
             return FetchedDetail(_with_header_serial(detail, document), validators)
 
-        url = f"{self._address.root}{name}/"
+        async def fetch(directory: str) -> FetchedDetail | None:
+            url = f"{self._address.root}{directory}/"
+            return await self._fetch_parsed(url, known, PAGE.size, parse_detail, doubtful=doubtful)
+
         try:
-            fetched = await self._fetch_parsed(
-                url, known, PAGE.size, parse_detail, doubtful=doubtful
-            )
+            fetched = await self._fetch_in_directory(name, fetch)
         except MissingResource:
             raise MissingProject(name) from None
         self.pages += 1
         return fetched
+
+    async def _fetch_in_directory(
+        self, name: ProjectName, fetch: Callable[[str], Awaitable[FetchedDetail | None]]
+    ) -> FetchedDetail | None:
+        """Return what ``fetch`` makes of a project's page, given the name of its directory.
+
+        That is the normalised name, except in a plain directory.
+
+        :raises MissingResource: if there is no page.
+        """
+        directory = self._directories.get(name)
+        try:
+            return await fetch(directory)
+        except MissingResource:
+            if self._has_changelog:
+                raise
+            other = await self._directories.look_up(name)
+            if other == directory:
+                raise
+        return await fetch(other)
 
     def _parse_detail(self, document: Document, name: ProjectName) -> ProjectDetail:
         context = PageContext(name, document.url, self._clock.now())

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from bandersnatch.config.schema import IndexSettings
-    from bandersnatch.index.transport import Budgets, Transport
+    from bandersnatch.index.transport import Budgets, Document, Transport
     from bandersnatch.model.names import ProjectName
 
 _BEGINNING = 64 * 1024
@@ -67,6 +67,13 @@ class IndexProbe:
         self._budgets = budgets
         self._accept = accept
 
+    async def read_beginning(self) -> bytes:
+        """Return the first bytes of the root page.
+
+        :raises UpstreamError: if they cannot be read.
+        """
+        return (await self._read_beginning(address_of(self._settings).root)).body
+
     async def has_index(self, names: Sequence[ProjectName]) -> bool:
         """Whether there is a root page, or a page of one of ``names``, at the configured URL.
 
@@ -94,12 +101,15 @@ class IndexProbe:
 
     async def _matches(self, url: str, matches: Callable[[bytes, str], bool]) -> bool:
         try:
-            document = await self._transport.fetch_beginning(
-                url, size=_BEGINNING, budget=self._budgets.index, headers={"Accept": self._accept}
-            )
+            document = await self._read_beginning(url)
         except (MissingResource, RefusedRequest):
             return False
         return matches(document.body, document.url)
+
+    async def _read_beginning(self, url: str) -> Document:
+        return await self._transport.fetch_beginning(
+            url, size=_BEGINNING, budget=self._budgets.index, headers={"Accept": self._accept}
+        )
 
 
 def _alternatives(settings: IndexSettings) -> Iterator[tuple[str, IndexAddress]]:

@@ -168,6 +168,8 @@ class ProjectList:
     ``display_names`` has the display names that differ from the normalised ones. ``serial`` is that
     of the list. ``rejected`` are the first of ``rejected_count`` invalid entries; one with a valid
     name is still listed, without a serial. ``notes`` are sentences about harmless irregularities.
+    ``directories`` has the directories of projects in the list of a plain directory, where their
+    names are not the normalised ones.
     """
 
     serials: Mapping[ProjectName, Serial | None]
@@ -176,6 +178,7 @@ class ProjectList:
     rejected: tuple[Rejection, ...] = ()
     rejected_count: int = 0
     notes: tuple[str, ...] = ()
+    directories: Mapping[ProjectName, str] = field(default_factory=dict)
 
 
 def is_version(text: object) -> bool:

@@ -6,6 +6,7 @@ The parser of HTML is imported only to parse: most runs never need it, and it is
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html import escape, unescape
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -90,16 +91,32 @@ def parse_list_html(text: bytes, where: str, *, charset: str | None) -> ProjectL
     """
     page = _read_links(text, where, charset)
     root = urlsplit(where).path
-    is_directory = _DIRECTORY.search(text) is not None
+    is_directory = is_directory_list(text)
     outside: list[str] = []  # used if there is nothing below the root
     names = (_listed_name(link, root, outside, is_directory=is_directory) for link in page.links())
     inside = [name for name in names if name is not None]
-    pairs = ((name, None) for name in inside or outside)
+    found = inside or outside
+    pairs = ((name, None) for name in found)
     listing = entries.build_project_list(pairs, where=where, serial=None)
     entries.check_api_version(page.meta.get("repository-version") or "1.0", where)
     if not listing.serials:
         raise InvalidPage(where, "it is HTML without a link to a project")
-    return listing
+    return replace(listing, directories=_other_names(found)) if is_directory else listing
+
+
+def is_directory_list(text: bytes) -> bool:
+    """Whether a page, or its beginning, is the list of a directory by a web server."""
+    return _DIRECTORY.search(text) is not None
+
+
+def _other_names(entries: Iterable[str]) -> dict[ProjectName, str]:
+    """Return the entries of a directory that are not normalised names, by these names.
+
+    An entry with the normalised name counts before any other of the same project.
+    """
+    listed = set(entries)
+    pairs = ((project_name(entry), entry) for entry in sorted(listed))
+    return {name: entry for name, entry in pairs if name not in listed}
 
 
 def has_release_file(text: bytes, where: str, name: ProjectName) -> bool:
