@@ -218,6 +218,7 @@ COMMENTS = [
 ]
 QUOTES = ['"{}"', "'{}'", '"{}', "{}'", "`{}`", "\u201c{}\u201d"]
 VARIABLES = ["$MIRROR/{}", "{}/$MIRROR", "$(cat {})"]
+PLACEHOLDERS = ["<{}>", "{}/<name>", "{{% if x %}}{}"]
 NEIGHBOURS = [
     *[(shape, "a comment must stand on a line of its own") for shape in COMMENTS],
     *[(shape, "has quotes; write the value without them") for shape in QUOTES],
@@ -294,6 +295,17 @@ def test_a_variable_of_a_shell_is_refused(tmp_path: Path, option: str, shape: st
 
     assert message.startswith(f"[mirror] {option}: ")
     assert "write ${NAME} for an environment variable" in message
+
+
+@pytest.mark.parametrize("shape", PLACEHOLDERS)
+@pytest.mark.parametrize("option", [*PATHS, *URLS, *NUMBERS])
+def test_a_placeholder_is_refused(tmp_path: Path, option: str, shape: str) -> None:
+    value = {**PATHS, **URLS, **NUMBERS}[option]
+    text = shape.format(value).replace("%", "%%")
+    [message] = problems_of(tmp_path / "mirror.conf", mirror(option, text))
+
+    assert message.startswith(f"[mirror] {option}: ")
+    assert "has a placeholder; write the value that belongs there" in message
 
 
 @pytest.mark.skipif(ON_WINDOWS, reason="these are paths of Windows")

@@ -245,6 +245,7 @@ REFUSED = [
     ("max-file-removals", "2 %%", "'2 %' is not a whole number"),
     ("ignore-rejected", "*", "'*' would match every file; name projects or files"),
     ("ignore-rejected", "a.zip\n  *:?*", "'*:?*' would match every file; name projects or files"),
+    ("ignore-rejected", "'foo:*'", "\"'foo:*'\" has quotes; write the pattern without them"),
     ("ignore-rejected", "foo:", "'foo:' has no file after the colon; write foo:* for all"),
     ("cleanup_todo", "x", "'x' is neither true nor false"),
     ("delete_missing_packages", "x", "'x' is neither true nor false"),

@@ -392,7 +392,7 @@ def test_the_list_of_a_directory_is_a_list_of_projects(server: str) -> None:
 @pytest.mark.parametrize("server", [NGINX, APACHE, PYTHON])
 def test_the_names_of_directories_that_are_not_normalised_are_kept(server: str) -> None:
     names = ["PyYAML", "zope.interface", "Foo", "foo", "Foo_", "b-a-r"]
-    links = "".join(link(f"{name}/") for name in names)
+    links = "".join(link(f"{name}/", text=name) for name in names)
     page = listed(server.format(path="/simple/", links=links))
 
     assert page.directories == {"pyyaml": "PyYAML", "zope-interface": "zope.interface"}
@@ -437,6 +437,14 @@ def test_links_of_a_list_are_absolute_or_relative(root: str, end: str) -> None:
 def test_a_link_out_of_the_root_is_not_a_project() -> None:
     page = listed("<a href='/'>home</a><a href='foo/'>foo</a><a href='../help/'>help</a>")
     assert list(page.serials) == ["foo"]
+
+
+def test_a_list_of_files_is_not_a_list_of_projects() -> None:
+    """It is a page of files of any projects, which pip reads with ``--find-links``."""
+    files = link("foo-1.0.zip", text="foo-1.0.zip"), link("Bar-2.whl", text="Bar-2.whl")
+    with pytest.raises(InvalidPage, match=r"it lists files \(foo-1.0.zip\) and no projects"):
+        listed("".join(files))
+    assert list(listed("".join([*files, link("zip.zip/", text="zip")])).serials)[-1] == "zip"
 
 
 def test_an_invalid_name_is_rejected_alone() -> None:

@@ -349,7 +349,7 @@ def test_a_url_loses_its_trailing_slashes(text: str, meaning: str) -> None:
     ],
 )
 def test_a_malformed_url_or_one_with_another_scheme_is_refused(text: str) -> None:
-    assert refusal(WEB, text).endswith(" is not a URL of https or http")
+    assert " is not a URL of https or http" in refusal(WEB, text)
 
 
 @pytest.mark.parametrize("text", ["https://example.org/?a=b", "https://example.org/#a"])

@@ -38,6 +38,8 @@ _QUOTES = "\"'`\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}\
 _SHELL_VARIABLE = re.compile(r"(?<![A-Za-z0-9])\$(?:[A-Z_][A-Z0-9_]*(?![A-Za-z0-9_])|\()", re.ASCII)
 _VARIABLE_IN_PATH = re.compile(r"(?:^|(?<=/))\$[A-Za-z_]|%[A-Za-z_]+%", re.ASCII)
 _VARIABLE_MISTAKE = "has a variable of a shell; write ${NAME} for an environment variable"
+_PLACEHOLDER = re.compile(r"<[^<>]+>|\{%")
+"""What manuals and templates have in place of a value."""
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
@@ -54,6 +56,8 @@ def mistake_in(text: str) -> tuple[str, ...]:
         found.append("has quotes; write the value without them")
     if _SHELL_VARIABLE.search(value):
         found.append(_VARIABLE_MISTAKE)
+    if _PLACEHOLDER.search(value):
+        found.append("has a placeholder; write the value that belongs there")
     return tuple(found) if value else ()
 
 
@@ -159,6 +163,8 @@ def project_and_file(text: str) -> tuple[str, str]:
     project, colon, file = text.partition(":")
     if not colon or not _PROJECT_PATTERN.fullmatch(project):
         project, file = "*", text
+    if text[-1:] in _QUOTES:
+        raise OptionError(f"{shown(text)} has quotes; write the pattern without them")
     if not file.strip():
         raise OptionError(f"{shown(text)} has no file after the colon; write {project}:* for all")
     if not (project + file).strip("*?.-_ "):

@@ -96,6 +96,8 @@ def parse_list_html(text: bytes, where: str, *, charset: str | None) -> ProjectL
     names = (_listed_name(link, root, outside, is_directory=is_directory) for link in page.links())
     inside = [name for name in names if name is not None]
     found = inside or outside
+    if found and all(name.lower().endswith(FILE_ENDINGS) for name in found):
+        raise InvalidPage(where, f"it lists files ({found[0]}) and no projects")
     pairs = ((name, None) for name in found)
     listing = entries.build_project_list(pairs, where=where, serial=None)
     entries.check_api_version(page.meta.get("repository-version") or "1.0", where)
