@@ -23,7 +23,7 @@ from tests.support.processes import run_process
 from tests.support.site import Ran, Site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tests.chaos.figures import Figures
@@ -161,20 +161,24 @@ class Case:
         *,
         exits: int = 0,
         trusting: Path | None = None,
+        environment: Mapping[str, str] | None = None,
         **granted: Unpack[Grants],
     ) -> Ended:
         """Run a command as a separate process and assert the same.
 
-        ``trusting`` is a file with the certificates of trusted authorities.
+        ``trusting`` is a file with the certificates of trusted authorities, ``environment`` is
+        added to that of this process.
         """
-        environment = {} if trusting is None else {"SSL_CERT_FILE": str(trusting)}
+        added = {**(environment or {})}
+        if trusting is not None:
+            added["SSL_CERT_FILE"] = str(trusting)
         ended: list[Ended] = []
 
         def run() -> Ran:
             report = self.site.home / "report.json"
             arguments = ["-c", str(self.site.config), command, "--report", str(report)]
             passed = self.clock.passed
-            done = run_process(arguments, self.site.home, passed=passed, environment=environment)
+            done = run_process(arguments, self.site.home, passed=passed, environment=added)
             ended.append(done)
             return Ran(done.code, done.out, done.log, json.loads(report.read_text()))
 

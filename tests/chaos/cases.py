@@ -557,11 +557,20 @@ _LATER = (
         "4",
     ),
     Fault(
-        "a server's certificate is not trusted, or it requires a login",
+        "a server's certificate is not trusted, or it requires a login or a client certificate",
         "nothing changes; the message names the option",
-        "3",
+        "3, 4",
     ),
     Fault("a companion of a version changes", "it is fetched again; it is not a changed file"),
+    Fault(
+        "the system lacks directory descriptors, links, `syncfs`, `/proc`, `fcntl` and signals",
+        "the tree is the same, also after a kill",
+    ),
+    Fault(
+        "the same signal twice within a second, or at once to the process and its group",
+        "it counts once: the run ends in order; later, or with another one, the process is killed",
+        "129, 130, 143",
+    ),
 )
 
 FAULTS: Mapping[int, Fault] = dict(

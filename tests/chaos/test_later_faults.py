@@ -1,16 +1,22 @@
-"""Cases 131 to 138: rejected files, digests, mirrors of files, limits, names, credentials."""
+"""Cases 131 to 139: rejected files, digests, limits, names, credentials, other systems."""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
+import ssl
 from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 
-from tests.support import faults
+from tests.chaos.processes import PATIENCE, started
+from tests.support import faults, hiding
 from tests.support.folding_mount import CASE, folding_mount, why_impossible
 from tests.support.server import serving
 from tests.support.site import Site
+from tests.support.tls import identity, refusing_clients, serving_tls
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,10 +135,87 @@ def test_case_137_a_refused_login_names_the_option(case: Case) -> None:
     case.heals()
 
 
+@pytest.mark.parametrize("where", ["detail", "file"])
+@pytest.mark.parametrize("status", [401, 407])
+def test_case_137_a_login_for_a_part_of_the_index_fails_the_projects(
+    case: Case, where: str, status: int
+) -> None:
+    case.mirrored("foo", "bar")
+    case.index.release("foo", "2.0")
+    case.fault(where, faults.status(status), project="foo")
+    ran = case.mirror(exits=4)
+    assert list(ran.failed) == ["foo"]
+    assert f"status {status}" in ran.log
+    assert ("netrc" in ran.log) == (status == 401)
+    case.heals()
+
+
+def test_case_137_an_unknown_authority_names_the_option(case: Case, tmp_path: Path) -> None:
+    case.mirrored("foo")
+    case.index.release("foo", "2.0")
+    before, authority = case.site.tree(), trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    with serving_tls(case.index, authority) as server:
+        case.site.configure(master=server.url)
+        assert "set ca-file" in case.mirror(exits=3).log
+        assert case.site.tree() == before
+        case.site.configure(ca_file=tmp_path / "ca.pem")
+        case.heals()
+
+
+@pytest.mark.parametrize("has_one", [False, True], ids=["no certificate", "an unknown one"])
+def test_case_137_a_required_client_certificate_names_the_options(
+    case: Case, tmp_path: Path, *, has_one: bool
+) -> None:
+    case.mirrored("foo")
+    case.index.release("foo", "2.0")
+    before, authority, clients = case.site.tree(), trustme.CA(), trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    case.site.configure(ca_file=tmp_path / "ca.pem")
+    if has_one:
+        case.site.configure(client_cert=identity(tmp_path, trustme.CA())[2])
+    with refusing_clients(authority, clients, ssl.TLSVersion.TLSv1_3) as url:
+        case.site.configure(master=url)
+        assert "set client-cert and client-key" in case.mirror(exits=3).log
+    assert case.site.tree() == before
+    with serving_tls(case.index, authority, clients=clients) as server:
+        case.site.configure(master=server.url, client_cert=identity(tmp_path, clients)[2])
+        case.heals()
+
+
 def test_case_138_a_companion_is_fetched_again(case: Case) -> None:
     case.mirrored("foo")
     for content in (b"{}", b'{"variants": {"null": {}}}'):
         case.index.upload("foo", "1.0", "foo-1.0-variants.json", content=content)
         ran = case.mirror()
         assert ran.synced == ["foo"]
+    case.heals()
+
+
+def test_case_139_a_system_without_the_names_gives_the_same_tree(case: Case) -> None:
+    for name in ("foo", "bar", "baz"):
+        case.index.release(name, "1.0", sdist=True)
+    case.process("mirror", environment=hiding.environment())
+    case.index.release("foo", "2.0", size=200_000)
+    case.index.remove_project("bar")
+    case.index.remove_file("baz", "baz-1.0.tar.gz")
+    case.process("mirror", environment=hiding.environment())
+    assert case.process("verify", environment=hiding.environment()).code == 0
+    case.heals()
+
+
+@pytest.mark.parametrize("at", ["detail", "file"])
+def test_case_139_a_kill_on_such_a_system_loses_nothing(case: Case, at: str) -> None:
+    case.mirrored("foo", "bar")
+    for name in ("foo", "bar"):
+        case.index.release(name, "2.0", size=200_000)
+    served = case.site.tree()
+
+    def kill(pid: int) -> None:
+        os.kill(pid, signal.SIGKILL)
+
+    with started(case, "mirror", at=at, do=kill, environment=hiding.environment()) as process:
+        process.communicate(timeout=PATIENCE)
+    assert served.items() <= case.site.tree().items()
+    case.process("mirror", environment=hiding.environment())
     case.heals()

@@ -1,4 +1,4 @@
-"""Cases 92 to 99: signals, stops, locks, scarce resources, closed streams, exceptions.
+"""Cases 92 to 99 and 140: signals, stops, locks, scarce resources, closed streams, exceptions.
 
 Case 91 is in ``test_kill_loop.py``.
 """
@@ -7,58 +7,26 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
 
+from tests.chaos.processes import PATIENCE, SIGNALS, started
 from tests.support import faults
 from tests.support.clock import FakeClock
 from tests.support.disks import listing
 from tests.support.processes import start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from tests.chaos.case import Case
     from tests.support.server import Asked
-
-PATIENCE = 60
-"""Seconds after which a process counts as hanging."""
-
-
-@contextmanager
-def started(
-    case: Case, *command: str, at: str, do: Callable[[int], None]
-) -> Iterator[subprocess.Popen[str]]:
-    """Start a command as a process; at a kind of request call ``do`` with its process ID."""
-    done = False
-
-    def on_request(asked: Asked) -> None:
-        nonlocal done
-        if asked.kind == at and not done:
-            done = True
-            do(process.pid)
-
-    case.server.on_request = on_request
-    program = [sys.executable, "-m", "bandersnatch", "-c", str(case.site.config), *command]
-    process = start(program, new_session=True)
-    try:
-        yield process
-    finally:
-        case.server.on_request = lambda _: None
-        process.kill()
-        process.communicate(timeout=PATIENCE)
-    assert done, "it never asked for that"
-
-
-SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda each: each.name)
@@ -295,4 +263,79 @@ def test_case_099_an_exception_at_any_step_destroys_nothing(case: Case) -> None:
         assert before <= case.site.status <= case.index.serial
     assert ran.code == 0
     assert count > 10
+    case.heals()
+
+
+GAPS = (0.0, 0.001, 0.02, 0.3)
+"""Seconds between two signals that count as one."""
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda each: each.name)
+@pytest.mark.parametrize("gap", GAPS)
+def test_case_140_the_same_signal_twice_at_once_counts_once(
+    case: Case, number: signal.Signals, gap: float
+) -> None:
+    """It comes to the process, then to its group, and once more to the process."""
+    case.mirrored("foo", "bar")
+    for name in ("foo", "bar"):
+        case.index.release(name, "2.0", size=2_000_000)
+    before, served = case.site.status, case.site.tree()
+    case.fault("file", faults.silence(PATIENCE, after=1000))
+
+    def interrupt(pid: int) -> None:
+        for target in (pid, -pid, pid):
+            try:
+                os.kill(target, number)
+            except ProcessLookupError:
+                return
+            time.sleep(gap)
+
+    with started(case, "mirror", at="file", do=interrupt) as process:
+        out, log = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == SIGNALS[number]
+    assert log.count(f"ERROR: interrupted by signal {int(number)}; the next run") == 1, log
+    assert "Traceback" not in log + out
+    assert served.items() <= case.site.tree().items()
+    assert case.site.status == before
+    assert case.site.leftovers() == []
+    case.heals()
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda each: each.name)
+@pytest.mark.skipif(shutil.which("timeout") is None, reason="needs timeout of GNU coreutils")
+def test_case_140_timeout_ends_a_run_in_order(case: Case, number: signal.Signals) -> None:
+    """On a busy machine the time can be over before anything is begun and logged."""
+    case.mirrored("foo")
+    case.index.release("foo", "2.0", size=2_000_000)
+    served = case.site.tree()
+    case.fault("file", faults.silence(PATIENCE, after=1000))
+    program = [sys.executable, "-m", "bandersnatch", "-c", str(case.site.config), "mirror"]
+    limit = ["timeout", "--preserve-status", "-s", number.name, "3"]
+    with start([*limit, *program], new_session=True) as process:
+        _, log = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == SIGNALS[number]
+    assert log == "" or log.count("ERROR: interrupted by signal") == 1, log
+    assert served.items() <= case.site.tree().items()
+    case.heals()
+
+
+def test_case_140_another_signal_kills_the_process_and_loses_nothing(case: Case) -> None:
+    """Both come before the process can answer the first, because it is stopped."""
+    case.mirrored("foo", "bar")
+    for name in ("foo", "bar"):
+        case.index.release(name, "2.0", size=2_000_000)
+    served = case.site.tree()
+    case.fault("file", faults.silence(PATIENCE, after=1000))
+
+    def interrupt(pid: int) -> None:
+        for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
+            os.kill(pid, number)
+
+    with started(case, "mirror", at="file", do=interrupt) as process:
+        process.communicate(timeout=PATIENCE)
+
+    assert process.returncode in {-signal.SIGTERM, -signal.SIGINT}
+    assert served.items() <= case.site.tree().items()
     case.heals()
