@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "index.port": VALUES | PORTS,
     "storage.port": VALUES | {"layout"},
     "concurrency": {"clock"},
+    "state_word": {"catalogue.port", "catalogue.records"},
     "simple": VALUES | {"simple"},
     "filter": set(),
     "filters": VALUES | {"filters", "config.readers", "config.hints"},
@@ -52,8 +53,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "catalogue": EDGE | {"catalogue"},
     "mirror": VALUES
     | PORTS
-    | {"concurrency", "simple", "filters.chain", "filters.interface", "config.schema", "mirror"},
-    "serve": VALUES | PORTS | {"concurrency", "simple", "filters.chain", "config.schema", "serve"},
+    | {"concurrency", "simple", "filters.chain", "filters.interface", "config.schema", "mirror"}
+    | {"state_word"},
+    "serve": VALUES
+    | PORTS
+    | {"concurrency", "simple", "filters.chain", "config.schema", "serve", "state_word"},
 }
 """The layers, each with what it may import of this package; app and cli may import all."""
 
@@ -72,7 +76,7 @@ HOMES: dict[str, set[str]] = {
     "regex": {"filters.builtin.regex"},
     # And plain values everywhere but in the model, which has the simplest tools.
     "msgspec": {"simple", "events", "config", "index", "storage", "catalogue", "mirror", "filters"}
-    | {"app", "cli", "concurrency", "serve"},
+    | {"app", "cli", "concurrency", "serve", "state_word"},
     "sqlite3": {"catalogue.sqlite"},
     # Filters of the older interface are given the configuration as a parser.
     "configparser": {"config.ini", "filters.plugins.legacy"},

@@ -211,6 +211,14 @@ async def open_responder(configuration: Configuration) -> AsyncIterator[Responde
             threads.close()
 
 
+async def is_mirror_running(settings: Settings) -> bool:
+    """Return whether a command that changes the mirror is running, as far as that is known."""
+    from bandersnatch.storage.served import ServedFiles  # noqa: PLC0415 - as above
+
+    async with ServedFiles(settings.storage.directory) as storage:
+        return await storage.is_locked()
+
+
 def check_storage(settings: Settings) -> StorageReport:
     """Return which disks the mirror is on, and what would end a run; blocks, changes nothing."""
     from bandersnatch.storage import check  # noqa: PLC0415 - as above

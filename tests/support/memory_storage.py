@@ -152,12 +152,20 @@ class MemoryServed(ServedStorage):
     def __init__(self, storage: MemoryStorage) -> None:
         self._storage = storage
 
-    async def look(self, key: StorageKey, /) -> ServedObject | None:
+    async def look(
+        self,
+        key: StorageKey,
+        /,
+        known: ServedObject | None = None,  # noqa: ARG002 - nothing costs less than a dictionary
+    ) -> ServedObject | None:
         content = self._storage.objects.get(key)
         if content is None:
             return None
         modified = self._storage.modified[key]
         return ServedObject(len(content), modified, (modified, content))
+
+    async def is_locked(self) -> bool:
+        return False
 
     @asynccontextmanager
     async def open(self, key: StorageKey, /) -> AsyncIterator[_MemoryContent]:

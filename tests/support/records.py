@@ -14,6 +14,7 @@ from bandersnatch.catalogue.records import (
     Cause,
     Deferral,
     Deferred,
+    Exclusion,
     FileRecord,
     ProjectRecord,
     Standing,
@@ -90,6 +91,9 @@ names = st.lists(
 ).map(lambda parts: project_name("-".join(parts)))
 serials = st.integers(0, 2**53 - 1).map(Serial)
 seconds = st.integers(0, 2**40)
+exclusions = st.builds(
+    Exclusion, st.sampled_from(["latest_release", "mine"]), st.integers(1, 999), st.just("1.0rc1")
+)
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
 """Free text that passes validation: no control characters, no surrogates."""
 
@@ -157,6 +161,7 @@ def project_records(draw: st.DrawFn) -> ProjectRecord:
         ),
         standing=draw(st.sampled_from(Standing)),
         due=draw(st.none() | seconds),
+        exclusions=tuple(draw(st.lists(exclusions, max_size=3))),
     )
 
 

@@ -131,6 +131,10 @@ class Marker(StrEnum):
     """How many files the index took off pages in the last 24 hours; see ``mirror.losses``."""
     LAST_RUN = "last run"
     """When the last run of ``mirror`` began, whatever came of it, in seconds since 1970."""
+    LAST_END = "last end"
+    """How the last run of ``mirror`` ended; see ``state_word.RunEnd``."""
+    PREVIOUS_SUCCESS = "previous success"
+    """The time of ``LAST_SUCCESS`` before that one, in seconds since 1970."""
     LAST_SUCCESS = "last success"
     """When the last run of ``mirror`` began that left nothing undone, in seconds since 1970."""
     VERIFIED = "verified"
@@ -159,6 +163,10 @@ class RootMarker(StrEnum):
     WRITTEN = "written"
 
 
+MOST_EXCLUSIONS = 20
+"""Filters whose exclusions are recorded for a project."""
+
+
 class ProjectRecord(Struct, frozen=True):
     """A project as it is published, or that is excluded.
 
@@ -167,6 +175,7 @@ class ProjectRecord(Struct, frozen=True):
     ``fingerprint`` is that of the options and page filters that the page was rendered under.
     ``files`` are those of ``detail.files`` that are stored, in the same order. ``due`` is when,
     in seconds since 1970, the filters will let more files of the same page through.
+    ``exclusions`` are what the filters left out of that page, at most ``MOST_EXCLUSIONS`` of them.
     """
 
     detail: ProjectDetail
@@ -177,6 +186,7 @@ class ProjectRecord(Struct, frozen=True):
     files: tuple[FileRecord, ...]
     standing: Standing = Standing.SELECTED
     due: int | None = None
+    exclusions: tuple[Exclusion, ...] = ()
 
     @property
     def name(self) -> ProjectName:
@@ -256,6 +266,14 @@ class ListEntry(NamedTuple):
 
     name: ProjectName
     serial: Serial | None
+
+
+class Exclusion(NamedTuple):
+    """The versions of a project that one filter left out: how many, and the newest of them."""
+
+    filter: str
+    versions: int
+    newest: str
 
 
 class RejectedFile(NamedTuple):

@@ -37,7 +37,7 @@ CREATE TABLE project (
     fingerprint TEXT NOT NULL, etag TEXT NOT NULL, last_modified TEXT NOT NULL, body TEXT NOT NULL,
     status TEXT NOT NULL, reason TEXT NOT NULL, versions TEXT NOT NULL,
     standing TEXT NOT NULL, due INTEGER, size INTEGER NOT NULL, files INTEGER NOT NULL,
-    verified INTEGER NOT NULL
+    verified INTEGER NOT NULL, exclusions TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX due ON project (due) WHERE due IS NOT NULL;
 CREATE INDEX verify_queue ON project (verified, name) WHERE standing <> 'excluded';
@@ -80,6 +80,7 @@ TABLES = ("project", "file", "unusual_path", "deferred", "rejected", "trash", "m
 PROJECT_COLUMNS = (
     "name", "display", "serial", "reflects", "fingerprint", "etag", "last_modified", "body",
     "status", "reason", "versions", "standing", "due", "size", "files", "verified",
+    "exclusions",
 )  # fmt: skip
 FILE_COLUMNS = (
     "path", "project", "size", "modified", "verified", "hashes", "uploaded",
@@ -231,6 +232,7 @@ def project_row(record: records.ProjectRecord) -> tuple[Any, ...]:
         record.size,
         len(record.files),
         record.verified,
+        exclusions_text(record.exclusions),
     )
 
 
@@ -295,7 +297,7 @@ def _parse_project(
     row: tuple[Any, ...], files: Iterable[tuple[Any, ...]], rejections: tuple[Rejection, ...]
 ) -> records.ProjectRecord:
     name, display, serial, reflects, fingerprint, etag, last_modified, body, *rest = row
-    status, reason, versions, standing, due, *_ = rest
+    status, reason, versions, standing, due, *_, exclusions = rest
     recorded = [
         (_parse_file(found), found[3], found[4], _parse_validators(found[11])) for found in files
     ]
@@ -322,7 +324,25 @@ def _parse_project(
         ),
         standing=records.Standing(standing),
         due=due,
+        exclusions=parse_exclusions(exclusions),
     )
+
+
+def exclusions_text(exclusions: Iterable[records.Exclusion]) -> str:
+    """Return the text of exclusions: one a line, its fields separated by tabs."""
+    return "\n".join(f"{each.filter}\t{each.versions}\t{each.newest}" for each in exclusions)
+
+
+def parse_exclusions(text: str) -> tuple[records.Exclusion, ...]:
+    """Return the exclusions of a text.
+
+    :raises ValueError: if it is invalid.
+    """
+    found = []
+    for line in text.split("\n") if text else ():
+        by, versions, newest = line.split("\t")
+        found.append(records.Exclusion(by, int(versions), newest))
+    return tuple(found)
 
 
 def _parse_file(row: tuple[Any, ...]) -> ReleaseFile:

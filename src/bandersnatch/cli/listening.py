@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import stat
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +54,41 @@ def open_sockets(
             opened.close()
         raise
     return found
+
+
+def open_shared_sockets(
+    addresses: Sequence[ListenAddress], count: int
+) -> list[list[socket.socket]]:
+    """Open listening sockets for ``count`` processes; return those of each.
+
+    Where the system can spread connections over the sockets of one port (``SO_REUSEPORT``), each
+    process has its own ones. Otherwise, and for other kinds of sockets, all have the same.
+
+    :raises UsageError: if one cannot be opened.
+    """
+    can_share = sys.platform == "linux"
+    first = open_sockets(addresses, shared=can_share)
+    groups = [first]
+    try:
+        while len(groups) < count:
+            group = [_twin(each) if can_share else each for each in first]
+            groups.append(group)
+    except OSError as error:
+        for each in {id(each): each for group in groups for each in group}.values():
+            each.close()
+        raise UsageError(f"cannot open another socket: {error.strerror or error}") from error
+    return groups
+
+
+def _twin(opened: socket.socket) -> socket.socket:
+    """Return another socket of the same address; the same one if there can be no other."""
+    is_internet = opened.family in {socket.AF_INET, socket.AF_INET6}
+    if not is_internet or not opened.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
+        return opened
+    dual = opened.family == socket.AF_INET6 and not opened.getsockopt(
+        socket.IPPROTO_IPV6, socket.IPV6_V6ONLY
+    )
+    return _bind(opened.family, opened.getsockname(), shared=True, dual=dual)
 
 
 def _open(address: ListenAddress, *, shared: bool) -> list[socket.socket]:

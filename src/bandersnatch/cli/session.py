@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import asyncio
+from contextlib import ExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 
 from bandersnatch.app import Configuration, open_mirror, with_journal
+from bandersnatch.catalogue.records import CatalogueUpdate, Marker
 from bandersnatch.cli.changelist import DryRunListing, open_diff_file
 from bandersnatch.cli.exit_codes import ExitCode, code_for_error, code_for_report
 from bandersnatch.cli.log import EventLog
@@ -15,11 +17,12 @@ from bandersnatch.cli.stdio import is_terminal, print_text
 from bandersnatch.cli.summary import how_to_serve, summary, write_report
 from bandersnatch.errors import BandersnatchError, Interruption, StorageError
 from bandersnatch.mirror.report import RunReport
+from bandersnatch.state_word import STOPPED, RunEnd
 
 if TYPE_CHECKING:
     import logging
     from argparse import Namespace
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from bandersnatch.cli.signals import Signals
     from bandersnatch.clock import Clock
@@ -125,6 +128,28 @@ class Session(Struct, frozen=True):
         return ExitCode.OK
 
 
+@asynccontextmanager
+async def _recorded_end(session: Session, mirror: Mirror, report: RunReport) -> AsyncIterator[None]:
+    """Record how a run of ``mirror`` ends; a run that is killed leaves no record."""
+    code: int = ExitCode.BUG
+    try:
+        yield
+        code = code_for_report(report)
+    except asyncio.CancelledError:
+        code = STOPPED
+        raise
+    except BandersnatchError as error:
+        code = code_for_error(error)
+        raise
+    finally:
+        if report.command == "mirror" and not session.arguments.dry_run:
+            began, ended = (int(each.timestamp()) for each in (report.began, session.clock.now()))
+            end = RunEnd(int(code), began, ended)
+            with suppress(StorageError):  # then the run's own error says so
+                markers = {Marker.LAST_END: str(end)}
+                await mirror.catalogue.commit(CatalogueUpdate(markers=markers))
+
+
 async def _run(session: Session, job: Job, report: RunReport) -> None:
     settings, dry_run = session.configuration.settings, session.arguments.dry_run
     sinks: list[EventSink] = [report, EventLog(session.logger)]
@@ -137,7 +162,8 @@ async def _run(session: Session, job: Job, report: RunReport) -> None:
                 diff = stack.enter_context(open_diff_file(settings, session.clock.now()))
                 sinks.append(diff)
                 mirror = with_journal(mirror, diff.journal)
-            await job.work(mirror, report)
+            async with _recorded_end(session, mirror, report):
+                await job.work(mirror, report)
 
     with ExitStack() as stack:
         session.show_progress(sinks, stack)

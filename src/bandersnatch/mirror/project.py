@@ -21,8 +21,9 @@ from bandersnatch.mirror.rejections import ServedFiles, rejected_page
 from bandersnatch.mirror.removal import Removals
 from bandersnatch.mirror.tasks import Outcome, Result, RunContext, SyncTask, TaskHints
 from bandersnatch.model.content import Validators
-from bandersnatch.model.project import ProjectDetail, ProjectStatus
+from bandersnatch.model.project import ProjectDetail, ProjectStatus, is_version
 from bandersnatch.model.serials import NO_SERIAL
+from bandersnatch.model.versions import version_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -263,6 +264,7 @@ class ProjectSync:
             files=(),
             standing=standing if result.page is not None else records.Standing.EXCLUDED,
             due=result.due,
+            exclusions=exclusions_of(page, result),
         )
 
     async def _filter(self, detail: ProjectDetail) -> FilterResult:
@@ -336,6 +338,20 @@ class ProjectSync:
 
 def _is_incomplete(task: SyncTask) -> bool:
     return task.earlier is not None and task.earlier.deferral == records.Deferral.INCOMPLETE
+
+
+def exclusions_of(page: ProjectDetail, result: FilterResult) -> tuple[records.Exclusion, ...]:
+    """Return the versions of a page of which no file is kept, by the filter that left them out."""
+    if not result.dropped:
+        return ()
+    texts = dict(zip((file.filename for file in page.files), page.version_texts(), strict=True))
+    kept = {texts.get(file.filename) for file in result.page.files} if result.page else set()
+    found = []
+    for each in result.dropped[: records.MOST_EXCLUSIONS]:
+        names = {texts.get(file.filename, "") for file in each.files} - kept - {""}
+        if versions := sorted(filter(is_version, names), key=version_order):
+            found.append(records.Exclusion(each.by, len(versions), versions[-1]))
+    return tuple(found)
 
 
 def _was_rejected(task: SyncTask) -> bool:

@@ -539,7 +539,8 @@ class MirrorRun:
         await self._files.save_status(status, finished=is_success and not pending)
         markers = {Marker.CLEAN: await final_marker(self._files, state, complete=complete)}
         if is_success:
-            markers[Marker.LAST_SUCCESS] = str(start)
+            previous = await mirror.catalogue.marker(Marker.LAST_SUCCESS)
+            markers |= {Marker.PREVIOUS_SUCCESS: previous, Marker.LAST_SUCCESS: str(start)}
         await mirror.catalogue.commit(CatalogueUpdate(markers=markers))
         return Position(state.status, status, plan.cursor, len(pending))
 

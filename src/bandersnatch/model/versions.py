@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from packaging.version import InvalidVersion, Version
 
@@ -45,6 +45,12 @@ def parse_version(text: str) -> Version | None:
 def version_key(text: str) -> VersionKey:
     """Return the key that is equal for texts of the same version."""
     return parse_version(text) or text
+
+
+def version_order(text: str) -> tuple[bool, Any]:
+    """Return a key that sorts versions from old to new, those that do not parse first."""
+    parsed = parse_version(text)
+    return (parsed is not None, text if parsed is None else parsed)
 
 
 def version_text(filename: str, name: ProjectName) -> str:

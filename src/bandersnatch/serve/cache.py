@@ -133,11 +133,11 @@ class PageCache:
             return await self._current(key)  # this once without compression
 
     async def _current(self, key: StorageKey) -> CachedPage | None:
-        found = await self._storage.look(key)
+        page = self._pages.get(key)
+        found = await self._storage.look(key, None if page is None else page.found)
         if found is None:
             self._forget(key)
             return None
-        page = self._pages.get(key)
         if page is not None and page.found.tag == found.tag:
             self._pages.move_to_end(key)
             return page

@@ -123,6 +123,9 @@ class DescriptorDirectory(Directory):
     def target_status(self, name: str, /) -> os.stat_result:
         return os.stat(name, dir_fd=self.descriptor)
 
+    def target_status_below(self, path: str, /) -> os.stat_result:
+        return os.stat(path, dir_fd=self.descriptor)
+
     def read_link(self, name: str, /) -> str:
         return os.readlink(name, dir_fd=self.descriptor)
 

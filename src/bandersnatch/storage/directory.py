@@ -103,6 +103,17 @@ class Directory(Protocol):
         """Return the status of an entry, or of the target of a link."""
         ...
 
+    def target_status_below(self, path: str, /) -> os.stat_result:
+        """Return the status of what a path below the directory leads to, even by links.
+
+        ``path`` has valid names, separated by ``/``.
+        """
+        *names, name = path.split("/")
+        if not names:
+            return self.target_status(name)
+        with self.open_below(names) as directory:
+            return directory.target_status(name)
+
     def read_link(self, name: str, /) -> str:
         """Return the text of a link.
 

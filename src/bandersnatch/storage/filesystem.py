@@ -375,12 +375,22 @@ def _purge_files(staging: Directory, before: int) -> None:
 
 
 def _lock_holder(path: str) -> str:
-    """Return which process holds the lock, if the system reports it (Linux, the same host)."""
+    number = lock_holder(path)
+    return "another process" if number is None else f"process {number}"
+
+
+def lock_holder(path: str) -> int | None:
+    """Return which process holds a lock, if the system reports it (Linux, the same host)."""
     with suppress(OSError, ValueError, IndexError):
         inode = str(os.stat(path).st_ino)
         with open("/proc/locks", encoding="ascii") as file:
             lines = file.readlines()
         for fields in map(str.split, lines):
             if fields[5].rpartition(":")[2] == inode and int(fields[4]) > 0:
-                return f"process {fields[4]}"
-    return "another process"
+                return int(fields[4])
+    return None
+
+
+def is_mirror_locked(directory: str) -> bool:
+    """Whether a command that changes the mirror is running, as far as the system reports it."""
+    return lock_holder(f"{os.path.abspath(directory)}/{_LOCK}") is not None

@@ -201,8 +201,17 @@ class ServedStorage(Protocol):
     no other link is followed.
     """
 
-    async def look(self, key: StorageKey, /) -> ServedObject | None:
-        """Return what is served at ``key`` now; None if nothing is."""
+    async def look(
+        self, key: StorageKey, /, known: ServedObject | None = None
+    ) -> ServedObject | None:
+        """Return what is served at ``key`` now; None if nothing is.
+
+        ``known`` is what was returned before: to confirm that it has not changed costs less.
+        """
+        ...
+
+    async def is_locked(self) -> bool:
+        """Whether a command that changes the mirror is running, as far as that is known."""
         ...
 
     def open(self, key: StorageKey, /) -> AbstractAsyncContextManager[ServedContent]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 from bandersnatch.concurrency import BlockingExecutor
 from bandersnatch.errors import MissingObject, StorageError
+from bandersnatch.storage.filesystem import is_mirror_locked
 from bandersnatch.storage.port import ServedContent, ServedObject, ServedStorage
 from bandersnatch.storage.system import open_directory
 from bandersnatch.storage.tree import Tree, mapped_errors
@@ -83,9 +84,14 @@ class ServedFiles(ServedStorage):
             replaced.close()
         return opened
 
-    async def look(self, key: StorageKey, /) -> ServedObject | None:
+    async def look(
+        self, key: StorageKey, /, known: ServedObject | None = None
+    ) -> ServedObject | None:
         tree = self._open_tree()
-        return await self._threads.run_short(lambda: _look(tree, key))
+        return await self._threads.run_short(lambda: _look(tree, key, known))
+
+    async def is_locked(self) -> bool:
+        return await self._threads.run(lambda: is_mirror_locked(self._root))
 
     def _open_tree(self) -> Tree:
         try:
@@ -127,15 +133,23 @@ class _OpenFile(ServedContent):
         return await self._threads.run(read)
 
 
-def _look(tree: Tree, key: StorageKey) -> ServedObject | None:
+def _look(tree: Tree, key: StorageKey, known: ServedObject | None) -> ServedObject | None:
+    if known is not None:
+        # The file that was opened step by step before is the same, by whatever way it is found.
+        with suppress(OSError, StorageError, UnicodeEncodeError):
+            if _tag(tree.status_by_path(key)) == known.tag:
+                return known
     with mapped_errors(key):
         found = tree.served_status(key)
     return None if found is None else _served_object(found)
 
 
 def _served_object(found: os.stat_result) -> ServedObject:
-    tag = (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_dev)
-    return ServedObject(found.st_size, found.st_mtime_ns, tag)
+    return ServedObject(found.st_size, found.st_mtime_ns, _tag(found))
+
+
+def _tag(found: os.stat_result) -> tuple[int, int, int, int, int]:
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_dev
 
 
 def _read(descriptor: int, start: int, size: int) -> bytes:

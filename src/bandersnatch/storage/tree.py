@@ -279,6 +279,16 @@ class Tree:
             found = self.status(version)
         return found if found is not None and stat.S_ISREG(found.st_mode) else None
 
+    def status_by_path(self, key: StorageKey) -> os.stat_result:
+        """Return the status of whatever a key leads to, even by links.
+
+        It says nothing about what may be served; it can show that a known file has not changed.
+
+        :raises OSError: if there is nothing.
+        """
+        area_key, rest = split_key(key)
+        return self.areas.get(area_key).directory.target_status_below(rest)
+
     def open_served(self, key: StorageKey) -> int:
         """Return a descriptor of a regular file, or of the version that a page shows.
 

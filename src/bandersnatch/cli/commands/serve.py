@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,12 @@ from bandersnatch.errors import Interruption, UsageError
 if TYPE_CHECKING:
     import socket
     from argparse import ArgumentParser
+    from collections.abc import Sequence
 
     from bandersnatch.cli.listening import ServerCertificate
     from bandersnatch.cli.request_log import RequestLog
     from bandersnatch.cli.session import Session
-    from bandersnatch.config.schema import ServeSettings
+    from bandersnatch.config.schema import ListenAddress, ServeSettings
 
 _GRACE = 30.0
 """Seconds for requests that have begun when a signal ends the server."""
@@ -43,13 +45,19 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--access-log", metavar="FILE", help="log each request in the common format; - for stdout"
     )
+    parser.add_argument(
+        "--until-stdin-closes",
+        action="store_true",
+        help="end in order when standard input is closed, as when its other end has died",
+    )
 
 
 async def run(session: Session) -> int:
     """Run ``serve``."""
     settings = _with_flags(session)
+    work = _serve if settings.processes == 1 else _supervise
     try:
-        await session.signals.interruptible(_serve(session, settings))
+        await session.signals.interruptible(work(session, settings))
     except Interruption:
         session.logger.info("stopped")
     return ExitCode.OK
@@ -80,21 +88,49 @@ def _with_flags(session: Session) -> ServeSettings:
     return found
 
 
+async def _supervise(session: Session, settings: ServeSettings) -> None:
+    """Start processes that serve, and replace those that end, until this is cancelled.
+
+    :raises UsageError: if a socket cannot be opened, or the certificate cannot be used.
+    """
+    from bandersnatch.cli.listening import ServerCertificate, open_shared_sockets
+    from bandersnatch.cli.workers import Workers
+
+    if settings.tls_certificate:
+        ServerCertificate(settings)
+    with ExitStack() as stack:
+        groups = open_shared_sockets(_addresses(session, settings), settings.processes)
+        for each in {id(each): each for group in groups for each in group}.values():
+            stack.enter_context(closing(each))
+        workers = Workers(session, settings, groups)
+        session.signals.on_hang_up(workers.hang_up)
+        _announce(session, groups[0], is_tls=bool(settings.tls_certificate))
+        await workers.run()
+
+
+def _addresses(session: Session, settings: ServeSettings) -> Sequence[ListenAddress]:
+    """Return where to listen: as the flag says, else on passed sockets, else as configured."""
+    from bandersnatch.cli.listening import passed_sockets
+
+    if session.arguments.listen:
+        return settings.listen
+    return passed_sockets(os.environ) or settings.listen
+
+
 async def _serve(session: Session, settings: ServeSettings) -> None:
     """Serve until this is cancelled.
 
     :raises UsageError: if a socket cannot be opened or the certificate cannot be used.
     """
     from bandersnatch.app import open_responder
-    from bandersnatch.cli.listening import ServerCertificate, open_sockets, passed_sockets
+    from bandersnatch.cli.listening import ServerCertificate, open_sockets
     from bandersnatch.serve.access_log import AccessLog
     from bandersnatch.serve.connections import ConnectionLimits
     from bandersnatch.serve.server import Server
 
     certificate = ServerCertificate(settings) if settings.tls_certificate else None
-    addresses = settings.listen if session.arguments.listen else passed_sockets(os.environ)
     with ExitStack() as stack:
-        sockets = open_sockets(addresses or settings.listen)
+        sockets = open_sockets(_addresses(session, settings))
         for each in sockets:
             stack.enter_context(closing(each))
         async with open_responder(session.configuration) as responder:
@@ -107,8 +143,20 @@ async def _serve(session: Session, settings: ServeSettings) -> None:
             session.signals.on_hang_up(lambda: _reload(session, certificate, log))
             tls = None if certificate is None else certificate.context
             async with server.listening(sockets, tls, grace=_GRACE):
-                _announce(session, sockets, is_tls=tls is not None)
-                await asyncio.Event().wait()
+                if session.arguments.until_stdin_closes:
+                    await _stdin_closed()
+                else:
+                    _announce(session, sockets, is_tls=tls is not None)
+                    await asyncio.Event().wait()
+
+
+async def _stdin_closed() -> None:
+    """Return when standard input, a pipe, is closed."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while await reader.read(4096):
+        pass
 
 
 def _request_log(session: Session, settings: ServeSettings, stack: ExitStack) -> RequestLog | None:

@@ -43,11 +43,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 async def run(session: Session) -> int:
     """Run ``status``."""
+    from bandersnatch.app import is_mirror_running
     from bandersnatch.mirror.queries.status import mirror_status
 
     arguments = session.arguments
     limits = read_limits(arguments)
-    status = await session.query(lambda mirror: mirror_status(mirror, offline=arguments.offline))
+    is_running = await is_mirror_running(session.configuration.settings)
+    status = await session.query(
+        lambda mirror: mirror_status(mirror, offline=arguments.offline, is_running=is_running)
+    )
     found = exceeded(status, limits)
     code = most_severe(found.values())
     directory = session.configuration.settings.storage.directory
@@ -127,11 +131,11 @@ def table(status: MirrorStatus, directory: str, limits: Limits, found: dict[str,
     lines = [f"Exceeded: {one_line(text)}" for text in found]
     if limits != Limits() and not found:
         lines.append("OK")
-    lines.append(f"Mirror:    {directory}")
+    lines += [f"Mirror:    {directory}", f"State:     {status.state}: {status.state.reason}"]
     if not status.adopted:
         lines.append("Catalogue: incomplete; the next run reads the stored pages and files")
     if not status.trusted:
-        lines.append("State:     status or todo was edited; the next run checks every project")
+        lines.append("Note:      status or todo was edited; the next run checks every project")
     lines += [f"Serial:    {_serial(status)}", f"Behind:    {_lag(status)}", *_contents(status)]
     lines += _deferred(status)
     lines += _rejected(status)
@@ -235,6 +239,11 @@ def as_json(status: MirrorStatus, directory: str, found: dict[str, ExitCode]) ->
         {
             "mirror": directory,
             "at": _iso(status.now),
+            "state": {
+                "word": status.state.word,
+                "reason": status.state.reason,
+                "running": status.state.is_running,
+            },
             "serial": {
                 "status": status.serial,
                 "cursor": status.cursor,

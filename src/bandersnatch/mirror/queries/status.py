@@ -12,6 +12,8 @@ from bandersnatch.mirror.discovery import MAX_GAP
 from bandersnatch.mirror.rejections import ProjectRejections, rejections_of
 from bandersnatch.mirror.state import NOT_TRUSTED, MirrorState, StateFiles, clean_marker_for
 from bandersnatch.model.serials import NO_SERIAL, Serial
+from bandersnatch.state_word import MirrorState as StateInWord
+from bandersnatch.state_word import judge, read_facts
 
 if TYPE_CHECKING:
     from bandersnatch.mirror.mirror import Mirror
@@ -53,7 +55,8 @@ class MirrorStatus:
     ``lag_unknown`` says why. ``expected`` counts the projects of the mirror and those that are
     still to be mirrored. ``rejected`` are the files that are left out. ``adopted`` is False if
     the catalogue is incomplete. ``trusted`` is False
-    if the next run will not trust ``status`` and ``todo``, because they were edited.
+    if the next run will not trust ``status`` and ``todo``, because they were edited. ``state`` is
+    the whole in one word.
     """
 
     now: int
@@ -71,6 +74,7 @@ class MirrorStatus:
     rejected: tuple[ProjectRejections, ...]
     adopted: bool
     trusted: bool
+    state: StateInWord
 
     @property
     def behind(self) -> int | None:
@@ -78,8 +82,10 @@ class MirrorStatus:
         return None if self.lag is None else max(0, self.lag.index - self.serial)
 
 
-async def mirror_status(mirror: Mirror, *, offline: bool) -> MirrorStatus:
+async def mirror_status(mirror: Mirror, *, offline: bool, is_running: bool = False) -> MirrorStatus:
     """Return the state of a mirror; ask the index for the lag unless ``offline``.
+
+    ``is_running`` is whether another command is changing the mirror.
 
     :raises CorruptState: if a newer release has written to the mirror.
     """
@@ -90,8 +96,10 @@ async def mirror_status(mirror: Mirror, *, offline: bool) -> MirrorStatus:
     deferred = tuple(await catalogue.deferred())
     totals = await catalogue.totals()
     lag, lag_unknown = await _lag(mirror, state.cursor, offline=offline)
+    now = int(mirror.clock.now().timestamp())
+    facts = await read_facts(catalogue, now=now, is_running=is_running, lag=_lag_seconds(lag, now))
     return MirrorStatus(
-        now=int(mirror.clock.now().timestamp()),
+        now=now,
         serial=state.status,
         cursor=state.cursor,
         lag=lag,
@@ -106,7 +114,17 @@ async def mirror_status(mirror: Mirror, *, offline: bool) -> MirrorStatus:
         rejected=tuple(await rejections_of(mirror)),
         adopted=bool(await catalogue.marker(records.Marker.ADOPTED)),
         trusted=marker not in NOT_TRUSTED,
+        state=judge(facts),
     )
+
+
+def _lag_seconds(lag: Lag | None, now: int) -> float | None:
+    """Return the age of the first change that was not read; None if it is unknown."""
+    if lag is None:
+        return None
+    if lag.oldest is None:
+        return 0 if lag.counted else float("inf")
+    return max(0, now - lag.oldest)
 
 
 def _seconds(marker: str) -> int | None:
