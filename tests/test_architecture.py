@@ -48,13 +48,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config.readers": VALUES,
     "config.hints": VALUES,
     "config.schema": VALUES | {"layout", "config.readers"},
+    "closure": VALUES | {"config.schema", "closure"},
     "index": EDGE | {"index", "config.readers"},
     "storage": EDGE | {"storage"},
     "catalogue": EDGE | {"catalogue"},
     "mirror": VALUES
     | PORTS
     | {"concurrency", "simple", "filters.chain", "filters.interface", "config.schema", "mirror"}
-    | {"state_word"},
+    | {"filters.following", "closure", "state_word"},
     "serve": VALUES
     | PORTS
     | {"concurrency", "simple", "filters.chain", "config.schema", "serve", "state_word"},
@@ -72,11 +73,12 @@ HOMES: dict[str, set[str]] = {
     "filelock": {"storage.filesystem"},
     "uvloop": {"cli"},
     "humanfriendly": {"cli", "config.readers"},
-    "packaging": {"model", "filters"},
+    "packaging": {"model", "filters", "closure"},
+    "resolvelib": {"closure"},
     "regex": {"filters.builtin.regex"},
     # And plain values everywhere but in the model, which has the simplest tools.
     "msgspec": {"simple", "events", "config", "index", "storage", "catalogue", "mirror", "filters"}
-    | {"app", "cli", "concurrency", "serve", "state_word"},
+    | {"app", "cli", "concurrency", "serve", "state_word", "closure"},
     "sqlite3": {"catalogue.sqlite"},
     # Filters of the older interface are given the configuration as a parser.
     "configparser": {"config.ini", "filters.plugins.legacy"},
@@ -90,6 +92,7 @@ NEVER: dict[str, set[str]] = {
     "model": {"asyncio", "logging", "os", "pathlib"},
     "simple": {"asyncio", "logging", "os", "pathlib"},
     "filters": {"asyncio", "logging"},
+    "closure": {"asyncio", "logging", "os", "pathlib"},
     "layout": {"asyncio", "logging", "os", "pathlib"},
     "catalogue.records": {"asyncio", "logging", "os", "pathlib"},
     "clock": {"asyncio", "logging", "os", "pathlib"},
@@ -204,6 +207,7 @@ def test_help_needs_none_of_the_heavy_libraries() -> None:
         "sqlite3",
         "msgspec",
         "packaging",
+        "resolvelib",
         "uvloop",
     }
     program = (

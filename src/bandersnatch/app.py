@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 
 from bandersnatch.config.ini import ListFiles, read_ini
 from bandersnatch.config.load import enabled_filters, is_pypi, load_settings, login_origins
-from bandersnatch.errors import ConfigError, OptionError, Problem
+from bandersnatch.errors import ConfigError, InvalidRules, OptionError, Problem
 from bandersnatch.events import Warned
 from bandersnatch.filters.options import FilterOptions
 from bandersnatch.filters.plugins.providers import Found
@@ -27,11 +27,13 @@ if TYPE_CHECKING:
 
     from bandersnatch.catalogue.port import MirrorCatalogue
     from bandersnatch.clock import Clock
+    from bandersnatch.closure.state import ClosureState
     from bandersnatch.config.schema import Settings
     from bandersnatch.events import EventSink
     from bandersnatch.filters.chain import FilterChain
     from bandersnatch.index.port import PackageIndex
     from bandersnatch.mirror.mirror import Mirror
+    from bandersnatch.model.wheels import Environment
     from bandersnatch.serve.responder import Responder
     from bandersnatch.storage.check import StorageReport
     from bandersnatch.storage.journal import ChangeJournal
@@ -48,10 +50,11 @@ _FOLDS = (
 
 
 class Configuration(Struct, frozen=True):
-    """A valid configuration."""
+    """A valid configuration; ``environments`` are those that are declared."""
 
     settings: Settings
     filters: FilterChain
+    environments: tuple[Environment, ...] = ()
 
 
 def load(path: Path, now: datetime | None = None) -> Configuration:
@@ -76,12 +79,28 @@ def load(path: Path, now: datetime | None = None) -> Configuration:
     )
     built = build_chain(loaded.settings.filters.enabled, options, plugins)
     settings, credential_problems = _with_credentials(loaded.settings, os.environ)
-    if loaded.problems or built.problems or credential_problems:
+    environments, unusable = _environments(options)
+    if loaded.problems or built.problems or credential_problems or unusable:
         refused = {(each.section, each.option) for each in file.problems}
         of_filters = [each for each in built.problems if each[:2] not in refused]
+        of_filters += [each for each in unusable if each not in of_filters]
         raise ConfigError(file.path, [*loaded.problems, *credential_problems, *of_filters])
     notes = (*settings.notes, *built.notes)
-    return Configuration(structs.replace(settings, notes=notes), built.chain)
+    return Configuration(structs.replace(settings, notes=notes), built.chain, environments)
+
+
+def _environments(
+    options: FilterOptions,
+) -> tuple[tuple[Environment, ...], list[Problem]]:
+    """Return the declared environments, and what is wrong in them."""
+    if not options.sections.get("environments"):
+        return (), []
+    from bandersnatch.filters.builtin.environments import declared  # noqa: PLC0415 - rarely needed
+
+    try:
+        return declared(options), []
+    except InvalidRules as error:
+        return (), list(error.problems)
 
 
 def _with_credentials(
@@ -165,6 +184,7 @@ async def open_mirror(
     proxy = choose_proxy(settings.index.proxy, settings.index.url, os.environ)
     async with AsyncExitStack() as stack:
         storage, catalogue = await _open_storage(settings, stack, dry_run=dry_run, readers=readers)
+        filters, closure = await _open_closure(configuration, catalogue)
         if storage.folding and not dry_run:
             events(Warned(_FOLDS.format(path=settings.storage.directory, what=storage.folding)))
         index = await _open_index(settings, stack, clock, events, proxy)
@@ -175,8 +195,24 @@ async def open_mirror(
             clock=clock,
             events=events,
             settings=settings,
-            filters=configuration.filters,
+            filters=filters,
+            closure=closure,
         )
+
+
+async def _open_closure(
+    configuration: Configuration, catalogue: MirrorCatalogue
+) -> tuple[FilterChain, ClosureState | None]:
+    """Return the filters, with what is followed if dependencies are, and the state of that."""
+    settings = configuration.settings.closure
+    if not settings.follow:
+        return configuration.filters, None
+    from bandersnatch.closure.state import ClosureState  # noqa: PLC0415 - as above
+    from bandersnatch.filters.following import FollowingChain  # noqa: PLC0415 - as above
+
+    state = ClosureState(settings, configuration.environments)
+    state.load({name: row.digest for name, row in (await catalogue.followed()).items()})
+    return FollowingChain.of(configuration.filters, state), state
 
 
 @asynccontextmanager

@@ -608,6 +608,42 @@ class TooManyRemovals(SafetyStop):
         )
 
 
+class TooManyFollowed(SafetyStop):
+    """The closure of dependencies has more projects than the mirror may have."""
+
+    sentence = (
+        "with what the selected projects need, the mirror would have {count} projects, and "
+        "[closure] max-projects is {limit}; nothing more is followed; if that is right, raise it"
+    )
+
+    def __init__(self, count: int, limit: int) -> None:
+        super().__init__(count, limit)
+        self.count, self.limit = count, limit
+
+
+class ClosureTooDeep(SafetyStop):
+    """Dependencies are further from the selected projects than they are followed."""
+
+    sentence = (
+        "{count} needed projects, such as {name}, are further than {limit} steps from a selected "
+        "one and not mirrored; if they are wanted, raise [closure] depth"
+    )
+
+    def __init__(self, count: int, limit: int, name: str) -> None:
+        super().__init__(count, limit, name)
+        self.count, self.limit, self.name = count, limit, name
+
+
+class MissingDependency(BandersnatchError):
+    """Selected projects need something that the mirror does not have; ``why`` says what and why."""
+
+    sentence = "{why}"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
 class TooManyOrphans(SafetyStop):
     """More files are orphaned than one run may move to the trash."""
 

@@ -11,15 +11,18 @@ from bandersnatch.catalogue.port import MirrorCatalogue
 from bandersnatch.catalogue.records import (
     NEVER,
     FileStat,
+    FollowedRow,
     ListEntry,
     Marker,
     PathOwner,
     ProjectSummary,
     RejectedFile,
+    RequirementRow,
     Standing,
     Totals,
     TrashTotals,
     VerifyEntry,
+    requirements_basis,
 )
 from bandersnatch.layout import SIDECAR_SUFFIX
 from bandersnatch.model.folding import EXACT, Folding
@@ -52,6 +55,9 @@ class MemoryCatalogue(MirrorCatalogue):
         self.trashed: dict[StorageKey, TrashEntry] = {}
         self.markers: dict[Marker, str] = {}
         self.empty_verified: dict[ProjectName, int] = {}
+        self.requirement_rows: dict[ProjectName, RequirementRow] = {}
+        self.asks: dict[ProjectName, dict[ProjectName, str]] = {}
+        self.followed_rows: dict[ProjectName, FollowedRow] = {}
 
     def copy(self) -> MemoryCatalogue:
         """Return a catalogue with the same content, for a dry run."""
@@ -60,6 +66,8 @@ class MemoryCatalogue(MirrorCatalogue):
         other.rejections = dict(self.rejections)
         other.trashed, other.markers = dict(self.trashed), dict(self.markers)
         other.empty_verified = dict(self.empty_verified)
+        other.requirement_rows, other.asks = dict(self.requirement_rows), dict(self.asks)
+        other.followed_rows = dict(self.followed_rows)
         return other
 
     async def summaries(
@@ -102,6 +110,62 @@ class MemoryCatalogue(MirrorCatalogue):
 
     async def marker(self, marker: Marker, /) -> str:
         return self.markers.get(marker, "")
+
+    async def requirements(
+        self, names: Iterable[ProjectName] | None, /
+    ) -> Mapping[ProjectName, RequirementRow]:
+        wanted = None if names is None else set(names)
+        return {
+            name: row
+            for name, row in sorted(self.requirement_rows.items())
+            if wanted is None or name in wanted
+        }
+
+    async def requirements_missing(self) -> Sequence[ProjectName]:
+        return [each.name for each in self._here() if each.name not in self.requirement_rows]
+
+    async def requirements_unjudged(self) -> Sequence[ProjectName]:
+        return [name for name, row in sorted(self.requirement_rows.items()) if not row.contexts]
+
+    async def dependencies(
+        self, names: Iterable[ProjectName] | None, /
+    ) -> Mapping[ProjectName, Mapping[ProjectName, str]]:
+        wanted = None if names is None else set(names)
+        return {
+            name: dict(asks)
+            for name, asks in sorted(self.asks.items())
+            if asks and (wanted is None or name in wanted)
+        }
+
+    async def dependants(
+        self, names: Iterable[ProjectName], /
+    ) -> Mapping[ProjectName, Mapping[ProjectName, str]]:
+        found: dict[ProjectName, dict[ProjectName, str]] = {}
+        for name in sorted(names):
+            for dependant, asks in self.asks.items():
+                if name in asks:
+                    found.setdefault(name, {})[dependant] = asks[name]
+        return found
+
+    async def followed(self) -> Mapping[ProjectName, FollowedRow]:
+        return dict(sorted(self.followed_rows.items()))
+
+    def _put_dependencies(self, batch: CatalogueUpdate) -> None:
+        for record in batch.records:
+            row = self.requirement_rows.get(record.name)
+            if row is not None and row.basis != requirements_basis(record):
+                del self.requirement_rows[record.name]
+        unpublished = [each.name for each in batch.records if not each.is_published]
+        for name in (*batch.forgotten, *unpublished):
+            self.requirement_rows.pop(name, None)
+            self.asks.pop(name, None)
+        bases = {record.name: requirements_basis(record) for record in batch.records}
+        for name, found in batch.requirements.items():
+            self.requirement_rows[name] = found._replace(basis=bases.get(name, found.basis))
+        self.asks |= batch.dependencies
+        for name in batch.unfollowed:
+            self.followed_rows.pop(name, None)
+        self.followed_rows |= batch.followed
 
     async def list_entries(self, after: str, /) -> Sequence[ListEntry]:
         return [
@@ -208,10 +272,13 @@ class MemoryCatalogue(MirrorCatalogue):
         for verified in batch.verified:
             self._put_verified(verified)
         self.markers.update(batch.markers)
+        self._put_dependencies(batch)
 
     def _forget_everything(self) -> None:
         for each in (self.records, self.deferrals, self.rejections, self.trashed, self.markers):
             each.clear()
+        for rows in (self.requirement_rows, self.asks, self.followed_rows):
+            rows.clear()
         self.empty_verified.clear()
 
     def _put_rejections(self, batch: CatalogueUpdate) -> None:

@@ -13,11 +13,13 @@ import pytest
 from bandersnatch.cli.arguments import global_flags
 from bandersnatch.cli.commands import (
     COMMANDS,
+    closure,
     config,
     delete,
     load_command,
     mirror,
     plan,
+    prove,
     restore,
     serve,
     status,
@@ -27,7 +29,12 @@ from bandersnatch.cli.commands import (
 )
 from bandersnatch.cli.exit_codes import ExitCode
 from bandersnatch.config.retired import RETIRED_OPTIONS, RETIRED_SECTIONS
-from bandersnatch.config.schema import UNREAD_SECTIONS, mirror_options, serve_options
+from bandersnatch.config.schema import (
+    UNREAD_SECTIONS,
+    closure_options,
+    mirror_options,
+    serve_options,
+)
 from bandersnatch.mirror.queries.estimate import Estimate
 from bandersnatch.mirror.report import RunReport
 
@@ -35,7 +42,20 @@ if TYPE_CHECKING:
     from bandersnatch.cli.commands import Command
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
-MODULES: list[Command] = [mirror, sync, verify, delete, restore, plan, why, status, serve, config]
+MODULES: list[Command] = [
+    mirror,
+    sync,
+    verify,
+    delete,
+    restore,
+    plan,
+    why,
+    closure,
+    prove,
+    status,
+    serve,
+    config,
+]
 """The type check compares each module with the protocol of commands."""
 
 
@@ -113,6 +133,13 @@ def test_the_configuration_page_has_exactly_the_options_of_the_serve_section() -
     part = text.partition("## `[serve]`")[2].partition("\n## ")[0]
 
     assert set(re.findall(r"^\| `([^`]+)` \|", part, re.MULTILINE)) == serve_options()
+
+
+def test_the_configuration_page_has_exactly_the_options_of_the_closure_section() -> None:
+    text = (REFERENCE / "configuration.md").read_text(encoding="utf-8")
+    text = text.partition("## `[closure]`")[2].partition("\n## ")[0]
+
+    assert set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)) == closure_options()
 
 
 def test_the_configuration_page_names_what_was_retired() -> None:

@@ -18,6 +18,9 @@ _KEYS = {
     "rejected": ("project", "entry"),
     "trash": ("key",),
     "marker": ("key",),
+    "requirement": ("project",),
+    "dependency": ("project", "needed"),
+    "followed": ("name",),
 }
 
 # Unqualified names of tables lead to the temporary ones first, so that every statement of

@@ -151,5 +151,39 @@ class Inventory(Protocol):
         ...
 
 
-class MirrorCatalogue(Catalogue, Inventory, Protocol):
+class Dependencies(Protocol):
+    """The part of the catalogue that remembers who needs whom; see ``records.RequirementRow``."""
+
+    async def requirements(
+        self, names: Iterable[ProjectName] | None, /
+    ) -> Mapping[ProjectName, records.RequirementRow]:
+        """Return what the files of the named projects state, or those of all, by name."""
+        ...
+
+    async def requirements_missing(self) -> Sequence[ProjectName]:
+        """Return the published projects whose requirements are to be read, by name."""
+        ...
+
+    async def requirements_unjudged(self) -> Sequence[ProjectName]:
+        """Return the projects with requirements without contexts, by name."""
+        ...
+
+    async def dependencies(
+        self, names: Iterable[ProjectName] | None, /
+    ) -> Mapping[ProjectName, Mapping[ProjectName, str]]:
+        """Return what the named projects, or all, ask of others: by dependant, then by needed."""
+        ...
+
+    async def dependants(
+        self, names: Iterable[ProjectName], /
+    ) -> Mapping[ProjectName, Mapping[ProjectName, str]]:
+        """Return what is asked of the named projects: by needed name, then by dependant."""
+        ...
+
+    async def followed(self) -> Mapping[ProjectName, records.FollowedRow]:
+        """Return the projects that others need, by name."""
+        ...
+
+
+class MirrorCatalogue(Catalogue, Inventory, Dependencies, Protocol):
     """A whole catalogue."""

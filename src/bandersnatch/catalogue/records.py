@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -141,6 +142,10 @@ class Marker(StrEnum):
     """The oldest time at which content was read by the last complete ``verify``."""
     VERIFY_CYCLE = "verify cycle"
     """When the ``verify`` began that later runs continue, in seconds since 1970."""
+    CLOSURE = "closure"
+    """The fingerprint of the options and targets that dependencies were last judged for."""
+    PROOF = "proof"
+    """The result of the last proof of the whole selection; see ``mirror.proofs``."""
     QUICK_VERIFY = "quick verify"
     """The last project that an interrupted ``verify`` of sizes and times compared."""
 
@@ -364,6 +369,36 @@ class TrashTotals(NamedTuple):
     size: int
 
 
+class RequirementRow(NamedTuple):
+    """What the files of a project state about requirements.
+
+    ``basis`` identifies the files (``requirements_basis``). ``contexts`` are those that the
+    project's dependencies were judged in, "" if they were not yet, and ``needs`` is what its files
+    state; both are texts of ``closure.needs``.
+    """
+
+    basis: str
+    contexts: str
+    needs: str
+
+
+class FollowedRow(NamedTuple):
+    """A project that others need.
+
+    ``digest`` is that of what they ask of it, "" if it is kept out of the mirror. ``unmet`` says
+    what they ask for and the mirror does not have, a text of ``closure.needs``.
+    """
+
+    digest: str
+    unmet: str
+
+
+def requirements_basis(record: ProjectRecord) -> str:
+    """Return a text that changes whenever the files of a project may state other requirements."""
+    files = (f"{each.file.path} {each.file.sidecar}" for each in record.files)
+    return hashlib.sha256("\n".join(files).encode()).hexdigest()[:16]
+
+
 class CatalogueUpdate(Struct):
     """The changes of one commit of the catalogue.
 
@@ -372,6 +407,9 @@ class CatalogueUpdate(Struct):
     are the keys that left the trash. ``rejected`` replaces the rejected files of projects whose
     page is not published, and of which no record is stored now; those of the others are in
     ``detail.rejected`` of their records. ``reset`` deletes everything else first.
+    ``requirements`` replaces those of projects; the basis of a row counts only for a project that
+    has no record here. ``dependencies`` replaces all that a project asks of others, by their names.
+    ``followed`` adds or replaces projects that others need, and ``unfollowed`` removes them.
     """
 
     records: list[ProjectRecord] = field(default_factory=list)
@@ -383,6 +421,10 @@ class CatalogueUpdate(Struct):
     verified: list[Verified] = field(default_factory=list)
     rejected: dict[ProjectName, tuple[Rejection, ...]] = field(default_factory=dict)
     markers: dict[Marker, str] = field(default_factory=dict)
+    requirements: dict[ProjectName, RequirementRow] = field(default_factory=dict)
+    dependencies: dict[ProjectName, dict[ProjectName, str]] = field(default_factory=dict)
+    followed: dict[ProjectName, FollowedRow] = field(default_factory=dict)
+    unfollowed: list[ProjectName] = field(default_factory=list)
     reset: bool = False
 
     def __bool__(self) -> bool:

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from bandersnatch.catalogue import records
+from bandersnatch.catalogue.dependencies import DEPENDENCY_SCHEMA, DEPENDENCY_TABLES
 from bandersnatch.layout import StorageKey, is_key
 from bandersnatch.model.content import Validators
 from bandersnatch.model.digests import Digest, Hashes
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 APPLICATION = 0x62616E64
 VERSION = 7
-SCHEMA = """
+_OWN_SCHEMA = """
 CREATE TABLE project (
     name TEXT PRIMARY KEY, display TEXT NOT NULL, serial INTEGER, reflects INTEGER NOT NULL,
     fingerprint TEXT NOT NULL, etag TEXT NOT NULL, last_modified TEXT NOT NULL, body TEXT NOT NULL,
@@ -74,7 +75,11 @@ BEGIN UPDATE tally SET projects = projects
     + (new.standing <> 'excluded') - (old.standing <> 'excluded'); END;
 CREATE TABLE marker (key TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
 """
-TABLES = ("project", "file", "unusual_path", "deferred", "rejected", "trash", "marker")
+SCHEMA = f"{_OWN_SCHEMA}{DEPENDENCY_SCHEMA}"
+TABLES = (
+    *("project", "file", "unusual_path", "deferred", "rejected", "trash", "marker"),
+    *DEPENDENCY_TABLES,
+)
 
 
 PROJECT_COLUMNS = (

@@ -15,6 +15,7 @@ from operator import lt, ne
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 
+from bandersnatch.catalogue import dependencies
 from bandersnatch.catalogue.port import MirrorCatalogue
 from bandersnatch.catalogue.records import NEVER, ListEntry, Totals, TrashTotals, VerifyEntry
 from bandersnatch.catalogue.rows import (
@@ -53,11 +54,13 @@ if TYPE_CHECKING:
         CatalogueUpdate,
         Deferred,
         FileStat,
+        FollowedRow,
         Marker,
         PathOwner,
         ProjectRecord,
         ProjectSummary,
         RejectedFile,
+        RequirementRow,
         TrashEntry,
         Verified,
     )
@@ -397,6 +400,35 @@ class SqliteCatalogue(MirrorCatalogue):
         files, size = await self._run(lambda: self._db.execute(query).fetchone())
         return TrashTotals(files, int(size))
 
+    # ------------------------------------------------------------ Dependencies
+
+    async def requirements(
+        self, names: Iterable[ProjectName] | None, /
+    ) -> Mapping[ProjectName, RequirementRow]:
+        selected = None if names is None else sorted(names)
+        return await self._run(lambda: dependencies.select_requirements(self._db, selected))
+
+    async def requirements_missing(self) -> Sequence[ProjectName]:
+        return await self._run(lambda: dependencies.select_missing(self._db))
+
+    async def requirements_unjudged(self) -> Sequence[ProjectName]:
+        return await self._run(lambda: dependencies.select_unjudged(self._db))
+
+    async def dependencies(
+        self, names: Iterable[ProjectName] | None, /
+    ) -> Mapping[ProjectName, Mapping[ProjectName, str]]:
+        selected = None if names is None else sorted(names)
+        return await self._run(lambda: dependencies.select_dependencies(self._db, selected))
+
+    async def dependants(
+        self, names: Iterable[ProjectName], /
+    ) -> Mapping[ProjectName, Mapping[ProjectName, str]]:
+        selected = sorted(names)
+        return await self._run(lambda: dependencies.select_dependants(self._db, selected))
+
+    async def followed(self) -> Mapping[ProjectName, FollowedRow]:
+        return await self._run(lambda: dependencies.select_followed(self._db))
+
 
 # ---------------------------------------------------------------- queries
 
@@ -579,6 +611,7 @@ def _put(db: sqlite3.Connection, batch: CatalogueUpdate) -> None:
     for each in batch.verified:
         _put_verified(db, each)
     db.executemany("INSERT OR REPLACE INTO marker VALUES (?, ?)", batch.markers.items())
+    dependencies.put_dependencies(db, batch)
 
 
 def _put_rejected(

@@ -66,7 +66,7 @@ def code_for_report(report: RunReport) -> ExitCode:
     """Return the code of a run that no error ended."""
     codes = [_code_for_halt(error) for error in report.halted]
     codes += [_code_for_failure(failure.error) for failure in report.failures.values()]
-    if report.damage_unrepaired or report.unreadable:
+    if report.damage_unrepaired or report.unreadable or report.unproved:
         codes.append(ExitCode.DAMAGE)
     return most_severe(codes)
 

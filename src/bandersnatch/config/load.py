@@ -52,18 +52,24 @@ def load_settings(
         file.sections.get("serve", {}), file.refused("serve"), section="serve"
     )
     serve = schema.read_serve(serving)
+    closing = schema.SectionOptions(
+        file.sections.get("closure", {}), file.refused("closure"), section="closure"
+    )
+    closure = schema.read_closure(closing, settings.files)
     enabled = _enabled_filters(file, options)
     _check_master(settings.index, options)
     _check_passwords(file, options)
     known = {
         "mirror": file.shared | options.names,
         "serve": file.shared | serving.names,
+        "closure": file.shared | closing.names,
         "plugins": frozenset({"enabled"}),
         **filter_sections,
     }
     unknown = _unknown_names(file, known, notes, others=others)
-    problems = (*file.problems, *unknown, *options.problems, *serving.problems)
-    complete = replace(settings, filters=enabled, serve=serve, notes=tuple(notes))
+    of_sections = (each for read in (options, serving, closing) for each in read.problems)
+    problems = (*file.problems, *unknown, *of_sections)
+    complete = replace(settings, filters=enabled, serve=serve, closure=closure, notes=tuple(notes))
     return LoadResult(complete, problems)
 
 

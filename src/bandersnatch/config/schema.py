@@ -228,6 +228,44 @@ class ServeSettings(Struct, frozen=True):
     connections_per_address: int = 256
 
 
+class NeededVersions(Enum):
+    """Which versions of a followed project are mirrored."""
+
+    NEEDED = "needed"
+    ALL = "all"
+
+
+class FollowedExtras(Enum):
+    """Which extras are followed."""
+
+    ALL = "all"
+    REQUESTED = "requested"
+    NONE = "none"
+
+
+class MissingDependencies(Enum):
+    """What a dependency that the mirror cannot have means for the exit code."""
+
+    FAIL = "fail"
+    WARN = "warn"
+
+
+class ClosureSettings(Struct, frozen=True):
+    """Whether and how dependencies are followed.
+
+    ``depth`` is the largest distance from a selected project, None for any; ``max_projects`` is how
+    many projects the mirror may have with those that are followed.
+    """
+
+    follow: bool = False
+    versions: NeededVersions = NeededVersions.NEEDED
+    extras: FollowedExtras = FollowedExtras.REQUESTED
+    build_requirements: bool = False
+    depth: int | None = None
+    max_projects: int = 5_000
+    missing: MissingDependencies = MissingDependencies.FAIL
+
+
 class DiffSettings(Struct, frozen=True):
     """Where the diff file, the list of changed paths, is written; no ``path`` for nowhere."""
 
@@ -280,6 +318,7 @@ class Settings(Struct, frozen=True):
     diff: DiffSettings = DiffSettings()
     filters: FilterSettings = FilterSettings()
     serve: ServeSettings = ServeSettings()
+    closure: ClosureSettings = ClosureSettings()
     log_config: str = ""
     notes: tuple[str, ...] = ()
 
@@ -533,6 +572,36 @@ def _read_diff(options: SectionOptions) -> DiffSettings:
         path=options.read("diff-file", readers.optional_path, ""),
         append_epoch=options.read("diff-append-epoch", readers.boolean, default=False),
     )
+
+
+def read_closure(options: SectionOptions, files: FileSettings) -> ClosureSettings:
+    """Read all options of ``[closure]``; ``files`` are the settings that following depends on."""
+    default = ClosureSettings()
+    settings = ClosureSettings(
+        follow=options.read("follow", readers.boolean, default.follow),
+        versions=options.read("versions", readers.choice(NeededVersions), default.versions),
+        extras=options.read("extras", readers.choice(FollowedExtras), default.extras),
+        build_requirements=options.read(
+            "build-requirements", readers.boolean, default.build_requirements
+        ),
+        depth=options.read("depth", readers.whole_number(1), default.depth),
+        max_projects=options.read("max-projects", readers.whole_number(1), default.max_projects),
+        missing=options.read(
+            "missing-dependencies", readers.choice(MissingDependencies), default.missing
+        ),
+    )
+    if settings.follow and not files.release_files:
+        options.refuse("follow", "release-files is false; dependencies are read from stored files")
+    if settings.follow and not files.core_metadata:
+        options.refuse("follow", "core-metadata is false; dependencies are read from core metadata")
+    return settings
+
+
+def closure_options() -> frozenset[str]:
+    """Return the names of all options of ``[closure]``."""
+    options = SectionOptions({}, section="closure")
+    read_closure(options, FileSettings())
+    return frozenset(options.names)
 
 
 UNREAD_SECTIONS = frozenset({"s3"})

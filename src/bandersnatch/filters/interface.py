@@ -64,11 +64,13 @@ class Filter(ABC):
     """What project filters and page filters have in common.
 
     ``name`` is the filter's name in the configuration, ``notes`` are messages to the operator
-    about the filter's configuration.
+    about the filter's configuration. ``selects_roots`` is whether the filter lists what is wanted
+    by name: what a listed project needs is mirrored then without being listed (``[closure]``).
     """
 
     name: str
     notes: tuple[str, ...] = ()
+    selects_roots: bool = False
 
     @classmethod
     def from_options(cls, options: FilterOptions) -> Self:
@@ -100,6 +102,10 @@ class ProjectFilter(Filter):
     """
 
     names: frozenset[ProjectName] | None = None
+
+    def extras(self, name: ProjectName, /) -> frozenset[str]:  # noqa: ARG002 - for subclasses
+        """Return the extras that the filter lists a project with, normalised (PEP 685)."""
+        return frozenset()
 
     @abstractmethod
     def apply(self, name: ProjectName, /) -> bool:

@@ -95,13 +95,14 @@ class ListedRequirement:
     """One entry of a list.
 
     ``name`` is normalised, and a shell pattern if it has ``*`` or ``?``. ``bare`` is whether the
-    entry is a name and nothing else.
+    entry is a name and nothing else. ``extras`` are normalised (PEP 685).
     """
 
     name: str
     specifier: SpecifierSet
     bare: bool
     origin: Origin
+    extras: frozenset[str] = frozenset()
 
     @property
     def is_pattern(self) -> bool:
@@ -203,11 +204,16 @@ def requirement(line: Line) -> ListedRequirement:
     try:
         project_name(plain)
         # Most lines are names alone, and there may be very many.
-        specifier = Requirement(plain + rest).specifier if rest.strip() else _ANY
+        parsed = Requirement(plain + rest) if rest.strip() else None
     except (InvalidRequirement, InvalidValue, RecursionError):
         raise _not_a_requirement(text) from None
     normalized = _SEPARATORS.sub("-", name).lower()
-    return ListedRequirement(normalized, specifier, not rest.strip(), line.origin)
+    if parsed is None:
+        return ListedRequirement(normalized, _ANY, bare=True, origin=line.origin)
+    extras = frozenset(_SEPARATORS.sub("-", extra).lower() for extra in parsed.extras)
+    return ListedRequirement(
+        normalized, parsed.specifier, bare=False, origin=line.origin, extras=extras
+    )
 
 
 def _not_a_requirement(text: str) -> OptionError:

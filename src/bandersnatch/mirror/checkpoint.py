@@ -271,6 +271,8 @@ def _record(
     batch.restored += outcome.restored
     if change.record is RecordChange.STORED and outcome.record is not None:
         batch.records.append(outcome.record)
+        if outcome.requirements is not None:
+            batch.requirements[name] = outcome.requirements
     elif change.record is RecordChange.DELETED:
         batch.forgotten.append(name)
     elif earlier is not None and change.deferral is DeferralChange.RESOLVED:

@@ -133,6 +133,23 @@ class Executor:
             await run_pool(queue, execute, workers=max(1, min(workers, len(tasks))))
             early.cancel()
 
+    def merge(self, other: Executor) -> None:
+        """Add what another executor of the same run found, which worked on later tasks."""
+        for mine, found in (
+            (self.gone, other.gone),
+            (self.emptied, other.emptied),
+            (self.empty, other.empty),
+            (self.unvisited, other.unvisited),
+        ):
+            mine.update(found)
+        self.unwanted.update(other.unwanted)
+        self.losing.update(other.losing)
+        self.failed |= other.failed
+        self.complete = self.complete and other.complete
+        self.answered = self.answered or other.answered
+        self.failed_otherwise = self.failed_otherwise or other.failed_otherwise
+        self.succeeded += other.succeeded
+
     async def _publish_early(self, queue: WorkQueue[SyncTask]) -> None:
         """Publish the root page if the last tasks take long, a large download for example.
 

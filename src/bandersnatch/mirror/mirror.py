@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bandersnatch.catalogue.port import MirrorCatalogue
     from bandersnatch.clock import Clock
+    from bandersnatch.closure.state import ClosureState
     from bandersnatch.config.schema import Settings
     from bandersnatch.events import EventSink
     from bandersnatch.filters.chain import FilterChain
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """What the composition root hands to a command; each port is open and ready."""
+    """What the composition root hands to a command; each port is open and ready.
+
+    ``closure`` is what is known of followed dependencies, None if none are followed; ``filters`` is
+    a ``FollowingChain`` then.
+    """
 
     index: PackageIndex
     storage: MirrorStorage
@@ -26,3 +31,4 @@ class Mirror:
     events: EventSink
     settings: Settings
     filters: FilterChain
+    closure: ClosureState | None = None

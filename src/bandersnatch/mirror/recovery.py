@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from bandersnatch.mirror.following import Following
     from bandersnatch.mirror.health import IndexHealth
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.mirror.state import MirrorState, StateFiles
@@ -259,10 +260,12 @@ def open_executor(
     *,
     stop_on_error: bool,
     standalone: bool = False,
+    following: Following | None = None,
 ) -> Executor:
-    """Return the executor of a plan's tasks."""
+    """Return the executor of a plan's tasks; with ``following`` it reads requirements too."""
+    sync = ProjectSync.of(mirror, context, began).sync
     return Executor(
-        ProjectSync.of(mirror, context, began).sync,
+        sync if following is None else following.recording(sync),
         checkpoint,
         mirror.clock,
         mirror.events,

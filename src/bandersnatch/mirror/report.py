@@ -65,6 +65,7 @@ class RunReport(Struct):
     files the disk has no space. ``rejected`` are the files that are left out, and ``ignored`` those
     that are left out as the operator acknowledged. ``repairs_failed`` has the first
     ``MOST_DETAILS`` failed repairs.
+    ``unproved`` is how many proofs of ``mirror --prove`` did not pass.
     ``halted`` are the errors that ended a part of the run, ``ended_by`` is the one that ended all
     of it. ``index_serial`` is the index's newest serial when the run began.
     """
@@ -98,6 +99,7 @@ class RunReport(Struct):
     damage_unrepaired: int = 0
     repairs_failed: list[events.RepairFailed] = []
     unreadable: list[ProjectName] = []
+    unproved: int = 0
     orphans: int = 0
     orphans_bytes: int = 0
     orphans_moved: int = 0
@@ -294,6 +296,7 @@ class RunReport(Struct):
                 ],
             },
             "unreadable": self.unreadable,
+            "unproved": self.unproved,
             "orphans": {
                 "files": self.orphans,
                 "bytes": self.orphans_bytes,

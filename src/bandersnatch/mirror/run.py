@@ -15,12 +15,14 @@ from bandersnatch.catalogue.records import (
 )
 from bandersnatch.config.schema import RemovedProjects
 from bandersnatch.errors import SafetyStop, TooManyFileRemovals, UnusableIndex
-from bandersnatch.events import Halted, RunPlanned, Warned
+from bandersnatch.events import Halted, RunPlanned, StepStarted, Warned
 from bandersnatch.mirror import index_check, recovery, removal
 from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.clock_check import clock_doubt
+from bandersnatch.mirror.closure_report import report_closure
 from bandersnatch.mirror.discovery import Discoverer, DiscoveryRequest
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
+from bandersnatch.mirror.following import Following
 from bandersnatch.mirror.health import IndexHealth
 from bandersnatch.mirror.losses import LossWindow, loss_limit, within_limit
 from bandersnatch.mirror.owners import PathOwners
@@ -114,6 +116,10 @@ class MirrorRun:
         self._last_run: int | None = None
         self._doubt = ""
         self._owners = PathOwners.of(mirror)
+        closure = mirror.closure
+        self._following = None if closure is None else Following(mirror, closure)
+        self._followed: dict[ProjectName, SyncTask] = {}
+        self._removed = 0
 
     async def run(self) -> Position:
         """Bring the mirror up to what the index has now.
@@ -129,9 +135,11 @@ class MirrorRun:
         checkpoint = await self._begin(prepared, state, began)
         try:
             executor = await self._sync_projects(prepared, checkpoint, began)
+            prepared = await self._follow(prepared, executor, checkpoint, state, began)
             await self._publish_losses(executor, checkpoint, began)
             await self._settle_paths(executor, checkpoint, began, free=False)
-            await self._remove_projects(prepared, executor, checkpoint, began)
+            released = await self._remove_projects(prepared, executor, checkpoint, began)
+            await self._shrink(prepared, released, executor, checkpoint, state, began)
             await self._purge_trash(checkpoint, began)
             if executor.complete:
                 if await self._settle_paths(executor, checkpoint, began, free=True):
@@ -145,6 +153,8 @@ class MirrorRun:
             await Publisher.of(self._mirror).publish_last_modified(began)
         position = await self._end(prepared.plan, checkpoint, state, began, executor.complete)
         await report_rejections(self._mirror, self._options.only)
+        if self._following is not None:
+            await report_closure(self._mirror, self._following)
         return position
 
     # ------------------------------------------------------------ before anything changes
@@ -154,6 +164,8 @@ class MirrorRun:
         rebuild = self._options.rebuild
         found = await recovery.open_tree(self._mirror, self._files, began, rebuild=rebuild)
         state = await trusted_state(self._mirror, self._files, found)
+        if self._following is not None:
+            await self._following.open()
         if state.clean_marker == CleanMarker.UNTRUSTED:
             self._options = replace(self._options, force=True)
         self._is_policy_new = await self._has_new_policy()
@@ -179,6 +191,8 @@ class MirrorRun:
         if self._refuses(len(missing), limit):
             plan = without(plan, missing)
         mirror.events(RunPlanned(len(plan.tasks), len(plan.removals) + len(published)))
+        if self._following is not None:
+            await self._following.load(plan.tasks)
         planned = plan.tasks.keys() | plan.removals.keys()
         leftovers = (before.deferred.keys() | before.pending.keys()) - planned
         return _Preparation(
@@ -370,7 +384,13 @@ class MirrorRun:
         stop = self._mirror.settings.run.stop_on_error
         health = IndexHealth.of(self._mirror, self._found, [task.name for task in tasks])
         executor = recovery.open_executor(
-            self._mirror, checkpoint, context, began, health, stop_on_error=stop
+            self._mirror,
+            checkpoint,
+            context,
+            began,
+            health,
+            stop_on_error=stop,
+            following=self._following,
         )
         await executor.run(tasks, workers=recovery.max_concurrent_projects(self._mirror))
         if executor.complete and not may_empty and may_lose is None:  # the others are recorded
@@ -393,6 +413,100 @@ class MirrorRun:
         if not executor.complete:
             return False
         return await settle_paths(self._mirror, self._owners, execute, checkpoint, began, free=free)
+
+    async def _follow(
+        self,
+        prepared: _Preparation,
+        executor: Executor,
+        checkpoint: Checkpoint,
+        state: MirrorState,
+        began: datetime,
+    ) -> _Preparation:
+        """Sync what is needed until nothing new is; return the plan with what is not needed."""
+        following = self._following
+        if following is None:
+            return prepared
+        await self._sync_followed(await following.advance(), executor, checkpoint, state, began)
+        if not (executor.complete and following.may_have_lost):
+            return prepared
+        unneeded = await following.unneeded()
+        only = self._options.only
+        return replace(prepared, deselected=unneeded if only is None else unneeded & only)
+
+    async def _sync_followed(
+        self,
+        names: list[ProjectName],
+        executor: Executor,
+        checkpoint: Checkpoint,
+        state: MirrorState,
+        began: datetime,
+    ) -> None:
+        """Sync projects that others need, and what these need, until nothing new is needed."""
+        following = self._following
+        assert following is not None, "projects are followed only with a closure"
+        while names and executor.complete:
+            text = f"following {len(names)} project(s) that others need"
+            self._mirror.events(StepStarted(text))
+            tasks = await self._followed_tasks(frozenset(names), state, began)
+            self._followed |= tasks
+            checkpoint.pending.update({name: task.target_serial for name, task in tasks.items()})
+            again = await self._execute(tasks.values(), checkpoint, began)
+            await checkpoint.commit()
+            executor.merge(again)
+            names = await following.advance()
+
+    async def _followed_tasks(
+        self, names: frozenset[ProjectName], state: MirrorState, began: datetime
+    ) -> Mapping[ProjectName, SyncTask]:
+        """Return the tasks for projects that others need, which no plan had yet.
+
+        Their events since the last run were not selected when the plan was made.
+        """
+        assert self._found is not None, "the index was asked before"
+        catalogue = self._mirror.catalogue
+        deferred = {each.name: each for each in await catalogue.deferred() if each.name in names}
+        before = MirrorSnapshot(
+            status=state.status,
+            pending={},
+            deferred=deferred,
+            summaries=await catalogue.summaries(names),
+            fingerprint=self._fingerprint,
+            now=int(began.timestamp()),
+            changed=names,
+            keep_removed=self._mirror.settings.run.removed_projects is RemovedProjects.KEEP,
+            may_expire=not self._doubt,
+        )
+        found = replace(self._found, finite=names)
+        return make_plan(found, before, names.__contains__, force=True).tasks
+
+    async def _shrink(
+        self,
+        prepared: _Preparation,
+        released: frozenset[ProjectName],
+        executor: Executor,
+        checkpoint: Checkpoint,
+        state: MirrorState,
+        began: datetime,
+    ) -> None:
+        """Remove the versions that only removed projects needed, and what only these needed.
+
+        A limit that the operator gave for this run also lets the consequences through.
+        """
+        following = self._following
+        if following is None:
+            return
+        while released and executor.complete and not self._is_refused:
+            names = await following.advance(released)
+            await self._sync_followed(names, executor, checkpoint, state, began)
+            unneeded = await following.unneeded()
+            if not unneeded:
+                break
+            is_given = self._options.max_removals is not None
+            limit = prepared.limit if is_given else max(0, prepared.limit - self._removed)
+            planned = removal.PlannedRemovals({}, {}, unneeded, {}, {}, {})
+            released = await self._remove(planned, limit, checkpoint, began)
+        if self._is_refused:
+            await following.forget_policy()
 
     async def _publish_losses(
         self, executor: Executor, checkpoint: Checkpoint, began: datetime
@@ -437,8 +551,11 @@ class MirrorRun:
         executor: Executor,
         checkpoint: Checkpoint,
         began: datetime,
-    ) -> None:
-        """Remove the projects that the limits allow to remove, and publish the root page."""
+    ) -> frozenset[ProjectName]:
+        """Remove the projects that the limits allow to remove, and publish the root page.
+
+        Return the projects that only removed ones may have needed.
+        """
         mirror = self._mirror
         planned = removal.PlannedRemovals(
             prepared.plan.removals,
@@ -448,13 +565,29 @@ class MirrorRun:
             executor.emptied,
             executor.empty,
         )
-        projects = await self._allowed_removals(planned, prepared.limit, checkpoint, began)
-        await removal.remove_all(
-            mirror, planned, projects, checkpoint, began, force=self._options.force
-        )
+        released = await self._remove(planned, prepared.limit, checkpoint, began)
         await checkpoint.commit(CatalogueUpdate(forgotten=sorted(prepared.forgotten)))
         await removal.remove_unrecorded(mirror, checkpoint.unrecorded, checkpoint, began)
         checkpoint.drop_pending(checkpoint.unrecorded)
+        return released
+
+    async def _remove(
+        self,
+        planned: removal.PlannedRemovals,
+        limit: int,
+        checkpoint: Checkpoint,
+        began: datetime,
+    ) -> frozenset[ProjectName]:
+        """Remove planned projects within a limit; return what they needed."""
+        projects = await self._allowed_removals(planned, limit, checkpoint, began)
+        released: frozenset[ProjectName] = frozenset()
+        if self._following is not None:
+            released = await self._following.asked_by(projects)
+        await removal.remove_all(
+            self._mirror, planned, projects, checkpoint, began, force=self._options.force
+        )
+        self._removed += len(projects)
+        return released
 
     async def _purge_trash(self, checkpoint: Checkpoint, began: datetime) -> None:
         """Purge what was in the trash long enough, unless the clock is doubted."""
@@ -525,7 +658,7 @@ class MirrorRun:
     ) -> Position:
         """Purge partial downloads, write ``status``, and store what the next run needs."""
         mirror, pending = self._mirror, checkpoint.pending
-        tasks = {**plan.tasks, **plan.removals}
+        tasks = {**self._followed, **plan.tasks, **plan.removals}
         waiting = [name for name in pending if name not in checkpoint.settled]
         firsts = [tasks[name].first_serial if name in tasks else None for name in waiting]
         # Refused removals are changes that the tree does not reflect.

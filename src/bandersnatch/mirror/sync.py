@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bandersnatch.events import RunPlanned, Warned
+from bandersnatch.events import RunPlanned, StepStarted, Warned
 from bandersnatch.mirror import recovery
 from bandersnatch.mirror.checkpoint import Checkpoint, incomplete
+from bandersnatch.mirror.closure_report import report_closure
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
+from bandersnatch.mirror.following import Following
 from bandersnatch.mirror.health import IndexHealth
 from bandersnatch.mirror.index_check import require_index
 from bandersnatch.mirror.plan import hints_of
@@ -47,14 +49,39 @@ async def sync(
     await recovery.open_tree(mirror, state_files, began)
     tasks = await tasks_by_name(mirror, names)
     mirror.events(RunPlanned(len(tasks), 0))
-    executor = await _execute(mirror, tasks, state_files, began, accepted)
+    closure = mirror.closure
+    following = None if closure is None else Following(mirror, closure, local=True)
+    if following is not None:
+        await following.open()
+        await following.load(names)
+    executor = await _execute(mirror, tasks, state_files, began, accepted, following)
+    followed = [] if following is None else await following.advance()
+    while following is not None and followed:
+        mirror.events(StepStarted(f"following {len(followed)} project(s) that others need"))
+        tasks = await tasks_by_name(mirror, followed, hints=TaskHints.NONE)
+        await _execute(mirror, tasks, state_files, began, accepted, following)
+        followed = await following.advance()
     for name in executor.unwanted:
         mirror.events(
             Warned(f"the filters drop all of {name}; it stays until the next run of mirror")
         )
     await report_rejections(mirror, names)
+    if following is not None:
+        await report_closure(mirror, following)
     if not skip_root:
         await publish_root(mirror)
+
+
+def _standalone_checkpoint(mirror: Mirror, state_files: StateFiles, began: datetime) -> Checkpoint:
+    """Return a checkpoint that leaves ``status`` and ``todo`` as they are."""
+    return Checkpoint(
+        mirror.storage,
+        mirror.catalogue,
+        state_files,
+        mirror.clock,
+        todo=None,
+        now=int(began.timestamp()),
+    )
 
 
 async def _execute(
@@ -63,19 +90,13 @@ async def _execute(
     state_files: StateFiles,
     began: datetime,
     accepted: frozenset[ProjectName],
+    following: Following | None,
 ) -> Executor:
     """Work on the tasks, and return the executor that did.
 
     :raises WrongIndexUrl: if there is no index at the configured URL.
     """
-    checkpoint = Checkpoint(
-        mirror.storage,
-        mirror.catalogue,
-        state_files,
-        mirror.clock,
-        todo=None,
-        now=int(began.timestamp()),
-    )
+    checkpoint = _standalone_checkpoint(mirror, state_files, began)
     await checkpoint.mark(task.name for task in tasks if task.earlier is None)
     context = await recovery.open_context(
         mirror, began, accepted=accepted, force=True, may_empty=True, is_standalone=True
@@ -83,7 +104,14 @@ async def _execute(
     stop = mirror.settings.run.stop_on_error
     health = IndexHealth.of(mirror, None, [task.name for task in tasks])
     executor = recovery.open_executor(
-        mirror, checkpoint, context, began, health, stop_on_error=stop, standalone=True
+        mirror,
+        checkpoint,
+        context,
+        began,
+        health,
+        stop_on_error=stop,
+        standalone=True,
+        following=following,
     )
     workers = recovery.max_concurrent_projects(mirror)
 
@@ -139,15 +167,17 @@ async def _resync_tasks(mirror: Mirror, names: Collection[ProjectName]) -> list[
     return [replace(task, hints=each) for task, each in zip(tasks, hints, strict=True)]
 
 
-async def tasks_by_name(mirror: Mirror, names: Collection[ProjectName]) -> list[SyncTask]:
-    """Return a task for each project, with what the catalogue knows of it."""
+async def tasks_by_name(
+    mirror: Mirror, names: Collection[ProjectName], *, hints: TaskHints = TaskHints.LISTED
+) -> list[SyncTask]:
+    """Return a task for each project, with what the catalogue knows of it, and with ``hints``."""
     summaries, fingerprint = await mirror.catalogue.summaries(names), PolicyFingerprint.of(mirror)
     deferred = {each.name: each for each in await mirror.catalogue.deferred()}
     return [
         SyncTask(
             name,
             display=deferred[name].display if name in deferred else "",
-            hints=TaskHints.LISTED | hints_of(name, summaries, fingerprint),
+            hints=hints | hints_of(name, summaries, fingerprint),
             earlier=deferred.get(name),
         )
         for name in dict.fromkeys(names)

@@ -228,6 +228,7 @@ class Outcome:
     ``lost`` is how many published files the index took off the page, as the limit counts them.
     ``dropped`` is what the filters dropped from the page; the last of it is the whole page for a
     project that is excluded. ``held_by`` is why the end of the run or a later run decides.
+    ``requirements`` are those of the files of ``record``, None if dependencies are not followed.
     """
 
     task: SyncTask
@@ -242,3 +243,4 @@ class Outcome:
     dropped: tuple[Dropped, ...] = ()
     lost: int = 0
     held_by: BandersnatchError | None = None
+    requirements: records.RequirementRow | None = None

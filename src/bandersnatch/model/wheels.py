@@ -19,7 +19,7 @@ from packaging.tags import Tag, compatible_tags, cpython_tags, generic_tags, mac
 from bandersnatch.model.versions import parse_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from bandersnatch.model.filenames import WheelTags
 
@@ -165,6 +165,24 @@ class Environment:
             for platform in platforms
             for pythons, python, abi in product(self.pythons, tags.pythons, tags.abis)
         )
+
+
+def python_satisfies(requires_python: str | None, series: Series) -> bool:
+    """Return whether any patch level of a series satisfies ``Requires-Python``.
+
+    A text that is not a specifier counts as none, as for pip.
+    """
+    return _satisfies(requires_python or "", *series)
+
+
+def series_in(pythons: Pythons, known: Sequence[Series]) -> tuple[Series, ...]:
+    """Return the series of ``known`` that are among ``pythons``.
+
+    If there are none, return those that the specifier itself names, if any.
+    """
+    found = tuple(each for each in known if each in pythons)
+    named = sorted({(major, minor) for major, minor, _ in _releases(pythons.specifier)})
+    return found or tuple(each for each in named if each in pythons)
 
 
 @lru_cache(maxsize=_CACHE_SIZE)

@@ -18,6 +18,8 @@ COMMANDS = {
     "restore": "restore removed projects from removed/",
     "plan": "report what mirror would do, what it would cost, and what each filter drops",
     "why": "explain why a project, a version or a file is in the mirror, or is not",
+    "closure": "show what the selected projects need, and what that costs",
+    "prove": "prove that the mirror alone can install what is selected",
     "status": "report how current the mirror is, what it has, and what is not done",
     "serve": "serve the mirror to pip, uv and browsers over HTTP",
     "config": "check the configuration",

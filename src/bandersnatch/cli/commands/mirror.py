@@ -34,6 +34,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="forget the catalogue, and rebuild it from the pages and files that are there",
     )
     parser.add_argument(
+        "--prove",
+        action="store_true",
+        help="prove at the end that the mirror alone can install what is selected",
+    )
+    parser.add_argument(
         "--cleanup-todo",
         action="store_true",
         help="accepted for compatibility: a project that is gone never stays in todo",
@@ -46,6 +51,28 @@ def add_arguments(parser: ArgumentParser) -> None:
 async def run(session: Session) -> int:
     """Run ``mirror``."""
     return await session.run_job(_job)
+
+
+async def _prove(mirror: Mirror, session: Session) -> int:
+    """Prove the whole selection, report what does not pass, and return how many proofs do not."""
+    from bandersnatch.closure.targets import targets_of
+    from bandersnatch.events import StepStarted, Warned
+    from bandersnatch.mirror.proofs import Verdicts
+    from bandersnatch.mirror.queries import prove
+
+    mirror.events(StepStarted("proving that the mirror can install what is selected"))
+    prover = prove.Prover(mirror, targets_of(session.configuration.environments))
+    questions = await prove.whole_selection(mirror)
+    if mirror.filters.finite_names is not None and questions:
+        questions = [prove.together(questions, f"{len(questions)} selected project(s)")]
+    proofs = [proof for each in questions for proof in await prover.prove(each)]
+    wrong = [each for each in proofs if each.verdict is not Verdicts.PASSED]
+    for each in wrong:
+        reasons = "; ".join(each.lines)
+        text = f"{each.verdict.value}: {each.label} in {each.target.name}: {reasons}"
+        mirror.events(Warned(text))
+    await prove.remember(mirror, prove.summed(proofs, mirror.clock.now()))
+    return len(wrong)
 
 
 def _job(session: Session) -> Job:
@@ -68,5 +95,7 @@ def _job(session: Session) -> Job:
         position = await MirrorRun(mirror, options).run()
         report.serial_before, report.serial_after = position.before, position.after
         report.index_serial, report.pending = position.index, position.pending
+        if arguments.prove and not arguments.dry_run:
+            report.unproved = await _prove(mirror, session)
 
     return Job(work)

@@ -67,6 +67,7 @@ async def _dry_run(
         await estimate.before(mirror.catalogue)
         await MirrorRun(mirror, RunOptions(only=only)).run()
         await estimate.after(mirror.catalogue, mirror.storage)
+        await estimate.after_closure(mirror)
 
     # The sentences of other events say that something was done, which a plan does not do.
     log = EventLog(session.logger, only=(StepStarted, Warned, Halted, ProjectAbsent))
@@ -106,6 +107,11 @@ def table(estimate: Estimate, bandwidth: float | None) -> str:
         shares = [(name, *_share(estimate, name), size(all_)) for name, all_ in estimate.largest]
         head = ("largest projects", "new files", "to download", "size then")
         lines += ["", *columns([head, *shares])]
+    if estimate.branches:
+        from bandersnatch.cli.commands.closure import branch_lines
+
+        title = "costliest branches of dependencies, with what only they need"
+        lines += ["", title, *branch_lines(estimate.branches)]
     if estimate.files:
         listed = [(path, f"{count:,}") for path, count in sorted(estimate.files)]
         lines += ["", *columns([("files to download", "bytes"), *listed])]

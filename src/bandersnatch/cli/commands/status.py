@@ -174,6 +174,10 @@ def _contents(status: MirrorStatus) -> Iterator[str]:
     yield f"Success:   {_when(status, status.last_success)}"
     yield f"Verified:  {_when(status, status.verified)}, completely"
     yield f"Oldest:    {_oldest(status)}"
+    if status.proof is not None:
+        proof = status.proof
+        answers = f"{proof.passed:,} passed, {proof.failed:,} failed, {proof.unproved:,} unproved"
+        yield f"Proof:     {proof.verdict.value} {_when(status, proof.at)}: {answers}"
     yield f"Removed:   {counted(trash.files, 'file')}, {size(trash.size)} in removed/"
 
 
@@ -264,6 +268,7 @@ def as_json(status: MirrorStatus, directory: str, found: dict[str, ExitCode]) ->
                 "oldest": _time_dict(status, totals.verified or None),
                 "projects_never_read": totals.unverified,
             },
+            "proof": _proof_dict(status),
             "removed": {"files": status.trash.files, "bytes": status.trash.size},
             "largest": [
                 {"name": each.name, "files": each.files, "bytes": each.size}
@@ -286,6 +291,19 @@ def _lag_dict(status: MirrorStatus) -> dict[str, object] | None:
         "projects": lag.projects,
         "seconds": 0 if lag.oldest is None else max(0, status.now - lag.oldest),
         "counted": lag.counted,
+    }
+
+
+def _proof_dict(status: MirrorStatus) -> dict[str, object] | None:
+    proof = status.proof
+    if proof is None:
+        return None
+    return {
+        "result": proof.verdict.value,
+        "passed": proof.passed,
+        "failed": proof.failed,
+        "unproved": proof.unproved,
+        "at": _time_dict(status, proof.at),
     }
 
 

@@ -11,6 +11,7 @@ from bandersnatch.filters.names import NameList, listed, name_list
 from bandersnatch.filters.requirements import Requirements, required
 
 if TYPE_CHECKING:
+    from bandersnatch.filters.names import ListedRequirement
     from bandersnatch.filters.options import FilterOptions
     from bandersnatch.model.names import ProjectName
 
@@ -23,6 +24,11 @@ class _OnlyListed(ProjectFilter):
     place: str
     names: frozenset[ProjectName] | None
     notes: tuple[str, ...] = ()
+    selects_roots = True
+
+    def extras(self, name: ProjectName) -> frozenset[str]:
+        """Return the extras in the lines about a project."""
+        return frozenset(extra for each in self.list.of(name) for extra in each.extras)
 
     def apply(self, name: ProjectName) -> bool:
         """Return whether the project is listed."""
@@ -38,7 +44,11 @@ class _OnlyListed(ProjectFilter):
 
     def fingerprint(self) -> str:
         """Return the names in the list, without their versions."""
-        return f"{self.name} {' '.join(sorted({each.name for each in self.list.entries}))}"
+        return f"{self.name} {' '.join(sorted(map(_with_extras, self.list.entries)))}"
+
+
+def _with_extras(entry: ListedRequirement) -> str:
+    return f"{entry.name}[{','.join(sorted(entry.extras))}]" if entry.extras else entry.name
 
 
 class AllowlistProject(_OnlyListed):

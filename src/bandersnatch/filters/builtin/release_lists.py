@@ -129,6 +129,7 @@ class _OnlyRequired(PageFilter):
     """Keep the versions that one of a project's choices requires; none if it has no choices."""
 
     stage = Stage.RELEASE
+    selects_roots = True
     place: str
 
     @abstractmethod

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, assert_never
 
 from bandersnatch import events
 from bandersnatch.layout import PACKAGES, SIDECAR_SUFFIX, TRASH, StorageKey
+from bandersnatch.mirror.queries.closure import load_graph
 
 if TYPE_CHECKING:
     from bandersnatch.catalogue.port import Catalogue
+    from bandersnatch.mirror.mirror import Mirror
+    from bandersnatch.mirror.queries.closure import Branch
     from bandersnatch.model.names import ProjectName
     from bandersnatch.storage.port import FileStore, StorageSpace
 
@@ -47,7 +50,8 @@ class Estimate:
     ``size_after`` are the sizes of all served files, ``largest`` the projects with the largest
     size afterwards. ``space`` is the free space for release files, ``trash_space`` that for trash
     if it is on another disk; None if they are unknown. ``files`` are the files to download with
-    their sizes, in order; None if they are not collected.
+    their sizes, in order; None if they are not collected. ``branches`` are the costliest branches
+    of the dependencies that are followed afterwards, None if none are followed.
     """
 
     downloads: dict[ProjectName, Amount] = field(default_factory=dict)
@@ -63,6 +67,7 @@ class Estimate:
     space: StorageSpace | None = None
     trash_space: StorageSpace | None = None
     files: list[tuple[StorageKey, int]] | None = None
+    branches: list[Branch] | None = None
 
     def __call__(self, event: events.Event) -> None:
         """Count an event."""
@@ -142,6 +147,11 @@ class Estimate:
         self.space, trash = await files.free_space(PACKAGES), await files.free_space(TRASH)
         self.trash_space = trash if trash and self.space and trash != self.space else None
 
+    async def after_closure(self, mirror: Mirror) -> None:
+        """Record what the dependencies cost after the dry run, if any are followed."""
+        graph = await load_graph(mirror)
+        self.branches = None if graph is None else graph.branches()
+
     @property
     def to_download(self) -> Amount:
         """All release files to download."""
@@ -200,7 +210,14 @@ class Estimate:
                 for name, each in sorted(self.filters.items())
             },
             "disk": self._disk(),
+            **({} if self.branches is None else {"branches": self._branches(self.branches)}),
         }
+
+    def _branches(self, branches: list[Branch]) -> list[dict[str, object]]:
+        return [
+            {"name": each.name, "projects": each.projects, "bytes": each.size, "chain": each.chain}
+            for each in branches
+        ]
 
     def _disk(self) -> dict[str, object]:
         return {

@@ -9,6 +9,7 @@ from bandersnatch.catalogue import records
 from bandersnatch.config.schema import ApiMethod
 from bandersnatch.errors import UpstreamError
 from bandersnatch.mirror.discovery import MAX_GAP
+from bandersnatch.mirror.proofs import RememberedProof
 from bandersnatch.mirror.rejections import ProjectRejections, rejections_of
 from bandersnatch.mirror.state import NOT_TRUSTED, MirrorState, StateFiles, clean_marker_for
 from bandersnatch.model.serials import NO_SERIAL, Serial
@@ -56,7 +57,8 @@ class MirrorStatus:
     still to be mirrored. ``rejected`` are the files that are left out. ``adopted`` is False if
     the catalogue is incomplete. ``trusted`` is False
     if the next run will not trust ``status`` and ``todo``, because they were edited. ``state`` is
-    the whole in one word.
+    the whole in one word. ``proof`` is the result of the last proof of the whole selection, None if
+    there was none.
     """
 
     now: int
@@ -75,6 +77,7 @@ class MirrorStatus:
     adopted: bool
     trusted: bool
     state: StateInWord
+    proof: RememberedProof | None = None
 
     @property
     def behind(self) -> int | None:
@@ -115,6 +118,7 @@ async def mirror_status(mirror: Mirror, *, offline: bool, is_running: bool = Fal
         adopted=bool(await catalogue.marker(records.Marker.ADOPTED)),
         trusted=marker not in NOT_TRUSTED,
         state=judge(facts),
+        proof=RememberedProof.parse(await catalogue.marker(records.Marker.PROOF)),
     )
 
 

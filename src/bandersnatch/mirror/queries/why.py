@@ -10,6 +10,7 @@ from bandersnatch.catalogue.records import DELETIONS, Deferral, Deferred, Projec
 from bandersnatch.errors import FilterFailure, MissingProject, UpstreamError
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.page import PageFetcher
+from bandersnatch.mirror.queries.closure import load_graph
 from bandersnatch.mirror.rejections import Acknowledgement
 from bandersnatch.mirror.tasks import SyncTask
 from bandersnatch.model.content import Validators
@@ -43,7 +44,7 @@ class _Explanation:
         catalogue = self._mirror.catalogue
         record = await catalogue.project(self._name)
         deferred = [each for each in await catalogue.deferred() if each.name == self._name]
-        lines = [*self._selection(record), *self._deferrals(deferred)]
+        lines = [*self._selection(record), *await self._closure(), *self._deferrals(deferred)]
         if not self._mirror.filters.may_select(self._name):
             return [*lines, *self._unselected(record, await catalogue.trash())]
         page = await self._fetch_page(lines)
@@ -83,6 +84,17 @@ class _Explanation:
             yield f"{self._name} is selected, and is not in the mirror yet"
         elif is_published:
             yield f"{self._name} is mirrored, as of serial {record.reflects}"
+
+    async def _closure(self) -> list[str]:
+        """Explain who needs the project, and load what is asked of it, which its filters need."""
+        graph = await load_graph(self._mirror)
+        if graph is None or self._mirror.closure is None:
+            return []
+        asking = [asks[self._name] for asks in graph.asks.values() if self._name in asks]
+        if asking:
+            asked = tuple(ask for asks in asking for ask in asks)
+            self._mirror.closure.asks[self._name] = asked
+        return list(graph.why(self._name))
 
     def _deferrals(self, deferred: Iterable[Deferred]) -> Iterator[str]:
         for each in deferred:

@@ -1,0 +1,142 @@
+"""The tables of who needs whom, for a closure of dependencies.
+
+``requirement`` has what the files of a project state, as texts that the catalogue does not read.
+``dependency`` has what each project asks of each other one, and ``followed`` the projects that some
+other project needs. The functions take a connection and block.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bandersnatch.catalogue.records import FollowedRow, RequirementRow, requirements_basis
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator, Sequence
+
+    from bandersnatch.catalogue.records import CatalogueUpdate
+    from bandersnatch.model.names import ProjectName
+
+DEPENDENCY_SCHEMA = """
+CREATE TABLE requirement (
+    project TEXT PRIMARY KEY, basis TEXT NOT NULL, contexts TEXT NOT NULL, needs TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX unjudged ON requirement (project) WHERE contexts = '';
+CREATE TABLE dependency (
+    project TEXT NOT NULL, needed TEXT NOT NULL, asks TEXT NOT NULL, PRIMARY KEY (project, needed)
+) WITHOUT ROWID;
+CREATE INDEX dependant ON dependency (needed);
+CREATE TABLE followed (
+    name TEXT PRIMARY KEY, digest TEXT NOT NULL, unmet TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+DEPENDENCY_TABLES = ("requirement", "dependency", "followed")
+
+_NAMES_PER_QUERY = 500
+_SELECT_MISSING = """
+    SELECT name FROM project
+    WHERE standing <> 'excluded' AND name NOT IN (SELECT project FROM requirement) ORDER BY name
+"""
+
+
+def select_requirements(
+    db: sqlite3.Connection, names: Sequence[ProjectName] | None
+) -> dict[ProjectName, RequirementRow]:
+    """Return the rows of the named projects, or all, by name."""
+    query = "SELECT project, basis, contexts, needs FROM requirement"
+    return {name: RequirementRow(*row) for name, *row in _rows(db, query, "project", names)}
+
+
+def select_missing(db: sqlite3.Connection) -> list[ProjectName]:
+    """Return the published projects without a row of requirements, by name."""
+    return [name for (name,) in db.execute(_SELECT_MISSING)]
+
+
+def select_unjudged(db: sqlite3.Connection) -> list[ProjectName]:
+    """Return the projects whose requirements were not judged yet, by name."""
+    query = "SELECT project FROM requirement WHERE contexts = '' ORDER BY project"
+    return [name for (name,) in db.execute(query)]
+
+
+def select_dependencies(
+    db: sqlite3.Connection, names: Sequence[ProjectName] | None
+) -> dict[ProjectName, dict[ProjectName, str]]:
+    """Return what the named projects, or all, ask of others: by dependant, then by needed name."""
+    found: dict[ProjectName, dict[ProjectName, str]] = {}
+    query = "SELECT project, needed, asks FROM dependency"
+    for project, needed, asks in _rows(db, query, "project", names):
+        found.setdefault(project, {})[needed] = asks
+    return found
+
+
+def select_dependants(
+    db: sqlite3.Connection, names: Sequence[ProjectName]
+) -> dict[ProjectName, dict[ProjectName, str]]:
+    """Return what is asked of the named projects: by needed name, then by dependant."""
+    found: dict[ProjectName, dict[ProjectName, str]] = {}
+    query = "SELECT project, needed, asks FROM dependency"
+    for project, needed, asks in _rows(db, query, "needed", names):
+        found.setdefault(needed, {})[project] = asks
+    return found
+
+
+def select_followed(db: sqlite3.Connection) -> dict[ProjectName, FollowedRow]:
+    """Return the projects that others need, by name."""
+    query = "SELECT name, digest, unmet FROM followed ORDER BY name"
+    return {name: FollowedRow(*row) for name, *row in db.execute(query)}
+
+
+def _rows(
+    db: sqlite3.Connection, query: str, column: str, names: Sequence[ProjectName] | None
+) -> Iterator[Any]:
+    """Yield the rows whose column has one of the names, or all rows."""
+    if names is None:
+        yield from db.execute(f"{query} ORDER BY {column}")
+        return
+    for start in range(0, len(names), _NAMES_PER_QUERY):
+        some = names[start : start + _NAMES_PER_QUERY]
+        marks = ", ".join("?" * len(some))
+        yield from db.execute(f"{query} WHERE {column} IN ({marks}) ORDER BY {column}", some)
+
+
+def put_dependencies(db: sqlite3.Connection, batch: CatalogueUpdate) -> None:
+    """Make the changes of a batch to these tables; its records are stored already.
+
+    A project that is not published any more needs nothing. One whose files have changed has no row
+    of requirements until its files are read again; what it asked for stays until then.
+    """
+    if batch.records or batch.forgotten:
+        _remove_outdated(db, batch)
+    bases = {record.name: requirements_basis(record) for record in batch.records}
+    db.executemany(
+        "INSERT OR REPLACE INTO requirement VALUES (?, ?, ?, ?)",
+        [
+            (name, bases.get(name, row.basis), row.contexts, row.needs)
+            for name, row in batch.requirements.items()
+        ],
+    )
+    for name, asks in batch.dependencies.items():
+        db.execute("DELETE FROM dependency WHERE project = ?", (name,))
+        db.executemany(
+            "INSERT INTO dependency VALUES (?, ?, ?)",
+            [(name, needed, text) for needed, text in asks.items()],
+        )
+    db.executemany("DELETE FROM followed WHERE name = ?", [(n,) for n in batch.unfollowed])
+    db.executemany(
+        "INSERT OR REPLACE INTO followed VALUES (?, ?, ?)",
+        [(name, *row) for name, row in batch.followed.items()],
+    )
+
+
+def _remove_outdated(db: sqlite3.Connection, batch: CatalogueUpdate) -> None:
+    if db.execute("SELECT 1 FROM requirement LIMIT 1").fetchone() is None:
+        return
+    gone = [(name,) for name in batch.forgotten]
+    gone += [(record.name,) for record in batch.records if not record.is_published]
+    db.executemany("DELETE FROM requirement WHERE project = ?", gone)
+    db.executemany("DELETE FROM dependency WHERE project = ?", gone)
+    db.executemany(
+        "DELETE FROM requirement WHERE project = ? AND basis <> ?",
+        [(record.name, requirements_basis(record)) for record in batch.records],
+    )

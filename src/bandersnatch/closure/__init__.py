@@ -1,0 +1,1 @@
+"""What projects need: requirements, markers, the choice of versions, and resolutions; pure."""

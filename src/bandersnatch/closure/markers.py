@@ -1,0 +1,120 @@
+"""Judges markers in an environment that does not decide every variable (PEP 508)."""
+
+from __future__ import annotations
+
+from enum import Enum
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
+
+from packaging.markers import (
+    InvalidMarker,
+    Marker,
+    UndefinedComparison,
+    UndefinedEnvironmentName,
+)
+from packaging.version import InvalidVersion
+
+from bandersnatch.closure.requirements import extra_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CACHE_SIZE = 65_536
+_EXTRA_VARIABLES = frozenset({"extra", "extras", "dependency_groups"})
+
+Variables: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]
+"""The variables that are decided, each with its possible values, in the order of names.
+
+A variable with several values, such as the patch level of a Python, decides a comparison if all
+of them agree. One that is missing decides none.
+"""
+
+ANY_ENVIRONMENT: Variables = ()
+
+
+class Verdict(Enum):
+    """Whether a marker holds."""
+
+    NO = 0
+    UNDECIDED = 1
+    YES = 2
+
+
+@lru_cache(maxsize=_CACHE_SIZE)
+def judge(marker: str, extra: str, variables: Variables) -> Verdict:
+    """Return whether a marker holds for one extra, "" for none, where ``variables`` are decided."""
+    if not marker:
+        return Verdict.YES
+    parsed = _marker(marker)
+    if parsed is None:
+        return Verdict.UNDECIDED
+    return _judge(parsed._markers, extra, variables)  # noqa: SLF001 - packaging has no other access
+
+
+@lru_cache(maxsize=_CACHE_SIZE)
+def extras_of(marker: str) -> frozenset[str]:
+    """Return the extras that a marker compares with, normalised."""
+    parsed = _marker(marker) if "extra" in marker else None
+    if parsed is None:
+        return frozenset()
+    return frozenset(_extras(parsed._markers))  # noqa: SLF001 - as above
+
+
+@lru_cache(maxsize=_CACHE_SIZE)
+def _marker(text: str) -> Marker | None:
+    try:
+        return Marker(text)
+    except (InvalidMarker, RecursionError):
+        return None
+
+
+def _extras(parts: object) -> Iterator[str]:
+    if isinstance(parts, list):
+        for each in parts:
+            yield from _extras(each)
+    elif isinstance(parts, tuple):
+        left, _, right = parts
+        for one, other in ((left, right), (right, left)):
+            if one.value in _EXTRA_VARIABLES:
+                yield extra_name(other.value)
+
+
+def _judge(parts: object, extra: str, variables: Variables) -> Verdict:
+    """Judge an expression: a comparison, or a list of expressions with "and" and "or" between."""
+    if isinstance(parts, tuple):
+        left, operator, right = parts
+        comparison = f"{left.serialize()} {operator.serialize()} {right.serialize()}"
+        # A literal is serialized with quotes, a variable without.
+        name = left.value if left.serialize() == left.value else right.value
+        return _compare(comparison, name, extra, variables)
+    assert isinstance(parts, list), "the parts of a marker are tuples, lists and operators"
+    alternatives: list[list[Verdict]] = [[]]
+    for each in parts:
+        if each == "or":
+            alternatives.append([])
+        elif each != "and":
+            alternatives[-1].append(_judge(each, extra, variables))
+    every = [min(each, key=_rank) for each in alternatives]
+    return max(every, key=_rank)
+
+
+def _rank(verdict: Verdict) -> int:
+    return verdict.value
+
+
+@lru_cache(maxsize=_CACHE_SIZE)
+def _compare(comparison: str, name: str, extra: str, variables: Variables) -> Verdict:
+    """Judge one comparison; it holds or not if it does for every possible value."""
+    values = (extra,) if name in _EXTRA_VARIABLES else dict(variables).get(name)
+    if values is None:
+        return Verdict.UNDECIDED
+    marker = Marker(comparison)
+    answers = set()
+    for value in values:
+        try:
+            answers.add(marker.evaluate({name: value}))
+        except (UndefinedComparison, UndefinedEnvironmentName, InvalidVersion):
+            return Verdict.UNDECIDED
+    if len(answers) > 1:
+        return Verdict.UNDECIDED
+    return Verdict.YES if answers.pop() else Verdict.NO

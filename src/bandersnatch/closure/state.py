@@ -1,0 +1,75 @@
+"""What a run knows of the closure: the projects that it follows, and what is asked of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bandersnatch.closure.choice import choose
+from bandersnatch.closure.targets import Targets, targets_of
+from bandersnatch.config.schema import NeededVersions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from packaging.version import Version
+
+    from bandersnatch.closure.needs import Ask
+    from bandersnatch.config.schema import ClosureSettings
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.project import ProjectDetail
+    from bandersnatch.model.wheels import Environment
+
+
+class ClosureState:
+    """The projects that others need, with a digest of what is asked of each.
+
+    ``asks`` is what is asked of the projects that are about to be synced, and ``unmet`` what the
+    page of such a project does not satisfy: specifiers, with the targets in which that is so.
+    """
+
+    def __init__(self, settings: ClosureSettings, environments: Iterable[Environment]) -> None:
+        self.settings = settings
+        self.environments = tuple(environments)
+        self.targets = Targets(targets_of(self.environments))
+        self.digests: dict[ProjectName, str] = {}
+        self.asks: dict[ProjectName, tuple[Ask, ...]] = {}
+        self.unmet: dict[ProjectName, tuple[tuple[str, int], ...]] = {}
+
+    @property
+    def fingerprint(self) -> str:
+        """A text that changes whenever dependencies have to be judged again."""
+        settings = self.settings
+        return f"{settings.extras.value} {settings.build_requirements} {self.targets.fingerprint()}"
+
+    @property
+    def restricts_versions(self) -> bool:
+        """Whether only the versions that are needed are kept of a followed project."""
+        return self.settings.versions is NeededVersions.NEEDED
+
+    def load(self, digests: Mapping[ProjectName, str]) -> None:
+        """Replace the followed projects; those with the digest "" are not followed."""
+        self.digests = {name: digest for name, digest in digests.items() if digest}
+
+    def follows(self, name: ProjectName) -> bool:
+        """Whether another project needs this one."""
+        return name in self.digests
+
+    @property
+    def names(self) -> frozenset[ProjectName]:
+        """The followed projects."""
+        return frozenset(self.digests)
+
+    def digest(self, name: ProjectName) -> str:
+        """Return a text that changes whenever other versions of a project may be needed."""
+        return self.digests.get(name, "") if self.restricts_versions else ""
+
+    def choose(self, page: ProjectDetail, count: int) -> frozenset[Version] | None:
+        """Return the versions of a page that are needed; None if that is not known, or all are.
+
+        ``count`` is how many versions are kept for each requirement, 0 for all.
+        """
+        asks = self.asks.get(page.name)
+        if asks is None:
+            return None
+        chosen, self.unmet[page.name] = choose(page, asks, self.targets, count)
+        return chosen if self.restricts_versions else None
