@@ -126,6 +126,10 @@ class FakePackageIndex:
         """Return the legacy document."""
         return self.index.legacy(name).encode() if name in self.index.projects else None
 
+    async def total_size(self) -> int | None:
+        """Return the bytes of all files."""
+        return sum(len(file.content) for file in self.index.files.values())
+
     async def has_index(self, names: Sequence[ProjectName], /) -> bool:
         """Return True: there always is one."""
         del names

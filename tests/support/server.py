@@ -125,6 +125,8 @@ class IndexServer:
         self.has_etags = True
         self.has_ranges = True
         self.login = ""
+        self.statistics: bytes | None = None
+        """The document of totals, None for an index without one."""
         self.journal_page = 50_000
         self.on_request: Callable[[Asked], None] = lambda _: None
         self.now: Callable[[], datetime] | None = None
@@ -226,6 +228,8 @@ class IndexServer:
                 return Answer(404)
             text = self.index.legacy(name, files_at=self.url).encode()
             return Answer(200, text, CIMultiDict({"Content-Type": "application/json"}))
+        if path == "/stats/" and self.statistics is not None:
+            return Answer(200, self.statistics, CIMultiDict({"Content-Type": "application/json"}))
         file = self.index.files.get(path.removesuffix(".metadata"))
         if file is None:
             return Answer(404)

@@ -15,7 +15,7 @@ from bandersnatch.cli.stdio import flush, open_closed
 if TYPE_CHECKING:
     import logging
     from argparse import Namespace
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from bandersnatch.clock import Clock
@@ -68,11 +68,15 @@ def _run(
 ) -> int:
     from bandersnatch import app  # noqa: PLC0415 - see main
     from bandersnatch.cli import log  # noqa: PLC0415
-    from bandersnatch.cli.commands import load_command  # noqa: PLC0415
+    from bandersnatch.cli.commands import UNCONFIGURED, load_command, load_unconfigured  # noqa: PLC0415
+    from bandersnatch.cli.invocation import Invocation, runner  # noqa: PLC0415
     from bandersnatch.cli.session import Session  # noqa: PLC0415
 
+    chosen = clock if clock is not None else app.SystemClock()
+    if arguments.command in UNCONFIGURED:
+        unconfigured = load_unconfigured(arguments.command)
+        return unconfigured.run(Invocation(arguments, logger, chosen, signals))
     try:
-        chosen = clock if clock is not None else app.SystemClock()
         configuration = app.load(arguments.config, chosen.now())
     except FileNotFoundError:
         return _write_example(arguments.config, logger)
@@ -85,23 +89,7 @@ def _run(
     gc.set_threshold(ALLOCATIONS)
     gc.enable()
     signals.defer()
-    return _runner()(command.run(Session(arguments, configuration, logger, chosen, signals)))
-
-
-def _runner() -> Callable[[Coroutine[None, None, int]], int]:
-    """Return the function that runs a coroutine: on uvloop, if it is installed."""
-    import asyncio  # noqa: PLC0415 - see main
-
-    try:
-        import uvloop  # noqa: PLC0415 - optional
-    except ImportError:
-        return asyncio.run
-
-    def run(command: Coroutine[None, None, int]) -> int:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(command)
-
-    return run
+    return runner()(command.run(Session(arguments, configuration, logger, chosen, signals)))
 
 
 def _write_example(path: Path, logger: logging.Logger) -> int:

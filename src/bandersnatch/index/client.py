@@ -7,7 +7,9 @@ import hashlib
 from codecs import BOM_UTF8
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import msgspec
 
 from bandersnatch.errors import InvalidPage, MissingProject, MissingResource, UnusableChangelog
 from bandersnatch.index.directory_names import DirectoryNames
@@ -67,6 +69,12 @@ _PARSED_INLINE = 64 * 1024
 _STRONG_AFTER = timedelta(seconds=2)
 _NOT_MODIFIED = 304
 _OK_OR_NOT_MODIFIED = frozenset({200, _NOT_MODIFIED})
+
+
+class _Statistics(msgspec.Struct):
+    """The document of totals that an index publishes."""
+
+    total_packages_size: Annotated[int, msgspec.Meta(ge=0)]
 
 
 class IndexClient(PackageIndex):
@@ -195,6 +203,22 @@ class IndexClient(PackageIndex):
         except MissingResource:
             return None
         return document.body
+
+    async def total_size(self) -> int | None:
+        if not self._address.legacy:
+            return None
+        try:
+            document = await self._transport.fetch(
+                f"{self._address.legacy.removesuffix('pypi/')}stats/",
+                limit=LEGACY.size,
+                budget=self._budgets.index,
+                headers={"Accept": "application/json"},
+                kind=Kind.LEGACY,
+                doubtful=True,
+            )
+            return msgspec.json.decode(document.body, type=_Statistics).total_packages_size
+        except (MissingResource, msgspec.MsgspecError, UnicodeError):
+            return None
 
     async def _fetch_parsed(
         self,

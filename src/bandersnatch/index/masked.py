@@ -120,6 +120,10 @@ class MaskedIndex(PackageIndex):
         with self._mask.hidden():
             return await self._index.fetch_legacy(name, doubtful=doubtful)
 
+    async def total_size(self) -> int | None:
+        with self._mask.hidden():
+            return await self._index.total_size()
+
     async def has_index(self, names: Sequence[ProjectName], /) -> bool:
         with self._mask.hidden():
             return await self._index.has_index(names)

@@ -109,6 +109,10 @@ class PackageIndex(Protocol):
         """
         ...
 
+    async def total_size(self) -> int | None:
+        """Return the bytes of all files of the index, None if it does not state them."""
+        ...
+
     async def has_index(self, names: Sequence[ProjectName], /) -> bool:
         """Whether there is an index at the configured URL: a root page, or a page of ``names``.
 

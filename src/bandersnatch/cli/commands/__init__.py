@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Protocol, cast
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
+    from bandersnatch.cli.invocation import Invocation
     from bandersnatch.cli.session import Session
 
 COMMANDS = {
+    "init": "write a first configuration, and report what its mirror will cost",
     "mirror": "bring the mirror up to date with the index",
     "sync": "bring only the named projects up to date",
     "verify": "check every file and page, and repair what is damaged",
@@ -25,6 +27,9 @@ COMMANDS = {
     "config": "check the configuration",
 }
 """The names of the commands, each with what it does."""
+
+UNCONFIGURED = frozenset({"init"})
+"""The commands that read no configuration."""
 
 
 class Command(Protocol):
@@ -42,6 +47,22 @@ class Command(Protocol):
         ...
 
 
+class UnconfiguredCommand(Protocol):
+    """What the module of a command of ``UNCONFIGURED`` has."""
+
+    def run(self, invocation: Invocation, /) -> int:
+        """Run the command and return its exit code.
+
+        :raises BandersnatchError: if the command cannot do what it was asked to.
+        """
+        ...
+
+
 def load_command(name: str) -> Command:
     """Import and return the module of a command of ``COMMANDS``; the others stay unimported."""
     return cast("Command", import_module(f"{__name__}.{name}"))
+
+
+def load_unconfigured(name: str) -> UnconfiguredCommand:
+    """Import and return the module of a command of ``UNCONFIGURED``."""
+    return cast("UnconfiguredCommand", import_module(f"{__name__}.{name}"))
