@@ -266,6 +266,27 @@ def test_the_time_of_a_file_is_set_and_that_of_a_target_is_not(at: Directory, he
         at.set_time("never", 0)
 
 
+@pytest.mark.parametrize("kind", ["second name", "link", "directory"])
+def test_the_time_of_a_file_of_somebody_else_is_not_set(
+    at: Directory, here: Path, kind: str
+) -> None:
+    """Another program can exchange a temporary file before its time is set."""
+    theirs = here / "theirs"
+    theirs.write_bytes(b"1")
+    if kind == "second name":
+        os.link(theirs, here / "x")
+    elif kind == "link":
+        (here / "x").symlink_to(theirs)
+    else:
+        (here / "x").mkdir()
+    before = theirs.stat().st_mtime_ns
+
+    with pytest.raises(OSError):  # noqa: PT011 - systems differ
+        at.set_time("x", 0)
+
+    assert theirs.stat().st_mtime_ns == before
+
+
 # ---------------------------------------------------------------- directories by their paths
 
 

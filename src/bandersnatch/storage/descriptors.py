@@ -9,7 +9,12 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
-from bandersnatch.storage.directory import Directory, DirectoryEntry, DirectoryUsage
+from bandersnatch.storage.directory import (
+    Directory,
+    DirectoryEntry,
+    DirectoryUsage,
+    require_one_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -99,13 +104,14 @@ class DescriptorDirectory(Directory):
         return os.open(name, flags, dir_fd=self.descriptor)
 
     def close(self) -> None:
-        os.close(self.descriptor)
+        with suppress(OSError):  # nothing was written through it
+            os.close(self.descriptor)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        os.close(self.descriptor)
+        self.close()
 
     # ------------------------------------------------------------ entries
 
@@ -115,7 +121,8 @@ class DescriptorDirectory(Directory):
             with os.scandir(descriptor) as listing:
                 return [DirectoryEntry(e.name, e.is_dir(follow_symlinks=False)) for e in listing]
         finally:
-            os.close(descriptor)
+            with suppress(OSError):
+                os.close(descriptor)
 
     def status(self, name: str, /) -> os.stat_result:
         return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
@@ -134,8 +141,12 @@ class DescriptorDirectory(Directory):
         return os.open(name, flags, mode, dir_fd=self.descriptor)
 
     def set_time(self, name: str, modified: int, /) -> None:
-        times = (modified, modified)
-        os.utime(name, ns=times, dir_fd=self.descriptor, follow_symlinks=False)
+        descriptor = self.open_file(name, os.O_RDONLY)
+        try:
+            require_one_name(os.fstat(descriptor))
+            os.utime(descriptor, ns=(modified, modified))
+        finally:
+            os.close(descriptor)
 
     def make_directory(self, name: str, /, mode: int = 0o755) -> None:
         os.mkdir(name, mode, dir_fd=self.descriptor)

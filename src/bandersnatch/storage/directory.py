@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
 NOT_REGULAR = "it is not a regular file"
+_SECOND_NAME = "it has a second name, so another program has put it there"
 IS_LINK = "it is a link, which is not followed here"
 
 
@@ -133,6 +134,8 @@ class Directory(Protocol):
         """Set the time of the last change of a file, in nanoseconds since 1970.
 
         It must not be open for writing: some systems would set the time again when it is closed.
+
+        :raises OSError: if it is not a regular file, or has another name: somebody exchanged it.
         """
         ...
 
@@ -216,6 +219,17 @@ def open_regular(
         os.close(descriptor)
         raise OSError(NOT_REGULAR)
     return descriptor
+
+
+def require_one_name(found: os.stat_result) -> None:
+    """Check that a file of ours is still the one that was created.
+
+    :raises OSError: if it is not a regular file, or has a second name, which may be somebody's.
+    """
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(NOT_REGULAR)
+    if found.st_nlink > 1:
+        raise OSError(_SECOND_NAME)
 
 
 def require_regular(directory: Directory, name: str) -> None:

@@ -85,7 +85,7 @@ class FilesystemStorage(MirrorStorage):
                 raise StorageError(self._root, "a mirror needs a directory of its own")
             await self._threads.run(self._open)
             if not self._read_only:
-                stack.callback(self._lock().release)
+                stack.callback(_release, self._lock())
                 await self._threads.run(self._prepare)
             self._stack = stack.pop_all()
         return self
@@ -372,6 +372,12 @@ def _purge_files(staging: Directory, before: int) -> None:
             continue  # not made by this program
         if staging.status(entry.name).st_mtime < before:
             staging.delete(entry.name)
+
+
+def _release(lock: FileLock) -> None:
+    """Release a lock; if that fails the system does it when the process ends."""
+    with suppress(OSError):
+        lock.release()
 
 
 def _lock_holder(path: str) -> str:

@@ -16,6 +16,7 @@ from bandersnatch.storage.directory import (
     Directory,
     DirectoryEntry,
     DirectoryUsage,
+    require_one_name,
 )
 
 if TYPE_CHECKING:
@@ -158,8 +159,9 @@ class PathDirectory(Directory):
         return descriptor
 
     def set_time(self, name: str, modified: int, /) -> None:
-        follow = os.utime not in os.supports_follow_symlinks
-        os.utime(self._join(name), ns=(modified, modified), follow_symlinks=follow)
+        path, follow = self._join(name), os.utime not in os.supports_follow_symlinks
+        require_one_name(os.lstat(path))
+        os.utime(path, ns=(modified, modified), follow_symlinks=follow)
 
     def make_directory(self, name: str, /, mode: int = 0o755) -> None:
         os.mkdir(self._join(name), mode)

@@ -1,0 +1,62 @@
+"""Any error of the system at any call, and named tests of what that has found.
+
+The regular tests use a few seeds; the nightly ones ``SYSTEM_SEEDS`` of the environment, from
+``SYSTEM_FROM`` on, and ``TRACED_SEEDS`` of processes.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.chaos.system_errors import SystemErrors, TracedErrors
+from tests.support.interception import intercepted
+from tests.support.tracing import require_strace
+
+if TYPE_CHECKING:
+    from tests.chaos.case import Case
+
+FEW = 8
+FIRST = int(os.environ.get("SYSTEM_FROM", str(FEW)))
+SEEDS = int(os.environ.get("SYSTEM_SEEDS", "300"))
+TRACED = int(os.environ.get("TRACED_SEEDS", "100"))
+
+
+@pytest.mark.parametrize("seed", range(FEW))
+def test_case_103_any_error_at_any_call_is_reported_and_heals(case: Case, seed: int) -> None:
+    SystemErrors(case, seed).play()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS))
+def test_case_103_many_errors_at_any_call_are_reported_and_heal(case: Case, seed: int) -> None:
+    SystemErrors(case, seed).play()
+
+
+def test_case_103_a_lock_that_cannot_be_released_is_left_to_the_system(case: Case) -> None:
+    """It is released when the process ends; seeds 45, 47 and others ended by a traceback."""
+    case.index.release("foo", "1.0")
+
+    def fail(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "fcntl.flock" and arguments[1] == fcntl.LOCK_UN:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    with intercepted(fail):
+        case.mirror()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_case_103_any_system_call_of_a_process_may_fail(case: Case, seed: int) -> None:
+    require_strace()
+    TracedErrors(case, seed).play()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + TRACED))
+def test_case_103_many_system_calls_of_processes_may_fail(case: Case, seed: int) -> None:
+    require_strace()
+    TracedErrors(case, seed).play()
