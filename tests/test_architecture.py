@@ -80,6 +80,8 @@ HOMES: dict[str, set[str]] = {
     "msgspec": {"simple", "events", "config", "index", "storage", "catalogue", "mirror", "filters"}
     | {"app", "cli", "concurrency", "serve", "state_word", "closure"},
     "sqlite3": {"catalogue.sqlite"},
+    "jinja2": {"serve.pages"},
+    "prometheus_client": {"metrics"},
     # Filters of the older interface are given the configuration as a parser.
     "configparser": {"config.ini", "filters.plugins.legacy"},
     "argparse": {"cli"},

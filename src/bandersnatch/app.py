@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from bandersnatch.storage.port import MirrorStorage
 
 
+_READ_TIMEOUT = 5.0
+"""Seconds that a page for people waits for a run that is writing to the catalogue."""
+
 _COMPRESSORS = 2
 """Threads that compress pages to serve."""
 
@@ -232,19 +235,37 @@ async def open_index(
 
 
 @asynccontextmanager
-async def open_responder(configuration: Configuration) -> AsyncIterator[Responder]:
+async def open_responder(configuration: Configuration, clock: Clock) -> AsyncIterator[Responder]:
     """Yield what answers requests from the mirror's storage; takes no lock and asks no index."""
     from bandersnatch.concurrency import BlockingExecutor  # noqa: PLC0415 - as above
+    from bandersnatch.serve.pages.views import WebPages  # noqa: PLC0415
+    from bandersnatch.serve.reader import CatalogueReader  # noqa: PLC0415
     from bandersnatch.serve.responder import Responder  # noqa: PLC0415
     from bandersnatch.storage.served import ServedFiles  # noqa: PLC0415
 
     settings = configuration.settings
+    reader = CatalogueReader(lambda: _read_catalogue(settings.storage.directory), clock)
     async with ServedFiles(settings.storage.directory) as storage:
         threads = BlockingExecutor(_COMPRESSORS, "compress")
         try:
-            yield Responder(storage, threads, settings, configuration.filters)
+            pages = WebPages(storage, reader, threads, clock, settings)
+            yield Responder(storage, threads, pages, settings, configuration.filters)
         finally:
+            await reader.close()
             threads.close()
+
+
+@asynccontextmanager
+async def _read_catalogue(directory: str) -> AsyncIterator[MirrorCatalogue | None]:
+    """Yield the catalogue for reading; None if there is none."""
+    from bandersnatch.catalogue.sqlite import SqliteCatalogue, exists  # noqa: PLC0415 - as above
+
+    if not exists(directory):
+        yield None
+        return
+    opened = SqliteCatalogue(directory, read_only=True, busy_timeout=_READ_TIMEOUT)
+    async with opened as catalogue:
+        yield catalogue
 
 
 async def is_mirror_running(settings: Settings) -> bool:

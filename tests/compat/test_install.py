@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import zipfile
 from contextlib import ExitStack, contextmanager
 from html import unescape
@@ -21,7 +22,7 @@ from tests.support.processes import start
 from tests.support.web_server import web_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.support.index import Index
@@ -52,9 +53,14 @@ def _digest(text: str) -> str:
     return f"sha256={digest.rstrip(b'=').decode()}"
 
 
-@pytest.fixture
-def served(index: Index, site: Site) -> Iterator[tuple[str, list[str]]]:
-    """Mirror two projects, the first of which needs the second, and serve the tree."""
+@pytest.fixture(params=["a web server", "serve"])
+def served(
+    index: Index, site: Site, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[tuple[str, Callable[[], list[str]]]]:
+    """Mirror two projects, the first of which needs the second, and serve the tree.
+
+    Yields the address, and what returns the paths that were asked for.
+    """
     for name, version, requires in (
         ("ham", "1.0", ["spam>=1"]),
         ("spam", "1.0", []),
@@ -73,8 +79,19 @@ def served(index: Index, site: Site) -> Iterator[tuple[str, list[str]]]:
     index.yank("spam", "3.0", "broken")
     ran = site.mirror()
     assert ran.code == 0, ran.log
-    with web_server(site.web) as running:
-        yield running
+    if request.param == "serve":
+        log = tmp_path / "access.log"
+        with own_server(site, "--access-log", str(log)) as url:
+            yield url, lambda: [line.split()[6] for line in settled(log).splitlines()]
+    else:
+        with web_server(site.web) as (url, asked):
+            yield url, lambda: asked
+
+
+def settled(log: Path) -> str:
+    """Return a log after the lines were written that are written every second."""
+    time.sleep(1.5)
+    return log.read_text()
 
 
 def environment(tmp_path: Path) -> dict[str, str]:
@@ -91,7 +108,7 @@ INSTALLERS = {
 
 @pytest.mark.parametrize("installer", INSTALLERS)
 def test_installing_from_the_json_pages_uses_the_sidecars(
-    served: tuple[str, list[str]], tmp_path: Path, installer: str
+    served: tuple[str, Callable[[], list[str]]], tmp_path: Path, installer: str
 ) -> None:
     url, asked = served
     target = tmp_path / "installed"
@@ -101,15 +118,16 @@ def test_installing_from_the_json_pages_uses_the_sidecars(
 
     assert (target / "ham.py").exists()
     assert (target / "spam.py").read_text() == "VERSION = '2.0'\n", "3.0 is yanked"
-    wheels = [path for path in asked if path.endswith(".whl")]
-    sidecars = [path for path in asked if path.endswith(".metadata")]
+    paths = asked()
+    wheels = [path for path in paths if path.endswith(".whl")]
+    sidecars = [path for path in paths if path.endswith(".metadata")]
     assert len(wheels) == 2
     assert len(sidecars) == 2
 
 
 @pytest.mark.parametrize("installer", INSTALLERS)
 def test_installing_checks_the_hashes(
-    index: Index, served: tuple[str, list[str]], tmp_path: Path, installer: str
+    index: Index, served: tuple[str, Callable[[], list[str]]], tmp_path: Path, installer: str
 ) -> None:
     url, _ = served
     lines = [
@@ -136,7 +154,7 @@ def test_installing_checks_the_hashes(
 def test_installing_from_the_html_pages(
     site: Site, index: Index, tmp_path: Path, installer: str
 ) -> None:
-    """As from a web server without a configuration, like the one in the README."""
+    """As from a web server without a configuration."""
     content, metadata = wheel("spam", "1.0")
     index.upload("spam", "1.0", "spam-1.0-py3-none-any.whl", content=content, metadata=metadata)
     site.configure(simple_format="HTML")
@@ -152,7 +170,7 @@ def test_installing_from_the_html_pages(
 
 @contextmanager
 def plain_server(site: Site) -> Iterator[str]:
-    """Serve a mirror as the README says, and yield the address."""
+    """Serve a mirror by Python's own server, and yield the address."""
     module = [sys.executable, "-m", "http.server", "--directory", str(site.web), "--bind"]
     environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
     serving = [*module, "127.0.0.1", "0"]
@@ -163,6 +181,26 @@ def plain_server(site: Site) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
         finally:
             running.terminate()
+
+
+@contextmanager
+def own_server(site: Site, *flags: str) -> Iterator[str]:
+    """Serve a mirror as the README says, and yield the address."""
+    command = [sys.executable, "-m", "bandersnatch", "-c", str(site.config), "serve"]
+    serving = [*command, "--listen", "127.0.0.1:0", *flags]
+    log = site.config.with_name("serve.log")
+    with log.open("w") as errors, start(serving, stderr=errors.fileno()) as running:
+        for _ in range(600):
+            if found := re.search(r"serving on (\S+)/simple/", log.read_text()):
+                break
+            time.sleep(0.1)
+        else:
+            raise AssertionError(log.read_text())
+        try:
+            yield found[1]
+        finally:
+            running.terminate()
+            running.wait(60)
 
 
 BACKEND = """
@@ -195,7 +233,7 @@ UNUSUAL = ["spam-4.0 (copy) #1~@=,[x].zip", "caf\xe9-4.0.zip", "_spam-4.0.zip", 
 
 
 @pytest.mark.parametrize("installer", INSTALLERS)
-@pytest.mark.parametrize("form", ["HTML", "ALL"])
+@pytest.mark.parametrize("form", ["HTML", "ALL", "serve"])
 def test_installing_from_a_page_with_unusual_file_names(
     index: Index, site: Site, tmp_path: Path, installer: str, form: str
 ) -> None:
@@ -204,11 +242,13 @@ def test_installing_from_a_page_with_unusual_file_names(
     index.upload("spam", "1.0", "spam-1.0-py3-none-any.whl", content=content, metadata=metadata)
     for filename in UNUSUAL:
         index.upload("spam", "4.0", filename, content=sdist(), escaped=True)
-    site.configure(simple_format=form)
+    site.configure(simple_format="ALL" if form == "serve" else form)
     assert site.mirror().code == 0
     with ExitStack() as stack:
         if form == "HTML":
             url = stack.enter_context(plain_server(site))
+        elif form == "serve":
+            url = stack.enter_context(own_server(site))
         else:
             url, _ = stack.enter_context(web_server(site.web))
         links = re.findall(r'href="([^"#]*\.zip)', site.text("web/simple/spam/index.html"))

@@ -349,7 +349,7 @@ def test_a_first_run_prints_a_summary_and_how_to_serve(index: Index, site: Site)
     ran = site.mirror()
 
     assert "Projects: 1 synced, 0 unchanged, 0 failed, 0 removed." in ran.out
-    assert f"--directory {site.root}/web " in ran.out
+    assert f"bandersnatch -c {site.config} serve &" in ran.out
     assert ran.out.endswith("pip install --index-url http://127.0.0.1:8080/simple/ foo\n")
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
+    from bandersnatch.clock import Clock
+
 JSON = "application/vnd.pypi.simple.v1+json"
 V1_HTML = "application/vnd.pypi.simple.v1+html"
 FILE = "packages/aa/bb/" + "c" * 60 + "/foo-1.0-py3-none-any.whl"
@@ -139,15 +141,17 @@ async def serving(
     trusted: tuple[str, ...] = (),
     tls: ssl.SSLContext | None = None,
     grace: float = 5.0,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Client]:
     """Serve a mirror, and yield a client of it."""
     listening = socket.create_server(("127.0.0.1", 0))
     lines: list[bytes] = []
-    async with open_responder(configuration) as responder:
+    clock = clock or SystemClock()
+    async with open_responder(configuration, clock) as responder:
         server = Server(
             responder,
             ConnectionLimits(most, total, trusted),
-            SystemClock(),
+            clock,
             logging.getLogger("serve-test"),
             AccessLog(lines.append),
         )

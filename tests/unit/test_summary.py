@@ -217,21 +217,19 @@ def test_the_summary_of_an_interrupted_run_begins_with_a_notice() -> None:
 
 
 def test_how_to_serve_has_commands_to_serve_and_install() -> None:
-    text = how_to_serve("./mirror", "six")
+    text = how_to_serve("./mirror", Path("my.conf"), "six")
 
-    assert "python3 -m http.server --directory ./mirror/web 8080 &" in text
+    assert "The mirror is in ./mirror." in text
+    assert "bandersnatch -c my.conf serve &" in text
     assert "pip install --index-url http://127.0.0.1:8080/simple/ six" in text
 
 
-def test_how_to_serve_quotes_the_directory_for_the_shell() -> None:
-    text = how_to_serve("/srv/it's mine; rm -rf *", "six")
-    [command] = [line for line in text.splitlines() if "http.server" in line]
+def test_how_to_serve_quotes_the_configuration_for_the_shell() -> None:
+    text = how_to_serve("/srv/pypi", Path("/srv/it's mine; rm -rf *"), "six")
+    [command] = [line for line in text.splitlines() if "serve &" in line]
 
     assert shlex.split(command) == [
-        *("python3", "-m", "http.server", "--directory"),
-        "/srv/it's mine; rm -rf */web",
-        "8080",
-        "&",
+        *("bandersnatch", "-c", "/srv/it's mine; rm -rf *", "serve", "&"),
     ]
 
 

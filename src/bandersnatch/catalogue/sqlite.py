@@ -144,6 +144,11 @@ _VERIFY_FROM_FILES = """
 """
 
 
+def exists(directory: str) -> bool:
+    """Whether there is a file of a catalogue in a mirror's directory."""
+    return os.path.exists(f"{directory}/{FILE_NAME}")
+
+
 class SqliteCatalogue(MirrorCatalogue):
     """A catalogue in one file of the mirror's directory; as a context it opens and closes it.
 

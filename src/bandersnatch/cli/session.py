@@ -183,7 +183,8 @@ def _print_summary(session: Session, report: RunReport, listing: DryRunListing |
 
         storage = session.configuration.settings.storage
         mount_point = None if storage.must_exist else mount_point_of(storage.directory)
-        text += f"\n{how_to_serve(storage.directory, min(report.synced), mount_point)}"
+        project = min(report.synced)
+        text += f"\n{how_to_serve(storage.directory, arguments.config, project, mount_point)}"
     failure = print_text(text)
     if failure:
         session.logger.warning("the summary could not be written: %s", failure)

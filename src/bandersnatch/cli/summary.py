@@ -119,10 +119,11 @@ def _serials(report: RunReport) -> str:
     return f"{text}; {report.pending} project(s) pending."
 
 
-def how_to_serve(directory: str, project: str, mount_point: str | None = None) -> str:
+def how_to_serve(directory: str, config: Path, project: str, mount_point: str | None = None) -> str:
     """Return the commands that serve a new mirror and install from it.
 
-    ``mount_point`` is the directory of it that is one, if any.
+    ``config`` is the configuration file; ``mount_point`` is the directory of the mirror that is
+    one, if any.
     """
     advice = ""
     if mount_point is not None:
@@ -132,7 +133,7 @@ def how_to_serve(directory: str, project: str, mount_point: str | None = None) -
         )
     return (
         f"\nThe mirror is in {directory}. To serve it from this machine and install from it:\n"
-        f"  python3 -m http.server --directory {shlex.quote(f'{directory}/web')} 8080 &\n"
+        f"  bandersnatch -c {shlex.quote(str(config))} serve &\n"
         f"  pip install --index-url http://127.0.0.1:8080/simple/ {project}{advice}"
     )
 

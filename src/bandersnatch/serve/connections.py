@@ -149,6 +149,7 @@ class ClientConnection(web.RequestHandler):
         self._refused = refused
         self._registry = registry
         self._admitted: str | None = None
+        self._is_proxy = False
         self._head_since: float | None = None
         self._ended = False
         self.sent = 0
@@ -163,6 +164,7 @@ class ClientConnection(web.RequestHandler):
         name = transport.get_extra_info("peername")
         self.peer = str(name[0]) if isinstance(name, tuple) and name else UNIX
         self._admitted = self._limits.admit(self.peer)
+        self._is_proxy = self._limits.is_trusted(self.peer)
         super().connection_made(transport)
         self._registry.add(self)
         if self._admitted is None and self.transport is not None:
@@ -198,6 +200,12 @@ class ClientConnection(web.RequestHandler):
                 self.force_close()
 
     # ------------------------------------------------------------ requests
+
+    def is_secure(self, headers: Headers) -> bool:
+        """Whether the client speaks HTTPS, with this server or with a trusted proxy."""
+        if self._is_proxy:
+            return headers.get("X-Forwarded-Proto") == "https"
+        return self.ssl_context is not None
 
     def begin(self) -> None:
         """Take note that the headers of a request are complete."""

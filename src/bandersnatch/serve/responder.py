@@ -41,6 +41,7 @@ from bandersnatch.serve.routes import (
     Redirect,
     RootPage,
     Sidecar,
+    WebPage,
     route,
     split_target,
 )
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
+    from bandersnatch.serve.pages.views import WebPages
     from bandersnatch.storage.port import ServedContent, ServedStorage
 
 _REMEMBERED = 4_096
@@ -109,6 +111,13 @@ _FILE = Representation("file", "application/octet-stream", "", answers.FILE_AGE,
 _MUTABLE_FILE = Representation("file", "application/json", "", answers.PAGE_AGE, "")
 
 
+def _document(found: Sidecar | LegacyDocument | LastModified) -> Representation:
+    if isinstance(found, Sidecar):
+        age, vary = answers.FILE_AGE, "Accept-Encoding"
+        return Representation("sidecar", found.content_type, "", age, vary)
+    return _LEGACY if isinstance(found, LegacyDocument) else _LAST_MODIFIED
+
+
 def _pages(kind: str) -> dict[PageFormat, Representation]:
     vary = "Accept, Accept-Encoding"
     return {
@@ -130,10 +139,12 @@ class Responder:
         self,
         storage: ServedStorage,
         threads: BlockingExecutor,
+        web_pages: WebPages,
         settings: Settings,
         filters: FilterChain,
     ) -> None:
         self._storage = storage
+        self._web_pages = web_pages
         self._pages = PageCache(storage, threads)
         self._settings = settings
         self._layout = settings.pages.layout
@@ -143,8 +154,10 @@ class Responder:
         self._formats = lru_cache(_REMEMBERED)(self._acceptable_formats)
         self._encoding = lru_cache(_REMEMBERED)(self._best_encoding)
 
-    async def answer(self, method: str, target: str, headers: RequestHeaders) -> Answer:  # noqa: PLR0911 - one for each kind
-        """Return the answer to a request.
+    async def answer(  # noqa: PLR0911 - one for each kind
+        self, method: str, target: str, headers: RequestHeaders, *, secure: bool = False
+    ) -> Answer:
+        """Return the answer to a request; ``secure`` is whether it came by HTTPS.
 
         :raises StorageError: if the storage cannot be read.
         """
@@ -160,15 +173,11 @@ class Responder:
                 return await self._simple(found, query, headers)
             case File():
                 return await self._file(found, method, headers)
-            case Sidecar():
-                how = Representation(
-                    "sidecar", found.content_type, "", answers.FILE_AGE, "Accept-Encoding"
-                )
-                return await self._cached(found.key, how, headers) or _not_found()
-            case LegacyDocument():
-                return await self._cached(found.key, _LEGACY, headers) or _not_found()
-            case LastModified():
-                return await self._cached(found.key, _LAST_MODIFIED, headers) or _not_found()
+            case Sidecar() | LegacyDocument() | LastModified():
+                return await self._cached(found.key, _document(found), headers) or _not_found()
+            case WebPage():
+                host = headers.get("Host")
+                return await self._web_pages.answer(found, query, host, secure=secure)
             case Redirect():
                 return _redirect(found, query)
             case None:

@@ -27,6 +27,7 @@ PROVENANCE_SUFFIX = ".provenance"
 _PAGES = {form.file_name: form for form in PageFormat}
 _ABSOLUTE = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 _LONGEST_PATH = 2_048
+_WEB_PAGES = frozenset({"search", "largest", "failures"})
 
 
 class RootPage(Struct, frozen=True):
@@ -72,6 +73,18 @@ class Sidecar(Struct, frozen=True):
     content_type: str
 
 
+class WebPage(Struct, frozen=True):
+    """A page for people.
+
+    ``page`` is ``home``, ``search``, ``largest``, ``failures``, ``project`` (then with a ``name``)
+    or ``style``, the style sheet. ``root`` is the relative URL of the first page.
+    """
+
+    page: str
+    root: str
+    name: ProjectName | None = None
+
+
 class Redirect(Struct, frozen=True):
     """The same thing has another path; ``location`` is relative to the one that was requested."""
 
@@ -79,7 +92,7 @@ class Redirect(Struct, frozen=True):
 
 
 Route: TypeAlias = (
-    RootPage | ProjectPage | LegacyDocument | LastModified | File | Sidecar | Redirect
+    RootPage | ProjectPage | LegacyDocument | LastModified | File | Sidecar | WebPage | Redirect
 )
 
 
@@ -109,6 +122,10 @@ def route(path: str) -> Route | None:  # noqa: PLR0911 - one for each kind
             return _legacy(name, 0, "")
         case ["last-modified"]:
             return LastModified()
+        case [""]:
+            return WebPage("home", "./")
+        case ["-", *rest]:
+            return _web(rest)
         case _:
             return None
 
@@ -150,6 +167,22 @@ def _simple(rest: list[str]) -> Route | None:  # noqa: PLR0911 - one for each ki
             if found != name:
                 return Redirect(f"../{found}/{page}")
             return ProjectPage(found, _PAGES.get(page))
+        case _:
+            return None
+
+
+def _web(rest: list[str]) -> Route | None:
+    match rest:
+        case [] | [""]:
+            return Redirect("../" if rest else "./")
+        case ["style.css"]:
+            return WebPage("style", "../")
+        case [page] if page in _WEB_PAGES:
+            return WebPage(page, "../")
+        case ["project", name, *slash] if slash in ([], [""]) and (found := _name(name)):
+            if found == name and slash:
+                return WebPage("project", "../../../", found)
+            return Redirect(f"../{found}/" if slash else f"{found}/")
         case _:
             return None
 

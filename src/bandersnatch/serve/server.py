@@ -161,14 +161,17 @@ class Server:
         assert isinstance(connection, ClientConnection)
         connection.begin()
         try:
-            answer = await self._answer(request)
+            is_secure = connection.is_secure(request.headers)
+            answer = await self._answer(request, is_secure=is_secure)
             return await self._send(connection, request, answer)
         finally:
             connection.end()
 
-    async def _answer(self, request: web.BaseRequest) -> Answer:
+    async def _answer(self, request: web.BaseRequest, *, is_secure: bool) -> Answer:
         try:
-            return await self._responder.answer(request.method, request.raw_path, request.headers)
+            return await self._responder.answer(
+                request.method, request.raw_path, request.headers, secure=is_secure
+            )
         except StorageError as error:
             self._warn(error)
             text = "the mirror's storage cannot be read"

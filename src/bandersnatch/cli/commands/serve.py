@@ -133,7 +133,7 @@ async def _serve(session: Session, settings: ServeSettings) -> None:
         sockets = open_sockets(_addresses(session, settings))
         for each in sockets:
             stack.enter_context(closing(each))
-        async with open_responder(session.configuration) as responder:
+        async with open_responder(session.configuration, session.clock) as responder:
             limits = ConnectionLimits(
                 settings.connections_per_address, _most_connections(), settings.trusted_proxies
             )

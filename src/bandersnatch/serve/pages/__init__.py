@@ -1,0 +1,1 @@
+"""The pages for people who open the server in a browser."""
