@@ -189,11 +189,6 @@ def first_argument(node: ast.expr) -> ast.expr:
     return node.args[0]
 
 
-def called_now(node: ast.expr) -> ast.expr:
-    """Call the first argument, which is a function, instead of handing it over."""
-    return ast.Call(first_argument(node), [], [])
-
-
 def left(node: ast.expr) -> ast.expr:
     """Return the left operand of an operation or a comparison, or what an ``if`` selects."""
     match node:

@@ -21,7 +21,6 @@ from tests.chaos.edits import (
     attribute,
     both,
     call,
-    called_now,
     code,
     compared,
     comparison,
@@ -85,7 +84,7 @@ MUTANTS = (
     Mutant(
         "the lock is released before the work",
         "storage.filesystem:FilesystemStorage.__aenter__",
-        put(call("callback", "release"), called_now),
+        put(call("callback", "_release"), code("_release(self._lock())")),
         ("unit/test_filesystem.py", "contract/test_storage.py", "integration/test_cli.py"),
     ),
     Mutant(
@@ -201,6 +200,80 @@ MUTANTS = (
         "storage.descriptors:DescriptorDirectory.open",
         put(attribute("O_NOFOLLOW"), code("0")),
         ("unit/test_tree.py", "contract/test_directory.py"),
+    ),
+    Mutant(
+        "a directory is opened by its path and not by a descriptor",
+        "storage.descriptors:DescriptorDirectory._open",
+        put(call("open"), code("os.open(f'{self.path}/{name}', flags)")),
+        ("contract/test_directory.py", "chaos/test_planted.py"),
+    ),
+    Mutant(
+        "a temporary file is opened by its path and not by a descriptor",
+        "storage.descriptors:DescriptorDirectory.open_file",
+        put(call("open"), code("os.open(f'{self.path}/{name}', flags, mode)")),
+        ("contract/test_directory.py", "chaos/test_planted.py"),
+    ),
+    Mutant(
+        "the time of a file is set without a check for a second name",
+        "storage.descriptors:DescriptorDirectory.set_time",
+        delete("require_one_name"),
+        ("contract/test_directory.py",),
+    ),
+    Mutant(
+        "a download does not ask for the owner of its path",
+        "mirror.project:Publication._store_files",
+        put(call("claim"), code("self._owners.claim(detail.name, (), record)")),
+        ("integration/test_path_owners.py",),
+    ),
+    Mutant(
+        "the owners of a path in the catalogue are not asked",
+        "mirror.owners:PathOwners._others",
+        insert("found = []", before=statement("others", "found")),
+        ("integration/test_path_owners.py",),
+    ),
+    Mutant(
+        "a file leaves although another project has it",
+        "mirror.removal:Removals._unshared",
+        put(comparison(ast.NotIn, "shared"), TRUE),
+        ("integration/test_path_owners.py", "integration/test_removal.py"),
+    ),
+    Mutant(
+        "an owner of the same run is not asked before a file leaves",
+        "mirror.project:Publication.publish",
+        put(call("trash_files"), code("self._removals.trash_files(detail.name, unlisted)")),
+        ("integration/test_path_owners.py",),
+    ),
+    Mutant(
+        "adoption does not ask for the owner of a path",
+        "mirror.adopt:Adoption._owned",
+        insert("return record", before=Find((ast.AsyncFor, ast.For), frozenset({"claim"}))),
+        ("integration/test_path_owners.py",),
+    ),
+    Mutant(
+        "verify does not ask for the owner of a path",
+        "mirror.verify.repair:Repairer._download",
+        put(Find((ast.NamedExpr,), frozenset({"keeper"})), code("(keeper := None)")),
+        ("integration/test_path_owners.py",),
+    ),
+    Mutant(
+        "a restored project does not ask for the owner of a path",
+        "mirror.restore:_Restoration._require_paths",
+        put(call("claim"), code("owners.claim(self._name, (), None)")),
+        ("integration/test_path_owners.py",),
+    ),
+    Mutant(
+        "the first of two claims wins, whatever the names",
+        "mirror.owners:PathOwners.settle",
+        insert(
+            "self._contests.clear()", before=Find((ast.For,), frozenset({"_contests"}), which=0)
+        ),
+        ("integration/test_path_owners.py",),
+    ),
+    Mutant(
+        "claims are compared without their content",
+        "catalogue.records:PathOwner.differs",
+        restate(returned("sidecar"), "return False"),
+        ("integration/test_path_owners.py",),
     ),
     Mutant(
         "a name is not escaped",
