@@ -69,6 +69,7 @@ class Following:
         self._retained: frozenset[ProjectName] = frozenset()
         self._halted: set[type[SafetyStop]] = set()
         self._sent: set[ProjectName] = set()
+        self._marked: dict[ProjectName, str] = {}
         self.notes: dict[ProjectName, tuple[ProjectNeeds, Judged]] = {}
         self.may_have_lost = False
 
@@ -78,16 +79,19 @@ class Following:
         """Load what is followed, and judge everything again if the options have changed."""
         self._rows = dict(await self._catalogue.followed())
         self._state.load({name: row.digest for name, row in self._rows.items()})
-        policy = self._chain.fingerprint
-        if self._local or await self._catalogue.marker(Marker.CLOSURE) == policy:
+        if self._local or await self._catalogue.marker(Marker.CLOSURE) == self.policy:
             return
         await self._read_missing()
         await self._judge_everything()
         self.may_have_lost = True
-        await self._catalogue.commit(CatalogueUpdate(markers={Marker.CLOSURE: policy}))
+
+    @property
+    def policy(self) -> str:
+        """The marker of the options under which everything was judged, stored at the end."""
+        return self._chain.fingerprint
 
     async def forget_policy(self) -> None:
-        """Have the next run judge everything again, because this one has not removed enough."""
+        """Have the next run judge everything again unless this one comes to its end."""
         await self._catalogue.commit(CatalogueUpdate(markers={Marker.CLOSURE: ""}))
 
     async def load(self, names: Iterable[ProjectName]) -> None:
@@ -220,8 +224,16 @@ class Following:
             update.requirements[name] = row._replace(contexts=text)
             asks = self._asks(name, found, contexts, before.get(name, {}))
             changed |= self._replace(name, before.get(name, {}), asks, update)
+        self._mark(changed, update)
         await self._catalogue.commit(update)
         return changed
+
+    def _mark(self, names: Iterable[ProjectName], update: CatalogueUpdate) -> None:
+        """Mark the projects of which something else is asked, for a run after an interruption."""
+        for name in names:
+            row = self._rows.get(name, FollowedRow("", ""))
+            self._marked.setdefault(name, row.unmet)
+            update.followed[name] = self._rows[name] = row._replace(unmet=_PENDING)
 
     async def _load_retained(self, names: Iterable[ProjectName]) -> None:
         summaries = await self._catalogue.summaries(names)
@@ -282,7 +294,9 @@ class Following:
         if before == asks:
             return set()
         update.dependencies[name] = asks
-        self.may_have_lost = self.may_have_lost or bool(before.keys() - asks.keys())
+        if before.keys() - asks.keys():
+            self.may_have_lost = True
+            update.markers[Marker.CLOSURE] = ""
         names = before.keys() | asks.keys()
         return {each for each in names if before.get(each) != asks.get(each)}
 
@@ -298,8 +312,8 @@ class Following:
         before = await self._catalogue.dependencies(None)
         incoming: dict[ProjectName, dict[ProjectName, tuple[Ask, ...]]] = {}
         judged: dict[ProjectName, str] = {}
-        roots = [name for name in rows if self._is_root(name)]
-        for start in (roots, [name for name in rows if name not in roots]):
+        # After the roots and what they need, whatever is still there and not needed any more.
+        for start in ([name for name in rows if self._is_root(name)], list(rows)):
             queue = [name for name in start if name not in judged]
             while queue:
                 name = queue.pop()
@@ -337,6 +351,7 @@ class Following:
                 )
             )
         await self._follow({*incoming, *self._rows})
+        self._sent.clear()  # the plan has them, and what it has not is found pending
 
     # ------------------------------------------------------------ what is followed
 
@@ -359,16 +374,25 @@ class Following:
                 self._leave(name, update)
             elif name not in self._state.digests:
                 new.append(name)
-            elif self._state.digests[name] != values.asks_digest(asks) or (
-                name in pending and name not in self._sent
-            ):
+            elif self._has_to_sync(name, asks):
                 to_sync.append(name)
+            elif name in self._marked:
+                row = self._rows[name]._replace(unmet=self._marked[name])
+                update.followed[name] = self._rows[name] = row
         to_sync += await self._admitted(new, update)
         self._sent.update(to_sync)  # what fails now is tried again by the next run
+        self._marked = {}
         for name in to_sync:
             self._enter(name, incoming[name], update)
         await self._catalogue.commit(update)
         return to_sync
+
+    def _has_to_sync(self, name: ProjectName, asks: tuple[Ask, ...]) -> bool:
+        """Whether other versions of a followed project may be needed, or it was not synced yet."""
+        if self._state.digests[name] != values.asks_digest(asks):
+            return True
+        unmet = self._marked.get(name, self._rows[name].unmet)
+        return unmet == _PENDING and name not in self._sent
 
     def _enter(self, name: ProjectName, asks: tuple[Ask, ...], update: CatalogueUpdate) -> None:
         digest = values.asks_digest(asks)

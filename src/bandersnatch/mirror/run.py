@@ -238,10 +238,13 @@ class MirrorRun:
             self._mirror.events(Warned(text))
 
     def _policy_markers(self) -> dict[Marker, str]:
-        return {
+        markers = {
             Marker.OPTIONS: self._fingerprint.options,
             Marker.FILTERS: self._mirror.filters.fingerprint,
         }
+        if self._following is not None:
+            markers[Marker.CLOSURE] = self._following.policy
+        return markers
 
     async def _has_new_policy(self) -> bool:
         """Whether options or filters differ from those of the last complete run."""
@@ -321,7 +324,7 @@ class MirrorRun:
             may_expire=not self._doubt,
         )
         await removal.remove_unrecorded(mirror, prepared.leftovers, checkpoint, began)
-        markers = dict.fromkeys((Marker.OPTIONS, Marker.FILTERS), "") if self._is_policy_new else {}
+        markers = dict.fromkeys(self._policy_markers(), "") if self._is_policy_new else {}
         await checkpoint.begin(
             prepared.resolved,
             plan.tasks.values(),
@@ -505,8 +508,6 @@ class MirrorRun:
             limit = prepared.limit if is_given else max(0, prepared.limit - self._removed)
             planned = removal.PlannedRemovals({}, {}, unneeded, {}, {}, {})
             released = await self._remove(planned, limit, checkpoint, began)
-        if self._is_refused:
-            await following.forget_policy()
 
     async def _publish_losses(
         self, executor: Executor, checkpoint: Checkpoint, began: datetime
@@ -583,6 +584,8 @@ class MirrorRun:
         released: frozenset[ProjectName] = frozenset()
         if self._following is not None:
             released = await self._following.asked_by(projects)
+            if projects:
+                await self._following.forget_policy()
         await removal.remove_all(
             self._mirror, planned, projects, checkpoint, began, force=self._options.force
         )
