@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
@@ -60,3 +62,19 @@ def configuration(
     if declared:
         lines += ["[environments]", *(f"e{n} = {each}" for n, each in enumerate(declared))]
     return "\n".join([*lines, *sections.splitlines()])
+
+
+def wheel(name: str, version: str, text: bytes) -> bytes:
+    """Return a wheel that can be installed and has this core metadata."""
+    info = f"{name.replace('-', '_')}-{version}.dist-info"
+    members = {
+        f"{info}/METADATA": text,
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{path},,\n" for path in members)
+    content = BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for path, each in members.items():
+            archive.writestr(zipfile.ZipInfo(path), each)
+        archive.writestr(zipfile.ZipInfo(f"{info}/RECORD"), f"{record}{info}/RECORD,,\n")
+    return content.getvalue()
