@@ -152,7 +152,10 @@ def test_fingerprints_change_with_what_is_needed() -> None:
 
     assert one.fingerprint_for(NEEDED) != other.fingerprint_for(NEEDED)
     assert one.fingerprint == other.fingerprint
-    assert one.has_project_rules
+    assert set(one.with_own_rules([ROOT, NEEDED, OTHER])) == {ROOT, NEEDED, OTHER}
+    plain = FollowingChain.of(chain_of("[plugins]\nenabled ="), Follower({NEEDED: None}))
+    assert set(plain.with_own_rules([ROOT, NEEDED, OTHER])) == {NEEDED}
+    assert set(plain.roots.with_own_rules([ROOT])) == set()
 
 
 def test_the_filter_says_what_it_does() -> None:

@@ -13,7 +13,7 @@ from bandersnatch.model.files import is_companion
 from bandersnatch.model.versions import version_key, version_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
@@ -185,6 +185,10 @@ class FilterChain:
     def has_project_rules(self) -> bool:
         """Whether a page filter may have rules about single projects."""
         return any(each.has_project_rules for each in self.pages)
+
+    def with_own_rules(self, names: Collection[ProjectName]) -> Iterable[ProjectName]:
+        """Return the projects of ``names`` that may have rules of their own."""
+        return names if self.has_project_rules else ()
 
     @property
     def changes_with_time(self) -> bool:

@@ -15,6 +15,8 @@ from bandersnatch.filters.interface import PageFilter, ProjectFilter, Stage
 from bandersnatch.model.versions import parse_version
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from packaging.version import Version
 
     from bandersnatch.model.files import ReleaseFile
@@ -166,10 +168,10 @@ class FollowingChain(FilterChain):
             return own
         return f"{own}\n\n{self.followed.fingerprint_for(name)}"
 
-    @property
-    def has_project_rules(self) -> bool:
-        """Whether there are rules about single projects: what is followed has its own."""
-        return True
+    def with_own_rules(self, names: Collection[ProjectName]) -> Iterable[ProjectName]:
+        """Return the projects of ``names`` that may have rules of their own: what is followed."""
+        own = set(self.roots.with_own_rules(names))
+        return own | {name for name in self._follower.names if name in names}
 
     @property
     def fingerprint(self) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from bandersnatch.model.names import ProjectName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
     from bandersnatch.config.schema import Settings
     from bandersnatch.filters.chain import FilterChain
@@ -51,12 +51,11 @@ class PolicyFingerprint:
         """The fingerprint for every project that no rule names."""
         return self(ProjectName(""))
 
-    def special(self, names: Iterable[ProjectName]) -> frozenset[ProjectName]:
+    def special(self, names: Collection[ProjectName]) -> frozenset[ProjectName]:
         """Return the projects that a rule names, so that they have their own fingerprint."""
-        if not self._filters.has_project_rules:
-            return frozenset()
         general = self.general
-        return frozenset(name for name in names if self(name) != general)
+        some = self._filters.with_own_rules(names)
+        return frozenset(name for name in some if self(name) != general)
 
     def __call__(self, name: ProjectName, /) -> str:
         """Return the fingerprint for one project's pages."""
