@@ -105,6 +105,7 @@ def test_projects_are_listed_and_unchanged_ones_are_counted() -> None:
     run = report()
     run(ProjectSynced(FOO, Serial(7)))
     run(ProjectSynced(BAR, None))
+    run(ProjectSynced(FOO, Serial(7)))  # again, to give a path to its owner
     run(ProjectUnchanged(FOO))
     run(ProjectUnchanged(BAR))
     run(ProjectAbsent(FOO))

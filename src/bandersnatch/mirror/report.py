@@ -61,7 +61,8 @@ class Failure(Struct, frozen=True):
 class RunReport(Struct):
     """Counts and names from the events of a run, which it receives as a sink.
 
-    Sizes are in bytes; serials are None while they are unknown. ``blocked`` are projects for whose
+    Sizes are in bytes; serials are None while they are unknown. ``synced`` has each project once,
+    also if a run synced it again to give a path to its owner. ``blocked`` are projects for whose
     files the disk has no space. ``rejected`` are the files that are left out, and ``ignored`` those
     that are left out as the operator acknowledged. ``repairs_failed`` has the first
     ``MOST_DETAILS`` failed repairs.
@@ -73,7 +74,7 @@ class RunReport(Struct):
     command: str
     began: datetime
     ended: datetime | None = None
-    synced: list[ProjectName] = []
+    synced: dict[ProjectName, None] = {}
     unchanged: int = 0
     absent: list[ProjectName] = []
     excluded: int = 0
@@ -170,7 +171,7 @@ class RunReport(Struct):
             case events.ProjectUnchanged():
                 self.unchanged += 1
             case events.ProjectSynced(name=name):
-                self.synced.append(name)
+                self.synced[name] = None
             case events.ProjectAbsent(name=name):
                 self.absent.append(name)
             case events.ProjectExcluded():
@@ -255,7 +256,7 @@ class RunReport(Struct):
 
     def _projects(self) -> Json:
         return {
-            "synced": self.synced,
+            "synced": list(self.synced),
             "unchanged": self.unchanged,
             "absent": self.absent,
             "excluded": self.excluded,
