@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tests.chaos.oracle import Complaint, Granted, json_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tests.chaos.oracle import Output
     from tests.chaos.tree import Tree
@@ -24,6 +24,12 @@ SECOND_LOOK = 600
 
 RUNS_THAT_HOLD = 1
 """Runs for which ``status`` waits for a page whose files are all rejected."""
+
+GONE = "gone"
+"""What ``Standing.waits`` is when a project is removed."""
+
+CONTESTANTS = frozenset({"gamma", "gamma-ray"})
+"""Two projects after both of which a file can be named."""
 
 VARIANTS = "-variants.json"
 """The end of the name of the one file that may change under its name."""
@@ -37,7 +43,9 @@ class Standing:
 
     ``page`` has the shown files by name, and is None without a page. ``reflects`` is the serial of
     that page, ``seen`` the highest serial at a visit. ``waits`` is why the project is in ``todo``:
-    "rejected", "changed", "empty", or "" if it is not there.
+    "rejected", "changed", "empty", "missing", or "" if it is not there. ``first`` is the serial
+    of the first event that the page does not reflect, None if it is unknown. ``lost`` are the paths
+    of the files that have the places of rejected ones.
     """
 
     page: dict[str, File] | None = None
@@ -47,6 +55,8 @@ class Standing:
     waits: str = ""
     since: float = 0
     runs: int = 0
+    first: int | None = None
+    lost: frozenset[str] = frozenset()
 
     @property
     def holds_status(self) -> bool:
@@ -59,41 +69,78 @@ class Forecast:
     """Follows an index, and knows what each run must do.
 
     ``fold`` returns an equal text for paths that the file system does not hold apart. ``ignored``
-    are the projects whose rejected files the operator acknowledges.
+    are the projects whose rejected files the operator acknowledges. ``has_events`` is False for
+    runs that read only the project list.
     """
 
     index: Index
     fold: Callable[[str], str]
+    has_events: bool = True
     ignored: set[str] = field(default_factory=set)
     standings: dict[str, Standing] = field(default_factory=dict)
     status: int = 0
     listed: frozenset[str] = frozenset()
     """The projects of the first run."""
+    _born: dict[str, int] = field(default_factory=dict)
+    """For removed projects, the serial at which that was seen."""
+    _before: dict[str, dict[str, File]] = field(default_factory=dict)
+    """The pages at the beginning of a run."""
 
     def run(self, now: float) -> None:
         """Advance by a run at a time in seconds."""
-        for name, project in self.index.projects.items():
-            standing = self.standings.setdefault(name, Standing())
-            if project.serial > standing.seen or standing.waits:
-                self._visit(project, standing, now)
-                standing.seen = project.serial
-        held = [self._first_missing(*each) for each in self.standings.items()]
-        reached = [self.index.serial, *(serial for serial in held if serial is not None)]
-        self.status = max(self.status, min(reached))
+        self._before = {name: each.page or {} for name, each in self.standings.items()}
+        # Of two new files the one of gamma-ray wins, so gamma comes after it.
+        for name in sorted(self.standings.keys() | self.index.projects.keys(), reverse=True):
+            project = self.index.projects.get(name)
+            standing = self.standings.setdefault(name, Standing(reflects=self._born.get(name, 0)))
+            if project is None or project.serial > standing.seen or standing.waits:
+                self._visit(name, standing, now)
+        for name in [name for name, each in self.standings.items() if each.waits == GONE]:
+            del self.standings[name]
+            self._born[name] = self.index.serial
+        self._give_free_places(now)
+        firsts = [self._first(*each) for each in self.standings.items() if each[1].holds_status]
+        if None not in firsts:
+            reached = [self.index.serial, *(first - 1 for first in firsts if first is not None)]
+            self.status = max(self.status, min(reached))
         self.listed = self.listed or frozenset(self.standings)
 
-    def _first_missing(self, name: str, standing: Standing) -> int | None:
-        """Return the serial before the first event that a project does not reflect, if it waits."""
-        if not standing.holds_status:
-            return None
+    def _give_free_places(self, now: float) -> None:
+        """Visit the projects again that wanted a path whose owner has left it."""
+        self._before = {}
+        shown = {file.path for each in self.standings.values() for file in self._files(each)}
+        for name, standing in sorted(self.standings.items()):
+            if standing.lost - shown:
+                self._visit(name, standing, now)
+
+    def _first(self, name: str, standing: Standing) -> int | None:
+        """Return the serial of the first event that a waiting project does not reflect."""
+        if not self.has_events:
+            return standing.first
         if not standing.reflects and name in (self.listed or self.standings):
-            return 0  # the list of the first run has no events
+            return None  # the list of the first run has no events
         events = (e.serial for e in self.index.journal if _named(e.name) == name)
-        return next(serial for serial in events if serial > standing.reflects) - 1
+        return next(serial for serial in events if serial > standing.reflects)
 
     # ------------------------------------------------------------ one project
 
-    def _visit(self, project: Project, standing: Standing, now: float) -> None:
+    def _visit(self, name: str, standing: Standing, now: float) -> None:
+        project = self.index.projects.get(name)
+        if project is None:
+            self._miss(standing, now)
+        else:
+            self._read(name, project, standing, now)
+            standing.seen = project.serial
+
+    def _miss(self, standing: Standing, now: float) -> None:
+        """Visit a project that the index does not have; an event or a second look removes it."""
+        is_confirmed = standing.waits == "missing" and now - standing.since >= SECOND_LOOK
+        if self.has_events or standing.page is None or is_confirmed:
+            standing.waits = GONE
+        else:
+            self._wait(standing, "missing", now, first=self.status + 1)
+
+    def _read(self, name: str, project: Project, standing: Standing, now: float) -> None:
         shown = standing.page or {}
         files = project.files
         bad = {name for name, file in files.items() if is_invalid(file)}
@@ -112,39 +159,68 @@ class Forecast:
         if any(_has_changed(shown[name], listed[name]) for name in shown.keys() & listed.keys()):
             self._wait(standing, "changed", now)
             return
-        collided = self._collisions(shown, listed)
-        left = {name: file for name, file in listed.items() if name not in collided}
+        collided = self._collisions(name, shown, listed)
+        left = {each: file for each, file in listed.items() if each not in collided}
+        standing.lost = frozenset(collided.values())
         if collided and not left and not self._needs_place(shown, listed):
             self._wait(standing, "rejected", now)
-            standing.rejected = frozenset(bad | collided)
+            standing.rejected = frozenset(bad | collided.keys())
             return
         if collided and shown.keys() - left.keys():  # a place is free now: the same run goes on
-            collided = self._collisions(left, listed)
-            left = {name: file for name, file in listed.items() if name not in collided}
-        standing.page, standing.rejected = left, frozenset(bad | collided)
+            collided = self._collisions(name, left, listed)
+            left = {each: file for each, file in listed.items() if each not in collided}
+            standing.lost = frozenset(collided.values())
+        standing.page, standing.rejected = left, frozenset(bad | collided.keys())
         standing.reflects, standing.waits, standing.runs = project.serial, "", 0
 
-    def _wait(self, standing: Standing, why: str, now: float) -> None:
+    def _wait(self, standing: Standing, why: str, now: float, *, first: int | None = None) -> None:
+        if first is None and standing.page is not None:
+            first = max(standing.reflects, self.status) + 1
+        if not standing.waits:
+            standing.first = first
+        elif standing.first is not None and first is not None:
+            standing.first = min(standing.first, first)
         if standing.waits != why:
             standing.runs, standing.since = 0, now
         standing.waits = why
         standing.runs += 1
 
     def _has_evidence(self, project: Project, standing: Standing) -> bool:
-        return any(
+        return self.has_events and any(
             _REMOVAL.match(event.action)
             for event in self.index.journal
             if event.serial > standing.reflects and _named(event.name) == _named(project.display)
         )
 
-    def _collisions(self, shown: Mapping[str, File], listed: Mapping[str, File]) -> set[str]:
-        """Return the files whose place another one has: the shown one, or else the first."""
-        taken = {self.fold(file.path): file.path for file in shown.values()}
-        collided = set()
-        for name, file in sorted(listed.items()):
-            if taken.setdefault(self.fold(file.path), file.path) != file.path:
-                collided.add(name)
+    def _collisions(
+        self, name: str, shown: Mapping[str, File], listed: Mapping[str, File]
+    ) -> dict[str, str]:
+        """Return the files whose place another one has, with the path of that one.
+
+        That is a file of another project, the shown one, or else the first.
+        """
+        taken = {self.fold(file.path): file for file in shown.values()}
+        others = {self.fold(file.path): file for file in self._files_of_others(name)}
+        collided = {}
+        for filename, file in sorted(listed.items()):
+            place = self.fold(file.path)
+            owner = taken.setdefault(place, file)
+            if owner.path == file.path:
+                owner = others.get(place, file)
+            is_other = owner.path != file.path or owner.sha256 != file.sha256
+            if is_other and not (filename in shown and owner.path == file.path):
+                collided[filename] = owner.path
         return collided
+
+    def _files_of_others(self, name: str) -> Iterator[File]:
+        """Yield what other projects show, and showed when the run began."""
+        for other in (self.standings.keys() | self._before.keys()) - {name}:
+            if other in self.standings:
+                yield from self._files(self.standings[other])
+            yield from self._before.get(other, {}).values()
+
+    def _files(self, standing: Standing) -> Iterable[File]:
+        return (standing.page or {}).values()
 
     def _needs_place(self, shown: Mapping[str, File], listed: Mapping[str, File]) -> bool:
         """Return whether a listed file needs the place of a shown one that leaves the page."""
@@ -222,6 +298,11 @@ class Forecast:
 def is_invalid(file: File) -> bool:
     """Whether a file must be rejected: it is hidden, or neither document gives a digest."""
     return file.filename.startswith(".") or (file.hashes == {} and file.digests == {})
+
+
+def is_contested(filename: str) -> bool:
+    """Whether a file is named after both ``CONTESTANTS``."""
+    return filename.lower().startswith("gamma-ray-")
 
 
 def _has_changed(shown: File, listed: File) -> bool:

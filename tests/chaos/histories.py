@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
-from tests.chaos.forecast import VARIANTS, Forecast, is_invalid, read_status
+from tests.chaos.forecast import (
+    CONTESTANTS,
+    VARIANTS,
+    Forecast,
+    is_contested,
+    is_invalid,
+    read_status,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +28,7 @@ if TYPE_CHECKING:
     from tests.chaos.case import Case
     from tests.support.index import File, Project
 
-NAMES = ("Alpha", "Beta.x", "gamma")
+NAMES = ("Alpha", "Beta.x", "gamma", "Gamma-Ray")
 STEPS = 7
 SHARED = "/packages/shared"
 """A directory for the files of which only the names differ."""
@@ -32,18 +39,26 @@ _LETTERS = "caf\N{LATIN SMALL LETTER E WITH ACUTE}"
 class History:
     """Makes events on the index of a case, and runs its mirror.
 
-    ``fold`` is as in ``Forecast``.
+    ``fold`` and ``has_events`` are as in ``Forecast``.
     """
 
-    def __init__(self, case: Case, seed: int, fold: Callable[[str], str]) -> None:
+    def __init__(
+        self, case: Case, seed: int, fold: Callable[[str], str], *, has_events: bool = True
+    ) -> None:
         self._case = case
         self._index = case.index
         self._dice = random.Random(seed)
-        self._forecast = Forecast(case.index, fold)
+        self._forecast = Forecast(case.index, fold, has_events=has_events)
         self._versions = iter(range(1, 10_000))
         self._originals: dict[tuple[str, str], File] = {}
+        self._removed: dict[str, Project] = {}
         self.log: list[str] = []
-        case.site.configure(max_removals=1000, max_file_removals=1000)
+        case.site.configure(
+            max_removals=1000,
+            max_file_removals=1000,
+            workers=1,  # so that the order is known in which projects claim places
+            api_method="auto" if has_events else "simple",
+        )
         self._index.release("anchor", "1.0", size=20)
 
     def play(self, steps: int = STEPS) -> None:
@@ -210,6 +225,49 @@ class History:
         self._index.lose_files(name, action=action)
         return f"all files are gone, event {action}"
 
+    def _remove_project(self, name: str) -> str | None:
+        project = self._project(name)
+        if project is None:
+            return None
+        self._removed[name] = project
+        self._index.remove_project(name)
+        return "remove the project"
+
+    def _return_project(self, name: str) -> str | None:
+        """Let a removed project come back with its files, or with a new one only."""
+        if name not in self._removed or self._project(name) is not None:
+            return None
+        project = self._removed.pop(name)
+        if self._dice.random() < 0.3:
+            return f"create the project again, {self._publish(name)}"
+        self._index.restore(project)
+        return "restore the project"
+
+    def _contest(self, name: str) -> str | None:
+        """Publish a file that is named after two projects, where the other one has its file.
+
+        Two new files at one path are not published: the URL has only one content.
+        """
+        if canonicalize_name(name) not in CONTESTANTS:
+            return None
+        (other,) = CONTESTANTS - {canonicalize_name(name)}
+        standing = self._forecast.standings.get(other)
+        shown = (standing and standing.page) or {}
+        version = f"{next(self._versions)}.0"
+        ways: list[tuple[str, bytes | None]] = [(f"gamma-ray-{version}.tar.gz", None)]
+        for file in self._files(other, lambda file: is_contested(file.filename)):
+            ways.append((file.filename.capitalize(), None))
+            if file.filename in shown:
+                same = shown[file.filename].content
+                ways += [(file.filename, None), (file.filename, same)]
+        filename, content = self._dice.choice(ways)
+        own = self._project(name)
+        if own is not None and filename in own.files:
+            return None
+        path = f"{SHARED}/{filename}"
+        self._index.upload(name, version, filename, size=40, content=content, path=path)
+        return f"publish {filename}{' with the same content' if content else ''}"
+
     def _acknowledge(self, name: str) -> str:
         """Let the operator acknowledge the rejected files of a project, or no longer."""
         self._forecast.ignored ^= {canonicalize_name(name)}
@@ -239,6 +297,11 @@ class History:
         _remove_twin,
         _publish_companion,
         _empty,
+        _remove_project,
+        _return_project,
+        _return_project,
+        _contest,
+        _contest,
         _acknowledge,
         _wait,
     )

@@ -43,16 +43,29 @@ def kinds(request: pytest.FixtureRequest) -> tuple[str, ...]:
     return found
 
 
+@pytest.fixture(params=[True, False], ids=["changelog", "list"])
+def has_events(request: pytest.FixtureRequest) -> bool:
+    """Return whether the runs read the changelog, or the project list only."""
+    found: bool = request.param
+    return found
+
+
 @pytest.fixture
 def start(
-    kinds: tuple[str, ...], tmp_path: Path, index: Index, server: IndexServer, figures: Figures
+    kinds: tuple[str, ...],
+    tmp_path: Path,
+    index: Index,
+    server: IndexServer,
+    figures: Figures,
+    *,
+    has_events: bool,
 ) -> Iterator[Callable[[int], History]]:
     """Return a function that begins the history of a seed on such a file system."""
 
     def begin(home: Path, seed: int) -> History:
         home.mkdir(exist_ok=True)
         case = Case(index, server, Site(home, server, timeout=5), figures)
-        return History(case, seed, folds(frozenset(kinds)))
+        return History(case, seed, folds(frozenset(kinds)), has_events=has_events)
 
     if not kinds:
         yield lambda seed: begin(tmp_path / "exact", seed)
