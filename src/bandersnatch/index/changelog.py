@@ -53,6 +53,12 @@ _MAX_DEPTH = 64
 _MAX_TOKEN = 64 * 1024
 """Bytes of a tag and the text that follows it."""
 
+_MAX_ELEMENTS = 20 * PAGE_EVENTS
+"""The elements of an answer with events; an event has thirteen."""
+
+_MAX_NUMBER = 64
+"""Characters of the text of a number."""
+
 _LONG_TOKEN = re.compile(rb"<[^<]{%d}" % _MAX_TOKEN)
 _ENCODINGS = frozenset({"utf-8", "us-ascii", "ascii", "iso-8859-1", "utf-16"})
 """Those that both parsers know by themselves, and therefore read alike."""
@@ -268,6 +274,8 @@ class XmlRpcCall:
         from aiohttp_xmlrpc.exceptions import XMLRPCError  # noqa: PLC0415 - as above
 
         _check_memory(text, _tree_memory(text), max_memory)
+        if _count_elements(text) > _MAX_ELEMENTS:
+            raise InvalidAnswer(f"it has more than {_MAX_ELEMENTS} elements")
         grammar = _Grammar()
         _parse(text, grammar)
         if grammar.is_fault and len(text) > _MAX_TOKEN:
@@ -354,13 +362,16 @@ class _Grammar:
     def data(self, text: str) -> None:
         if text.strip(" \t\r\n"):
             self._contents[-1].append(_TEXT_CODE)
-        self._text += text
+        # What is too long for a number stays so; the rest of a long text is not needed.
+        self._text += text[: _MAX_NUMBER + 1 - len(self._text)]
 
     def end(self, tag: str) -> None:
         if not _GRAMMAR[tag][1].fullmatch(self._contents.pop()):
             raise InvalidAnswer(f"the content of an element {tag!a} is invalid")
         if tag in {"int", "i4"} and not (
-            _INTEGER.fullmatch(self._text) and -_MAX_INTEGER <= int(self._text) < _MAX_INTEGER
+            len(self._text) <= _MAX_NUMBER
+            and _INTEGER.fullmatch(self._text)
+            and -_MAX_INTEGER <= int(self._text) < _MAX_INTEGER
         ):
             raise InvalidAnswer(f"{self._text[:20]!a} is not a number of 32 bits")
         self._text = ""

@@ -188,11 +188,12 @@ def _parse(texts: Mapping[str, object], problems: list[InvalidValue]) -> Hashes:
     """Return the valid digests; append what is wrong with others of supported algorithms."""
     digests: dict[str, Digest] = {}
     for algorithm, value in texts.items():
+        if _algorithm(algorithm, value) is None:
+            continue
         try:
             digest = parse_digest(algorithm, value)
         except InvalidValue as error:
-            is_given = value is not None and value != ""
-            if is_given and _algorithm(algorithm, value) is not None:
+            if value is not None and value != "":
                 problems.append(error)
             continue
         digests.setdefault(digest.algorithm, digest)

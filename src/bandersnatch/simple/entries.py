@@ -175,6 +175,8 @@ def parse_status(value: object) -> tuple[ProjectStatus | UnknownStatus, str]:
 
 MAX_BAD_SHARE = 0.01
 """The share of a project list's entries that may be invalid; above it the list is refused."""
+MAX_BAD = 100_000
+"""The number of invalid entries after which the rest of a list is not read."""
 _MAX_REPORTED = 20
 """How many invalid or duplicate entries of a list are reported one by one."""
 
@@ -191,7 +193,8 @@ def build_project_list(
     An entry with a valid name and an invalid serial is listed without a serial: the project
     exists, and a list without it would make the mirror look complete without it.
 
-    :raises InvalidPage: if more than 1 % of the pairs, and more than one pair, are invalid.
+    :raises InvalidPage: if more than 1 % of the pairs, and more than one pair, or ``MAX_BAD`` are
+        invalid.
     """
     serials: dict[ProjectName, Serial | None] = {}
     display_names: dict[ProjectName, str] = {}
@@ -210,6 +213,8 @@ def build_project_list(
             if bad <= _MAX_REPORTED:
                 reason = f"{name}: {error}" if name else str(error)
                 rejected.append(Rejection.of(shown, reason))
+            if bad == MAX_BAD:
+                break
             if name is None:
                 continue
         if name in serials:
@@ -219,7 +224,7 @@ def build_project_list(
             serials[name] = own
         if shown != name:
             display_names[name] = str(shown)
-    if bad > max(1, count * MAX_BAD_SHARE):
+    if bad > max(1, count * MAX_BAD_SHARE) or bad == MAX_BAD:
         first = rejected[0].reason
         raise InvalidPage(where, f"{bad} of its {count} entries are bad: {first}")
     notes = (*notes, *map(_duplicate_note, islice(duplicates, _MAX_REPORTED)))

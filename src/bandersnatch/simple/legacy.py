@@ -17,6 +17,7 @@ import msgspec
 from bandersnatch.errors import InvalidPage, InvalidValue
 from bandersnatch.model.digests import Digest, Hashes, parse_hashes
 from bandersnatch.model.files import ReleaseFile, check_size, parse_upload_time
+from bandersnatch.model.project import MAX_FILES
 from bandersnatch.model.serials import Serial, optional_serial
 from bandersnatch.simple.entries import PageContext, check_page_name, validate_versions
 from bandersnatch.simple.limits import LEGACY, check_memory
@@ -71,6 +72,8 @@ def parse_legacy(text: bytes, context: PageContext) -> LegacyDocument:
     entries = [entry for files in releases.values() if isinstance(files, list) for entry in files]
     files: dict[Digest, LegacyFile] = {}
     by_name: dict[str, LegacyFile] = {}
+    if len(entries) > MAX_FILES:
+        raise InvalidPage(context.url, f"it names more than {MAX_FILES} files")
     for entry in entries:
         if isinstance(entry, dict):
             hashes = _hashes(entry)

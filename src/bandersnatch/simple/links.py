@@ -14,6 +14,7 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 
 from bandersnatch.errors import InvalidPage
+from bandersnatch.simple.limits import BYTES_PER_STEP, StepBudget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,7 @@ _MAX_TEXT = 1000
 _MAX_TAG = 64 * 1024
 _CHUNK = 32 * 1024
 """How many bytes are parsed at a time."""
+_ATTRIBUTES_PER_STEP = 2
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -53,7 +55,8 @@ class LinkReader:
         self._text = text
         self._where = where
         self._charset = _character_set(charset)
-        self._parser = _Parser(where, limit)
+        self._steps = StepBudget(len(text), where)
+        self._parser = _Parser(where, limit, self._steps)
         self.meta = self._parser.meta
 
     def links(self) -> Iterator[Link]:
@@ -62,10 +65,11 @@ class LinkReader:
         A link whose address is not a URL is skipped. An open ``<a>`` ends where the next begins.
 
         :raises InvalidPage: if the page ends inside a tag or comment, has one that is too long,
-            has too many links, or has a malformed declaration.
+            has too many links, has far more markup than links, or has a malformed declaration.
         """
         parser = self._parser
         for chunk in self._chunks():
+            self._steps.spend(chunk.count("<") + chunk.count("&"))
             try:
                 parser.feed(chunk)
             except AssertionError as error:  # raised by the parser for a malformed ``<![``
@@ -97,8 +101,9 @@ def _character_set(charset: str | None) -> str:
 
 
 class _Parser(HTMLParser):
-    def __init__(self, where: str, limit: int) -> None:
+    def __init__(self, where: str, limit: int, steps: StepBudget) -> None:
         super().__init__(convert_charrefs=True)
+        self._steps = steps
         self.meta: dict[str, str] = {}
         self._links: list[Link] = []
         self._count = 0
@@ -109,6 +114,7 @@ class _Parser(HTMLParser):
         self._text = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._steps.spend(len(attrs) // _ATTRIBUTES_PER_STEP)
         if tag == "a":
             self.finish_link()
             self._open = _attributes(attrs)
@@ -135,12 +141,15 @@ class _Parser(HTMLParser):
             return
         if self._count == self._limit:
             raise InvalidPage(self._where, f"it has more than {self._limit} links")
+        address = attributes.pop("href").strip()
+        self._steps.spend((len(self._base) + len(address)) // BYTES_PER_STEP)
         try:
-            url = urljoin(self._base, attributes.pop("href").strip())
+            url = urljoin(self._base, address)
             path = urlsplit(url).path
         except ValueError:
             return
         self._count += 1
+        self._steps.add_entry()
         self._links.append(Link(url, path, text, attributes))
 
     def take_links(self) -> list[Link]:
