@@ -88,6 +88,16 @@ class RunPlanned(_Described, frozen=True):
     sentence: ClassVar[str] = "{projects} project(s) to process, {removals} to remove"
 
 
+class SweepEnded(_Described, frozen=True):
+    """The sweep asked for pages that nothing says have changed; ``found`` of them had."""
+
+    asked: int
+    found: int
+
+    level: ClassVar[int] = INFO
+    sentence: ClassVar[str] = "the sweep asked for {asked} pages; found by the sweep: {found}"
+
+
 # ---------------------------------------------------------------- projects
 
 
@@ -414,7 +424,7 @@ class OrphanFound(_Described, frozen=True):
 
 # ---------------------------------------------------------------- all of them
 
-RunEvent: TypeAlias = Warned | Halted | RequestsLimited | StepStarted | RunPlanned
+RunEvent: TypeAlias = Warned | Halted | RequestsLimited | StepStarted | RunPlanned | SweepEnded
 ProjectEvent: TypeAlias = (
     ProjectSynced
     | ProjectUnchanged

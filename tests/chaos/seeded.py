@@ -579,6 +579,18 @@ MUTANTS = (
         ("chaos/test_planted.py",),
     ),
     Mutant(
+        "a bound of steps is not applied",
+        "simple.limits:StepBudget.spend",
+        put(comparison(ast.Lt, "_left"), FALSE),
+        ("unit/test_heavy_documents.py",),
+    ),
+    Mutant(
+        "the sweep has no share",
+        "mirror.sweep:share",
+        put(result("min"), code("0")),
+        ("integration/test_sweep.py",),
+    ),
+    Mutant(
         "the files of an unreadable project count as orphaned",
         "mirror.verify.run:Verification._unreadable",
         put(comparison(ast.NotIn), FALSE),

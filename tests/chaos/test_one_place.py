@@ -87,3 +87,52 @@ def test_a_full_or_read_only_disk_ends_the_run(mirrored: Site, error: int) -> No
         assert {ran.code, staged.code} <= {0, 7}
         assert mirrored.mirror().code == 0
         mirrored.check()
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: errno.errorcode[error])
+@pytest.mark.parametrize("kind", ["open", "stat", "rename"])
+@pytest.mark.parametrize("where", ["its pages", "a file"])
+def test_an_error_while_a_project_is_removed_is_that_projects_failure(
+    index: Index, mirrored: Site, where: str, kind: str, error: int
+) -> None:
+    """The others are removed and synced, and the next run removes it."""
+    file = next(iter(index.project("p00").files.values()))
+    for name in NAMES[:3]:
+        index.remove_project(name)
+    mirrored.configure(removal_grace="0 s")
+
+    within = "simple/p00/" if where == "its pages" else file.path[1:]
+    ran = run(mirrored, {kind: error}, within=within)
+
+    with noted(ran.log):
+        assert ran.code in {0, 7}
+        assert "Traceback" not in ran.log
+        assert not {"p01", "p02"} & {*mirrored.names()}
+        assert not (mirrored.web / "simple" / "p01").exists()
+        assert all(len(mirrored.filenames(name)) == 2 for name in NAMES[3:])
+        assert mirrored.status == index.serial or ran.code
+        assert mirrored.mirror().code == 0
+        assert mirrored.names() == NAMES[3:]
+        assert not (mirrored.web / "simple" / "p00").exists()
+        assert not (mirrored.web / file.path[1:]).exists()
+        assert mirrored.status == index.serial
+        mirrored.check()
+
+
+@pytest.mark.parametrize("error", [errno.EACCES, errno.EPERM, errno.EIO])
+def test_an_error_at_one_object_of_the_trash_leaves_only_that(
+    index: Index, mirrored: Site, error: int
+) -> None:
+    files = [next(iter(index.project(name).files.values())).path[1:] for name in NAMES[:3]]
+    for name in NAMES[:3]:
+        index.remove_project(name)
+    mirrored.configure(removal_grace="0 s")
+
+    ran = run(mirrored, {"unlink": error}, within=f"removed/{files[0]}")
+
+    with noted(ran.log):
+        left = [path for path in files if (mirrored.root / "removed" / path).exists()]
+        assert (ran.code, left) in [(7, files[:1]), (0, [])]
+        assert "Traceback" not in ran.log
+        assert mirrored.mirror().code == 0
+        assert not (mirrored.root / "removed" / files[0]).exists()

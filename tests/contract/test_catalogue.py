@@ -230,6 +230,38 @@ async def test_a_project_is_due_from_its_time_on(catalogue: Catalogue) -> None:
     assert await catalogue.due(31) == []
 
 
+async def test_the_sweep_asks_first_for_what_was_not_asked_for_longest(
+    catalogue: Catalogue,
+) -> None:
+    times = {"foo-a": 30, "foo-b": 10, "foo-c": 20, "foo-d": 900, "foo-e": 20, "foo-f": 5}
+    records = [structs.replace(make_record(name), asked=at) for name, at in times.items()]
+    records[-1] = structs.replace(records[-1], standing=Standing.RETAINED)
+    records[2] = structs.replace(records[2], standing=Standing.EXCLUDED, watched=101)
+    records[1] = structs.replace(records[1], watched=100)
+    await catalogue.commit(CatalogueUpdate(forgotten=[BASE_A, BASE_B], records=records))
+
+    async def queue(count: int, before: int, *, watched: bool = False) -> list[str]:
+        return list(await catalogue.sweep_queue(100, count, before=before, watched=watched))
+
+    assert await queue(9, 100) == ["foo-d", "foo-b", "foo-c", "foo-e", "foo-a"]
+    assert await queue(3, 30) == ["foo-d", "foo-b", "foo-c"]
+    assert await queue(9, 30, watched=True) == ["foo-c"]
+    assert await queue(9, 20, watched=True) == []
+    assert await catalogue.oldest_look() == 10
+
+    await catalogue.commit(CatalogueUpdate(looked={project_name("foo-b"): 40, FOO: 1}))
+
+    assert await catalogue.oldest_look() == 20
+    assert await queue(2, 100) == ["foo-d", "foo-c"]
+    found = await catalogue.project(project_name("foo-b"))
+    assert found == structs.replace(as_kept(records[1]), asked=40)
+
+
+async def test_a_catalogue_without_projects_has_no_oldest_look(catalogue: Catalogue) -> None:
+    await catalogue.commit(CatalogueUpdate(reset=True))
+    assert await catalogue.oldest_look() is None
+
+
 async def test_a_record_replaces_the_earlier_one_with_all_its_files(
     catalogue: Catalogue,
 ) -> None:

@@ -90,6 +90,20 @@ class MemoryCatalogue(MirrorCatalogue):
         dues = ((name, each.due) for name, each in sorted(self.records.items()))
         return [name for name, due in dues if due is not None and due <= now]
 
+    async def sweep_queue(
+        self, now: int, count: int, /, *, before: int, watched: bool = False
+    ) -> Sequence[ProjectName]:
+        here = [each for each in self.records.values() if each.standing is not Standing.RETAINED]
+        if watched:
+            here = [each for each in here if each.watched > now and each.asked <= now]
+        found = [each for each in here if each.asked < before or each.asked > now]
+        found.sort(key=lambda each: (each.asked <= now, each.asked, each.name))
+        return [each.name for each in found[:count]]
+
+    async def oldest_look(self) -> int | None:
+        here = [each for each in self.records.values() if each.standing is not Standing.RETAINED]
+        return min((each.asked for each in here), default=None)
+
     async def project(self, name: ProjectName, /) -> ProjectRecord | None:
         record = self.records.get(name)
         if record is None:
@@ -271,6 +285,9 @@ class MemoryCatalogue(MirrorCatalogue):
             self.empty_verified.pop(name, None)
         for verified in batch.verified:
             self._put_verified(verified)
+        for name, at in batch.looked.items():
+            if name in self.records:
+                self.records[name] = structs.replace(self.records[name], asked=at)
         self.markers.update(batch.markers)
         self._put_dependencies(batch)
 

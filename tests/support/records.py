@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from bandersnatch.catalogue.records import (
+    ALWAYS,
     Cause,
     Deferral,
     Deferred,
@@ -162,6 +163,8 @@ def project_records(draw: st.DrawFn) -> ProjectRecord:
         standing=draw(st.sampled_from(Standing)),
         due=draw(st.none() | seconds),
         exclusions=tuple(draw(st.lists(exclusions, max_size=3))),
+        asked=draw(seconds),
+        watched=draw(st.just(ALWAYS) | seconds),
     )
 
 

@@ -45,6 +45,7 @@ from bandersnatch.events import (
     ProjectUnchanged,
     RunPlanned,
     StepStarted,
+    SweepEnded,
     Warned,
 )
 from bandersnatch.layout import StorageKey
@@ -97,6 +98,7 @@ def test_the_report_of_a_run_without_events_is_empty() -> None:
         },
         "rejected": [],
         "pages": {"written": 0, "removed": 0},
+        "sweep": {"asked": 0, "found": 0},
         "halted": [],
     }
 
@@ -119,6 +121,13 @@ def test_projects_are_listed_and_unchanged_ones_are_counted() -> None:
     assert projects["absent"] == ["foo"]
     assert projects["removed"] == ["bar"]
     assert projects["restored"] == ["foo"]
+
+
+def test_what_the_sweep_finds_is_counted() -> None:
+    run = report()
+    run(SweepEnded(81, 3))
+
+    assert written(run)["sweep"] == {"asked": 81, "found": 3}
 
 
 def test_files_and_bytes_and_pages_are_counted() -> None:

@@ -56,6 +56,24 @@ class Catalogue(Protocol):
         """
         ...
 
+    async def sweep_queue(
+        self, now: int, count: int, /, *, before: int, watched: bool = False
+    ) -> Sequence[ProjectName]:
+        """Return up to ``count`` projects whose pages were asked for before ``before``.
+
+        Those that were asked for longest ago come first, after those with a time after ``now``,
+        which a wrong clock gave. Retained projects are left out, and with ``watched`` those that
+        are not watched at ``now``. Times are in seconds since 1970.
+        """
+        ...
+
+    async def oldest_look(self) -> int | None:
+        """Return when the page was asked for that was asked for longest ago, None without pages.
+
+        Retained projects are left out, because no run of ``mirror`` asks for their pages.
+        """
+        ...
+
     async def deferred(self) -> Sequence[records.Deferred]:
         """Return the deferred projects, in the order of names."""
         ...

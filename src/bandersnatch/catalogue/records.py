@@ -37,7 +37,10 @@ class FileRecord(Struct, frozen=True):
 
 
 NEVER = 0
-"""The time of verification of content that was never verified."""
+"""The time of verification of content that was never verified, and of a look that never was."""
+
+ALWAYS = 2**53
+"""A time after all others, in seconds since 1970."""
 
 
 class Standing(StrEnum):
@@ -128,6 +131,8 @@ class Marker(StrEnum):
     """When everything was last compared with the index, in seconds since 1970."""
     LISTING = "listing"
     """The validators of the project list, one a line."""
+    SWEPT = "swept"
+    """Until when the sweep has had its share of the pages, in seconds since 1970."""
     FILE_LOSSES = "file losses"
     """How many files the index took off pages in the last 24 hours; see ``mirror.losses``."""
     LAST_RUN = "last run"
@@ -181,6 +186,8 @@ class ProjectRecord(Struct, frozen=True):
     ``files`` are those of ``detail.files`` that are stored, in the same order. ``due`` is when,
     in seconds since 1970, the filters will let more files of the same page through.
     ``exclusions`` are what the filters left out of that page, at most ``MOST_EXCLUSIONS`` of them.
+    ``asked`` is when the index was last asked for the page. Until ``watched`` the sweep asks for it
+    more often.
     """
 
     detail: ProjectDetail
@@ -192,6 +199,8 @@ class ProjectRecord(Struct, frozen=True):
     standing: Standing = Standing.SELECTED
     due: int | None = None
     exclusions: tuple[Exclusion, ...] = ()
+    asked: int = NEVER
+    watched: int = NEVER
 
     @property
     def name(self) -> ProjectName:
@@ -406,7 +415,8 @@ class CatalogueUpdate(Struct):
     project, as ``forgotten`` and ``resolved`` do, unless ``deferred`` has a new one. ``restored``
     are the keys that left the trash. ``rejected`` replaces the rejected files of projects whose
     page is not published, and of which no record is stored now; those of the others are in
-    ``detail.rejected`` of their records. ``reset`` deletes everything else first.
+    ``detail.rejected`` of their records. ``looked`` are projects whose page was asked for and is
+    as recorded, with the time of the request. ``reset`` deletes everything else first.
     ``requirements`` replaces those of projects; the basis of a row counts only for a project that
     has no record here. ``dependencies`` replaces all that a project asks of others, by their names.
     ``followed`` adds or replaces projects that others need, and ``unfollowed`` removes them.
@@ -419,6 +429,7 @@ class CatalogueUpdate(Struct):
     trashed: list[TrashEntry] = field(default_factory=list)
     restored: list[StorageKey] = field(default_factory=list)
     verified: list[Verified] = field(default_factory=list)
+    looked: dict[ProjectName, int] = field(default_factory=dict)
     rejected: dict[ProjectName, tuple[Rejection, ...]] = field(default_factory=dict)
     markers: dict[Marker, str] = field(default_factory=dict)
     requirements: dict[ProjectName, RequirementRow] = field(default_factory=dict)

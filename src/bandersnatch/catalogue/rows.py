@@ -38,8 +38,12 @@ CREATE TABLE project (
     fingerprint TEXT NOT NULL, etag TEXT NOT NULL, last_modified TEXT NOT NULL, body TEXT NOT NULL,
     status TEXT NOT NULL, reason TEXT NOT NULL, versions TEXT NOT NULL,
     standing TEXT NOT NULL, due INTEGER, size INTEGER NOT NULL, files INTEGER NOT NULL,
-    verified INTEGER NOT NULL, exclusions TEXT NOT NULL
+    verified INTEGER NOT NULL, exclusions TEXT NOT NULL,
+    asked INTEGER NOT NULL, watched INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX sweep_queue ON project (asked, name) WHERE standing <> 'retained';
+CREATE INDEX watched ON project (asked, name, watched)
+    WHERE standing <> 'retained' AND watched > 0;
 CREATE INDEX due ON project (due) WHERE due IS NOT NULL;
 CREATE INDEX verify_queue ON project (verified, name) WHERE standing <> 'excluded';
 CREATE TABLE file (
@@ -85,7 +89,7 @@ TABLES = (
 PROJECT_COLUMNS = (
     "name", "display", "serial", "reflects", "fingerprint", "etag", "last_modified", "body",
     "status", "reason", "versions", "standing", "due", "size", "files", "verified",
-    "exclusions",
+    "exclusions", "asked", "watched",
 )  # fmt: skip
 FILE_COLUMNS = (
     "path", "project", "size", "modified", "verified", "hashes", "uploaded",
@@ -238,6 +242,8 @@ def project_row(record: records.ProjectRecord) -> tuple[Any, ...]:
         len(record.files),
         record.verified,
         exclusions_text(record.exclusions),
+        record.asked,
+        record.watched,
     )
 
 
@@ -302,7 +308,7 @@ def _parse_project(
     row: tuple[Any, ...], files: Iterable[tuple[Any, ...]], rejections: tuple[Rejection, ...]
 ) -> records.ProjectRecord:
     name, display, serial, reflects, fingerprint, etag, last_modified, body, *rest = row
-    status, reason, versions, standing, due, *_, exclusions = rest
+    status, reason, versions, standing, due, *_, exclusions, asked, watched = rest
     recorded = [
         (_parse_file(found), found[3], found[4], _parse_validators(found[11])) for found in files
     ]
@@ -330,6 +336,8 @@ def _parse_project(
         standing=records.Standing(standing),
         due=due,
         exclusions=parse_exclusions(exclusions),
+        asked=asked,
+        watched=watched,
     )
 
 

@@ -110,6 +110,20 @@ _SELECT_VERIFY_QUEUE = """
     WHERE standing <> 'excluded' AND verified < ? AND (verified, name) > (?, ?)
     ORDER BY verified, name LIMIT ?
 """
+# Each "standing <> 'retained'" is spelled as in the indexes sweep_queue and watched.
+_SELECT_SWEEP = """
+    SELECT name FROM project WHERE standing <> 'retained' AND asked > ?1
+    UNION ALL SELECT * FROM (
+        SELECT name FROM project WHERE standing <> 'retained' AND asked < ?2
+        ORDER BY asked, name LIMIT ?3
+    ) LIMIT ?3
+"""
+_SELECT_WATCHED = """
+    SELECT name FROM project
+    WHERE standing <> 'retained' AND watched > 0 AND watched > ?1 AND asked < ?2
+    ORDER BY asked, name LIMIT ?3
+"""
+_SELECT_OLDEST_LOOK = "SELECT min(asked) FROM project WHERE standing <> 'retained'"
 _SELECT_LARGEST = """
     SELECT name, verified, files, size FROM project
     WHERE standing <> 'excluded' ORDER BY size DESC, name LIMIT ?
@@ -295,6 +309,17 @@ class SqliteCatalogue(MirrorCatalogue):
     async def due(self, now: int, /) -> Sequence[ProjectName]:
         query = "SELECT name FROM project WHERE due IS NOT NULL AND due <= ?"
         return await self._run(lambda: sorted(n for (n,) in self._db.execute(query, (now,))))
+
+    async def sweep_queue(
+        self, now: int, count: int, /, *, before: int, watched: bool = False
+    ) -> Sequence[ProjectName]:
+        query, values = _SELECT_WATCHED if watched else _SELECT_SWEEP, (now, before, count)
+        return await self._run(lambda: [name for (name,) in self._db.execute(query, values)])
+
+    async def oldest_look(self) -> int | None:
+        query = _SELECT_OLDEST_LOOK
+        found = await self._run(lambda: self._db.execute(query).fetchone()[0])
+        return None if found is None else int(found)
 
     async def project(self, name: ProjectName, /) -> ProjectRecord | None:
         return await self._run(lambda: _project(self._db, name))
@@ -615,6 +640,8 @@ def _put(db: sqlite3.Connection, batch: CatalogueUpdate) -> None:
     db.executemany("DELETE FROM trash WHERE key = ?", [(key,) for key in batch.restored])
     for each in batch.verified:
         _put_verified(db, each)
+    looks = [(at, name) for name, at in batch.looked.items()]
+    db.executemany("UPDATE project SET asked = ? WHERE name = ?", looks)
     db.executemany("INSERT OR REPLACE INTO marker VALUES (?, ?)", batch.markers.items())
     dependencies.put_dependencies(db, batch)
 

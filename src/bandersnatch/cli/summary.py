@@ -41,6 +41,9 @@ def _projects(report: RunReport) -> list[str]:
         ),
         _files(report),
     ]
+    if report.swept:
+        swept, found = report.swept, report.found_by_sweep
+        lines.append(f"Sweep: {swept} unchanged pages checked, found by the sweep: {found}.")
     if report.restored:
         lines.append(f"Restored: {listed(sorted(report.restored), _MOST_LISTED)}.")
     if report.excluded:

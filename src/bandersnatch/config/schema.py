@@ -188,12 +188,14 @@ class RunSettings(Struct, frozen=True):
 
     ``max_removals`` is None for the default: the larger of 5 and 0.5 % of the projects.
     ``max_file_removals`` is how many files the index may take off pages within 24 hours, None for
-    the default of ``mirror.losses``.
+    the default of ``mirror.losses``. Within ``sweep_interval`` every page is asked for once, even
+    if nothing says that it changed; with 0 that is never done.
     ``verifiers`` is how many projects ``verify`` reads concurrently.
     """
 
     stop_on_error: bool = False
     reconcile_interval: timedelta = timedelta(hours=24)
+    sweep_interval: timedelta = timedelta(days=30)
     removed_projects: RemovedProjects = RemovedProjects.DELETE
     removal_grace: timedelta = timedelta(days=14)
     max_removals: int | None = None
@@ -534,6 +536,9 @@ def _read_run(options: SectionOptions, notes: list[str]) -> RunSettings:
         stop_on_error=options.read("stop-on-error", readers.boolean, default.stop_on_error),
         reconcile_interval=options.read(
             "reconcile-interval", readers.duration, default.reconcile_interval
+        ),
+        sweep_interval=options.read(
+            "sweep-interval", readers.duration_with_unit, default.sweep_interval
         ),
         removed_projects=_removed_projects(options, notes),
         removal_grace=options.read("removal-grace", readers.duration, default.removal_grace),

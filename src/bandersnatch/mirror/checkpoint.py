@@ -75,6 +75,7 @@ class Checkpoint:
         now: int,
         losses: LossWindow | None = None,
         may_expire: bool = True,
+        records_looks: bool = False,
     ) -> None:
         """Assign the ports; ``now`` is when the run began, in seconds since 1970.
 
@@ -84,6 +85,7 @@ class Checkpoint:
         command does not count them.
         ``settled`` are the pending projects that ``status`` does not wait for: two runs in
         succession rejected their pages. ``may_expire`` is as in ``MirrorSnapshot``.
+        ``records_looks`` records when the index was asked for pages that are as recorded.
         """
         self._storage = storage
         self._catalogue = catalogue
@@ -97,6 +99,7 @@ class Checkpoint:
         self.settled: set[ProjectName] = set()
         self._now = now
         self._may_expire = may_expire
+        self._records_looks = records_looks
         self._batch = records.CatalogueUpdate()
         self._done: list[ProjectName] = []
         self._committed_at = self._saved_at = clock.monotonic()
@@ -165,6 +168,8 @@ class Checkpoint:
         if outcome.result is Result.SYNCED and outcome.lost and not self._standalone:
             self.losses = self.losses.added(self._now, outcome.lost)
             self._batch.markers[records.Marker.FILE_LOSSES] = self.losses.render()
+        if self._records_looks and outcome.result is Result.UNCHANGED and outcome.record is None:
+            self._batch.looked[task.name] = self._now
         cause = records.Cause.NONE if task.earlier is None else task.earlier.cause
         if outcome.result is Result.REJECTED and cause is records.Cause.PAGE_REJECTED:
             self.settled.add(task.name)
@@ -173,8 +178,11 @@ class Checkpoint:
             self.unrecorded.append(task.name)
         elif change.todo is TodoChange.DONE:
             self._done.append(task.name)
+        elif TaskHints.SWEPT in task.hints:
+            self.pending[task.name] = task.target_serial
         waited = self._clock.monotonic() - self._committed_at
-        is_due = len(self._batch.records) >= MAX_BATCH or waited >= MAX_DELAY
+        is_full = len(self._batch.records) + len(self._batch.looked) >= MAX_BATCH
+        is_due = is_full or waited >= MAX_DELAY
         if is_due and not self._committing.locked():
             await self.commit()
             if self._clock.monotonic() - self._saved_at >= MAX_DELAY:
@@ -217,8 +225,14 @@ class Checkpoint:
             some = deferred[start : start + MAX_BATCH]
             await self._catalogue.commit(records.CatalogueUpdate(deferred=some))
 
-    async def defer_removals(self, tasks: Mapping[ProjectName, SyncTask]) -> None:
-        """Record that the index removed projects, and that a limit refused to remove them here."""
+    async def defer_removals(
+        self,
+        tasks: Mapping[ProjectName, SyncTask],
+        cause: records.Cause = records.Cause.REMOVAL_LIMIT,
+        reason: str = "one run may not remove so many projects",
+    ) -> None:
+        """Record that the index removed projects, and why they were not removed here."""
+        self.pending.update({name: task.target_serial for name, task in tasks.items()})
         await self.commit(
             records.CatalogueUpdate(
                 deferred=[
@@ -230,8 +244,8 @@ class Checkpoint:
                         since=task.noticed_at,
                         tried=self._now,
                         attempts=0,
-                        cause=records.Cause.REMOVAL_LIMIT,
-                        reason="one run may not remove so many projects",
+                        cause=cause,
+                        reason=reason,
                         display=task.display,
                     )
                     for name, task in tasks.items()

@@ -22,6 +22,7 @@ from bandersnatch.events import (
 )
 from bandersnatch.layout import StorageKey
 from bandersnatch.mirror.index_check import is_wrong_url_sign
+from bandersnatch.mirror.sweep import is_found
 from bandersnatch.mirror.tasks import Outcome, Result, SyncTask
 from bandersnatch.model.project import UnknownStatus
 
@@ -103,7 +104,7 @@ class Executor:
         self.complete = True
         self.answered = False
         self.failed_otherwise = False
-        self.succeeded = 0
+        self.succeeded = self.found_by_sweep = 0
 
     async def run(self, tasks: Collection[SyncTask], *, workers: int) -> None:
         """Work on every task.
@@ -113,7 +114,8 @@ class Executor:
         ``emptied`` those that would lose all their files to the filters. ``empty`` are those that
         have no files on the index, for the second time, and ``losing`` those that lost some there.
         ``failed`` are the projects that could not be synced, and ``succeeded`` counts those for
-        which the index gave a usable page. ``unvisited`` are those whose task was not worked on,
+        which the index gave a usable page, ``found_by_sweep`` those of the sweep that had changed.
+        ``unvisited`` are those whose task was not worked on,
         because the operator wants the run to stop at an error, or because limits of the index
         postponed them until nothing else was left to do. ``complete`` is False if the index was
         given up before every task was worked on. ``answered`` says that the index answered for at
@@ -205,6 +207,7 @@ class Executor:
     def _collect(self, outcome: Outcome) -> None:
         """Collect what the end of the run decides about."""
         task = outcome.task
+        self.found_by_sweep += is_found(outcome)
         if outcome.result is Result.REJECTED:
             self.failed.add(task.name)
         elif outcome.result is Result.GONE:

@@ -19,6 +19,7 @@ from bandersnatch.mirror.plan import SECOND_LOOK, is_same_display
 from bandersnatch.mirror.publish import Publisher
 from bandersnatch.mirror.rejections import ServedFiles, rejected_page
 from bandersnatch.mirror.removal import Removals
+from bandersnatch.mirror.sweep import watched_until
 from bandersnatch.mirror.tasks import Outcome, Result, RunContext, SyncTask, TaskHints
 from bandersnatch.model.content import Validators
 from bandersnatch.model.project import ProjectDetail, ProjectStatus, is_version
@@ -86,9 +87,19 @@ class ProjectSync:
         standing = records.Standing.SELECTED if is_selected else records.Standing.RETAINED
         if fetched is None or (record is not None and self._is_older(fetched.detail, record)):
             return self._unchanged(task, record, standing)
+        if record is not None and _stays_hidden(task, fetched.detail, record):
+            updated = structs.replace(
+                record, validators=fetched.validators, asked=self._context.now
+            )
+            return Outcome(task, Result.UNCHANGED, updated)
         if record is not None and self._stays_excluded(task, fetched.detail, record):
             reflects = max(record.reflects, task.target_serial)
-            updated = structs.replace(record, reflects=reflects, validators=fetched.validators)
+            updated = structs.replace(
+                record,
+                reflects=reflects,
+                validators=fetched.validators,
+                asked=self._context.now,
+            )
             return Outcome(task, Result.UNCHANGED, updated)
         return await self._apply(task, record, fetched, standing)
 
@@ -170,7 +181,9 @@ class ProjectSync:
         if is_same and task.earlier is None:
             return Outcome(task, Result.UNCHANGED, unlisted=unlisted)
         reflects = max(record.reflects, task.target_serial)
-        updated = structs.replace(record, reflects=reflects, standing=standing)
+        updated = structs.replace(
+            record, reflects=reflects, standing=standing, asked=self._context.now
+        )
         return Outcome(task, Result.UNCHANGED, updated, unlisted=unlisted)
 
     def _missing(self, task: SyncTask) -> Outcome:
@@ -265,6 +278,8 @@ class ProjectSync:
             standing=standing if result.page is not None else records.Standing.EXCLUDED,
             due=result.due,
             exclusions=exclusions_of(page, result),
+            asked=self._context.now,
+            watched=watched_until(page, record, self._context.now),
         )
 
     async def _filter(self, detail: ProjectDetail) -> FilterResult:
@@ -334,6 +349,19 @@ class ProjectSync:
             files = tuple(replace(file, provenance=None) for file in detail.files)
             detail = replace(detail, files=files)
         return detail
+
+
+def _stays_hidden(task: SyncTask, detail: ProjectDetail, record: records.ProjectRecord) -> bool:
+    """Whether a page that the sweep found gives no reason to look at an excluded project again.
+
+    Such a project may have been deleted until the index changes it: only a new status or serial
+    is a change.
+    """
+    if TaskHints.SWEPT not in task.hints or record.is_published:
+        return False
+    reflected = max(record.reflects, record.detail.serial or NO_SERIAL)
+    is_new = detail.serial is not None and detail.serial > reflected
+    return not is_new and detail.status == record.detail.status
 
 
 def _is_incomplete(task: SyncTask) -> bool:

@@ -6,6 +6,7 @@ are never offered a file that is not there.
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -14,7 +15,15 @@ from msgspec import structs
 from bandersnatch import errors, layout
 from bandersnatch.catalogue import records
 from bandersnatch.config.schema import RemovedProjects
-from bandersnatch.events import FileRemoved, PageRemoved, ProjectFailed, ProjectRemoved, Warned
+from bandersnatch.events import (
+    FileRemoved,
+    Halted,
+    PageRemoved,
+    ProjectFailed,
+    ProjectRemoved,
+    Warned,
+)
+from bandersnatch.layout import StorageKey
 from bandersnatch.mirror.checkpoint import MAX_BATCH, Checkpoint
 from bandersnatch.mirror.publish import publish_root
 from bandersnatch.mirror.tasks import SyncTask, TaskHints
@@ -24,18 +33,21 @@ from bandersnatch.model.names import ProjectName, is_named_after, project_name
 from bandersnatch.model.urls import is_computed_path, is_file_path, path_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from bandersnatch.catalogue.port import MirrorCatalogue
     from bandersnatch.events import EventSink
-    from bandersnatch.layout import MirrorLayout, StorageKey
+    from bandersnatch.layout import MirrorLayout
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.storage.port import MirrorStorage
 
 MIN_REMOVALS = 5
 REMOVABLE_SHARE = 0.005
 """The default removal limit is the larger of a number and a share of the projects."""
+
+_OF_ONE_PROJECT = (errors.UnusablePlace, errors.ObstructedPath, errors.UnstorableName)
+"""Failures of the storage that keep one project from being removed, and no other."""
 
 
 def removal_limit(projects: int, configured: int | None) -> int:
@@ -116,7 +128,10 @@ class _ProjectRemoval:
 
 
 class Removals:
-    """Moves files and projects to the trash, and purges the trash."""
+    """Moves files and projects to the trash, and purges the trash.
+
+    ``failed`` are the projects that could not be removed; they were reported.
+    """
 
     def __init__(
         self,
@@ -133,6 +148,7 @@ class Removals:
         self._layout = pages
         self._events = events
         self._now = now
+        self.failed: set[ProjectName] = set()
 
     @classmethod
     def of(cls, mirror: Mirror, began: datetime) -> Self:
@@ -181,28 +197,49 @@ class Removals:
     ) -> records.CatalogueUpdate:
         """Trash the pages of projects and then their files; return what is to be forgotten.
 
+        A project whose pages or files cannot be moved is in ``failed`` and is not forgotten.
+
         The root page must not list the projects when this begins. ``spellings`` are other
         spellings of names, under which releases before 4.0 wrote pages. The trash entries are
         committed first: whatever interrupts this, everything in the trash is purged in the end.
         """
         removals: list[_ProjectRemoval] = []
         for name in names:
-            spelling = (spellings or {}).get(name, "")
-            record = await self._catalogue.project(name)
-            pages = await self.find_pages(name, (spelling, record.display if record else ""))
-            if pages or (record is not None and record.is_published):
-                files = await self._unshared(record.files, name, names) if record else []
-                removals.append(await self._plan(name, record, pages, files))
+            async with self._bounded(name):
+                spelling = (spellings or {}).get(name, "")
+                record = await self._catalogue.project(name)
+                pages = await self.find_pages(name, (spelling, record.display if record else ""))
+                if pages or (record is not None and record.is_published):
+                    files = await self._unshared(record.files, name, names) if record else []
+                    removals.append(await self._plan(name, record, pages, files))
         entries = [entry for each in removals for entry in (*each.pages, *each.files)]
         await self._catalogue.commit(records.CatalogueUpdate(trashed=entries))
         for each in removals:
-            await self._trash(each.pages)
+            async with self._bounded(each.name):
+                await self._trash(each.pages)
         if removals:
             await self._storage.flush()
+        removals = [each for each in removals if each.name not in self.failed]
         for each in removals:
-            await self._trash(each.files)
-            await self._report(each)
-        return records.CatalogueUpdate(forgotten=[each.name for each in removals if each.forget])
+            async with self._bounded(each.name):
+                await self._trash(each.files)
+                await self._report(each)
+        forgotten = [each.name for each in removals if each.forget and each.name not in self.failed]
+        return records.CatalogueUpdate(forgotten=forgotten)
+
+    @asynccontextmanager
+    async def _bounded(self, name: ProjectName) -> AsyncIterator[None]:
+        """Make an error at one place the failure of one project.
+
+        :raises StorageError: if the storage does not work there at all.
+        """
+        try:
+            yield
+        except _OF_ONE_PROJECT as error:
+            if isinstance(error, errors.UnusablePlace):
+                await self._storage.probe(StorageKey(error.key))
+            self.failed.add(name)
+            self._events(ProjectFailed(name, error, will_retry=True))
 
     async def find_pages(
         self, name: ProjectName, spellings: Iterable[str] = ()
@@ -299,8 +336,24 @@ class Removals:
         """Purge what has been in the trash for longer than ``grace``; return the update for it."""
         limit = self._now - int(grace.total_seconds())
         expired = [each.key for each in await self._catalogue.trash(before=limit + 1)]
-        await self._storage.purge(expired)
-        return records.CatalogueUpdate(restored=expired)
+        purged = await self._purge(expired)
+        return records.CatalogueUpdate(restored=purged)
+
+    async def _purge(self, keys: list[StorageKey]) -> list[StorageKey]:
+        """Purge objects of the trash, one by one if there is an error at one place.
+
+        :raises StorageError: if the storage does not work there at all.
+        """
+        try:
+            await self._storage.purge(keys)
+        except _OF_ONE_PROJECT as error:
+            if isinstance(error, errors.UnusablePlace):
+                await self._storage.probe(StorageKey(error.key))
+            if len(keys) == 1:
+                self._events(Halted(error))
+                return []
+            return [each for key in keys for each in await self._purge([key])]
+        return keys
 
 
 def _is_other_spelling(spelling: str, name: ProjectName) -> bool:
@@ -342,8 +395,10 @@ async def remove_all(
     began: datetime,
     *,
     force: bool,
-) -> None:
-    """Remove ``projects``, those planned ones that the limits allow, and purge the trash.
+) -> frozenset[ProjectName]:
+    """Remove ``projects``, those planned ones that the limits allow; return which could not be.
+
+    Of those the index's removals stay deferred, and the next run repeats them.
 
     Until all of that is recorded, the catalogue says that the root page is stale. ``force``
     compares the root page even if no project is removed.
@@ -359,8 +414,10 @@ async def remove_all(
         batch = ordered[start : start + MAX_BATCH]
         await checkpoint.mark(name for name in batch if planned.needs_mark(name))
         update = await removals.remove_projects(batch)
-        update.records += [planned.excluded[name] for name in batch if name in planned.excluded]
+        kept = planned.excluded.keys() & set(batch) - removals.failed
+        update.records += [planned.excluded[name] for name in sorted(kept)]
         await checkpoint.commit(update)
+    await _defer_failed(removals, planned, checkpoint)
     forgotten = [
         name for name, task in planned.reported.items() if TaskHints.EXCLUDED in task.hints
     ]
@@ -373,12 +430,21 @@ async def remove_all(
             forgotten=forgotten, markers={records.Marker.ROOT: records.RootMarker.WRITTEN}
         )
     )
+    return frozenset(removals.failed)
+
+
+async def _defer_failed(
+    removals: Removals, planned: PlannedRemovals, checkpoint: Checkpoint
+) -> None:
+    """Have the next run repeat removals that failed and that nothing else would repeat."""
+    failed = {name: task for name, task in planned.reported.items() if name in removals.failed}
+    await checkpoint.defer_removals(failed, records.Cause.STORAGE, "its files could not be moved")
 
 
 async def remove_unrecorded(
     mirror: Mirror, handled: Collection[ProjectName], checkpoint: Checkpoint, began: datetime
-) -> None:
-    """Trash the unrecorded pages of projects that no run syncs any more.
+) -> frozenset[ProjectName]:
+    """Trash the unrecorded pages of projects that no run syncs any more; return which could not be.
 
     A run that was killed may have published a page of ``handled`` and not recorded it. With
     ``removed-projects = keep`` a project that the index lacks stays if it is selected.
@@ -389,4 +455,6 @@ async def remove_unrecorded(
     if mirror.settings.run.removed_projects is RemovedProjects.KEEP:
         selected = mirror.filters.may_select
         unrecorded = [n for n in unrecorded if n in summaries or not selected(n)]
-    await checkpoint.commit(await Removals.of(mirror, began).remove_projects(unrecorded))
+    removals = Removals.of(mirror, began)
+    await checkpoint.commit(await removals.remove_projects(unrecorded))
+    return frozenset(removals.failed)

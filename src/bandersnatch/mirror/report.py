@@ -67,6 +67,7 @@ class RunReport(Struct):
     that are left out as the operator acknowledged. ``repairs_failed`` has the first
     ``MOST_DETAILS`` failed repairs.
     ``unproved`` is how many proofs of ``mirror --prove`` did not pass.
+    ``swept`` counts the pages that the sweep asked for, ``found_by_sweep`` those that had changed.
     ``halted`` are the errors that ended a part of the run, ``ended_by`` is the one that ended all
     of it. ``index_serial`` is the index's newest serial when the run began.
     """
@@ -109,6 +110,8 @@ class RunReport(Struct):
     serial_after: Serial | None = None
     index_serial: Serial | None = None
     pending: int = 0
+    swept: int = 0
+    found_by_sweep: int = 0
     ended_by: BandersnatchError | None = None
 
     def __call__(self, event: events.Event) -> None:
@@ -123,6 +126,9 @@ class RunReport(Struct):
             match event:
                 case events.Halted(error=error):
                     self.halted.append(error)
+                case events.SweepEnded(asked=asked, found=found):
+                    self.swept += asked
+                    self.found_by_sweep += found
                 case (
                     events.Warned()
                     | events.RequestsLimited()
@@ -249,6 +255,7 @@ class RunReport(Struct):
                 "download_mirror_failures": self.download_mirror_failures,
             },
             "rejected": self._rejections(),
+            "sweep": {"asked": self.swept, "found": self.found_by_sweep},
             "pages": {"written": self.pages_written, "removed": self.pages_removed},
             **(self._verification() if self.command == "verify" else {}),
             "halted": [{"error": type(error).__name__, "reason": str(error)} for error in errors],

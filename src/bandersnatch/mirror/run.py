@@ -15,7 +15,7 @@ from bandersnatch.catalogue.records import (
 )
 from bandersnatch.config.schema import RemovedProjects
 from bandersnatch.errors import SafetyStop, TooManyFileRemovals, UnusableIndex
-from bandersnatch.events import Halted, RunPlanned, StepStarted, Warned
+from bandersnatch.events import Halted, RunPlanned, StepStarted, SweepEnded, Warned
 from bandersnatch.mirror import index_check, recovery, removal
 from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.clock_check import clock_doubt
@@ -30,6 +30,7 @@ from bandersnatch.mirror.plan import SyncPlan, deselected, make_plan, restricted
 from bandersnatch.mirror.publish import Publisher, publish_root
 from bandersnatch.mirror.rejections import report_rejections
 from bandersnatch.mirror.state import StateFiles, Todo, final_marker, next_status, trusted_state
+from bandersnatch.mirror.sweep import Sweep
 from bandersnatch.mirror.sync import settle_paths
 from bandersnatch.mirror.tasks import Discovery, MirrorSnapshot, SyncTask, TaskHints
 from bandersnatch.model.serials import NO_SERIAL, Serial
@@ -58,7 +59,8 @@ class RunOptions:
     ``force`` syncs every project, whatever the state says. ``accepted`` are the projects whose
     published files may change. ``only`` restricts a dry run to some projects. ``max_removals``
     and ``max_file_removals`` replace the limits of the configuration; the second is then for the
-    files of this run alone. ``rebuild`` rebuilds the catalogue from the tree.
+    files of this run alone. ``rebuild`` rebuilds the catalogue from the tree. ``sweep`` is False to
+    ask for no page that nothing says has changed.
     """
 
     force: bool = False
@@ -67,6 +69,7 @@ class RunOptions:
     max_removals: int | None = None
     max_file_removals: int | None = None
     rebuild: bool = False
+    sweep: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,9 @@ class MirrorRun:
         self._following = None if closure is None else Following(mirror, closure)
         self._followed: dict[ProjectName, SyncTask] = {}
         self._removed = 0
+        self._sweeper: Sweep | None = None
+        self._swept: dict[ProjectName, SyncTask] = {}
+        self._status = NO_SERIAL
 
     async def run(self) -> Position:
         """Bring the mirror up to what the index has now.
@@ -142,11 +148,9 @@ class MirrorRun:
             await self._shrink(prepared, released, executor, checkpoint, state, began)
             await self._purge_trash(checkpoint, began)
             if executor.complete:
-                if await self._settle_paths(executor, checkpoint, began, free=True):
-                    await publish_root(self._mirror)
-                    written: dict[Marker, str] = {Marker.ROOT: RootMarker.WRITTEN}
-                    await checkpoint.commit(CatalogueUpdate(markers=written))
+                await self._settle_freed_paths(executor, checkpoint, began)
                 await self._advance(prepared, executor, checkpoint, state)
+                await self._sweep(prepared, executor, checkpoint, state, began)
         finally:
             await checkpoint.save()
         if executor.complete:
@@ -312,6 +316,8 @@ class MirrorRun:
         """
         mirror, plan, now = self._mirror, prepared.plan, int(began.timestamp())
         tasks = {**plan.tasks, **plan.removals}
+        self._sweeper = self._new_sweeper(began)
+        sweep = {} if self._sweeper is None else await self._sweeper.begin()
         losses = LossWindow.parse(await mirror.catalogue.marker(Marker.FILE_LOSSES), now)
         checkpoint = Checkpoint(
             mirror.storage,
@@ -322,13 +328,15 @@ class MirrorRun:
             now=now,
             losses=losses,
             may_expire=not self._doubt,
+            records_looks=self._sweeper is not None,
         )
-        await removal.remove_unrecorded(mirror, prepared.leftovers, checkpoint, began)
+        leftovers = prepared.leftovers
+        kept = await removal.remove_unrecorded(mirror, leftovers, checkpoint, began)
         markers = dict.fromkeys(self._policy_markers(), "") if self._is_policy_new else {}
         await checkpoint.begin(
-            prepared.resolved,
+            [name for name in prepared.resolved if name not in kept],
             plan.tasks.values(),
-            {**markers, Marker.CLEAN: state.clean_marker, Marker.LAST_RUN: str(now)},
+            {**markers, **sweep, Marker.CLEAN: state.clean_marker, Marker.LAST_RUN: str(now)},
         )
         return checkpoint
 
@@ -372,6 +380,7 @@ class MirrorRun:
         *,
         may_empty: bool = False,
         may_lose: Mapping[ProjectName, int] | None = None,
+        sweeps: bool = False,
     ) -> Executor:
         options = self._options
         context = await recovery.open_context(
@@ -396,7 +405,8 @@ class MirrorRun:
             following=self._following,
         )
         await executor.run(tasks, workers=recovery.max_concurrent_projects(self._mirror))
-        if executor.complete and not may_empty and may_lose is None:  # the others are recorded
+        is_recorded = may_empty or may_lose is not None or sweeps
+        if executor.complete and not is_recorded:
             await checkpoint.defer_unvisited(
                 executor.unvisited.values(),
                 "an earlier run ended before it came to this project",
@@ -507,7 +517,16 @@ class MirrorRun:
             is_given = self._options.max_removals is not None
             limit = prepared.limit if is_given else max(0, prepared.limit - self._removed)
             planned = removal.PlannedRemovals({}, {}, unneeded, {}, {}, {})
-            released = await self._remove(planned, limit, checkpoint, began)
+            released = await self._remove(planned, limit, executor, checkpoint, began)
+
+    async def _settle_freed_paths(
+        self, executor: Executor, checkpoint: Checkpoint, began: datetime
+    ) -> None:
+        """Sync projects that wanted a path whose owner has left it, and publish the root page."""
+        if await self._settle_paths(executor, checkpoint, began, free=True):
+            await publish_root(self._mirror)
+            written: dict[Marker, str] = {Marker.ROOT: RootMarker.WRITTEN}
+            await checkpoint.commit(CatalogueUpdate(markers=written))
 
     async def _publish_losses(
         self, executor: Executor, checkpoint: Checkpoint, began: datetime
@@ -566,16 +585,19 @@ class MirrorRun:
             executor.emptied,
             executor.empty,
         )
-        released = await self._remove(planned, prepared.limit, checkpoint, began)
+        limit = max(0, prepared.limit - self._removed)
+        released = await self._remove(planned, limit, executor, checkpoint, began)
         await checkpoint.commit(CatalogueUpdate(forgotten=sorted(prepared.forgotten)))
-        await removal.remove_unrecorded(mirror, checkpoint.unrecorded, checkpoint, began)
-        checkpoint.drop_pending(checkpoint.unrecorded)
+        unrecorded = checkpoint.unrecorded
+        kept = await removal.remove_unrecorded(mirror, unrecorded, checkpoint, began)
+        checkpoint.drop_pending(name for name in unrecorded if name not in kept)
         return released
 
     async def _remove(
         self,
         planned: removal.PlannedRemovals,
         limit: int,
+        executor: Executor,
         checkpoint: Checkpoint,
         began: datetime,
     ) -> frozenset[ProjectName]:
@@ -586,7 +608,7 @@ class MirrorRun:
             released = await self._following.asked_by(projects)
             if projects:
                 await self._following.forget_policy()
-        await removal.remove_all(
+        executor.failed |= await removal.remove_all(
             self._mirror, planned, projects, checkpoint, began, force=self._options.force
         )
         self._removed += len(projects)
@@ -637,7 +659,9 @@ class MirrorRun:
     ) -> None:
         """Move the cursor, and store the markers if everything was compared."""
         cursor = await self._cursor(prepared.plan, state)
-        undone = (executor.failed | executor.unvisited.keys()) & prepared.missing
+        undone = (executor.failed | executor.unvisited.keys()) & (
+            prepared.missing | prepared.deselected
+        )
         is_compared = not (self._is_refused or undone)
         await checkpoint.advance(cursor, prepared.markers if is_compared else {})
 
@@ -649,7 +673,81 @@ class MirrorRun:
         serials = (each.serial for each in summaries.values() if each.serial is not None)
         return max(state.cursor, max(serials, default=NO_SERIAL))
 
+    # ------------------------------------------------------------ the sweep
+
+    def _new_sweeper(self, began: datetime) -> Sweep | None:
+        """Return the sweep, None if this run asks for no page that nothing says has changed.
+
+        The comparison of a finite set of projects asks for every page anyway.
+        """
+        mirror, interval = self._mirror, self._mirror.settings.run.sweep_interval
+        is_partial = self._options.only is not None or not self._options.sweep
+        is_finite = mirror.filters.finite_names is not None or mirror.closure is not None
+        if is_partial or is_finite or not interval:
+            return None
+        now = int(began.timestamp())
+        return Sweep(mirror.catalogue, interval, mirror.filters.may_select, now)
+
+    async def _sweep(
+        self,
+        prepared: _Preparation,
+        executor: Executor,
+        checkpoint: Checkpoint,
+        state: MirrorState,
+        began: datetime,
+    ) -> None:
+        """Sync the share of pages that were not asked for longest.
+
+        Everything else is published and recorded before, ``status`` included, so that none of it
+        waits. What fails here waits for the next run and does not hold back ``status``.
+        """
+        mirror, sweep = self._mirror, self._sweeper
+        count = 0 if sweep is None or self._doubt else await sweep.count()
+        if sweep is None or not count:
+            return
+        deferred = {each.name for each in await mirror.catalogue.deferred()}
+        planned = prepared.plan.tasks.keys() | prepared.plan.removals.keys()
+        names = await sweep.queue(count, deferred | planned | executor.gone.keys())
+        if not names:
+            await checkpoint.commit(CatalogueUpdate(markers=sweep.done()))
+            return
+        await checkpoint.save()
+        await Publisher.of(mirror).publish_last_modified(began)
+        markers = await self._save_status(prepared.plan, checkpoint, state, began)
+        await mirror.catalogue.commit(CatalogueUpdate(markers=markers))
+        mirror.events(StepStarted(f"asking for {len(names)} pages that were not asked for longest"))
+        tasks = await sweep.tasks(names, self._fingerprint)
+        self._swept = {task.name: task for task in tasks}
+        swept = await self._execute(tasks, checkpoint, began, sweeps=True)
+        await checkpoint.commit()
+        await checkpoint.commit(CatalogueUpdate(markers=sweep.done() if swept.complete else {}))
+        await self._publish_losses(swept, checkpoint, began)
+        await self._settle_paths(swept, checkpoint, began, free=False)
+        await self._remove_projects(_without_plan(prepared), swept, checkpoint, began)
+        await self._settle_freed_paths(swept, checkpoint, began)
+        asked = len(tasks) - len(swept.unvisited)
+        mirror.events(SweepEnded(asked, swept.found_by_sweep))
+
     # ------------------------------------------------------------ after the work
+
+    async def _save_status(
+        self, plan: SyncPlan, checkpoint: Checkpoint, state: MirrorState, began: datetime
+    ) -> dict[Marker, str]:
+        """Write ``status``, and return what to record if nothing is left undone."""
+        pending = checkpoint.pending
+        tasks = {**self._swept, **self._followed, **plan.tasks, **plan.removals}
+        waiting = [name for name in pending if name not in checkpoint.settled]
+        firsts = [tasks[name].first_serial if name in tasks else None for name in waiting]
+        # Refused removals are changes that the tree does not reflect.
+        firsts += [None] if self._is_refused else []
+        self._status = next_status(max(state.status, self._status), checkpoint.cursor, firsts)
+        is_success = not waiting and not self._is_refused
+        await self._files.save_status(self._status, finished=is_success and not pending)
+        last = await self._mirror.catalogue.marker(Marker.LAST_SUCCESS)
+        success = str(int(began.timestamp()))
+        if not is_success or last == success:  # not, or already before the sweep
+            return {}
+        return {Marker.PREVIOUS_SUCCESS: last, Marker.LAST_SUCCESS: success}
 
     async def _end(
         self,
@@ -661,24 +759,14 @@ class MirrorRun:
     ) -> Position:
         """Purge partial downloads, write ``status``, and store what the next run needs."""
         mirror, pending = self._mirror, checkpoint.pending
-        tasks = {**self._followed, **plan.tasks, **plan.removals}
-        waiting = [name for name in pending if name not in checkpoint.settled]
-        firsts = [tasks[name].first_serial if name in tasks else None for name in waiting]
-        # Refused removals are changes that the tree does not reflect.
-        firsts += [None] if self._is_refused else []
-        status = next_status(state.status, checkpoint.cursor, firsts)
         now, start = int(mirror.clock.now().timestamp()), int(began.timestamp())
         if not self._doubt:
             before = start - _STALE_DOWNLOAD if pending else now + 1
             await mirror.storage.purge_downloads(before=before)
-        is_success = not waiting and not self._is_refused
-        await self._files.save_status(status, finished=is_success and not pending)
-        markers = {Marker.CLEAN: await final_marker(self._files, state, complete=complete)}
-        if is_success:
-            previous = await mirror.catalogue.marker(Marker.LAST_SUCCESS)
-            markers |= {Marker.PREVIOUS_SUCCESS: previous, Marker.LAST_SUCCESS: str(start)}
+        markers = await self._save_status(plan, checkpoint, state, began)
+        markers[Marker.CLEAN] = await final_marker(self._files, state, complete=complete)
         await mirror.catalogue.commit(CatalogueUpdate(markers=markers))
-        return Position(state.status, status, plan.cursor, len(pending))
+        return Position(state.status, self._status, plan.cursor, len(pending))
 
 
 def _resolved(
@@ -696,3 +784,13 @@ def _resolved(
         for name, left in deferred.items()
         if name not in planned and (left.deferral not in MISSED or name in listed)
     ]
+
+
+def _without_plan(prepared: _Preparation) -> _Preparation:
+    """Return what the sweep needs of a preparation whose own work is done."""
+    return replace(
+        prepared,
+        plan=SyncPlan(prepared.plan.cursor),
+        deselected=frozenset(),
+        forgotten=frozenset(),
+    )

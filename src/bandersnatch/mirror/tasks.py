@@ -25,6 +25,10 @@ PROOF_BY_EXPIRY = 49 * 3600
 """Seconds after which no cache serves a page any more (docs/development/protocol.md, Pages)."""
 
 
+NO_CHANGE = Serial(2**53 - 1)
+"""The first change that the tree does not reflect of a project of which it reflects all."""
+
+
 def is_expired(noticed_at: int, now: int) -> bool:
     """Whether a change was noticed so long ago that every page served now must show it."""
     return now - noticed_at > PROOF_BY_EXPIRY
@@ -131,6 +135,8 @@ class TaskHints(Flag):
     """What is published was rendered under other options or filters."""
     MAYBE_PUBLISHED = auto()
     """An earlier run may have published something that it did not record."""
+    SWEPT = auto()
+    """Nothing says that it changed: the sweep asks for its page."""
 
 
 @dataclass(frozen=True, slots=True)

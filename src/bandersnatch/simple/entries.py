@@ -224,11 +224,15 @@ def build_project_list(
             serials[name] = own
         if shown != name:
             display_names[name] = str(shown)
+    _check_bad(bad, count, rejected, where)
+    notes = (*notes, *map(_duplicate_note, islice(duplicates, _MAX_REPORTED)))
+    return ProjectList(serials, display_names, serial, tuple(rejected), bad, notes)
+
+
+def _check_bad(bad: int, count: int, rejected: list[Rejection], where: str) -> None:
     if bad > max(1, count * MAX_BAD_SHARE) or bad == MAX_BAD:
         first = rejected[0].reason
         raise InvalidPage(where, f"{bad} of its {count} entries are bad: {first}")
-    notes = (*notes, *map(_duplicate_note, islice(duplicates, _MAX_REPORTED)))
-    return ProjectList(serials, display_names, serial, tuple(rejected), bad, notes)
 
 
 def _valid_name(text: object) -> ProjectName | None:

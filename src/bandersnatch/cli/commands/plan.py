@@ -65,7 +65,7 @@ async def _dry_run(
         for problem in problems:
             mirror.events(Halted(problem))
         await estimate.before(mirror.catalogue)
-        await MirrorRun(mirror, RunOptions(only=only)).run()
+        await MirrorRun(mirror, RunOptions(only=only, sweep=False)).run()
         await estimate.after(mirror.catalogue, mirror.storage)
         await estimate.after_closure(mirror)
 

@@ -178,6 +178,8 @@ def _contents(status: MirrorStatus) -> Iterator[str]:
         proof = status.proof
         answers = f"{proof.passed:,} passed, {proof.failed:,} failed, {proof.unproved:,} unproved"
         yield f"Proof:     {proof.verdict.value} {_when(status, proof.at)}: {answers}"
+    if status.oldest_look is not None:
+        yield f"Swept:     {_swept(status, status.oldest_look)}"
     yield f"Removed:   {counted(trash.files, 'file')}, {size(trash.size)} in removed/"
 
 
@@ -188,6 +190,12 @@ def _oldest(status: MirrorStatus) -> str:
         return f"content last read {read}"
     never = f"{counted(totals.unverified, 'project')} with content that was never read"
     return never if not totals.verified else f"{never}, then content last read {read}"
+
+
+def _swept(status: MirrorStatus, oldest: int) -> str:
+    if not oldest:
+        return "some pages have not been asked for yet"
+    return f"every page was asked for since {_when(status, oldest)}"
 
 
 def _deferred(status: MirrorStatus) -> Iterator[str]:
@@ -269,6 +277,7 @@ def as_json(status: MirrorStatus, directory: str, found: dict[str, ExitCode]) ->
                 "projects_never_read": totals.unverified,
             },
             "proof": _proof_dict(status),
+            "sweep": {"oldest_look": _time_dict(status, status.oldest_look or None)},
             "removed": {"files": status.trash.files, "bytes": status.trash.size},
             "largest": [
                 {"name": each.name, "files": each.files, "bytes": each.size}

@@ -54,11 +54,12 @@ class MirrorStatus:
     Times are in seconds since 1970, None for never. ``serial`` is that of ``status``, ``cursor``
     the serial up to which changes have been read. ``lag`` is None if it is unknown, and then
     ``lag_unknown`` says why. ``expected`` counts the projects of the mirror and those that are
-    still to be mirrored. ``rejected`` are the files that are left out. ``adopted`` is False if
-    the catalogue is incomplete. ``trusted`` is False
-    if the next run will not trust ``status`` and ``todo``, because they were edited. ``state`` is
-    the whole in one word. ``proof`` is the result of the last proof of the whole selection, None if
-    there was none.
+    still to be mirrored. ``oldest_look`` is when the page was asked for that was asked for longest
+    ago, 0 if one was never; None if no sweep asks for pages. ``rejected`` are the files that are
+    left out. ``adopted`` is False if the catalogue is incomplete. ``trusted`` is False if the next
+    run will not trust ``status`` and ``todo``, because they were edited. ``state`` is the whole in
+    one word. ``proof`` is the result of the last proof of the whole selection, None if there was
+    none.
     """
 
     now: int
@@ -71,6 +72,7 @@ class MirrorStatus:
     deferred: tuple[records.Deferred, ...]
     last_success: int | None
     verified: int | None
+    oldest_look: int | None
     trash: records.TrashTotals
     largest: tuple[records.VerifyEntry, ...]
     rejected: tuple[ProjectRejections, ...]
@@ -112,6 +114,7 @@ async def mirror_status(mirror: Mirror, *, offline: bool, is_running: bool = Fal
         deferred=deferred,
         last_success=_seconds(await catalogue.marker(records.Marker.LAST_SUCCESS)),
         verified=_seconds(await catalogue.marker(records.Marker.VERIFIED)),
+        oldest_look=await _oldest_look(mirror),
         trash=await catalogue.trash_totals(),
         largest=tuple(await catalogue.largest(LARGEST)),
         rejected=tuple(await rejections_of(mirror)),
@@ -133,6 +136,11 @@ def _lag_seconds(lag: Lag | None, now: int) -> float | None:
 
 def _seconds(marker: str) -> int | None:
     return int(marker) if marker.isdecimal() else None
+
+
+async def _oldest_look(mirror: Mirror) -> int | None:
+    sweeps = mirror.settings.run.sweep_interval and mirror.filters.finite_names is None
+    return await mirror.catalogue.oldest_look() if sweeps else None
 
 
 async def _count_missing(
