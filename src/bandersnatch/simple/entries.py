@@ -193,8 +193,7 @@ def build_project_list(
     An entry with a valid name and an invalid serial is listed without a serial: the project
     exists, and a list without it would make the mirror look complete without it.
 
-    :raises InvalidPage: if more than 1 % of the pairs, and more than one pair, or ``MAX_BAD`` are
-        invalid.
+    :raises InvalidPage: if more than 1 % of the pairs, and several, or ``MAX_BAD`` are invalid.
     """
     serials: dict[ProjectName, Serial | None] = {}
     display_names: dict[ProjectName, str] = {}
