@@ -571,6 +571,30 @@ _LATER = (
         "it counts once: the run ends in order; later, or with another one, the process is killed",
         "129, 130, 143",
     ),
+    Fault(
+        "any system call fails with any error, once, often, or from then on",
+        "no traceback and no loss; two runs give the tree of a clean mirror",
+        "0, 3, 4, 6, 7, 8",
+    ),
+    Fault(
+        "another user renames, links, truncates and exchanges files of the tree during a run",
+        "nothing outside changes; what he brought away, `verify` and `mirror` repair the rest",
+        "0, 4, 7, 8",
+    ),
+    Fault(
+        "two projects name one path with the same content",
+        "they share the file, which leaves with the last of them",
+    ),
+    Fault(
+        "a project names a path of another one with other content",
+        "nothing is overwritten; the file of the second one is rejected",
+        "4",
+    ),
+    Fault(
+        "the owner of a path leaves it, or is restored later",
+        "the project that waits gets the path in the same run, and keeps it",
+        "0, 4",
+    ),
 )
 
 FAULTS: Mapping[int, Fault] = dict(

@@ -192,7 +192,7 @@ ESSENTIAL_CALLS = (
     ),
 )
 """Calls without which neither Python nor the event loop can go on: the process may end in any way,
-as if it were killed."""
+as if it were killed. Without memory for a new thread, Python waits for that thread for ever."""
 
 TRACED_CALLS = 300
 """Calls of one kind on one thread, at most."""
@@ -235,6 +235,7 @@ class TracedErrors:
             warm.home,
             inject=f"{self.call}:error={self.error}:when={self.when}",
             passed=case.clock.passed,
+            may_hang=self.is_essential,
         )
         told = json.loads(report.read_text()) if report.exists() else {}
         ran = Ran(traced.code, "", traced.log, told)

@@ -22,11 +22,11 @@ SEEDS = int(os.environ.get("USER_SEEDS", "300"))
 
 
 @pytest.mark.parametrize("seed", range(FEW))
-def test_case_088_a_second_user_beside_a_run_does_no_harm(case: Case, seed: int) -> None:
+def test_case_142_a_second_user_beside_a_run_does_no_harm(case: Case, seed: int) -> None:
     SecondUser(case, seed).play()
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS))
-def test_case_088_many_second_users_beside_a_run_do_no_harm(case: Case, seed: int) -> None:
+def test_case_142_many_second_users_beside_a_run_do_no_harm(case: Case, seed: int) -> None:
     SecondUser(case, seed).play()

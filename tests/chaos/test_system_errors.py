@@ -27,17 +27,17 @@ TRACED = int(os.environ.get("TRACED_SEEDS", "100"))
 
 
 @pytest.mark.parametrize("seed", range(FEW))
-def test_case_103_any_error_at_any_call_is_reported_and_heals(case: Case, seed: int) -> None:
+def test_case_141_any_error_at_any_call_is_reported_and_heals(case: Case, seed: int) -> None:
     SystemErrors(case, seed).play()
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS))
-def test_case_103_many_errors_at_any_call_are_reported_and_heal(case: Case, seed: int) -> None:
+def test_case_141_many_errors_at_any_call_are_reported_and_heal(case: Case, seed: int) -> None:
     SystemErrors(case, seed).play()
 
 
-def test_case_103_a_lock_that_cannot_be_released_is_left_to_the_system(case: Case) -> None:
+def test_case_141_a_lock_that_cannot_be_released_is_left_to_the_system(case: Case) -> None:
     """It is released when the process ends; seeds 45, 47 and others ended by a traceback."""
     case.index.release("foo", "1.0")
 
@@ -50,13 +50,13 @@ def test_case_103_a_lock_that_cannot_be_released_is_left_to_the_system(case: Cas
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_case_103_any_system_call_of_a_process_may_fail(case: Case, seed: int) -> None:
+def test_case_141_any_system_call_of_a_process_may_fail(case: Case, seed: int) -> None:
     require_strace()
     TracedErrors(case, seed).play()
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + TRACED))
-def test_case_103_many_system_calls_of_processes_may_fail(case: Case, seed: int) -> None:
+def test_case_141_many_system_calls_of_processes_may_fail(case: Case, seed: int) -> None:
     require_strace()
     TracedErrors(case, seed).play()

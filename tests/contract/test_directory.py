@@ -13,7 +13,7 @@ import pytest
 
 from bandersnatch.storage.directory import DirectoryEntry, open_regular
 from bandersnatch.storage.paths import PathDirectory
-from bandersnatch.storage.system import has_descriptors
+from bandersnatch.storage.system import has_descriptors, open_directory
 from bandersnatch.storage.windows import long_path
 from tests.support.disks import files, open_files
 
@@ -360,6 +360,27 @@ def test_a_directory_behind_a_link_that_was_made_later_is_not_used(
                 refused()
 
     assert files(tmp_path / "outside") == {"x/y": b"1"}
+
+
+@pytest.mark.skipif(not has_descriptors(), reason="the system has no descriptors of directories")
+def test_an_open_directory_is_used_wherever_its_path_leads(tmp_path: Path) -> None:
+    """Another program exchanges it with a link: what is done then concerns the open one."""
+    (tmp_path / "at/x/y").mkdir(parents=True)
+    (tmp_path / "outside/y").mkdir(parents=True)
+    (tmp_path / "outside/theirs").write_bytes(b"1")
+    with open_directory(str(tmp_path / "at")) as directory, directory.open("x") as below:
+        (tmp_path / "at/x").rename(tmp_path / "moved")
+        (tmp_path / "at/x").symlink_to(tmp_path / "outside")
+
+        assert [each.name for each in below.entries()] == ["y"]
+        os.close(below.open_file("new", CREATE))
+        with below.open("y") as inner:
+            os.close(inner.open_file("z", CREATE))
+        with pytest.raises(FileNotFoundError):
+            below.status("theirs")
+
+    assert files(tmp_path / "outside") == {"theirs": b"1"}
+    assert files(tmp_path / "moved") == {"new": b"", "y/z": b""}
 
 
 def test_a_directory_that_is_numbered_anew_is_used(tmp_path: Path) -> None:

@@ -5,16 +5,22 @@ The generated indexes have projects that name the same paths, with the same cont
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from bandersnatch.config.schema import ApiMethod
 from bandersnatch.layout import StorageKey
+from bandersnatch.mirror.verify.budget import VerifyOptions
+from bandersnatch.mirror.verify.run import Verification
+from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.names import is_named_after, project_name
 from tests.support.clock import QuickClock
 from tests.support.index import Index
@@ -22,6 +28,8 @@ from tests.support.world import KillableCatalogue, World
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
+
+    from tests.support.site import Site
 
 
 PROJECTS = ("alpha", "foo", "foo-bar", "foo-bar-baz", "zeta")
@@ -238,3 +246,63 @@ def test_core_metadata_leaves_with_the_last_project_that_advertises_it() -> None
     assert f"web/{path}.metadata" not in world.tree()
     assert world.tree()[f"web/{path}"] == b"1"
     assert f"removed/{path}.metadata" in world.storage.objects
+
+
+def test_verify_repairs_no_file_over_that_of_its_owner() -> None:
+    """Records may disagree, as those of releases before 9.0; the better name keeps the path."""
+    world = new_world()
+    path = "packages/0/foo-bar-1.0.tar.gz"
+    mine, theirs = (
+        Claim("foo-bar", "foo-bar-1.0.tar.gz", 0, 0),
+        Claim("foo", "foo-bar-1.0.tar.gz", 0, 1),
+    )
+    publish(world.index, [mine, theirs, Claim("foo", "foo-1.0.tar.gz", 0, 0)])
+    world.run()
+    records = world.catalogue.records
+    (found,) = records[project_name("foo-bar")].files
+    hashes = Hashes((Digest("sha256", hashlib.sha256(theirs.body).hexdigest()),))
+    other = replace(found.file, hashes=hashes)
+    foo = records[project_name("foo")]
+    records[foo.name] = structs.replace(
+        foo,
+        detail=replace(foo.detail, files=(*foo.detail.files, other)),
+        files=(*foo.files, structs.replace(found, file=other)),
+    )
+
+    asyncio.run(Verification(world.mirror(), VerifyOptions()).run())
+
+    assert world.tree()[f"web/{path}"] == mine.body
+    assert any("belongs to foo-bar, with other content" in str(each) for each in world.report)
+
+
+def test_a_restored_project_takes_no_path_of_another_one(index: Index, site: Site) -> None:
+    path = "/packages/shared/foo-bar-1.0.tar.gz"
+    index.upload("foo", "1.0", "foo-bar-1.0.tar.gz", content=b"one", path=path)
+    index.release("other", "1.0")
+    assert site.mirror().code == 0
+    index.remove_project("foo")
+    assert site.mirror().code == 0
+    index.upload("foo-bar", "1.0", "foo-bar-1.0.tar.gz", content=b"two", path=path)
+    assert site.mirror().code == 0
+    before = site.tree()
+
+    ran = site.run("restore", "foo")
+
+    assert ran.failed == {"foo": "UnrestorableProject"}
+    assert site.tree() == before
+    assert before[path[1:]] == b"two"
+
+
+def test_a_file_stays_that_another_project_has_named_in_the_same_run() -> None:
+    """The catalogue need not know of it yet."""
+    world, path = new_world(), "packages/0/foo-bar-1.0.tar.gz"
+    alpha = Claim("foo", "foo-bar-1.0.tar.gz", 0, 0)
+    publish(world.index, [alpha, Claim("foo", "foo-1.0.tar.gz", 0, 0)])
+    world.run()
+
+    for step in range(4):
+        name = ("foo-bar", "foo")[step % 2]
+        publish(world.index, [alpha._replace(project=name), Claim("foo", "foo-1.0.tar.gz", 0, 0)])
+        world.run()
+        assert world.tree()[f"web/{path}"] == alpha.body
+        assert f"removed/{path}" not in world.storage.objects

@@ -63,11 +63,18 @@ def require_strace() -> None:
 
 
 def run_with_error(
-    arguments: Sequence[str], warm: Path, home: Path, *, inject: str, passed: float
+    arguments: Sequence[str],
+    warm: Path,
+    home: Path,
+    *,
+    inject: str,
+    passed: float,
+    may_hang: bool,
 ) -> Traced:
     """Run the program with these arguments; ``inject`` is as in ``strace(1)``.
 
-    ``warm`` is the configuration of the first run; ``passed`` is the time of the fake clock.
+    ``warm`` is the configuration of the first run; ``passed`` is the time of the fake clock. A
+    process that ``may_hang`` is killed at the limit; with any other one the test fails.
     """
     log, trace = home / "stderr", home / "strace"
     command = [sys.executable, "-c", _DRIVER, str(passed), str(warm), *arguments]
@@ -79,11 +86,21 @@ def run_with_error(
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n", log.read_text()
             with _attached(process.pid, trace, inject):
-                process.communicate("go\n", timeout=LIMIT)
+                _let_go(process, may_hang=may_hang)
         finally:
             process.kill()
     injected = [line for line in trace.read_text().splitlines() if "(INJECTED)" in line]
     return Traced(process.returncode, log.read_text(errors="replace"), injected)
+
+
+def _let_go(process: subprocess.Popen[str], *, may_hang: bool) -> None:
+    try:
+        process.communicate("go\n", timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        if not may_hang:
+            raise
+        process.kill()
+        process.communicate()
 
 
 @contextmanager
