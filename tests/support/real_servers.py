@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 SERVE = Path(__file__).parent.parent.parent / "docs/how-to/serve.md"
 _ENVIRONMENT = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin"}
@@ -186,3 +186,13 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], home: Path) -> None:
             return
     errors = "\n".join(path.read_text() for path in home.glob("*.log"))
     pytest.fail(f"the server did not start: {process.args!r} {errors}")
+
+
+@contextmanager
+def serving_generated(
+    server: str, root: Path, generate: Callable[[str], str], *, scheme: str = "http"
+) -> Iterator[str]:
+    """Serve ``root`` as ``generate`` says, given the address to listen on, and yield the URL."""
+    port = _free_port()
+    with _running(server, root, port, generate(f"127.0.0.1:{port}")) as url:
+        yield url.replace("http:", f"{scheme}:")

@@ -24,6 +24,7 @@ COMMANDS = {
     "prove": "prove that the mirror alone can install what is selected",
     "status": "report how current the mirror is, what it has, and what is not done",
     "serve": "serve the mirror to pip, uv and browsers over HTTP",
+    "webserver-config": "print the configuration of a web server for this mirror",
     "config": "check the configuration",
 }
 """The names of the commands, each with what it does."""
@@ -60,9 +61,9 @@ class UnconfiguredCommand(Protocol):
 
 def load_command(name: str) -> Command:
     """Import and return the module of a command of ``COMMANDS``; the others stay unimported."""
-    return cast("Command", import_module(f"{__name__}.{name}"))
+    return cast("Command", import_module(f"{__name__}.{name.replace('-', '_')}"))
 
 
 def load_unconfigured(name: str) -> UnconfiguredCommand:
     """Import and return the module of a command of ``UNCONFIGURED``."""
-    return cast("UnconfiguredCommand", import_module(f"{__name__}.{name}"))
+    return cast("UnconfiguredCommand", import_module(f"{__name__}.{name.replace('-', '_')}"))
