@@ -67,8 +67,9 @@ _HTTP = (
     ),
     Fault(
         "the pages of very many listed projects are missing",
-        "the run stops and counts them; nothing is removed",
-        "3",
+        "a page that worked and the beginning of the run are requested again: if they fail too the "
+        "run stops, else those projects fail and all others are synced; nothing is removed",
+        "3, 4",
     ),
     Fault(
         "one file is missing, or has wrong content, permanently",
@@ -594,6 +595,41 @@ _LATER = (
         "the owner of a path leaves it, or is restored later",
         "the project that waits gets the path in the same run, and keeps it",
         "0, 4",
+    ),
+    Fault(
+        "a page or document of a few kilobytes would take minutes of processor time to read",
+        "it is refused as too heavy after a second or two; the others are synced",
+        "3, 4",
+    ),
+    Fault(
+        "a page changes, or is gone, and no serial or event says so",
+        "the sweep finds it within `sweep-interval`; it delays nothing, and `status` does not wait",
+    ),
+    Fault(
+        "pages that the sweep asks for cannot be read",
+        "those projects fail and are asked for again in the next run; `status` does not wait",
+        "4",
+    ),
+    Fault(
+        "nothing is mounted where `/etc/fstab` or systemd names a mount point of the mirror's path",
+        "refused before anything is written, unless there is a mirror",
+        "7",
+    ),
+    Fault("there is no mirror, and `must-exist = true`", "refused before anything is written", "7"),
+    Fault(
+        "the storage fails at one place of a project that is removed",
+        "that project fails, the others are removed and synced; the next run removes it",
+        "7",
+    ),
+    Fault(
+        "an exception that nobody foresaw, at some projects",
+        "they fail, with the traceback in the report; all others are synced",
+        "1",
+    ),
+    Fault(
+        "most projects fail, wherever they are in the alphabet",
+        "all others are synced; the index is given up only if what worked before fails too",
+        "3, 4",
     ),
 )
 
