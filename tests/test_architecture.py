@@ -159,6 +159,15 @@ def test_imports_point_inward(path: Path) -> None:
             assert is_within(inner, MAY_IMPORT[layer]), f"{module} must not import {inner}"
 
 
+def test_every_imported_library_is_declared() -> None:
+    project = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    requirements = map(Requirement, project["project"]["dependencies"])
+    declared = {each.name.replace("-", "_") for each in requirements}
+    found = {name for path in MODULES for name, only_types in imports(path) if not only_types}
+    libraries = {name.partition(".")[0] for name in found} - sys.stdlib_module_names
+    assert libraries - declared <= {"bandersnatch"}
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_each_library_has_one_home(path: Path) -> None:
     module = name_of(path)
