@@ -183,6 +183,7 @@ NUMBERS = {
     "max-file-removals": "200",
     "min-free-space": "50 GB",
     "reconcile-interval": "24 h",
+    "sweep-interval": "30 days",
     "removal-grace": "14 days",
 }
 OTHERS = {
