@@ -35,6 +35,7 @@ master = {url}
 allow-non-https = true
 workers = 10
 download-workers = {connections}
+sweep-interval = 0
 {options}
 """
 
