@@ -12,7 +12,8 @@ from bandersnatch.cli.parser import parse, parser
 COMMANDS = [["mirror"], ["sync", "six"]]
 REPORTED = [*COMMANDS, ["delete", "six"], ["restore", "six"]]
 NO_COMMAND = (
-    "name a command: mirror, sync, verify, delete, restore, plan, why, status, serve, config"
+    "name a command: init, mirror, sync, verify, delete, restore, plan, why, closure, prove, "
+    "status, serve, webserver-config, config"
 )
 
 
