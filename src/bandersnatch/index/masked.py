@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from bandersnatch.events import Event, EventSink
-    from bandersnatch.index.port import Changes, FailureBudget, FetchedDetail, FetchedList
+    from bandersnatch.index.port import FailureBudget, FetchedDetail, FetchedList
     from bandersnatch.model.content import Content, Validators
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectList
-    from bandersnatch.model.serials import Serial
+    from bandersnatch.model.serials import Change, Serial
     from bandersnatch.storage.port import Sink
 
 
@@ -98,7 +98,7 @@ class MaskedIndex(PackageIndex):
         with self._mask.hidden():
             return await self._index.last_serial()
 
-    async def changes(self, since: Serial, until: Serial, /) -> Changes:
+    async def changes(self, since: Serial, until: Serial, /) -> Sequence[Change]:
         with self._mask.hidden():
             return await self._index.changes(since, until)
 

@@ -6,27 +6,21 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
-from bandersnatch.model.serials import NO_SERIAL, Change, Serial
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bandersnatch.model.content import Content, Validators
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail, ProjectList
+    from bandersnatch.model.serials import Change, Serial
     from bandersnatch.storage.port import Sink
 
 
 class FetchedDetail(Struct, frozen=True):
-    """A project detail page, and the validators for its next conditional request.
-
-    ``stated`` is the serial of a page if nothing of the index proves or contradicts it, so that
-    the page does not have it.
-    """
+    """A project detail page, and the validators for its next conditional request."""
 
     detail: ProjectDetail
     validators: Validators
-    stated: Serial | None = None
 
 
 class FetchedList(Struct, frozen=True):
@@ -52,17 +46,6 @@ class FailureBudget:
         self._left -= 1
 
 
-class Changes(Struct, frozen=True):
-    """Events of the changelog.
-
-    ``events`` are those with a valid project name. ``last`` is the highest serial of all of them,
-    0 if there are none.
-    """
-
-    events: tuple[Change, ...] = ()
-    last: Serial = NO_SERIAL
-
-
 class PackageIndex(Protocol):
     """The index that the mirror follows.
 
@@ -77,10 +60,7 @@ class PackageIndex(Protocol):
 
     @property
     def clock_offset(self) -> float | None:
-        """How many seconds the newest time that an answer stated is ahead of this machine's.
-
-        The time is that of ``Date`` and ``Age``; None if no answer had a ``Date``.
-        """
+        """How many seconds the newest time that an answer stated is ahead of this machine's."""
         ...
 
     async def last_serial(self) -> Serial:
@@ -90,7 +70,7 @@ class PackageIndex(Protocol):
         """
         ...
 
-    async def changes(self, since: Serial, until: Serial, /) -> Changes:
+    async def changes(self, since: Serial, until: Serial, /) -> Sequence[Change]:
         """Return the changes after ``since`` up to ``until``, in the order of their serials.
 
         :raises UnusableChangelog: if this index has no changelog.

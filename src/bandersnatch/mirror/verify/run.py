@@ -12,7 +12,6 @@ from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.files import FileSync
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.health import IndexHealth
-from bandersnatch.mirror.ledger import ceiling_above
 from bandersnatch.mirror.owners import PathOwners
 from bandersnatch.mirror.publish import Publisher, publish_root
 from bandersnatch.mirror.removal import removal_limit
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.model.serials import Serial
     from bandersnatch.storage.port import StoredObject
 
 _TRASH_BATCH = 500
@@ -48,7 +46,6 @@ class Verification:
         self._mirror = mirror
         self._options = options
         self._state = StateFiles(mirror.storage)
-        self._ceiling: Serial | None = None
         self._orphans = Orphans(
             mirror.storage, mirror.catalogue, mirror.settings.pages, mirror.clock
         )
@@ -59,8 +56,7 @@ class Verification:
         :raises StorageError: if the storage fails; the results so far are recorded.
         """
         began = self._mirror.clock.now()
-        state = await recovery.open_tree(self._mirror, self._state, began)
-        self._ceiling = ceiling_above(state.cursor)
+        await recovery.open_tree(self._mirror, self._state, began)
         if self._options.update:
             await self._update(began)
         await self._scrub(began)
@@ -104,13 +100,7 @@ class Verification:
             if TaskHints.KNOWN not in task.hints and task.earlier is None
         )
         context = await recovery.open_context(
-            mirror,
-            began,
-            accepted=frozenset(),
-            force=True,
-            may_lose={},
-            is_standalone=True,
-            ceiling=self._ceiling,
+            mirror, began, accepted=frozenset(), force=True, may_lose={}, is_standalone=True
         )
         health = IndexHealth.of(mirror, None, names)
         executor = recovery.open_executor(
