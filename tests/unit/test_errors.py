@@ -75,6 +75,21 @@ SILENT = UnavailableHost(URL, "it was silent for too long")
 
 SENTENCES: list[tuple[BandersnatchError, str]] = [
     (
+        errors.TooManyFollowed(60_000, 50_000),
+        (
+            "with what the selected projects need, the mirror would have 60000 projects, and "
+            "[closure] max-projects is 50000; nothing more is followed; if that is right, raise it"
+        ),
+    ),
+    (
+        errors.ClosureTooDeep(3, 2, "foo"),
+        (
+            "3 needed projects, such as foo, are further than 2 steps from a selected one and not "
+            "mirrored; if they are wanted, raise [closure] depth"
+        ),
+    ),
+    (errors.MissingDependency("foo 1.0 needs bar"), "foo 1.0 needs bar"),
+    (
         ConfigError("a.conf", [Problem("mirror", "workers", "is 0"), Problem("", "", "is empty")]),
         "a.conf: [mirror] workers: is 0\na.conf: is empty",
     ),

@@ -130,7 +130,11 @@ class Session(Struct, frozen=True):
 
 @asynccontextmanager
 async def _recorded_end(session: Session, mirror: Mirror, report: RunReport) -> AsyncIterator[None]:
-    """Record how a run of ``mirror`` ends; a run that is killed leaves no record."""
+    """Record how a run of ``mirror`` ends.
+
+    A run that is killed leaves no record, nor does one that the storage ended: it may not write
+    to a tree that is not there.
+    """
     code: int = ExitCode.BUG
     try:
         yield
@@ -142,7 +146,8 @@ async def _recorded_end(session: Session, mirror: Mirror, report: RunReport) -> 
         code = code_for_error(error)
         raise
     finally:
-        if report.command == "mirror" and not session.arguments.dry_run:
+        is_recorded = report.command == "mirror" and not session.arguments.dry_run
+        if is_recorded and code != ExitCode.STORAGE:
             began, ended = (int(each.timestamp()) for each in (report.began, session.clock.now()))
             end = RunEnd(int(code), began, ended)
             with suppress(StorageError):  # then the run's own error says so
