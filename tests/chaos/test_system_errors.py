@@ -49,6 +49,28 @@ def test_case_141_a_lock_that_cannot_be_released_is_left_to_the_system(case: Cas
         case.mirror()
 
 
+def test_case_141_a_page_that_cannot_be_read_stays_on_the_root_page(case: Case) -> None:
+    """Seed 1096: ``restore`` succeeded, and the root page lacked the project."""
+    case.mirrored("foo", "bar")
+    assert case.site.run("delete", "--until-next-change", "foo").code == 0
+    opened = 0
+
+    def fail(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal opened
+        if event == "open" and arguments[0] == "index.html":
+            opened += 1
+            if opened == number:
+                raise OSError(errno.EDOM, os.strerror(errno.EDOM))
+
+    for number in range(1, 30):  # noqa: B007 - ``fail`` compares with it
+        opened = 0
+        with intercepted(fail):
+            ran = case.site.run("restore", "foo")
+        if ran.code == 0:
+            assert case.site.names() == ["bar", "foo"]
+        assert case.site.run("delete", "--until-next-change", "foo").code in {0, 4}
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_case_141_any_system_call_of_a_process_may_fail(case: Case, seed: int) -> None:
     require_strace()

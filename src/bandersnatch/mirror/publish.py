@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from bandersnatch import layout
 from bandersnatch.catalogue import records
-from bandersnatch.errors import MissingObject, StorageError
+from bandersnatch.errors import MissingObject, ObstructedPath, StorageError
 from bandersnatch.events import EventSink, PageRemoved, PageWritten
 from bandersnatch.layout import LAST_MODIFIED, PageFormat, StorageKey
 from bandersnatch.simple.html_page import HtmlListRenderer, render_detail_html
@@ -177,6 +177,17 @@ class Publisher:
                 return False
         return True
 
+    async def lacks_pages(self, name: ProjectName) -> bool:
+        """Whether a page of the project does not exist; one that cannot be read does."""
+        for key in self._layout.pages(name).values():
+            try:
+                await self._storage.read(key)
+            except (MissingObject, ObstructedPath):
+                return True
+            except StorageError:
+                continue
+        return False
+
     async def clean_up(self, display: str, name: ProjectName) -> None:
         """Delete the pages that releases before 4.0 wrote under the display name."""
         if not self._settings.cleanup or display == name:
@@ -256,7 +267,7 @@ async def publish_root(
         return ()
     publisher, hidden = Publisher.of(mirror), set(omit)
     for each in await mirror.catalogue.deferred():
-        if each.deferral in _MAY_LACK_PAGES and not await publisher.has_pages(each.name):
+        if each.deferral in _MAY_LACK_PAGES and await publisher.lacks_pages(each.name):
             hidden.add(each.name)
     changed = await publisher.publish_root(_list_entries(mirror.catalogue, hidden))
     await mirror.storage.flush()
