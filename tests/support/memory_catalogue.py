@@ -205,6 +205,8 @@ class MemoryCatalogue(MirrorCatalogue):
         self, name: ProjectName, paths: Collection[str], folding: Folding = EXACT, /
     ) -> Sequence[PathOwner]:
         places = set(map(folding.fold, paths))
+        if not places:  # the search below takes a time that grows with the mirror
+            return []
         return [
             PathOwner.of(other, found.file)
             for other, record in self.records.items()
