@@ -30,6 +30,7 @@ async def report_closure(mirror: Mirror, following: Following) -> None:
 
     What a target needs fails the run, unless ``missing-dependencies`` is ``warn``.
     """
+    await following.save_results()
     unmet = {
         name: found
         for name, row in following.rows.items()

@@ -144,7 +144,7 @@ class Following:
             self._results[name] = Unmet(Shortage.DROPPED, by=outcome.dropped[-1].by)
         elif outcome.result in {Result.ABSENT, Result.GONE}:
             self._results[name] = Unmet(Shortage.ABSENT)
-        elif outcome.result is Result.SYNCED:
+        elif outcome.result in {Result.SYNCED, Result.EMPTIED}:
             unmet = self._state.unmet.get(name, ())
             specifiers = tuple(
                 (specifier, mask, self._dropping(outcome, specifier, mask))
@@ -173,7 +173,7 @@ class Following:
 
         ``touched`` are projects of which less is asked because a dependant was removed.
         """
-        await self._save_results()
+        await self.save_results()
         if not self._local:
             await self._read_missing()
             self._read.update(dict.fromkeys(await self._catalogue.requirements_unjudged()))
@@ -186,7 +186,8 @@ class Following:
             queue += sorted(changed - set(queue))
         return await self._follow(asked)
 
-    async def _save_results(self) -> None:
+    async def save_results(self) -> None:
+        """Store what the projects lack that were synced since this was last done."""
         update = CatalogueUpdate()
         for name, unmet in self._results.items():
             row = self._rows.get(name)

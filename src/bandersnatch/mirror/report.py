@@ -258,6 +258,7 @@ class RunReport(Struct):
             "sweep": {"asked": self.swept, "found": self.found_by_sweep},
             "pages": {"written": self.pages_written, "removed": self.pages_removed},
             **(self._verification() if self.command == "verify" else {}),
+            "unproved": self.unproved,
             "halted": [{"error": type(error).__name__, "reason": str(error)} for error in errors],
         }
 
@@ -304,7 +305,6 @@ class RunReport(Struct):
                 ],
             },
             "unreadable": self.unreadable,
-            "unproved": self.unproved,
             "orphans": {
                 "files": self.orphans,
                 "bytes": self.orphans_bytes,

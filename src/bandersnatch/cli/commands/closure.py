@@ -10,11 +10,12 @@ from bandersnatch.cli.text import counted, one_line, size
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from bandersnatch.cli.session import Session
     from bandersnatch.mirror.queries.closure import Branch, ClosureGraph
     from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.wheels import Environment
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -44,25 +45,40 @@ async def run(session: Session) -> int:
             "this mirror does not follow dependencies; set follow = true in [closure], and run "
             "mirror"
         )
-    return session.answer(_text(graph, arguments, names))
+    environments = session.configuration.environments
+    return session.answer(_text(graph, arguments, names, environments))
 
 
-def _text(graph: ClosureGraph, arguments: Namespace, names: list[ProjectName]) -> str:
+def _text(
+    graph: ClosureGraph,
+    arguments: Namespace,
+    names: list[ProjectName],
+    environments: Sequence[Environment],
+) -> str:
     if arguments.json:
         return json.dumps(graph.as_dict(), indent=2)
     if arguments.dot:
         return "\n".join(map(one_line, graph.dot()))
     if arguments.tree or names:
         return "\n".join(map(one_line, graph.tree(names)))
-    return "\n".join(_summary(graph))
+    return "\n".join(_summary(graph, environments))
 
 
-def _summary(graph: ClosureGraph) -> list[str]:
+def _open_ranges(environments: Sequence[Environment]) -> list[str]:
+    from bandersnatch.closure.targets import NEWEST_SERIES, open_ranges
+
+    names = ", ".join(open_ranges(environments))
+    newest = ".".join(map(str, NEWEST_SERIES))
+    return [f"  where {names} reach Python {newest}, the newest that is known"] if names else []
+
+
+def _summary(graph: ClosureGraph, environments: Sequence[Environment]) -> list[str]:
     followed = graph.sizes.keys() - graph.roots
     numbers = f"{counted(len(graph.roots), 'project')} selected, {len(followed):,} followed"
     lines = [
         f"{numbers}, {size(sum(graph.sizes.values()))}",
         *(f"  for {each.name}" for each in graph.targets.targets),
+        *_open_ranges(environments),
     ]
     if branches := graph.branches():
         lines += ["The costliest branches, with what only they need:", *branch_lines(branches)]

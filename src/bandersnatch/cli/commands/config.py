@@ -83,9 +83,27 @@ def describe_config(configuration: Configuration, path: str, storage: StorageRep
     lines += _descriptions(filters.projects)
     lines += ["", "Files and versions, in this order:" if filters.pages else "Files: all."]
     lines += _descriptions(filters.in_order_of_stages())
+    lines += _closure(configuration)
     lines += [f"Note: {note}" for note in settings.notes]
     lines += [f"Problem: {one_line(str(problem))}" for problem in storage.problems]
     return "\n".join(lines)
+
+
+def _closure(configuration: Configuration) -> Iterator[str]:
+    """Yield what is followed, and for which targets."""
+    closure = configuration.settings.closure
+    if not closure.follow:
+        return
+    from bandersnatch.closure.targets import NEWEST_SERIES, open_ranges, targets_of
+
+    targets = targets_of(configuration.environments)
+    yield ""
+    yield "Dependencies of the selected projects are followed, for these targets:"
+    yield from (f"  {each.name}" for each in targets)
+    if names := open_ranges(configuration.environments):
+        newest = f"Python {NEWEST_SERIES[0]}.{NEWEST_SERIES[1]}"
+        yield f"  The ranges of {', '.join(names)} reach {newest}, the newest that is known."
+    yield f"  Versions: {closure.versions.value}; extras: {closure.extras.value}"
 
 
 def _describe_disk(disk: DiskReport) -> str:
