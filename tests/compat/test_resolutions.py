@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+UV = (sys.executable, "-m", "uv")
 SERIES = f"{sys.version_info[0]}.{sys.version_info[1]}"
 JSON = "application/vnd.pypi.simple.v1+json"
 LINUX = Linux("x86_64", "glibc", (2, 28))
@@ -186,7 +187,7 @@ def run(command: Sequence[str], text: str | None = None) -> subprocess.Completed
 def of_uv(graph: Graph, site: StaticSite, platform: str) -> dict[str, str] | None:
     ran = run(
         [
-            *("uv", "pip", "compile", "-", "--no-header", "--no-annotate", "--no-cache", "-q"),
+            *(*UV, "pip", "compile", "-", "--no-header", "--no-annotate", "--no-cache", "-q"),
             *("--no-config", "--default-index", f"{site.url}/simple/", "--no-python-downloads"),
             *("--python-version", SERIES, "--python-platform", platform, "--no-build"),
         ],
@@ -318,14 +319,14 @@ def test_clients_accept_what_is_found(
     if mine is None:
         return
     home = tmp_path_factory.mktemp("uv") / "venv"
-    made = run(["uv", "venv", "-q", "--no-config", "--python", sys.executable, str(home)])
+    made = run([*UV, "venv", "-q", "--no-config", "--python", sys.executable, str(home)])
     assert made.returncode == 0, made.stderr
     texts = [f"{name}=={version}" for name, version in mine.items()]
     where = ("--python", str(home / "bin" / "python"))
     index = ("--no-config", "--no-cache", "--default-index", f"{site.url}/simple/")
-    installed = run(["uv", "pip", "install", "-q", "--no-deps", *index, *where, *texts])
+    installed = run([*UV, "pip", "install", "-q", "--no-deps", *index, *where, *texts])
     assert installed.returncode == 0, installed.stderr
 
-    checked = run(["uv", "pip", "check", "--no-config", *where])
+    checked = run([*UV, "pip", "check", "--no-config", *where])
 
     assert checked.returncode == 0, checked.stderr
