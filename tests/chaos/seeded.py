@@ -104,7 +104,7 @@ MUTANTS = (
     ),
     Mutant(
         "status passes a project that failed",
-        "mirror.run:MirrorRun._end",
+        "mirror.run:MirrorRun._save_status",
         put(expression(ast.ListComp, "first_serial"), code("[]")),
         ("integration/test_state.py", "integration/test_invariants.py"),
     ),
