@@ -94,6 +94,14 @@ def parse_digest(algorithm: object, value: object) -> Digest:
     name = _algorithm(algorithm, value)
     if name is None:
         raise InvalidValue("hash algorithm", algorithm, "is not supported")
+    return _digest(name, value)
+
+
+def _digest(name: str, value: object) -> Digest:
+    """Return the digest of a supported algorithm.
+
+    :raises InvalidValue: if the value does not have the right number of hexadecimal digits.
+    """
     if not isinstance(value, str):
         raise InvalidValue(f"{name} digest", value, "is not text")
     lowered = value.lower()
@@ -188,10 +196,11 @@ def _parse(texts: Mapping[str, object], problems: list[InvalidValue]) -> Hashes:
     """Return the valid digests; append what is wrong with others of supported algorithms."""
     digests: dict[str, Digest] = {}
     for algorithm, value in texts.items():
-        if _algorithm(algorithm, value) is None:
+        name = _algorithm(algorithm, value)
+        if name is None:
             continue
         try:
-            digest = parse_digest(algorithm, value)
+            digest = _digest(name, value)
         except InvalidValue as error:
             if value is not None and value != "":
                 problems.append(error)
