@@ -99,6 +99,7 @@ def test_the_report_of_a_run_without_events_is_empty() -> None:
         "rejected": [],
         "pages": {"written": 0, "removed": 0},
         "sweep": {"asked": 0, "found": 0},
+        "unproved": 0,
         "halted": [],
     }
 
