@@ -7,6 +7,7 @@ from time import process_time
 
 import pytest
 
+from bandersnatch.closure.requirements import CoreMetadata, parse_metadata
 from bandersnatch.errors import BandersnatchError, InvalidPage
 from bandersnatch.index.changelog import InvalidAnswer, XmlRpcCall
 from bandersnatch.model.digests import parse_hashes, require_hashes
@@ -131,6 +132,17 @@ def test_unknown_digests_cost_little() -> None:
     assert not require_hashes(digests)
     assert len(parse_detail_json(json.dumps(page).encode(), CONTEXT).files) == 1
 
+    assert process_time() - began < LONGEST
+
+
+def test_a_folded_field_takes_time_in_proportion_to_its_length() -> None:
+    lines = b" a\n" * (2**22 // 3)
+    began = process_time()
+
+    found = parse_metadata(b"Metadata-Version: 2.1\nRequires-Dist: foo\n" + lines)
+
+    assert isinstance(found, CoreMetadata)
+    assert found.requires[0].startswith("foo a a")
     assert process_time() - began < LONGEST
 
 

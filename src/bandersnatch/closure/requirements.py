@@ -119,24 +119,25 @@ def parse_metadata(content: bytes) -> CoreMetadata | str:
 
     Only the header fields are read; what is wrong in others does not matter here.
     """
-    fields: dict[str, list[str]] = {}
+    parts: dict[str, list[list[str]]] = {}
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("latin-1")
-    values: list[str] | None = None
+    values: list[list[str]] | None = None
     for line in _LINE_END.split(text):
         if not line:
             break
         if line[0] in " \t":
             if values:
-                values[-1] += " " + line.strip()
+                values[-1].append(line.strip())
             continue
         name, colon, value = line.partition(":")
         if not colon:
             return "its core metadata cannot be read"
-        values = fields.setdefault(name.strip().lower(), [])
-        values.append(value.strip())
+        values = parts.setdefault(name.strip().lower(), [])
+        values.append([value.strip()])
+    fields = {name: [" ".join(each) for each in values] for name, values in parts.items()}
     versions = fields.get("metadata-version", [])
     version = _METADATA_VERSION.fullmatch(versions[0]) if versions else None
     if version is None:
