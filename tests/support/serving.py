@@ -66,9 +66,11 @@ class Reply(NamedTuple):
     body: bytes
 
 
-def write_tree(root: Path) -> None:
-    """Write the tree and what must not be served."""
+def write_tree(root: Path, *, catalogue: bool = True) -> None:
+    """Write the tree and what must not be served; ``catalogue``: with a file that is none."""
     for path, content in [*((f"web/{k}", v) for k, v in PAGES.items()), *OTHERS.items()]:
+        if path == "catalogue.sqlite" and not catalogue:
+            continue
         target = root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
