@@ -238,6 +238,7 @@ async def open_index(
 async def open_responder(configuration: Configuration, clock: Clock) -> AsyncIterator[Responder]:
     """Yield what answers requests from the mirror's storage; takes no lock and asks no index."""
     from bandersnatch.concurrency import BlockingExecutor  # noqa: PLC0415 - as above
+    from bandersnatch.serve.file_tags import FileTags  # noqa: PLC0415
     from bandersnatch.serve.pages.views import WebPages  # noqa: PLC0415
     from bandersnatch.serve.reader import CatalogueReader  # noqa: PLC0415
     from bandersnatch.serve.responder import Responder  # noqa: PLC0415
@@ -249,7 +250,8 @@ async def open_responder(configuration: Configuration, clock: Clock) -> AsyncIte
         threads = BlockingExecutor(_COMPRESSORS, "compress")
         try:
             pages = WebPages(storage, reader, threads, clock, settings)
-            yield Responder(storage, threads, pages, settings, configuration.filters)
+            tags = FileTags(reader)
+            yield Responder(storage, threads, pages, tags, settings, configuration.filters)
         finally:
             await reader.close()
             threads.close()

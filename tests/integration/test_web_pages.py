@@ -31,7 +31,7 @@ from bandersnatch.serve.pages.views import POLICY, size_text
 from bandersnatch.state_word import RunEnd
 from tests.support.factories import make_file
 from tests.support.records import make_record, make_unfinished
-from tests.support.serving import serve_configuration, serving, write_tree
+from tests.support.serving import FILE, serve_configuration, serving, write_tree
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -272,6 +272,31 @@ async def test_a_catalogue_that_appears_later_is_read(tmp_path: Path) -> None:
             await catalogue.commit(CatalogueUpdate(records=[make_record("foo", "1.0.tar.gz")]))
         clock.seconds += 60
         assert b"/project/foo/" in (await client.get("/-/search?q=foo")).body
+
+
+async def test_a_file_is_tagged_by_its_sha256_if_the_catalogue_has_it(tmp_path: Path) -> None:
+    write_tree(tmp_path, catalogue=False)
+    record = make_record("foo", "1.0.tar.gz")
+    (stored,) = record.files
+    assert stored.file.sha256 is not None
+    target = tmp_path
+    for path in (stored.file.path, FILE):
+        target = tmp_path / "web" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(b"x" * 255)
+    async with SqliteCatalogue(str(tmp_path)) as catalogue:
+        await catalogue.commit(CatalogueUpdate(records=[record]))
+    async with serving(serve_configuration(tmp_path)) as client:
+        known = await client.get(f"/{stored.file.path}")
+        again = await client.get(f"/{stored.file.path}", If_None_Match=known.headers["etag"])
+        other = await client.get(f"/{FILE}")
+        target.write_bytes(b"x" * 254)
+        changed = await client.get(f"/{FILE}", If_None_Match=other.headers["etag"])
+
+    assert known.headers["etag"] == f'"{stored.file.sha256.value}-ff"'
+    assert again.status == 304
+    assert other.headers["etag"].startswith('"ff-')
+    assert changed.status == 200
 
 
 async def test_the_style_sheet_is_cached(client: Client) -> None:

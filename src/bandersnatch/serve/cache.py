@@ -52,7 +52,7 @@ _GZIP_WINDOW = 31
 class Compressor(Protocol):
     """Compresses a content that comes in pieces."""
 
-    def compress(self, data: bytes, /) -> bytes:
+    def compress(self, data: bytes | bytearray, /) -> bytes:
         """Return what can be sent now."""
         ...
 
@@ -108,6 +108,10 @@ class PageCache:
         self._threads = threads
         self._budget = budget
         self._pages: OrderedDict[StorageKey, CachedPage] = OrderedDict()
+        self.reads = 0
+        """How often a page was read."""
+        self.compressions = 0
+        """How often a page was compressed."""
         self._weights: dict[StorageKey, int] = {}
         self._weight = 0
         self._pending: dict[Hashable, asyncio.Future[CachedPage]] = {}
@@ -159,9 +163,10 @@ class PageCache:
     # ------------------------------------------------------------ reading
 
     async def _read(self, key: StorageKey) -> CachedPage:
+        self.reads += 1
         async with self._storage.open(key) as content:
             if content.found.size <= LARGEST:
-                body = await content.read(0, content.found.size)
+                body = bytes(await content.read(0, content.found.size))
                 hasher = hashlib.blake2b(body, digest_size=16)
                 page = CachedPage(content.found, hasher.hexdigest(), body)
             else:
@@ -171,12 +176,15 @@ class PageCache:
         self._keep(key, page)
         return page
 
-    async def _feed(self, content: ServedContent, consume: Callable[[bytes], object]) -> None:
+    async def _feed(
+        self, content: ServedContent, consume: Callable[[bytes | bytearray], object]
+    ) -> None:
         for start in range(0, content.found.size, PIECE):
             piece = await content.read(start, PIECE)
             await self._threads.run(lambda piece=piece: consume(piece))  # type: ignore[misc]
 
     async def _compress(self, key: StorageKey, page: CachedPage, encoding: Encoding) -> CachedPage:
+        self.compressions += 1
         compressor = _compressor(encoding)
         pieces: list[bytes] = []
         if page.body is None:

@@ -8,14 +8,16 @@ and how slowly an answer may be read.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import Counter
+from contextlib import asynccontextmanager, suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
     from ipaddress import IPv4Network, IPv6Network
 
     from bandersnatch.serve.conditions import Headers
@@ -154,6 +156,8 @@ class ClientConnection(web.RequestHandler):
         self._ended = False
         self.sent = 0
         """Bytes that were handed to the transport; ``check`` compares them with what it holds."""
+        self._direct: socket.socket | None = None
+        self._is_waiting = False
         self._progress = 0
         self._progress_at = self._loop.time()
 
@@ -239,7 +243,7 @@ class ClientConnection(web.RequestHandler):
         if since is not None and not self.busy and now - since > HEAD_TIME:
             self.abort()
             return
-        unread = self.transport.get_write_buffer_size()
+        unread = self.transport.get_write_buffer_size() + self._is_waiting
         if not unread or self.sent - unread - self._progress >= STALL_SIZE:
             self._progress, self._progress_at = self.sent - unread, now
         elif now - self._progress_at > STALL_TIME:
@@ -247,5 +251,51 @@ class ClientConnection(web.RequestHandler):
 
     def abort(self) -> None:
         """Close the connection at once, whatever is still to be sent."""
+        if self._direct is not None:
+            with suppress(OSError):
+                self._direct.shutdown(socket.SHUT_RDWR)
         if self.transport is not None:
             self.transport.abort()
+
+    # ------------------------------------------------------------ sending without copies
+
+    @asynccontextmanager
+    async def direct(self, drain: Callable[[], Awaitable[None]]) -> AsyncIterator[socket.socket]:
+        """Yield the socket itself, once everything that was written before has been sent.
+
+        Nothing may be written to the transport meanwhile. ``drain`` waits for the transport.
+
+        :raises ConnectionError: if the connection was closed.
+        """
+        transport = self.transport
+        if transport is None:
+            raise ConnectionResetError
+        transport.set_write_buffer_limits(high=0)
+        try:
+            while transport.get_write_buffer_size():
+                await drain()
+                await asyncio.sleep(0)
+            own = transport.get_extra_info("socket")
+            # The event loop permits no other use of the descriptor of a transport.
+            with socket.fromfd(own.fileno(), own.family, socket.SOCK_STREAM) as self._direct:
+                self._direct.settimeout(0)
+                yield self._direct
+        finally:
+            self._direct = None
+            transport.set_write_buffer_limits()
+
+    async def writable(self, direct: socket.socket) -> None:
+        """Wait until a socket takes more bytes, or is closed."""
+        ready = self._loop.create_future()
+        self._loop.add_writer(direct, _set, ready)
+        self._is_waiting = True
+        try:
+            await ready
+        finally:
+            self._is_waiting = False
+            self._loop.remove_writer(direct)
+
+
+def _set(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)

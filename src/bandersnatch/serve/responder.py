@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
+    from bandersnatch.serve.file_tags import FileTags
     from bandersnatch.serve.pages.views import WebPages
     from bandersnatch.storage.port import ServedContent, ServedStorage
 
@@ -140,11 +141,13 @@ class Responder:
         storage: ServedStorage,
         threads: BlockingExecutor,
         web_pages: WebPages,
+        tags: FileTags,
         settings: Settings,
         filters: FilterChain,
     ) -> None:
         self._storage = storage
         self._web_pages = web_pages
+        self._tags = tags
         self._pages = PageCache(storage, threads)
         self._settings = settings
         self._layout = settings.pages.layout
@@ -265,11 +268,12 @@ class Responder:
         if found is None:
             return _not_found()
         if method == "HEAD":
-            return _file_answer(file, found, headers)
+            return _file_answer(file, found, await self._tags.tag(file.key, found), headers)
         opened = await self._open(file.key)
         if opened is None:
             return _not_found()
-        answer = _file_answer(file, opened.content.found, headers)
+        found = opened.content.found
+        answer = _file_answer(file, found, await self._tags.tag(file.key, found), headers)
         if answer.status in _WITH_CONTENT:
             answer.content, answer.stack = opened.content, opened.stack
         else:
@@ -350,9 +354,8 @@ def _page_answer(
     return answer
 
 
-def _file_answer(file: File, found: ServedObject, headers: RequestHeaders) -> Answer:
+def _file_answer(file: File, found: ServedObject, etag: str, headers: Headers) -> Answer:
     """Return the answer with a release file, without its content."""
-    etag = f'"{found.size:x}-{found.modified:x}"'
     modified = found.modified // answers.NANOSECONDS
     how = _MUTABLE_FILE if file.is_mutable else _FILE
     condition = check_conditions(headers, etag, modified)

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
     from bandersnatch.clock import Clock
     from bandersnatch.serve.access_log import AccessLog
+    from bandersnatch.serve.conditions import ByteRange
     from bandersnatch.serve.responder import Responder
+    from bandersnatch.storage.port import ServedContent
 
 _BACKLOG = 1_024
 _PIECE = 1024**2
@@ -199,8 +201,7 @@ class Server:
                 await self._write(connection, request, head + body)
                 sent = len(body)
             else:
-                await self._write(connection, request, head)
-                sent = await self._send_content(connection, request, answer)
+                sent = await self._send_content(connection, request, head, answer)
                 keeps = keeps and sent == answer.length
         except ConnectionError:
             keeps = False
@@ -223,7 +224,7 @@ class Server:
         return answer.head + self._date + b"\r\n"
 
     async def _write(
-        self, connection: ClientConnection, request: web.BaseRequest, data: bytes
+        self, connection: ClientConnection, request: web.BaseRequest, data: bytes | bytearray
     ) -> None:
         """Send bytes; return when the client has taken most of them.
 
@@ -239,11 +240,48 @@ class Server:
                 await request.writer.drain()
 
     async def _send_content(
-        self, connection: ClientConnection, request: web.BaseRequest, answer: Answer
+        self, connection: ClientConnection, request: web.BaseRequest, head: bytes, answer: Answer
     ) -> int:
-        """Send an open content piece by piece; return how many bytes of it were sent."""
-        content, (start, stop) = answer.content, answer.span
-        assert content is not None
+        """Send the head and an open content; return how many bytes of the content were sent."""
+        assert answer.content is not None
+        await self._write(connection, request, head)
+        if answer.content.can_send and connection.ssl_context is None:
+            return await self._send_direct(connection, request, answer.content, answer.span)
+        return await self._send_pieces(connection, request, answer.content, answer.span)
+
+    async def _send_direct(
+        self,
+        connection: ClientConnection,
+        request: web.BaseRequest,
+        content: ServedContent,
+        span: ByteRange,
+    ) -> int:
+        """Send a content from the storage to the socket, without copying it."""
+        at = span.start
+        async with connection.direct(request.writer.drain) as direct:
+            while at < span.stop:
+                try:
+                    sent = await content.send(direct, at, min(_PIECE, span.stop - at))
+                except BlockingIOError:
+                    await connection.writable(direct)
+                    continue
+                except OSError as error:
+                    raise ConnectionResetError from error
+                if not sent:
+                    break  # it was truncated: the connection is closed
+                at += sent
+                connection.sent += sent
+        return at - span.start
+
+    async def _send_pieces(
+        self,
+        connection: ClientConnection,
+        request: web.BaseRequest,
+        content: ServedContent,
+        span: ByteRange,
+    ) -> int:
+        """Send a content piece by piece."""
+        start, stop = span
         at = start
         self._sending += 1
         try:

@@ -15,6 +15,7 @@ from bandersnatch.model.folding import EXACT, Folding
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Hashable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
+    from socket import socket
 
     from bandersnatch.layout import StorageKey
     from bandersnatch.model.content import Content, ExpectedContent
@@ -230,12 +231,29 @@ class ServedContent(Protocol):
         """What was opened."""
         ...
 
-    async def read(self, start: int, size: int, /) -> bytes:
+    async def read(self, start: int, size: int, /) -> bytes | bytearray:
         """Return ``size`` bytes from the offset ``start``; fewer only if the content ends before.
 
         :raises StorageError: if they cannot be read.
         """
         ...
+
+    @property
+    def can_send(self) -> bool:
+        """Whether ``send`` is possible."""
+        return False
+
+    async def send(self, to: socket, start: int, size: int, /) -> int:
+        """Send up to ``size`` bytes from the offset ``start`` to a connected socket.
+
+        They do not pass through the memory of this process. Return how many the socket took; 0
+        only if the content ends before.
+
+        :raises BlockingIOError: if the socket, which must not block, takes none now.
+        :raises OSError: if they cannot be sent, or not be read.
+        """
+        del to, start, size
+        raise OSError("this storage cannot send to a socket")
 
 
 class ServedObject(Struct, frozen=True):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Self
 
-from bandersnatch.concurrency import BlockingExecutor
+from bandersnatch.concurrency import SHORT, BlockingExecutor
 from bandersnatch.errors import MissingObject, StorageError
 from bandersnatch.storage.filesystem import is_mirror_locked
 from bandersnatch.storage.port import ServedContent, ServedObject, ServedStorage
@@ -16,12 +16,19 @@ from bandersnatch.storage.tree import Tree, mapped_errors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from socket import socket
 
     from bandersnatch.layout import StorageKey
     from bandersnatch.storage.directory import Directory
 
 _REOPEN = 5.0
 """Seconds after which the areas are opened again: the operator may have exchanged them."""
+
+_SLOW_IN_A_ROW = 5
+"""Calls in a row that took longer than ``SHORT``: then the storage is slow, and not the machine."""
+
+_SLOW_TIME = 10.0
+"""Seconds for which a slow storage is not asked in the event loop."""
 
 _SHORT_READ = 64 * 1024
 """Bytes; reading more takes longer than waking a thread, even from the page cache."""
@@ -48,6 +55,8 @@ class ServedFiles(ServedStorage):
         self._tree: Tree | None = None
         self._replaced: Tree | None = None
         self._reopen_at = float("-inf")
+        self._slow = 0
+        self._slow_until = float("-inf")
 
     async def __aenter__(self) -> Self:
         """Return the storage; directories are opened when they are needed."""
@@ -88,7 +97,28 @@ class ServedFiles(ServedStorage):
         self, key: StorageKey, /, known: ServedObject | None = None
     ) -> ServedObject | None:
         tree = self._open_tree()
-        return await self._threads.run_short(lambda: _look(tree, key, known))
+        if known is not None and self._confirms(tree, key, known):
+            return known
+        return await self._threads.run_short(lambda: _look(tree, key))
+
+    def _confirms(self, tree: Tree, key: StorageKey, known: ServedObject) -> bool:
+        """Whether an object is known not to have changed; False if the storage is slow, too.
+
+        One system call in the event loop. The file that was opened step by step before is the
+        same, by whatever way it is found.
+        """
+        began = self._now()
+        if began < self._slow_until:
+            return False
+        try:
+            return _tag(tree.status_by_path(key)) == known.tag
+        except (OSError, StorageError, UnicodeEncodeError):
+            return False
+        finally:
+            ended = self._now()
+            self._slow = self._slow + 1 if ended - began > SHORT else 0
+            if self._slow == _SLOW_IN_A_ROW:  # one alone may have waited for the processor
+                self._slow, self._slow_until = 0, ended + _SLOW_TIME
 
     async def is_locked(self) -> bool:
         return await self._threads.run(lambda: is_mirror_locked(self._root))
@@ -123,22 +153,31 @@ class _OpenFile(ServedContent):
     def found(self) -> ServedObject:
         return self._found
 
-    async def read(self, start: int, size: int, /) -> bytes:
+    async def read(self, start: int, size: int, /) -> bytes | bytearray:
         def read() -> bytes:
             with mapped_errors(self._key):
                 return _read(self._descriptor, start, size)
 
         if size <= _SHORT_READ:
             return await self._threads.run_short(read)
+        if (found := _read_cached(self._descriptor, start, size)) is not None:
+            return found
         return await self._threads.run(read)
 
+    @property
+    def can_send(self) -> bool:
+        return hasattr(os, "RWF_NOWAIT") and hasattr(os, "sendfile")  # Linux
 
-def _look(tree: Tree, key: StorageKey, known: ServedObject | None) -> ServedObject | None:
-    if known is not None:
-        # The file that was opened step by step before is the same, by whatever way it is found.
-        with suppress(OSError, StorageError, UnicodeEncodeError):
-            if _tag(tree.status_by_path(key)) == known.tag:
-                return known
+    async def send(self, to: socket, start: int, size: int, /) -> int:
+        def send() -> int:
+            return os.sendfile(to.fileno(), self._descriptor, start, size)
+
+        if _is_cached(self._descriptor, start + size - 1):
+            return send()
+        return await self._threads.run(send)
+
+
+def _look(tree: Tree, key: StorageKey) -> ServedObject | None:
     with mapped_errors(key):
         found = tree.served_status(key)
     return None if found is None else _served_object(found)
@@ -150,6 +189,26 @@ def _served_object(found: os.stat_result) -> ServedObject:
 
 def _tag(found: os.stat_result) -> tuple[int, int, int, int, int]:
     return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_dev
+
+
+def _is_cached(descriptor: int, at: int) -> bool:
+    """Whether the system has a byte in memory; what it reads ahead ends with that byte, mostly."""
+    try:
+        return os.preadv(descriptor, [bytearray(1)], at, os.RWF_NOWAIT) == 1
+    except OSError:
+        return False
+
+
+def _read_cached(descriptor: int, start: int, size: int) -> bytearray | None:
+    """Read bytes that the system has in memory; None if it would have to wait for a disk."""
+    if not hasattr(os, "RWF_NOWAIT"):  # Linux
+        return None
+    buffer = bytearray(size)
+    try:
+        count = os.preadv(descriptor, [buffer], start, os.RWF_NOWAIT)
+    except OSError:
+        return None
+    return buffer if count == size else None
 
 
 def _read(descriptor: int, start: int, size: int) -> bytes:
