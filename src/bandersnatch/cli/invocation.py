@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Coroutine
 
+    from bandersnatch.cli.exit_codes import ExitCode
     from bandersnatch.cli.signals import Signals
     from bandersnatch.clock import Clock
 
@@ -30,6 +31,17 @@ class Invocation(Struct, frozen=True):
         """Run a coroutine; from now on a signal cancels what it makes interruptible."""
         self.signals.defer()
         return runner()(work)
+
+    def answer(self, text: str) -> ExitCode:
+        """Print the output of a command."""
+        from bandersnatch.cli.exit_codes import ExitCode  # noqa: PLC0415 - not for --help
+        from bandersnatch.cli.stdio import print_text  # noqa: PLC0415 - as above
+
+        failure = print_text(text)
+        if failure:
+            self.logger.error("the output could not be written: %s", failure)
+            return ExitCode.STORAGE
+        return ExitCode.OK
 
 
 def runner() -> Callable[[Coroutine[Any, Any, int]], int]:

@@ -18,10 +18,14 @@ class _CommandParser(ArgumentParser):
     command = ""
 
     def parse_known_args(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - as argparse has it
+        self.complete()
+        return super().parse_known_args(*args, **options)
+
+    def complete(self) -> None:
+        """Add the arguments of the command, once."""
         if self.command:
             load_command(self.command).add_arguments(self)
             self.command = ""
-        return super().parse_known_args(*args, **options)
 
 
 def parser() -> ArgumentParser:
@@ -38,6 +42,16 @@ def parser() -> ArgumentParser:
     for name, text in COMMANDS.items():
         commands.add_parser(name, help=text, description=text, parents=[after]).command = name
     return top
+
+
+def complete_parser() -> ArgumentParser:
+    """Return the parser with the arguments of all commands, which imports all their modules."""
+    whole = parser()
+    for action in whole._actions:  # noqa: SLF001 - argparse has no other list of them
+        if isinstance(action.choices, dict):
+            for each in action.choices.values():
+                each.complete()
+    return whole
 
 
 def parse(argv: Sequence[str]) -> Namespace:

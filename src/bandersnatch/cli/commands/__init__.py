@@ -26,10 +26,12 @@ COMMANDS = {
     "serve": "serve the mirror to pip, uv and browsers over HTTP",
     "webserver-config": "print the configuration of a web server for this mirror",
     "config": "check the configuration",
+    "completion": "print the script with which a shell completes command lines",
+    "man": "print the manual page",
 }
 """The names of the commands, each with what it does."""
 
-UNCONFIGURED = frozenset({"init"})
+UNCONFIGURED = frozenset({"init", "completion", "man"})
 """The commands that read no configuration."""
 
 
