@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "storage.port": VALUES | {"layout"},
     "concurrency": {"clock"},
     "state_word": {"catalogue.port", "catalogue.records"},
+    "metrics": {"catalogue.port", "catalogue.records", "state_word"},
     "simple": VALUES | {"simple"},
     "filter": set(),
     "filters": VALUES | {"filters", "config.readers", "config.hints"},
@@ -60,7 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"filters.following", "closure", "state_word"},
     "serve": VALUES
     | PORTS
-    | {"concurrency", "simple", "filters.chain", "config.schema", "serve", "state_word"},
+    | {"concurrency", "simple", "filters.chain", "config.schema", "serve", "state_word", "metrics"},
 }
 """The layers, each with what it may import of this package; app and cli may import all."""
 
@@ -80,7 +81,7 @@ HOMES: dict[str, set[str]] = {
     "regex": {"filters.builtin.regex"},
     # And plain values everywhere but in the model, which has the simplest tools.
     "msgspec": {"simple", "events", "config", "index", "storage", "catalogue", "mirror", "filters"}
-    | {"app", "cli", "concurrency", "serve", "state_word", "closure"},
+    | {"app", "cli", "concurrency", "serve", "state_word", "metrics", "closure"},
     "sqlite3": {"catalogue.sqlite"},
     "jinja2": {"serve.pages"},
     "prometheus_client": {"metrics"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import shutil
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -238,7 +239,9 @@ async def open_index(
 async def open_responder(configuration: Configuration, clock: Clock) -> AsyncIterator[Responder]:
     """Yield what answers requests from the mirror's storage; takes no lock and asks no index."""
     from bandersnatch.concurrency import BlockingExecutor  # noqa: PLC0415 - as above
+    from bandersnatch.config.schema import MetricsAccess  # noqa: PLC0415
     from bandersnatch.serve.file_tags import FileTags  # noqa: PLC0415
+    from bandersnatch.serve.monitor import Monitor  # noqa: PLC0415
     from bandersnatch.serve.pages.views import WebPages  # noqa: PLC0415
     from bandersnatch.serve.reader import CatalogueReader  # noqa: PLC0415
     from bandersnatch.serve.responder import Responder  # noqa: PLC0415
@@ -250,8 +253,12 @@ async def open_responder(configuration: Configuration, clock: Clock) -> AsyncIte
         threads = BlockingExecutor(_COMPRESSORS, "compress")
         try:
             pages = WebPages(storage, reader, threads, clock, settings)
+            is_open = settings.serve.metrics is MetricsAccess.ALL
+            monitor = Monitor(reader, storage, clock, lambda: free_space(settings), is_open=is_open)
             tags = FileTags(reader)
-            yield Responder(storage, threads, pages, tags, settings, configuration.filters)
+            yield Responder(
+                storage, threads, pages, tags, settings, configuration.filters, monitor=monitor
+            )
         finally:
             await reader.close()
             threads.close()
@@ -276,6 +283,14 @@ async def is_mirror_running(settings: Settings) -> bool:
 
     async with ServedFiles(settings.storage.directory) as storage:
         return await storage.is_locked()
+
+
+def free_space(settings: Settings) -> int | None:
+    """Return the free bytes of the mirror's disk, None if they are unknown."""
+    try:
+        return shutil.disk_usage(settings.storage.directory).free
+    except OSError:
+        return None
 
 
 def check_storage(settings: Settings) -> StorageReport:

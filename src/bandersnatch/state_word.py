@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from msgspec import Struct
+from msgspec import MsgspecError, Struct, json
 
 from bandersnatch.catalogue.records import MISSED, Marker
 
@@ -42,8 +42,24 @@ class StateWord(StrEnum):
     """Everything is as it was in the index at the last run, which was not long ago."""
 
 
+class RunTotals(Struct, frozen=True, omit_defaults=True):
+    """What a run of ``mirror`` did, for metrics.
+
+    ``projects`` counts projects by result, ``failures`` those that failed by the class of the
+    error. ``serial`` is that of the mirror after the run and ``index_serial`` the newest one of the
+    index; None if they are unknown.
+    """
+
+    projects: dict[str, int] = {}
+    failures: dict[str, int] = {}
+    files_downloaded: int = 0
+    bytes_downloaded: int = 0
+    serial: int | None = None
+    index_serial: int | None = None
+
+
 class RunEnd(Struct, frozen=True):
-    """How a run of ``mirror`` ended: its exit code, and when it began and ended.
+    """How a run of ``mirror`` ended: its exit code, when it began and ended, and what it did.
 
     Times are in seconds since 1970.
     """
@@ -51,17 +67,23 @@ class RunEnd(Struct, frozen=True):
     code: int
     began: int
     ended: int
+    totals: RunTotals = RunTotals()
 
     def __str__(self) -> str:
-        return f"{self.code} {self.began} {self.ended}"
+        return f"{self.code} {self.began} {self.ended} {json.encode(self.totals).decode()}"
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """Return the value of a marker; None if there is none or it is invalid."""
-        parts = text.split(" ")
-        if len(parts) != len(cls.__struct_fields__) or not all(map(str.isdecimal, parts)):
+        *numbers, rest = text.split(" ", 3) if text.count(" ") > 2 else (*text.split(" "), "{}")  # noqa: PLR2004 - three numbers
+        if len(numbers) != 3 or not all(map(str.isdecimal, numbers)):  # noqa: PLR2004 - as above
             return None
-        return cls(*map(int, parts))
+        try:
+            totals = json.decode(rest, type=RunTotals)
+        except (MsgspecError, UnicodeError):
+            return None
+        code, began, ended = map(int, numbers)
+        return cls(code, began, ended, totals)
 
 
 class StateFacts(Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import ExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,7 +18,8 @@ from bandersnatch.cli.stdio import is_terminal, print_text
 from bandersnatch.cli.summary import how_to_serve, summary, write_report
 from bandersnatch.errors import BandersnatchError, Interruption, StorageError
 from bandersnatch.mirror.report import RunReport
-from bandersnatch.state_word import STOPPED, RunEnd
+from bandersnatch.state_word import STOPPED, RunEnd, RunTotals
+from bandersnatch.storage.output import OutputFile
 
 if TYPE_CHECKING:
     import logging
@@ -149,10 +151,45 @@ async def _recorded_end(session: Session, mirror: Mirror, report: RunReport) -> 
         is_recorded = report.command == "mirror" and not session.arguments.dry_run
         if is_recorded and code != ExitCode.STORAGE:
             began, ended = (int(each.timestamp()) for each in (report.began, session.clock.now()))
-            end = RunEnd(int(code), began, ended)
+            end = RunEnd(int(code), began, ended, _totals(report))
             with suppress(StorageError):  # then the run's own error says so
                 markers = {Marker.LAST_END: str(end)}
                 await mirror.catalogue.commit(CatalogueUpdate(markers=markers))
+
+
+def _totals(report: RunReport) -> RunTotals:
+    projects = {
+        "synced": len(report.synced),
+        "unchanged": report.unchanged,
+        "removed": len(report.removed),
+        "restored": len(report.restored),
+        "excluded": report.excluded,
+        "absent": len(report.absent),
+        "failed": len(report.failures),
+    }
+    return RunTotals(
+        projects=projects,
+        failures=dict(Counter(type(each.error).__name__ for each in report.failures.values())),
+        files_downloaded=report.files_downloaded,
+        bytes_downloaded=report.bytes_downloaded,
+        serial=report.serial_after,
+        index_serial=report.index_serial,
+    )
+
+
+async def _write_metrics(session: Session, mirror: Mirror) -> None:
+    """Write the metrics file; a failure is a warning, because the run itself is done."""
+    from bandersnatch.app import free_space  # noqa: PLC0415 - only with the option
+    from bandersnatch.metrics import read_snapshot, render_metrics  # noqa: PLC0415 - as above
+
+    settings = session.configuration.settings
+    now, free = int(session.clock.now().timestamp()), free_space(settings)
+    try:
+        snapshot = await read_snapshot(mirror.catalogue, now=now, is_running=False, free=free)
+        with OutputFile(settings.metrics_file, settings.storage.directory) as file:
+            file.replace(render_metrics(snapshot))
+    except StorageError as error:
+        session.logger.warning("the metrics could not be written: %s", error)
 
 
 async def _run(session: Session, job: Job, report: RunReport) -> None:
@@ -167,8 +204,12 @@ async def _run(session: Session, job: Job, report: RunReport) -> None:
                 diff = stack.enter_context(open_diff_file(settings, session.clock.now()))
                 sinks.append(diff)
                 mirror = with_journal(mirror, diff.journal)
-            async with _recorded_end(session, mirror, report):
-                await job.work(mirror, report)
+            try:
+                async with _recorded_end(session, mirror, report):
+                    await job.work(mirror, report)
+            finally:
+                if settings.metrics_file and not dry_run:
+                    await _write_metrics(session, mirror)
 
     with ExitStack() as stack:
         session.show_progress(sinks, stack)

@@ -211,6 +211,13 @@ class FilteredAnswer(Enum):
     EMPTY = "empty"
 
 
+class MetricsAccess(Enum):
+    """Who may have the metrics of ``serve``."""
+
+    LOOPBACK = "loopback"
+    ALL = "all"
+
+
 class ServeSettings(Struct, frozen=True):
     """How ``serve`` answers clients.
 
@@ -228,6 +235,7 @@ class ServeSettings(Struct, frozen=True):
     filtered: FilteredAnswer = FilteredAnswer.MISSING
     trusted_proxies: tuple[str, ...] = ()
     connections_per_address: int = 256
+    metrics: MetricsAccess = MetricsAccess.LOOPBACK
 
 
 class NeededVersions(Enum):
@@ -309,6 +317,7 @@ class FilterSettings(Struct, frozen=True):
 class Settings(Struct, frozen=True):
     """The whole configuration, read once and handed down in pieces.
 
+    ``metrics_file`` is the path of the file for the metrics of each run, "" for none.
     ``notes`` are remarks for the operator about a file that can be used.
     """
 
@@ -322,6 +331,7 @@ class Settings(Struct, frozen=True):
     serve: ServeSettings = ServeSettings()
     closure: ClosureSettings = ClosureSettings()
     log_config: str = ""
+    metrics_file: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -383,6 +393,7 @@ def read_mirror(options: SectionOptions, notes: list[str]) -> Settings:
         run=_read_run(options, notes),
         diff=_read_diff(options),
         log_config=options.read("log-config", readers.optional_path, ""),
+        metrics_file=options.read("metrics-file", readers.optional_path, ""),
     )
 
 
@@ -407,6 +418,7 @@ def read_serve(options: SectionOptions) -> ServeSettings:
         connections_per_address=options.read(
             "connections-per-address", readers.whole_number(0), default.connections_per_address
         ),
+        metrics=options.read("metrics", readers.choice(MetricsAccess), default.metrics),
     )
     if settings.tls_key and not settings.tls_certificate:
         options.refuse(

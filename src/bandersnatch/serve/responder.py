@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
     from bandersnatch.serve.file_tags import FileTags
+    from bandersnatch.serve.monitor import Monitor
     from bandersnatch.serve.pages.views import WebPages
     from bandersnatch.storage.port import ServedContent, ServedStorage
 
@@ -144,10 +145,13 @@ class Responder:
         tags: FileTags,
         settings: Settings,
         filters: FilterChain,
+        *,
+        monitor: Monitor,
     ) -> None:
         self._storage = storage
         self._web_pages = web_pages
         self._tags = tags
+        self.monitor = monitor
         self._pages = PageCache(storage, threads)
         self._settings = settings
         self._layout = settings.pages.layout

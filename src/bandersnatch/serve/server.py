@@ -15,7 +15,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from bandersnatch.errors import StorageError
-from bandersnatch.serve import connections
+from bandersnatch.serve import connections, monitor
 from bandersnatch.serve.answers import Answer, http_date, plain_answer
 from bandersnatch.serve.connections import ClientConnection, ConnectionLimits
 
@@ -38,6 +38,7 @@ _PIECES = 32 * 1024**2
 """Bytes of all pieces of files that are read at a time."""
 
 _NOT_MODIFIED = 304
+_READ_METHODS = frozenset({"GET", "HEAD"})
 _HTTP_1_1 = (1, 1)
 _REPEAT_WARNING = 60.0
 """Seconds between two warnings about the storage."""
@@ -171,6 +172,9 @@ class Server:
 
     async def _answer(self, request: web.BaseRequest, *, is_secure: bool) -> Answer:
         try:
+            path = request.raw_path.partition("?")[0]
+            if path in monitor.PATHS and request.method in _READ_METHODS:
+                return await self._monitored(path, request)
             return await self._responder.answer(
                 request.method, request.raw_path, request.headers, secure=is_secure
             )
@@ -181,6 +185,16 @@ class Server:
         except Exception:
             self._logger.exception("this is a bug in bandersnatch; please report it")
             return plain_answer(500, "internal error")
+
+    async def _monitored(self, path: str, request: web.BaseRequest) -> Answer:
+        found = self._responder.monitor
+        if path == "/health":
+            return await found.health()
+        peer = request.protocol.peer if isinstance(request.protocol, ClientConnection) else ""
+        client = self._limits.client(peer, request.headers)
+        if not found.may_see(client, request.headers):
+            return monitor.refused()
+        return await found.metrics(self.statistics.requests, self.statistics.sent)
 
     def _warn(self, error: StorageError) -> None:
         now = self._clock.monotonic()
