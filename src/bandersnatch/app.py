@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import shutil
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -254,7 +253,11 @@ async def open_responder(configuration: Configuration, clock: Clock) -> AsyncIte
         try:
             pages = WebPages(storage, reader, threads, clock, settings)
             is_open = settings.serve.metrics is MetricsAccess.ALL
-            monitor = Monitor(reader, storage, clock, lambda: free_space(settings), is_open=is_open)
+
+            async def free() -> dict[str, int]:
+                return await threads.run(lambda: free_space(settings))
+
+            monitor = Monitor(reader, storage, clock, free, is_open=is_open)
             tags = FileTags(reader)
             yield Responder(
                 storage, threads, pages, tags, settings, configuration.filters, monitor=monitor
@@ -285,12 +288,9 @@ async def is_mirror_running(settings: Settings) -> bool:
         return await storage.is_locked()
 
 
-def free_space(settings: Settings) -> int | None:
-    """Return the free bytes of the mirror's disk, None if they are unknown."""
-    try:
-        return shutil.disk_usage(settings.storage.directory).free
-    except OSError:
-        return None
+def free_space(settings: Settings) -> dict[str, int]:
+    """Return the free bytes of the mirror's disks by place, ``.`` for the directory; blocks."""
+    return {each.place or ".": each.free for each in check_storage(settings).disks}
 
 
 def check_storage(settings: Settings) -> StorageReport:

@@ -6,6 +6,7 @@ sentence for the log, as errors do. The run report and the estimate count the sa
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
 
 from msgspec import Struct, structs
@@ -76,6 +77,30 @@ class StepStarted(_Described, frozen=True):
 
     level: ClassVar[int] = INFO
     sentence: ClassVar[str] = "{text}"
+
+
+class RunPhase(StrEnum):
+    """The phases of a run of ``mirror``, in their order."""
+
+    PLAN = "plan"
+    """Opening the tree, asking the index what changed, and deciding what to do."""
+    SYNC = "sync"
+    """Fetching pages, downloading files and publishing."""
+    REMOVE = "remove"
+    """Removing projects and files, and publishing the root page."""
+    SWEEP = "sweep"
+    """Asking for pages that were not asked for longest."""
+    END = "end"
+    """Storing the state."""
+
+
+class PhaseStarted(_Described, frozen=True):
+    """A phase of a run of ``mirror`` began, and the one before it ended."""
+
+    phase: RunPhase
+
+    level: ClassVar[int] = DEBUG
+    sentence: ClassVar[str] = "phase: {phase}"
 
 
 class RunPlanned(_Described, frozen=True):
@@ -424,7 +449,9 @@ class OrphanFound(_Described, frozen=True):
 
 # ---------------------------------------------------------------- all of them
 
-RunEvent: TypeAlias = Warned | Halted | RequestsLimited | StepStarted | RunPlanned | SweepEnded
+RunEvent: TypeAlias = (
+    Warned | Halted | RequestsLimited | StepStarted | PhaseStarted | RunPlanned | SweepEnded
+)
 ProjectEvent: TypeAlias = (
     ProjectSynced
     | ProjectUnchanged

@@ -34,8 +34,9 @@ _PREFIX = "bandersnatch_"
 class Snapshot(Struct, frozen=True):
     """What is known of a mirror at one time.
 
-    ``pending`` counts the projects that are not done by their causes. ``free`` are the bytes that
-    are free on the mirror's disk, None if that is unknown.
+    ``pending`` counts the projects that are not done by their causes; ``waiting_since`` is when the
+    first of them was met, in seconds since 1970, None if there are none. ``free`` has the free
+    bytes of each disk of the mirror.
     """
 
     state: MirrorState
@@ -43,7 +44,19 @@ class Snapshot(Struct, frozen=True):
     totals: Totals
     trash: TrashTotals
     pending: Mapping[str, int]
-    free: int | None = None
+    waiting_since: int | None
+    free: Mapping[str, int]
+
+    @property
+    def lag(self) -> int | None:
+        """For how long a known change is not in the mirror; None if it is unknown.
+
+        0 if the last run left nothing undone.
+        """
+        if self.waiting_since is not None:
+            return max(0, self.facts.now - self.waiting_since)
+        is_unknown = self.facts.end is None or self.state.word is StateWord.FAILED
+        return None if is_unknown else 0
 
 
 class Served(Struct, frozen=True):
@@ -54,7 +67,7 @@ class Served(Struct, frozen=True):
 
 
 async def read_snapshot(
-    catalogue: MirrorCatalogue, *, now: int, is_running: bool, free: int | None
+    catalogue: MirrorCatalogue, *, now: int, is_running: bool, free: Mapping[str, int]
 ) -> Snapshot:
     """Return what the catalogue says of a mirror; ``now`` is in seconds since 1970.
 
@@ -68,6 +81,7 @@ async def read_snapshot(
         totals=await catalogue.totals(),
         trash=await catalogue.trash_totals(),
         pending=Counter(str(each.cause) or "in progress" for each in deferred),
+        waiting_since=min((each.since for each in deferred), default=None),
         free=free,
     )
 
@@ -102,6 +116,9 @@ def _state(snapshot: Snapshot) -> Iterator[Metric]:
     yield _gauge("running", "1 while a command changes the mirror.", snapshot.state.is_running)
     pending = "Projects that are not done, by reason."
     yield _labelled("pending_projects", pending, "reason", snapshot.pending)
+    if snapshot.lag is not None:
+        text = "For how long the oldest change that a run has met is not in the mirror."
+        yield _gauge("lag_seconds", text, snapshot.lag)
     for name, text, value in (
         ("last_success", "When the last run began that left nothing undone.", "last_success"),
         ("last_run_start", "When the last run began.", "last_run"),
@@ -123,8 +140,9 @@ def _contents(snapshot: Snapshot) -> Iterator[Metric]:
     if totals.verified != NEVER:
         text = "When the content was verified that was verified longest ago."
         yield _gauge("oldest_verification_timestamp_seconds", text, totals.verified)
-    if snapshot.free is not None:
-        yield _gauge("disk_free_bytes", "Free bytes of the mirror's disk.", snapshot.free)
+    yield _labelled(
+        "disk_free_bytes", "Free bytes of a disk of the mirror.", "place", snapshot.free
+    )
 
 
 def _last_run(snapshot: Snapshot) -> Iterator[Metric]:
@@ -136,14 +154,13 @@ def _last_run(snapshot: Snapshot) -> Iterator[Metric]:
     yield _gauge("last_run_end_timestamp_seconds", "When the last run ended.", end.ended)
     text = "How long the last run took."
     yield _gauge("last_run_duration_seconds", text, max(0, end.ended - end.began))
+    text = "How long each phase of the last run took."
+    yield _labelled("last_run_phase_duration_seconds", text, "phase", run.phases)
     text = "Projects of the last run, by result."
     yield _labelled("last_run_projects", text, "result", run.projects)
     text = "Projects that failed in the last run, by error."
     yield _labelled("last_run_failures", text, "error", run.failures)
-    text = "Files that the last run downloaded."
-    yield _gauge("last_run_downloaded_files", text, run.files_downloaded)
-    text = "Bytes that the last run downloaded."
-    yield _gauge("last_run_downloaded_bytes", text, run.bytes_downloaded)
+    yield from _traffic(run)
     if run.serial is not None:
         yield _gauge("serial", "The serial up to which the mirror reflects the index.", run.serial)
     if run.index_serial is not None:
@@ -152,6 +169,23 @@ def _last_run(snapshot: Snapshot) -> Iterator[Metric]:
     if run.serial is not None and run.index_serial is not None:
         text = "Serials that the mirror was behind the index after the last run."
         yield _gauge("lag_serials", text, max(0, run.index_serial - run.serial))
+
+
+def _traffic(run: RunTotals) -> Iterator[Metric]:
+    text = "Files that the last run downloaded."
+    yield _gauge("last_run_downloaded_files", text, run.files_downloaded)
+    text = "Bytes that the last run downloaded."
+    yield _gauge("last_run_downloaded_bytes", text, run.bytes_downloaded)
+    requests = GaugeMetricFamily(
+        f"{_PREFIX}last_run_requests",
+        "Requests of the last run, by host and status.",
+        labels=["host", "status"],
+    )
+    for host, statuses in sorted(run.requests.items()):
+        for status, count in sorted(statuses.items()):
+            requests.add_metric([host, status], count)
+    yield requests
+    yield _gauge("last_run_retries", "Requests that the last run repeated.", run.retries)
 
 
 def _serving(served: Served) -> Iterator[Metric]:
@@ -171,7 +205,7 @@ def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(f"{_PREFIX}{name}", text, value=value)
 
 
-def _labelled(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
+def _labelled(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
     family = GaugeMetricFamily(f"{_PREFIX}{name}", text, labels=[label])
     for value, count in sorted(values.items()):
         family.add_metric([value], count)

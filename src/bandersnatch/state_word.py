@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, NamedTuple, Self, TypeAlias
 
-from msgspec import MsgspecError, Struct, json
+from msgspec import Meta, MsgspecError, Struct, json
 
 from bandersnatch.catalogue.records import MISSED, Marker
 
@@ -42,20 +42,29 @@ class StateWord(StrEnum):
     """Everything is as it was in the index at the last run, which was not long ago."""
 
 
+_Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+_Seconds: TypeAlias = Annotated[float, Meta(ge=0)]
+
+
 class RunTotals(Struct, frozen=True, omit_defaults=True):
     """What a run of ``mirror`` did, for metrics.
 
     ``projects`` counts projects by result, ``failures`` those that failed by the class of the
-    error. ``serial`` is that of the mirror after the run and ``index_serial`` the newest one of the
-    index; None if they are unknown.
+    error, and ``requests`` the requests by host and then by status. ``retries`` are the requests
+    and calls that were repeated. ``phases`` has the seconds of each phase. ``serial`` is that of
+    the mirror after the run and ``index_serial`` the newest one of the index; None if they are
+    unknown.
     """
 
-    projects: dict[str, int] = {}
-    failures: dict[str, int] = {}
-    files_downloaded: int = 0
-    bytes_downloaded: int = 0
-    serial: int | None = None
-    index_serial: int | None = None
+    projects: dict[str, _Count] = {}
+    failures: dict[str, _Count] = {}
+    files_downloaded: _Count = 0
+    bytes_downloaded: _Count = 0
+    requests: dict[str, dict[str, _Count]] = {}
+    retries: _Count = 0
+    phases: dict[str, _Seconds] = {}
+    serial: _Count | None = None
+    index_serial: _Count | None = None
 
 
 class RunEnd(Struct, frozen=True):

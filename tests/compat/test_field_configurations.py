@@ -163,6 +163,7 @@ PATHS = {
     "log-config": "/etc/log.conf",
     "ca-file": "/etc/ca.pem",
     "client-cert": "/etc/client.pem",
+    "metrics-file": "/srv/metrics.prom",
 }
 URLS = {
     "master": "https://index.example.org",

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from bandersnatch.config.schema import MetricsAccess, ServeSettings
-from bandersnatch.state_word import RunEnd
+from bandersnatch.index.port import Traffic
+from bandersnatch.state_word import RunEnd, RunTotals
 from tests.support.serving import Client, serve_configuration, serving, write_tree
 
 if TYPE_CHECKING:
@@ -56,11 +61,17 @@ def test_a_run_writes_what_it_did(mirrored: Site, index: Index) -> None:
     assert found["bandersnatch_projects"] == 2
     assert found["bandersnatch_size_bytes"] == 1000
     assert found["bandersnatch_last_run_projects synced"] == 2
-    assert found["bandersnatch_last_run_downloaded_files"] == 2
+    assert found["bandersnatch_last_run_downloaded_files"] == 4  # two have core metadata
     assert found["bandersnatch_last_run_exit_code"] == 0
     assert found["bandersnatch_serial"] == found["bandersnatch_index_serial"] == index.serial
     assert found["bandersnatch_lag_serials"] == 0
-    assert found["bandersnatch_disk_free_bytes"] > 0
+    assert found["bandersnatch_lag_seconds"] == 0
+    assert found["bandersnatch_disk_free_bytes ."] > 0
+    host = mirrored.server.url.rpartition("/")[2]
+    assert found[f"bandersnatch_last_run_requests {host} 200"] >= 6
+    assert found["bandersnatch_last_run_retries"] == 0
+    phases = {"plan", "sync", "remove", "sweep", "end"}
+    assert all(f"bandersnatch_last_run_phase_duration_seconds {each}" in found for each in phases)
     assert found["bandersnatch_last_success_timestamp_seconds"] > 1_000_000_000
     assert (mirrored.home / "m.prom").stat().st_mode & 0o777 == 0o644
 
@@ -79,6 +90,15 @@ def test_the_next_run_replaces_them(mirrored: Site, index: Index) -> None:
     assert sum(v for k, v in found.items() if k.startswith("bandersnatch_pending_projects")) == 1
     assert sum(v for k, v in found.items() if k.startswith("bandersnatch_last_run_failures")) == 1
     assert found["bandersnatch_lag_serials"] > 0
+    assert found["bandersnatch_last_run_retries"] > 0
+    host = server.url.rpartition("/")[2]
+    retried = found["bandersnatch_last_run_retries"] + 1
+    assert found[f"bandersnatch_last_run_requests {host} 500"] == retried
+
+    mirrored.clock.passed += 3_600
+    mirrored.mirror()
+
+    assert metrics_of(mirrored)["bandersnatch_lag_seconds"] >= 3_600
 
 
 async def _set_status(answer: object) -> None:
@@ -95,6 +115,8 @@ def test_a_run_without_an_index_says_so(mirrored: Site) -> None:
     assert found["bandersnatch_state failed"] == 1
     assert found["bandersnatch_projects"] == 2
     assert "bandersnatch_serial" not in found
+    assert "bandersnatch_lag_seconds" not in found
+    assert found["bandersnatch_last_run_requests 127.0.0.1:1 none"] > 0
 
 
 def test_other_commands_write_them_and_a_dry_run_does_not(mirrored: Site) -> None:
@@ -156,6 +178,53 @@ async def test_metrics_are_for_this_machine_unless_allowed(tmp_path: Path) -> No
         assert (await client.get("/metrics?x=1", X_Forwarded_For="192.0.2.1")).status == 200
 
 
+async def test_a_server_answers_in_the_middle_of_a_run(mirrored: Site) -> None:
+    running = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", HOLD, str(mirrored.root)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert running.stdout is not None
+    await running.stdout.readline()
+    try:
+        async with serving(serve_configuration(mirrored.root)) as client:
+            found = read((await client.get("/metrics")).body.decode())
+            health = await client.get("/health")
+    finally:
+        await running.communicate(b"")
+
+    assert found["bandersnatch_running"] == 1
+    assert found["bandersnatch_projects"] == 2
+    assert json.loads(health.body)["running"] is True
+
+
+HOLD = """
+import asyncio, sys
+from bandersnatch.catalogue.records import CatalogueUpdate, Marker
+from bandersnatch.catalogue.sqlite import SqliteCatalogue
+from bandersnatch.storage.filesystem import FilesystemStorage
+
+async def hold():
+    async with FilesystemStorage(sys.argv[1]), SqliteCatalogue(sys.argv[1]) as catalogue:
+        await catalogue.commit(CatalogueUpdate(markers={Marker.LAST_RUN: "4000000000"}))
+        print("ready", flush=True)
+        sys.stdin.read()
+
+asyncio.run(hold())
+"""
+"""A program that has a mirror open as a run has it, until standard input is closed."""
+
+
+async def test_a_catalogue_that_is_damaged_knows_nothing(tmp_path: Path) -> None:
+    write_tree(tmp_path)  # its catalogue is no database
+    async with serving(serve_configuration(tmp_path)) as client:
+        found = read((await client.get("/metrics")).body.decode())
+        assert await _health(client) == (503, "never")
+
+    assert found["bandersnatch_state never"] == 1
+    assert "bandersnatch_serial" not in found
+
+
 async def _health(client: Client) -> tuple[int, str]:
     reply = await client.get("/health")
     return reply.status, json.loads(reply.body)["state"]
@@ -202,15 +271,23 @@ def test_the_examples_use_metrics_that_exist() -> None:
     json.loads((DOCS / "examples/grafana-dashboard.json").read_text())
 
 
+def promtool(*arguments: str, text: str = "") -> str:
+    """Return what promtool says about a text, "" if it finds no fault."""
+    command = ["promtool", "check", *arguments]
+    done = subprocess.run(command, input=text, capture_output=True, check=False, text=True)
+    return done.stderr + done.stdout if done.returncode else ""
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
-def test_promtool_finds_no_fault(mirrored: Site) -> None:
-    rules = str(DOCS / "examples/alerts.yml")
-    assert subprocess.run(["promtool", "check", "rules", rules], check=False).returncode == 0
-    text = (mirrored.home / "m.prom").read_bytes()
-    done = subprocess.run(
-        ["promtool", "check", "metrics"], input=text, capture_output=True, check=False
-    )
-    assert done.returncode == 0, done.stderr + done.stdout
+def test_promtool_finds_no_fault_in_metrics_rules_and_dashboard(mirrored: Site) -> None:
+    assert promtool("rules", str(DOCS / "examples/alerts.yml")) == ""
+    assert promtool("metrics", text=(mirrored.home / "m.prom").read_text()) == ""
+    dashboard = json.loads((DOCS / "examples/grafana-dashboard.json").read_text())
+    expressions = [each["expr"] for panel in dashboard["panels"] for each in panel["targets"]]
+    rules = [{"record": "checked", "expr": f"({each}) * {n}"} for n, each in enumerate(expressions)]
+    path = mirrored.home / "dashboard.yml"  # each YAML parser reads JSON
+    path.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
+    assert promtool("rules", str(path)) == ""
 
 
 def test_the_totals_of_an_earlier_release_are_empty() -> None:
@@ -218,3 +295,47 @@ def test_the_totals_of_an_earlier_release_are_empty() -> None:
 
     assert end is not None
     assert end.totals.projects == {}
+
+
+counts = st.dictionaries(st.text(max_size=9), st.integers(0, 2**63 - 1), max_size=3)
+totals = st.builds(
+    RunTotals,
+    projects=counts,
+    failures=counts,
+    requests=st.dictionaries(st.text(max_size=9), counts, max_size=3),
+    phases=st.dictionaries(st.text(max_size=9), st.floats(0, 1e9), max_size=3),
+    serial=st.none() | st.integers(0, 2**63 - 1),
+)
+
+
+@given(totals)
+def test_the_end_of_a_run_is_stored_as_text(found: RunTotals) -> None:
+    end = RunEnd(4, 5, 6, found)
+
+    assert RunEnd.parse(str(end)) == end
+
+
+@given(st.text() | st.from_regex(r"[0-9]{1,3} [0-9]{1,3} [0-9]{1,3} .*", fullmatch=True))
+def test_any_text_is_the_end_of_a_run_or_none(text: str) -> None:
+    end = RunEnd.parse(text)
+
+    assert end is None or RunEnd.parse(str(end)) == end
+
+
+@pytest.mark.parametrize(
+    "totals",
+    ['{"projects": {"synced": -1}}', '{"serial": 1e999}', '{"retries": 99999999999999999999}'],
+)
+def test_invalid_totals_are_no_end(totals: str) -> None:
+    assert RunEnd.parse(f"0 1 2 {totals}") is None
+
+
+def test_hosts_are_counted_up_to_a_number() -> None:
+    traffic = Traffic()
+    for number in range(Traffic.MOST_HOSTS + 5):
+        traffic.count(f"{number}.example.org", "200")
+    traffic.count("0.example.org", "200")
+
+    assert len(traffic.requests) == Traffic.MOST_HOSTS + 1
+    assert traffic.requests["other", "200"] == 5
+    assert traffic.requests["0.example.org", "200"] == 2

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from bandersnatch.errors import MissingProject, MissingResource, UnavailableHost
-from bandersnatch.index.port import FetchedDetail, FetchedList
+from bandersnatch.index.port import FetchedDetail, FetchedList, Traffic
 from bandersnatch.model.content import Validators
 from bandersnatch.model.names import project_name
 from bandersnatch.model.serials import Change, Serial
@@ -42,6 +42,7 @@ class FakePackageIndex:
         self.downloads = self.files = 0
         self.clock_offset: float | None = None
         self.pages = 0
+        self.traffic = Traffic()
 
     def cache(self, name: str) -> None:
         """Keep the current page of a project in a cache."""

@@ -158,6 +158,8 @@ ACCEPTED: list[tuple[str, str, str, object]] = [
     ("diff-append-epoch", "true", "diff.append_epoch", True),
     ("log-config", "/etc/log.conf", "log_config", "/etc/log.conf"),
     ("log-config", "", "log_config", ""),
+    ("metrics-file", "/srv/m.prom", "metrics_file", "/srv/m.prom"),
+    ("metrics-file", "", "metrics_file", ""),
     ("ca-file", "", "index.tls.ca_file", ""),
     ("client-cert", "", "index.tls.client_cert", ""),
     ("client-key", "", "index.tls.client_key", ""),
@@ -262,6 +264,7 @@ REFUSED = [
     ("netrc", "~/.netrc", "'~/.netrc' is neither true nor false"),
     ("must-exist", "perhaps", "'perhaps' is neither true nor false"),
     ("log-config", "~/log", "'~/log' begins with ~, which only a shell understands"),
+    ("metrics-file", "~/m", "'~/m' begins with ~, which only a shell understands"),
 ]
 
 

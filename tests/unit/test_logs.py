@@ -41,6 +41,7 @@ from bandersnatch.events import (
     Halted,
     PageRemoved,
     PageWritten,
+    PhaseStarted,
     ProjectAbsent,
     ProjectBlocked,
     ProjectFailed,
@@ -49,6 +50,7 @@ from bandersnatch.events import (
     ProjectRestored,
     ProjectSynced,
     ProjectUnchanged,
+    RunPhase,
     RunPlanned,
     StepStarted,
     Warned,
@@ -233,6 +235,7 @@ def logged_for(*events: Event, debug: bool = True) -> list[tuple[str, str]]:
     ("event", "level", "message"),
     [
         (StepStarted("reading"), "INFO", "reading"),
+        (PhaseStarted(RunPhase.SYNC), "DEBUG", "phase: sync"),
         (Warned("something"), "WARNING", "something"),
         (Halted(UnusableIndex("no answer")), "ERROR", "no answer"),
         (RunPlanned(3, 1), "INFO", "3 project(s) to process, 1 to remove"),

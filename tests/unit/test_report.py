@@ -36,6 +36,7 @@ from bandersnatch.events import (
     Halted,
     PageRemoved,
     PageWritten,
+    PhaseStarted,
     ProjectAbsent,
     ProjectFailed,
     ProjectPostponed,
@@ -43,6 +44,7 @@ from bandersnatch.events import (
     ProjectRestored,
     ProjectSynced,
     ProjectUnchanged,
+    RunPhase,
     RunPlanned,
     StepStarted,
     SweepEnded,
@@ -202,6 +204,7 @@ def test_other_events_do_not_change_the_report() -> None:
     run = report()
     for event in (
         StepStarted("reading"),
+        PhaseStarted(RunPhase.SYNC),
         Warned("something"),
         RunPlanned(3, 1),
         FileQueued(KEY, 300),

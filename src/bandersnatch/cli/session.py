@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from contextlib import ExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,11 +13,12 @@ from bandersnatch.catalogue.records import CatalogueUpdate, Marker
 from bandersnatch.cli.changelist import DryRunListing, open_diff_file
 from bandersnatch.cli.exit_codes import ExitCode, code_for_error, code_for_report
 from bandersnatch.cli.log import EventLog
+from bandersnatch.cli.run_totals import PhaseTimer, totals_of
 from bandersnatch.cli.stdio import is_terminal, print_text
 from bandersnatch.cli.summary import how_to_serve, summary, write_report
 from bandersnatch.errors import BandersnatchError, Interruption, StorageError
 from bandersnatch.mirror.report import RunReport
-from bandersnatch.state_word import STOPPED, RunEnd, RunTotals
+from bandersnatch.state_word import STOPPED, RunEnd
 from bandersnatch.storage.output import OutputFile
 
 if TYPE_CHECKING:
@@ -131,7 +131,9 @@ class Session(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def _recorded_end(session: Session, mirror: Mirror, report: RunReport) -> AsyncIterator[None]:
+async def _recorded_end(
+    session: Session, mirror: Mirror, report: RunReport, timer: PhaseTimer
+) -> AsyncIterator[None]:
     """Record how a run of ``mirror`` ends.
 
     A run that is killed leaves no record, nor does one that the storage ended: it may not write
@@ -151,30 +153,11 @@ async def _recorded_end(session: Session, mirror: Mirror, report: RunReport) -> 
         is_recorded = report.command == "mirror" and not session.arguments.dry_run
         if is_recorded and code != ExitCode.STORAGE:
             began, ended = (int(each.timestamp()) for each in (report.began, session.clock.now()))
-            end = RunEnd(int(code), began, ended, _totals(report))
+            totals = totals_of(report, timer.seconds(), mirror.index.traffic)
+            end = RunEnd(int(code), began, ended, totals)
             with suppress(StorageError):  # then the run's own error says so
                 markers = {Marker.LAST_END: str(end)}
                 await mirror.catalogue.commit(CatalogueUpdate(markers=markers))
-
-
-def _totals(report: RunReport) -> RunTotals:
-    projects = {
-        "synced": len(report.synced),
-        "unchanged": report.unchanged,
-        "removed": len(report.removed),
-        "restored": len(report.restored),
-        "excluded": report.excluded,
-        "absent": len(report.absent),
-        "failed": len(report.failures),
-    }
-    return RunTotals(
-        projects=projects,
-        failures=dict(Counter(type(each.error).__name__ for each in report.failures.values())),
-        files_downloaded=report.files_downloaded,
-        bytes_downloaded=report.bytes_downloaded,
-        serial=report.serial_after,
-        index_serial=report.index_serial,
-    )
 
 
 async def _write_metrics(session: Session, mirror: Mirror) -> None:
@@ -194,7 +177,8 @@ async def _write_metrics(session: Session, mirror: Mirror) -> None:
 
 async def _run(session: Session, job: Job, report: RunReport) -> None:
     settings, dry_run = session.configuration.settings, session.arguments.dry_run
-    sinks: list[EventSink] = [report, EventLog(session.logger)]
+    timer = PhaseTimer(session.clock)
+    sinks: list[EventSink] = [report, EventLog(session.logger), timer]
     if job.listing is not None:
         sinks.append(job.listing)
 
@@ -205,7 +189,7 @@ async def _run(session: Session, job: Job, report: RunReport) -> None:
                 sinks.append(diff)
                 mirror = with_journal(mirror, diff.journal)
             try:
-                async with _recorded_end(session, mirror, report):
+                async with _recorded_end(session, mirror, report, timer):
                     await job.work(mirror, report)
             finally:
                 if settings.metrics_file and not dry_run:

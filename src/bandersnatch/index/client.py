@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bandersnatch.config.schema import IndexSettings
     from bandersnatch.index.changelog import Changelog
     from bandersnatch.index.download_mirror import DownloadMirror
-    from bandersnatch.index.port import FailureBudget
+    from bandersnatch.index.port import FailureBudget, Traffic
     from bandersnatch.index.transport import Budgets, Document, Transport
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail, ProjectList
@@ -100,6 +100,10 @@ class IndexClient(PackageIndex):
         self._download_mirror = download_mirror
         self._has_changelog = False
         self._directories = DirectoryNames(self._probe.read_beginning, self._fetch_projects)
+
+    @property
+    def traffic(self) -> Traffic:
+        return self._transport.traffic
 
     @property
     def clock_offset(self) -> float | None:

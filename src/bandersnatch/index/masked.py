@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from bandersnatch.events import Event, EventSink
-    from bandersnatch.index.port import FailureBudget, FetchedDetail, FetchedList
+    from bandersnatch.index.port import FailureBudget, FetchedDetail, FetchedList, Traffic
     from bandersnatch.model.content import Content, Validators
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectList
@@ -89,6 +89,10 @@ class MaskedIndex(PackageIndex):
     @property
     def files(self) -> int:  # type: ignore[override]  # it is only read
         return self._index.files
+
+    @property
+    def traffic(self) -> Traffic:
+        return self._index.traffic
 
     @property
     def clock_offset(self) -> float | None:

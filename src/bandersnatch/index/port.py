@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
@@ -46,6 +47,31 @@ class FailureBudget:
         self._left -= 1
 
 
+class Traffic:
+    """The requests that were sent: how many by host and status, and how many were repeated.
+
+    A status is a text, ``NO_STATUS`` if no response came. Hosts beyond the first ``MOST_HOSTS``
+    are counted together, as ``OTHER_HOSTS``: a page can name any number of them.
+    """
+
+    MOST_HOSTS = 20
+    OTHER_HOSTS = "other"
+    NO_STATUS = "none"
+
+    def __init__(self) -> None:
+        self.requests: Counter[tuple[str, str]] = Counter()
+        self.retries = 0
+        self._hosts: set[str] = set()
+
+    def count(self, host: str, status: str) -> None:
+        """Count a request."""
+        if host not in self._hosts and len(self._hosts) >= self.MOST_HOSTS:
+            host = self.OTHER_HOSTS
+        else:
+            self._hosts.add(host)
+        self.requests[host, status] += 1
+
+
 class PackageIndex(Protocol):
     """The index that the mirror follows.
 
@@ -57,6 +83,11 @@ class PackageIndex(Protocol):
     """How many pages of projects it has had so far, unchanged ones included."""
     files: int
     """How many files, core metadata included, were downloaded so far."""
+
+    @property
+    def traffic(self) -> Traffic:
+        """The requests so far."""
+        ...
 
     @property
     def clock_offset(self) -> float | None:

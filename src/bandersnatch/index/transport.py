@@ -16,6 +16,7 @@ from yarl import URL
 from bandersnatch import errors
 from bandersnatch.index.headers import http_date
 from bandersnatch.index.missing import Kind
+from bandersnatch.index.port import Traffic
 from bandersnatch.index.retry import LONGEST_RETRY_AFTER, error_for, pause_before
 from bandersnatch.index.watchdog import PATIENT, SILENCE, Patience, Watchdog
 
@@ -152,6 +153,7 @@ class Transport:
         self._clock = clock
         self._jitter = jitter
         self.missing = missing
+        self.traffic = Traffic()
         self._silence = timeout * SILENCE
         self._document_timeout = document_timeout
         self._unavailable: Counter[str] = Counter()
@@ -194,6 +196,7 @@ class Transport:
             else:
                 self._unavailable.pop(group, None)
                 return result
+            self.traffic.retries += 1
             await self._clock.sleep(pause)
 
     def _count(self, group: str, error: errors.BandersnatchError) -> None:
@@ -287,16 +290,19 @@ class Transport:
 
         :raises SlowResponse: if that takes too long, whatever arrives before them.
         """
-        limit = asyncio.timeout(self._silence)
+        limit, status = asyncio.timeout(self._silence), Traffic.NO_STATUS
         try:
             async with limit:
                 response = await self._client.send(
                     url, headers, decompress=decompress, content=content
                 )
+            status = str(response.status)
         except TimeoutError as error:
             if not limit.expired():
                 raise
             raise errors.SlowResponse(str(url), "it did not answer in time") from error
+        finally:
+            self.traffic.count(url.authority.rpartition("@")[2], status)
         self._compare_clocks(response.headers)
         return response
 

@@ -133,6 +133,7 @@ class RunReport(Struct):
                     events.Warned()
                     | events.RequestsLimited()
                     | events.StepStarted()
+                    | events.PhaseStarted()
                     | events.RunPlanned()
                 ):
                     pass

@@ -15,7 +15,15 @@ from bandersnatch.catalogue.records import (
 )
 from bandersnatch.config.schema import RemovedProjects
 from bandersnatch.errors import SafetyStop, TooManyFileRemovals, UnusableIndex
-from bandersnatch.events import Halted, RunPlanned, StepStarted, SweepEnded, Warned
+from bandersnatch.events import (
+    Halted,
+    PhaseStarted,
+    RunPhase,
+    RunPlanned,
+    StepStarted,
+    SweepEnded,
+    Warned,
+)
 from bandersnatch.mirror import index_check, recovery, removal
 from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.clock_check import clock_doubt
@@ -136,22 +144,27 @@ class MirrorRun:
         :raises StorageError: if the storage fails.
         """
         began = self._mirror.clock.now()
+        self._enter(RunPhase.PLAN)
         state = await self._open(began)
         prepared = await self._prepare(state, began)
         checkpoint = await self._begin(prepared, state, began)
+        self._enter(RunPhase.SYNC)
         try:
             executor = await self._sync_projects(prepared, checkpoint, began)
             prepared = await self._follow(prepared, executor, checkpoint, state, began)
             await self._publish_losses(executor, checkpoint, began)
             await self._settle_paths(executor, checkpoint, began, free=False)
+            self._enter(RunPhase.REMOVE)
             released = await self._remove_projects(prepared, executor, checkpoint, began)
             await self._shrink(prepared, released, executor, checkpoint, state, began)
             await self._purge_trash(checkpoint, began)
             if executor.complete:
                 await self._settle_freed_paths(executor, checkpoint, began)
                 await self._advance(prepared, executor, checkpoint, state)
+                self._enter(RunPhase.SWEEP)
                 await self._sweep(prepared, executor, checkpoint, state, began)
         finally:
+            self._enter(RunPhase.END)
             await checkpoint.save()
         if executor.complete:
             await Publisher.of(self._mirror).publish_last_modified(began)
@@ -160,6 +173,9 @@ class MirrorRun:
         if self._following is not None:
             await report_closure(self._mirror, self._following)
         return position
+
+    def _enter(self, phase: RunPhase) -> None:
+        self._mirror.events(PhaseStarted(phase))
 
     # ------------------------------------------------------------ before anything changes
 

@@ -11,7 +11,7 @@ from bandersnatch.serve.answers import NO_CACHE, Answer, plain_answer, render_he
 from bandersnatch.state_word import StateWord, judge, read_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from bandersnatch.clock import Clock
     from bandersnatch.serve.reader import CatalogueReader
@@ -31,7 +31,7 @@ class Monitor:
         catalogue: CatalogueReader,
         storage: ServedStorage,
         clock: Clock,
-        free_space: Callable[[], int | None],
+        free_space: Callable[[], Awaitable[Mapping[str, int]]],
         *,
         is_open: bool,
     ) -> None:
@@ -69,7 +69,7 @@ class Monitor:
                     catalogue,
                     now=int(self._clock.now().timestamp()),
                     is_running=await self._storage.is_locked(),
-                    free=self._free_space(),
+                    free=await self._free_space(),
                 )
         body = metrics.render_metrics(snapshot, metrics.Served(requests, sent))
         return _answer("metrics", 200, metrics.CONTENT_TYPE, body)
