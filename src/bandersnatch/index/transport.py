@@ -302,7 +302,7 @@ class Transport:
                 raise
             raise errors.SlowResponse(str(url), "it did not answer in time") from error
         finally:
-            self.traffic.count(url.authority.rpartition("@")[2], status)
+            self.traffic.count(str(url.origin()).rpartition("/")[2], status)
         self._compare_clocks(response.headers)
         return response
 
