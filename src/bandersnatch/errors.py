@@ -288,6 +288,12 @@ class SlowResponse(UnavailableHost):
     """A response does not begin, stops, or is too slow."""
 
 
+class InvalidResponse(UnavailableHost):
+    """A response that is not an answer to the request, as a broken cache or proxy sends it."""
+
+    sentence = "{url} gave an answer to another request: {why}"
+
+
 class RateLimit(UnavailableHost):
     """The host limits requests (429, 503 with ``Retry-After``, or an XML-RPC fault).
 
@@ -662,7 +668,8 @@ class IndexRollback(SafetyStop):
 
     sentence = (
         "the index is at serial {index} and this mirror already at {mirror}; "
-        "if the mirror follows another index now, delete its status and todo files"
+        "nothing was changed; if the index was reset, or the mirror's serial is wrong, delete its "
+        "status and todo files: the next run compares every page, and loses nothing"
     )
 
     def __init__(self, *, mirror: int, index: int) -> None:

@@ -418,9 +418,57 @@ MUTANTS = (
     ),
     Mutant(
         "a page that is too old is accepted",
-        "mirror.page:PageFetcher.require_current",
+        "mirror.ledger:judge",
         put(comparison(ast.GtE, "serial"), TRUE),
         ("integration/test_faults.py", "integration/test_invariants.py"),
+    ),
+    Mutant(
+        "the head alone raises T",
+        "mirror.ledger:settle",
+        put(call("max", "before", "last"), code("max(said.before, said.last, said.head or 0)")),
+        ("unit/test_ledger.py", "integration/test_wrong_words.py"),
+    ),
+    Mutant(
+        "one clock is enough for the age of a change",
+        "mirror.ledger:Age.is_expired",
+        put(call("min"), renamed("max")),
+        ("unit/test_ledger.py",),
+    ),
+    Mutant(
+        "a serial far above the index is believed",
+        "mirror.ledger:believed",
+        put(comparison(ast.Gt, "ceiling"), FALSE),
+        ("unit/test_ledger.py", "integration/test_wrong_words.py"),
+    ),
+    Mutant(
+        "an index far behind the mirror raises no alarm",
+        "mirror.ledger:_check_age",
+        put(comparison(ast.Gt, "MAX_LAG"), FALSE),
+        ("unit/test_ledger.py",),
+    ),
+    Mutant(
+        "one wrong entry of a list raises T",
+        "mirror.ledger:reach",
+        put(comparison(ast.LtE, "MAX_LAG"), TRUE),
+        ("unit/test_ledger.py",),
+    ),
+    Mutant(
+        "a wrong serial freezes a project where nothing contradicts it",
+        "mirror.ledger:is_far_above",
+        put(comparison(ast.Gt, "MAX_LAG"), FALSE),
+        ("integration/test_serials.py",),
+    ),
+    Mutant(
+        "a 304 that nobody asked for is accepted",
+        "index.answers:check_answer",
+        put(expression(ast.BoolOp, "CONDITIONS"), FALSE),
+        ("unit/test_answers.py", "integration/test_wrong_answers.py"),
+    ),
+    Mutant(
+        "a part of a file that begins elsewhere is accepted",
+        "index.answers:_check_range",
+        put(comparison(ast.NotEq, "first"), FALSE),
+        ("unit/test_answers.py",),
     ),
     Mutant(
         "a page goes back behind what is published",

@@ -159,7 +159,7 @@ def test_a_first_run_costs_a_constant_and_an_amount_for_each_project(tmp_path: P
     less, cost = _of_each(tmp_path, few, more, synced=False)
     difference = more - few
     # The head serial and the list; then a page, a wheel and its core metadata for each project.
-    assert cost.requests == {"xmlrpc": 1, "list": 1, "detail": more, "file": more, "sidecar": more}
+    assert cost.requests == {"xmlrpc": 2, "list": 1, "detail": more, "file": more, "sidecar": more}
     # A wheel, its core metadata and three pages, each opened, written and renamed once; the
     # first two get their times, and are opened once more before that. No project is flushed alone.
     assert cost.files() - less.files() == {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from bandersnatch.errors import MissingProject, MissingResource, UnavailableHost
-from bandersnatch.index.port import FetchedDetail, FetchedList, Traffic
+from bandersnatch.index.port import Changes, FetchedDetail, FetchedList, Traffic
 from bandersnatch.model.content import Validators
 from bandersnatch.model.names import project_name
 from bandersnatch.model.serials import Change, Serial
@@ -40,9 +40,9 @@ class FakePackageIndex:
         self.broken: set[str] = set()
         self.has_serials = True
         self.downloads = self.files = 0
-        self.clock_offset: float | None = None
         self.pages = 0
         self.traffic = Traffic()
+        self.clock_offset: float | None = 0.0
 
     def cache(self, name: str) -> None:
         """Keep the current page of a project in a cache."""
@@ -74,15 +74,16 @@ class FakePackageIndex:
         """Return the newest serial."""
         return Serial(self.index.serial)
 
-    async def changes(self, since: Serial, until: Serial, /) -> Sequence[Change]:
+    async def changes(self, since: Serial, until: Serial, /) -> Changes:
         """Return the events between two serials."""
-        return [
+        events = tuple(
             Change(
                 project_name(e.name), e.name, Serial(e.serial), e.action, e.time, e.version or ""
             )
             for e in self.index.journal
             if since < e.serial <= until
-        ]
+        )
+        return Changes(events, max((each.serial for each in events), default=Serial(0)))
 
     async def list_with_serials(self) -> ProjectList:
         """Return the list of the changelog, which is never cached."""

@@ -19,7 +19,7 @@ from bandersnatch.filters.builtin.project_lists import AllowlistProject, Blockli
 from bandersnatch.filters.chain import FilterChain
 from bandersnatch.filters.options import FilterOptions
 from bandersnatch.layout import StorageKey
-from bandersnatch.mirror.tasks import PROOF_BY_EXPIRY
+from bandersnatch.mirror.ledger import PROOF_BY_EXPIRY
 from bandersnatch.model.names import project_name
 from tests.support.machines import MirrorMachine
 from tests.support.world import NAMES, KillableCatalogue, World

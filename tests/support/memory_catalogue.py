@@ -25,8 +25,9 @@ from bandersnatch.catalogue.records import (
     requirements_basis,
 )
 from bandersnatch.layout import SIDECAR_SUFFIX
+from bandersnatch.model.content import Validators
 from bandersnatch.model.folding import EXACT, Folding
-from bandersnatch.model.serials import NO_SERIAL
+from bandersnatch.model.serials import NO_SERIAL, Serial
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -77,11 +78,14 @@ class MemoryCatalogue(MirrorCatalogue):
         return {name: _had(self.records[name]) for name in sorted(wanted)}
 
     async def changed_since(
-        self, listing: ProjectList, fingerprint: str, /
+        self, listing: ProjectList, fingerprint: str, /, *, exact: bool = False
     ) -> frozenset[ProjectName]:
         had = await self.summaries(None)
         names = had.keys() | listing.serials.keys()
-        return frozenset(n for n in names if not _is_alike(n, had.get(n), listing, fingerprint))
+        found = {n for n in names if not _is_alike(n, had.get(n), listing, fingerprint)}
+        if exact:
+            found |= {n for n in had.keys() & names if had[n].reflects != listing.serials.get(n)}
+        return frozenset(found)
 
     async def count(self) -> int:
         return sum(each.standing is not Standing.EXCLUDED for each in self.records.values())
@@ -273,6 +277,8 @@ class MemoryCatalogue(MirrorCatalogue):
         settled, restored = settled_by(batch), frozenset(batch.restored)
         if batch.reset:
             self._forget_everything()
+        if batch.forget_above is not None:
+            self._forget_serials(batch.forget_above)
         for name in settled:
             self.deferrals.pop(name, None)
         for name in batch.forgotten:
@@ -299,6 +305,19 @@ class MemoryCatalogue(MirrorCatalogue):
         for rows in (self.requirement_rows, self.asks, self.followed_rows):
             rows.clear()
         self.empty_verified.clear()
+
+    def _forget_serials(self, above: Serial) -> None:
+        for name, each in self.records.items():
+            if max(each.detail.serial or 0, each.reflects) > above:
+                detail = replace(each.detail, serial=None)
+                self.records[name] = structs.replace(
+                    each, detail=detail, reflects=NO_SERIAL, validators=Validators()
+                )
+        for name, left in self.deferrals.items():
+            if left.target_serial > above:
+                self.deferrals[name] = structs.replace(
+                    left, target_serial=NO_SERIAL, first_serial=None
+                )
 
     def _put_rejections(self, batch: CatalogueUpdate) -> None:
         """Replace those of new records and of ``rejected``; one without a record can end."""

@@ -167,13 +167,17 @@ class IndexServer:
 
     def freeze(self, path: str) -> None:
         """Cache the current answer for a path until ``thaw``."""
-        self.frozen[path] = ("", self._answer(path, {}, "GET", b""))
+        self.frozen[path] = ("", self.answer(path))
 
     def thaw(self) -> None:
         """Purge the cache."""
         self.frozen.clear()
 
     # ------------------------------------------------------------ answering
+
+    def answer(self, path: str) -> Answer:
+        """Return the present answer to an unconditional GET request."""
+        return self._answer(path, {}, "GET", b"")
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer a request."""

@@ -157,8 +157,9 @@ class Site:
 
     @property
     def status(self) -> int:
-        """The serial in ``status``."""
-        return int(self.text("status"))
+        """The serial in ``status``, 0 if it does not exist."""
+        path = self.root / "status"
+        return int(path.read_text()) if path.exists() else 0
 
     def todo(self) -> list[str]:
         """Return the lines of ``todo``, none if it does not exist."""

@@ -22,6 +22,7 @@ from bandersnatch.errors import (
     IntegrityError,
     Interruption,
     InvalidPage,
+    InvalidResponse,
     InvalidRules,
     InvalidValue,
     LockConflict,
@@ -104,6 +105,10 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
     (
         PacedRequest(URL, 300.0),
         f'{URL} was not requested: the index answered "not found" too often within five minutes',
+    ),
+    (
+        InvalidResponse(URL, "status 204 has no content"),
+        f"{URL} gave an answer to another request: status 204 has no content",
     ),
     (SlowResponse(URL, "it sent nothing"), f"{URL} is unavailable: it sent nothing"),
     (UnusablePlace("web/foo", "Permission denied"), "storage failed at web/foo: Permission denied"),
@@ -192,8 +197,9 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
     (
         IndexRollback(mirror=9, index=7),
         (
-            "the index is at serial 7 and this mirror already at 9; if the mirror follows "
-            "another index now, delete its status and todo files"
+            "the index is at serial 7 and this mirror already at 9; nothing was changed; if the "
+            "index was reset, or the mirror's serial is wrong, delete its status and todo files: "
+            "the next run compares every page, and loses nothing"
         ),
     ),
     (
@@ -285,7 +291,15 @@ FAMILIES = {
 """Base classes that are never raised themselves."""
 
 TRANSIENT = {
-    *(UnavailableHost, SlowResponse, RateLimit, MissingProject, PacedRequest, StalePage),
+    *(
+        InvalidResponse,
+        UnavailableHost,
+        SlowResponse,
+        RateLimit,
+        MissingProject,
+        PacedRequest,
+        StalePage,
+    ),
     *(IntegrityError, DigestMismatch, SizeMismatch, MissingFiles, EmptiedProject),
 }
 

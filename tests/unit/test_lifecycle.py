@@ -11,6 +11,7 @@ import pytest
 from bandersnatch.catalogue.records import CatalogueUpdate, Deferral, Standing
 from bandersnatch.filters.chain import Dropped
 from bandersnatch.mirror.checkpoint import Checkpoint
+from bandersnatch.mirror.ledger import PROOF_BY_EXPIRY
 from bandersnatch.mirror.lifecycle import (
     TRANSITIONS,
     Condition,
@@ -21,7 +22,7 @@ from bandersnatch.mirror.lifecycle import (
     transition,
 )
 from bandersnatch.mirror.state import StateFiles, Todo
-from bandersnatch.mirror.tasks import PROOF_BY_EXPIRY, Outcome, Result, SyncTask, TaskHints
+from bandersnatch.mirror.tasks import Outcome, Result, SyncTask, TaskHints
 from bandersnatch.model.names import project_name
 from bandersnatch.model.serials import Serial
 from tests.support.clock import FakeClock

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandersnatch.catalogue.records import Deferral, Deferred, ProjectSummary
+from bandersnatch.mirror.ledger import PROOF_BY_EXPIRY
 from bandersnatch.mirror.plan import SECOND_LOOK, SyncPlan, make_plan, vanished, without
 from bandersnatch.mirror.tasks import (
-    PROOF_BY_EXPIRY,
     Discovery,
     MirrorSnapshot,
     SyncTask,
@@ -186,6 +186,7 @@ def test_a_reflected_project_has_no_task(
         assert (
             had is None
             or had.reflects < task.target_serial
+            or task.happened_at is not None  # an event is news, whatever the record says
             or had.fingerprint != FINGERPRINT
             or not task.target_serial
         )
@@ -211,6 +212,20 @@ def test_tasks_merge_in_any_order(tasks: list[SyncTask]) -> None:
 
     assert merged(tasks) == merged(tasks[::-1])
     assert merged(tasks)[0] == max(task.target_serial for task in tasks)
+
+
+def test_a_change_that_is_read_again_keeps_its_times() -> None:
+    first = SyncTask(FOO, Serial(9), noticed_at=100, happened_at=90)
+    again = SyncTask(FOO, Serial(9), noticed_at=200, happened_at=90)
+    listed = SyncTask(FOO, Serial(9))
+    newer = SyncTask(FOO, Serial(10), noticed_at=300, happened_at=290)
+
+    for tasks in ([first, again], [again, first], [first, listed], [listed, again, first]):
+        merged = tasks[0]
+        for other in tasks[1:]:
+            merged = merged.merged(other)
+        assert (merged.noticed_at, merged.happened_at) == (100, 90)
+    assert first.merged(newer).noticed_at == newer.merged(first).noticed_at == 300
 
 
 # ---------------------------------------------------------------- events
@@ -305,6 +320,13 @@ def test_a_pending_project_of_an_earlier_release_has_a_task() -> None:
     assert plan(changed(), before).tasks[FOO] == SyncTask(
         FOO, Serial(9), noticed_at=NOW, hints=TaskHints.MAYBE_PUBLISHED
     )
+
+
+@pytest.mark.parametrize(("cursor", "target"), [(8, NO_SERIAL), (9, 9), (10, 9)])
+def test_a_pending_serial_above_t_is_not_waited_for(cursor: int, target: int) -> None:
+    before = snapshot({FOO: has(5)}, left(Deferral.PENDING, target_serial=9, first_serial=8))
+    task = plan(changed(), replace(before, cursor=Serial(cursor))).tasks[FOO]
+    assert (task.target_serial, task.first_serial) == (target, 8)
 
 
 def test_a_pending_project_that_is_reflected_by_now_has_no_task() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bandersnatch.errors import (
     BandersnatchError,
     DigestMismatch,
+    InvalidResponse,
     MissingResource,
     OversizedContent,
     RateLimit,
@@ -61,6 +62,7 @@ def tries(error: BandersnatchError) -> int:
     [
         (UnavailableHost(URL, "it was reset"), 5),
         (RateLimit(URL, "status 429", retry_after=None), 5),
+        (InvalidResponse(URL, "status 204 has no content"), 2),
         (DigestMismatch(URL, expected="a", actual="b"), 3),
         (SizeMismatch(URL, expected=1, actual=2), 3),
         (MissingResource(URL, 404), 1),

@@ -31,13 +31,13 @@ class Catalogue(Protocol):
         ...
 
     async def changed_since(
-        self, listing: ProjectList, fingerprint: str, /
+        self, listing: ProjectList, fingerprint: str, /, *, exact: bool = False
     ) -> frozenset[ProjectName]:
         """Return the projects that differ between the catalogue and a complete project list.
 
         A project is unchanged if it is in both, the list gives a serial that the record reflects,
         the display names are equal, the record has this ``fingerprint``, and its standing is not
-        ``RETAINED``.
+        ``RETAINED``. With ``exact`` the serial must be the one that the record reflects.
         """
         ...
 

@@ -63,6 +63,8 @@ class Deferral(StrEnum):
     """Sync it unconditionally: the published page may differ from its record, or lacks files."""
     MISSING_ONCE = "missing once"
     """Ask for its page again: one run found none; it is removed when a second run agrees."""
+    STALE_ONCE = "stale once"
+    """Ask for its page again: it is older than a change of long ago; the same page is published."""
     EMPTY_ONCE = "empty once"
     """Ask for its page again: it lost all its files; a second run that agrees publishes that."""
     UNLISTED = "unlisted"
@@ -151,6 +153,8 @@ class Marker(StrEnum):
     """The fingerprint of the options and targets that dependencies were last judged for."""
     PROOF = "proof"
     """The result of the last proof of the whole selection; see ``mirror.proofs``."""
+    INDEX = "index"
+    """The index that serials, ETags and the state files are of, as a normalised URL."""
     QUICK_VERIFY = "quick verify"
     """The last project that an interrupted ``verify`` of sizes and times compared."""
 
@@ -249,7 +253,9 @@ class Deferred(Struct, frozen=True):
     ``status`` stays where it is); ``target_serial`` is the last. ``since`` is when the deferral
     began and ``tried`` when the project was last synced, in seconds since 1970; ``attempts``
     counts the runs that failed. ``reason`` is the error as a sentence. ``display`` is the name as
-    the index shows it, "" if unknown. ``removal_serial`` and ``quarantined`` are those of the task.
+    the index shows it, "" if unknown.
+    ``removal_serial``, ``quarantined``, ``noticed_at`` and ``happened_at`` are those of the task.
+    ``seen`` is the digest of the page that waits for a second look, else "".
     """
 
     name: ProjectName
@@ -264,6 +270,9 @@ class Deferred(Struct, frozen=True):
     display: str = ""
     removal_serial: Serial = NO_SERIAL
     quarantined: tuple[str, ...] = ()
+    noticed_at: int = 0
+    happened_at: int | None = None
+    seen: str = ""
 
 
 class TrashEntry(Struct, frozen=True):
@@ -420,6 +429,7 @@ class CatalogueUpdate(Struct):
     ``requirements`` replaces those of projects; the basis of a row counts only for a project that
     has no record here. ``dependencies`` replaces all that a project asks of others, by their names.
     ``followed`` adds or replaces projects that others need, and ``unfollowed`` removes them.
+    ``forget_above`` forgets every serial above it first, with the validators of its project.
     """
 
     records: list[ProjectRecord] = field(default_factory=list)
@@ -437,6 +447,8 @@ class CatalogueUpdate(Struct):
     followed: dict[ProjectName, FollowedRow] = field(default_factory=dict)
     unfollowed: list[ProjectName] = field(default_factory=list)
     reset: bool = False
+    forget_above: Serial | None = None
 
     def __bool__(self) -> bool:
-        return any(getattr(self, name) for name in self.__struct_fields__)
+        is_forgetting = self.forget_above is not None
+        return is_forgetting or any(getattr(self, name) for name in self.__struct_fields__)

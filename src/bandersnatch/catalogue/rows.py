@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 APPLICATION = 0x62616E64
-VERSION = 7
+VERSION = 8
 _OWN_SCHEMA = """
 CREATE TABLE project (
     name TEXT PRIMARY KEY, display TEXT NOT NULL, serial INTEGER, reflects INTEGER NOT NULL,
@@ -60,7 +60,8 @@ CREATE TABLE deferred (
     first_serial INTEGER,
     since INTEGER NOT NULL, tried INTEGER NOT NULL, attempts INTEGER NOT NULL,
     cause TEXT NOT NULL, reason TEXT NOT NULL, display TEXT NOT NULL,
-    removal_serial INTEGER NOT NULL, quarantined TEXT NOT NULL
+    removal_serial INTEGER NOT NULL, quarantined TEXT NOT NULL,
+    noticed_at INTEGER NOT NULL, happened_at INTEGER, seen TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE rejected (
     project TEXT NOT NULL, entry TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (project, entry)
@@ -165,6 +166,9 @@ def deferred_row(each: records.Deferred) -> tuple[Any, ...]:
         each.display,
         each.removal_serial,
         "\n".join(each.quarantined),
+        each.noticed_at,
+        each.happened_at,
+        each.seen,
     )
 
 
@@ -175,7 +179,7 @@ def parse_deferred(row: tuple[Any, ...]) -> records.Deferred:
     """
     with _parsing(row[0]):
         name, deferral, target, first, since, tried, attempts, cause, reason, display, *rest = row
-        removal_serial, quarantined = rest
+        removal_serial, quarantined, noticed_at, happened_at, seen = rest
         return records.Deferred(
             project_name(name),
             records.Deferral(deferral),
@@ -189,6 +193,9 @@ def parse_deferred(row: tuple[Any, ...]) -> records.Deferred:
             display,
             removal_serial,
             tuple(quarantined.split("\n")) if quarantined else (),
+            noticed_at,
+            happened_at,
+            seen,
         )
 
 

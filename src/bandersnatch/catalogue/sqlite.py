@@ -158,6 +158,15 @@ _VERIFY_FROM_FILES = """
 """
 
 
+_FORGET_SERIALS = """
+    UPDATE project SET serial = NULL, reflects = 0, etag = '', last_modified = '', body = ''
+    WHERE serial > ? OR reflects > ?
+"""
+_FORGET_TARGETS = """
+    UPDATE deferred SET target_serial = 0, first_serial = NULL WHERE target_serial > ?
+"""
+
+
 def exists(directory: str) -> bool:
     """Whether there is a file of a catalogue in a mirror's directory."""
     return os.path.exists(f"{directory}/{FILE_NAME}")
@@ -298,9 +307,9 @@ class SqliteCatalogue(MirrorCatalogue):
         return await self._run(lambda: _summaries(self._db, selected))
 
     async def changed_since(
-        self, listing: ProjectList, fingerprint: str, /
+        self, listing: ProjectList, fingerprint: str, /, *, exact: bool = False
     ) -> frozenset[ProjectName]:
-        return await self._run(lambda: _changed_since(self._db, listing, fingerprint))
+        return await self._run(lambda: _changed_since(self._db, listing, fingerprint, exact=exact))
 
     async def count(self) -> int:
         query = "SELECT projects FROM tally"
@@ -502,7 +511,11 @@ def _project(db: sqlite3.Connection, name: ProjectName) -> ProjectRecord | None:
 
 
 def _changed_since(
-    db: sqlite3.Connection, listing: ProjectList, fingerprint: str
+    db: sqlite3.Connection,
+    listing: ProjectList,
+    fingerprint: str,
+    *,
+    exact: bool,
 ) -> frozenset[ProjectName]:
     """Compare the list and the catalogue column by column.
 
@@ -514,7 +527,8 @@ def _changed_since(
     changed = {name for name, serial in listing.serials.items() if not serial}
     if changed:
         known = {name: serial for name, serial in known.items() if serial}
-    outdated = map(lt, map(reflects.get, known, repeat(NO_SERIAL)), known.values())
+    recorded = map(reflects.get, known, repeat(NO_SERIAL))
+    outdated = map(ne if exact else lt, recorded, known.values())
     changed.update(compress(known, outdated))
     changed.update(filterfalse(listing.serials.__contains__, reflects))
     del reflects
@@ -617,6 +631,10 @@ def _totals(db: sqlite3.Connection) -> Totals:
 
 
 def _put(db: sqlite3.Connection, batch: CatalogueUpdate) -> None:
+    if batch.forget_above is not None:
+        above = (batch.forget_above,)
+        db.execute(_FORGET_SERIALS, above * 2)
+        db.execute(_FORGET_TARGETS, above)
     records = {record.name: record for record in batch.records}
     gone = [(name,) for name in (*batch.forgotten, *records)]
     db.executemany("DELETE FROM file WHERE project = ?", gone)
@@ -630,7 +648,7 @@ def _put(db: sqlite3.Connection, batch: CatalogueUpdate) -> None:
     resolved = [*gone, *((name,) for name in batch.resolved)]
     db.executemany("DELETE FROM deferred WHERE name = ?", resolved)
     db.executemany(
-        f"INSERT OR REPLACE INTO deferred VALUES ({_placeholders(12)})",
+        f"INSERT OR REPLACE INTO deferred VALUES ({_placeholders(15)})",
         map(deferred_row, batch.deferred),
     )
     db.executemany(

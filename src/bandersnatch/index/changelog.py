@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any, Self
 from xml.parsers.expat import ExpatError, ParserCreate
 
 from bandersnatch.errors import BandersnatchError, InvalidValue, RateLimit, UnusableChangelog
+from bandersnatch.index.port import Changes
 from bandersnatch.index.retry import RETRIED_STATUSES, error_for
 from bandersnatch.model.names import project_name
 from bandersnatch.model.project import is_version
-from bandersnatch.model.serials import Change, Serial, parse_serial
+from bandersnatch.model.serials import NO_SERIAL, Change, Serial, parse_serial
 from bandersnatch.simple.entries import build_project_list
 from bandersnatch.simple.limits import LIST, Limit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Sequence
+    from collections.abc import Callable, Coroutine, Generator
     from xmlrpc.client import Unmarshaller
 
     from bandersnatch.clock import Clock
@@ -42,6 +43,9 @@ _DECODED_INLINE = 64 * 1024
 """Bytes; a larger answer is decoded in a thread."""
 
 _PAUSE_BETWEEN_PAGES = 1.0
+_LARGEST_ARGUMENT = Serial(2**31 - 1)
+"""XML-RPC has integers of 32 bits."""
+
 _OK = 200
 _UNAUTHORIZED = 401
 _RATE_FAULT = re.compile(r"TooManyRequests|too many requests|rate limit", re.IGNORECASE)
@@ -116,13 +120,13 @@ class Changelog:
         except InvalidValue as error:
             raise UnusableChangelog(self._url, str(error)) from error
 
-    async def changes(self, since: Serial, until: Serial) -> Sequence[Change]:
+    async def changes(self, since: Serial, until: Serial) -> Changes:
         """Return the events after ``since`` up to ``until``, from as many pages as necessary.
 
         An event without a valid project name is omitted: it cannot concern a project.
         """
         changes: list[Change] = []
-        count = 0
+        count, last, since = 0, NO_SERIAL, min(since, _LARGEST_ARGUMENT)
         while since < until:
             if count:
                 await self._clock.sleep(_PAUSE_BETWEEN_PAGES)
@@ -132,11 +136,12 @@ class Changelog:
             count += sum(serial <= until for _, serial in page)
             if count > MAX_EVENTS:
                 raise UnusableChangelog(self._url, f"it has more than {MAX_EVENTS} events")
+            last = max(last, *(serial for _, serial in page if serial <= until), NO_SERIAL)
             changes += (change for change, _ in page if change and change.serial <= until)
             if len(page) < PAGE_EVENTS:
                 break
             since = max(serial for _, serial in page)
-        return changes
+        return Changes(tuple(sorted(changes, key=lambda each: each.serial)), last)
 
     def _page(self, rows: object, since: Serial) -> list[tuple[Change | None, Serial]]:
         if not isinstance(rows, list):

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import msgspec
 
 from bandersnatch.errors import InvalidPage, MissingProject, MissingResource, UnusableChangelog
+from bandersnatch.index.answers import NOT_MODIFIED
 from bandersnatch.index.directory_names import DirectoryNames
 from bandersnatch.index.download import download, fetch_validators
 from bandersnatch.index.headers import http_date, storable
 from bandersnatch.index.missing import Kind
-from bandersnatch.index.port import FetchedDetail, FetchedList, PackageIndex
+from bandersnatch.index.port import Changes, FetchedDetail, FetchedList, PackageIndex
 from bandersnatch.index.probe import IndexProbe, address_of
 from bandersnatch.model.content import Content, Validators
-from bandersnatch.model.serials import Change, Serial, optional_serial
+from bandersnatch.model.serials import Serial, optional_serial
 from bandersnatch.simple.entries import PageContext
 from bandersnatch.simple.html_page import parse_detail_html, parse_list_html
 from bandersnatch.simple.json_page import parse_detail_json, parse_list_json
@@ -67,8 +68,6 @@ _PARSED_INLINE = 64 * 1024
 """Bytes; a larger JSON body is parsed in a thread."""
 
 _STRONG_AFTER = timedelta(seconds=2)
-_NOT_MODIFIED = 304
-_OK_OR_NOT_MODIFIED = frozenset({200, _NOT_MODIFIED})
 
 
 class _Statistics(msgspec.Struct):
@@ -116,7 +115,7 @@ class IndexClient(PackageIndex):
         self._has_changelog = True  # so it is no plain directory
         return serial
 
-    async def changes(self, since: Serial, until: Serial, /) -> Sequence[Change]:
+    async def changes(self, since: Serial, until: Serial, /) -> Changes:
         return await self._usable_changelog().changes(since, until)
 
     async def list_with_serials(self) -> ProjectList:
@@ -271,7 +270,6 @@ class IndexClient(PackageIndex):
             limit=limit,
             budget=self._budgets.index,
             headers=headers,
-            accepted=_OK_OR_NOT_MODIFIED,
             kind=kind,
             doubtful=doubtful,
         )
@@ -358,7 +356,7 @@ def _strong_last_modified(headers: Mapping[str, str]) -> str:
 
 
 def _is_known(document: Document, validators: Validators, known: Validators) -> bool:
-    return document.status == _NOT_MODIFIED or (known.body != "" and known.body == validators.body)
+    return document.status == NOT_MODIFIED or (known.body != "" and known.body == validators.body)
 
 
 def _with_header_serial(detail: ProjectDetail, document: Document) -> ProjectDetail:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bandersnatch.errors import OversizedContent, RefusedRequest, SlowResponse, UnavailableHost
+from bandersnatch.errors import (
+    InvalidResponse,
+    OversizedContent,
+    RefusedRequest,
+    SlowResponse,
+    UnavailableHost,
+)
+from bandersnatch.index.answers import NOT_MODIFIED, PARTIAL, UNCACHED
 from bandersnatch.index.headers import storable
 from bandersnatch.index.missing import Kind
 from bandersnatch.index.transport import Response, Transport, mapped_errors
@@ -21,8 +28,7 @@ if TYPE_CHECKING:
     from bandersnatch.model.content import Content
     from bandersnatch.storage.port import Sink
 
-_OK, _PARTIAL, _NOT_MODIFIED, _UNSATISFIABLE = 200, 206, 304, 416
-_ACCEPTED = frozenset({_OK, _PARTIAL})
+_UNSATISFIABLE = 416
 
 
 async def download(
@@ -41,10 +47,14 @@ async def download(
     :raises MissingResource: if the server does not have the file.
     :raises IntegrityError: if the content is wrong in every attempt.
     """
+    more: dict[str, str] = {}
 
     async def attempt() -> Content:
         try:
-            return await download_once(transport, budget, url, sink, PATIENT)
+            return await download_once(transport, budget, url, sink, PATIENT, more)
+        except InvalidResponse:
+            more.update(UNCACHED)
+            raise
         except SlowResponse as error:  # another try continues where this one stopped
             raise UnavailableHost(error.url, error.why) from error
 
@@ -57,8 +67,9 @@ async def download_once(
     url: str,
     sink: Sink,
     patience: Patience,
+    more: Mapping[str, str] | None = None,
 ) -> Content:
-    """Do what ``download`` does, without another try after an error.
+    """Do what ``download`` does, without another try after an error; ``more`` are headers to send.
 
     :raises UpstreamError: if the server does not provide the file.
     :raises IntegrityError: if the content is wrong.
@@ -69,13 +80,16 @@ async def download_once(
     if not sink.complete:
         async with budget:
             try:
-                validators = await _request(transport, url, sink, patience)
+                validators = await _request(transport, url, sink, patience, more or {})
+            except InvalidResponse:
+                await sink.restart()  # the next request has no range
+                raise
             except RefusedRequest as error:
                 if error.status != _UNSATISFIABLE or not sink.held:
                     raise
                 # The partial file is longer than the file, or the server has no ranges.
                 await sink.restart()
-                validators = await _request(transport, url, sink, patience)
+                validators = await _request(transport, url, sink, patience, more or {})
     content = await sink.finish()
     return content if sink.verifiable else replace(content, validators=validators)
 
@@ -96,17 +110,17 @@ async def fetch_validators(
 
     async def attempt() -> Validators:
         async with budget:
-            with (
-                mapped_errors(url),
-                await transport.request(
-                    url,
-                    headers=headers,
-                    accepted=frozenset({_OK, _NOT_MODIFIED}),
-                    decompress=False,
-                    is_file=True,
-                ) as response,
-            ):
-                return known if response.status == _NOT_MODIFIED else _validators(response)
+            try:
+                with (
+                    mapped_errors(url),
+                    await transport.request(
+                        url, headers=headers, decompress=False, is_file=True
+                    ) as response,
+                ):
+                    return known if response.status == NOT_MODIFIED else _validators(response)
+            except InvalidResponse:
+                headers.update(UNCACHED)
+                raise
 
     return await transport.retry(attempt)
 
@@ -116,18 +130,20 @@ def _validators(response: Response) -> Validators:
     return Validators(storable(headers.get("ETag", "")), storable(headers.get("Last-Modified", "")))
 
 
-async def _request(transport: Transport, url: str, sink: Sink, patience: Patience) -> Validators:
+async def _request(
+    transport: Transport, url: str, sink: Sink, patience: Patience, more: Mapping[str, str]
+) -> Validators:
     """Write the body of the response into ``sink``; return the validators of the response."""
     # A server must not compress an archive: it would be decompressed on the way, and an archive
     # that was uploaded with a Content-Encoding of its own would then fail its digest.
-    headers = {"Accept-Encoding": "identity"}
+    headers = {"Accept-Encoding": "identity", **more}
     if sink.held:
         headers["Range"] = f"bytes={sink.held}-"
     with (
         mapped_errors(url),
         await _send(transport, url, headers, patience) as response,
     ):
-        if sink.held and not _resumes(response, sink.held):
+        if sink.held and response.status != PARTIAL:
             await sink.restart()
         await _write(response, sink, transport.watchdog(url, patience))
         return _validators(response)
@@ -140,7 +156,6 @@ async def _send(
         return await transport.request(
             url,
             headers=headers,
-            accepted=_ACCEPTED,
             decompress=False,
             is_file=True,
             answer_timeout=patience.answer,
@@ -160,9 +175,3 @@ async def _write(response: Response, sink: Sink, watchdog: Watchdog) -> None:
     except OversizedContent:
         await sink.restart()
         raise
-
-
-def _resumes(response: Response, held: int) -> bool:
-    """Whether a response continues exactly at the end of the ``held`` bytes."""
-    content_range = response.headers.get("Content-Range", "")
-    return response.status == _PARTIAL and content_range.startswith(f"bytes {held}-")

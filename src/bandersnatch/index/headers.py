@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from base64 import b64encode
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -20,14 +20,32 @@ if TYPE_CHECKING:
 
 _MAX_LENGTH = 1000
 
+_MAX_AGE = 366 * 86_400
+"""Seconds; a larger ``Age`` is not one."""
+
 
 def http_date(text: str) -> datetime | None:
     """Return the time of an HTTP date, None if it is invalid (RFC 9110, section 5.6.7)."""
     try:
         date = parsedate_to_datetime(text)
+        return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
     except (ValueError, TypeError, OverflowError):
         return None
-    return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
+
+
+def stated_time(date: str, age: str) -> datetime | None:
+    """Return the time at which a response left its origin or a cache, None if it states none.
+
+    ``date`` and ``age`` are the headers of these names (RFC 9111, section 5.1); an invalid
+    ``age``, or one of more than a year, counts as 0.
+    """
+    stated = http_date(date)
+    is_number = age.isascii() and age.isdecimal() and len(age) <= len(str(_MAX_AGE))
+    seconds = int(age) if is_number else 0
+    try:
+        return stated and stated + timedelta(seconds=seconds if seconds <= _MAX_AGE else 0)
+    except OverflowError:
+        return None
 
 
 def storable(text: str) -> str:

@@ -17,11 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from bandersnatch.events import Event, EventSink
-    from bandersnatch.index.port import FailureBudget, FetchedDetail, FetchedList, Traffic
+    from bandersnatch.index.port import (
+        Changes,
+        FailureBudget,
+        FetchedDetail,
+        FetchedList,
+        Traffic,
+    )
     from bandersnatch.model.content import Content, Validators
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectList
-    from bandersnatch.model.serials import Change, Serial
+    from bandersnatch.model.serials import Serial
     from bandersnatch.storage.port import Sink
 
 
@@ -102,7 +108,7 @@ class MaskedIndex(PackageIndex):
         with self._mask.hidden():
             return await self._index.last_serial()
 
-    async def changes(self, since: Serial, until: Serial, /) -> Sequence[Change]:
+    async def changes(self, since: Serial, until: Serial, /) -> Changes:
         with self._mask.hidden():
             return await self._index.changes(since, until)
 

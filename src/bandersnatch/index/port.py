@@ -7,21 +7,27 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
+from bandersnatch.model.serials import NO_SERIAL, Change, Serial
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bandersnatch.model.content import Content, Validators
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail, ProjectList
-    from bandersnatch.model.serials import Change, Serial
     from bandersnatch.storage.port import Sink
 
 
 class FetchedDetail(Struct, frozen=True):
-    """A project detail page, and the validators for its next conditional request."""
+    """A project detail page, and the validators for its next conditional request.
+
+    ``stated`` is the serial of a page if nothing of the index proves or contradicts it, so that
+    the page does not have it.
+    """
 
     detail: ProjectDetail
     validators: Validators
+    stated: Serial | None = None
 
 
 class FetchedList(Struct, frozen=True):
@@ -72,6 +78,17 @@ class Traffic:
         self.requests[host, status] += 1
 
 
+class Changes(Struct, frozen=True):
+    """Events of the changelog.
+
+    ``events`` are those with a valid project name. ``last`` is the highest serial of all of them,
+    0 if there are none.
+    """
+
+    events: tuple[Change, ...] = ()
+    last: Serial = NO_SERIAL
+
+
 class PackageIndex(Protocol):
     """The index that the mirror follows.
 
@@ -91,7 +108,10 @@ class PackageIndex(Protocol):
 
     @property
     def clock_offset(self) -> float | None:
-        """How many seconds the newest time that an answer stated is ahead of this machine's."""
+        """How many seconds the newest time that an answer stated is ahead of this machine's.
+
+        The time is that of ``Date`` and ``Age``; None if no answer had a ``Date``.
+        """
         ...
 
     async def last_serial(self) -> Serial:
@@ -101,7 +121,7 @@ class PackageIndex(Protocol):
         """
         ...
 
-    async def changes(self, since: Serial, until: Serial, /) -> Sequence[Change]:
+    async def changes(self, since: Serial, until: Serial, /) -> Changes:
         """Return the changes after ``since`` up to ``until``, in the order of their serials.
 
         :raises UnusableChangelog: if this index has no changelog.

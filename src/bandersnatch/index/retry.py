@@ -34,6 +34,8 @@ POLICY = (
     RetryRule(errors.RateLimit, tries=5, first_pause=1.0),
     # No beginning, no progress, or a low rate: another try takes as long. A file is resumed.
     RetryRule(errors.SlowResponse, tries=2, first_pause=1.0),
+    # Not an answer to the request: the next one asks caches to let it through.
+    RetryRule(errors.InvalidResponse, tries=2, first_pause=1.0),
     # Other 5xx, 408, 425; a refused or reset connection, a timeout; a truncated body.
     RetryRule(errors.UnavailableHost, tries=5, first_pause=1.0),
     # The right length and the wrong content: possibly one bad cache of several.

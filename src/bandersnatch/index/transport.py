@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from datetime import timedelta
 from io import BytesIO
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 from urllib.parse import urlsplit
@@ -14,7 +13,8 @@ from msgspec import Struct
 from yarl import URL
 
 from bandersnatch import errors
-from bandersnatch.index.headers import http_date
+from bandersnatch.index.answers import UNCACHED, check_answer, check_body
+from bandersnatch.index.headers import stated_time
 from bandersnatch.index.missing import Kind
 from bandersnatch.index.port import Traffic
 from bandersnatch.index.retry import LONGEST_RETRY_AFTER, error_for, pause_before
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from bandersnatch.index.port import FailureBudget
 
     _Result = TypeVar("_Result")
-
-MAX_AGE = 366 * 86_400
-"""Seconds; a larger ``Age`` is not one."""
 
 MAX_UNAVAILABLE = 20
 """Similar requests in a row without an answer, after which each is tried once."""
@@ -229,7 +226,6 @@ class Transport:
         url: str,
         *,
         headers: Mapping[str, str],
-        accepted: frozenset[int],
         decompress: bool,
         is_file: bool = False,
         answer_timeout: float | None = None,
@@ -240,7 +236,8 @@ class Transport:
         to those that files may be on. With an ``answer_timeout``, in seconds, the response must
         begin by then, and no pause of the host is waited for.
 
-        :raises UpstreamError: if the status is not in ``accepted``.
+        :raises InvalidResponse: if the response is not an answer to this request.
+        :raises UpstreamError: if its status is an error.
         """
         target = URL(url, encoded=True)
         if self._paused_until:
@@ -249,8 +246,12 @@ class Transport:
         check = self._guard.check_file_url if is_file else self._guard.check_url
         async with asyncio.timeout(answer_timeout):
             response = await self._follow(target, headers, check, decompress=decompress)
-        if response.status in accepted:
-            return response
+        try:
+            if check_answer(response.url, headers, response.status, response.headers):
+                return response
+        except errors.InvalidResponse:
+            with response:
+                raise
         with response:
             is_elsewhere = URL(response.url, encoded=True).origin() != target.origin()
             where = response.url if is_elsewhere else url  # a redirect may lose the login
@@ -312,11 +313,9 @@ class Transport:
         if not text or text == self._date:
             return
         self._date = text
-        date, age = http_date(text), headers.get("Age", "")
+        date = stated_time(text, headers.get("Age", ""))
         if date is None:
             return
-        if age.isascii() and age.isdigit():
-            date += timedelta(seconds=min(int(age), MAX_AGE))
         if self._newest is None or date > self._newest:
             self._newest = date
             self.clock_offset = (date - self._clock.now()).total_seconds()
@@ -330,7 +329,6 @@ class Transport:
         limit: int,
         budget: asyncio.Semaphore,
         headers: Mapping[str, str],
-        accepted: frozenset[int] = frozenset({200}),
         kind: Kind = Kind.PAGE,
         doubtful: bool = False,
     ) -> Document:
@@ -341,23 +339,24 @@ class Transport:
         :raises PacedRequest: if the document is doubtful and may not be requested for minutes.
         :raises UpstreamError: if every attempt fails.
         """
+        sent = dict(headers)
 
         async def attempt() -> Document:
-            async with self.missing.counted(url, kind, doubtful=doubtful), budget:
-                return await self._fetch(url, limit, headers, accepted)
+            try:
+                async with self.missing.counted(url, kind, doubtful=doubtful), budget:
+                    return await self._fetch(url, limit, sent)
+            except errors.InvalidResponse:
+                sent.update(UNCACHED)
+                raise
 
         return await self.retry(attempt, f"{urlsplit(url).netloc} {kind}")
 
-    async def _fetch(
-        self, url: str, limit: int, headers: Mapping[str, str], accepted: frozenset[int]
-    ) -> Document:
+    async def _fetch(self, url: str, limit: int, headers: Mapping[str, str]) -> Document:
         with mapped_errors(url):
             total = asyncio.timeout(self._document_timeout)
             try:
                 async with total:
-                    response = await self.request(
-                        url, headers=headers, accepted=accepted, decompress=True
-                    )
+                    response = await self.request(url, headers=headers, decompress=True)
                     return await self._read_document(response, url, limit)
             except TimeoutError as error:
                 if not total.expired():
@@ -373,9 +372,7 @@ class Transport:
         """
         with mapped_errors(url):
             async with budget, asyncio.timeout(self._document_timeout):
-                response = await self.request(
-                    url, headers=headers, accepted=frozenset({200}), decompress=True
-                )
+                response = await self.request(url, headers=headers, decompress=True)
                 with response:
                     body = b""
                     while len(body) < size and (piece := await response.read_piece()):
@@ -398,7 +395,9 @@ class Transport:
                     decompress=True,
                     content=content,
                 )
-                return await self._read_document(response, url, limit)
+                with response:
+                    check_answer(url, {}, response.status, response.headers, is_post=True)
+                    return await self._read_document(response, url, limit)
 
     async def _read_document(self, response: Response, url: str, limit: int) -> Document:
         """Read the body of a response.
@@ -412,6 +411,7 @@ class Transport:
                 body.write(piece)
                 if body.tell() > limit:
                     raise errors.OversizedContent(url, limit)
+            check_body(url, body.getvalue())
             return Document(response.url, response.status, response.headers, body.getvalue())
 
 

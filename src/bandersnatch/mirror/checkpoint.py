@@ -53,7 +53,9 @@ _SYNCED_AGAIN = frozenset({records.Deferral.PENDING, records.Deferral.INCOMPLETE
 _WITHOUT_RECORD = frozenset({Result.FAILED, Result.REJECTED, Result.UNCHANGED, Result.LOSES_FILES})
 """Results of a standalone command after which the mark with which it began is not needed."""
 
-_FIRST_LOOKS = frozenset({records.Deferral.MISSING_ONCE, records.Deferral.EMPTY_ONCE})
+_FIRST_LOOKS = frozenset(
+    {records.Deferral.MISSING_ONCE, records.Deferral.EMPTY_ONCE, records.Deferral.STALE_ONCE}
+)
 
 
 class Checkpoint:
@@ -329,6 +331,9 @@ def _deferred(outcome: Outcome, deferral: records.Deferral, now: int) -> records
         display=task.display,
         removal_serial=task.removal_serial,
         quarantined=task.quarantined,
+        noticed_at=task.noticed_at,
+        happened_at=task.happened_at,
+        seen=outcome.seen,
     )
 
 
@@ -355,6 +360,8 @@ def _unvisited(task: SyncTask, reason: str, now: int, *, unconditional: bool) ->
             display=task.display or task.earlier.display,
             removal_serial=task.removal_serial,
             quarantined=task.quarantined,
+            noticed_at=task.noticed_at,
+            happened_at=task.happened_at,
         )
     if unconditional or _changes_policy(task):
         return structs.replace(earlier, deferral=records.Deferral.INCOMPLETE)
@@ -382,7 +389,7 @@ def incomplete(name: ProjectName, now: int) -> records.Deferred:
 def _changes_policy(task: SyncTask) -> bool:
     """Whether an interruption may leave a page that its record does not describe.
 
-    The first of the two looks at a missing or emptied project must not be overwritten.
+    The first of two looks at a missing, emptied or stale page must not be overwritten.
     """
     return TaskHints.POLICY_CHANGED in task.hints and (
         task.earlier is None or task.earlier.deferral not in _FIRST_LOOKS
@@ -401,4 +408,6 @@ def _mark_of(task: SyncTask, now: int) -> records.Deferred:
         display=task.display,
         removal_serial=task.removal_serial,
         quarantined=task.quarantined,
+        noticed_at=task.noticed_at,
+        happened_at=task.happened_at,
     )

@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from bandersnatch.catalogue.records import Marker
 from bandersnatch.config.schema import ApiMethod
-from bandersnatch.errors import IndexRollback, UnusableChangelog, UnusableIndex, UpstreamError
+from bandersnatch.errors import UnusableChangelog, UnusableIndex, UpstreamError
 from bandersnatch.events import EventSink, StepStarted, Warned
 from bandersnatch.index.port import FetchedList, PackageIndex
+from bandersnatch.mirror.ledger import RECENT, Ledger, Statement, ceiling_above, reach, settle
 from bandersnatch.mirror.tasks import Discovery, Opening
 from bandersnatch.model.content import Validators
-from bandersnatch.model.serials import NO_SERIAL, Change, Serial
+from bandersnatch.model.serials import NO_SERIAL, Serial
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import timedelta
 
     from bandersnatch.catalogue.port import Catalogue
@@ -23,17 +25,11 @@ if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectList
 
-MAX_LAG = 200_000
-"""Serials, more than a day has; an index that is further behind the mirror was rolled back."""
-
 MAX_GAP = 1_000_000
 """Serials between mirror and index, above which the project list is cheaper than the changelog."""
 
 MAX_GAP_OF_FINITE = 100_000
 """The same if the alternative is to ask for a finite set of pages."""
-
-_MAX_WARNINGS = 20
-"""Implausible serials that are reported one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,28 +77,54 @@ class Discoverer:
         gap = MAX_GAP if request.finite is None else MAX_GAP_OF_FINITE
         is_continued = head is not None and request.cursor != NO_SERIAL
         is_far = head is not None and head - request.cursor > gap
-        is_thorough = request.thorough or not is_continued or is_far or await self._is_due(request)
-        if request.finite is not None:
-            since = head if is_far or not is_continued else request.cursor
-            changes = await self._changes(since, head)
-            unnamed = [replace(change, display="") for change in changes]
-            if not is_thorough:
-                return Discovery(head, unnamed)
-            return Discovery(head, unnamed, finite=request.finite, markers=self._markers())
-        if not is_thorough:
-            return Discovery(head, await self._changes(request.cursor, head))
+        is_new = is_far or not is_continued
+        is_thorough = request.thorough or is_new or await self._is_due(request)
+        since = request.cursor
+        if is_new:  # events of before the list is read: T must be one of them
+            since = Serial(max(NO_SERIAL, (head or NO_SERIAL) - RECENT))
+        until = None if head is None else max(head, request.cursor)  # the head may be an old one
+        said = Statement(before=request.cursor, head=head)
+        if request.finite is not None or not is_thorough or is_new:
+            said = await self._with_changes(said, since, until)
+        if request.finite is not None or not is_thorough:
+            finite = request.finite if is_thorough else None
+            return self._found(settle(said), head, finite, self._markers() if finite else {})
         listing, markers = await self._list(request, head)
         if head is None:
             self._opening = Opening.LIST
         if listing is None:
-            return Discovery(request.cursor, markers=markers)
-        reached = _reached(listing)
-        if head is None and reached is not None:
-            self._check_age(reached, request.cursor)
-        since = reached if is_far or not is_continued else min(request.cursor, reached or NO_SERIAL)
-        changes = await self._changes(since, head)
-        cursor = max(head or reached or NO_SERIAL, request.cursor)
-        return Discovery(cursor, changes, listing, markers=markers)
+            return Discovery(request.cursor, ceiling=ceiling_above(request.cursor), markers=markers)
+        said = structs.replace(said, listing=listing)
+        begin = min(since, reach(listing) or since)  # a list can be a day old, and older than T
+        if not is_new:
+            said = await self._with_changes(said, begin, until)
+        elif since - begin <= gap:
+            said = await self._with_changes(said, begin, since)
+        return self._found(settle(said), head, None, markers)
+
+    def _found(
+        self,
+        ledger: Ledger,
+        head: Serial | None,
+        finite: frozenset[ProjectName] | None,
+        markers: dict[Marker, str],
+    ) -> Discovery:
+        """Return what the ledger says, and report its warnings."""
+        for text in ledger.warnings:
+            self._events(Warned(text))
+        changes = ledger.events
+        if ledger.listing is None and finite is not None:
+            changes = tuple(replace(change, display="") for change in changes)
+        return Discovery(
+            ledger.cursor,
+            changes,
+            ledger.listing,
+            finite or frozenset(),
+            head,
+            ledger.newest,
+            ledger.ceiling,
+            markers,
+        )
 
     # ------------------------------------------------------------ the changelog
 
@@ -111,34 +133,27 @@ class Discoverer:
         if request.method is ApiMethod.SIMPLE:
             return None
         try:
-            head = await self._index.last_serial()
+            return await self._index.last_serial()
         except UpstreamError as error:
             if request.method is ApiMethod.XMLRPC:
                 raise UnusableIndex(f"api-method is xmlrpc, and {error}") from error
             if not isinstance(error, UnusableChangelog):
                 self._events(Warned(f"{error}; continuing without the changelog"))
             return None
-        self._check_age(head, request.cursor)
-        return max(head, request.cursor)
 
-    def _check_age(self, newest: Serial, cursor: Serial) -> None:
-        """Warn if the index is behind this mirror.
-
-        :raises IndexRollback: if it is behind by more than ``MAX_LAG``.
-        """
-        if cursor - newest > MAX_LAG:
-            raise IndexRollback(mirror=cursor, index=newest)
-        if newest < cursor:
-            text = f"the index is at serial {newest}, behind this mirror at {cursor}"
-            self._events(Warned(text))
-
-    async def _changes(self, since: Serial | None, head: Serial | None) -> Sequence[Change]:
-        if since is None or head is None or since >= head:
-            return ()
+    async def _with_changes(
+        self, said: Statement, since: Serial, until: Serial | None
+    ) -> Statement:
+        """Return the statement with the events after ``since`` up to ``until`` added."""
+        if until is None or since >= until:
+            return said
         try:
-            return await self._index.changes(since, head)
+            found = await self._index.changes(since, until)
         except UpstreamError as error:
             raise UnusableIndex(f"the changelog broke off: {error}") from error
+        return structs.replace(
+            said, events=(*said.events, *found.events), last=max(said.last, found.last)
+        )
 
     # ------------------------------------------------------------ the whole list
 
@@ -177,28 +192,11 @@ class Discoverer:
         if not listing.serials and not await self._catalogue.count():
             raise UnusableIndex("the index lists no projects at all")
         self._report_invalid(listing)
-        listing = self._plausible(listing, head)
         if request.method is ApiMethod.XMLRPC:
             return listing, self._markers()
         # A list without serials may stay the same while the pages change.
         has_serials = None not in listing.serials.values()
         return listing, self._markers(fetched.validators if has_serials else Validators())
-
-    def _plausible(self, listing: ProjectList, head: Serial | None) -> ProjectList:
-        """Return the list without the serials that are far above the index's own.
-
-        A project without a serial is synced in any case; to wait for such a serial would be to
-        wait for ever.
-        """
-        newest = max(head or NO_SERIAL, _reached(listing) or NO_SERIAL)
-        most = newest + MAX_LAG
-        wrong = [name for name, own in listing.serials.items() if own is not None and own > most]
-        for name in wrong[:_MAX_WARNINGS]:
-            own = listing.serials[name]
-            self._events(Warned(f"the list has {name} at serial {own}, but itself is at {newest}"))
-        if not wrong:
-            return listing
-        return replace(listing, serials={**listing.serials, **dict.fromkeys(wrong)})
 
     def _report_invalid(self, listing: ProjectList) -> None:
         for note in listing.notes:
@@ -207,11 +205,3 @@ class Discoverer:
             self._events(Warned(f"bad entry of the list: {rejection.reason}"))
         if more := listing.rejected_count - len(listing.rejected):
             self._events(Warned(f"and {more} more bad entries of the list"))
-
-
-def _reached(listing: ProjectList) -> Serial | None:
-    """Return the serial up to which a list reflects every event."""
-    if listing.serial is not None:
-        return listing.serial
-    known = [serial for serial in listing.serials.values() if serial is not None]
-    return max(known, default=None)

@@ -282,6 +282,10 @@ class Executor:
                     f"the index does not list {name}, but has a page of it; one of them is stale"
                 )
             )
+        elif outcome.result is Result.STALE_ONCE:
+            self._events(
+                Warned(f"{outcome.held_by}, since long ago; the next run publishes the same page")
+            )
         elif outcome.result is Result.EMPTY_ONCE:
             self._events(Warned(str(outcome.held_by)))
         elif outcome.result is Result.LOSES_FILES and self._standalone:

@@ -10,7 +10,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from bandersnatch.catalogue.records import Deferral
-from bandersnatch.mirror.tasks import Outcome, Result, TaskHints, is_expired
+from bandersnatch.mirror.ledger import is_expired
+from bandersnatch.mirror.tasks import Outcome, Result, TaskHints
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,6 +81,7 @@ TRANSITIONS: Mapping[tuple[Result, Condition], Transition] = {
     (Result.ABSENT, Condition.ANY): Transition(_KEPT, _RESOLVED, _DONE),
     (Result.MISSING_ONCE, Condition.ANY): Transition(_KEPT, Deferral.MISSING_ONCE, _PENDING),
     (Result.GONE, Condition.ANY): Transition(_KEPT, DeferralChange.KEPT, _DONE),
+    (Result.STALE_ONCE, Condition.ANY): Transition(_KEPT, Deferral.STALE_ONCE, _PENDING),
     (Result.EMPTY_ONCE, Condition.ANY): Transition(_KEPT, Deferral.EMPTY_ONCE, _PENDING),
     (Result.EMPTY, Condition.ANY): Transition(_KEPT, Deferral.EMPTY_ONCE, _PENDING),
     (Result.LOSES_FILES, Condition.RESUMED): Transition(_KEPT, Deferral.INCOMPLETE, _PENDING),

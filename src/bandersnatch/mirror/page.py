@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 from bandersnatch.errors import InvalidPage, StalePage, StorageError, UpstreamError
 from bandersnatch.filters.interface import Needs
+from bandersnatch.index.port import FetchedDetail
 from bandersnatch.layout import PageFormat
-from bandersnatch.mirror.tasks import SyncTask, is_expired
+from bandersnatch.mirror.ledger import Age, Freshness, believed, judge
+from bandersnatch.model.content import Validators
 from bandersnatch.model.project import Rejection
 from bandersnatch.model.serials import NO_SERIAL, Serial
 from bandersnatch.simple.entries import PageContext
@@ -25,9 +27,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bandersnatch.config.schema import Settings
-    from bandersnatch.index.port import FetchedDetail, PackageIndex
+    from bandersnatch.index.port import PackageIndex
     from bandersnatch.layout import MirrorLayout
-    from bandersnatch.model.content import Validators
+    from bandersnatch.mirror.tasks import SyncTask
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
     from bandersnatch.storage.port import Storage
@@ -78,44 +80,79 @@ class PageFetcher:
     """Fetches project pages, and legacy documents where options or filters need them."""
 
     def __init__(
-        self, index: PackageIndex, settings: Settings, *, now: datetime, may_expire: bool = True
+        self,
+        index: PackageIndex,
+        settings: Settings,
+        *,
+        now: datetime,
+        may_expire: bool = True,
+        ceiling: Serial | None = None,
+        is_standalone: bool = False,
     ) -> None:
         """Assign the collaborators; ``now`` is when the run began.
 
         ``may_expire`` is False if the clock is doubted, so that no change counts as old.
+        ``ceiling`` is the highest serial of a page that is believed, None if none is.
+        ``is_standalone`` is as in ``RunContext``: a later run may know more.
         """
         self._index = index
         self._settings = settings
         self._now = now
         self._may_expire = may_expire
+        self._ceiling = ceiling
+        self._may_prove_later = is_standalone or ceiling is not None
 
     async def fetch(self, task: SyncTask, validators: Validators) -> FetchedDetail | None:
         """Return the page of a project; None if it is the one that the validators are from.
 
+        A serial that is not believed is left out. If a later run may believe it, the page is then
+        not requested conditionally.
+
         :raises MissingProject: if the index has none.
-        :raises StalePage: if it is older than the task's target.
         """
         fetched = await self._index.fetch_detail(
             task.name, validators, doubtful=not task.is_expected
         )
-        if fetched is not None:
-            self.require_current(task, fetched.detail.serial)
-        return fetched
+        if fetched is None:
+            return None
+        serial, found = believed(fetched.detail.serial, self._ceiling), fetched.validators
+        if serial is None and fetched.detail.serial is not None and self._may_prove_later:
+            found = Validators()
+        stated = fetched.detail.serial if self._ceiling is None else None
+        return FetchedDetail(replace(fetched.detail, serial=serial), found, stated)
+
+    def judge(self, task: SyncTask, serial: Serial | None, *, differs: bool) -> Freshness:
+        """Return what is known about a page or document and the change that made the task.
+
+        A page without a serial proves nothing about a serial of the project list: the next
+        comparison asks for it again.
+
+        The serials of some pages stay too low for months (``docs/development/protocol.md``,
+        Serials and caches).
+        """
+        age = Age.of(
+            task.noticed_at,
+            task.happened_at,
+            now=int(self._now.timestamp()),
+            index_offset=self._index.clock_offset,
+            is_doubted=not self._may_expire,
+        )
+        differs |= task.happened_at is None
+        return judge(task.target_serial, serial, age, differs=differs)
+
+    def proven(self, task: SyncTask, serial: Serial | None) -> Serial:
+        """Return the task's target if a page that is recent enough proves it, otherwise 0."""
+        is_unproven = self.judge(task, serial, differs=True) is Freshness.UNPROVEN
+        return NO_SERIAL if is_unproven else task.target_serial
 
     def require_current(self, task: SyncTask, serial: Serial | None) -> None:
-        """Refuse a page or document that is older than the change that made the task.
-
-        49 hours after a change every page shows it, whatever serial the page carries: the serials
-        of some pages stay too low for months (``docs/development/protocol.md``, Serials and
-        caches).
+        """Refuse a document that is older than the change that made the task.
 
         :raises StalePage: if it is.
         """
-        if task.target_serial == NO_SERIAL or serial is None or serial >= task.target_serial:
+        if serial is None or self.judge(task, serial, differs=True) is not Freshness.STALE:
             return
-        now = int(self._now.timestamp())
-        if not (self._may_expire and is_expired(task.noticed_at, now)):
-            raise StalePage(task.name, target=task.target_serial, actual=serial)
+        raise StalePage(task.name, target=task.target_serial, actual=serial)
 
     async def supplement(
         self, task: SyncTask, detail: ProjectDetail, needs: Needs

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bandersnatch.catalogue.records import MISSED, Deferral, ProjectSummary, Standing
-from bandersnatch.mirror.tasks import Discovery, MirrorSnapshot, SyncTask, TaskHints, is_expired
+from bandersnatch.mirror.ledger import is_expired
+from bandersnatch.mirror.tasks import Discovery, MirrorSnapshot, SyncTask, TaskHints
 from bandersnatch.model.serials import NO_SERIAL, Change, Serial
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def make_plan(
         and name in tasks
         and TaskHints.LISTED not in tasks[name].hints
     }
-    _apply_changes(found.changes, selects, tasks, removals)
+    _apply_changes(found.changes, selects, tasks, removals, now=before.now)
     remembered = [
         _with_memory(tasks[name], before)
         for name in sorted(tasks)
@@ -116,12 +117,25 @@ def _is_reflected(task: SyncTask, before: MirrorSnapshot) -> bool:
     return (
         summary is not None
         and task.target_serial != NO_SERIAL
-        and summary.reflects >= task.target_serial
+        and _reaches(summary.reflects, task, before)
         and summary.fingerprint == before.fingerprint(task.name)
         and summary.standing is not Standing.RETAINED
         and TaskHints.REFETCH not in task.hints
         and is_same_display(task.display, summary.display)
         and (left is None or left.deferral in {Deferral.PENDING, Deferral.UNLISTED})
+    )
+
+
+def _reaches(reflects: Serial, task: SyncTask, before: MirrorSnapshot) -> bool:
+    """Whether a recorded serial says that the page shows the change.
+
+    An event of this run is news, whatever the record says: a page may have claimed too much. A
+    project list alone may have a serial that is too low, so that every difference counts.
+    """
+    if task.happened_at is not None:
+        return False
+    return (
+        reflects >= task.target_serial if before.has_changelog else (reflects == task.target_serial)
     )
 
 
@@ -155,11 +169,12 @@ def _from_earlier(found: Discovery, before: MirrorSnapshot) -> Iterable[SyncTask
             yield SyncTask(
                 name,
                 first_serial=left.first_serial,
-                noticed_at=left.since,
+                noticed_at=left.noticed_at or left.since,
                 display=left.display,
                 hints=_unlisted(name, found, before),
                 removal_serial=left.removal_serial,
                 quarantined=left.quarantined,
+                happened_at=left.happened_at,
             )
 
 
@@ -169,11 +184,13 @@ def _from_todo(
     """Return the task for a project of ``todo``.
 
     A project list that does not have it revokes the serial that an earlier one gave; later
-    events are among the changes.
+    events are among the changes. So is the event of a serial above T, if there is one: until then
+    only an entry of a list, which may be wrong, gave that serial.
     """
     left = before.deferred.get(name)
-    noticed_at = left.since if left else before.now
-    if found.listing is not None and name not in found.listing.serials:
+    noticed_at = (left.noticed_at or left.since) if left else before.now
+    is_unproven = before.cursor is not None and target_serial > before.cursor
+    if is_unproven or (found.listing is not None and name not in found.listing.serials):
         target_serial = NO_SERIAL
     is_listed = (
         target_serial != NO_SERIAL
@@ -192,6 +209,7 @@ def _from_todo(
         hints=listed | _unlisted(name, found, before),
         removal_serial=left.removal_serial if left else NO_SERIAL,
         quarantined=left.quarantined if left else (),
+        happened_at=left.happened_at if left else None,
     )
 
 
@@ -224,7 +242,7 @@ def _from_listing(found: Discovery, before: MirrorSnapshot, *, force: bool) -> I
             name,
             target_serial=listing.serials[name] or NO_SERIAL,
             first_serial=Serial(max(summary.reflects, before.status) + 1) if summary else None,
-            noticed_at=left.since if left else before.now,
+            noticed_at=(left.noticed_at or left.since) if left else before.now,
             display=listing.display_names.get(name, name),
             hints=TaskHints.LISTED,
         )
@@ -256,6 +274,8 @@ def _apply_changes(
     selects: Callable[[ProjectName], bool],
     tasks: dict[ProjectName, SyncTask],
     removals: dict[ProjectName, SyncTask],
+    *,
+    now: int,
 ) -> None:
     """Add the events, in their order, to the tasks and the removals.
 
@@ -270,7 +290,8 @@ def _apply_changes(
             name,
             target_serial=change.serial,
             first_serial=change.serial,
-            noticed_at=change.time,
+            noticed_at=now,
+            happened_at=change.time,
             display=change.display,
             hints=TaskHints.LISTED,
             removal_serial=change.serial if change.removes_files else NO_SERIAL,

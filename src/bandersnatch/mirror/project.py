@@ -13,6 +13,7 @@ from bandersnatch.catalogue import records
 from bandersnatch.config.schema import Provenance, RemovedProjects, Settings
 from bandersnatch.mirror.comparison import with_recorded
 from bandersnatch.mirror.files import FilesOutcome, FileSync
+from bandersnatch.mirror.ledger import Freshness, is_far_above, is_wrong
 from bandersnatch.mirror.losses import count_losses
 from bandersnatch.mirror.page import PageFetcher
 from bandersnatch.mirror.plan import SECOND_LOOK, is_same_display
@@ -23,7 +24,7 @@ from bandersnatch.mirror.sweep import watched_until
 from bandersnatch.mirror.tasks import Outcome, Result, RunContext, SyncTask, TaskHints
 from bandersnatch.model.content import Validators
 from bandersnatch.model.project import ProjectDetail, ProjectStatus, is_version
-from bandersnatch.model.serials import NO_SERIAL
+from bandersnatch.model.serials import NO_SERIAL, Serial
 from bandersnatch.model.versions import version_order
 
 if TYPE_CHECKING:
@@ -65,7 +66,14 @@ class ProjectSync:
         """Return the project sync of a run."""
         return cls(
             mirror.catalogue,
-            PageFetcher(mirror.index, mirror.settings, now=began, may_expire=context.may_expire),
+            PageFetcher(
+                mirror.index,
+                mirror.settings,
+                now=began,
+                may_expire=context.may_expire,
+                ceiling=context.ceiling,
+                is_standalone=context.is_standalone,
+            ),
             mirror.filters,
             Publication.of(mirror, context, began),
             mirror.settings,
@@ -84,8 +92,10 @@ class ProjectSync:
             fetched = await self._fetch(task, record)
         except errors.MissingProject:
             return self._missing(task)
+        if waiting := self._waiting(task, record, fetched):
+            return waiting
         standing = records.Standing.SELECTED if is_selected else records.Standing.RETAINED
-        if fetched is None or (record is not None and self._is_older(fetched.detail, record)):
+        if fetched is None or (record is not None and self._is_older(task, fetched, record)):
             return self._unchanged(task, record, standing)
         if record is not None and _stays_hidden(task, fetched.detail, record):
             updated = structs.replace(
@@ -93,10 +103,10 @@ class ProjectSync:
             )
             return Outcome(task, Result.UNCHANGED, updated)
         if record is not None and self._stays_excluded(task, fetched.detail, record):
-            reflects = max(record.reflects, task.target_serial)
+            proven = self._fetcher.proven(task, fetched.detail.serial)
             updated = structs.replace(
                 record,
-                reflects=reflects,
+                reflects=max(record.reflects, proven),
                 validators=fetched.validators,
                 asked=self._context.now,
             )
@@ -114,7 +124,6 @@ class ProjectSync:
         """
         fetched = await self._fetcher.fetch(task, await self._validators(task, record))
         if fetched is None and record is not None:
-            self._fetcher.require_current(task, record.detail.serial)
             is_checked = self._context.force and record.is_published
             if is_checked and not await self._publication.is_complete(record):
                 return await self._fetcher.fetch(task, Validators())
@@ -143,16 +152,62 @@ class ProjectSync:
             return Validators()
         return record.validators
 
-    def _is_older(self, detail: ProjectDetail, record: records.ProjectRecord) -> bool:
+    def _waiting(
+        self,
+        task: SyncTask,
+        record: records.ProjectRecord | None,
+        fetched: FetchedDetail | None,
+    ) -> Outcome | None:
+        """Return the outcome for a page that a second look may confirm, None for a recent one.
+
+        :raises StalePage: if the page may be older than the change that made the task.
+        """
+        known = "" if record is None else record.validators.body
+        if fetched is not None:
+            serial, seen = fetched.detail.serial, fetched.validators.body
+        else:
+            serial, seen = (None if record is None else record.detail.serial), known
+        verdict = self._fetcher.judge(task, serial, differs=not known or seen != known)
+        if verdict not in {Freshness.STALE, Freshness.LONG_AGO}:
+            return None
+        error = errors.StalePage(task.name, target=task.target_serial, actual=serial)
+        if verdict is Freshness.STALE or self._context.is_standalone:
+            raise error
+        earlier = task.earlier
+        is_second = earlier is not None and earlier.deferral is records.Deferral.STALE_ONCE
+        is_same = is_second and earlier is not None and earlier.seen == seen
+        if is_same and self._context.may_expire:
+            return None
+        return Outcome(task, Result.STALE_ONCE, held_by=error, seen=seen)
+
+    def _is_wrong(self, recorded: Serial, task: SyncTask, stated: Serial | None) -> bool:
+        """Whether a recorded serial was wrong, by the events of this run.
+
+        ``stated`` is that of the page if there is nothing else to compare it with.
+        """
+        context = self._context
+        if stated is not None:
+            return is_far_above(recorded, stated)
+        target = NO_SERIAL if task.happened_at is None else task.target_serial
+        return is_wrong(recorded, target, cursor=context.cursor, newest=context.newest)
+
+    def _is_older(
+        self, task: SyncTask, fetched: FetchedDetail, record: records.ProjectRecord
+    ) -> bool:
         """Whether a page is older than the published one, so that it is ignored.
 
         :raises StalePage: if it is and another policy applies, which must be published some time.
         """
-        published = record.detail.serial
-        if detail.serial is None or published is None or detail.serial >= published:
+        detail, published = fetched.detail, record.detail.serial
+        serial = detail.serial
+        if fetched.stated is not None:
+            published, serial = record.reflects, fetched.stated
+        if serial is None or published is None or serial >= published:
+            return False
+        if self._is_wrong(published, task, fetched.stated):
             return False
         if record.fingerprint != self._context.fingerprint(detail.name):
-            raise errors.StalePage(detail.name, target=published, actual=detail.serial)
+            raise errors.StalePage(detail.name, target=published, actual=serial)
         return True
 
     def _stays_excluded(
@@ -180,9 +235,11 @@ class ProjectSync:
         is_same = task.target_serial <= record.reflects and standing is record.standing
         if is_same and task.earlier is None:
             return Outcome(task, Result.UNCHANGED, unlisted=unlisted)
-        reflects = max(record.reflects, task.target_serial)
         updated = structs.replace(
-            record, reflects=reflects, standing=standing, asked=self._context.now
+            record,
+            reflects=max(record.reflects, self._fetcher.proven(task, record.detail.serial)),
+            standing=standing,
+            asked=self._context.now,
         )
         return Outcome(task, Result.UNCHANGED, updated, unlisted=unlisted)
 
@@ -262,15 +319,20 @@ class ProjectSync:
         result: FilterResult,
         standing: records.Standing,
     ) -> records.ProjectRecord:
-        """Return the record of a project under the filters' result, without stored files."""
+        """Return the record of a project under the filters' result, without stored files.
+
+        A page that does not prove to reflect the change is recorded as it says itself.
+        """
         page = fetched.detail
         return records.ProjectRecord(
             detail=replace(result.page or page.without_files(), document=None),
             display=task.display or (record.display if record else "") or page.name,
             reflects=max(
-                task.target_serial,
-                page.serial or NO_SERIAL,
-                record.reflects if record else NO_SERIAL,
+                self._fetcher.proven(task, page.serial),
+                page.serial or fetched.stated or NO_SERIAL,
+                NO_SERIAL
+                if record is None or self._is_wrong(record.reflects, task, fetched.stated)
+                else record.reflects,
             ),
             fingerprint=self._context.fingerprint(page.name),
             validators=fetched.validators,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from msgspec import structs
 
@@ -22,6 +23,7 @@ from bandersnatch.mirror.removal import Removals
 from bandersnatch.mirror.tasks import RunContext
 from bandersnatch.model.content import Validators
 from bandersnatch.model.project import ProjectDetail
+from bandersnatch.model.serials import NO_SERIAL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.mirror.state import MirrorState, StateFiles
     from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.serials import Serial
     from bandersnatch.storage.port import Storage
 
 
@@ -60,6 +63,7 @@ async def open_tree(
         await _reset(mirror)
     else:
         await check_catalogue(mirror, int(began.timestamp()))
+    await _follow_index(mirror)
     await state_files.begin()
     await Adoption.of(mirror, began).run()
     if marks := await _marked(mirror):
@@ -67,6 +71,39 @@ async def open_tree(
         mirror.events(StepStarted(text))
         await finish_deletions(mirror, began)
     return state
+
+
+# ---------------------------------------------------------------- which index
+
+
+async def _follow_index(mirror: Mirror) -> None:
+    """Record which index the state is of; forget serials and ETags if it is of another one.
+
+    The state files are then not trusted until a run has compared every page.
+    """
+    stored = await mirror.catalogue.marker(records.Marker.INDEX)
+    current = _identity(mirror.settings.index.url)
+    if stored == current:
+        return
+    update = records.CatalogueUpdate(markers={records.Marker.INDEX: current})
+    if stored:
+        mirror.events(
+            Warned(
+                f"this mirror followed {stored} so far and follows {current} now; every page is "
+                "compared, and files that are right are not downloaded"
+            )
+        )
+        update.forget_above = NO_SERIAL
+        update.markers[records.Marker.CLEAN] = records.CleanMarker.FOREIGN
+        update.markers[records.Marker.LISTING] = ""
+    await mirror.catalogue.commit(update)
+
+
+def _identity(address: str) -> str:
+    """Return an index's address without scheme and default port, which say nothing about it."""
+    parts = urlsplit(address)
+    port = "" if parts.port in {None, 80, 443} else f":{parts.port}"
+    return f"{parts.hostname or ''}{port}{parts.path.rstrip('/')}"
 
 
 # ---------------------------------------------------------------- tree and catalogue
@@ -231,6 +268,9 @@ async def open_context(
     may_lose: Mapping[ProjectName, int] | None = None,
     is_standalone: bool = False,
     may_expire: bool = True,
+    cursor: Serial | None = None,
+    newest: Serial | None = None,
+    ceiling: Serial | None = None,
 ) -> RunContext:
     """Return what is the same for every task of a run; see ``RunContext``.
 
@@ -248,6 +288,9 @@ async def open_context(
         may_lose=may_lose,
         is_standalone=is_standalone,
         may_expire=may_expire,
+        cursor=cursor,
+        newest=newest,
+        ceiling=ceiling,
     )
 
 

@@ -32,6 +32,7 @@ from bandersnatch.mirror.discovery import Discoverer, DiscoveryRequest
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.following import Following
 from bandersnatch.mirror.health import IndexHealth
+from bandersnatch.mirror.ledger import ceiling_above
 from bandersnatch.mirror.losses import LossWindow, loss_limit, within_limit
 from bandersnatch.mirror.owners import PathOwners
 from bandersnatch.mirror.plan import SyncPlan, deselected, make_plan, restricted, vanished, without
@@ -99,7 +100,8 @@ class _Preparation:
     projects that the project list does not have. ``finite`` says that every project that can be
     selected is asked for by its name. ``resolved`` are the projects whose deferral ends,
     ``leftovers`` the deferred ones without a task, of which something may be published.
-    ``limit`` is how many projects may be removed. ``markers`` are stored when the run is complete.
+    ``limit`` is how many projects may be removed. ``head`` is that of the discovery.
+    ``markers`` are stored when the run is complete.
     """
 
     plan: SyncPlan
@@ -110,6 +112,7 @@ class _Preparation:
     resolved: list[ProjectName]
     leftovers: list[ProjectName]
     limit: int
+    head: Serial | None
     markers: Mapping[Marker, str]
 
 
@@ -123,7 +126,7 @@ class MirrorRun:
         self._fingerprint = PolicyFingerprint.of(mirror)
         self._is_policy_new = False
         self._is_refused = False
-        self._found: Discovery | None = None
+        self._found = Discovery(None)
         self._last_run: int | None = None
         self._doubt = ""
         self._owners = PathOwners.of(mirror)
@@ -168,7 +171,7 @@ class MirrorRun:
             await checkpoint.save()
         if executor.complete:
             await Publisher.of(self._mirror).publish_last_modified(began)
-        position = await self._end(prepared.plan, checkpoint, state, began, executor.complete)
+        position = await self._end(prepared, checkpoint, state, began, executor.complete)
         await report_rejections(self._mirror, self._options.only)
         if self._following is not None:
             await report_closure(self._mirror, self._following)
@@ -198,6 +201,7 @@ class MirrorRun:
         self._last_run = int(last) if last.isascii() and last.isdigit() else None
         found = self._found = await self._discover(state)
         self._check_clock(began)
+        await self._forget_unbelieved(found)
         before = await self._snapshot(state, found, int(began.timestamp()))
         plan = make_plan(found, before, mirror.filters.may_select, force=self._options.force)
         published, forgotten = await self._deselected()
@@ -224,14 +228,25 @@ class MirrorRun:
             resolved=_resolved(before.deferred, planned | published, found.listing),
             leftovers=sorted(leftovers if only is None else leftovers & only),
             limit=limit,
+            head=found.head,
             markers={**self._policy_markers(), **found.markers},
         )
+
+    async def _forget_unbelieved(self, found: Discovery) -> None:
+        """Forget recorded serials that are not believed: without that they would stay for ever.
+
+        It reads every project, so it is done when everything is compared.
+        """
+        is_compared = found.listing is not None or found.finite
+        if found.ceiling is not None and is_compared and self._options.only is None:
+            await self._mirror.catalogue.commit(CatalogueUpdate(forget_above=found.ceiling))
 
     async def _discover(self, state: MirrorState) -> Discovery:
         mirror = self._mirror
         catalogue, settings = mirror.catalogue, mirror.settings
         if self._options.only is not None:
-            return Discovery(None, finite=self._options.only)
+            ceiling = ceiling_above(state.cursor)
+            return Discovery(None, finite=self._options.only, ceiling=ceiling)
         discoverer = Discoverer(mirror.index, catalogue, mirror.clock, mirror.events)
         request = DiscoveryRequest(
             method=settings.index.api_method,
@@ -299,6 +314,8 @@ class MirrorRun:
             changed=differing,
             keep_removed=self._mirror.settings.run.removed_projects is RemovedProjects.KEEP,
             may_expire=not self._doubt,
+            has_changelog=found.head is not None or found.listing is None,
+            cursor=state.cursor,
         )
 
     async def _differing(self, found: Discovery) -> frozenset[ProjectName] | None:
@@ -306,7 +323,9 @@ class MirrorRun:
         if found.listing is None or self._options.force:
             return None
         mirror, fingerprint = self._mirror, self._fingerprint
-        differing = await mirror.catalogue.changed_since(found.listing, fingerprint.general)
+        differing = await mirror.catalogue.changed_since(
+            found.listing, fingerprint.general, exact=found.head is None
+        )
         differing |= fingerprint.special(found.listing.serials)
         return frozenset(filter(mirror.filters.may_select, differing))
 
@@ -408,6 +427,9 @@ class MirrorRun:
             may_lose=may_lose or {},
             may_expire=not self._doubt,
             owners=self._owners,
+            cursor=self._found.cursor,
+            newest=self._found.newest,
+            ceiling=self._found.ceiling,
         )
         stop = self._mirror.settings.run.stop_on_error
         health = IndexHealth.of(self._mirror, self._found, [task.name for task in tasks])
@@ -491,7 +513,6 @@ class MirrorRun:
 
         Their events since the last run were not selected when the plan was made.
         """
-        assert self._found is not None, "the index was asked before"
         catalogue = self._mirror.catalogue
         deferred = {each.name: each for each in await catalogue.deferred() if each.name in names}
         before = MirrorSnapshot(
@@ -674,20 +695,12 @@ class MirrorRun:
         state: MirrorState,
     ) -> None:
         """Move the cursor, and store the markers if everything was compared."""
-        cursor = await self._cursor(prepared.plan, state)
+        cursor = state.cursor if prepared.plan.cursor is None else prepared.plan.cursor
         undone = (executor.failed | executor.unvisited.keys()) & (
             prepared.missing | prepared.deselected
         )
         is_compared = not (self._is_refused or undone)
         await checkpoint.advance(cursor, prepared.markers if is_compared else {})
-
-    async def _cursor(self, plan: SyncPlan, state: MirrorState) -> Serial:
-        """Return T after this run: from the changelog or the list, else from the pages."""
-        if plan.cursor is not None:
-            return plan.cursor
-        summaries = await self._mirror.catalogue.summaries(plan.tasks)
-        serials = (each.serial for each in summaries.values() if each.serial is not None)
-        return max(state.cursor, max(serials, default=NO_SERIAL))
 
     # ------------------------------------------------------------ the sweep
 
@@ -758,7 +771,11 @@ class MirrorRun:
         firsts += [None] if self._is_refused else []
         self._status = next_status(max(state.status, self._status), checkpoint.cursor, firsts)
         is_success = not waiting and not self._is_refused
-        await self._files.save_status(self._status, finished=is_success and not pending)
+        is_finished = is_success and not pending
+        if checkpoint.cursor == NO_SERIAL and self._status == NO_SERIAL:
+            await self._files.forget_status(finished=is_finished)
+        else:
+            await self._files.save_status(self._status, finished=is_finished)
         last = await self._mirror.catalogue.marker(Marker.LAST_SUCCESS)
         success = str(int(began.timestamp()))
         if not is_success or last == success:  # not, or already before the sweep
@@ -767,14 +784,14 @@ class MirrorRun:
 
     async def _end(
         self,
-        plan: SyncPlan,
+        prepared: _Preparation,
         checkpoint: Checkpoint,
         state: MirrorState,
         began: datetime,
         complete: bool,  # noqa: FBT001 - the last step of one sequence
     ) -> Position:
         """Purge partial downloads, write ``status``, and store what the next run needs."""
-        mirror, pending = self._mirror, checkpoint.pending
+        mirror, plan, pending = self._mirror, prepared.plan, checkpoint.pending
         now, start = int(mirror.clock.now().timestamp()), int(began.timestamp())
         if not self._doubt:
             before = start - _STALE_DOWNLOAD if pending else now + 1
@@ -782,7 +799,7 @@ class MirrorRun:
         markers = await self._save_status(plan, checkpoint, state, began)
         markers[Marker.CLEAN] = await final_marker(self._files, state, complete=complete)
         await mirror.catalogue.commit(CatalogueUpdate(markers=markers))
-        return Position(state.status, self._status, plan.cursor, len(pending))
+        return Position(state.status, self._status, prepared.head or plan.cursor, len(pending))
 
 
 def _resolved(

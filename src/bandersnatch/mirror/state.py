@@ -185,6 +185,13 @@ class StateFiles:
         if finished:
             await self._storage.write({}, absent=[TODO], durable=True)
 
+    async def forget_status(self, *, finished: bool) -> None:
+        """Delete ``status``: the index proves no serial, so that the next run begins again.
+
+        ``finished`` is as for ``save_status``.
+        """
+        await self._storage.write({}, absent=[STATUS, *([TODO] if finished else [])], durable=True)
+
 
 # ---------------------------------------------------------------- the clean marker
 

@@ -13,12 +13,13 @@ from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.following import Following
 from bandersnatch.mirror.health import IndexHealth
 from bandersnatch.mirror.index_check import require_index
+from bandersnatch.mirror.ledger import ceiling_above
 from bandersnatch.mirror.plan import hints_of
 from bandersnatch.mirror.publish import publish_root
 from bandersnatch.mirror.rejections import report_rejections
 from bandersnatch.mirror.removal import Removals
 from bandersnatch.mirror.state import StateFiles
-from bandersnatch.mirror.tasks import SyncTask, TaskHints
+from bandersnatch.mirror.tasks import RunContext, SyncTask, TaskHints
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.mirror.owners import PathOwners
     from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.serials import Serial
 
 
 async def sync(
@@ -46,20 +48,22 @@ async def sync(
     """
     began = mirror.clock.now()
     state_files = StateFiles(mirror.storage)
-    await recovery.open_tree(mirror, state_files, began)
+    state = await recovery.open_tree(mirror, state_files, began)
     tasks = await tasks_by_name(mirror, names)
     mirror.events(RunPlanned(len(tasks), 0))
-    closure = mirror.closure
-    following = None if closure is None else Following(mirror, closure, local=True)
-    if following is not None:
-        await following.open()
-        await following.load(names)
-    executor = await _execute(mirror, tasks, state_files, began, accepted, following)
+    ceiling = ceiling_above(state.cursor)
+
+    async def execute(tasks: Collection[SyncTask]) -> Executor:
+        context = await _open_context(mirror, began, accepted, ceiling)
+        return await _execute(mirror, tasks, state_files, began, context, following)
+
+    following = await _open_following(mirror, names)
+    executor = await execute(tasks)
     followed = [] if following is None else await following.advance()
     while following is not None and followed:
         mirror.events(StepStarted(f"following {len(followed)} project(s) that others need"))
         tasks = await tasks_by_name(mirror, followed, hints=TaskHints.NONE)
-        await _execute(mirror, tasks, state_files, began, accepted, following)
+        await execute(tasks)
         followed = await following.advance()
     for name in executor.unwanted:
         mirror.events(
@@ -70,6 +74,30 @@ async def sync(
         await report_closure(mirror, following)
     if not skip_root:
         await publish_root(mirror)
+
+
+async def _open_following(mirror: Mirror, names: Collection[ProjectName]) -> Following | None:
+    """Return what finds the projects that others need, None if that is not configured."""
+    if mirror.closure is None:
+        return None
+    following = Following(mirror, mirror.closure, local=True)
+    await following.open()
+    await following.load(names)
+    return following
+
+
+async def _open_context(
+    mirror: Mirror, began: datetime, accepted: frozenset[ProjectName], ceiling: Serial | None
+) -> RunContext:
+    return await recovery.open_context(
+        mirror,
+        began,
+        accepted=accepted,
+        force=True,
+        may_empty=True,
+        is_standalone=True,
+        ceiling=ceiling,
+    )
 
 
 def _standalone_checkpoint(mirror: Mirror, state_files: StateFiles, began: datetime) -> Checkpoint:
@@ -89,7 +117,7 @@ async def _execute(
     tasks: Collection[SyncTask],
     state_files: StateFiles,
     began: datetime,
-    accepted: frozenset[ProjectName],
+    context: RunContext,
     following: Following | None,
 ) -> Executor:
     """Work on the tasks, and return the executor that did.
@@ -98,9 +126,6 @@ async def _execute(
     """
     checkpoint = _standalone_checkpoint(mirror, state_files, began)
     await checkpoint.mark(task.name for task in tasks if task.earlier is None)
-    context = await recovery.open_context(
-        mirror, began, accepted=accepted, force=True, may_empty=True, is_standalone=True
-    )
     stop = mirror.settings.run.stop_on_error
     health = IndexHealth.of(mirror, None, [task.name for task in tasks])
     executor = recovery.open_executor(

@@ -21,17 +21,8 @@ if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
 
 
-PROOF_BY_EXPIRY = 49 * 3600
-"""Seconds after which no cache serves a page any more (docs/development/protocol.md, Pages)."""
-
-
 NO_CHANGE = Serial(2**53 - 1)
 """The first change that the tree does not reflect of a project of which it reflects all."""
-
-
-def is_expired(noticed_at: int, now: int) -> bool:
-    """Whether a change was noticed so long ago that every page served now must show it."""
-    return now - noticed_at > PROOF_BY_EXPIRY
 
 
 # ---------------------------------------------------------------- before the work
@@ -51,14 +42,18 @@ class Discovery:
 
     ``changes`` are events, ``listing`` is the whole project list, ``finite`` a finite set of
     projects to ask for one by one; each may be missing. ``cursor`` is the serial up to which
-    they reach, None if unknown. ``markers`` are stored once every task was worked on.
-    ``opening`` is the first request that was answered.
+    they reach, None if unknown. ``head`` is the index's head serial, None if unknown;
+    ``newest`` and ``ceiling`` are those of the ``Ledger``. ``markers`` are stored once every task
+    was worked on. ``opening`` is the first request that was answered.
     """
 
     cursor: Serial | None
     changes: Sequence[Change] = ()
     listing: ProjectList | None = None
     finite: frozenset[ProjectName] = frozenset()
+    head: Serial | None = None
+    newest: Serial | None = None
+    ceiling: Serial | None = None
     markers: Mapping[records.Marker, str] = field(default_factory=dict)
     opening: Opening = Opening.NONE
 
@@ -73,7 +68,8 @@ class MirrorSnapshot:
     by now. ``now`` is in seconds since 1970. ``changed`` are the only projects that differ from
     the project list, None if all have to be compared. ``keep_removed`` says that projects which
     the index removed stay in the mirror. ``may_expire`` is False if the clock is doubted: no
-    change is old enough then to be shown by every page.
+    change is old enough then to be shown by every page. ``has_changelog`` is False if only the
+    project list says what changed. ``cursor`` is T, None if unknown.
     """
 
     status: Serial
@@ -86,6 +82,8 @@ class MirrorSnapshot:
     changed: frozenset[ProjectName] | None = None
     keep_removed: bool = False
     may_expire: bool = True
+    has_changelog: bool = True
+    cursor: Serial | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,8 @@ class RunContext:
     ``may_empty`` lets the index or the filters leave a project without files. ``may_lose`` is
     how many published files the index may take off the page of a project that stays: 0 for one
     that it does not have, any number if it is None. ``is_standalone`` is for a command that has no
-    end at which limits decide. ``may_expire`` is as in ``MirrorSnapshot``.
+    end at which limits decide. ``may_expire`` is as in ``MirrorSnapshot``. ``cursor``,
+    ``newest`` and ``ceiling`` are those of the run's ``Ledger``.
     """
 
     now: int
@@ -112,6 +111,9 @@ class RunContext:
     may_lose: Mapping[ProjectName, int] | None = field(default_factory=dict)
     is_standalone: bool = False
     may_expire: bool = True
+    cursor: Serial | None = None
+    newest: Serial | None = None
+    ceiling: Serial | None = None
 
 
 # ---------------------------------------------------------------- one project
@@ -145,7 +147,8 @@ class SyncTask:
 
     ``target_serial`` is the serial that its page must have reached, 0 for any.
     ``first_serial`` is the first change that the tree does not reflect, None if unknown.
-    ``noticed_at`` is when the last change became known, in seconds since 1970, 0 if unknown.
+    ``noticed_at`` is when this mirror first saw the last change, 0 if unknown, and ``happened_at``
+    its time by the index, None if unknown, both in seconds since 1970.
     ``display`` is the name as the index shows it, "" if unknown. ``earlier`` is what an earlier
     run deferred. ``removal_serial`` is the serial of the last event that takes files off the page,
     0 if there is none; ``quarantined`` are the versions that such events put in quarantine.
@@ -160,16 +163,23 @@ class SyncTask:
     earlier: records.Deferred | None = None
     removal_serial: Serial = NO_SERIAL
     quarantined: tuple[str, ...] = ()
+    happened_at: int | None = None
 
     def merged(self, other: SyncTask) -> SyncTask:
         """Return one task for two: the lower first serial, the higher target serial."""
         later = other if other.target_serial >= self.target_serial else self
+        noticed_at, happened_at = later.noticed_at, later.happened_at
+        if other.target_serial == self.target_serial:  # the same change may be read again
+            noticed_at = min(self.noticed_at or noticed_at, other.noticed_at or self.noticed_at)
+            happened_at = self.happened_at if other.happened_at is None else other.happened_at
         first = None
         if self.first_serial is not None and other.first_serial is not None:
             first = min(self.first_serial, other.first_serial)
         return replace(
             later,
             first_serial=first,
+            noticed_at=noticed_at,
+            happened_at=happened_at,
             display=other.display or self.display,
             hints=self.hints | other.hints,
             earlier=self.earlier or other.earlier,
@@ -204,6 +214,8 @@ class Result(Enum):
     """The index has no page of it for the first time, or for a time that is too short."""
     GONE = auto()
     """The index has no page of it for the second time."""
+    STALE_ONCE = auto()
+    """Its page is older than a change of long ago that this mirror has only just seen."""
     EMPTY_ONCE = auto()
     """Its page lost all its files, without an event, for the first time or for too short a time."""
     EMPTY = auto()
@@ -235,6 +247,7 @@ class Outcome:
     ``dropped`` is what the filters dropped from the page; the last of it is the whole page for a
     project that is excluded. ``held_by`` is why the end of the run or a later run decides.
     ``requirements`` are those of the files of ``record``, None if dependencies are not followed.
+    ``seen`` is the digest of a page that a later run has to see again.
     """
 
     task: SyncTask
@@ -250,3 +263,4 @@ class Outcome:
     lost: int = 0
     held_by: BandersnatchError | None = None
     requirements: records.RequirementRow | None = None
+    seen: str = ""

@@ -185,7 +185,7 @@ async def _count_events(mirror: Mirror, cursor: Serial, head: Serial) -> Lag:
     names: set[ProjectName] = set()
     while cursor < until:
         end = min(Serial(cursor + _WINDOW), until)
-        for change in await mirror.index.changes(cursor, end):
+        for change in (await mirror.index.changes(cursor, end)).events:
             if mirror.filters.may_select(change.name):
                 events += 1
                 names.add(change.name)

@@ -15,6 +15,7 @@ from bandersnatch.mirror.rejections import Acknowledgement
 from bandersnatch.mirror.tasks import SyncTask
 from bandersnatch.model.content import Validators
 from bandersnatch.model.project import ProjectDetail, ProjectStatus
+from bandersnatch.model.serials import Serial
 from bandersnatch.model.versions import version_key, version_text
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ async def why(mirror: Mirror, name: ProjectName, what: str | None) -> list[str]:
     With ``what``, a file name or a version, they explain that of a file or of a version's files.
     """
     return await _Explanation(mirror, name, what).lines()
+
+
+_ANY_SERIAL = Serial(2**53)
+"""The ceiling for a page that is only shown."""
 
 
 class _Explanation:
@@ -109,7 +114,9 @@ class _Explanation:
     async def _fetch_page(self, lines: list[str]) -> ProjectDetail | None:
         """Return the index's page as the filters get it; if there is none, say so in ``lines``."""
         mirror = self._mirror
-        fetcher = PageFetcher(mirror.index, mirror.settings, now=mirror.clock.now())
+        fetcher = PageFetcher(
+            mirror.index, mirror.settings, now=mirror.clock.now(), ceiling=_ANY_SERIAL
+        )
         task = SyncTask(self._name)
         try:
             fetched = await fetcher.fetch(task, Validators())

@@ -12,6 +12,7 @@ from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.files import FileSync
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.health import IndexHealth
+from bandersnatch.mirror.ledger import ceiling_above
 from bandersnatch.mirror.owners import PathOwners
 from bandersnatch.mirror.publish import Publisher, publish_root
 from bandersnatch.mirror.removal import removal_limit
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.model.names import ProjectName
+    from bandersnatch.model.serials import Serial
     from bandersnatch.storage.port import StoredObject
 
 _TRASH_BATCH = 500
@@ -46,6 +48,7 @@ class Verification:
         self._mirror = mirror
         self._options = options
         self._state = StateFiles(mirror.storage)
+        self._ceiling: Serial | None = None
         self._orphans = Orphans(
             mirror.storage, mirror.catalogue, mirror.settings.pages, mirror.clock
         )
@@ -56,7 +59,8 @@ class Verification:
         :raises StorageError: if the storage fails; the results so far are recorded.
         """
         began = self._mirror.clock.now()
-        await recovery.open_tree(self._mirror, self._state, began)
+        state = await recovery.open_tree(self._mirror, self._state, began)
+        self._ceiling = ceiling_above(state.cursor)
         if self._options.update:
             await self._update(began)
         await self._scrub(began)
@@ -100,7 +104,13 @@ class Verification:
             if TaskHints.KNOWN not in task.hints and task.earlier is None
         )
         context = await recovery.open_context(
-            mirror, began, accepted=frozenset(), force=True, may_lose={}, is_standalone=True
+            mirror,
+            began,
+            accepted=frozenset(),
+            force=True,
+            may_lose={},
+            is_standalone=True,
+            ceiling=self._ceiling,
         )
         health = IndexHealth.of(mirror, None, names)
         executor = recovery.open_executor(

@@ -1,0 +1,198 @@
+"""Generators that search for faults nobody has foreseen: one for each door of the program.
+
+A seed gives one history. A run never ends with an internal error, ends in time, and keeps the rules
+of the oracle; when the fault is over, two runs give the tree of a clean mirror. The regular tests
+use a few seeds. The nightly ones take theirs from ``SEEDS`` in the environment, first and number:
+``SEEDS=20000:500``. A seed that found something has become a test with a name.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.chaos.answers import KINDS, Answers
+from tests.chaos.words import LARGEST, Words
+from tests.support import faults
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from tests.chaos.case import Case
+
+FEW = 10
+"""Seeds of each generator in the regular tests; one takes about half a second."""
+
+_FIRST, _, _COUNT = os.environ.get("SEEDS", f"{FEW}:90").partition(":")
+MANY = range(int(_FIRST), int(_FIRST) + int(_COUNT or "1"))
+
+NAMES = ("foo", "bar", "baz")
+ENDS = frozenset({0, 3, 4, 5})
+"""How a run may end whatever the index says."""
+
+UNKNOWABLE = frozenset({"I23", "K5"})
+"""The exit status cannot say what a wrong answer hides; an alarm ends a run before it begins."""
+
+
+class Search:
+    """A history of a case, drawn from a seed."""
+
+    def __init__(self, case: Case, seed: int) -> None:
+        self.case = case
+        self.dice = random.Random(seed)
+        self.versions = iter(range(1, 1000))
+        self.log: list[str] = [f"seed {seed}"]
+        self.method = self.dice.choice(("auto", "auto", "simple", "xmlrpc"))
+        case.site.configure(
+            api_method=self.method, timeout=1, max_removals=1000, max_file_removals=1000
+        )
+        case.index.serial = 5_000_000
+        for name in ("anchor", *NAMES):
+            self.release(name)
+
+    def release(self, name: str) -> None:
+        """Publish a version, some with core metadata or large."""
+        size = 100_000 if self.dice.random() < 0.1 else 40
+        version = f"{next(self.versions)}.0"
+        self.case.index.release(name, version, size=size, metadata=self.dice.random() < 0.5)
+
+    def change(self) -> None:
+        """Make a random event on the index."""
+        name, index = self.dice.choice(NAMES), self.case.index
+        project = index.projects.get(name)
+        what = self.dice.random()
+        if project is None or what < 0.6:
+            self.release(name)
+        elif what < 0.8:
+            index.yank(name, project.versions[0], "broken")
+        else:
+            index.remove_project(name)
+
+    def note(self, *more: str) -> None:
+        """Add to what a failure shows."""
+        self.log += more
+        self.case.about = "\n".join(self.log)
+
+    def heal(
+        self, *, hours: float = 0.2, is_claimed: bool = False, without: Collection[str] = UNKNOWABLE
+    ) -> None:
+        """Assert that two runs without a fault give the tree of a clean mirror.
+
+        ``without`` is as for ``Case.endures``. ``is_claimed`` says that the index may have claimed
+        a serial that it does not have yet.
+        """
+        case = self.case
+        case.server.faults.clear()
+        for _ in range(2):
+            case.clock.advance(hours=hours)
+            ran = case.endures(exits={0, 5} if is_claimed else {0}, without=without)
+            if ran.code and "delete its status and todo files" in ran.log:
+                for name in ("status", "todo"):
+                    (case.site.root / name).unlink(missing_ok=True)
+                case.endures(exits={0}, without={"K2", *without})
+        clean = case.clean_mirror()
+        assert case.site.tree() == clean.tree(), case.about
+        if not is_claimed:
+            assert (case.site.status, case.site.todo()) == (clean.status, []), case.about
+
+
+# ---------------------------------------------------------------- answers
+
+
+def play_answers(case: Case, seed: int) -> None:
+    """Play a history in which the server gives any answers."""
+    search = Search(case, seed)
+    dice, answers = search.dice, Answers(case.server, search.dice)
+    answers.remember()
+    case.mirror()
+    for _ in range(dice.randint(1, 2)):
+        for _ in range(dice.randint(1, 3)):
+            search.change()
+        answers.remember()
+        for _ in range(dice.randint(1, 3)):
+            kind, times = dice.choice(KINDS), dice.choice((None, 1, 2, 6))
+            if kind == "file" and dice.random() < 0.5:
+                case.fault("file", faults.cut(20), times=1)
+            case.fault(kind, answers.act(slow=dice.random() < 0.1), times)
+            search.note(f"{kind}, {times} times: {answers.log[-1]}")
+        case.clock.advance(minutes=dice.choice((1, 11, 60 * 25)))
+        ran = case.endures(exits=ENDS, without=UNKNOWABLE)
+        search.note(f"run: {ran.code}")
+        if dice.random() < 0.5:
+            case.server.faults.clear()
+    search.heal()
+
+
+@pytest.mark.parametrize("seed", range(FEW))
+def test_any_answers_do_no_harm(case: Case, seed: int) -> None:
+    play_answers(case, seed)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", MANY)
+def test_many_answers_do_no_harm(case: Case, seed: int) -> None:
+    play_answers(case, seed)
+
+
+# ---------------------------------------------------------------- the index's word
+
+
+def play_words(case: Case, seed: int) -> None:
+    """Play a history in which the index says anything about serials, events and times."""
+    search = Search(case, seed)
+    dice = search.dice
+    case.server.now = case.clock.now if dice.random() < 0.7 else None
+    case.server.has_etags = dice.random() < 0.7
+    words = Words(dice, list(NAMES))
+    case.mirror()
+    is_claimed = False
+    for _ in range(dice.randint(1, 3)):
+        for _ in range(dice.randint(0, 3)):
+            search.change()
+        for _ in range(dice.randint(1, 3)):
+            kind, project, act = words.draw()
+            case.fault(kind, act, dice.choice((None, 1)), project=project)
+            search.note(words.log[-1])
+        for name in NAMES:
+            if dice.random() < 0.1:
+                case.fault("detail", faults.status(500), project=name)
+                search.note(f"{name} is broken")
+        case.clock.advance(minutes=dice.choice((1, 11, 60 * 25)))
+        is_claimed |= words.claims_too_much(self_only=search.method == "simple")
+        case.oracle.highest = LARGEST if words.raises_pages or is_claimed else 0
+        ran = case.endures(exits=ENDS, without=unknowable(words))
+        search.note(f"run: {ran.code}")
+        case.server.faults.clear()
+    heal_words(search, is_claimed=is_claimed)
+
+
+def unknowable(words: Words) -> Collection[str]:
+    """Return the rules that such words make impossible to keep."""
+    return {*UNKNOWABLE, *({"I6", "I7"} if words.hides_changes else ())}
+
+
+def heal_words(search: Search, *, is_claimed: bool) -> None:
+    """Assert that two comparisons of everything give the tree of a clean mirror.
+
+    A page whose serial was too high has it until the project's next event; without a changelog,
+    until the index has passed it.
+    """
+    index = search.case.index
+    index.serial += 200_000 if search.method == "simple" else 10
+    for name in NAMES:
+        search.release(name)
+    search.heal(hours=25, is_claimed=is_claimed, without={"I6", "I7", *UNKNOWABLE})
+
+
+@pytest.mark.parametrize("seed", range(FEW))
+def test_any_words_of_the_index_lose_nothing(case: Case, seed: int) -> None:
+    play_words(case, seed)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", MANY)
+def test_many_words_of_the_index_lose_nothing(case: Case, seed: int) -> None:
+    play_words(case, seed)
