@@ -631,6 +631,43 @@ _LATER = (
         "all others are synced; the index is given up only if what worked before fails too",
         "3, 4",
     ),
+    Fault(
+        "a server answers anything: any status, headers, body and pace, to any condition and range",
+        "no internal error, no wrong content; then two runs give the tree of a clean mirror "
+        "(generator: `answers.py`)",
+        "0, 3, 4, 5",
+    ),
+    Fault(
+        "serials, events and times of the index are raised, lowered, missing, doubled or in "
+        "any order",
+        "`status` claims no more than the tree shows; then two runs give the tree of a clean "
+        "mirror (generator: `words.py`)",
+        "0, 3, 4, 5",
+    ),
+    Fault(
+        "a response is not an answer to the request: 304 without a condition, 206 without its "
+        "range, 204, a body compressed twice",
+        "requested once more past the caches; then the page, the file or the list fails",
+        "0, 3, 4",
+    ),
+    Fault(
+        "the head serial is wrong, or ahead of its events",
+        "`status` follows the events that were read; the next run reads the others",
+    ),
+    Fault(
+        "a page states an impossible serial, or none",
+        "not stored and not passed on; the next comparison asks for the page again",
+    ),
+    Fault(
+        "a change looks old to one of two clocks only",
+        "the page is not accepted by expiry; by the clock of the index alone it waits for a "
+        "second look",
+        "0, 4",
+    ),
+    Fault(
+        "`master` names another index",
+        "a warning; every page is compared, and what is right is not downloaded again",
+    ),
 )
 
 FAULTS: Mapping[int, Fault] = dict(

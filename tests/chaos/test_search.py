@@ -2,8 +2,8 @@
 
 A seed gives one history. A run never ends with an internal error, ends in time, and keeps the rules
 of the oracle; when the fault is over, two runs give the tree of a clean mirror. The regular tests
-use a few seeds. The nightly ones take theirs from ``SEEDS`` in the environment, first and number:
-``SEEDS=20000:500``. A seed that found something has become a test with a name.
+use a few seeds; the nightly ones ``ANSWER_SEEDS`` and ``WORD_SEEDS`` of the environment, from
+``ANSWER_FROM`` and ``WORD_FROM`` on. A seed that found something has become a test with a name.
 """
 
 from __future__ import annotations
@@ -26,8 +26,12 @@ if TYPE_CHECKING:
 FEW = 10
 """Seeds of each generator in the regular tests; one takes about half a second."""
 
-_FIRST, _, _COUNT = os.environ.get("SEEDS", f"{FEW}:90").partition(":")
-MANY = range(int(_FIRST), int(_FIRST) + int(_COUNT or "1"))
+
+def many(kind: str) -> range:
+    """Return the nightly seeds of a generator."""
+    first = int(os.environ.get(f"{kind}_FROM", str(FEW)))
+    return range(first, first + int(os.environ.get(f"{kind}_SEEDS", "300")))
+
 
 NAMES = ("foo", "bar", "baz")
 ENDS = frozenset({0, 3, 4, 5})
@@ -127,13 +131,13 @@ def play_answers(case: Case, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(FEW))
-def test_any_answers_do_no_harm(case: Case, seed: int) -> None:
+def test_case_154_any_answers_do_no_harm(case: Case, seed: int) -> None:
     play_answers(case, seed)
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("seed", MANY)
-def test_many_answers_do_no_harm(case: Case, seed: int) -> None:
+@pytest.mark.parametrize("seed", many("ANSWER"))
+def test_case_154_many_answers_do_no_harm(case: Case, seed: int) -> None:
     play_answers(case, seed)
 
 
@@ -188,11 +192,11 @@ def heal_words(search: Search, *, is_claimed: bool) -> None:
 
 
 @pytest.mark.parametrize("seed", range(FEW))
-def test_any_words_of_the_index_lose_nothing(case: Case, seed: int) -> None:
+def test_case_155_any_words_of_the_index_lose_nothing(case: Case, seed: int) -> None:
     play_words(case, seed)
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("seed", MANY)
-def test_many_words_of_the_index_lose_nothing(case: Case, seed: int) -> None:
+@pytest.mark.parametrize("seed", many("WORD"))
+def test_case_155_many_words_of_the_index_lose_nothing(case: Case, seed: int) -> None:
     play_words(case, seed)
