@@ -187,7 +187,10 @@ class MemoryCatalogue(MirrorCatalogue):
 
     async def list_entries(self, after: str, /) -> Sequence[ListEntry]:
         return [
-            ListEntry(each.name, each.detail.serial) for each in self._here() if each.name > after
+            ListEntry(each.name, serial if each.reflects >= (serial or 0) else None)
+            for each in self._here()
+            for serial in [each.detail.serial]
+            if each.name > after
         ]
 
     async def verify_queue(

@@ -274,6 +274,12 @@ class Deferred(Struct, frozen=True):
     happened_at: int | None = None
     seen: str = ""
 
+    @property
+    def changed_at(self) -> int:
+        """When the index changed the project, or ``since`` if its time cannot be right."""
+        happened_at = self.happened_at or 0
+        return happened_at if 0 < happened_at <= self.since else self.since
+
 
 class TrashEntry(Struct, frozen=True):
     """An object in the trash since ``at``, in seconds since 1970; ``sha256`` is "" if unknown."""
@@ -285,7 +291,7 @@ class TrashEntry(Struct, frozen=True):
 
 
 class ListEntry(NamedTuple):
-    """A project on the root page."""
+    """A project on the root page; ``serial`` is None if nothing proved that of its page."""
 
     name: ProjectName
     serial: Serial | None

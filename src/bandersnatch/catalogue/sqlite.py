@@ -102,7 +102,7 @@ _DELETE_UNRECORDED_REJECTIONS = """
 _PUT_FILE = f"INSERT INTO file VALUES ({_placeholders(len(FILE_COLUMNS))})"
 # Each "standing <> 'excluded'" is spelled as in the index verify_queue, or that is not used.
 _SELECT_LIST_ENTRIES = """
-    SELECT name, serial FROM project
+    SELECT name, CASE WHEN reflects >= serial THEN serial END FROM project
     WHERE name > ? AND standing <> 'excluded' ORDER BY name LIMIT ?
 """
 _SELECT_VERIFY_QUEUE = """

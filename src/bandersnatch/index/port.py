@@ -19,15 +19,10 @@ if TYPE_CHECKING:
 
 
 class FetchedDetail(Struct, frozen=True):
-    """A project detail page, and the validators for its next conditional request.
-
-    ``stated`` is the serial of a page if nothing of the index proves or contradicts it, so that
-    the page does not have it.
-    """
+    """A project detail page, and the validators for its next conditional request."""
 
     detail: ProjectDetail
     validators: Validators
-    stated: Serial | None = None
 
 
 class FetchedList(Struct, frozen=True):

@@ -105,8 +105,8 @@ class PageFetcher:
     async def fetch(self, task: SyncTask, validators: Validators) -> FetchedDetail | None:
         """Return the page of a project; None if it is the one that the validators are from.
 
-        A serial that is not believed is left out. If a later run may believe it, the page is then
-        not requested conditionally.
+        A serial that is far above the index is left out, and one that nothing proves is kept. The
+        page is not requested conditionally then, if a later run may know more.
 
         :raises MissingProject: if the index has none.
         """
@@ -115,11 +115,12 @@ class PageFetcher:
         )
         if fetched is None:
             return None
-        serial, found = believed(fetched.detail.serial, self._ceiling), fetched.validators
-        if serial is None and fetched.detail.serial is not None and self._may_prove_later:
+        serial, found = fetched.detail.serial, fetched.validators
+        proven = believed(serial, self._ceiling)
+        if serial is not None and proven is None and self._may_prove_later:
             found = Validators()
-        stated = fetched.detail.serial if self._ceiling is None else None
-        return FetchedDetail(replace(fetched.detail, serial=serial), found, stated)
+        kept = serial if self._ceiling is None else proven
+        return FetchedDetail(replace(fetched.detail, serial=kept), found)
 
     def judge(self, task: SyncTask, serial: Serial | None, *, differs: bool) -> Freshness:
         """Return what is known about a page or document and the change that made the task.

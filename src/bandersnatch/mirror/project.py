@@ -180,14 +180,14 @@ class ProjectSync:
             return None
         return Outcome(task, Result.STALE_ONCE, held_by=error, seen=seen)
 
-    def _is_wrong(self, recorded: Serial, task: SyncTask, stated: Serial | None) -> bool:
+    def _is_wrong(self, recorded: Serial, task: SyncTask, serial: Serial | None) -> bool:
         """Whether a recorded serial was wrong, by the events of this run.
 
-        ``stated`` is that of the page if there is nothing else to compare it with.
+        If there are no proofs in this run, ``serial``, that of the page as it is now, decides.
         """
         context = self._context
-        if stated is not None:
-            return is_far_above(recorded, stated)
+        if context.ceiling is None:
+            return serial is not None and is_far_above(recorded, serial)
         target = NO_SERIAL if task.happened_at is None else task.target_serial
         return is_wrong(recorded, target, cursor=context.cursor, newest=context.newest)
 
@@ -200,11 +200,9 @@ class ProjectSync:
         """
         detail, published = fetched.detail, record.detail.serial
         serial = detail.serial
-        if fetched.stated is not None:
-            published, serial = record.reflects, fetched.stated
         if serial is None or published is None or serial >= published:
             return False
-        if self._is_wrong(published, task, fetched.stated):
+        if self._is_wrong(published, task, serial):
             return False
         if record.fingerprint != self._context.fingerprint(detail.name):
             raise errors.StalePage(detail.name, target=published, actual=serial)
@@ -329,9 +327,9 @@ class ProjectSync:
             display=task.display or (record.display if record else "") or page.name,
             reflects=max(
                 self._fetcher.proven(task, page.serial),
-                page.serial or fetched.stated or NO_SERIAL,
+                NO_SERIAL if self._context.ceiling is None else page.serial or NO_SERIAL,
                 NO_SERIAL
-                if record is None or self._is_wrong(record.reflects, task, fetched.stated)
+                if record is None or self._is_wrong(record.reflects, task, page.serial)
                 else record.reflects,
             ),
             fingerprint=self._context.fingerprint(page.name),

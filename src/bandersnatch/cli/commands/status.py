@@ -225,7 +225,7 @@ def _rejected(status: MirrorStatus) -> Iterator[str]:
 
 
 def _deferral(status: MirrorStatus, deferred: Deferred) -> str:
-    since = f"{deferred.deferral} since {_when(status, deferred.since)}"
+    since = f"{deferred.deferral} since {_when(status, deferred.changed_at)}"
     if not deferred.reason:
         return f"{since}: in progress, or a run was stopped while it was"
     return f"{since}, {counted(deferred.attempts, 'attempt')}: {one_line(deferred.reason)}"
@@ -332,7 +332,7 @@ def _deferred_dict(deferred: Deferred) -> dict[str, object]:
         "name": deferred.name,
         "kind": deferred.deferral,
         "serial": deferred.target_serial,
-        "since": _iso(deferred.since),
+        "since": _iso(deferred.changed_at),
         "tried": _iso(deferred.tried),
         "attempts": deferred.attempts,
         "error": deferred.cause,
