@@ -668,6 +668,32 @@ _LATER = (
         "`master` names another index",
         "a warning; every page is compared, and what is right is not downloaded again",
     ),
+    Fault(
+        "a row of the catalogue is damaged",
+        "it counts as missing: nothing is rendered, published or removed from it; the project is "
+        "read again from its page, and the index is asked in the same run",
+    ),
+    Fault(
+        "the catalogue has another schema",
+        "put aside, and its undamaged rows are kept; an older version is converted, a newer one "
+        "refused",
+        "0, 2",
+    ),
+    Fault(
+        "a part of the mirror is of another moment, as after a restore from a backup",
+        "noticed by its mark; everything is compared by content of pages, and by size and time of "
+        "files; what was removed before leaves at once",
+    ),
+    Fault(
+        "any damage to any part of the state",
+        "no traceback; `verify` makes no page and no file worse; two runs of `mirror` and `verify` "
+        "give the tree of a clean mirror",
+        "0, 2, 3, 4, 5, 7, 8",
+    ),
+    Fault(
+        "the clock shows any time from 1970 to 2100, and jumps",
+        "everything is synced and nothing is purged too early",
+    ),
 )
 
 FAULTS: Mapping[int, Fault] = dict(

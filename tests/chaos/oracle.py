@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.chaos.tree import Snapshot, Tree
     from tests.support.index import Index, Project
 
-SERVED = {"simple", "packages", "json", "pypi", "last-modified"}
+SERVED = {"simple", "packages", "json", "pypi", "last-modified", ".mirror"}
 """The only entries that ``web/`` may have."""
 
 PARTIAL = ".partial"

@@ -78,7 +78,7 @@ def told_of(web: Path) -> dict[str, bytes]:
         str(path.relative_to(web)): path.read_bytes()
         for path in web.rglob("*")
         if path.is_file()
-        and path.name != "last-modified"
+        and path.name not in {"last-modified", ".mirror"}
         and path.relative_to(web).parts[0] != "pypi"
     }
 

@@ -660,7 +660,7 @@ def test_a_killed_adoption_continues_where_it_was() -> None:
     world = projects_of_a_world(1_200)
     downloads, tree = world.upstream.downloads, world.tree()
 
-    world.run(kill_after=2)  # the mark of the tree's layout, and a piece
+    world.run(kill_after=3)  # the mark of the tree, the version of its layout, and a piece
     assert messages(world) == ["adopting the projects of the existing tree"]
     assert asyncio.run(world.catalogue.count()) == 500
     world.run(kill_after=3)

@@ -598,7 +598,8 @@ def test_an_edited_row_cannot_remove_anything_outside_the_project(
     ran = site.run("delete", "foo")
 
     assert ran.code == 0, ran.log
-    assert "name a file that cannot be its own" in ran.log
+    assert "the catalogue has damaged rows (project foo)" in ran.log
+    assert not list((site.web / "packages").rglob("foo-*"))
     assert outside.read_text() == "not of the mirror"
     assert others.items() <= site.tree().items()
     assert site.names() == ["bar"]

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.catalogue.records import (
         CatalogueUpdate,
+        DamagedRow,
         Deferred,
         FileRecord,
         Marker,
@@ -59,6 +60,8 @@ class MemoryCatalogue(MirrorCatalogue):
         self.requirement_rows: dict[ProjectName, RequirementRow] = {}
         self.asks: dict[ProjectName, dict[ProjectName, str]] = {}
         self.followed_rows: dict[ProjectName, FollowedRow] = {}
+        self.gone: set[ProjectName] = set()
+        self.was_changed = False
 
     def copy(self) -> MemoryCatalogue:
         """Return a catalogue with the same content, for a dry run."""
@@ -69,6 +72,7 @@ class MemoryCatalogue(MirrorCatalogue):
         other.empty_verified = dict(self.empty_verified)
         other.requirement_rows, other.asks = dict(self.requirement_rows), dict(self.asks)
         other.followed_rows = dict(self.followed_rows)
+        other.gone = set(self.gone)
         return other
 
     async def summaries(
@@ -108,6 +112,9 @@ class MemoryCatalogue(MirrorCatalogue):
         here = [each for each in self.records.values() if each.standing is not Standing.RETAINED]
         return min((each.asked for each in here), default=None)
 
+    async def last_due(self) -> int | None:
+        return max((e.due for e in self.records.values() if e.due is not None), default=None)
+
     async def project(self, name: ProjectName, /) -> ProjectRecord | None:
         record = self.records.get(name)
         if record is None:
@@ -122,9 +129,28 @@ class MemoryCatalogue(MirrorCatalogue):
         found = sorted(self.rejections.items())
         return [RejectedFile(name, each) for name, rejections in found for each in rejections]
 
-    async def trash(self, *, before: int | None = None) -> Sequence[TrashEntry]:
+    async def trash(
+        self, *, before: int | None = None, after: int | None = None
+    ) -> Sequence[TrashEntry]:
         trashed = (self.trashed[key] for key in sorted(self.trashed))
-        return [each for each in trashed if before is None or each.at < before]
+        return [
+            each
+            for each in trashed
+            if (before is None or each.at < before) and (after is None or each.at > after)
+        ]
+
+    async def removed(self, names: Iterable[ProjectName], /) -> frozenset[ProjectName]:
+        return frozenset(names) & self.gone
+
+    @property
+    def changed(self) -> bool:
+        return self.was_changed
+
+    async def take_damaged(self) -> Sequence[DamagedRow]:
+        return ()
+
+    async def check(self, after: str, /) -> str:
+        return max((name for name in self.records if name > after), default="")
 
     async def marker(self, marker: Marker, /) -> str:
         return self.markers.get(marker, "")
@@ -284,6 +310,7 @@ class MemoryCatalogue(MirrorCatalogue):
             self._forget_serials(batch.forget_above)
         for name in settled:
             self.deferrals.pop(name, None)
+        self._remember_removed(batch)
         for name in batch.forgotten:
             self.records.pop(name, None)
         self.records.update(records)
@@ -302,12 +329,21 @@ class MemoryCatalogue(MirrorCatalogue):
         self.markers.update(batch.markers)
         self._put_dependencies(batch)
 
+    def _remember_removed(self, batch: CatalogueUpdate) -> None:
+        known = ((name, self.records.get(name)) for name in batch.forgotten)
+        self.gone |= {name for name, record in known if record and record.is_published}
+        self.gone -= {each.name for each in batch.records if each.is_published}
+        self.was_changed |= bool(
+            batch.records or batch.forgotten or batch.trashed or batch.restored
+        )
+
     def _forget_everything(self) -> None:
         for each in (self.records, self.deferrals, self.rejections, self.trashed, self.markers):
             each.clear()
         for rows in (self.requirement_rows, self.asks, self.followed_rows):
             rows.clear()
         self.empty_verified.clear()
+        self.gone.clear()
 
     def _forget_serials(self, above: Serial) -> None:
         for name, each in self.records.items():

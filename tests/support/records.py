@@ -112,7 +112,7 @@ def hashes(draw: st.DrawFn, *, sha256: bool) -> Hashes:
 @st.composite
 def release_files(draw: st.DrawFn, filename: str) -> ReleaseFile:
     """Draw a file with every field in every state."""
-    folder = draw(st.sampled_from(["packages", "packages/aa/bb", "packages/source/f/foo"]))
+    folder = draw(st.sampled_from(["packages/x", "packages/aa/bb", "packages/source/f/foo"]))
     naive = st.datetimes(datetime(1980, 1, 1), datetime(2100, 1, 1))  # noqa: DTZ001 - as it wants
     return ReleaseFile(
         filename=filename,
@@ -131,7 +131,8 @@ def release_files(draw: st.DrawFn, filename: str) -> ReleaseFile:
 @st.composite
 def project_records(draw: st.DrawFn) -> ProjectRecord:
     """Draw a project of which some files are stored."""
-    filenames = draw(st.sets(st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._+!-]{0,8}\Z"), max_size=4))
+    stems = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._+!-]{0,8}\Z")
+    filenames = [f"{stem}.zip" for stem in draw(st.sets(stems, max_size=4))]
     files = tuple(draw(release_files(filename)) for filename in sorted(filenames))
     detail = ProjectDetail(
         name=draw(names),

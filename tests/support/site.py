@@ -167,11 +167,11 @@ class Site:
         return path.read_text().splitlines() if path.exists() else []
 
     def tree(self) -> dict[str, bytes]:
-        """Return the content of everything that is served by path, without ``last-modified``."""
+        """Return the content of what is served by path, without ``last-modified`` and the mark."""
         return {
             str(path.relative_to(self.web)): path.read_bytes()
             for path in sorted(self.web.rglob("*"))
-            if path.is_file() and path.name != "last-modified"
+            if path.is_file() and path.name not in {"last-modified", ".mirror"}
         }
 
     def times(self) -> Mapping[str, tuple[int, int]]:
@@ -179,7 +179,7 @@ class Site:
         return {
             str(path.relative_to(self.web)): (path.stat().st_ino, path.stat().st_mtime_ns)
             for path in sorted(self.web.rglob("*"))
-            if path.is_file() and path.name != "last-modified"
+            if path.is_file() and path.name not in {"last-modified", ".mirror"}
         }
 
     def leftovers(self) -> list[str]:

@@ -100,6 +100,7 @@ class World:
 
     def mirror(self) -> Mirror:
         """Return the mirror as a run uses it."""
+        self.catalogue.was_changed = False  # as if it had been opened now
         return Mirror(
             index=self.upstream,
             storage=self.storage,
@@ -149,7 +150,7 @@ class World:
         return {
             key: content
             for key, content in self.storage.objects.items()
-            if key.startswith("web/") and key != "web/last-modified"
+            if key.startswith("web/") and key not in {"web/last-modified", "web/.mirror"}
         }
 
 

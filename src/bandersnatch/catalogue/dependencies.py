@@ -2,36 +2,25 @@
 
 ``requirement`` has what the files of a project state, as texts that the catalogue does not read.
 ``dependency`` has what each project asks of each other one, and ``followed`` the projects that some
-other project needs. The functions take a connection and block.
+other project needs. The functions take a connection and block. A project whose row of one of them
+is damaged counts as one whose requirements were not read.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bandersnatch.catalogue.records import FollowedRow, RequirementRow, requirements_basis
+from bandersnatch.catalogue.rows import checked, sealed
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Sequence
 
+    from bandersnatch.catalogue.damage import DamageLog
     from bandersnatch.catalogue.records import CatalogueUpdate
+    from bandersnatch.catalogue.rows import Row
     from bandersnatch.model.names import ProjectName
-
-DEPENDENCY_SCHEMA = """
-CREATE TABLE requirement (
-    project TEXT PRIMARY KEY, basis TEXT NOT NULL, contexts TEXT NOT NULL, needs TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX unjudged ON requirement (project) WHERE contexts = '';
-CREATE TABLE dependency (
-    project TEXT NOT NULL, needed TEXT NOT NULL, asks TEXT NOT NULL, PRIMARY KEY (project, needed)
-) WITHOUT ROWID;
-CREATE INDEX dependant ON dependency (needed);
-CREATE TABLE followed (
-    name TEXT PRIMARY KEY, digest TEXT NOT NULL, unmet TEXT NOT NULL
-) WITHOUT ROWID;
-"""
-DEPENDENCY_TABLES = ("requirement", "dependency", "followed")
 
 _NAMES_PER_QUERY = 500
 _SELECT_MISSING = """
@@ -41,11 +30,12 @@ _SELECT_MISSING = """
 
 
 def select_requirements(
-    db: sqlite3.Connection, names: Sequence[ProjectName] | None
+    db: sqlite3.Connection, names: Sequence[ProjectName] | None, damage: DamageLog
 ) -> dict[ProjectName, RequirementRow]:
     """Return the rows of the named projects, or all, by name."""
-    query = "SELECT project, basis, contexts, needs FROM requirement"
-    return {name: RequirementRow(*row) for name, *row in _rows(db, query, "project", names)}
+    rows = _rows(db, "requirement", "project", names)
+    found = damage.parsed("requirement", rows, checked)
+    return {name: RequirementRow(*row) for name, *row in found}
 
 
 def select_missing(db: sqlite3.Connection) -> list[ProjectName]:
@@ -60,37 +50,38 @@ def select_unjudged(db: sqlite3.Connection) -> list[ProjectName]:
 
 
 def select_dependencies(
-    db: sqlite3.Connection, names: Sequence[ProjectName] | None
+    db: sqlite3.Connection, names: Sequence[ProjectName] | None, damage: DamageLog
 ) -> dict[ProjectName, dict[ProjectName, str]]:
     """Return what the named projects, or all, ask of others: by dependant, then by needed name."""
     found: dict[ProjectName, dict[ProjectName, str]] = {}
-    query = "SELECT project, needed, asks FROM dependency"
-    for project, needed, asks in _rows(db, query, "project", names):
+    rows = _rows(db, "dependency", "project", names)
+    for project, needed, asks in damage.parsed("dependency", rows, checked):
         found.setdefault(project, {})[needed] = asks
     return found
 
 
 def select_dependants(
-    db: sqlite3.Connection, names: Sequence[ProjectName]
+    db: sqlite3.Connection, names: Sequence[ProjectName], damage: DamageLog
 ) -> dict[ProjectName, dict[ProjectName, str]]:
     """Return what is asked of the named projects: by needed name, then by dependant."""
     found: dict[ProjectName, dict[ProjectName, str]] = {}
-    query = "SELECT project, needed, asks FROM dependency"
-    for project, needed, asks in _rows(db, query, "needed", names):
+    rows = _rows(db, "dependency", "needed", names)
+    for project, needed, asks in damage.parsed("dependency", rows, checked):
         found.setdefault(needed, {})[project] = asks
     return found
 
 
-def select_followed(db: sqlite3.Connection) -> dict[ProjectName, FollowedRow]:
+def select_followed(db: sqlite3.Connection, damage: DamageLog) -> dict[ProjectName, FollowedRow]:
     """Return the projects that others need, by name."""
-    query = "SELECT name, digest, unmet FROM followed ORDER BY name"
-    return {name: FollowedRow(*row) for name, *row in db.execute(query)}
+    rows = _rows(db, "followed", "name", None)
+    return {name: FollowedRow(*row) for name, *row in damage.parsed("followed", rows, checked)}
 
 
 def _rows(
-    db: sqlite3.Connection, query: str, column: str, names: Sequence[ProjectName] | None
-) -> Iterator[Any]:
-    """Yield the rows whose column has one of the names, or all rows."""
+    db: sqlite3.Connection, table: str, column: str, names: Sequence[ProjectName] | None
+) -> Iterator[Row]:
+    """Yield the rows of a table whose column has one of the names, or all rows."""
+    query = f"SELECT * FROM {table}"
     if names is None:
         yield from db.execute(f"{query} ORDER BY {column}")
         return
@@ -110,22 +101,22 @@ def put_dependencies(db: sqlite3.Connection, batch: CatalogueUpdate) -> None:
         _remove_outdated(db, batch)
     bases = {record.name: requirements_basis(record) for record in batch.records}
     db.executemany(
-        "INSERT OR REPLACE INTO requirement VALUES (?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO requirement VALUES (?, ?, ?, ?, ?)",
         [
-            (name, bases.get(name, row.basis), row.contexts, row.needs)
+            sealed((name, bases.get(name, row.basis), row.contexts, row.needs))
             for name, row in batch.requirements.items()
         ],
     )
     for name, asks in batch.dependencies.items():
         db.execute("DELETE FROM dependency WHERE project = ?", (name,))
         db.executemany(
-            "INSERT INTO dependency VALUES (?, ?, ?)",
-            [(name, needed, text) for needed, text in asks.items()],
+            "INSERT INTO dependency VALUES (?, ?, ?, ?)",
+            [sealed((name, needed, text)) for needed, text in asks.items()],
         )
     db.executemany("DELETE FROM followed WHERE name = ?", [(n,) for n in batch.unfollowed])
     db.executemany(
-        "INSERT OR REPLACE INTO followed VALUES (?, ?, ?)",
-        [(name, *row) for name, row in batch.followed.items()],
+        "INSERT OR REPLACE INTO followed VALUES (?, ?, ?, ?)",
+        [sealed((name, *row)) for name, row in batch.followed.items()],
     )
 
 

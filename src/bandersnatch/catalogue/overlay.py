@@ -4,24 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from bandersnatch.catalogue.rows import TABLES
+from bandersnatch.catalogue.schema import TABLES
 from bandersnatch.catalogue.sqlite import BUSY_TIMEOUT, SqliteCatalogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_KEYS = {
-    "project": ("name",),
-    "file": ("project", "path"),
-    "unusual_path": ("project", "place"),
-    "deferred": ("name",),
-    "rejected": ("project", "entry"),
-    "trash": ("key",),
-    "marker": ("key",),
-    "requirement": ("project",),
-    "dependency": ("project", "needed"),
-    "followed": ("name",),
-}
 
 # Unqualified names of tables lead to the temporary ones first, so that every statement of
 # SqliteCatalogue reads and writes the views. A row is in a view if it was added, or if it is in
@@ -48,14 +35,16 @@ CREATE TEMP TRIGGER update_{table} INSTEAD OF UPDATE ON {table} BEGIN
     INSERT OR REPLACE INTO added_{table} VALUES ({new_row});
 END;
 """
+# The sum of both numbers stays what it is in the real table: 0 unless that is damaged.
 _SHADOW_TALLY = """
 CREATE TEMP TABLE real_rows_visible AS SELECT 1;
-CREATE TEMP VIEW tally AS SELECT
+CREATE TEMP VIEW tally AS SELECT projects,
+    coalesce((SELECT projects + inverse FROM main.tally), 1) - projects AS inverse FROM (SELECT
     coalesce((SELECT projects FROM main.tally WHERE EXISTS (SELECT 1 FROM real_rows_visible)), 0)
     - (SELECT count(*) FROM hidden_project AS hidden CROSS JOIN main.project AS real
        WHERE real.name = hidden.name AND real.standing <> 'excluded'
        AND EXISTS (SELECT 1 FROM real_rows_visible))
-    + (SELECT count(*) FROM added_project WHERE standing <> 'excluded') AS projects;
+    + (SELECT count(*) FROM added_project WHERE standing <> 'excluded') AS projects);
 """
 
 
@@ -68,19 +57,18 @@ class DryRunCatalogue(SqliteCatalogue):
 
     def __init__(self, directory: str, *, busy_timeout: float = BUSY_TIMEOUT) -> None:
         super().__init__(directory, read_only=True, busy_timeout=busy_timeout)
+        self._drops = True
 
     async def __aenter__(self) -> Self:
         """Open the file and shadow its tables."""
         return await super().__aenter__()
 
-    def _open(self) -> None:
-        super()._open()
+    def _prepare(self) -> None:
         self._db.executescript(f"BEGIN; {_SHADOW_TALLY} {''.join(self._shadows())} COMMIT;")
+        self._check_trust()
 
     def _shadows(self) -> Iterator[str]:
-        for table in TABLES:
-            info = self._db.execute(f"PRAGMA main.table_info({table})")
-            columns, keys = [name for _, name, *_ in info], _KEYS[table]
+        for table, (types, keys) in TABLES.items():
             yield _SHADOW.format(
                 table=table,
                 key=", ".join(keys),
@@ -88,7 +76,7 @@ class DryRunCatalogue(SqliteCatalogue):
                 matches_old=" AND ".join(f"{k} = old.{k}" for k in keys),
                 new_key=", ".join(f"new.{k}" for k in keys),
                 old_key=", ".join(f"old.{k}" for k in keys),
-                new_row=", ".join(f"new.{column}" for column in columns),
+                new_row=", ".join(f"new.{column}" for column in types),
             )
 
     def _delete_all(self) -> None:

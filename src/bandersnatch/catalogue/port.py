@@ -1,7 +1,9 @@
 """The port of the catalogue: what the mirror has, so that a run costs what changed.
 
 Everything in it can be rebuilt from the tree. Every method raises ``StorageError`` when the
-catalogue cannot be read or written.
+catalogue cannot be read or written. Only undamaged rows are returned; what merely compares or
+counts projects (``changed_since``, ``count``, ``due``, ``verify_queue``, ``totals``, ``largest``,
+``file_stats``, ``paths_owned``, ``paths_known``) does not check them.
 """
 
 from __future__ import annotations
@@ -74,6 +76,10 @@ class Catalogue(Protocol):
         """
         ...
 
+    async def last_due(self) -> int | None:
+        """Return the last time at which filters let more files through, None if there is none."""
+        ...
+
     async def deferred(self) -> Sequence[records.Deferred]:
         """Return the deferred projects, in the order of names."""
         ...
@@ -82,8 +88,14 @@ class Catalogue(Protocol):
         """Return the files that were left out, by project and name."""
         ...
 
-    async def trash(self, *, before: int | None = None) -> Sequence[records.TrashEntry]:
-        """Return the objects in the trash, or those trashed earlier than ``before``, by key."""
+    async def trash(
+        self, *, before: int | None = None, after: int | None = None
+    ) -> Sequence[records.TrashEntry]:
+        """Return the objects in the trash, by key; only those trashed before or after a time."""
+        ...
+
+    async def removed(self, names: Iterable[ProjectName], /) -> frozenset[ProjectName]:
+        """Return which of the projects were removed from the mirror, and not published since."""
         ...
 
     async def marker(self, marker: records.Marker, /) -> str:
@@ -92,6 +104,18 @@ class Catalogue(Protocol):
 
     async def commit(self, batch: records.CatalogueUpdate, /) -> None:
         """Make all changes or none; they survive a power failure once this returns."""
+        ...
+
+    @property
+    def changed(self) -> bool:
+        """Whether a commit has changed a project or the trash since the catalogue was opened."""
+        ...
+
+    async def take_damaged(self) -> Sequence[records.DamagedRow]:
+        """Return the damaged rows that were dropped since the last call.
+
+        Every method returns what it does as if they had never been there.
+        """
         ...
 
 
@@ -103,6 +127,13 @@ class Inventory(Protocol):
 
     async def list_entries(self, after: str, /) -> Sequence[records.ListEntry]:
         """Return the next projects after the name ``after``, by name; "" returns the first."""
+        ...
+
+    async def check(self, after: str, /) -> str:
+        """Check all rows of the next projects after the name ``after``, and drop damaged ones.
+
+        Return the last name, "" if there is no project after ``after``.
+        """
         ...
 
     async def verify_queue(

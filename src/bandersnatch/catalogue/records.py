@@ -157,6 +157,8 @@ class Marker(StrEnum):
     """The index that serials, ETags and the state files are of, as a normalised URL."""
     QUICK_VERIFY = "quick verify"
     """The last project that an interrupted ``verify`` of sizes and times compared."""
+    MARK = "mark"
+    """The mark of the tree that the catalogue is of; see ``mirror.mark``."""
 
 
 class CleanMarker(StrEnum):
@@ -334,6 +336,16 @@ class PathOwner(NamedTuple):
         if self.path != other.path or True not in compared:
             return True
         return None not in {self.sidecar, other.sidecar} and self.sidecar != other.sidecar
+
+
+class DamagedRow(NamedTuple):
+    """A damaged row that was dropped: its table, and the first value of its key.
+
+    ``key`` may be damaged, too; it is "" if it cannot be shown.
+    """
+
+    table: str
+    key: str
 
 
 class FileStat(NamedTuple):

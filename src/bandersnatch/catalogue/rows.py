@@ -1,12 +1,7 @@
-"""The schema of the catalogue's database, and the conversion between values and rows.
+"""Converts values to rows of the catalogue's database, and rows to values.
 
-``unusual_path`` has the paths of files whose names do not tell the project that they belong to
-(``likely_owners``), in the spelling that no file system holds apart. The owners of any path are
-found with it and with the keys of ``file``: an index over all paths would be as large as all other
-tables.
-
-``tally`` has the number of projects that are not excluded: counting the rows of ``project`` would
-take longer than everything else in a run with nothing to do.
+A row is believed only if its checksum is right, and its values pass the checks that those of the
+index pass: a disk may flip a bit, and anybody may edit the database.
 """
 
 from __future__ import annotations
@@ -14,107 +9,124 @@ from __future__ import annotations
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+from msgspec.msgpack import Encoder
 
 from bandersnatch.catalogue import records
-from bandersnatch.catalogue.dependencies import DEPENDENCY_SCHEMA, DEPENDENCY_TABLES
+from bandersnatch.catalogue.schema import TABLES
 from bandersnatch.layout import StorageKey, is_key
 from bandersnatch.model.content import Validators
-from bandersnatch.model.digests import Digest, Hashes
+from bandersnatch.model.digests import Digest, Hashes, parse_digest
 from bandersnatch.model.filenames import is_likely_owner
 from bandersnatch.model.files import ReleaseFile
 from bandersnatch.model.folding import ANY_FOLDING
 from bandersnatch.model.names import ProjectName, project_name
 from bandersnatch.model.project import ProjectDetail, Rejection, project_status
+from bandersnatch.model.serials import optional_serial, parse_serial
+from bandersnatch.model.urls import is_file_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
+    Row = tuple[Any, ...]
 
-APPLICATION = 0x62616E64
-VERSION = 8
-_OWN_SCHEMA = """
-CREATE TABLE project (
-    name TEXT PRIMARY KEY, display TEXT NOT NULL, serial INTEGER, reflects INTEGER NOT NULL,
-    fingerprint TEXT NOT NULL, etag TEXT NOT NULL, last_modified TEXT NOT NULL, body TEXT NOT NULL,
-    status TEXT NOT NULL, reason TEXT NOT NULL, versions TEXT NOT NULL,
-    standing TEXT NOT NULL, due INTEGER, size INTEGER NOT NULL, files INTEGER NOT NULL,
-    verified INTEGER NOT NULL, exclusions TEXT NOT NULL,
-    asked INTEGER NOT NULL, watched INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX sweep_queue ON project (asked, name) WHERE standing <> 'retained';
-CREATE INDEX watched ON project (asked, name, watched)
-    WHERE standing <> 'retained' AND watched > 0;
-CREATE INDEX due ON project (due) WHERE due IS NOT NULL;
-CREATE INDEX verify_queue ON project (verified, name) WHERE standing <> 'excluded';
-CREATE TABLE file (
-    path TEXT NOT NULL, project TEXT NOT NULL, size INTEGER, modified INTEGER,
-    verified INTEGER, hashes TEXT NOT NULL, uploaded TEXT, requires_python TEXT, yanked TEXT,
-    core_metadata TEXT, provenance TEXT, validators TEXT, PRIMARY KEY (project, path)
-) WITHOUT ROWID;
-CREATE TABLE unusual_path (
-    project TEXT NOT NULL, place TEXT NOT NULL, PRIMARY KEY (project, place)
-) WITHOUT ROWID;
-CREATE INDEX unusual_place ON unusual_path (place);
-CREATE TABLE deferred (
-    name TEXT PRIMARY KEY, deferral TEXT NOT NULL, target_serial INTEGER NOT NULL,
-    first_serial INTEGER,
-    since INTEGER NOT NULL, tried INTEGER NOT NULL, attempts INTEGER NOT NULL,
-    cause TEXT NOT NULL, reason TEXT NOT NULL, display TEXT NOT NULL,
-    removal_serial INTEGER NOT NULL, quarantined TEXT NOT NULL,
-    noticed_at INTEGER NOT NULL, happened_at INTEGER, seen TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE rejected (
-    project TEXT NOT NULL, entry TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (project, entry)
-) WITHOUT ROWID;
-CREATE TABLE trash (
-    key TEXT PRIMARY KEY, size INTEGER NOT NULL, sha256 TEXT NOT NULL, at INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE tally (projects INTEGER NOT NULL);
-INSERT INTO tally VALUES (0);
-CREATE TRIGGER count_inserted AFTER INSERT ON project WHEN new.standing <> 'excluded'
-BEGIN UPDATE tally SET projects = projects + 1; END;
-CREATE TRIGGER count_deleted AFTER DELETE ON project WHEN old.standing <> 'excluded'
-BEGIN UPDATE tally SET projects = projects - 1; END;
-CREATE TRIGGER count_changed AFTER UPDATE OF standing ON project
-BEGIN UPDATE tally SET projects = projects
-    + (new.standing <> 'excluded') - (old.standing <> 'excluded'); END;
-CREATE TABLE marker (key TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
-"""
-SCHEMA = f"{_OWN_SCHEMA}{DEPENDENCY_SCHEMA}"
-TABLES = (
-    *("project", "file", "unusual_path", "deferred", "rejected", "trash", "marker"),
-    *DEPENDENCY_TABLES,
-)
-
-
-PROJECT_COLUMNS = (
-    "name", "display", "serial", "reflects", "fingerprint", "etag", "last_modified", "body",
-    "status", "reason", "versions", "standing", "due", "size", "files", "verified",
-    "exclusions", "asked", "watched",
-)  # fmt: skip
-FILE_COLUMNS = (
-    "path", "project", "size", "modified", "verified", "hashes", "uploaded",
-    "requires_python", "yanked", "core_metadata", "provenance", "validators",
-)  # fmt: skip
 
 _STANDINGS = {each.value: each for each in records.Standing}
 _NO_SIDECAR = "none"
+_MAX_SIZE = 2**53
+"""Bytes; more than any file system stores."""
+
+_ENCODER = Encoder()
+_COLUMN = {name: place for place, name in enumerate(TABLES["project"].columns)}
+_DETAIL = _COLUMN["checksum"] + 1
+"""The number of columns that summaries need, with their checksum."""
+SUMMARY_COLUMNS = TABLES["project"].columns[:_DETAIL]
 
 
-class DamagedRow(Exception):
+class InvalidRow(Exception):
     """A row with values that this program cannot have written."""
 
     def __str__(self) -> str:
         return f"the row of {self.args[0]!a:.200} is invalid"
 
 
+# ---------------------------------------------------------------- checksums
+
+
+def checksum(values: Sequence[object]) -> int:
+    """Return the checksum of a row's values, which differs between types, too.
+
+    CRC-32 finds every flipped bit. Nothing finds an edit by somebody who computes it.
+
+    :raises UnicodeEncodeError: if a value cannot have been stored by this program.
+    """
+    return crc32(_ENCODER.encode(values))
+
+
+def sealed(values: Row) -> Row:
+    """Return the row with its checksum as the last value."""
+    return (*values, checksum(values))
+
+
+def is_intact(row: Row) -> bool:
+    """Whether the last value of a row is its checksum."""
+    try:
+        return bool(row[-1] == checksum(row[:-1]))
+    except (UnicodeEncodeError, OverflowError):
+        return False
+
+
+def detail_checksum(row: Row, files: Iterable[Row]) -> int:
+    """Return the checksum of the rest of a project's row and of its file rows.
+
+    ``row`` may lack the checksum itself. ``files`` are in the order of their paths.
+    """
+    total = 0
+    try:
+        for each in (row[_DETAIL : _COLUMN["detail_checksum"]], *files):
+            total = crc32(_ENCODER.encode(each), total)
+    except (UnicodeEncodeError, OverflowError):
+        return -1
+    return total
+
+
+def resealed(row: Row, files: Iterable[Row]) -> Row:
+    """Return a project's row with the right checksums."""
+    summary, rest = row[: _DETAIL - 1], row[_DETAIL : _COLUMN["detail_checksum"]]
+    return (*sealed(summary), *rest, detail_checksum(row, files), row[-1])
+
+
+def is_project_intact(row: Row, files: Iterable[Row]) -> bool:
+    """Whether both checksums of a project are right; ``files`` as for ``detail_checksum``."""
+    is_detail_intact = bool(row[_COLUMN["detail_checksum"]] == detail_checksum(row, files))
+    return is_detail_intact and is_intact(row[:_DETAIL])
+
+
 @contextmanager
 def _parsing(name: object) -> Iterator[None]:
-    """Raise ``DamagedRow`` for every error in parsing a row; ``name`` is its key."""
+    """Raise ``InvalidRow`` for every error in parsing a row; ``name`` is its key."""
     try:
         yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DamagedRow(name) from error
+        raise InvalidRow(name) from error
+
+
+def checked(row: Row) -> Row:
+    """Return the values of a row without its checksum.
+
+    :raises InvalidRow: if that is wrong.
+    """
+    if not is_intact(row):
+        raise InvalidRow(row[0])
+    return row[:-1]
+
+
+def _valid_size(value: object) -> bool:
+    return value is None or (isinstance(value, int) and 0 <= value <= _MAX_SIZE)
+
+
+# ---------------------------------------------------------------- small rows
 
 
 def _valid_key(path: str) -> str:
@@ -123,62 +135,108 @@ def _valid_key(path: str) -> str:
     return path
 
 
-def parse_summary(row: tuple[Any, ...]) -> tuple[ProjectName, records.ProjectSummary]:
-    """Return a project's name and summary.
+def parse_summary(row: Row) -> tuple[ProjectName, records.ProjectSummary]:
+    """Return the name and summary of the project of a row with ``SUMMARY_COLUMNS``.
 
-    :raises DamagedRow: if its standing is invalid.
+    :raises InvalidRow: if the row is damaged.
     """
-    name, reflects, serial, display, fingerprint, standing, size = row
-    if standing not in _STANDINGS:
-        raise DamagedRow(name)
+    name, display, serial, reflects, fingerprint, standing, _, size, _ = row
+    if not is_intact(row) or standing not in _STANDINGS:
+        raise InvalidRow(name)
     return name, records.ProjectSummary(
         reflects, serial, display, fingerprint, _STANDINGS[standing], size
     )
 
 
-def trash_row(entry: records.TrashEntry) -> tuple[Any, ...]:
+def parse_list_entry(row: Row) -> records.ListEntry:
+    """Return the entry of the root page for the project of a row with ``SUMMARY_COLUMNS``.
+
+    :raises InvalidRow: if the row is damaged.
+    """
+    if not is_intact(row):
+        raise InvalidRow(row[0])
+    name, _, serial, reflects, *_ = row
+    is_proven = serial is not None and reflects >= serial
+    return records.ListEntry(name, serial if is_proven else None)
+
+
+def trash_row(entry: records.TrashEntry) -> Row:
     """Return the row of an object in the trash."""
-    return entry.key, entry.size, entry.sha256, entry.at
+    return sealed((entry.key, entry.size, entry.sha256, entry.at))
 
 
-def parse_trash_entry(row: tuple[Any, ...]) -> records.TrashEntry:
+def parse_trash_entry(row: Row) -> records.TrashEntry:
     """Return an object in the trash.
 
-    :raises DamagedRow: if its key is invalid.
+    :raises InvalidRow: if the row is damaged.
     """
-    with _parsing(row[0]):
-        key, *rest = row
-        return records.TrashEntry(StorageKey(_valid_key(key)), *rest)
+    key, size, sha256, at = checked(row)
+    with _parsing(key):
+        return records.TrashEntry(StorageKey(_valid_key(key)), size, sha256, at)
 
 
-def deferred_row(each: records.Deferred) -> tuple[Any, ...]:
+def marker_row(marker: records.Marker, text: str) -> Row:
+    """Return the row of a marker."""
+    return sealed((str(marker), text))
+
+
+def parse_marker(row: Row) -> tuple[str, str]:
+    """Return the key and the text of a marker.
+
+    :raises InvalidRow: if the row is damaged.
+    """
+    key, text = checked(row)
+    return key, text
+
+
+def removed_row(name: str) -> Row:
+    """Return the row of a project that was removed."""
+    return sealed((str(name),))
+
+
+def parse_removed(row: Row) -> ProjectName:
+    """Return the name of a project that was removed.
+
+    :raises InvalidRow: if the row is damaged.
+    """
+    (name,) = checked(row)
+    with _parsing(name):
+        return project_name(name)
+
+
+def deferred_row(each: records.Deferred) -> Row:
     """Return the row of a deferred project."""
-    return (
-        each.name,
-        each.deferral,
-        each.target_serial,
-        each.first_serial,
-        each.since,
-        each.tried,
-        each.attempts,
-        each.cause,
-        each.reason,
-        each.display,
-        each.removal_serial,
-        "\n".join(each.quarantined),
-        each.noticed_at,
-        each.happened_at,
-        each.seen,
+    return sealed(
+        (
+            each.name,
+            str(each.deferral),
+            each.target_serial,
+            each.first_serial,
+            each.since,
+            each.tried,
+            each.attempts,
+            str(each.cause),
+            each.reason,
+            each.display,
+            each.removal_serial,
+            "\n".join(each.quarantined),
+            each.noticed_at,
+            each.happened_at,
+            each.seen,
+        )
     )
 
 
-def parse_deferred(row: tuple[Any, ...]) -> records.Deferred:
+def parse_deferred(row: Row) -> records.Deferred:
     """Return a deferred project.
 
-    :raises DamagedRow: if its name, deferral or cause is invalid.
+    :raises InvalidRow: if the row is damaged.
     """
+    values = checked(row)
     with _parsing(row[0]):
-        name, deferral, target, first, since, tried, attempts, cause, reason, display, *rest = row
+        name, deferral, target, first, since, tried, attempts, cause, reason, display, *rest = (
+            values
+        )
         removal_serial, quarantined, noticed_at, happened_at, seen = rest
         return records.Deferred(
             project_name(name),
@@ -199,10 +257,10 @@ def parse_deferred(row: tuple[Any, ...]) -> records.Deferred:
         )
 
 
-def parse_file_stat(row: tuple[Any, ...]) -> records.FileStat:
+def parse_file_stat(row: Row) -> records.FileStat:
     """Return the path, size and time of a stored file.
 
-    :raises DamagedRow: if its path is invalid.
+    :raises InvalidRow: if its path is invalid.
     """
     with _parsing(row[0]):
         path, size, modified, sidecar = row
@@ -210,72 +268,79 @@ def parse_file_stat(row: tuple[Any, ...]) -> records.FileStat:
         return records.FileStat(path, size, modified, bool(sidecar))
 
 
-def rejected_rows(
-    name: ProjectName, rejections: Iterable[Rejection]
-) -> Iterator[tuple[str, str, str]]:
+def rejected_rows(name: ProjectName, rejections: Iterable[Rejection]) -> Iterator[Row]:
     """Yield a row for each rejected file of a project."""
     for each in rejections:
-        yield name, each.entry, each.reason
+        yield sealed((name, each.entry, each.reason))
 
 
-def parse_rejected(row: tuple[Any, ...]) -> records.RejectedFile:
+def parse_rejected(row: Row) -> records.RejectedFile:
     """Return a rejected file.
 
-    :raises DamagedRow: if its project's name is invalid.
+    :raises InvalidRow: if the row is damaged.
     """
-    with _parsing(row[0]):
-        name, entry, reason = row
+    name, entry, reason = checked(row)
+    with _parsing(name):
         return records.RejectedFile(project_name(name), Rejection.of(entry, str(reason)))
 
 
-def project_row(record: records.ProjectRecord) -> tuple[Any, ...]:
-    """Return the row of a project, in the order of ``PROJECT_COLUMNS``."""
+# ---------------------------------------------------------------- projects and their files
+
+
+def project_row(record: records.ProjectRecord, files: Sequence[Row]) -> Row:
+    """Return the row of a project; ``files`` are the rows of its files."""
     detail, validators = record.detail, record.validators
-    return (
+    summary = (
         detail.name,
         record.display,
         detail.serial,
         record.reflects,
         record.fingerprint,
+        record.standing.value,
+        record.due,
+        record.size,
+    )
+    rest = (
         validators.etag,
         validators.last_modified,
         validators.body,
         detail.status.value,
         detail.status_reason,
         "\n".join(detail.versions),
-        record.standing.value,
-        record.due,
-        record.size,
         len(record.files),
         record.verified,
         exclusions_text(record.exclusions),
-        record.asked,
         record.watched,
     )
+    row = (*sealed(summary), *rest)
+    return (*row, detail_checksum(row, files), record.asked)
 
 
-def file_rows(record: records.ProjectRecord) -> Iterator[tuple[Any, ...]]:
-    """Yield a row for each file on the project's page, in the order of ``FILE_COLUMNS``.
+def file_rows(record: records.ProjectRecord) -> list[Row]:
+    """Return a row for each file on the project's page, in the order of their paths.
 
     ``modified`` is null for a file that is not stored.
     """
     stored = {found.file.path: found for found in record.files}
-    for file in record.detail.files:
-        found = stored.get(file.path)
-        yield (
-            file.path,
-            record.name,
-            file.size,
-            None if found is None else found.modified,
-            None if found is None else found.verified,
-            _hashes_text(file.hashes),
-            None if file.upload_time is None else file.upload_time.isoformat(),
-            file.requires_python,
-            file.yanked,
-            _core_metadata_text(file),
-            file.provenance,
-            None if found is None else _validators_text(found.validators),
-        )
+    rows = [_file_row(file, record.name, stored.get(file.path)) for file in record.detail.files]
+    return sorted(rows, key=lambda row: str(row[0]))
+
+
+def _file_row(file: ReleaseFile, name: ProjectName, found: records.FileRecord | None) -> Row:
+    return (
+        file.path,
+        name,
+        file.size,
+        None if found is None else found.modified,
+        None if found is None else found.verified,
+        _hashes_text(file.hashes),
+        None if file.upload_time is None else file.upload_time.isoformat(),
+        file.requires_python,
+        file.yanked,
+        _core_metadata_text(file),
+        file.provenance,
+        None if found is None else _validators_text(found.validators),
+    )
 
 
 def unusual_rows(record: records.ProjectRecord) -> Iterator[tuple[str, str]]:
@@ -285,10 +350,10 @@ def unusual_rows(record: records.ProjectRecord) -> Iterator[tuple[str, str]]:
             yield record.name, ANY_FOLDING.fold(found.file.path)
 
 
-def parse_path_owner(row: tuple[Any, ...]) -> records.PathOwner:
+def parse_path_owner(row: Row) -> records.PathOwner:
     """Return the owner of a path.
 
-    :raises DamagedRow: if the row is invalid.
+    :raises InvalidRow: if the row is invalid.
     """
     project, path, hashes, core_metadata = row
     with _parsing(project):
@@ -298,24 +363,27 @@ def parse_path_owner(row: tuple[Any, ...]) -> records.PathOwner:
 
 
 def parse_project(
-    row: tuple[Any, ...],
-    files: Iterable[tuple[Any, ...]],
-    rejected: Iterable[tuple[Any, ...]] = (),
+    row: Row, files: Sequence[Row], rejected: Iterable[Rejection] = ()
 ) -> records.ProjectRecord:
-    """Return a project from its row and the rows of its files.
+    """Return a project from its row and the rows of its files, in the order of their paths.
 
-    :raises DamagedRow: if a value is invalid.
+    :raises InvalidRow: if one of them is damaged.
     """
+    if not is_project_intact(row, files):
+        raise InvalidRow(row[0])
     with _parsing(row[0]):
-        rejections = tuple(parse_rejected(each).rejection for each in rejected)
-        return _parse_project(row, files, rejections)
+        return _parse_project(row, files, tuple(rejected))
 
 
 def _parse_project(
-    row: tuple[Any, ...], files: Iterable[tuple[Any, ...]], rejections: tuple[Rejection, ...]
+    row: Row, files: Iterable[Row], rejections: tuple[Rejection, ...]
 ) -> records.ProjectRecord:
-    name, display, serial, reflects, fingerprint, etag, last_modified, body, *rest = row
-    status, reason, versions, standing, due, *_, exclusions, asked, watched = rest
+    name, display, serial, reflects, fingerprint, standing, due, *_ = row
+    etag, last_modified, body, status, reason, versions, *_, exclusions, watched, _, asked = row[
+        _DETAIL:
+    ]
+    if project_name(name) != name or optional_serial(serial) != serial:
+        raise ValueError(name)
     recorded = [
         (_parse_file(found), found[3], found[4], _parse_validators(found[11])) for found in files
     ]
@@ -332,7 +400,7 @@ def _parse_project(
     return records.ProjectRecord(
         detail=detail,
         display=display,
-        reflects=reflects,
+        reflects=parse_serial(reflects),
         fingerprint=fingerprint,
         validators=Validators(etag, last_modified, body),
         files=tuple(
@@ -343,7 +411,7 @@ def _parse_project(
         standing=records.Standing(standing),
         due=due,
         exclusions=parse_exclusions(exclusions),
-        asked=asked,
+        asked=asked if _valid_size(asked) and asked else records.NEVER,
         watched=watched,
     )
 
@@ -365,9 +433,11 @@ def parse_exclusions(text: str) -> tuple[records.Exclusion, ...]:
     return tuple(found)
 
 
-def _parse_file(row: tuple[Any, ...]) -> ReleaseFile:
+def _parse_file(row: Row) -> ReleaseFile:
     path, _, size, _, _, hashes, uploaded, requires_python, yanked, core_metadata, *rest = row
     provenance, _ = rest
+    if not (is_file_path(path) and _valid_size(size)):
+        raise ValueError(path)
     return ReleaseFile(
         filename=path.rpartition("/")[2],
         url="",
@@ -396,7 +466,14 @@ def _hashes_text(hashes: Hashes) -> str:
 
 def _parse_hashes(text: str) -> Hashes:
     pairs = (pair.split("=") for pair in text.split())
-    return Hashes(tuple(Digest(algorithm, value) for algorithm, value in pairs))
+    return Hashes(tuple(_parse_hash(algorithm, value) for algorithm, value in pairs))
+
+
+def _parse_hash(algorithm: str, value: str) -> Digest:
+    digest = parse_digest(algorithm, value)
+    if digest != Digest(algorithm, value):
+        raise ValueError(value)
+    return digest
 
 
 def _core_metadata_text(file: ReleaseFile) -> str | None:

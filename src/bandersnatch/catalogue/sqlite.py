@@ -9,42 +9,50 @@ import os
 import sqlite3
 import stat
 from collections import defaultdict
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import compress, filterfalse, repeat
 from operator import lt, ne
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 
 from bandersnatch.catalogue import dependencies
+from bandersnatch.catalogue.changes import SELECT_FILES, SELECT_PROJECT, put
+from bandersnatch.catalogue.damage import DamageLog
 from bandersnatch.catalogue.port import MirrorCatalogue
 from bandersnatch.catalogue.records import NEVER, ListEntry, Totals, TrashTotals, VerifyEntry
 from bandersnatch.catalogue.rows import (
-    APPLICATION,
-    FILE_COLUMNS,
-    PROJECT_COLUMNS,
-    SCHEMA,
-    TABLES,
-    VERSION,
-    DamagedRow,
-    deferred_row,
-    file_rows,
+    SUMMARY_COLUMNS,
+    InvalidRow,
+    checked,
     parse_deferred,
     parse_file_stat,
+    parse_list_entry,
+    parse_marker,
     parse_path_owner,
     parse_project,
     parse_rejected,
+    parse_removed,
     parse_summary,
     parse_trash_entry,
-    project_row,
-    rejected_rows,
-    trash_row,
     unusual_rows,
 )
+from bandersnatch.catalogue.salvage import copy_rows
+from bandersnatch.catalogue.schema import (
+    APPLICATION,
+    OBJECTS,
+    OLDEST,
+    SCHEMA,
+    SELECT_OBJECTS,
+    TABLES,
+    VERSION,
+    columns_of,
+)
 from bandersnatch.concurrency import BlockingExecutor
-from bandersnatch.errors import StorageError
+from bandersnatch.errors import CorruptState, StorageError
 from bandersnatch.layout import SIDECAR_SUFFIX
 from bandersnatch.model.filenames import likely_owners
 from bandersnatch.model.folding import ANY_FOLDING, EXACT, Folding
+from bandersnatch.model.names import ProjectName
 from bandersnatch.model.serials import NO_SERIAL, Serial
 
 if TYPE_CHECKING:
@@ -52,6 +60,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.catalogue.records import (
         CatalogueUpdate,
+        DamagedRow,
         Deferred,
         FileStat,
         FollowedRow,
@@ -62,15 +71,17 @@ if TYPE_CHECKING:
         RejectedFile,
         RequirementRow,
         TrashEntry,
-        Verified,
     )
-    from bandersnatch.model.names import ProjectName
+    from bandersnatch.catalogue.rows import Row
     from bandersnatch.model.project import ProjectList
 
     _Result = TypeVar("_Result")
 
 
 FILE_NAME = "catalogue.sqlite"
+_ASIDE = ".unusable"
+"""Follows the name of a file that was put aside."""
+
 _SUFFIXES = ("", "-journal", "-wal", "-shm")
 """Of the names of the files that SQLite opens."""
 
@@ -83,6 +94,10 @@ _NAMES_PER_QUERY = 500
 _CORRUPTION_ERRORS = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 """Prefixes of the names of the errors that report a damaged file."""
 _DECODING_ERROR = "Could not decode"
+"""Begins the message of the error for text that is not UTF-8."""
+_LONGEST_ERROR = 200
+"""Characters of the message of an error, which may have the text that it is about."""
+
 _HOT_JOURNAL = "SQLITE_READONLY_ROLLBACK"
 """The error for an interrupted commit that cannot be rolled back because the file is read-only."""
 
@@ -91,18 +106,10 @@ def _placeholders(count: int) -> str:
     return ", ".join("?" * count)
 
 
-_SELECT_SUMMARY = """
-    SELECT name, reflects, serial, display, fingerprint, standing, size FROM project
-"""
-_PUT_PROJECT = f"INSERT OR REPLACE INTO project VALUES ({_placeholders(len(PROJECT_COLUMNS))})"
-_PUT_REJECTED = "INSERT OR REPLACE INTO rejected VALUES (?, ?, ?)"
-_DELETE_UNRECORDED_REJECTIONS = """
-    DELETE FROM rejected WHERE project = ? AND project NOT IN (SELECT name FROM project)
-"""
-_PUT_FILE = f"INSERT INTO file VALUES ({_placeholders(len(FILE_COLUMNS))})"
 # Each "standing <> 'excluded'" is spelled as in the index verify_queue, or that is not used.
-_SELECT_LIST_ENTRIES = """
-    SELECT name, CASE WHEN reflects >= serial THEN serial END FROM project
+_SELECT_SUMMARIES = f"SELECT {', '.join(SUMMARY_COLUMNS)} FROM project"
+_SELECT_LIST_ENTRIES = f"""
+    {_SELECT_SUMMARIES}
     WHERE name > ? AND standing <> 'excluded' ORDER BY name LIMIT ?
 """
 _SELECT_VERIFY_QUEUE = """
@@ -150,21 +157,10 @@ _SELECT_COMPARABLE_SERIALS = """
     SELECT name, iif(fingerprint = ? AND standing <> 'retained', reflects, 0) FROM project
 """
 _SELECT_DISPLAY_NAMES = "SELECT name, display FROM project WHERE display <> name"
-_VERIFY_FROM_FILES = """
-    UPDATE project SET verified = coalesce((
-        SELECT min(coalesce(verified, 0)) FROM file
-        WHERE project = project.name AND modified IS NOT NULL), verified)
-    WHERE name = ?
-"""
-
-
-_FORGET_SERIALS = """
-    UPDATE project SET serial = NULL, reflects = 0, etag = '', last_modified = '', body = ''
-    WHERE serial > ? OR reflects > ?
-"""
-_FORGET_TARGETS = """
-    UPDATE deferred SET target_serial = 0, first_serial = NULL WHERE target_serial > ?
-"""
+_SELECT_NEXT = "SELECT * FROM project WHERE name > ? ORDER BY name LIMIT ?"
+_SELECT_PLACES = "SELECT project, place FROM unusual_path WHERE project = ?"
+_DELETE_OWNERLESS = "DELETE FROM {} WHERE project NOT IN (SELECT name FROM project)"
+_COUNT = "SELECT count(*) FROM project WHERE standing <> 'excluded'"
 
 
 def exists(directory: str) -> bool:
@@ -175,9 +171,10 @@ def exists(directory: str) -> bool:
 class SqliteCatalogue(MirrorCatalogue):
     """A catalogue in one file of the mirror's directory; as a context it opens and closes it.
 
-    A file that is damaged, or of another program or version, is renamed and replaced by a new
-    one: everything in it can be rebuilt from the tree. Damage that is only found later is an
-    error, and the file is renamed when it is closed. With ``read_only`` nothing is renamed or
+    A file that is damaged, or of another program, is renamed and replaced by a new one that has
+    the rows which are not damaged: everything else can be rebuilt from the tree. A file of an older
+    version is converted. Damage of the file that is only found later is an error, and the file is
+    replaced when it is closed; damaged rows are dropped. With ``read_only`` nothing is renamed or
     written, and an unusable file counts as an empty one. ``busy_timeout`` is how long another
     process may delay a commit or a query, in seconds.
     """
@@ -193,11 +190,15 @@ class SqliteCatalogue(MirrorCatalogue):
         self._threads = BlockingExecutor(1, "catalogue")
         self._database: sqlite3.Connection | None = None
         self._is_damaged = False
+        self._damage = DamageLog()
+        self._drops = not read_only
+        self._changed = False
 
     async def __aenter__(self) -> Self:
         """Open the file; create it if there is none.
 
         :raises StorageError: if that fails.
+        :raises CorruptState: if a newer release made it.
         """
         try:
             await self._run(self._open)
@@ -209,7 +210,7 @@ class SqliteCatalogue(MirrorCatalogue):
     async def __aexit__(self, *exc_info: object) -> None:
         """Close the file."""
         try:
-            await self._threads.run(lambda: self._close(set_aside=self._is_damaged))
+            await self._threads.run(self._end)
         finally:
             self._threads.close()
 
@@ -221,7 +222,15 @@ class SqliteCatalogue(MirrorCatalogue):
     async def _run(self, call: Callable[[], _Result]) -> _Result:
         def mapped() -> _Result:
             with self._mapped_errors():
-                return call()
+                try:
+                    result = call()
+                except sqlite3.OperationalError as error:
+                    if not (self._drops and str(error).startswith(_DECODING_ERROR)):
+                        raise
+                    self._drop_unreadable()
+                    result = call()
+                self._drop_damaged()
+                return result
 
         return await self._threads.run(mapped)
 
@@ -229,13 +238,74 @@ class SqliteCatalogue(MirrorCatalogue):
     def _mapped_errors(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, DamagedRow) as error:
-            why = str(error)
+        except InvalidRow as error:
+            raise StorageError(FILE_NAME, str(error)) from error
+        except sqlite3.Error as error:
+            why = str(error)[:_LONGEST_ERROR]
             known = getattr(error, "sqlite_errorname", "").startswith(_CORRUPTION_ERRORS)
-            if known or isinstance(error, DamagedRow) or why.startswith(_DECODING_ERROR):
+            if known or why.startswith(_DECODING_ERROR):
                 self._is_damaged = True
                 why += "; it is put aside, and the next run makes a new one"
             raise StorageError(FILE_NAME, why) from error
+
+    # ------------------------------------------------------------ damage
+
+    def _drop_damaged(self) -> None:
+        """Drop the damaged rows that were found."""
+        if not self._damage:
+            return
+        if self._drops:
+            self._damage.drop(self._db)
+        else:
+            self._damage.ignore()
+
+    def _drop_unreadable(self) -> None:
+        """Drop every damaged row, so that no text is left that is not UTF-8."""
+        self._db.text_factory = _text
+        try:
+            after = ""
+            while after := self._check(after):
+                self._drop_damaged()
+            self._check_small_rows()
+            self._drop_damaged()
+        finally:
+            self._db.text_factory = str
+
+    def _check_small_rows(self) -> None:
+        for table, parse in _SMALL_ROWS.items():
+            for _ in self._parsed(table, "", (), parse):
+                pass
+
+    def _check(self, after: str) -> str:
+        """Check the next projects; return the last name, "" after the last one."""
+        db = self._db
+        rows = db.execute(_SELECT_NEXT, (after, _VERIFY_ENTRIES)).fetchall()
+        if not rows:
+            for table in ("file", "unusual_path"):
+                db.execute(_DELETE_OWNERLESS.format(table))
+            return ""
+        for row in rows:
+            try:
+                record = parse_project(row, db.execute(SELECT_FILES, (row[0],)).fetchall())
+                places = set(db.execute(_SELECT_PLACES, (row[0],)))
+            except (InvalidRow, UnicodeEncodeError):
+                self._damage.note("project", row)
+            else:
+                if places != set(unusual_rows(record)):
+                    self._damage.note("project", row)
+        names = [row[0] for row in rows if isinstance(row[0], str) and row[0].isascii()]
+        return names[-1] if names else after
+
+    def _parsed(
+        self,
+        table: str,
+        rest: str,
+        values: Sequence[object],
+        parse: Callable[[Row], _Result],
+    ) -> Iterator[_Result]:
+        """Yield the values of the rows of a table that are not damaged."""
+        rows = self._db.execute(f"SELECT * FROM {table} {rest}", values)
+        return self._damage.parsed(table, rows, parse)
 
     # ------------------------------------------------------------ opening
 
@@ -243,20 +313,25 @@ class SqliteCatalogue(MirrorCatalogue):
         for suffix in _SUFFIXES:
             _require_regular(self._path + suffix, FILE_NAME + suffix)
         if self._read_only and not os.path.exists(self._path):
-            self._replace()
+            self._replace(None)
+            self._prepare()
             return
         try:
             self._connect(f"{self._uri}?mode={'ro' if self._read_only else 'rwc'}")
-            usable = self._is_usable()
+            is_usable, version = self._inspect()
+            if is_usable:
+                self._prepare()
         except sqlite3.DatabaseError as error:
             if (
                 isinstance(error, sqlite3.OperationalError)
                 and error.sqlite_errorname != _HOT_JOURNAL
+                and not str(error).startswith(_DECODING_ERROR)
             ):
                 raise  # locked, full, not permitted: the file itself may be undamaged
-            usable = False
-        if not usable:
-            self._replace()
+            is_usable, version = False, None
+        if not is_usable:
+            self._replace(version)
+            self._prepare()
 
     def _connect(self, uri: str) -> None:
         self._database = sqlite3.connect(
@@ -271,14 +346,29 @@ class SqliteCatalogue(MirrorCatalogue):
         self._db.execute("PRAGMA recursive_triggers = ON")  # REPLACE fires the delete triggers
         self._db.execute("PRAGMA cache_size = -16000")
 
-    def _is_usable(self) -> bool:
+    def _inspect(self) -> tuple[bool, int | None]:
+        """Return whether the file is one of this version, and the version that can be converted.
+
+        :raises CorruptState: if a newer release made it.
+        """
         (application,) = self._db.execute("PRAGMA application_id").fetchone()
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if tables == 0 and not self._read_only:
+        objects = self._db.execute(SELECT_OBJECTS).fetchall()
+        if not objects and not self._read_only:
             self._create()
-            return True
-        return bool(application == APPLICATION and version == VERSION)
+            return True, None
+        if application != APPLICATION:
+            return False, None
+        if version > VERSION:
+            why = (
+                f"a newer release made it (its version is {version}, and this release knows "
+                f"{VERSION}); use that release, or delete the file: the next run makes a new one"
+            )
+            raise CorruptState(FILE_NAME, why)
+        if version == VERSION:
+            return objects == OBJECTS, None
+        is_older = version >= OLDEST and _columns(self._db) == _sorted(columns_of(version))
+        return False, version if is_older else None
 
     def _create(self) -> None:
         self._db.executescript(
@@ -286,17 +376,50 @@ class SqliteCatalogue(MirrorCatalogue):
             f"PRAGMA user_version = {VERSION}; COMMIT;"
         )
 
-    def _replace(self) -> None:
-        self._close(set_aside=True)
-        self._connect("file::memory:" if self._read_only else self._uri)
-        self._create()
-
-    def _close(self, *, set_aside: bool) -> None:
+    def _replace(self, version: int | None) -> None:
+        """Put the file aside, make a new one, and copy what can be used."""
         if self._database is not None:
             self._database.close()
-        if set_aside and not self._read_only:
+        if not self._read_only:
             with suppress(OSError):
-                os.replace(self._path, f"{self._path}.unusable")
+                os.replace(self._path, f"{self._path}{_ASIDE}")
+        self._connect("file::memory:" if self._read_only else self._uri)
+        self._create()
+        if not self._read_only:
+            self._salvage(version)
+
+    def _salvage(self, version: int | None) -> None:
+        """Copy what can be used of the file that was put aside."""
+        old = sqlite3.connect(f"{self._uri}{_ASIDE}?mode=ro&immutable=1", uri=True)
+        with closing(old), suppress(sqlite3.Error, OverflowError):
+            old.text_factory = _text
+            copy_rows(old, self._db, version)
+
+    def _prepare(self) -> None:
+        """Check the rows that say how far the others are to be trusted, and the tally."""
+        if self._read_only:
+            return
+        self._check_trust()
+        if _tally(self._db) is None:
+            self._db.execute("DELETE FROM tally")
+            (count,) = self._db.execute(_COUNT).fetchone()
+            self._db.execute("INSERT INTO tally VALUES (?, ?)", (count, -count))
+
+    def _check_trust(self) -> None:
+        self._db.text_factory = _text
+        for table in ("marker", "deferred", "rejected"):
+            for _ in self._parsed(table, "", (), _SMALL_ROWS[table]):
+                pass
+        self._db.text_factory = str
+        self._drop_damaged()
+
+    def _end(self) -> None:
+        """Close the file; replace it if it turned out to be damaged."""
+        if self._is_damaged and not self._read_only:
+            with suppress(sqlite3.Error):
+                self._replace(None)
+        if self._database is not None:
+            self._database.close()
 
     # ------------------------------------------------------------ Catalogue
 
@@ -304,7 +427,7 @@ class SqliteCatalogue(MirrorCatalogue):
         self, names: Iterable[ProjectName] | None, /
     ) -> dict[ProjectName, ProjectSummary]:
         selected = None if names is None else sorted(names)
-        return await self._run(lambda: _summaries(self._db, selected))
+        return await self._run(lambda: self._summaries(selected))
 
     async def changed_since(
         self, listing: ProjectList, fingerprint: str, /, *, exact: bool = False
@@ -312,45 +435,79 @@ class SqliteCatalogue(MirrorCatalogue):
         return await self._run(lambda: _changed_since(self._db, listing, fingerprint, exact=exact))
 
     async def count(self) -> int:
-        query = "SELECT projects FROM tally"
-        return await self._run(lambda: int(self._db.execute(query).fetchone()[0]))
+        def count() -> int:
+            found = _tally(self._db)
+            return int(self._db.execute(_COUNT).fetchone()[0]) if found is None else found
+
+        return await self._run(count)
 
     async def due(self, now: int, /) -> Sequence[ProjectName]:
         query = "SELECT name FROM project WHERE due IS NOT NULL AND due <= ?"
-        return await self._run(lambda: sorted(n for (n,) in self._db.execute(query, (now,))))
+
+        return await self._run(lambda: sorted(_names(self._db.execute(query, (now,)))))
+
+    async def last_due(self) -> int | None:
+        query = "SELECT due FROM project WHERE due IS NOT NULL ORDER BY due DESC LIMIT 1"
+
+        def last() -> int | None:
+            (found, *_) = self._db.execute(query).fetchone() or (None,)
+            return found if isinstance(found, int) else None
+
+        return await self._run(last)
 
     async def sweep_queue(
         self, now: int, count: int, /, *, before: int, watched: bool = False
     ) -> Sequence[ProjectName]:
         query, values = _SELECT_WATCHED if watched else _SELECT_SWEEP, (now, before, count)
-        return await self._run(lambda: [name for (name,) in self._db.execute(query, values)])
+        return await self._run(lambda: _names(self._db.execute(query, values)))
 
     async def oldest_look(self) -> int | None:
         query = _SELECT_OLDEST_LOOK
         found = await self._run(lambda: self._db.execute(query).fetchone()[0])
-        return None if found is None else int(found)
+        return found if isinstance(found, int) else None
 
     async def project(self, name: ProjectName, /) -> ProjectRecord | None:
-        return await self._run(lambda: _project(self._db, name))
+        return await self._run(lambda: self._project(name))
 
     async def deferred(self) -> Sequence[Deferred]:
-        query = "SELECT * FROM deferred ORDER BY name"
-        return await self._run(lambda: list(map(parse_deferred, self._db.execute(query))))
-
-    async def rejected(self) -> Sequence[RejectedFile]:
-        query = "SELECT * FROM rejected ORDER BY project, entry"
-        return await self._run(lambda: list(map(parse_rejected, self._db.execute(query))))
-
-    async def trash(self, *, before: int | None = None) -> Sequence[TrashEntry]:
-        query = "SELECT * FROM trash WHERE ? IS NULL OR at < ? ORDER BY key"
         return await self._run(
-            lambda: list(map(parse_trash_entry, self._db.execute(query, (before, before))))
+            lambda: list(self._parsed("deferred", "ORDER BY name", (), parse_deferred))
         )
 
+    async def rejected(self) -> Sequence[RejectedFile]:
+        return await self._run(
+            lambda: list(self._parsed("rejected", "ORDER BY project, entry", (), parse_rejected))
+        )
+
+    async def trash(
+        self, *, before: int | None = None, after: int | None = None
+    ) -> Sequence[TrashEntry]:
+        rest = "WHERE (?1 IS NULL OR at < ?1) AND (?2 IS NULL OR at > ?2) ORDER BY key"
+        return await self._run(
+            lambda: list(self._parsed("trash", rest, (before, after), parse_trash_entry))
+        )
+
+    async def removed(self, names: Iterable[ProjectName], /) -> frozenset[ProjectName]:
+        wanted = sorted(names)
+
+        def removed() -> frozenset[ProjectName]:
+            rows = self._named("SELECT * FROM removed", wanted)
+            return frozenset(self._damage.parsed("removed", rows, parse_removed))
+
+        return await self._run(removed)
+
     async def marker(self, marker: Marker, /) -> str:
-        query = "SELECT text FROM marker WHERE key = ?"
-        row = await self._run(lambda: self._db.execute(query, (marker,)).fetchone())
-        return str(row[0]) if row else ""
+        found = await self._run(
+            lambda: dict(self._parsed("marker", "WHERE key = ?", (marker,), parse_marker))
+        )
+        return found.get(marker, "")
+
+    async def take_damaged(self) -> Sequence[DamagedRow]:
+        return self._damage.take()
+
+    @property
+    def changed(self) -> bool:
+        return self._changed
 
     async def commit(self, batch: CatalogueUpdate, /) -> None:
         if batch:
@@ -362,24 +519,60 @@ class SqliteCatalogue(MirrorCatalogue):
         try:
             if batch.reset:
                 self._delete_all()
-            _put(db, batch)
+            put(db, batch, self._damage)
             db.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):
                 db.execute("ROLLBACK")
             raise
+        self._changed |= bool(batch.records or batch.forgotten or batch.trashed or batch.restored)
 
     def _delete_all(self) -> None:
         for table in TABLES:
             self._db.execute(f"DELETE FROM {table}")
 
+    def _summaries(self, names: list[ProjectName] | None) -> dict[ProjectName, ProjectSummary]:
+        if names is None:
+            rows = self._db.execute(f"{_SELECT_SUMMARIES} ORDER BY name")
+            return dict(self._damage.parsed("project", rows, parse_summary))
+        named = self._named(_SELECT_SUMMARIES, names)
+        return dict(self._damage.parsed("project", named, parse_summary))
+
+    def _named(self, select: str, names: Sequence[ProjectName]) -> Iterator[Row]:
+        """Yield the rows with these names, which are sorted."""
+        for start in range(0, len(names), _NAMES_PER_QUERY):
+            some = names[start : start + _NAMES_PER_QUERY]
+            query = f"{select} WHERE name IN ({_placeholders(len(some))}) ORDER BY name"
+            yield from self._db.execute(query, some)
+
+    def _project(self, name: ProjectName) -> ProjectRecord | None:
+        row = self._db.execute(SELECT_PROJECT, (name,)).fetchone()
+        if row is None:
+            return None
+        files = self._db.execute(SELECT_FILES, (name,)).fetchall()
+        rest = "WHERE project = ? ORDER BY entry"
+        rejected = [
+            each.rejection for each in self._parsed("rejected", rest, (name,), parse_rejected)
+        ]
+        try:
+            return parse_project(row, files, rejected)
+        except InvalidRow:
+            self._damage.note("project", row)
+            return None
+
     # ------------------------------------------------------------ Inventory
 
     async def list_entries(self, after: str, /) -> Sequence[ListEntry]:
         values = (after, _LIST_ENTRIES)
-        return await self._run(
-            lambda: [ListEntry(*row) for row in self._db.execute(_SELECT_LIST_ENTRIES, values)]
-        )
+
+        def entries() -> list[ListEntry]:
+            rows = self._db.execute(_SELECT_LIST_ENTRIES, values)
+            return list(self._damage.parsed("project", rows, parse_list_entry))
+
+        return await self._run(entries)
+
+    async def check(self, after: str, /) -> str:
+        return await self._run(lambda: self._check(after))
 
     async def verify_queue(
         self, before: int, after: VerifyEntry | None, /
@@ -387,7 +580,7 @@ class SqliteCatalogue(MirrorCatalogue):
         last = (after.verified, after.name) if after is not None else (NEVER - 1, "")
         values = (before, *last, _VERIFY_ENTRIES)
         return await self._run(
-            lambda: [VerifyEntry(*row) for row in self._db.execute(_SELECT_VERIFY_QUEUE, values)]
+            lambda: list(_entries(self._db.execute(_SELECT_VERIFY_QUEUE, values)))
         )
 
     async def file_stats(
@@ -398,7 +591,12 @@ class SqliteCatalogue(MirrorCatalogue):
     async def path_owners(
         self, name: ProjectName, paths: Collection[str], folding: Folding = EXACT, /
     ) -> Sequence[PathOwner]:
-        return await self._run(lambda: _path_owners(self._db, name, paths, folding))
+        def owners() -> list[PathOwner]:
+            rows = _owner_rows(self._db, name, paths, folding)
+            intact = {project for project in {row[0] for row in rows} if self._project(project)}
+            return [parse_path_owner(row) for row in rows if row[0] in intact]
+
+        return await self._run(owners)
 
     async def paths_owned(self, claims: Collection[tuple[ProjectName, str]], /) -> frozenset[str]:
         return await self._run(
@@ -430,9 +628,7 @@ class SqliteCatalogue(MirrorCatalogue):
         return await self._run(lambda: int(self._db.execute(query).fetchone()[0]))
 
     async def largest(self, count: int, /) -> Sequence[VerifyEntry]:
-        return await self._run(
-            lambda: [VerifyEntry(*row) for row in self._db.execute(_SELECT_LARGEST, (count,))]
-        )
+        return await self._run(lambda: list(_entries(self._db.execute(_SELECT_LARGEST, (count,)))))
 
     async def trash_totals(self) -> TrashTotals:
         query = "SELECT count(*), total(size) FROM trash"
@@ -445,7 +641,9 @@ class SqliteCatalogue(MirrorCatalogue):
         self, names: Iterable[ProjectName] | None, /
     ) -> Mapping[ProjectName, RequirementRow]:
         selected = None if names is None else sorted(names)
-        return await self._run(lambda: dependencies.select_requirements(self._db, selected))
+        return await self._run(
+            lambda: dependencies.select_requirements(self._db, selected, self._damage)
+        )
 
     async def requirements_missing(self) -> Sequence[ProjectName]:
         return await self._run(lambda: dependencies.select_missing(self._db))
@@ -457,19 +655,71 @@ class SqliteCatalogue(MirrorCatalogue):
         self, names: Iterable[ProjectName] | None, /
     ) -> Mapping[ProjectName, Mapping[ProjectName, str]]:
         selected = None if names is None else sorted(names)
-        return await self._run(lambda: dependencies.select_dependencies(self._db, selected))
+        return await self._run(
+            lambda: dependencies.select_dependencies(self._db, selected, self._damage)
+        )
 
     async def dependants(
         self, names: Iterable[ProjectName], /
     ) -> Mapping[ProjectName, Mapping[ProjectName, str]]:
         selected = sorted(names)
-        return await self._run(lambda: dependencies.select_dependants(self._db, selected))
+        return await self._run(
+            lambda: dependencies.select_dependants(self._db, selected, self._damage)
+        )
 
     async def followed(self) -> Mapping[ProjectName, FollowedRow]:
-        return await self._run(lambda: dependencies.select_followed(self._db))
+        return await self._run(lambda: dependencies.select_followed(self._db, self._damage))
 
 
 # ---------------------------------------------------------------- queries
+
+
+_SMALL_ROWS: Mapping[str, Callable[[Row], object]] = {
+    "marker": parse_marker,
+    "deferred": parse_deferred,
+    "rejected": parse_rejected,
+    "trash": parse_trash_entry,
+    "removed": parse_removed,
+    "requirement": checked,
+    "dependency": checked,
+    "followed": checked,
+}
+
+
+def _names(rows: Iterable[Row]) -> list[ProjectName]:
+    """Return the names in rows of one column, which were not checked, if they are text."""
+    return [ProjectName(name) for (name,) in rows if isinstance(name, str)]
+
+
+def _entries(rows: Iterable[Row]) -> Iterator[VerifyEntry]:
+    """Yield the entries of rows whose values have the right types; others were not checked."""
+    for row in rows:
+        if list(map(type, row)) == [str, int, int, int]:
+            yield VerifyEntry(*row)
+
+
+def _text(content: bytes) -> str:
+    """Return text as Python does for file names: also if it is not UTF-8."""
+    return content.decode("utf-8", "surrogateescape")
+
+
+def _columns(db: sqlite3.Connection) -> dict[str, list[str]]:
+    """Return the columns of our tables that are there."""
+    found = {name: [row[1] for row in db.execute(f"PRAGMA table_info({name})")] for name in TABLES}
+    return _sorted({name: columns for name, columns in found.items() if columns})
+
+
+def _sorted(columns: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    return {name: sorted(names) for name, names in columns.items()}
+
+
+def _tally(db: sqlite3.Connection) -> int | None:
+    """Return the number of projects that is kept, None if it is damaged."""
+    rows = db.execute("SELECT projects, inverse FROM tally").fetchall()
+    if len(rows) != 1 or not all(isinstance(number, int) for number in rows[0]):
+        return None
+    projects, inverse = rows[0]
+    return int(projects) if projects >= 0 and projects == -inverse else None
 
 
 def _require_regular(path: str, name: str) -> None:
@@ -486,28 +736,6 @@ def _require_regular(path: str, name: str) -> None:
     if not stat.S_ISREG(found.st_mode):
         why = "it is a link" if stat.S_ISLNK(found.st_mode) else "it is not a regular file"
         raise StorageError(name, f"{why}; move it away, and the next run makes a new one")
-
-
-def _summaries(
-    db: sqlite3.Connection, names: list[ProjectName] | None
-) -> dict[ProjectName, ProjectSummary]:
-    if names is None:
-        return dict(map(parse_summary, db.execute(f"{_SELECT_SUMMARY} ORDER BY name")))
-    found: dict[ProjectName, ProjectSummary] = {}
-    for start in range(0, len(names), _NAMES_PER_QUERY):
-        some = names[start : start + _NAMES_PER_QUERY]
-        query = f"{_SELECT_SUMMARY} WHERE name IN ({_placeholders(len(some))}) ORDER BY name"
-        found.update(map(parse_summary, db.execute(query, some)))
-    return found
-
-
-def _project(db: sqlite3.Connection, name: ProjectName) -> ProjectRecord | None:
-    row = db.execute("SELECT * FROM project WHERE name = ?", (name,)).fetchone()
-    if row is None:
-        return None
-    files = db.execute("SELECT * FROM file WHERE project = ?", (name,))
-    rejected = db.execute("SELECT * FROM rejected WHERE project = ? ORDER BY entry", (name,))
-    return parse_project(row, files, rejected)
 
 
 def _changed_since(
@@ -549,9 +777,9 @@ def _file_stats(
     return found
 
 
-def _path_owners(
+def _owner_rows(
     db: sqlite3.Connection, name: ProjectName, paths: Collection[str], folding: Folding
-) -> list[PathOwner]:
+) -> list[Row]:
     by_project: dict[ProjectName, list[str]] = defaultdict(list)
     for path in paths:
         for other in likely_owners(path.rpartition("/")[2]):
@@ -560,16 +788,15 @@ def _path_owners(
     for other, path in _unusual_owners(db, paths):
         if other != name:
             by_project[other].append(path)
-    found = []
+    found: list[Row] = []
     for other, wanted in by_project.items():
         if folding:
             places = set(map(folding.fold, wanted))
             rows = db.execute(_SELECT_OWNED_FILES, (other,))
-            found += [parse_path_owner(row) for row in rows if folding.fold(row[1]) in places]
+            found += [row for row in rows if folding.fold(row[1]) in places]
         else:
             for path in dict.fromkeys(wanted):
-                rows = db.execute(_SELECT_OWNED_FILE, (other, path))
-                found += map(parse_path_owner, rows)
+                found += db.execute(_SELECT_OWNED_FILE, (other, path))
     return found
 
 
@@ -625,71 +852,3 @@ def _paths_known(
 def _totals(db: sqlite3.Connection) -> Totals:
     projects, files, size, unverified, oldest = db.execute(_SELECT_TOTALS).fetchone()
     return Totals(projects, int(files), int(size), int(unverified), oldest or NEVER)
-
-
-# ---------------------------------------------------------------- changes
-
-
-def _put(db: sqlite3.Connection, batch: CatalogueUpdate) -> None:
-    if batch.forget_above is not None:
-        above = (batch.forget_above,)
-        db.execute(_FORGET_SERIALS, above * 2)
-        db.execute(_FORGET_TARGETS, above)
-    records = {record.name: record for record in batch.records}
-    gone = [(name,) for name in (*batch.forgotten, *records)]
-    db.executemany("DELETE FROM file WHERE project = ?", gone)
-    db.executemany("DELETE FROM unusual_path WHERE project = ?", gone)
-    db.executemany("DELETE FROM project WHERE name = ?", [(n,) for n in batch.forgotten])
-    db.executemany(_PUT_PROJECT, map(project_row, records.values()))
-    for record in records.values():
-        db.executemany(_PUT_FILE, file_rows(record))
-        db.executemany("INSERT OR IGNORE INTO unusual_path VALUES (?, ?)", unusual_rows(record))
-    _put_rejected(db, batch, gone)
-    resolved = [*gone, *((name,) for name in batch.resolved)]
-    db.executemany("DELETE FROM deferred WHERE name = ?", resolved)
-    db.executemany(
-        f"INSERT OR REPLACE INTO deferred VALUES ({_placeholders(15)})",
-        map(deferred_row, batch.deferred),
-    )
-    db.executemany(
-        f"INSERT OR REPLACE INTO trash VALUES ({_placeholders(4)})",
-        map(trash_row, batch.trashed),
-    )
-    db.executemany("DELETE FROM trash WHERE key = ?", [(key,) for key in batch.restored])
-    for each in batch.verified:
-        _put_verified(db, each)
-    looks = [(at, name) for name, at in batch.looked.items()]
-    db.executemany("UPDATE project SET asked = ? WHERE name = ?", looks)
-    db.executemany("INSERT OR REPLACE INTO marker VALUES (?, ?)", batch.markers.items())
-    dependencies.put_dependencies(db, batch)
-
-
-def _put_rejected(
-    db: sqlite3.Connection, batch: CatalogueUpdate, replaced: Iterable[tuple[ProjectName]]
-) -> None:
-    """Replace the rejected files of projects with a new record, without one, and in ``rejected``.
-
-    A resolved project without a record has no page that files could be left out of.
-    """
-    rejected = {each.name: each.detail.rejected for each in batch.records} | batch.rejected
-    names = [*replaced, *((name,) for name in batch.rejected)]
-    db.executemany("DELETE FROM rejected WHERE project = ?", names)
-    db.executemany(_DELETE_UNRECORDED_REJECTIONS, [(name,) for name in batch.resolved])
-    for name, rejections in rejected.items():
-        db.executemany(_PUT_REJECTED, rejected_rows(name, rejections))
-
-
-def _put_verified(db: sqlite3.Connection, each: Verified) -> None:
-    """Record a verification; a project was verified when the oldest of its files was."""
-    if each.paths is None:
-        db.execute(
-            "UPDATE file SET verified = ? WHERE project = ? AND modified IS NOT NULL",
-            (each.at, each.name),
-        )
-        db.execute("UPDATE project SET verified = ? WHERE name = ?", (each.at, each.name))
-        return
-    db.executemany(
-        "UPDATE file SET verified = ? WHERE project = ? AND path = ? AND modified IS NOT NULL",
-        [(each.at, each.name, path) for path in each.paths],
-    )
-    db.execute(_VERIFY_FROM_FILES, (each.name,))

@@ -17,7 +17,7 @@ from bandersnatch.catalogue.records import (
 from bandersnatch.errors import FilterFailure, InvalidValue, StorageError, UpstreamError
 from bandersnatch.events import EventSink, StepStarted, Warned
 from bandersnatch.filters.interface import Needs
-from bandersnatch.layout import SIMPLE, TRASH, PageFormat
+from bandersnatch.layout import ALL_FORMATS, SIMPLE, TRASH, PageFormat
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.owners import PathOwners
 from bandersnatch.mirror.page import parse_own_page
@@ -90,7 +90,7 @@ class Adoption:
         if await self._catalogue.marker(Marker.ADOPTED):
             return
         some: dict[ProjectName, frozenset[PageFormat]] = {}
-        async for name, forms in self._projects():
+        async for name, forms in self.projects():
             some[name] = forms
             if len(some) >= _BATCH:
                 await self._adopt(some)
@@ -107,9 +107,7 @@ class Adoption:
                 continue
             if not (self._adopted or self._skipped):
                 self._events(StepStarted("adopting the projects of the existing tree"))
-            record = await self._record(name, forms)
-            if not isinstance(record, str):
-                record = await self._owned(record)
+            record = await self._owned_record(name, forms)
             if isinstance(record, str):
                 self._skipped += 1
                 self._first_skipped = self._first_skipped or f"{name}: {record}"
@@ -123,11 +121,7 @@ class Adoption:
 
     async def _finish(self) -> None:
         """Record the trash and that the whole tree was read, and report the numbers."""
-        now, batch = int(self._now.timestamp()), CatalogueUpdate()
-        async for found in self._storage.scan(TRASH):
-            batch.trashed.append(TrashEntry(found.key, found.size, "", now))
-        batch.markers[Marker.ADOPTED] = str(now)
-        await self._catalogue.commit(batch)
+        await self.finish()
         if self._adopted:
             self._events(Warned(f"adopted {self._adopted} projects of the existing tree"))
         if self._skipped:
@@ -140,7 +134,33 @@ class Adoption:
             text = f"the project filters do not select {self._deselected} of them"
             self._events(Warned(f"{text}; these stay as they are"))
 
-    async def _projects(self) -> AsyncIterator[tuple[ProjectName, frozenset[PageFormat]]]:
+    async def finish(self) -> None:
+        """Record what is in the trash and has no row, and that the whole tree was read."""
+        now, batch = int(self._now.timestamp()), CatalogueUpdate()
+        known = {each.key for each in await self._catalogue.trash()}
+        async for found in self._storage.scan(TRASH):
+            if found.key not in known:
+                batch.trashed.append(TrashEntry(found.key, found.size, "", now))
+        batch.markers[Marker.ADOPTED] = str(now)
+        await self._catalogue.commit(batch)
+
+    # ------------------------------------------------------------ one project
+
+    async def read(self, name: ProjectName) -> ProjectRecord | None:
+        """Return the record of a project by its page; None if that is not possible."""
+        forms = await self.formats(name)
+        record = await self._owned_record(name, forms) if forms else ""
+        return None if isinstance(record, str) else record
+
+    async def formats(self, name: ProjectName) -> frozenset[PageFormat]:
+        """Return the formats of the pages that a project has."""
+        keys = [self._pages.layout.page(name, form) for form in ALL_FORMATS]
+        stats = await self._storage.stat(keys)
+        return frozenset(
+            form for form, stat in zip(ALL_FORMATS, stats, strict=True) if stat is not None
+        )
+
+    async def projects(self) -> AsyncIterator[tuple[ProjectName, frozenset[PageFormat]]]:
         """Yield the projects that have a page, with the formats of their pages."""
         owner, forms = "", set[PageFormat]()
         async for found in self._storage.scan(SIMPLE):
@@ -184,11 +204,17 @@ class Adoption:
             standing=Standing.SELECTED if self._filters.may_select(name) else Standing.RETAINED,
         )
 
-    async def _owned(self, record: ProjectRecord) -> ProjectRecord | str:
-        """Return a record, or why it is none: a path cannot belong to two different files.
+    async def _owned_record(
+        self, name: ProjectName, forms: frozenset[PageFormat]
+    ) -> ProjectRecord | str:
+        """Return a project's record, or why it is skipped.
 
-        The project with the best right to a path is adopted first: the longer name is listed first.
+        A path cannot belong to two different files. The project with the best right to it is
+        adopted first: the longer name is listed first.
         """
+        record = await self._record(name, forms)
+        if isinstance(record, str):
+            return record
         files = [found.file for found in record.files]
         for each in await self._owners.claim(record.name, files, None):
             return f"{each.entry}: {each.reason}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bandersnatch.catalogue import records
 from bandersnatch.errors import UnmirroredProject, UsageError
 from bandersnatch.events import ProjectFailed, RunPlanned, Warned
+from bandersnatch.mirror.mark import finish_marks
 from bandersnatch.mirror.recovery import finish_deletions, open_tree
 from bandersnatch.mirror.removal import Removals
 from bandersnatch.mirror.state import MirrorState, StateFiles
@@ -59,6 +60,7 @@ async def delete(
             markers |= dict.fromkeys((records.Marker.OPTIONS, records.Marker.FILTERS), "")
         await mirror.catalogue.commit(records.CatalogueUpdate(deferred=deferred, markers=markers))
         await finish_deletions(mirror, began)
+    await finish_marks(mirror)
 
 
 async def _defer_deletions(

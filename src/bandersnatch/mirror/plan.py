@@ -46,6 +46,7 @@ def make_plan(
         *_from_listing(found, before, force=force),
         *_from_finite(found, before),
         *_from_due(found, before),
+        *(SyncTask(name, hints=TaskHints.UNRECORDED) for name in before.unknown),
     ):
         if selects(task.name):
             known = tasks.get(task.name)

@@ -18,6 +18,7 @@ from bandersnatch.mirror.losses import count_losses
 from bandersnatch.mirror.page import PageFetcher
 from bandersnatch.mirror.plan import SECOND_LOOK, is_same_display
 from bandersnatch.mirror.publish import Publisher
+from bandersnatch.mirror.readoption import Readoption
 from bandersnatch.mirror.rejections import ServedFiles, rejected_page
 from bandersnatch.mirror.removal import Removals
 from bandersnatch.mirror.sweep import watched_until
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from bandersnatch.catalogue.port import Catalogue
     from bandersnatch.filters.chain import FilterChain, FilterResult
     from bandersnatch.index.port import FetchedDetail
     from bandersnatch.mirror.mirror import Mirror
@@ -46,14 +46,14 @@ class ProjectSync:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        readoption: Readoption,
         fetcher: PageFetcher,
         filters: FilterChain,
         publication: Publication,
         settings: Settings,
         context: RunContext,
     ) -> None:
-        self._catalogue = catalogue
+        self._readoption = readoption
         self._fetcher = fetcher
         self._filters = filters
         self._publication = publication
@@ -65,7 +65,7 @@ class ProjectSync:
     def of(cls, mirror: Mirror, context: RunContext, began: datetime) -> Self:
         """Return the project sync of a run."""
         return cls(
-            mirror.catalogue,
+            Readoption.of(mirror),
             PageFetcher(
                 mirror.index,
                 mirror.settings,
@@ -87,7 +87,7 @@ class ProjectSync:
         :raises BandersnatchError: if it cannot be synced; then what was published stays.
         """
         is_selected = self._filters.selects(task.name)
-        record = await self._catalogue.project(task.name) if TaskHints.KNOWN in task.hints else None
+        task, record = await self._readoption.record_for(task)
         try:
             fetched = await self._fetch(task, record)
         except errors.MissingProject:
@@ -472,7 +472,7 @@ class Publication:
         return cls(
             FileSync.of(mirror),
             Publisher.of(mirror),
-            Removals.of(mirror, began),
+            Removals.of(mirror, began, is_doubted=not context.may_expire),
             ServedFiles.of(mirror, began),
             mirror.settings,
             context,

@@ -9,6 +9,7 @@ from bandersnatch.catalogue import records
 from bandersnatch.errors import MissingObject, ObstructedPath, StorageError
 from bandersnatch.events import EventSink, PageRemoved, PageWritten
 from bandersnatch.layout import LAST_MODIFIED, PageFormat, StorageKey
+from bandersnatch.mirror.readoption import Readoption
 from bandersnatch.simple.html_page import HtmlListRenderer, render_detail_html
 from bandersnatch.simple.json_page import JsonListRenderer, render_detail_json
 
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Collection, Mapping, Sequence
     from datetime import datetime
 
-    from bandersnatch.catalogue.port import Inventory
     from bandersnatch.clock import Clock
     from bandersnatch.config.schema import PageSettings
+    from bandersnatch.layout import MirrorLayout
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
@@ -62,6 +63,11 @@ class Publisher:
             mirror.events,
             serves_files=mirror.settings.files.release_files,
         )
+
+    @property
+    def layout(self) -> MirrorLayout:
+        """The keys of the pages."""
+        return self._layout
 
     # ------------------------------------------------------------ project pages
 
@@ -269,7 +275,7 @@ async def publish_root(
     for each in await mirror.catalogue.deferred():
         if each.deferral in _MAY_LACK_PAGES and await publisher.lacks_pages(each.name):
             hidden.add(each.name)
-    changed = await publisher.publish_root(_list_entries(mirror.catalogue, hidden))
+    changed = await publisher.publish_root(_list_entries(mirror, hidden))
     await mirror.storage.flush()
     if final and not omit:
         await mirror.catalogue.commit(
@@ -279,10 +285,18 @@ async def publish_root(
 
 
 async def _list_entries(
-    catalogue: Inventory, hidden: Collection[ProjectName]
+    mirror: Mirror, hidden: Collection[ProjectName]
 ) -> AsyncIterator[Sequence[records.ListEntry]]:
-    """Yield the catalogue's projects in batches, without those that are hidden."""
-    after = ""
-    while some := await catalogue.list_entries(after):
+    """Yield the catalogue's projects in batches, without those that are hidden.
+
+    Projects whose rows turn out to be damaged are adopted again before the list goes on.
+    """
+    after, readoption = "", Readoption.of(mirror)
+    while True:
+        some = await mirror.catalogue.list_entries(after)
+        if await readoption.run():
+            continue
+        if not some:
+            return
         after = some[-1].name
         yield [each for each in some if each.name not in hidden] if hidden else some

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -16,9 +17,11 @@ from bandersnatch.mirror.adopt import Adoption
 from bandersnatch.mirror.checkpoint import MAX_BATCH, Checkpoint, incomplete
 from bandersnatch.mirror.executor import Executor
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
+from bandersnatch.mirror.mark import MarkState, mark_in_tree, read_marks
 from bandersnatch.mirror.owners import PathOwners
 from bandersnatch.mirror.project import ProjectSync
 from bandersnatch.mirror.publish import publish_root
+from bandersnatch.mirror.readoption import Readoption
 from bandersnatch.mirror.removal import Removals
 from bandersnatch.mirror.tasks import RunContext
 from bandersnatch.model.content import Validators
@@ -61,16 +64,22 @@ async def open_tree(
         mirror.events(Warned(warning))
     if rebuild:
         await _reset(mirror)
-    else:
-        await check_catalogue(mirror, int(began.timestamp()))
+    marks = await _check_marks(mirror)
+    is_adopted = bool(await mirror.catalogue.marker(records.Marker.ADOPTED))
+    if not rebuild:
+        marks = await _check_pages(mirror, int(began.timestamp()), marks)
     await _follow_index(mirror)
     await state_files.begin()
+    if is_adopted:
+        await Readoption.of(mirror).run()
     await Adoption.of(mirror, began).run()
-    if marks := await _marked(mirror):
-        text = f"finishing the deletion of {len(marks)} project(s) that a command left incomplete"
+    await Readoption.of(mirror).run()
+    if deletions := await _marked(mirror):
+        count = len(deletions)
+        text = f"finishing the deletion of {count} project(s) that a command left incomplete"
         mirror.events(StepStarted(text))
         await finish_deletions(mirror, began)
-    return state
+    return replace(state, is_restored=marks is MarkState.OTHER_MOMENT)
 
 
 # ---------------------------------------------------------------- which index
@@ -109,28 +118,68 @@ def _identity(address: str) -> str:
 # ---------------------------------------------------------------- tree and catalogue
 
 
-async def check_catalogue(mirror: Mirror, now: int) -> None:
+async def _check_marks(mirror: Mirror) -> MarkState:
+    """Compare the marks of tree and catalogue: which of them are of the same mirror and moment.
+
+    The result is NEW or SAME if there is nothing to compare, else OTHER_MOMENT. A catalogue of
+    another mirror is reset, and so is one that has projects and no mark.
+
+    :raises StorageError: if the tree has neither a mark nor a page, and the catalogue has projects.
+    """
+    marks, count = await read_marks(mirror), await mirror.catalogue.count()
+    if marks is MarkState.CATALOGUE_ONLY:
+        if count and await _has_no_project(mirror.storage):
+            raise _no_pages(count)
+        marks = MarkState.OTHER_MOMENT if count else MarkState.SAME
+    elif marks in {MarkState.OTHER_MIRROR, MarkState.TREE_ONLY}:
+        if count or await mirror.catalogue.marker(records.Marker.ADOPTED):
+            why = "has lost its mark"
+            if marks is MarkState.OTHER_MIRROR:
+                why = "belongs to another tree: its mark is that of another mirror"
+            text = f"the catalogue {why}; it is rebuilt from the pages of this tree"
+            mirror.events(Warned(text))
+            await _reset(mirror)
+        await _take_mark(mirror)
+        return MarkState.SAME
+    if marks is MarkState.OTHER_MOMENT:
+        mirror.events(
+            Warned(
+                "tree and catalogue are of different moments, as after a part was restored from a "
+                "backup; the next run of mirror compares every page and file"
+            )
+        )
+    return marks
+
+
+async def _take_mark(mirror: Mirror) -> None:
+    """Store the mark of the tree in the catalogue."""
+    mark = await mark_in_tree(mirror.storage)
+    text = "" if mark is None else mark.render()
+    await mirror.catalogue.commit(records.CatalogueUpdate(markers={records.Marker.MARK: text}))
+
+
+async def _check_pages(mirror: Mirror, now: int, marks: MarkState) -> MarkState:
     """Check that the projects of the catalogue have pages; ``now`` is in seconds since 1970.
 
-    If most have none, the catalogue belongs to another tree: it is reset, and adoption fills it.
-    If only a few have none, the next run publishes them again.
+    If most have none, everything is compared if the marks say that the catalogue is of this tree.
+    Without marks it is another tree's: it is reset, and adoption fills it. If only a few have none,
+    the next run publishes them again.
 
     :raises StorageError: if no project has a page; nothing was written.
     """
     sample = await _sample(mirror)
     missing = [name for name in sample if not await _has_page(mirror, name)]
+    intact = await mirror.catalogue.summaries(missing)
+    missing = [name for name in missing if name in intact]
     if not missing:
-        return
+        return marks
     if len(sample) < MIN_SAMPLE or len(missing) * 2 <= len(sample):
         await _publish_again(mirror, missing, now)
-        return
+        return marks
     if await _has_no_project(mirror.storage):
-        count = await mirror.catalogue.count()
-        raise StorageError(
-            SIMPLE,
-            f"there are no pages, and the catalogue knows {count} projects; is the disk mounted? "
-            "To begin again with what is there, run: bandersnatch mirror --rebuild",
-        )
+        raise _no_pages(await mirror.catalogue.count())
+    if marks is not MarkState.NEW:
+        return MarkState.OTHER_MOMENT
     mirror.events(
         Warned(
             f"the catalogue belongs to another tree: of {len(sample)} of its projects "
@@ -138,6 +187,15 @@ async def check_catalogue(mirror: Mirror, now: int) -> None:
         )
     )
     await _reset(mirror)
+    return marks
+
+
+def _no_pages(count: int) -> StorageError:
+    return StorageError(
+        SIMPLE,
+        f"there are no pages, and the catalogue knows {count} projects; is the disk mounted? "
+        "To begin again with what is there, run: bandersnatch mirror --rebuild",
+    )
 
 
 async def _reset(mirror: Mirror) -> None:
@@ -209,6 +267,7 @@ async def finish_deletions(mirror: Mirror, began: datetime) -> None:
     for start in range(0, len(names), MAX_BATCH):
         some = names[start : start + MAX_BATCH]
         spellings = {name: marks[name].display for name in some}
+        await Readoption.of(mirror).check(some)
         update = await removals.remove_projects(some, spellings)
         update.resolved += some
         update.markers[records.Marker.ROOT] = records.RootMarker.STALE

@@ -26,6 +26,7 @@ from bandersnatch.events import (
 from bandersnatch.layout import StorageKey
 from bandersnatch.mirror.checkpoint import MAX_BATCH, Checkpoint
 from bandersnatch.mirror.publish import publish_root
+from bandersnatch.mirror.readoption import Readoption
 from bandersnatch.mirror.tasks import SyncTask, TaskHints
 from bandersnatch.model.digests import Hashes
 from bandersnatch.model.filenames import can_belong_to
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     from bandersnatch.layout import MirrorLayout
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.storage.port import MirrorStorage
+
+_UNKNOWN_TIME = 253_402_300_799
+"""The end of the year 9999, in seconds since 1970."""
 
 MIN_REMOVALS = 5
 REMOVABLE_SHARE = 0.005
@@ -151,9 +155,14 @@ class Removals:
         self.failed: set[ProjectName] = set()
 
     @classmethod
-    def of(cls, mirror: Mirror, began: datetime) -> Self:
-        """Return the removals of a run."""
-        pages, now = mirror.settings.pages.layout, int(began.timestamp())
+    def of(cls, mirror: Mirror, began: datetime, *, is_doubted: bool = False) -> Self:
+        """Return the removals of a run.
+
+        With a clock that ``is_doubted``, the time of what is trashed is in a far future, so that
+        the grace time begins when a clock is trusted again.
+        """
+        pages = mirror.settings.pages.layout
+        now = _UNKNOWN_TIME if is_doubted else int(began.timestamp())
         return cls(mirror.storage, mirror.catalogue, pages, mirror.events, now=now)
 
     # ------------------------------------------------------------ files
@@ -333,11 +342,18 @@ class Removals:
     # ------------------------------------------------------------ the trash
 
     async def purge_expired(self, grace: timedelta) -> records.CatalogueUpdate:
-        """Purge what has been in the trash for longer than ``grace``; return the update for it."""
+        """Purge what has been in the trash for longer than ``grace``; return the update for it.
+
+        A time in the future was recorded by a wrong clock, and counts as now, except that of files
+        that are listed later.
+        """
         limit = self._now - int(grace.total_seconds())
         expired = [each.key for each in await self._catalogue.trash(before=limit + 1)]
+        latest = max(self._now, await self._catalogue.last_due() or self._now)
+        future = await self._catalogue.trash(after=latest)
+        corrected = [structs.replace(each, at=self._now) for each in future]
         purged = await self._purge(expired)
-        return records.CatalogueUpdate(restored=purged)
+        return records.CatalogueUpdate(restored=purged, trashed=corrected)
 
     async def _purge(self, keys: list[StorageKey]) -> list[StorageKey]:
         """Purge objects of the trash, one by one if there is an error at one place.
@@ -395,23 +411,25 @@ async def remove_all(
     began: datetime,
     *,
     force: bool,
+    is_doubted: bool,
 ) -> frozenset[ProjectName]:
     """Remove ``projects``, those planned ones that the limits allow; return which could not be.
 
     Of those the index's removals stay deferred, and the next run repeats them.
 
     Until all of that is recorded, the catalogue says that the root page is stale. ``force``
-    compares the root page even if no project is removed.
+    compares the root page even if no project is removed. ``is_doubted`` is as for ``Removals.of``.
     """
     if projects:
         await checkpoint.commit(
             records.CatalogueUpdate(markers={records.Marker.ROOT: records.RootMarker.STALE})
         )
     await publish_root(mirror, omit=projects, force=force or bool(projects))
-    removals = Removals.of(mirror, began)
+    removals = Removals.of(mirror, began, is_doubted=is_doubted)
     ordered = sorted(projects)
     for start in range(0, len(ordered), MAX_BATCH):
         batch = ordered[start : start + MAX_BATCH]
+        await Readoption.of(mirror).check(batch)
         await checkpoint.mark(name for name in batch if planned.needs_mark(name))
         update = await removals.remove_projects(batch)
         kept = planned.excluded.keys() & set(batch) - removals.failed
@@ -424,7 +442,7 @@ async def remove_all(
     handled = [
         name for name in forgotten if TaskHints.MAYBE_PUBLISHED in planned.reported[name].hints
     ]
-    await remove_unrecorded(mirror, handled, checkpoint, began)
+    await remove_unrecorded(mirror, handled, checkpoint, began, is_doubted=is_doubted)
     await checkpoint.commit(
         records.CatalogueUpdate(
             forgotten=forgotten, markers={records.Marker.ROOT: records.RootMarker.WRITTEN}
@@ -442,7 +460,12 @@ async def _defer_failed(
 
 
 async def remove_unrecorded(
-    mirror: Mirror, handled: Collection[ProjectName], checkpoint: Checkpoint, began: datetime
+    mirror: Mirror,
+    handled: Collection[ProjectName],
+    checkpoint: Checkpoint,
+    began: datetime,
+    *,
+    is_doubted: bool,
 ) -> frozenset[ProjectName]:
     """Trash the unrecorded pages of projects that no run syncs any more; return which could not be.
 
@@ -455,6 +478,6 @@ async def remove_unrecorded(
     if mirror.settings.run.removed_projects is RemovedProjects.KEEP:
         selected = mirror.filters.may_select
         unrecorded = [n for n in unrecorded if n in summaries or not selected(n)]
-    removals = Removals.of(mirror, began)
+    removals = Removals.of(mirror, began, is_doubted=is_doubted)
     await checkpoint.commit(await removals.remove_projects(unrecorded))
     return frozenset(removals.failed)

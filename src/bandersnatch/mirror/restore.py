@@ -26,6 +26,7 @@ from bandersnatch.events import (
     Warned,
 )
 from bandersnatch.layout import PageFormat, StorageKey
+from bandersnatch.mirror.mark import finish_marks
 from bandersnatch.mirror.owners import PathOwners
 from bandersnatch.mirror.page import own_page_context, parse_own_page
 from bandersnatch.mirror.publish import Publisher, publish_root
@@ -258,6 +259,7 @@ async def restore(mirror: Mirror, names: Collection[ProjectName]) -> None:
         else:
             mirror.events(ProjectRestored(name))
     await publish_root(mirror)
+    await finish_marks(mirror)
 
 
 class _Restoration:

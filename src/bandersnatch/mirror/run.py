@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from bandersnatch.catalogue.records import (
     MISSED,
     CatalogueUpdate,
+    Cause,
     CleanMarker,
     Deferred,
     Marker,
@@ -34,13 +37,15 @@ from bandersnatch.mirror.following import Following
 from bandersnatch.mirror.health import IndexHealth
 from bandersnatch.mirror.ledger import ceiling_above
 from bandersnatch.mirror.losses import LossWindow, loss_limit, within_limit
+from bandersnatch.mirror.mark import MarkState, finish_marks, move_mark, read_marks
 from bandersnatch.mirror.owners import PathOwners
 from bandersnatch.mirror.plan import SyncPlan, deselected, make_plan, restricted, vanished, without
 from bandersnatch.mirror.publish import Publisher, publish_root
+from bandersnatch.mirror.readoption import Readoption
 from bandersnatch.mirror.rejections import report_rejections
 from bandersnatch.mirror.state import StateFiles, Todo, final_marker, next_status, trusted_state
 from bandersnatch.mirror.sweep import Sweep
-from bandersnatch.mirror.sync import settle_paths
+from bandersnatch.mirror.sync import settle_paths, tasks_by_name
 from bandersnatch.mirror.tasks import Discovery, MirrorSnapshot, SyncTask, TaskHints
 from bandersnatch.model.serials import NO_SERIAL, Serial
 
@@ -128,6 +133,8 @@ class MirrorRun:
         self._is_refused = False
         self._found = Discovery(None)
         self._last_run: int | None = None
+        self._is_restored = False
+        self._unknown: frozenset[ProjectName] = frozenset()
         self._doubt = ""
         self._owners = PathOwners.of(mirror)
         closure = mirror.closure
@@ -160,6 +167,7 @@ class MirrorRun:
             self._enter(RunPhase.REMOVE)
             released = await self._remove_projects(prepared, executor, checkpoint, began)
             await self._shrink(prepared, released, executor, checkpoint, state, began)
+            await self._sync_damaged(prepared, executor, checkpoint, began)
             await self._purge_trash(checkpoint, began)
             if executor.complete:
                 await self._settle_freed_paths(executor, checkpoint, began)
@@ -186,6 +194,9 @@ class MirrorRun:
         """Return the state as far as it can be trusted; otherwise every project is synced."""
         rebuild = self._options.rebuild
         found = await recovery.open_tree(self._mirror, self._files, began, rebuild=rebuild)
+        self._is_restored = found.is_restored
+        if found.is_restored:
+            self._unknown = await self._compare_tree(began)
         state = await trusted_state(self._mirror, self._files, found)
         if self._following is not None:
             await self._following.open()
@@ -193,6 +204,11 @@ class MirrorRun:
             self._options = replace(self._options, force=True)
         self._is_policy_new = await self._has_new_policy()
         return state
+
+    async def _compare_tree(self, began: datetime) -> frozenset[ProjectName]:
+        from bandersnatch.mirror.restored import TreeComparison  # noqa: PLC0415 - rarely needed
+
+        return await TreeComparison(self._mirror, began).run()
 
     async def _prepare(self, state: MirrorState, began: datetime) -> _Preparation:
         """Ask the index, compare it with the mirror, and check the plan against the limits."""
@@ -203,6 +219,8 @@ class MirrorRun:
         self._check_clock(began)
         await self._forget_unbelieved(found)
         before = await self._snapshot(state, found, int(began.timestamp()))
+        if await Readoption.of(mirror).run():  # the projects of damaged rows are deferred now
+            before = await self._snapshot(state, found, int(began.timestamp()))
         plan = make_plan(found, before, mirror.filters.may_select, force=self._options.force)
         published, forgotten = await self._deselected()
         if only is not None:
@@ -295,7 +313,7 @@ class MirrorRun:
 
     async def _snapshot(self, state: MirrorState, found: Discovery, now: int) -> MirrorSnapshot:
         catalogue = self._mirror.catalogue
-        deferred = {each.name: each for each in await catalogue.deferred()}
+        deferred = await self._deferred(now)
         pending = state.todo.pending if state.todo else {}
         due = await catalogue.due(now)
         differing = await self._differing(found)
@@ -303,6 +321,7 @@ class MirrorRun:
         if found.listing is None or (differing is not None and len(differing) <= _FEW):
             changed = {change.name for change in found.changes}
             names = {*changed, *found.finite, *pending, *deferred, *due, *(differing or ())}
+            names |= self._unknown
         return MirrorSnapshot(
             status=state.status,
             pending=pending,
@@ -316,7 +335,19 @@ class MirrorRun:
             may_expire=not self._doubt,
             has_changelog=found.head is not None or found.listing is None,
             cursor=state.cursor,
+            unknown=self._unknown,
         )
+
+    async def _deferred(self, now: int) -> dict[ProjectName, Deferred]:
+        """Return the deferrals; a time in the future was recorded by a wrong clock, and is now."""
+        found = {each.name: each for each in await self._mirror.catalogue.deferred()}
+        corrected = [
+            structs.replace(each, since=min(each.since, now), tried=min(each.tried, now))
+            for each in found.values()
+            if max(each.since, each.tried) > now and not self._doubt
+        ]
+        await self._mirror.catalogue.commit(CatalogueUpdate(deferred=corrected))
+        return {**found, **{each.name: each for each in corrected}}
 
     async def _differing(self, found: Discovery) -> frozenset[ProjectName] | None:
         """Return the projects to compare one by one with the project list, None for all."""
@@ -366,7 +397,7 @@ class MirrorRun:
             records_looks=self._sweeper is not None,
         )
         leftovers = prepared.leftovers
-        kept = await removal.remove_unrecorded(mirror, leftovers, checkpoint, began)
+        kept = await self._remove_unrecorded(leftovers, checkpoint, began)
         markers = dict.fromkeys(self._policy_markers(), "") if self._is_policy_new else {}
         await checkpoint.begin(
             [name for name in prepared.resolved if name not in kept],
@@ -613,7 +644,6 @@ class MirrorRun:
 
         Return the projects that only removed ones may have needed.
         """
-        mirror = self._mirror
         planned = removal.PlannedRemovals(
             prepared.plan.removals,
             executor.gone,
@@ -626,7 +656,7 @@ class MirrorRun:
         released = await self._remove(planned, limit, executor, checkpoint, began)
         await checkpoint.commit(CatalogueUpdate(forgotten=sorted(prepared.forgotten)))
         unrecorded = checkpoint.unrecorded
-        kept = await removal.remove_unrecorded(mirror, unrecorded, checkpoint, began)
+        kept = await self._remove_unrecorded(unrecorded, checkpoint, began)
         checkpoint.drop_pending(name for name in unrecorded if name not in kept)
         return released
 
@@ -646,10 +676,57 @@ class MirrorRun:
             if projects:
                 await self._following.forget_policy()
         executor.failed |= await removal.remove_all(
-            self._mirror, planned, projects, checkpoint, began, force=self._options.force
+            self._mirror,
+            planned,
+            projects,
+            checkpoint,
+            began,
+            force=self._options.force,
+            is_doubted=bool(self._doubt),
         )
         self._removed += len(projects)
         return released
+
+    async def _move_mark(self, *, complete: bool) -> None:
+        """Move the mark if something changed, or if tree and catalogue are of one moment again."""
+        if complete and (self._is_restored or await read_marks(self._mirror) is MarkState.NEW):
+            await move_mark(self._mirror)
+        else:
+            await finish_marks(self._mirror)
+
+    async def _remove_unrecorded(
+        self, names: Collection[ProjectName], checkpoint: Checkpoint, began: datetime
+    ) -> frozenset[ProjectName]:
+        return await removal.remove_unrecorded(
+            self._mirror, names, checkpoint, began, is_doubted=bool(self._doubt)
+        )
+
+    async def _sync_damaged(
+        self,
+        prepared: _Preparation,
+        executor: Executor,
+        checkpoint: Checkpoint,
+        began: datetime,
+    ) -> None:
+        """Sync the projects whose rows were found damaged since the plan was made."""
+        planned, selects = prepared.plan.tasks.keys(), self._mirror.filters.may_select
+        names = [
+            each.name
+            for each in await self._mirror.catalogue.deferred()
+            if each.cause is Cause.DAMAGED and each.name not in planned and selects(each.name)
+        ]
+        if not (names and executor.complete and self._options.only is None):
+            return
+        tasks = [
+            replace(task, hints=task.hints & ~TaskHints.LISTED)
+            for task in await tasks_by_name(self._mirror, names)
+        ]
+        for task in tasks:
+            checkpoint.pending.setdefault(task.name, task.target_serial)
+        again = await self._execute(tasks, checkpoint, began, may_lose={})
+        executor.failed |= again.failed
+        await checkpoint.commit()
+        await publish_root(self._mirror)
 
     async def _purge_trash(self, checkpoint: Checkpoint, began: datetime) -> None:
         """Purge what was in the trash long enough, unless the clock is doubted."""
@@ -796,6 +873,7 @@ class MirrorRun:
         if not self._doubt:
             before = start - _STALE_DOWNLOAD if pending else now + 1
             await mirror.storage.purge_downloads(before=before)
+        await self._move_mark(complete=complete)
         markers = await self._save_status(plan, checkpoint, state, began)
         markers[Marker.CLEAN] = await final_marker(self._files, state, complete=complete)
         await mirror.catalogue.commit(CatalogueUpdate(markers=markers))

@@ -90,12 +90,14 @@ class MirrorState:
 
     ``todo`` is None if there is no valid one. ``warnings`` are sentences about invalid files.
     ``clean_marker`` is what the catalogue stores during the run; see ``clean_marker_for``.
+    ``is_restored`` says that tree and catalogue are of different moments.
     """
 
     status: Serial
     todo: Todo | None
     warnings: tuple[str, ...] = ()
     clean_marker: str = ""
+    is_restored: bool = False
 
     @property
     def cursor(self) -> Serial:
@@ -199,7 +201,8 @@ NOT_TRUSTED = frozenset({CleanMarker.UNTRUSTED, CleanMarker.FOREIGN})
 
 _WHY: Mapping[str, str] = {
     CleanMarker.UNTRUSTED: (
-        "status or todo was not as a run left it, and not every project was synced since"
+        "status, todo or the catalogue was not as a run left it, and not every project was "
+        "synced since"
     ),
     CleanMarker.FOREIGN: "status and todo are not known to be of this tree",
 }

@@ -14,6 +14,7 @@ from bandersnatch.mirror.following import Following
 from bandersnatch.mirror.health import IndexHealth
 from bandersnatch.mirror.index_check import require_index
 from bandersnatch.mirror.ledger import ceiling_above
+from bandersnatch.mirror.mark import finish_marks
 from bandersnatch.mirror.plan import hints_of
 from bandersnatch.mirror.publish import publish_root
 from bandersnatch.mirror.rejections import report_rejections
@@ -74,6 +75,7 @@ async def sync(
         await report_closure(mirror, following)
     if not skip_root:
         await publish_root(mirror)
+    await finish_marks(mirror)
 
 
 async def _open_following(mirror: Mirror, names: Collection[ProjectName]) -> Following | None:

@@ -69,7 +69,8 @@ class MirrorSnapshot:
     the project list, None if all have to be compared. ``keep_removed`` says that projects which
     the index removed stay in the mirror. ``may_expire`` is False if the clock is doubted: no
     change is old enough then to be shown by every page. ``has_changelog`` is False if only the
-    project list says what changed. ``cursor`` is T, None if unknown.
+    project list says what changed. ``cursor`` is T, None if unknown. ``unknown`` are projects with
+    a page in the tree and without a record, after a part of the mirror was restored.
     """
 
     status: Serial
@@ -84,6 +85,7 @@ class MirrorSnapshot:
     may_expire: bool = True
     has_changelog: bool = True
     cursor: Serial | None = None
+    unknown: frozenset[ProjectName] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,8 @@ class TaskHints(Flag):
     """An earlier run may have published something that it did not record."""
     SWEPT = auto()
     """Nothing says that it changed: the sweep asks for its page."""
+    UNRECORDED = auto()
+    """It has a page in the tree that the catalogue knows nothing of, after a restore of a part."""
 
 
 @dataclass(frozen=True, slots=True)

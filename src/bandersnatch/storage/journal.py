@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from bandersnatch.errors import IntegrityError
-from bandersnatch.layout import LAST_MODIFIED, WEB, StorageKey, served
+from bandersnatch.layout import LAST_MODIFIED, MARK, WEB, StorageKey, served
 from bandersnatch.storage.directory import open_regular
 from bandersnatch.storage.port import (
     FileReadResult,
@@ -103,7 +103,7 @@ def _delete(path: str) -> None:
 
 
 def _is_served(key: StorageKey) -> bool:
-    return key.startswith(WEB) and key != LAST_MODIFIED
+    return key.startswith(WEB) and key not in {LAST_MODIFIED, MARK}
 
 
 def _parse_entry(text: bytes) -> Change | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bandersnatch import layout
 from bandersnatch.errors import InvalidPage, MissingObject, StorageError, UpstreamError
 from bandersnatch.layout import PageFormat, StorageKey
-from bandersnatch.mirror.page import own_page_context, parse_own_page
+from bandersnatch.mirror.page import own_page_context, parse_own_page, read_own_page
 from bandersnatch.model.digests import Digest, new_hasher
 from bandersnatch.model.serials import NO_SERIAL
 from bandersnatch.simple.legacy import parse_legacy
@@ -48,7 +48,8 @@ class Findings:
     ``at`` is when the examination began, in seconds since 1970, ``size`` the number of bytes that
     were read. ``files`` and ``sidecars`` have the damage by the path of the release file.
     ``intact`` has the modification time, in nanoseconds since 1970, of each file whose content
-    was read and is correct.
+    was read and is correct. ``is_newer`` says that the damaged page is newer than the record,
+    ``is_unfinished`` that the budget was spent before every file was read.
     """
 
     record: ProjectRecord
@@ -59,6 +60,8 @@ class Findings:
     sidecars: dict[str, Damage] = field(default_factory=dict)
     intact: dict[str, int] = field(default_factory=dict)
     size: int = 0
+    is_newer: bool = False
+    is_unfinished: bool = False
 
     @property
     def damage(self) -> Iterator[Damage]:
@@ -103,6 +106,13 @@ class PageCheck:
                 if what := _DIFFERS if is_own else await self._difference(stored, key, record):
                     damage.append(Damage(key, what))
         return damage
+
+    async def is_newer(self, record: ProjectRecord) -> bool:
+        """Whether the page in the tree is newer than the record, by its serial."""
+        layout = self._publisher.layout
+        detail = await read_own_page(self._storage, layout, record.name, self._clock.now())
+        serial = None if detail is None else detail.serial
+        return serial is not None and serial > (record.detail.serial or NO_SERIAL)
 
     async def _difference(self, stored: bytes, key: StorageKey, record: ProjectRecord) -> str:
         """Return what is wrong with a page that was not published with these bytes, or ""."""
@@ -179,9 +189,8 @@ class Examiner:
         A file of another size than recorded is damaged without being read.
         """
         findings = Findings(record, int(self._clock.now().timestamp()))
-        if all(layout.is_key(found.file.path) for found in record.files):
-            # Otherwise the row was edited, and the page is the better evidence.
-            findings.pages = await self._pages.damage(record)
+        findings.pages = await self._pages.damage(record)
+        findings.is_newer = bool(findings.pages) and await self._pages.is_newer(record)
         if self._documents:
             findings.documents = await self._document_damage(record)
         await self._examine_files(findings, is_read)
@@ -207,14 +216,13 @@ class Examiner:
         await self._examine_unread_sidecars(findings, unread)
         for batch in _batches(to_read):
             if self._budget.is_spent:
+                findings.is_unfinished = True
                 return
             await self._read(findings, batch)
 
     async def _stat(self, files: Sequence[FileRecord]) -> Sequence[StoredObject | None]:
-        """Return what is stored of each file; None also where the recorded path is no key."""
-        keys = [layout.release_file(each.file) for each in files]
-        stats = iter(await self._storage.stat([key for key in keys if layout.is_key(key)]))
-        return [next(stats) if layout.is_key(key) else None for key in keys]
+        """Return what is stored of each file."""
+        return await self._storage.stat([layout.release_file(each.file) for each in files])
 
     async def _examine_unread_sidecars(
         self, findings: Findings, unread: Iterable[FileRecord]

@@ -46,12 +46,14 @@ class Repairs:
     """The result of repairing one project.
 
     ``record`` is the record after the repairs. ``failed`` has the damage that remains, with the
-    reason.
+    reason. ``unproven`` are pages that the record must not be rendered to, because a file that it
+    names is not right or the page may be newer; the project has to be synced.
     """
 
     record: ProjectRecord
     repaired: list[Damage] = field(default_factory=list)
     failed: list[tuple[Damage, str]] = field(default_factory=list)
+    unproven: list[Damage] = field(default_factory=list)
 
     def add(self, damage: Damage, reason: str | None) -> None:
         """Add a repair that succeeded, or failed for a ``reason``."""
@@ -90,12 +92,19 @@ class Repairer:
         owners: PathOwners,
         publisher: Publisher,
         clock: Clock,
+        *,
+        trusts_records: bool = True,
     ) -> None:
+        """Assign the collaborators.
+
+        ``trusts_records`` is False if tree and catalogue are of different moments.
+        """
         self._index = index
         self._files = files
         self._owners = owners
         self._publisher = publisher
         self._clock = clock
+        self._trusts_records = trusts_records
         self._unanswered = 0
 
     async def repair(self, findings: Findings) -> Repairs:
@@ -106,10 +115,13 @@ class Repairer:
         repairs = Repairs(findings.record)
         if findings.files or findings.sidecars:
             await self._repair_files(findings, repairs)
+        has_files = not (repairs.failed or findings.is_unfinished)
         if findings.documents:
             await self._repair_documents(findings, repairs)
-        if findings.pages:
+        if findings.pages and has_files and self._trusts_records and not findings.is_newer:
             await self._repair_pages(findings, repairs)
+        else:
+            repairs.unproven += findings.pages
         return repairs
 
     # ------------------------------------------------------------ files

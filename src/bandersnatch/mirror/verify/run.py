@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bandersnatch import events, layout
-from bandersnatch.catalogue.records import CatalogueUpdate, Marker, RootMarker, TrashEntry
+from bandersnatch.catalogue.records import CatalogueUpdate, Cause, Marker, RootMarker, TrashEntry
 from bandersnatch.errors import TooManyOrphans, UnusableIndex
 from bandersnatch.mirror import recovery
 from bandersnatch.mirror.checkpoint import Checkpoint
@@ -13,8 +13,10 @@ from bandersnatch.mirror.files import FileSync
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.health import IndexHealth
 from bandersnatch.mirror.ledger import ceiling_above
+from bandersnatch.mirror.mark import finish_marks
 from bandersnatch.mirror.owners import PathOwners
 from bandersnatch.mirror.publish import Publisher, publish_root
+from bandersnatch.mirror.readoption import Readoption
 from bandersnatch.mirror.removal import removal_limit
 from bandersnatch.mirror.state import StateFiles
 from bandersnatch.mirror.sync import tasks_by_name
@@ -26,15 +28,17 @@ from bandersnatch.mirror.verify.repair import Repairer
 from bandersnatch.mirror.verify.scrub import DRY_RUN, Scrub
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from bandersnatch.mirror.mirror import Mirror
+    from bandersnatch.mirror.verify.examine import Damage
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.serials import Serial
     from bandersnatch.storage.port import StoredObject
 
 _TRASH_BATCH = 500
+_UNPROVEN = "what is recorded of it is not proven, and the index did not restore it"
 
 
 class Verification:
@@ -49,6 +53,7 @@ class Verification:
         self._options = options
         self._state = StateFiles(mirror.storage)
         self._ceiling: Serial | None = None
+        self._is_restored = False
         self._orphans = Orphans(
             mirror.storage, mirror.catalogue, mirror.settings.pages, mirror.clock
         )
@@ -61,6 +66,8 @@ class Verification:
         began = self._mirror.clock.now()
         state = await recovery.open_tree(self._mirror, self._state, began)
         self._ceiling = ceiling_above(state.cursor)
+        self._is_restored = state.is_restored
+        await self._check_rows(began)
         if self._options.update:
             await self._update(began)
         await self._scrub(began)
@@ -69,6 +76,25 @@ class Verification:
             await self._check_tree(began)
         elif self._options.quick:
             await self._check_root()
+        await finish_marks(self._mirror)
+
+    # ------------------------------------------------------------ the catalogue
+
+    async def _check_rows(self, began: datetime) -> None:
+        """Check every row of the catalogue, and sync the projects of damaged ones."""
+        catalogue = self._mirror.catalogue
+        earlier = {each.name for each in await catalogue.deferred()}
+        after = ""
+        while after := await catalogue.check(after):
+            pass
+        await Readoption.of(self._mirror).run()
+        damaged = [
+            each.name
+            for each in await catalogue.deferred()
+            if each.cause is Cause.DAMAGED and each.name not in earlier
+        ]
+        if damaged and self._options.repair:
+            await self._sync(damaged, began)
 
     # ------------------------------------------------------------ updating pages
 
@@ -134,18 +160,24 @@ class Verification:
             size = share if size is None else min(size, share)
         budget = Budget(mirror.clock, seconds=options.seconds, size=size, rate=options.rate)
         publisher = Publisher.of(mirror)
+        pages = PageCheck(mirror.storage, publisher, PolicyFingerprint.of(mirror), mirror.clock)
         scrub = Scrub(
             mirror,
             Examiner(
                 mirror.storage,
-                PageCheck(mirror.storage, publisher, PolicyFingerprint.of(mirror), mirror.clock),
+                pages,
                 mirror.clock,
                 budget,
                 documents=mirror.settings.pages.legacy_json,
                 current_documents=options.update,
             ),
             Repairer(
-                mirror.index, FileSync.of(mirror), PathOwners.of(mirror), publisher, mirror.clock
+                mirror.index,
+                FileSync.of(mirror),
+                PathOwners.of(mirror),
+                publisher,
+                mirror.clock,
+                trusts_records=not self._is_restored,
             ),
             budget,
             options,
@@ -155,6 +187,26 @@ class Verification:
             await scrub.run_quickly()
         else:
             await scrub.run(int(began.timestamp()))
+        if scrub.unproven:
+            await self._sync_unproven(scrub.unproven, pages, began)
+
+    async def _sync_unproven(
+        self,
+        damage: Mapping[ProjectName, Sequence[Damage]],
+        pages: PageCheck,
+        began: datetime,
+    ) -> None:
+        """Sync the projects of damaged pages that their records must not be rendered to."""
+        await self._sync(list(damage), began)
+        for name, found in damage.items():
+            record = await self._mirror.catalogue.project(name)
+            left = set() if record is None else {e.key for e in await pages.damage(record)}
+            for each in found:
+                if record is None or each.key in left:
+                    failed = events.RepairFailed(each.key, each.what, _UNPROVEN)
+                    self._mirror.events(failed)
+                else:
+                    self._mirror.events(events.DamageRepaired(each.key))
 
     # ------------------------------------------------------------ the root page and orphans
 

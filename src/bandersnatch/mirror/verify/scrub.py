@@ -11,6 +11,7 @@ from bandersnatch.catalogue import records
 from bandersnatch.concurrency import bounded_map
 from bandersnatch.events import DamageFound, DamageRepaired, ProjectVerified, RepairFailed
 from bandersnatch.mirror.publish import Publisher
+from bandersnatch.mirror.readoption import deferred_again
 from bandersnatch.mirror.verify.repair import Repairer, Repairs, defer_damaged
 from bandersnatch.model.names import ProjectName
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from bandersnatch.layout import StorageKey
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.mirror.verify.budget import Budget, VerifyOptions
-    from bandersnatch.mirror.verify.examine import Examiner, Findings
+    from bandersnatch.mirror.verify.examine import Damage, Examiner, Findings
     from bandersnatch.storage.port import StoredObject
 
 DRY_RUN = "a dry run repairs nothing"
@@ -52,13 +53,18 @@ class Scrub:
         options: VerifyOptions,
         deferred: Mapping[ProjectName, records.Deferred],
     ) -> None:
-        """Assign the collaborators; ``deferred`` are the catalogue's deferrals."""
+        """Assign the collaborators; ``deferred`` are the catalogue's deferrals.
+
+        ``unproven`` are the damaged pages that only the index can restore; their projects are
+        deferred.
+        """
         self._mirror = mirror
         self._examiner = examiner
         self._repairer = repairer
         self._budget = budget
         self._options = options
         self._deferred = deferred
+        self.unproven: dict[ProjectName, list[Damage]] = {}
         self._cycle_began = records.NEVER
         self._batch = records.CatalogueUpdate()
         self._committed_at = mirror.clock.monotonic()
@@ -193,7 +199,12 @@ class Scrub:
             events(RepairFailed(damage.key, damage.what, reason))
         if record is not findings.record:
             self._update_record(record)
-        if repairs.failed and record.name not in self._deferred:
+        if repairs.unproven:
+            self.unproven[record.name] = repairs.unproven
+            earlier = self._deferred.get(record.name)
+            again = deferred_again(record.name, earlier, record.display, findings.at)
+            self._batch.deferred.append(again)
+        elif repairs.failed and record.name not in self._deferred:
             self._batch.deferred.append(defer_damaged(record, repairs.failed, findings.at))
 
     def _update_record(self, record: records.ProjectRecord) -> None:
