@@ -154,7 +154,7 @@ class Marker(StrEnum):
     PROOF = "proof"
     """The result of the last proof of the whole selection; see ``mirror.proofs``."""
     INDEX = "index"
-    """The index that serials, ETags and the state files are of, as a normalised URL."""
+    """The index that serials, ETags and the state files are of; see ``index_identity``."""
     QUICK_VERIFY = "quick verify"
     """The last project that an interrupted ``verify`` of sizes and times compared."""
     MARK = "mark"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -47,6 +48,9 @@ SAMPLE = 20
 MIN_SAMPLE = 3
 """Projects below which the catalogue is not judged; a page or two may have been deleted."""
 
+_PATH_DIGEST = 32
+"""Hexadecimal digits."""
+
 _EVER = 2**62
 """A time after all others, in seconds since 1970."""
 
@@ -86,33 +90,42 @@ async def open_tree(
 
 
 async def _follow_index(mirror: Mirror) -> None:
-    """Record which index the state is of; forget serials and ETags if it is of another one.
+    """Forget serials and ETags if they are of another index than that of the configuration.
 
     The state files are then not trusted until a run has compared every page.
     """
     stored = await mirror.catalogue.marker(records.Marker.INDEX)
-    current = _identity(mirror.settings.index.url)
-    if stored == current:
+    current = index_identity(mirror.settings.index.url)
+    if stored in {"", current}:
         return
-    update = records.CatalogueUpdate(markers={records.Marker.INDEX: current})
-    if stored:
-        mirror.events(
-            Warned(
-                f"this mirror followed {stored} so far and follows {current} now; every page is "
-                "compared, and files that are right are not downloaded"
-            )
+    before, now = stored.split()[0], current.split()[0]
+    followed = f"{before} so far and follows {now} now"
+    if before == now:
+        followed = f"another address at {now} so far"
+    mirror.events(
+        Warned(
+            f"this mirror followed {followed}; every page is compared, and files that are right "
+            "are not downloaded"
         )
-        update.forget_above = NO_SERIAL
-        update.markers[records.Marker.CLEAN] = records.CleanMarker.FOREIGN
-        update.markers[records.Marker.LISTING] = ""
+    )
+    markers = {
+        records.Marker.INDEX: current,
+        records.Marker.CLEAN: records.CleanMarker.FOREIGN,
+        records.Marker.LISTING: "",
+    }
+    update = records.CatalogueUpdate(forget_above=NO_SERIAL, markers=markers)
     await mirror.catalogue.commit(update)
 
 
-def _identity(address: str) -> str:
-    """Return an index's address without scheme and default port, which say nothing about it."""
+def index_identity(address: str) -> str:
+    """Return what tells an index from others: its host, port, and a digest of its path.
+
+    The scheme does not matter, and the path may have a secret.
+    """
     parts = urlsplit(address)
     port = "" if parts.port in {None, 80, 443} else f":{parts.port}"
-    return f"{parts.hostname or ''}{port}{parts.path.rstrip('/')}"
+    path = hashlib.sha256(parts.path.rstrip("/").encode()).hexdigest()
+    return f"{parts.hostname or '-'}{port} {path[:_PATH_DIGEST]}"
 
 
 # ---------------------------------------------------------------- tree and catalogue

@@ -436,6 +436,19 @@ async def remove_all(
         update.records += [planned.excluded[name] for name in sorted(kept)]
         await checkpoint.commit(update)
     await _defer_failed(removals, planned, checkpoint)
+    await _forget_excluded(mirror, planned, checkpoint, began, is_doubted=is_doubted)
+    return frozenset(removals.failed)
+
+
+async def _forget_excluded(
+    mirror: Mirror,
+    planned: PlannedRemovals,
+    checkpoint: Checkpoint,
+    began: datetime,
+    *,
+    is_doubted: bool,
+) -> None:
+    """Forget the removed projects of which only an excluded record exists; end the removals."""
     forgotten = [
         name for name, task in planned.reported.items() if TaskHints.EXCLUDED in task.hints
     ]
@@ -448,7 +461,6 @@ async def remove_all(
             forgotten=forgotten, markers={records.Marker.ROOT: records.RootMarker.WRITTEN}
         )
     )
-    return frozenset(removals.failed)
 
 
 async def _defer_failed(

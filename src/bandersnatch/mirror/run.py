@@ -46,7 +46,7 @@ from bandersnatch.mirror.rejections import report_rejections
 from bandersnatch.mirror.state import StateFiles, Todo, final_marker, next_status, trusted_state
 from bandersnatch.mirror.sweep import Sweep
 from bandersnatch.mirror.sync import settle_paths, tasks_by_name
-from bandersnatch.mirror.tasks import Discovery, MirrorSnapshot, SyncTask, TaskHints
+from bandersnatch.mirror.tasks import Discovery, MirrorSnapshot, Opening, SyncTask, TaskHints
 from bandersnatch.model.serials import NO_SERIAL, Serial
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ class MirrorRun:
             leftovers=sorted(leftovers if only is None else leftovers & only),
             limit=limit,
             head=found.head,
-            markers={**self._policy_markers(), **found.markers},
+            markers={**self._policy_markers(), **self._index_marker(), **found.markers},
         )
 
     async def _forget_unbelieved(self, found: Discovery) -> None:
@@ -298,6 +298,10 @@ class MirrorRun:
         if self._following is not None:
             markers[Marker.CLOSURE] = self._following.policy
         return markers
+
+    def _index_marker(self) -> dict[Marker, str]:
+        """Return the marker of the index, to be stored when it has answered."""
+        return {Marker.INDEX: recovery.index_identity(self._mirror.settings.index.url)}
 
     async def _has_new_policy(self) -> bool:
         """Whether options or filters differ from those of the last complete run."""
@@ -399,6 +403,8 @@ class MirrorRun:
         leftovers = prepared.leftovers
         kept = await self._remove_unrecorded(leftovers, checkpoint, began)
         markers = dict.fromkeys(self._policy_markers(), "") if self._is_policy_new else {}
+        if self._found.opening is not Opening.NONE:
+            markers.update(self._index_marker())
         await checkpoint.begin(
             [name for name in prepared.resolved if name not in kept],
             plan.tasks.values(),
