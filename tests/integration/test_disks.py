@@ -80,7 +80,8 @@ def everything(site: Site) -> dict[str, bytes | str]:
             if ".partial/" not in key and key not in {"catalogue.sqlite", ".lock"}:
                 link = str(path.readlink()) if path.is_symlink() else None
                 found[key] = path.read_bytes() if link is None else link
-    return found
+    _, counter = found["web/.mirror"].split()  # the name of each mirror is random
+    return found | {"web/.mirror": counter}
 
 
 def run(sites: tuple[Site, ...], *arguments: str) -> None:
