@@ -64,7 +64,8 @@ def start(
 
     def begin(home: Path, seed: int) -> History:
         home.mkdir(exist_ok=True)
-        case = Case(index, server, Site(home, server, timeout=5), figures)
+        # A busy machine may answer late: no history has a fault of the network.
+        case = Case(index, server, Site(home, server, timeout=120), figures)
         return History(case, seed, folds(frozenset(kinds)), has_events=has_events)
 
     if not kinds:

@@ -16,6 +16,7 @@ from bandersnatch.storage.paths import PathDirectory
 from bandersnatch.storage.system import has_descriptors, open_directory
 from bandersnatch.storage.windows import long_path
 from tests.support.disks import files, open_files
+from tests.support.system import needs_links
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -135,6 +136,7 @@ def test_the_target_of_a_link_has_a_status(at: Directory, here: Path) -> None:
         at.target_status("dangling")
 
 
+@needs_links
 def test_links_are_created_and_read(at: Directory, here: Path) -> None:
     at.make_link("x", "../outside")
 

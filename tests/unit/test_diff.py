@@ -23,6 +23,7 @@ from bandersnatch.events import (
 )
 from bandersnatch.layout import StorageKey
 from bandersnatch.model.names import project_name
+from tests.support.system import needs_posix
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -189,6 +190,7 @@ def test_a_list_that_cannot_be_created_is_a_storage_error(
         pytest.fail("there is no list to write to")
 
 
+@needs_posix
 def test_a_full_disk_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "list").symlink_to("/dev/full")
 

@@ -31,6 +31,7 @@ from tests.support.disks import (
 )
 from tests.support.processes import start
 from tests.support.storages import BIG, contents, expected, feed, key, receive
+from tests.support.system import needs_links, needs_posix
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -229,6 +230,7 @@ async def test_the_partial_directory_may_not_be_a_link(root: Path) -> None:
 # ---------------------------------------------------------------- the lock
 
 
+@needs_posix
 async def test_a_second_command_fails_immediately_with_the_holder_of_the_lock(root: Path) -> None:
     with child(root, "sys.stdin.read()") as holder:
         began = time.monotonic()
@@ -242,6 +244,7 @@ async def test_a_second_command_fails_immediately_with_the_holder_of_the_lock(ro
     await opened(root)
 
 
+@needs_posix
 async def test_a_second_holder_in_one_process_is_rejected_too(root: Path) -> None:
     async with FilesystemStorage(str(root)) as storage:
         with pytest.raises(LockConflict, match=f"held by process {os.getpid()}; wait for it"):
@@ -486,6 +489,7 @@ async def test_a_file_without_a_time_has_that_of_its_writing(root: Path) -> None
     assert before - 10**9 < (root / PAGE).stat().st_mtime_ns < time.time_ns() + 10**9
 
 
+@needs_links
 async def test_a_published_version_is_a_relative_link(root: Path) -> None:
     version = key("web/simple/foo/versions/1")
     async with FilesystemStorage(str(root)) as storage:
@@ -504,6 +508,7 @@ async def test_an_object_with_the_same_content_is_not_touched(root: Path) -> Non
     assert listing(root / "web") == before
 
 
+@needs_links
 async def test_a_link_is_replaced_by_a_file_with_the_same_content(root: Path) -> None:
     """The target may be deleted, and the page must not disappear with it."""
     version = key("web/simple/foo/versions/1")

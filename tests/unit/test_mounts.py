@@ -20,6 +20,7 @@ from bandersnatch.storage.mounts import (
     require_disk,
 )
 from tests.support.disks import mounted
+from tests.support.system import needs_posix
 
 LINE = "36 35 98:0 /sub {} rw,noatime master:1 - {} /dev/sda1 rw"
 
@@ -201,6 +202,7 @@ def test_a_mirror_that_must_exist(tmp_path: Path, tables: MountTables, name: str
 # ---------------------------------------------------------------- the real system
 
 
+@needs_posix
 @pytest.mark.parametrize("below", ["", "web", "web/packages"])
 def test_real_mounts_are_recognised(tmp_path: Path, tables: MountTables, below: str) -> None:
     at = tmp_path / "a mirror" / below

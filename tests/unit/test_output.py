@@ -16,6 +16,7 @@ from bandersnatch.errors import StorageError
 from bandersnatch.storage.areas import AREAS, PARTIAL
 from bandersnatch.storage.output import OutputFile, write_new
 from tests.support.disks import bound, files, is_there, listing, mounted, open_files, umask
+from tests.support.system import needs_posix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,6 +102,7 @@ def test_a_new_file_is_written(root: Path, tmp_path: Path, write: object, where:
     assert stat.S_IMODE((home / "list").stat().st_mode) == 0o644
 
 
+@needs_posix
 @WRITERS
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o666, 0o755, 0o2644])
 def test_the_mode_of_the_file_is_kept(root: Path, tmp_path: Path, write: object, mode: int) -> None:
@@ -285,6 +287,7 @@ def test_a_link_elsewhere_is_resolved_and_stays(root: Path, tmp_path: Path, writ
     assert files(tmp_path / "real") == {"report": NEW, "list": NEW, "list.deleted": NEW}
 
 
+@needs_posix
 @WRITERS
 def test_a_character_device_is_written_to(root: Path, tmp_path: Path, write: object) -> None:
     (tmp_path / "null").symlink_to(os.devnull)
@@ -302,6 +305,7 @@ def pipe() -> tuple[int, int]:
     return os.pipe()
 
 
+@needs_posix
 @pytest.mark.parametrize("name", ["/dev/fd/{}", "/proc/self/fd/{}"])
 @pytest.mark.parametrize("write", [replace, stream])
 def test_an_open_descriptor_is_written_to_whatever_it_is(

@@ -16,6 +16,7 @@ import pytest
 from bandersnatch.cli.signals import REPEAT, Signals
 from bandersnatch.errors import Interruption, StorageError
 from tests.support.processes import start
+from tests.support.system import needs_posix
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.usefixtures("default_handlers")
 _Result = TypeVar("_Result")
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+EACH = [signal.SIGINT, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=needs_posix)]
 
 
 async def interruptible(work: Coroutine[Any, Any, _Result]) -> _Result:
@@ -49,7 +51,7 @@ async def test_an_exception_of_the_work_is_raised() -> None:
         await interruptible(work())
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", EACH)
 async def test_a_signal_cancels_the_work_and_waits_until_it_has_ended(number: int) -> None:
     said = []
 
@@ -174,7 +176,7 @@ with Signals():
 """
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", EACH)
 def test_a_signal_before_anything_is_begun_ends_the_process(number: signal.Signals) -> None:
     with start([sys.executable, "-c", WAITING], stdin=subprocess.PIPE) as process:
         assert process.stdout is not None

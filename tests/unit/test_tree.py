@@ -31,6 +31,7 @@ from bandersnatch.storage.temporary import create_file
 from bandersnatch.storage.tree import Tree, mapped_errors
 from tests.support.disks import files, listing, modes, open_files, umask
 from tests.support.storages import key, names
+from tests.support.system import needs_descriptors, needs_links
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -194,6 +195,7 @@ class TestALinkThatLeadsOut:
         assert not path.is_symlink()
         assert files(root) == {PAGE: b"page"}
 
+    @needs_links
     def test_is_replaced_by_another(
         self, tree: Tree, root: Path, outside: Path, target: str
     ) -> None:
@@ -325,6 +327,7 @@ class TestALinkInPlaceOfADirectory:
         assert caught.value.key == where
         assert files(root) == {}
 
+    @needs_links
     def test_is_not_linked_through(
         self, tree: Tree, root: Path, outside: Path, where: str, *, swapped: bool
     ) -> None:
@@ -380,6 +383,7 @@ def test_nothing_is_found_below_a_loop_of_links(tree: Tree, root: Path) -> None:
 # ---------------------------------------------------------------- areas
 
 
+@needs_links
 @pytest.mark.parametrize("area", AREAS)
 def test_an_area_may_be_a_link_to_another_directory(root: Path, area: str) -> None:
     elsewhere = root.parent / "elsewhere"
@@ -420,6 +424,7 @@ def test_an_area_that_becomes_a_link_after_it_was_opened_is_not_followed(
     assert found(tree, "") == []
 
 
+@needs_descriptors
 @pytest.mark.parametrize("area", AREAS)
 def test_an_area_that_is_exchanged_with_a_link_stays_open(
     root: Path, outside: Path, area: str
