@@ -26,6 +26,7 @@ PORTS = {
     "layout",
     "catalogue.port",
     "catalogue.records",
+    "doctor.port",
     "index.port",
     "storage.port",
 }
@@ -38,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "events": VALUES | {"layout"},
     "catalogue.port": VALUES | PORTS,
     "catalogue.records": VALUES | {"layout"},
+    "doctor.port": set(),
     "index.port": VALUES | PORTS,
     "storage.port": VALUES | {"layout"},
     "concurrency": {"clock"},
@@ -59,6 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | PORTS
     | {"concurrency", "simple", "filters.chain", "filters.interface", "config.schema", "mirror"}
     | {"filters.following", "closure", "state_word"},
+    "doctor": VALUES | PORTS | {"simple", "doctor"},
     "serve": VALUES
     | PORTS
     | {"concurrency", "simple", "filters.chain", "config.schema", "serve", "state_word", "metrics"},
@@ -81,7 +84,7 @@ HOMES: dict[str, set[str]] = {
     "regex": {"filters.builtin.regex"},
     # And plain values everywhere but in the model, which has the simplest tools.
     "msgspec": {"simple", "events", "config", "index", "storage", "catalogue", "mirror", "filters"}
-    | {"app", "cli", "concurrency", "serve", "state_word", "metrics", "closure"},
+    | {"app", "cli", "concurrency", "serve", "state_word", "metrics", "closure", "doctor"},
     "sqlite3": {"catalogue.sqlite"},
     "jinja2": {"serve.pages"},
     "prometheus_client": {"metrics"},
@@ -107,6 +110,7 @@ NEVER: dict[str, set[str]] = {
     "storage.port": {"asyncio", "logging", "os", "pathlib"},
     "mirror": {"logging", "os", "pathlib", "time", "random", "tempfile", "shutil"},
     "serve": {"logging", "os", "pathlib", "time", "random", "tempfile", "shutil"},
+    "doctor": {"logging", "os", "pathlib", "time", "random", "tempfile", "shutil"},
 }
 """What would let the world into a layer that is to know nothing of it."""
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bandersnatch.clock import Clock
     from bandersnatch.closure.state import ClosureState
     from bandersnatch.config.schema import Settings
+    from bandersnatch.doctor.port import SingleRequests
     from bandersnatch.events import EventSink
     from bandersnatch.filters.chain import FilterChain
     from bandersnatch.index.port import PackageIndex
@@ -232,6 +233,28 @@ async def open_index(
     proxy = choose_proxy(settings.index.proxy, settings.index.url, os.environ)
     async with AsyncExitStack() as stack:
         yield await _open_index(settings, stack, clock, events, proxy)
+
+
+@asynccontextmanager
+async def open_requests(url: str) -> AsyncIterator[tuple[SingleRequests, str]]:
+    """Yield what sends single requests to an index, and its URL without user name and password.
+
+    :raises ConfigError: if the environment names an invalid proxy or file of certificates.
+    """
+    from bandersnatch.config.schema import IndexSettings, split_login  # noqa: PLC0415 - as above
+    from bandersnatch.index.aiohttp_client import AiohttpClient  # noqa: PLC0415
+    from bandersnatch.index.hosts import HostGuard  # noqa: PLC0415
+    from bandersnatch.index.proxy import choose_proxy  # noqa: PLC0415
+    from bandersnatch.index.single_requests import GuardedRequests  # noqa: PLC0415
+    from bandersnatch.index.tls import check_environment  # noqa: PLC0415
+
+    check_environment(os.environ)
+    address, login = split_login(url)
+    proxy = choose_proxy("", address, os.environ)
+    guard = HostGuard(address, [proxy])
+    settings = IndexSettings(index_url=address, logins=() if login is None else (login,))
+    async with AiohttpClient(settings, guard, proxy) as client:
+        yield GuardedRequests(client, guard, has_proxy=bool(proxy)), address
 
 
 @asynccontextmanager

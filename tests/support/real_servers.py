@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,8 +125,8 @@ def serving_lists(server: str, root: Path) -> Iterator[str]:
 
 @contextmanager
 def _running(server: str, root: Path, port: int, block: str) -> Iterator[str]:
-    home = root.parent / "server"
-    home.mkdir()
+    home = Path(tempfile.mkdtemp(prefix="server-", dir=root.parent))
+    home.chmod(0o755)
     command = _command(server, root, home, port, block)
     with (home / "stderr.log").open("wb") as errors:
         process = subprocess.Popen(
@@ -167,11 +167,24 @@ def _command(server: str, root: Path, home: Path, port: int, block: str) -> list
     return [program, "run", "--config", str(config), "--adapter", "caddyfile"]
 
 
+@contextmanager
+def serving_blocks(root: Path, ports: list[int], blocks: str) -> Iterator[None]:
+    """Run nginx with the blocks of several servers, which listen on ``ports``."""
+    with _running("nginx", root, ports[0], blocks):
+        yield
+
+
+def free_ports(count: int) -> list[int]:
+    """Return different ports that are free now."""
+    with ExitStack() as stack:
+        found = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in found:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in found]
+
+
 def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
+    return free_ports(1)[0]
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], home: Path) -> None:

@@ -60,11 +60,12 @@ class AiohttpClient(HttpClient):
         *,
         decompress: bool,
         content: bytes | None = None,
+        method: str = "GET",
     ) -> AiohttpResponse:
         try:
             return AiohttpResponse(
                 await self._session.request(
-                    "GET" if content is None else "POST",
+                    method if content is None else "POST",
                     url,
                     headers=headers,
                     data=content,

@@ -145,9 +145,9 @@ def _check_private(path: str) -> None:
 
 # ---------------------------------------------------------------- failed handshakes
 
-_WRONG_TIME = frozenset({9, 10})
-_OTHER_HOST = frozenset({62, 64})
-_UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
+WRONG_TIME = frozenset({9, 10})
+OTHER_HOST = frozenset({62, 64})
+UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
 """Results of a verification, as OpenSSL's x509_vfy.h numbers them."""
 
 _CLIENT_REFUSED = (
@@ -194,11 +194,11 @@ def _ssl_error(error: BaseException | None) -> ssl.SSLError | None:
 
 def _why_untrusted(error: ssl.SSLCertVerificationError) -> str:
     message = error.verify_message.rstrip(".")
-    if error.verify_code in _WRONG_TIME:
+    if error.verify_code in WRONG_TIME:
         why = f"{message}; if the certificate is right, the clock of this machine is wrong"
-    elif error.verify_code in _OTHER_HOST:
+    elif error.verify_code in OTHER_HOST:
         why = f"{message}; use the name of the host that its certificate states"
-    elif error.verify_code in _UNKNOWN_AUTHORITY:
+    elif error.verify_code in UNKNOWN_AUTHORITY:
         why = (
             f"{message}; if its authority is your own, set ca-file to a file with the "
             "certificate of that authority"

@@ -83,8 +83,9 @@ class HttpClient(Protocol):
         *,
         decompress: bool,
         content: bytes | None = None,
+        method: str = "GET",
     ) -> Response:
-        """Send a GET request, or a POST request if ``content`` is given; return the response.
+        """Send a request, which is a POST request if ``content`` is given; return the response.
 
         ``decompress`` accepts a compressed body and decompresses it.
 

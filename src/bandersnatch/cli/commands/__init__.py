@@ -25,13 +25,14 @@ COMMANDS = {
     "status": "report how current the mirror is, what it has, and what is not done",
     "serve": "serve the mirror to pip, uv and browsers over HTTP",
     "webserver-config": "print the configuration of a web server for this mirror",
+    "doctor": "ask a served mirror or index as pip and uv do, and report what is wrong",
     "config": "check the configuration",
     "completion": "print the script with which a shell completes command lines",
     "man": "print the manual page",
 }
 """The names of the commands, each with what it does."""
 
-UNCONFIGURED = frozenset({"init", "completion", "man"})
+UNCONFIGURED = frozenset({"init", "doctor", "completion", "man"})
 """The commands that read no configuration."""
 
 
