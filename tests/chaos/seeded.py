@@ -90,7 +90,7 @@ MUTANTS = (
     ),
     Mutant(
         "todo is completed before the index is asked",
-        "mirror.run:MirrorRun._discover",
+        "mirror.preparation:Preparer._discover",
         insert(
             "if state.todo is not None and state.todo.pending:\n    return Discovery(state.cursor)",
             before=Find((ast.If,), frozenset({"only"})),
@@ -105,7 +105,7 @@ MUTANTS = (
     ),
     Mutant(
         "status passes a project that failed",
-        "mirror.run:MirrorRun._save_status",
+        "mirror.run:_Steps._save_status",
         put(expression(ast.ListComp, "first_serial"), code("[]")),
         ("integration/test_state.py", "integration/test_invariants.py"),
     ),
@@ -246,7 +246,7 @@ MUTANTS = (
     ),
     Mutant(
         "adoption does not ask for the owner of a path",
-        "mirror.adopt:Adoption._owned",
+        "mirror.adopt:Adoption._owned_record",
         insert("return record", before=Find((ast.AsyncFor, ast.For), frozenset({"claim"}))),
         ("integration/test_path_owners.py",),
     ),
@@ -533,7 +533,7 @@ MUTANTS = (
     ),
     Mutant(
         "the cursor moves past projects that were not synced",
-        "mirror.run:MirrorRun._begin",
+        "mirror.run:_open_checkpoint",
         put(expression(ast.DictComp, "target_serial"), code("{}")),
         ("integration/test_stop_on_error.py", "integration/test_faults.py"),
     ),
@@ -593,7 +593,7 @@ MUTANTS = (
     ),
     Mutant(
         "rules about one project are ignored when a list is compared",
-        "mirror.run:MirrorRun._differing",
+        "mirror.preparation:Preparer._differing",
         delete("special"),
         ("integration/test_reconcile.py",),
     ),

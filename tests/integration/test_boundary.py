@@ -13,8 +13,9 @@ from bandersnatch.cli.exit_codes import ExitCode, code_for_report
 from bandersnatch.config.schema import ApiMethod
 from bandersnatch.errors import UnexpectedError
 from bandersnatch.events import Halted, ProjectFailed
+from bandersnatch.mirror.preparation import RunOptions
 from bandersnatch.mirror.report import RunReport
-from bandersnatch.mirror.run import MirrorRun, RunOptions
+from bandersnatch.mirror.run import MirrorRun
 from tests.support import faults
 from tests.support.clock import QuickClock
 from tests.support.index import Index

@@ -19,8 +19,9 @@ from bandersnatch.config.schema import IndexSettings, Settings, StorageSettings
 from bandersnatch.filters.chain import FilterChain
 from bandersnatch.filters.interface import Stage
 from bandersnatch.mirror.mirror import Mirror
+from bandersnatch.mirror.preparation import RunOptions
 from bandersnatch.mirror.project import FEW_FILES
-from bandersnatch.mirror.run import MirrorRun, RunOptions
+from bandersnatch.mirror.run import MirrorRun
 from bandersnatch.model.names import ProjectName
 from tests.support.chains import PageRule, chain_of, kept
 from tests.support.clock import FakeClock

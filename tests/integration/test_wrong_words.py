@@ -10,7 +10,8 @@ import pytest
 
 from bandersnatch.config.schema import ApiMethod
 from bandersnatch.errors import BandersnatchError
-from bandersnatch.mirror.run import MirrorRun, RunOptions
+from bandersnatch.mirror.preparation import RunOptions
+from bandersnatch.mirror.run import MirrorRun
 from bandersnatch.model.names import project_name
 from tests.support.clock import QuickClock
 from tests.support.index import Index

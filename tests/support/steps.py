@@ -14,9 +14,10 @@ from bandersnatch.config.schema import ApiMethod, PageSettings
 from bandersnatch.filters.chain import FilterChain
 from bandersnatch.layout import TRASH, StorageKey
 from bandersnatch.mirror.delete import delete
+from bandersnatch.mirror.preparation import RunOptions
 from bandersnatch.mirror.queries.why import why
 from bandersnatch.mirror.restore import restore
-from bandersnatch.mirror.run import MirrorRun, RunOptions
+from bandersnatch.mirror.run import MirrorRun
 from bandersnatch.mirror.sync import sync
 from bandersnatch.model.names import project_name
 from bandersnatch.storage.dry_run import DryRunStorage

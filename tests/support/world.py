@@ -20,7 +20,8 @@ from bandersnatch.config.schema import (
 from bandersnatch.filters.chain import FilterChain
 from bandersnatch.layout import StorageKey
 from bandersnatch.mirror.mirror import Mirror
-from bandersnatch.mirror.run import MirrorRun, RunOptions
+from bandersnatch.mirror.preparation import RunOptions
+from bandersnatch.mirror.run import MirrorRun
 from bandersnatch.mirror.sync import sync
 from bandersnatch.model.names import project_name
 from tests.support.fake_index import FakePackageIndex

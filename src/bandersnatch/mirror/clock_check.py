@@ -1,10 +1,18 @@
-"""Whether the clock of this machine is to be trusted; pure.
+"""Whether the clock of this machine is to be trusted.
 
 A clock that is wrong makes data look old: files in the trash, changes, partial downloads. While it
 is doubted, nothing is purged and nothing expires. Times of the index are kept as they are stated.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bandersnatch.events import Warned
+
+if TYPE_CHECKING:
+    from bandersnatch.events import EventSink
+    from bandersnatch.index.port import PackageIndex
 
 MAX_STEP_BACK = 60
 """Seconds that a run may be earlier than the last one: clocks are adjusted."""
@@ -40,3 +48,26 @@ def _span(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{int(seconds // size)} {unit}"
     return f"{int(seconds)} seconds"
+
+
+class ClockCheck:
+    """Checks the clock in one run; ``doubt`` says why it is doubted, from then on to the end."""
+
+    def __init__(self, index: PackageIndex, events: EventSink) -> None:
+        """``index`` knows which time its answers stated."""
+        self._index = index
+        self._events = events
+        self.last_run: int | None = None
+        self.doubt = ""
+
+    def check(self, began: int) -> None:
+        """Doubt the clock if there is a reason, and warn once.
+
+        ``began`` is the time of the run, and ``last_run`` that of the one before, in seconds since
+        1970.
+        """
+        if self.doubt:
+            return
+        self.doubt = clock_doubt(began, self.last_run, self._index.clock_offset)
+        if self.doubt:
+            self._events(Warned(f"{self.doubt}; nothing is purged or expires in this run"))

@@ -78,6 +78,18 @@ def check_removals(count: int, limit: int, *, by_filters: int = 0, emptied: int 
         raise errors.TooManyRemovals(count, limit, by_filters=by_filters, emptied=emptied)
 
 
+def is_refused(
+    events: EventSink, count: int, limit: int, *, by_filters: int = 0, emptied: int = 0
+) -> bool:
+    """Whether a limit refuses so many removals; if so, report it. See ``check_removals``."""
+    try:
+        check_removals(count, limit, by_filters=by_filters, emptied=emptied)
+    except errors.SafetyStop as error:
+        events(Halted(error))
+        return True
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedRemovals:
     """The projects that a run is to remove if the limits let it.

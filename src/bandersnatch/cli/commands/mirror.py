@@ -78,7 +78,8 @@ async def _prove(mirror: Mirror, session: Session) -> int:
 def _job(session: Session) -> Job:
     from bandersnatch.cli.session import Job
     from bandersnatch.config.readers import whole_number
-    from bandersnatch.mirror.run import MirrorRun, RunOptions
+    from bandersnatch.mirror.preparation import RunOptions
+    from bandersnatch.mirror.run import MirrorRun
 
     arguments = session.arguments
     options = RunOptions(

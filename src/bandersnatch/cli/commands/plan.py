@@ -57,7 +57,8 @@ async def _dry_run(
     from bandersnatch.app import check_storage
     from bandersnatch.cli.log import EventLog
     from bandersnatch.events import Halted, ProjectAbsent, StepStarted, Warned
-    from bandersnatch.mirror.run import MirrorRun, RunOptions
+    from bandersnatch.mirror.preparation import RunOptions
+    from bandersnatch.mirror.run import MirrorRun
 
     problems = check_storage(session.configuration.settings).problems
 
