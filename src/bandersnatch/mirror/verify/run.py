@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bandersnatch import events, layout
 from bandersnatch.catalogue.records import CatalogueUpdate, Cause, Marker, RootMarker, TrashEntry
-from bandersnatch.errors import TooManyOrphans, UnusableIndex
+from bandersnatch.errors import MissingProject, TooManyOrphans, UnusableIndex
 from bandersnatch.mirror import recovery
 from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.files import FileSync
@@ -109,12 +110,18 @@ class Verification:
             error = UnusableIndex(f"the index has a usable page for none of {count} projects")
             self._mirror.events(events.Halted(error))
 
-    async def _sync(self, names: Sequence[ProjectName], began: datetime) -> bool:
+    async def _sync(
+        self,
+        names: Sequence[ProjectName],
+        began: datetime,
+        sink: events.EventSink | None = None,
+    ) -> bool:
         """Sync projects as the command ``sync`` does; return whether that succeeded for any.
 
         It publishes no page that lost files on the index: a run of ``mirror`` decides that.
+        Events go to ``sink``, if it is given, instead of those of the mirror.
         """
-        mirror = self._mirror
+        mirror = self._mirror if sink is None else replace(self._mirror, events=sink)
         tasks = await tasks_by_name(mirror, names)
         checkpoint = Checkpoint(
             mirror.storage,
@@ -196,14 +203,26 @@ class Verification:
         pages: PageCheck,
         began: datetime,
     ) -> None:
-        """Sync the projects of damaged pages that their records must not be rendered to."""
-        await self._sync(list(damage), began)
+        """Sync the projects of damaged pages that their records must not be rendered to.
+
+        A project that the index does not have any more is reported as damaged, not as failed.
+        """
+        absent: dict[ProjectName, str] = {}
+
+        def report(event: events.Event) -> None:
+            if isinstance(event, events.ProjectFailed) and isinstance(event.error, MissingProject):
+                absent[event.name] = str(event.error)
+            else:
+                self._mirror.events(event)
+
+        await self._sync(list(damage), began, report)
         for name, found in damage.items():
             record = await self._mirror.catalogue.project(name)
             left = set() if record is None else {e.key for e in await pages.damage(record)}
             for each in found:
                 if record is None or each.key in left:
-                    failed = events.RepairFailed(each.key, each.what, _UNPROVEN)
+                    why = absent.get(name, _UNPROVEN)
+                    failed = events.RepairFailed(each.key, each.what, why)
                     self._mirror.events(failed)
                 else:
                     self._mirror.events(events.DamageRepaired(each.key))
