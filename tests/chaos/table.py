@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tests.chaos.cases import CHAPTERS, FAULTS, NOT_APPLICABLE, NOT_YET
 from tests.chaos.figures import COUNTED, MEASURED, NOT_COUNTED, Figures
+from tests.chaos.searches import search_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,8 @@ page. The number of a case is part of the names of its tests, `test_case_<number
 In every test an independent checker, which knows only what the index has, reads the whole tree
 and the output of the program before and after each run.
 [Its rules](../development/oracle.md) hold for every case, so the table states only what is
-particular to one:
+particular to one. The last column names the generator in `tests/chaos/` that
+[draws neighbours of the fault from seeds](../development/oracle.md#rules-for-generated-faults):
 
 * what was valid still exists, or was replaced by something valid and newer, or is in `removed/`;
 * pages name only files that exist and are valid, the same in all formats, at every moment of a run;
@@ -114,8 +116,10 @@ def _cases(outcomes: dict[int, Outcome]) -> Iterator[str]:
     for number, fault in FAULTS.items():
         if number in CHAPTERS:
             yield from ("", f"## {CHAPTERS[number]}", "")
-            yield from ("| # | Fault | Expected outcome | Exit | Tests |", "|---|---|---|---|---|")
-        yield f"| {number} | {' | '.join(fault)} | {_result(number, outcomes)} |"
+            yield "| # | Fault | Expected outcome | Exit | Tests | Searched by |"
+            yield "|---|---|---|---|---|---|"
+        result = f"{_result(number, outcomes)} | {search_of(number)}"
+        yield f"| {number} | {' | '.join(fault)} | {result} |"
 
 
 def _result(number: int, outcomes: dict[int, Outcome]) -> str:

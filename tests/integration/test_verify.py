@@ -414,6 +414,27 @@ COMMANDS = [
 ]
 
 
+def test_a_page_that_the_index_cannot_restore_is_damage_and_no_failed_project(
+    index: Index, site: Site
+) -> None:
+    site.configure(removed_projects="keep")
+    index.release("foo", "1.0")
+    index.release("bar", "1.0")
+    assert site.mirror().code == 0
+    index.remove_project("foo")
+    for file in (site.web / "packages").rglob("foo-*"):
+        file.unlink()
+    page = site.web / "simple/foo/index.html"
+    page.unlink()
+
+    ran = site.run("verify")
+
+    assert ran.code == 8
+    assert "web/simple/foo/index.html: it is missing; it could not be repaired" in ran.log
+    assert "the index has no page for foo" in ran.log
+    assert "foo failed" not in ran.log
+
+
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_no_answer_of_the_index_removes_an_intact_file(
     mirrored: Site, server: IndexServer, answer: str
