@@ -57,6 +57,9 @@ class DamagedMirror:
         self._versions = iter(range(1, 10_000))
         self._moments: list[Path] = []
         self._planted: list[Path] = []
+        self._forgets = False
+        """Whether a row or the whole catalogue was found damaged."""
+        self._loses_pages = False
         self.log: list[str] = []
         self._site.configure(max_removals=1000, max_file_removals=1000, timeout=5)
 
@@ -91,6 +94,7 @@ class DamagedMirror:
             ran = self._site.run(command, *arguments)
         after = case.snapshot()
         self.log.append(f"{command}: {ran.code}")
+        self._forgets |= "rebuil" in ran.log or "damaged" in ran.log
         wrong = list(self._complaints(command, before, after, ran))
         assert not wrong, self._message(ran, *map(str, wrong))
         return ran
@@ -125,14 +129,26 @@ class DamagedMirror:
         return "\n".join([*self.log, *lines, ran.out, ran.log])
 
     def _recover(self) -> None:
-        """Take planted objects away; assert that two runs of each command heal everything."""
+        """Take planted objects away; assert that two runs of each command heal everything.
+
+        If all pages are lost, the operator does what a run advises. Files that neither a row nor a
+        page names any more belong to no project, as ``verify`` says: he has it delete them.
+        """
         for path in self._planted:
-            clear(path)
+            if path.is_symlink() or not path.is_dir():  # there may be pages in it by now
+                clear(path)
         self._planted.clear()
         for _ in range(2):
             for command in ("mirror", "verify"):
                 self._case.clock.advance(minutes=10)
-                self._run(command)
+                ran = self._run(command)
+                if ran.code == 7 and "bandersnatch mirror --rebuild" in ran.log:
+                    self.log.append("mirror --rebuild")
+                    self._site.run("mirror", "--rebuild")
+                    self._forgets = True
+        if self._forgets and self._loses_pages:
+            self.log.append("verify --delete")
+            self._site.run("verify", "--delete")
         self._case.about = "\n".join(self.log)
         try:
             self._case.heals(minutes=11)
@@ -205,12 +221,13 @@ class DamagedMirror:
             at, bit = self._dice.randrange(len(text)), self._dice.randrange(8)
             text[at] ^= 1 << bit
             path.write_bytes(text)
+            self._loses_pages |= "/simple/" in str(path)
             self.log.append(f"flip bit {bit} of byte {at} in {path.relative_to(self._site.root)}")
 
     def _edit(self) -> None:
         """Change a column of a row to any value."""
         path = self._site.root / "catalogue.sqlite"
-        with closing(sqlite3.connect(path)) as database, suppress(sqlite3.Error):
+        with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as database:
             database.execute("PRAGMA ignore_check_constraints = ON")
             query = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
             tables = [name for (name,) in database.execute(query)]
@@ -260,6 +277,7 @@ class DamagedMirror:
         path = self._dice.choice([*names, self._dice.choice(self._files())])
         kind = self._dice.choice(KINDS)
         clear(path)
+        self._loses_pages |= path == self._site.root / "web/simple" or "/simple/" in str(path)
         plant(path, kind, self._site.home / "neighbour")
         if kind != "nothing":
             self._planted.append(path)

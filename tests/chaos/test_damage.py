@@ -115,7 +115,8 @@ def test_case_162_another_schema_is_put_aside_and_its_rows_are_kept(
     before = case.site.tree()
     edit(case, statement)
     case.server.forget()
-    case.mirror()
+    ran = case.mirror()
+    assert "the catalogue was damaged and is put aside as catalogue.sqlite.unusable" in ran.log
     assert case.site.tree() == before
     assert all("If-None-Match" in each.headers for each in case.asked("detail"))
     assert (case.site.root / f"{CATALOGUE}.unusable").exists()

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandersnatch.mirror.clock_check import MAX_OFFSET, MAX_PAUSE, MAX_STEP_BACK, clock_doubt
+from bandersnatch.mirror.clock_check import (
+    MAX_JUMP,
+    MAX_OFFSET,
+    MAX_PAUSE,
+    MAX_STEP_BACK,
+    clock_doubt,
+)
 
 NOW = 1_800_000_000
 DAY = 86_400
@@ -29,6 +35,16 @@ offsets = st.none() | st.floats(-(2.0**33), 2.0**33)
 )
 def test_a_plausible_clock_is_trusted(last: int | None, offset: float | None) -> None:
     assert clock_doubt(NOW, last, offset) == ""
+
+
+@pytest.mark.parametrize("jump", [-MAX_JUMP, 0.0, MAX_JUMP])
+def test_a_clock_that_is_adjusted_in_a_run_is_trusted(jump: float) -> None:
+    assert clock_doubt(NOW, NOW, 0.0, jump) == ""
+
+
+@pytest.mark.parametrize("jump", [-MAX_JUMP - 1, MAX_JUMP + 1, 59 * 365 * DAY])
+def test_a_clock_that_is_set_in_a_run_is_doubted(jump: float) -> None:
+    assert "was set by" in clock_doubt(NOW, NOW, 0.0, jump)
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,10 @@ class DamageLog:
         found, self._to_drop = self._to_drop, {}
         self._dropped += [DamagedRow(table, _shown(key)) for table, key in found]
 
+    def note_whole(self, place: str) -> None:
+        """Report that the catalogue as a whole could not be used, and is at ``place`` now."""
+        self._dropped.append(DamagedRow("", place))
+
     def take(self) -> list[DamagedRow]:
         """Return the rows that were dropped since the last call."""
         found, self._dropped = self._dropped, []

@@ -341,7 +341,8 @@ class PathOwner(NamedTuple):
 class DamagedRow(NamedTuple):
     """A damaged row that was dropped: its table, and the first value of its key.
 
-    ``key`` may be damaged, too; it is "" if it cannot be shown.
+    ``key`` may be damaged, too; it is "" if it cannot be shown. ``table`` is "" if the catalogue as
+    a whole could not be used, and ``key`` the place at which it was put aside.
     """
 
     table: str

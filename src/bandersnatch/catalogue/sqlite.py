@@ -383,6 +383,8 @@ class SqliteCatalogue(MirrorCatalogue):
         if not self._read_only:
             with suppress(OSError):
                 os.replace(self._path, f"{self._path}{_ASIDE}")
+            if version is None:
+                self._damage.note_whole(f"{FILE_NAME}{_ASIDE}")
         self._connect("file::memory:" if self._read_only else self._uri)
         self._create()
         if not self._read_only:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bandersnatch.events import Warned
 
 if TYPE_CHECKING:
+    from bandersnatch.clock import Clock
     from bandersnatch.events import EventSink
     from bandersnatch.index.port import PackageIndex
 
@@ -24,12 +25,19 @@ MAX_PAUSE = 90 * 86_400
 """Seconds since the last run, if no answer states a time."""
 
 
-def clock_doubt(now: int, last: int | None, offset: float | None) -> str:
+MAX_JUMP = 60
+"""Seconds by which the clock may be set while a run is at work."""
+
+
+def clock_doubt(now: int, last: int | None, offset: float | None, jump: float = 0.0) -> str:
     """Return why the clock is doubted, "" if it is not.
 
     ``now`` and ``last``, the time of the last run, are in seconds since 1970. ``offset`` is how
     many seconds the newest time that an answer stated is ahead of this clock, None without one.
+    ``jump`` is by how many seconds the clock was set since the run began.
     """
+    if abs(jump) > MAX_JUMP:
+        return f"the clock was set by {_span(abs(jump))} during this run"
     if last is not None and last - now > MAX_STEP_BACK:
         return f"the clock is {_span(last - now)} behind the time of the last run"
     if offset is not None and abs(offset) > MAX_OFFSET:
@@ -53,10 +61,12 @@ def _span(seconds: float) -> str:
 class ClockCheck:
     """Checks the clock in one run; ``doubt`` says why it is doubted, from then on to the end."""
 
-    def __init__(self, index: PackageIndex, events: EventSink) -> None:
-        """``index`` knows which time its answers stated."""
+    def __init__(self, index: PackageIndex, clock: Clock, events: EventSink) -> None:
+        """``index`` knows which time its answers stated; the run begins now."""
         self._index = index
+        self._clock = clock
         self._events = events
+        self._offset = self._wall_offset()
         self.last_run: int | None = None
         self.doubt = ""
 
@@ -68,6 +78,11 @@ class ClockCheck:
         """
         if self.doubt:
             return
-        self.doubt = clock_doubt(began, self.last_run, self._index.clock_offset)
+        jump = self._wall_offset() - self._offset
+        self.doubt = clock_doubt(began, self.last_run, self._index.clock_offset, jump)
         if self.doubt:
             self._events(Warned(f"{self.doubt}; nothing is purged or expires in this run"))
+
+    def _wall_offset(self) -> float:
+        """Return the difference of the clock and one that nobody sets, in seconds."""
+        return self._clock.now().timestamp() - self._clock.monotonic()

@@ -29,7 +29,7 @@ from bandersnatch.model.serials import NO_SERIAL, Serial
 from bandersnatch.model.versions import version_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from bandersnatch.filters.chain import FilterChain, FilterResult
@@ -542,12 +542,13 @@ class Publication:
             if record is None
             else record.fingerprint != proposed.fingerprint
         )
+        leftovers = await self._leftovers(task, record)
         await self._publisher.publish(
             detail, display=proposed.display, legacy=legacy, remove_unused=may_have_unused
         )
         await self._publisher.clean_up(proposed.display, detail.name)
         published = structs.replace(proposed, detail=detail, files=tuple(files.records))
-        unlisted = self._unlisted_files(record, published)
+        unlisted = self._unlisted_files(record, published, leftovers)
         async with self._owners.release(detail.name, unlisted, detail.files) as owners:
             removed = await self._removals.trash_files(detail.name, unlisted, owners)
         return Outcome(
@@ -620,14 +621,34 @@ class Publication:
         entries = {key: each for key in keys if (each := new.get(key) or trash.get(key))}
         return await self._files.prefetch(page, entries, workers, until=result.due)
 
-    def _unlisted_files(
-        self, record: records.ProjectRecord | None, published: records.ProjectRecord
+    async def _leftovers(
+        self, task: SyncTask, record: records.ProjectRecord | None
     ) -> list[records.FileRecord]:
-        """Return the files that were published and that the page no longer lists."""
+        """Return the stored files that the page in the tree lists and that the record lacks.
+
+        There are some if the page is of another moment than the record: a run was interrupted, or
+        a part of the mirror was restored from a backup.
+        """
+        may_differ = TaskHints.MAYBE_PUBLISHED in task.hints or self._context.is_standalone
+        if record is None or not may_differ:
+            return []
+        return await self._served.unrecorded(record, task.name)
+
+    def _unlisted_files(
+        self,
+        record: records.ProjectRecord | None,
+        published: records.ProjectRecord,
+        leftovers: Sequence[records.FileRecord],
+    ) -> list[records.FileRecord]:
+        """Return the files that were published and that the page no longer lists.
+
+        ``leftovers`` are those that were published and that ``record`` lacks.
+        """
         if record is None:
             return []
         keeps = self._settings.run.removed_projects is RemovedProjects.KEEP
         if keeps and published.detail.status is ProjectStatus.QUARANTINED:
             return []
         paths = {file.path for file in published.detail.files}
-        return [found for found in record.files if found.file.path not in paths]
+        files = (*record.files, *leftovers)
+        return [found for found in files if found.file.path not in paths]

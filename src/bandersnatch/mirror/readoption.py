@@ -66,7 +66,8 @@ class Readoption:
             damaged = await self._mirror.catalogue.take_damaged()
             if not damaged:
                 return False
-            self._mirror.events(Warned(_warning(damaged)))
+            for text in _warnings(damaged):
+                self._mirror.events(Warned(text))
             names = {name for row in damaged if (name := _project(row)) is not None}
             named = [name for name in sorted(names) if await self._adoption.formats(name)]
             await self._adopt(named)
@@ -167,11 +168,21 @@ def _project(row: DamagedRow) -> ProjectName | None:
     return name if name == row.key else None
 
 
-def _warning(damaged: Sequence[DamagedRow]) -> str:
-    keys = dict.fromkeys(f"{row.table} {row.key or '(unreadable)'}" for row in damaged)
-    shown, rest = list(keys)[:_SHOWN], len(damaged) - _SHOWN
+def _warnings(damaged: Sequence[DamagedRow]) -> Iterable[str]:
+    again = "is read again from the tree and the index"
+    for row in damaged:
+        if not row.table:
+            yield (
+                f"the catalogue was damaged and is put aside as {row.key}; its undamaged rows are "
+                f"kept, and the rest {again}"
+            )
+    rows = [row for row in damaged if row.table]
+    if not rows:
+        return
+    keys = dict.fromkeys(f"{row.table} {row.key or '(unreadable)'}" for row in rows)
+    shown, rest = list(keys)[:_SHOWN], len(rows) - _SHOWN
     others = f" and {rest} more" if rest > 0 else ""
-    return (
+    yield (
         f"the catalogue has damaged rows ({', '.join(shown)}{others}); they are dropped, and what "
-        "they were about is read again from the tree and the index"
+        f"they were about {again}"
     )

@@ -13,8 +13,10 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from bandersnatch.catalogue.records import FileRecord
 from bandersnatch.errors import RejectedPage
 from bandersnatch.events import FilesIgnored, FilesRejected
+from bandersnatch.layout import release_file
 from bandersnatch.mirror.page import OWN_SITE, read_own_page
 from bandersnatch.model.project import ProjectDetail, Rejection, shown_entry
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.storage.port import Storage
+    from bandersnatch.storage.port import MirrorStorage
 
 
 class Acknowledgement:
@@ -71,7 +73,7 @@ class ServedFiles:
 
     def __init__(
         self,
-        storage: Storage,
+        storage: MirrorStorage,
         pages: MirrorLayout,
         acknowledgement: Acknowledgement,
         now: datetime,
@@ -125,6 +127,20 @@ class ServedFiles:
         if lost:
             return page, _page_error(page, f"the page in the mirror lists {lost[0]}")
         return page, rejected_page(page)
+
+    async def unrecorded(self, record: ProjectRecord | None, name: ProjectName) -> list[FileRecord]:
+        """Return the stored files that the page in the tree lists and that ``record`` lacks."""
+        own = await read_own_page(self._storage, self._pages, name, self._now)
+        if own is None or not self._release_files:
+            return []
+        recorded = {found.file.path for found in record.files} if record is not None else set()
+        files = [file for file in own.files if file.path not in recorded]
+        stats = await self._storage.stat([release_file(file) for file in files])
+        return [
+            FileRecord(file, found.modified, verified=None)
+            for file, found in zip(files, stats, strict=True)
+            if found is not None
+        ]
 
     def _served(
         self, record: ProjectRecord | None, own: ProjectDetail | None

@@ -68,7 +68,7 @@ class MirrorRun:
         """
         mirror, following = self._mirror, self._following
         _enter(mirror, RunPhase.PLAN)
-        clock = ClockCheck(mirror.index, mirror.events)
+        clock = ClockCheck(mirror.index, mirror.clock, mirror.events)
         preparer = Preparer(mirror, self._options, self._files, clock, following)
         prepared = await preparer.prepare(mirror.clock.now())
         sweep = _open_sweep(mirror, prepared)
