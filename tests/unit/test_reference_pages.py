@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
 import re
 from argparse import ArgumentParser
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
+from bandersnatch import events
 from bandersnatch.cli.arguments import global_flags
 from bandersnatch.cli.commands import (
     COMMANDS,
@@ -37,6 +40,7 @@ from bandersnatch.config.schema import (
     mirror_options,
     serve_options,
 )
+from bandersnatch.filters import interface
 from bandersnatch.mirror.queries.estimate import Estimate
 from bandersnatch.mirror.report import RunReport
 
@@ -151,3 +155,24 @@ def test_the_configuration_page_names_what_was_retired() -> None:
     assert [name for _, name in RETIRED_OPTIONS if f"`{name}`" not in text] == []
     sections = [*RETIRED_SECTIONS, *UNREAD_SECTIONS]
     assert [name for name in sections if f"`[{name}]`" not in text] == []
+
+
+def test_the_page_has_every_event() -> None:
+    """To mend it, copy the expected rows."""
+    expected = []
+    for event in get_args(events.Event):
+        said = f"`{event.sentence}`" if hasattr(event, "sentence") else "made of its fields"
+        text = " ".join((inspect.getdoc(event) or "").partition("\n\n")[0].split())
+        level = logging.getLevelName(event.level)
+        expected.append(f"| `{event.__name__}` | {level} | {said} | {text} |")
+    page = (REFERENCE / "events.md").read_text(encoding="utf-8")
+
+    assert re.findall(r"^\| `.*", page, re.MULTILINE) == expected
+
+
+def test_the_page_has_every_name_of_the_plugin_interface() -> None:
+    page = (REFERENCE / "plugin-interface.md").read_text(encoding="utf-8")
+    rows = " ".join(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)).replace("(text)", "")
+    rows += " ".join(re.findall(r"^\| `ProjectName`.*", page, re.MULTILINE)).replace("(text)", "")
+
+    assert {*re.findall(r"`(\w+)`", rows)} == set(interface.__all__)
