@@ -65,7 +65,7 @@ class Line:
         words: list[str] = []
         tokens = iter(lexer)
         for token in tokens:
-            if token in {">", "2>"}:
+            if token in {">", "<"}:
                 next(tokens)
             elif set(token) <= set("();<>|&"):
                 yield shlex.join(words)
@@ -100,7 +100,15 @@ def is_ours(command: str) -> bool:
 def is_name(command: str) -> bool:
     """Whether a command in a sentence is only its name, as in "run ``bandersnatch sync``"."""
     words = command.split()
-    return len(words) == 2 and words[1] in {"completion", "delete", "restore", "sync", "why"}
+    return len(words) == 2 and words[1] in {
+        "completion",
+        "delete",
+        "doctor",
+        "restore",
+        "run",
+        "sync",
+        "why",
+    }
 
 
 def found() -> dict[str, str]:
