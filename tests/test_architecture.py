@@ -52,6 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": VALUES | {"layout", "config"},
     "config.readers": VALUES,
     "config.hints": VALUES,
+    "config.hours": VALUES | {"config.readers"},
     "config.schema": VALUES | {"layout", "config.readers"},
     "closure": VALUES | {"config.schema", "closure"},
     "index": EDGE | {"index", "config.readers"},

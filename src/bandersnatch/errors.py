@@ -128,6 +128,16 @@ class Interruption(BandersnatchError):
         self.signal = signal
 
 
+class ClosedHours(BandersnatchError):
+    """The hours in which runs may work have ended."""
+
+    sentence = "stopped because the hours {hours} are over; the next run continues from here"
+
+    def __init__(self, hours: str) -> None:
+        super().__init__(hours)
+        self.hours = hours
+
+
 # ------------------------------------------------------------------------- storage and state
 
 

@@ -13,7 +13,7 @@ COMMANDS = [["mirror"], ["sync", "six"]]
 REPORTED = [*COMMANDS, ["delete", "six"], ["restore", "six"]]
 NO_COMMAND = (
     "name a command: init, mirror, sync, verify, delete, restore, plan, why, closure, prove, "
-    "status, serve, webserver-config, doctor, config, completion, man"
+    "status, serve, webserver-config, doctor, run, config, completion, man"
 )
 
 

@@ -11,6 +11,7 @@ from bandersnatch.errors import (
     BandersnatchError,
     BlockingLink,
     ChangedFile,
+    ClosedHours,
     ConfigError,
     CorruptState,
     DigestMismatch,
@@ -280,6 +281,10 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
     (
         UnrestorableProject("foo", "it is here already"),
         "foo cannot be restored: it is here already",
+    ),
+    (
+        ClosedHours("22:00-06:00"),
+        "stopped because the hours 22:00-06:00 are over; the next run continues from here",
     ),
     (Interruption(15), "interrupted by signal 15; the next run continues from here"),
 ]

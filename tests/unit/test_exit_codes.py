@@ -11,6 +11,7 @@ from bandersnatch.cli.exit_codes import ExitCode, code_for_error, code_for_repor
 from bandersnatch.errors import (
     BandersnatchError,
     ChangedFile,
+    ClosedHours,
     ConfigError,
     CorruptState,
     EmptiedProject,
@@ -72,6 +73,7 @@ PRECEDENCE = [1, 7, 5, 3, 4, 8]
         (StorageError("status", "No space left on device"), 7),
         (MissingObject("status"), 7),
         (UnstorableName("web/x", "too long"), 7),
+        (ClosedHours("22:00-06:00"), 4),
         (Interruption(2), 130),
         (Interruption(15), 143),
         (Interruption(1), 129),

@@ -25,6 +25,7 @@ from bandersnatch.cli.commands import (
     plan,
     prove,
     restore,
+    run,
     serve,
     status,
     sync,
@@ -61,6 +62,7 @@ MODULES: list[Command] = [
     status,
     serve,
     webserver_config,
+    run,
     config,
 ]
 """The type check compares each module with the protocol of commands."""

@@ -56,6 +56,7 @@ def code_for_error(error: errors.BandersnatchError) -> int:
         (errors.StorageError, ExitCode.STORAGE),
         (errors.SafetyStop, ExitCode.SAFETY),
         (errors.UpstreamError, ExitCode.INDEX),
+        (errors.ClosedHours, ExitCode.PARTIAL),
     ):
         if isinstance(error, kind):
             return code

@@ -16,9 +16,9 @@ from bandersnatch.cli.log import EventLog
 from bandersnatch.cli.run_totals import PhaseTimer, totals_of
 from bandersnatch.cli.stdio import is_terminal, print_text
 from bandersnatch.cli.summary import how_to_serve, summary, write_report
-from bandersnatch.errors import BandersnatchError, Interruption, StorageError
+from bandersnatch.errors import BandersnatchError, ClosedHours, Interruption, StorageError
 from bandersnatch.mirror.report import RunReport
-from bandersnatch.state_word import STOPPED, RunEnd
+from bandersnatch.state_word import RunEnd
 from bandersnatch.storage.output import OutputFile
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+    from bandersnatch.cli.deadline import Deadline
     from bandersnatch.cli.signals import Signals
     from bandersnatch.clock import Clock
     from bandersnatch.events import Event, EventSink
@@ -54,7 +55,7 @@ class Session(Struct, frozen=True):
     configuration: Configuration
     logger: logging.Logger
     clock: Clock
-    signals: Signals
+    signals: Signals | Deadline
 
     async def query(self, work: Callable[[Mirror], Awaitable[_Result]]) -> _Result:
         """Return what ``work`` makes of the mirror, which it cannot change."""
@@ -102,7 +103,7 @@ class Session(Struct, frozen=True):
             ended_by = error
         report.ended, report.ended_by = self.clock.now(), ended_by
         code = code_for_report(report) if ended_by is None else code_for_error(ended_by)
-        if ended_by is None or isinstance(ended_by, Interruption):
+        if ended_by is None or isinstance(ended_by, Interruption | ClosedHours):
             _print_summary(self, report, listing)
         if self.arguments.report:
             try:
@@ -144,7 +145,7 @@ async def _recorded_end(
         yield
         code = code_for_report(report)
     except asyncio.CancelledError:
-        code = STOPPED
+        code = session.signals.stop_code
         raise
     except BandersnatchError as error:
         code = code_for_error(error)

@@ -61,6 +61,13 @@ class Signals:
         while self._before:
             signal.signal(*self._before.popitem())
 
+    @property
+    def stop_code(self) -> int:
+        """The exit code of work that is being cancelled, whichever signal came."""
+        from bandersnatch.state_word import STOPPED  # noqa: PLC0415 - see interruptible
+
+        return STOPPED
+
     def defer(self) -> None:
         """From now on, let a signal cancel the work instead of ending the process."""
         self._deferred = True

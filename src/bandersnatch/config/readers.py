@@ -195,11 +195,11 @@ def duration(text: str) -> timedelta:
     return span
 
 
-def duration_with_unit(text: str) -> timedelta:
-    """Read a time span whose unit must be written, unless it is 0."""
+def duration_with_unit(text: str, example: str = "days") -> timedelta:
+    """Read a time span whose unit must be written, unless it is 0; ``example`` is a usual unit."""
     if _NUMBER_ONLY.fullmatch(text) and text.strip(" 0."):
         raise OptionError(
-            f"{shown(text)} has no unit; write one, such as {shown(f'{text.strip()} days')}"
+            f"{shown(text)} has no unit; write one, such as {shown(f'{text.strip()} {example}')}"
         )
     return duration(text)
 

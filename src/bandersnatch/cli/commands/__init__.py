@@ -26,6 +26,7 @@ COMMANDS = {
     "serve": "serve the mirror to pip, uv and browsers over HTTP",
     "webserver-config": "print the configuration of a web server for this mirror",
     "doctor": "ask a served mirror or index as pip and uv do, and report what is wrong",
+    "run": "run mirror regularly until a signal ends it, and serve the mirror if asked",
     "config": "check the configuration",
     "completion": "print the script with which a shell completes command lines",
     "man": "print the manual page",

@@ -17,11 +17,12 @@ from bandersnatch.errors import Interruption, UsageError
 if TYPE_CHECKING:
     import socket
     from argparse import ArgumentParser
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from bandersnatch.cli.listening import ServerCertificate
     from bandersnatch.cli.request_log import RequestLog
     from bandersnatch.cli.session import Session
+    from bandersnatch.cli.workers import Workers
     from bandersnatch.config.schema import ListenAddress, ServeSettings
 
 _GRACE = 30.0
@@ -88,7 +89,26 @@ def _with_flags(session: Session) -> ServeSettings:
     return found
 
 
+async def supervise(session: Session, started: Callable[[Workers], None]) -> None:
+    """Serve the mirror in processes of their own until this is cancelled.
+
+    ``started`` takes the processes.
+
+    :raises UsageError: if a socket cannot be opened, or the certificate cannot be used.
+    """
+    await _start_workers(session, _with_flags(session), started)
+
+
 async def _supervise(session: Session, settings: ServeSettings) -> None:
+    def started(workers: Workers) -> None:
+        session.signals.on_hang_up(workers.hang_up)
+
+    await _start_workers(session, settings, started)
+
+
+async def _start_workers(
+    session: Session, settings: ServeSettings, started: Callable[[Workers], None]
+) -> None:
     """Start processes that serve, and replace those that end, until this is cancelled.
 
     :raises UsageError: if a socket cannot be opened, or the certificate cannot be used.
@@ -103,7 +123,7 @@ async def _supervise(session: Session, settings: ServeSettings) -> None:
         for each in {id(each): each for group in groups for each in group}.values():
             stack.enter_context(closing(each))
         workers = Workers(session, settings, groups)
-        session.signals.on_hang_up(workers.hang_up)
+        started(workers)
         _announce(session, groups[0], is_tls=bool(settings.tls_certificate))
         await workers.run()
 
