@@ -53,9 +53,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config.readers": VALUES,
     "config.hints": VALUES,
     "config.hours": VALUES | {"config.readers"},
-    "config.schema": VALUES | {"layout", "config.readers"},
+    "config.rates": VALUES | {"config.readers", "config.hours"},
+    "config.schema": VALUES | {"layout", "config.readers", "config.rates"},
     "closure": VALUES | {"config.schema", "closure"},
-    "index": EDGE | {"index", "config.readers"},
+    "index": EDGE | {"index", "config.readers", "config.rates"},
     "storage": EDGE | {"storage"},
     "catalogue": EDGE | {"catalogue"},
     "mirror": VALUES

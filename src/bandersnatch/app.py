@@ -371,6 +371,7 @@ async def _open_index(
     from bandersnatch.index.hosts import HostGuard  # noqa: PLC0415
     from bandersnatch.index.masked import MaskedIndex, PathMask  # noqa: PLC0415
     from bandersnatch.index.missing import MissingLimits  # noqa: PLC0415
+    from bandersnatch.index.rate_limit import RateLimiter  # noqa: PLC0415
     from bandersnatch.index.transport import Budgets, Transport  # noqa: PLC0415
 
     index = settings.index
@@ -388,6 +389,7 @@ async def _open_index(
         clock,
         jitter,
         missing,
+        RateLimiter(index.max_rate, clock),
         timeout=index.timeout,
         document_timeout=index.global_timeout,
     )

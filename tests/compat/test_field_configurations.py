@@ -186,6 +186,7 @@ NUMBERS = {
     "reconcile-interval": "24 h",
     "sweep-interval": "30 days",
     "removal-grace": "14 days",
+    "max-rate": "20 MB/s",
 }
 OTHERS = {
     "json": "true",

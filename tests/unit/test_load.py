@@ -12,6 +12,8 @@ from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from bandersnatch.app import Configuration
 from bandersnatch.app import load as load_file
+from bandersnatch.config.hours import Hours
+from bandersnatch.config.rates import RateSchedule
 from bandersnatch.config.schema import (
     ApiMethod,
     CompareMethod,
@@ -158,6 +160,14 @@ ACCEPTED: list[tuple[str, str, str, object]] = [
     ("diff-append-epoch", "true", "diff.append_epoch", True),
     ("log-config", "/etc/log.conf", "log_config", "/etc/log.conf"),
     ("log-config", "", "log_config", ""),
+    ("max-rate", "20 MB/s", "index.max_rate", RateSchedule(20e6)),
+    ("max-rate", "", "index.max_rate", RateSchedule()),
+    (
+        "max-rate",
+        "20 MB/s; 08:00-18:00 5 MB/s",
+        "index.max_rate",
+        RateSchedule(20e6, ((Hours(480, 1080), 5e6),)),
+    ),
     ("metrics-file", "/srv/m.prom", "metrics_file", "/srv/m.prom"),
     ("metrics-file", "", "metrics_file", ""),
     ("ca-file", "", "index.tls.ca_file", ""),
@@ -264,6 +274,7 @@ REFUSED = [
     ("netrc", "~/.netrc", "'~/.netrc' is neither true nor false"),
     ("must-exist", "perhaps", "'perhaps' is neither true nor false"),
     ("log-config", "~/log", "'~/log' begins with ~, which only a shell understands"),
+    ("max-rate", "fast", "'fast' is not a rate like '100 Mbit/s' or '12 MB/s'"),
     ("metrics-file", "~/m", "'~/m' begins with ~, which only a shell understands"),
 ]
 

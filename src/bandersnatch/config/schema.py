@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 from msgspec import Struct
 
 from bandersnatch.config import readers
+from bandersnatch.config.rates import RateSchedule, rates
 from bandersnatch.errors import OptionError, Problem
 from bandersnatch.layout import ALL_FORMATS, MirrorLayout, PageFormat
 
@@ -109,7 +110,7 @@ class IndexSettings(Struct, frozen=True):
     ``file_hosts`` are the only other hosts that files may be on, each with its port if one is
     stated; empty for any public host. ``timeout`` (to connect, and without a byte received) and
     ``global_timeout`` (one whole document) are in seconds. ``netrc`` is whether logins for
-    configured hosts are also read from a netrc file.
+    configured hosts are also read from a netrc file. ``max_rate`` is for all downloads together.
     """
 
     master: str = ""
@@ -118,6 +119,7 @@ class IndexSettings(Struct, frozen=True):
     global_timeout: float = 1800.0
     workers: int = 3
     download_workers: int = 8
+    max_rate: RateSchedule = RateSchedule()
     api_method: ApiMethod = ApiMethod.AUTO
     user_agent_comment: str = ""
     logins: tuple[Login, ...] = ()
@@ -465,6 +467,7 @@ def _read_index(options: SectionOptions, *logins: Login | None) -> IndexSettings
         global_timeout=options.read("global-timeout", readers.seconds, default.global_timeout),
         workers=options.read("workers", workers, default.workers),
         download_workers=options.read("download-workers", workers, default.download_workers),
+        max_rate=options.read("max-rate", rates, default.max_rate),
         api_method=_api_method(options, index_url),
         user_agent_comment=options.read("user-agent-comment", readers.header_text, ""),
         logins=tuple(each for each in (login, other, *logins) if each is not None),

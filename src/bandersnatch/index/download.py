@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bandersnatch.index.port import FailureBudget
+    from bandersnatch.index.rate_limit import RateLimiter
     from bandersnatch.model.content import Content
     from bandersnatch.storage.port import Sink
 
@@ -145,7 +146,7 @@ async def _request(
     ):
         if sink.held and response.status != PARTIAL:
             await sink.restart()
-        await _write(response, sink, transport.watchdog(url, patience))
+        await _write(response, sink, transport.watchdog(url, patience), transport.limiter)
         return _validators(response)
 
 
@@ -168,10 +169,11 @@ async def _send(
         return await send()
 
 
-async def _write(response: Response, sink: Sink, watchdog: Watchdog) -> None:
+async def _write(response: Response, sink: Sink, watchdog: Watchdog, limiter: RateLimiter) -> None:
     try:
         while piece := await watchdog.read(response):
             await sink.write(piece)
+            watchdog.excuse(await limiter.take(len(piece)))
     except OversizedContent:
         await sink.restart()
         raise

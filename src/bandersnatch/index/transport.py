@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bandersnatch.index.hosts import HostGuard
     from bandersnatch.index.missing import MissingLimits
     from bandersnatch.index.port import FailureBudget
+    from bandersnatch.index.rate_limit import RateLimiter
 
     _Result = TypeVar("_Result")
 
@@ -137,6 +138,7 @@ class Transport:
         clock: Clock,
         jitter: random.Random,
         missing: MissingLimits,
+        limiter: RateLimiter,
         *,
         timeout: float,
         document_timeout: float,
@@ -151,6 +153,7 @@ class Transport:
         self._clock = clock
         self._jitter = jitter
         self.missing = missing
+        self.limiter = limiter
         self.traffic = Traffic()
         self._silence = timeout * SILENCE
         self._document_timeout = document_timeout

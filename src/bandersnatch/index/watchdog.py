@@ -79,6 +79,10 @@ class Watchdog:
         self._add(len(piece))
         return piece
 
+    def excuse(self, seconds: float) -> None:
+        """Do not count a time in which this side did not read."""
+        self._begin += seconds
+
     def _add(self, size: int) -> None:
         now = self._clock.monotonic()
         if now < self._begin:
