@@ -72,7 +72,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 HOMES: dict[str, set[str]] = {
     "aiohttp": {"index.aiohttp_client", "index.proxy", "serve.connections", "serve.server"},
-    "yarl": {"index"},
+    "yarl": {"index", "serve.connections"},
     "multidict": {"index"},
     "aiohttp_socks": {"index.proxy"},
     "aiohttp_xmlrpc": {"index.changelog"},

@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,6 +30,7 @@ from tests.support.real_servers import (
     serving_generated,
 )
 from tests.support.server import serving
+from tests.support.serving import serve_process
 from tests.support.site import Site
 
 if TYPE_CHECKING:
@@ -113,27 +113,10 @@ def test_generated_configurations_have_no_fault(
     assert "loopback" not in found.advice["TLS"]
 
 
-@contextmanager
-def serve(root: Path, home: Path) -> Iterator[str]:
-    """Run ``bandersnatch serve``, and yield its URL."""
-    configuration = home / "serve.conf"
-    configuration.write_text(f"[mirror]\ndirectory = {root}\njson = true\n")
-    (port,) = free_ports(1)
-    flags = ["-c", str(configuration), "serve", "--listen", f"127.0.0.1:{port}"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bandersnatch", *flags], stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    with process:
-        try:
-            assert "serving on" in process.stderr.readline()
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-
-
 def test_serve_has_no_fault_and_needs_no_advice(web: Path, tmp_path: Path) -> None:
-    with serve(web.parent, tmp_path) as url:
+    configuration = tmp_path / "serve.conf"
+    configuration.write_text(f"[mirror]\ndirectory = {web.parent}\njson = true\n")
+    with serve_process(configuration) as url:
         found = examine(url)
         again = examine(f"{url}/simple/", "Foo_Bar")
         text = run_command("doctor", url)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from contextlib import asynccontextmanager
+import subprocess
+import sys
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from bandersnatch.app import Configuration, SystemClock, open_responder
@@ -17,7 +19,7 @@ from bandersnatch.serve.server import Server
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
     from pathlib import Path
 
     from bandersnatch.clock import Clock
@@ -162,3 +164,26 @@ async def serving(
         async with server.listening([listening], tls, grace=grace):
             yield client
     listening.close()
+
+
+@contextmanager
+def serve_process(configuration: Path) -> Iterator[str]:
+    """Run ``bandersnatch serve`` until the block ends, and yield its URL."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        flags = ["-c", str(configuration), "serve", "--listen", f"fd:{listening.fileno()}"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bandersnatch", *flags],
+            stderr=subprocess.PIPE,
+            text=True,
+            pass_fds=[listening.fileno()],
+        )
+        assert process.stderr is not None
+        with process:
+            try:
+                assert "serving on" in (line := process.stderr.readline()), line
+                yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+            finally:
+                process.terminate()
+                rest = process.stderr.read()
+        assert "Traceback" not in rest, rest
+        assert process.returncode == 0, rest

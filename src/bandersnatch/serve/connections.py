@@ -15,10 +15,15 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+from yarl import URL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
     from ipaddress import IPv4Network, IPv6Network
+
+    from aiohttp.abc import AbstractStreamWriter
+    from aiohttp.http import RawRequestMessage
+    from aiohttp.streams import StreamReader
 
     from bandersnatch.serve.conditions import Headers
 
@@ -294,6 +299,22 @@ class ClientConnection(web.RequestHandler):
         finally:
             self._is_waiting = False
             self._loop.remove_writer(direct)
+
+
+def make_request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: web.RequestHandler,
+    writer: AbstractStreamWriter,
+    task: asyncio.Task[None],
+) -> web.BaseRequest:
+    """Return a request as aiohttp makes it.
+
+    ``CONNECT`` with an empty target has neither path nor URL, and aiohttp's own function raises.
+    """
+    if not message.path:
+        message = message._replace(path="/", url=URL("/"))
+    return web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
 
 
 def _set(ready: asyncio.Future[None]) -> None:

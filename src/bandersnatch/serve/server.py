@@ -101,7 +101,7 @@ class Server:
         Then no new ones are taken, and requests that have begun have ``grace`` seconds to end.
         """
         loop = asyncio.get_running_loop()
-        inner = web.Server(self._handle)
+        inner = web.Server(self._handle, request_factory=connections.make_request)
         servers = [
             await loop.create_server(
                 lambda: self._connection(inner), sock=each, ssl=tls, backlog=_BACKLOG
