@@ -694,6 +694,17 @@ _LATER = (
         "the clock shows any time from 1970 to 2100, and jumps",
         "everything is synced and nothing is purged too early",
     ),
+    Fault(
+        "clients of `serve` ask for pages and files while runs change the tree",
+        "type, length, encoding and ETag of each answer belong to one published page, and every "
+        "file that it names is there",
+    ),
+    Fault(
+        "requests to `serve` are wrong, slow, half closed, or nonsense",
+        "nothing that is not to be served is reached; no traceback; no memory, descriptor or "
+        "connection is lost",
+        "-",
+    ),
 )
 
 FAULTS: Mapping[int, Fault] = dict(

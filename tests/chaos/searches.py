@@ -20,6 +20,7 @@ GENERATORS: Mapping[str, Collection[int]] = {
     "system_errors": (97, 100, 102, 103, 141, 151, 152),
     "damage": (85, 86, 90, 107, 108, 161, 162, 163, 164),
     "clocks": (93, 120, 165),
+    "clients": (166,),
     "second_user": (88, 89, 90, 110, 142),
     "histories": (
         *(42, 52, 54, 55, 56, 57, 61, 63, 64, 65, 66, 67, 82, 131, 132, 136, 138, 143, 144, 145),
@@ -86,6 +87,7 @@ NOT_SEARCHED: Mapping[int, str] = {
     149: f"{_PROPERTIES}`unit/test_mounts.py`",
     150: "one behaviour, without variants",
     160: "one behaviour, without variants",
+    167: "the tests draw the requests from seeds: `tests/support/hostile.py`",
 }
 """Why no generator draws the neighbours of a row."""
 
