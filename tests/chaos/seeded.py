@@ -625,7 +625,7 @@ MUTANTS = (
         "an invalid row is accepted",
         "catalogue.rows:_valid_key",
         put(call("is_key"), first_argument),
-        ("chaos/test_planted.py",),
+        ("unit/test_catalogue_damage.py",),
     ),
     Mutant(
         "a bound of steps is not applied",

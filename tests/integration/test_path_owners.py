@@ -306,3 +306,23 @@ def test_a_file_stays_that_another_project_has_named_in_the_same_run() -> None:
         world.run()
         assert world.tree()[f"web/{path}"] == alpha.body
         assert f"removed/{path}" not in world.storage.objects
+
+
+def test_a_file_stays_that_another_losing_project_has_named_in_the_same_run() -> None:
+    """Pages that lose files are published last, together: the catalogue has neither of them yet."""
+    world, path = new_world(), "packages/0/foo-bar-1.0.tar.gz"
+    shared = Claim("foo", "foo-bar-1.0.tar.gz", 0, 0)
+    own = [
+        Claim(name, f"{name}-{number}.0.tar.gz", 0, 0)
+        for name in ("foo", "foo-bar")
+        for number in range(2, 7)
+    ]
+    publish(world.index, [shared, *own])
+    world.run()
+
+    kept = [each for each in own if each.filename.endswith("-2.0.tar.gz")]
+    publish(world.index, [shared._replace(project="foo-bar"), *kept])
+    world.run()
+
+    assert world.tree()[f"web/{path}"] == shared.body
+    assert f"removed/{path}" not in world.storage.objects

@@ -21,6 +21,7 @@ from bandersnatch.catalogue.records import (
     RequirementRow,
     Verified,
 )
+from bandersnatch.catalogue.rows import InvalidRow, parse_trash_entry, sealed
 from bandersnatch.catalogue.schema import OBJECTS, SELECT_OBJECTS, TABLES, VERSION, columns_of
 from bandersnatch.catalogue.sqlite import FILE_NAME, SqliteCatalogue
 from bandersnatch.errors import CorruptState, StorageError
@@ -236,10 +237,19 @@ async def test_a_damaged_row_of_a_closure_has_requirements_read_again(
         assert FOO in await catalogue.requirements_missing()
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE project SET reflects = 999 WHERE name = 'foo'",
+        "UPDATE project SET fingerprint = 'x' WHERE name = 'foo'",
+        "UPDATE file SET size = 999 WHERE project = 'foo'",
+        "UPDATE file SET yanked = 'x' WHERE project = 'foo'",
+    ],
+)
 async def test_a_verification_does_not_vouch_for_a_damaged_row(
-    tmp_path: Path, true: dict[str, Any]
+    tmp_path: Path, true: dict[str, Any], statement: str
 ) -> None:
-    edit(tmp_path, "UPDATE project SET reflects = 999 WHERE name = 'foo'")
+    edit(tmp_path, statement)
 
     async with SqliteCatalogue(str(tmp_path)) as catalogue:
         await catalogue.commit(CatalogueUpdate(verified=[Verified(FOO, 50), Verified(BAR, 50)]))
@@ -249,6 +259,12 @@ async def test_a_verification_does_not_vouch_for_a_damaged_row(
     assert bar is not None
     assert [each.verified for each in bar.files] == [50]
     assert bar.detail == true["projects"][BAR].detail
+
+
+@pytest.mark.parametrize("key", ["", "..", "/x", "../x", "removed/../../x", "a//b", "a\0"])
+def test_a_checksum_makes_no_invalid_row_valid(key: str) -> None:
+    with pytest.raises(InvalidRow):
+        parse_trash_entry(sealed((key, 1, "", 7)))
 
 
 @pytest.mark.parametrize(
