@@ -368,6 +368,7 @@ def test_a_file_in_a_directory_without_write_permission_is_written_in_place(
 
 def test_a_new_file_never_replaces_anything(tmp_path: Path, outside: Path) -> None:
     write_new(str(tmp_path / "new"), NEW)
+    assert not (tmp_path / "new").stat().st_mode & 0o111, "a configuration is no program"
     assert (tmp_path / "new").read_bytes() == NEW
 
     for kind in ("link", "dangling", "fifo", "directory"):

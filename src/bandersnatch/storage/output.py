@@ -278,11 +278,11 @@ def _mapped(path: str) -> Iterator[None]:
 
 
 def write_new(path: str, content: bytes) -> None:
-    """Create a file.
+    """Create a file, which all may read and its owner may write, as the umask permits.
 
     :raises OSError: if that fails, or if anything has that name.
     """
-    descriptor = os.open(path, _NEW | getattr(os, "O_CLOEXEC", 0))
+    descriptor = os.open(path, _NEW | getattr(os, "O_CLOEXEC", 0), 0o666)
     try:
         write_all(descriptor, content)
     finally:
