@@ -269,8 +269,11 @@ def test_verify_repairs_no_file_over_that_of_its_owner() -> None:
         files=(*foo.files, structs.replace(found, file=other)),
     )
 
+    downloads = world.upstream.downloads
+
     asyncio.run(Verification(world.mirror(), VerifyOptions()).run())
 
+    assert world.upstream.downloads == downloads
     assert world.tree()[f"web/{path}"] == mine.body
     assert any("belongs to foo-bar, with other content" in str(each) for each in world.report)
 
