@@ -34,7 +34,7 @@ def change(index: Index, generate: random.Random, number: int) -> None:
         case 2 if number % 7 == 0:
             index.remove_project(name)
         case _:
-            index.release(name, f"{number}.0", sdist=True, size=generate.randrange(300, 60_000))
+            index.release(name, f"2.{number}", sdist=True, size=generate.randrange(300, 60_000))
 
 
 def ask_while_runs_change_the_tree(case: Case, seconds: float, least: int, seed: int) -> None:
@@ -50,8 +50,8 @@ def ask_while_runs_change_the_tree(case: Case, seconds: float, least: int, seed:
         with clients.asking():
             while runs < least or time.monotonic() < until:
                 runs += 1
-                for _ in range(generate.randint(1, 3)):
-                    change(case.index, generate, runs)
+                for number in range(generate.randint(1, 3)):
+                    change(case.index, generate, 10 * runs + number)
                 ran = case.site.mirror("--max-removals", "5")
                 assert ran.code == 0, ran.log
                 case.clock.advance(minutes=11)

@@ -202,6 +202,7 @@ async def bombard(home: Path, count: int, caplog: pytest.LogCaptureFixture, seed
     async with serving(serve_configuration(home), trusted=("127.0.0.1",)) as client:
         for _ in range(100):
             await send_hostile(client, generate)
+        assert (await client.get("/simple/foo/")).status == 200  # the areas are open from now on
         await asyncio.sleep(0.5)
         gc.collect()
         descriptors, used = open_descriptors(), memory()

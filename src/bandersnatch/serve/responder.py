@@ -225,7 +225,9 @@ class Responder:
             answer = await self._cached(self._key(found, form), hows[form], headers)
             if answer is not None:
                 return answer
-        if found.form is None and await self._any_exists(found, forms):
+        # A format that is acceptable and published is missing while a run adds or removes a page.
+        is_published = any(each in self._layout.formats for each in forms)
+        if found.form is None and not is_published and await self._any_exists(found, forms):
             return _not_acceptable()
         if isinstance(found, ProjectPage) and self._is_filtered_empty(found.name):
             return self._empty_page(found.name, forms, headers)
