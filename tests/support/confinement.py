@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import ntpath
 import posixpath
+import unicodedata
+
+_UNREADABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Categories of control, format and surrogate characters, and of separators of lines."""
 
 
 def stays_below(relative: str) -> bool:
@@ -16,5 +20,5 @@ def stays_below(relative: str) -> bool:
     return (
         posix.startswith("/srv/mirror/")
         and windows.startswith("C:\\mirror\\")
-        and relative.isprintable()
+        and not _UNREADABLE.intersection(map(unicodedata.category, relative))
     )
