@@ -81,6 +81,8 @@ class Forecast:
     status: int = 0
     listed: frozenset[str] = frozenset()
     """The projects of the first run."""
+    _reached: int = 0
+    """The highest serial of an entry of a list so far."""
     _born: dict[str, int] = field(default_factory=dict)
     """For removed projects, the serial at which that was seen."""
     _before: dict[str, dict[str, File]] = field(default_factory=dict)
@@ -100,10 +102,18 @@ class Forecast:
             self._born[name] = self.index.serial
         self._give_free_places(now)
         firsts = [self._first(*each) for each in self.standings.items() if each[1].holds_status]
+        cursor = self._cursor()
         if None not in firsts:
-            reached = [self.index.serial, *(first - 1 for first in firsts if first is not None)]
+            reached = [cursor, *(first - 1 for first in firsts if first is not None)]
             self.status = max(self.status, min(reached))
         self.listed = self.listed or frozenset(self.standings)
+
+    def _cursor(self) -> int:
+        """Return the serial that the run reaches: a list reaches that of its newest entry."""
+        if self.has_events:
+            return self.index.serial
+        self._reached = max([self._reached, *(p.serial for p in self.index.projects.values())])
+        return self._reached
 
     def _give_free_places(self, now: float) -> None:
         """Visit the projects again that wanted a path whose owner has left it."""

@@ -114,10 +114,10 @@ def test_a_project_quarantined_at_the_first_list_is_mirrored_later() -> None:
     machine = LossyMachine()
     machine.begin()
     machine.release(name="Alpha", sdist=False)
-    machine.lose_power(kill_after=32, seed=0)
+    machine.lose_power(kill_after=58, seed=0)
     machine.release(name="beta", sdist=False)
     machine.quarantine(name="beta")
-    machine.have_the_disk_fail(fail_after=17)
+    machine.have_the_disk_fail(fail_after=6)
     assert machine.world.page("beta") is None
     machine.clear_quarantine(name="beta")
     machine.status_claims_no_more_than_the_tree_shows()

@@ -80,17 +80,18 @@ async def download_once(
         await sink.restart()  # this response can be of another file than an earlier one
     if not sink.complete:
         async with budget:
+            held = sink.held
             try:
                 validators = await _request(transport, url, sink, patience, more or {})
-            except InvalidResponse:
-                await sink.restart()  # the next request has no range
-                raise
-            except RefusedRequest as error:
-                if error.status != _UNSATISFIABLE or not sink.held:
+            except (InvalidResponse, RefusedRequest) as error:
+                if isinstance(error, RefusedRequest) and error.status != _UNSATISFIABLE:
                     raise
-                # The partial file is longer than the file, or the server has no ranges.
-                await sink.restart()
-                validators = await _request(transport, url, sink, patience, more or {})
+                await sink.restart()  # the next request has no range
+                if not held:
+                    raise
+                # The partial file is longer than the file, or the server's ranges are wrong.
+                whole = {**(more or {}), **UNCACHED}
+                validators = await _request(transport, url, sink, patience, whole)
     content = await sink.finish()
     return content if sink.verifiable else replace(content, validators=validators)
 
