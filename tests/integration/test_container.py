@@ -146,8 +146,9 @@ def program(tmp_path: Path) -> Path:
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "__main__.py").write_text(
-        "import sys, time, signal\n"
-        "signal.signal(signal.SIGTERM, lambda *_: (print('stopped', flush=True), sys.exit(143)))\n"
+        "import os, sys, time, signal\n"
+        # Not by print: the signal may come while the other one still writes.
+        "signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b'stopped\\n'), sys.exit(143)))\n"
         "print(*sys.argv[1:], flush=True)\n"
         "time.sleep(60 if 'long' in sys.argv else 0)\n"
         "sys.exit(4)\n"
