@@ -41,6 +41,7 @@ STATE_NAMES = (
     *("status", "todo", "generation", ".lock", "catalogue.sqlite", "catalogue.sqlite-journal"),
     *("web/.mirror", "web/last-modified", ".partial", "removed", "web/simple", "web/packages"),
 )
+AREAS = frozenset({".partial", "removed", "web/simple", "web/packages"})
 ALLOWED = frozenset({0, 2, 3, 4, 5, 7, 8})
 """The exit statuses while there is damage: no bug, no lock."""
 
@@ -135,7 +136,8 @@ class DamagedMirror:
         page names any more belong to no project, as ``verify`` says: he has it delete them.
         """
         for path in self._planted:
-            if path.is_symlink() or not path.is_dir():  # there may be pages in it by now
+            is_area = str(path.relative_to(self._site.root)) in AREAS  # it may have pages by now
+            if path.is_symlink() or not (path.is_dir() and is_area):
                 clear(path)
         self._planted.clear()
         for _ in range(2):
