@@ -10,6 +10,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from tests.chaos.index_events import IndexEvents
 from tests.support.clock import FakeClock
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class WrongClocks:
         self._case = case
         self._index, self._site = case.index, case.site
         self._dice = random.Random(seed)
-        self._versions = iter(range(1, 10_000))
+        self._index_events = IndexEvents(case.index, self._dice)
         self.log: list[str] = []
         self._index.follow(lambda: int(self._true_time().timestamp()))
         self._site.configure(max_removals=1000, max_file_removals=1000)
@@ -40,7 +41,7 @@ class WrongClocks:
     def play(self, steps: int = STEPS) -> None:
         """Play the whole history."""
         for name in PROJECTS:
-            self._release(name)
+            self._index_events.release(name)
         for _ in range(steps):
             self._set_clock()
             self._case.server.now = self._true_time if self._dice.random() < 0.5 else None
@@ -84,25 +85,4 @@ class WrongClocks:
 
     def _event(self) -> None:
         name = self._dice.choice(PROJECTS)
-        event = self._dice.choice([self._release, self._lose, self._remove])
-        self.log.append(f"{name}: {event(name)}")
-
-    def _release(self, name: str) -> str:
-        version = f"{next(self._versions)}.0"
-        self._index.release(name, version, size=40, sdist=self._dice.random() < 0.3)
-        return f"release {version}"
-
-    def _lose(self, name: str) -> str:
-        project = self._index.project(name)
-        if len(project.files) < 2:
-            return self._release(name)
-        filename = self._dice.choice(sorted(project.files))
-        self._index.remove_file(name, filename)
-        return f"remove {filename}"
-
-    def _remove(self, name: str) -> str:
-        known = name.lower().replace(".", "-") in self._index.projects
-        if len(self._index.projects) < 3 or not known:
-            return self._release(name)
-        self._index.remove_project(name)
-        return "remove the project"
+        self.log.append(f"{name}: {self._index_events.any(name)}")

@@ -15,6 +15,7 @@ import sqlite3
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
+from tests.chaos.index_events import IndexEvents
 from tests.chaos.oracle import Complaint, Granted, project_names
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class DamagedMirror:
         self._case = case
         self._index, self._site = case.index, case.site
         self._dice = random.Random(seed)
-        self._versions = iter(range(1, 10_000))
+        self._index_events = IndexEvents(case.index, self._dice)
         self._moments: list[Path] = []
         self._planted: list[Path] = []
         self._forgets = False
@@ -67,7 +68,7 @@ class DamagedMirror:
     def play(self) -> None:
         """Play the whole history."""
         for name in PROJECTS:
-            self._release(name)
+            self._index_events.release(name)
         self._run("mirror")
         for _ in range(self._dice.randint(1, 2)):
             self._keep()
@@ -163,29 +164,7 @@ class DamagedMirror:
     def _events(self) -> None:
         for _ in range(self._dice.randint(1, 3)):
             name = self._dice.choice(PROJECTS)
-            event = self._dice.choice([self._release, self._release, self._lose, self._remove])
-            self.log.append(f"{name}: {event(name)}")
-
-    def _release(self, name: str) -> str:
-        version = f"{next(self._versions)}.0"
-        self._index.release(name, version, size=40, sdist=self._dice.random() < 0.3)
-        return f"release {version}"
-
-    def _lose(self, name: str) -> str:
-        project = self._index.project(name)
-        if len(project.files) < 2:
-            return self._release(name)
-        filename = self._dice.choice(sorted(project.files))
-        self._index.remove_file(name, filename)
-        return f"remove {filename}"
-
-    def _remove(self, name: str) -> str:
-        if len(self._index.projects) < 3:
-            return self._release(name)
-        if name.lower().replace(".", "-") not in self._index.projects:
-            return self._release(name)
-        self._index.remove_project(name)
-        return "remove the project"
+            self.log.append(f"{name}: {self._index_events.any(name, releases=2)}")
 
     # ------------------------------------------------------------ damage
 
