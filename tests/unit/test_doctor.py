@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from bandersnatch.doctor.contents import judge_page
 from bandersnatch.doctor.doctor import examine
@@ -356,11 +357,12 @@ async def test_a_large_file_is_not_read() -> None:
     assert not any(".whl" in url for url in server.asked)
 
 
-async def test_a_file_whose_size_is_unknown_is_read_in_part(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("bandersnatch.doctor.files._LARGEST", 20)
+async def test_a_file_whose_size_is_unknown_is_read_in_part() -> None:
     server = Server()
+    large = WHEEL + bytes(40 * 1024**2)
+    server.changes["/packages/foo-1.0-py3-none-any.whl"] = lambda answer: (
+        answer if answer.status == 206 else structs.replace(answer, body=large)
+    )
     server.page["files"][0]["size"] = None
     server.page["meta"]["api-version"] = "1.0"
     del server.page["project-status"]
