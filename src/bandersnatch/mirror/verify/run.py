@@ -208,14 +208,7 @@ class Verification:
         A project that the index does not have any more is reported as damaged, not as failed.
         """
         absent: dict[ProjectName, str] = {}
-
-        def report(event: events.Event) -> None:
-            if isinstance(event, events.ProjectFailed) and isinstance(event.error, MissingProject):
-                absent[event.name] = str(event.error)
-            else:
-                self._mirror.events(event)
-
-        await self._sync(list(damage), began, report)
+        await self._sync(list(damage), began, _without_absent(self._mirror.events, absent))
         for name, found in damage.items():
             record = await self._mirror.catalogue.project(name)
             left = set() if record is None else {e.key for e in await pages.damage(record)}
@@ -301,3 +294,15 @@ class Verification:
         await mirror.storage.discard([each.key for each in batch])
         for each in batch:
             mirror.events(events.OrphanFound(each.key, each.size, moved=True))
+
+
+def _without_absent(report: events.EventSink, absent: dict[ProjectName, str]) -> events.EventSink:
+    """Return a sink that adds the projects which the index lacks to ``absent``."""
+
+    def sink(event: events.Event) -> None:
+        if isinstance(event, events.ProjectFailed) and isinstance(event.error, MissingProject):
+            absent[event.name] = str(event.error)
+        else:
+            report(event)
+
+    return sink
