@@ -622,7 +622,7 @@ _LATER = (
         "7",
     ),
     Fault(
-        "an exception that nobody foresaw, at some projects",
+        "an unforeseen exception, at some projects",
         "they fail, with the traceback in the report; all others are synced",
         "1",
     ),

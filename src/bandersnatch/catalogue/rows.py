@@ -57,7 +57,7 @@ class InvalidRow(Exception):
 def checksum(values: Sequence[object]) -> int:
     """Return the checksum of a row's values, which differs between types, too.
 
-    CRC-32 finds every flipped bit. Nothing finds an edit by somebody who computes it.
+    CRC-32 finds every flipped bit. Nothing finds an edit that computes it as well.
 
     :raises UnicodeEncodeError: if a value cannot have been stored by this program.
     """

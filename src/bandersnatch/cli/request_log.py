@@ -1,4 +1,4 @@
-"""The file that requests are logged to; a thread writes it, so that a slow disk delays nobody."""
+"""The log file of requests; a thread writes it, so that a slow disk delays no request."""
 
 from __future__ import annotations
 

@@ -84,5 +84,5 @@ class ClockCheck:
             self._events(Warned(f"{self.doubt}; nothing is purged or expires in this run"))
 
     def _wall_offset(self) -> float:
-        """Return the difference of the clock and one that nobody sets, in seconds."""
+        """Return the difference of the clock and a monotonic one, in seconds."""
         return self._clock.now().timestamp() - self._clock.monotonic()

@@ -243,7 +243,7 @@ class Following:
     def _contexts(
         self, name: ProjectName, found: ProjectNeeds, incoming: Iterable[Ask]
     ) -> dict[str, int]:
-        """Return the contexts of a project; one that nobody needs any more keeps all of them.
+        """Return the contexts of a project; one that nothing needs any more keeps all of them.
 
         It is still there, and what it needs has to be there as long.
         """

@@ -78,7 +78,7 @@ async def mark_in_tree(storage: Storage) -> TreeMark | None:
     try:
         text = await storage.read(MARK)
     except ForeignLink:
-        raise  # somebody put a link there
+        raise  # there is a link
     except MissingObject:
         return None
     return TreeMark.parse(text.decode("ascii", errors="replace"))

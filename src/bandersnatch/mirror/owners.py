@@ -195,7 +195,7 @@ class PathOwners:
         """Forget the claims of projects whose files the catalogue has by now."""
         if self._count < self._limit:
             return
-        self._limit = 2 * self._count  # nobody else needs to do this meanwhile
+        self._limit = 2 * self._count  # no other task needs to do this meanwhile
         samples = {each.project: each for some in self._claims.values() for each in some.values()}
         owned = await self._catalogue.paths_owned([(n, each.path) for n, each in samples.items()])
         done = {name for name, each in samples.items() if each.path in owned}
@@ -213,7 +213,7 @@ class PathOwners:
     async def release(
         self, name: ProjectName, leaving: Sequence[FileRecord], kept: Iterable[ReleaseFile]
     ) -> AsyncIterator[list[PathOwner]]:
-        """Release the paths of files that leave a page: nobody can claim them in the block.
+        """Release the paths of files that leave a page: no project can claim them in the block.
 
         Yield the owners of these paths that the catalogue may not have yet: other projects, and
         the project itself with a file that is ``kept``.

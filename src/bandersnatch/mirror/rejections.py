@@ -68,7 +68,7 @@ def _page_error(page: ProjectDetail, why: str) -> RejectedPage | None:
 class ServedFiles:
     """Protects files that the tree serves, and whose entries on the index's page are rejected now.
 
-    Nobody knows yet whether the index or the mirror is right, so they stay served.
+    It is not known whether the index or the mirror is right, so they stay served.
     """
 
     def __init__(

@@ -66,7 +66,7 @@ class CatalogueReader:
             return current
 
     async def close(self) -> None:
-        """Close the catalogue, as soon as nobody uses it."""
+        """Close the catalogue, as soon as it is not in use."""
         current, self._current = self._current, None
         if current is not None and not current.users:
             await current.stack.aclose()

@@ -135,7 +135,7 @@ class Directory(Protocol):
 
         It must not be open for writing: some systems would set the time again when it is closed.
 
-        :raises OSError: if it is not a regular file, or has another name: somebody exchanged it.
+        :raises OSError: if it is not a regular file, or has another name: it was exchanged.
         """
         ...
 
@@ -224,7 +224,7 @@ def open_regular(
 def require_one_name(found: os.stat_result) -> None:
     """Check that a file of ours is still the one that was created.
 
-    :raises OSError: if it is not a regular file, or has a second name, which may be somebody's.
+    :raises OSError: if it is not a regular file, or has a second name, which may be another user's.
     """
     if not stat.S_ISREG(found.st_mode):
         raise OSError(NOT_REGULAR)
