@@ -18,7 +18,8 @@ from bandersnatch.model.names import ProjectName, project_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from bandersnatch.closure.resolver import Release, Resolution
+    from bandersnatch.closure.library import Release
+    from bandersnatch.closure.resolver import Resolution
     from bandersnatch.closure.targets import Target
     from bandersnatch.model.files import ReleaseFile
 
@@ -185,6 +186,7 @@ def _marker(targets: Iterable[Target]) -> Marker | None:
 def _toml(document: Mapping[str, Any]) -> str:
     """Return a lock file as TOML: its own keys first, then a table for each package."""
     lines = [f"{key} = {_value(each)}" for key, each in document.items() if key != "packages"]
+    lines += [] if document["packages"] else ["packages = []"]
     for package in document["packages"]:
         lines += ["", "[[packages]]"]
         lines += [f"{key} = {_value(each)}" for key, each in package.items() if key != "wheels"]

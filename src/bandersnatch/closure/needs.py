@@ -6,6 +6,7 @@ Sets of targets are numbers, as in `targets.Targets`.
 
 from __future__ import annotations
 
+from collections import deque
 from enum import StrEnum
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeAlias
@@ -16,7 +17,7 @@ from bandersnatch.closure.markers import extras_of
 from bandersnatch.closure.requirements import Requirement, parse_requirement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from bandersnatch.closure.targets import Targets
     from bandersnatch.model.names import ProjectName
@@ -102,24 +103,34 @@ def judge_needs(
 
     What it asks of itself, ``foo[all]`` of ``foo[one]``, adds to its contexts.
     """
-    while True:
-        judged = _judge_once(name, needs, contexts, targets)
-        own = judged.asks.pop(name, ())
-        extended = contexts_of(
-            [each for each in own if each.extras], root=contexts, follows_extras=True
-        )
-        if extended == dict(contexts):
-            return judged
-        contexts = extended
-
-
-def _judge_once(
-    name: ProjectName, needs: ProjectNeeds, contexts: Contexts, targets: Targets
-) -> Judged:
     found: dict[ProjectName, dict[tuple[str, tuple[str, ...]], Ask]] = {}
     unreadable: dict[str, None] = {}
     mended: dict[str, None] = {}
     direct: dict[str, None] = {}
+    stated = list(_stated(name, needs, targets, unreadable))
+    contexts = _with_own(name, stated, contexts, targets)
+    for requirement, taking, version in stated:
+        if requirement.mended:
+            mended[requirement.text] = None
+        possible, sure = _holding(requirement, contexts, taking, targets)
+        if possible and requirement.url:
+            direct[requirement.text] = None
+        elif possible and requirement.name != name:
+            asks = found.setdefault(requirement.name, {})
+            _add(asks, requirement, possible, sure, version)
+    by_name = {
+        needed: tuple(sorted(by_key.values(), key=_order)) for needed, by_key in found.items()
+    }
+    return Judged(by_name, tuple(unreadable), tuple(mended), tuple(direct))
+
+
+def _stated(
+    name: ProjectName, needs: ProjectNeeds, targets: Targets, unreadable: dict[str, None]
+) -> Iterator[tuple[Requirement, int, str]]:
+    """Yield each requirement with the targets that take a file which states it, and the version.
+
+    Texts that are not requirements are added to ``unreadable``.
+    """
     for each in needs.lists:
         taking = 0
         for filename, requires_python in each.files:
@@ -128,19 +139,37 @@ def _judge_once(
             requirement = parse_requirement(text)
             if requirement is None:
                 unreadable[text] = None
-                continue
-            if requirement.mended:
-                mended[text] = None
-            possible, sure = _holding(requirement, contexts, taking, targets)
-            if possible and requirement.url:
-                direct[text] = None
-            elif possible:
-                asks = found.setdefault(requirement.name, {})
-                _add(asks, requirement, possible, sure, each.version)
-    by_name = {
-        needed: tuple(sorted(by_key.values(), key=_order)) for needed, by_key in found.items()
-    }
-    return Judged(by_name, tuple(unreadable), tuple(mended), tuple(direct))
+            else:
+                yield requirement, taking, each.version
+
+
+def _with_own(
+    name: ProjectName,
+    stated: Iterable[tuple[Requirement, int, str]],
+    contexts: Contexts,
+    targets: Targets,
+) -> dict[str, int]:
+    """Return the contexts with those that the requirements of a project on itself add.
+
+    Each extra is looked at again only if more targets need it, so that long chains and rings of
+    extras cost no more than their length.
+    """
+    extended = dict(contexts)
+    own: dict[str, list[tuple[Requirement, int]]] = {}
+    for requirement, taking, _ in stated:
+        if requirement.name == name and requirement.extras:
+            for extra in ("", *extras_of(requirement.marker)):
+                own.setdefault(extra, []).append((requirement, taking))
+    queue = deque(extended) if own else deque()
+    while queue:
+        extra = queue.popleft()
+        for requirement, taking in own.get(extra, ()):
+            holding = targets.admitting(requirement.marker, extra)[1] & taking & extended[extra]
+            for each in ("", *requirement.extras):
+                if holding & ~extended.get(each, 0):
+                    extended[each] = extended.get(each, 0) | holding
+                    queue.append(each)
+    return dict(sorted(extended.items()))
 
 
 def _holding(
@@ -148,13 +177,14 @@ def _holding(
 ) -> tuple[int, int]:
     """Return the targets for which a requirement may hold, and those for which it does."""
     possible = sure = 0
-    named = extras_of(requirement.marker)
-    for extra, mask in contexts.items():
-        if extra and extra not in named and "" in contexts:
-            continue  # the same as without an extra
-        certainly, maybe = targets.admitting(requirement.marker, extra)
-        possible |= maybe & mask
-        sure |= certainly & mask
+    # Without the extras that its marker names it holds as it does without an extra.
+    named = extras_of(requirement.marker) if "" in contexts else contexts
+    for extra in ("", *named):
+        mask = contexts.get(extra, 0)
+        if mask:
+            certainly, maybe = targets.admitting(requirement.marker, extra)
+            possible |= maybe & mask
+            sure |= certainly & mask
     return possible & taking, sure & taking
 
 

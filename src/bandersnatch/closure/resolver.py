@@ -1,121 +1,37 @@
 """Resolves requirements exactly for one target, over pages and core metadata in memory.
 
-`resolvelib` searches; this module says what the candidates are and what they need. The rules are
-those of installers: the newest version first, pre-releases by PEP 440, a yanked version only where
-it is pinned. Nothing is fetched here: what is not in memory is named by `Wanted`, and the caller
-fetches it and asks again.
+The rules are those of installers: the newest version first, pre-releases by PEP 440, a yanked
+version only where it is pinned. First the newest release of each project is chosen that the
+requirements allow which are known by then. Where these choices do not contradict each other, as is
+nearly always so, they are the answer; otherwise `resolvelib` searches.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from collections import deque
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
-from packaging.specifiers import SpecifierSet
-from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, Resolver
+from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible
+from resolvelib.resolvers import Resolution as Search
 from resolvelib.resolvers import ResolutionTooDeep
 
 from bandersnatch.closure.choice import is_pin, specifier_set
+from bandersnatch.closure.library import Asked, Identifier, Release, Wanted, asked_for
 from bandersnatch.closure.markers import Verdict, judge
-from bandersnatch.closure.requirements import CoreMetadata, Requirement, parse_requirement
-from bandersnatch.closure.targets import Target, Targets, preference
-from bandersnatch.model.versions import parse_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from packaging.version import Version
     from resolvelib.structs import RequirementInformation
 
-    from bandersnatch.model.files import ReleaseFile
+    from bandersnatch.closure.library import Library
+    from bandersnatch.closure.requirements import Requirement
+    from bandersnatch.closure.targets import Target
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.model.project import ProjectDetail
 
 MAX_ROUNDS = 200_000
-"""Steps of one resolution; real ones take a few for each project."""
-
-Identifier: TypeAlias = "tuple[ProjectName, str]"
-"""A project, and an extra of it or ""."""
-
-
-class Wanted(Exception):
-    """A page, or core metadata of files of a project, that is needed and not in memory."""
-
-    def __init__(
-        self,
-        project: ProjectName,
-        *,
-        pages: Iterable[ProjectName] = (),
-        files: Iterable[ReleaseFile] = (),
-    ) -> None:
-        super().__init__()
-        self.project, self.pages, self.files = project, tuple(pages), tuple(files)
-
-
-class Release(Struct, frozen=True, eq=False):
-    """A version that a target can install, with the file that an installer takes of it.
-
-    ``is_yanked`` is whether all its files are yanked; ``files`` are all that the target can take.
-    """
-
-    project: ProjectName
-    version: Version
-    file: ReleaseFile
-    files: tuple[ReleaseFile, ...]
-    is_yanked: bool
-
-
-@dataclass
-class Library:
-    """What was read of the mirror: pages, and what files state; None and texts for what is not.
-
-    ``metadata`` has the core metadata of files by their paths, or why it is not known.
-    """
-
-    pages: dict[ProjectName, ProjectDetail | None] = field(default_factory=dict)
-    metadata: dict[str, CoreMetadata | str] = field(default_factory=dict)
-    _releases: dict[tuple[ProjectName, str], list[Release]] = field(default_factory=dict)
-
-    def releases(self, name: ProjectName, target: Target) -> list[Release]:
-        """Return the releases that a target can install, the newest first.
-
-        :raises Wanted: if the page is not in memory.
-        """
-        if name not in self.pages:
-            raise Wanted(name, pages=[name])
-        key = name, target.name
-        if key not in self._releases:
-            page = self.pages[name]
-            self._releases[key] = [] if page is None else _releases_of(page, target)
-        return self._releases[key]
-
-
-def _releases_of(page: ProjectDetail, target: Target) -> list[Release]:
-    targets = Targets([target])
-    files: dict[Version, list[ReleaseFile]] = {}
-    for file, text in zip(page.files, page.version_texts(), strict=True):
-        version = parse_version(text)
-        if version is not None and targets.taking(file.filename, page.name, file.requires_python):
-            files.setdefault(version, []).append(file)
-    return [
-        Release(
-            page.name,
-            version,
-            max(files[version], key=_file_preference),
-            tuple(files[version]),
-            all(file.yanked is not None for file in files[version]),
-        )
-        for version in sorted(files, reverse=True)
-    ]
-
-
-class Asked(Struct, frozen=True):
-    """A requirement on one project with one extra or none, and whether a marker leaves it open."""
-
-    identifier: Identifier
-    requirement: Requirement
-    undecided: bool = False
+"""Steps of one search; real ones take a few for each project."""
 
 
 class Candidate(Struct, frozen=True):
@@ -139,6 +55,7 @@ class Resolution(Struct, frozen=True):
     requirements that contradict each other or that nothing satisfies. ``unknown`` are the chosen
     files whose requirements are not known, each with the reason. ``undecided`` are the requirements
     whose markers the target does not decide. ``needs`` are the chosen projects that each needs.
+    ``gave_up`` is whether the search was ended before it found an answer.
     """
 
     target: Target
@@ -150,14 +67,221 @@ class Resolution(Struct, frozen=True):
     gave_up: bool = False
 
 
-class _Provider(AbstractProvider[Asked, Candidate, Identifier]):
-    def __init__(self, library: Library, target: Target, *, undecided: bool) -> None:
-        self._library = library
-        self._target = target
-        self._undecided = undecided
-        self._dependencies: dict[tuple[Identifier, Version], list[Asked]] = {}
+def _never() -> bool:
+    return False
 
-    # ------------------------------------------------------------ what resolvelib asks
+
+def resolve(
+    requirements: Sequence[Requirement],
+    library: Library,
+    target: Target,
+    is_over: Callable[[], bool] = _never,
+) -> Resolution:
+    """Return the answer for some requirements in one target.
+
+    Requirements whose markers the target does not decide are included. If that is impossible, they
+    are left out, and the answer says that they are undecided. The search is given up as soon as
+    ``is_over`` returns True.
+
+    :raises Wanted: if pages or core metadata are not in memory.
+    """
+    question = _Question(library, target, is_over)
+    whole = question.answer(requirements, undecided=True)
+    if not whole.conflicts or not any(_is_undecided(each, target) for each in whole.conflicts):
+        return whole
+    without = question.answer(requirements, undecided=False)
+    if without.conflicts or without.gave_up:
+        return without
+    texts = tuple(dict.fromkeys(each.requirement.text for each in whole.conflicts))
+    return Resolution(
+        target, without.pins, unknown=without.unknown, undecided=texts, needs=without.needs
+    )
+
+
+def _is_undecided(conflict: Conflict, target: Target) -> bool:
+    marker = conflict.requirement.marker
+    return judge(marker, "", target.variables) is Verdict.UNDECIDED
+
+
+class _Question(Struct, frozen=True):
+    """What is resolved with: what was read, for which target, and until when."""
+
+    library: Library
+    target: Target
+    is_over: Callable[[], bool]
+
+    def answer(self, requirements: Iterable[Requirement], *, undecided: bool) -> Resolution:
+        """Return the answer with or without the requirements that the target does not decide."""
+        asked: list[Asked] = []
+        for each in requirements:
+            verdict = judge(each.marker, "", self.target.variables)
+            if verdict is Verdict.YES or (verdict is Verdict.UNDECIDED and undecided):
+                asked += asked_for(each, undecided=verdict is Verdict.UNDECIDED)
+        chosen = _newest(asked, self, undecided=undecided)
+        if chosen is not None:
+            return self._found(asked, chosen, undecided=undecided)
+        provider = _Provider(self, undecided=undecided)
+        search: Search[Asked, Candidate, Identifier] = Search(provider, _Watch(self.is_over))
+        try:
+            state = search.resolve(asked, max_rounds=MAX_ROUNDS)
+        except ResolutionImpossible as error:
+            return Resolution(self.target, {}, conflicts=_conflicts(error.causes))
+        except (ResolutionTooDeep, _GivenUp):
+            return Resolution(self.target, {}, gave_up=True)
+        found = {identifier: each.release for identifier, each in state.mapping.items()}
+        return self._found(asked, found, undecided=undecided)
+
+    def needed(
+        self, identifier: Identifier, release: Release, *, undecided: bool
+    ) -> Sequence[Asked]:
+        """Return what a release needs with an extra or without one.
+
+        :raises Wanted: if its core metadata is not in memory.
+        """
+        asked = self.library.needed(release, identifier[1], self.target).asked
+        return asked if undecided else [each for each in asked if not each.undecided]
+
+    def _found(
+        self, asked: Iterable[Asked], chosen: Mapping[Identifier, Release], *, undecided: bool
+    ) -> Resolution:
+        """Return the answer with the chosen releases that are still needed."""
+        needs: dict[ProjectName, set[ProjectName]] = {}
+        unknown: dict[str, str] = {}
+        queue = deque(dict.fromkeys(each.identifier for each in asked))
+        seen = set(queue)
+        while queue:
+            identifier = queue.popleft()
+            name, release = identifier[0], chosen[identifier]
+            found = needs.setdefault(name, set())
+            for why in self.library.needed(release, identifier[1], self.target).unknown:
+                unknown.setdefault(release.file.filename, why)
+            for each in self.needed(identifier, release, undecided=undecided):
+                found.add(each.identifier[0])
+                if each.identifier not in seen:
+                    seen.add(each.identifier)
+                    queue.append(each.identifier)
+        return Resolution(
+            self.target,
+            {name: chosen[name, ""] for name in sorted(needs)},
+            unknown=tuple(sorted(unknown.items())),
+            needs={name: tuple(sorted(found - {name})) for name, found in needs.items()},
+        )
+
+
+# ---------------------------------------------------------------- without a search
+
+
+def _newest(
+    asked: Iterable[Asked], question: _Question, *, undecided: bool
+) -> dict[Identifier, Release] | None:
+    """Return the newest release of everything that is needed, None if they contradict each other.
+
+    :raises Wanted: with everything that is not in memory and that what is in memory needs.
+    """
+    choice = _Choice(question, asked)
+    pages: dict[ProjectName, None] = {}
+    releases: list[Release] = []
+    is_satisfied = True
+    while (identifier := choice.take()) is not None:
+        try:
+            release = choice.pin(identifier[0])
+            if release is None:
+                is_satisfied = False
+                continue
+            choice.add(question.needed(identifier, release, undecided=undecided))
+            choice.found[identifier] = release
+        except Wanted as wanted:
+            pages |= dict.fromkeys(wanted.pages)
+            releases += wanted.releases
+    if pages or releases:
+        raise Wanted(pages=pages, releases=releases)
+    return choice.found if is_satisfied and choice.is_consistent() else None
+
+
+class _Choice:
+    """The releases that are chosen one after the other; none is taken back."""
+
+    def __init__(self, question: _Question, asked: Iterable[Asked]) -> None:
+        self.found: dict[Identifier, Release] = {}
+        self._question = question
+        self._specifiers: dict[ProjectName, frozenset[str]] = {}
+        self._pins: dict[ProjectName, Release] = {}
+        self._restricted: deque[Identifier] = deque()
+        self._free: deque[Identifier] = deque()
+        self._seen: set[Identifier] = set()
+        self.add(asked)
+
+    def add(self, asked: Iterable[Asked]) -> None:
+        """Add requirements."""
+        for each in asked:
+            name, specifier = each.identifier[0], each.requirement.specifier
+            known = self._specifiers.get(name, frozenset())
+            if specifier not in known:
+                self._specifiers[name] = known | {specifier}
+            if each.identifier not in self._seen:
+                self._seen.add(each.identifier)
+                (self._restricted if specifier else self._free).append(each.identifier)
+
+    def take(self) -> Identifier | None:
+        """Return what is chosen next, None at the end: projects with a specifier come first."""
+        if self._restricted:
+            return self._restricted.popleft()
+        return self._free.popleft() if self._free else None
+
+    def pin(self, name: ProjectName) -> Release | None:
+        """Return the release of a project, None if nothing satisfies what is known by now.
+
+        :raises Wanted: if its page is not in memory.
+        """
+        if name not in self._pins:
+            found = self._satisfying(name)
+            if not found:
+                return None
+            self._pins[name] = found[0]
+        return self._pins[name]
+
+    def is_consistent(self) -> bool:
+        """Whether each release is the first that satisfies all that is asked of its project."""
+        return all(self._satisfying(name)[:1] == [each] for name, each in self._pins.items())
+
+    def _satisfying(self, name: ProjectName) -> list[Release]:
+        library, target = self._question.library, self._question.target
+        return library.satisfying(name, self._specifiers[name], target)
+
+
+# ---------------------------------------------------------------- with a search
+
+
+class _GivenUp(Exception):
+    """The search takes too long, or its caller has ended."""
+
+
+class _Watch(BaseReporter["Asked", "Candidate", "Identifier"]):
+    """Ends the search; one round may try very many releases, so each step counts."""
+
+    def __init__(self, is_over: Callable[[], bool]) -> None:
+        self._is_over = is_over
+
+    def starting_round(self, index: int) -> None:
+        del index
+        self._check()
+
+    def adding_requirement(self, requirement: Asked, parent: Candidate | None) -> None:
+        del requirement, parent
+        self._check()
+
+    def _check(self) -> None:
+        if self._is_over():
+            raise _GivenUp
+
+
+class _Provider(AbstractProvider["Asked", "Candidate", "Identifier"]):
+    """Says what the candidates are and what they need."""
+
+    def __init__(self, question: _Question, *, undecided: bool) -> None:
+        self._question = question
+        self._undecided = undecided
+        self._extras: dict[ProjectName, set[str]] = {}
 
     def identify(self, requirement_or_candidate: Asked | Candidate) -> Identifier:
         return requirement_or_candidate.identifier
@@ -190,15 +314,20 @@ class _Provider(AbstractProvider[Asked, Candidate, Identifier]):
     ) -> list[Candidate]:
         """Return the releases that satisfy all requirements, the newest first."""
         name = identifier[0]
-        texts = {each.requirement.specifier for each in requirements[identifier]}
         excluded = {each.release.version for each in incompatibilities[identifier]}
         # What is asked of the project with other extras counts too: there is one version of it.
-        for other, asked in requirements.items():
-            if other[0] == name and other != identifier:
-                texts |= {each.requirement.specifier for each in asked}
+        extras = self._extras.setdefault(name, set())
+        extras.add(identifier[1])
+        specifiers = frozenset(
+            each.requirement.specifier
+            for extra in extras
+            if extra == identifier[1] or (name, extra) in requirements
+            for each in requirements[name, extra]
+        )
+        library, target = self._question.library, self._question.target
         return [
             Candidate(identifier, each)
-            for each in self._satisfying(name, texts)
+            for each in library.satisfying(name, specifiers, target)
             if each.version not in excluded
         ]
 
@@ -207,139 +336,10 @@ class _Provider(AbstractProvider[Asked, Candidate, Identifier]):
         # Whether pre-releases are allowed was decided when the candidates were found.
         return parsed is not None and parsed.contains(candidate.release.version, prereleases=True)
 
-    def get_dependencies(self, candidate: Candidate) -> list[Asked]:
-        key = candidate.identifier, candidate.release.version
-        if key not in self._dependencies:
-            self._dependencies[key] = list(self._needed_by(candidate))
-        return self._dependencies[key]
-
-    # ------------------------------------------------------------ what is in memory
-
-    def _satisfying(self, name: ProjectName, texts: Iterable[str]) -> list[Release]:
-        whole = SpecifierSet()
-        pinned = False
-        for text in texts:
-            parsed = specifier_set(text)
-            if parsed is None:
-                return []
-            whole &= parsed
-            pinned = pinned or is_pin(text)
-        releases = self._library.releases(name, self._target)
-        fresh = {each.version: each for each in releases if not each.is_yanked}
-        found = list(whole.filter(fresh))
-        if found or not pinned:
-            return [fresh[version] for version in found]
-        by_version = {each.version: each for each in releases}
-        return [by_version[version] for version in whole.filter(by_version)]
-
-    def metadata(self, release: Release) -> CoreMetadata | str:
-        """Return what the file of a release states, or why that is not known.
-
-        :raises Wanted: if it is not in memory.
-        """
-        found = self._library.metadata.get(release.file.path)
-        if found is None:
-            raise Wanted(release.project, files=[release.file])
-        return found
-
-    def _needed_by(self, candidate: Candidate) -> Iterator[Asked]:
-        (name, extra), release = candidate.identifier, candidate.release
-        if extra:
-            exact = f"==={release.version}"
-            text = f"{name}{exact}"
-            yield Asked((name, ""), Requirement(text, name, exact))
-        metadata = self.metadata(release)
-        if isinstance(metadata, str):
-            return
-        for text in metadata.requires:
-            requirement = parse_requirement(text)
-            if requirement is None or requirement.url:
-                continue
-            verdict = judge(requirement.marker, extra, self._target.variables)
-            if extra and verdict is judge(requirement.marker, "", self._target.variables):
-                continue  # the project without extras needs it too
-            if verdict is Verdict.YES or (verdict is Verdict.UNDECIDED and self._undecided):
-                yield from asked_for(requirement, undecided=verdict is Verdict.UNDECIDED)
-
-    def unknown(self, chosen: Iterable[Candidate]) -> Iterator[tuple[str, str]]:
-        """Yield the chosen files whose requirements are not known, or not of the index, and why."""
-        for each in chosen:
-            file, metadata = each.release.file, self.metadata(each.release)
-            if isinstance(metadata, str):
-                yield file.filename, metadata
-                continue
-            for text in metadata.requires:
-                requirement = parse_requirement(text)
-                if requirement is None:
-                    yield file.filename, f"it has a requirement that is not one: {text[:100]!a}"
-                elif requirement.url and self._holds(requirement, each.identifier[1]):
-                    yield file.filename, f"it needs a file from a URL: {text[:100]!a}"
-
-    def _holds(self, requirement: Requirement, extra: str) -> bool:
-        return judge(requirement.marker, extra, self._target.variables) is not Verdict.NO
-
-
-def _file_preference(file: ReleaseFile) -> tuple[bool, tuple[int, ...], str]:
-    """Return what an installer prefers: fresh files, then wheels, then the most particular ones."""
-    return file.yanked is None, preference(file.filename), file.filename
-
-
-def asked_for(requirement: Requirement, *, undecided: bool = False) -> Iterator[Asked]:
-    """Yield what a requirement asks for: the project, and each of its extras."""
-    yield Asked((requirement.name, ""), requirement, undecided)
-    for extra in requirement.extras:
-        yield Asked((requirement.name, extra), requirement, undecided)
-
-
-def resolve(requirements: Sequence[Requirement], library: Library, target: Target) -> Resolution:
-    """Return the answer for some requirements in one target.
-
-    Requirements whose markers the target does not decide are included. If that is impossible, they
-    are left out, and the answer says that they are undecided.
-
-    :raises Wanted: if a page or core metadata is not in memory.
-    """
-    whole = _resolve(requirements, library, target, undecided=True)
-    if not whole.conflicts or not any(_is_undecided(each, target) for each in whole.conflicts):
-        return whole
-    without = _resolve(requirements, library, target, undecided=False)
-    if without.conflicts:
-        return without
-    texts = tuple(dict.fromkeys(each.requirement.text for each in whole.conflicts))
-    return Resolution(
-        target, without.pins, unknown=without.unknown, undecided=texts, needs=without.needs
-    )
-
-
-def _is_undecided(conflict: Conflict, target: Target) -> bool:
-    marker = conflict.requirement.marker
-    return judge(marker, "", target.variables) is Verdict.UNDECIDED
-
-
-def _resolve(
-    requirements: Sequence[Requirement], library: Library, target: Target, *, undecided: bool
-) -> Resolution:
-    provider = _Provider(library, target, undecided=undecided)
-    asked: list[Asked] = []
-    for each in requirements:
-        verdict = judge(each.marker, "", target.variables)
-        if verdict is Verdict.YES or (verdict is Verdict.UNDECIDED and undecided):
-            asked += asked_for(each, undecided=verdict is Verdict.UNDECIDED)
-    resolver: Resolver[Asked, Candidate, Identifier] = Resolver(provider, BaseReporter())
-    try:
-        result = resolver.resolve(asked, max_rounds=MAX_ROUNDS)
-    except ResolutionImpossible as error:
-        return Resolution(target, {}, conflicts=_conflicts(error.causes))
-    except ResolutionTooDeep:
-        return Resolution(target, {}, gave_up=True)
-    pins = {name: each.release for (name, _), each in sorted(result.mapping.items())}
-    needs: dict[ProjectName, set[ProjectName]] = {name: set() for name in pins}
-    for parent in result.mapping.values():
-        for needed in provider.get_dependencies(parent):
-            needs[parent.identifier[0]].add(needed.identifier[0])
-    unknown = dict(provider.unknown(result.mapping.values()))
-    ordered = {name: tuple(sorted(found - {name})) for name, found in needs.items()}
-    return Resolution(target, pins, unknown=tuple(sorted(unknown.items())), needs=ordered)
+    def get_dependencies(self, candidate: Candidate) -> Sequence[Asked]:
+        return self._question.needed(
+            candidate.identifier, candidate.release, undecided=self._undecided
+        )
 
 
 def _conflicts(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from bandersnatch.closure.choice import choose
 from bandersnatch.closure.targets import Targets, targets_of
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from bandersnatch.model.wheels import Environment
 
 
+class Followed(Protocol):
+    """What is remembered of a followed project."""
+
+    @property
+    def digest(self) -> str:
+        """The digest of what is asked of it, "" if it is kept out of the mirror."""
+        ...
+
+
 class ClosureState:
     """The projects that others need, with a digest of what is asked of each.
 
@@ -34,6 +43,7 @@ class ClosureState:
         self.digests: dict[ProjectName, str] = {}
         self.asks: dict[ProjectName, tuple[Ask, ...]] = {}
         self.unmet: dict[ProjectName, tuple[tuple[str, int], ...]] = {}
+        self._loaded: Mapping[ProjectName, Followed] | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -46,9 +56,11 @@ class ClosureState:
         """Whether only the versions that are needed are kept of a followed project."""
         return self.settings.versions is NeededVersions.NEEDED
 
-    def load(self, digests: Mapping[ProjectName, str]) -> None:
-        """Replace the followed projects; those with the digest "" are not followed."""
-        self.digests = {name: digest for name, digest in digests.items() if digest}
+    def load(self, rows: Mapping[ProjectName, Followed]) -> None:
+        """Replace the followed projects."""
+        if rows is not self._loaded:
+            self.digests = {name: row.digest for name, row in rows.items() if row.digest}
+            self._loaded = rows
 
     def follows(self, name: ProjectName) -> bool:
         """Whether another project needs this one."""

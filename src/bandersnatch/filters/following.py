@@ -141,7 +141,10 @@ class FollowingChain(FilterChain):
         names = self.roots.finite_names
         if names is None:
             return None
-        return names | frozenset(filter(self.may_select, self._follower.names))
+        followed = self._follower.names
+        if self.followed.projects:
+            followed = frozenset(filter(self.followed.may_select, followed))
+        return names | followed
 
     def apply(self, page: ProjectDetail) -> FilterResult:
         """Return what is kept: of a root what its filters keep, and in any case what is needed."""

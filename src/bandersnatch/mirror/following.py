@@ -23,6 +23,7 @@ from bandersnatch.closure import needs as values
 from bandersnatch.closure.choice import Releases, bits
 from bandersnatch.closure.graph import depths
 from bandersnatch.closure.needs import ProjectNeeds, Shortage, Unmet
+from bandersnatch.closure.settling import Settling
 from bandersnatch.config.schema import FollowedExtras
 from bandersnatch.errors import ClosureTooDeep, TooManyFollowed
 from bandersnatch.events import Halted
@@ -44,7 +45,10 @@ if TYPE_CHECKING:
 _BATCH = 500
 """Projects whose requirements are judged together."""
 
-_TRANSIENT = ("its core metadata is not stored", "its core metadata could not be read")
+_TRANSIENT = (
+    *("its core metadata is not stored", "its core metadata could not be read"),
+    "its core metadata is damaged",
+)
 """How the reasons begin for which a later run may know requirements that are unknown now."""
 
 
@@ -70,6 +74,7 @@ class Following:
         self._halted: set[type[SafetyStop]] = set()
         self._sent: set[ProjectName] = set()
         self._marked: dict[ProjectName, str] = {}
+        self._settling = Settling()
         self.notes: dict[ProjectName, tuple[ProjectNeeds, Judged]] = {}
         self.may_have_lost = False
 
@@ -77,8 +82,9 @@ class Following:
 
     async def open(self) -> None:
         """Load what is followed, and judge everything again if the options have changed."""
-        self._rows = dict(await self._catalogue.followed())
-        self._state.load({name: row.digest for name, row in self._rows.items()})
+        rows = await self._catalogue.followed()
+        self._state.load(rows)
+        self._rows = dict(rows)
         if self._local or await self._catalogue.marker(Marker.CLOSURE) == self.policy:
             return
         await self._read_missing()
@@ -218,7 +224,7 @@ class Following:
         update, changed = CatalogueUpdate(), set()
         for name, row in rows.items():
             found = ProjectNeeds.decoded(row.needs)
-            contexts = self._contexts(name, found, incoming[name])
+            contexts = self._settling.contexts(name, self._contexts(name, found, incoming[name]))
             text = values.encode_contexts(contexts)
             if text == row.contexts:
                 continue
@@ -313,6 +319,7 @@ class Following:
         before = await self._catalogue.dependencies(None)
         incoming: dict[ProjectName, dict[ProjectName, tuple[Ask, ...]]] = {}
         judged: dict[ProjectName, str] = {}
+        settling = Settling()
         # After the roots and what they need, whatever is still there and not needed any more.
         for start in ([name for name in rows if self._is_root(name)], list(rows)):
             queue = [name for name in start if name not in judged]
@@ -320,7 +327,7 @@ class Following:
                 name = queue.pop()
                 found = ProjectNeeds.decoded(rows[name].needs)
                 asked = [ask for each in incoming.get(name, {}).values() for ask in each]
-                contexts = self._contexts(name, found, asked)
+                contexts = settling.contexts(name, self._contexts(name, found, asked))
                 text = values.encode_contexts(contexts)
                 if judged.get(name) == text:
                     continue
@@ -368,7 +375,8 @@ class Following:
         ordered = sorted({*names, *kept_out, *pending})
         incoming: dict[ProjectName, tuple[Ask, ...]] = {}
         for start in range(0, len(ordered), _BATCH):
-            incoming.update(await self._incoming(ordered[start : start + _BATCH]))
+            found = await self._incoming(ordered[start : start + _BATCH])
+            incoming |= {name: self._settling.asks(name, asks) for name, asks in found.items()}
         update, new, to_sync = CatalogueUpdate(), list[ProjectName](), list[ProjectName]()
         for name, asks in incoming.items():
             if not asks:

@@ -26,6 +26,7 @@ from bandersnatch.closure.requirements import CoreMetadata, parse_metadata
 from bandersnatch.closure.targets import is_sdist
 from bandersnatch.concurrency import bounded_map
 from bandersnatch.model.content import Content, ContentCheck, ExpectedContent, expected_sidecar
+from bandersnatch.model.digests import new_hasher
 from bandersnatch.model.versions import version_key
 from bandersnatch.storage.port import Sink
 
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 _Contents = TypeVar("_Contents")
 
-_NOT_STATIC = "they are not known without a build"
+_NOT_STATIC = "it must be built to know them"
 
 
 class _Statement(Struct, frozen=True):
@@ -167,12 +168,18 @@ class RequirementReader:
         key = layout.sidecar(file)
         if key is None or file.sidecar is None:
             return "the index has no core metadata of it"
+        why = "its core metadata is not stored"
         try:
-            return parse_metadata(await self._storage.read(key))
+            content = await self._storage.read(key)
+            hasher = new_hasher(file.sidecar.algorithm)
+            hasher.update(content)
+            if hasher.hexdigest() == file.sidecar.value:
+                return parse_metadata(content)
+            why = "its core metadata is damaged in the mirror; verify repairs it"
         except errors.MissingObject:
             pass
         if not url or not self._may_ask:
-            return "its core metadata is not stored"
+            return why
         address = url + layout.SIDECAR_SUFFIX
         sink = _MemorySink(expected_sidecar(file, file.sidecar, address))
         try:
