@@ -281,12 +281,13 @@ def _write_lock(
     from bandersnatch.storage.output import OutputFile
 
     found = [each.resolution for each in proofs if each.resolution is not None]
-    if not found or any(each.verdict is Verdicts.FAILED for each in proofs):
+    has_failed = any(each.verdict is Verdicts.FAILED for each in proofs)
+    if not found or has_failed or any(each.gave_up for each in found):
         session.logger.warning(
             "%s is not written: not everything passed", session.arguments.write_lock
         )
         return
-    root = session.configuration.settings.storage.directory
+    root = session.configuration.settings.storage.state_directory
     with OutputFile(session.arguments.write_lock, root) as file:
         file.replace(write_lock(found, locate).encode())
 

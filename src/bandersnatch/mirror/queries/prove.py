@@ -7,17 +7,17 @@ stored beside a file. No wheel is opened, nothing is built, and the index is not
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from threading import Event
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from bandersnatch.catalogue.records import CatalogueUpdate, Marker
-from bandersnatch.closure.choice import allowed
+from bandersnatch.closure.library import Library, Wanted
 from bandersnatch.closure.markers import Verdict, judge
 from bandersnatch.closure.needs import ProjectNeeds
-from bandersnatch.closure.requirements import CoreMetadata, Requirement, parse_requirement
-from bandersnatch.closure.resolver import Library, Resolution, Wanted, resolve
+from bandersnatch.closure.requirements import CoreMetadata, Requirement
+from bandersnatch.closure.resolver import Resolution, resolve
 from bandersnatch.closure.targets import Targets
 from bandersnatch.filters.following import FollowingChain
 from bandersnatch.mirror.page import read_own_page
@@ -25,11 +25,11 @@ from bandersnatch.mirror.proofs import RememberedProof, Verdicts
 from bandersnatch.mirror.requirements import RequirementReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
 
     from bandersnatch.closure.lock import LockEntry
-    from bandersnatch.closure.resolver import Conflict, Release
+    from bandersnatch.closure.resolver import Conflict
     from bandersnatch.closure.targets import Target
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.model.files import ReleaseFile
@@ -37,6 +37,12 @@ if TYPE_CHECKING:
     from bandersnatch.model.project import ProjectDetail
 
 _SHOWN = 8
+
+_SECONDS = 120.0
+"""How long one search takes at most; nearly all take milliseconds."""
+
+_MOST_PROJECTS = 1_500
+"""Projects whose pages are kept from one question to the next."""
 
 
 class Question(Struct, frozen=True):
@@ -74,11 +80,26 @@ class Proof(Struct, frozen=True):
 class Prover:
     """Answers questions about a mirror; what it has read is kept for the next question."""
 
-    def __init__(self, mirror: Mirror, targets: Sequence[Target]) -> None:
+    def __init__(
+        self,
+        mirror: Mirror,
+        targets: Sequence[Target],
+        *,
+        seconds: float = _SECONDS,
+        most: int = _MOST_PROJECTS,
+    ) -> None:
+        """Assign the mirror.
+
+        A search is given up after so many ``seconds``. Of at most ``most`` projects the pages are
+        kept from one question to the next.
+        """
         self._mirror = mirror
         self._now = mirror.clock.now()
         self._targets = Targets(targets)
+        self._seconds = seconds
+        self._most = most
         self._library = Library()
+        self._read_of: dict[ProjectName, int] = {}
         self._reader = RequirementReader(
             mirror.storage,
             mirror.index,
@@ -91,66 +112,73 @@ class Prover:
 
     async def prove(self, question: Question) -> list[Proof]:
         """Return the answers for all targets."""
-        return [await self._prove(question, each) for each in self._targets.targets]
+        proofs = [await self._prove(question, each) for each in self._targets.targets]
+        used = {
+            name: None
+            for proof in proofs
+            for name in (proof.resolution.needs if proof.resolution is not None else ())
+        }
+        if self._library.reduce(self._most, used):
+            self._read_of.clear()
+        return proofs
 
     async def _prove(self, question: Question, target: Target) -> Proof:
-        await self._prefetch(question.requirements, target)
+        left = self._seconds
         while True:
+            began = self._mirror.clock.monotonic()
             try:
-                found = await asyncio.to_thread(
-                    resolve, question.requirements, self._library, target
-                )
+                found = await self._resolve(question, target, began + left)
             except Wanted as wanted:
-                for name in wanted.pages:
-                    await self._load_page(name)
-                for file in wanted.files:
-                    await self._load_metadata(file, wanted.project)
+                left -= self._mirror.clock.monotonic() - began
+                await self._read(wanted, target)
             else:
                 return self._judged(question, target, found)
 
+    async def _resolve(self, question: Question, target: Target, end: float) -> Resolution:
+        """Resolve in a thread, which ends when the time is over or the task is cancelled."""
+        is_left, monotonic = Event(), self._mirror.clock.monotonic
+
+        def is_over() -> bool:
+            return is_left.is_set() or monotonic() > end
+
+        try:
+            return await asyncio.to_thread(
+                resolve, question.requirements, self._library, target, is_over
+            )
+        finally:
+            is_left.set()
+
     # ------------------------------------------------------------ reading
 
-    async def _load_page(self, name: ProjectName) -> None:
-        pages = self._mirror.settings.pages.layout
-        record = await self._mirror.catalogue.project(name)
-        page = None
-        if record is None or record.is_published:
-            page = await read_own_page(self._mirror.storage, pages, name, self._now)
-        self._library.pages[name] = page
-        row = (await self._mirror.catalogue.requirements([name])).get(name)
-        if page is not None and row is not None:
-            self._library.metadata |= _remembered(page, ProjectNeeds.decoded(row.needs))
+    async def _read(self, wanted: Wanted, target: Target) -> None:
+        """Read what is wanted, and of releases twice as many of their projects each time."""
+        await self._load_pages([n for n in wanted.pages if n not in self._library.pages])
+        for release in wanted.releases:
+            name = release.project
+            count = self._read_of[name] = 2 * self._read_of.get(name, 0) or 1
+            releases = self._library.releases(name, target)
+            first = releases.index(release)
+            for each in releases[first : first + count]:
+                await self._load_metadata(each.file, name)
+
+    async def _load_pages(self, names: Collection[ProjectName]) -> None:
+        """Read pages, and what the catalogue remembers of their files."""
+        if not names:
+            return
+        pages, catalogue = self._mirror.settings.pages.layout, self._mirror.catalogue
+        summaries, rows = await catalogue.summaries(names), await catalogue.requirements(names)
+        for name in names:
+            page = None
+            if name not in summaries or summaries[name].is_published:
+                page = await read_own_page(self._mirror.storage, pages, name, self._now)
+            self._library.pages[name] = page
+            if page is not None and name in rows:
+                self._library.metadata |= _remembered(page, ProjectNeeds.decoded(rows[name].needs))
 
     async def _load_metadata(self, file: ReleaseFile, name: ProjectName) -> None:
         if file.path not in self._library.metadata:
             found = await self._reader.metadata_of(file, name)
             self._library.metadata[file.path] = found
-
-    async def _prefetch(self, requirements: Iterable[Requirement], target: Target) -> None:
-        """Read what the newest versions need, so that the search is seldom interrupted."""
-        queue = deque(requirements)
-        seen: set[tuple[str, str, tuple[str, ...]]] = set()
-        while queue:
-            asked = queue.popleft()
-            key = asked.name, asked.specifier, asked.extras
-            if key in seen:
-                continue
-            seen.add(key)
-            if asked.name not in self._library.pages:
-                await self._load_page(asked.name)
-            release = self._newest(asked, target)
-            if release is None:
-                continue
-            await self._load_metadata(release.file, asked.name)
-            metadata = self._library.metadata[release.file.path]
-            if isinstance(metadata, CoreMetadata):
-                queue += _needed(metadata, asked.extras, target)
-
-    def _newest(self, asked: Requirement, target: Target) -> Release | None:
-        releases = self._library.releases(asked.name, target)
-        by_version = {each.version: each for each in releases if not each.is_yanked}
-        found = allowed(asked.specifier, list(by_version))
-        return by_version[found[0]] if found else None
 
     # ------------------------------------------------------------ words
 
@@ -160,7 +188,7 @@ class Prover:
         if found.gave_up:
             verdict, lines = (
                 Verdicts.UNPROVED,
-                ["the search was given up, because it took too long"],
+                [f"the search was given up: no answer was found in {self._seconds:.0f} s"],
             )
         elif found.conflicts:
             verdict, lines = Verdicts.FAILED, list(self._conflict(found.conflicts, target))
@@ -205,9 +233,8 @@ class Prover:
 
     async def prove_lock(self, label: str, entries: Sequence[LockEntry]) -> list[Proof]:
         """Return for each target whether the mirror has a file of each entry, by its digest."""
-        for entry in entries:
-            if entry.name not in self._library.pages:
-                await self._load_page(entry.name)
+        names = dict.fromkeys(entry.name for entry in entries)
+        await self._load_pages([name for name in names if name not in self._library.pages])
         return [self._locked(label, entries, each) for each in self._targets.targets]
 
     def _locked(self, label: str, entries: Sequence[LockEntry], target: Target) -> Proof:
@@ -250,19 +277,6 @@ def _remembered(page: ProjectDetail, needs: ProjectNeeds) -> dict[str, CoreMetad
             stated = CoreMetadata(each.requires, each.extras)
             found |= {paths[name]: stated for name, _ in each.files if name in paths}
     return found
-
-
-def _needed(metadata: CoreMetadata, extras: Sequence[str], target: Target) -> Iterable[Requirement]:
-    """Yield what a file needs without extras, and with some."""
-    for text in metadata.requires:
-        requirement = parse_requirement(text)
-        if requirement is None or requirement.url:
-            continue
-        if any(
-            judge(requirement.marker, extra, target.variables) is not Verdict.NO
-            for extra in ("", *extras)
-        ):
-            yield requirement
 
 
 def _can_agree(asking: Sequence[Conflict]) -> bool:
