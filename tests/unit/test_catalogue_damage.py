@@ -23,7 +23,8 @@ from bandersnatch.catalogue.records import (
 )
 from bandersnatch.catalogue.rows import InvalidRow, parse_trash_entry, sealed
 from bandersnatch.catalogue.schema import OBJECTS, SELECT_OBJECTS, TABLES, VERSION, columns_of
-from bandersnatch.catalogue.sqlite import FILE_NAME, SqliteCatalogue
+from bandersnatch.catalogue.sqlite import SqliteCatalogue
+from bandersnatch.catalogue.sqlite_file import FILE_NAME
 from bandersnatch.errors import CorruptState, StorageError
 from bandersnatch.model.names import project_name
 from bandersnatch.model.project import Rejection

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from bandersnatch.catalogue.records import CatalogueUpdate, CleanMarker, Marker, TrashEntry
-from bandersnatch.catalogue.sqlite import FILE_NAME, SqliteCatalogue
+from bandersnatch.catalogue.sqlite import SqliteCatalogue
+from bandersnatch.catalogue.sqlite_file import FILE_NAME
 from bandersnatch.errors import StorageError
 from bandersnatch.layout import StorageKey
 from bandersnatch.model.names import project_name
@@ -319,8 +320,8 @@ async def test_an_interrupted_commit_is_rolled_back(tmp_path: Path) -> None:
 
 async def test_a_commit_is_durable_to_the_end_of_its_journal(tmp_path: Path) -> None:
     async with SqliteCatalogue(str(tmp_path)) as catalogue:
-        (level,) = catalogue._db.execute("PRAGMA synchronous").fetchone()
-        (journal,) = catalogue._db.execute("PRAGMA journal_mode").fetchone()
+        (level,) = catalogue._db.execute("PRAGMA synchronous")[0]
+        (journal,) = catalogue._db.execute("PRAGMA journal_mode")[0]
 
     assert (level, journal) == (3, "delete")
 
@@ -342,7 +343,7 @@ async def test_a_full_disk_is_an_error_and_changes_nothing(tmp_path: Path) -> No
 async def test_a_commit_waits_a_minute_for_long_queries(tmp_path: Path) -> None:
     """A query takes seconds where a disk is slow, and must not end a run."""
     async with SqliteCatalogue(str(tmp_path)) as catalogue:
-        (milliseconds,) = catalogue._db.execute("PRAGMA busy_timeout").fetchone()
+        (milliseconds,) = catalogue._db.execute("PRAGMA busy_timeout")[0]
 
     assert milliseconds == 60_000
 

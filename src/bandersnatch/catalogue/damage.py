@@ -14,9 +14,9 @@ from bandersnatch.catalogue.rows import InvalidRow, marker_row
 from bandersnatch.catalogue.schema import TABLES
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterable, Iterator
 
+    from bandersnatch.catalogue.database import Database
     from bandersnatch.catalogue.rows import Row
 
     _Value = TypeVar("_Value")
@@ -29,11 +29,17 @@ _HARMLESS = frozenset(map(str, Marker)) - {Marker.CLEAN}
 
 
 class DamageLog:
-    """The damaged rows that were found, and not reported yet."""
+    """The damaged rows that were found, and not reported yet; each is reported once.
+
+    ``is_stuck`` says that a row was found again after it was dropped: an index of the database is
+    damaged too, so that it does not find the row by its key.
+    """
 
     def __init__(self) -> None:
         self._to_drop: dict[tuple[str, tuple[Any, ...]], None] = {}
         self._dropped: list[DamagedRow] = []
+        self._reported: set[tuple[str, tuple[Any, ...]]] = set()
+        self.is_stuck = False
 
     def __bool__(self) -> bool:
         """Whether there are rows to drop."""
@@ -56,23 +62,24 @@ class DamageLog:
         columns, key = TABLES[table].columns, TABLES[table].key
         self._to_drop[table, tuple(row[columns.index(name)] for name in key)] = None
 
-    def drop(self, db: sqlite3.Connection) -> None:
+    def drop(self, db: Database) -> None:
         """Drop the rows, in one transaction."""
         found, self._to_drop = self._to_drop, {}
-        db.execute("BEGIN IMMEDIATE")
-        try:
+        with db.transaction():
             for table, key in found:
                 _drop(db, table, key)
-            db.execute("COMMIT")
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
-        self._dropped += [DamagedRow(table, _shown(key)) for table, key in found]
+        self.is_stuck |= not self._reported.isdisjoint(found)
+        self._report(found)
 
     def ignore(self) -> None:
         """Report the rows as dropped, without a change: the database is read-only."""
         found, self._to_drop = self._to_drop, {}
-        self._dropped += [DamagedRow(table, _shown(key)) for table, key in found]
+        self._report(found)
+
+    def _report(self, found: Iterable[tuple[str, tuple[Any, ...]]]) -> None:
+        new = [each for each in found if each not in self._reported]
+        self._dropped += [DamagedRow(table, _shown(key)) for table, key in new]
+        self._reported.update(new)
 
     def note_whole(self, place: str) -> None:
         """Report that the catalogue as a whole could not be used, and is at ``place`` now."""
@@ -84,15 +91,15 @@ class DamageLog:
         return found
 
 
-def _drop(db: sqlite3.Connection, table: str, key: tuple[Any, ...]) -> None:
+def _drop(db: Database, table: str, key: tuple[Any, ...]) -> None:
     if table == "project":
         for each, column in _OF_PROJECT:
-            _delete(db, each, (column,), key)
+            db.delete_row(each, (column,), key)
         _put_marker(db, Marker.ADOPTED, "")
         return
-    _delete(db, table, TABLES[table].key, key)
+    db.delete_row(table, TABLES[table].key, key)
     if table == "dependency":
-        _delete(db, "requirement", ("project",), key[:1])
+        db.delete_row("requirement", ("project",), key[:1])
     elif table == "followed":
         db.execute("DELETE FROM requirement")
     if table == "trash":
@@ -101,24 +108,8 @@ def _drop(db: sqlite3.Connection, table: str, key: tuple[Any, ...]) -> None:
         _put_marker(db, Marker.CLEAN, CleanMarker.UNTRUSTED)
 
 
-def _delete(
-    db: sqlite3.Connection, table: str, columns: tuple[str, ...], key: tuple[Any, ...]
-) -> None:
-    """Delete rows by their key, which may be of any type, and even text that is not UTF-8."""
-    texts = [isinstance(value, str) for value in key]
-    matches = " AND ".join(
-        f"{column} = CAST(? AS TEXT)" if is_text else f"{column} IS ?"
-        for column, is_text in zip(columns, texts, strict=True)
-    )
-    values = [
-        value.encode("utf-8", "surrogateescape") if is_text else value
-        for value, is_text in zip(key, texts, strict=True)
-    ]
-    db.execute(f"DELETE FROM {table} WHERE {matches}", values)
-
-
-def _put_marker(db: sqlite3.Connection, marker: Marker, text: str) -> None:
-    db.execute("INSERT OR REPLACE INTO marker VALUES (?, ?, ?)", marker_row(marker, text))
+def _put_marker(db: Database, marker: Marker, text: str) -> None:
+    db.put("marker", [marker_row(marker, text)])
 
 
 def _shown(key: tuple[Any, ...]) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from bandersnatch.catalogue.schema import TABLES
 from bandersnatch.catalogue.sqlite import BUSY_TIMEOUT, SqliteCatalogue
+from bandersnatch.catalogue.sqlite_file import SqliteFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +49,20 @@ CREATE TEMP VIEW tally AS SELECT projects,
 """
 
 
+class _ShadowedFile(SqliteFile):
+    """A file whose tables are shadowed once ``shadow`` was called."""
+
+    def shadow(self) -> None:
+        """Create the temporary tables."""
+        self.connection.executescript(f"BEGIN; {_SHADOW_TALLY} {''.join(_shadows())} COMMIT;")
+
+    def clear(self) -> None:
+        """Hide all rows of the real tables, and delete the added ones."""
+        self.execute("DELETE FROM real_rows_visible")
+        for table in TABLES:
+            self.execute(f"DELETE FROM added_{table}")
+
+
 class DryRunCatalogue(SqliteCatalogue):
     """A catalogue whose changes are kept in temporary tables, and lost when it is closed.
 
@@ -57,6 +72,7 @@ class DryRunCatalogue(SqliteCatalogue):
 
     def __init__(self, directory: str, *, busy_timeout: float = BUSY_TIMEOUT) -> None:
         super().__init__(directory, read_only=True, busy_timeout=busy_timeout)
+        self._file: _ShadowedFile = _ShadowedFile(directory, busy_timeout, read_only=True)
         self._drops = True
 
     async def __aenter__(self) -> Self:
@@ -64,22 +80,18 @@ class DryRunCatalogue(SqliteCatalogue):
         return await super().__aenter__()
 
     def _prepare(self) -> None:
-        self._db.executescript(f"BEGIN; {_SHADOW_TALLY} {''.join(self._shadows())} COMMIT;")
+        self._file.shadow()
         self._check_trust()
 
-    def _shadows(self) -> Iterator[str]:
-        for table, (types, keys) in TABLES.items():
-            yield _SHADOW.format(
-                table=table,
-                key=", ".join(keys),
-                matches_real=" AND ".join(f"hidden.{k} = main.{table}.{k}" for k in keys),
-                matches_old=" AND ".join(f"{k} = old.{k}" for k in keys),
-                new_key=", ".join(f"new.{k}" for k in keys),
-                old_key=", ".join(f"old.{k}" for k in keys),
-                new_row=", ".join(f"new.{column}" for column in types),
-            )
 
-    def _delete_all(self) -> None:
-        self._db.execute("DELETE FROM real_rows_visible")
-        for table in TABLES:
-            self._db.execute(f"DELETE FROM added_{table}")
+def _shadows() -> Iterator[str]:
+    for table, (types, keys) in TABLES.items():
+        yield _SHADOW.format(
+            table=table,
+            key=", ".join(keys),
+            matches_real=" AND ".join(f"hidden.{k} = main.{table}.{k}" for k in keys),
+            matches_old=" AND ".join(f"{k} = old.{k}" for k in keys),
+            new_key=", ".join(f"new.{k}" for k in keys),
+            old_key=", ".join(f"old.{k}" for k in keys),
+            new_row=", ".join(f"new.{column}" for column in types),
+        )

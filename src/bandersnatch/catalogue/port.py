@@ -8,7 +8,7 @@ counts projects (``changed_since``, ``count``, ``due``, ``verify_queue``, ``tota
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from bandersnatch.model.folding import EXACT, Folding
 
@@ -105,6 +105,12 @@ class Catalogue(Protocol):
     async def commit(self, batch: records.CatalogueUpdate, /) -> None:
         """Make all changes or none; they survive a power failure once this returns."""
         ...
+
+    is_shared: ClassVar[bool] = False
+    """Whether the catalogue is where other mirrors can have theirs, and not in the mirror itself.
+
+    One of another mirror is then never reset.
+    """
 
     @property
     def changed(self) -> bool:

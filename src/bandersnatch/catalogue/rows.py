@@ -77,6 +77,15 @@ def is_intact(row: Row) -> bool:
         return False
 
 
+def are_intact(rows: Sequence[Row]) -> bool:
+    """Whether the last value of each row is its checksum; quicker than one by one."""
+    encode = _ENCODER.encode
+    try:
+        return all([row[-1] == crc32(encode(row[:-1])) for row in rows])  # noqa: C419 - half the time
+    except (UnicodeEncodeError, OverflowError):
+        return False
+
+
 def detail_checksum(row: Row, files: Iterable[Row]) -> int:
     """Return the checksum of the rest of a project's row and of its file rows.
 

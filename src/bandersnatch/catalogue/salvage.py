@@ -9,18 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bandersnatch.catalogue.changes import put_rows
+from bandersnatch.catalogue.queries import SMALL_ROWS
 from bandersnatch.catalogue.records import CleanMarker, Marker
 from bandersnatch.catalogue.rows import (
     InvalidRow,
-    checked,
     marker_row,
-    parse_deferred,
-    parse_marker,
     parse_project,
-    parse_rejected,
-    parse_removed,
-    parse_trash_entry,
     resealed,
     sealed,
     unusual_rows,
@@ -31,19 +25,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterator, Mapping
 
+    from bandersnatch.catalogue.database import Database
     from bandersnatch.catalogue.rows import Row
-
-_PARSERS: Mapping[str, Callable[[Row], object]] = {
-    "deferred": parse_deferred,
-    "rejected": parse_rejected,
-    "trash": parse_trash_entry,
-    "removed": parse_removed,
-    "marker": parse_marker,
-    "requirement": checked,
-    "dependency": checked,
-    "followed": checked,
-}
-"""How the rows of the tables besides those of projects and files are checked."""
 
 _DEFAULTS: Mapping[str, Any] = {
     "checksum": 0,
@@ -77,8 +60,8 @@ class _Reader(NamedTuple):
             yield tuple(found[column] for column in wanted)
 
 
-def copy_rows(old: sqlite3.Connection, new: sqlite3.Connection, version: int | None) -> None:
-    """Copy the rows of ``old`` to ``new``, an empty file, in one transaction.
+def copy_rows(old: sqlite3.Connection, new: Database, version: int | None) -> None:
+    """Copy the rows of ``old`` to ``new``, an empty file, within a transaction of it.
 
     ``version`` is the older version whose schema ``old`` has, or None for any other file. Then the
     next run adopts what the tree has besides, and does not trust the state files.
@@ -89,26 +72,26 @@ def copy_rows(old: sqlite3.Connection, new: sqlite3.Connection, version: int | N
         reader = _Reader(old, columns_of(version), seals=True)
     else:
         reader = _Reader(old, _columns_there(old), seals=False)
-    new.execute("BEGIN IMMEDIATE")
     try:
-        if version is None:
-            _distrust(new)
-        _copy_projects(reader, new)
-        for table, parse in _PARSERS.items():
-            rows = (sealed(row[:-1]) if reader.seals else row for row in reader.rows(table))
-            put_rows(new, table, filter(_check_with(parse), rows))
-        if version is None:
-            _distrust(new)
+        _copy_all(reader, new)
     finally:
-        new.execute("COMMIT")
+        if version is None:
+            _distrust(new)
 
 
-def _distrust(db: sqlite3.Connection) -> None:
+def _copy_all(reader: _Reader, new: Database) -> None:
+    _copy_projects(reader, new)
+    for table, parse in SMALL_ROWS.items():
+        rows = (sealed(row[:-1]) if reader.seals else row for row in reader.rows(table))
+        new.put(table, filter(_check_with(parse), rows))
+
+
+def _distrust(db: Database) -> None:
     markers = {Marker.ADOPTED: "", Marker.CLEAN: CleanMarker.UNTRUSTED}
-    put_rows(db, "marker", (marker_row(key, text) for key, text in markers.items()))
+    db.put("marker", [marker_row(key, text) for key, text in markers.items()])
 
 
-def _copy_projects(reader: _Reader, new: sqlite3.Connection) -> None:
+def _copy_projects(reader: _Reader, new: Database) -> None:
     for row in reader.rows("project"):
         files = list(reader.rows("file", "WHERE project = ? ORDER BY path", row[0]))
         found = resealed(row, files) if reader.seals else row
@@ -116,9 +99,9 @@ def _copy_projects(reader: _Reader, new: sqlite3.Connection) -> None:
             record = parse_project(found, files)
         except InvalidRow:
             continue
-        put_rows(new, "project", [found])
-        put_rows(new, "file", files)
-        put_rows(new, "unusual_path", unusual_rows(record))
+        new.put("project", [found])
+        new.put("file", files)
+        new.put("unusual_path", unusual_rows(record))
 
 
 def _check_with(parse: Callable[[Row], object]) -> Callable[[Row], bool]:

@@ -59,6 +59,11 @@ class Table(NamedTuple):
         return f"CREATE TABLE {name} ({', '.join([*columns, key])}) WITHOUT ROWID"
 
 
+def select(table: str) -> str:
+    """Return the query for all rows of a table, with its columns in their order."""
+    return f"SELECT {', '.join(TABLES[table].columns)} FROM {table}"
+
+
 def _table(key: str, /, **types: str) -> Table:
     return Table(types, tuple(key.split()))
 
