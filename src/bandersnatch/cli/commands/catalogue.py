@@ -1,0 +1,79 @@
+"""``catalogue copy``: copies the catalogue of a mirror between a file and PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bandersnatch.cli.arguments import global_flags
+from bandersnatch.errors import OptionError, UsageError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from bandersnatch.catalogue.copying import CopiedRows
+    from bandersnatch.cli.invocation import Invocation
+    from bandersnatch.config.catalogue import CatalogueSettings
+
+_PLACE = "the directory with catalogue.sqlite, or the URL of PostgreSQL"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the parts of ``catalogue``."""
+    parts = parser.add_subparsers(dest="part", metavar="copy", required=True)
+    text = "copy everything that a catalogue has into an empty one"
+    after = global_flags(default=False)
+    copy = parts.add_parser("copy", help=text, description=text, parents=[after])
+    copy.add_argument("source", metavar="FROM", help=f"what is copied: {_PLACE}")
+    copy.add_argument("target", metavar="TO", help="where to, in the same form; it must be empty")
+
+
+def run(invocation: Invocation) -> int:
+    """Run ``catalogue copy``.
+
+    :raises UsageError: if an argument cannot be used, or if the target is not empty.
+    """
+    arguments = invocation.arguments
+    source = _place("FROM", arguments.source)
+    target = _place("TO", arguments.target)
+    if source == target:
+        raise UsageError("FROM and TO are the same catalogue")
+    return invocation.run(_copy(invocation, source, target))
+
+
+def _place(name: str, text: str) -> CatalogueSettings | str:
+    """Return the settings of a catalogue in PostgreSQL, or the absolute path of a directory."""
+    from bandersnatch.config import readers
+    from bandersnatch.config.catalogue import read_catalogue
+
+    try:
+        if "://" not in text:
+            return readers.path(text)
+        settings = read_catalogue(text)
+    except OptionError as error:
+        raise UsageError(f"{name} {error}") from error
+    assert settings is not None, "the text is not empty"
+    return settings
+
+
+async def _copy(
+    invocation: Invocation, source: CatalogueSettings | str, target: CatalogueSettings | str
+) -> int:
+    from bandersnatch.app import open_to_copy
+    from bandersnatch.cli.text import counted
+
+    async def work() -> CopiedRows:
+        async with (
+            open_to_copy(source, must_exist=True) as old,
+            open_to_copy(target, must_exist=False) as new,
+        ):
+            copied = await new.copy_from(old)
+            for row in await old.take_damaged():
+                where = f"of {row.table} for {row.key}" if row.key else f"of {row.table}"
+                invocation.logger.warning("a damaged row %s was left out", where)
+            return copied
+
+    found = await invocation.signals.interruptible(work())
+    places = " to ".join(each if isinstance(each, str) else each.shown for each in (source, target))
+    names = ("project", "file", "other row")
+    numbers = ", ".join(counted(*each) for each in zip(found, names, strict=True))
+    return invocation.answer(f"Copied {numbers}: {places}")
