@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
+import uuid
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from bandersnatch.config.schema import Backend, BucketSettings, StorageSettings
 from bandersnatch.layout import StorageKey
 from bandersnatch.model.content import ExpectedContent
 from bandersnatch.model.digests import Digest
 from bandersnatch.storage.filesystem import FilesystemStorage
 from bandersnatch.storage.journal import ChangeJournal, JournalingStorage
+from tests.support.ceph import ACCESS_KEY, BUCKET, SECRET_KEY
 from tests.support.memory_storage import MemoryStorage
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bandersnatch.storage.port import MirrorStorage, Sink
+    from bandersnatch.storage.s3.bucket import ClientFactory
+    from tests.support.ceph import SharedCeph, Store
 
 URL = "https://files.example.org/packages/foo-1.0.tar.gz"
 """The URL of every download."""
@@ -30,7 +35,9 @@ BIG = bytes(range(256)) * 4096 * 5
 
 
 class Place(Protocol):
-    """A mirror that one kind of adapter opens."""
+    """A mirror that one kind of adapter opens; ``rounds`` is how often a race is tried there."""
+
+    rounds: int
 
     def work(self) -> AbstractAsyncContextManager[MirrorStorage]:
         """Open it as a run does."""
@@ -43,6 +50,8 @@ class Place(Protocol):
 
 class DiskPlace:
     """A directory."""
+
+    rounds = 600
 
     def __init__(self, home: Path) -> None:
         self._root = str(home / "mirror")
@@ -71,6 +80,8 @@ class JournaledPlace(DiskPlace):
 class MemoryPlace:
     """A dictionary."""
 
+    rounds = 600
+
     def __init__(self, _: Path) -> None:
         self._storage = MemoryStorage()
 
@@ -82,12 +93,70 @@ class MemoryPlace:
     look = work
 
 
-PLACES: dict[str, Callable[[Path], Place]] = {
+class BucketPlace:
+    """A prefix of a bucket that no other test has."""
+
+    rounds = 20
+    client: ClientFactory | None = None
+
+    def __init__(self, home: Path, ceph: Store) -> None:
+        self.settings = bucket_settings(home / "state", ceph.url)
+
+    def work(self) -> AbstractAsyncContextManager[MirrorStorage]:
+        """Open it with its lock."""
+        from bandersnatch.storage.s3.storage import BucketStorage  # noqa: PLC0415 - needs obstore
+
+        return BucketStorage(self.settings, {}, client=self.client)
+
+    def look(self) -> AbstractAsyncContextManager[MirrorStorage]:
+        """Open it without its lock."""
+        from bandersnatch.storage.s3.storage import BucketStorage  # noqa: PLC0415
+
+        return BucketStorage(self.settings, {}, read_only=True, client=self.client)
+
+
+class ObjectsPlace(BucketPlace):
+    """A store in memory, by the same client: it needs no service, and has no faults."""
+
+    rounds = 60
+
+    def __init__(self, home: Path) -> None:
+        from obstore.store import MemoryStore  # noqa: PLC0415 - as above
+
+        self.settings = bucket_settings(home / "state", "http://127.0.0.1:9")
+        store = MemoryStore()
+        self.client = lambda *_: store
+
+
+def bucket_settings(state: Path, url: str, prefix: str = "") -> StorageSettings:
+    """Return the settings of a mirror in a bucket, with a new prefix unless one is given."""
+    prefix = prefix or f"pypi/{uuid.uuid4().hex}/"
+    bucket = BucketSettings(
+        BUCKET,
+        prefix,
+        str(state),
+        region="us-east-1",
+        access_key_id=ACCESS_KEY,
+        secret_access_key=SECRET_KEY,
+        endpoint=url,
+        max_attempts=3,
+    )
+    return StorageSettings(f"/{BUCKET}/{prefix}".rstrip("/"), Backend.S3, bucket=bucket)
+
+
+_LOCAL: dict[str, Callable[[Path], Place]] = {
     "filesystem": DiskPlace,
     "journaled": JournaledPlace,
     "memory": MemoryPlace,
+    "objects": ObjectsPlace,
 }
+PLACES = (*_LOCAL, "s3")
 """Every adapter that stores what is written."""
+
+
+def make_place(name: str, home: Path, ceph: SharedCeph) -> Place:
+    """Return a new mirror of one kind of adapter; skip the test if it needs what is missing."""
+    return BucketPlace(home, ceph.get()) if name == "s3" else _LOCAL[name](home)
 
 
 def key(text: str) -> StorageKey:

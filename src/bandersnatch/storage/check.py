@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from bandersnatch.errors import StorageError
+from bandersnatch.errors import CorruptState, StorageError
 from bandersnatch.storage.areas import PARTIAL, Areas, split_key
 from bandersnatch.storage.mounts import mount_points, require_disk
 from bandersnatch.storage.system import open_directory
@@ -38,7 +38,7 @@ class StorageReport(Struct, frozen=True):
     """The disks of a mirror, and what would end a run."""
 
     disks: tuple[DiskReport, ...]
-    problems: tuple[StorageError, ...]
+    problems: tuple[StorageError | CorruptState, ...]
 
 
 def check_storage(settings: StorageSettings) -> StorageReport:
@@ -48,6 +48,15 @@ def check_storage(settings: StorageSettings) -> StorageReport:
         require_disk(root, must_exist=settings.must_exist)
     except StorageError as error:
         return StorageReport((), (error,))
+    return _check_disks(root, settings.keep_free)
+
+
+def check_state_directory(settings: StorageSettings) -> StorageReport:
+    """Check the disk of the state directory of a mirror in a bucket; it need not exist."""
+    return _check_disks(os.path.abspath(settings.state_directory), settings.keep_free)
+
+
+def _check_disks(root: str, keep_free: FreeSpace) -> StorageReport:
     with closing(Areas(root, open_directory)) as areas:
         try:
             with mapped_errors(root):
@@ -57,7 +66,7 @@ def check_storage(settings: StorageSettings) -> StorageReport:
             return StorageReport((), () if found != root else (error,))
         disks = areas.disks()
         problems = [*_mounts_below(areas), *filter(None, map(_problem, disks))]
-        reports = (_report(disk, areas, settings.keep_free) for disk in disks)
+        reports = (_report(disk, areas, keep_free) for disk in disks)
         return StorageReport(tuple(reports), tuple(problems))
 
 

@@ -114,6 +114,10 @@ class DryRunStorage(MirrorStorage):
     def folding(self) -> Folding:
         return self._storage.folding
 
+    @property
+    def believes_records(self) -> bool:
+        return self._storage.believes_records
+
     async def probe(self, key: StorageKey, /) -> None:
         pass
 

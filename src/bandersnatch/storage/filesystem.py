@@ -9,21 +9,20 @@ from itertools import islice
 from threading import Event
 from typing import TYPE_CHECKING, Self
 
-from filelock import FileLock, Timeout
-
 from bandersnatch.concurrency import BlockingExecutor
 from bandersnatch.config.schema import FreeSpace
-from bandersnatch.errors import LockConflict, MissingObject, StorageError
+from bandersnatch.errors import MissingObject, StorageError
 from bandersnatch.layout import StorageKey, served, trash
 from bandersnatch.model.digests import Digest, Hashes, new_hasher
 from bandersnatch.model.folding import EXACT, Folding
 from bandersnatch.storage.areas import ROOT, probe_folding, split_key
 from bandersnatch.storage.directory import require_regular
 from bandersnatch.storage.download import FileDownload
+from bandersnatch.storage.lock import LOCK, MirrorLock
 from bandersnatch.storage.port import FileReadResult, MirrorStorage, StorageSpace, StoredObject
 from bandersnatch.storage.space import DiskSpace
 from bandersnatch.storage.system import open_directory
-from bandersnatch.storage.temporary import CHUNK
+from bandersnatch.storage.temporary import CHUNK, purge_files
 from bandersnatch.storage.tree import Copied, Tree, mapped_errors
 
 if TYPE_CHECKING:
@@ -38,7 +37,6 @@ _SCAN_BATCH = 1_000
 _MANY_FILES = 100
 _MUCH_CONTENT = 256 * 1024
 """Bytes; like the number of files, what takes longer than waking a thread."""
-_LOCK = ".lock"
 _KEEP_NOTHING_FREE = FreeSpace(size=0)
 
 
@@ -69,7 +67,7 @@ class FilesystemStorage(MirrorStorage):
         self._folding = EXACT
         self._flushing = asyncio.Lock()
         self._flush_error: StorageError | None = None
-        self._lock_status: os.stat_result | None = None
+        self._lock: MirrorLock | None = None
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -85,7 +83,8 @@ class FilesystemStorage(MirrorStorage):
                 raise StorageError(self._root, "a mirror needs a directory of its own")
             await self._threads.run(self._open)
             if not self._read_only:
-                stack.callback(_release, self._lock())
+                self._lock = self._take_lock()
+                stack.callback(self._lock.release)
                 await self._threads.run(self._prepare)
             self._stack = stack.pop_all()
         return self
@@ -123,33 +122,16 @@ class FilesystemStorage(MirrorStorage):
                     if entry.name.startswith("t"):
                         staging.delete(entry.name)
 
-    def _lock(self) -> FileLock:
-        path = f"{self._root}/{_LOCK}"
-        lock = FileLock(path, mode=0o644, thread_local=False)
-        with mapped_errors(_LOCK):
-            require_regular(self._tree.areas.get(ROOT).directory, _LOCK)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:  # is an OSError, too
-                raise LockConflict(path, _lock_holder(path)) from None
-            self._lock_status = os.stat(path)
+    def _take_lock(self) -> MirrorLock:
+        with mapped_errors(LOCK):
+            require_regular(self._tree.areas.get(ROOT).directory, LOCK)
+        lock = MirrorLock(self._root)
+        lock.acquire()
         return lock
 
     def _require_lock(self) -> None:
-        """Check that the lock file was not deleted: another command could lock a new one.
-
-        :raises StorageError: if it is not the file that was locked.
-        """
-        if self._lock_status is None:
-            return
-        with mapped_errors(_LOCK):
-            try:
-                same = os.path.samestat(os.stat(f"{self._root}/{_LOCK}"), self._lock_status)
-            except FileNotFoundError:
-                same = False
-        if not same:
-            why = "it was deleted, and another command may be running; run this command again"
-            raise StorageError(_LOCK, why)
+        if self._lock is not None:
+            self._lock.require()
 
     # ------------------------------------------------------------ Storage
 
@@ -361,42 +343,6 @@ class FilesystemStorage(MirrorStorage):
         def purge() -> None:
             for disk in self._tree.areas.disks():
                 with mapped_errors(disk.staging_key):
-                    _purge_files(disk.staging(), before)
+                    purge_files(disk.staging(), before)
 
         await self._threads.run(purge)
-
-
-def _purge_files(staging: Directory, before: int) -> None:
-    for entry in staging.entries():
-        if entry.is_directory:
-            continue  # not made by this program
-        if staging.status(entry.name).st_mtime < before:
-            staging.delete(entry.name)
-
-
-def _release(lock: FileLock) -> None:
-    """Release a lock; if that fails the system does it when the process ends."""
-    with suppress(OSError):
-        lock.release()
-
-
-def _lock_holder(path: str) -> str:
-    number = lock_holder(path)
-    return "another process" if number is None else f"process {number}"
-
-
-def lock_holder(path: str) -> int | None:
-    """Return which process holds a lock, if the system reports it (Linux, the same host)."""
-    with suppress(OSError, ValueError, IndexError):
-        inode = str(os.stat(path).st_ino)
-        with open("/proc/locks", encoding="ascii") as file:
-            lines = file.readlines()
-        for fields in map(str.split, lines):
-            if fields[5].rpartition(":")[2] == inode and int(fields[4]) > 0:
-                return int(fields[4])
-    return None
-
-
-def is_mirror_locked(directory: str) -> bool:
-    """Whether a command that changes the mirror is running, as far as the system reports it."""
-    return lock_holder(f"{os.path.abspath(directory)}/{_LOCK}") is not None

@@ -170,6 +170,10 @@ class JournalingStorage(MirrorStorage):
     def folding(self) -> Folding:
         return self._storage.folding
 
+    @property
+    def believes_records(self) -> bool:
+        return self._storage.believes_records
+
     async def probe(self, key: StorageKey, /) -> None:
         await self._storage.probe(key)
 

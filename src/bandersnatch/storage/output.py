@@ -213,6 +213,15 @@ def _resolve(path: str, root: str) -> tuple[str, str | None]:
     return found, None
 
 
+def require_foreign(key: str) -> None:
+    """Check that only the operator writes to a key.
+
+    :raises StorageError: if it is one of the mirror's own.
+    """
+    if _is_owned(key):
+        raise StorageError(key, _OWN)
+
+
 def _is_owned(key: str) -> bool:
     """Whether only the mirror itself writes to a key."""
     is_in_area = split_key(key)[0] not in {ROOT, "web"}

@@ -83,7 +83,7 @@ class PathDirectory(Directory):
     def _check(self) -> None:
         """Check that the path still leads to the directory, and not through a link.
 
-        Some file systems number a directory anew, so a new number alone proves nothing.
+        Some file systems renumber directories, so a new number alone proves nothing.
 
         :raises NotADirectoryError: if something else than a directory has its place.
         :raises FileNotFoundError: if nothing has.

@@ -120,7 +120,10 @@ class Storage(Protocol):
         ...
 
     def scan(self, prefix: StorageKey, /) -> AsyncIterator[StoredObject]:
-        """Yield the objects whose keys begin with ``prefix``, in the order of their keys."""
+        """Yield the objects whose keys begin with ``prefix``, in the order of their keys.
+
+        Their times are those when they were stored if the storage lists no others.
+        """
         ...
 
     @property
@@ -149,6 +152,15 @@ class FileStore(Protocol):
     async def stat(self, keys: Sequence[StorageKey], /) -> Sequence[StoredObject | None]:
         """Return size and time of each object; None for each that does not exist."""
         ...
+
+    @property
+    def believes_records(self) -> bool:
+        """Whether what was recorded of objects is believed without ``stat``, except by ``verify``.
+
+        It is if each ``stat`` is a request to a store that only this mirror writes to, unless the
+        last command was interrupted.
+        """
+        return False
 
     async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
         """Read an object and return its digests.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from bandersnatch.concurrency import SHORT, BlockingExecutor
 from bandersnatch.errors import MissingObject, StorageError
-from bandersnatch.storage.filesystem import is_mirror_locked
+from bandersnatch.storage.lock import is_mirror_locked
 from bandersnatch.storage.port import ServedContent, ServedObject, ServedStorage
 from bandersnatch.storage.system import open_directory
 from bandersnatch.storage.tree import Tree, mapped_errors

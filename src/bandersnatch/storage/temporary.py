@@ -100,3 +100,12 @@ def is_link(directory: Directory, name: str) -> bool:
         return stat.S_ISLNK(directory.status(name).st_mode)
     except FileNotFoundError:
         return False
+
+
+def purge_files(staging: Directory, before: int) -> None:
+    """Delete the temporary files that were not written to since ``before``, in seconds."""
+    for entry in staging.entries():
+        if entry.is_directory:
+            continue  # not made by this program
+        if staging.status(entry.name).st_mtime < before:
+            staging.delete(entry.name)
