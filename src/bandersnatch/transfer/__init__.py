@@ -1,0 +1,1 @@
+"""Moves a mirror to another place."""

@@ -1,0 +1,254 @@
+"""``copy``: a mirror moves to another place, whole, verified, and without a download."""
+
+from __future__ import annotations
+
+import shutil
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.bucket_site import BucketSite
+from tests.support.site import Site
+from tests.support.store_proxy import Fault, store_proxy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.ceph import SharedCeph
+    from tests.support.index import Index
+    from tests.support.server import IndexServer
+
+    Make = Callable[[str], Site]
+
+WAYS = [("disk", "disk"), ("disk", "bucket"), ("bucket", "disk")]
+
+
+@pytest.fixture
+def make(tmp_path: Path, server: IndexServer, shared_ceph: SharedCeph) -> Make:
+    """Return what makes a mirror on a disk or in a bucket."""
+
+    def make(kind: str) -> Site:
+        home = tmp_path / f"{kind}{len(list(tmp_path.iterdir()))}"
+        home.mkdir()
+        if kind == "bucket":
+            return BucketSite(home, server, shared_ceph.get(), json=True)
+        return Site(home, server, json=True)
+
+    return make
+
+
+def publish(index: Index) -> None:
+    """Publish a few projects, one of which is removed after the first run."""
+    for name in ("foo", "Bar_x", "gone"):
+        index.release(name, "1.0", sdist=True)
+    index.upload("foo", "2.0", "foo-2.0 (copy).zip", content=b"copy", escaped=True)
+    index.release("big", "1.0", size=9 * 1024 * 1024, metadata=False)
+
+
+def tree(site: Site) -> dict[str, bytes]:
+    """Return what is served and what is in the trash."""
+    if isinstance(site, BucketSite):
+        site.fetch()
+    return {
+        path.relative_to(site.root).as_posix(): path.read_bytes()
+        for area in ("web", "removed")
+        for path in sorted((site.root / area).rglob("*"))
+        if path.is_file() and path.name != ".mirror" and ".bandersnatch" not in str(path)
+    }
+
+
+@pytest.mark.parametrize("way", WAYS, ids="-".join)
+def test_a_copy_is_the_same_mirror_and_goes_on_without_a_download(
+    index: Index, server: IndexServer, make: Make, way: tuple[str, str]
+) -> None:
+    source, target = map(make, way)
+    publish(index)
+    assert source.mirror().code == 0
+    index.remove_project("gone")
+    source.mirror()
+    source.clock.advance(minutes=11)
+    assert source.mirror().code == 0
+
+    dry = source.ask("copy", str(target.config), "--dry-run")
+    assert dry.code == 0, dry.log
+    assert "nothing was changed" in dry.out
+    assert tree(target) == {}
+    copied = source.ask("copy", str(target.config))
+
+    assert copied.code == 0, copied.log
+    assert "complete" in copied.out
+    before = tree(source)
+    assert any(path.startswith("removed/") for path in before)
+    assert tree(target) == before
+    server.forget()
+    target.clock.passed = source.clock.passed
+    ran = target.mirror()
+    assert ran.code == 0, ran.log
+    assert server.paths("file") == []
+    assert tree(target) == before
+    assert target.run("verify").code == 0
+    index.release("foo", "3.0")
+    assert target.mirror().code == 0
+    assert "foo-3.0-py3-none-any.whl" in target.filenames("foo") or isinstance(target, BucketSite)
+
+
+@pytest.mark.parametrize("way", WAYS, ids="-".join)
+def test_a_second_copy_takes_over_what_has_changed(
+    index: Index, make: Make, way: tuple[str, str]
+) -> None:
+    source, target = map(make, way)
+    publish(index)
+    assert source.mirror().code == 0
+    assert source.ask("copy", str(target.config)).code == 0
+    index.remove_project("gone")
+    index.remove_file("foo", "foo-1.0.tar.gz")
+    index.release("foo", "3.0")
+    source.mirror()
+    source.clock.advance(minutes=11)
+    assert source.mirror().code == 0
+    assert source.run("delete", "Bar_x", "--until-next-change").code == 0
+
+    copied = source.ask("copy", str(target.config))
+
+    assert copied.code == 0, copied.log
+    assert "Deleted:" in copied.out
+    assert tree(target) == tree(source)
+
+
+@pytest.mark.parametrize("moment", [12, 40, 80])
+def test_an_interrupted_copy_is_continued(
+    index: Index, server: IndexServer, shared_ceph: SharedCeph, tmp_path: Path, moment: int
+) -> None:
+    """The store fails from a request on."""
+    publish(index)
+    (tmp_path / "disk").mkdir()
+    source = Site(tmp_path / "disk", server, json=True)
+    assert source.mirror().code == 0
+    ceph, requests = shared_ceph.get(), count()
+    with store_proxy(ceph.url) as proxy:
+        target = BucketSite(tmp_path, server, ceph, url=proxy.url, json=True)
+        proxy.fault = lambda _: Fault.INTERNAL_ERROR if next(requests) >= moment else None
+
+        stopped = source.ask("copy", str(target.config))
+
+        assert stopped.code == 7, stopped.log
+        assert "Traceback" not in stopped.log
+        assert not {"status", "web/.mirror"} & set(target.stored())
+        before = len(target.stored("web/packages"))
+        proxy.fault = lambda _: None
+        copied = source.ask("copy", str(target.config))
+
+    assert copied.code == 0, copied.log
+    assert f"Present:   {before} file" in copied.out
+    assert tree(target) == tree(source)
+
+
+def test_serials_that_nothing_proves_stay_off_the_root_page(
+    index: Index, server: IndexServer, make: Make
+) -> None:
+    """The pages of such an index have serials, and it offers neither a changelog nor a list."""
+    source, target = make("disk"), make("disk")
+    for each in (source, target):
+        each.configure(api_method="simple")
+        each.allow("foo")
+    index.release("foo", "1.0")
+    assert source.mirror().code == 0
+    assert source.ask("copy", str(target.config)).code == 0
+    server.forget()
+
+    assert target.mirror().code == 0
+
+    assert tree(target) == tree(source)
+
+
+def test_kept_page_versions_are_copied(index: Index, make: Make) -> None:
+    source, target = make("disk"), make("disk")
+    for each in (source, target):
+        each.configure(keep_index_versions=2, hash_index=True)
+    for version in ("1.0", "2.0", "3.0"):
+        index.release("foo", version)
+        assert source.mirror().code == 0
+        copied = source.ask("copy", str(target.config))
+        assert copied.code == 0, copied.log
+        assert tree(target) == tree(source)
+
+    assert len(list(target.web.rglob("versions/*.html"))) == 2
+    target.clock.passed = source.clock.passed
+    assert target.mirror().code == 0
+    assert target.run("verify").code == 0
+
+
+@pytest.mark.parametrize("damage", ["other", "missing"])
+def test_a_damaged_file_is_not_copied(index: Index, make: Make, damage: str) -> None:
+    source, target = make("disk"), make("disk")
+    publish(index)
+    assert source.mirror().code == 0
+    (wheel,) = source.web.rglob("bar_x-1.0*.whl")
+    content = wheel.read_bytes()
+    if damage == "missing":
+        wheel.unlink()
+    else:
+        wheel.write_bytes(content[::-1])
+
+    copied = source.ask("copy", str(target.config))
+
+    assert copied.code == 8
+    assert "bar-x was not copied" in copied.log
+    assert "run verify, and copy again" in copied.log
+    assert "no mirror yet" in copied.out
+    assert not (target.web / "simple/bar-x").exists()
+    assert not (target.web / "simple/index.html").exists()
+    assert (target.web / "simple/foo/index.html").exists()
+    assert source.run("verify").code == 0
+    assert source.ask("copy", str(target.config)).code == 0
+    assert tree(target) == tree(source)
+
+
+def test_a_place_with_another_mirror_is_left_alone(index: Index, make: Make) -> None:
+    source, target = make("disk"), make("disk")
+    publish(index)
+    assert source.mirror().code == 0
+    assert target.mirror().code == 0
+    before = tree(target)
+
+    used = source.ask("copy", str(target.config))
+    (target.root / "catalogue.sqlite").unlink()
+    other = source.ask("copy", str(target.config))
+
+    assert (used.code, other.code) == (2, 2)
+    assert "there is a mirror that has been used" in used.log
+    assert "there is another mirror" in other.log
+    assert tree(target) == before
+
+
+def test_a_tree_of_an_earlier_release_is_not_copied_over(index: Index, make: Make) -> None:
+    source, target = make("disk"), make("disk")
+    publish(index)
+    assert source.mirror().code == 0
+    target.root.mkdir(parents=True, exist_ok=True)
+    (target.root / "status").write_text("17")
+
+    refused = source.ask("copy", str(target.config))
+
+    assert refused.code == 2
+    assert "there is another mirror" in refused.log
+    assert tree(target) == {}
+
+
+def test_what_cannot_be_copied_is_refused(index: Index, make: Make, tmp_path: Path) -> None:
+    source, target = make("disk"), make("disk")
+
+    empty = source.ask("copy", str(target.config))
+    publish(index)
+    assert source.mirror().code == 0
+    same = source.ask("copy", str(source.config))
+    absent = source.ask("copy", str(tmp_path / "absent.conf"))
+
+    assert (empty.code, same.code, absent.code) == (2, 2, 2)
+    assert "run mirror first" in empty.log
+    assert "both configurations are of this mirror" in same.log
+    assert "there is no configuration" in absent.log
+    shutil.rmtree(source.web / "simple" / "foo")
+    assert source.ask("copy", str(target.config)).code in {0, 8}
