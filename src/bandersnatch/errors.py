@@ -118,6 +118,16 @@ class UsageError(BandersnatchError):
     """The arguments of the command line contradict each other or the configuration."""
 
 
+class RefusedCopy(UsageError):
+    """A mirror cannot be copied from or to a place."""
+
+    sentence = "{place}: {why}"
+
+    def __init__(self, place: str, why: str) -> None:
+        super().__init__(place, why)
+        self.place, self.why = place, why
+
+
 class Interruption(BandersnatchError):
     """A signal asked the program to stop."""
 
@@ -183,6 +193,12 @@ class ForeignLink(MissingObject):
 
     def __init__(self, key: str, where: str) -> None:
         StorageError.__init__(self, key, f"it is a link that leads {where}")
+
+
+class LostLock(StorageError):
+    """The connection that held the lock of the mirror was lost, and the lock was taken since."""
+
+    sentence = "{key}: the connection was lost with the lock of the mirror, and {why}; stopped"
 
 
 class UnstorableName(StorageError):

@@ -421,13 +421,17 @@ class RepairFailed(_Described, frozen=True):
 
 
 class ProjectUnreadable(_Described, frozen=True):
-    """A project's pages or documents cannot be read, so which files it owns is unknown."""
+    """A project's pages or documents cannot be read, so which files it owns is unknown.
+
+    ``advice`` is what the operator can do.
+    """
 
     name: ProjectName
+    advice: str
 
     level: ClassVar[int] = ERROR
     sentence: ClassVar[str] = (
-        "{name} has pages or documents here that cannot be read or are incomplete"
+        "{name} has pages or documents here that cannot be read or are incomplete; {advice}"
     )
 
 

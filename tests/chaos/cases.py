@@ -29,6 +29,9 @@ CHAPTERS: Mapping[int, str] = {
     100: "Storage",
     114: "Commands, configuration, time",
     126: "Beyond the limits of one row",
+    168: "An object store",
+    180: "A database",
+    190: "Dependencies",
 }
 """The number that each chapter begins with."""
 
@@ -462,7 +465,7 @@ _STORAGE = (
         "done without, or reported",
         "0, 4, 7",
     ),
-    Fault("object storage that is slow, partial or refuses", "errors are never an empty list"),
+    Fault("object storage that is slow, partial or refuses", "errors are never an empty list", "7"),
 )
 
 _COMMANDS = (
@@ -707,14 +710,162 @@ _LATER = (
     ),
 )
 
-FAULTS: Mapping[int, Fault] = dict(
-    enumerate((*_HTTP, *_INDEX, *_CONTENT, *_NAMES, *_PROCESSES, *_STORAGE, *_COMMANDS, *_LATER), 1)
+_STORE = (
+    Fault(
+        "the object store answers 503 SlowDown or 500, or resets the connection, once",
+        "the request is repeated, and the run succeeds",
+    ),
+    Fault(
+        "the object store or its bucket fails from some moment of a run on",
+        "the run stops with one sentence; what is published is complete; the next run goes on",
+        "7",
+    ),
+    Fault(
+        "the answer of the object store to a change is lost",
+        "the request is repeated, and the run succeeds, also if it completes a large file",
+    ),
+    Fault(
+        "the object store sends incomplete content",
+        "it is never taken for the object; the run stops",
+        "7",
+    ),
+    Fault(
+        "the object store does not permit one kind of request",
+        "the run stops, and names the request",
+        "7",
+    ),
+    Fault(
+        "the object store refuses expired credentials, or the clock, in the middle of a run",
+        "the run stops with the reason; the next run goes on",
+        "7",
+    ),
+    Fault(
+        "the process is killed between two requests to the object store",
+        "every page names what is stored; the next run goes on",
+        "",
+    ),
+    Fault(
+        "the object store does not answer at all",
+        "the run stops after the limits of time and attempts",
+        "7",
+    ),
+    Fault(
+        "objects of the store have other bytes than were stored",
+        "`verify` finds and repairs them, whatever their metadata says",
+    ),
+    Fault(
+        "a command on another machine works on the same bucket, and ends during the run",
+        "the run stops before it records anything more; the next one compares everything",
+        "6",
+    ),
 )
+
+_DATABASE = (
+    Fault(
+        "the database server is restarted in the middle of a run",
+        "the connection is made again, with a warning; the run succeeds",
+    ),
+    Fault(
+        "the connection to the database is cut, once or all the time",
+        "the connection is made again, what was interrupted is done again; the run succeeds",
+    ),
+    Fault(
+        "the database server stays away for more than a minute",
+        "the run stops with one sentence; what is published is complete; the next run goes on",
+        "7",
+    ),
+    Fault(
+        "another command takes the lock while the connection to the database is lost",
+        "the run stops and writes nothing more; the next run goes on",
+        "6",
+    ),
+    Fault(
+        "two machines run commands with one catalogue in a database",
+        "the second finds the lock held; a catalogue of another mirror is not reset",
+        "6, 7",
+    ),
+    Fault(
+        "a newer release has changed the schema of the database",
+        "nothing is changed, and the sentence says so",
+        "2",
+    ),
+    Fault(
+        "the user of the database lacks a permission",
+        "the run stops with one sentence; the next run goes on",
+        "7",
+    ),
+    Fault(
+        "rows in the database are edited by hand",
+        "they count as missing, and are read again from the index or the tree",
+        "0, 4",
+    ),
+    Fault(
+        "the process is killed while its catalogue is in a database",
+        "every page names what is stored; the lock is free; the next run goes on",
+        "",
+    ),
+)
+
+_DEPENDENCIES = (
+    Fault(
+        "core metadata of a file that is followed does not parse",
+        "the file and the reason are named; the rest is followed",
+    ),
+    Fault(
+        "requirements that are not those of PEP 508",
+        "well-known mistakes are read as meant; others are named; the rest is followed",
+    ),
+    Fault(
+        "core metadata with 100,000 requirements, or with thousands of extras in a chain",
+        "too many are named and not followed; a chain costs no more than its length",
+    ),
+    Fault(
+        "a dependency that the index does not have, or not in a version that is allowed",
+        "named with who needs it, in each run, until it is there; the rest is followed",
+        "4",
+    ),
+    Fault(
+        "the process is killed between the commit of a project and that of what it needs",
+        "the next run follows what is left",
+        "",
+    ),
+    Fault(
+        "a dependant leaves in a run that is killed",
+        "the next run removes exactly what only it needed",
+        "",
+    ),
+    Fault(
+        "core metadata is lost or damaged on the disk",
+        "it is not believed; the requirements are read from the index",
+    ),
+    Fault(
+        "projects in a ring need one another, and that changes",
+        "every run ends",
+    ),
+    Fault(
+        "a closure with more projects than `max-projects`, or deeper than `depth`",
+        "the run names the number and follows nothing beyond the limit",
+        "5",
+    ),
+)
+
+FAULTS: Mapping[int, Fault] = {
+    **dict(
+        enumerate(
+            (
+                *(*_HTTP, *_INDEX, *_CONTENT, *_NAMES, *_PROCESSES, *_STORAGE, *_COMMANDS),
+                *(*_LATER, *_STORE),
+            ),
+            1,
+        )
+    ),
+    **dict(enumerate(_DATABASE, 180)),
+    **dict(enumerate(_DEPENDENCIES, 190)),
+}
 """Every fault by its case number; tests are named ``test_case_<number>_...``."""
 
 NOT_APPLICABLE: Mapping[int, str] = {
     96: "needs two machines; the kernel's lock decides, which file systems pass on",
-    113: "this release has no object storage",
     122: "the program runs no other command",
 }
 """Cases that cannot be tested, with the reason."""

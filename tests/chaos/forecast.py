@@ -274,9 +274,9 @@ class Forecast:
     def granted(self) -> Granted:
         """The deviations from the index that the other rules must permit."""
         left_out = {
-            name
-            for standing in self.standings.values()
-            for name in standing.rejected - (standing.page or {}).keys()
+            f"{name}/{filename}"
+            for name, standing in self.standings.items()
+            for filename in standing.rejected - (standing.page or {}).keys()
         }
         return Granted(excluded=frozenset(left_out), behind=frozenset(self.waiting))
 

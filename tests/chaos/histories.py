@@ -77,6 +77,7 @@ class History:
         """Run ``mirror``, and assert that it does what the forecast says."""
         case, forecast = self._case, self._forecast
         forecast.run(case.clock.passed)
+        self._offer_winners()
         case.about = "\n".join(self.log)
         granted = forecast.granted
         ran = case.mirror(
@@ -86,6 +87,16 @@ class History:
         wrong = list(forecast.judge(case.snapshot(), ran, told))
         assert not wrong, "\n".join([case.about, *map(str, wrong), ran.log])
         self.log.append(f"run: {ran.code}")
+
+    def _offer_winners(self) -> None:
+        """Let each URL that several projects name have the content that must be mirrored.
+
+        An index has these files at several hosts, and this one has a single host.
+        """
+        for standing in self._forecast.standings.values():
+            for file in (standing.page or {}).values():
+                if SHARED in file.path:
+                    self._index.files[file.path] = file
 
     # ------------------------------------------------------------ events
 

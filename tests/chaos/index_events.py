@@ -15,6 +15,21 @@ FEWEST = 3
 """Projects of which none is removed any more."""
 
 
+def publish_projects(index: Index) -> None:
+    """Publish the projects that ``change_projects`` changes."""
+    for name in ("stays", "grows", "goes", "shrinks"):
+        index.release(name, "1.0")
+    index.release("shrinks", "2.0")
+
+
+def change_projects(index: Index) -> None:
+    """Make a change of each kind: a release, a new project, a removed one, and a removed file."""
+    index.release("grows", "2.0")
+    index.release("comes", "1.0")
+    index.remove_project("goes")
+    index.remove_file("shrinks", "shrinks-1.0-py3-none-any.whl")
+
+
 class IndexEvents:
     """Makes events on an index; each method returns what it did."""
 

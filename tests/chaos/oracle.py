@@ -67,7 +67,8 @@ class Output(Protocol):
 class Granted:
     """The deviations from the index that a test permits.
 
-    ``excluded`` are the names of files that validation drops, ``bare`` of those whose core
+    ``excluded`` are the names of files that validation drops, or "PROJECT/NAME", where another
+    project has a file of that name; ``bare`` are the names of those whose core
     metadata could not be fetched, ``behind`` the projects that stay at an earlier page.
     ``removals`` is the operator's limit of removals. ``expires`` permits to purge the trash.
     """
@@ -279,7 +280,7 @@ class Oracle:
         self, before: Snapshot, after: Snapshot, output: Output, granted: Granted
     ) -> Iterator[Complaint]:
         """Check the exit status against the tree and the report (I2, I23, K2, K5)."""
-        failed, stopped = _failed(output), _stopped(output)
+        failed, stopped = _failed(output), [*_stopped(output), *_unrepaired(output)]
         held = [name for name, each in failed.items() if each["class"] == "held"]
         if (output.code == 0) != (not failed and not stopped):
             yield Complaint(
@@ -353,10 +354,13 @@ class Oracle:
         for reason in stopped:
             if not any(line.startswith(_shown(reason)) for line in errors):
                 yield Complaint("K1", f"the log lacks {reason!r}")
+        repairs = _unrepaired(output)
+        yield from _not_once(repairs, errors)
         # A project that failed otherwise and has rejected files has a line about each.
         both = [n for n in _with_rejections(output) if failed.get(n, {}).get("error") != REJECTED]
-        if len(errors) != len(failed) + len(both) + len(stopped):
-            yield Complaint("K1", f"{len(failed)} failed, {stopped}, the log has {errors}")
+        if len(errors) != len(failed) + len(both) + len(stopped) + len(repairs):
+            text = f"{len(failed)} failed, {stopped}, {len(repairs)} repairs, the log has {errors}"
+            yield Complaint("K1", text)
         yield from self._report(after, output)
         everything = output.log + output.out + str(output.report)
         stored = b"\0".join(after.files().values())
@@ -415,7 +419,8 @@ def true_links(project: Project, granted: Granted) -> dict[str, Link]:
     """Return the links that a project's page must have."""
     links = {}
     for file in project.files.values():
-        if project.status == "quarantined" or file.filename in granted.excluded:
+        names = {file.filename, f"{canonicalize_name(project.display)}/{file.filename}"}
+        if project.status == "quarantined" or names & granted.excluded:
             continue
         bare = file.metadata is None or file.filename in granted.bare
         links[file.filename] = Link(
@@ -489,6 +494,21 @@ def _with_rejections(output: Output) -> set[str]:
 
 def _stopped(output: Output) -> list[str]:
     return [each["reason"] for each in output.report["halted"]]
+
+
+def _not_once(beginnings: Sequence[str], errors: Sequence[str]) -> Iterator[Complaint]:
+    for text in beginnings:
+        if sum(each.startswith(text) for each in errors) != 1:
+            yield Complaint("K1", f"the log does not have exactly once: {text!r}")
+
+
+def _unrepaired(output: Output) -> list[str]:
+    """Return how the lines begin about what ``verify`` could not repair or read."""
+    details = output.report.get("damage", {"details": ()})["details"]
+    return [
+        *(_shown(f"{each['key']}: {each['what']}; it could not be repaired: ") for each in details),
+        *(f"{name} has pages or documents here" for name in output.report.get("unreadable", ())),
+    ]
 
 
 def _changed(before: Snapshot, after: Snapshot) -> list[str]:

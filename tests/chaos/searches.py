@@ -32,6 +32,7 @@ GENERATORS: Mapping[str, Collection[int]] = {
     "test_kill_loop": (91, 104),
     "power": (105, 106),
     "scenarios": (52, 53, 54, 55, 56, 91, 105, 119, 126),
+    "closure_seeds": (190, 191, 193, 194, 195, 196, 197, 198),
 }
 """The rows that each generator reaches, by its module in ``tests/chaos/``."""
 
@@ -63,7 +64,7 @@ NOT_SEARCHED: Mapping[int, str] = {
     109: f"{_PROPERTIES}`unit/test_mounts.py`",
     111: _ALL_VARIANTS,
     112: "the tests refuse each operation",
-    113: "not applicable",
+    113: _ALL_VARIANTS,
     114: _ALL_VARIANTS,
     115: _ALL_VARIANTS,
     116: f"{_PROPERTIES}`unit/test_plan.py`",
@@ -88,6 +89,26 @@ NOT_SEARCHED: Mapping[int, str] = {
     150: "one behaviour, without variants",
     160: "one behaviour, without variants",
     167: "the tests draw the requests from seeds: `tests/support/hostile.py`",
+    168: _ALL_VARIANTS,
+    169: "the tests fail from several requests on",
+    170: "the tests lose every answer once",
+    171: _ALL_VARIANTS,
+    172: _ALL_VARIANTS,
+    173: _ALL_VARIANTS,
+    174: "the tests kill at random requests",
+    175: "one behaviour, without variants",
+    176: _ALL_VARIANTS,
+    177: "the tests have several moments of a run",
+    180: "the tests restart it at several requests",
+    181: "the tests cut at several requests, and at random moments",
+    182: "one behaviour, without variants",
+    183: "the tests take it at several requests",
+    184: "one behaviour, without variants",
+    185: "one behaviour, without variants",
+    186: _ALL_VARIANTS,
+    187: _ALL_VARIANTS,
+    188: "the tests kill at random requests",
+    192: "a size, not a set of variants",
 }
 """Why no generator draws the neighbours of a row."""
 

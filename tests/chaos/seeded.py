@@ -85,7 +85,7 @@ MUTANTS = (
     Mutant(
         "the lock is released before the work",
         "storage.filesystem:FilesystemStorage.__aenter__",
-        put(call("callback", "_release"), code("_release(self._lock())")),
+        put(call("callback", "release"), code("self._lock.release()")),
         ("unit/test_filesystem.py", "contract/test_storage.py", "integration/test_cli.py"),
     ),
     Mutant(
@@ -271,7 +271,7 @@ MUTANTS = (
         ("integration/test_path_owners.py",),
     ),
     Mutant(
-        "claims are compared without their content",
+        "claims are compared without their core metadata",
         "catalogue.records:PathOwner.differs",
         restate(returned("sidecar"), "return False"),
         ("integration/test_path_owners.py",),
@@ -605,8 +605,8 @@ MUTANTS = (
     ),
     Mutant(
         "a list is compared without its serials",
-        "catalogue.sqlite:_changed_since",
-        put(call("map", "lt"), code("(name not in reflects for name in known)")),
+        "catalogue.queries:_outdated",
+        put(call("compress", "lt"), code("(name for name in listed if name not in reflects)")),
         ("integration/test_discovery.py", "integration/test_indexes.py"),
     ),
     Mutant(
@@ -659,7 +659,7 @@ MUTANTS = (
     ),
     Mutant(
         "the schema is not compared",
-        "catalogue.sqlite:SqliteCatalogue._inspect",
+        "catalogue.sqlite_file:SqliteFile._inspect",
         put(comparison(ast.Eq, "OBJECTS"), TRUE),
         ("unit/test_catalogue_damage.py",),
     ),

@@ -74,6 +74,34 @@ def test_case_161_a_damaged_row_of_a_project_is_never_used(
     case.heals()
 
 
+TITLES = {"valid": b"bEta-x", "invalid": b"Beta,x"}
+
+
+@pytest.mark.parametrize("title", TITLES)
+@pytest.mark.parametrize("statement", [ROWS[4], ROWS[8]], ids=["project", "file"])
+@pytest.mark.parametrize("kind", ["changelog", "list", "finite", "day"])
+def test_case_161_the_title_of_a_page_does_not_prove_a_display_name(
+    case: Case, title: str, statement: str, kind: str
+) -> None:
+    """With damage to its row as well, the project list says the name; seed 69."""
+    case.site.configure(api_method="simple" if kind == "list" else "auto")
+    if kind == "finite":
+        case.site.allow("alpha", "beta-x", "gamma", "delta")
+    case.mirrored(*NAMES)
+    edit(case, statement)
+    for path in (case.site.web / "simple/beta-x").glob("*html"):
+        text = path.read_bytes()
+        for shown in (b"Beta.x", b"beta-x"):
+            text = text.replace(b"for %b<" % shown, b"for %b<" % TITLES[title])
+        assert text != path.read_bytes()
+        path.write_bytes(text)
+    if kind == "day":
+        case.clock.advance(hours=25)
+    case.mirror()
+    case.run("verify")
+    case.heals(minutes=11)
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -124,6 +152,53 @@ def test_case_162_another_schema_is_put_aside_and_its_rows_are_kept(
     case.heals()
 
 
+@pytest.mark.parametrize("command", ["mirror", "verify", "plan"])
+def test_case_162_a_row_that_cannot_be_deleted_ends_no_run_and_heals(
+    case: Case, command: str
+) -> None:
+    """Its key is out of order, so that SQLite does not find it; seed 10059 never ended."""
+    case.mirrored(*NAMES, "gone")
+    case.index.remove_project("gone")
+    case.clock.advance(minutes=11)
+    case.mirror()
+    path = case.site.root / CATALOGUE
+    content = path.read_bytes()
+    key = b"removed/simple/gone/index.html"
+    assert key in content
+    path.write_bytes(content.replace(key, b"removed/zimple/gone/index.html"))
+    case.index.release("alpha", "2.0")
+
+    ran = case.site.ask(command)
+
+    assert ran.code == 0, ran.log
+    log = ran.log + case.mirror().log
+    assert 1 <= log.count("damaged rows") <= 2
+    for left in case.site.root.glob(f"{CATALOGUE}.unusable"):
+        left.unlink()
+    case.heals()
+
+
+@pytest.mark.parametrize("command", ["mirror", "verify", "status", "plan"])
+def test_case_162_a_schema_that_cannot_be_decoded_is_damage(case: Case, command: str) -> None:
+    """SQLite quotes it in its message, which Python cannot decode; seed 10110."""
+    case.mirrored(*NAMES)
+    path = case.site.root / CATALOGUE
+    content = path.read_bytes()
+    name, text = b"triggercount_deleted", b"CREATE TRIGGER count_deleted"
+    assert name in content
+    assert text in content
+    content = content.replace(name, b"triggerc\xc5unt_deleted").replace(text, b"x" * len(text))
+    path.write_bytes(content)
+
+    ran = case.site.ask(command, *(["--offline"] if command == "status" else []))
+
+    assert ran.code in {0, 3, 7}, ran.log
+    assert "Traceback" not in ran.log
+    case.mirror()
+    (case.site.root / f"{CATALOGUE}.unusable").unlink()
+    case.heals()
+
+
 @pytest.mark.parametrize("command", [["mirror"], ["verify"], ["status"], ["plan"]])
 def test_case_162_a_catalogue_of_a_newer_release_is_refused(case: Case, command: list[str]) -> None:
     case.mirrored("foo")
@@ -167,6 +242,56 @@ def test_case_163_a_restored_part_is_noticed_and_compared(case: Case, part: str)
     assert not list((root / "web/packages").rglob("gone-*"))
     assert case.asked("file", of="gamma") == []
     case.heals()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("index.v1_json", b'"core-metadata": {"sha256": "', b'"core-metadata": {"sha256": "n'),
+        ("index.v1_json", b'"yanked": false', b'"yanked": true '),
+        ("index.html", b"Links for beta-x", b"Links for beta-y"),
+        ("index.v1_html", b"</body>", b"</bodx>"),
+    ],
+    ids=["digest", "yanked", "title", "end"],
+)
+def test_case_163_a_damaged_page_is_not_adopted_as_it_is(
+    case: Case, file: str, old: bytes, new: bytes
+) -> None:
+    """Without the catalogue the pages say what the mirror has; seed 10005."""
+    case.index.release("beta-x", "2.0", metadata=True)
+    case.mirrored("alpha")
+    (case.site.root / CATALOGUE).unlink()
+    page = case.site.web / "simple/beta-x" / file
+    content = page.read_bytes()
+    start = content.index(old)
+    page.write_bytes(content[:start] + new + content[start + len(new) :])
+    case.server.forget()
+
+    assert case.site.mirror().code == 0
+
+    assert len(case.asked("detail", of="/beta-x/")) == 1
+    assert case.asked("detail", of="/alpha/") == []
+    case.heals(minutes=11)
+
+
+def test_case_163_the_files_of_a_page_that_is_back_are_known(case: Case) -> None:
+    """``verify`` published the new page of a removed project over it; seed 10120."""
+    root, backup = case.site.root, case.site.home / "neighbour" / "backup"
+    case.mirrored(*NAMES, "back")
+    shutil.copytree(root, backup)
+    case.index.remove_project("back")
+    case.mirror()
+    shutil.rmtree(root / "removed")
+    shutil.rmtree(root / "web")
+    shutil.copytree(backup / "web", root / "web")
+    shutil.rmtree(backup)
+    case.index.release("back", "2.0")
+
+    ran = case.site.run("verify")
+
+    assert ran.code in {0, 8}, ran.log
+    case.mirror()
+    case.heals(minutes=11)
 
 
 def test_case_163_a_page_that_was_never_known_stays(case: Case) -> None:

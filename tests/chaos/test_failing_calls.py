@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.support.site import Site
     from tests.support.system_calls import Call, Watched
 
-FEW = 3
+FEW = 2
 """Calls of each workload that fail in the regular tests."""
 
 PARTS = 8

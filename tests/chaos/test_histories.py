@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 HISTORIES = int(os.environ.get("HISTORIES", "100"))
 FRESH = 10
-FEW = 2
+FEW = 1
 
 EXACT: tuple[str, ...] = ()
 KINDS = [EXACT, (CASE,), (CASE, NORMAL_FORM)]

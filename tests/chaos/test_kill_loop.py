@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.support.server import IndexServer
 
 
-FEW = 3
+FEW = 2
 """Moments of each workload in the regular tests."""
 
 PARTS = 8

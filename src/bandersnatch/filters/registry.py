@@ -15,7 +15,7 @@ from bandersnatch.filters.interface import Factory, Filter, PageFilter, ProjectF
 from bandersnatch.filters.plugins.providers import Found
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from bandersnatch.filters.options import FilterOptions, Sections
 
@@ -149,12 +149,17 @@ class Built:
 
 
 def build_chain(
-    enabled: Iterable[str], options: FilterOptions, found: Found = _NOTHING_FOUND
+    enabled: Iterable[str],
+    options: FilterOptions,
+    found: Found = _NOTHING_FOUND,
+    *,
+    used: Collection[str] = (),
 ) -> Built:
     """Build the enabled filters, and report the problems of those that cannot be built.
 
     ``found`` is what installed packages provide. Settings that no enabled filter reads are noted:
-    a rule without effect lets through what it was to drop.
+    a rule without effect lets through what it was to drop. ``used`` are sections of filters that
+    something else reads.
     """
     names, problems = _expanded(enabled, options.sections)
     options = replace(options, enabled=frozenset(names))
@@ -177,7 +182,8 @@ def build_chain(
     notes = [each.note for each in found.providers if each.note]
     notes += [note for each in filters for note in each.notes]
     if not any(each.reads_anything for each in found.providers):
-        notes += _without_effect(names, options.sections)
+        unused = {name: each for name, each in options.sections.items() if name not in used}
+        notes += _without_effect(names, unused)
     return Built(chain, tuple(problems), tuple(dict.fromkeys(notes)))
 
 

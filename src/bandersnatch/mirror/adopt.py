@@ -17,16 +17,16 @@ from bandersnatch.catalogue.records import (
 from bandersnatch.errors import FilterFailure, InvalidValue, StorageError, UpstreamError
 from bandersnatch.events import EventSink, StepStarted, Warned
 from bandersnatch.filters.interface import Needs
-from bandersnatch.layout import ALL_FORMATS, SIMPLE, TRASH, PageFormat
+from bandersnatch.layout import ALL_FORMATS, SIMPLE, STATUS, TRASH, PageFormat
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.owners import PathOwners
 from bandersnatch.mirror.page import parse_own_page
 from bandersnatch.model.content import Validators
 from bandersnatch.model.names import ProjectName, project_name
-from bandersnatch.model.serials import NO_SERIAL
+from bandersnatch.model.serials import NO_SERIAL, Serial
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from datetime import datetime
 
     from bandersnatch.catalogue.port import MirrorCatalogue
@@ -47,8 +47,9 @@ class Adoption:
     A page is skipped if it cannot be read, leads out of the mirror, or names a file that is
     missing, or no file with a valid entry: its project then has no record, and the next run repairs
     it. Files with invalid entries beside valid ones are recorded as rejected. A project whose
-    page lacks the sha256 of a file is synced by the next run, which computes it.
-    Nothing in the tree is changed.
+    page lacks the sha256 of a file is synced by the next run, which computes it. So is one whose
+    pages ``check``, if it is given, finds not to be as they would be published: they are damaged,
+    and the record may be. Nothing in the tree is changed.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Adoption:
         filters: FilterChain,
         *,
         now: datetime,
+        check: Callable[[ProjectRecord], Awaitable[ProjectRecord]] | None = None,
     ) -> None:
         self._storage = storage
         self._catalogue = catalogue
@@ -69,12 +71,19 @@ class Adoption:
         self._filters = filters
         self._fingerprint = PolicyFingerprint(settings, filters)
         self._now = now
+        self._check = check
         self._owners = PathOwners(storage, catalogue)
         self._adopted = self._deselected = self._skipped = 0
         self._first_skipped = ""
+        self._has_status: bool | None = None
 
     @classmethod
-    def of(cls, mirror: Mirror, now: datetime) -> Self:
+    def of(
+        cls,
+        mirror: Mirror,
+        now: datetime,
+        check: Callable[[ProjectRecord], Awaitable[ProjectRecord]] | None = None,
+    ) -> Self:
         """Return the adoption of a mirror's tree at ``now``."""
         return cls(
             mirror.storage,
@@ -83,6 +92,7 @@ class Adoption:
             mirror.settings,
             mirror.filters,
             now=now,
+            check=check,
         )
 
     async def run(self) -> None:
@@ -194,15 +204,26 @@ class Adoption:
             detail = replace(detail, files=tuple(found.file for found in files))
         # The index may have valid entries of the files that this page has invalid ones of.
         is_current = not detail.rejected and self._is_ours(detail, forms)
-        return ProjectRecord(
+        record = ProjectRecord(
             detail=detail,
             display="",
-            reflects=detail.serial or NO_SERIAL,
+            reflects=(await self._proven(detail.serial)) or NO_SERIAL,
             fingerprint=self._fingerprint(name) if is_current else "",
             validators=Validators(),
             files=tuple(files),
             standing=Standing.SELECTED if self._filters.may_select(name) else Standing.RETAINED,
         )
+        return await self._check(record) if is_current and self._check is not None else record
+
+    async def _proven(self, serial: Serial | None) -> Serial | None:
+        """Return the serial of a page; None in a tree without ``status``, where nothing proves it.
+
+        The index of such a tree gives its pages serials and nothing to compare them with.
+        """
+        if self._has_status is None:
+            (found,) = await self._storage.stat([STATUS])
+            self._has_status = found is not None
+        return serial if self._has_status else None
 
     async def _owned_record(
         self, name: ProjectName, forms: frozenset[PageFormat]

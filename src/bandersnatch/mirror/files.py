@@ -24,9 +24,10 @@ from bandersnatch.model.content import Content, ExpectedContent, expected_conten
 from bandersnatch.model.digests import Hashes, unique
 from bandersnatch.model.project import ProjectDetail, Rejection
 from bandersnatch.model.urls import quote_path
+from bandersnatch.storage.port import StoredObject
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from bandersnatch.clock import Clock
     from bandersnatch.events import EventSink
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from bandersnatch.model.digests import Digest
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.storage.port import MirrorStorage, StoredObject
+    from bandersnatch.storage.port import MirrorStorage
 
 
 _TIME_TOLERANCE = 1_000_000
@@ -72,6 +73,15 @@ class FileChecker:
             stat is not None and (stat.size, stat.modified) == (found.file.size, found.modified)
             for stat, found in zip(stats, record.files, strict=True)
         )
+
+    async def stats(
+        self, keys: Sequence[StorageKey], recorded: Iterable[StoredObject]
+    ) -> list[StoredObject | None]:
+        """Return the stats of objects: those that were ``recorded`` if the storage trusts them."""
+        known = {each.key: each for each in recorded} if self._storage.believes_records else {}
+        asked = [key for key in keys if key not in known]
+        found = dict(zip(asked, await self._storage.stat(asked), strict=True))
+        return [known.get(key) or found.get(key) for key in keys]
 
     async def check(
         self, file: ReleaseFile, stat: StoredObject | None, known: FileRecord | None
@@ -208,6 +218,8 @@ class FileSync:
         trash: Mapping[StorageKey, TrashEntry],
         workers: int,
         attempts: int = 0,
+        *,
+        is_forced: bool = False,
     ) -> FilesOutcome:
         """Restore or download the files of ``detail`` that are not stored.
 
@@ -216,17 +228,17 @@ class FileSync:
         ``recorded`` are the files whose recorded content is the offered one, by their names.
         At most ``workers`` downloads run concurrently, the largest files first. Nothing that is
         correct is read or downloaded again; a wrong file stays until its replacement is complete.
+        If ``is_forced``, no record is believed without a look at the file.
 
         :raises StorageError: if the storage fails.
         """
         known = {found.file.path: found for found in recorded.values()}
         outcome = FilesOutcome()
-        stats = await self._storage.stat([layout.release_file(file) for file in detail.files])
+        trusted = () if is_forced else tuple(_recorded_objects(recorded.values()))
         stored: dict[str, FileRecord] = {}
         to_download: list[ReleaseFile] = []
-        for file, stat in zip(detail.files, stats, strict=True):
-            found = await self._checker.check(file, stat, known.get(file.path))
-            found = found or await self._restore(file, detail.name, trash, outcome)
+        for file, checked in await self._stored(detail, known, trusted):
+            found = checked or await self._restore(file, detail.name, trash, outcome)
             if found is None and not file.url:
                 continue  # its entry is rejected now, and it was only kept as long as it was there
             if found is None:
@@ -235,16 +247,28 @@ class FileSync:
             else:
                 stored[file.path] = found
 
-        async def download(file: ReleaseFile) -> None:
-            found = await self._try_download(file, detail.name, outcome)
-            if found is not None:
-                stored[file.path] = found
-
         to_download.sort(key=lambda file: file.size or 0, reverse=True)
-        await bounded_map(download, _rotated(to_download, attempts), most=workers)
+        waiting = _rotated(to_download, attempts)
+        stored |= await self._download_all(waiting, detail.name, outcome, workers)
         records = [stored[file.path] for file in detail.files if file.path in stored]
-        outcome.records = await self._sync_sidecars(records, known, detail.name, outcome, workers)
+        outcome.records = await self._sync_sidecars(
+            records, known, trusted, detail.name, outcome, workers
+        )
         return outcome
+
+    async def _stored(
+        self,
+        detail: ProjectDetail,
+        known: Mapping[str, FileRecord],
+        trusted: Sequence[StoredObject],
+    ) -> list[tuple[ReleaseFile, FileRecord | None]]:
+        """Return each file of a page with its record, None if it is not stored or not right."""
+        keys = [layout.release_file(file) for file in detail.files]
+        stats = await self._checker.stats(keys, trusted)
+        return [
+            (file, await self._checker.check(file, stat, known.get(file.path)))
+            for file, stat in zip(detail.files, stats, strict=True)
+        ]
 
     # ------------------------------------------------------------ files in the trash
 
@@ -346,6 +370,20 @@ class FileSync:
         complete = _with_content(file, content.hashes, content.size)
         return FileRecord(complete, modified, _seconds(self._clock), content.validators)
 
+    async def _download_all(
+        self, files: Sequence[ReleaseFile], name: ProjectName, outcome: FilesOutcome, workers: int
+    ) -> dict[str, FileRecord]:
+        """Download files, and return the records of those that are stored now, by their paths."""
+        stored: dict[str, FileRecord] = {}
+
+        async def download(file: ReleaseFile) -> None:
+            found = await self._try_download(file, name, outcome)
+            if found is not None:
+                stored[file.path] = found
+
+        await bounded_map(download, files, most=workers)
+        return stored
+
     async def _try_download(
         self, file: ReleaseFile, name: ProjectName, outcome: FilesOutcome
     ) -> FileRecord | None:
@@ -399,6 +437,7 @@ class FileSync:
         self,
         records: Sequence[FileRecord],
         known: Mapping[str, FileRecord],
+        trusted: Sequence[StoredObject],
         name: ProjectName,
         outcome: FilesOutcome,
         workers: int,
@@ -408,7 +447,8 @@ class FileSync:
             return [_advertising(found, None) for found in records]
         advertised = [found for found in records if found.file.sidecar is not None]
         keys = [layout.sidecar(found.file) for found in advertised]
-        stats = iter(await self._storage.stat([key for key in keys if key is not None]))
+        asked = [key for key in keys if key is not None]
+        stats = iter(await self._checker.stats(asked, trusted))
         stored: dict[str, Hashes] = {}
         to_download: list[FileRecord] = []
         for found, key in zip(advertised, keys, strict=True):
@@ -476,6 +516,18 @@ class FileSync:
             return error
         self._events(FileDownloaded(name, key, content.size))
         return content.hashes
+
+
+def _recorded_objects(records: Iterable[FileRecord]) -> Iterator[StoredObject]:
+    """Yield what is recorded of files and of their core metadata."""
+    for found in records:
+        key = layout.release_file(found.file)
+        if found.file.size is None or not layout.is_key(key):
+            continue
+        yield StoredObject(key, found.file.size, found.modified)
+        sidecar = layout.sidecar(found.file)
+        if sidecar is not None and found.file.sidecar is not None:
+            yield StoredObject(sidecar, 0, found.modified)  # its size is not used
 
 
 def _may_be(entry: TrashEntry, file: ReleaseFile) -> bool:

@@ -171,7 +171,7 @@ def _from_earlier(found: Discovery, before: MirrorSnapshot) -> Iterable[SyncTask
                 name,
                 first_serial=left.first_serial,
                 noticed_at=left.noticed_at or left.since,
-                display=left.display,
+                display=found.display(name) or left.display,
                 hints=_unlisted(name, found, before),
                 removal_serial=left.removal_serial,
                 quarantined=left.quarantined,
@@ -206,7 +206,7 @@ def _from_todo(
         target_serial=target_serial,
         first_serial=left.first_serial if left else None,
         noticed_at=noticed_at,
-        display=left.display if left else "",
+        display=found.display(name) or (left.display if left else ""),
         hints=listed | _unlisted(name, found, before),
         removal_serial=left.removal_serial if left else NO_SERIAL,
         quarantined=left.quarantined if left else (),
@@ -244,7 +244,7 @@ def _from_listing(found: Discovery, before: MirrorSnapshot, *, force: bool) -> I
             target_serial=listing.serials[name] or NO_SERIAL,
             first_serial=Serial(max(summary.reflects, before.status) + 1) if summary else None,
             noticed_at=(left.noticed_at or left.since) if left else before.now,
-            display=listing.display_names.get(name, name),
+            display=found.display(name),
             hints=TaskHints.LISTED,
         )
         if force or not _is_reflected(task, before):

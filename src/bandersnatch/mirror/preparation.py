@@ -157,6 +157,7 @@ class Preparer:
         await self._forget_unbelieved(found)
         before = await self._snapshot(state, found, now)
         if await Readoption.of(mirror).run():  # the projects of damaged rows are deferred now
+            found = await self._with_names(state, policy, found)
             before = await self._snapshot(state, found, now)
         return await self._decide(began, state, policy, found, before)
 
@@ -215,6 +216,11 @@ class Preparer:
         except UnusableIndex as error:
             await index_check.explain(error, mirror.index, settings.index)
             raise
+
+    async def _with_names(self, state: MirrorState, policy: Policy, found: Discovery) -> Discovery:
+        """Return what the index has, with the project list if damage makes it necessary."""
+        is_due = not await self._mirror.catalogue.marker(Marker.RECONCILED)
+        return await self._discover(state, policy) if is_due and found.listing is None else found
 
     async def _forget_unbelieved(self, found: Discovery) -> None:
         """Forget recorded serials that are not believed: without that they would stay for ever.

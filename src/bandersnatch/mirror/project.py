@@ -183,10 +183,10 @@ class ProjectSync:
     def _is_wrong(self, recorded: Serial, task: SyncTask, serial: Serial | None) -> bool:
         """Whether a recorded serial was wrong, by the events of this run.
 
-        If there are no proofs in this run, ``serial``, that of the page as it is now, decides.
+        Without a changelog in this run ``serial``, that of the page as it is now, decides.
         """
         context = self._context
-        if context.ceiling is None:
+        if context.newest is None:
             return serial is not None and is_far_above(recorded, serial)
         target = NO_SERIAL if task.happened_at is None else task.target_serial
         return is_wrong(recorded, target, cursor=context.cursor, newest=context.newest)
@@ -596,7 +596,14 @@ class Publication:
         """
         workers = self._settings.index.download_workers
         attempts = task.earlier.attempts if task.earlier is not None else 0
-        files = await self._files.sync(detail, recorded, self._context.trash, workers, attempts)
+        files = await self._files.sync(
+            detail,
+            recorded,
+            self._context.trash,
+            workers,
+            attempts,
+            is_forced=self._context.force or task.earlier is not None,
+        )
         if not files.missing:
             return files, None
         error = errors.MissingFiles(detail.name, files.missing)

@@ -47,6 +47,9 @@ class Readoption:
     """Replaces damaged rows of projects by what their pages say.
 
     Every such project is deferred, so that it is synced whatever the index says about changes.
+    Nothing proves the display name on a page, which may be damaged as well: the project list, which
+    has the right one, is read as soon as possible. Where it is not, because a finite set of
+    projects is mirrored, the display name is forgotten.
     """
 
     def __init__(self, mirror: Mirror) -> None:
@@ -91,6 +94,7 @@ class Readoption:
         catalogue = self._mirror.catalogue
         known = await catalogue.summaries(names)
         deferred = {each.name: each for each in await catalogue.deferred()}
+        is_finite = self._mirror.filters.finite_names is not None
         batch = CatalogueUpdate()
         for name in names:
             if name in known:
@@ -98,10 +102,12 @@ class Readoption:
             record = await self._adoption.read(name)
             if record is not None:
                 batch.records.append(record)
-            display = await self._display(name)
+            display = "" if is_finite else await self._display(name)
             batch.deferred.append(deferred_again(name, deferred.get(name), display, self._now))
         if batch:
             batch.markers[Marker.ROOT] = RootMarker.STALE
+            if not is_finite:
+                batch.markers |= {Marker.RECONCILED: "", Marker.LISTING: ""}
         await catalogue.commit(batch)
 
     async def _display(self, name: ProjectName) -> str:

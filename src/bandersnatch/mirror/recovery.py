@@ -13,7 +13,7 @@ from msgspec import structs
 from bandersnatch.catalogue import records
 from bandersnatch.errors import MissingObject, StorageError
 from bandersnatch.events import StepStarted, Warned
-from bandersnatch.layout import SIMPLE
+from bandersnatch.layout import MARK, SIMPLE, PageFormat
 from bandersnatch.mirror.adopt import Adoption
 from bandersnatch.mirror.checkpoint import MAX_BATCH, Checkpoint, incomplete
 from bandersnatch.mirror.executor import Executor
@@ -21,16 +21,18 @@ from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.mark import MarkState, mark_in_tree, read_marks
 from bandersnatch.mirror.owners import PathOwners
 from bandersnatch.mirror.project import ProjectSync
-from bandersnatch.mirror.publish import publish_root
+from bandersnatch.mirror.publish import Publisher, publish_root
 from bandersnatch.mirror.readoption import Readoption
 from bandersnatch.mirror.removal import Removals
 from bandersnatch.mirror.tasks import RunContext
+from bandersnatch.mirror.verify.examine import PageCheck
 from bandersnatch.model.content import Validators
 from bandersnatch.model.project import ProjectDetail
 from bandersnatch.model.serials import NO_SERIAL
+from bandersnatch.simple.html_page import display_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
     from bandersnatch.mirror.following import Following
@@ -50,6 +52,11 @@ MIN_SAMPLE = 3
 
 _PATH_DIGEST = 32
 """Hexadecimal digits."""
+
+_OTHER_MIRROR = (
+    "the catalogue is that of another mirror; give this one a schema of its own, ?schema=NAME in "
+    "[mirror] catalogue, or if the other one does not exist any more: bandersnatch mirror --rebuild"
+)
 
 _EVER = 2**62
 """A time after all others, in seconds since 1970."""
@@ -76,7 +83,8 @@ async def open_tree(
     await state_files.begin()
     if is_adopted:
         await Readoption.of(mirror).run()
-    await Adoption.of(mirror, began).run()
+    check = None if is_adopted else await _page_check(mirror)
+    await Adoption.of(mirror, began, check).run()
     await Readoption.of(mirror).run()
     if deletions := await _marked(mirror):
         count = len(deletions)
@@ -84,6 +92,35 @@ async def open_tree(
         mirror.events(StepStarted(text))
         await finish_deletions(mirror, began)
     return replace(state, is_restored=marks is MarkState.OTHER_MOMENT)
+
+
+async def _page_check(
+    mirror: Mirror,
+) -> Callable[[records.ProjectRecord], Awaitable[records.ProjectRecord]] | None:
+    """Return what checks the pages of an adopted project; None for a tree of earlier releases.
+
+    The mark says that this program made the tree: its pages have exactly the bytes that it would
+    publish. If others do, their title is the display name; if not, the index is asked for the page.
+    """
+    if await mark_in_tree(mirror.storage) is None:
+        return None
+    publisher = Publisher.of(mirror)
+    pages = PageCheck(mirror.storage, publisher, PolicyFingerprint.of(mirror), mirror.clock)
+
+    async def check(record: records.ProjectRecord) -> records.ProjectRecord:
+        display = str(record.name)
+        if PageFormat.HTML in mirror.settings.pages.formats:
+            key = publisher.layout.page(record.name, PageFormat.HTML)
+            try:
+                display = display_name(await mirror.storage.read(key), record.name)
+            except StorageError:
+                display = ""
+        shown = structs.replace(record, display=display)
+        if display and not await pages.damage(shown):
+            return shown
+        return structs.replace(record, fingerprint="")
+
+    return check
 
 
 # ---------------------------------------------------------------- which index
@@ -137,7 +174,8 @@ async def _check_marks(mirror: Mirror) -> MarkState:
     The result is NEW or SAME if there is nothing to compare, else OTHER_MOMENT. A catalogue of
     another mirror is reset, and so is one that has projects and no mark.
 
-    :raises StorageError: if the tree has neither a mark nor a page, and the catalogue has projects.
+    :raises StorageError: if the tree has neither a mark nor a page, and the catalogue has projects;
+        or if a catalogue in a shared place is that of another mirror.
     """
     marks, count = await read_marks(mirror), await mirror.catalogue.count()
     if marks is MarkState.CATALOGUE_ONLY:
@@ -146,6 +184,8 @@ async def _check_marks(mirror: Mirror) -> MarkState:
         marks = MarkState.OTHER_MOMENT if count else MarkState.SAME
     elif marks in {MarkState.OTHER_MIRROR, MarkState.TREE_ONLY}:
         if count or await mirror.catalogue.marker(records.Marker.ADOPTED):
+            if marks is MarkState.OTHER_MIRROR and mirror.catalogue.is_shared:
+                raise StorageError(MARK, _OTHER_MIRROR)
             why = "has lost its mark"
             if marks is MarkState.OTHER_MIRROR:
                 why = "belongs to another tree: its mark is that of another mirror"
@@ -176,10 +216,12 @@ async def _check_pages(mirror: Mirror, now: int, marks: MarkState) -> MarkState:
 
     If most have none, everything is compared if the marks say that the catalogue is of this tree.
     Without marks it is another tree's: it is reset, and adoption fills it. If only a few have none,
-    the next run publishes them again.
+    the next run publishes them again. Where each page is a request to a store, equal marks suffice.
 
     :raises StorageError: if no project has a page; nothing was written.
     """
+    if mirror.storage.believes_records and marks is MarkState.SAME:
+        return marks
     sample = await _sample(mirror)
     missing = [name for name in sample if not await _has_page(mirror, name)]
     intact = await mirror.catalogue.summaries(missing)

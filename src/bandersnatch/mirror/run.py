@@ -232,8 +232,13 @@ class _Steps:
         ]
         if not (names and executor.complete and self._prepared.options.only is None):
             return
+        listed = self._prepared.found.display
         tasks = [
-            replace(task, hints=task.hints & ~TaskHints.LISTED)
+            replace(
+                task,
+                display=listed(task.name) or task.display,
+                hints=task.hints & ~TaskHints.LISTED,
+            )
             for task in await tasks_by_name(mirror, names)
         ]
         for task in tasks:

@@ -57,6 +57,12 @@ class Discovery:
     markers: Mapping[records.Marker, str] = field(default_factory=dict)
     opening: Opening = Opening.NONE
 
+    def display(self, name: ProjectName) -> str:
+        """Return the display name of a project in the project list, "" if that has none."""
+        if self.listing is None or name not in self.listing.serials:
+            return ""
+        return self.listing.display_names.get(name, name)
+
 
 @dataclass(frozen=True, slots=True)
 class MirrorSnapshot:

@@ -9,6 +9,8 @@ import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
+from bandersnatch.errors import StorageError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 LIFETIME = 10.0
 """Seconds after which the catalogue is opened again."""
+
+RETRY_AFTER = 30.0
+"""Seconds without another attempt after the catalogue could not be opened, which may take some."""
 
 
 class _Opened:
@@ -39,6 +44,8 @@ class CatalogueReader:
         self._clock = clock
         self._current: _Opened | None = None
         self._opening = asyncio.Lock()
+        self._refused: StorageError | None = None
+        self._retry_at = 0.0
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[MirrorCatalogue | None]:
@@ -60,10 +67,22 @@ class CatalogueReader:
             if current is None or self._clock.monotonic() >= current.until:
                 await self.close()
                 current = _Opened(self._clock.monotonic() + LIFETIME)
-                current.catalogue = await current.stack.enter_async_context(self._opener())
+                current.catalogue = await self._enter(current.stack)
                 self._current = current
             current.users += 1
             return current
+
+    async def _enter(self, stack: AsyncExitStack) -> MirrorCatalogue | None:
+        """Open the catalogue, unless that failed a moment ago."""
+        if self._refused is not None and self._clock.monotonic() < self._retry_at:
+            raise StorageError(self._refused.key, self._refused.why)
+        try:
+            opened = await stack.enter_async_context(self._opener())
+        except StorageError as error:
+            self._refused, self._retry_at = error, self._clock.monotonic() + RETRY_AFTER
+            raise
+        self._refused = None
+        return opened
 
     async def close(self) -> None:
         """Close the catalogue, as soon as it is not in use."""

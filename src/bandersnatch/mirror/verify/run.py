@@ -40,6 +40,11 @@ if TYPE_CHECKING:
 
 _TRASH_BATCH = 500
 _UNPROVEN = "what is recorded of it is not proven, and the index did not restore it"
+_UNREADABLE = "sync or delete it, or name it with --ignore-unreadable"
+_ABSENT = (
+    "the index has no page for it: delete it with --until-next-change, "
+    "or name it with --ignore-unreadable"
+)
 
 
 class Verification:
@@ -115,6 +120,7 @@ class Verification:
         names: Sequence[ProjectName],
         began: datetime,
         sink: events.EventSink | None = None,
+        hints: TaskHints = TaskHints.LISTED,
     ) -> bool:
         """Sync projects as the command ``sync`` does; return whether that succeeded for any.
 
@@ -122,7 +128,7 @@ class Verification:
         Events go to ``sink``, if it is given, instead of those of the mirror.
         """
         mirror = self._mirror if sink is None else replace(self._mirror, events=sink)
-        tasks = await tasks_by_name(mirror, names)
+        tasks = await tasks_by_name(mirror, names, hints=hints)
         checkpoint = Checkpoint(
             mirror.storage,
             mirror.catalogue,
@@ -249,15 +255,23 @@ class Verification:
             await self._trash_orphans(unreadable, began)
 
     async def _unreadable(self, began: datetime) -> list[ProjectName]:
-        """Return the unreadable projects, after an attempt to sync those that are selected."""
+        """Return the unreadable projects, after an attempt to sync those that are selected.
+
+        One that the index does not have is reported as unreadable, not as failed. A page that can
+        be read, and has no row only because a part was restored, says which files its project has.
+        """
+        absent: dict[ProjectName, str] = {}
         names = await self._orphans.unreadable()
         selected = [name for name in names if self._mirror.filters.may_select(name)]
         if selected and self._options.repair:
-            await self._sync(selected, began)
+            sink = _without_absent(self._mirror.events, absent)
+            hints = TaskHints.LISTED | TaskHints.UNRECORDED
+            await self._sync(selected, began, sink, hints)
             names = await self._orphans.unreadable()
         unreadable = [name for name in names if name not in self._options.ignore_unreadable]
         for name in unreadable:
-            self._mirror.events(events.ProjectUnreadable(name))
+            advice = _ABSENT if name in absent else _UNREADABLE
+            self._mirror.events(events.ProjectUnreadable(name, advice))
         return unreadable
 
     async def _may_trash(self, count: int, unreadable: Collection[ProjectName]) -> bool:
