@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,16 @@ from msgspec import Struct, structs
 
 from bandersnatch.config.ini import ListFiles, read_ini
 from bandersnatch.config.load import enabled_filters, is_pypi, load_settings, login_origins
-from bandersnatch.errors import ConfigError, InvalidRules, OptionError, Problem
+from bandersnatch.errors import (
+    ConfigError,
+    CorruptState,
+    InvalidRules,
+    OptionError,
+    Problem,
+    RefusedCopy,
+    StorageError,
+    UsageError,
+)
 from bandersnatch.events import Warned
 from bandersnatch.filters.options import FilterOptions
 from bandersnatch.filters.plugins.providers import Found
@@ -23,12 +33,15 @@ from bandersnatch.filters.registry import ALL, BUILT_IN, SECTIONS, build_chain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from bandersnatch.catalogue.port import MirrorCatalogue
+    from bandersnatch.catalogue.sql_catalogue import SqlCatalogue
     from bandersnatch.clock import Clock
     from bandersnatch.closure.state import ClosureState
-    from bandersnatch.config.schema import Settings
+    from bandersnatch.config.catalogue import CatalogueSettings
+    from bandersnatch.config.schema import Settings, StorageSettings
     from bandersnatch.doctor.port import SingleRequests
     from bandersnatch.events import EventSink
     from bandersnatch.filters.chain import FilterChain
@@ -38,11 +51,15 @@ if TYPE_CHECKING:
     from bandersnatch.serve.responder import Responder
     from bandersnatch.storage.check import StorageReport
     from bandersnatch.storage.journal import ChangeJournal
-    from bandersnatch.storage.port import MirrorStorage
+    from bandersnatch.storage.port import MirrorStorage, ServedStorage
+    from bandersnatch.transfer.copy import MirrorCopy
 
 
 _READ_TIMEOUT = 5.0
 """Seconds that a page for people waits for a run that is writing to the catalogue."""
+
+_CONNECT_TIMEOUT = 2
+"""Seconds that such a page waits for a database; the least that libpq accepts."""
 
 _COMPRESSORS = 2
 """Threads that compress pages to serve."""
@@ -50,6 +67,11 @@ _COMPRESSORS = 2
 _FOLDS = (
     "the file system of {path} ignores {what} in names; of files whose names differ in nothing "
     "else only one can be mirrored, and the others are rejected"
+)
+
+_NOT_COPIED = (
+    "{url} is an empty catalogue, and {directory}/{file} is not used any more; everything is read "
+    "from the tree, unless you stop this run and copy: bandersnatch catalogue copy {directory} URL"
 )
 
 
@@ -81,14 +103,17 @@ def load(path: Path, now: datetime | None = None) -> Configuration:
         files=ListFiles(),
         now=int(moment.timestamp()),
     )
-    built = build_chain(loaded.settings.filters.enabled, options, plugins)
+    used = {"environments"} if loaded.settings.closure.follow else set[str]()
+    built = build_chain(loaded.settings.filters.enabled, options, plugins, used=used)
     settings, credential_problems = _with_credentials(loaded.settings, os.environ)
     environments, unusable = _environments(options)
-    if loaded.problems or built.problems or credential_problems or unusable:
+    missing = _missing_extras(settings)
+    if loaded.problems or built.problems or credential_problems or unusable or missing:
         refused = {(each.section, each.option) for each in file.problems}
         of_filters = [each for each in built.problems if each[:2] not in refused]
         of_filters += [each for each in unusable if each not in of_filters]
-        raise ConfigError(file.path, [*loaded.problems, *credential_problems, *of_filters])
+        problems = [*loaded.problems, *missing, *credential_problems, *of_filters]
+        raise ConfigError(file.path, problems)
     notes = (*settings.notes, *built.notes)
     return Configuration(structs.replace(settings, notes=notes), built.chain, environments)
 
@@ -105,6 +130,27 @@ def _environments(
         return declared(options), []
     except InvalidRules as error:
         return (), list(error.problems)
+
+
+def _missing_extras(settings: Settings) -> list[Problem]:
+    """Return a problem for each option that needs a library which is not installed."""
+    problems = []
+    if settings.storage.bucket is not None and find_spec("obstore") is None:
+        why = "it needs the library obstore; run: pip install 'bandersnatch[s3]'"
+        problems.append(Problem("mirror", "storage-backend", f"'s3' is not installed: {why}"))
+    if settings.catalogue is not None and (why := _catalogue_problem(settings.catalogue)):
+        problems.append(Problem("mirror", "catalogue", why))
+    return problems
+
+
+def _catalogue_problem(settings: CatalogueSettings) -> str:
+    """Return why a catalogue in PostgreSQL cannot be used, as far as known here; else ""."""
+    try:
+        from bandersnatch.catalogue.postgres.failures import url_problem  # noqa: PLC0415 - as above
+    except ImportError:  # also if there is psycopg without libpq
+        library = "'bandersnatch[postgres]'"
+        return f"it needs the library psycopg, with libpq; run: pip install {library}"
+    return url_problem(settings)
 
 
 def _with_credentials(
@@ -187,7 +233,9 @@ async def open_mirror(
     settings = _with_master(configuration.settings)
     proxy = choose_proxy(settings.index.proxy, settings.index.url, os.environ)
     async with AsyncExitStack() as stack:
-        storage, catalogue = await _open_storage(settings, stack, dry_run=dry_run, readers=readers)
+        storage, catalogue = await _open_storage(
+            settings, stack, events, dry_run=dry_run, readers=readers
+        )
         filters, closure = await _open_closure(configuration, catalogue)
         if storage.folding and not dry_run:
             events(Warned(_FOLDS.format(path=settings.storage.directory, what=storage.folding)))
@@ -215,8 +263,43 @@ async def _open_closure(
     from bandersnatch.filters.following import FollowingChain  # noqa: PLC0415 - as above
 
     state = ClosureState(settings, configuration.environments)
-    state.load({name: row.digest for name, row in (await catalogue.followed()).items()})
+    state.load(await catalogue.followed())
     return FollowingChain.of(configuration.filters, state), state
+
+
+@asynccontextmanager
+async def open_copy(
+    source: Configuration, target: Configuration, events: EventSink, *, dry_run: bool
+) -> AsyncIterator[MirrorCopy]:
+    """Open two mirrors without an index, and yield the copy of one to the other; holds both locks.
+
+    :raises UsageError: if both are the same.
+    :raises LockConflict: if another command holds a lock.
+    :raises StorageError: if one of both cannot be used.
+    """
+    from bandersnatch.transfer.copy import MirrorCopy, Place  # noqa: PLC0415 - as above
+
+    first, second = source.settings.storage, target.settings.storage
+    if (first.directory, first.bucket) == (second.directory, second.bucket):
+        raise RefusedCopy(first.directory, "both configurations are of this mirror")
+    shared = target.settings.catalogue
+    if shared is not None and shared == source.settings.catalogue:
+        why = "both configurations have this catalogue; give that of the copy ?schema=NAME"
+        raise RefusedCopy(shared.shown, why)
+    async with AsyncExitStack() as stack:
+
+        async def place(settings: Settings) -> Place:
+            opened = await _open_storage(settings, stack, events, dry_run=dry_run, readers=0)
+            return Place(settings.storage.directory, *opened)
+
+        yield MirrorCopy(
+            await place(source.settings),
+            await place(target.settings),
+            source.settings.pages,
+            events,
+            most=target.settings.index.download_workers,
+            dry_run=dry_run,
+        )
 
 
 @asynccontextmanager
@@ -267,11 +350,10 @@ async def open_responder(configuration: Configuration, clock: Clock) -> AsyncIte
     from bandersnatch.serve.pages.views import WebPages  # noqa: PLC0415
     from bandersnatch.serve.reader import CatalogueReader  # noqa: PLC0415
     from bandersnatch.serve.responder import Responder  # noqa: PLC0415
-    from bandersnatch.storage.served import ServedFiles  # noqa: PLC0415
 
     settings = configuration.settings
-    reader = CatalogueReader(lambda: _read_catalogue(settings.storage.directory), clock)
-    async with ServedFiles(settings.storage.directory) as storage:
+    reader = CatalogueReader(lambda: _read_catalogue(settings), clock)
+    async with _served_storage(settings.storage) as storage:
         threads = BlockingExecutor(_COMPRESSORS, "compress")
         try:
             pages = WebPages(storage, reader, threads, clock, settings)
@@ -290,11 +372,31 @@ async def open_responder(configuration: Configuration, clock: Clock) -> AsyncIte
             threads.close()
 
 
-@asynccontextmanager
-async def _read_catalogue(directory: str) -> AsyncIterator[MirrorCatalogue | None]:
-    """Yield the catalogue for reading; None if there is none."""
-    from bandersnatch.catalogue.sqlite import SqliteCatalogue, exists  # noqa: PLC0415 - as above
+def _served_storage(settings: StorageSettings) -> AbstractAsyncContextManager[ServedStorage]:
+    if settings.bucket is not None:
+        from bandersnatch.storage.s3.served import ServedBucket  # noqa: PLC0415 - as above
 
+        return nullcontext(ServedBucket(settings, os.environ))
+    from bandersnatch.storage.served import ServedFiles  # noqa: PLC0415 - as above
+
+    return ServedFiles(settings.directory)
+
+
+@asynccontextmanager
+async def _read_catalogue(settings: Settings) -> AsyncIterator[MirrorCatalogue | None]:
+    """Yield the catalogue for reading; None if there is none."""
+    if settings.catalogue is not None:
+        from bandersnatch.catalogue.postgres.catalogue import PostgresCatalogue  # noqa: PLC0415
+        from bandersnatch.catalogue.postgres.session import Access  # noqa: PLC0415
+
+        access = Access(is_writing=False, patience=0.0, connect_timeout=_CONNECT_TIMEOUT)
+        async with PostgresCatalogue(settings.catalogue, access) as shared:
+            yield None if shared.is_empty else shared
+        return
+    from bandersnatch.catalogue.sqlite import SqliteCatalogue  # noqa: PLC0415 - as above
+    from bandersnatch.catalogue.sqlite_file import exists  # noqa: PLC0415 - as above
+
+    directory = settings.storage.state_directory
     if not exists(directory):
         yield None
         return
@@ -303,24 +405,76 @@ async def _read_catalogue(directory: str) -> AsyncIterator[MirrorCatalogue | Non
         yield catalogue
 
 
+@asynccontextmanager
+async def open_to_copy(
+    place: CatalogueSettings | str, *, must_exist: bool
+) -> AsyncIterator[SqlCatalogue]:
+    """Yield a catalogue with its lock held: one in PostgreSQL, or the file in a state directory.
+
+    :raises UsageError: if there is none and there must be, or if a library is missing.
+    :raises LockConflict: if another command works with it.
+    :raises StorageError: if it cannot be opened.
+    """
+    async with AsyncExitStack() as stack:
+        if isinstance(place, str):
+            from bandersnatch.catalogue.sqlite import SqliteCatalogue  # noqa: PLC0415 - as above
+            from bandersnatch.catalogue.sqlite_file import exists  # noqa: PLC0415
+            from bandersnatch.storage.lock import MirrorLock  # noqa: PLC0415
+
+            if must_exist and not exists(place):
+                raise UsageError(f"{place} has no catalogue.sqlite; name the directory of a mirror")
+            lock = MirrorLock(place)
+            lock.acquire()
+            stack.callback(lock.release)
+            yield await stack.enter_async_context(SqliteCatalogue(place))
+            return
+        if why := _catalogue_problem(place):
+            raise UsageError(f"{place.shown}: {why}")
+        from bandersnatch.catalogue.postgres.catalogue import PostgresCatalogue  # noqa: PLC0415
+
+        yield await stack.enter_async_context(PostgresCatalogue(place))
+
+
 async def is_mirror_running(settings: Settings) -> bool:
     """Return whether a command that changes the mirror is running, as far as that is known."""
-    from bandersnatch.storage.served import ServedFiles  # noqa: PLC0415 - as above
+    from bandersnatch.storage.lock import is_mirror_locked  # noqa: PLC0415 - as above
 
-    async with ServedFiles(settings.storage.directory) as storage:
-        return await storage.is_locked()
+    if await asyncio.to_thread(is_mirror_locked, settings.storage.state_directory):
+        return True
+    if settings.catalogue is None:
+        return False
+    from bandersnatch.catalogue.postgres.session import is_locked  # noqa: PLC0415 - as above
+
+    return await asyncio.to_thread(is_locked, settings.catalogue)
 
 
 def free_space(settings: Settings) -> dict[str, int]:
     """Return the free bytes of the mirror's disks by place, ``.`` for the directory; blocks."""
-    return {each.place or ".": each.free for each in check_storage(settings).disks}
+    from bandersnatch.storage import check  # noqa: PLC0415 - as above
+
+    storage = settings.storage
+    found = check.check_storage if storage.bucket is None else check.check_state_directory
+    return {each.place or ".": each.free for each in found(storage).disks}
 
 
 def check_storage(settings: Settings) -> StorageReport:
     """Return which disks the mirror is on, and what would end a run; blocks, changes nothing."""
     from bandersnatch.storage import check  # noqa: PLC0415 - as above
 
-    return check.check_storage(settings.storage)
+    found: list[StorageError | CorruptState | None] = []
+    if settings.storage.bucket is None:
+        report = check.check_storage(settings.storage)
+    else:
+        from bandersnatch.storage.s3.check import bucket_problem  # noqa: PLC0415 - as above
+
+        report = check.check_state_directory(settings.storage)
+        found.append(bucket_problem(settings.storage, os.environ))
+    if settings.catalogue is not None:
+        from bandersnatch.catalogue.postgres.session import connection_problem  # noqa: PLC0415
+
+        found.append(connection_problem(settings.catalogue))
+    problems = (*report.problems, *(each for each in found if each is not None))
+    return structs.replace(report, problems=problems)
 
 
 def with_journal(mirror: Mirror, journal: ChangeJournal) -> Mirror:
@@ -341,24 +495,71 @@ def _with_master(settings: Settings) -> Settings:
 
 
 async def _open_storage(
-    settings: Settings, stack: AsyncExitStack, *, dry_run: bool, readers: int
+    settings: Settings, stack: AsyncExitStack, events: EventSink, *, dry_run: bool, readers: int
 ) -> tuple[MirrorStorage, MirrorCatalogue]:
+    opened = _storage(settings.storage, read_only=dry_run, readers=readers)
+    storage = await stack.enter_async_context(opened)
+    catalogue = await _open_catalogue(settings, stack, events, dry_run=dry_run)
+    if not dry_run:
+        return storage, catalogue
+    from bandersnatch.storage.dry_run import DryRunStorage  # noqa: PLC0415
+
+    return DryRunStorage(storage), catalogue
+
+
+async def _open_catalogue(
+    settings: Settings, stack: AsyncExitStack, events: EventSink, *, dry_run: bool
+) -> MirrorCatalogue:
+    directory = settings.storage.state_directory
+    if settings.catalogue is not None:
+        from bandersnatch.catalogue.postgres.catalogue import (  # noqa: PLC0415 - as above
+            PostgresCatalogue,
+            PostgresDryRun,
+        )
+
+        if dry_run:
+            return await stack.enter_async_context(PostgresDryRun(settings.catalogue, events))
+        shared = PostgresCatalogue(settings.catalogue, events=events)
+        await stack.enter_async_context(shared)
+        await _warn_of_file(settings.catalogue, shared, directory, events)
+        return shared
+    if dry_run:
+        from bandersnatch.catalogue.overlay import DryRunCatalogue  # noqa: PLC0415
+
+        return await stack.enter_async_context(DryRunCatalogue(directory))
     from bandersnatch.catalogue.sqlite import SqliteCatalogue  # noqa: PLC0415
+
+    return await stack.enter_async_context(SqliteCatalogue(directory))
+
+
+async def _warn_of_file(
+    settings: CatalogueSettings, catalogue: MirrorCatalogue, directory: str, events: EventSink
+) -> None:
+    """Warn if a new catalogue is empty, and the mirror has the file of an earlier one."""
+    from bandersnatch.catalogue.sqlite_file import FILE_NAME, exists  # noqa: PLC0415 - as above
+
+    if exists(directory) and not await catalogue.count():
+        events(Warned(_NOT_COPIED.format(directory=directory, file=FILE_NAME, url=settings.shown)))
+
+
+def _storage(
+    settings: StorageSettings, *, read_only: bool, readers: int
+) -> AbstractAsyncContextManager[MirrorStorage]:
+    """Return the storage, which is not open yet.
+
+    :raises StorageError: if it needs a disk that is not mounted.
+    """
+    if settings.bucket is not None:
+        from bandersnatch.storage.s3.storage import BucketStorage  # noqa: PLC0415
+
+        return BucketStorage(settings, os.environ, read_only=read_only, threads=readers)
     from bandersnatch.storage.filesystem import FilesystemStorage  # noqa: PLC0415
     from bandersnatch.storage.mounts import require_disk  # noqa: PLC0415
 
-    directory = settings.storage.directory
-    require_disk(directory, must_exist=settings.storage.must_exist)
-    keep_free = settings.storage.keep_free
-    opened = FilesystemStorage(directory, read_only=dry_run, threads=readers, keep_free=keep_free)
-    storage = await stack.enter_async_context(opened)
-    if not dry_run:
-        return storage, await stack.enter_async_context(SqliteCatalogue(directory))
-    from bandersnatch.catalogue.overlay import DryRunCatalogue  # noqa: PLC0415
-    from bandersnatch.storage.dry_run import DryRunStorage  # noqa: PLC0415
-
-    catalogue = await stack.enter_async_context(DryRunCatalogue(directory))
-    return DryRunStorage(storage), catalogue
+    require_disk(settings.directory, must_exist=settings.must_exist)
+    return FilesystemStorage(
+        settings.directory, read_only=read_only, threads=readers, keep_free=settings.keep_free
+    )
 
 
 async def _open_index(

@@ -30,6 +30,7 @@ class ExitCode(IntEnum):
 
 _PRECEDENCE = (
     ExitCode.BUG,
+    ExitCode.LOCKED,
     ExitCode.STORAGE,
     ExitCode.SAFETY,
     ExitCode.INDEX,
@@ -53,6 +54,7 @@ def code_for_error(error: errors.BandersnatchError) -> int:
         (errors.UsageError, ExitCode.USAGE),
         (errors.CorruptState, ExitCode.USAGE),
         (errors.LockConflict, ExitCode.LOCKED),
+        (errors.LostLock, ExitCode.LOCKED),
         (errors.StorageError, ExitCode.STORAGE),
         (errors.SafetyStop, ExitCode.SAFETY),
         (errors.UpstreamError, ExitCode.INDEX),
@@ -85,5 +87,5 @@ def _code_for_failure(error: errors.BandersnatchError) -> ExitCode:
 
 def _code_for_halt(error: errors.BandersnatchError) -> ExitCode:
     if isinstance(error, errors.StorageError):
-        return ExitCode.STORAGE
+        return ExitCode.LOCKED if isinstance(error, errors.LostLock) else ExitCode.STORAGE
     return ExitCode.INDEX if isinstance(error, errors.UnusableIndex) else ExitCode.SAFETY

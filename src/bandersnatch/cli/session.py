@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
@@ -107,7 +107,7 @@ class Session(Struct, frozen=True):
             _print_summary(self, report, listing)
         if self.arguments.report:
             try:
-                root = self.configuration.settings.storage.directory
+                root = self.configuration.settings.storage.state_directory
                 write_report(report, self.arguments.report, root=root, code=code)
             except StorageError as error:
                 self.logger.warning("the report could not be written: %s", error)
@@ -138,7 +138,7 @@ async def _recorded_end(
     """Record how a run of ``mirror`` ends.
 
     A run that is killed leaves no record, nor does one that the storage ended: it may not write
-    to a tree that is not there.
+    to a tree that is not there, nor after it has lost its lock.
     """
     code: int = ExitCode.BUG
     try:
@@ -152,7 +152,7 @@ async def _recorded_end(
         raise
     finally:
         is_recorded = report.command == "mirror" and not session.arguments.dry_run
-        if is_recorded and code != ExitCode.STORAGE:
+        if is_recorded and code not in {ExitCode.STORAGE, ExitCode.LOCKED}:
             began, ended = (int(each.timestamp()) for each in (report.began, session.clock.now()))
             totals = totals_of(report, timer.seconds(), mirror.index.traffic)
             end = RunEnd(int(code), began, ended, totals)
@@ -170,7 +170,7 @@ async def _write_metrics(session: Session, mirror: Mirror) -> None:
     now, free = int(session.clock.now().timestamp()), free_space(settings)
     try:
         snapshot = await read_snapshot(mirror.catalogue, now=now, is_running=False, free=free)
-        with OutputFile(settings.metrics_file, settings.storage.directory) as file:
+        with OutputFile(settings.metrics_file, settings.storage.state_directory) as file:
             file.replace(render_metrics(snapshot))
     except StorageError as error:
         session.logger.warning("the metrics could not be written: %s", error)
@@ -184,9 +184,10 @@ async def _run(session: Session, job: Job, report: RunReport) -> None:
         sinks.append(job.listing)
 
     async def work(mirror: Mirror) -> None:
-        with ExitStack() as stack:
+        async with AsyncExitStack() as stack:
             if job.has_diff and settings.diff.path and not dry_run:
-                diff = stack.enter_context(open_diff_file(settings, session.clock.now()))
+                opened = open_diff_file(settings, session.clock.now(), mirror.storage)
+                diff = await stack.enter_async_context(opened)
                 sinks.append(diff)
                 mirror = with_journal(mirror, diff.journal)
             try:
@@ -213,7 +214,8 @@ def _print_summary(session: Session, report: RunReport, listing: DryRunListing |
         from bandersnatch.storage.mounts import mount_point_of  # noqa: PLC0415 - first runs only
 
         storage = session.configuration.settings.storage
-        mount_point = None if storage.must_exist else mount_point_of(storage.directory)
+        is_known = storage.must_exist or storage.bucket is not None
+        mount_point = None if is_known else mount_point_of(storage.directory)
         project = min(report.synced)
         text += f"\n{how_to_serve(storage.directory, arguments.config, project, mount_point)}"
     failure = print_text(text)

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 MOST_WORKERS_AT_PYPI = 10
 
-_PASSWORD = re.compile(r"://[^/\s]*:[^/\s]+@")
+_PASSWORD = re.compile(r"://[^/\s]*:[^/\s]+@|[?&]password=.")
 _VARIABLE = re.compile(r"\$\{[A-Za-z0-9_]+\}")
+_READABLE = "it has {}, and every user can read the file; run: chmod o= {}"
 
 
 class LoadResult(Struct, frozen=True):
@@ -56,9 +57,11 @@ def load_settings(
         file.sections.get("closure", {}), file.refused("closure"), section="closure"
     )
     closure = schema.read_closure(closing, settings.files)
+    bucket = schema.SectionOptions(file.sections.get("s3", {}), file.refused("s3"), section="s3")
+    storage = _read_bucket(settings.storage, bucket, options)
     enabled = _enabled_filters(file, options)
     _check_master(settings.index, options)
-    _check_passwords(file, options)
+    _check_passwords(file, options, bucket)
     known = {
         "mirror": file.shared | options.names,
         "serve": file.shared | serving.names,
@@ -66,11 +69,31 @@ def load_settings(
         "plugins": frozenset({"enabled"}),
         **filter_sections,
     }
+    if storage.bucket is not None:
+        known["s3"] = file.shared | bucket.names
     unknown = _unknown_names(file, known, notes, others=others)
-    of_sections = (each for read in (options, serving, closing) for each in read.problems)
+    of_sections = (each for read in (options, serving, closing, bucket) for each in read.problems)
     problems = (*file.problems, *unknown, *of_sections)
-    complete = replace(settings, filters=enabled, serve=serve, closure=closure, notes=tuple(notes))
+    complete = replace(
+        settings,
+        storage=storage,
+        filters=enabled,
+        serve=serve,
+        closure=closure,
+        notes=tuple(notes),
+    )
     return LoadResult(complete, problems)
+
+
+def _read_bucket(
+    settings: schema.StorageSettings, bucket: schema.SectionOptions, mirror: schema.SectionOptions
+) -> schema.StorageSettings:
+    """Return the settings with those of ``[s3]``, if the mirror is stored in a bucket."""
+    if settings.backend is not schema.Backend.S3:
+        return settings
+    from bandersnatch.config import s3  # noqa: PLC0415 - rarely needed
+
+    return replace(settings, bucket=s3.read_bucket(bucket, mirror, settings.directory))
 
 
 def _unknown_names(
@@ -81,7 +104,9 @@ def _unknown_names(
     if "mirror" not in file.sections:
         problems.append(Problem("mirror", "", "the section is missing"))
     for section, options in file.sections.items():
-        if section in retired.RETIRED_SECTIONS:
+        if section in retired.REFUSED_SECTIONS:
+            problems.append(Problem(section, "", retired.REFUSED_SECTIONS[section]))
+        elif section in retired.RETIRED_SECTIONS:
             instead = retired.RETIRED_SECTIONS[section]
             notes.append(f"[{section}] has no effect any more: {instead}")
         elif section in retired.RENAMED_SECTIONS:
@@ -157,18 +182,25 @@ def is_pypi(master: str) -> bool:
     return urlsplit(master).hostname == urlsplit(str(DEFAULT_INDEX)).hostname
 
 
-def _check_passwords(file: IniFile, options: schema.SectionOptions) -> None:
+def _check_passwords(
+    file: IniFile, options: schema.SectionOptions, bucket: schema.SectionOptions
+) -> None:
     """Refuse passwords in a file that every user of the machine can read."""
     if not file.is_public:
         return
     for option, text in file.sections.get("mirror", {}).items():
-        # What an environment variable contains is not in the file.
-        written = _VARIABLE.sub("", file.unexpanded.get(("mirror", option), text))
-        if _PASSWORD.search(written):
-            message = (
-                f"it has a password, and every user can read the file; run: chmod o= {file.path}"
-            )
-            options.refuse(option, message)
+        if _PASSWORD.search(_written(file, "mirror", option, text)):
+            options.refuse(option, _READABLE.format("a password", file.path))
+    secret = "aws_secret_access_key"  # noqa: S105 - the name of an option
+    if secret in bucket.names and bucket.is_set(secret):
+        text = file.sections["s3"][secret]
+        if _written(file, "s3", secret, text).strip():
+            bucket.refuse(secret, _READABLE.format("a secret", file.path))
+
+
+def _written(file: IniFile, section: str, option: str, text: str) -> str:
+    """Return a value without what environment variables contain, which is not in the file."""
+    return _VARIABLE.sub("", file.unexpanded.get((section, option), text))
 
 
 def _enabled_filters(file: IniFile, options: schema.SectionOptions) -> schema.FilterSettings:

@@ -24,9 +24,16 @@ RETIRED_OPTIONS = {
 
 RETIRED_SECTIONS = {
     "statistics": "read the web server's log with a tool of your choice",
-    "swift": "use storage-backend = filesystem",
 }
 """Sections that selected nothing and have no effect, with what to use instead."""
+
+REFUSED_SECTIONS = {
+    "swift": (
+        "it is not read since release 7; Swift's S3 layer can be used: set storage-backend = s3, "
+        "with [s3] endpoint_url, and remove this section"
+    )
+}
+"""Sections that said where the mirror is, with the way on."""
 
 RENAMED_SECTIONS = {"whitelist": "allowlist", "blacklist": "blocklist"}
 """Sections of releases before 5 that selected projects and filters, with their new names."""

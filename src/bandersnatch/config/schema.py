@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 from msgspec import Struct
 
 from bandersnatch.config import readers
+from bandersnatch.config.catalogue import CatalogueSettings, read_catalogue
 from bandersnatch.config.rates import RateSchedule, rates
 from bandersnatch.errors import OptionError, Problem
 from bandersnatch.layout import ALL_FORMATS, MirrorLayout, PageFormat
@@ -300,13 +301,57 @@ class FreeSpace(Struct, frozen=True):
         return share if self.size is None else min(self.size, share)
 
 
+class Backend(Enum):
+    """What a mirror is stored in."""
+
+    FILESYSTEM = "filesystem"
+    S3 = "s3"
+
+
+class BucketSettings(Struct, frozen=True):
+    """A bucket of an object store with the S3 protocol, and how it is reached.
+
+    ``prefix`` is what all keys of the mirror begin with: "" or segments, each with a slash behind
+    it. Without ``access_key_id`` the credentials are those of the environment; without
+    ``endpoint`` the store is that of the region at Amazon. ``max_attempts`` is how often one
+    request is sent at most, ``verify_concurrency`` how many objects are examined concurrently.
+    ``encryption`` are settings of the client, and ``write_headers`` and ``headers`` the headers of
+    requests that write and of all, as pairs. ``state_directory`` is a local directory.
+    """
+
+    bucket: str
+    prefix: str
+    state_directory: str
+    region: str = ""
+    access_key_id: str = ""
+    secret_access_key: str = ""
+    endpoint: str = ""
+    max_attempts: int = 10
+    verify_concurrency: int = 50
+    encryption: tuple[tuple[str, str], ...] = ()
+    write_headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        return f"BucketSettings(bucket={self.bucket!r}, prefix={self.prefix!r})"
+
+
 class StorageSettings(Struct, frozen=True):
-    """Where the mirror is, whether it must exist, and how much of its disk stays free."""
+    """Where the mirror is, whether it must exist, and how much of its disk stays free.
+
+    ``directory`` is a local path, or of a mirror in a ``bucket`` its name and the prefix.
+    """
 
     directory: str
-    backend: str = "filesystem"
+    backend: Backend = Backend.FILESYSTEM
     keep_free: FreeSpace = FreeSpace()
     must_exist: bool = False
+    bucket: BucketSettings | None = None
+
+    @property
+    def state_directory(self) -> str:
+        """The local directory of the catalogue, the lock and the journal."""
+        return self.directory if self.bucket is None else self.bucket.state_directory
 
 
 class FilterSettings(Struct, frozen=True):
@@ -320,6 +365,7 @@ class Settings(Struct, frozen=True):
     """The whole configuration, read once and handed down in pieces.
 
     ``metrics_file`` is the path of the file for the metrics of each run, "" for none.
+    ``catalogue`` is None for a file in the state directory.
     ``notes`` are remarks for the operator about a file that can be used.
     """
 
@@ -332,6 +378,7 @@ class Settings(Struct, frozen=True):
     filters: FilterSettings = FilterSettings()
     serve: ServeSettings = ServeSettings()
     closure: ClosureSettings = ClosureSettings()
+    catalogue: CatalogueSettings | None = None
     log_config: str = ""
     metrics_file: str = ""
     notes: tuple[str, ...] = ()
@@ -367,6 +414,12 @@ class SectionOptions:
             self.refuse(name, str(error))
             return default
 
+    def beginning_with(self, prefix: str) -> list[str]:
+        """Return the names of all options that are set and begin with ``prefix``."""
+        found = [name for name in self._texts if name.startswith(prefix)]
+        self.names.update(found)
+        return found
+
     def refuse(self, name: str, message: str) -> None:
         """Add a problem of an option."""
         self.problems.append(Problem(self._section, name, message))
@@ -394,6 +447,7 @@ def read_mirror(options: SectionOptions, notes: list[str]) -> Settings:
         pages=pages,
         run=_read_run(options, notes),
         diff=_read_diff(options),
+        catalogue=options.read("catalogue", read_catalogue, None),
         log_config=options.read("log-config", readers.optional_path, ""),
         metrics_file=options.read("metrics-file", readers.optional_path, ""),
     )
@@ -444,7 +498,7 @@ def _read_storage(options: SectionOptions) -> StorageSettings:
         options.refuse("directory", "it must say where the mirror is kept")
     return StorageSettings(
         directory=directory,
-        backend=options.read("storage-backend", _backend, "filesystem"),
+        backend=options.read("storage-backend", _backend, Backend.FILESYSTEM),
         keep_free=options.read("min-free-space", _free_space, FreeSpace()),
         must_exist=options.read("must-exist", readers.boolean, default=False),
     )
@@ -625,7 +679,7 @@ def closure_options() -> frozenset[str]:
 
 
 UNREAD_SECTIONS = frozenset({"s3"})
-"""Sections that are accepted unread, because they configure what is not enabled."""
+"""Sections that are accepted unread, unless what they configure is enabled."""
 
 
 # ---------------------------------------------------------------- readers of single options
@@ -678,10 +732,16 @@ def _rejection_patterns(text: str) -> tuple[RejectionPattern, ...]:
     return tuple(RejectionPattern(*readers.project_and_file(line)) for line in readers.lines(text))
 
 
-def _backend(text: str) -> str:
-    if text.strip() != "filesystem":
-        raise readers.refusal(text, "is not available; this release has 'filesystem'")
-    return "filesystem"
+def _backend(text: str) -> Backend:
+    value = text.strip().lower()
+    if value == "swift":
+        raise OptionError(
+            "'swift' is not available since release 7; Swift's S3 layer is: set "
+            "storage-backend = s3, with [s3] endpoint_url"
+        )
+    if value not in {each.value for each in Backend}:
+        raise readers.refusal(text, "is not one of filesystem, s3")
+    return Backend(value)
 
 
 def _free_space(text: str) -> FreeSpace:

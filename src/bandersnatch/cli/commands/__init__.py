@@ -18,6 +18,7 @@ COMMANDS = {
     "verify": "check every file and page, and repair what is damaged",
     "delete": "remove projects from the mirror; removed/ keeps their files for the grace time",
     "restore": "restore removed projects from removed/",
+    "copy": "copy the mirror to another disk or into a bucket",
     "plan": "report what mirror would do, what it would cost, and what each filter drops",
     "why": "explain why a project, a version or a file is in the mirror, or is not",
     "closure": "show what the selected projects need, and what that costs",
@@ -28,12 +29,13 @@ COMMANDS = {
     "doctor": "ask a served mirror or index as pip and uv do, and report what is wrong",
     "run": "run mirror regularly until a signal ends it, and serve the mirror if asked",
     "config": "check the configuration",
+    "catalogue": "copy the catalogue of a mirror between a file and PostgreSQL",
     "completion": "print the script with which a shell completes command lines",
     "man": "print the manual page",
 }
 """The names of the commands, each with what it does."""
 
-UNCONFIGURED = frozenset({"init", "doctor", "completion", "man"})
+UNCONFIGURED = frozenset({"init", "doctor", "catalogue", "completion", "man"})
 """The commands that read no configuration."""
 
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from bandersnatch.app import Configuration
     from bandersnatch.cli.session import Session
-    from bandersnatch.config.schema import IndexSettings
+    from bandersnatch.config.catalogue import CatalogueSettings
+    from bandersnatch.config.schema import IndexSettings, StorageSettings
     from bandersnatch.filters.interface import PageFilter, ProjectFilter
     from bandersnatch.storage.check import DiskReport, StorageReport
 
@@ -68,6 +69,8 @@ def describe_config(configuration: Configuration, path: str, storage: StorageRep
         "",
         f"Index:   {index}, {_changes(settings.index)}",
         f"Mirror:  {settings.storage.directory}",
+        *_describe_bucket(settings.storage),
+        *_describe_catalogue(settings.catalogue),
         *map(_describe_disk, storage.disks),
         f"Pages:   {', '.join(form.file_name for form in settings.pages.formats)}",
         f"Files:   {'downloaded' if settings.files.release_files else 'not downloaded'}",
@@ -104,6 +107,19 @@ def _closure(configuration: Configuration) -> Iterator[str]:
         newest = f"Python {NEWEST_SERIES[0]}.{NEWEST_SERIES[1]}"
         yield f"  The ranges of {', '.join(names)} reach {newest}, the newest that is known."
     yield f"  Versions: {closure.versions.value}; extras: {closure.extras.value}"
+
+
+def _describe_bucket(settings: StorageSettings) -> Iterator[str]:
+    """Yield where the objects of a mirror in a bucket are, and where its local state is."""
+    if settings.bucket is not None:
+        yield f"Bucket:  {settings.bucket.bucket}, at {settings.bucket.endpoint or 'Amazon'}"
+        yield f"State:   {settings.state_directory}"
+
+
+def _describe_catalogue(settings: CatalogueSettings | None) -> Iterator[str]:
+    """Yield where the catalogue is, if it is in a database."""
+    if settings is not None:
+        yield f"Catalogue: {settings.shown}, schema {settings.schema}"
 
 
 def _describe_disk(disk: DiskReport) -> str:

@@ -184,7 +184,7 @@ def _request_log(session: Session, settings: ServeSettings, stack: ExitStack) ->
         return None
     from bandersnatch.cli.request_log import RequestLog
 
-    root = session.configuration.settings.storage.directory
+    root = session.configuration.settings.storage.state_directory
     return stack.enter_context(RequestLog(settings.access_log, root, session.logger))
 
 

@@ -61,6 +61,11 @@ def _site(session: Session) -> Site:
     from bandersnatch.config.webserver import Site
 
     arguments, settings = session.arguments, session.configuration.settings
+    if settings.storage.bucket is not None:
+        raise UsageError(
+            "the mirror is in a bucket, which such a server cannot read as files; "
+            "run: bandersnatch serve"
+        )
     host, port = flag_value("--listen", arguments.listen, readers.host_and_port) or ("", 0)
     names = flag_value("--server-name", arguments.server_name, readers.hosts) or ()
     if len(names) != 1 or ":" in names[0]:
