@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support import processes
+from tests.support import ceph, postgres, processes
 from tests.support.hiding import sitecustomize as hiding  # before any module of the program
 from tests.support.index import Index
 from tests.support.server import IndexServer, serving
@@ -24,6 +24,8 @@ settings.register_profile("fresh", deadline=None, suppress_health_check=[HealthC
 # The same examples each time, so that results depend on the code alone. Draw new ones with
 # --hypothesis-profile=fresh, and add a test of its own for each failure that they find.
 settings.register_profile("same", settings.get_profile("fresh"), derandomize=True)
+# Where the versions of dependencies are tried, and not values.
+settings.register_profile("few", settings.get_profile("same"), max_examples=10)
 settings.load_profile("same")
 
 
@@ -43,11 +45,26 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_proxy_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove the proxies that the environment names."""
+def no_network_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the proxies and the certificates that the environment names.
+
+    Every run of the program would read the file of certificates, which takes 27 ms.
+    """
     for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
+        if name.lower().endswith("_proxy") or name == "SSL_CERT_FILE":
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def shared_ceph() -> Iterator[ceph.SharedCeph]:
+    """Return what starts an object store when a test needs it."""
+    yield from ceph.shared_ceph()
+
+
+@pytest.fixture(scope="session")
+def shared_postgres() -> Iterator[postgres.SharedPostgres]:
+    """Return what starts a database server when a test needs it."""
+    yield from postgres.shared_postgres()
 
 
 @pytest.fixture

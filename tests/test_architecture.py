@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import subprocess
 import sys
 import tomllib
@@ -50,20 +51,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "filters": VALUES | {"filters", "config.readers", "config.hints"},
     "filters.plugins.legacy": VALUES | {"filters", "filter"},
     "config": VALUES | {"layout", "config"},
+    "config.catalogue": VALUES | {"config.readers"},
     "config.readers": VALUES,
     "config.hints": VALUES,
     "config.hours": VALUES | {"config.readers"},
     "config.rates": VALUES | {"config.readers", "config.hours"},
-    "config.schema": VALUES | {"layout", "config.readers", "config.rates"},
+    "config.schema": VALUES | {"layout", "config.catalogue", "config.readers", "config.rates"},
     "closure": VALUES | {"config.schema", "closure"},
     "index": EDGE | {"index", "config.readers", "config.rates"},
     "storage": EDGE | {"storage"},
-    "catalogue": EDGE | {"catalogue"},
+    "catalogue": EDGE | {"catalogue", "config.catalogue"},
     "mirror": VALUES
     | PORTS
     | {"concurrency", "simple", "filters.chain", "filters.interface", "config.schema", "mirror"}
     | {"filters.following", "closure", "state_word"},
     "doctor": VALUES | PORTS | {"simple", "doctor"},
+    "transfer": VALUES | PORTS | {"concurrency", "config.schema", "transfer"},
     "serve": VALUES
     | PORTS
     | {"concurrency", "simple", "filters.chain", "config.schema", "serve", "state_word", "metrics"},
@@ -78,7 +81,8 @@ HOMES: dict[str, set[str]] = {
     "aiohttp_xmlrpc": {"index.changelog"},
     "distlib": {"app", "config.load"},
     "lxml": {"index.changelog"},
-    "filelock": {"storage.filesystem"},
+    "filelock": {"storage.lock"},
+    "obstore": {"storage.s3"},
     "uvloop": {"cli"},
     "humanfriendly": {"cli", "config.readers"},
     "packaging": {"model", "filters", "closure"},
@@ -86,8 +90,19 @@ HOMES: dict[str, set[str]] = {
     "regex": {"filters.builtin.regex"},
     # And plain values everywhere but in the model, which has the simplest tools.
     "msgspec": {"simple", "events", "config", "index", "storage", "catalogue", "mirror", "filters"}
-    | {"app", "cli", "concurrency", "serve", "state_word", "metrics", "closure", "doctor"},
-    "sqlite3": {"catalogue.sqlite"},
+    | {
+        "app",
+        "cli",
+        "concurrency",
+        "serve",
+        "state_word",
+        "metrics",
+        "closure",
+        "doctor",
+        "transfer",
+    },
+    "sqlite3": {"catalogue.sqlite", "catalogue.sqlite_file"},
+    "psycopg": {"catalogue.postgres"},
     "jinja2": {"serve.pages"},
     "prometheus_client": {"metrics"},
     # Filters of the older interface are given the configuration as a parser.
@@ -113,6 +128,7 @@ NEVER: dict[str, set[str]] = {
     "mirror": {"logging", "os", "pathlib", "time", "random", "tempfile", "shutil"},
     "serve": {"logging", "os", "pathlib", "time", "random", "tempfile", "shutil"},
     "doctor": {"logging", "os", "pathlib", "time", "random", "tempfile", "shutil"},
+    "transfer": {"logging", "os", "pathlib", "time", "random", "tempfile", "shutil"},
 }
 """What would let the world into a layer that is to know nothing of it."""
 
@@ -170,8 +186,9 @@ def test_imports_point_inward(path: Path) -> None:
 
 def test_every_imported_library_is_declared() -> None:
     project = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
-    requirements = map(Requirement, project["project"]["dependencies"])
-    declared = {each.name.replace("-", "_") for each in requirements}
+    extras = project["project"]["optional-dependencies"].values()
+    texts = [*project["project"]["dependencies"], *itertools.chain.from_iterable(extras)]
+    declared = {Requirement(each).name.replace("-", "_") for each in texts}
     found = {name for path in MODULES for name, only_types in imports(path) if not only_types}
     libraries = {name.partition(".")[0] for name in found} - sys.stdlib_module_names
     assert libraries - declared <= {"bandersnatch"}
@@ -227,6 +244,7 @@ def test_help_needs_none_of_the_heavy_libraries() -> None:
         "sqlite3",
         "msgspec",
         "packaging",
+        "psycopg",
         "resolvelib",
         "uvloop",
     }
@@ -293,7 +311,8 @@ WRITERS = {
     "storage.paths": CHANGING,
     "storage.output": CHANGING,
     "storage.filesystem": {"makedirs"},  # the mirror's directory itself
-    "catalogue.sqlite": {"replace"},  # SQLite knows its file by its path only
+    "storage.s3.storage": {"makedirs"},  # the state directory
+    "catalogue.sqlite_file": {"replace"},  # SQLite knows its file by its path only
     "cli.stdio": {"open"},  # the null device
 }
 """Which modules may open files for writing, or change a directory, and how."""

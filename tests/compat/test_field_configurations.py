@@ -171,6 +171,7 @@ URLS = {
     "download-mirror": "https://files.example.org",
     "root_uri": "https://files.example.org",
     "index-url": "https://index.example.org/whl",
+    "catalogue": "postgresql://db.example.org/mirrors",
 }
 NUMBERS = {
     "workers": "3",
@@ -389,13 +390,14 @@ SELECTING = {
     "packages-file": ("/srv/list", "packages-file"),
 }
 SELECTS_NOTHING = {"http-client": "auto", "cleanup-todo": "true"}
-DESCRIBES_NOTHING = {"statistics", "swift"}
+DESCRIBES_NOTHING = {"statistics"}
 
 
 def test_every_retired_setting_is_read_refused_or_selects_nothing() -> None:
     """A new retired setting has to be added here, with its reason."""
     assert {option for _, option in retired.RETIRED_OPTIONS} == set(SELECTS_NOTHING)
     assert set(retired.RETIRED_SECTIONS) == DESCRIBES_NOTHING
+    assert set(retired.REFUSED_SECTIONS) == {"swift"}
     assert set(retired.RENAMED_SECTIONS) == {"whitelist", "blacklist"}
     assert {"delete-packages", "delete_missing_packages"} <= mirror_options()
 

@@ -35,6 +35,8 @@ from tests.support.catalogues import (
     BASE_B,
     BASE_U,
     FOO,
+    RARELY_SERVED,
+    open_adapter,
     state,
 )
 from tests.support.factories import make_file
@@ -46,11 +48,14 @@ if TYPE_CHECKING:
 
     from bandersnatch.catalogue.port import Catalogue
     from bandersnatch.catalogue.records import Deferred, ProjectRecord, TrashEntry
+    from tests.support.postgres import SharedPostgres
 
 
 @pytest.fixture(params=ADAPTERS)
-async def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Catalogue]:
-    async with ADAPTERS[request.param](tmp_path) as opened:
+async def catalogue(
+    request: pytest.FixtureRequest, tmp_path: Path, shared_postgres: SharedPostgres
+) -> AsyncIterator[Catalogue]:
+    async with open_adapter(request.param, tmp_path, shared_postgres) as opened:
         yield opened
 
 
@@ -600,6 +605,7 @@ async def test_an_update_is_not_stored_by_reference(catalogue: Catalogue) -> Non
 # ---------------------------------------------------------------- any value
 
 
+@pytest.mark.parametrize("catalogue", RARELY_SERVED, indirect=True)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     record=drawn.project_records(),

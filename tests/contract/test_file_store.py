@@ -22,6 +22,7 @@ from tests.support.storages import (
     expected,
     feed,
     key,
+    make_place,
     names,
     polling,
     put,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from bandersnatch.errors import BandersnatchError
     from bandersnatch.model.content import ExpectedContent
     from bandersnatch.storage.port import MirrorStorage
+    from tests.support.ceph import SharedCeph
     from tests.support.storages import Place
 
 FILE = key("web/packages/aa/bb/cc/foo-1.0.tar.gz")
@@ -46,8 +48,8 @@ SIZES = pytest.mark.parametrize("content", [b"", SMALL, MEDIUM, BIG], ids=lambda
 
 
 @pytest.fixture(params=PLACES)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    return PLACES[request.param](tmp_path)
+def place(request: pytest.FixtureRequest, tmp_path: Path, shared_ceph: SharedCeph) -> Place:
+    return make_place(request.param, tmp_path, shared_ceph)
 
 
 @pytest.fixture
@@ -572,7 +574,7 @@ async def test_a_reader_never_sees_a_partial_file(place: Place) -> None:
     async with place.work() as storage:
         await receive(storage, FILE, versions[0])
         with polling(place, look):
-            for number in range(40):
+            for number in range(place.rounds // 15):
                 await receive(storage, FILE, versions[number % 2])
 
 

@@ -25,7 +25,7 @@ from bandersnatch.catalogue.sqlite import SqliteCatalogue
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.folding import ANY_FOLDING
 from bandersnatch.model.names import project_name
-from tests.support.catalogues import ADAPTERS, BASE_A, BASE_B, FOO
+from tests.support.catalogues import ADAPTERS, BASE_A, BASE_B, FOO, open_adapter
 from tests.support.factories import make_file
 from tests.support.memory_catalogue import MemoryCatalogue
 from tests.support.records import make_record, make_removed
@@ -36,15 +36,16 @@ if TYPE_CHECKING:
 
     from bandersnatch.catalogue.port import MirrorCatalogue
     from bandersnatch.catalogue.records import ProjectRecord
+    from tests.support.postgres import SharedPostgres
 
 SIDE = Hashes((Digest("sha256", "0e" * 32),))
 
 
 @pytest.fixture(params=ADAPTERS)
 async def catalogue(
-    request: pytest.FixtureRequest, tmp_path: Path
+    request: pytest.FixtureRequest, tmp_path: Path, shared_postgres: SharedPostgres
 ) -> AsyncIterator[MirrorCatalogue]:
-    async with ADAPTERS[request.param](tmp_path) as opened:
+    async with open_adapter(request.param, tmp_path, shared_postgres) as opened:
         yield opened
 
 

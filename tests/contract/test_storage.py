@@ -10,16 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bandersnatch.concurrency import bounded_map
 from bandersnatch.errors import MissingObject
 from bandersnatch.layout import trash
 from bandersnatch.storage.dry_run import DryRunStorage
-from tests.support.storages import PLACES, contents, key, names, polling, put
+from tests.support.storages import PLACES, contents, key, make_place, names, polling, put
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from bandersnatch.layout import StorageKey
     from bandersnatch.storage.port import MirrorStorage
+    from tests.support.ceph import SharedCeph
     from tests.support.storages import Place
 
 PAGE, OTHER = key("web/simple/foo/index.html"), key("web/simple/bar/index.html")
@@ -28,8 +30,8 @@ LARGE = 200_000
 
 
 @pytest.fixture(params=PLACES)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    return PLACES[request.param](tmp_path)
+def place(request: pytest.FixtureRequest, tmp_path: Path, shared_ceph: SharedCeph) -> Place:
+    return make_place(request.param, tmp_path, shared_ceph)
 
 
 @pytest.fixture
@@ -123,7 +125,7 @@ async def test_a_reader_sees_every_write_complete_and_in_order(place: Place) -> 
     async with place.work() as storage:
         await storage.write({PAGE: bytes(LARGE), OTHER: bytes(LARGE)})
         with polling(place, look):
-            for number in range(1, 120):
+            for number in range(1, place.rounds // 5):
                 content = bytes([number]) * LARGE
                 await storage.write({PAGE: content, OTHER: content})
 
@@ -177,7 +179,7 @@ async def test_a_reader_always_finds_the_page_while_versions_are_published(place
         await storage.write({version: version[-1:].encode() for version in versions})
         await storage.publish_version(PAGE, versions[0])
         with polling(place, look):
-            for number in range(600):
+            for number in range(place.rounds):
                 await storage.publish_version(PAGE, versions[number % 3])
 
 
@@ -310,7 +312,11 @@ async def test_a_scan_continues_when_objects_are_deleted_during_it(storage: Mirr
 
 async def test_a_scan_returns_many_objects_with_one_prefix(storage: MirrorStorage) -> None:
     keys = names(f"web/many/{number:04}" for number in range(2_500))
-    await storage.write(dict.fromkeys(keys, b""))
+
+    async def write(each: StorageKey) -> None:
+        await storage.write({each: b""})
+
+    await bounded_map(write, keys, most=32)
 
     assert [each.key async for each in storage.scan(key("web/many/"))] == keys
 
@@ -328,12 +334,12 @@ _KEYS = st.builds(
 @settings(max_examples=60)
 @given(keys=st.sets(_KEYS, max_size=12), prefix=_KEYS, cut=st.integers(0, 12))
 async def test_a_scan_returns_the_keys_with_the_prefix_in_order(
-    adapter: str, keys: set[str], prefix: str, cut: int
+    shared_ceph: SharedCeph, adapter: str, keys: set[str], prefix: str, cut: int
 ) -> None:
     """The order is that of keys, not of directories: ``a-/x`` comes before ``a/x``."""
     start = key("web/" + prefix.removeprefix("web/")[:cut])
     with tempfile.TemporaryDirectory() as home:
-        async with PLACES[adapter](Path(home)).work() as storage:
+        async with make_place(adapter, Path(home), shared_ceph).work() as storage:
             await storage.write(dict.fromkeys(names(keys), b"x"))
 
             found = [each.key async for each in storage.scan(start)]

@@ -100,8 +100,11 @@ def is_ours(command: str) -> bool:
 def is_name(command: str) -> bool:
     """Whether a command in a sentence is only its name, as in "run ``bandersnatch sync``"."""
     words = command.split()
+    if words[1:] == ["catalogue", "copy"]:
+        return True
     return len(words) == 2 and words[1] in {
         "completion",
+        "copy",
         "delete",
         "doctor",
         "restore",
@@ -176,6 +179,10 @@ def here(index: Index, site: Site, monkeypatch: pytest.MonkeyPatch) -> Path:
     here.mkdir()
     (here / "bandersnatch.conf.example").write_text(example.replace("[mirror]\n", options))
     (here / "requirements.txt").write_text("flask==3.0\n")
+    for name in ("CONFIG", "bucket.conf"):  # places to copy to
+        place = site.config.read_text().replace(str(site.root), str(here / f"place of {name}"))
+        (here / name).write_text(place)
+    shutil.copy(site.config, here / "disk.conf")
     monkeypatch.chdir(here)
     assert site.ask("prove", "flask", "--write-lock", "pylock.toml", "--index", "pypi").code == 0
     return here

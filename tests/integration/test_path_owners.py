@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -18,6 +19,7 @@ from msgspec import structs
 
 from bandersnatch.config.schema import ApiMethod
 from bandersnatch.layout import StorageKey
+from bandersnatch.mirror.adopt import Adoption
 from bandersnatch.mirror.verify.budget import VerifyOptions
 from bandersnatch.mirror.verify.run import Verification
 from bandersnatch.model.digests import Digest, Hashes
@@ -223,10 +225,31 @@ def test_an_adopted_path_of_two_contents_belongs_to_the_better_name(content: int
     for key, body in trees.items():
         world.storage.put(StorageKey(key), body)
 
+    asyncio.run(Adoption.of(world.mirror(), datetime(2026, 11, 30, tzinfo=UTC)).run())
+    assert list(world.catalogue.records) == ["foo-bar"], "foo is to be synced"
     world.run()
 
     found = pages(world)
     assert found == {"foo": ["foo-1.0.tar.gz"], "foo-bar": ["foo-bar-1.0.tar.gz"]}
+
+
+def test_a_path_has_the_core_metadata_of_one_project() -> None:
+    world, path = new_world(), "packages/0/foo-bar-1.0.tar.gz"
+    for name in ("foo", "foo-bar"):
+        url = f"https://{name}.example.org/{path}"
+        world.index.upload(
+            name, "1.0", "foo-bar-1.0.tar.gz", content=b"1", path=url, metadata=name.encode()
+        )
+        world.index.upload(name, "1.0", f"{name}-2.0.zip")
+
+    for _ in range(2):
+        world.run()
+
+        assert world.tree()[f"web/{path}.metadata"] == b"foo-bar"
+        assert pages(world) == {
+            "foo": ["foo-2.0.zip"],
+            "foo-bar": ["foo-bar-1.0.tar.gz", "foo-bar-2.0.zip"],
+        }
 
 
 def test_core_metadata_leaves_with_the_last_project_that_advertises_it() -> None:

@@ -117,6 +117,27 @@ def test_a_huge_serial_freezes_nothing_where_nothing_contradicts_it(
     assert not (site.root / "status").exists()
 
 
+def test_a_page_far_below_its_record_is_believed_where_nothing_else_has_serials(
+    index: Index, server: IndexServer, site: Site
+) -> None:
+    """The index was made anew, and the mirror no longer asks for a list."""
+    site.configure(api_method="simple")
+    server.list_has_serials = True
+    index.serial = 1_000_000
+    index.release("foo", "1.0")
+    assert site.mirror().code == 0
+    site.allow("foo")
+    index.serial = 100
+    index.release("foo", "2.0")
+
+    assert site.mirror().code == 0
+
+    assert len(site.filenames("foo")) == 2
+    index.release("foo", "3.0")
+    assert site.mirror().code == 0
+    assert len(site.filenames("foo")) == 3
+
+
 def test_what_sync_publishes_has_its_serial_after_the_next_run(index: Index, site: Site) -> None:
     index.release("foo", "1.0")
 

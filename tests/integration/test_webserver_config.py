@@ -5,19 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import urllib.error
-import urllib.request
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
 
 from bandersnatch.config.webserver import Site as Served
 from bandersnatch.config.webserver import WebServer, render_webserver
-from tests.support.real_servers import public_copy, serving_generated
+from tests.support.real_servers import fetch, public_copy, serving_generated
 from tests.support.wheels import wheel
 
 if TYPE_CHECKING:
-    from email.message import Message
     from pathlib import Path
 
     from tests.support.index import Index
@@ -26,34 +23,6 @@ if TYPE_CHECKING:
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "application/vnd.pypi.simple.v1+html"
 SERVERS = ["nginx", "apache", "caddy"]
-
-
-class Reply(NamedTuple):
-    """An answer; redirects are not followed."""
-
-    status: int
-    headers: Message
-    body: bytes
-
-    @property
-    def kind(self) -> str:
-        """The content type without parameters."""
-        return self.headers.get("Content-Type", "").partition(";")[0]
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:
-        """Do not follow."""
-
-
-def fetch(url: str, accept: str = "*/*", **headers: str) -> Reply:
-    opener = urllib.request.build_opener(_NoRedirect, urllib.request.ProxyHandler({}))
-    request = urllib.request.Request(url, headers={"Accept": accept, **headers})
-    try:
-        with opener.open(request) as found:
-            return Reply(found.status, found.headers, found.read())
-    except urllib.error.HTTPError as error:
-        return Reply(error.code, error.headers, error.read())
 
 
 def generate(site: Site, server: str, address: str, web: Path) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+
 from bandersnatch.catalogue.overlay import DryRunCatalogue
 from bandersnatch.catalogue.records import (
     CatalogueUpdate,
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bandersnatch.catalogue.port import Catalogue, MirrorCatalogue
+    from bandersnatch.config.catalogue import CatalogueSettings
+    from tests.support.postgres import SharedPostgres
 
 
 BASE = CatalogueUpdate(
@@ -63,11 +67,48 @@ async def dry_run(home: Path) -> AsyncIterator[MirrorCatalogue]:
         assert await state(real) == before
 
 
-ADAPTERS: dict[str, Callable[[Path], AbstractAsyncContextManager[MirrorCatalogue]]] = {
+@asynccontextmanager
+async def postgres(settings: CatalogueSettings) -> AsyncIterator[MirrorCatalogue]:
+    from bandersnatch.catalogue.postgres.catalogue import PostgresCatalogue  # noqa: PLC0415
+
+    async with PostgresCatalogue(settings) as catalogue:
+        await catalogue.commit(BASE)
+        yield catalogue
+
+
+@asynccontextmanager
+async def postgres_dry_run(settings: CatalogueSettings) -> AsyncIterator[MirrorCatalogue]:
+    """Yield a dry run, and assert that the real catalogue does not change."""
+    from bandersnatch.catalogue.postgres.catalogue import PostgresDryRun  # noqa: PLC0415
+
+    async with postgres(settings) as real:
+        before = await state(real)
+        async with PostgresDryRun(settings) as catalogue:
+            yield catalogue
+        assert await state(real) == before
+
+
+_LOCAL: dict[str, Callable[[Path], AbstractAsyncContextManager[MirrorCatalogue]]] = {
     "sqlite": sqlite,
     "memory": memory,
     "dry run": dry_run,
 }
+_SERVED: dict[str, Callable[[CatalogueSettings], AbstractAsyncContextManager[MirrorCatalogue]]] = {
+    "postgres": postgres,
+    "postgres dry run": postgres_dry_run,
+}
+ADAPTERS = (*_LOCAL, *_SERVED)
+RARELY_SERVED = (*_LOCAL, *(pytest.param(each, marks=pytest.mark.nightly) for each in _SERVED))
+"""The same, for tests of hundreds of commits; those in a database are not for every change."""
+
+
+def open_adapter(
+    name: str, home: Path, server: SharedPostgres
+) -> AbstractAsyncContextManager[MirrorCatalogue]:
+    """Open a new catalogue of one kind; skip the test if it needs what is missing."""
+    if name in _SERVED:
+        return _SERVED[name](server.get().settings())
+    return _LOCAL[name](home)
 
 
 async def state(catalogue: Catalogue) -> dict[str, object]:

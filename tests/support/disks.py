@@ -78,17 +78,30 @@ def umask(mask: int) -> Iterator[None]:
 
 
 def listing(root: Path) -> dict[str, tuple[int, int, bytes | str | None]]:
-    """Return mode, time and content of a directory and everything below it."""
-    return {str(path.relative_to(root)): _told(path) for path in [root, *root.rglob("*")]}
+    """Return mode, time and content of a file, or of a directory and everything below it.
+
+    Tests call it thousands of times: ``os`` takes a third of the time of ``pathlib``.
+    """
+    found = {".": _told(str(root), root.lstat())}
+    waiting = [(str(root), "")] if root.is_dir() else []
+    while waiting:
+        directory, prefix = waiting.pop()
+        with os.scandir(directory) as entries:
+            for each in entries:
+                name = prefix + each.name
+                found[name] = _told(each.path, each.stat(follow_symlinks=False))
+                if each.is_dir(follow_symlinks=False):
+                    waiting.append((each.path, f"{name}/"))
+    return found
 
 
-def _told(path: Path) -> tuple[int, int, bytes | str | None]:
-    found = path.lstat()
+def _told(path: str, found: os.stat_result) -> tuple[int, int, bytes | str | None]:
     content: bytes | str | None = None
-    if path.is_symlink():
-        content = str(path.readlink())
-    elif path.is_file():
-        content = path.read_bytes()
+    if stat.S_ISLNK(found.st_mode):
+        content = str(Path(path).readlink())
+    elif stat.S_ISREG(found.st_mode):
+        with open(path, "rb") as file:  # noqa: PTH123 - see ``listing``
+            content = file.read()
     return found.st_mode, found.st_mtime_ns, content
 
 

@@ -10,14 +10,17 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from email.message import Message
 
 SERVE = Path(__file__).parent.parent.parent / "docs/how-to/serve.md"
 _ENVIRONMENT = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin"}
@@ -77,6 +80,36 @@ LISTS = {
     "http.server": "",
 }
 """What makes each server list directories."""
+
+
+class Reply(NamedTuple):
+    """An answer; redirects are not followed."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+    @property
+    def kind(self) -> str:
+        """The content type without parameters."""
+        return self.headers.get("Content-Type", "").partition(";")[0]
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        """Do not follow."""
+
+
+def fetch(url: str, accept: str = "*/*", method: str = "GET", **headers: str) -> Reply:
+    """Return the answer of a server; names of headers have ``_`` for ``-``."""
+    opener = urllib.request.build_opener(_NoRedirect, urllib.request.ProxyHandler({}))
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = urllib.request.Request(url, method=method, headers={"Accept": accept, **given})
+    try:
+        with opener.open(request) as found:
+            return Reply(found.status, found.headers, found.read())
+    except urllib.error.HTTPError as error:
+        return Reply(error.code, error.headers, error.read())
 
 
 def documented(language: str) -> str:

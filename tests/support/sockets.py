@@ -1,10 +1,11 @@
-"""A server that sends raw bytes."""
+"""A server that sends raw bytes, and free ports."""
 
 from __future__ import annotations
 
+import socket
 import socketserver
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,3 +39,12 @@ def answering(content: bytes) -> Iterator[tuple[int, list[bytes]]]:
         serve.start()
         yield server.server_address[1], asked
         server.shutdown()
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of the loopback interface that nothing listens on."""
+    with ExitStack() as stack:
+        opened = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in opened:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in opened]

@@ -23,6 +23,7 @@ from bandersnatch.events import (
 )
 from bandersnatch.layout import StorageKey
 from bandersnatch.model.names import project_name
+from tests.support.memory_storage import MemoryStorage
 from tests.support.system import needs_posix
 
 if TYPE_CHECKING:
@@ -88,9 +89,9 @@ def test_a_relative_path_is_relative_to_the_working_directory(
 # ---------------------------------------------------------------- what
 
 
-def test_changed_and_deleted_paths_are_in_two_lists(tmp_path: Path) -> None:
+async def test_changed_and_deleted_paths_are_in_two_lists(tmp_path: Path) -> None:
     path = tmp_path / "new" / "directory" / "list"
-    with open_diff_file(settings(path), NOW) as sink:
+    async with open_diff_file(settings(path), NOW, MemoryStorage()) as sink:
         for event in (
             StepStarted("reading"),
             FileQueued(key("packages/a"), 1),
@@ -112,10 +113,10 @@ def test_changed_and_deleted_paths_are_in_two_lists(tmp_path: Path) -> None:
     )
 
 
-def test_the_copy_of_a_legacy_document_is_not_listed(tmp_path: Path) -> None:
+async def test_the_copy_of_a_legacy_document_is_not_listed(tmp_path: Path) -> None:
     """If both were deleted, both are listed, so that whoever deletes by the list keeps no copy."""
     both = [key("json/foo"), key("pypi/foo/json")]
-    with open_diff_file(settings(tmp_path / "list"), NOW) as sink:
+    async with open_diff_file(settings(tmp_path / "list"), NOW, MemoryStorage()) as sink:
         for each in both:
             sink(PageWritten(each))
         for each in both:
@@ -126,49 +127,51 @@ def test_the_copy_of_a_legacy_document_is_not_listed(tmp_path: Path) -> None:
     assert deleted == ["/srv/pypi/web/json/foo", "/srv/pypi/web/pypi/foo/json"]
 
 
-def test_both_lists_are_empty_if_nothing_changed(tmp_path: Path) -> None:
-    with open_diff_file(settings(tmp_path / "list"), NOW):
+async def test_both_lists_are_empty_if_nothing_changed(tmp_path: Path) -> None:
+    async with open_diff_file(settings(tmp_path / "list"), NOW, MemoryStorage()):
         pass
 
     assert (tmp_path / "list").read_bytes() == b""
     assert (tmp_path / "list.deleted").read_bytes() == b""
 
 
-def test_the_lists_of_the_previous_run_are_emptied(tmp_path: Path) -> None:
+async def test_the_lists_of_the_previous_run_are_emptied(tmp_path: Path) -> None:
     for name in ("list", "list.deleted"):
         (tmp_path / name).write_text("old\nlines\n")
 
-    with open_diff_file(settings(tmp_path / "list"), NOW):
+    async with open_diff_file(settings(tmp_path / "list"), NOW, MemoryStorage()):
         assert (tmp_path / "list").read_bytes() == b""
         assert (tmp_path / "list.deleted").read_bytes() == b""
 
 
-def test_a_line_is_written_immediately(tmp_path: Path) -> None:
+async def test_a_line_is_written_immediately(tmp_path: Path) -> None:
     """The list of a killed run is correct up to where it ends."""
-    with open_diff_file(settings(tmp_path / "list"), NOW) as sink:
+    async with open_diff_file(settings(tmp_path / "list"), NOW, MemoryStorage()) as sink:
         sink(PageWritten(key("simple/a/index.html")))
         sink(PageWritten(key("simple/b/index.html")))
 
         assert len((tmp_path / "list").read_text().splitlines()) == 2
 
 
-def test_paths_are_absolute_for_a_relative_mirror_directory(
+async def test_paths_are_absolute_for_a_relative_mirror_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with open_diff_file(settings("list", mirror="./mirror"), NOW) as sink:
+    async with open_diff_file(settings("list", mirror="./mirror"), NOW, MemoryStorage()) as sink:
         sink(PageWritten(key("simple/index.html")))
 
     assert (tmp_path / "list").read_text() == f"{tmp_path}/mirror/web/simple/index.html"
 
 
-def test_an_undecodable_directory_name_is_written_unchanged(
+async def test_an_undecodable_directory_name_is_written_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = tmp_path / "gr\udcf6\udcdfe"
     odd.mkdir()
     monkeypatch.chdir(odd)
-    with open_diff_file(settings(tmp_path / "list", mirror="mirror"), NOW) as sink:
+    async with open_diff_file(
+        settings(tmp_path / "list", mirror="mirror"), NOW, MemoryStorage()
+    ) as sink:
         sink(PageWritten(key("simple/index.html")))
 
     assert b"/gr\xf6\xdfe/mirror/web/simple" in (tmp_path / "list").read_bytes()
@@ -177,25 +180,21 @@ def test_an_undecodable_directory_name_is_written_unchanged(
 @pytest.mark.parametrize(
     ("path", "why"), [("file/list", "File exists"), ("list-that-is-a-link", "File exists")]
 )
-def test_a_list_that_cannot_be_created_is_a_storage_error(
+async def test_a_list_that_cannot_be_created_is_a_storage_error(
     tmp_path: Path, path: str, why: str
 ) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "list-that-is-a-link").symlink_to(tmp_path / "file" / "list")
 
-    with (
-        pytest.raises(StorageError, match=f"/{path}: {why}"),
-        open_diff_file(settings(tmp_path / path), NOW),
-    ):
-        pytest.fail("there is no list to write to")
+    with pytest.raises(StorageError, match=f"/{path}: {why}"):
+        async with open_diff_file(settings(tmp_path / path), NOW, MemoryStorage()):
+            pytest.fail("there is no list to write to")
 
 
 @needs_posix
-def test_a_full_disk_is_a_storage_error(tmp_path: Path) -> None:
+async def test_a_full_disk_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "list").symlink_to("/dev/full")
 
-    with (
-        pytest.raises(StorageError, match="No space left on device"),
-        open_diff_file(settings(tmp_path / "list"), NOW) as sink,
-    ):
-        sink(PageWritten(key("simple/index.html")))
+    with pytest.raises(StorageError, match="No space left on device"):
+        async with open_diff_file(settings(tmp_path / "list"), NOW, MemoryStorage()) as sink:
+            sink(PageWritten(key("simple/index.html")))

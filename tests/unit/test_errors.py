@@ -27,6 +27,7 @@ from bandersnatch.errors import (
     InvalidRules,
     InvalidValue,
     LockConflict,
+    LostLock,
     MissingFiles,
     MissingObject,
     MissingProject,
@@ -38,6 +39,7 @@ from bandersnatch.errors import (
     Problem,
     RateLimit,
     RefusedCommand,
+    RefusedCopy,
     RefusedRequest,
     RejectedFiles,
     RejectedPage,
@@ -250,6 +252,13 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
         "[a] b: it is odd\n[c]: it too",
     ),
     (LockConflict(".lock", "process 5"), ".lock is held by process 5; wait for it to end"),
+    (
+        LostLock("postgresql://***@db/mirrors", "another command has held it since"),
+        (
+            "postgresql://***@db/mirrors: the connection was lost with the lock of the mirror, and "
+            "another command has held it since; stopped"
+        ),
+    ),
     (CorruptState("status", "it is no number"), "status: it is no number"),
     (StorageError("web/x", "disk full"), "storage failed at web/x: disk full"),
     (MissingObject("web/x"), "storage failed at web/x: it does not exist"),
@@ -282,6 +291,7 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
         UnrestorableProject("foo", "it is here already"),
         "foo cannot be restored: it is here already",
     ),
+    (RefusedCopy("/srv/b", "there is another mirror"), "/srv/b: there is another mirror"),
     (
         ClosedHours("22:00-06:00"),
         "stopped because the hours 22:00-06:00 are over; the next run continues from here",

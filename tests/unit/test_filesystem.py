@@ -16,7 +16,7 @@ import pytest
 
 from bandersnatch.errors import LockConflict, MissingObject, StorageError
 from bandersnatch.layout import trash
-from bandersnatch.storage import filesystem
+from bandersnatch.storage import lock
 from bandersnatch.storage.areas import AREAS, PARTIAL
 from bandersnatch.storage.filesystem import FilesystemStorage
 from tests.support.directories import LosingDirectory
@@ -304,8 +304,8 @@ async def test_an_unknown_holder_is_called_another_process(root: Path) -> None:
     async with FilesystemStorage(str(root)) as storage:
         await storage.write({PAGE: b"not locked"})
 
-        assert filesystem._lock_holder(str(root / PAGE)) == "another process"
-        assert filesystem._lock_holder(str(root / "never")) == "another process"
+        assert lock._holder(str(root / PAGE)) == "another process"
+        assert lock._holder(str(root / "never")) == "another process"
 
 
 # ---------------------------------------------------------------- read only

@@ -12,10 +12,12 @@ from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from bandersnatch.app import Configuration
 from bandersnatch.app import load as load_file
+from bandersnatch.config.catalogue import CatalogueSettings
 from bandersnatch.config.hours import Hours
 from bandersnatch.config.rates import RateSchedule
 from bandersnatch.config.schema import (
     ApiMethod,
+    Backend,
     CompareMethod,
     FreeSpace,
     Provenance,
@@ -82,9 +84,13 @@ def mirror_with(options: Mapping[str, str]) -> str:
 
 # ---------------------------------------------------------------- every option
 
+SWIFT = (
+    "'swift' is not available since release 7; Swift's S3 layer is: set storage-backend = s3, "
+    "with [s3] endpoint_url"
+)
 ACCEPTED: list[tuple[str, str, str, object]] = [
     ("directory", "./mirror", "storage.directory", "./mirror"),
-    ("storage-backend", "filesystem", "storage.backend", "filesystem"),
+    ("storage-backend", "filesystem", "storage.backend", Backend.FILESYSTEM),
     ("min-free-space", "0", "storage.keep_free", FreeSpace(size=0, share=None)),
     ("min-free-space", "50 GB", "storage.keep_free", FreeSpace(size=50 * 1024**3, share=None)),
     ("min-free-space", "2.5 %%", "storage.keep_free", FreeSpace(size=None, share=0.025)),
@@ -175,6 +181,13 @@ ACCEPTED: list[tuple[str, str, str, object]] = [
     ("client-key", "", "index.tls.client_key", ""),
     ("netrc", "false", "index.netrc", False),
     ("must-exist", "true", "storage.must_exist", True),
+    ("catalogue", "", "catalogue", None),
+    (
+        "catalogue",
+        "postgresql://db.example.org/mirrors?schema=pypi",
+        "catalogue",
+        CatalogueSettings("postgresql://db.example.org/mirrors", "pypi"),
+    ),
 ]
 WITHOUT_EFFECT = [
     ("storage-filesystem-manage-permissions", "false"),
@@ -183,7 +196,21 @@ WITHOUT_EFFECT = [
 ]
 REFUSED = [
     ("directory", "", "'' is not a path"),
-    ("storage-backend", "s3", "'s3' is not available; this release has 'filesystem'"),
+    ("storage-backend", "azure", "'azure' is not one of filesystem, s3"),
+    (
+        "catalogue",
+        "sqlite",
+        (
+            "'sqlite' is not the URL of a database in PostgreSQL, such as "
+            "postgresql://bandersnatch@db.example.org/mirrors; without the option, the catalogue "
+            "is a file of the mirror"
+        ),
+    ),
+    (
+        "storage-backend",
+        "swift",
+        SWIFT,
+    ),
     ("storage-filesystem-manage-permissions", "0644", "'0644' is neither true nor false"),
     *[
         (
@@ -349,7 +376,7 @@ def test_everything_but_the_directory_has_a_default(load: Load) -> None:
     settings = load("[mirror]\ndirectory = /srv/pypi\n").settings
 
     assert settings == Settings(StorageSettings("/srv/pypi"))
-    assert settings.storage.backend == "filesystem"
+    assert settings.storage.backend is Backend.FILESYSTEM
     assert settings.index.master == ""
     assert settings.index.proxy == ""
     assert settings.index.timeout == 10
@@ -600,13 +627,18 @@ def test_a_section_with_free_option_names_accepts_any(load: Load) -> None:
     assert "any:info.classifiers" in load(text).settings.filters.sections["regex_project_metadata"]
 
 
+def test_the_section_of_swift_is_refused_with_the_way_on(refusal: Refusal) -> None:
+    [message] = refusal(f"{mirror()}[swift]\nauth = x\n")
+
+    assert message.startswith("[swift]: it is not read since release 7; Swift's S3 layer can be")
+
+
 @pytest.mark.parametrize(
     ("text", "note"),
     [
         ("http-client = auto\n", "[mirror] http-client has no effect any more: every request is"),
         ("cleanup-todo = true\n", "[mirror] cleanup-todo has no effect any more: a project that"),
         ("[statistics]\naccess-log-pattern = *.log\n", "[statistics] has no effect any more: "),
-        ("[swift]\nauth = x\n", "[swift] has no effect any more: use storage-backend"),
     ],
 )
 def test_a_retired_option_or_section_is_a_note(load: Load, text: str, note: str) -> None:

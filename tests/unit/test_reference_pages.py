@@ -19,6 +19,7 @@ from bandersnatch.cli.commands import (
     UNCONFIGURED,
     closure,
     config,
+    copy,
     delete,
     load_command,
     mirror,
@@ -34,7 +35,8 @@ from bandersnatch.cli.commands import (
     why,
 )
 from bandersnatch.cli.exit_codes import ExitCode
-from bandersnatch.config.retired import RETIRED_OPTIONS, RETIRED_SECTIONS
+from bandersnatch.config.retired import REFUSED_SECTIONS, RETIRED_OPTIONS, RETIRED_SECTIONS
+from bandersnatch.config.s3 import s3_options
 from bandersnatch.config.schema import (
     UNREAD_SECTIONS,
     closure_options,
@@ -55,6 +57,7 @@ MODULES: list[Command] = [
     verify,
     delete,
     restore,
+    copy,
     plan,
     why,
     closure,
@@ -144,6 +147,17 @@ def test_the_configuration_page_has_exactly_the_options_of_the_serve_section() -
     assert set(re.findall(r"^\| `([^`]+)` \|", part, re.MULTILINE)) == serve_options()
 
 
+def test_the_configuration_page_has_exactly_the_options_of_the_s3_section() -> None:
+    text = (REFERENCE / "configuration.md").read_text(encoding="utf-8")
+    part = text.partition("## `[s3]`")[2].partition("\n## ")[0]
+    first = re.findall(r"^\| (`[^|]+`) \|", part, re.MULTILINE)
+    names = {name for cell in first for name in re.findall(r"`([^`]+)`", cell)}
+    parameters = {name for name in s3_options() if name.startswith("config_param_")}
+
+    assert names == s3_options() - parameters | {"config_param_<Name>"}
+    assert [n for n in parameters if f"`{n.removeprefix('config_param_')}`" not in part] == []
+
+
 def test_the_configuration_page_has_exactly_the_options_of_the_closure_section() -> None:
     text = (REFERENCE / "configuration.md").read_text(encoding="utf-8")
     text = text.partition("## `[closure]`")[2].partition("\n## ")[0]
@@ -155,7 +169,7 @@ def test_the_configuration_page_names_what_was_retired() -> None:
     text = (REFERENCE / "configuration.md").read_text(encoding="utf-8")
 
     assert [name for _, name in RETIRED_OPTIONS if f"`{name}`" not in text] == []
-    sections = [*RETIRED_SECTIONS, *UNREAD_SECTIONS]
+    sections = [*RETIRED_SECTIONS, *REFUSED_SECTIONS, *UNREAD_SECTIONS]
     assert [name for name in sections if f"`[{name}]`" not in text] == []
 
 
