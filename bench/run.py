@@ -1,5 +1,7 @@
 """The benchmark: ``python bench/run.py``; needs nginx, curl and openssl, and no network.
 
+The scenario ``postgres`` needs PostgreSQL.
+
 Each scenario runs whole programs and measures them from outside, by turns with ``curl --parallel``
 of the same URLs where that can be compared. It checks every mirror, and fails if one is incomplete.
 Compare figures of one run only, not of different hours or machines.
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import scenarios_first as first
 import scenarios_later as later
+import scenarios_postgres
 import scenarios_verify as verify
 from figures import Failure, Figure, as_json, as_markdown, machine
 from rig import Rig
@@ -41,6 +44,7 @@ SCENARIOS: dict[str, Callable[[Rig], Iterator[Figure]]] = {
     "verify": verify.verify,
     "changed": later.changed,
     "changed-many": later.changed_many,
+    "postgres": scenarios_postgres.postgres,
     "allowlist": later.allowlist,
     "large": first.large,
     "long": first.long,
