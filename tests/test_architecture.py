@@ -66,7 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"concurrency", "simple", "filters.chain", "filters.interface", "config.schema", "mirror"}
     | {"filters.following", "closure", "state_word"},
     "doctor": VALUES | PORTS | {"simple", "doctor"},
-    "transfer": VALUES | PORTS | {"concurrency", "config.schema", "transfer"},
+    "transfer": VALUES | PORTS | {"concurrency", "config.schema", "mirror.mark", "transfer"},
     "serve": VALUES
     | PORTS
     | {"concurrency", "simple", "filters.chain", "config.schema", "serve", "state_word", "metrics"},

@@ -22,6 +22,8 @@ TODO = StorageKey("todo")
 GENERATION = StorageKey("generation")
 LAST_MODIFIED = StorageKey("web/last-modified")
 MARK = StorageKey("web/.mirror")
+COPY = StorageKey(".copy")
+"""Has the random name of the mirror that this is a copy of, until a command works on the copy."""
 WEB = StorageKey("web/")
 SIMPLE = StorageKey("web/simple/")
 PACKAGES = StorageKey("web/packages/")

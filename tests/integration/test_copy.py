@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from itertools import count
 from typing import TYPE_CHECKING
@@ -197,7 +198,7 @@ def test_a_damaged_file_is_not_copied(index: Index, make: Make, damage: str) -> 
     assert copied.code == 8
     assert "bar-x was not copied" in copied.log
     assert "run verify, and copy again" in copied.log
-    assert "no mirror yet" in copied.out
+    assert "do not use it yet" in copied.out
     assert not (target.web / "simple/bar-x").exists()
     assert not (target.web / "simple/index.html").exists()
     assert (target.web / "simple/foo/index.html").exists()
@@ -235,6 +236,153 @@ def test_a_tree_of_an_earlier_release_is_not_copied_over(index: Index, make: Mak
     assert refused.code == 2
     assert "there is another mirror" in refused.log
     assert tree(target) == {}
+
+
+def test_what_the_mirror_has_lost_since_an_interruption_leaves_the_copy(
+    index: Index, make: Make
+) -> None:
+    source, target = make("disk"), make("disk")
+    publish(index)
+    assert source.mirror().code == 0
+    damaged = next(source.web.rglob("foo-1.0*.whl"))
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[::-1])
+    assert source.ask("copy", str(target.config)).code == 8
+    assert (target.web / "simple/bar-x/index.html").exists()
+    damaged.write_bytes(content)
+    assert source.run("verify").code == 0
+    assert source.run("delete", "Bar_x", "--until-next-change").code == 0
+
+    copied = source.ask("copy", str(target.config))
+
+    assert copied.code == 0, copied.log
+    assert "Deleted:" in copied.out
+    assert tree(target) == tree(source)
+
+
+@pytest.mark.parametrize("kind", ["missing", "link", "pipe", "directory"])
+def test_a_page_that_cannot_be_read_is_named_and_deletes_nothing(
+    index: Index, make: Make, kind: str
+) -> None:
+    source, target = make("disk"), make("disk")
+    publish(index)
+    assert source.mirror().code == 0
+    assert source.ask("copy", str(target.config)).code == 0
+    before = tree(target)
+    page = source.web / "simple/foo/index.html"
+    page.unlink()
+    if kind == "link":
+        page.symlink_to("/etc/passwd")
+    elif kind == "pipe":
+        os.mkfifo(page)
+    elif kind == "directory":
+        page.mkdir()
+
+    copied = source.ask("copy", str(target.config))
+
+    assert copied.code == 8, copied.log
+    assert "foo was not copied" in copied.log
+    assert "do not use it yet" in copied.out
+    assert tree(target) == before
+
+
+@pytest.mark.parametrize("kind", ["longer", "link", "pipe", "directory"])
+def test_a_file_of_a_wrong_kind_or_size_stops_only_its_project(
+    index: Index, make: Make, kind: str
+) -> None:
+    source, target = make("disk"), make("disk")
+    publish(index)
+    assert source.mirror().code == 0
+    wheel = next(source.web.rglob("bar_x-1.0*.whl"))
+    if kind == "longer":
+        wheel.write_bytes(wheel.read_bytes() + b"more")
+    else:
+        wheel.unlink()
+    if kind == "link":
+        wheel.symlink_to("/etc/passwd")
+    elif kind == "pipe":
+        os.mkfifo(wheel)
+    elif kind == "directory":
+        wheel.mkdir()
+
+    copied = source.ask("copy", str(target.config))
+
+    assert copied.code == 8, copied.log
+    assert "bar-x was not copied" in copied.log
+    assert "Traceback" not in copied.log
+    assert (target.web / "simple/foo/index.html").exists()
+    assert not (target.web / "simple/bar-x").exists()
+
+
+def test_a_copy_that_is_in_use_is_not_overwritten_from_another_machine(
+    index: Index, make: Make
+) -> None:
+    """The catalogue of the copy is on the other machine, so that this one does not see it."""
+    source, target = make("disk"), make("disk")
+    publish(index)
+    assert source.mirror().code == 0
+    assert source.ask("copy", str(target.config)).code == 0
+    assert (target.root / ".copy").exists()
+    target.clock.passed = source.clock.passed
+    index.release("foo", "3.0")
+    assert target.mirror().code == 0
+    assert not (target.root / ".copy").exists()
+    before = tree(target)
+    (target.root / "catalogue.sqlite").unlink()
+
+    again = source.ask("copy", str(target.config))
+
+    assert again.code == 2
+    assert "a copy that has been used" in again.log
+    assert tree(target) == before
+
+
+def test_an_interrupted_copy_of_another_mirror_is_left_alone(index: Index, make: Make) -> None:
+    first, second, target = make("disk"), make("disk"), make("disk")
+    publish(index)
+    for each in (first, second):
+        assert each.mirror().code == 0
+    next(first.web.rglob("bar_x-1.0*.whl")).unlink()
+    assert first.ask("copy", str(target.config)).code == 8
+    before = tree(target)
+
+    refused = second.ask("copy", str(target.config))
+
+    assert refused.code == 2
+    assert "there is a copy of another mirror" in refused.log
+    assert tree(target) == before
+
+
+def test_a_place_with_files_of_no_copy_is_left_alone(index: Index, make: Make) -> None:
+    """Such as the tree of an earlier release whose ``status`` somebody has deleted."""
+    source, target = make("disk"), make("disk")
+    publish(index)
+    assert source.mirror().code == 0
+    page = target.web / "simple/own/index.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("mine")
+
+    refused = source.ask("copy", str(target.config))
+
+    assert refused.code == 2
+    assert "web/simple/own/index.html, which is not of a copy" in refused.log
+    assert tree(target) == {"web/simple/own/index.html": b"mine"}
+
+
+def test_a_catalogue_of_another_mirror_copies_and_deletes_nothing(index: Index, make: Make) -> None:
+    source, other, target = make("disk"), make("disk"), make("disk")
+    publish(index)
+    for each in (source, other):
+        assert each.mirror().code == 0
+    assert source.ask("copy", str(target.config)).code == 0
+    before = tree(target)
+    shutil.copy(other.root / "catalogue.sqlite", source.root / "catalogue.sqlite")
+
+    refused = source.ask("copy", str(target.config))
+
+    assert refused.code == 2
+    assert "are not of the same mirror and moment" in refused.log
+    assert tree(target) == before
 
 
 def test_what_cannot_be_copied_is_refused(index: Index, make: Make, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from msgspec import structs
 from bandersnatch.catalogue import records
 from bandersnatch.errors import MissingObject, StorageError
 from bandersnatch.events import StepStarted, Warned
-from bandersnatch.layout import MARK, SIMPLE, PageFormat
+from bandersnatch.layout import COPY, MARK, SIMPLE, PageFormat
 from bandersnatch.mirror.adopt import Adoption
 from bandersnatch.mirror.checkpoint import MAX_BATCH, Checkpoint, incomplete
 from bandersnatch.mirror.executor import Executor
@@ -178,6 +178,8 @@ async def _check_marks(mirror: Mirror) -> MarkState:
         or if a catalogue in a shared place is that of another mirror.
     """
     marks, count = await read_marks(mirror), await mirror.catalogue.count()
+    if marks in {MarkState.NEW, MarkState.TREE_ONLY}:  # the first command with this catalogue
+        await mirror.storage.write({}, absent=[COPY], durable=True)
     if marks is MarkState.CATALOGUE_ONLY:
         if count and await _has_no_project(mirror.storage):
             raise _no_pages(count)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from bandersnatch.errors import StorageError
-from bandersnatch.layout import GENERATION, LAST_MODIFIED, STATUS, TODO
+from bandersnatch.layout import COPY, GENERATION, LAST_MODIFIED, STATUS, TODO
 from bandersnatch.storage.areas import AREAS, PARTIAL, ROOT, split_key, temporary_name
 from bandersnatch.storage.directory import open_regular
 from bandersnatch.storage.journal import JOURNAL
@@ -42,7 +42,9 @@ _KINDS = {
     stat.S_IFSOCK: "it is a socket; name a regular file",
     stat.S_IFBLK: "it is a block device; name a regular file",
 }
-_OWNED = frozenset({STATUS, TODO, GENERATION, LAST_MODIFIED, JOURNAL, PARTIAL, ".lock", *AREAS})
+_OWNED = frozenset(
+    {STATUS, TODO, GENERATION, LAST_MODIFIED, COPY, JOURNAL, PARTIAL, ".lock", *AREAS}
+)
 """The keys of the mirror's own files and directories."""
 
 _MAX_LINKS = 40

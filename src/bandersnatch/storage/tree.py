@@ -28,7 +28,7 @@ from bandersnatch.storage.areas import (
     split_key,
     temporary_name,
 )
-from bandersnatch.storage.directory import IS_LINK, open_regular
+from bandersnatch.storage.directory import IS_LINK, NOT_REGULAR, open_regular
 from bandersnatch.storage.port import FileReadResult, StoredObject
 from bandersnatch.storage.system import open_directory
 from bandersnatch.storage.temporary import (
@@ -111,6 +111,8 @@ class mapped_errors:  # noqa: N801 - used like a function
             raise errors.UnstorableName(self._key, why) from error
         if error.errno == errno.EISDIR:
             raise errors.ObstructedPath(self._key, _IS_DIRECTORY) from error
+        if error.errno is None and str(error) == NOT_REGULAR:
+            raise errors.ObstructedPath(self._key, NOT_REGULAR) from error
         why = os.strerror(error.errno) if error.errno else str(error)
         if error.errno in _OF_ONE_PLACE:
             raise errors.UnusablePlace(self._key, why) from error

@@ -1,8 +1,10 @@
 """Copies a mirror to another place: to another disk, into a bucket, or out of one.
 
 Only what the catalogue names is copied, and every release file is verified on the way. State
-files and the mark come last: a place without them is that of a copy that was interrupted, and the
-next one continues it.
+files and the mark come last. Before everything else ``layout.COPY`` is written, which says of
+which mirror the place is a copy: the next copy continues this one, and deletes what is left of it
+and not in the mirror any more. The first command that works on the copy deletes that object, and
+from then on the copy is a mirror of its own.
 """
 
 from __future__ import annotations
@@ -15,14 +17,24 @@ from msgspec import Struct, field
 from bandersnatch import layout
 from bandersnatch.catalogue.records import DELETIONS, CleanMarker, Marker
 from bandersnatch.concurrency import bounded_map
-from bandersnatch.errors import IntegrityError, MissingObject, RefusedCopy, UnusablePlace
+from bandersnatch.errors import (
+    BandersnatchError,
+    IntegrityError,
+    MissingObject,
+    ObstructedPath,
+    OversizedContent,
+    RefusedCopy,
+    UnstorableName,
+    UnusablePlace,
+)
 from bandersnatch.events import StepStarted
-from bandersnatch.layout import MARK, PACKAGES, SIMPLE, STATUS, TRASH, WEB, StorageKey
+from bandersnatch.layout import COPY, MARK, PACKAGES, SIMPLE, STATUS, TRASH, WEB, StorageKey
+from bandersnatch.mirror.mark import MarkState, TreeMark, compare_marks, mark_in_tree
 from bandersnatch.model.content import MAX_SIDECAR_SIZE, ExpectedContent
 from bandersnatch.model.names import ProjectName, project_name
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Awaitable, Collection, Iterable, Sequence
 
     from bandersnatch.catalogue.port import MirrorCatalogue
     from bandersnatch.catalogue.records import FileRecord, ProjectRecord
@@ -42,6 +54,17 @@ _DOCUMENTS = (StorageKey("web/json/"), StorageKey("web/pypi/"))
 _STATE = (layout.GENERATION, layout.TODO, STATUS, MARK)
 """What makes a tree a mirror, in the order in which it is copied."""
 
+_OF_ONE_OBJECT = (
+    *(MissingObject, ObstructedPath, UnstorableName),
+    *(IntegrityError, OversizedContent),
+)
+"""Errors that say nothing about other objects."""
+
+_OTHER_CATALOGUE = (
+    "its tree and catalogue are not of the same mirror and moment; check [mirror] directory and "
+    "catalogue, and run mirror first"
+)
+
 
 class Place(Struct, frozen=True):
     """A mirror, or the place for one; ``name`` is its directory."""
@@ -56,7 +79,8 @@ class CopyResult(Struct):
 
     ``files`` are the objects that were copied, without pages, ``bytes`` is their size, and
     ``present`` those that were there already. ``deleted`` are the objects of an earlier copy that
-    the mirror no longer has. ``failed`` are the projects that were not copied, with the reason.
+    the mirror no longer has. ``failed`` are the projects that were not copied, and ``lost`` the
+    objects of the trash, each with the reason.
     """
 
     projects: int = 0
@@ -65,6 +89,7 @@ class CopyResult(Struct):
     present: int = 0
     deleted: int = 0
     failed: dict[ProjectName, str] = field(default_factory=dict)
+    lost: dict[StorageKey, str] = field(default_factory=dict)
 
 
 class MirrorCopy:
@@ -102,37 +127,68 @@ class MirrorCopy:
         :raises RefusedCopy: if there is another mirror at the target, or none at the source.
         :raises StorageError: if one of both cannot be used.
         """
-        has_copy = await self._check_places()
+        name = await self._check_source()
+        has_copy = await self._check_target(name)
+        if not (has_copy or self._dry_run):
+            await self._target.storage.write({COPY: f"{name}\n".encode()}, durable=True)
         await self._copy_projects()
         trashed = await self._copy_trash()
+        if self._result.failed:
+            return self._result
+        await self._copy_objects((*self._layout.root_pages().values(), layout.LAST_MODIFIED))
         if has_copy:
             await self._delete_others(trashed)
-        if not (self._dry_run or self._result.failed):
-            await self._copy_objects((*self._layout.root_pages().values(), layout.LAST_MODIFIED))
+        if not self._dry_run:
             await self._target.storage.flush()
             await self._copy_state()
         return self._result
 
     # ------------------------------------------------------------ what is there
 
-    async def _check_places(self) -> bool:
-        """Return whether the target has an earlier copy of this mirror."""
-        source, target = self._source, self._target
-        if not await source.catalogue.count():
-            raise RefusedCopy(source.name, "it has no projects in its catalogue; run mirror first")
-        deferred = await source.catalogue.deferred()
-        is_clean = await source.catalogue.marker(Marker.CLEAN) != CleanMarker.DIRTY
+    async def _check_source(self) -> str:
+        """Return the random name of the source, whose catalogue describes its tree.
+
+        :raises RefusedCopy: if it does not.
+        """
+        place, catalogue = self._source.name, self._source.catalogue
+        if not await catalogue.count():
+            raise RefusedCopy(place, "it has no projects in its catalogue; run mirror first")
+        deferred = await catalogue.deferred()
+        is_clean = await catalogue.marker(Marker.CLEAN) != CleanMarker.DIRTY
         if not is_clean or any(each.deferral in DELETIONS for each in deferred):
-            raise RefusedCopy(source.name, "its last command was interrupted; run mirror first")
-        if await target.catalogue.marker(Marker.ADOPTED) or await target.catalogue.count():
-            why = "there is a mirror that has been used; copy to an empty place"
-            raise RefusedCopy(target.name, why)
-        mine, theirs = await _name_in(source.storage), await _name_in(target.storage)
-        if theirs is None and await _read(target.storage, STATUS) is None:
-            return False
-        if theirs is None or theirs != mine:
-            raise RefusedCopy(target.name, "there is another mirror; copy to an empty place")
-        return True
+            raise RefusedCopy(place, "its last command was interrupted; run mirror first")
+        mark = await mark_in_tree(self._source.storage)
+        recorded = TreeMark.parse(await catalogue.marker(Marker.MARK))
+        if mark is None or compare_marks(mark, recorded) is not MarkState.SAME:
+            raise RefusedCopy(place, _OTHER_CATALOGUE)
+        return mark.name
+
+    async def _check_target(self, name: str) -> bool:
+        """Return whether the target has an unused copy of the mirror ``name``, or a part of one.
+
+        :raises RefusedCopy: if it has anything else.
+        """
+        storage, catalogue = self._target.storage, self._target.catalogue
+        copied = await _read(storage, COPY)
+        why = ""
+        if await catalogue.marker(Marker.ADOPTED) or await catalogue.count():
+            why = "there is a mirror that has been used"
+        elif copied is not None:
+            why = "" if copied.strip() == name.encode() else "there is a copy of another mirror"
+        elif [key for key in (STATUS, MARK) if await _read(storage, key) is not None]:
+            why = "there is another mirror, or a copy that has been used"
+        elif (found := await self._first_object()) is not None:
+            why = f"there is {found}, which is not of a copy"
+        if why:
+            raise RefusedCopy(self._target.name, f"{why}; copy to an empty place")
+        return copied is not None
+
+    async def _first_object(self) -> StorageKey | None:
+        """Return the key of a page or release file at the target; None if there is none."""
+        for prefix in (SIMPLE, PACKAGES):
+            async for found in self._target.storage.scan(prefix):
+                return found.key
+        return None
 
     # ------------------------------------------------------------ projects
 
@@ -151,13 +207,30 @@ class MirrorCopy:
         if record is None:  # its row is damaged, and was dropped
             self._result.failed[name] = "its record is damaged; run mirror, and copy again"
             return
-        try:
-            await bounded_map(self._copy_file, record.files, most=self._most)
-            await self._copy_pages(record)
-        except (MissingObject, UnusablePlace, IntegrityError) as error:
+        error = await self._attempt(self._copy_files_and_pages(record))
+        if error is None:
+            self._result.projects += 1
+        else:
             self._result.failed[name] = f"{error}; run verify, and copy again"
-            return
-        self._result.projects += 1
+
+    async def _attempt(self, copying: Awaitable[None]) -> BandersnatchError | None:
+        """Await a copy; return the error if it is one of these objects alone.
+
+        :raises StorageError: if a storage as a whole cannot be used.
+        """
+        try:
+            await copying
+        except UnusablePlace as error:
+            for place in (self._source, self._target):
+                await place.storage.probe(StorageKey(error.key))
+            return error
+        except _OF_ONE_OBJECT as error:
+            return error
+        return None
+
+    async def _copy_files_and_pages(self, record: ProjectRecord) -> None:
+        await bounded_map(self._copy_file, record.files, most=self._most)
+        await self._copy_pages(record)
 
     async def _copy_file(self, found: FileRecord) -> None:
         """Copy a release file and its core metadata.
@@ -196,20 +269,33 @@ class MirrorCopy:
         return (await self._target.storage.stat([key]))[0]
 
     async def _copy_pages(self, record: ProjectRecord) -> None:
-        """Copy the pages of a project, those of earlier versions first, and its documents."""
+        """Copy the pages of a project, those of earlier versions first, and its documents.
+
+        :raises MissingObject: if it has no page.
+        """
         keys: list[StorageKey] = []
         if self._pages.keep_index_versions:
             prefix = self._layout.page_versions(record.name)
             for place in (self._source, self._target):
                 keys += [each.key async for each in place.storage.scan(prefix)]
-        keys += self._layout.pages(record.name).values()
+        pages = self._layout.pages(record.name).values()
+        keys += pages
         if self._pages.legacy_json:
             keys += layout.legacy_documents(record.name)
-        await self._copy_objects(keys)
+        await self._copy_objects(keys, required=pages)
 
-    async def _copy_objects(self, keys: Iterable[StorageKey]) -> None:
-        """Copy small objects in order; delete those that the source does not have."""
-        found = {key: await _read(self._source.storage, key) for key in keys}
+    async def _copy_objects(
+        self, keys: Iterable[StorageKey], *, required: Collection[StorageKey] = ()
+    ) -> None:
+        """Copy small objects in order; delete those that the source does not have.
+
+        :raises MissingObject: if it lacks one that is ``required``; nothing was copied.
+        """
+        storage = self._source.storage
+        found = {
+            key: await (storage.read(key) if key in required else _read(storage, key))
+            for key in keys
+        }
         if not self._dry_run:
             objects = {key: content for key, content in found.items() if content is not None}
             absent = [key for key, content in found.items() if content is None]
@@ -219,17 +305,18 @@ class MirrorCopy:
 
     async def _copy_trash(self) -> frozenset[StorageKey]:
         """Copy the trash, and return its keys."""
-        entries = await self._source.catalogue.trash()
-
-        async def copy(key: StorageKey) -> None:
-            (found,) = await self._source.storage.stat([key])
-            if found is not None:
-                expected = ExpectedContent(key, None, found.size, modified=found.modified)
-                await self._copy(key, expected)
-
-        keys = [each.key for each in entries]
-        await bounded_map(copy, keys, most=self._most)
+        keys = [each.key for each in await self._source.catalogue.trash()]
+        await bounded_map(self._copy_trashed, keys, most=self._most)
         return frozenset(keys)
+
+    async def _copy_trashed(self, key: StorageKey) -> None:
+        """Copy an object of the trash, unless it is gone."""
+        (found,) = await self._source.storage.stat([key])
+        if found is not None:
+            expected = ExpectedContent(key, None, found.size, modified=found.modified)
+            error = await self._attempt(self._copy(key, expected))
+            if error is not None:
+                self._result.lost[key] = str(error)
 
     async def _delete_others(self, trashed: Collection[StorageKey]) -> None:
         """Delete what an earlier copy has and the mirror no longer has."""
@@ -286,12 +373,6 @@ async def _read(storage: MirrorStorage, key: StorageKey) -> bytes | None:
         return await storage.read(key)
     except MissingObject:
         return None
-
-
-async def _name_in(storage: MirrorStorage) -> bytes | None:
-    """Return the random name of the mirror in its mark; None without a mark."""
-    content = await _read(storage, MARK)
-    return None if content is None else content.split(b" ")[0]
 
 
 def _is_same(here: StoredObject, there: StoredObject) -> bool:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bandersnatch.transfer.copy import CopyResult
 
 _MOST_SHOWN = 20
-"""Projects that failed that are named one by one."""
+"""What was not copied and is named one by one."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -44,10 +44,11 @@ async def run(session: Session) -> int:
             return await copy.run()
 
     result = await session.signals.interruptible(work())
-    for name, why in list(result.failed.items())[:_MOST_SHOWN]:
+    problems = [*result.failed.items(), *result.lost.items()]
+    for name, why in problems[:_MOST_SHOWN]:
         session.logger.error("%s was not copied: %s", name, why)
     answered = session.answer(_summary(result, dry_run=arguments.dry_run))
-    return ExitCode.DAMAGE if result.failed and answered is ExitCode.OK else answered
+    return ExitCode.DAMAGE if problems and answered is ExitCode.OK else answered
 
 
 def _summary(result: CopyResult, *, dry_run: bool) -> str:
@@ -61,9 +62,11 @@ def _summary(result: CopyResult, *, dry_run: bool) -> str:
     if result.deleted:
         gone = counted(result.deleted, "object")
         lines.append(f"Deleted:   {gone} that the mirror no longer has")
+    if result.lost:
+        lines.append(f"Left out:  {counted(len(result.lost), 'object')} of the trash")
     if result.failed:
         failed = counted(len(result.failed), "project")
-        lines.append(f"Failed:    {failed}; the copy is not complete, and no mirror yet")
+        lines.append(f"Failed:    {failed}; the copy is not complete: do not use it yet")
     elif dry_run:
         lines.append("Result:    nothing was changed")
     else:
