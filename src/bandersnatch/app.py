@@ -431,7 +431,13 @@ async def open_to_copy(
         if why := _catalogue_problem(place):
             raise UsageError(f"{place.shown}: {why}")
         from bandersnatch.catalogue.postgres.catalogue import PostgresCatalogue  # noqa: PLC0415
+        from bandersnatch.catalogue.postgres.session import Access  # noqa: PLC0415
 
+        if must_exist:  # one that writes creates the schema
+            async with PostgresCatalogue(place, Access(is_writing=False)) as found:
+                if found.is_empty:
+                    why = f"there is no catalogue in the schema {place.schema}"
+                    raise UsageError(f"{place.shown}: {why}; name another one: ?schema=NAME")
         yield await stack.enter_async_context(PostgresCatalogue(place))
 
 

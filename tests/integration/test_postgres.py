@@ -18,7 +18,7 @@ from bandersnatch.catalogue.sqlite import SqliteCatalogue
 from bandersnatch.catalogue.sqlite_file import FILE_NAME
 from bandersnatch.config.catalogue import CatalogueSettings, read_catalogue
 from bandersnatch.config.schema import Settings, StorageSettings
-from bandersnatch.errors import CorruptState, LockConflict, LostLock, StorageError
+from bandersnatch.errors import CorruptState, LockConflict, LostLock, StorageError, UsageError
 from bandersnatch.events import Event, Warned
 from bandersnatch.filters.chain import FilterChain
 from bandersnatch.model.names import project_name
@@ -244,6 +244,30 @@ def test_a_whole_mirror_is_copied_to_another_schema_and_not_to_its_own(
     assert ran.code == 0, ran.log
     assert other.tree() == filled.tree()
     assert other.mirror().synced == []
+
+
+def test_a_schema_without_a_catalogue_is_not_copied_and_not_created(
+    site: Site, server_of_data: Postgres, tmp_path: Path
+) -> None:
+    url, home = server_of_data.url(), tmp_path / "home"
+    home.mkdir()
+
+    ran = site.ask("catalogue", "copy", url, str(home))
+    again = site.ask("catalogue", "copy", url, str(home))
+
+    assert (ran.code, again.code) == (2, 2)
+    assert "there is no catalogue in the schema" in again.log
+    assert len(again.errors()) == 1
+    assert not (home / FILE_NAME).exists()
+
+
+async def test_an_empty_catalogue_is_not_copied(tmp_path: Path, server_of_data: Postgres) -> None:
+    async with (
+        SqliteCatalogue(str(tmp_path)) as source,
+        PostgresCatalogue(server_of_data.settings()) as target,
+    ):
+        with pytest.raises(UsageError, match="has nothing; check its name"):
+            await target.copy_from(source)
 
 
 def test_arguments_that_are_no_catalogues_are_refused(site: Site, tmp_path: Path) -> None:

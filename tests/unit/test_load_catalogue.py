@@ -85,6 +85,38 @@ def test_nothing_shows_the_password() -> None:
     assert "secret" not in repr(settings)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "user:{}?rest@host/db",
+            "user:{}/rest@host/db",
+            "user:{}@rest@host/db",
+            "user@host:{}/db",
+        ),
+        *("user:12?{}=3@host/db", "user:{}/a?b=c@host/db", "host/db?{}", "host/db?password=a={}"),
+        *("host/db?password=a&{}", "one,two:{}/db", "[::1]:{}/db"),
+    ],
+)
+def test_a_password_that_is_not_encoded_is_refused_and_not_shown(tmp_path: Path, text: str) -> None:
+    """Otherwise libpq takes a part of it for the host, the port or a parameter, and names it."""
+    found = refusal(tmp_path / "conf", f"postgresql://{text.format('hidden')}")
+
+    assert "percent-encode the characters / ? # % & = and @ of a password" in found
+    assert "hidden" not in found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("user:a%2Fb%40c:d@host/db", "/db?host=/run/postgresql&port=5433", "%2Frun/db"),
+        *("one:1,[::1]:2,three/db", "?service=a&schema=b", "host/?options=-c%20geqo%3Doff"),
+    ],
+)
+def test_urls_of_libpq_are_read(text: str) -> None:
+    assert read_catalogue(f"postgresql://{text}") is not None
+
+
 @given(st.text(max_size=40), st.booleans())
 def test_any_text_is_read_or_refused(text: str, is_url: bool) -> None:  # noqa: FBT001 - drawn
     value = f"postgresql://user:hidden-word@{text}" if is_url else text

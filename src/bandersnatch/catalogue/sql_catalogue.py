@@ -6,7 +6,7 @@ import threading
 from abc import abstractmethod
 from typing import TYPE_CHECKING, TypeVar
 
-from bandersnatch.catalogue import copying, dependencies, queries
+from bandersnatch.catalogue import dependencies, queries, row_copy
 from bandersnatch.catalogue.changes import put
 from bandersnatch.catalogue.damage import DamageLog
 from bandersnatch.catalogue.database import select_named
@@ -29,7 +29,6 @@ from bandersnatch.model.folding import EXACT, Folding
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from bandersnatch.catalogue.copying import CopiedRows, Page
     from bandersnatch.catalogue.database import Database
     from bandersnatch.catalogue.records import (
         CatalogueUpdate,
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
         TrashEntry,
         VerifyEntry,
     )
+    from bandersnatch.catalogue.row_copy import CopiedRows, Page
     from bandersnatch.catalogue.rows import Row
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectList
@@ -56,9 +56,9 @@ if TYPE_CHECKING:
 
 
 class SqlCatalogue(MirrorCatalogue):
-    """A catalogue in a database; an adapter says how that is opened and how calls are run.
+    """A catalogue in a database; an adapter opens that, and runs the calls.
 
-    Damaged rows are dropped, or only ignored without ``drops``.
+    With ``drops`` damaged rows are deleted; without it they are only ignored.
     """
 
     def __init__(self, *, drops: bool) -> None:
@@ -154,7 +154,7 @@ class SqlCatalogue(MirrorCatalogue):
         return await self._integer(queries.SELECT_OLDEST_LOOK)
 
     async def _integer(self, query: str) -> int | None:
-        """Return the only value of a query; None if it has none, or is not an integer."""
+        """Return the only value of a query; None without one, or for one that is no integer."""
         found = await self._run(lambda: self._db.execute(query))
         return found[0][0] if found and isinstance(found[0][0], int) else None
 
@@ -218,11 +218,11 @@ class SqlCatalogue(MirrorCatalogue):
     # ------------------------------------------------------------ copies
 
     def read_page(self, table: str, after: Sequence[object], /) -> Page:
-        """Return the next rows of a table after a key; see ``copying``; blocks.
+        """Return the next rows of a table after a key; see ``row_copy``; blocks.
 
         :raises StorageError: if the database fails.
         """
-        return self.guarded(lambda: copying.read_page(self._db, table, after, self._damage))
+        return self.guarded(lambda: row_copy.read_page(self._db, table, after, self._damage))
 
     async def copy_from(self, source: SqlCatalogue) -> CopiedRows:
         """Copy everything of another catalogue, in one transaction.
@@ -233,7 +233,7 @@ class SqlCatalogue(MirrorCatalogue):
         self._followed = None
         stop = threading.Event()
         return await self._threads.run(
-            lambda: self.guarded(lambda: copying.copy_all(source, self._db, stop)), cancel=stop.set
+            lambda: self.guarded(lambda: row_copy.copy_all(source, self._db, stop)), cancel=stop.set
         )
 
     # ------------------------------------------------------------ Inventory

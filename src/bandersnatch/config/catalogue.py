@@ -16,6 +16,11 @@ from bandersnatch.errors import OptionError, shown_url
 DEFAULT_SCHEMA = "bandersnatch"
 
 _SCHEMES = ("postgresql", "postgres")
+_ADDRESS = re.compile(r"(?:[^@/?:]*(?::[^@/?]*)?@)?[^@/?]*(?:/[^@/?]*)?")
+"""User name and password, hosts and database of a URL, as libpq and we agree to read it."""
+
+_PORT = re.compile(r"(?:\[[^]]*\]|[^:]*)(?::\d*)?", re.ASCII)
+_PARAMETER = re.compile(r"[A-Za-z_]+=[^=@]*", re.ASCII)
 _SCHEMA = re.compile(r"(?!pg_|information_schema)[a-z_][a-z0-9_]{0,62}")
 _EXAMPLE = "postgresql://bandersnatch@db.example.org/mirrors"
 
@@ -49,6 +54,7 @@ def read_catalogue(text: str) -> CatalogueSettings | None:
         raise readers.refusal(text, f"{why}; {instead}")
     for each in readers.mistake_in(value):
         raise OptionError(f"{readers.shown(value)} {each}")
+    _check_parts(value)
     address, _, query = value.partition("?")
     parameters = query.split("&") if query else []
     schemas = [each.partition("=")[2] for each in parameters if each.startswith("schema=")]
@@ -60,6 +66,21 @@ def read_catalogue(text: str) -> CatalogueSettings | None:
         raise OptionError(f"{readers.shown(schema)} cannot be the name of a schema; {why}")
     others = "&".join(each for each in parameters if not each.startswith("schema="))
     return CatalogueSettings(f"{address}?{others}" if others else address, schema)
+
+
+def _check_parts(url: str) -> None:
+    """Refuse a URL in which a password, or a part of it, would be taken for something else.
+
+    :raises OptionError: if it is one; the sentence has no part of the URL.
+    """
+    address, _, query = url.partition("://")[2].partition("?")
+    hosts = address.partition("/")[0].rpartition("@")[2].split(",")
+    has_parameters = all(map(_PARAMETER.fullmatch, query.split("&"))) if query else True
+    if not (_ADDRESS.fullmatch(address) and all(map(_PORT.fullmatch, hosts)) and has_parameters):
+        raise OptionError(
+            "the URL cannot be read as USER:PASSWORD@HOST:PORT/DATABASE?NAME=VALUE; percent-encode "
+            "the characters / ? # % & = and @ of a password: %2F %3F %23 %25 %26 %3D %40"
+        )
 
 
 def is_postgres_url(value: str) -> bool:

@@ -20,7 +20,7 @@ from bandersnatch.events import Warned
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bandersnatch.catalogue.copying import CopiedRows
+    from bandersnatch.catalogue.row_copy import CopiedRows
     from bandersnatch.config.catalogue import CatalogueSettings
     from bandersnatch.events import EventSink
 

@@ -51,7 +51,7 @@ class _Counters(NamedTuple):
     commits: int
 
 
-class MirrorLock:
+class AdvisoryLock:
     """The lock of the mirror whose catalogue is in the schema of ``settings``."""
 
     def __init__(self, settings: CatalogueSettings) -> None:

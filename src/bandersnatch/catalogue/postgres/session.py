@@ -20,7 +20,7 @@ from bandersnatch.catalogue.postgres.failures import (
     is_passing,
     statement_error,
 )
-from bandersnatch.catalogue.postgres.lock import MirrorLock, session_name
+from bandersnatch.catalogue.postgres.lock import AdvisoryLock, session_name
 from bandersnatch.catalogue.postgres.migrations import (
     MIGRATIONS,
     migrate,
@@ -97,7 +97,7 @@ class PostgresSession(PostgresDatabase):
         self._settings = settings
         self._access = access
         self._patience = access.patience
-        self._lock = MirrorLock(settings)
+        self._lock = AdvisoryLock(settings)
         self._stop = threading.Event()
         self._is_established = False
         self._is_open = False
@@ -270,7 +270,7 @@ def is_locked(settings: CatalogueSettings) -> bool:
     session = PostgresSession(settings, _BRIEFLY)
     try:
         session.open()
-        return MirrorLock(settings).holder(session) is not None
+        return AdvisoryLock(settings).holder(session) is not None
     except (psycopg.Error, StorageError, CorruptState):
         return False
     finally:

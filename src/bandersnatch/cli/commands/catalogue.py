@@ -10,7 +10,8 @@ from bandersnatch.errors import OptionError, UsageError
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-    from bandersnatch.catalogue.copying import CopiedRows
+    from bandersnatch.catalogue.records import DamagedRow
+    from bandersnatch.catalogue.row_copy import CopiedRows
     from bandersnatch.cli.invocation import Invocation
     from bandersnatch.config.catalogue import CatalogueSettings
 
@@ -50,9 +51,17 @@ def _place(name: str, text: str) -> CatalogueSettings | str:
             return readers.path(text)
         settings = read_catalogue(text)
     except OptionError as error:
-        raise UsageError(f"{name} {error}") from error
+        raise UsageError(f"{name}: {error}") from error
     assert settings is not None, "the text is not empty"
     return settings
+
+
+def _damage(row: DamagedRow) -> str:
+    """Return a sentence about what was not copied."""
+    if not row.table:
+        return f"the file was damaged, and is {row.key} now; only its undamaged rows were copied"
+    where = f"of {row.table} for {row.key}" if row.key else f"of {row.table}"
+    return f"a damaged row {where} was left out"
 
 
 async def _copy(
@@ -68,8 +77,7 @@ async def _copy(
         ):
             copied = await new.copy_from(old)
             for row in await old.take_damaged():
-                where = f"of {row.table} for {row.key}" if row.key else f"of {row.table}"
-                invocation.logger.warning("a damaged row %s was left out", where)
+                invocation.logger.warning("%s", _damage(row))
             return copied
 
     found = await invocation.signals.interruptible(work())

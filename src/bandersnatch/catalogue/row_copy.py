@@ -39,7 +39,7 @@ class Page(NamedTuple):
 
 
 class Source(Protocol):
-    """What is read of the catalogue that is copied."""
+    """The catalogue that is copied."""
 
     def read_page(self, table: str, after: Sequence[object], /) -> Page:
         """Return the next rows after a key; see ``read_page``."""
@@ -94,7 +94,7 @@ def _unchanged_by(parse: Callable[[Row], object]) -> Callable[[Row], Row]:
 def copy_all(source: Source, target: Database, stop: threading.Event) -> CopiedRows:
     """Copy everything into an empty database, in one transaction, until ``stop`` is set.
 
-    :raises UsageError: if the target is not empty.
+    :raises UsageError: if the target is not empty, or the source is.
     :raises StorageError: if ``stop`` was set, or if the source cannot be read.
     """
     for table in TABLES:
@@ -108,6 +108,8 @@ def copy_all(source: Source, target: Database, stop: threading.Event) -> CopiedR
                 for name, some in rows.items():
                     target.insert(name, some)
                     counts[name] += len(some)
+        if not any(counts.values()):
+            raise UsageError("the catalogue to copy has nothing; check its name")
     others = sum(counts[name] for name in SMALL_ROWS)
     return CopiedRows(counts["project"], counts["file"], others)
 
