@@ -24,7 +24,7 @@ from packaging.requirements import Requirement as ParsedRequirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from bandersnatch.closure.library import Library
-from bandersnatch.closure.lock import write_lock
+from bandersnatch.closure.lockfile import write_lock
 from bandersnatch.closure.requirements import parse_metadata, parse_requirement
 from bandersnatch.closure.resolver import Resolution, resolve
 from bandersnatch.model.names import ProjectName

@@ -12,6 +12,8 @@ from packaging.pylock import Pylock
 from tests.support.closures import LINUX, WINDOWS, configuration, release
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.index import Index
     from tests.support.site import Site
 
@@ -116,6 +118,111 @@ def test_a_lock_file_is_written_and_proved_by_digest(mirrored: Site) -> None:
     ran = mirrored.ask("prove", "-r", str(lock))
     assert ran.code == 8
     assert "foo 1.0: the mirror has none of foo-1.0-py3-none-any.whl" in ran.out
+
+
+def lock_of(mirrored: Site, index: Index, entry: str) -> Path:
+    """Return a lock file with a good entry for foo and another one."""
+    wheel = index.project("foo").files["foo-1.0-py3-none-any.whl"]
+    lock = mirrored.home / "pylock.toml"
+    lock.write_text(
+        "lock-version = '1.0'\n[[packages]]\nname = 'foo'\nversion = '1.0'\n"
+        f"wheels = [{{name = '{wheel.filename}', hashes = {{sha256 = '{wheel.sha256}'}}}}]\n"
+        f"[[packages]]\nname = 'other'\nversion = '1'\n{entry}\n"
+    )
+    return lock
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ("wheels = [{name = 'other-1-py3-none-any.whl'}]", "the lock file has no digest of it"),
+        ("wheels = [{url = 'https://x/y.tar.gz', hashes = {crc = '00'}}]", "the lock file has no"),
+        ("vcs = {type = 'git', url = 'https://x/y'}", "it comes from version control, not from"),
+        ("archive = {url = 'https://x/y', hashes = {sha256 = '00'}}", "it comes from an archive"),
+        ("source = {url = 'https://x/y.whl'}", "it comes from a URL, not from the index"),
+        ("source = {type = 'git', url = 'https://x/y'}", "it comes from version control, not"),
+        ("", "the lock file has no digest of it"),
+    ],
+)
+def test_a_locked_file_that_no_mirror_can_be_asked_for_cannot_be_proved(
+    mirrored: Site, index: Index, entry: str, why: str
+) -> None:
+    ran = mirrored.ask("prove", "-r", str(lock_of(mirrored, index, entry)))
+
+    assert ran.code == 8
+    assert ran.out.startswith("cannot be proved: ")
+    assert f"other 1: {why}" in ran.out
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "directory = {path = '.', editable = true}",
+        "source = {virtual = '.'}",
+        "source = {type = 'directory', url = '../other'}",
+        """markers = 'sys_platform == "beos"' """,
+    ],
+)
+def test_local_projects_and_other_environments_do_not_matter(
+    mirrored: Site, index: Index, entry: str
+) -> None:
+    ran = mirrored.ask("prove", "-r", str(lock_of(mirrored, index, entry)))
+
+    assert ran.code == 0, ran.out
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        r"""marker = "os_name == 'a\\x2'" """,
+        r"""marker = "os_name == \"a\\x22b'\"" """,
+        f"marker = '{'(' * 5_000}'",
+        "marker = 7",
+        f"""marker = "python_full_version < '{"9" * 10_000}'" """,
+    ],
+)
+def test_a_hostile_marker_in_a_lock_file_decides_nothing(
+    mirrored: Site, index: Index, entry: str
+) -> None:
+    ran = mirrored.ask("prove", "-r", str(lock_of(mirrored, index, entry)))
+
+    assert ran.code == 8
+    assert "other 1: the lock file has no digest of it" in ran.out
+    assert "Traceback" not in ran.log
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            r"""[[packages]]
+        name = "a\nb" """,
+            "project name",
+        ),
+        ("[[packages]]\nversion = '1'", "project name"),
+        ("packages = [1]", "an entry that is not a table"),
+        ("[packages]\nname = 'foo'", "neither"),
+        ("x = [" + "[" * 5_000, "is not TOML"),
+    ],
+)
+def test_what_is_no_lock_file_is_refused(mirrored: Site, text: str, why: str) -> None:
+    lock = mirrored.home / "pylock.toml"
+    lock.write_text(text)
+
+    ran = mirrored.ask("prove", "-r", str(lock))
+
+    assert ran.code == 2
+    assert why in ran.log
+    assert len(ran.errors()) == 1
+
+
+def test_a_lock_file_alone_is_not_written_again(mirrored: Site, index: Index) -> None:
+    lock = lock_of(mirrored, index, "directory = {path = '.'}")
+
+    ran = mirrored.ask("prove", "-r", str(lock), "--write-lock", "x", "--index", "https://x")
+
+    assert ran.code == 2
+    assert "--write-lock writes what requirements resolve to" in ran.log
 
 
 def test_the_index_says_where_its_own_files_are(mirrored: Site, index: Index) -> None:

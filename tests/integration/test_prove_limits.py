@@ -11,7 +11,7 @@ import pytest
 from bandersnatch.closure.requirements import parse_requirement
 from bandersnatch.closure.targets import targets_of
 from bandersnatch.config.schema import ApiMethod
-from bandersnatch.mirror.proofs import Verdicts
+from bandersnatch.mirror.proofs import ProofResult
 from bandersnatch.mirror.queries.prove import Prover, Question
 from tests.support.clock import QuickClock
 from tests.support.closure_world import LINUX
@@ -72,7 +72,7 @@ def test_a_search_is_given_up_when_its_time_is_over() -> None:
 
     (proof,) = asyncio.run(prove(world))
 
-    assert proof.verdict is Verdicts.UNPROVED
+    assert proof.result is ProofResult.UNPROVED
     assert proof.lines == ("the search was given up: no answer was found in 120 s",)
 
 
@@ -112,4 +112,4 @@ def test_questions_are_answered_with_few_pages_in_memory() -> None:
 
     proofs = asyncio.run(both())
 
-    assert [each.verdict for each in proofs] == [Verdicts.PASSED] * 3
+    assert [each.result for each in proofs] == [ProofResult.PASSED] * 3

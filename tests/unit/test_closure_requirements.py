@@ -17,7 +17,7 @@ from bandersnatch.closure.archives import (
     read_sdist,
     read_wheel,
 )
-from bandersnatch.closure.markers import Verdict, extras_of, judge
+from bandersnatch.closure.markers import Verdict, evaluate, extras_of
 from bandersnatch.closure.needs import (
     Ask,
     ProjectNeeds,
@@ -188,7 +188,7 @@ VARIABLES = (
     ],
 )
 def test_markers_have_three_answers(marker: str, verdict: Verdict) -> None:
-    assert judge(marker, "", VARIABLES) is verdict
+    assert evaluate(marker, "", VARIABLES) is verdict
 
 
 VALUES = st.sampled_from(["3.8", "3.12", "3.13", "linux", "win32", "posix"])
@@ -208,7 +208,7 @@ MARKERS = st.recursive(
 def test_a_decided_environment_is_judged_as_packaging_does(marker: str) -> None:
     variables = {key: (str(value),) for key, value in default_environment().items()}
 
-    found = judge(marker, "", tuple(sorted(variables.items())))
+    found = evaluate(marker, "", tuple(sorted(variables.items())))
 
     assert found is (Verdict.YES if Marker(marker).evaluate() else Verdict.NO)
 
@@ -219,9 +219,9 @@ def test_an_undecided_marker_may_hold(marker: str) -> None:
     whole = {key: (str(value),) for key, value in default_environment().items()}
     some = {key: whole[key] for key in ("sys_platform",)}
 
-    found = judge(marker, "", tuple(sorted(some.items())))
+    found = evaluate(marker, "", tuple(sorted(some.items())))
 
-    assert found in {Verdict.UNDECIDED, judge(marker, "", tuple(sorted(whole.items())))}
+    assert found in {Verdict.UNDECIDED, evaluate(marker, "", tuple(sorted(whole.items())))}
 
 
 # ---------------------------------------------------------------- targets
@@ -285,8 +285,8 @@ def test_a_pypy_target_is_one() -> None:
     (target,) = targets_of([pypy])
 
     assert "PyPy" in target.name
-    assert judge("implementation_name == 'pypy'", "", target.variables) is Verdict.YES
-    assert judge("implementation_version > '7'", "", target.variables) is Verdict.UNDECIDED
+    assert evaluate("implementation_name == 'pypy'", "", target.variables) is Verdict.YES
+    assert evaluate("implementation_version > '7'", "", target.variables) is Verdict.UNDECIDED
 
 
 def test_installers_prefer_particular_wheels() -> None:

@@ -12,8 +12,8 @@ from packaging.pylock import Pylock
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from bandersnatch.closure.library import Library, Wanted
-from bandersnatch.closure.lock import write_lock
+from bandersnatch.closure.library import Library, MissingData
+from bandersnatch.closure.lockfile import write_lock
 from bandersnatch.closure.requirements import CoreMetadata, parse_requirement
 from bandersnatch.closure.resolver import Resolution, resolve
 from bandersnatch.closure.targets import ANY, targets_of
@@ -116,7 +116,7 @@ def test_everything_that_is_missing_is_wanted_at_once() -> None:
     read = library({"a": {"1": ("b", "c", "d")}, "b": {"1": ("e",)}})
     del read.metadata["packages/b-1-py3-none-any.whl"]
 
-    with pytest.raises(Wanted) as wanted:
+    with pytest.raises(MissingData) as wanted:
         resolve([requirement], read, ANY)
 
     assert wanted.value.pages == ("c", "d")

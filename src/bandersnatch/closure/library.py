@@ -1,8 +1,8 @@
 """What was read of a mirror, as a resolver sees it: releases, and what each of them needs.
 
-Nothing is fetched here: what is not in memory is named by `Wanted`, and the caller reads it and
-asks again. What follows from pages and core metadata is remembered by project, because one question
-after the other asks about the same projects.
+Nothing is read here: `MissingData` names what is not in memory, and the caller reads it and asks
+again. What follows from pages and core metadata is cached by project, because many questions are
+about the same projects.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import Struct
 
 from bandersnatch.closure.choice import is_pin, specifier_set
-from bandersnatch.closure.markers import Verdict, judge
+from bandersnatch.closure.markers import Verdict, evaluate
 from bandersnatch.closure.requirements import CoreMetadata, Requirement, parse_requirement
 from bandersnatch.closure.targets import Target, Targets, preference
 from bandersnatch.model.versions import parse_version
@@ -47,7 +47,7 @@ class Release(Struct, frozen=True, eq=False):
     is_yanked: bool
 
 
-class Wanted(Exception):
+class MissingData(Exception):
     """Pages, or core metadata of the files of releases, that are needed and not in memory."""
 
     def __init__(
@@ -75,12 +75,12 @@ class Needed(Struct, frozen=True):
     unknown: tuple[str, ...] = ()
 
 
-class _Remembered(Struct):
-    """What followed from the page and the core metadata of one project; the keys name targets.
+class _ProjectCache(Struct):
+    """A cache of what follows from the page and the core metadata of one project.
 
-    ``versions`` are the files by version, the newest first; ``alike`` are the releases by the
-    files that are left out of them, because targets mostly take the same ones. The keys of
-    ``satisfying`` have the identity of one of these lists.
+    ``versions`` are the files by version, the newest first. ``releases`` are those of each target,
+    by its name; ``alike`` has the same lists by the files that the target cannot take, because most
+    targets share one. The keys of ``satisfying`` are the identity of such a list and specifiers.
     """
 
     versions: list[tuple[Version, list[ReleaseFile]]] | None = None
@@ -99,48 +99,48 @@ class Library:
 
     pages: dict[ProjectName, ProjectDetail | None] = field(default_factory=dict)
     metadata: dict[str, CoreMetadata | str] = field(default_factory=dict)
-    _remembered: dict[ProjectName, _Remembered] = field(default_factory=dict)
+    _caches: dict[ProjectName, _ProjectCache] = field(default_factory=dict)
     _targets: dict[str, Targets] = field(default_factory=dict)
 
-    def _of(self, name: ProjectName) -> _Remembered:
-        found = self._remembered.get(name)
+    def _cache_of(self, name: ProjectName) -> _ProjectCache:
+        found = self._caches.get(name)
         if found is None:
-            found = self._remembered[name] = _Remembered()
+            found = self._caches[name] = _ProjectCache()
         return found
 
     def releases(self, name: ProjectName, target: Target) -> list[Release]:
         """Return the releases that a target can install, the newest first.
 
-        :raises Wanted: if the page is not in memory.
+        :raises MissingData: if the page is not in memory.
         """
         if name not in self.pages:
-            raise Wanted(pages=[name])
-        of_project = self._of(name)
-        found = of_project.releases.get(target.name)
+            raise MissingData(pages=[name])
+        cache = self._cache_of(name)
+        found = cache.releases.get(target.name)
         if found is None:
             page = self.pages[name]
-            found = [] if page is None else self._releases_of(of_project, page, target)
-            of_project.releases[target.name] = found
+            found = [] if page is None else self._releases_of(cache, page, target)
+            cache.releases[target.name] = found
         return found
 
     def _releases_of(
-        self, of_project: _Remembered, page: ProjectDetail, target: Target
+        self, cache: _ProjectCache, page: ProjectDetail, target: Target
     ) -> list[Release]:
-        if of_project.versions is None:
-            of_project.versions = _by_version(page)
+        if cache.versions is None:
+            cache.versions = _by_version(page)
         one = self._targets.get(target.name)
         if one is None:
             one = self._targets[target.name] = Targets([target])
         left_out = frozenset(
             file.filename
-            for _, files in of_project.versions
+            for _, files in cache.versions
             for file in files
             if not one.taking(file.filename, page.name, file.requires_python)
         )
-        found = of_project.alike.get(left_out)
+        found = cache.alike.get(left_out)
         if found is None:
-            found = list(_releases(page.name, of_project.versions, left_out))
-            of_project.alike[left_out] = found
+            found = list(_releases(page.name, cache.versions, left_out))
+            cache.alike[left_out] = found
         return found
 
     def satisfying(
@@ -151,28 +151,28 @@ class Library:
         Pre-releases count by PEP 440. Yanked releases count only if a specifier names a version
         exactly and nothing else satisfies it.
 
-        :raises Wanted: if the page is not in memory.
+        :raises MissingData: if the page is not in memory.
         """
         releases = self.releases(name, target)
-        remembered, key = self._of(name).satisfying, (id(releases), specifiers)
-        found = remembered.get(key)
+        answers, key = self._cache_of(name).satisfying, (id(releases), specifiers)
+        found = answers.get(key)
         if found is None:
-            found = remembered[key] = _satisfying(releases, specifiers)
+            found = answers[key] = _satisfying(releases, specifiers)
         return found
 
     def needed(self, release: Release, extra: str, target: Target) -> Needed:
         """Return what a release needs with an extra, "" for none.
 
-        :raises Wanted: if its core metadata is not in memory.
+        :raises MissingData: if its core metadata is not in memory.
         """
-        remembered = self._of(release.project).needed
+        answers = self._cache_of(release.project).needed
         key = target.name, extra, release.version
-        found = remembered.get(key)
+        found = answers.get(key)
         if found is None:
             metadata = self.metadata.get(release.file.path)
             if metadata is None:
-                raise Wanted(releases=[release])
-            found = remembered[key] = _needed_by(release, extra, metadata, target)
+                raise MissingData(releases=[release])
+            found = answers[key] = _needed_by(release, extra, metadata, target)
         return found
 
     def reduce(self, most: int, used: Iterable[ProjectName]) -> bool:
@@ -186,7 +186,7 @@ class Library:
         leaving = list(self.pages)[: max(0, len(self.pages) - most)]
         for name in leaving:
             page = self.pages.pop(name)
-            self._remembered.pop(name, None)
+            self._caches.pop(name, None)
             for file in () if page is None else page.files:
                 self.metadata.pop(file.path, None)
         return bool(leaving)
@@ -256,12 +256,12 @@ def _needed_by(
         if requirement is None:
             unknown.append(f"it has a requirement that is not one: {text[:_SHOWN]!a}")
             continue
-        verdict = judge(requirement.marker, extra, target.variables)
+        verdict = evaluate(requirement.marker, extra, target.variables)
         if verdict is Verdict.NO:
             continue
         if requirement.url:
             unknown.append(f"it needs a file from a URL: {text[:_SHOWN]!a}")
-        elif not (extra and verdict is judge(requirement.marker, "", target.variables)):
+        elif not (extra and verdict is evaluate(requirement.marker, "", target.variables)):
             # otherwise the project without extras needs it too
             asked += asked_for(requirement, undecided=verdict is Verdict.UNDECIDED)
     return Needed(tuple(asked), tuple(unknown))

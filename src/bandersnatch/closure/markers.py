@@ -1,4 +1,4 @@
-"""Judges markers in an environment that does not decide every variable (PEP 508)."""
+"""Evaluates markers in an environment that does not decide every variable (PEP 508)."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
-from packaging.markers import (
-    InvalidMarker,
-    Marker,
-    UndefinedComparison,
-    UndefinedEnvironmentName,
-)
-from packaging.version import InvalidVersion
+from packaging.markers import Marker, UndefinedComparison, UndefinedEnvironmentName
 
 from bandersnatch.closure.requirements import extra_name
+from bandersnatch.errors import InvalidValue
+from bandersnatch.model.pep508 import parse_marker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,14 +37,17 @@ class Verdict(Enum):
 
 
 @lru_cache(maxsize=_CACHE_SIZE)
-def judge(marker: str, extra: str, variables: Variables) -> Verdict:
-    """Return whether a marker holds for one extra, "" for none, where ``variables`` are decided."""
+def evaluate(marker: str, extra: str, variables: Variables) -> Verdict:
+    """Return whether a marker holds for one extra, "" for none, where ``variables`` are decided.
+
+    A text that is not a marker decides nothing.
+    """
     if not marker:
         return Verdict.YES
     parsed = _marker(marker)
     if parsed is None:
         return Verdict.UNDECIDED
-    return _judge(parsed._markers, extra, variables)  # noqa: SLF001 - packaging has no other access
+    return _evaluate(parsed._markers, extra, variables)  # noqa: SLF001 - packaging has no other access
 
 
 @lru_cache(maxsize=_CACHE_SIZE)
@@ -63,8 +62,8 @@ def extras_of(marker: str) -> frozenset[str]:
 @lru_cache(maxsize=_CACHE_SIZE)
 def _marker(text: str) -> Marker | None:
     try:
-        return Marker(text)
-    except (InvalidMarker, RecursionError):
+        return parse_marker(text)
+    except InvalidValue:
         return None
 
 
@@ -79,8 +78,8 @@ def _extras(parts: object) -> Iterator[str]:
                 yield extra_name(other.value)
 
 
-def _judge(parts: object, extra: str, variables: Variables) -> Verdict:
-    """Judge an expression: a comparison, or a list of expressions with "and" and "or" between."""
+def _evaluate(parts: object, extra: str, variables: Variables) -> Verdict:
+    """Evaluate a comparison, or a list of expressions with "and" and "or" between."""
     if isinstance(parts, tuple):
         left, operator, right = parts
         comparison = f"{left.serialize()} {operator.serialize()} {right.serialize()}"
@@ -93,7 +92,7 @@ def _judge(parts: object, extra: str, variables: Variables) -> Verdict:
         if each == "or":
             alternatives.append([])
         elif each != "and":
-            alternatives[-1].append(_judge(each, extra, variables))
+            alternatives[-1].append(_evaluate(each, extra, variables))
     every = [min(each, key=_rank) for each in alternatives]
     return max(every, key=_rank)
 
@@ -104,7 +103,7 @@ def _rank(verdict: Verdict) -> int:
 
 @lru_cache(maxsize=_CACHE_SIZE)
 def _compare(comparison: str, name: str, extra: str, variables: Variables) -> Verdict:
-    """Judge one comparison; it holds or not if it does for every possible value."""
+    """Evaluate one comparison; it holds or not if it does for every possible value."""
     values = (extra,) if name in _EXTRA_VARIABLES else dict(variables).get(name)
     if values is None:
         return Verdict.UNDECIDED
@@ -113,7 +112,7 @@ def _compare(comparison: str, name: str, extra: str, variables: Variables) -> Ve
     for value in values:
         try:
             answers.add(marker.evaluate({name: value}))
-        except (UndefinedComparison, UndefinedEnvironmentName, InvalidVersion):
+        except (UndefinedComparison, UndefinedEnvironmentName, ValueError):
             return Verdict.UNDECIDED
     if len(answers) > 1:
         return Verdict.UNDECIDED

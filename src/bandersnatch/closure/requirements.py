@@ -6,17 +6,13 @@ import re
 from functools import lru_cache
 
 from msgspec import Struct, structs
-from packaging.requirements import InvalidRequirement
-from packaging.requirements import Requirement as ParsedRequirement
 
 from bandersnatch.errors import InvalidValue
 from bandersnatch.model.names import ProjectName, project_name
+from bandersnatch.model.pep508 import MAX_LENGTH, parse_pep508
 
 MAX_REQUIREMENTS = 10_000
 """A file that states more requirements counts as one whose requirements are not known."""
-
-_LONGEST = 4_000
-"""Characters of one requirement; Python converts no number of more than 4,300 digits."""
 
 _CACHE_SIZE = 65_536
 _STATIC_SINCE = (2, 2)
@@ -77,7 +73,7 @@ def parse_requirement(text: str) -> Requirement | None:
 
     Old metadata has requirements with well-known mistakes; these are mended.
     """
-    if len(text) > _LONGEST:
+    if len(text) > MAX_LENGTH:
         return None
     found = _parsed(text)
     if found is not None:
@@ -105,9 +101,9 @@ def _mended_marker(marker: str) -> str:
 
 def _parsed(text: str) -> Requirement | None:
     try:
-        found = ParsedRequirement(text)
+        found = parse_pep508(text)
         name = project_name(found.name)
-    except (InvalidRequirement, InvalidValue, RecursionError, ValueError):
+    except InvalidValue:
         return None
     extras = tuple(sorted(set(map(extra_name, found.extras))))
     marker = "" if found.marker is None else str(found.marker)

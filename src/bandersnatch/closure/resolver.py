@@ -17,8 +17,8 @@ from resolvelib.resolvers import Resolution as Search
 from resolvelib.resolvers import ResolutionTooDeep
 
 from bandersnatch.closure.choice import is_pin, specifier_set
-from bandersnatch.closure.library import Asked, Identifier, Release, Wanted, asked_for
-from bandersnatch.closure.markers import Verdict, judge
+from bandersnatch.closure.library import Asked, Identifier, MissingData, Release, asked_for
+from bandersnatch.closure.markers import Verdict, evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -83,7 +83,7 @@ def resolve(
     are left out, and the answer says that they are undecided. The search is given up as soon as
     ``is_over`` returns True.
 
-    :raises Wanted: if pages or core metadata are not in memory.
+    :raises MissingData: if pages or core metadata are not in memory.
     """
     question = _Question(library, target, is_over)
     whole = question.answer(requirements, undecided=True)
@@ -100,7 +100,7 @@ def resolve(
 
 def _is_undecided(conflict: Conflict, target: Target) -> bool:
     marker = conflict.requirement.marker
-    return judge(marker, "", target.variables) is Verdict.UNDECIDED
+    return evaluate(marker, "", target.variables) is Verdict.UNDECIDED
 
 
 class _Question(Struct, frozen=True):
@@ -114,7 +114,7 @@ class _Question(Struct, frozen=True):
         """Return the answer with or without the requirements that the target does not decide."""
         asked: list[Asked] = []
         for each in requirements:
-            verdict = judge(each.marker, "", self.target.variables)
+            verdict = evaluate(each.marker, "", self.target.variables)
             if verdict is Verdict.YES or (verdict is Verdict.UNDECIDED and undecided):
                 asked += asked_for(each, undecided=verdict is Verdict.UNDECIDED)
         chosen = _newest(asked, self, undecided=undecided)
@@ -136,7 +136,7 @@ class _Question(Struct, frozen=True):
     ) -> Sequence[Asked]:
         """Return what a release needs with an extra or without one.
 
-        :raises Wanted: if its core metadata is not in memory.
+        :raises MissingData: if its core metadata is not in memory.
         """
         asked = self.library.needed(release, identifier[1], self.target).asked
         return asked if undecided else [each for each in asked if not each.undecided]
@@ -176,7 +176,7 @@ def _newest(
 ) -> dict[Identifier, Release] | None:
     """Return the newest release of everything that is needed, None if they contradict each other.
 
-    :raises Wanted: with everything that is not in memory and that what is in memory needs.
+    :raises MissingData: with everything that is not in memory and that what is in memory needs.
     """
     choice = _Choice(question, asked)
     pages: dict[ProjectName, None] = {}
@@ -190,11 +190,11 @@ def _newest(
                 continue
             choice.add(question.needed(identifier, release, undecided=undecided))
             choice.found[identifier] = release
-        except Wanted as wanted:
-            pages |= dict.fromkeys(wanted.pages)
-            releases += wanted.releases
+        except MissingData as missing:
+            pages |= dict.fromkeys(missing.pages)
+            releases += missing.releases
     if pages or releases:
-        raise Wanted(pages=pages, releases=releases)
+        raise MissingData(pages=pages, releases=releases)
     return choice.found if is_satisfied and choice.is_consistent() else None
 
 
@@ -231,7 +231,7 @@ class _Choice:
     def pin(self, name: ProjectName) -> Release | None:
         """Return the release of a project, None if nothing satisfies what is known by now.
 
-        :raises Wanted: if its page is not in memory.
+        :raises MissingData: if its page is not in memory.
         """
         if name not in self._pins:
             found = self._satisfying(name)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from bandersnatch.closure.markers import Verdict, judge
+from bandersnatch.closure.markers import Verdict, evaluate
 from bandersnatch.model.filenames import FileKind, build_info, wheel_tag_text, wheel_tags
 from bandersnatch.model.wheels import (
     Environment,
@@ -48,7 +48,7 @@ class Target(Struct, frozen=True):
     """One series of Python on one platform, or any environment.
 
     ``environment`` has that series and that platform alone, None for any environment. ``variables``
-    are the variables of markers that the target decides, as ``markers.judge`` takes them.
+    are the variables of markers that the target decides, as ``markers.evaluate`` takes them.
     ``declared`` is the name of the environment that the target is of.
     """
 
@@ -108,7 +108,7 @@ class Targets:
             return self.all, self.all
         key = marker, extra
         if key not in self._markers:
-            verdicts = [judge(marker, extra, each.variables) for each in self.targets]
+            verdicts = [evaluate(marker, extra, each.variables) for each in self.targets]
             sure = sum(1 << n for n, each in enumerate(verdicts) if each is Verdict.YES)
             possible = sum(1 << n for n, each in enumerate(verdicts) if each is not Verdict.NO)
             self._markers[key] = sure, possible

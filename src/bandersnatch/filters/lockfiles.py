@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from bandersnatch.errors import InvalidValue, OptionError
-from bandersnatch.filters.names import LONGEST_REQUIREMENT, ListedRequirement, Skipped, text_lines
+from bandersnatch.filters.names import ListedRequirement, Skipped, text_lines
 from bandersnatch.filters.options import Line, Origin
 from bandersnatch.model.names import project_name
+from bandersnatch.model.pep508 import MAX_LENGTH
 from bandersnatch.model.versions import parse_version
 
 _Table: TypeAlias = Mapping[str, Any]
@@ -21,7 +22,7 @@ _Source: TypeAlias = "Callable[[_Table], str | None]"
 _PYLOCK = re.compile(r"pylock(?:\.[^.]+)?\.toml")
 _OTHER_KINDS = re.compile(r".*\.toml|Pipfile(?:\.lock)?|pdm\.lock", re.IGNORECASE)
 _HEADER = re.compile(r"[ \t]*\[\[[ \t]*([\w\"'-]+)[ \t]*\]\]")
-_VERSION = re.compile(rf"[^*\s]{{1,{LONGEST_REQUIREMENT}}}")
+_VERSION = re.compile(rf"[^*\s]{{1,{MAX_LENGTH}}}")
 _OWN_PROJECT = ""
 """The source of the project that the lock file belongs to."""
 

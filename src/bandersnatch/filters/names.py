@@ -8,7 +8,6 @@ from fnmatch import translate
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 
 from bandersnatch.config.readers import mistake_in
@@ -22,6 +21,7 @@ from bandersnatch.filters.options import (
     without_comment,
 )
 from bandersnatch.model.names import ProjectName, project_name
+from bandersnatch.model.pep508 import MAX_LENGTH, parse_pep508
 from bandersnatch.model.versions import parse_version
 
 if TYPE_CHECKING:
@@ -78,9 +78,6 @@ def text_lines(text: str) -> list[tuple[int, str]]:
     """Return the lines of a text with their numbers, as editors count them."""
     return list(enumerate(_LINE_END.split(text), start=1))
 
-
-LONGEST_REQUIREMENT = 4_000
-"""In characters; Python converts no number of more than 4,300 digits."""
 
 _NAME = re.compile(r"[A-Za-z0-9*?](?:[A-Za-z0-9._*?-]*[A-Za-z0-9*?])?", re.ASCII)
 _WILDCARD = re.compile(r"[*?]")
@@ -195,7 +192,7 @@ def requirement(line: Line) -> ListedRequirement:
     # A comment may follow without a space; only in a URL "#" means something else.
     text = line.text if "@" in line.text else line.text.partition("#")[0].rstrip()
     found = _NAME.match(text)
-    if found is None or len(text) > LONGEST_REQUIREMENT:
+    if found is None or len(text) > MAX_LENGTH:
         raise _not_a_requirement(text)
     name, rest = found[0], text[found.end() :]
     if not name.strip("*?-._"):
@@ -204,8 +201,8 @@ def requirement(line: Line) -> ListedRequirement:
     try:
         project_name(plain)
         # Most lines are names alone, and there may be very many.
-        parsed = Requirement(plain + rest) if rest.strip() else None
-    except (InvalidRequirement, InvalidValue, RecursionError):
+        parsed = parse_pep508(plain + rest) if rest.strip() else None
+    except InvalidValue:
         raise _not_a_requirement(text) from None
     normalized = _SEPARATORS.sub("-", name).lower()
     if parsed is None:

@@ -10,12 +10,11 @@ from difflib import get_close_matches
 from posixpath import basename, dirname, join, normpath
 from typing import TYPE_CHECKING, TypeAlias
 
-from packaging.requirements import InvalidRequirement, Requirement
-
-from bandersnatch.errors import InvalidRules, OptionError, Problem
+from bandersnatch.errors import InvalidRules, InvalidValue, OptionError, Problem
 from bandersnatch.filters.lockfiles import is_lock_file, locked
 from bandersnatch.filters.names import ListedRequirement, Skipped, decoded, requirement, text_lines
 from bandersnatch.filters.options import Files, FilterOptions, Line, Origin, line_problem
+from bandersnatch.model.pep508 import parse_pep508
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,8 +113,8 @@ def _required(text: str, line: Line) -> ListedRequirement | Skipped:
 
 def _is_requirement(text: str) -> bool:
     try:
-        Requirement(text)
-    except (InvalidRequirement, RecursionError):
+        parse_pep508(text)
+    except InvalidValue:
         return False
     return True
 

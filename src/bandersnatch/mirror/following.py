@@ -21,9 +21,9 @@ from bandersnatch.catalogue.records import (
 )
 from bandersnatch.closure import needs as values
 from bandersnatch.closure.choice import Releases, bits
+from bandersnatch.closure.convergence import Convergence
 from bandersnatch.closure.graph import depths
 from bandersnatch.closure.needs import ProjectNeeds, Shortage, Unmet
-from bandersnatch.closure.settling import Settling
 from bandersnatch.config.schema import FollowedExtras
 from bandersnatch.errors import ClosureTooDeep, TooManyFollowed
 from bandersnatch.events import Halted
@@ -74,7 +74,7 @@ class Following:
         self._halted: set[type[SafetyStop]] = set()
         self._sent: set[ProjectName] = set()
         self._marked: dict[ProjectName, str] = {}
-        self._settling = Settling()
+        self._convergence = Convergence()
         self.notes: dict[ProjectName, tuple[ProjectNeeds, Judged]] = {}
         self.may_have_lost = False
 
@@ -224,7 +224,7 @@ class Following:
         update, changed = CatalogueUpdate(), set()
         for name, row in rows.items():
             found = ProjectNeeds.decoded(row.needs)
-            contexts = self._settling.contexts(name, self._contexts(name, found, incoming[name]))
+            contexts = self._convergence.contexts(name, self._contexts(name, found, incoming[name]))
             text = values.encode_contexts(contexts)
             if text == row.contexts:
                 continue
@@ -319,7 +319,7 @@ class Following:
         before = await self._catalogue.dependencies(None)
         incoming: dict[ProjectName, dict[ProjectName, tuple[Ask, ...]]] = {}
         judged: dict[ProjectName, str] = {}
-        settling = Settling()
+        convergence = Convergence()
         # After the roots and what they need, whatever is still there and not needed any more.
         for start in ([name for name in rows if self._is_root(name)], list(rows)):
             queue = [name for name in start if name not in judged]
@@ -327,7 +327,7 @@ class Following:
                 name = queue.pop()
                 found = ProjectNeeds.decoded(rows[name].needs)
                 asked = [ask for each in incoming.get(name, {}).values() for ask in each]
-                contexts = settling.contexts(name, self._contexts(name, found, asked))
+                contexts = convergence.contexts(name, self._contexts(name, found, asked))
                 text = values.encode_contexts(contexts)
                 if judged.get(name) == text:
                     continue
@@ -376,7 +376,7 @@ class Following:
         incoming: dict[ProjectName, tuple[Ask, ...]] = {}
         for start in range(0, len(ordered), _BATCH):
             found = await self._incoming(ordered[start : start + _BATCH])
-            incoming |= {name: self._settling.asks(name, asks) for name, asks in found.items()}
+            incoming |= {name: self._convergence.asks(name, asks) for name, asks in found.items()}
         update, new, to_sync = CatalogueUpdate(), list[ProjectName](), list[ProjectName]()
         for name, asks in incoming.items():
             if not asks:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 
-class Verdicts(StrEnum):
+class ProofResult(StrEnum):
     """The results of a proof."""
 
     PASSED = "passed"
@@ -25,11 +25,11 @@ class RememberedProof(Struct, frozen=True):
     unproved: int
 
     @property
-    def verdict(self) -> Verdicts:
+    def result(self) -> ProofResult:
         """The result in one word: that of the worst answer."""
         if self.failed:
-            return Verdicts.FAILED
-        return Verdicts.UNPROVED if self.unproved else Verdicts.PASSED
+            return ProofResult.FAILED
+        return ProofResult.UNPROVED if self.unproved else ProofResult.PASSED
 
     def as_text(self) -> str:
         """Return the text that the catalogue stores."""

@@ -57,21 +57,21 @@ async def _prove(mirror: Mirror, session: Session) -> int:
     """Prove the whole selection, report what does not pass, and return how many proofs do not."""
     from bandersnatch.closure.targets import targets_of
     from bandersnatch.events import StepStarted, Warned
-    from bandersnatch.mirror.proofs import Verdicts
+    from bandersnatch.mirror.proofs import ProofResult
     from bandersnatch.mirror.queries import prove
 
     mirror.events(StepStarted("proving that the mirror can install what is selected"))
     prover = prove.Prover(mirror, targets_of(session.configuration.environments))
     questions = await prove.whole_selection(mirror)
     if mirror.filters.finite_names is not None and questions:
-        questions = [prove.together(questions, f"{len(questions)} selected project(s)")]
+        questions = [prove.combine(questions, f"{len(questions)} selected project(s)")]
     proofs = [proof for each in questions for proof in await prover.prove(each)]
-    wrong = [each for each in proofs if each.verdict is not Verdicts.PASSED]
+    wrong = [each for each in proofs if each.result is not ProofResult.PASSED]
     for each in wrong:
         reasons = "; ".join(each.lines)
-        text = f"{each.verdict.value}: {each.label} in {each.target.name}: {reasons}"
+        text = f"{each.result.value}: {each.label} in {each.target.name}: {reasons}"
         mirror.events(Warned(text))
-    await prove.remember(mirror, prove.summed(proofs, mirror.clock.now()))
+    await prove.remember(mirror, prove.summarize(proofs, mirror.clock.now()))
     return len(wrong)
 
 

@@ -65,13 +65,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 async def run(session: Session) -> int:
     """Run ``prove``."""
     from bandersnatch.cli.exit_codes import ExitCode
-    from bandersnatch.mirror.proofs import Verdicts
-    from bandersnatch.mirror.queries.prove import summed
+    from bandersnatch.mirror.proofs import ProofResult
+    from bandersnatch.mirror.queries.prove import summarize
 
     arguments = session.arguments
     targets = _targets(session.configuration.environments, arguments.environment)
     locks, questions = _questions(arguments)
-    _check_lock_flags(arguments, session)
+    _check_lock_flags(arguments, session, has_only_locks=bool(locks) and not questions)
     is_whole = not (locks or questions)
     proofs, locate = await session.query(
         lambda mirror: _prove(mirror, arguments, targets, locks, questions)
@@ -81,7 +81,7 @@ async def run(session: Session) -> int:
     if is_whole and not arguments.environment:
         await _remember(session, proofs)
     if arguments.json:
-        found = summed(proofs, session.clock.now())
+        found = summarize(proofs, session.clock.now())
         text = json.dumps(
             {
                 "passed": found.passed,
@@ -93,7 +93,7 @@ async def run(session: Session) -> int:
         )
     else:
         text = "\n".join(map(one_line, proof_lines(proofs)))
-    has_passed = all(each.verdict is Verdicts.PASSED for each in proofs)
+    has_passed = all(each.result is ProofResult.PASSED for each in proofs)
     return session.answer(text) or (ExitCode.OK if has_passed else ExitCode.DAMAGE)
 
 
@@ -176,7 +176,7 @@ async def _prove(
     questions: list[Question],
 ) -> tuple[list[Proof], Callable[[ReleaseFile], str]]:
     """Return all answers, and a function that returns the address of a file in a lock file."""
-    from bandersnatch.closure.lock import read_lock
+    from bandersnatch.closure.lockfile import read_lock
     from bandersnatch.errors import OptionError
     from bandersnatch.mirror.queries import prove
 
@@ -198,7 +198,7 @@ async def _prove(
     if questions and not arguments.each:
         labels = [each.label for each in questions]
         label = ", ".join(labels) if len(labels) <= 3 else f"{len(labels)} requirements"  # noqa: PLR2004 - as many as fit a line
-        questions = [prove.together(questions, label)]
+        questions = [prove.combine(questions, label)]
     for question in questions:
         proofs += await prover.prove(question)
     return proofs, await _locating(mirror, arguments, proofs)
@@ -206,15 +206,15 @@ async def _prove(
 
 def proof_lines(proofs: Sequence[Proof]) -> list[str]:
     """Return the answers for people: what is not proved, with the reasons, then the numbers."""
-    from bandersnatch.mirror.proofs import Verdicts
+    from bandersnatch.mirror.proofs import ProofResult
 
     lines = []
-    wrong = [each for each in proofs if each.verdict is not Verdicts.PASSED]
+    wrong = [each for each in proofs if each.result is not ProofResult.PASSED]
     is_short = len(proofs) <= _SHOWN
     for each in proofs if is_short else wrong[:_SHOWN]:
         pins = each.resolution.pins if each.resolution is not None else {}
         number = f" with {counted(len(pins), 'project')}" if pins else ""
-        lines.append(f"{each.verdict.value}: {each.label} in {each.target.name}{number}")
+        lines.append(f"{each.result.value}: {each.label} in {each.target.name}{number}")
         lines += [f"  {line}" for line in each.lines]
     if not is_short and len(wrong) > _SHOWN:
         lines.append(f"and {len(wrong) - _SHOWN:,} more that are not proved")
@@ -226,7 +226,7 @@ def proof_lines(proofs: Sequence[Proof]) -> list[str]:
 # ---------------------------------------------------------------- lock files
 
 
-def _check_lock_flags(arguments: Namespace, session: Session) -> None:
+def _check_lock_flags(arguments: Namespace, session: Session, *, has_only_locks: bool) -> None:
     """Refuse flags that do not go together.
 
     :raises UsageError: if there are any.
@@ -237,6 +237,8 @@ def _check_lock_flags(arguments: Namespace, session: Session) -> None:
         return
     if arguments.each:
         raise UsageError("--write-lock writes one resolution; leave --each out")
+    if has_only_locks:
+        raise UsageError("--write-lock writes what requirements resolve to; lock files have none")
     if not (arguments.index or session.configuration.settings.pages.root_uri):
         raise UsageError(
             "--write-lock needs the address of the mirror: set root_uri, or give --index URL, or "
@@ -271,20 +273,19 @@ async def _locating(
 def _write_lock(
     session: Session, proofs: Sequence[Proof], locate: Callable[[ReleaseFile], str]
 ) -> None:
-    """Write a lock file with what was found.
+    """Write a lock file with what was found, unless a proof failed or was given up.
 
-    :raises UsageError: if something was not proved, or only lock files were read.
     :raises StorageError: if the file cannot be written.
     """
-    from bandersnatch.closure.lock import write_lock
-    from bandersnatch.mirror.proofs import Verdicts
+    from bandersnatch.closure.lockfile import write_lock
+    from bandersnatch.mirror.proofs import ProofResult
     from bandersnatch.storage.output import OutputFile
 
     found = [each.resolution for each in proofs if each.resolution is not None]
-    has_failed = any(each.verdict is Verdicts.FAILED for each in proofs)
+    has_failed = any(each.result is ProofResult.FAILED for each in proofs)
     if not found or has_failed or any(each.gave_up for each in found):
         session.logger.warning(
-            "%s is not written: not everything passed", session.arguments.write_lock
+            "%s is not written: a proof failed or was given up", session.arguments.write_lock
         )
         return
     root = session.configuration.settings.storage.state_directory
@@ -298,7 +299,7 @@ async def _remember(session: Session, proofs: Sequence[Proof]) -> None:
     from bandersnatch.errors import LockConflict
     from bandersnatch.mirror.queries import prove
 
-    found = prove.summed(proofs, session.clock.now())
+    found = prove.summarize(proofs, session.clock.now())
     try:
         await session.use_mirror(
             [EventLog(session.logger)],

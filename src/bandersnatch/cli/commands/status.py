@@ -177,7 +177,7 @@ def _contents(status: MirrorStatus) -> Iterator[str]:
     if status.proof is not None:
         proof = status.proof
         answers = f"{proof.passed:,} passed, {proof.failed:,} failed, {proof.unproved:,} unproved"
-        yield f"Proof:     {proof.verdict.value} {_when(status, proof.at)}: {answers}"
+        yield f"Proof:     {proof.result.value} {_when(status, proof.at)}: {answers}"
     if status.oldest_look is not None:
         yield f"Swept:     {_swept(status, status.oldest_look)}"
     yield f"Removed:   {counted(trash.files, 'file')}, {size(trash.size)} in removed/"
@@ -308,7 +308,7 @@ def _proof_dict(status: MirrorStatus) -> dict[str, object] | None:
     if proof is None:
         return None
     return {
-        "result": proof.verdict.value,
+        "result": proof.result.value,
         "passed": proof.passed,
         "failed": proof.failed,
         "unproved": proof.unproved,

@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from bandersnatch.catalogue.records import CatalogueUpdate, Marker
-from bandersnatch.closure.library import Library, Wanted
-from bandersnatch.closure.markers import Verdict, judge
+from bandersnatch.closure.library import Library, MissingData
+from bandersnatch.closure.markers import Verdict, evaluate
 from bandersnatch.closure.needs import ProjectNeeds
 from bandersnatch.closure.requirements import CoreMetadata, Requirement
 from bandersnatch.closure.resolver import Resolution, resolve
 from bandersnatch.closure.targets import Targets
 from bandersnatch.filters.following import FollowingChain
 from bandersnatch.mirror.page import read_own_page
-from bandersnatch.mirror.proofs import RememberedProof, Verdicts
+from bandersnatch.mirror.proofs import ProofResult, RememberedProof
 from bandersnatch.mirror.requirements import RequirementReader
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
 
-    from bandersnatch.closure.lock import LockEntry
+    from bandersnatch.closure.lockfile import LockEntry
     from bandersnatch.closure.resolver import Conflict
     from bandersnatch.closure.targets import Target
     from bandersnatch.mirror.mirror import Mirror
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from bandersnatch.model.project import ProjectDetail
 
 _SHOWN = 8
+"""Things of one kind that a line names."""
+
+_SHOWN_CHARACTERS = 60
 
 _SECONDS = 120.0
 """How long one search takes at most; nearly all take milliseconds."""
@@ -61,7 +64,7 @@ class Proof(Struct, frozen=True):
 
     label: str
     target: Target
-    verdict: Verdicts
+    result: ProofResult
     lines: tuple[str, ...] = ()
     resolution: Resolution | None = None
 
@@ -71,7 +74,7 @@ class Proof(Struct, frozen=True):
         return {
             "question": self.label,
             "target": self.target.name,
-            "result": self.verdict.value,
+            "result": self.result.value,
             "reasons": list(self.lines),
             "pins": {name: str(each.version) for name, each in pins.items()},
         }
@@ -128,32 +131,32 @@ class Prover:
             began = self._mirror.clock.monotonic()
             try:
                 found = await self._resolve(question, target, began + left)
-            except Wanted as wanted:
+            except MissingData as missing:
                 left -= self._mirror.clock.monotonic() - began
-                await self._read(wanted, target)
+                await self._read(missing, target)
             else:
-                return self._judged(question, target, found)
+                return self._proof(question, target, found)
 
     async def _resolve(self, question: Question, target: Target, end: float) -> Resolution:
         """Resolve in a thread, which ends when the time is over or the task is cancelled."""
-        is_left, monotonic = Event(), self._mirror.clock.monotonic
+        is_cancelled, monotonic = Event(), self._mirror.clock.monotonic
 
         def is_over() -> bool:
-            return is_left.is_set() or monotonic() > end
+            return is_cancelled.is_set() or monotonic() > end
 
         try:
             return await asyncio.to_thread(
                 resolve, question.requirements, self._library, target, is_over
             )
         finally:
-            is_left.set()
+            is_cancelled.set()
 
     # ------------------------------------------------------------ reading
 
-    async def _read(self, wanted: Wanted, target: Target) -> None:
-        """Read what is wanted, and of releases twice as many of their projects each time."""
-        await self._load_pages([n for n in wanted.pages if n not in self._library.pages])
-        for release in wanted.releases:
+    async def _read(self, missing: MissingData, target: Target) -> None:
+        """Read what is missing, and of releases twice as many of their projects each time."""
+        await self._load_pages([n for n in missing.pages if n not in self._library.pages])
+        for release in missing.releases:
             name = release.project
             count = self._read_of[name] = 2 * self._read_of.get(name, 0) or 1
             releases = self._library.releases(name, target)
@@ -173,7 +176,9 @@ class Prover:
                 page = await read_own_page(self._mirror.storage, pages, name, self._now)
             self._library.pages[name] = page
             if page is not None and name in rows:
-                self._library.metadata |= _remembered(page, ProjectNeeds.decoded(rows[name].needs))
+                self._library.metadata |= _recorded_metadata(
+                    page, ProjectNeeds.decoded(rows[name].needs)
+                )
 
     async def _load_metadata(self, file: ReleaseFile, name: ProjectName) -> None:
         if file.path not in self._library.metadata:
@@ -182,24 +187,24 @@ class Prover:
 
     # ------------------------------------------------------------ words
 
-    def _judged(self, question: Question, target: Target, found: Resolution) -> Proof:
+    def _proof(self, question: Question, target: Target, found: Resolution) -> Proof:
         lines: list[str] = []
-        verdict = Verdicts.PASSED
+        result = ProofResult.PASSED
         if found.gave_up:
-            verdict, lines = (
-                Verdicts.UNPROVED,
+            result, lines = (
+                ProofResult.UNPROVED,
                 [f"the search was given up: no answer was found in {self._seconds:.0f} s"],
             )
         elif found.conflicts:
-            verdict, lines = Verdicts.FAILED, list(self._conflict(found.conflicts, target))
+            result, lines = ProofResult.FAILED, list(self._conflict(found.conflicts, target))
         elif found.unknown or found.undecided:
-            verdict = Verdicts.UNPROVED
+            result = ProofResult.UNPROVED
             lines = [f"{filename}: {why}" for filename, why in found.unknown[:_SHOWN]]
             lines += [
                 f"the target does not decide whether this holds: {each}"
                 for each in found.undecided[:_SHOWN]
             ]
-        return Proof(question.label, target, verdict, tuple(lines), found)
+        return Proof(question.label, target, result, tuple(lines), found)
 
     def _conflict(self, conflicts: Sequence[Conflict], target: Target) -> Iterable[str]:
         """Yield the chain of a conflict, and what to add."""
@@ -235,19 +240,23 @@ class Prover:
         """Return for each target whether the mirror has a file of each entry, by its digest."""
         names = dict.fromkeys(entry.name for entry in entries)
         await self._load_pages([name for name in names if name not in self._library.pages])
-        return [self._locked(label, entries, each) for each in self._targets.targets]
+        return [self._prove_lock_in(each, label, entries) for each in self._targets.targets]
 
-    def _locked(self, label: str, entries: Sequence[LockEntry], target: Target) -> Proof:
-        lines = [
-            line
-            for entry in entries
-            if judge(entry.marker, "", target.variables) is not Verdict.NO
-            for line in self._missing(entry, target)
+    def _prove_lock_in(self, target: Target, label: str, entries: Sequence[LockEntry]) -> Proof:
+        wanted = [
+            each
+            for each in entries
+            if evaluate(each.marker, "", target.variables) is not Verdict.NO
         ]
-        verdict = Verdicts.FAILED if lines else Verdicts.PASSED
-        return Proof(label, target, verdict, tuple(lines))
+        missing = [line for each in wanted for line in self._missing(each, target)]
+        unknown = [f"{_shown(each)}: {each.unknown}" for each in wanted if each.unknown]
+        result = ProofResult.PASSED
+        if missing or unknown:
+            result = ProofResult.FAILED if missing else ProofResult.UNPROVED
+        return Proof(label, target, result, (*missing, *unknown))
 
     def _missing(self, entry: LockEntry, target: Target) -> Iterable[str]:
+        """Yield what the mirror lacks of an entry; nothing if no file of it is for the target."""
         one = Targets([target])
         usable = [
             each
@@ -255,18 +264,23 @@ class Prover:
             if not each.filename or one.taking(each.filename, entry.name, None)
         ]
         page = self._library.pages[entry.name]
-        if not usable:
+        if entry.unknown or not usable:
             return
         if page is None:
-            yield f"{entry.name} {entry.version}: the mirror does not have the project"
+            yield f"{_shown(entry)}: the mirror does not have the project"
             return
         stored = {digest for file in page.files for digest in file.hashes}
         if not any(each.digest in stored for each in usable):
             names = ", ".join(each.filename or str(each.digest) for each in usable[:_SHOWN])
-            yield f"{entry.name} {entry.version}: the mirror has none of {names}"
+            yield f"{_shown(entry)}: the mirror has none of {names}"
 
 
-def _remembered(page: ProjectDetail, needs: ProjectNeeds) -> dict[str, CoreMetadata | str]:
+def _shown(entry: LockEntry) -> str:
+    """Return the name and the version of an entry, which may be any text."""
+    return f"{entry.name} {entry.version[:_SHOWN_CHARACTERS]}".rstrip()
+
+
+def _recorded_metadata(page: ProjectDetail, needs: ProjectNeeds) -> dict[str, CoreMetadata | str]:
     """Return what the catalogue remembers of the files of a page, by their paths."""
     paths = {file.filename: file.path for file in page.files}
     found: dict[str, CoreMetadata | str] = {
@@ -304,7 +318,7 @@ async def whole_selection(mirror: Mirror) -> list[Question]:
     return questions
 
 
-def together(questions: Sequence[Question], label: str) -> Question:
+def combine(questions: Sequence[Question], label: str) -> Question:
     """Return one question for several: that all are installed in one environment."""
     return Question(label, tuple(each for found in questions for each in found.requirements))
 
@@ -312,16 +326,16 @@ def together(questions: Sequence[Question], label: str) -> Question:
 # ---------------------------------------------------------------- what is remembered
 
 
-def summed(proofs: Sequence[Proof], now: datetime) -> RememberedProof:
+def summarize(proofs: Sequence[Proof], now: datetime) -> RememberedProof:
     """Return the number of answers of each kind."""
-    count = dict.fromkeys(Verdicts, 0)
+    count = dict.fromkeys(ProofResult, 0)
     for proof in proofs:
-        count[proof.verdict] += 1
+        count[proof.result] += 1
     return RememberedProof(
         int(now.timestamp()),
-        count[Verdicts.PASSED],
-        count[Verdicts.FAILED],
-        count[Verdicts.UNPROVED],
+        count[ProofResult.PASSED],
+        count[ProofResult.FAILED],
+        count[ProofResult.UNPROVED],
     )
 
 

@@ -16,7 +16,7 @@ from bandersnatch.model.digests import Digest, parse_digest
 from bandersnatch.model.names import ProjectName, project_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from bandersnatch.closure.library import Release
     from bandersnatch.closure.resolver import Resolution
@@ -34,16 +34,33 @@ class LockedFile(Struct, frozen=True):
 
 
 class LockEntry(Struct, frozen=True):
-    """What a lock file pins of one project."""
+    """What a lock file pins of one project.
+
+    ``files`` are those with a digest. ``unknown`` is why an index cannot be asked for the entry, ""
+    if it can.
+    """
 
     name: ProjectName
     version: str
     marker: str
     files: tuple[LockedFile, ...]
+    unknown: str = ""
+
+
+_LOCAL = frozenset({"directory", "editable", "virtual", "path", "file"})
+"""Sources on the machine that the lock file is for."""
+
+_ELSEWHERE = {
+    "vcs": "version control",
+    "git": "version control",
+    "archive": "an archive",
+    "url": "a URL",
+}
+"""Sources that are not an index."""
 
 
 def read_lock(path: str, text: str) -> list[LockEntry]:
-    """Return the entries of a lock file that come from an index.
+    """Return the entries of a lock file, without projects on the machine that it is for.
 
     :raises OptionError: if it is not a lock file of a known kind.
     """
@@ -54,32 +71,51 @@ def read_lock(path: str, text: str) -> list[LockEntry]:
     tables = document.get("packages", document.get("package"))
     if not isinstance(tables, list):
         raise OptionError(f"{path} has neither [[packages]] nor [[package]]")
-    found = (_entry(path, table) for table in tables if isinstance(table, dict))
-    return [each for each in found if each is not None]
+    if not all(isinstance(each, dict) for each in tables):
+        raise OptionError(f"{path} has an entry that is not a table")
+    return [_entry(path, table) for table in tables if not _kinds_of_source(table) & _LOCAL]
 
 
-def _entry(path: str, table: Mapping[str, Any]) -> LockEntry | None:
-    """Return the entry of a table, None if it names no file of an index."""
+def _entry(path: str, table: Mapping[str, Any]) -> LockEntry:
+    """Return the entry of a table.
+
+    :raises OptionError: if it has no name.
+    """
     try:
         name = project_name(table.get("name"))
     except InvalidValue as error:
         raise OptionError(f"{path}: {error}") from None
-    files = [*_listed(table.get("wheels")), *_listed(table.get("files"))]
-    sdist = table.get("sdist")
-    files += _listed([sdist]) if sdist is not None else []
-    marker = table.get("marker")
-    version = table.get("version")
-    if not files:
-        return None
+    version, marker = table.get("version"), table.get("marker", table.get("markers"))
+    files = [
+        found
+        for value in (table.get("wheels"), table.get("files"), [table.get("sdist")])
+        for found in _listed(value)
+    ]
+    elsewhere = sorted(_kinds_of_source(table) & _ELSEWHERE.keys())
+    unknown = "" if files else "the lock file has no digest of it"
+    if elsewhere:
+        unknown = f"it comes from {_ELSEWHERE[elsewhere[0]]}, not from the index"
     return LockEntry(
         name,
         version if isinstance(version, str) else "",
         marker if isinstance(marker, str) else "",
         tuple(files),
+        unknown,
     )
 
 
-def _listed(value: object) -> Iterable[LockedFile]:
+def _kinds_of_source(table: Mapping[str, Any]) -> frozenset[str]:
+    """Return where an entry comes from, by the keys of the three kinds of lock files."""
+    found = {key for key in ("vcs", "directory", "archive") if key in table}
+    source = table.get("source")
+    if isinstance(source, dict):
+        kind = source.get("type")  # of Poetry, whose sources all have a URL
+        found |= {kind} if isinstance(kind, str) else source.keys()
+    return frozenset(found)
+
+
+def _listed(value: object) -> Iterator[LockedFile]:
+    """Yield a file for each digest in a list of tables."""
     for each in value if isinstance(value, list) else []:
         if not isinstance(each, dict):
             continue
@@ -104,8 +140,8 @@ def _listed(value: object) -> Iterable[LockedFile]:
 def write_lock(resolutions: Sequence[Resolution], locate: Callable[[ReleaseFile], str]) -> str:
     """Return the text of a ``pylock.toml`` with what was found for all targets.
 
-    ``locate`` returns the URL of a file. A package that only some targets need, or need in another
-    version, has a marker that names these targets.
+    ``locate`` returns the URL of a file. A version that not all targets have has a marker that
+    names those that have it.
     """
     found: dict[tuple[ProjectName, Version], list[tuple[Target, Release]]] = {}
     for resolution in resolutions:
@@ -173,7 +209,7 @@ def _marker(targets: Iterable[Target]) -> Marker | None:
         ]
         if not parts:
             return None
-        if dict(variables).get("implementation_name") == ("pypy",):
+        if variables.get("implementation_name") == ("pypy",):
             parts.append('implementation_name == "pypy"')
         texts.append(" and ".join(parts))
     joined = " or ".join(f"({text})" for text in dict.fromkeys(texts))
