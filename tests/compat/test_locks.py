@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import Struct
 
+from tests.support.programs import require_program
 from tests.support.serving import serve_process
 from tests.support.wheels import wheel
 
@@ -140,10 +141,7 @@ def work(tmp_path: Path) -> Workplace:
 
 def program(name: str) -> str:
     """Return the path of a program, or skip the test."""
-    path = shutil.which(name)
-    if path is None:
-        pytest.skip(f"{name} is not installed; `tox -e clients` installs it")
-    return path
+    return require_program(name, "`tox -e clients` installs it")
 
 
 BOTH = {"ham-1.0", "spam-2.0"}

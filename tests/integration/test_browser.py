@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ import pytest
 from bandersnatch.catalogue.records import CatalogueUpdate, Exclusion, Marker
 from bandersnatch.catalogue.sqlite import SqliteCatalogue
 from tests.support import browser as browsers
+from tests.support.programs import missing
 from tests.support.records import make_record, make_unfinished
 from tests.support.serving import serve_configuration, serving, write_tree
 
@@ -29,10 +29,7 @@ AXE = Path(os.environ.get("AXE_CORE", ROOT / "node_modules" / "axe-core" / "axe.
 PAGES = ["/", "/-/search?q=o", "/-/project/foo/", "/-/largest", "/-/failures", "/-/project/no/"]
 SIZES = {"phone": (360, 740), "desktop": (1280, 800)}
 
-pytestmark = [
-    pytest.mark.skipif(browsers.PROGRAM is None, reason="chromium is not installed"),
-    pytest.mark.timeout(300),
-]
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
@@ -59,9 +56,15 @@ async def page(tmp_path: Path) -> AsyncIterator[Page]:
         yield found
 
 
-@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed")
-async def test_an_accessibility_checker_finds_nothing(address: str, page: Page) -> None:
-    axe = await asyncio.to_thread(AXE.read_text, encoding="utf-8")
+@pytest.fixture
+def axe() -> str:
+    """Return the source of the checker."""
+    if not AXE.exists():
+        missing("axe-core is not installed: npm install --no-save axe-core")
+    return AXE.read_text(encoding="utf-8")
+
+
+async def test_an_accessibility_checker_finds_nothing(address: str, page: Page, axe: str) -> None:
     for width, height in SIZES.values():
         for dark in (False, True):
             await page.show_as(width, height, dark=dark)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from tests.support.bucket_site import BucketSite
 from tests.support.ceph import BUCKET
+from tests.support.programs import require_program
 from tests.support.real_servers import fetch, free_ports, public_copy, serving_blocks
 from tests.support.wheels import wheel
 
@@ -110,10 +110,7 @@ def test_nginx_serves_a_bucket_as_the_documentation_says(
 
 def node() -> str:
     """Return the path of Node, or skip the test."""
-    path = shutil.which("node")
-    if path is None:
-        pytest.skip("node is not installed")
-    return path
+    return require_program("node", "apt-get install nodejs")
 
 
 @pytest.mark.parametrize(

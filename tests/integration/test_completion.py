@@ -6,7 +6,6 @@ import os
 import pty
 import select
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import pytest
 from bandersnatch.cli.commands import COMMANDS
 from bandersnatch.cli.syntax import read_syntax
 from tests.support.commands import run_command
+from tests.support.programs import require_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,8 +50,7 @@ COMPLETED = [
 def shell(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return a shell that is installed; its script is in the current directory."""
     name = str(request.param)
-    if shutil.which(name) is None:
-        pytest.skip(f"{name} is not installed")
+    require_program(name)
     done = run_command("completion", name)
     assert done.code == 0, done.log
     (tmp_path / "script").write_text(done.out)
@@ -170,8 +169,7 @@ def test_a_shell_has_every_command_flag_and_choice(shell: str) -> None:
 
 def test_bash_completes_a_value_after_an_equals_sign() -> None:
     """Readline makes ``--report=x`` three words; the sign may also be the last of them."""
-    if shutil.which("bash") is None:
-        pytest.skip("bash is not installed")
+    require_program("bash")
     program = run_command("completion", "bash").out
     program += "COMP_WORDS=(bandersnatch init --directory = /us); COMP_CWORD=4; _bandersnatch\n"
     program += "echo $COMPREPLY\n"

@@ -23,6 +23,7 @@ import pytest
 from bandersnatch.cli.commands import COMMANDS
 from bandersnatch.cli.parser import parse
 from tests.support.commands import run_command
+from tests.support.programs import require_program
 from tests.support.wheels import wheel
 
 if TYPE_CHECKING:
@@ -305,8 +306,7 @@ def test_a_listed_command_is_right(command: str) -> None:
 
 
 def test_the_shell_accepts_every_line() -> None:
-    if shutil.which("bash") is None:
-        pytest.skip("bash is not installed")
+    bash = require_program("bash")
     lines = [line.text for page in PAGES for line in lines_of(page) if not line.is_inline]
     scripts = [
         block
@@ -314,10 +314,8 @@ def test_the_shell_accepts_every_line() -> None:
         for _, language, block in FENCE.findall(page.read_text(encoding="utf-8"))
         if language == "sh"
     ]
-    for program, text in (("bash", "\n".join(lines)), *(("bash", each) for each in scripts)):
-        done = subprocess.run(
-            [program, "-n"], input=text, capture_output=True, text=True, check=False
-        )
+    for text in ("\n".join(lines), *scripts):
+        done = subprocess.run([bash, "-n"], input=text, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
 
 

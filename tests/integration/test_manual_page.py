@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 
 import pytest
@@ -13,6 +12,7 @@ from bandersnatch.cli.commands.man import _STATUSES
 from bandersnatch.cli.exit_codes import ExitCode
 from bandersnatch.cli.syntax import read_syntax
 from tests.support.commands import run_command
+from tests.support.programs import require_program
 
 
 @pytest.fixture(scope="module")
@@ -23,18 +23,10 @@ def page() -> str:
     return done.out
 
 
-def program(name: str) -> str:
-    """Return the path of a program, or skip the test."""
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
-
-
 def test_mandoc_finds_no_fault(page: str) -> None:
     """The page has no date, so that it is the same each time; no other remark is accepted."""
     done = subprocess.run(
-        [program("mandoc"), "-T", "lint", "-W", "warning"],
+        [require_program("mandoc"), "-T", "lint", "-W", "warning"],
         input=page,
         capture_output=True,
         text=True,
@@ -47,7 +39,7 @@ def test_mandoc_finds_no_fault(page: str) -> None:
 
 def test_man_shows_every_command_flag_and_status(page: str) -> None:
     done = subprocess.run(
-        [program("man"), "--warnings=all", "-l", "-"],
+        [require_program("man", "apt-get install man-db"), "--warnings=all", "-l", "-"],
         input=page,
         capture_output=True,
         text=True,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from bandersnatch.config.schema import MetricsAccess, ServeSettings
 from bandersnatch.index.port import Traffic
 from bandersnatch.state_word import RunEnd, RunTotals
+from tests.support.programs import require_program
 from tests.support.serving import Client, serve_configuration, serving, write_tree
 
 if TYPE_CHECKING:
@@ -273,12 +273,12 @@ def test_the_examples_use_metrics_that_exist() -> None:
 
 def promtool(*arguments: str, text: str = "") -> str:
     """Return what promtool says about a text, "" if it finds no fault."""
-    command = ["promtool", "check", *arguments]
+    program = require_program("promtool", "apt-get install prometheus")
+    command = [program, "check", *arguments]
     done = subprocess.run(command, input=text, capture_output=True, check=False, text=True)
     return done.stderr + done.stdout if done.returncode else ""
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_promtool_finds_no_fault_in_metrics_rules_and_dashboard(mirrored: Site) -> None:
     assert promtool("rules", str(DOCS / "examples/alerts.yml")) == ""
     assert promtool("metrics", text=(mirrored.home / "m.prom").read_text()) == ""

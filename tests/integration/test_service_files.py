@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import pytest
 
 from bandersnatch.cli.parser import parse
 from bandersnatch.config import readers
+from tests.support.programs import require_program
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -29,13 +29,12 @@ if TYPE_CHECKING:
 ETC = Path(__file__).parents[2] / "docs" / "examples" / "etc"
 UNITS = sorted((ETC / "systemd/system").iterdir())
 PROGRAM = "/usr/local/bin/bandersnatch"
+PACKAGE = "apt-get install systemd"
 
 
 def run_program(name: str, *arguments: object) -> str:
     """Run a program and return its output, or skip the test if it is not installed."""
-    path = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-    if path is None:
-        pytest.skip(f"{name} is not installed")
+    path = require_program(name, PACKAGE if name.startswith("systemd-") else "")
     done = subprocess.run(
         [path, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=60
     )
@@ -133,8 +132,7 @@ def test_logrotate_accepts_its_file(tmp_path: Path) -> None:
 
 
 def test_a_socket_of_systemd_is_served(index: Index, site: Site) -> None:
-    if shutil.which("systemd-socket-activate") is None:
-        pytest.skip("systemd-socket-activate is not installed")
+    activate = require_program("systemd-socket-activate", PACKAGE)
     index.release("foo", "1.0")
     site.mirror()
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -144,7 +142,7 @@ def test_a_socket_of_systemd_is_served(index: Index, site: Site) -> None:
     words = line.replace("/var/log/bandersnatch", str(site.home)).split()
     command = [sys.executable, "-m", "bandersnatch", "-c", str(site.config), *words]
     with subprocess.Popen(
-        ["systemd-socket-activate", f"--listen=127.0.0.1:{port}", *command],
+        [activate, f"--listen=127.0.0.1:{port}", *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     ) as process:

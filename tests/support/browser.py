@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from tests.support.programs import require_program
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 _KEYS = {"Tab": ("Tab", 9, ""), "Enter": ("Enter", 13, "\r"), "Escape": ("Escape", 27, "")}
 
@@ -94,10 +94,13 @@ class Page:
 
 @asynccontextmanager
 async def browser(home: Path) -> AsyncIterator[Page]:
-    """Start a browser, whose files are in ``home``, and yield a page of it."""
-    assert PROGRAM is not None, "skipped without"
+    """Start a browser, whose files are in ``home``, and yield a page of it.
+
+    The test is skipped without one.
+    """
+    program = shutil.which("chromium-browser") or require_program("chromium")
     process = await asyncio.create_subprocess_exec(
-        *(PROGRAM, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"),
+        *(program, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"),
         *("--disable-dev-shm-usage", "--no-first-run", f"--user-data-dir={home}", "about:blank"),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,

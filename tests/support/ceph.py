@@ -20,8 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeAlias
 
-import pytest
-
+from tests.support.programs import require_program
 from tests.support.sockets import free_ports
 from tests.support.swift import Swift
 
@@ -95,13 +94,8 @@ rgw enable apis = s3
 
 def require_ceph() -> None:
     """Skip the test if a program of Ceph is missing; let it fail where services are required."""
-    missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
-    if not missing:
-        return
-    text = f"Ceph is not installed ({missing[0]}): apt-get install {PACKAGES}"
-    if os.environ.get("REQUIRE_SERVICES") == "1":
-        pytest.fail(text)
-    pytest.skip(text)
+    for tool in _TOOLS:
+        require_program(tool, f"apt-get install {PACKAGES}")
 
 
 class Ceph:

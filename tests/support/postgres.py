@@ -18,9 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import pytest
-
 from bandersnatch.config.catalogue import CatalogueSettings, read_catalogue
+from tests.support.programs import missing
 from tests.support.sockets import free_ports
 
 if TYPE_CHECKING:
@@ -64,13 +63,7 @@ def _programs() -> Path | None:
 
 def require_postgres() -> Path:
     """Return the directory of the programs; skip the test without them, or let it fail."""
-    programs = _programs()
-    if programs is not None:
-        return programs
-    text = f"PostgreSQL is not installed: apt-get install {PACKAGE}"
-    if os.environ.get("REQUIRE_SERVICES") == "1":
-        pytest.fail(text)
-    pytest.skip(text)
+    return _programs() or missing(f"PostgreSQL is not installed: apt-get install {PACKAGE}")
 
 
 class Postgres:

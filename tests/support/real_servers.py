@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from tests.support.programs import require_program
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from email.message import Message
@@ -177,9 +179,7 @@ def _command(server: str, root: Path, home: Path, port: int, block: str) -> list
     if server == "http.server":
         bind = ["--bind", "127.0.0.1", "--directory", str(root)]
         return [sys.executable, "-m", "http.server", str(port), *bind]
-    program = shutil.which({"apache": "apache2"}.get(server, server), path=_ENVIRONMENT["PATH"])
-    if program is None:
-        pytest.skip(f"{server} is not installed")
+    program = require_program({"apache": "apache2"}.get(server, server))
     is_root = os.getuid() == 0
     config = home / "server.conf"
     if server == "nginx":

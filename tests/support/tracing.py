@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.processes import start
+from tests.support.programs import require_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,9 +53,7 @@ class Traced:
 
 def require_strace() -> None:
     """Skip the test where strace is missing, or cannot trace or inject."""
-    program = shutil.which("strace")
-    if program is None:
-        pytest.skip("strace is not installed")
+    program = require_program("strace")
     command = [program, "-qq", "-o", os.devnull, "-e", "inject=getppid:error=EIO", "true"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
