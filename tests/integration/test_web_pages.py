@@ -31,7 +31,7 @@ from bandersnatch.serve.pages.views import POLICY, size_text
 from bandersnatch.state_word import RunEnd
 from tests.support.factories import make_file
 from tests.support.records import make_record, make_unfinished
-from tests.support.serving import FILE, serve_configuration, serving, write_tree
+from tests.support.serving import FILE, parse_reply, serve_configuration, serving, write_tree
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -198,7 +198,7 @@ async def test_the_first_page_has_the_state_and_its_reason(client: Client) -> No
 
     assert "partial the last run ended with exit status 4." in text
     assert "Projects 1" in text
-    assert "Not done 1 projects" in text
+    assert "Not done 1 project " in text
     assert "pip config set global.index-url http://h/simple/" in text
 
 
@@ -210,7 +210,8 @@ async def test_the_page_of_a_project_has_what_is_known(client: Client) -> None:
     assert "cp312 manylinux_2_17_x86_64 manylinux2014_x86_64 1.2 KB 2026-11-30" in text
     assert "yanked: broken" in text
     assert "(not stored)" in text
-    assert re.search(r"pip install --index-url http://h/simple/ foo==\S+", text)
+    pip = r"pip install --index-url http://h/simple/ --trusted-host h foo==\S+"
+    assert re.search(pip, text)
     assert "--hash=sha256:" in text
     assert "metadata of foo-2.0" in text
     assert "provenance of foo-2.0" in text
@@ -249,6 +250,32 @@ async def test_the_address_is_that_which_the_client_uses(client: Client) -> None
     lines[2] = b'Host: "><script>alert(1)</script>'
     data = await client.send(b"\r\n".join(lines))
     assert b"alert(1)" not in data
+
+
+@pytest.mark.parametrize(
+    ("host", "trusted"),
+    [
+        ("mirror.example.com", "mirror.example.com"),
+        ("mirror.example.com:81", "mirror.example.com:81"),
+        ("[2001:db8::1]:8080", "[2001:db8::1]:8080"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("127.0.0.1:8080", ""),
+        ("127.1.2.3", ""),
+        ("[::1]:8080", ""),
+        ("[::1]", ""),
+        ("LocalHost:8080", ""),
+    ],
+)
+async def test_pip_is_told_to_trust_a_host_without_tls(
+    client: Client, host: str, trusted: str
+) -> None:
+    """Without that it ignores the index, unless the host is its own machine."""
+    options = {"/": "global.trusted-host ", "/-/project/foo/": "--trusted-host "}
+    for path, option in options.items():
+        request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        text = tags_of(parse_reply(await client.send(request.encode()))).text
+        found = re.search(rf"{option}(\S+)", text)
+        assert (found[1] if found else "") == trusted
 
 
 async def test_a_page_needs_no_catalogue(tmp_path: Path) -> None:

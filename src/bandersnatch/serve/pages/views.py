@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import blake2b
 from importlib.resources import files
+from ipaddress import ip_address
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, quote
@@ -117,6 +118,7 @@ class WebPages:
             **rendered.values,
             "root": page.root,
             "index": f"{'https' if secure else 'http'}://{known}/simple/",
+            "trusted": "" if secure or _is_loopback(known) else known,
         }
         body = await self._threads.run(lambda: self._render(rendered.template, values))
         return Answer("page", rendered.status, _head(rendered.status, len(body)), body)
@@ -342,6 +344,17 @@ def _style_sheet() -> Answer:
 
 def _search_link(query: str) -> Callable[[int], str]:
     return lambda page: f"?q={quote(query, safe='')}&page={page}"
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a host, with or without a port, is one that pip asks by plain HTTP unasked."""
+    name = re.sub(r":\d+$", "", host).strip("[]").lower()
+    if name == "localhost":
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _page_number(texts: Mapping[str, list[str]]) -> int:
