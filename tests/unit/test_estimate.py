@@ -86,6 +86,30 @@ async def test_the_sizes_before_and_after_are_estimated() -> None:
     assert made.fits is None, "a storage in memory does not tell its room"
 
 
+class BusyDisk(MemoryStorage):
+    """A disk that others write to: each answer has less free space."""
+
+    def __init__(self, *places: str) -> None:
+        super().__init__()
+        self._left = [StorageSpace(StorageKey(place), 9 - n) for n, place in enumerate(places)]
+
+    async def free_space(self, prefix: StorageKey, /) -> StorageSpace:  # type: ignore[override]
+        del prefix
+        return self._left.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("places", "lines"),
+    [(("", ""), ["the disk"]), (("", "removed/"), ["the disk", "the disk of removed/"])],
+)
+async def test_a_disk_is_named_once(places: tuple[str, ...], lines: list[str]) -> None:
+    made = Estimate()
+    await made.after(MemoryCatalogue(), BusyDisk(*places))
+
+    found = [line for line in table(made, None).splitlines() if line.startswith("Free on ")]
+    assert [line.removeprefix("Free on ").partition(":")[0] for line in found] == lines
+
+
 @pytest.mark.parametrize(
     ("free", "fits", "verdict"), [(1520, True, "enough"), (1519, False, "NOT ENOUGH")]
 )

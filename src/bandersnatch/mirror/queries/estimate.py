@@ -145,7 +145,9 @@ class Estimate:
         ordered = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
         self.largest = ordered[:LARGEST]
         self.space, trash = await files.free_space(PACKAGES), await files.free_space(TRASH)
-        self.trash_space = trash if trash and self.space and trash != self.space else None
+        # On a busy disk the two answers about it differ.
+        is_same = not trash or not self.space or trash.place == self.space.place
+        self.trash_space = None if is_same else trash
 
     async def after_closure(self, mirror: Mirror) -> None:
         """Record what the dependencies cost after the dry run, if any are followed."""
