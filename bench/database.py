@@ -10,7 +10,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from serve import free_port
 
@@ -22,9 +22,35 @@ _START_LIMIT = 60
 """Seconds."""
 
 
+class Server(NamedTuple):
+    """A running server: the URL of its database, its directory, and its first process."""
+
+    url: str
+    data: Path
+    process: int
+
+    def cpu(self) -> float:
+        """Return the processor time of all its processes so far, in seconds.
+
+        Those that ended are counted by the first one, which waited for them.
+        """
+        children = Path(f"/proc/{self.process}/task/{self.process}/children").read_text().split()
+        ticks = sum(_times(self.process)) + sum(sum(_times(int(each))[:2]) for each in children)
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _times(process: int) -> list[int]:
+    """Return the user and system time of a process, and of what it waited for, in ticks."""
+    try:
+        text = Path(f"/proc/{process}/stat").read_text()
+    except FileNotFoundError:  # it has ended just now
+        return [0, 0, 0, 0]
+    return [int(each) for each in text.rpartition(")")[2].split()[11:15]]
+
+
 @contextmanager
-def database() -> Iterator[str]:
-    """Create a server in a temporary directory, and yield the URL of its database.
+def database() -> Iterator[Server]:
+    """Create a server in a temporary directory, and yield it.
 
     :raises RuntimeError: if PostgreSQL is not installed, or does not start.
     """
@@ -50,7 +76,8 @@ def database() -> Iterator[str]:
         )
     try:
         _wait(home / f".s.PGSQL.{port}", server)
-        yield f"postgresql://{_USER}@/postgres?host={home}&port={port}"
+        url = f"postgresql://{_USER}@/postgres?host={home}&port={port}"
+        yield Server(url, Path(data), server.pid)
     finally:
         server.terminate()
         server.wait()

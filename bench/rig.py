@@ -72,6 +72,8 @@ class Rig:
         self._memory: Path | None = None
         self._few: Mirrored | None = None
         self._many: Mirrored | None = None
+        self.page_cpu: float | None = None
+        """The processor time of a page in a first run of a whole index, in seconds."""
 
     # ------------------------------------------------------------ places
 

@@ -1,6 +1,6 @@
 """The benchmark: ``python bench/run.py``; needs nginx, curl and openssl, and no network.
 
-The scenario ``postgres`` needs PostgreSQL.
+The scenarios ``postgres`` and ``whole-postgres`` need PostgreSQL.
 
 Each scenario runs whole programs and measures them from outside, by turns with ``curl --parallel``
 of the same URLs where that can be compared. It checks every mirror, and fails if one is incomplete.
@@ -17,6 +17,7 @@ import argparse
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,9 +25,10 @@ import scenarios_first as first
 import scenarios_later as later
 import scenarios_postgres
 import scenarios_verify as verify
+import scenarios_whole as whole
 from figures import Failure, Figure, as_json, as_markdown, machine
 from rig import Rig
-from sizes import FULL, NORMAL, QUICK
+from sizes import NORMAL, QUICK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,8 +52,14 @@ SCENARIOS: dict[str, Callable[[Rig], Iterator[Figure]]] = {
     "long": first.long,
     "pages": first.pages,
     "help": later.start,
+    "whole": whole.whole,
+    "whole-postgres": whole.whole_postgres,
+    "real": whole.real,
 }
 """In the order of execution: some use the mirror of an earlier one."""
+
+LONG = ("whole", "whole-postgres", "real")
+"""The scenarios that take an hour; they run with ``--full``, with ``--quick``, or if named."""
 
 
 def main() -> None:
@@ -65,13 +73,14 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     if list(work.iterdir()):
         sys.exit(f"{work} is not empty; empty it and wait a minute")
-    sizes = QUICK if arguments.quick else FULL if arguments.full else NORMAL
+    sizes = QUICK if arguments.quick else NORMAL
+    if arguments.full:
+        sizes = replace(sizes, whole=arguments.full)
     runs = arguments.runs or (1 if arguments.quick else 3)
     before, rig = machine(), Rig(work, sizes, runs)
     lines: list[Figure | Failure] = []
-    for name in SCENARIOS:
-        if not arguments.only or name in arguments.only:
-            lines += _run(name, rig)
+    for name in _selected(arguments):
+        lines += _run(name, rig)
     table = as_markdown(lines, sizes, before, runs)
     print(table)
     if arguments.markdown:
@@ -83,6 +92,13 @@ def main() -> None:
         shutil.rmtree(work)
     if any(isinstance(line, Failure) for line in lines):
         sys.exit(1)
+
+
+def _selected(arguments: argparse.Namespace) -> list[str]:
+    if arguments.only:
+        return [name for name in SCENARIOS if name in arguments.only]
+    is_all = arguments.full or arguments.quick
+    return [name for name in SCENARIOS if is_all or name not in LONG]
 
 
 def _run(name: str, rig: Rig) -> Iterator[Figure | Failure]:
@@ -106,7 +122,10 @@ def _arguments() -> argparse.Namespace:
     add("--only", nargs="+", choices=list(SCENARIOS), metavar="NAME", help="run only these")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="small sizes, to check that it works")
-    size.add_argument("--full", action="store_true", help="700,000 pages in the scenario ``pages``")
+    full = "the whole index as well, with 700,000 projects or as many as are given"
+    size.add_argument(
+        "--full", nargs="?", type=int, const=NORMAL.whole, metavar="PROJECTS", help=full
+    )
     add("--runs", type=int, help="runs of each scenario (default: 3, or 1 with --quick)")
     add("--work", help="a working directory, which is kept (default: a temporary one)")
     add("--json", type=Path, metavar="FILE", help="write the figures to FILE")

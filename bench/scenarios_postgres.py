@@ -28,12 +28,12 @@ def postgres(rig: Rig) -> Iterator[Figure]:
     shutil.copytree(
         many.directory, directory, symlinks=True, ignore=shutil.ignore_patterns("catalogue.*")
     )
-    with database() as url:
-        command = rig.command(None, directory, "catalogue", "copy", str(many.directory), url)
+    with database() as server:
+        command = rig.command(None, directory, "catalogue", "copy", str(many.directory), server.url)
         copied = measure(command, log=rig.fresh("copy.log"))
         yield Figure("postgres", "wall time of the copy", copied.wall, "s")
         yield Figure("postgres", "peak memory of the copy", copied.memory / 1e6, "MB")
-        mirrored, option = Mirrored(many.index, directory), f"catalogue = {url}"
+        mirrored, option = Mirrored(many.index, directory), f"catalogue = {server.url}"
         yield from _costs("unchanged", _repeated(rig, mirrored, option), 1.0, 100)
         yield from _costs("compared", _repeated(rig, mirrored, f"{option}\n{_ALWAYS}"), None, 300)
         yield from _costs("10 changed", _changed(rig, mirrored, option), None, 300)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,8 +10,10 @@ class Sizes:
     """Numbers of projects, files and runs; ``large_size`` is in bytes.
 
     ``giants`` are the numbers of files of the largest projects, ``many`` the projects of a whole
-    index, ``pages`` those of a first sync without files, compared in ``parts``. ``judged`` says
-    whether the aims apply to these sizes.
+    index that are not all synced, ``pages`` those of a first sync without files, compared in
+    ``parts``. ``whole`` are those of a whole index that are, ``changed_of_whole`` those that change
+    in a day, ``night`` the seconds that ``verify`` reads. ``typical`` is the number of files of
+    PyPI's mean size. ``judged`` says whether the aims apply to these sizes.
     """
 
     projects: int = 5_000
@@ -28,12 +30,14 @@ class Sizes:
     large_size: int = 50_000_000
     long: int = 5_000
     starts: int = 10
+    whole: int = 700_000
+    changed_of_whole: int = 20_000
+    night: int = 60
+    typical: int = 1_000
     judged: bool = True
 
 
 NORMAL = Sizes()
-
-FULL = replace(NORMAL, pages=700_000)
 
 QUICK = Sizes(
     projects=50,
@@ -49,5 +53,9 @@ QUICK = Sizes(
     large_size=2_000_000,
     long=100,
     starts=2,
+    whole=700,
+    changed_of_whole=20,
+    night=2,
+    typical=10,
     judged=False,
 )
