@@ -758,6 +758,11 @@ _STORE = (
         "the run stops before it records anything more; the next one compares everything",
         "6",
     ),
+    Fault(
+        "a listing of the object store lacks new objects, or still has deleted ones",
+        "`verify` reports, downloads and deletes nothing that only the listing shows wrongly; no "
+        "page names what is not stored",
+    ),
 )
 
 _DATABASE = (

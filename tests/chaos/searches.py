@@ -99,6 +99,7 @@ NOT_SEARCHED: Mapping[int, str] = {
     175: "one behaviour, without variants",
     176: _ALL_VARIANTS,
     177: "the tests have several moments of a run",
+    178: "the tests draw what is late from seeds: `tests/support/late_listing.py`",
     180: "the tests restart it at several requests",
     181: "the tests cut at several requests, and at random moments",
     182: "one behaviour, without variants",

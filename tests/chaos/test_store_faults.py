@@ -1,4 +1,4 @@
-"""Case 113 and cases 168 to 177: faults of an object store that the mirror is in."""
+"""Case 113 and cases 168 to 178: faults of an object store that the mirror is in."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tests.chaos.index_events import change_projects, publish_projects
 from tests.chaos.oracle import Oracle
 from tests.chaos.tree import Disk
 from tests.support.bucket_site import BucketSite
+from tests.support.late_listing import late_listing, listed
 from tests.support.store_proxy import Fault, Request, store_proxy
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class StoreCase:
     def heals(self) -> None:
         """Check that a run without faults gives the tree of a clean mirror."""
         self.proxy.fault = lambda _: None
+        self.proxy.listing = lambda _, answer: answer
         for _ in range(2):
             self.site.clock.passed += 3_600
             assert self.site.mirror().code in {0, 4}
@@ -270,6 +272,25 @@ def test_case_176_wrong_bytes_in_the_store_are_found_and_repaired(case: StoreCas
     case.heals()
 
 
+@pytest.mark.parametrize("part", ["web/packages", "web/simple", "partNumber"])
+def test_case_176_the_store_refuses_bytes_that_were_altered_on_the_way(
+    case: StoreCase, part: str
+) -> None:
+    """The digest of the content is signed."""
+    case.publish()
+    case.index.release("large", "1.0", size=_LARGE)
+    case.site.configure_bucket(max_attempts=1)
+
+    def fault(request: Request) -> Fault | None:
+        is_altered = request.method == "PUT" and part in f"{request.path}?{request.query}"
+        return Fault.ALTERED if is_altered else None
+
+    case.proxy.fault = fault
+    case.run(7)
+
+    case.heals()
+
+
 @pytest.mark.parametrize("moment", [0, 3, 9])
 def test_case_177_a_command_on_another_machine_that_ends_during_the_run(
     case: StoreCase, moment: int
@@ -288,4 +309,72 @@ def test_case_177_a_command_on_another_machine_that_ends_during_the_run(
 
     assert "a command on another machine, which has changed the mirror since" in ran.log
     assert case.site.read("status") == before
+    case.heals()
+
+
+class LateListings:
+    """The listings of a mirror that was changed in several ways since its first run.
+
+    ``draw`` makes some of their entries those of the first run, or of an empty bucket.
+    """
+
+    def __init__(self, case: StoreCase) -> None:
+        self._case = case
+        case.publish()
+        self._earlier = [{}, listed(case.site.store, case.site.prefix)]
+        case.site.clock.passed += 3_600
+        for _ in range(2):  # the second one finds a project removed
+            assert case.site.mirror().code == 0
+            case.site.clock.passed += 3_600
+
+    def draw(self, seed: int) -> None:
+        """Let the listings of the next command be late."""
+        dice = random.Random(seed)
+        earlier, share = dice.choice(self._earlier), dice.choice([0.2, 0.5, 1.0])
+        self._case.proxy.listing = late_listing(earlier, share, seed)
+
+
+@pytest.mark.parametrize("seed", rarely(*range(8)))
+@pytest.mark.parametrize("flags", [["--quick"], [], ["--delete"], ["--quick", "--delete"]])
+def test_case_178_a_late_listing_is_no_damage(
+    case: StoreCase, server: IndexServer, seed: int, flags: list[str]
+) -> None:
+    late = LateListings(case)
+    before = {key: case.site.read(key) for key in case.site.stored()}
+    server.forget()
+    late.draw(seed)
+
+    ran = case.site.run("verify", *flags)
+
+    assert ran.code == 0, ran.log
+    assert "Damage: 0 found" in ran.out
+    assert "belongs to no project" not in ran.log
+    assert [each.path for each in server.asked if each.kind in {"file", "sidecar"}] == []
+    assert before == {key: case.site.read(key) for key in case.site.stored()}
+    case.judge()
+
+
+@pytest.mark.parametrize("seed", rarely(*range(8)))
+def test_case_178_damage_is_found_whatever_a_late_listing_shows(case: StoreCase, seed: int) -> None:
+    late = LateListings(case)
+    whole = {key: case.site.read(key) for key in case.site.stored("web/packages")}
+    dice = random.Random(seed)
+    for key in dice.sample(sorted(whole), 2):
+        case.site.store.delete(key)
+    late.draw(seed)
+
+    assert case.site.run("verify").code == 0
+
+    assert {key: case.site.read(key) for key in case.site.stored("web/packages")} == whole
+    case.heals()
+
+
+@pytest.mark.parametrize("seed", rarely(*range(8)))
+def test_case_178_a_catalogue_is_rebuilt_from_a_late_listing(case: StoreCase, seed: int) -> None:
+    LateListings(case).draw(seed)
+    case.index.release("stays", "2.0")
+
+    assert case.site.mirror("--rebuild").code in {0, 4}
+
+    case.judge()
     case.heals()

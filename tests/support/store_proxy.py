@@ -47,6 +47,8 @@ class Fault(Enum):
     """The request is passed on, and its answer is lost."""
     TRUNCATED = auto()
     """Half of the body of the answer is sent."""
+    ALTERED = auto()
+    """The request is passed on with other bytes."""
     HANG = auto()
 
 
@@ -60,8 +62,15 @@ _ANSWERS = {
 }
 
 
+def _true_listing(_: str, answer: bytes) -> bytes:
+    return answer
+
+
 class StoreProxy:
-    """The proxy; ``fault`` decides what happens to each request, None passes it on."""
+    """The proxy; ``fault`` decides what happens to each request, None passes it on.
+
+    ``listing`` returns the answer to the query of a listing, from the true one.
+    """
 
     def __init__(self, target: str) -> None:
         self._target = target
@@ -69,6 +78,7 @@ class StoreProxy:
         self.url = ""
         self.requests: list[Request] = []
         self.fault: Callable[[Request], Fault | None] = lambda _: None
+        self.listing: Callable[[str, bytes], bytes] = _true_listing
 
     def seen(self, *methods: str) -> list[str]:
         """Return the paths of the requests with these methods, without the bucket."""
@@ -90,6 +100,8 @@ class StoreProxy:
             await asyncio.sleep(3_600)
         if fault is Fault.RESET:
             return self._cut(request)
+        if fault is Fault.ALTERED:
+            body = body[::-1]
         assert self._session is not None
         url = URL(f"{self._target}{request.raw_path}", encoded=True)
         headers = {k: v for k, v in request.headers.items() if k.lower() != "expect"}
@@ -107,6 +119,8 @@ class StoreProxy:
             if request.method == "HEAD":
                 kept["Content-Length"] = answer.headers.get("Content-Length", "0")
                 return web.Response(status=answer.status, headers=kept)
+            if "list-type" in found.query and answer.status == 200:
+                content = self.listing(found.query, content)
             if fault is Fault.TRUNCATED:
                 return await self._truncate(request, answer.status, kept, content)
             return web.Response(status=answer.status, headers=kept, body=content)
