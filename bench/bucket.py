@@ -1,9 +1,10 @@
-"""Mirrors in a bucket: ``python bench/bucket.py --endpoint URL --bucket NAME``.
+"""Mirrors in a bucket: ``python bench/bucket.py``.
 
 It compares a first run with ``rclone copy`` of the finished tree, and with a plain loop of boto3
-that uploads the same objects, by turns; then it measures ``verify`` and a run with large files. The
-keys of the store are in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. It needs nginx, rclone, and
-boto3 in the environment of another Python, ``--boto3-python``.
+that uploads the same objects, by turns; then it measures ``verify`` and a run with large files. It
+starts a Ceph, unless ``--endpoint`` and ``--bucket`` name another store, whose keys are in
+AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. It needs nginx, rclone, Ceph, and boto3, which may be
+in the environment of another Python, ``--boto3-python``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import sys
 import tempfile
 import uuid
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ from generate import Shape
 from measure import Cost, measure, median
 from rig import CONNECTIONS, Rig
 from sizes import NORMAL
+from store import store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,45 +89,54 @@ class Store:
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--endpoint", required=True, help="the URL of the store")
-    parser.add_argument("--bucket", required=True, help="a bucket that exists")
+    parser.add_argument("--endpoint", help="the URL of a store, instead of a new Ceph")
+    parser.add_argument("--bucket", help="a bucket that exists there")
     parser.add_argument("--boto3-python", default=sys.executable, help="a Python with boto3")
     parser.add_argument("--projects", type=int, default=1_000)
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
+    if (arguments.endpoint is None) != (arguments.bucket is None):
+        parser.error("--endpoint and --bucket belong together")
     os.environ.setdefault("AWS_REGION", "us-east-1")
-    with tempfile.TemporaryDirectory(prefix="bandersnatch-bench-") as work:
+    with ExitStack() as stack:
+        if arguments.endpoint is None:
+            endpoint, bucket = stack.enter_context(store())
+        else:
+            endpoint, bucket = arguments.endpoint, arguments.bucket
+        if endpoint.startswith("http:"):
+            os.environ.pop("AWS_CA_BUNDLE", None)  # rclone refuses it there
+        work = stack.enter_context(tempfile.TemporaryDirectory(prefix="bandersnatch-bench-"))
         rig = Rig(Path(work), NORMAL, arguments.runs)
-        store = Store(rig, arguments.endpoint, arguments.bucket, arguments.boto3_python)
+        place = Store(rig, endpoint, bucket, arguments.boto3_python)
         try:
-            _compare(rig, store, rig.generate(Shape(arguments.projects, 4 * arguments.projects)))
-            _large(rig, store, rig.generate(_LARGE))
+            _compare(rig, place, rig.generate(Shape(arguments.projects, 4 * arguments.projects)))
+            _large(rig, place, rig.generate(_LARGE))
         finally:
             rig.close()
 
 
-def _compare(rig: Rig, store: Store, index: Index) -> None:
+def _compare(rig: Rig, place: Store, index: Index) -> None:
     """Compare first runs with rclone and boto3, and measure runs after that."""
     tree = rig.fresh("mirror", in_memory=True)
     with rig.serving(index) as served:
         rig.mirror(served, tree)  # on a disk: what rclone and boto3 upload
         objects = sum(path.is_file() for path in tree.rglob("*"))
-        prefix, state = store.prefix(), rig.fresh("state")
+        prefix, state = place.prefix(), rig.fresh("state")
 
         def first() -> Cost:
             nonlocal prefix, state
-            prefix, state = store.prefix(), rig.fresh("state")
-            return store.measured(store.command(served, prefix, state), "first")
+            prefix, state = place.prefix(), rig.fresh("state")
+            return place.measured(place.command(served, prefix, state), "first")
 
         programs: dict[str, Callable[[], Cost]] = {
             "first": first,
-            "rclone": lambda: store.rclone(tree),
-            "boto3": lambda: store.boto3(tree),
+            "rclone": lambda: place.rclone(tree),
+            "boto3": lambda: place.boto3(tree),
         }
         costs = rig.rounds(programs)
-        again = store.measured(store.command(served, prefix, state), "again")
-        quick = store.measured(store.command(served, prefix, state, "verify", "--quick"), "quick")
-        whole = store.measured(store.command(served, prefix, state, "verify"), "verify")
+        again = place.measured(place.command(served, prefix, state), "again")
+        quick = place.measured(place.command(served, prefix, state, "verify", "--quick"), "quick")
+        whole = place.measured(place.command(served, prefix, state, "verify"), "verify")
     wall = {name: median(some, "wall") for name, some in costs.items()}
     cpu = {name: median(some, "cpu") for name, some in costs.items()}
     _show("objects", objects, "")
@@ -139,11 +151,11 @@ def _compare(rig: Rig, store: Store, index: Index) -> None:
     _show("verify", objects / whole.wall, "objects/s")
 
 
-def _large(rig: Rig, store: Store, index: Index) -> None:
+def _large(rig: Rig, place: Store, index: Index) -> None:
     """Measure the memory of a run with files of 50 MB."""
     with rig.serving(index) as served:
-        command = store.command(served, store.prefix(), rig.fresh("state"))
-        cost = store.measured(command, "large")
+        command = place.command(served, place.prefix(), rig.fresh("state"))
+        cost = place.measured(command, "large")
     _show("files of 50 MB: memory (aim 250)", cost.memory / 1e6, "MB")
     _show("files of 50 MB: wall time", cost.wall, "s")
 
