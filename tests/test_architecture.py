@@ -311,6 +311,7 @@ WRITERS = {
     "storage.paths": CHANGING,
     "storage.output": CHANGING,
     "storage.filesystem": {"makedirs"},  # the mirror's directory itself
+    "storage.s3.listing": {"tempfile"},  # a file without a name
     "storage.s3.storage": {"makedirs"},  # the state directory
     "catalogue.sqlite_file": {"replace"},  # SQLite knows its file by its path only
     "cli.stdio": {"open"},  # the null device

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bandersnatch.errors import DigestMismatch, MissingObject, OversizedContent, SizeMismatch
+from bandersnatch.layout import PACKAGES, SIMPLE
 from bandersnatch.model.digests import Digest
 from bandersnatch.storage.dry_run import DryRunStorage
 from bandersnatch.storage.port import StoredObject
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 FILE = key("web/packages/aa/bb/cc/foo-1.0.tar.gz")
 TWIN = key("web/packages/dd/ee/ff/bar-1.0.tar.gz")
+OTHER = key("web/other")
 SMALL = b"a small file"
 MEDIUM = bytes(range(256)) * 1000
 SIZES = pytest.mark.parametrize("content", [b"", SMALL, MEDIUM, BIG], ids=lambda c: str(len(c)))
@@ -92,6 +94,54 @@ async def test_stat_returns_results_for_many_keys(storage: MirrorStorage) -> Non
 
     assert [index for index, each in enumerate(found) if each is not None] == [0, 301]
     assert len(found) == 302
+
+
+async def test_a_listing_finds_what_stat_finds(storage: MirrorStorage) -> None:
+    await put(storage, simple__foo__page=b"1", packages__aa__one=b"four", other=b"not listed")
+    found = ["web/packages/aa/one", "web/simple/foo/page", "web/packages/aa/one"]
+    keys = names([*found, "web/packages/aa/one.metadata", "web/packages/aa", "web/simple/zoo"])
+
+    async with storage.listing(SIMPLE, PACKAGES) as listing:
+        listed = await listing.stat(keys)
+        assert await listing.stat([]) == []
+        assert await listing.stat([key("web/other")]) in ([None], await storage.stat([OTHER]))
+
+    exact = await storage.stat(keys)
+    assert [each and (each.key, each.size) for each in listed] == [
+        each and (each.key, each.size) for each in exact
+    ]
+    if listing.newest is None:
+        assert listed == exact
+    else:
+        assert max(each.modified for each in listed if each is not None) == listing.newest
+
+
+async def test_a_listing_finds_many_objects(storage: MirrorStorage) -> None:
+    keys = names(f"web/packages/{number:04}/x" for number in range(600))
+    await storage.write({each: each.encode() for each in keys})
+    asked = [each for k in keys for each in (key(f"{k}.metadata"), k)]
+
+    async with storage.listing(PACKAGES) as listing:
+        found = await listing.stat(asked)
+
+    assert [each and each.key for each in found] == [
+        None if each.endswith(".metadata") else each for each in asked
+    ]
+
+
+async def test_a_listing_of_nothing_has_nothing(storage: MirrorStorage) -> None:
+    async with storage.listing(PACKAGES) as listing:
+        assert await listing.stat([FILE]) == [None]
+
+
+async def test_a_dry_run_lists_what_is_stored(storage: MirrorStorage) -> None:
+    await storage.write({FILE: SMALL})
+
+    async with DryRunStorage(storage).listing(PACKAGES) as listing:
+        (found, missing) = await listing.stat([FILE, TWIN])
+
+    assert found is not None
+    assert (found.key, found.size, missing) == (FILE, len(SMALL), None)
 
 
 @SIZES

@@ -248,11 +248,14 @@ async def test_a_file_that_is_not_stored_has_no_owner(catalogue: MirrorCatalogue
 
 
 async def test_file_stats_are_returned_as_recorded(catalogue: MirrorCatalogue) -> None:
-    record = make_record("foo", "1.zip", "2.zip")
+    record = verified_at(make_record("foo", "1.zip", "2.zip"), 17, None)
     await catalogue.commit(CatalogueUpdate(records=[record]))
     found = await catalogue.file_stats([FOO, BASE_A, project_name("nobody")])
     assert found == {
-        FOO: [FileStat(f.file.path, f.file.size, f.modified, sidecar=False) for f in record.files]
+        FOO: [
+            FileStat(f.file.path, f.file.size, f.modified, sidecar=False, verified=f.verified)
+            for f in record.files
+        ]
     }
 
 

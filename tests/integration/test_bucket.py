@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.request
 from contextlib import contextmanager
+from datetime import timedelta
 from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +18,13 @@ from urllib.parse import quote
 import pytest
 from filelock import FileLock
 from msgspec import structs
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
 
+from bandersnatch.storage.s3.credentials import SharedCredentials
 from bandersnatch.storage.s3.uploads import Keys, UnfinishedUploads
 from tests.support.bucket_site import BucketSite
-from tests.support.ceph import ACCESS_KEY, SECRET_KEY
+from tests.support.ceph import ACCESS_KEY, BUCKET, SECRET_KEY
 from tests.support.storages import bucket_settings
 from tests.support.store_proxy import Fault, Request, store_proxy
 from tests.support.swift import Swift
@@ -92,6 +96,18 @@ def test_a_first_run_stores_what_a_mirror_on_a_disk_has(
     assert filled.tree() == on_disk.tree()
     assert filled.status == on_disk.status
     assert filled.stored("removed") == []
+
+
+def test_a_first_run_into_an_empty_bucket_asks_for_no_file_or_page(
+    index: Index, site: BucketSite, proxy: StoreProxy
+) -> None:
+    index.release("foo", "1.0", sdist=True)
+
+    assert site.mirror().code == 0
+
+    written = [key for key in proxy.seen("PUT") if "foo" in key]
+    assert len(written) == len(set(written)) == 6
+    assert not [key for key in proxy.seen("HEAD") if "foo" in key]
 
 
 def test_objects_have_types_cache_headers_and_the_metadata_of_earlier_releases(
@@ -270,6 +286,62 @@ def test_verify_finds_and_repairs_damage(index: Index, filled: BucketSite) -> No
     assert "Damage: 0 found" in filled.run("verify", "--quick").out
 
 
+def test_a_quick_verify_lists_the_files_and_asks_for_none(
+    filled: BucketSite, proxy: StoreProxy
+) -> None:
+    """The first one asks for files that were stored after they were verified, by another clock."""
+    assert "Damage: 0 found" in filled.run("verify", "--quick").out
+    for flags in ([], ["--dry-run"]):
+        proxy.requests.clear()
+
+        ran = filled.run("verify", "--quick", *flags)
+
+        assert "Damage: 0 found" in ran.out
+        assert not [key for key in proxy.seen("HEAD") if "foo" in key or "bar" in key]
+        assert not [key for key in proxy.seen("GET") if "packages/" in key]
+        assert len([each for each in proxy.requests if "list-type" in each.query]) == 2
+
+
+@pytest.mark.parametrize("target", ["file", "sidecar", "page"])
+def test_a_quick_verify_finds_a_missing_object(
+    index: Index, filled: BucketSite, target: str
+) -> None:
+    assert filled.run("verify", "--quick").code == 0
+    file, _ = wheel(index, "foo")
+    places = {"file": file, "sidecar": f"{file}.metadata", "page": "web/simple/foo/index.html"}
+    content = filled.read(places[target])
+    filled.store.delete(places[target])
+
+    ran = filled.run("verify", "--quick")
+
+    assert "Damage: 1 found, 1 repaired" in ran.out
+    assert filled.read(places[target]) == content
+
+
+def test_a_quick_verify_finds_an_object_that_was_replaced(index: Index, filled: BucketSite) -> None:
+    key, content = wheel(index, "foo")
+    filled.store.put(key, content[::-1])
+
+    ran = filled.run("verify", "--quick")
+
+    assert "Damage: 1 found, 1 repaired" in ran.out
+    assert filled.read(key) == content
+
+
+def test_a_quick_verify_finds_again_what_it_could_not_repair(
+    index: Index, filled: BucketSite, server: IndexServer
+) -> None:
+    key, content = wheel(index, "foo")
+    filled.store.put(key, content[::-1])
+    index.remove_file("foo", key.rpartition("/")[2])
+
+    for _ in range(2):
+        ran = filled.run("verify", "--quick")
+
+        assert "Damage: 1 found, 0 repaired, 1 not repaired" in ran.out
+        assert ran.code == 8
+
+
 def test_a_dry_run_changes_nothing(index: Index, filled: BucketSite, proxy: StoreProxy) -> None:
     index.release("foo", "2.0")
     filled.store.delete(wheel(index, "bar_x")[0])
@@ -417,6 +489,27 @@ def test_a_store_that_cannot_be_used_ends_the_run_with_one_sentence(
     [line] = ran.errors()
     assert text in line
     assert "Traceback" not in ran.log
+
+
+def test_credentials_of_the_shared_file_are_renewed_while_a_client_is_in_use(
+    ceph: Store, tmp_path: Path
+) -> None:
+    path = tmp_path / "credentials"
+    text = "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n"
+    path.write_text(text.format(ACCESS_KEY, SECRET_KEY))
+    client = S3Store(
+        BUCKET,
+        config={"endpoint": ceph.url, "region": "us-east-1"},
+        client_options={"allow_http": True},
+        credential_provider=SharedCredentials(str(path), "default", renewal=timedelta(0)),
+    )
+    client.put(f"{tmp_path.name}/one", b"1")
+    path.write_text(text.format("expired", SECRET_KEY))
+    with pytest.raises(BaseError):
+        client.put(f"{tmp_path.name}/two", b"2")
+    path.write_text(text.format(ACCESS_KEY, SECRET_KEY))
+
+    client.put(f"{tmp_path.name}/three", b"3")
 
 
 def test_a_bucket_that_does_not_exist_is_named(index: Index, site: BucketSite) -> None:

@@ -388,7 +388,8 @@ def settled_by(batch: CatalogueUpdate) -> frozenset[ProjectName]:
 
 def _stored(found: FileRecord) -> FileStat:
     file = found.file
-    return FileStat(file.path, file.size, found.modified, file.sidecar is not None)
+    sidecar = file.sidecar is not None
+    return FileStat(file.path, file.size, found.modified, sidecar, found.verified)
 
 
 def _had(record: ProjectRecord) -> ProjectSummary:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from hypothesis import given
@@ -27,7 +27,7 @@ pytest.importorskip("obstore")  # the rest needs the extra
 
 from obstore import exceptions
 
-from bandersnatch.storage.s3.bucket import Bucket, Head, has_content
+from bandersnatch.storage.s3.bucket import PART, Bucket, Head, has_content, part_size
 from bandersnatch.storage.s3.credentials import shared_credentials
 from bandersnatch.storage.s3.failures import mapped_failures, storage_error
 from bandersnatch.storage.s3.served import ServedBucket
@@ -35,10 +35,86 @@ from bandersnatch.storage.s3.uploads import Keys, _signed, known_keys
 from tests.support.storages import ObjectsPlace
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from obstore.store import ObjectStore
 
 SHA256 = Digest("sha256", "0" * 64)
 SETTINGS = BucketSettings("bucket", "pypi/", "/nowhere", access_key_id="AK", secret_access_key="SK")
+
+# ---------------------------------------------------------------- parts
+
+
+@given(st.integers(0, 5 * 1024**4))
+def test_an_object_of_any_size_has_a_number_of_parts_that_stores_accept(size: int) -> None:
+    """The limits are those of Amazon S3: 10,000 parts, of 5 MiB to 5 GiB, of 5 TiB in all."""
+    part = part_size(size)
+
+    assert 5 * 1024**2 <= part <= 5 * 1024**3
+    assert -(-size // part) <= 10_000
+    assert part == PART or size > 70 * 1024**3  # the parts in memory stay small
+
+
+class _Piece(bytes):
+    """A piece that is said to have a GiB."""
+
+    def __len__(self) -> int:
+        return 1024**3
+
+
+class _LargeObjects:
+    """A client of a store in which every object has this many GiB, and a time."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.copied: list[tuple[str, str]] = []
+        self.uploaded: list[tuple[str, int]] = []
+
+    async def get_async(self, path: str, *, options: object = None) -> _LargeObject:
+        del path, options
+        return _LargeObject(self.size)
+
+    async def list(self, *_: object, **__: object) -> AsyncIterator[object]:
+        nothing: tuple[object, ...] = ()
+        for each in nothing:
+            yield each
+
+    async def copy_async(self, source: str, target: str) -> None:
+        self.copied.append((source, target))
+
+    async def put_async(
+        self, path: str, pieces: AsyncIterator[bytes], *, chunk_size: int, **options: object
+    ) -> None:
+        assert options["use_multipart"]
+        assert [1 async for _ in pieces] == [1] * self.size
+        self.uploaded.append((path, chunk_size))
+
+
+class _LargeObject:
+    def __init__(self, size: int) -> None:
+        self._size = size
+        moment = datetime(2026, 11, 21, tzinfo=UTC)
+        self.meta = {"size": size * 1024**3, "e_tag": "tag", "last_modified": moment}
+        self.attributes = {"uploaded-at": "1"}
+
+    async def stream(self, *, min_chunk_size: int) -> AsyncIterator[bytes]:
+        del min_chunk_size
+        for _ in range(self._size):
+            yield _Piece()
+
+
+@pytest.mark.parametrize("size", [4, 5, 6, 40])
+async def test_an_object_of_more_than_5_gib_moves_by_parts(size: int) -> None:
+    """A store copies no larger object with one request."""
+    client = _LargeObjects(size)
+    bucket = Bucket(SETTINGS, {}, lambda *_: cast("ObjectStore", client))
+
+    assert await bucket.copy(StorageKey("web/a"), StorageKey("removed/a"))
+
+    assert client.copied == ([("web/a", "removed/a")] if size <= 5 else [])
+    assert client.uploaded == ([("removed/a", PART)] if size > 5 else [])
+
 
 # ---------------------------------------------------------------- attributes
 
@@ -374,3 +450,19 @@ def test_the_shared_file_has_credentials_for_that(tmp_path: Path) -> None:
     found = known_keys(settings, {"AWS_SHARED_CREDENTIALS_FILE": str(path)})
 
     assert found == Keys("A", "S", "")
+
+
+# ---------------------------------------------------------------- a new mirror
+
+
+async def test_a_new_mirror_asks_for_nothing_that_it_has_not_written() -> None:
+    client = _LargeObjects(0)
+    bucket = Bucket(SETTINGS, {}, lambda *_: cast("ObjectStore", client))
+    await bucket.note_if_empty("web/")
+
+    assert await bucket.head(StorageKey("web/a")) is None
+    assert await bucket.head(StorageKey("removed/a")) is not None
+    await bucket.copy_at_once(StorageKey("web/b"), StorageKey("web/a"))
+
+    assert await bucket.head(StorageKey("web/a")) is not None
+    assert await bucket.head(StorageKey("web/b")) is None

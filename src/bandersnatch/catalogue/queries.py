@@ -86,7 +86,7 @@ _SELECT_TOTALS = """
     FROM project WHERE standing <> 'excluded'
 """
 SELECT_TRASH_TOTALS = "SELECT count(*), coalesce(sum(size * 1.0), 0) FROM trash"
-_SELECT_FILE_STATS = f"SELECT project, path, size, modified, {_HAS_SIDECAR} FROM file"
+_SELECT_FILE_STATS = f"SELECT project, path, size, modified, {_HAS_SIDECAR}, verified FROM file"
 _SELECT_OWNED_FILES = "SELECT project, path, hashes, core_metadata, modified FROM file"
 _SELECT_CLAIMED = f"SELECT project, path, {_HAS_SIDECAR} FROM file"
 _SELECT_PATHS = f"SELECT path, project, {_HAS_SIDECAR} FROM file"

@@ -157,6 +157,11 @@ class Marker(StrEnum):
     """The index that serials, ETags and the state files are of; see ``index_identity``."""
     QUICK_VERIFY = "quick verify"
     """The last project that an interrupted ``verify`` of sizes and times compared."""
+    QUICK_VERIFIED = "quick verified"
+    """The latest time of an object when a whole ``verify`` last compared a listing of them.
+
+    It is in nanoseconds since 1970, by the clock of the store.
+    """
     MARK = "mark"
     """The mark of the tree that the catalogue is of; see ``mirror.mark``."""
 
@@ -352,13 +357,15 @@ class DamagedRow(NamedTuple):
 class FileStat(NamedTuple):
     """The recorded size and time of a file; ``modified`` is in nanoseconds since 1970.
 
-    ``sidecar`` is whether its core metadata is advertised.
+    ``sidecar`` is whether its core metadata is advertised, ``verified`` when its content was last
+    verified, in seconds since 1970; None if it never was.
     """
 
     path: str
     size: int | None
     modified: int
     sidecar: bool
+    verified: int | None
 
 
 class VerifyEntry(NamedTuple):

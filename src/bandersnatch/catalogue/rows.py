@@ -272,9 +272,9 @@ def parse_file_stat(row: Row) -> records.FileStat:
     :raises InvalidRow: if its path is invalid.
     """
     with _parsing(row[0]):
-        path, size, modified, sidecar = row
+        path, size, modified, sidecar, verified = row
         path.encode()
-        return records.FileStat(path, size, modified, bool(sidecar))
+        return records.FileStat(path, size, modified, bool(sidecar), verified)
 
 
 def rejected_rows(name: ProjectName, rejections: Iterable[Rejection]) -> Iterator[Row]:

@@ -11,6 +11,7 @@ from bandersnatch.model.content import Content, ExpectedContent
 from bandersnatch.model.digests import Hashes, placeholder, unique
 from bandersnatch.storage.port import (
     FileReadResult,
+    Listing,
     MirrorStorage,
     Sink,
     StorageSpace,
@@ -132,6 +133,12 @@ class DryRunStorage(MirrorStorage):
             else StoredObject(key, each.size, each.modified)
             for key, each in zip(keys, found, strict=True)
         ]
+
+    @asynccontextmanager
+    async def listing(self, *prefixes: StorageKey) -> AsyncIterator[Listing]:
+        """List what is stored; a listing does not know what would have moved."""
+        async with self._storage.listing(*prefixes) as found:
+            yield Listing(self.stat) if found.newest is None else found
 
     async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
         return await self._storage.digest(self._require(key), algorithms)

@@ -11,6 +11,7 @@ from bandersnatch.layout import LAST_MODIFIED, MARK, WEB, StorageKey, served
 from bandersnatch.storage.directory import open_regular
 from bandersnatch.storage.port import (
     FileReadResult,
+    Listing,
     MirrorStorage,
     Sink,
     StorageSpace,
@@ -182,6 +183,11 @@ class JournalingStorage(MirrorStorage):
 
     async def stat(self, keys: Sequence[StorageKey], /) -> Sequence[StoredObject | None]:
         return await self._storage.stat(keys)
+
+    @asynccontextmanager
+    async def listing(self, *prefixes: StorageKey) -> AsyncIterator[Listing]:
+        async with self._storage.listing(*prefixes) as found:
+            yield found
 
     async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
         return await self._storage.digest(key, algorithms)

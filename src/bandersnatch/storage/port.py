@@ -6,6 +6,7 @@ directories nor links nor renames. Every method raises ``StorageError`` when the
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from msgspec import Struct
@@ -13,7 +14,15 @@ from msgspec import Struct
 from bandersnatch.model.folding import EXACT, Folding
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Hashable, Mapping, Sequence
+    from collections.abc import (
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Collection,
+        Hashable,
+        Mapping,
+        Sequence,
+    )
     from contextlib import AbstractAsyncContextManager
     from socket import socket
 
@@ -153,6 +162,15 @@ class FileStore(Protocol):
         """Return size and time of each object; None for each that does not exist."""
         ...
 
+    @asynccontextmanager
+    async def listing(self, *prefixes: StorageKey) -> AsyncIterator[Listing]:
+        """List the objects below the prefixes, for the look-up of nearly all of them.
+
+        It takes little memory, however many there are.
+        """
+        del prefixes
+        yield Listing(self.stat)
+
     @property
     def believes_records(self) -> bool:
         """Whether what was recorded of objects is believed without ``stat``, except by ``verify``.
@@ -288,6 +306,18 @@ class StoredObject(Struct, frozen=True):
     key: StorageKey
     size: int
     modified: int
+
+
+class Listing(NamedTuple):
+    """What a storage says of many objects at the lowest cost; ``stat`` is like that of a storage.
+
+    ``newest`` is None if it is as exact as that. Otherwise the objects were listed: the listing may
+    lack new objects and have deleted ones, and its times are those when the objects were stored, by
+    the clock of the store. Then ``newest`` is the latest of them, in nanoseconds since 1970.
+    """
+
+    stat: Callable[[Sequence[StorageKey]], Awaitable[Sequence[StoredObject | None]]]
+    newest: int | None = None
 
 
 class StorageSpace(NamedTuple):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bandersnatch.catalogue.records import Standing
-from bandersnatch.errors import InvalidPage, InvalidValue, StorageError
+from bandersnatch.errors import InvalidPage, InvalidValue, MissingObject, StorageError
 from bandersnatch.layout import PACKAGES, SIDECAR_SUFFIX, SIMPLE, WEB, PageFormat, StorageKey
 from bandersnatch.mirror.page import own_page_context
 from bandersnatch.model.filenames import candidate_projects
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bandersnatch.catalogue.port import MirrorCatalogue
     from bandersnatch.clock import Clock
     from bandersnatch.config.schema import PageSettings
-    from bandersnatch.storage.port import Storage, StoredObject
+    from bandersnatch.storage.port import MirrorStorage, StoredObject
 
 _JSON = StorageKey("web/json/")
 _LEGACY = StorageKey("web/pypi/")
@@ -55,7 +55,7 @@ class Orphans:
     """
 
     def __init__(
-        self, storage: Storage, catalogue: MirrorCatalogue, pages: PageSettings, clock: Clock
+        self, storage: MirrorStorage, catalogue: MirrorCatalogue, pages: PageSettings, clock: Clock
     ) -> None:
         self._storage = storage
         self._catalogue = catalogue
@@ -80,21 +80,20 @@ class Orphans:
         return list(found)
 
     async def _owns_nothing(self, key: StorageKey, owner: _Owner, name: ProjectName) -> bool:
-        """Whether the object at ``key`` is a document that does not make its project unreadable.
+        """Whether what was listed at ``key`` does not make its project unreadable.
 
-        That is one that can be parsed, and one under a name that is not normalised: no release
-        has stored the documents of a project there.
+        That is an object that does not exist any more, a document that can be parsed, and one under
+        a name that is not normalised: no release has stored the documents of a project there.
         """
-        if not owner.is_document:
-            return False
-        if owner.spelling != name:
+        if owner.is_document and owner.spelling != name:
             return True
         try:
             text = await self._storage.read(key)
-            parse_legacy(text, own_page_context(name, self._clock.now()))
-        except (InvalidPage, StorageError):
-            return False
-        return True
+            if owner.is_document:
+                parse_legacy(text, own_page_context(name, self._clock.now()))
+        except (InvalidPage, StorageError) as error:
+            return type(error) is MissingObject  # and no link that leads elsewhere
+        return owner.is_document
 
     # ------------------------------------------------------------ orphaned objects
 
@@ -107,7 +106,7 @@ class Orphans:
         """
         for area in _PAGE_AREAS:
             async for batch in self._scan(area):
-                for each in await self._orphaned_pages(batch, unreadable):
+                for each in await self._existing(await self._orphaned_pages(batch, unreadable)):
                     yield each
         if unreadable:
             return
@@ -119,10 +118,10 @@ class Orphans:
                 files = await self._without_likely_owner(files)
             unclaimed += files
             if len(unclaimed) >= _FULL_SCAN_BATCH:
-                for each in await self._without_owner(unclaimed):
+                for each in await self._existing(await self._without_owner(unclaimed)):
                     yield each
                 unclaimed = []
-        for each in await self._without_owner(unclaimed):
+        for each in await self._existing(await self._without_owner(unclaimed)):
             yield each
 
     async def _orphaned_pages(
@@ -169,6 +168,23 @@ class Orphans:
         paths = [each.key.removeprefix(WEB) for each in batch]
         known = await self._catalogue.paths_known(paths, folding=self._storage.folding)
         return [each for each in batch if each.key.removeprefix(WEB) not in known]
+
+    async def _existing(self, listed: Sequence[StoredObject]) -> list[StoredObject]:
+        """Return those of the objects that exist: a listing may be late, and have deleted ones."""
+        stats = await self._storage.stat([each.key for each in listed])
+        return [
+            each
+            for each, stat in zip(listed, stats, strict=True)
+            if stat is not None or await self._is_there(each.key)
+        ]
+
+    async def _is_there(self, key: StorageKey) -> bool:
+        """Whether there is a link, which has no stat, or what cannot be read."""
+        try:
+            await self._storage.read(key)
+        except StorageError as error:
+            return type(error) is not MissingObject
+        return True
 
     async def _scan(self, area: StorageKey) -> AsyncIterator[list[StoredObject]]:
         batch: list[StoredObject] = []

@@ -6,23 +6,22 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from bandersnatch import layout
 from bandersnatch.catalogue import records
 from bandersnatch.concurrency import bounded_map
 from bandersnatch.events import DamageFound, DamageRepaired, ProjectVerified, RepairFailed
+from bandersnatch.layout import PACKAGES, SIMPLE
 from bandersnatch.mirror.publish import Publisher
 from bandersnatch.mirror.readoption import deferred_again
+from bandersnatch.mirror.verify.quick import QuickCheck
 from bandersnatch.mirror.verify.repair import Repairer, Repairs, defer_damaged
 from bandersnatch.model.names import ProjectName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
-    from bandersnatch.layout import StorageKey
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.mirror.verify.budget import Budget, VerifyOptions
     from bandersnatch.mirror.verify.examine import Damage, Examiner, Findings
-    from bandersnatch.storage.port import StoredObject
 
 DRY_RUN = "a dry run repairs nothing"
 
@@ -123,38 +122,36 @@ class Scrub:
 
     async def run_quickly(self) -> None:
         """Compare sizes and times in the order of names, and read only the files that differ."""
-        catalogue = self._mirror.catalogue
+        mirror, catalogue = self._mirror, self._mirror.catalogue
         after = await catalogue.marker(records.Marker.QUICK_VERIFY)
-        try:
-            while some := await catalogue.list_entries(after):
-                names = [each.name for each in some]
-                for start in range(0, len(names), _QUICK_BATCH):
-                    await self._compare(names[start : start + _QUICK_BATCH])
-                after = names[-1]
-                await self._mark({records.Marker.QUICK_VERIFY: after})
-        finally:
-            await self._commit()
-        await self._mark({records.Marker.QUICK_VERIFY: ""})
+        is_whole = not after
+        until = int(await catalogue.marker(records.Marker.QUICK_VERIFIED) or records.NEVER)
+        async with mirror.storage.listing(SIMPLE, PACKAGES) as listing:
+            pages = mirror.settings.pages.layout
+            check = QuickCheck(mirror.storage, listing, pages, until=until)
+            try:
+                while some := await catalogue.list_entries(after):
+                    names = [each.name for each in some]
+                    for start in range(0, len(names), _QUICK_BATCH):
+                        await self._compare(check, names[start : start + _QUICK_BATCH])
+                    after = names[-1]
+                    await self._mark({records.Marker.QUICK_VERIFY: after})
+            finally:
+                await self._commit()
+        markers = {records.Marker.QUICK_VERIFY: ""}
+        if is_whole and listing.newest is not None and not self._budget.is_spent:
+            markers[records.Marker.QUICK_VERIFIED] = str(listing.newest)
+        await self._mark(markers)
 
-    async def _compare(self, names: Collection[ProjectName]) -> None:
+    async def _compare(self, check: QuickCheck, names: Collection[ProjectName]) -> None:
         """Verify the projects of which a file or page is not as recorded."""
-        mirror, pages = self._mirror, self._mirror.settings.pages.layout
+        mirror = self._mirror
         recorded = await mirror.catalogue.file_stats(names)
-        keys = [
-            *(key for files in recorded.values() for file in files for key in _keys(file)),
-            *(key for name in names for key in pages.pages(name).values()),
-        ]
-        stats = iter(await mirror.storage.stat(keys))
-        changed = {
-            name: {file.path for file in files if not _is_as_recorded(file, stats)}
-            for name, files in recorded.items()
-        }
-        for name in names:
-            page_stats = [next(stats) for _ in pages.formats]
-            paths = changed.get(name, set())
+        for name, found in (await check.compare(names, recorded)).items():
             # A page without a stat may still be a link that can be read.
-            if paths or (None in page_stats and not await Publisher.of(mirror).has_pages(name)):
-                await self._verify(name, _is_among(paths))
+            lacks_page = found.lacks_page and not await Publisher.of(mirror).has_pages(name)
+            if found.paths or lacks_page:
+                await self._verify(name, _is_among(found.paths))
             else:
                 mirror.events(ProjectVerified(name, len(recorded.get(name, ())), 0))
 
@@ -228,30 +225,6 @@ class Scrub:
 
 def _is_among(paths: Collection[str]) -> Callable[[records.FileRecord], bool]:
     return lambda found: found.file.path in paths
-
-
-def _keys(file: records.FileStat) -> Iterator[StorageKey]:
-    """Yield the key of a file, and that of its core metadata if it is advertised."""
-    key = layout.StorageKey(layout.WEB + file.path)
-    if not layout.is_key(key):
-        return
-    yield key
-    if file.sidecar:
-        yield layout.StorageKey(key + layout.SIDECAR_SUFFIX)
-
-
-def _is_as_recorded(file: records.FileStat, stats: Iterator[StoredObject | None]) -> bool:
-    """Whether the next ``stats``, one for each of ``_keys(file)``, are what was recorded."""
-    if not layout.is_key(file.path):
-        return False
-    found = next(stats)
-    has_sidecar = not file.sidecar or next(stats) is not None
-    return (
-        found is not None
-        and file.size in {None, found.size}
-        and found.modified == file.modified
-        and has_sidecar
-    )
 
 
 def _with_times(record: records.ProjectRecord, times: Mapping[str, int]) -> records.ProjectRecord:

@@ -36,6 +36,8 @@ PART = 8 * 1024 * 1024
 
 _PARTS_AT_A_TIME = 2
 _MOST_PARTS = 9_000
+"""Of one object; a store accepts 10,000, each of at least 5 MiB but the last."""
+
 _MOST_COPIED = 5 * 1024**3
 """Bytes: a store copies no larger object with one request."""
 
@@ -48,6 +50,8 @@ _NO_TIMEOUT = "7 days"
 
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=0.3), timedelta(seconds=15)
 _LAST_ATTEMPT = timedelta(minutes=3)
+_NEW_PREFIX_BYTES = 16 * 1024**2
+
 _CANCEL_GRACE = 10.0
 """Seconds that a cancelled upload has to delete its parts."""
 
@@ -83,6 +87,7 @@ class Bucket:
         """
         self.name = settings.bucket
         self._prefix = settings.prefix
+        self._new: _NewPrefix | None = None
         make = client or s3_client
         with mapped_failures(self.name, f"/{self.name}"):
             self._reader = make(settings, environment, settings.headers, ())
@@ -108,6 +113,21 @@ class Bucket:
 
     def _failures(self, key: str) -> mapped_failures:
         return mapped_failures(self.name, key)
+
+    # ------------------------------------------------------------ a new mirror
+
+    async def note_if_empty(self, prefix: str) -> None:
+        """Ask for no object below ``prefix`` from now on unless it was written, if there is none.
+
+        Nothing but this client may write there.
+        """
+        async for _ in self.scan(prefix):
+            return
+        self._new = _NewPrefix(prefix)
+
+    def _note_written(self, key: StorageKey) -> None:
+        if self._new is not None:
+            self._new.add(key)
 
     # ------------------------------------------------------------ reading
 
@@ -171,6 +191,8 @@ class Bucket:
     async def head(self, key: StorageKey) -> Head | None:
         """Return what is known of an object; None if there is none."""
         path = self._checked(key)
+        if self._new is not None and self._new.lacks(key):
+            return None
         try:
             with self._failures(key):
                 return _head(await self._reader.get_async(path, options={"head": True}))
@@ -182,8 +204,8 @@ class Bucket:
                 await self.read_range(key, 0, 1)
             raise
 
-    async def scan(self, prefix: str) -> AsyncIterator[StoredObject]:
-        """Yield the objects whose keys begin with ``prefix``, in the order of their keys.
+    async def scan(self, prefix: str) -> AsyncIterator[list[StoredObject]]:
+        """Yield the objects whose keys begin with ``prefix``, in the order of their keys, in pages.
 
         Their times are those when they were stored: a listing has no others.
         """
@@ -198,12 +220,15 @@ class Bucket:
                     page = await anext(pages)
                 except StopAsyncIteration:
                     return
-            for each in page:
-                if each["path"].startswith(prefix):
-                    key = StorageKey(each["path"])
-                    yield StoredObject(key, each["size"], _time(each["last_modified"]))
-                elif each["path"] > prefix:
-                    return
+            found = [
+                StoredObject(StorageKey(each["path"]), each["size"], _time(each["last_modified"]))
+                for each in page
+                if each["path"].startswith(prefix)
+            ]
+            if found:
+                yield found
+            if len(found) < len(page) and page[-1]["path"] > prefix:
+                return
 
     # ------------------------------------------------------------ writing
 
@@ -212,6 +237,7 @@ class Bucket:
     ) -> None:
         """Replace an object; ``found`` are its attributes if they are not the usual ones."""
         path = self._checked(key)
+        self._note_written(key)
         given = attributes(key) if found is None else dict(found)
         with self._failures(key):
             await self._writer.put_async(path, content, attributes=given, use_multipart=False)
@@ -224,6 +250,7 @@ class Bucket:
         Nothing appears if the iterator raises an exception, which is raised then.
         """
         path, stop = self._checked(key), asyncio.Event()
+        self._note_written(key)
 
         async def until_stopped() -> AsyncIterator[bytes]:
             async for piece in pieces:
@@ -231,14 +258,13 @@ class Bucket:
                     raise _Stopped
                 yield piece
 
-        part = max(PART, -(-size // _MOST_PARTS))
         upload = asyncio.ensure_future(
             self._writer.put_async(
                 path,
                 until_stopped(),
                 attributes=dict(found),
                 use_multipart=True,
-                chunk_size=part,
+                chunk_size=part_size(size),
                 max_concurrency=_PARTS_AT_A_TIME,
             )
         )
@@ -282,6 +308,7 @@ class Bucket:
         :raises MissingObject: if there is none.
         """
         path, other = self._checked(source), self._checked(target)
+        self._note_written(target)
         with self._failures(source):
             await self._writer.copy_async(path, other)
 
@@ -291,6 +318,32 @@ class Bucket:
         if paths:
             with self._failures(keys[0]):
                 await self._writer.delete_async(paths if len(paths) > 1 else paths[0])
+
+
+class _NewPrefix:
+    """A prefix without objects, and which of its keys were written since: maybe a few others.
+
+    It takes 16 MiB for any number of keys.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._bits = bytearray(_NEW_PREFIX_BYTES)
+
+    def add(self, key: str) -> None:
+        """Note that a key is written."""
+        place, bit = _place(key)
+        self._bits[place] |= bit
+
+    def lacks(self, key: str) -> bool:
+        """Whether there is certainly no such object."""
+        place, bit = _place(key)
+        return key.startswith(self._prefix) and not self._bits[place] & bit
+
+
+def _place(key: str) -> tuple[int, int]:
+    number, bit = divmod(hash(key) % (8 * _NEW_PREFIX_BYTES), 8)
+    return number, 1 << bit
 
 
 class _Stopped(Exception):
@@ -366,6 +419,11 @@ def _complete(key: StorageKey, content: bytes, size: int) -> bytes:
     if len(content) != size:
         raise StorageError(key, f"the store sent {len(content)} of its {size} bytes")
     return content
+
+
+def part_size(size: int) -> int:
+    """Return the bytes of each part but the last of an object of ``size`` bytes."""
+    return max(PART, -(-size // _MOST_PARTS))
 
 
 def has_content(head: Head, content: bytes) -> bool | None:

@@ -30,9 +30,10 @@ _OF_ENVIRONMENT = (
 class SharedCredentials:
     """The credentials of one profile of the shared file; a provider for the client."""
 
-    def __init__(self, path: str, profile: str) -> None:
+    def __init__(self, path: str, profile: str, renewal: timedelta = _RENEWAL) -> None:
         self._path = path
         self._profile = profile
+        self._renewal = renewal
 
     def __call__(self) -> S3Credential:
         """Read the file.
@@ -46,7 +47,7 @@ class SharedCredentials:
             "access_key_id": found["aws_access_key_id"],
             "secret_access_key": found["aws_secret_access_key"],
             "token": found.get("aws_session_token"),
-            "expires_at": datetime.now(UTC) + _RENEWAL,
+            "expires_at": datetime.now(UTC) + self._renewal,
         }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
 from bandersnatch.concurrency import BlockingExecutor, bounded_map
@@ -22,9 +22,16 @@ from bandersnatch.layout import (
 from bandersnatch.model.digests import Digest, Hashes, new_hasher
 from bandersnatch.storage.directory import open_regular
 from bandersnatch.storage.lock import LOCK, MirrorLock
-from bandersnatch.storage.port import FileReadResult, MirrorStorage, StorageSpace, StoredObject
+from bandersnatch.storage.port import (
+    FileReadResult,
+    Listing,
+    MirrorStorage,
+    StorageSpace,
+    StoredObject,
+)
 from bandersnatch.storage.s3.attributes import stored_hashes
 from bandersnatch.storage.s3.bucket import Bucket, has_content
+from bandersnatch.storage.s3.listing import ListingFile
 from bandersnatch.storage.s3.spool import Spool, SpooledDownload
 from bandersnatch.storage.s3.uploads import UnfinishedUploads, known_keys
 from bandersnatch.storage.temporary import CHUNK
@@ -112,6 +119,8 @@ class BucketStorage(MirrorStorage):
                 await self._threads.run(self._mark_open)
                 stack.push(self._mark_closed)
                 self._mark = await self._read_mark()
+                if not self._mark:
+                    await self._bucket.note_if_empty(WEB)
                 if not self._was_closed:
                     await self._threads.run(self._abort_uploads)
             self._stack = stack.pop_all()
@@ -249,11 +258,12 @@ class BucketStorage(MirrorStorage):
         await self._bucket.delete(list(dict.fromkeys(keys)))
 
     async def scan(self, prefix: StorageKey, /) -> AsyncIterator[StoredObject]:
-        async for found in self._bucket.scan(prefix):
-            if found.key.endswith(_LEFT_OVER) and found.size == 0:
-                self._left_over.add(found.key)
-            else:
-                yield found
+        async for page in self._bucket.scan(prefix):
+            for found in page:
+                if found.key.endswith(_LEFT_OVER) and found.size == 0:
+                    self._left_over.add(found.key)
+                else:
+                    yield found
 
     @property
     def believes_records(self) -> bool:
@@ -289,6 +299,28 @@ class BucketStorage(MirrorStorage):
 
         await bounded_map(look, list(dict.fromkeys(keys)), most=self._concurrency)
         return [found.get(key) for key in keys]
+
+    @asynccontextmanager
+    async def listing(self, *prefixes: StorageKey) -> AsyncIterator[Listing]:
+        """List the objects into temporary files, which have about 120 bytes for each of them."""
+        with ExitStack() as stack:
+            files = {each: stack.enter_context(ListingFile(self._state)) for each in prefixes}
+
+            async def fill(prefix: StorageKey) -> None:
+                async for page in self._bucket.scan(prefix):
+                    await self._threads.run_short(lambda page=page: files[prefix].add(page))  # type: ignore[misc]
+
+            def find(keys: Sequence[StorageKey]) -> Sequence[StoredObject | None]:
+                found: dict[StorageKey, StoredObject] = {}
+                for prefix, file in files.items():
+                    found |= file.find(key for key in keys if key.startswith(prefix))
+                return [found.get(key) for key in keys]
+
+            async def stat(keys: Sequence[StorageKey], /) -> Sequence[StoredObject | None]:
+                return await self._threads.run(lambda: find(keys))
+
+            await bounded_map(fill, prefixes, most=len(prefixes))
+            yield Listing(stat, max((each.newest for each in files.values()), default=0))
 
     async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
         """Return the digests that the object was stored with, or else read it."""
