@@ -225,6 +225,29 @@ def test_a_lock_file_alone_is_not_written_again(mirrored: Site, index: Index) ->
     assert "--write-lock writes what requirements resolve to" in ran.log
 
 
+def test_many_specifiers_and_many_missing_files_are_one_short_answer(
+    mirrored: Site, index: Index
+) -> None:
+    listed, lock = mirrored.home / "requirements.txt", mirrored.home / "uv.lock"
+    listed.write_text("".join(f"foo>=0.{number}\n" for number in range(3_000)))
+    lock.write_text(
+        "version = 1\n"
+        + "".join(
+            f"[[package]]\nname = 'p{number}'\nversion = '1'\n"
+            f"sdist = {{url = 'p{number}-1.tar.gz', hash = 'sha256:{number:064x}'}}\n"
+            for number in range(200)
+        )
+    )
+
+    many = mirrored.ask("prove", "-r", str(listed))
+    missing = mirrored.ask("prove", "-r", str(lock), "--environment", "e0")
+
+    assert many.code == 0, many.out
+    assert missing.code == 8
+    assert "and 150 more; --json has all" in missing.out
+    assert len(missing.out.splitlines()) == 53
+
+
 def test_the_index_says_where_its_own_files_are(mirrored: Site, index: Index) -> None:
     lock = mirrored.home / "pylock.toml"
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandersnatch.closure.markers import Verdict, evaluate, extras_of
-from bandersnatch.closure.requirements import parse_requirement
+from bandersnatch.closure.requirements import parse_metadata, parse_requirement
 from bandersnatch.errors import InvalidValue, OptionError
 from bandersnatch.filters.names import requirement
 from bandersnatch.filters.options import Line, Origin
@@ -47,6 +47,43 @@ def test_any_literal_is_read_or_refused(one: str, other: str, variable: str) -> 
         assert all(isinstance(each, str) for each in extras_of(text))
         found = parse_requirement(f"foo; {text}")
         assert found is None or str(parse_marker(found.marker)) == found.marker
+
+
+NUMBERS = st.sampled_from(["0", "1", "7", "39", "40", "98", "99", "100", "07"])
+ENDINGS = st.sampled_from(["", ".0", ".*", "rc1", ".post1", "+a", ".dev0", "x"])
+
+
+@given(
+    st.sampled_from(["==", "!=", "<", "<=", ">", ">=", "~=", "===", "in", "not in"]),
+    st.sampled_from(["3.12.", "3.12", "3.13.", "3.", ""]),
+    NUMBERS,
+    ENDINGS,
+    st.booleans(),
+)
+def test_a_comparison_with_a_version_is_decided_as_by_every_patch_level(
+    operator: str,
+    series: str,
+    number: str,
+    ending: str,
+    is_reversed: bool,  # noqa: FBT001 - drawn
+) -> None:
+    sides = ["python_full_version", f"'{series}{number}{ending}'"]
+    text = f" {operator} ".join(reversed(sides) if is_reversed else sides)
+    patches = tuple(f"3.12.{patch}" for patch in (*range(40), 99))
+
+    found = evaluate(text, "", (("python_full_version", patches),))
+
+    each = {evaluate(text, "", (("python_full_version", (patch,)),)) for patch in patches}
+    assert found is (each.pop() if len(each) == 1 else Verdict.UNDECIDED)
+
+
+def test_the_requirements_of_a_file_have_a_limit() -> None:
+    """Each marker of 4,000 characters has a hundred comparisons."""
+    marker = " or ".join(f"python_full_version == '3.12.{each}'" for each in range(95))
+    lines = [f"Requires-Dist: foo{each}; {marker}" for each in range(150)]
+    text = "\n".join(["Metadata-Version: 2.1", *lines, "", ""]).encode()
+
+    assert parse_metadata(text) == "its requirements have more than 500,000 characters"
 
 
 def test_a_backslash_in_an_address_is_no_mistake() -> None:

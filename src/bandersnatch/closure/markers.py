@@ -11,11 +11,15 @@ from packaging.markers import Marker, UndefinedComparison, UndefinedEnvironmentN
 from bandersnatch.closure.requirements import extra_name
 from bandersnatch.errors import InvalidValue
 from bandersnatch.model.pep508 import parse_marker
+from bandersnatch.model.versions import parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CACHE_SIZE = 65_536
+_FEW = 3
+"""Values of a variable that are all tried."""
+
 _EXTRA_VARIABLES = frozenset({"extra", "extras", "dependency_groups"})
 
 Variables: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]
@@ -84,8 +88,15 @@ def _evaluate(parts: object, extra: str, variables: Variables) -> Verdict:
         left, operator, right = parts
         comparison = f"{left.serialize()} {operator.serialize()} {right.serialize()}"
         # A literal is serialized with quotes, a variable without.
-        name = left.value if left.serialize() == left.value else right.value
-        return _compare(comparison, name, extra, variables)
+        name, literal = left.value, right.value
+        if left.serialize() != left.value:
+            name, literal = literal, name
+        values = (extra,) if name in _EXTRA_VARIABLES else dict(variables).get(name)
+        if values is None:
+            return Verdict.UNDECIDED
+        if "in" not in operator.value:
+            values = _deciding(values, literal)
+        return _compare(comparison, name, values)
     assert isinstance(parts, list), "the parts of a marker are tuples, lists and operators"
     alternatives: list[list[Verdict]] = [[]]
     for each in parts:
@@ -101,12 +112,24 @@ def _rank(verdict: Verdict) -> int:
     return verdict.value
 
 
+def _deciding(values: tuple[str, ...], literal: str) -> tuple[str, ...]:
+    """Return the values of which the answer of a comparison with a literal depends.
+
+    They are versions in their order: a threshold is between the first and the last, and only the
+    value that is equal to the literal can differ from both. A page may have very many comparisons.
+    """
+    if len(values) <= _FEW:
+        return values
+    version = parse_version(literal.removesuffix(".*"))
+    equal = {literal}
+    if version is not None:
+        equal.add(f"{version.major}.{version.minor}.{version.micro}")
+    return (values[0], *(each for each in values[1:-1] if each in equal), values[-1])
+
+
 @lru_cache(maxsize=_CACHE_SIZE)
-def _compare(comparison: str, name: str, extra: str, variables: Variables) -> Verdict:
+def _compare(comparison: str, name: str, values: tuple[str, ...]) -> Verdict:
     """Evaluate one comparison; it holds or not if it does for every possible value."""
-    values = (extra,) if name in _EXTRA_VARIABLES else dict(variables).get(name)
-    if values is None:
-        return Verdict.UNDECIDED
     marker = Marker(comparison)
     answers = set()
     for value in values:

@@ -14,6 +14,9 @@ from bandersnatch.model.pep508 import MAX_LENGTH, parse_pep508
 MAX_REQUIREMENTS = 10_000
 """A file that states more requirements counts as one whose requirements are not known."""
 
+MAX_CHARACTERS = 500_000
+"""Of all requirements of a file; the longest real ones have a tenth."""
+
 _CACHE_SIZE = 65_536
 _STATIC_SINCE = (2, 2)
 """The first version of core metadata that says which fields are dynamic (PEP 643)."""
@@ -141,6 +144,8 @@ def parse_metadata(content: bytes) -> CoreMetadata | str:
     requires = tuple(dict.fromkeys(filter(None, fields.get("requires-dist", []))))
     if len(requires) > MAX_REQUIREMENTS:
         return f"it has {len(requires):,} requirements, more than {MAX_REQUIREMENTS:,}"
+    if sum(map(len, requires)) > MAX_CHARACTERS:
+        return f"its requirements have more than {MAX_CHARACTERS:,} characters"
     dynamic = {each.lower() for each in fields.get("dynamic", [])}
     is_new = (int(version[1]), int(version[2])) >= _STATIC_SINCE
     is_static = is_new and not dynamic & {"requires-dist", "provides-extra"}

@@ -204,7 +204,7 @@ class _Choice:
     def __init__(self, question: _Question, asked: Iterable[Asked]) -> None:
         self.found: dict[Identifier, Release] = {}
         self._question = question
-        self._specifiers: dict[ProjectName, frozenset[str]] = {}
+        self._specifiers: dict[ProjectName, set[str]] = {}
         self._pins: dict[ProjectName, Release] = {}
         self._restricted: deque[Identifier] = deque()
         self._free: deque[Identifier] = deque()
@@ -215,9 +215,7 @@ class _Choice:
         """Add requirements."""
         for each in asked:
             name, specifier = each.identifier[0], each.requirement.specifier
-            known = self._specifiers.get(name, frozenset())
-            if specifier not in known:
-                self._specifiers[name] = known | {specifier}
+            self._specifiers.setdefault(name, set()).add(specifier)
             if each.identifier not in self._seen:
                 self._seen.add(each.identifier)
                 (self._restricted if specifier else self._free).append(each.identifier)
@@ -246,7 +244,7 @@ class _Choice:
 
     def _satisfying(self, name: ProjectName) -> list[Release]:
         library, target = self._question.library, self._question.target
-        return library.satisfying(name, self._specifiers[name], target)
+        return library.satisfying(name, frozenset(self._specifiers[name]), target)
 
 
 # ---------------------------------------------------------------- with a search

@@ -13,7 +13,10 @@ from packaging.requirements import Requirement
 from bandersnatch.errors import InvalidValue
 
 MAX_LENGTH = 4_000
-"""Characters of a requirement or a marker; Python converts no number of more than 4,300 digits."""
+"""Characters of a marker, or of a requirement on a project of the index.
+
+Python converts no number of more than 4,300 digits.
+"""
 
 
 def parse_pep508(text: str) -> Requirement:
@@ -45,8 +48,8 @@ def parse_marker(text: str) -> Marker:
 
 
 def _check(what: str, text: str, marker: str) -> None:
-    """Refuse a text that is too long, and backslashes in its marker: literals have no escapes."""
-    if len(text) > MAX_LENGTH:
+    """Refuse a marker that is too long, or has a backslash: literals have no escapes."""
+    if len(marker) > MAX_LENGTH:
         raise InvalidValue(what, text, f"is longer than {MAX_LENGTH:,} characters")
     if "\\" in marker:
         raise InvalidValue(what, text, "has a backslash in its marker")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bandersnatch.model.wheels import Environment
 
 _SHOWN = 50
-"""Answers that are not a pass and are printed one by one."""
+"""Answers that are not a pass, and reasons of each, that are printed one by one."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -215,7 +215,9 @@ def proof_lines(proofs: Sequence[Proof]) -> list[str]:
         pins = each.resolution.pins if each.resolution is not None else {}
         number = f" with {counted(len(pins), 'project')}" if pins else ""
         lines.append(f"{each.result.value}: {each.label} in {each.target.name}{number}")
-        lines += [f"  {line}" for line in each.lines]
+        lines += [f"  {line}" for line in each.lines[:_SHOWN]]
+        if len(each.lines) > _SHOWN:
+            lines.append(f"  and {len(each.lines) - _SHOWN:,} more; --json has all")
     if not is_short and len(wrong) > _SHOWN:
         lines.append(f"and {len(wrong) - _SHOWN:,} more that are not proved")
     passed = len(proofs) - len(wrong)
