@@ -280,8 +280,10 @@ async def open_copy(
     from bandersnatch.transfer.copy import MirrorCopy, Place  # noqa: PLC0415 - as above
 
     first, second = source.settings.storage, target.settings.storage
-    if (first.directory, first.bucket) == (second.directory, second.bucket):
-        raise RefusedCopy(first.directory, "both configurations are of this mirror")
+    _check_apart(first, second)
+    if source.settings.pages.hash_index != target.settings.pages.hash_index:
+        why = "hash-index differs; copy with the same value, and change it after that"
+        raise RefusedCopy(second.directory, why)
     shared = target.settings.catalogue
     if shared is not None and shared == source.settings.catalogue:
         why = "both configurations have this catalogue; give that of the copy ?schema=NAME"
@@ -300,6 +302,24 @@ async def open_copy(
             most=target.settings.index.download_workers,
             dry_run=dry_run,
         )
+
+
+def _check_apart(source: StorageSettings, target: StorageSettings) -> None:
+    """Refuse places that are one, by any path, or of which one is in the other.
+
+    :raises RefusedCopy: if they are.
+    """
+    first, second = source.directory, target.directory
+    stores = [(b.endpoint, b.bucket) if (b := each.bucket) else None for each in (source, target)]
+    if stores[0] != stores[1]:
+        return
+    if source.bucket is None:
+        first, second = os.path.realpath(first), os.path.realpath(second)
+    if first == second:
+        raise RefusedCopy(target.directory, "both configurations are of this mirror")
+    if f"{first}/".startswith(f"{second}/") or f"{second}/".startswith(f"{first}/"):
+        why = f"{source.directory} is in this place, or contains it; copy to another place"
+        raise RefusedCopy(target.directory, why)
 
 
 @asynccontextmanager

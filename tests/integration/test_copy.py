@@ -385,6 +385,45 @@ def test_a_catalogue_of_another_mirror_copies_and_deletes_nothing(index: Index, 
     assert tree(target) == before
 
 
+@pytest.mark.parametrize("where", ["link", "dots", "inside", "around"])
+def test_places_that_are_not_apart_are_refused(
+    index: Index, make: Make, tmp_path: Path, where: str
+) -> None:
+    """A copy inside ``web`` would publish its state."""
+    source, target = make("disk"), make("disk")
+    index.release("foo", "1.0")
+    assert source.mirror().code == 0
+    (tmp_path / "link").symlink_to(source.root)
+    places = {
+        "link": tmp_path / "link",
+        "dots": f"{source.root}/../{source.root.name}/",
+        "inside": source.web / "copy",
+        "around": source.home,
+    }
+    target.configure(directory=places[where])
+    before = sorted(source.home.rglob("*"))
+
+    refused = source.ask("copy", str(target.config))
+
+    assert refused.code == 2, refused.log
+    assert "are of this mirror" in refused.log or "in this place, or contains it" in refused.log
+    assert sorted(source.home.rglob("*")) == before
+
+
+def test_pages_in_other_directories_are_not_left_behind(index: Index, make: Make) -> None:
+    """With another ``hash-index`` the pages of the copy would stay where no run finds them."""
+    source, target = make("disk"), make("disk")
+    index.release("foo", "1.0")
+    assert source.mirror().code == 0
+    target.configure(hash_index=True)
+
+    refused = source.ask("copy", str(target.config))
+
+    assert refused.code == 2
+    assert "hash-index differs" in refused.log
+    assert tree(target) == {}
+
+
 def test_what_cannot_be_copied_is_refused(index: Index, make: Make, tmp_path: Path) -> None:
     source, target = make("disk"), make("disk")
 

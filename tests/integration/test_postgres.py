@@ -270,6 +270,38 @@ async def test_an_empty_catalogue_is_not_copied(tmp_path: Path, server_of_data: 
             await target.copy_from(source)
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("postgresql:user:hidden@host/db", "postgres:/user:hidden@host/db"),
+        *("host=h password=hidden dbname=x", "service=a password=hidden"),
+    ],
+)
+def test_a_database_that_is_not_a_url_is_no_directory(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """A directory of that name would be created, and the message would show the password."""
+    monkeypatch.chdir(tmp_path)
+
+    for arguments in ([place, "a"], ["a", place]):
+        ran = site.ask("catalogue", "copy", *arguments)
+        assert ran.code == 2
+        assert "write the database as a URL" in ran.log
+        assert "hidden" not in ran.log
+    assert not [each for each in tmp_path.iterdir() if "hidden" in each.name]
+
+
+async def test_one_directory_by_two_paths_is_refused(site: Site, tmp_path: Path) -> None:
+    async with SqliteCatalogue(str(tmp_path)):
+        pass
+    (tmp_path / "link").symlink_to(tmp_path)
+
+    ran = site.ask("catalogue", "copy", f"{tmp_path}/", str(tmp_path / "link"))
+
+    assert ran.code == 2
+    assert "FROM and TO are the same catalogue" in ran.log
+
+
 def test_arguments_that_are_no_catalogues_are_refused(site: Site, tmp_path: Path) -> None:
     for arguments in (["a", "a"], ["mysql://x/y", "a"], ["", "a"], ["~", "a"]):
         ran = site.ask("catalogue", "copy", *arguments)

@@ -179,7 +179,9 @@ async def _check_marks(mirror: Mirror) -> MarkState:
     """
     marks, count = await read_marks(mirror), await mirror.catalogue.count()
     if marks in {MarkState.NEW, MarkState.TREE_ONLY}:  # the first command with this catalogue
-        await mirror.storage.write({}, absent=[COPY], durable=True)
+        (copied,) = await mirror.storage.stat([COPY])
+        if copied is not None:
+            await mirror.storage.write({}, absent=[COPY], durable=True)
     if marks is MarkState.CATALOGUE_ONLY:
         if count and await _has_no_project(mirror.storage):
             raise _no_pages(count)

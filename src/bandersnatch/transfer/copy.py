@@ -200,7 +200,8 @@ class MirrorCopy:
             await bounded_map(self._copy_project, names, most=self._most)
             if not self._dry_run:
                 await self._target.storage.flush()
-            self._events(StepStarted(f"copied {self._result.projects} projects so far"))
+            done = "compared" if self._dry_run else "copied"
+            self._events(StepStarted(f"{done} {self._result.projects:,} project(s) so far"))
 
     async def _copy_project(self, name: ProjectName) -> None:
         record = await self._source.catalogue.project(name)

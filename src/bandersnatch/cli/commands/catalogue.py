@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import TYPE_CHECKING
 
 from bandersnatch.cli.arguments import global_flags
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from bandersnatch.catalogue.row_copy import CopiedRows
     from bandersnatch.cli.invocation import Invocation
     from bandersnatch.config.catalogue import CatalogueSettings
+
+_CONNECTION = re.compile(r"^postgres(?:ql)?:|(?:^|\s)(?:host|dbname|user|password|service)\s*=")
+"""Matches what names a database, perhaps with a password, and is not a URL."""
 
 _PLACE = "the directory with catalogue.sqlite, or the URL of PostgreSQL"
 
@@ -36,9 +41,15 @@ def run(invocation: Invocation) -> int:
     arguments = invocation.arguments
     source = _place("FROM", arguments.source)
     target = _place("TO", arguments.target)
-    if source == target:
+    if source == target or _is_same_directory(source, target):
         raise UsageError("FROM and TO are the same catalogue")
     return invocation.run(_copy(invocation, source, target))
+
+
+def _is_same_directory(source: CatalogueSettings | str, target: CatalogueSettings | str) -> bool:
+    places = (source, target)
+    paths = [os.path.realpath(each) for each in places if isinstance(each, str)]
+    return len(paths) == len(places) and paths[0] == paths[1]
 
 
 def _place(name: str, text: str) -> CatalogueSettings | str:
@@ -46,6 +57,8 @@ def _place(name: str, text: str) -> CatalogueSettings | str:
     from bandersnatch.config import readers
     from bandersnatch.config.catalogue import read_catalogue
 
+    if "://" not in text and _CONNECTION.search(text):
+        raise UsageError(f"{name}: write the database as a URL: postgresql://USER@HOST/DATABASE")
     try:
         if "://" not in text:
             return readers.path(text)
@@ -75,10 +88,11 @@ async def _copy(
             open_to_copy(source, must_exist=True) as old,
             open_to_copy(target, must_exist=False) as new,
         ):
-            copied = await new.copy_from(old)
-            for row in await old.take_damaged():
-                invocation.logger.warning("%s", _damage(row))
-            return copied
+            try:
+                return await new.copy_from(old)
+            finally:
+                for row in await old.take_damaged():
+                    invocation.logger.warning("%s", _damage(row))
 
     found = await invocation.signals.interruptible(work())
     places = " to ".join(each if isinstance(each, str) else each.shown for each in (source, target))
