@@ -43,6 +43,7 @@ PDM = """
 [tool.pdm]
 distribution = false
 """
+pytestmark = pytest.mark.timeout(900)  # Poetry and PDM take seconds to start
 NO_PROXY_ANSWERS = "http://127.0.0.1:9"
 
 
@@ -106,7 +107,7 @@ class Workplace:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=180,
+            timeout=600,
             check=False,
         )
         assert (ran.returncode == 0) == right, ran.stdout
