@@ -128,6 +128,26 @@ class RefusedCopy(UsageError):
         self.place, self.why = place, why
 
 
+class RefusedWorker(UsageError):
+    """A worker is not made like the coordinator; ``what`` differs between the two."""
+
+    sentence = "{what} of this worker is {own}, and that of the coordinator {other}; {remedy}"
+
+    def __init__(self, what: str, own: str, other: str, remedy: str) -> None:
+        super().__init__(what, own, other)
+        self.what, self.own, self.other, self.remedy = what, own, other, remedy
+
+
+class AbandonedAttempt(BandersnatchError):
+    """A worker has to stop the sync of a project, which another worker has been given since."""
+
+    sentence = "{name} was given to another worker; this one does nothing more for it"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
 class Interruption(BandersnatchError):
     """A signal asked the program to stop."""
 
@@ -193,6 +213,20 @@ class ForeignLink(MissingObject):
 
     def __init__(self, key: str, where: str) -> None:
         StorageError.__init__(self, key, f"it is a link that leads {where}")
+
+
+class MissingWorkers(StorageError):
+    """No worker takes part in a run that needs workers; ``seconds`` is how long it waited."""
+
+    sentence = (
+        "no worker has taken part for {seconds:.0f} s, and cluster = true leaves the work to "
+        "workers; start one on any machine that reaches {key} and the storage: "
+        "bandersnatch -c FILE work"
+    )
+
+    def __init__(self, key: str, seconds: float) -> None:
+        super().__init__(key, "no worker takes part")
+        self.seconds = seconds
 
 
 class LostLock(StorageError):

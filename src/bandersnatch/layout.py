@@ -20,6 +20,8 @@ StorageKey = NewType("StorageKey", str)
 STATUS = StorageKey("status")
 TODO = StorageKey("todo")
 GENERATION = StorageKey("generation")
+CLUSTER = StorageKey("cluster")
+"""The name of the run whose workers write to this storage."""
 LAST_MODIFIED = StorageKey("web/last-modified")
 MARK = StorageKey("web/.mirror")
 COPY = StorageKey(".copy")

@@ -8,6 +8,7 @@ import pytest
 
 from bandersnatch import errors
 from bandersnatch.errors import (
+    AbandonedAttempt,
     BandersnatchError,
     BlockingLink,
     ChangedFile,
@@ -32,6 +33,7 @@ from bandersnatch.errors import (
     MissingObject,
     MissingProject,
     MissingResource,
+    MissingWorkers,
     ObstructedPath,
     OptionError,
     OversizedContent,
@@ -41,6 +43,7 @@ from bandersnatch.errors import (
     RefusedCommand,
     RefusedCopy,
     RefusedRequest,
+    RefusedWorker,
     RejectedFiles,
     RejectedPage,
     ResponseError,
@@ -258,6 +261,25 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
             "postgresql://***@db/mirrors: the connection was lost with the lock of the mirror, and "
             "another command has held it since; stopped"
         ),
+    ),
+    (
+        MissingWorkers("postgresql://***@db/mirrors", 60),
+        (
+            "no worker has taken part for 60 s, and cluster = true leaves the work to workers; "
+            "start one on any machine that reaches postgresql://***@db/mirrors and the storage: "
+            "bandersnatch -c FILE work"
+        ),
+    ),
+    (
+        RefusedWorker("the release", "9.1", "9.0", "install the same release on both"),
+        (
+            "the release of this worker is 9.1, and that of the coordinator 9.0; install the same "
+            "release on both"
+        ),
+    ),
+    (
+        AbandonedAttempt("foo"),
+        "foo was given to another worker; this one does nothing more for it",
     ),
     (CorruptState("status", "it is no number"), "status: it is no number"),
     (StorageError("web/x", "disk full"), "storage failed at web/x: disk full"),

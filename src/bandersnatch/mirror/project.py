@@ -11,6 +11,7 @@ from msgspec import structs
 from bandersnatch import errors, layout
 from bandersnatch.catalogue import records
 from bandersnatch.config.schema import Provenance, RemovedProjects, Settings
+from bandersnatch.mirror.authority import LocalAuthority
 from bandersnatch.mirror.comparison import with_recorded
 from bandersnatch.mirror.files import FilesOutcome, FileSync
 from bandersnatch.mirror.ledger import Freshness, is_far_above, is_wrong
@@ -18,9 +19,7 @@ from bandersnatch.mirror.losses import count_losses
 from bandersnatch.mirror.page import PageFetcher
 from bandersnatch.mirror.plan import SECOND_LOOK, is_same_display
 from bandersnatch.mirror.publish import Publisher
-from bandersnatch.mirror.readoption import Readoption
 from bandersnatch.mirror.rejections import ServedFiles, rejected_page
-from bandersnatch.mirror.removal import Removals
 from bandersnatch.mirror.sweep import watched_until
 from bandersnatch.mirror.tasks import Outcome, Result, RunContext, SyncTask, TaskHints
 from bandersnatch.model.content import Validators
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.filters.chain import FilterChain, FilterResult
     from bandersnatch.index.port import FetchedDetail
+    from bandersnatch.mirror.authority import RunAuthority
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.model.project import Rejection
 
@@ -46,26 +46,37 @@ class ProjectSync:
 
     def __init__(
         self,
-        readoption: Readoption,
+        authority: RunAuthority,
         fetcher: PageFetcher,
         filters: FilterChain,
         publication: Publication,
         settings: Settings,
         context: RunContext,
+        *,
+        filtering: asyncio.Lock | None = None,
     ) -> None:
-        self._readoption = readoption
+        """Assign the collaborators; ``filtering`` is held while the filters judge one page."""
+        self._authority = authority
         self._fetcher = fetcher
         self._filters = filters
         self._publication = publication
         self._settings = settings
         self._context = context
-        self._filtering = asyncio.Lock()
+        self._filtering = filtering or asyncio.Lock()
 
     @classmethod
-    def of(cls, mirror: Mirror, context: RunContext, began: datetime) -> Self:
-        """Return the project sync of a run."""
+    def of(
+        cls,
+        mirror: Mirror,
+        context: RunContext,
+        began: datetime,
+        authority: RunAuthority | None = None,
+        filtering: asyncio.Lock | None = None,
+    ) -> Self:
+        """Return the project sync of a run; without ``authority`` this process has it."""
+        authority = authority or LocalAuthority.of(mirror, context, began)
         return cls(
-            Readoption.of(mirror),
+            authority,
             PageFetcher(
                 mirror.index,
                 mirror.settings,
@@ -75,9 +86,10 @@ class ProjectSync:
                 is_standalone=context.is_standalone,
             ),
             mirror.filters,
-            Publication.of(mirror, context, began),
+            Publication.of(mirror, context, began, authority),
             mirror.settings,
             context,
+            filtering=filtering,
         )
 
     async def sync(self, task: SyncTask) -> Outcome:
@@ -87,7 +99,7 @@ class ProjectSync:
         :raises BandersnatchError: if it cannot be synced; then what was published stays.
         """
         is_selected = self._filters.selects(task.name)
-        task, record = await self._readoption.record_for(task)
+        task, record = await self._authority.record_for(task)
         try:
             fetched = await self._fetch(task, record)
         except errors.MissingProject:
@@ -453,26 +465,27 @@ class Publication:
         self,
         files: FileSync,
         publisher: Publisher,
-        removals: Removals,
+        authority: RunAuthority,
         served: ServedFiles,
         settings: Settings,
         context: RunContext,
     ) -> None:
         self._files = files
-        self._owners = context.owners
+        self._authority = authority
         self._served = served
         self._publisher = publisher
-        self._removals = removals
         self._settings = settings
         self._context = context
 
     @classmethod
-    def of(cls, mirror: Mirror, context: RunContext, began: datetime) -> Self:
+    def of(
+        cls, mirror: Mirror, context: RunContext, began: datetime, authority: RunAuthority
+    ) -> Self:
         """Return the publication of a run."""
         return cls(
             FileSync.of(mirror),
             Publisher.of(mirror),
-            Removals.of(mirror, began, is_doubted=not context.may_expire),
+            authority,
             ServedFiles.of(mirror, began),
             mirror.settings,
             context,
@@ -549,8 +562,7 @@ class Publication:
         await self._publisher.clean_up(proposed.display, detail.name)
         published = structs.replace(proposed, detail=detail, files=tuple(files.records))
         unlisted = self._unlisted_files(record, published, leftovers)
-        async with self._owners.release(detail.name, unlisted, detail.files) as owners:
-            removed = await self._removals.trash_files(detail.name, unlisted, owners)
+        removed = await self._authority.trash(detail.name, unlisted, detail.files)
         return Outcome(
             task,
             Result.SYNCED,
@@ -575,9 +587,7 @@ class Publication:
         """
         if not self._settings.files.release_files:
             return detail, FilesOutcome(), None
-        paths = [found.file.path for found in record.files] if record is not None else []
-        taken = await self._owners.claim(detail.name, detail.files, record)
-        makes_room = self._owners.replaces(detail.files, paths)
+        taken, makes_room = await self._authority.claim(detail.name, detail.files, record)
         detail = detail.reject(taken)
         files, error = await self._sync_files(task, recorded, detail)
         detail = detail.reject(files.rejected)

@@ -35,10 +35,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
+    from bandersnatch.mirror.fleet import Fleet
     from bandersnatch.mirror.following import Following
     from bandersnatch.mirror.health import IndexHealth
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.mirror.state import MirrorState, StateFiles
+    from bandersnatch.mirror.tasks import Outcome, SyncTask
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.serials import Serial
     from bandersnatch.storage.port import Storage
@@ -370,8 +372,10 @@ async def _excluded_record(mirror: Mirror, mark: records.Deferred) -> records.Pr
 # ---------------------------------------------------------------- what a run works with
 
 
-def max_concurrent_projects(mirror: Mirror) -> int:
+def max_concurrent_projects(mirror: Mirror, fleet: Fleet | None = None) -> int:
     """Return how many projects are worked on at a time: enough to use both budgets."""
+    if fleet is not None:
+        return fleet.concurrency
     return mirror.settings.index.workers + mirror.settings.index.download_workers
 
 
@@ -422,9 +426,17 @@ def open_executor(
     stop_on_error: bool,
     standalone: bool = False,
     following: Following | None = None,
+    fleet: Fleet | None = None,
 ) -> Executor:
-    """Return the executor of a plan's tasks; with ``following`` it reads requirements too."""
-    sync = ProjectSync.of(mirror, context, began).sync
+    """Return the executor of a plan's tasks; with ``following`` it reads requirements too.
+
+    With a ``fleet`` its workers sync the projects.
+    """
+    sync: Callable[[SyncTask], Awaitable[Outcome]] = (
+        ProjectSync.of(mirror, context, began).sync
+        if fleet is None
+        else fleet.syncing(mirror, context, began)
+    )
     return Executor(
         sync if following is None else following.recording(sync),
         checkpoint,

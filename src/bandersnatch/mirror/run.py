@@ -29,6 +29,7 @@ from bandersnatch.model.serials import NO_SERIAL, Serial
 
 if TYPE_CHECKING:
     from bandersnatch.mirror.executor import Executor
+    from bandersnatch.mirror.fleet import Fleet
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.mirror.preparation import RunOptions
     from bandersnatch.mirror.tasks import SyncTask
@@ -49,11 +50,15 @@ class Position:
 
 
 class MirrorRun:
-    """One run of ``mirror``: prepares it, and then takes its steps in order."""
+    """One run of ``mirror``: prepares it, and then takes its steps in order.
 
-    def __init__(self, mirror: Mirror, options: RunOptions) -> None:
+    With a ``fleet`` its workers sync the projects.
+    """
+
+    def __init__(self, mirror: Mirror, options: RunOptions, fleet: Fleet | None = None) -> None:
         self._mirror = mirror
         self._options = options
+        self._fleet = fleet
         self._files = StateFiles(mirror.storage)
         closure = mirror.closure
         self._following = None if closure is None else Following(mirror, closure)
@@ -75,7 +80,7 @@ class MirrorRun:
         checkpoint = await _open_checkpoint(
             mirror, self._files, prepared, clock, sweeps=sweep is not None
         )
-        work = RunWork(mirror, prepared, checkpoint, clock, following)
+        work = RunWork(mirror, prepared, checkpoint, clock, following, self._fleet)
         position = await _Steps(work, self._files, sweep).take()
         await report_rejections(mirror, self._options.only)
         if following is not None:

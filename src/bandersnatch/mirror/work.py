@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bandersnatch.mirror.checkpoint import Checkpoint
     from bandersnatch.mirror.clock_check import ClockCheck
     from bandersnatch.mirror.executor import Executor
+    from bandersnatch.mirror.fleet import Fleet
     from bandersnatch.mirror.following import Following
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.mirror.preparation import Preparation
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 class RunWork:
     """What the steps of one run share, and the way in which each of them executes tasks.
 
-    ``following`` is None without a closure.
+    ``following`` is None without a closure, ``fleet`` without workers in other processes.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class RunWork:
         checkpoint: Checkpoint,
         clock: ClockCheck,
         following: Following | None,
+        fleet: Fleet | None = None,
     ) -> None:
         """Take what was prepared, and the checkpoint that records the outcomes."""
         self.mirror = mirror
@@ -44,6 +46,7 @@ class RunWork:
         self.checkpoint = checkpoint
         self.clock = clock
         self.following = following
+        self._fleet = fleet
         self._owners = PathOwners.of(mirror)
 
     async def execute(
@@ -68,8 +71,10 @@ class RunWork:
             IndexHealth.of(mirror, prepared.found, [task.name for task in tasks]),
             stop_on_error=mirror.settings.run.stop_on_error,
             following=self.following,
+            fleet=self._fleet,
         )
-        await executor.run(tasks, workers=recovery.max_concurrent_projects(mirror))
+        workers = recovery.max_concurrent_projects(mirror, self._fleet)
+        await executor.run(tasks, workers=workers)
         is_recorded = may_empty or may_lose is not None or sweeps
         if executor.complete and not is_recorded:
             await self.checkpoint.defer_unvisited(
