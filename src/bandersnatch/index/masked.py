@@ -89,12 +89,20 @@ class MaskedIndex(PackageIndex):
         self._mask = mask
 
     @property
-    def pages(self) -> int:  # type: ignore[override]  # it is only read
+    def pages(self) -> int:
         return self._index.pages
 
+    @pages.setter
+    def pages(self, count: int) -> None:
+        self._index.pages = count
+
     @property
-    def files(self) -> int:  # type: ignore[override]  # it is only read
+    def files(self) -> int:
         return self._index.files
+
+    @files.setter
+    def files(self, count: int) -> None:
+        self._index.files = count
 
     @property
     def traffic(self) -> Traffic:

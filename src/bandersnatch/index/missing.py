@@ -72,6 +72,8 @@ class MissingLimits:
         self._missing: Counter[str] = Counter()
         self._in_a_row: Counter[Kind] = Counter()
         self._reported: set[str] = set()
+        self.share = 1.0
+        """The part of the pace that this process has; the others have the rest."""
 
     @asynccontextmanager
     async def counted(self, url: str, kind: Kind, *, doubtful: bool = False) -> AsyncIterator[None]:
@@ -98,7 +100,8 @@ class MissingLimits:
 
     async def _begin(self, url: str, kind: Kind, *, doubtful: bool) -> None:
         self._check_skipped(url, kind)
-        most = DOUBTFUL_DOCUMENTS if doubtful and kind is Kind.LEGACY else PACE
+        pace = DOUBTFUL_DOCUMENTS if doubtful and kind is Kind.LEGACY else PACE
+        most = max(1, int(pace * self.share))
         doubtful |= kind is Kind.SIDECAR and self._in_a_row[kind] >= _DOUBTED_AFTER
         while len(self._answers) + self._running >= most and self._is_pypi():
             while self._answers and self._answers[0] <= self._clock.monotonic() - WINDOW:

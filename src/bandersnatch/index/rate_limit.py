@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from bandersnatch.clock import Clock
     from bandersnatch.config.rates import RateSchedule
 
+_LEAST_SHARE = 0.001
+
 _LOOK_AGAIN = 1.0
 """Seconds after which the hours are looked at again."""
 
@@ -24,6 +26,8 @@ class RateLimiter:
         self._schedule = schedule
         self._clock = clock
         self._free_at = 0.0
+        self.share = 1.0
+        """The part of the rate that this process has; the others have the rest."""
         self._rate: float | None = None
         self._rate_until = float("-inf")
 
@@ -33,7 +37,7 @@ class RateLimiter:
         rate = self._current(now)
         if rate is None:
             return 0.0
-        self._free_at = max(self._free_at, now) + size / rate
+        self._free_at = max(self._free_at, now) + size / (rate * max(self.share, _LEAST_SHARE))
         pause = self._free_at - now
         await self._clock.sleep(pause)
         return pause

@@ -162,6 +162,8 @@ class Transport:
         self._newest: datetime | None = None
         self.clock_offset: float | None = None
         self._paused_until: dict[str, float] = {}
+        self.on_pause: Callable[[str, float], None] | None = None
+        """Called with the host and the seconds of each pause that a host asks for."""
 
     # ------------------------------------------------------------ the retry policy
 
@@ -220,8 +222,14 @@ class Transport:
 
     def _pause(self, host: str, error: errors.BandersnatchError) -> None:
         if isinstance(error, errors.RateLimit) and error.retry_after:
-            until = self._clock.monotonic() + error.retry_after
-            self._paused_until[host] = max(until, self._paused_until.get(host, 0.0))
+            self.pause(host, error.retry_after)
+            if self.on_pause is not None:
+                self.on_pause(host, error.retry_after)
+
+    def pause(self, host: str, seconds: float) -> None:
+        """Send nothing to a host for some seconds."""
+        until = self._clock.monotonic() + seconds
+        self._paused_until[host] = max(until, self._paused_until.get(host, 0.0))
 
     # ------------------------------------------------------------ one request
 

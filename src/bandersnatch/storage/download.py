@@ -41,8 +41,13 @@ class FileDownload(Sink):
         threads: BlockingExecutor,
         in_progress: set[str],
         reservation: Reservation,
+        *,
+        owner: str = "",
     ) -> None:
-        """Take the collaborators; ``in_progress`` has the names of all open temporary files."""
+        """Take the collaborators; ``in_progress`` has the names of all open temporary files.
+
+        ``owner`` tells the temporary files of a process from those of others that download, too.
+        """
         self._tree = tree
         self._key = key
         self._expected = expected
@@ -54,6 +59,7 @@ class FileDownload(Sink):
         self._buffered = 0
         self._descriptor: int | None = None
         self._directory: Directory | None = None
+        self._owner = owner
         self._name = ""
 
     async def __aenter__(self) -> Self:
@@ -61,7 +67,7 @@ class FileDownload(Sink):
 
         :raises InsufficientSpace: if there is not enough space for the rest.
         """
-        name = self._expected.name
+        name = f"{self._expected.name}{self._owner}"
         while name in self._in_progress:
             # Another file with the same content: two downloads cannot share a temporary file.
             name += "+"

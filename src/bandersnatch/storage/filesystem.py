@@ -44,8 +44,10 @@ class FilesystemStorage(MirrorStorage):
     """A mirror below one directory.
 
     As a context it holds the mirror's lock, so that only one command at a time changes a mirror.
-    With ``read_only`` it takes no lock and changes nothing, not even by opening. ``threads`` is
-    the number of blocking calls that run concurrently, at least 4. ``opener`` opens the directory.
+    With ``read_only`` it takes no lock and changes nothing, not even by opening. A ``worker``, by
+    its name, works for a command that holds the lock, beside other workers: it takes no lock, and
+    leaves temporary files alone that are not its own. ``threads`` is the number of blocking calls
+    that run concurrently, at least 4. ``opener`` opens the directory.
     """
 
     def __init__(
@@ -56,9 +58,11 @@ class FilesystemStorage(MirrorStorage):
         threads: int = _MIN_THREADS,
         keep_free: FreeSpace = _KEEP_NOTHING_FREE,
         opener: Callable[[str], Directory] = open_directory,
+        worker: str = "",
     ) -> None:
         self._root = os.path.abspath(directory)
         self._read_only = read_only
+        self._worker = worker
         self._tree = Tree(self._root, opener)
         self._threads = BlockingExecutor(max(threads, _MIN_THREADS), "storage")
         self._downloads: set[str] = set()
@@ -82,7 +86,9 @@ class FilesystemStorage(MirrorStorage):
             if not self._root.strip("/"):
                 raise StorageError(self._root, "a mirror needs a directory of its own")
             await self._threads.run(self._open)
-            if not self._read_only:
+            if self._worker:
+                await self._threads.run(self._probe_disks)
+            elif not self._read_only:
                 self._lock = self._take_lock()
                 stack.callback(self._lock.release)
                 await self._threads.run(self._prepare)
@@ -97,7 +103,7 @@ class FilesystemStorage(MirrorStorage):
 
     def _open(self) -> None:
         with mapped_errors(self._root):
-            if not self._read_only:
+            if not (self._read_only or self._worker):
                 with suppress(FileExistsError):  # anything but a directory; to open it says so
                     os.makedirs(self._root, mode=0o755, exist_ok=True)
             try:
@@ -121,6 +127,14 @@ class FilesystemStorage(MirrorStorage):
                 for entry in staging.entries():
                     if entry.name.startswith("t"):
                         staging.delete(entry.name)
+
+    def _probe_disks(self) -> None:
+        """Check that all areas can be written to, and what they ignore in names."""
+        for disk in self._tree.areas.disks():
+            with mapped_errors(disk.place or self._root):
+                disk.probe()
+            with mapped_errors(disk.staging_key):
+                self._folding |= probe_folding(disk.staging())
 
     def _take_lock(self) -> MirrorLock:
         with mapped_errors(LOCK):
@@ -310,7 +324,15 @@ class FilesystemStorage(MirrorStorage):
 
     def receive(self, key: StorageKey, expected: ExpectedContent, /) -> FileDownload:
         reservation = self._space(key).reservation(key)
-        return FileDownload(self._tree, key, expected, self._threads, self._downloads, reservation)
+        return FileDownload(
+            self._tree,
+            key,
+            expected,
+            self._threads,
+            self._downloads,
+            reservation,
+            owner=self._worker,
+        )
 
     def _space(self, key: StorageKey) -> DiskSpace:
         """Return the account of the free space where ``key`` is, or will be."""

@@ -77,6 +77,16 @@ class ChangeJournal:
             raise
         self.uncertain -= recorded
 
+    def expect(self, written: Collection[str], deleted: Collection[str]) -> None:
+        """Record changes that another process is about to make."""
+        changes = set(_changes(written, deleted))
+        self._append(changes)
+        self.uncertain |= changes
+
+    def settle(self, written: Collection[str], deleted: Collection[str]) -> None:
+        """Take changes of another process for certain, or for not made: its events say which."""
+        self.uncertain -= set(_changes(written, deleted))
+
     def _append(self, changes: Collection[Change]) -> None:
         texts = [f"{_DELETED if c.deleted else _WRITTEN}{c.key}".encode() for c in changes]
         with mapped_errors(JOURNAL):
@@ -103,6 +113,13 @@ def _delete(path: str) -> None:
         directory.delete(JOURNAL)
 
 
+def _changes(written: Iterable[str], deleted: Iterable[str]) -> Iterator[Change]:
+    for keys, is_deleted in ((written, False), (deleted, True)):
+        for key in keys:
+            if KEY.fullmatch(key) and _is_served(StorageKey(key)):
+                yield Change(StorageKey(key), deleted=is_deleted)
+
+
 def _is_served(key: StorageKey) -> bool:
     return key.startswith(WEB) and key not in {LAST_MODIFIED, MARK}
 
@@ -125,6 +142,11 @@ class JournalingStorage(MirrorStorage):
     def __init__(self, storage: MirrorStorage, journal: ChangeJournal) -> None:
         self._storage = storage
         self._journal = journal
+
+    @property
+    def journal(self) -> ChangeJournal:
+        """The journal that changes are recorded in."""
+        return self._journal
 
     # ------------------------------------------------------------ recorded
 

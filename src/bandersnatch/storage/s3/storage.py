@@ -72,6 +72,7 @@ class BucketStorage(MirrorStorage):
     this machine, and no others. One on another machine is noticed when it moves the mark of the
     mirror: then whatever makes work durable raises ``LockConflict``. With ``read_only`` it takes no
     lock and changes nothing.
+    ``is_worker`` is for a process that works for such a command, with a state directory of its own.
     ``environment`` has the variables that credentials are found by; ``client`` makes the client.
     """
 
@@ -81,6 +82,7 @@ class BucketStorage(MirrorStorage):
         environment: Mapping[str, str],
         *,
         read_only: bool = False,
+        is_worker: bool = False,
         threads: int = _THREADS,
         client: ClientFactory | None = None,
     ) -> None:
@@ -89,6 +91,7 @@ class BucketStorage(MirrorStorage):
         self._state = os.path.abspath(settings.state_directory)
         self._environment = environment
         self._read_only = read_only
+        self._is_worker = is_worker
         self._bucket = Bucket(settings.bucket, environment, client)
         self._concurrency = settings.bucket.verify_concurrency
         self._threads = BlockingExecutor(max(threads, _THREADS), "storage")
@@ -108,7 +111,8 @@ class BucketStorage(MirrorStorage):
         """
         async with AsyncExitStack() as stack:
             stack.callback(self._threads.close)
-            if self._settings.must_exist and await self._bucket.head(STATUS) is None:
+            must_exist = self._settings.must_exist and not self._is_worker
+            if must_exist and await self._bucket.head(STATUS) is None:
                 raise StorageError(self._settings.directory, _NO_MIRROR)
             if not self._read_only:
                 await self._threads.run(self._make_state_directory)
@@ -116,13 +120,14 @@ class BucketStorage(MirrorStorage):
                 stack.callback(self._lock.release)
                 await self._threads.run(self._spool.open)
                 stack.callback(self._spool.close)
-                await self._threads.run(self._mark_open)
-                stack.push(self._mark_closed)
-                self._mark = await self._read_mark()
-                if not self._mark:
-                    await self._bucket.note_if_empty(WEB)
-                if not self._was_closed:
-                    await self._threads.run(self._abort_uploads)
+                if not self._is_worker:
+                    await self._threads.run(self._mark_open)
+                    stack.push(self._mark_closed)
+                    self._mark = await self._read_mark()
+                    if not self._mark:
+                        await self._bucket.note_if_empty(WEB)
+                    if not self._was_closed:
+                        await self._threads.run(self._abort_uploads)
             self._stack = stack.pop_all()
         return self
 
@@ -184,7 +189,7 @@ class BucketStorage(MirrorStorage):
         :raises StorageError: if the lock file was deleted.
         """
         self._lock.require()
-        if await self._read_mark() != self._mark:
+        if not self._is_worker and await self._read_mark() != self._mark:
             raise LockConflict(self._settings.directory, _OTHER_COMMAND)
 
     # ------------------------------------------------------------ Storage
