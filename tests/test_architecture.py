@@ -67,6 +67,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"filters.following", "closure", "state_word"},
     "doctor": VALUES | PORTS | {"simple", "doctor"},
     "transfer": VALUES | PORTS | {"concurrency", "config.schema", "mirror.mark", "transfer"},
+    "cluster": VALUES
+    | PORTS
+    | {"concurrency", "filters.chain", "config.schema", "mirror", "cluster"},
+    "cluster.postgres": VALUES
+    | PORTS
+    | {"config.catalogue", "catalogue.postgres.failures", "catalogue.postgres.lock", "cluster"},
     "serve": VALUES
     | PORTS
     | {"concurrency", "simple", "filters.chain", "config.schema", "serve", "state_word", "metrics"},
@@ -100,9 +106,12 @@ HOMES: dict[str, set[str]] = {
         "closure",
         "doctor",
         "transfer",
+        "cluster",
     },
     "sqlite3": {"catalogue.sqlite", "catalogue.sqlite_file"},
-    "psycopg": {"catalogue.postgres"},
+    "psycopg": {"catalogue.postgres", "cluster.postgres"},
+    "psycopg_pool": {"cluster.postgres"},
+    "procrastinate": {"cluster.postgres"},
     "jinja2": {"serve.pages"},
     "prometheus_client": {"metrics"},
     # Filters of the older interface are given the configuration as a parser.
@@ -127,6 +136,7 @@ NEVER: dict[str, set[str]] = {
     "storage.port": {"asyncio", "logging", "os", "pathlib"},
     "mirror": {"logging", "os", "pathlib", "time", "random", "tempfile", "shutil"},
     "serve": {"logging", "os", "pathlib", "time", "random", "tempfile", "shutil"},
+    "cluster": {"os", "pathlib", "random", "tempfile", "shutil"},
     "doctor": {"logging", "os", "pathlib", "time", "random", "tempfile", "shutil"},
     "transfer": {"logging", "os", "pathlib", "time", "random", "tempfile", "shutil"},
 }
@@ -244,6 +254,7 @@ def test_help_needs_none_of_the_heavy_libraries() -> None:
         "sqlite3",
         "msgspec",
         "packaging",
+        "procrastinate",
         "psycopg",
         "resolvelib",
         "uvloop",

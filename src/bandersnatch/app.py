@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import secrets
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
+from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
+from bandersnatch import __version__
 from bandersnatch.config.ini import ListFiles, read_ini
 from bandersnatch.config.load import enabled_filters, is_pypi, load_settings, login_origins
 from bandersnatch.errors import (
     ConfigError,
     CorruptState,
     InvalidRules,
+    LockConflict,
     OptionError,
     Problem,
     RefusedCopy,
@@ -40,12 +44,16 @@ if TYPE_CHECKING:
     from bandersnatch.catalogue.sql_catalogue import SqlCatalogue
     from bandersnatch.clock import Clock
     from bandersnatch.closure.state import ClosureState
+    from bandersnatch.cluster.messages import RunNotice
+    from bandersnatch.cluster.worker import Worker
     from bandersnatch.config.catalogue import CatalogueSettings
     from bandersnatch.config.schema import Settings, StorageSettings
     from bandersnatch.doctor.port import SingleRequests
     from bandersnatch.events import EventSink
     from bandersnatch.filters.chain import FilterChain
     from bandersnatch.index.port import PackageIndex
+    from bandersnatch.index.shares import SharedLimits
+    from bandersnatch.mirror.fleet import Fleet
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.model.wheels import Environment
     from bandersnatch.serve.responder import Responder
@@ -140,7 +148,14 @@ def _missing_extras(settings: Settings) -> list[Problem]:
         problems.append(Problem("mirror", "storage-backend", f"'s3' is not installed: {why}"))
     if settings.catalogue is not None and (why := _catalogue_problem(settings.catalogue)):
         problems.append(Problem("mirror", "catalogue", why))
+    if settings.cluster.enabled and not _has_cluster():
+        why = "it needs the library procrastinate; run: pip install 'bandersnatch[cluster]'"
+        problems.append(Problem("mirror", "cluster", why))
     return problems
+
+
+def _has_cluster() -> bool:
+    return all(find_spec(name) is not None for name in ("procrastinate", "psycopg_pool"))
 
 
 def _catalogue_problem(settings: CatalogueSettings) -> str:
@@ -510,6 +525,135 @@ def with_journal(mirror: Mirror, journal: ChangeJournal) -> Mirror:
     return replace(mirror, storage=JournalingStorage(mirror.storage, journal))
 
 
+@asynccontextmanager
+async def open_fleet(configuration: Configuration, mirror: Mirror) -> AsyncIterator[Fleet | None]:
+    """Yield the workers that sync the projects of a run; None if this process does.
+
+    :raises StorageError: if the queue cannot be used.
+    """
+    settings = configuration.settings
+    if not settings.cluster.enabled or settings.catalogue is None:
+        yield None
+        return
+    from bandersnatch.cluster.coordinator import ClusterTimes, Coordinator  # noqa: PLC0415
+    from bandersnatch.cluster.messages import RunNotice  # noqa: PLC0415
+    from bandersnatch.cluster.postgres import PostgresCoordinatorQueue  # noqa: PLC0415
+    from bandersnatch.cluster.settings import fingerprint_of  # noqa: PLC0415
+    from bandersnatch.storage.journal import JournalingStorage  # noqa: PLC0415 - as above
+
+    storage, cluster = mirror.storage, settings.cluster
+    recorder = storage.journal if isinstance(storage, JournalingStorage) else None
+    fingerprint = fingerprint_of(_with_master(settings), mirror.filters)
+    notice = RunNotice(secrets.token_hex(16), __version__, fingerprint, mirror.clock.now())
+    async with PostgresCoordinatorQueue(settings.catalogue) as queue:
+        times = ClusterTimes(lost_after=cluster.worker_timeout, wait=cluster.worker_wait)
+        coordinator = Coordinator(queue, mirror, notice, times, recorder)
+        async with coordinator.open():
+            yield coordinator
+
+
+@asynccontextmanager
+async def open_worker(
+    configuration: Configuration, path: Path, events: EventSink, clock: Clock
+) -> AsyncIterator[Worker]:
+    """Yield a worker for the runs of a mirror; it reads the configuration again for each run.
+
+    :raises UsageError: if the configuration has no cluster.
+    :raises StorageError: if the queue cannot be used.
+    """
+    from bandersnatch.catalogue.postgres.lock import session_name  # noqa: PLC0415 - as above
+
+    settings = configuration.settings
+    if not settings.cluster.enabled or settings.catalogue is None:
+        why = "the configuration has no workers; set cluster = true and catalogue in [mirror]"
+        raise UsageError(f"{path}: {why}")
+    from bandersnatch.cluster.postgres import PostgresWorkerQueue  # noqa: PLC0415 - as above
+    from bandersnatch.cluster.worker import Worker  # noqa: PLC0415
+
+    name = session_name().removeprefix("bandersnatch on ")
+    suffix = secrets.token_hex(4)
+
+    def opener(notice: RunNotice, sink: EventSink) -> AbstractAsyncContextManager[_WorkersMirror]:
+        return _open_workers_mirror(load(path, notice.began), sink, clock, suffix)
+
+    async with PostgresWorkerQueue(settings.catalogue) as queue:
+        yield Worker(queue, opener, events, name, __version__)
+
+
+class _WorkersMirror(Struct, frozen=True):
+    """What a worker works with in one run."""
+
+    mirror: Mirror
+    limits: SharedLimits
+    fingerprint: str
+
+
+@asynccontextmanager
+async def _open_workers_mirror(
+    configuration: Configuration, events: EventSink, clock: Clock, suffix: str
+) -> AsyncIterator[_WorkersMirror]:
+    """Open the mirror without its lock, with the catalogue for reading, and yield it.
+
+    ``suffix`` tells the temporary files of this process from those of others.
+    """
+    from bandersnatch.catalogue.postgres.catalogue import PostgresCatalogue  # noqa: PLC0415
+    from bandersnatch.catalogue.postgres.session import Access  # noqa: PLC0415
+    from bandersnatch.cluster.settings import fingerprint_of  # noqa: PLC0415
+    from bandersnatch.index.proxy import choose_proxy  # noqa: PLC0415
+    from bandersnatch.index.shares import SharedLimits  # noqa: PLC0415
+    from bandersnatch.index.tls import check_environment  # noqa: PLC0415
+    from bandersnatch.mirror.mirror import Mirror  # noqa: PLC0415
+
+    check_environment(os.environ)
+    settings = _with_master(configuration.settings)
+    assert settings.catalogue is not None, "a worker has one"
+    proxy = choose_proxy(settings.index.proxy, settings.index.url, os.environ)
+    async with AsyncExitStack() as stack:
+        storage = await _open_workers_storage(settings, stack, suffix)
+        catalogue = PostgresCatalogue(settings.catalogue, Access(is_writing=False), events)
+        await stack.enter_async_context(catalogue)
+        limits = SharedLimits()
+        stack.callback(limits.close)
+        index = await _open_index(settings, stack, clock, events, proxy, limits)
+        mirror = Mirror(
+            index=index,
+            storage=storage,
+            catalogue=catalogue,
+            clock=clock,
+            events=events,
+            settings=settings,
+            filters=configuration.filters,
+        )
+        yield _WorkersMirror(mirror, limits, fingerprint_of(settings, configuration.filters))
+
+
+async def _open_workers_storage(
+    settings: Settings, stack: AsyncExitStack, suffix: str
+) -> MirrorStorage:
+    """Return the storage of a worker.
+
+    That of a mirror in a bucket has a state directory of its own on this machine: the first that no
+    other worker uses, so that large downloads are resumed.
+    """
+    storage = settings.storage
+    if storage.bucket is None:
+        from bandersnatch.storage.filesystem import FilesystemStorage  # noqa: PLC0415 - as above
+
+        opened = FilesystemStorage(storage.directory, keep_free=storage.keep_free, worker=suffix)
+        return await stack.enter_async_context(opened)
+    from bandersnatch.storage.s3.storage import BucketStorage  # noqa: PLC0415 - as above
+
+    for number in count(1):
+        home = f"{storage.bucket.state_directory}/workers/{number}"
+        bucket = structs.replace(storage.bucket, state_directory=home)
+        own = BucketStorage(structs.replace(storage, bucket=bucket), os.environ, is_worker=True)
+        try:
+            return await stack.enter_async_context(own)
+        except LockConflict:
+            continue  # another worker of this machine has it
+    raise AssertionError("there is always another number")
+
+
 def _with_master(settings: Settings) -> Settings:
     """Return the settings with PyPI as index if they have none."""
     if settings.index.url:
@@ -589,7 +733,12 @@ def _storage(
 
 
 async def _open_index(
-    settings: Settings, stack: AsyncExitStack, clock: Clock, events: EventSink, proxy: str
+    settings: Settings,
+    stack: AsyncExitStack,
+    clock: Clock,
+    events: EventSink,
+    proxy: str,
+    limits: SharedLimits | None = None,
 ) -> PackageIndex:
     from bandersnatch.index.aiohttp_client import AiohttpClient  # noqa: PLC0415
     from bandersnatch.index.changelog import Changelog  # noqa: PLC0415
@@ -620,6 +769,8 @@ async def _open_index(
         timeout=index.timeout,
         document_timeout=index.global_timeout,
     )
+    if limits is not None:
+        limits.bind(budgets, index.workers, index.download_workers, transport)
     changelog = None
     if not index.index_url:
         changelog = Changelog(transport, clock, budgets.index, f"{index.master}/pypi")

@@ -12,8 +12,8 @@ from bandersnatch.cli.parser import parse, parser
 COMMANDS = [["mirror"], ["sync", "six"]]
 REPORTED = [*COMMANDS, ["delete", "six"], ["restore", "six"]]
 NO_COMMAND = (
-    "name a command: init, mirror, sync, verify, delete, restore, copy, plan, why, closure, prove, "
-    "status, serve, webserver-config, doctor, run, config, catalogue, completion, man"
+    "name a command: init, mirror, work, sync, verify, delete, restore, copy, plan, why, closure, "
+    "prove, status, serve, webserver-config, doctor, run, config, catalogue, completion, man"
 )
 
 

@@ -181,6 +181,9 @@ ACCEPTED: list[tuple[str, str, str, object]] = [
     ("client-key", "", "index.tls.client_key", ""),
     ("netrc", "false", "index.netrc", False),
     ("must-exist", "true", "storage.must_exist", True),
+    ("cluster", "false", "cluster.enabled", False),
+    ("worker-timeout", "10", "cluster.worker_timeout", 10.0),
+    ("worker-wait", "5", "cluster.worker_wait", 5.0),
     ("catalogue", "", "catalogue", None),
     (
         "catalogue",
@@ -197,6 +200,9 @@ WITHOUT_EFFECT = [
 REFUSED = [
     ("directory", "", "'' is not a path"),
     ("storage-backend", "azure", "'azure' is not one of filesystem, s3"),
+    ("cluster", "true", "catalogue is not set; workers need one in PostgreSQL"),
+    ("worker-timeout", "3", "it is less than 4 seconds; workers tell more rarely"),
+    ("worker-wait", "-1", "'-1' is not between 0 and 2592000 seconds"),
     (
         "catalogue",
         "sqlite",

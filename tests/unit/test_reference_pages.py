@@ -33,6 +33,7 @@ from bandersnatch.cli.commands import (
     verify,
     webserver_config,
     why,
+    work,
 )
 from bandersnatch.cli.exit_codes import ExitCode
 from bandersnatch.config.retired import REFUSED_SECTIONS, RETIRED_OPTIONS, RETIRED_SECTIONS
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 MODULES: list[Command] = [
     mirror,
+    work,
     sync,
     verify,
     delete,

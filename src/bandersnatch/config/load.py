@@ -56,7 +56,7 @@ def load_settings(
     closing = schema.SectionOptions(
         file.sections.get("closure", {}), file.refused("closure"), section="closure"
     )
-    closure = schema.read_closure(closing, settings.files)
+    closure = schema.read_closure(closing, settings.files, has_workers=settings.cluster.enabled)
     bucket = schema.SectionOptions(file.sections.get("s3", {}), file.refused("s3"), section="s3")
     storage = _read_bucket(settings.storage, bucket, options)
     enabled = _enabled_filters(file, options)

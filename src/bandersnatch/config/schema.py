@@ -301,6 +301,9 @@ class FreeSpace(Struct, frozen=True):
         return share if self.size is None else min(self.size, share)
 
 
+_LEAST_WORKER_TIMEOUT = 4.0
+
+
 class Backend(Enum):
     """What a mirror is stored in."""
 
@@ -354,6 +357,18 @@ class StorageSettings(Struct, frozen=True):
         return self.directory if self.bucket is None else self.bucket.state_directory
 
 
+class ClusterSettings(Struct, frozen=True):
+    """Whether other processes sync the projects of ``mirror``, and when such a worker is lost.
+
+    ``worker_timeout`` is in seconds without a sign of life. A run that has no worker for
+    ``worker_wait`` seconds ends.
+    """
+
+    enabled: bool = False
+    worker_timeout: float = 30.0
+    worker_wait: float = 60.0
+
+
 class FilterSettings(Struct, frozen=True):
     """The names of the enabled filters, and the sections that filters may read."""
 
@@ -379,6 +394,7 @@ class Settings(Struct, frozen=True):
     serve: ServeSettings = ServeSettings()
     closure: ClosureSettings = ClosureSettings()
     catalogue: CatalogueSettings | None = None
+    cluster: ClusterSettings = ClusterSettings()
     log_config: str = ""
     metrics_file: str = ""
     notes: tuple[str, ...] = ()
@@ -448,9 +464,26 @@ def read_mirror(options: SectionOptions, notes: list[str]) -> Settings:
         run=_read_run(options, notes),
         diff=_read_diff(options),
         catalogue=options.read("catalogue", read_catalogue, None),
+        cluster=_read_cluster(options),
         log_config=options.read("log-config", readers.optional_path, ""),
         metrics_file=options.read("metrics-file", readers.optional_path, ""),
     )
+
+
+def _read_cluster(options: SectionOptions) -> ClusterSettings:
+    """Read whether workers sync projects, for which they need a catalogue that all can reach."""
+    default = ClusterSettings()
+    settings = ClusterSettings(
+        enabled=options.read("cluster", readers.boolean, default.enabled),
+        worker_timeout=options.read("worker-timeout", readers.seconds, default.worker_timeout),
+        worker_wait=options.read("worker-wait", readers.seconds, default.worker_wait),
+    )
+    if settings.enabled and not options.is_set("catalogue"):
+        options.refuse("cluster", "catalogue is not set; workers need one in PostgreSQL")
+    if settings.worker_timeout < _LEAST_WORKER_TIMEOUT:
+        least = f"{_LEAST_WORKER_TIMEOUT:.0f} seconds"
+        options.refuse("worker-timeout", f"it is less than {least}; workers tell more rarely")
+    return settings
 
 
 def mirror_options() -> frozenset[str]:
@@ -648,7 +681,9 @@ def _read_diff(options: SectionOptions) -> DiffSettings:
     )
 
 
-def read_closure(options: SectionOptions, files: FileSettings) -> ClosureSettings:
+def read_closure(
+    options: SectionOptions, files: FileSettings, *, has_workers: bool = False
+) -> ClosureSettings:
     """Read all options of ``[closure]``; ``files`` are the settings that following depends on."""
     default = ClosureSettings()
     settings = ClosureSettings(
@@ -664,6 +699,8 @@ def read_closure(options: SectionOptions, files: FileSettings) -> ClosureSetting
             "missing-dependencies", readers.choice(MissingDependencies), default.missing
         ),
     )
+    if settings.follow and has_workers:
+        options.refuse("follow", "cluster is true; workers do not follow dependencies")
     if settings.follow and not files.release_files:
         options.refuse("follow", "release-files is false; dependencies are read from stored files")
     if settings.follow and not files.core_metadata:

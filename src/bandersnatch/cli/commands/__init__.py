@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "init": "write a first configuration, and report what its mirror will cost",
     "mirror": "bring the mirror up to date with the index",
+    "work": "sync projects for a mirror that runs on another machine, as one of its workers",
     "sync": "bring only the named projects up to date",
     "verify": "check every file and page, and repair what is damaged",
     "delete": "remove projects from the mirror; removed/ keeps their files for the grace time",

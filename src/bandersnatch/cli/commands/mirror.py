@@ -76,6 +76,7 @@ async def _prove(mirror: Mirror, session: Session) -> int:
 
 
 def _job(session: Session) -> Job:
+    from bandersnatch.app import open_fleet
     from bandersnatch.cli.session import Job
     from bandersnatch.config.readers import whole_number
     from bandersnatch.mirror.preparation import RunOptions
@@ -93,7 +94,11 @@ def _job(session: Session) -> Job:
     )
 
     async def work(mirror: Mirror, report: RunReport) -> None:
-        position = await MirrorRun(mirror, options).run()
+        if arguments.dry_run:
+            position = await MirrorRun(mirror, options).run()
+        else:
+            async with open_fleet(session.configuration, mirror) as fleet:
+                position = await MirrorRun(mirror, options, fleet).run()
         report.serial_before, report.serial_after = position.before, position.after
         report.index_serial, report.pending = position.index, position.pending
         if arguments.prove and not arguments.dry_run:

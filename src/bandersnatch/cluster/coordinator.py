@@ -1,0 +1,538 @@
+"""The coordinator: hands the projects of a run to workers, and decides what they ask for.
+
+It stays the only process that records anything. A batch of projects is a job. A job is held as long
+as it waits in the queue, or a live worker says that it has it; one that nobody holds is lost, and
+its projects are offered again, each with the next number of attempt. An attempt that was given up
+never counts again; as it may still be at work for one more request, the next run compares its
+project.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct, structs
+
+from bandersnatch.catalogue.records import CatalogueUpdate, Cause, Deferral, Deferred
+from bandersnatch.cluster import messages
+from bandersnatch.cluster.budget import WHOLE, divide_all
+from bandersnatch.concurrency import task_group
+from bandersnatch.errors import MissingWorkers
+from bandersnatch.events import Warned
+from bandersnatch.layout import CLUSTER
+from bandersnatch.mirror.authority import LocalAuthority
+from bandersnatch.mirror.checkpoint import incomplete
+from bandersnatch.mirror.fleet import Fleet
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+    from datetime import datetime
+
+    from bandersnatch.catalogue.records import ProjectRecord
+    from bandersnatch.cluster.port import CoordinatorQueue, SeenWorker
+    from bandersnatch.mirror.mirror import Mirror
+    from bandersnatch.mirror.tasks import Outcome, RunContext, SyncTask
+    from bandersnatch.model.names import ProjectName
+
+MOST_IN_A_JOB = 20
+"""Projects of a job."""
+
+_ALONE = 500
+"""Files of a project that has a job of its own."""
+
+_JOB_TIME = 2.0
+"""Seconds that a job should take: the last jobs of a run are not done at the same time."""
+
+_WEIGHT = 0.2
+"""The weight of the last measurement in the rate of a worker."""
+
+_FIRST_SIZE = 5
+"""Projects of a job before the rate is known."""
+
+_LOOK = 1.0
+"""Seconds between two looks at the workers."""
+
+_GATHER = 0.02
+"""Seconds in which projects are gathered for a job."""
+
+_IN_DOUBT = "a worker was given up while it worked on this project"
+
+
+class ChangeRecorder(Protocol):
+    """Records changes of the served tree before they are made; see ``storage.journal``."""
+
+    def expect(self, written: Collection[str], deleted: Collection[str]) -> None:
+        """Record changes that a worker is about to make."""
+        ...
+
+    def settle(self, written: Collection[str], deleted: Collection[str]) -> None:
+        """Forget changes whose events have told what became of them."""
+        ...
+
+
+class ClusterTimes(Struct, frozen=True):
+    """``lost_after`` is after how many seconds without a sign of life a worker counts as lost.
+
+    A run that has no worker for ``wait`` seconds ends.
+    """
+
+    lost_after: float = 30.0
+    wait: float = 60.0
+
+
+class _Flight:
+    """A project that is being synced by a worker, or waits for one."""
+
+    def __init__(self, task: SyncTask, record: ProjectRecord | None, context: _Context) -> None:
+        self.task = task
+        self.record = record
+        self.context = context
+        self.attempt = 0
+        self.done: asyncio.Future[messages.Report] = asyncio.get_running_loop().create_future()
+        self.written: set[str] = set()
+        self.deleted: set[str] = set()
+
+    @property
+    def is_large(self) -> bool:
+        return self.record is not None and len(self.record.files) >= _ALONE
+
+
+class _Context:
+    """What is the same for the projects of one executor."""
+
+    def __init__(self, context: RunContext, authority: LocalAuthority) -> None:
+        self.run_context = context
+        self.authority = authority
+
+    def of(self, flights: Sequence[_Flight]) -> messages.JobContext:
+        """Return the context of a job."""
+        context = self.run_context
+        names = {each.task.name for each in flights}
+        may_lose = context.may_lose
+        return messages.JobContext(
+            accepted=context.accepted & names,
+            force=context.force,
+            established=context.established,
+            may_empty=context.may_empty,
+            may_lose=may_lose and {n: count for n, count in may_lose.items() if n in names},
+            may_expire=context.may_expire,
+            cursor=context.cursor,
+            newest=context.newest,
+            ceiling=context.ceiling,
+        )
+
+
+class _Batch:
+    """A job that is not reported completely; ``held`` is when it was last known to be held."""
+
+    def __init__(self, number: int, job: int, flights: dict[ProjectName, int], now: float) -> None:
+        self.number = number
+        self.job = job
+        self.flights = flights  # the attempts that have not reported their end
+        self.held = now
+
+
+class _Known:
+    """A worker; ``seen`` is when its last sign of life came, ``age`` how long ago that is.
+
+    Time in which the queue could not be read does not count.
+    """
+
+    def __init__(self, found: SeenWorker) -> None:
+        self.found = found
+        self.age = 0.0
+        self.share = messages.Share()
+        self.sequence = -1
+
+
+class Coordinator(Fleet):
+    """The workers of one run; ``open`` begins it."""
+
+    def __init__(
+        self,
+        queue: CoordinatorQueue,
+        mirror: Mirror,
+        notice: messages.RunNotice,
+        times: ClusterTimes,
+        recorder: ChangeRecorder | None = None,
+    ) -> None:
+        """Assign the collaborators; ``recorder`` is None if no changes are recorded."""
+        self._queue = queue
+        self._mirror = mirror
+        self._notice = notice
+        self._times = times
+        self._recorder = recorder
+        self._flights: dict[ProjectName, _Flight] = {}
+        self._offered: deque[_Flight] = deque()
+        self._batches: dict[int, _Batch] = {}
+        self._by_project: dict[ProjectName, _Batch] = {}
+        self._seen: dict[int, _Known] = {}  # with those that are lost
+        self._workers: dict[int, _Known] = {}
+        self._refused: set[str] = set()
+        self._numbers = 0
+        self._wake = asyncio.Event()
+        self._rate = 0.0
+        self._finished = 0
+        self._alone = 0.0
+        self._attempts = 0
+        self._reading = asyncio.Lock()
+        self._hurry = asyncio.Event()
+        self._group: asyncio.TaskGroup | None = None
+        self._answers: set[asyncio.Task[None]] = set()
+        self._failure: MissingWorkers | None = None
+
+    # ------------------------------------------------------------ a run
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Coordinator]:
+        """Begin the run, and end it with the block.
+
+        :raises StorageError: if the queue or the storage cannot be used.
+        """
+        await self._mirror.storage.write({CLUSTER: self._notice.run.encode()}, durable=True)
+        doubtful = await self._queue.begin(self._notice)
+        await self._defer(doubtful)
+        await self._queue.settle_doubts()
+        try:
+            async with task_group() as group:
+                self._group = group
+                tasks = [group.create_task(each) for each in (self._look(), self._dispatch())]
+                tasks.append(group.create_task(self._read()))
+                try:
+                    yield self
+                finally:
+                    for each in (*tasks, *self._answers):
+                        each.cancel()
+        finally:
+            await self._queue.end()
+
+    async def _defer(self, names: Collection[ProjectName]) -> None:
+        """Have projects in doubt compared by this run."""
+        catalogue, now = self._mirror.catalogue, int(self._mirror.clock.now().timestamp())
+        known = {each.name: each for each in await catalogue.deferred()}
+        deferred = [_in_doubt(name, known.get(name), now) for name in names]
+        changed = [each for each in deferred if each != known.get(each.name)]
+        if changed:
+            await catalogue.commit(CatalogueUpdate(deferred=changed))
+            text = f"{len(changed)} project(s) are compared again: {_IN_DOUBT} in an earlier run"
+            self._mirror.events(Warned(text))
+
+    @property
+    def concurrency(self) -> int:
+        settings = self._mirror.settings.index
+        return max(200, 4 * (settings.workers + settings.download_workers))
+
+    def syncing(
+        self, mirror: Mirror, context: RunContext, began: datetime, /
+    ) -> Callable[[SyncTask], Awaitable[Outcome]]:
+        authority = LocalAuthority.of(mirror, context, began)
+        shared = _Context(context, authority)
+
+        async def sync(task: SyncTask) -> Outcome:
+            task, record = await authority.record_for(task)
+            flight = _Flight(task, record, shared)
+            report = await self._fly(flight)
+            if report.error is not None:
+                raise report.error
+            outcome = report.outcome
+            assert outcome is not None, "a report has an outcome or an error"
+            return await _after(outcome, report, flight)
+
+        return sync
+
+    async def _fly(self, flight: _Flight) -> messages.Report:
+        """Have a project synced by a worker, and return the report about it."""
+        if self._failure is not None:
+            raise self._failure
+        name = flight.task.name
+        self._flights[name] = flight
+        self._again(flight)
+        try:
+            return await flight.done
+        finally:
+            self._flights.pop(name, None)
+            self._by_project.pop(name, None)
+
+    def _again(self, flight: _Flight) -> None:
+        """Offer a project to the workers, with the next number of attempt in this run."""
+        self._attempts += 1
+        flight.attempt = self._attempts
+        self._offered.append(flight)
+        self._wake.set()
+
+    # ------------------------------------------------------------ handing out
+
+    async def _dispatch(self) -> None:
+        """Make jobs of the projects that are offered."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await asyncio.sleep(_GATHER)
+            while self._offered and (flights := self._next_job()):
+                await self._put(flights)
+
+    def _next_job(self) -> list[_Flight]:
+        """Return the projects of the next job; none if there is enough work in the queue."""
+        live = max(1, len(self._workers))
+        waiting = sum(1 for each in self._batches.values() if not self._is_taken(each))
+        size = self._size()
+        if len(self._offered) < size and waiting >= live:
+            return []
+        flights: list[_Flight] = []
+        while self._offered and len(flights) < size:
+            flight = self._offered[0]
+            is_other = flights and flight.context is not flights[0].context
+            if is_other or (flights and flight.is_large):
+                break
+            self._offered.popleft()
+            if not flight.done.done():
+                flights.append(flight)
+            if flight.is_large:
+                break
+        return flights
+
+    def _is_taken(self, batch: _Batch) -> bool:
+        return any(batch.number in each.found.state.batches for each in self._workers.values())
+
+    def _size(self) -> int:
+        """Return how many projects a job should have."""
+        if not self._rate:
+            return _FIRST_SIZE
+        return max(1, min(MOST_IN_A_JOB, round(self._rate * _JOB_TIME)))
+
+    async def _put(self, flights: Sequence[_Flight]) -> None:
+        self._numbers += 1
+        number = self._numbers
+        job = messages.SyncJob(
+            self._notice.run,
+            number,
+            flights[0].context.of(flights),
+            tuple(messages.Assignment(e.attempt, e.task, e.record) for e in flights),
+        )
+        attempts = {each.task.name: each.attempt for each in flights}
+        now = _now()
+        batch = _Batch(number, -1, attempts, now)
+        self._batches[number] = batch
+        self._by_project.update(dict.fromkeys(attempts, batch))
+        batch.job = await self._queue.put(job)
+
+    # ------------------------------------------------------------ workers
+
+    async def _look(self) -> None:
+        """Look at the workers regularly: divide the budgets, and find what is lost."""
+        last = _now()
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), _LOOK)
+            self._hurry.clear()
+            await self._queue.live()
+            found = await self._queue.workers()
+            waiting = await self._queue.waiting()
+            await self._read_mail()  # what is reported is not lost
+            now = _now()
+            elapsed, last = min(now - last, 2 * _LOOK), now
+            await self._update(found, elapsed)
+            self._measure(elapsed)
+            await self._find_lost(waiting, now)
+            self._require_workers(elapsed)
+            self._wake.set()
+
+    async def _update(self, found: Sequence[SeenWorker], elapsed: float) -> None:
+        """Take in what the workers say of themselves, and divide the budgets over them."""
+        known: dict[int, _Known] = {}
+        for each in found:
+            if each.state.refusal:
+                self._report_refusal(each)
+                continue
+            worker = self._seen.setdefault(each.number, _Known(each))
+            worker.age = 0.0 if worker.found.sign != each.sign else worker.age + elapsed
+            worker.found = each
+            if worker.age < self._times.lost_after:
+                known[each.number] = worker
+        for number in self._workers.keys() - known.keys():
+            name = self._workers[number].found.state.name
+            self._mirror.events(Warned(f"the worker {name} does not take part any more"))
+        for number in known.keys() - self._workers.keys():
+            self._mirror.events(Warned(f"the worker {known[number].found.state.name} takes part"))
+        self._workers = known
+        await self._divide()
+
+    async def _divide(self) -> None:
+        """Divide the budgets over the workers."""
+        settings, known = self._mirror.settings.index, self._workers
+        total = messages.Share(settings.workers, settings.download_workers, WHOLE)
+        shares = divide_all(
+            total,
+            {number: worker.share for number, worker in known.items()},
+            {number: worker.found.state.held for number, worker in known.items()},
+        )
+        if any(shares[number] != worker.share for number, worker in known.items()):
+            for number, worker in known.items():
+                worker.share = shares[number]
+            await self._queue.assign(shares)
+
+    def _report_refusal(self, worker: SeenWorker) -> None:
+        if worker.state.refusal not in self._refused:
+            self._refused.add(worker.state.refusal)
+            text = f"the worker {worker.state.name} does not take part: {worker.state.refusal}"
+            self._mirror.events(Warned(text))
+
+    def _measure(self, elapsed: float) -> None:
+        """Measure how many projects a worker does in a second."""
+        done, self._finished = self._finished, 0
+        if elapsed and self._workers and (done or self._flights):
+            rate = done / elapsed / len(self._workers)
+            self._rate += (rate - self._rate) * _WEIGHT if self._rate else rate
+
+    async def _find_lost(self, waiting: frozenset[int], now: float) -> None:
+        """Offer the projects of lost jobs again."""
+        held = {number for each in self._workers.values() for number in each.found.state.batches}
+        for batch in list(self._batches.values()):
+            if batch.job in waiting or batch.number in held or batch.job < 0:
+                batch.held = now
+            elif now - batch.held >= self._times.lost_after:
+                await self._give_up(batch)
+
+    async def _give_up(self, batch: _Batch) -> None:
+        """Offer the projects of a job again that never reported their end."""
+        self._batches.pop(batch.number, None)
+        names = [name for name, attempt in batch.flights.items() if self._is_current(name, attempt)]
+        await self._queue.doubt(names)
+        await self._queue.withdraw(batch.job)
+        text = f"a job of {len(names)} project(s) was lost with its worker, and is offered again"
+        self._mirror.events(Warned(text))
+        for name in names:
+            self._again(self._flights[name])
+
+    def _is_current(self, name: ProjectName, attempt: int) -> bool:
+        flight = self._flights.get(name)
+        return flight is not None and flight.attempt == attempt and not flight.done.done()
+
+    def _require_workers(self, elapsed: float) -> None:
+        """Fail every project if there is no worker for too long."""
+        self._alone = 0.0 if self._workers or not self._flights else self._alone + elapsed
+        if self._alone < self._times.wait:
+            return
+        assert self._mirror.settings.catalogue is not None, "the queue is beside the catalogue"
+        place = self._mirror.settings.catalogue.shown
+        self._failure = MissingWorkers(place, self._times.wait)
+        for each in self._flights.values():
+            if not each.done.done():
+                each.done.set_exception(self._failure)
+
+    # ------------------------------------------------------------ what workers say
+
+    async def _read(self) -> None:
+        while True:
+            await self._queue.wait(_LOOK)
+            if not self._workers:
+                self._hurry.set()  # one may have come
+            await self._read_mail()
+
+    async def _read_mail(self) -> None:
+        async with self._reading:
+            await self._read_new_mail()
+
+    async def _read_new_mail(self) -> None:
+        for mail in await self._queue.receive():
+            worker = self._workers.get(mail.worker)
+            if worker is not None:
+                if mail.sequence <= worker.sequence:
+                    continue  # the connection was lost after it was read
+                worker.sequence = mail.sequence
+            closed: list[ProjectName] = []
+            for each in mail.messages:
+                await self._process(mail.worker, each, closed)
+            if closed:
+                await self._queue.close_attempts(closed)
+
+    async def _process(self, worker: int, message: object, closed: list[ProjectName]) -> None:
+        match message:
+            case messages.Report():
+                self._end_attempt(message, closed)
+            case messages.Claim() | messages.Changes():
+                assert self._group is not None, "the run is open"
+                task = self._group.create_task(self._answer(worker, message))
+                self._answers.add(task)
+                task.add_done_callback(self._answers.discard)
+            case messages.Events(events):
+                for event in events:
+                    self._mirror.events(event)
+            case messages.Counts():
+                self._count(message)
+            case messages.HostPause():
+                for number in self._workers.keys() - {worker}:
+                    await self._queue.send(number, [message])
+            case _:
+                pass
+
+    def _end_attempt(self, report: messages.Report, closed: list[ProjectName]) -> None:
+        name = report.name
+        if not self._is_current(name, report.attempt):
+            return
+        flight, batch = self._flights[name], self._by_project.get(name)
+        if batch is not None and batch.flights.get(name) == report.attempt:
+            del batch.flights[name]
+            if not batch.flights:
+                self._batches.pop(batch.number, None)
+                self._wake.set()
+        if report.outcome is None and report.error is None:
+            self._again(flight)  # it was handed back
+            return
+        self._finished += 1
+        closed.append(name)
+        if self._recorder is not None and report.outcome is not None:
+            self._recorder.settle(flight.written, flight.deleted)
+        flight.done.set_result(report)
+
+    def _count(self, counts: messages.Counts) -> None:
+        index = self._mirror.index
+        index.pages += counts.pages
+        index.files += counts.files
+        index.traffic.retries += counts.retries
+        for host, status, number in counts.requests:
+            index.traffic.requests[host, status] += number
+
+    async def _answer(self, worker: int, asked: messages.Claim | messages.Changes) -> None:
+        """Answer a question of a worker."""
+        flight = self._flights.get(asked.name)
+        if flight is None or not self._is_current(asked.name, asked.attempt):
+            answer = messages.Answer(asked.number, is_current=False)
+        elif isinstance(asked, messages.Changes):
+            flight.written |= set(asked.written)
+            flight.deleted |= set(asked.deleted)
+            if self._recorder is not None:
+                self._recorder.expect(asked.written, asked.deleted)
+            answer = messages.Answer(asked.number)
+        else:
+            authority = flight.context.authority
+            taken, makes_room = await authority.claim(asked.name, asked.files, flight.record)
+            answer = messages.Answer(asked.number, taken=tuple(taken), makes_room=makes_room)
+        await self._queue.send(worker, [answer])
+
+
+async def _after(outcome: Outcome, report: messages.Report, flight: _Flight) -> Outcome:
+    """Trash what has left a published page, and return the outcome with all that was moved."""
+    if not report.leaving or outcome.record is None:
+        return outcome
+    files = outcome.record.detail.files
+    trashed = await flight.context.authority.trash(report.name, report.leaving, files)
+    return replace(outcome, removed=(*trashed, *outcome.removed))
+
+
+def _in_doubt(name: ProjectName, known: Deferred | None, now: int) -> Deferred:
+    """Return the deferral that has a project compared; one that does so already stays."""
+    if known is None:
+        return structs.replace(incomplete(name, now), cause=Cause.OTHER, reason=_IN_DOUBT)
+    if known.deferral is Deferral.PENDING:
+        return structs.replace(known, deferral=Deferral.INCOMPLETE)
+    return known
+
+
+def _now() -> float:
+    """Return the time of the event loop: a clock that is set says nothing about other processes."""
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,195 @@
+"""What a worker asks of the coordinator while it syncs one project."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from bandersnatch.errors import AbandonedAttempt
+from bandersnatch.layout import served
+from bandersnatch.mirror.authority import Claims, RunAuthority
+from bandersnatch.model.files import ReleaseFile
+from bandersnatch.storage.port import MirrorStorage, Sink
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+
+    from bandersnatch.catalogue.records import FileRecord, ProjectRecord, TrashEntry
+    from bandersnatch.cluster.messages import Answer
+    from bandersnatch.layout import StorageKey
+    from bandersnatch.mirror.tasks import SyncTask
+    from bandersnatch.model.content import Content, ExpectedContent
+    from bandersnatch.model.digests import Hashes
+    from bandersnatch.model.folding import Folding
+    from bandersnatch.model.names import ProjectName
+    from bandersnatch.storage.port import FileReadResult, StorageSpace, StoredObject
+
+
+class Attempt(Protocol):
+    """One attempt to sync a project, as the coordinator knows it."""
+
+    async def claim(self, files: tuple[ReleaseFile, ...]) -> Answer:
+        """Ask for the paths of files."""
+        ...
+
+    async def permit(self, written: Collection[str], deleted: Collection[str]) -> None:
+        """Return once the tree may be changed: the attempt is current, and the change recorded.
+
+        :raises AbandonedAttempt: if the attempt is not current any more.
+        """
+        ...
+
+
+class RemoteAuthority(RunAuthority):
+    """Asks the coordinator; ``leaving`` are files that the coordinator has to trash."""
+
+    def __init__(self, attempt: Attempt, task: SyncTask, record: ProjectRecord | None) -> None:
+        self._attempt = attempt
+        self._known = task, record
+        self.leaving: tuple[FileRecord, ...] = ()
+
+    async def record_for(self, task: SyncTask, /) -> tuple[SyncTask, ProjectRecord | None]:
+        del task
+        return self._known
+
+    async def claim(
+        self, name: ProjectName, files: Sequence[ReleaseFile], record: ProjectRecord | None, /
+    ) -> Claims:
+        del record  # the coordinator has it
+        answer = await self._attempt.claim(tuple(map(_claimed, files)))
+        if not answer.is_current:
+            raise AbandonedAttempt(name)
+        return Claims(answer.taken, answer.makes_room)
+
+    async def trash(
+        self, name: ProjectName, leaving: Sequence[FileRecord], kept: Collection[ReleaseFile], /
+    ) -> tuple[TrashEntry, ...]:
+        """Leave it to the coordinator: another project may have claimed a path meanwhile."""
+        del name, kept
+        self.leaving = tuple(leaving)
+        return ()
+
+
+def _claimed(file: ReleaseFile) -> ReleaseFile:
+    """Return what a claim needs of a file."""
+    return ReleaseFile(file.filename, "", file.path, file.hashes, core_metadata=file.core_metadata)
+
+
+class FencedStorage(MirrorStorage):
+    """Wraps a storage for one attempt, and changes pages only while that is current.
+
+    The content of files is verified, so a late one is right wherever it belongs; one that belongs
+    nowhere any more is found by ``verify``.
+    """
+
+    def __init__(self, storage: MirrorStorage, attempt: Attempt, *, records_files: bool) -> None:
+        self._storage = storage
+        self._attempt = attempt
+        self._records_files = records_files
+
+    # ------------------------------------------------------------ fenced
+
+    async def write(
+        self,
+        objects: Mapping[StorageKey, bytes],
+        /,
+        *,
+        absent: Collection[StorageKey] = (),
+        durable: bool = False,
+    ) -> Sequence[StorageKey]:
+        if not (objects or absent):
+            return ()
+        await self._attempt.permit(objects.keys(), absent)
+        return await self._storage.write(objects, absent=absent, durable=durable)
+
+    async def publish_version(self, key: StorageKey, version: StorageKey, /) -> None:
+        await self._attempt.permit((key,), ())
+        await self._storage.publish_version(key, version)
+
+    async def discard(self, keys: Collection[StorageKey], /) -> None:
+        await self._attempt.permit((), keys)
+        await self._storage.discard(keys)
+
+    async def recover(self, keys: Collection[StorageKey], /) -> None:
+        if keys:
+            await self._attempt.permit([served(key) for key in keys], ())
+            await self._storage.recover(keys)
+
+    @asynccontextmanager
+    async def receive(self, key: StorageKey, expected: ExpectedContent, /) -> AsyncIterator[Sink]:
+        async with self._storage.receive(key, expected) as sink:
+            yield _FencedSink(sink, key, self._attempt) if self._records_files else sink
+
+    # ------------------------------------------------------------ passed through
+
+    async def read(self, key: StorageKey, /) -> bytes:
+        return await self._storage.read(key)
+
+    async def purge(self, keys: Collection[StorageKey], /) -> None:
+        await self._storage.purge(keys)
+
+    def scan(self, prefix: StorageKey, /) -> AsyncIterator[StoredObject]:
+        return self._storage.scan(prefix)
+
+    @property
+    def folding(self) -> Folding:
+        return self._storage.folding
+
+    @property
+    def believes_records(self) -> bool:
+        return self._storage.believes_records
+
+    async def probe(self, key: StorageKey, /) -> None:
+        await self._storage.probe(key)
+
+    async def flush(self) -> None:
+        await self._storage.flush()
+
+    async def stat(self, keys: Sequence[StorageKey], /) -> Sequence[StoredObject | None]:
+        return await self._storage.stat(keys)
+
+    async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
+        return await self._storage.digest(key, algorithms)
+
+    async def read_files(self, keys: Sequence[StorageKey], /) -> Sequence[FileReadResult]:
+        return await self._storage.read_files(keys)
+
+    def stream(self, key: StorageKey, /) -> AsyncIterator[bytes]:
+        return self._storage.stream(key)
+
+    async def free_space(self, prefix: StorageKey, /) -> StorageSpace | None:
+        return await self._storage.free_space(prefix)
+
+    async def purge_downloads(self, *, before: int) -> None:
+        await self._storage.purge_downloads(before=before)
+
+
+class _FencedSink(Sink):
+    """Has the coordinator record a file before it is published."""
+
+    def __init__(self, sink: Sink, key: StorageKey, attempt: Attempt) -> None:
+        self._sink = sink
+        self._key = key
+        self._attempt = attempt
+
+    @property
+    def held(self) -> int:
+        return self._sink.held
+
+    @property
+    def complete(self) -> bool:
+        return self._sink.complete
+
+    @property
+    def verifiable(self) -> bool:
+        return self._sink.verifiable
+
+    async def write(self, chunk: bytes, /) -> None:
+        await self._sink.write(chunk)
+
+    async def restart(self) -> None:
+        await self._sink.restart()
+
+    async def finish(self) -> Content:
+        await self._attempt.permit((self._key,), ())
+        return await self._sink.finish()
