@@ -32,6 +32,7 @@ CHAPTERS: Mapping[int, str] = {
     168: "An object store",
     180: "A database",
     190: "Dependencies",
+    200: "Workers on several machines",
 }
 """The number that each chapter begins with."""
 
@@ -854,6 +855,49 @@ _DEPENDENCIES = (
     ),
 )
 
+_WORKERS = (
+    Fault(
+        "workers are killed at random moments",
+        "the others do their projects; the tree is that of a clean run",
+    ),
+    Fault(
+        "the coordinator is killed, and started again",
+        "workers publish nothing more for the first; the second does what was not recorded",
+    ),
+    Fault(
+        "a worker hangs until its projects are given to another one, and goes on then",
+        "it publishes nothing more of them; the next run compares them",
+    ),
+    Fault(
+        "the database server is restarted while workers are at work",
+        "everything waits, and what was lost is done again; the run succeeds",
+    ),
+    Fault(
+        "the connections of coordinator and workers are cut, once or all the time",
+        "they are made again; the run succeeds",
+    ),
+    Fault(
+        "a second coordinator is started",
+        "it finds the lock held; the first is not disturbed",
+        "6",
+    ),
+    Fault(
+        "a worker has another release",
+        "it does not take part, and names both; so does the coordinator",
+        "2",
+    ),
+    Fault(
+        "a worker is asked to end",
+        "it hands back what it has not finished; the others do that; the run succeeds",
+        "0, 143",
+    ),
+    Fault(
+        "the object store is gone for a while while workers are at work",
+        "the run succeeds, or stops with one sentence; the next run goes on",
+        "0, 7",
+    ),
+)
+
 FAULTS: Mapping[int, Fault] = {
     **dict(
         enumerate(
@@ -866,6 +910,7 @@ FAULTS: Mapping[int, Fault] = {
     ),
     **dict(enumerate(_DATABASE, 180)),
     **dict(enumerate(_DEPENDENCIES, 190)),
+    **dict(enumerate(_WORKERS, 200)),
 }
 """Every fault by its case number; tests are named ``test_case_<number>_...``."""
 

@@ -110,6 +110,15 @@ NOT_SEARCHED: Mapping[int, str] = {
     187: _ALL_VARIANTS,
     188: "the tests kill at random requests",
     192: "a size, not a set of variants",
+    200: "the tests kill at several requests",
+    201: "the tests kill at several requests",
+    202: "the tests stop it at several moments",
+    203: "the tests restart it at several moments",
+    204: "the tests cut once and all the time",
+    205: "one behaviour, without variants",
+    206: "one behaviour, without variants",
+    207: "one behaviour, without variants",
+    208: "the tests have a short and a long time",
 }
 """Why no generator draws the neighbours of a row."""
 

@@ -28,7 +28,7 @@ def claimed() -> set[int]:
 
 
 def test_every_case_has_a_test_or_a_reason() -> None:
-    assert list(FAULTS) == [*range(1, 179), *range(180, 189), *range(190, 199)]
+    assert list(FAULTS) == [*range(1, 179), *range(180, 189), *range(190, 199), *range(200, 209)]
     assert FAULTS.keys() >= CHAPTERS.keys()
     assert claimed() | NOT_APPLICABLE.keys() | NOT_YET.keys() == FAULTS.keys()
     assert claimed() & (NOT_APPLICABLE.keys() | NOT_YET.keys()) == set()

@@ -1,0 +1,204 @@
+"""A coordinator and its workers, as processes, with a real PostgreSQL and a shared directory."""
+
+from __future__ import annotations
+
+import re
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.workers import WorkerProcess, wait_until, workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.index import Index
+    from tests.support.postgres import Postgres, SharedPostgres
+    from tests.support.site import Site
+
+
+def publish_projects(index: Index) -> None:
+    """Publish the projects that ``change_projects`` changes."""
+    for name in ("stays", "grows", "goes", "shrinks"):
+        index.release(name, "1.0")
+    index.release("shrinks", "2.0")
+
+
+def change_projects(index: Index) -> None:
+    """Make a change of each kind: a release, a new project, a removed one, and a removed file."""
+    index.release("grows", "2.0")
+    index.release("comes", "1.0")
+    index.remove_project("goes")
+    index.remove_file("shrinks", "shrinks-1.0-py3-none-any.whl")
+
+
+@pytest.fixture
+def database(shared_postgres: SharedPostgres) -> Postgres:
+    return shared_postgres.get()
+
+
+@pytest.fixture
+def shared(make_site: Callable[..., Site], database: Postgres) -> Site:
+    """Return a mirror whose projects are synced by workers."""
+    return make_site(catalogue=database.url(), cluster=True, worker_timeout=10)
+
+
+def test_workers_give_the_tree_of_a_single_process(
+    index: Index, shared: Site, make_site: Callable[..., Site]
+) -> None:
+    publish_projects(index)
+    alone = make_site()
+    with workers(shared) as (first, second):
+        ran = shared.mirror()
+        assert ran.code == 0, ran.log + first.text() + second.text()
+        change_projects(index)
+        for _ in range(2):  # a second look confirms what is gone
+            shared.clock.passed += 3_600
+            ran = shared.mirror()
+            assert ran.code in {0, 4}, ran.log
+
+    assert alone.mirror().code == 0
+    for _ in range(2):
+        alone.clock.passed += 3_600
+        assert alone.mirror().code in {0, 4}
+    assert shared.tree() == alone.tree()
+    assert shared.status == alone.status
+    shared.check()
+    assert "takes part in the run" in first.text() + second.text()
+
+
+def test_what_workers_did_is_reported_by_the_coordinator(index: Index, shared: Site) -> None:
+    for number in range(30):
+        index.release(f"project-{number}", "1.0")
+    with workers(shared) as (first, second):
+        ran = shared.mirror()
+
+    assert ran.code == 0, ran.log + first.text() + second.text()
+    assert len(ran.synced) == 30
+    assert ran.report["files"]["downloaded"] == 60  # core metadata, too
+    assert len(re.findall(r"the worker \S+.* takes part", ran.log)) == 2
+
+
+def test_a_worker_with_once_ends_with_the_run(index: Index, shared: Site) -> None:
+    index.release("foo", "1.0")
+    with WorkerProcess(shared.config, shared.home / "log", "--once") as worker:
+        assert shared.mirror().code == 0
+        assert worker.wait() == 0
+
+
+def test_without_a_worker_the_run_ends_with_7_and_says_how_to_start_one(
+    index: Index, shared: Site
+) -> None:
+    index.release("foo", "1.0")
+    shared.configure(worker_wait=2)
+
+    ran = shared.mirror()
+
+    assert ran.code == 7
+    assert "no worker has taken part for 2 s" in ran.log
+    assert "bandersnatch -c FILE work" in ran.log
+    shared.configure(worker_wait=60)
+    with workers(shared, 1):
+        assert shared.mirror().code == 0
+    assert shared.names() == ["foo"]
+
+
+def test_a_run_with_nothing_to_do_needs_no_worker(index: Index, shared: Site) -> None:
+    index.release("foo", "1.0")
+    with workers(shared, 1):
+        assert shared.mirror().code == 0
+
+    assert shared.mirror().code == 0
+    assert shared.mirror("--dry-run").code == 0
+
+
+def test_a_worker_with_another_configuration_is_refused(
+    index: Index, shared: Site, make_site: Callable[..., Site]
+) -> None:
+    index.release("foo", "1.0")
+    options = {"catalogue": shared.options["catalogue"], "directory": shared.root}
+    other = make_site(**options, cluster=True, worker_timeout=4, json=True)
+    shared.configure(worker_wait=20)
+    with workers(other, 1) as (worker,):
+        ran = shared.mirror()
+        assert worker.wait() == 2
+
+    assert ran.code == 7
+    found = re.search(
+        r"the fingerprint of the configuration of this worker is ([0-9a-f]{16}), and that of the "
+        r"coordinator ([0-9a-f]{16}); give both the same",
+        worker.text(),
+    )
+    assert found is not None, worker.text()
+    assert found[1] != found[2]
+    assert found[1] in ran.log
+    assert found[2] in ran.log
+
+
+def test_a_worker_with_another_storage_is_refused(
+    index: Index, shared: Site, make_site: Callable[..., Site]
+) -> None:
+    index.release("foo", "1.0")
+    other = make_site(catalogue=shared.options["catalogue"], cluster=True, worker_timeout=10)
+    other.root.mkdir()
+    shared.configure(worker_wait=20)
+    with workers(other, 1) as (worker,):
+        assert shared.mirror().code == 7
+        assert worker.wait() == 2
+
+    assert "the storage of this worker is another one" in worker.text()
+
+
+def test_work_needs_a_cluster(site: Site) -> None:
+    ran = site.ask("work")
+
+    assert ran.code == 2
+    assert "the configuration has no workers; set cluster = true" in ran.log
+
+
+def test_a_cluster_needs_a_catalogue_in_postgresql(make_site: Callable[..., Site]) -> None:
+    ran = make_site(cluster=True).mirror()
+
+    assert ran.code == 2
+    assert "[mirror] cluster: catalogue is not set; workers need one in PostgreSQL" in ran.log
+
+
+def test_a_worker_that_is_asked_to_end_hands_its_projects_back(
+    index: Index, shared: Site, make_site: Callable[..., Site]
+) -> None:
+    for number in range(60):
+        index.release(f"project-{number}", "1.0")
+    with (
+        workers(shared, 1) as (first,),
+        WorkerProcess(shared.config, shared.home / "mirror.log", command="mirror") as coordinator,
+    ):
+        wait_until(lambda: any(shared.web.glob("packages/**/*.whl")))
+        first.send(signal.SIGTERM)
+        assert first.wait() == 143, first.text()
+        with workers(shared, 1):
+            assert coordinator.wait() == 0, coordinator.text()
+
+    alone = make_site()
+    assert alone.mirror().code == 0
+    assert shared.tree() == alone.tree()
+    assert "was lost with its worker" not in coordinator.text()
+
+
+def test_the_diff_file_has_what_workers_changed(
+    index: Index, shared: Site, make_site: Callable[..., Site]
+) -> None:
+    publish_projects(index)
+    shared.configure(diff_file=shared.home / "diff")
+    alone = make_site()
+    alone.configure(diff_file=alone.home / "diff")
+    with workers(shared):
+        assert shared.mirror().code == 0
+    assert alone.mirror().code == 0
+
+    def lines(site: Site) -> set[str]:
+        text = (site.home / "diff").read_text()
+        return {line.removeprefix(str(site.root)) for line in text.splitlines()}
+
+    assert lines(shared) == lines(alone)
+    assert not (shared.root / ".journal").exists()
