@@ -667,7 +667,7 @@ def _with_master(settings: Settings) -> Settings:
 async def _open_storage(
     settings: Settings, stack: AsyncExitStack, events: EventSink, *, dry_run: bool, readers: int
 ) -> tuple[MirrorStorage, MirrorCatalogue]:
-    opened = _storage(settings.storage, read_only=dry_run, readers=readers)
+    opened = _storage(settings, read_only=dry_run, readers=readers)
     storage = await stack.enter_async_context(opened)
     catalogue = await _open_catalogue(settings, stack, events, dry_run=dry_run)
     if not dry_run:
@@ -713,22 +713,29 @@ async def _warn_of_file(
 
 
 def _storage(
-    settings: StorageSettings, *, read_only: bool, readers: int
+    settings: Settings, *, read_only: bool, readers: int
 ) -> AbstractAsyncContextManager[MirrorStorage]:
     """Return the storage, which is not open yet.
 
     :raises StorageError: if it needs a disk that is not mounted.
     """
-    if settings.bucket is not None:
+    storage = settings.storage
+    if storage.bucket is not None:
         from bandersnatch.storage.s3.storage import BucketStorage  # noqa: PLC0415
 
-        return BucketStorage(settings, os.environ, read_only=read_only, threads=readers)
+        return BucketStorage(
+            storage,
+            os.environ,
+            read_only=read_only,
+            has_workers=settings.cluster.enabled,
+            threads=readers,
+        )
     from bandersnatch.storage.filesystem import FilesystemStorage  # noqa: PLC0415
     from bandersnatch.storage.mounts import require_disk  # noqa: PLC0415
 
-    require_disk(settings.directory, must_exist=settings.must_exist)
+    require_disk(storage.directory, must_exist=storage.must_exist)
     return FilesystemStorage(
-        settings.directory, read_only=read_only, threads=readers, keep_free=settings.keep_free
+        storage.directory, read_only=read_only, threads=readers, keep_free=storage.keep_free
     )
 
 

@@ -391,11 +391,12 @@ class Coordinator(Fleet):
     async def _find_lost(self, waiting: frozenset[int], now: float) -> None:
         """Offer the projects of lost jobs again."""
         held = {number for each in self._workers.values() for number in each.found.state.batches}
+        known = {number for each in self._seen.values() for number in each.found.state.batches}
         for batch in list(self._batches.values()):
             if batch.job in waiting or batch.number in held or batch.job < 0:
                 batch.held = now
-            elif now - batch.held >= self._times.lost_after:
-                await self._give_up(batch)
+            elif batch.number in known or now - batch.held >= self._times.lost_after:
+                await self._give_up(batch)  # its worker is lost, or was never known
 
     async def _give_up(self, batch: _Batch) -> None:
         """Offer the projects of a job again that never reported their end."""

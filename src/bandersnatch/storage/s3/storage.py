@@ -72,7 +72,8 @@ class BucketStorage(MirrorStorage):
     this machine, and no others. One on another machine is noticed when it moves the mark of the
     mirror: then whatever makes work durable raises ``LockConflict``. With ``read_only`` it takes no
     lock and changes nothing.
-    ``is_worker`` is for a process that works for such a command, with a state directory of its own.
+    ``is_worker`` is for a process that works for such a command, with a state directory of its own;
+    the command itself ``has_workers`` then, which write to the bucket, too.
     ``environment`` has the variables that credentials are found by; ``client`` makes the client.
     """
 
@@ -83,6 +84,7 @@ class BucketStorage(MirrorStorage):
         *,
         read_only: bool = False,
         is_worker: bool = False,
+        has_workers: bool = False,
         threads: int = _THREADS,
         client: ClientFactory | None = None,
     ) -> None:
@@ -92,6 +94,7 @@ class BucketStorage(MirrorStorage):
         self._environment = environment
         self._read_only = read_only
         self._is_worker = is_worker
+        self._has_workers = has_workers
         self._bucket = Bucket(settings.bucket, environment, client)
         self._concurrency = settings.bucket.verify_concurrency
         self._threads = BlockingExecutor(max(threads, _THREADS), "storage")
@@ -124,7 +127,7 @@ class BucketStorage(MirrorStorage):
                     await self._threads.run(self._mark_open)
                     stack.push(self._mark_closed)
                     self._mark = await self._read_mark()
-                    if not self._mark:
+                    if not (self._mark or self._has_workers):
                         await self._bucket.note_if_empty(WEB)
                     if not self._was_closed:
                         await self._threads.run(self._abort_uploads)
