@@ -226,6 +226,34 @@ def test_without_release_files_only_pages_are_verified(index: Index, site: Site)
     assert (ran.code, damage(ran)["repaired"], ran.report["verified"]["files"]) == (0, 1, 0)
 
 
+def test_pages_with_the_addresses_of_the_index_are_verified_by_their_files(
+    index: Index, site: Site
+) -> None:
+    """No record has these addresses."""
+    index.release("foo", "1.0")
+    site.configure(release_files=False)
+    site.mirror()
+    page = site.web / "simple/foo/index.html"
+    before = page.read_bytes()
+
+    first = site.run("verify")
+    page.write_bytes(before.replace(b"foo-1.0-", b"foo-2.0-"))
+    site.clock.advance(minutes=1)
+    second = site.run("verify")
+
+    assert (first.code, damage(first)["found"]) == (0, 0)
+    assert (second.code, damage(second)["repaired"]) == (0, 1)
+    assert page.read_bytes() == before
+    page.unlink()
+    site.clock.advance(minutes=1)
+    assert site.run("verify").code == 0
+    assert page.read_bytes() == before
+    site.configure(digest_name="md5")
+    site.clock.advance(minutes=1)
+    assert site.mirror().code == 0
+    assert f'href="{site.server.url}/packages/' in page.read_text()
+
+
 # ---------------------------------------------------------------- damage that cannot be repaired
 
 ANSWERS = {

@@ -109,8 +109,13 @@ class Publisher:
         keys = self._layout.pages(detail.name)
         return {keys[form]: text for form, text in texts.items()}
 
+    @property
+    def links_to_index(self) -> bool:
+        """Whether pages have the index's own URLs of files, which no record has."""
+        return not self._serves_files and not self._settings.root_uri
+
     def _file_url(self, file: ReleaseFile) -> str:
-        if not self._serves_files and not self._settings.root_uri:
+        if self.links_to_index:
             return file.url
         return layout.file_url(file, self._settings.root_uri)
 

@@ -76,8 +76,8 @@ class PageCheck:
     """Compares stored pages with what would be published now.
 
     A page that this program published under the current options has exactly the same bytes. A
-    page that was adopted, or published under other options, is parsed and must name the same
-    files.
+    page that was adopted, or published under other options, or that has URLs of the index, is
+    parsed and must name the same files.
     """
 
     def __init__(
@@ -93,6 +93,7 @@ class PageCheck:
         damage = []
         rendered = self._publisher.render(record.detail, record.display or record.name)
         is_own = record.display != "" and record.fingerprint == self._fingerprint(record.name)
+        is_own &= not self._publisher.links_to_index
         for key, content in rendered.items():
             try:
                 stored = await self._storage.read(key)

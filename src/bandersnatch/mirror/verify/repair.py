@@ -47,7 +47,8 @@ class Repairs:
 
     ``record`` is the record after the repairs. ``failed`` has the damage that remains, with the
     reason. ``unproven`` are pages that the record must not be rendered to, because a file that it
-    names is not right or the page may be newer; the project has to be synced.
+    names is not right, the page may be newer, or it has URLs of the index, which no record has; the
+    project has to be synced.
     """
 
     record: ProjectRecord
@@ -118,7 +119,10 @@ class Repairer:
         has_files = not (repairs.failed or findings.is_unfinished)
         if findings.documents:
             await self._repair_documents(findings, repairs)
-        if findings.pages and has_files and self._trusts_records and not findings.is_newer:
+        has_pages = self._trusts_records and not (
+            findings.is_newer or self._publisher.links_to_index
+        )
+        if findings.pages and has_files and has_pages:
             await self._repair_pages(findings, repairs)
         else:
             repairs.unproven += findings.pages
