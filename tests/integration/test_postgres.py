@@ -464,6 +464,46 @@ async def test_a_schema_of_another_program_is_refused(server_of_data: Postgres) 
             pass
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        *("TABLE {}.migration (id int)", "TABLE {}.migration (number text)"),
+        *("SEQUENCE {}.file", "FUNCTION {}.count_deleted() RETURNS int LANGUAGE sql AS 'SELECT 1'"),
+    ],
+)
+def test_objects_of_another_program_are_named_and_left_alone(
+    site: Site, server_of_data: Postgres, made: str
+) -> None:
+    site.configure(catalogue=server_of_data.url())
+    schema = settings_of(site).schema
+    with server_of_data.connect() as administrator:
+        administrator.execute(f"CREATE SCHEMA {schema} AUTHORIZATION {USER}".encode())
+        administrator.execute(f"CREATE {made.format(schema)}".encode())
+        administrator.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {USER}".encode())
+    count = f"SELECT count(*) FROM pg_class WHERE relnamespace = '{schema}'::regnamespace".encode()
+    with server_of_data.connect() as administrator:
+        before = administrator.execute(count).fetchall()
+
+    ran = site.mirror()
+
+    assert ran.code == 7
+    assert "has tables of another program: use another one, ?schema=NAME" in ran.log
+    assert len(ran.errors()) == 1
+    with server_of_data.connect() as administrator:
+        assert administrator.execute(count).fetchall() == before
+
+
+def test_a_role_that_only_reads_by_default_writes(
+    index: Index, site: Site, server_of_data: Postgres
+) -> None:
+    """The options of the URL stand for those of a role or a database."""
+    index.release("foo", "1.0")
+    url = server_of_data.url()
+    site.configure(catalogue=f"{url}&options=-c%%20default_transaction_read_only%%3Don")
+
+    assert site.mirror().code == 0
+
+
 # ---------------------------------------------------------------- the lock
 
 
@@ -680,5 +720,5 @@ async def test_a_statement_that_fails_says_why(server_of_data: Postgres) -> None
     async with PostgresCatalogue(settings) as catalogue:
         with server_of_data.connect() as administrator:
             administrator.execute(f"DROP SCHEMA {settings.schema} CASCADE".encode())
-        with pytest.raises(StorageError, match="was changed, and a new run makes a new one"):
+        with pytest.raises(StorageError, match="CASCADE, and the next run fills a new one"):
             await catalogue.project(project_name("foo"))

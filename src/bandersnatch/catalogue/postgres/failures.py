@@ -20,6 +20,9 @@ _LONGEST = 300
 _LOST = ("08", "57P")
 """The classes of SQLSTATE after which a connection is of no use, with a restart of the server."""
 
+_WRONG_OBJECT = "42"
+"""The class of SQLSTATE of statements that do not agree with what is in the schema."""
+
 _HINTS = (
     (
         re.compile(r"password authentication failed|no password supplied"),
@@ -86,8 +89,13 @@ def statement_error(settings: CatalogueSettings, error: psycopg.Error) -> Storag
     elif isinstance(error, codes.ReadOnlySqlTransaction):
         text += "; the server is a standby: name the primary, or use target_session_attrs"
     elif isinstance(error, codes.UndefinedTable):
-        text += f"; the schema {settings.schema} was changed, and a new run makes a new one"
-    elif isinstance(error, codes.DuplicateTable):
+        text += (
+            f"; the schema {settings.schema} was changed: run DROP SCHEMA {settings.schema} "
+            "CASCADE, and the next run fills a new one from the tree"
+        )
+    elif isinstance(error, codes.LockNotAvailable):
+        text += f"; another session has locked a table of the schema {settings.schema}: end it"
+    elif (error.sqlstate or "").startswith(_WRONG_OBJECT):
         text += (
             f"; the schema {settings.schema} has tables of another program: use another one, "
             "?schema=NAME"

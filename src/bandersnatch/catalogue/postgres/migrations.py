@@ -245,9 +245,9 @@ def migrate(
     require_known(shown, version, max(migrations))
     if version == max(migrations):
         return
-    db.execute(_CREATE_RECORD)
     for number in range(version + 1, max(migrations) + 1):
         with db.transaction():
+            db.execute(_CREATE_RECORD)
             for statement in migrations[number]:
                 db.execute(statement)
             db.execute("INSERT INTO migration (number) VALUES (?)", (number,))

@@ -67,7 +67,7 @@ _SETTINGS = (
         "WHERE current_setting('synchronous_commit') = 'off'"
     ),
 )
-_READ_ONLY = "SET default_transaction_read_only = on"
+_READ_ONLY = "SET default_transaction_read_only = {}"
 _HAS_SCHEMA = "SELECT 1 FROM pg_namespace WHERE nspname = ?"
 
 
@@ -159,8 +159,8 @@ class PostgresSession(PostgresDatabase):
         self.connection = psycopg.connect(make_conninfo("", **parameters), autocommit=True)
         for statement in _SETTINGS:
             self.execute(statement)
-        if not self._access.is_writing:
-            self.execute(_READ_ONLY)
+        # Roles and databases may have a default of their own.
+        self.execute(_READ_ONLY.format("off" if self._access.is_writing else "on"))
 
     def _check_server(self) -> None:
         info = self.connection.info
