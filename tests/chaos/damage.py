@@ -212,7 +212,7 @@ class DamagedMirror:
             database.execute("PRAGMA ignore_check_constraints = ON")
             query = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
             tables = [name for (name,) in database.execute(query)]
-            for _ in range(TRIES):
+            for _ in range(TRIES if tables else 0):  # none if something else is there by now
                 table = self._dice.choice(tables)
                 if self._edit_row(database, table):
                     break

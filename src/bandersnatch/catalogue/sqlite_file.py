@@ -95,8 +95,8 @@ class SqliteFile(Database):
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # a message quotes the file
             if (
                 isinstance(error, sqlite3.OperationalError)
+                and not str(error).startswith(DECODING_ERROR)  # from Python, it has no name
                 and error.sqlite_errorname != _HOT_JOURNAL
-                and not str(error).startswith(DECODING_ERROR)
             ):
                 raise  # locked, full, not permitted: the file itself may be undamaged
             is_usable, version = False, None
