@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tests.chaos.oracle import Granted
 from tests.support.interception import intercepted
 from tests.support.site import Ran, Site
-from tests.support.tracing import run_with_error
+from tests.support.tracing import TracedProgram
 
 if TYPE_CHECKING:
     from tests.chaos.case import Case
@@ -204,6 +204,9 @@ TRACED_CALLS = 300
 TRACED_ERRORS = sorted(set(errno.errorcode.values()) - {"EDEADLOCK", "EWOULDBLOCK", "ENOTSUP"})
 """The names of all errors; three are second names, which strace does not know."""
 
+_PROGRAM = TracedProgram()
+"""All traced processes of a test process have one parent: to import the program takes longer."""
+
 
 @dataclass
 class TracedErrors:
@@ -229,14 +232,16 @@ class TracedErrors:
         """Run the command with the errors, judge it, and let the mirror heal."""
         case, site = self.case, self.case.site
         prepare(case)
-        warm = self._warm()
+        if not _PROGRAM.is_warm:
+            _PROGRAM.warm_up(self._other_mirror().config)
         before = case.snapshot()
         report = site.home / "report.json"
         name, *rest = self.command
-        traced = run_with_error(
+        home = site.home.parent / "traced"
+        home.mkdir()
+        traced = _PROGRAM.run(
             ["-c", str(site.config), name, "--report", str(report), *rest],
-            warm.config,
-            warm.home,
+            home,
             inject=f"{self.call}:error={self.error}:when={self.when}",
             passed=case.clock.passed,
             may_hang=self.is_essential,
@@ -253,8 +258,8 @@ class TracedErrors:
         assert not wrong, "\n".join([about, *map(str, wrong), traced.log])
         heal(case, about)
 
-    def _warm(self) -> Site:
-        """Return another mirror, on which the process runs first."""
+    def _other_mirror(self) -> Site:
+        """Return a mirror on which the program runs before it is traced."""
         home = self.case.site.home.parent / "warm"
         home.mkdir()
         return Site(home, self.case.server)

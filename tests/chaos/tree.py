@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urljoin, urlsplit
@@ -51,6 +53,23 @@ class Disk:
             return sorted(path.name for path in (self._root / directory).iterdir())
         except OSError:
             return ()
+
+
+def fingerprint(root: Path) -> dict[str, tuple[int, int, int]]:
+    """Return what tells whether anything below a directory has changed: inodes, times, sizes."""
+    found: dict[str, tuple[int, int, int]] = {}
+    waiting = [str(root)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for each in entries:
+                    status = each.stat(follow_symlinks=False)
+                    found[each.path] = status.st_ino, status.st_mtime_ns, status.st_size
+                    if each.is_dir(follow_symlinks=False):
+                        waiting.append(each.path)
+        except OSError:
+            continue  # it was removed meanwhile
+    return found
 
 
 class Snapshot:
@@ -128,6 +147,7 @@ class Unreadable(Exception):
     """A page is invalid."""
 
 
+@lru_cache(maxsize=10_000)  # a page is read at every request and rarely changes
 def read_page(name: str, form: str, content: bytes) -> Page:
     """Return a project's page.
 
