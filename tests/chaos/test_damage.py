@@ -178,16 +178,28 @@ def test_case_162_a_row_that_cannot_be_deleted_ends_no_run_and_heals(
     case.heals()
 
 
+UNDECODABLE = {
+    "message": {
+        b"triggercount_deleted": b"triggerc\xc5unt_deleted",
+        b"CREATE TRIGGER count_deleted": b"x" * 28,
+    },
+    "text": {b"(typeof(display) = 'text')": b"(typeof(display) = 't\xe5xt')"},
+}
+"""Where a schema has a byte that is not UTF-8: in what SQLite quotes, or in what it accepts."""
+
+
+@pytest.mark.parametrize("where", UNDECODABLE)
 @pytest.mark.parametrize("command", ["mirror", "verify", "status", "plan"])
-def test_case_162_a_schema_that_cannot_be_decoded_is_damage(case: Case, command: str) -> None:
-    """SQLite quotes it in its message, which Python cannot decode; seed 10110."""
+def test_case_162_a_schema_that_cannot_be_decoded_is_damage(
+    case: Case, command: str, where: str
+) -> None:
+    """Python cannot decode the message of SQLite, or the schema itself; seeds 10110, 20053."""
     case.mirrored(*NAMES)
     path = case.site.root / CATALOGUE
     content = path.read_bytes()
-    name, text = b"triggercount_deleted", b"CREATE TRIGGER count_deleted"
-    assert name in content
-    assert text in content
-    content = content.replace(name, b"triggerc\xc5unt_deleted").replace(text, b"x" * len(text))
+    for old, new in UNDECODABLE[where].items():
+        assert old in content
+        content = content.replace(old, new)
     path.write_bytes(content)
 
     ran = case.site.ask(command, *(["--offline"] if command == "status" else []))
@@ -304,6 +316,36 @@ def test_case_163_a_page_that_was_never_known_stays(case: Case) -> None:
     assert (private / "index.html").exists()
     assert "private" not in case.site.names()
     shutil.rmtree(private)
+    case.heals()
+
+
+@pytest.mark.parametrize("change", ["file", "project"])
+@pytest.mark.parametrize(
+    "parts", [(CATALOGUE, "web/.mirror"), (CATALOGUE, "web/.mirror", "status")]
+)
+def test_case_163_a_file_that_only_a_newer_page_names_leaves_with_it(
+    case: Case, parts: tuple[str, ...], change: str
+) -> None:
+    """The restored mark says that the catalogue is of the moment of the page; seed 10221."""
+    root, backup = case.site.root, case.site.home / "neighbour" / "backup"
+    case.mirrored(*NAMES)
+    shutil.copytree(root, backup)
+    case.index.release("alpha", "2.0")
+    case.mirror()
+    for part in parts:
+        shutil.copy2(backup / part, root / part)
+    shutil.rmtree(backup)
+    if change == "file":
+        case.index.remove_file("alpha", "alpha-2.0-py3-none-any.whl")
+    else:
+        case.index.remove_project("alpha")
+
+    for _ in range(2):
+        assert case.site.mirror().code == 0
+        case.clock.advance(minutes=11)
+
+    assert not list(case.site.web.rglob("alpha-2.0*"))
+    assert list((root / "removed").rglob("alpha-2.0*"))
     case.heals()
 
 

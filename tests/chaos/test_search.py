@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bandersnatch.mirror.project import MOST_UNREAD
 from tests.chaos.answers import KINDS, Answers
 from tests.chaos.words import LARGEST, Words
 from tests.support import faults
@@ -21,7 +22,10 @@ from tests.support import faults
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from aiohttp import web
+
     from tests.chaos.case import Case
+    from tests.support.server import Answer
 
 FEW = 10
 """Seeds of each generator in the regular tests; one takes about half a second."""
@@ -131,6 +135,42 @@ def play_answers(case: Case, seed: int) -> None:
         if dice.random() < 0.5:
             case.server.faults.clear()
     search.heal()
+
+
+async def _break_json(request: web.Request, answer: Answer) -> None:
+    if "json" in request.headers["Accept"]:
+        answer.body = answer.body[:20]
+        answer.headers["Content-Type"] = "application/octet-stream"
+        answer.headers.popall("ETag", None)
+
+
+def test_case_154_what_only_the_json_page_says_comes_with_the_next_run(case: Case) -> None:
+    """HTML cannot say that a file has no core metadata; seed 10175."""
+    case.mirrored("foo", "bar")
+    case.index.release("foo", "2.0")
+    case.fault("detail", _break_json)
+
+    ran = case.mirror()
+
+    assert "foo: " in ran.log
+    assert "what its HTML page says is used until a later run can read the JSON page" in ran.log
+    assert case.site.ask("status", "--offline").code == 0
+    case.heals()
+
+
+def test_case_154_a_json_page_that_can_never_be_read_is_given_up(case: Case) -> None:
+    case.fault("detail", _break_json)
+    case.mirrored("foo")
+    for _ in range(MOST_UNREAD):
+        assert case.asked("detail") == []
+        case.mirror()
+        assert len(case.asked("detail")) == 2
+        case.server.forget()
+
+    ran = case.mirror()
+
+    assert case.asked("detail") == []
+    assert "WARNING" not in ran.log
 
 
 @pytest.mark.parametrize("seed", range(FEW))

@@ -91,7 +91,7 @@ APPLIES: dict[Condition, Callable[[Outcome], bool]] = {
         and outcome.task.earlier.since == OLD
     ),
     Condition.UNLISTED: lambda outcome: outcome.unlisted,
-    Condition.FILES_MISSING: lambda outcome: outcome.incomplete,
+    Condition.INCOMPLETE: lambda outcome: outcome.incomplete,
     Condition.RESUMED: lambda outcome: (
         outcome.task.earlier is not None and outcome.task.earlier.deferral is Deferral.INCOMPLETE
     ),
@@ -157,7 +157,7 @@ def recorded_outcome(result: Result, condition: Condition) -> Outcome:
         ),
         result,
         make_record("foo", "1.zip", serial=9) if has_record else None,
-        incomplete=condition is Condition.FILES_MISSING,
+        incomplete=condition is Condition.INCOMPLETE,
         unlisted=condition in {Condition.UNLISTED, Condition.UNLISTED_LONG},
         dropped=(Dropped("filter", ()),),
     )

@@ -133,7 +133,9 @@ class IndexClient(PackageIndex):
             self._address.root, known, LIST.size, self._parse_list, kind=Kind.LIST
         )
 
-    async def _parse_list(self, document: Document, validators: Validators) -> FetchedList:
+    async def _parse_list(
+        self, document: Document, validators: Validators, _: InvalidPage | None
+    ) -> FetchedList:
         def parse() -> ProjectList:
             if _is_json(document):
                 return parse_list_json(document.body, document.url)
@@ -150,9 +152,12 @@ class IndexClient(PackageIndex):
     async def fetch_detail(
         self, name: ProjectName, known: Validators, /, *, doubtful: bool = False
     ) -> FetchedDetail | None:
-        async def parse_detail(document: Document, validators: Validators) -> FetchedDetail:
+        async def parse_detail(
+            document: Document, validators: Validators, unread: InvalidPage | None
+        ) -> FetchedDetail:
             detail = await _parse(document, lambda: self._parse_detail(document, name))
-            return FetchedDetail(_with_header_serial(detail, document), validators)
+            lacking = None if _is_json(document) else unread
+            return FetchedDetail(_with_header_serial(detail, document), validators, lacking)
 
         async def fetch(directory: str) -> FetchedDetail | None:
             url = f"{self._address.root}{directory}/"
@@ -228,7 +233,7 @@ class IndexClient(PackageIndex):
         url: str,
         known: Validators,
         limit: int,
-        parse: Callable[[Document, Validators], Awaitable[_Result]],
+        parse: Callable[[Document, Validators, InvalidPage | None], Awaitable[_Result]],
         *,
         kind: Kind = Kind.PAGE,
         doubtful: bool = False,
@@ -236,18 +241,21 @@ class IndexClient(PackageIndex):
         """Return what ``parse`` makes of a page, None if the page still matches ``known``.
 
         A page whose type says nothing is read by its content. If that fails, HTML is requested:
-        some servers have a valid HTML page beside a JSON page that they cannot serve.
+        some servers have a valid HTML page beside a JSON page that they cannot serve. ``parse``
+        is given the error of the first page then.
         """
+        unread: InvalidPage | None = None
         for accept in (ACCEPT, ACCEPT_HTML):
             document = await self._fetch_page(url, known, limit, accept, kind, doubtful=doubtful)
             validators = _validators(document)
             if _is_known(document, validators, known):
                 return None
             try:
-                return await parse(document, validators)
-            except InvalidPage:
+                return await parse(document, validators, unread)
+            except InvalidPage as error:
                 if accept == ACCEPT_HTML or document.content_type not in _VAGUE_TYPES:
                     raise
+                unread = error.with_traceback(None)
         raise AssertionError("the last of the requests returns or raises")
 
     async def _fetch_page(

@@ -12,6 +12,7 @@ from bandersnatch.model.serials import NO_SERIAL, Change, Serial
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bandersnatch.errors import InvalidPage
     from bandersnatch.model.content import Content, Validators
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail, ProjectList
@@ -19,10 +20,15 @@ if TYPE_CHECKING:
 
 
 class FetchedDetail(Struct, frozen=True):
-    """A project detail page, and the validators for its next conditional request."""
+    """A project detail page, and the validators for its next conditional request.
+
+    ``unread`` is why the JSON page could not be read, if ``detail`` is what an HTML page says
+    instead, which is less: for instance not that a file has no core metadata.
+    """
 
     detail: ProjectDetail
     validators: Validators
+    unread: InvalidPage | None = None
 
 
 class FetchedList(Struct, frozen=True):

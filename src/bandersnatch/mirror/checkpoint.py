@@ -312,7 +312,8 @@ def _is_open(earlier: records.Deferred, reflects: Serial) -> bool:
 
 
 def _deferred(outcome: Outcome, deferral: records.Deferral, now: int) -> records.Deferred:
-    task, earlier, error = outcome.task, outcome.task.earlier, outcome.error or outcome.held_by
+    task, earlier = outcome.task, outcome.task.earlier
+    error = outcome.error or outcome.held_by or outcome.unread
     if earlier is not None and earlier.deferral is deferral:
         since = earlier.since
     else:

@@ -282,6 +282,9 @@ class Executor:
                     f"the index does not list {name}, but has a page of it; one of them is stale"
                 )
             )
+        elif outcome.unread is not None and outcome.error is None:
+            text = f"{name}: {outcome.unread}; what its HTML page says is used until a later run"
+            self._events(Warned(f"{text} can read the JSON page"))
         elif outcome.result is Result.STALE_ONCE:
             self._events(
                 Warned(f"{outcome.held_by}, since long ago; the next run publishes the same page")

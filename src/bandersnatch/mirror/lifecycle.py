@@ -22,7 +22,7 @@ class Condition(StrEnum):
 
     UNLISTED_LONG = "unlisted for 49 hours"
     UNLISTED = "unlisted"
-    FILES_MISSING = "without some files"
+    INCOMPLETE = "incomplete"
     RESUMED = "deferred as incomplete"
     EXCLUDED = "recorded as excluded"
     ANY = "any"
@@ -71,11 +71,12 @@ _RESOLVED = DeferralChange.RESOLVED
 TRANSITIONS: Mapping[tuple[Result, Condition], Transition] = {
     (Result.SYNCED, Condition.UNLISTED_LONG): Transition(_STORED, Deferral.UNLISTED, _DONE),
     (Result.SYNCED, Condition.UNLISTED): Transition(_STORED, Deferral.UNLISTED, _PENDING),
-    (Result.SYNCED, Condition.FILES_MISSING): Transition(_STORED, Deferral.INCOMPLETE, _DONE),
+    (Result.SYNCED, Condition.INCOMPLETE): Transition(_STORED, Deferral.INCOMPLETE, _DONE),
     (Result.SYNCED, Condition.ANY): Transition(_STORED, _RESOLVED, _DONE),
     (Result.UNCHANGED, Condition.UNLISTED_LONG): Transition(_STORED, Deferral.UNLISTED, _DONE),
     (Result.UNCHANGED, Condition.UNLISTED): Transition(_STORED, Deferral.UNLISTED, _PENDING),
     (Result.UNCHANGED, Condition.ANY): Transition(_STORED, _RESOLVED, _DONE),
+    (Result.EXCLUDED, Condition.INCOMPLETE): Transition(_STORED, Deferral.INCOMPLETE, _DONE),
     (Result.EXCLUDED, Condition.ANY): Transition(_STORED, _RESOLVED, _DONE),
     (Result.ABSENT, Condition.EXCLUDED): Transition(_DELETED, _RESOLVED, _DONE),
     (Result.ABSENT, Condition.ANY): Transition(_KEPT, _RESOLVED, _DONE),
@@ -121,7 +122,7 @@ def _conditions(outcome: Outcome, now: int, *, may_expire: bool) -> tuple[Condit
     applies = {
         Condition.UNLISTED_LONG: outcome.unlisted and may_expire and is_expired(since, now),
         Condition.UNLISTED: outcome.unlisted,
-        Condition.FILES_MISSING: outcome.incomplete,
+        Condition.INCOMPLETE: outcome.incomplete,
         Condition.RESUMED: deferral is Deferral.INCOMPLETE,
         Condition.EXCLUDED: TaskHints.EXCLUDED in hints,
         Condition.ANY: True,

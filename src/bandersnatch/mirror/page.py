@@ -40,6 +40,12 @@ OWN_SITE = "http://mirror.invalid"
 _DOUBLE_SLASH = re.compile(rb"(?<!:)//packages/")
 """What earlier releases wrote into pages where ``root_uri`` ends with a slash."""
 
+_OWN_SERIALS = {
+    True: re.compile(rb'"_last-serial":\s*([0-9]{1,18})\s*[,}]'),
+    False: re.compile(rb"<!--SERIAL ([0-9]{1,16})-->\s*\Z"),
+}
+"""How JSON and HTML pages have their serial; in a text in JSON its quotes would be escaped."""
+
 
 def own_page_context(name: ProjectName, now: datetime) -> PageContext:
     """Return the context for parsing a stored page or document of a project."""
@@ -74,6 +80,19 @@ async def read_own_page(
         except (StorageError, UpstreamError):
             continue
     return None
+
+
+async def has_own_page_of(
+    storage: Storage, pages: MirrorLayout, name: ProjectName, serial: Serial
+) -> bool:
+    """Whether the page in the tree has a serial; it is not parsed, which takes longer."""
+    form = PageFormat.V1_JSON if PageFormat.V1_JSON in pages.formats else pages.formats[0]
+    try:
+        text = await storage.read(pages.page(name, form))
+    except StorageError:
+        return False
+    found = _OWN_SERIALS[form is PageFormat.V1_JSON].search(text)
+    return found is not None and int(found[1]) == serial
 
 
 class PageFetcher:
@@ -120,7 +139,7 @@ class PageFetcher:
         if serial is not None and proven is None and self._may_prove_later:
             found = Validators()
         kept = serial if self._ceiling is None else proven
-        return FetchedDetail(replace(fetched.detail, serial=kept), found)
+        return FetchedDetail(replace(fetched.detail, serial=kept), found, fetched.unread)
 
     def judge(self, task: SyncTask, serial: Serial | None, *, differs: bool) -> Freshness:
         """Return what is known about a page or document and the change that made the task.

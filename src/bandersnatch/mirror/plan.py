@@ -89,7 +89,7 @@ def _with_memory(task: SyncTask, before: MirrorSnapshot) -> SyncTask:
     """Return a task with what the catalogue and ``todo`` know of the project."""
     name, left = task.name, before.deferred.get(task.name)
     hints = task.hints | hints_of(name, before.summaries, before.fingerprint)
-    if left is not None or name in before.pending:
+    if left is not None or name in before.pending or before.is_untrusted:
         hints |= TaskHints.MAYBE_PUBLISHED
     return replace(task, earlier=left, hints=hints)
 

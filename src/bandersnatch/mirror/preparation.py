@@ -258,6 +258,7 @@ class Preparer:
             has_changelog=found.head is not None or found.listing is None,
             cursor=state.cursor,
             unknown=self._unknown,
+            is_untrusted=state.clean_marker == CleanMarker.UNTRUSTED,
         )
 
     async def _deferred(self, now: int) -> dict[ProjectName, Deferred]:

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.model.project import Rejection
 
+MOST_UNREAD = 8
+"""Runs that ask for a JSON page which cannot be read, before the HTML page is enough."""
+
 FEW_FILES = 250
 """Pages with more files are filtered in a thread: a file can cost 20 microseconds."""
 
@@ -123,7 +126,7 @@ class ProjectSync:
                 asked=self._context.now,
             )
             return Outcome(task, Result.UNCHANGED, updated)
-        return await self._apply(task, record, fetched, standing)
+        return _with_unread(await self._apply(task, record, fetched, standing), fetched)
 
     # ------------------------------------------------------------ whether there is anything to do
 
@@ -440,6 +443,18 @@ def _is_incomplete(task: SyncTask) -> bool:
     return task.earlier is not None and task.earlier.deferral == records.Deferral.INCOMPLETE
 
 
+def _with_unread(outcome: Outcome, fetched: FetchedDetail) -> Outcome:
+    """Return an outcome that has later runs ask for a JSON page which could not be read.
+
+    Some servers never have a JSON page that can be read: what their HTML pages say is final then.
+    """
+    attempts = 0 if outcome.task.earlier is None else outcome.task.earlier.attempts
+    is_final = fetched.unread is None or attempts >= MOST_UNREAD
+    if is_final or outcome.result not in {Result.SYNCED, Result.EXCLUDED}:
+        return outcome
+    return replace(outcome, incomplete=True, unread=fetched.unread)
+
+
 def exclusions_of(page: ProjectDetail, result: FilterResult) -> tuple[records.Exclusion, ...]:
     """Return the versions of a page of which no file is kept, by the filter that left them out."""
     if not result.dropped:
@@ -644,12 +659,12 @@ class Publication:
         """Return the stored files that the page in the tree lists and that the record lacks.
 
         There are some if the page is of another moment than the record: a run was interrupted, or
-        a part of the mirror was restored from a backup.
+        a part of the mirror was restored from a backup, perhaps with the mark that tells.
         """
-        may_differ = TaskHints.MAYBE_PUBLISHED in task.hints or self._context.is_standalone
-        if record is None or not may_differ:
+        if record is None and not self._context.established:
             return []
-        return await self._served.unrecorded(record, task.name)
+        is_doubted = TaskHints.MAYBE_PUBLISHED in task.hints or self._context.is_standalone
+        return await self._served.unrecorded(record, task.name, is_doubted=is_doubted)
 
     def _unlisted_files(
         self,
@@ -661,11 +676,9 @@ class Publication:
 
         ``leftovers`` are those that were published and that ``record`` lacks.
         """
-        if record is None:
-            return []
         keeps = self._settings.run.removed_projects is RemovedProjects.KEEP
         if keeps and published.detail.status is ProjectStatus.QUARANTINED:
             return []
         paths = {file.path for file in published.detail.files}
-        files = (*record.files, *leftovers)
+        files = (*(record.files if record is not None else ()), *leftovers)
         return [found for found in files if found.file.path not in paths]

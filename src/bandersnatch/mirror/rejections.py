@@ -17,7 +17,7 @@ from bandersnatch.catalogue.records import FileRecord
 from bandersnatch.errors import RejectedPage
 from bandersnatch.events import FilesIgnored, FilesRejected
 from bandersnatch.layout import release_file
-from bandersnatch.mirror.page import OWN_SITE, read_own_page
+from bandersnatch.mirror.page import OWN_SITE, has_own_page_of, read_own_page
 from bandersnatch.model.project import ProjectDetail, Rejection, shown_entry
 
 if TYPE_CHECKING:
@@ -128,10 +128,18 @@ class ServedFiles:
             return page, _page_error(page, f"the page in the mirror lists {lost[0]}")
         return page, rejected_page(page)
 
-    async def unrecorded(self, record: ProjectRecord | None, name: ProjectName) -> list[FileRecord]:
-        """Return the stored files that the page in the tree lists and that ``record`` lacks."""
+    async def unrecorded(
+        self, record: ProjectRecord | None, name: ProjectName, *, is_doubted: bool = True
+    ) -> list[FileRecord]:
+        """Return the stored files that the page in the tree lists and that ``record`` lacks.
+
+        Unless it ``is_doubted`` that they are of the same moment, a page with the serial of the
+        record lists what that has, and so does any page where reading it is a request to a store.
+        """
+        if not self._release_files or not (is_doubted or await self._may_differ(record, name)):
+            return []
         own = await read_own_page(self._storage, self._pages, name, self._now)
-        if own is None or not self._release_files:
+        if own is None:
             return []
         recorded = {found.file.path for found in record.files} if record is not None else set()
         files = [file for file in own.files if file.path not in recorded]
@@ -141,6 +149,15 @@ class ServedFiles:
             for file, found in zip(files, stats, strict=True)
             if found is not None
         ]
+
+    async def _may_differ(self, record: ProjectRecord | None, name: ProjectName) -> bool:
+        """Whether the page in the tree may be of another moment than the record."""
+        if self._storage.believes_records:
+            return False
+        serial = None if record is None else record.detail.serial
+        if serial is None:
+            return True
+        return not await has_own_page_of(self._storage, self._pages, name, serial)
 
     def _served(
         self, record: ProjectRecord | None, own: ProjectDetail | None

@@ -27,6 +27,7 @@ from bandersnatch.layout import StorageKey
 from bandersnatch.mirror.checkpoint import MAX_BATCH, Checkpoint
 from bandersnatch.mirror.publish import publish_root
 from bandersnatch.mirror.readoption import Readoption
+from bandersnatch.mirror.rejections import ServedFiles
 from bandersnatch.mirror.tasks import SyncTask, TaskHints
 from bandersnatch.model.digests import Hashes
 from bandersnatch.model.filenames import can_belong_to
@@ -154,12 +155,14 @@ class Removals:
         storage: MirrorStorage,
         catalogue: MirrorCatalogue,
         pages: MirrorLayout,
+        served: ServedFiles,
         events: EventSink,
         *,
         now: int,
     ) -> None:
         """Assign the collaborators; ``now`` is when the run began, in seconds since 1970."""
         self._storage = storage
+        self._served = served
         self._catalogue = catalogue
         self._layout = pages
         self._events = events
@@ -175,7 +178,8 @@ class Removals:
         """
         pages = mirror.settings.pages.layout
         now = _UNKNOWN_TIME if is_doubted else int(began.timestamp())
-        return cls(mirror.storage, mirror.catalogue, pages, mirror.events, now=now)
+        served = ServedFiles.of(mirror, began)
+        return cls(mirror.storage, mirror.catalogue, pages, served, mirror.events, now=now)
 
     # ------------------------------------------------------------ files
 
@@ -218,7 +222,9 @@ class Removals:
     ) -> records.CatalogueUpdate:
         """Trash the pages of projects and then their files; return what is to be forgotten.
 
-        A project whose pages or files cannot be moved is in ``failed`` and is not forgotten.
+        A project whose pages or files cannot be moved is in ``failed`` and is not forgotten. Its
+        files are those of its record and those that its page in the tree lists: either may be of
+        another moment.
 
         The root page must not list the projects when this begins. ``spellings`` are other
         spellings of names, under which releases before 4.0 wrote pages. The trash entries are
@@ -231,8 +237,10 @@ class Removals:
                 record = await self._catalogue.project(name)
                 pages = await self.find_pages(name, (spelling, record.display if record else ""))
                 if pages or (record is not None and record.is_published):
-                    files = await self._unshared(record.files, name, names) if record else []
-                    removals.append(await self._plan(name, record, pages, files))
+                    files = list(record.files) if record is not None else []
+                    files += await self._served.unrecorded(record, name)
+                    trashed = await self._unshared(files, name, names)
+                    removals.append(await self._plan(name, record, pages, trashed))
         entries = [entry for each in removals for entry in (*each.pages, *each.files)]
         await self._catalogue.commit(records.CatalogueUpdate(trashed=entries))
         for each in removals:

@@ -77,6 +77,7 @@ class MirrorSnapshot:
     change is old enough then to be shown by every page. ``has_changelog`` is False if only the
     project list says what changed. ``cursor`` is T, None if unknown. ``unknown`` are projects with
     a page in the tree and without a record, after a part of the mirror was restored.
+    ``is_untrusted`` says that the catalogue may be of another moment than the tree.
     """
 
     status: Serial
@@ -92,6 +93,7 @@ class MirrorSnapshot:
     has_changelog: bool = True
     cursor: Serial | None = None
     unknown: frozenset[ProjectName] = frozenset()
+    is_untrusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +252,7 @@ class Outcome:
 
     ``record`` is what the catalogue is to hold. ``error`` is why the project failed, or why it is
     published without some files; ``incomplete`` says that a later run has to sync it again.
+    ``unread`` is why the JSON page could not be read, so that what was published is the HTML page.
     ``unlisted`` says that its page exists although the project list does not have it.
     ``rejected`` are the rejected files of a page that is not published.
     ``removed`` are files that were moved to the trash, ``restored`` those that came back.
@@ -272,5 +275,6 @@ class Outcome:
     dropped: tuple[Dropped, ...] = ()
     lost: int = 0
     held_by: BandersnatchError | None = None
+    unread: BandersnatchError | None = None
     requirements: records.RequirementRow | None = None
     seen: str = ""
