@@ -239,7 +239,7 @@ def test_a_run_costs_what_changed_and_not_what_exists(tmp_path: Path) -> None:
     # whether there are requirements.
     assert cost.statements.total() <= 120 + 2 * _TALLIED * changed
     assert cost.directories <= 80
-    assert len(cost.calls) <= 940
+    assert len(cost.calls) <= 958
     assert cost.written(catalogue=True) - less.written(catalogue=True) <= 4096
     # The root pages name every project: in HTML, twice, and in JSON.
     assert cost.written(catalogue=False) - less.written(catalogue=False) <= 3 * 64 * 120
