@@ -25,7 +25,7 @@ CLUSTER = StorageKey("cluster")
 LAST_MODIFIED = StorageKey("web/last-modified")
 MARK = StorageKey("web/.mirror")
 COPY = StorageKey(".copy")
-"""Has the random name of the mirror that this is a copy of, until a command works on the copy."""
+"""In a copy of a mirror, until a command works on it: the name of that mirror, and its marks."""
 WEB = StorageKey("web/")
 SIMPLE = StorageKey("web/simple/")
 PACKAGES = StorageKey("web/packages/")

@@ -3,8 +3,8 @@
 Only what the catalogue names is copied, and every release file is verified on the way. State
 files and the mark come last. Before everything else ``layout.COPY`` is written, which says of
 which mirror the place is a copy: the next copy continues this one, and deletes what is left of it
-and not in the mirror any more. The first command that works on the copy deletes that object, and
-from then on the copy is a mirror of its own.
+and not in the mirror any more. The first command that works on the copy deletes that object; one
+that has a copy of the catalogue, too, moves the mark. From then on the copy is a mirror of its own.
 """
 
 from __future__ import annotations
@@ -140,6 +140,7 @@ class MirrorCopy:
             await self._delete_others(trashed)
         if not self._dry_run:
             await self._target.storage.flush()
+            await self._note_marks(name)
             await self._copy_state()
         return self._result
 
@@ -174,7 +175,7 @@ class MirrorCopy:
         if await catalogue.marker(Marker.ADOPTED) or await catalogue.count():
             why = "there is a mirror that has been used"
         elif copied is not None:
-            why = "" if copied.strip() == name.encode() else "there is a copy of another mirror"
+            why = _problem_of_copy(copied, name, await _read(storage, MARK))
         elif [key for key in (STATUS, MARK) if await _read(storage, key) is not None]:
             why = "there is another mirror, or a copy that has been used"
         elif (found := await self._first_object()) is not None:
@@ -358,6 +359,13 @@ class MirrorCopy:
                 spelled = key.removeprefix(prefix).partition("/")[0]
         return project_name(spelled) if spelled else None
 
+    async def _note_marks(self, name: str) -> None:
+        """Write the mark that an unused copy has, before it is copied, and the one before it."""
+        places = (self._target, self._source)
+        marks = [await _read(place.storage, MARK) or b"" for place in places]
+        lines = [name.encode(), *(each.strip() for each in marks), b""]
+        await self._target.storage.write({COPY: b"\n".join(lines)}, durable=True)
+
     async def _copy_state(self) -> None:
         """Copy the state files and the mark, durably and one by one."""
         for key in _STATE:
@@ -366,6 +374,16 @@ class MirrorCopy:
                 await self._target.storage.write({}, absent=[key], durable=True)
             else:
                 await self._target.storage.write({key: content}, durable=True)
+
+
+def _problem_of_copy(copied: bytes, name: str, mark: bytes | None) -> str:
+    """Return why a copy cannot be continued, by ``layout.COPY`` and its mark; "" if it can."""
+    of, *marks = copied.strip().split(b"\n")
+    if of != name.encode():
+        return "there is a copy of another mirror"
+    if mark is not None and mark.strip() not in marks:
+        return "there is a copy that has been used"
+    return ""
 
 
 async def _read(storage: MirrorStorage, key: StorageKey) -> bytes | None:
