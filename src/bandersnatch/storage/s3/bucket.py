@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 PART = 8 * 1024 * 1024
 """Bytes of a part of a large object; smaller objects are written with one request."""
 
-_PARTS_AT_A_TIME = 2
+_PARTS_AT_A_TIME, _UPLOADS_AT_A_TIME = 2, 4
+"""Of one object, and how many objects: their parts are in memory until they are sent."""
+
 _MOST_PARTS = 9_000
 """Of one object; a store accepts 10,000, each of at least 5 MiB but the last."""
 
@@ -88,6 +90,7 @@ class Bucket:
         self.name = settings.bucket
         self._prefix = settings.prefix
         self._new: _NewPrefix | None = None
+        self._uploads = asyncio.Semaphore(_UPLOADS_AT_A_TIME)
         make = client or s3_client
         with mapped_failures(self.name, f"/{self.name}"):
             self._reader = make(settings, environment, settings.headers, ())
@@ -249,8 +252,15 @@ class Bucket:
 
         Nothing appears if the iterator raises an exception, which is raised then.
         """
-        path, stop = self._checked(key), asyncio.Event()
+        self._checked(key)
         self._note_written(key)
+        async with self._uploads:
+            await self._upload(key, pieces, size, found)
+
+    async def _upload(
+        self, key: StorageKey, pieces: AsyncIterator[bytes], size: int, found: Mapping[str, str]
+    ) -> None:
+        stop = asyncio.Event()
 
         async def until_stopped() -> AsyncIterator[bytes]:
             async for piece in pieces:
@@ -260,7 +270,7 @@ class Bucket:
 
         upload = asyncio.ensure_future(
             self._writer.put_async(
-                path,
+                key,
                 until_stopped(),
                 attributes=dict(found),
                 use_multipart=True,
