@@ -157,6 +157,21 @@ def test_case_168_a_request_that_fails_once_is_repeated(case: StoreCase, fault: 
     case.heals()
 
 
+@pytest.mark.parametrize("fault", rarely(Fault.RESET, Fault.SLOW_DOWN), ids=by_name)
+def test_case_168_a_store_that_is_away_for_a_while_is_waited_for(
+    case: StoreCase, fault: Fault
+) -> None:
+    case.publish()
+    case.site.configure_bucket(max_attempts=10)
+    requests = count()
+    case.proxy.fault = lambda _: fault if 20 <= next(requests) < 50 else None
+
+    case.run(0)
+
+    assert next(requests) > 50
+    case.heals()
+
+
 @pytest.mark.parametrize("number", rarely(25, 0, 3, 12, 40))
 @pytest.mark.parametrize(
     "fault", rarely(Fault.SLOW_DOWN, Fault.RESET, Fault.NO_BUCKET), ids=by_name

@@ -225,6 +225,14 @@ def test_parameters_are_headers_of_requests_that_write(
     assert subprocess.run(["curl", "-sf", url], check=True, capture_output=True).stdout
 
 
+def test_one_project_is_synced(index: Index, filled: BucketSite) -> None:
+    index.release("foo", "2.0")
+
+    assert filled.run("sync", "foo").code == 0
+
+    assert b"foo-2.0" in filled.read("web/simple/foo/index.html")
+
+
 # ---------------------------------------------------------------- removals and the trash
 
 
@@ -446,6 +454,32 @@ def test_a_bucket_of_an_earlier_release_is_adopted_without_a_download(
     assert [each.path for each in server.asked if each.kind in {"file", "sidecar"}] == []
     assert filled.run("verify").code == 0
     assert not any(key.endswith(".s3keep") for key in filled.stored())
+
+
+def test_a_file_without_a_stored_digest_is_read_once_when_its_project_changes(
+    index: Index, filled: BucketSite, server: IndexServer, proxy: StoreProxy
+) -> None:
+    files = filled.stored("web/packages")
+    for key in files:
+        filled.store.put(key, filled.read(key), attributes={"uploaded-at": "1"})
+    for file in filled.state.iterdir():
+        if file.is_file():
+            file.unlink()
+    read = []
+    for version in ("2.0", "3.0"):
+        index.release("foo", version, metadata=False)
+        proxy.requests.clear()
+        server.asked.clear()
+
+        assert filled.mirror().code == 0
+
+        read.append({key.removeprefix(f"{filled.prefix}/") for key in proxy.seen("GET")})
+        asked = [each.path for each in server.asked if each.kind in {"file", "sidecar"}]
+        assert [path for path in asked if f"foo-{version}" not in path] == []
+
+    first, second = (sorted(key for key in some if key in files) for some in read)
+    assert first == sorted(key for key in files if "/foo-" in key and ".metadata" not in key)
+    assert second == []
 
 
 # ---------------------------------------------------------------- lock and errors
