@@ -240,8 +240,8 @@ MUTANTS = (
     ),
     Mutant(
         "an owner of the same run is not asked before a file leaves",
-        "mirror.project:Publication.publish",
-        put(call("trash_files"), code("self._removals.trash_files(detail.name, unlisted)")),
+        "mirror.authority:LocalAuthority.trash",
+        put(call("trash_files"), code("self._removals.trash_files(name, leaving)")),
         ("integration/test_path_owners.py",),
     ),
     Mutant(
@@ -680,6 +680,18 @@ MUTANTS = (
         "mirror.mark:compare_marks",
         put(comparison(ast.NotEq, "name"), FALSE),
         ("unit/test_mark.py",),
+    ),
+    Mutant(
+        "the page in the tree is not read before it is replaced",
+        "mirror.rejections:ServedFiles._may_differ",
+        put(result("has_own_page_of"), FALSE),
+        ("chaos/test_damage.py",),
+    ),
+    Mutant(
+        "a JSON page that could not be read is not asked for again",
+        "mirror.project:_with_unread",
+        put(call("replace"), first_argument),
+        ("chaos/test_search.py",),
     ),
     Mutant(
         "a page is rendered although its files are damaged",
