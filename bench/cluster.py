@@ -191,9 +191,9 @@ def main() -> None:
     arguments = parser.parse_args()
     host = _Host(arguments.projects, arguments.files, arguments.rate * 1e6)
     first = None
-    with database() as url, _served(host) as port:
+    with database() as server, _served(host) as port:
         for number, count in enumerate(arguments.workers):
-            catalogue = f"{url}&schema=bench{number}"
+            catalogue = f"{server.url}&schema=bench{number}"
             seconds, rate = measure(host, port, count, catalogue)
             first = first or rate
             bound = arguments.rate * 1e6 * count

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from bandersnatch.clock import Clock
     from bandersnatch.closure.state import ClosureState
     from bandersnatch.cluster.messages import RunNotice
+    from bandersnatch.cluster.port import FleetView
     from bandersnatch.cluster.worker import Worker
     from bandersnatch.config.catalogue import CatalogueSettings
     from bandersnatch.config.schema import Settings, StorageSettings
@@ -578,6 +579,19 @@ async def open_worker(
 
     async with PostgresWorkerQueue(settings.catalogue) as queue:
         yield Worker(queue, opener, events, name, __version__)
+
+
+async def read_fleet(settings: Settings) -> FleetView | None:
+    """Return the workers of a mirror; None if the configuration has none.
+
+    :raises StorageError: if the queue cannot be read.
+    """
+    if not settings.cluster.enabled or settings.catalogue is None:
+        return None
+    from bandersnatch.cluster.postgres import PostgresFleetQuery  # noqa: PLC0415 - as above
+
+    async with PostgresFleetQuery(settings.catalogue) as query:
+        return await query.read()
 
 
 class _WorkersMirror(Struct, frozen=True):

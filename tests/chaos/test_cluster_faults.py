@@ -260,6 +260,10 @@ def test_case_205_a_second_coordinator_is_refused(case: ClusterCase) -> None:
     second = case.start("mirror", config=config)
 
     assert second.wait() == 6, second.text()
+    status = case.start("status", "--offline")
+    assert status.wait() == 0, status.text()
+    assert "1 take part in a run" in status.text()
+    assert "project(s) now" in status.text()
     gate.open()
     case.ends(first, 0)
     case.is_clean()

@@ -19,6 +19,27 @@ class SeenWorker(NamedTuple):
     state: WorkerState
 
 
+class WorkerView(NamedTuple):
+    """A worker as people see it.
+
+    It works on ``projects`` now, has ``done`` others in this run, and gave its last sign of life
+    ``seconds`` ago.
+    """
+
+    name: str
+    projects: int
+    done: int
+    seconds: int
+
+
+class FleetView(NamedTuple):
+    """The workers of the run that is under way, and the jobs that wait and that are worked on."""
+
+    workers: tuple[WorkerView, ...] = ()
+    waiting: int = 0
+    running: int = 0
+
+
 class Mail(NamedTuple):
     """Messages of one worker; ``sequence`` rises with each mail of the worker."""
 

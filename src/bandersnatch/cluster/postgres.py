@@ -25,7 +25,15 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from bandersnatch.catalogue.postgres.failures import connection_error, is_passing, statement_error
 from bandersnatch.catalogue.postgres.lock import session_name
 from bandersnatch.cluster import codec, messages
-from bandersnatch.cluster.port import CoordinatorQueue, Mail, SeenWorker, TakenJob, WorkerQueue
+from bandersnatch.cluster.port import (
+    CoordinatorQueue,
+    FleetView,
+    Mail,
+    SeenWorker,
+    TakenJob,
+    WorkerQueue,
+    WorkerView,
+)
 from bandersnatch.errors import CorruptState, StorageError
 
 if TYPE_CHECKING:
@@ -475,6 +483,31 @@ class PostgresWorkerQueue(_Queue, WorkerQueue):
             (run, self._number, self._sequence, codec.encode(list(some))),
         )
         await self.execute("SELECT pg_notify(%s, 'c')", (self._channel,))
+
+
+class PostgresFleetQuery(_Queue):
+    """Reads what the workers of a mirror do, for people."""
+
+    def __init__(self, settings: CatalogueSettings) -> None:
+        super().__init__(settings, "status")
+
+    def is_for_this(self, payload: str) -> bool:
+        del payload
+        return False
+
+    async def read(self) -> FleetView:
+        """Return the workers of the run that is under way; none without a run."""
+        if not await self.has_queue() or not await self.execute("SELECT 1 FROM run"):
+            return FleetView()
+        workers = await self.execute(
+            "SELECT name, projects, done, extract(epoch FROM now() - seen)::bigint "
+            "FROM worker ORDER BY id"
+        )
+        rows = await self.execute(
+            "SELECT count(*) FILTER (WHERE status = 'todo'), "
+            "count(*) FILTER (WHERE status = 'doing') FROM procrastinate_jobs"
+        )
+        return FleetView(tuple(WorkerView(*row) for row in workers), *rows[0])
 
 
 def _library_version() -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.catalogue.records import Deferred
     from bandersnatch.cli.session import Session
+    from bandersnatch.cluster.port import FleetView
     from bandersnatch.mirror.queries.status import Lag, MirrorStatus
 
 _MOST_LISTED = 20
@@ -43,7 +44,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 async def run(session: Session) -> int:
     """Run ``status``."""
-    from bandersnatch.app import is_mirror_running
+    from bandersnatch.app import is_mirror_running, read_fleet
     from bandersnatch.mirror.queries.status import mirror_status
 
     arguments = session.arguments
@@ -52,13 +53,15 @@ async def run(session: Session) -> int:
     status = await session.query(
         lambda mirror: mirror_status(mirror, offline=arguments.offline, is_running=is_running)
     )
+    fleet = await read_fleet(session.configuration.settings)
     found = exceeded(status, limits)
     code = most_severe(found.values())
     directory = session.configuration.settings.storage.directory
     if arguments.json:
-        return session.answer(as_json(status, directory, found)) or code
+        return session.answer(as_json(status, directory, found, fleet)) or code
     if not arguments.quiet:
-        return session.answer(table(status, directory, limits, found)) or code
+        text = "\n".join([table(status, directory, limits, found), *_workers(fleet)])
+        return session.answer(text) or code
     for line in found:
         session.logger.error("%s", one_line(line))
     return code
@@ -241,10 +244,26 @@ def _ago(status: MirrorStatus, seconds: int) -> str:
     return f"{span(timedelta(seconds=max(0, status.now - seconds)))} ago"
 
 
+def _workers(fleet: FleetView | None) -> Iterator[str]:
+    """Yield lines about the workers of the run that is under way."""
+    if fleet is None:
+        return
+    jobs = f"{fleet.running} job(s) are worked on, {fleet.waiting} wait"
+    yield f"Workers:   {len(fleet.workers)} take part in a run; {jobs}"
+    for each in fleet.workers:
+        work = f"{each.projects} project(s) now, {each.done} done"
+        yield one_line(f"           {each.name}: {work}; seen {each.seconds} s ago")
+
+
 # ---------------------------------------------------------------- JSON
 
 
-def as_json(status: MirrorStatus, directory: str, found: dict[str, ExitCode]) -> str:
+def as_json(
+    status: MirrorStatus,
+    directory: str,
+    found: dict[str, ExitCode],
+    fleet: FleetView | None = None,
+) -> str:
     """Return the whole status as JSON."""
     totals = status.totals
     text = json.dumps(
@@ -271,23 +290,47 @@ def as_json(status: MirrorStatus, directory: str, found: dict[str, ExitCode]) ->
             "deferred": [_deferred_dict(each) for each in status.deferred],
             "rejected": list(_rejected_dicts(status)),
             "last_success": _time_dict(status, status.last_success),
-            "verified": {
-                "complete": _time_dict(status, status.verified),
-                "oldest": _time_dict(status, totals.verified or None),
-                "projects_never_read": totals.unverified,
-            },
+            "verified": _verified_dict(status),
             "proof": _proof_dict(status),
             "sweep": {"oldest_look": _time_dict(status, status.oldest_look or None)},
             "removed": {"files": status.trash.files, "bytes": status.trash.size},
-            "largest": [
-                {"name": each.name, "files": each.files, "bytes": each.size}
-                for each in status.largest
-            ],
+            "largest": _largest_dicts(status),
+            "workers": _fleet_dict(fleet),
             "exceeded": list(found),
         },
         indent=2,
     )
     return without_credentials(text)
+
+
+def _verified_dict(status: MirrorStatus) -> dict[str, object]:
+    return {
+        "complete": _time_dict(status, status.verified),
+        "oldest": _time_dict(status, status.totals.verified or None),
+        "projects_never_read": status.totals.unverified,
+    }
+
+
+def _largest_dicts(status: MirrorStatus) -> list[dict[str, object]]:
+    return [{"name": each.name, "files": each.files, "bytes": each.size} for each in status.largest]
+
+
+def _fleet_dict(fleet: FleetView | None) -> dict[str, object] | None:
+    if fleet is None:
+        return None
+    return {
+        "jobs_waiting": fleet.waiting,
+        "jobs_running": fleet.running,
+        "taking_part": [
+            {
+                "name": each.name,
+                "projects": each.projects,
+                "done": each.done,
+                "seen_seconds_ago": each.seconds,
+            }
+            for each in fleet.workers
+        ],
+    }
 
 
 def _lag_dict(status: MirrorStatus) -> dict[str, object] | None:
