@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -442,6 +444,32 @@ def test_a_copy_with_a_copied_catalogue_is_in_use_after_a_change(index: Index, m
     assert again.code == 2
     assert "there is a copy that has been used" in again.log
     assert tree(target) == before
+
+
+def test_a_catalogue_that_has_lost_a_project_is_no_complete_mirror(
+    index: Index, make: Make
+) -> None:
+    """The first copy drops the damaged record, so that the second one does not see it."""
+    source, target = make("disk"), make("disk")
+    publish(index)
+    assert source.mirror().code == 0
+    assert source.ask("copy", str(target.config)).code == 0
+    before = tree(target)
+    with closing(sqlite3.connect(source.root / "catalogue.sqlite")) as database:
+        database.execute("UPDATE project SET size = size + 1 WHERE name = 'foo'")
+        database.commit()
+
+    first = source.ask("copy", str(target.config))
+    second = source.ask("copy", str(target.config))
+
+    assert first.code == 8
+    assert "foo was not copied: its row of project is damaged; run mirror" in first.log
+    assert second.code == 2
+    assert "its catalogue is not complete; run mirror first" in second.log
+    assert tree(target) == before
+    assert source.mirror().code == 0
+    assert source.ask("copy", str(target.config)).code == 0
+    assert tree(target) == tree(source)
 
 
 def test_what_cannot_be_copied_is_refused(index: Index, make: Make, tmp_path: Path) -> None:

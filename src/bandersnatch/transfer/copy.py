@@ -60,6 +60,9 @@ _OF_ONE_OBJECT = (
 )
 """Errors that say nothing about other objects."""
 
+_COPIED_TABLES = frozenset({"project", "file", "trash"})
+"""The tables that say what is copied."""
+
 _OTHER_CATALOGUE = (
     "its tree and catalogue are not of the same mirror and moment; check [mirror] directory and "
     "catalogue, and run mirror first"
@@ -133,6 +136,7 @@ class MirrorCopy:
             await self._target.storage.write({COPY: f"{name}\n".encode()}, durable=True)
         await self._copy_projects()
         trashed = await self._copy_trash()
+        await self._note_damage()
         if self._result.failed:
             return self._result
         await self._copy_objects((*self._layout.root_pages().values(), layout.LAST_MODIFIED))
@@ -154,6 +158,8 @@ class MirrorCopy:
         place, catalogue = self._source.name, self._source.catalogue
         if not await catalogue.count():
             raise RefusedCopy(place, "it has no projects in its catalogue; run mirror first")
+        if not await catalogue.marker(Marker.ADOPTED):
+            raise RefusedCopy(place, "its catalogue is not complete; run mirror first")
         deferred = await catalogue.deferred()
         is_clean = await catalogue.marker(Marker.CLEAN) != CleanMarker.DIRTY
         if not is_clean or any(each.deferral in DELETIONS for each in deferred):
@@ -206,8 +212,7 @@ class MirrorCopy:
 
     async def _copy_project(self, name: ProjectName) -> None:
         record = await self._source.catalogue.project(name)
-        if record is None:  # its row is damaged, and was dropped
-            self._result.failed[name] = "its record is damaged; run mirror, and copy again"
+        if record is None:  # its row is damaged, and was dropped: see _note_damage
             return
         error = await self._attempt(self._copy_files_and_pages(record))
         if error is None:
@@ -319,6 +324,13 @@ class MirrorCopy:
             error = await self._attempt(self._copy(key, expected))
             if error is not None:
                 self._result.lost[key] = str(error)
+
+    async def _note_damage(self) -> None:
+        """Count the projects whose records are damaged, and were not listed, as not copied."""
+        for row in await self._source.catalogue.take_damaged():
+            if row.table in _COPIED_TABLES:
+                why = f"its row of {row.table} is damaged; run mirror, and copy again"
+                self._result.failed.setdefault(ProjectName(row.key or row.table), why)
 
     async def _delete_others(self, trashed: Collection[StorageKey]) -> None:
         """Delete what an earlier copy has and the mirror no longer has."""
