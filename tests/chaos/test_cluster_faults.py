@@ -52,7 +52,7 @@ class Gate:
         server.on_request = self._arrive
 
     def _arrive(self, asked: Asked) -> None:
-        if "project-" not in asked.path:
+        if "project" not in asked.path:  # in names of files with an underscore
             return
         self._number -= 1
         if self._number <= 0 and not self._opened.is_set():
