@@ -404,9 +404,12 @@ class Coordinator(Fleet):
         names = [name for name, attempt in batch.flights.items() if self._is_current(name, attempt)]
         await self._queue.doubt(names)
         await self._queue.withdraw(batch.job)
-        text = f"a job of {len(names)} project(s) was lost with its worker, and is offered again"
-        self._mirror.events(Warned(text))
-        for name in names:
+        # A report may have come meanwhile: the worker hung, and goes on.
+        lost = [name for name in names if self._is_current(name, batch.flights.get(name, -1))]
+        if lost:
+            text = f"a job of {len(lost)} project(s) was lost with its worker, and is offered again"
+            self._mirror.events(Warned(text))
+        for name in lost:
             self._again(self._flights[name])
 
     def _is_current(self, name: ProjectName, attempt: int) -> bool:
