@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from bandersnatch.catalogue.records import CleanMarker, Marker
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 GENERATION_NOW = 5
 """The version of the tree's layout; it has not changed since release 4."""
+
+_LINES = 10_000
+"""Lines of ``todo`` that are rendered at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +63,11 @@ def render_todo(todo: Todo) -> str:
     """Return the text of ``todo``: the cursor, then a name and a serial on each line."""
     if not todo.pending:
         return f"{todo.cursor}\n"
-    return "\n".join(
-        [
-            str(todo.cursor),
-            *(f"{name} {target_serial}" for name, target_serial in todo.pending.items()),
-        ]
-    )
+    lines = (f"{name} {target_serial}" for name, target_serial in todo.pending.items())
+    parts = [str(todo.cursor)]
+    while some := list(islice(lines, _LINES)):  # 700,000 strings would take 50 MB at once
+        parts.append("\n".join(some))
+    return "\n".join(parts)
 
 
 def next_status(
