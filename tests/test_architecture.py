@@ -270,6 +270,21 @@ def test_help_needs_none_of_the_heavy_libraries() -> None:
     assert not heavy & set(done.stdout.split())
 
 
+def test_a_run_without_a_closure_imports_nothing_for_dependencies() -> None:
+    """These modules read archives and parse markers: a tenth of all that a run imports."""
+    program = (
+        "import sys, bandersnatch.mirror.run, bandersnatch.mirror.sync;"
+        "import bandersnatch.cli.commands.mirror; print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert "bandersnatch.mirror.run" in loaded
+    assert [name for name in loaded if name.startswith("bandersnatch.closure")] == []
+    assert not loaded & {"tarfile", "zipfile", "packaging.markers"}
+
+
 def test_the_oracle_of_the_faults_knows_nothing_of_the_program() -> None:
     """It could share its mistakes otherwise: neither it nor what it imports may import ours."""
     program = "import sys, tests.chaos.oracle, tests.chaos.forecast; print(*sys.modules)"

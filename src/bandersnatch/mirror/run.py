@@ -11,9 +11,7 @@ from bandersnatch.events import PhaseStarted, RunPhase, StepStarted, SweepEnded
 from bandersnatch.mirror import index_check
 from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.clock_check import ClockCheck
-from bandersnatch.mirror.closure_report import report_closure
 from bandersnatch.mirror.followed import FollowedProjects
-from bandersnatch.mirror.following import Following
 from bandersnatch.mirror.losses import LossWindow
 from bandersnatch.mirror.mark import MarkState, finish_marks, move_mark, read_marks
 from bandersnatch.mirror.preparation import Preparation, Preparer
@@ -30,6 +28,7 @@ from bandersnatch.model.serials import NO_SERIAL, Serial
 if TYPE_CHECKING:
     from bandersnatch.mirror.executor import Executor
     from bandersnatch.mirror.fleet import Fleet
+    from bandersnatch.mirror.following import Following
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.mirror.preparation import RunOptions
     from bandersnatch.mirror.tasks import SyncTask
@@ -60,8 +59,7 @@ class MirrorRun:
         self._options = options
         self._fleet = fleet
         self._files = StateFiles(mirror.storage)
-        closure = mirror.closure
-        self._following = None if closure is None else Following(mirror, closure)
+        self._following = _open_following(mirror)
 
     async def run(self) -> Position:
         """Bring the mirror up to what the index has now.
@@ -84,8 +82,19 @@ class MirrorRun:
         position = await _Steps(work, self._files, sweep).take()
         await report_rejections(mirror, self._options.only)
         if following is not None:
+            from bandersnatch.mirror.closure_report import report_closure  # noqa: PLC0415 - as below
+
             await report_closure(mirror, following)
         return position
+
+
+def _open_following(mirror: Mirror) -> Following | None:
+    """Return what follows dependencies, None if that is not configured."""
+    if mirror.closure is None:
+        return None
+    from bandersnatch.mirror.following import Following  # noqa: PLC0415 - slow, rarely needed
+
+    return Following(mirror, mirror.closure)
 
 
 def _enter(mirror: Mirror, phase: RunPhase) -> None:

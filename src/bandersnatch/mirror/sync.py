@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 from bandersnatch.events import RunPlanned, StepStarted, Warned
 from bandersnatch.mirror import recovery
 from bandersnatch.mirror.checkpoint import Checkpoint, incomplete
-from bandersnatch.mirror.closure_report import report_closure
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
-from bandersnatch.mirror.following import Following
 from bandersnatch.mirror.health import IndexHealth
 from bandersnatch.mirror.index_check import require_index
 from bandersnatch.mirror.ledger import ceiling_above
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bandersnatch.mirror.executor import Executor
+    from bandersnatch.mirror.following import Following
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.mirror.owners import PathOwners
     from bandersnatch.model.names import ProjectName
@@ -72,6 +71,8 @@ async def sync(
         )
     await report_rejections(mirror, names)
     if following is not None:
+        from bandersnatch.mirror.closure_report import report_closure  # noqa: PLC0415 - as below
+
         await report_closure(mirror, following)
     if not skip_root:
         await publish_root(mirror)
@@ -82,6 +83,8 @@ async def _open_following(mirror: Mirror, names: Collection[ProjectName]) -> Fol
     """Return what finds the projects that others need, None if that is not configured."""
     if mirror.closure is None:
         return None
+    from bandersnatch.mirror.following import Following  # noqa: PLC0415 - rarely needed, slow
+
     following = Following(mirror, mirror.closure, local=True)
     await following.open()
     await following.load(names)
