@@ -188,6 +188,8 @@ NUMBERS = {
     "sweep-interval": "30 days",
     "removal-grace": "14 days",
     "max-rate": "20 MB/s",
+    "worker-timeout": "30 s",
+    "worker-wait": "60 s",
 }
 OTHERS = {
     "json": "true",
@@ -202,8 +204,8 @@ OTHERS = {
     "storage-filesystem-manage-permissions": "true",
     **dict.fromkeys(
         [
-            "accept-unhashed", "allow-non-https", "cleanup", "cleanup_todo", "core-metadata",
-            "delete-packages",
+            "accept-unhashed", "allow-non-https", "cleanup", "cleanup_todo", "cluster",
+            "core-metadata", "delete-packages",
             "delete_missing_packages", "diff-append-epoch", "download-mirror-no-fallback",
             "hash-index", "must-exist", "netrc", "release-files",
         ],
