@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
+from tests.support.processes import default_signals
 from tests.support.serving import PAGES, write_tree
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def running(
             text=True,
             env={**os.environ, **(environment or {})},
             pass_fds=fds,
+            preexec_fn=default_signals,  # noqa: PLW1509 - it only sets signals
         )
     try:
         wait_for(log, "serving on")
