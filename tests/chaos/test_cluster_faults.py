@@ -200,6 +200,8 @@ def test_case_202_a_worker_hangs_and_goes_on_later(case: ClusterCase, number: in
     hanging, _ = case.work()
     coordinator = case.start("mirror")
     gate.wait()
+    # A worker that never took part is not missed.
+    wait_until(lambda: coordinator.text().count("takes part") == 2, coordinator.text)
     hanging.send(signal.SIGSTOP)
     coordinator.wait_for("does not take part any more")
     hanging.send(signal.SIGCONT)

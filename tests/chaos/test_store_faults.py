@@ -164,11 +164,11 @@ def test_case_168_a_store_that_is_away_for_a_while_is_waited_for(
     case.publish()
     case.site.configure_bucket(max_attempts=10)
     requests = count()
-    case.proxy.fault = lambda _: fault if 20 <= next(requests) < 50 else None
+    case.proxy.fault = lambda _: fault if 20 <= next(requests) < 28 else None
 
     case.run(0)
 
-    assert next(requests) > 50
+    assert next(requests) > 28
     case.heals()
 
 
