@@ -1,7 +1,7 @@
 """The coordinator: hands the projects of a run to workers, and decides what they ask for.
 
 It stays the only process that records anything. A batch of projects is a job. A job is held as long
-as it waits in the queue, or a live worker says that it has it; one that nobody holds is lost, and
+as it waits in the queue, or a live worker says that it has it; a job without a holder is lost, and
 its projects are offered again, each with the next number of attempt. An attempt that was given up
 never counts again; as it may still be at work for one more request, the next run compares its
 project.
@@ -70,7 +70,7 @@ class ChangeRecorder(Protocol):
         ...
 
     def settle(self, written: Collection[str], deleted: Collection[str]) -> None:
-        """Forget changes whose events have told what became of them."""
+        """Forget changes whose outcome is reported."""
         ...
 
 

@@ -104,7 +104,7 @@ class WorkerState(Struct, frozen=True):
 class Report(Struct, frozen=True):
     """The end of an attempt: with an outcome, with an error, or handed back with neither.
 
-    ``leaving`` are the files that have left the published page, and that nobody has moved yet.
+    ``leaving`` are the files that have left the published page, and that are not moved yet.
     """
 
     name: ProjectName

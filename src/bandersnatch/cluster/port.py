@@ -89,7 +89,7 @@ class CoordinatorQueue(Protocol):
         ...
 
     async def waiting(self) -> frozenset[int]:
-        """Return the numbers of the jobs that nobody has taken."""
+        """Return the numbers of the jobs that no worker has taken."""
         ...
 
     async def doubt(self, names: Collection[ProjectName], /) -> None:
