@@ -45,7 +45,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "storage.port": VALUES | {"layout"},
     "concurrency": {"clock"},
     "state_word": {"catalogue.port", "catalogue.records"},
-    "metrics": {"catalogue.port", "catalogue.records", "state_word"},
+    "fleet_counts": set(),
+    "metrics": {"catalogue.port", "catalogue.records", "state_word", "fleet_counts"},
     "simple": VALUES | {"simple"},
     "filter": set(),
     "filters": VALUES | {"filters", "config.readers", "config.hints"},
@@ -69,13 +70,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "transfer": VALUES | PORTS | {"concurrency", "config.schema", "mirror.mark", "transfer"},
     "cluster": VALUES
     | PORTS
-    | {"concurrency", "filters.chain", "config.schema", "mirror", "cluster"},
+    | {"concurrency", "filters.chain", "config.schema", "mirror", "cluster", "fleet_counts"},
     "cluster.postgres": VALUES
     | PORTS
     | {"config.catalogue", "catalogue.postgres.failures", "catalogue.postgres.lock", "cluster"},
     "serve": VALUES
     | PORTS
-    | {"concurrency", "simple", "filters.chain", "config.schema", "serve", "state_word", "metrics"},
+    | {"concurrency", "simple", "filters.chain", "config.schema", "serve", "state_word", "metrics"}
+    | {"fleet_counts"},
 }
 """The layers, each with what it may import of this package; app and cli may import all."""
 
@@ -102,6 +104,7 @@ HOMES: dict[str, set[str]] = {
         "concurrency",
         "serve",
         "state_word",
+        "fleet_counts",
         "metrics",
         "closure",
         "doctor",

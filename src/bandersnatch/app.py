@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from bandersnatch.doctor.port import SingleRequests
     from bandersnatch.events import EventSink
     from bandersnatch.filters.chain import FilterChain
+    from bandersnatch.fleet_counts import FleetCounts
     from bandersnatch.index.port import PackageIndex
     from bandersnatch.index.shares import SharedLimits
     from bandersnatch.mirror.fleet import Fleet
@@ -69,6 +70,9 @@ _READ_TIMEOUT = 5.0
 
 _CONNECT_TIMEOUT = 2
 """Seconds that such a page waits for a database; the least that libpq accepts."""
+
+_FLEET_TIMEOUT = 10.0
+"""Seconds within which a server has to have counted the workers."""
 
 _COMPRESSORS = 2
 """Threads that compress pages to serve."""
@@ -382,6 +386,7 @@ async def open_responder(configuration: Configuration, clock: Clock) -> AsyncIte
     from bandersnatch.concurrency import BlockingExecutor  # noqa: PLC0415 - as above
     from bandersnatch.config.schema import MetricsAccess  # noqa: PLC0415
     from bandersnatch.serve.file_tags import FileTags  # noqa: PLC0415
+    from bandersnatch.serve.fleet_reader import FleetReader  # noqa: PLC0415
     from bandersnatch.serve.monitor import Monitor  # noqa: PLC0415
     from bandersnatch.serve.pages.views import WebPages  # noqa: PLC0415
     from bandersnatch.serve.reader import CatalogueReader  # noqa: PLC0415
@@ -392,13 +397,14 @@ async def open_responder(configuration: Configuration, clock: Clock) -> AsyncIte
     async with _served_storage(settings.storage) as storage:
         threads = BlockingExecutor(_COMPRESSORS, "compress")
         try:
-            pages = WebPages(storage, reader, threads, clock, settings)
+            fleet = FleetReader(lambda: _count_fleet(settings), clock)
+            pages = WebPages(storage, reader, threads, clock, settings, fleet)
             is_open = settings.serve.metrics is MetricsAccess.ALL
 
             async def free() -> dict[str, int]:
                 return await threads.run(lambda: free_space(settings))
 
-            monitor = Monitor(reader, storage, clock, free, is_open=is_open)
+            monitor = Monitor(reader, storage, clock, free, fleet, is_open=is_open)
             tags = FileTags(reader)
             yield Responder(
                 storage, threads, pages, tags, settings, configuration.filters, monitor=monitor
@@ -592,6 +598,16 @@ async def read_fleet(settings: Settings) -> FleetView | None:
 
     async with PostgresFleetQuery(settings.catalogue) as query:
         return await query.read()
+
+
+async def _count_fleet(settings: Settings) -> FleetCounts | None:
+    """Count the workers for a server, which does not wait for a database that does not answer."""
+    try:
+        async with asyncio.timeout(_FLEET_TIMEOUT):
+            view = await read_fleet(settings)
+    except (StorageError, TimeoutError):
+        return None
+    return None if view is None else view.counts(settings.cluster.worker_timeout)
 
 
 class _WorkersMirror(Struct, frozen=True):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from bandersnatch.catalogue.port import MirrorCatalogue
+    from bandersnatch.fleet_counts import FleetCounts
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -86,17 +87,25 @@ async def read_snapshot(
     )
 
 
-def render_metrics(snapshot: Snapshot | None, served: Served | None = None) -> bytes:
-    """Return the metrics of a mirror, if anything is known of it, and of a server of it."""
+def render_metrics(
+    snapshot: Snapshot | None, served: Served | None = None, fleet: FleetCounts | None = None
+) -> bytes:
+    """Return the metrics of a mirror, if anything is known of it, and of a server of it.
+
+    ``fleet`` are the workers that a server has counted.
+    """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Metrics(snapshot, served))
+    registry.register(_Metrics(snapshot, served, fleet))
     return generate_latest(registry)
 
 
 class _Metrics(Collector):
-    def __init__(self, snapshot: Snapshot | None, served: Served | None) -> None:
+    def __init__(
+        self, snapshot: Snapshot | None, served: Served | None, fleet: FleetCounts | None
+    ) -> None:
         self._snapshot = snapshot
         self._served = served
+        self._fleet = fleet
 
     def collect(self) -> Iterable[Metric]:
         """Yield all metrics."""
@@ -106,6 +115,7 @@ class _Metrics(Collector):
             yield from _contents(self._snapshot)
             yield from _last_run(self._snapshot)
         if self._served is not None:
+            yield from _workers(self._fleet)
             yield from _serving(self._served)
 
 
@@ -186,6 +196,22 @@ def _traffic(run: RunTotals) -> Iterator[Metric]:
             requests.add_metric([host, status], count)
     yield requests
     yield _gauge("last_run_retries", "Requests that the last run repeated.", run.retries)
+
+
+def _workers(fleet: FleetCounts | None) -> Iterator[Metric]:
+    workers: dict[str, float] = {}
+    jobs: dict[str, float] = {}
+    if fleet is not None:
+        workers = {
+            "working": fleet.working,
+            "idle": fleet.idle,
+            "without_share": fleet.without_share,
+            "silent": fleet.silent,
+        }
+        jobs = {"waiting": fleet.waiting, "running": fleet.running}
+    text = "Workers of the run that is under way, by what they do."
+    yield _labelled("workers", text, "state", workers)
+    yield _labelled("jobs", "Jobs of the run that is under way.", "state", jobs)
 
 
 def _serving(served: Served) -> Iterator[Metric]:

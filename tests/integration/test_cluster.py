@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
+import threading
+from datetime import UTC, datetime
+from html import unescape
 from typing import TYPE_CHECKING
 
 import pytest
 
+from bandersnatch.app import load
+from tests.support.serving import serving
 from tests.support.workers import WorkerProcess, wait_until, workers
 
 if TYPE_CHECKING:
@@ -15,6 +21,7 @@ if TYPE_CHECKING:
 
     from tests.support.index import Index
     from tests.support.postgres import Postgres, SharedPostgres
+    from tests.support.server import Asked, IndexServer
     from tests.support.site import Site
 
 
@@ -202,3 +209,70 @@ def test_the_diff_file_has_what_workers_changed(
 
     assert lines(shared) == lines(alone)
     assert not (shared.root / ".journal").exists()
+
+
+# ---------------------------------------------------------------- what is shown
+
+
+async def _shown(site: Site) -> tuple[dict[str, int], str]:
+    """Return the counts of ``/metrics`` by name and state, and the text of the first page."""
+    async with serving(load(site.config, datetime.now(UTC))) as client:
+        metrics = (await client.get("/metrics")).body.decode()
+        page = unescape((await client.get("/")).body.decode())
+    found = re.findall(
+        r'^bandersnatch_(workers|jobs)\{state="(\w+)"\} (\d+)', metrics, re.MULTILINE
+    )
+    counts = {f"{name} {state}": int(count) for name, state, count in found}
+    return counts, " ".join(re.sub(r"<[^>]+>", " ", page).split())
+
+
+def test_a_server_counts_workers_and_jobs(index: Index, server: IndexServer, shared: Site) -> None:
+    for number in range(40):
+        index.release(f"project-{number}", "1.0")
+    held, opened = threading.Event(), threading.Event()
+
+    def hold(asked: Asked) -> None:
+        if asked.kind == "detail":
+            held.set()
+            opened.wait(240)
+
+    server.on_request = hold
+    log = shared.home / "mirror.log"
+    with workers(shared, 1), WorkerProcess(shared.config, log, command="mirror") as coordinator:
+        try:
+            held.wait(240)
+            wait_until(lambda: asyncio.run(_shown(shared))[0].get("workers working") == 1)
+            counts, page = asyncio.run(_shown(shared))
+        finally:
+            opened.set()
+        assert coordinator.wait() == 0, coordinator.text()
+
+    assert counts.pop("jobs running") in {1, 2}
+    assert counts.pop("jobs waiting") >= 1
+    assert counts == {
+        "workers working": 1,
+        "workers idle": 0,
+        "workers without_share": 0,
+        "workers silent": 0,
+    }
+    assert "Workers 1 Jobs" in page
+    assert re.search(r"Jobs [12] running, [1-9]\d* waiting", page), page
+    counts, page = asyncio.run(_shown(shared))
+    assert set(counts.values()) == {0}
+    assert "Workers 0 Jobs 0 running, 0 waiting" in page
+
+
+def test_a_server_counts_nothing_without_a_queue(
+    index: Index, shared: Site, database: Postgres
+) -> None:
+    index.release("foo", "1.0")
+    with workers(shared, 1):
+        assert shared.mirror().code == 0
+    schema = str(shared.options["catalogue"]).rpartition("=")[2]
+    with database.connect() as connection:
+        connection.execute(f"DROP SCHEMA {schema}_queue CASCADE".encode())
+
+    counts, page = asyncio.run(_shown(shared))
+
+    assert set(counts.values()) == {0}
+    assert "Projects 1" in page

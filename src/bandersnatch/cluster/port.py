@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from bandersnatch.fleet_counts import FleetCounts
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
@@ -23,13 +25,14 @@ class WorkerView(NamedTuple):
     """A worker as people see it.
 
     It works on ``projects`` now, has ``done`` others in this run, and gave its last sign of life
-    ``seconds`` ago.
+    ``seconds`` ago. Without a share of ``workers`` it waits for one.
     """
 
     name: str
     projects: int
     done: int
     seconds: int
+    has_share: bool = True
 
 
 class FleetView(NamedTuple):
@@ -38,6 +41,19 @@ class FleetView(NamedTuple):
     workers: tuple[WorkerView, ...] = ()
     waiting: int = 0
     running: int = 0
+
+    def counts(self, lost_after: float) -> FleetCounts:
+        """Count them; a worker is silent from ``lost_after`` seconds on without a sign of life."""
+        alive = [each for each in self.workers if each.seconds < lost_after]
+        resting = [each for each in alive if not each.projects]
+        return FleetCounts(
+            working=len(alive) - len(resting),
+            idle=sum(1 for each in resting if each.has_share),
+            without_share=sum(1 for each in resting if not each.has_share),
+            silent=len(self.workers) - len(alive),
+            waiting=self.waiting,
+            running=self.running,
+        )
 
 
 class Mail(NamedTuple):

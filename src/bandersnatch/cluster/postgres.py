@@ -500,14 +500,23 @@ class PostgresFleetQuery(_Queue):
         if not await self.has_queue() or not await self.execute("SELECT 1 FROM run"):
             return FleetView()
         workers = await self.execute(
-            "SELECT name, projects, done, extract(epoch FROM now() - seen)::bigint "
+            "SELECT name, projects, done, extract(epoch FROM now() - seen)::bigint, share "
             "FROM worker ORDER BY id"
         )
         rows = await self.execute(
             "SELECT count(*) FILTER (WHERE status = 'todo'), "
             "count(*) FILTER (WHERE status = 'doing') FROM procrastinate_jobs"
         )
-        return FleetView(tuple(WorkerView(*row) for row in workers), *rows[0])
+        views = (
+            WorkerView(name, projects, done, seconds, _has_share(share))
+            for name, projects, done, seconds, share in workers
+        )
+        return FleetView(tuple(views), *rows[0])
+
+
+def _has_share(share: bytes | None) -> bool:
+    """Whether the coordinator has given a worker a share of ``workers``."""
+    return share is not None and bool(codec.decode(share).index)
 
 
 def _library_version() -> str:

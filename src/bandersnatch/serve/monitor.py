@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from bandersnatch.clock import Clock
+    from bandersnatch.serve.fleet_reader import FleetReader
     from bandersnatch.serve.reader import CatalogueReader
     from bandersnatch.storage.port import ServedStorage
 
@@ -32,6 +33,7 @@ class Monitor:
         storage: ServedStorage,
         clock: Clock,
         free_space: Callable[[], Awaitable[Mapping[str, int]]],
+        fleet: FleetReader,
         *,
         is_open: bool,
     ) -> None:
@@ -40,6 +42,7 @@ class Monitor:
         self._storage = storage
         self._clock = clock
         self._free_space = free_space
+        self._fleet = fleet
         self._is_open = is_open
 
     def may_see(self, client: str, headers: Mapping[str, str]) -> bool:
@@ -71,7 +74,8 @@ class Monitor:
                     is_running=await self._storage.is_locked(),
                     free=await self._free_space(),
                 )
-        body = metrics.render_metrics(snapshot, metrics.Served(requests, sent))
+        fleet = await self._fleet.counts()
+        body = metrics.render_metrics(snapshot, metrics.Served(requests, sent), fleet)
         return _answer("metrics", 200, metrics.CONTENT_TYPE, body)
 
     async def health(self) -> Answer:

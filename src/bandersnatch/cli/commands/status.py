@@ -251,7 +251,8 @@ def _workers(fleet: FleetView | None) -> Iterator[str]:
     jobs = f"{fleet.running} job(s) are worked on, {fleet.waiting} wait"
     yield f"Workers:   {len(fleet.workers)} take part in a run; {jobs}"
     for each in fleet.workers:
-        work = f"{each.projects} project(s) now, {each.done} done"
+        waits = "" if each.has_share else "; waits for a share of workers"
+        work = f"{each.projects} project(s) now, {each.done} done{waits}"
         yield one_line(f"           {each.name}: {work}; seen {each.seconds} s ago")
 
 
@@ -327,6 +328,7 @@ def _fleet_dict(fleet: FleetView | None) -> dict[str, object] | None:
                 "projects": each.projects,
                 "done": each.done,
                 "seen_seconds_ago": each.seconds,
+                "has_share": each.has_share,
             }
             for each in fleet.workers
         ],

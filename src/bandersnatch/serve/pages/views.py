@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from bandersnatch.config.schema import Settings
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
+    from bandersnatch.serve.fleet_reader import FleetReader
     from bandersnatch.serve.reader import CatalogueReader
     from bandersnatch.serve.routes import WebPage
     from bandersnatch.storage.port import ServedStorage
@@ -78,12 +79,14 @@ class WebPages:
         threads: BlockingExecutor,
         clock: Clock,
         settings: Settings,
+        fleet: FleetReader,
     ) -> None:
         self._storage = storage
         self._catalogue = catalogue
         self._threads = threads
         self._clock = clock
         self._layout = settings.pages.layout
+        self._fleet = fleet
         self._names: NameIndex | None = None
         self._names_tag: object = None
         self._loading: asyncio.Task[None] | None = None
@@ -155,12 +158,13 @@ class WebPages:
             is_running = await self._storage.is_locked()
             now = int(self._clock.now().timestamp())
             facts = await read_facts(catalogue, now=now, is_running=is_running)
-            values = {
+            values: dict[str, Any] = {
                 "state": judge(facts),
                 "totals": await catalogue.totals(),
                 "last_success": facts.last_success,
                 "failures": facts.pending,
             }
+        values["fleet"] = await self._fleet.counts()
         return Rendered("home.html", values)
 
     async def _show_largest(self) -> Rendered:
