@@ -103,6 +103,7 @@ def test_the_changelog_is_read_in_pages(index: Index, server: IndexServer, site:
     from bandersnatch.index import changelog  # noqa: PLC0415
 
     index.release("foo", "1.0")
+    site.configure(timeout=60)  # The server needs seconds for a full page on a busy machine.
     site.mirror()
     server.journal_page = changelog.PAGE_EVENTS
     foo = ("foo", f"1.0+{'a' * 90}")
