@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -51,6 +53,15 @@ def test_the_expected_content_has_all_facts_of_the_page() -> None:
 
 def test_a_path_without_digest_gives_no_path_digest() -> None:
     assert expected_content(make_file(path=f"packages/source/f/foo/{FILENAME}")).path_digest == ""
+
+
+def test_without_a_sha256_the_partial_download_is_named_after_url_and_digest() -> None:
+    expected = expected_content(FILE)
+    unknown = replace(expected, digest=None)
+    md5 = replace(expected, digest=Digest("md5", "0" * 32))
+    names = {each.name for each in (expected, unknown, md5, replace(unknown, url=f"{FILE.url}2"))}
+    assert len(names) == 4
+    assert all(re.fullmatch("[0-9a-f]{64}", name) for name in names)
 
 
 def test_the_configured_digest_is_computed_too() -> None:

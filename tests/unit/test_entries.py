@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Any
 
 import pytest
@@ -15,7 +15,14 @@ from bandersnatch.errors import InvalidPage, InvalidValue
 from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.files import ReleaseFile
 from bandersnatch.model.project import MAX_FILES
-from bandersnatch.simple.entries import RawFile, validate_file, validate_files, validate_versions
+from bandersnatch.simple.entries import (
+    MAX_BAD,
+    RawFile,
+    build_project_list,
+    validate_file,
+    validate_files,
+    validate_versions,
+)
 from tests.support.confinement import stays_below
 from tests.support.factories import FILENAME, SHA256, make_context
 from tests.support.strategies import broken_entries, json_values
@@ -283,3 +290,13 @@ def test_invalid_and_duplicate_versions_are_left_out() -> None:
 def test_versions_are_always_texts(value: object) -> None:
     values = value if isinstance(value, list) else [value]
     assert all(isinstance(text, str) for text in validate_versions(values))
+
+
+def test_a_list_is_not_read_after_very_many_invalid_entries() -> None:
+    pairs = chain(repeat(("", None), MAX_BAD), iter(_unread, None))
+    with pytest.raises(InvalidPage, match="100000 of its 100000 entries are bad"):
+        build_project_list(pairs, where="https://example.org/simple/", serial=None)
+
+
+def _unread() -> tuple[object, object]:
+    pytest.fail("the rest of the list was read")

@@ -175,3 +175,19 @@ def test_extras_come_from_the_lists() -> None:
     extras = {each.name: each.extras(ROOT) for each in chain.projects}
 
     assert extras == {"allowlist_project": {"x"}, "blocklist_project": frozenset()}
+
+
+def test_the_finite_set_has_the_followed_projects_that_no_filter_drops() -> None:
+    follower = Follower({NEEDED: None, BLOCKED: None})
+    assert FollowingChain.of(chain_of(CHAIN), follower).finite_names == {ROOT, NEEDED}
+    without_filters = """
+        [plugins]
+        enabled = allowlist_project
+        [allowlist]
+        packages = root
+    """
+    assert FollowingChain.of(chain_of(without_filters), follower).finite_names == {
+        ROOT,
+        NEEDED,
+        BLOCKED,
+    }

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bandersnatch.errors import InvalidPage
 from bandersnatch.model.digests import Digest, Hashes
+from bandersnatch.model.project import MAX_FILES
 from bandersnatch.simple.legacy import LegacyDocument, LegacyFile, parse_legacy, render_legacy
 from bandersnatch.simple.legacy import supplement as supplemented
 from tests.support.factories import SHA256, UPLOADED, make_context, make_detail, make_file
@@ -236,3 +237,8 @@ def test_values_of_the_page_are_kept() -> None:
 def test_values_for_other_bytes_are_not_used() -> None:
     page = make_detail(make_file(size=None, upload_time=None))
     assert supplemented(page, read(FILE)) == page
+
+
+def test_a_document_with_too_many_files_is_refused() -> None:
+    with pytest.raises(InvalidPage, match="names more than"):
+        read(*[None] * (MAX_FILES + 1))

@@ -9,9 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandersnatch.catalogue.records import Deferral, Deferred, ProjectSummary
+from bandersnatch.catalogue.records import Deferral, Deferred, ProjectSummary, Standing
 from bandersnatch.mirror.ledger import PROOF_BY_EXPIRY
-from bandersnatch.mirror.plan import SECOND_LOOK, SyncPlan, make_plan, vanished, without
+from bandersnatch.mirror.plan import (
+    SECOND_LOOK,
+    SyncPlan,
+    deselected,
+    make_plan,
+    restricted,
+    vanished,
+    without,
+)
 from bandersnatch.mirror.tasks import (
     Discovery,
     MirrorSnapshot,
@@ -384,3 +392,45 @@ def test_each_project_of_a_finite_set_has_a_task() -> None:
         BAR: SyncTask(BAR),
         FOO: SyncTask(FOO, first_serial=Serial(11), hints=TaskHints.KNOWN),
     }
+
+
+# ---------------------------------------------------------------- other sources, and parts
+
+
+def test_a_missed_project_that_is_listed_again_has_the_serial_of_the_list() -> None:
+    before = snapshot({FOO: has(5)}, left(Deferral.UNLISTED, tried=NOW - SECOND_LOOK))
+    made = plan(listing((FOO, 20)), before)
+    assert made.tasks[FOO].target_serial == Serial(20)
+    assert TaskHints.UNLISTED not in made.tasks[FOO].hints
+
+
+@pytest.mark.parametrize("cursor", [None, Serial(60)])
+def test_a_project_whose_page_is_to_show_more_is_asked_for(cursor: Serial | None) -> None:
+    made = plan(Discovery(cursor), snapshot({FOO: has(5)}, due=(FOO,)))
+    assert made.tasks[FOO].first_serial == (None if cursor is None else Serial(61))
+    assert TaskHints.REFETCH in made.tasks[FOO].hints
+
+
+def test_a_project_that_the_filters_excluded_is_marked() -> None:
+    made = plan(changed(change(20)), snapshot({FOO: has(5)._replace(standing=Standing.EXCLUDED)}))
+    assert TaskHints.EXCLUDED in made.tasks[FOO].hints
+
+
+def test_published_and_excluded_projects_are_deselected_and_retained_ones_are_not() -> None:
+    by_standing = dict(zip(Standing, (FOO, BAR, ProjectName("baz")), strict=True))
+    summaries = {name: has(5)._replace(standing=each) for each, name in by_standing.items()}
+
+    published, excluded = deselected(summaries, lambda _: False)
+
+    assert published == {by_standing[Standing.SELECTED]}
+    assert excluded == {by_standing[Standing.EXCLUDED]}
+    assert deselected(summaries, everything) == (frozenset(), frozenset())
+
+
+def test_a_part_of_a_plan_has_the_tasks_and_removals_of_its_projects() -> None:
+    removed = change(21, BAR, REMOVE_PROJECT)
+    made = plan(changed(change(20), removed), snapshot({FOO: has(5), BAR: has(5)}))
+    assert restricted(made, frozenset({FOO})).removals == {}
+    assert list(restricted(made, frozenset({FOO})).tasks) == [FOO]
+    assert list(restricted(made, frozenset({BAR})).removals) == [BAR]
+    assert restricted(made, frozenset({BAR})).tasks == {}

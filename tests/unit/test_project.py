@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from bandersnatch.model.project import ProjectStatus, is_version
+from bandersnatch.model.project import ProjectStatus, Rejection, is_version
 from bandersnatch.model.serials import Serial
 from tests.support.factories import make_detail, make_file
 from tests.support.strategies import hostile_text, json_values
@@ -22,6 +22,14 @@ def test_keep_changes_only_the_files() -> None:
     page = make_detail(ONE, TWO, versions=("1.0", "2.0"), serial=Serial(5))
     kept = page.keep(lambda file: file is TWO)
     assert kept == make_detail(TWO, versions=("1.0", "2.0"), serial=Serial(5))
+
+
+def test_a_rejected_file_is_not_on_the_page_and_is_counted() -> None:
+    page = make_detail(ONE, TWO, versions=("1.0", "2.0"))
+    rejection = Rejection.of(TWO.filename, "another project has its path")
+    rejected = page.reject([rejection])
+    assert rejected.files == (ONE,)
+    assert rejected.rejected == (rejection,)
 
 
 def test_keep_versions_asks_once_a_version_and_keeps_the_order_of_files() -> None:

@@ -10,15 +10,18 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from bandersnatch.errors import InvalidValue
+from bandersnatch.model.digests import Digest, Hashes
 from bandersnatch.model.urls import (
     absolute_url,
     decode_path,
     file_path,
+    is_computed_path,
     is_file_path,
     path_digest,
     quote_path,
 )
 from tests.support.confinement import stays_below
+from tests.support.factories import make_file
 from tests.support.strategies import hostile_text, json_values
 
 BASE = "https://example.org/simple/foo/"
@@ -330,6 +333,24 @@ def test_the_path_does_not_depend_on_escapes_in_the_url(prefix: list[str], name:
 )
 def test_any_other_path_is_computed_from_the_digest(path: str) -> None:
     assert file_path(f"{HOST}/{path}", filename=FILENAME, sha256=SHA256) == COMPUTED
+
+
+def test_without_a_digest_the_path_is_computed_from_the_url_without_scheme_and_query() -> None:
+    url = f"{HOST}/x/{FILENAME}"
+    path = file_path(url, filename=FILENAME, sha256="")
+    assert re.fullmatch(rf"packages/url/[0-9a-f]{{2}}/[0-9a-f]{{62}}/{FILENAME}", path)
+    assert file_path(f"{url}?token=1", filename=FILENAME, sha256="") == path
+    assert file_path(url.replace("/x/", "/y/"), filename=FILENAME, sha256="") != path
+
+
+def test_a_path_made_of_a_digest_or_url_is_recognised() -> None:
+    by_url = file_path(f"{HOST}/x/{FILENAME}", filename=FILENAME, sha256="")
+    by_digest = file_path(f"{HOST}/x/{FILENAME}", filename=FILENAME, sha256=SHA256)
+    assert is_computed_path(make_file(FILENAME, path=by_url))
+    assert is_computed_path(
+        make_file(FILENAME, path=by_digest, hashes=Hashes((Digest("sha256", SHA256),)))
+    )
+    assert not is_computed_path(make_file(FILENAME, path=f"packages/source/f/foo/{FILENAME}"))
 
 
 @pytest.mark.parametrize(
