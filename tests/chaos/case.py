@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.support.faults import Act
     from tests.support.index import Index
     from tests.support.processes import Ended
-    from tests.support.server import Asked, Fault, IndexServer
+    from tests.support.server import Fault, IndexServer, ReceivedRequest
 
 _Kind = TypeVar("_Kind")
 
@@ -71,7 +71,7 @@ class Reader:
     wrong: list[Complaint] = field(default_factory=list)
     known: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
 
-    def read(self, _: Asked) -> None:
+    def read(self, _: ReceivedRequest) -> None:
         """Check the pages if anything has changed since they were checked last.
 
         After a violation they are checked again: only one that persists counts.
@@ -311,7 +311,7 @@ class Case:
 
     # ------------------------------------------------------------ requests
 
-    def asked(self, *kinds: str, of: str | None = None) -> list[Asked]:
+    def asked(self, *kinds: str, of: str | None = None) -> list[ReceivedRequest]:
         """Return the requests of these kinds, with ``of`` only those whose path contains it."""
         return [
             each

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from tests.chaos.case import Case
-    from tests.support.server import Asked
+    from tests.support.server import ReceivedRequest
 
 PATIENCE = 60
 """Seconds after which a process counts as hanging."""
@@ -35,7 +35,7 @@ def started(
     """
     done = False
 
-    def on_request(asked: Asked) -> None:
+    def on_request(asked: ReceivedRequest) -> None:
         nonlocal done
         if asked.kind == at and not done:
             done = True

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.chaos.case import Case
     from tests.support.index import Index
-    from tests.support.server import Asked
+    from tests.support.server import ReceivedRequest
 
 SEEDS = 6
 NIGHTLY_SEEDS = 1_500
@@ -134,7 +134,7 @@ def test_case_194_a_kill_before_what_is_needed_is_synced(case: Case) -> None:
     follow(case, "foo")
     process: subprocess.Popen[str]
 
-    def on_request(asked: Asked) -> None:
+    def on_request(asked: ReceivedRequest) -> None:
         if "/bar/" in asked.path:
             kill(process.pid)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.support.ceph import SharedCeph
     from tests.support.index import Index
     from tests.support.postgres import Postgres, SharedPostgres
-    from tests.support.server import Asked, IndexServer
+    from tests.support.server import IndexServer, ReceivedRequest
     from tests.support.site import Site
     from tests.support.store_proxy import StoreProxy
 
@@ -51,7 +51,7 @@ class Gate:
         self._opened = threading.Event()
         server.on_request = self._arrive
 
-    def _arrive(self, asked: Asked) -> None:
+    def _arrive(self, asked: ReceivedRequest) -> None:
         if "project" not in asked.path:  # in names of files with an underscore
             return
         self._number -= 1

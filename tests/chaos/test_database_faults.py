@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tests.support.index import Index
     from tests.support.postgres import Postgres, SharedPostgres
-    from tests.support.server import Asked, IndexServer
+    from tests.support.server import IndexServer, ReceivedRequest
     from tests.support.site import Ran, Site
 
 
@@ -62,7 +62,7 @@ class DatabaseCase:
         """Act before the answer to a request of the next run; in a thread, which is waited for."""
         requests = count()
 
-        def on_request(_: Asked) -> None:
+        def on_request(_: ReceivedRequest) -> None:
             if next(requests) == number:
                 thread = threading.Thread(target=act)
                 thread.start()
@@ -320,7 +320,7 @@ def test_case_188_a_kill_at_any_moment(case: DatabaseCase, seed: int, tmp_path: 
         process = command(case.site)
         requests, limit = count(), draw.randrange(8)
 
-        def on_request(_: Asked) -> None:
+        def on_request(_: ReceivedRequest) -> None:
             if next(requests) == limit:  # noqa: B023 - it is replaced before they change
                 process.kill()  # noqa: B023
 

@@ -26,7 +26,7 @@ from tests.support.processes import start
 
 if TYPE_CHECKING:
     from tests.chaos.case import Case
-    from tests.support.server import Asked
+    from tests.support.server import ReceivedRequest
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda each: each.name)
@@ -146,7 +146,7 @@ def test_case_095_a_removed_lock_file_ends_the_run_before_a_commit(
         case.index.release(name, "2.0")
     before, lock = case.site.status, case.site.root / ".lock"
 
-    def take_away(asked: Asked) -> None:
+    def take_away(asked: ReceivedRequest) -> None:
         if asked.kind == "file":
             lock.unlink(missing_ok=True)
             if again:

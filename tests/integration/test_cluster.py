@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.support.index import Index
     from tests.support.postgres import Postgres, SharedPostgres
-    from tests.support.server import Asked, IndexServer
+    from tests.support.server import IndexServer, ReceivedRequest
     from tests.support.site import Site
 
 
@@ -231,7 +231,7 @@ def test_a_server_counts_workers_and_jobs(index: Index, server: IndexServer, sha
         index.release(f"project-{number}", "1.0")
     held, opened = threading.Event(), threading.Event()
 
-    def hold(asked: Asked) -> None:
+    def hold(asked: ReceivedRequest) -> None:
         if asked.kind == "detail":
             held.set()
             opened.wait(240)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from bandersnatch.catalogue.records import ProjectSummary
     from bandersnatch.model.names import ProjectName
-    from tests.support.server import Asked, IndexServer
+    from tests.support.server import IndexServer, ReceivedRequest
     from tests.support.site import Site
 
 
@@ -484,7 +484,7 @@ def test_status_works_while_a_run_is_in_progress(
     command = [sys.executable, "-m", "bandersnatch", "-c", str(site.config)]
     answers: list[subprocess.CompletedProcess[str]] = []
 
-    def ask(asked: Asked) -> None:
+    def ask(asked: ReceivedRequest) -> None:
         if asked.kind == "file" and not answers:
             answers.append(
                 subprocess.run(

@@ -40,7 +40,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReceivedRequest:
     """A received request; ``at`` is in seconds of the server's clock."""
 
     method: str
@@ -113,7 +113,7 @@ class IndexServer:
     def __init__(self, index: Index) -> None:
         self.index = index
         self.url = ""
-        self.asked: list[Asked] = []
+        self.asked: list[ReceivedRequest] = []
         self.faults: list[Fault] = []
         self.frozen: dict[str, tuple[str, Answer]] = {}
         # Features of the index.
@@ -128,7 +128,7 @@ class IndexServer:
         self.statistics: bytes | None = None
         """The document of totals, None for an index without one."""
         self.journal_page = 50_000
-        self.on_request: Callable[[Asked], None] = lambda _: None
+        self.on_request: Callable[[ReceivedRequest], None] = lambda _: None
         self.now: Callable[[], datetime] | None = None
         """The time that answers state; without one, answers have no ``Date``."""
         self.time: Callable[[], float] = time.monotonic
@@ -182,7 +182,9 @@ class IndexServer:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer a request."""
         body = await request.read()
-        asked = Asked(request.method, request.path, dict(request.headers), body, self.time())
+        asked = ReceivedRequest(
+            request.method, request.path, dict(request.headers), body, self.time()
+        )
         self.asked.append(asked)
         self.on_request(asked)
         if self.login and request.headers.get("Authorization") != self.login:

@@ -11,7 +11,7 @@ from packaging.version import Version
 
 from bandersnatch.closure.choice import allowed, bits, choose, is_pin, newest, specifier_set
 from bandersnatch.closure.graph import branch_sizes, chain, depths, dominators
-from bandersnatch.closure.needs import Ask
+from bandersnatch.closure.needs import Dependency
 from bandersnatch.closure.targets import ANY, Targets, targets_of
 from bandersnatch.model.names import ProjectName
 from bandersnatch.model.wheels import Environment, Linux, Pythons, Tagged
@@ -40,52 +40,54 @@ def page(*versions: str, tags: str = "py3-none-any") -> ProjectDetail:
     )
 
 
-def ask(specifier: str = "", targets: int = 1) -> Ask:
-    return Ask(specifier, (), targets, targets, f"foo{specifier}", "1")
+def dependency(specifier: str = "", targets: int = 1) -> Dependency:
+    return Dependency(specifier, (), targets, targets, f"foo{specifier}", "1")
 
 
-def chosen(detail: ProjectDetail, *asks: Ask, count: int = 1) -> set[str]:
-    return {str(each) for each in choose(detail, asks, EVERY, count)[0]}
+def chosen(detail: ProjectDetail, *dependencies: Dependency, count: int = 1) -> set[str]:
+    return {str(each) for each in choose(detail, dependencies, EVERY, count)[0]}
 
 
 def test_the_newest_version_of_each_requirement_is_chosen() -> None:
     detail = page("1.0", "1.1", "2.0", "2.1")
 
-    assert chosen(detail, ask()) == {"2.1"}
-    assert chosen(detail, ask("<2"), ask(">=1")) == {"1.1", "2.1"}
-    assert chosen(detail, ask(">=1"), count=3) == {"1.1", "2.0", "2.1"}
-    assert chosen(detail, ask("<2"), count=0) == {"1.0", "1.1"}
+    assert chosen(detail, dependency()) == {"2.1"}
+    assert chosen(detail, dependency("<2"), dependency(">=1")) == {"1.1", "2.1"}
+    assert chosen(detail, dependency(">=1"), count=3) == {"1.1", "2.0", "2.1"}
+    assert chosen(detail, dependency("<2"), count=0) == {"1.0", "1.1"}
 
 
 def test_pre_releases_are_chosen_if_they_are_named_or_nothing_else_is_there() -> None:
     detail = page("1.0", "2.0a1")
 
-    assert chosen(detail, ask()) == chosen(detail, ask(">=0.5")) == {"1.0"}
-    assert chosen(detail, ask(">=2.0a0")) == {"2.0a1"}
-    assert chosen(detail, ask(">1")) == {"2.0a1"}
-    assert chosen(page("2.0a1"), ask()) == {"2.0a1"}
+    assert chosen(detail, dependency()) == chosen(detail, dependency(">=0.5")) == {"1.0"}
+    assert chosen(detail, dependency(">=2.0a0")) == {"2.0a1"}
+    assert chosen(detail, dependency(">1")) == {"2.0a1"}
+    assert chosen(page("2.0a1"), dependency()) == {"2.0a1"}
 
 
 def test_yanked_versions_are_chosen_only_where_they_are_pinned() -> None:
     detail = page("1.0", "2.0!")
 
-    assert chosen(detail, ask()) == {"1.0"}
-    assert chosen(detail, ask("==2.0")) == {"2.0"}
-    assert chosen(detail, ask("==2.*")) == chosen(detail, ask(">1")) == set()
+    assert chosen(detail, dependency()) == {"1.0"}
+    assert chosen(detail, dependency("==2.0")) == {"2.0"}
+    assert chosen(detail, dependency("==2.*")) == chosen(detail, dependency(">1")) == set()
 
 
 def test_what_nothing_satisfies_is_named_with_its_targets() -> None:
     targets = Targets(targets_of([LINUX, WINDOWS]))
     detail = page("1.0", tags="cp312-cp312-win_amd64")
 
-    found, unmet = choose(detail, [ask("", 3), ask(">=2", 2), ask("~", 2)], targets, 1)
+    found, unmet = choose(
+        detail, [dependency("", 3), dependency(">=2", 2), dependency("~", 2)], targets, 1
+    )
 
     assert set(found) == {Version("1.0")}
     assert unmet == (("", 1), (">=2", 2), ("~", 2))
 
 
 def test_texts_that_are_not_versions_are_passed_over() -> None:
-    assert chosen(page("1.0", "today"), ask()) == {"1.0"}
+    assert chosen(page("1.0", "today"), dependency()) == {"1.0"}
     assert newest([(make_file("a.whl"), "1.0"), (make_file("a.whl"), "1.10")]) == "1.10"
     assert newest([(make_file("a.whl"), "x")]) == "x"
     assert newest([]) == ""
@@ -113,10 +115,10 @@ def test_one_more_requirement_never_takes_a_version_away(
     versions: list[str], specifiers: list[str], more: str, count: int
 ) -> None:
     detail = page(*versions)
-    asks = [ask(each) for each in specifiers]
+    dependencies = [dependency(each) for each in specifiers]
 
-    before, _ = choose(detail, asks, EVERY, count)
-    after, unmet = choose(detail, [*reversed(asks), ask(more)], EVERY, count)
+    before, _ = choose(detail, dependencies, EVERY, count)
+    after, unmet = choose(detail, [*reversed(dependencies), dependency(more)], EVERY, count)
 
     assert before <= after
     for specifier in {*specifiers, more}:

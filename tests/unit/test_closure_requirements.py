@@ -19,16 +19,16 @@ from bandersnatch.closure.archives import (
 )
 from bandersnatch.closure.markers import Verdict, evaluate, extras_of
 from bandersnatch.closure.needs import (
-    Ask,
+    Dependency,
     ProjectNeeds,
     RequirementList,
     Shortage,
     Unmet,
-    asks_digest,
     contexts_of,
-    decode_asks,
-    encode_asks,
+    decode_dependencies,
+    dependencies_digest,
     encode_contexts,
+    encode_dependencies,
     judge_needs,
 )
 from bandersnatch.closure.requirements import (
@@ -322,7 +322,10 @@ def test_only_what_holds_in_a_target_is_asked_for() -> None:
         targets,
     )
 
-    assert {name: [ask.targets for ask in asks] for name, asks in found.asks.items()} == {
+    assert {
+        name: [dependency.targets for dependency in dependencies]
+        for name, dependencies in found.dependencies.items()
+    } == {
         "a": [3],
         "b": [2],
     }
@@ -335,25 +338,29 @@ def test_rings_of_extras_end() -> None:
 
     found = judge_needs(FOO, stated, {"": 1, "all": 1}, Targets([ANY]))
 
-    assert set(found.asks) == {"a", "b"}
+    assert set(found.dependencies) == {"a", "b"}
 
 
 def test_contexts_and_asks_survive_the_catalogue() -> None:
-    ask = Ask(">=1", ("x",), 3, 1, "a[x]>=1", "2.0")
+    dependency = Dependency(">=1", ("x",), 3, 1, "a[x]>=1", "2.0")
 
-    assert decode_asks(encode_asks([ask])) == (ask,)
-    assert decode_asks("damaged") == ()
+    assert decode_dependencies(encode_dependencies([dependency])) == (dependency,)
+    assert decode_dependencies("damaged") == ()
     assert ProjectNeeds.decoded(needs("a").encoded()) == needs("a")
     assert ProjectNeeds.decoded("damaged") == ProjectNeeds()
     unmet = Unmet(Shortage.VERSIONS, "", ((">=1", 3, "by"),))
     assert Unmet.decoded(unmet.encoded()) == unmet
     assert Unmet.decoded("damaged") == Unmet.decoded("") == Unmet()
-    contexts = contexts_of([ask], root={"": 4}, follows_extras=True)
+    contexts = contexts_of([dependency], root={"": 4}, follows_extras=True)
     assert contexts == {"": 7, "x": 3}
     assert encode_contexts(contexts) == ":7 x:3"
-    assert contexts_of([ask], root={}, follows_extras=False) == {"": 3}
-    assert asks_digest([ask]) != asks_digest([Ask(">=1", (), 1, 1, "a>=1", "1")])
-    assert asks_digest([ask]) == asks_digest([Ask(">=1", (), 3, 1, "other", "1")])
+    assert contexts_of([dependency], root={}, follows_extras=False) == {"": 3}
+    assert dependencies_digest([dependency]) != dependencies_digest(
+        [Dependency(">=1", (), 1, 1, "a>=1", "1")]
+    )
+    assert dependencies_digest([dependency]) == dependencies_digest(
+        [Dependency(">=1", (), 3, 1, "other", "1")]
+    )
 
 
 # ---------------------------------------------------------------- source distributions

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from packaging.version import Version
 
-    from bandersnatch.closure.needs import Ask
+    from bandersnatch.closure.needs import Dependency
     from bandersnatch.closure.targets import Targets
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.project import ProjectDetail
@@ -84,7 +84,7 @@ class Releases:
 
 
 def choose(
-    page: ProjectDetail, asks: Iterable[Ask], targets: Targets, count: int
+    page: ProjectDetail, dependencies: Iterable[Dependency], targets: Targets, count: int
 ) -> tuple[frozenset[Version], tuple[tuple[str, int], ...]]:
     """Return the versions that are needed, and the specifiers that nothing on the page satisfies.
 
@@ -95,7 +95,7 @@ def choose(
     releases = Releases(page, targets)
     chosen: set[Version] = set()
     unmet: dict[str, int] = {}
-    for specifier, mask in _merged(asks).items():
+    for specifier, mask in _merged(dependencies).items():
         for bit in bits(mask):
             found = releases.satisfying(specifier, bit, count)
             chosen.update(found)
@@ -104,11 +104,11 @@ def choose(
     return frozenset(chosen), tuple(sorted(unmet.items()))
 
 
-def _merged(asks: Iterable[Ask]) -> Mapping[str, int]:
+def _merged(dependencies: Iterable[Dependency]) -> Mapping[str, int]:
     """Return the targets of each specifier."""
     merged: dict[str, int] = {}
-    for ask in asks:
-        merged[ask.specifier] = merged.get(ask.specifier, 0) | ask.targets
+    for dependency in dependencies:
+        merged[dependency.specifier] = merged.get(dependency.specifier, 0) | dependency.targets
     return merged
 
 

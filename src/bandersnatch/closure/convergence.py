@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bandersnatch.closure.needs import Ask
+    from bandersnatch.closure.needs import Dependency
     from bandersnatch.model.names import ProjectName
 
 REDUCTIONS = 8
@@ -27,7 +27,7 @@ class Convergence:
 
     def __init__(self) -> None:
         self._contexts: dict[ProjectName, dict[str, int]] = {}
-        self._asks: dict[ProjectName, tuple[Ask, ...]] = {}
+        self._dependencies: dict[ProjectName, tuple[Dependency, ...]] = {}
         self._reductions: dict[tuple[ProjectName, str], int] = {}
 
     def contexts(self, name: ProjectName, found: Mapping[str, int]) -> dict[str, int]:
@@ -40,12 +40,14 @@ class Convergence:
         self._contexts[name] = contexts
         return contexts
 
-    def asks(self, name: ProjectName, found: tuple[Ask, ...]) -> tuple[Ask, ...]:
+    def dependencies(
+        self, name: ProjectName, found: tuple[Dependency, ...]
+    ) -> tuple[Dependency, ...]:
         """Return what is asked of a project."""
-        known = self._asks.get(name, ())
+        known = self._dependencies.get(name, ())
         if not set(known) <= set(found) and self._may_only_grow(name, "asks"):
             found = tuple(dict.fromkeys((*known, *found)))
-        self._asks[name] = found
+        self._dependencies[name] = found
         return found
 
     def _may_only_grow(self, name: ProjectName, what: str) -> bool:

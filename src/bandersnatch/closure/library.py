@@ -57,7 +57,7 @@ class MissingData(Exception):
         self.pages, self.releases = tuple(pages), tuple(releases)
 
 
-class Asked(Struct, frozen=True):
+class ResolverRequirement(Struct, frozen=True):
     """A requirement on one project with one extra or none, and whether a marker leaves it open."""
 
     identifier: Identifier
@@ -65,13 +65,13 @@ class Asked(Struct, frozen=True):
     undecided: bool = False
 
 
-class Needed(Struct, frozen=True):
+class ReleaseRequirements(Struct, frozen=True):
     """What a release needs with one extra or none.
 
     ``unknown`` are the reasons why that is not all it may need.
     """
 
-    asked: tuple[Asked, ...] = ()
+    asked: tuple[ResolverRequirement, ...] = ()
     unknown: tuple[str, ...] = ()
 
 
@@ -87,7 +87,7 @@ class _ProjectCache(Struct):
     alike: dict[frozenset[str], list[Release]] = {}
     releases: dict[str, list[Release]] = {}
     satisfying: dict[tuple[int, frozenset[str]], list[Release]] = {}
-    needed: dict[tuple[str, str, Version], Needed] = {}
+    needed: dict[tuple[str, str, Version], ReleaseRequirements] = {}
 
 
 @dataclass
@@ -160,7 +160,7 @@ class Library:
             found = answers[key] = _satisfying(releases, specifiers)
         return found
 
-    def needed(self, release: Release, extra: str, target: Target) -> Needed:
+    def needed(self, release: Release, extra: str, target: Target) -> ReleaseRequirements:
         """Return what a release needs with an extra, "" for none.
 
         :raises MissingData: if its core metadata is not in memory.
@@ -234,23 +234,25 @@ def _satisfying(releases: Iterable[Release], specifiers: Iterable[str]) -> list[
 # ---------------------------------------------------------------- what a release needs
 
 
-def asked_for(requirement: Requirement, *, undecided: bool = False) -> Iterator[Asked]:
+def asked_for(
+    requirement: Requirement, *, undecided: bool = False
+) -> Iterator[ResolverRequirement]:
     """Yield what a requirement asks for: the project, and each of its extras."""
-    yield Asked((requirement.name, ""), requirement, undecided)
+    yield ResolverRequirement((requirement.name, ""), requirement, undecided)
     for extra in requirement.extras:
-        yield Asked((requirement.name, extra), requirement, undecided)
+        yield ResolverRequirement((requirement.name, extra), requirement, undecided)
 
 
 def _needed_by(
     release: Release, extra: str, metadata: CoreMetadata | str, target: Target
-) -> Needed:
-    asked, unknown = list[Asked](), list[str]()
+) -> ReleaseRequirements:
+    asked, unknown = list[ResolverRequirement](), list[str]()
     if extra:
         exact = f"==={release.version}"
         name = release.project
-        asked.append(Asked((name, ""), Requirement(f"{name}{exact}", name, exact)))
+        asked.append(ResolverRequirement((name, ""), Requirement(f"{name}{exact}", name, exact)))
     if isinstance(metadata, str):
-        return Needed(tuple(asked), (metadata,))
+        return ReleaseRequirements(tuple(asked), (metadata,))
     for text in metadata.requires:
         requirement = parse_requirement(text)
         if requirement is None:
@@ -264,4 +266,4 @@ def _needed_by(
         elif not (extra and verdict is evaluate(requirement.marker, "", target.variables)):
             # otherwise the project without extras needs it too
             asked += asked_for(requirement, undecided=verdict is Verdict.UNDECIDED)
-    return Needed(tuple(asked), tuple(unknown))
+    return ReleaseRequirements(tuple(asked), tuple(unknown))

@@ -58,7 +58,7 @@ class ProjectNeeds(Struct, frozen=True, array_like=True):
             return cls()
 
 
-class Ask(Struct, frozen=True, array_like=True):
+class Dependency(Struct, frozen=True, array_like=True):
     """One requirement of a project on another, as far as it matters to targets.
 
     ``targets`` are those for which it may hold, ``sure`` those for which it does. ``text`` is the
@@ -74,23 +74,23 @@ class Ask(Struct, frozen=True, array_like=True):
 
 
 _NEEDS = json.Decoder(ProjectNeeds)
-_ASKS = json.Decoder(tuple[Ask, ...])
+_DEPENDENCIES = json.Decoder(tuple[Dependency, ...])
 
 Contexts: TypeAlias = "Mapping[str, int]"
 """The targets that need a project, by the extra that they need it with."""
 
-Asks: TypeAlias = "Mapping[ProjectName, tuple[Ask, ...]]"
+Dependencies: TypeAlias = "Mapping[ProjectName, tuple[Dependency, ...]]"
 """What one project asks for, by the needed project; or what is asked of one, by its dependant."""
 
 
-class Judged(Struct, frozen=True):
+class ProjectDependencies(Struct, frozen=True):
     """What follows from the requirements of a project.
 
     ``unreadable`` are the texts that are not requirements, ``mended`` those that were read in spite
     of a mistake, and ``direct`` those that name a URL.
     """
 
-    asks: dict[ProjectName, tuple[Ask, ...]]
+    dependencies: dict[ProjectName, tuple[Dependency, ...]]
     unreadable: tuple[str, ...] = ()
     mended: tuple[str, ...] = ()
     direct: tuple[str, ...] = ()
@@ -98,12 +98,12 @@ class Judged(Struct, frozen=True):
 
 def judge_needs(
     name: ProjectName, needs: ProjectNeeds, contexts: Contexts, targets: Targets
-) -> Judged:
+) -> ProjectDependencies:
     """Return what a project asks for in its contexts.
 
     What it asks of itself, ``foo[all]`` of ``foo[one]``, adds to its contexts.
     """
-    found: dict[ProjectName, dict[tuple[str, tuple[str, ...]], Ask]] = {}
+    found: dict[ProjectName, dict[tuple[str, tuple[str, ...]], Dependency]] = {}
     unreadable: dict[str, None] = {}
     mended: dict[str, None] = {}
     direct: dict[str, None] = {}
@@ -116,12 +116,12 @@ def judge_needs(
         if possible and requirement.url:
             direct[requirement.text] = None
         elif possible and requirement.name != name:
-            asks = found.setdefault(requirement.name, {})
-            _add(asks, requirement, possible, sure, version)
+            dependencies = found.setdefault(requirement.name, {})
+            _add(dependencies, requirement, possible, sure, version)
     by_name = {
         needed: tuple(sorted(by_key.values(), key=_order)) for needed, by_key in found.items()
     }
-    return Judged(by_name, tuple(unreadable), tuple(mended), tuple(direct))
+    return ProjectDependencies(by_name, tuple(unreadable), tuple(mended), tuple(direct))
 
 
 def _stated(
@@ -189,7 +189,7 @@ def _holding(
 
 
 def _add(
-    found: dict[tuple[str, tuple[str, ...]], Ask],
+    found: dict[tuple[str, tuple[str, ...]], Dependency],
     requirement: Requirement,
     possible: int,
     sure: int,
@@ -199,37 +199,39 @@ def _add(
     key = requirement.specifier, requirement.extras
     known = found.get(key)
     if known is None:
-        found[key] = Ask(*key, possible, sure, requirement.text, version)
+        found[key] = Dependency(*key, possible, sure, requirement.text, version)
     else:
         found[key] = structs.replace(
             known, targets=known.targets | possible, sure=known.sure | sure
         )
 
 
-def _order(ask: Ask) -> tuple[str, tuple[str, ...]]:
-    return ask.specifier, ask.extras
+def _order(dependency: Dependency) -> tuple[str, tuple[str, ...]]:
+    return dependency.specifier, dependency.extras
 
 
-def encode_asks(asks: Iterable[Ask]) -> str:
+def encode_dependencies(dependencies: Iterable[Dependency]) -> str:
     """Return the text that the catalogue stores of what one project asks of another."""
-    return json.encode(tuple(asks)).decode()
+    return json.encode(tuple(dependencies)).decode()
 
 
-def decode_asks(text: str) -> tuple[Ask, ...]:
+def decode_dependencies(text: str) -> tuple[Dependency, ...]:
     """Return what a text of ``encode_asks`` stands for; nothing for one that is damaged."""
     try:
-        return _ASKS.decode(text)
+        return _DEPENDENCIES.decode(text)
     except MsgspecError:
         return ()
 
 
-def contexts_of(incoming: Iterable[Ask], *, root: Contexts, follows_extras: bool) -> dict[str, int]:
+def contexts_of(
+    incoming: Iterable[Dependency], *, root: Contexts, follows_extras: bool
+) -> dict[str, int]:
     """Return the contexts of a project: those of a root, and those that dependants ask for."""
     contexts = dict(root)
-    for ask in incoming:
-        contexts[""] = contexts.get("", 0) | ask.targets
-        for extra in ask.extras if follows_extras else ():
-            contexts[extra] = contexts.get(extra, 0) | ask.targets
+    for dependency in incoming:
+        contexts[""] = contexts.get("", 0) | dependency.targets
+        for extra in dependency.extras if follows_extras else ():
+            contexts[extra] = contexts.get(extra, 0) | dependency.targets
     return dict(sorted(contexts.items()))
 
 
@@ -282,10 +284,12 @@ class Unmet(Struct, frozen=True, array_like=True):
 _UNMET = json.Decoder(Unmet)
 
 
-def asks_digest(incoming: Iterable[Ask]) -> str:
+def dependencies_digest(incoming: Iterable[Dependency]) -> str:
     """Return a digest of what is asked of a project; it does not depend on who asks."""
     by_specifier: dict[str, int] = {}
-    for ask in incoming:
-        by_specifier[ask.specifier] = by_specifier.get(ask.specifier, 0) | ask.targets
+    for dependency in incoming:
+        by_specifier[dependency.specifier] = (
+            by_specifier.get(dependency.specifier, 0) | dependency.targets
+        )
     text = "\n".join(f"{specifier} {mask:x}" for specifier, mask in sorted(by_specifier.items()))
     return sha256(text.encode()).hexdigest()[:16]

@@ -17,7 +17,13 @@ from resolvelib.resolvers import Resolution as Search
 from resolvelib.resolvers import ResolutionTooDeep
 
 from bandersnatch.closure.choice import is_pin, specifier_set
-from bandersnatch.closure.library import Asked, Identifier, MissingData, Release, asked_for
+from bandersnatch.closure.library import (
+    Identifier,
+    MissingData,
+    Release,
+    ResolverRequirement,
+    asked_for,
+)
 from bandersnatch.closure.markers import Verdict, evaluate
 
 if TYPE_CHECKING:
@@ -112,7 +118,7 @@ class _Question(Struct, frozen=True):
 
     def answer(self, requirements: Iterable[Requirement], *, undecided: bool) -> Resolution:
         """Return the answer with or without the requirements that the target does not decide."""
-        asked: list[Asked] = []
+        asked: list[ResolverRequirement] = []
         for each in requirements:
             verdict = evaluate(each.marker, "", self.target.variables)
             if verdict is Verdict.YES or (verdict is Verdict.UNDECIDED and undecided):
@@ -121,7 +127,9 @@ class _Question(Struct, frozen=True):
         if chosen is not None:
             return self._found(asked, chosen, undecided=undecided)
         provider = _Provider(self, undecided=undecided)
-        search: Search[Asked, Candidate, Identifier] = Search(provider, _Watch(self.is_over))
+        search: Search[ResolverRequirement, Candidate, Identifier] = Search(
+            provider, _Watch(self.is_over)
+        )
         try:
             state = search.resolve(asked, max_rounds=MAX_ROUNDS)
         except ResolutionImpossible as error:
@@ -133,7 +141,7 @@ class _Question(Struct, frozen=True):
 
     def needed(
         self, identifier: Identifier, release: Release, *, undecided: bool
-    ) -> Sequence[Asked]:
+    ) -> Sequence[ResolverRequirement]:
         """Return what a release needs with an extra or without one.
 
         :raises MissingData: if its core metadata is not in memory.
@@ -142,7 +150,11 @@ class _Question(Struct, frozen=True):
         return asked if undecided else [each for each in asked if not each.undecided]
 
     def _found(
-        self, asked: Iterable[Asked], chosen: Mapping[Identifier, Release], *, undecided: bool
+        self,
+        asked: Iterable[ResolverRequirement],
+        chosen: Mapping[Identifier, Release],
+        *,
+        undecided: bool,
     ) -> Resolution:
         """Return the answer with the chosen releases that are still needed."""
         needs: dict[ProjectName, set[ProjectName]] = {}
@@ -172,7 +184,7 @@ class _Question(Struct, frozen=True):
 
 
 def _newest(
-    asked: Iterable[Asked], question: _Question, *, undecided: bool
+    asked: Iterable[ResolverRequirement], question: _Question, *, undecided: bool
 ) -> dict[Identifier, Release] | None:
     """Return the newest release of everything that is needed, None if they contradict each other.
 
@@ -201,7 +213,7 @@ def _newest(
 class _Choice:
     """The releases that are chosen one after the other; none is taken back."""
 
-    def __init__(self, question: _Question, asked: Iterable[Asked]) -> None:
+    def __init__(self, question: _Question, asked: Iterable[ResolverRequirement]) -> None:
         self.found: dict[Identifier, Release] = {}
         self._question = question
         self._specifiers: dict[ProjectName, set[str]] = {}
@@ -211,7 +223,7 @@ class _Choice:
         self._seen: set[Identifier] = set()
         self.add(asked)
 
-    def add(self, asked: Iterable[Asked]) -> None:
+    def add(self, asked: Iterable[ResolverRequirement]) -> None:
         """Add requirements."""
         for each in asked:
             name, specifier = each.identifier[0], each.requirement.specifier
@@ -254,7 +266,7 @@ class _GivenUp(Exception):
     """The search takes too long, or its caller has ended."""
 
 
-class _Watch(BaseReporter["Asked", "Candidate", "Identifier"]):
+class _Watch(BaseReporter["ResolverRequirement", "Candidate", "Identifier"]):
     """Ends the search; one round may try very many releases, so each step counts."""
 
     def __init__(self, is_over: Callable[[], bool]) -> None:
@@ -264,7 +276,9 @@ class _Watch(BaseReporter["Asked", "Candidate", "Identifier"]):
         del index
         self._check()
 
-    def adding_requirement(self, requirement: Asked, parent: Candidate | None) -> None:
+    def adding_requirement(
+        self, requirement: ResolverRequirement, parent: Candidate | None
+    ) -> None:
         del requirement, parent
         self._check()
 
@@ -273,7 +287,7 @@ class _Watch(BaseReporter["Asked", "Candidate", "Identifier"]):
             raise _GivenUp
 
 
-class _Provider(AbstractProvider["Asked", "Candidate", "Identifier"]):
+class _Provider(AbstractProvider["ResolverRequirement", "Candidate", "Identifier"]):
     """Says what the candidates are and what they need."""
 
     def __init__(self, question: _Question, *, undecided: bool) -> None:
@@ -281,7 +295,7 @@ class _Provider(AbstractProvider["Asked", "Candidate", "Identifier"]):
         self._undecided = undecided
         self._extras: dict[ProjectName, set[str]] = {}
 
-    def identify(self, requirement_or_candidate: Asked | Candidate) -> Identifier:
+    def identify(self, requirement_or_candidate: ResolverRequirement | Candidate) -> Identifier:
         return requirement_or_candidate.identifier
 
     def get_preference(
@@ -289,8 +303,10 @@ class _Provider(AbstractProvider["Asked", "Candidate", "Identifier"]):
         identifier: Identifier,
         resolutions: Mapping[Identifier, Candidate],
         candidates: Mapping[Identifier, Iterator[Candidate]],
-        information: Mapping[Identifier, Iterator[RequirementInformation[Asked, Candidate]]],
-        backtrack_causes: Sequence[RequirementInformation[Asked, Candidate]],
+        information: Mapping[
+            Identifier, Iterator[RequirementInformation[ResolverRequirement, Candidate]]
+        ],
+        backtrack_causes: Sequence[RequirementInformation[ResolverRequirement, Candidate]],
     ) -> tuple[bool, bool, bool, str, str]:
         """Return what is resolved first: causes of a conflict, pins, restricted projects."""
         del resolutions, candidates
@@ -307,7 +323,7 @@ class _Provider(AbstractProvider["Asked", "Candidate", "Identifier"]):
     def find_matches(
         self,
         identifier: Identifier,
-        requirements: Mapping[Identifier, Iterator[Asked]],
+        requirements: Mapping[Identifier, Iterator[ResolverRequirement]],
         incompatibilities: Mapping[Identifier, Iterator[Candidate]],
     ) -> list[Candidate]:
         """Return the releases that satisfy all requirements, the newest first."""
@@ -329,19 +345,19 @@ class _Provider(AbstractProvider["Asked", "Candidate", "Identifier"]):
             if each.version not in excluded
         ]
 
-    def is_satisfied_by(self, requirement: Asked, candidate: Candidate) -> bool:
+    def is_satisfied_by(self, requirement: ResolverRequirement, candidate: Candidate) -> bool:
         parsed = specifier_set(requirement.requirement.specifier)
         # Whether pre-releases are allowed was decided when the candidates were found.
         return parsed is not None and parsed.contains(candidate.release.version, prereleases=True)
 
-    def get_dependencies(self, candidate: Candidate) -> Sequence[Asked]:
+    def get_dependencies(self, candidate: Candidate) -> Sequence[ResolverRequirement]:
         return self._question.needed(
             candidate.identifier, candidate.release, undecided=self._undecided
         )
 
 
 def _conflicts(
-    causes: Iterable[RequirementInformation[Asked, Candidate]],
+    causes: Iterable[RequirementInformation[ResolverRequirement, Candidate]],
 ) -> tuple[Conflict, ...]:
     found = {}
     for each in causes:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from packaging.version import Version
 
-    from bandersnatch.closure.needs import Ask
+    from bandersnatch.closure.needs import Dependency
     from bandersnatch.config.schema import ClosureSettings
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
@@ -32,8 +32,9 @@ class Followed(Protocol):
 class ClosureState:
     """The projects that others need, with a digest of what is asked of each.
 
-    ``asks`` is what is asked of the projects that are about to be synced, and ``unmet`` what the
-    page of such a project does not satisfy: specifiers, with the targets in which that is so.
+    ``dependencies`` is what is asked of the projects that are about to be synced, and ``unmet``
+    what the page of such a project does not satisfy: specifiers, with the targets in which that is
+    so.
     """
 
     def __init__(self, settings: ClosureSettings, environments: Iterable[Environment]) -> None:
@@ -41,7 +42,7 @@ class ClosureState:
         self.environments = tuple(environments)
         self.targets = Targets(targets_of(self.environments))
         self.digests: dict[ProjectName, str] = {}
-        self.asks: dict[ProjectName, tuple[Ask, ...]] = {}
+        self.dependencies: dict[ProjectName, tuple[Dependency, ...]] = {}
         self.unmet: dict[ProjectName, tuple[tuple[str, int], ...]] = {}
         self._loaded: Mapping[ProjectName, Followed] | None = None
 
@@ -80,8 +81,8 @@ class ClosureState:
 
         ``count`` is how many versions are kept for each requirement, 0 for all.
         """
-        asks = self.asks.get(page.name)
-        if asks is None:
+        dependencies = self.dependencies.get(page.name)
+        if dependencies is None:
             return None
-        chosen, self.unmet[page.name] = choose(page, asks, self.targets, count)
+        chosen, self.unmet[page.name] = choose(page, dependencies, self.targets, count)
         return chosen if self.restricts_versions else None

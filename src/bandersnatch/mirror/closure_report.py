@@ -13,7 +13,7 @@ from bandersnatch.events import ProjectFailed, Warned
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from bandersnatch.closure.needs import Ask, Judged, ProjectNeeds
+    from bandersnatch.closure.needs import Dependency, ProjectDependencies, ProjectNeeds
     from bandersnatch.mirror.following import Following
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.model.names import ProjectName
@@ -38,8 +38,8 @@ async def report_closure(mirror: Mirror, following: Following) -> None:
     }
     fails = mirror.settings.closure.missing is MissingDependencies.FAIL
     for name, dependants in sorted((await mirror.catalogue.dependants(unmet)).items()):
-        asks = {n: values.decode_asks(text) for n, text in dependants.items()}
-        text, is_sure = missing_text(name, unmet[name], asks)
+        dependencies = {n: values.decode_dependencies(text) for n, text in dependants.items()}
+        text, is_sure = missing_text(name, unmet[name], dependencies)
         if not text:
             continue
         if is_sure and fails:
@@ -58,7 +58,7 @@ _REPORTED = frozenset({Shortage.ABSENT, Shortage.DROPPED, Shortage.VERSIONS})
 
 
 def missing_text(
-    name: ProjectName, unmet: Unmet, dependants: Mapping[ProjectName, tuple[Ask, ...]]
+    name: ProjectName, unmet: Unmet, dependants: Mapping[ProjectName, tuple[Dependency, ...]]
 ) -> tuple[str, bool]:
     """Return a clause that says what is needed and missing, and whether a target needs it."""
     if unmet.shortage is not Shortage.VERSIONS:
@@ -66,7 +66,7 @@ def missing_text(
         why = "which the index does not have"
         if unmet.shortage is Shortage.DROPPED:
             why = f"which {unmet.by or 'a filter'} drops"
-        return _sentence(name, asking, why), any(ask.sure for _, ask in asking)
+        return _sentence(name, asking, why), any(dependency.sure for _, dependency in asking)
     parts, is_sure = [], False
     for specifier, mask, by in unmet.specifiers:
         asking = [each for each in _asking(dependants, specifier) if each[1].targets & mask]
@@ -75,23 +75,26 @@ def missing_text(
             why = f"of which {by} drops every such version"
         if asking:
             parts.append(_sentence(name, asking, why))
-            is_sure = is_sure or any(ask.sure & mask for _, ask in asking)
+            is_sure = is_sure or any(dependency.sure & mask for _, dependency in asking)
     return "; ".join(parts), is_sure
 
 
 def _asking(
-    dependants: Mapping[ProjectName, tuple[Ask, ...]], specifier: str | None
-) -> list[tuple[ProjectName, Ask]]:
+    dependants: Mapping[ProjectName, tuple[Dependency, ...]], specifier: str | None
+) -> list[tuple[ProjectName, Dependency]]:
     return [
-        (name, ask)
-        for name, asks in sorted(dependants.items())
-        for ask in asks
-        if specifier is None or ask.specifier == specifier
+        (name, dependency)
+        for name, dependencies in sorted(dependants.items())
+        for dependency in dependencies
+        if specifier is None or dependency.specifier == specifier
     ]
 
 
-def _sentence(name: ProjectName, asking: Iterable[tuple[ProjectName, Ask]], why: str) -> str:
-    named = [f"{dependant} {ask.version} ({shown(ask.text)})" for dependant, ask in asking]
+def _sentence(name: ProjectName, asking: Iterable[tuple[ProjectName, Dependency]], why: str) -> str:
+    named = [
+        f"{dependant} {dependency.version} ({shown(dependency.text)})"
+        for dependant, dependency in asking
+    ]
     more = len(named) - _SHOWN_DEPENDANTS
     text = ", ".join(named[:_SHOWN_DEPENDANTS]) + (f" and {more} more" if more > 0 else "")
     return f"{text} needs {name}, {why}"
@@ -103,7 +106,7 @@ def shown(text: str) -> str:
     return clean if len(clean) <= _SHOWN_CHARACTERS else f"{clean[:_SHOWN_CHARACTERS]}..."
 
 
-def _notes(name: ProjectName, found: ProjectNeeds, judged: Judged) -> Iterator[str]:
+def _notes(name: ProjectName, found: ProjectNeeds, judged: ProjectDependencies) -> Iterator[str]:
     """Yield what is unusual about the requirements of a project."""
     for filename, why in found.unknown:
         yield f"the requirements of {name} ({filename}) are not known: {why}"

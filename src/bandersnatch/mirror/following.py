@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
     from bandersnatch.catalogue.records import ProjectSummary
-    from bandersnatch.closure.needs import Ask, Judged
+    from bandersnatch.closure.needs import Dependency, ProjectDependencies
     from bandersnatch.closure.state import ClosureState
     from bandersnatch.errors import SafetyStop
     from bandersnatch.mirror.mirror import Mirror
@@ -75,7 +75,7 @@ class Following:
         self._sent: set[ProjectName] = set()
         self._marked: dict[ProjectName, str] = {}
         self._convergence = Convergence()
-        self.notes: dict[ProjectName, tuple[ProjectNeeds, Judged]] = {}
+        self.notes: dict[ProjectName, tuple[ProjectNeeds, ProjectDependencies]] = {}
         self.may_have_lost = False
 
     # ------------------------------------------------------------ at the beginning of a run
@@ -105,7 +105,7 @@ class Following:
         wanted = [name for name in names if self._state.follows(name)]
         for start in range(0, len(wanted), _BATCH):
             some = wanted[start : start + _BATCH]
-            self._state.asks.update(await self._incoming(some))
+            self._state.dependencies.update(await self._incoming(some))
 
     async def _read_missing(self) -> None:
         """Read the requirements of published projects of which they are not known."""
@@ -202,12 +202,16 @@ class Following:
         self._results = {}
         await self._catalogue.commit(update)
 
-    async def _incoming(self, names: Collection[ProjectName]) -> dict[ProjectName, tuple[Ask, ...]]:
+    async def _incoming(
+        self, names: Collection[ProjectName]
+    ) -> dict[ProjectName, tuple[Dependency, ...]]:
         """Return everything that is asked of each project."""
         found = await self._catalogue.dependants(names)
         return {
             name: tuple(
-                ask for text in found.get(name, {}).values() for ask in values.decode_asks(text)
+                dependency
+                for text in found.get(name, {}).values()
+                for dependency in values.decode_dependencies(text)
             )
             for name in names
         }
@@ -229,8 +233,8 @@ class Following:
             if text == row.contexts:
                 continue
             update.requirements[name] = row._replace(contexts=text)
-            asks = self._asks(name, found, contexts, before.get(name, {}))
-            changed |= self._replace(name, before.get(name, {}), asks, update)
+            dependencies = self._dependencies(name, found, contexts, before.get(name, {}))
+            changed |= self._replace(name, before.get(name, {}), dependencies, update)
         self._mark(changed, update)
         await self._catalogue.commit(update)
         return changed
@@ -247,7 +251,7 @@ class Following:
         self._retained |= _retained(summaries)
 
     def _contexts(
-        self, name: ProjectName, found: ProjectNeeds, incoming: Iterable[Ask]
+        self, name: ProjectName, found: ProjectNeeds, incoming: Iterable[Dependency]
     ) -> dict[str, int]:
         """Return the contexts of a project; one that nothing needs any more keeps all of them.
 
@@ -270,7 +274,7 @@ class Following:
             extras = {extra for each in self._chain.projects for extra in each.extras(name)}
         return {"": every, **dict.fromkeys(sorted(extras), every)}
 
-    def _asks(
+    def _dependencies(
         self,
         name: ProjectName,
         found: ProjectNeeds,
@@ -285,27 +289,29 @@ class Following:
         judged = values.judge_needs(name, found, contexts, self._state.targets)
         if found.unknown or judged.unreadable or judged.mended or judged.direct:
             self.notes[name] = found, judged
-        asks = {needed: values.encode_asks(each) for needed, each in judged.asks.items()}
+        dependencies = {
+            needed: values.encode_dependencies(each) for needed, each in judged.dependencies.items()
+        }
         if any(why.startswith(_TRANSIENT) for _, why in found.unknown):
-            return {**before, **asks}
-        return asks
+            return {**before, **dependencies}
+        return dependencies
 
     def _replace(
         self,
         name: ProjectName,
         before: Mapping[ProjectName, str],
-        asks: dict[ProjectName, str],
+        dependencies: dict[ProjectName, str],
         update: CatalogueUpdate,
     ) -> set[ProjectName]:
         """Add what a project asks for to an update; return the projects for which that changes."""
-        if before == asks:
+        if before == dependencies:
             return set()
-        update.dependencies[name] = asks
-        if before.keys() - asks.keys():
+        update.dependencies[name] = dependencies
+        if before.keys() - dependencies.keys():
             self.may_have_lost = True
             update.markers[Marker.CLOSURE] = ""
-        names = before.keys() | asks.keys()
-        return {each for each in names if before.get(each) != asks.get(each)}
+        names = before.keys() | dependencies.keys()
+        return {each for each in names if before.get(each) != dependencies.get(each)}
 
     # ------------------------------------------------------------ everything at once
 
@@ -317,7 +323,7 @@ class Following:
         rows = dict(await self._catalogue.requirements(None))
         self._retained = _retained(await self._catalogue.summaries(None))
         before = await self._catalogue.dependencies(None)
-        incoming: dict[ProjectName, dict[ProjectName, tuple[Ask, ...]]] = {}
+        incoming: dict[ProjectName, dict[ProjectName, tuple[Dependency, ...]]] = {}
         judged: dict[ProjectName, str] = {}
         convergence = Convergence()
         # After the roots and what they need, whatever is still there and not needed any more.
@@ -326,16 +332,18 @@ class Following:
             while queue:
                 name = queue.pop()
                 found = ProjectNeeds.decoded(rows[name].needs)
-                asked = [ask for each in incoming.get(name, {}).values() for ask in each]
+                asked = [
+                    dependency for each in incoming.get(name, {}).values() for dependency in each
+                ]
                 contexts = convergence.contexts(name, self._contexts(name, found, asked))
                 text = values.encode_contexts(contexts)
                 if judged.get(name) == text:
                     continue
                 judged[name] = text
-                asks = self._asks(name, found, contexts, before.get(name, {}))
+                dependencies = self._dependencies(name, found, contexts, before.get(name, {}))
                 rows[name] = rows[name]._replace(contexts=text)
-                for needed, encoded in asks.items():
-                    incoming.setdefault(needed, {})[name] = values.decode_asks(encoded)
+                for needed, encoded in dependencies.items():
+                    incoming.setdefault(needed, {})[name] = values.decode_dependencies(encoded)
                     if needed in rows:
                         queue.append(needed)
         await self._store_everything(rows, incoming)
@@ -343,12 +351,12 @@ class Following:
     async def _store_everything(
         self,
         rows: Mapping[ProjectName, RequirementRow],
-        incoming: Mapping[ProjectName, Mapping[ProjectName, tuple[Ask, ...]]],
+        incoming: Mapping[ProjectName, Mapping[ProjectName, tuple[Dependency, ...]]],
     ) -> None:
         outgoing: dict[ProjectName, dict[ProjectName, str]] = {name: {} for name in rows}
         for needed, dependants in incoming.items():
-            for name, asks in dependants.items():
-                outgoing[name][needed] = values.encode_asks(asks)
+            for name, dependencies in dependants.items():
+                outgoing[name][needed] = values.encode_dependencies(dependencies)
         names = list(rows)
         for start in range(0, len(names), _BATCH):
             some = names[start : start + _BATCH]
@@ -373,17 +381,20 @@ class Following:
         if self._local:
             kept_out, pending = kept_out & set(names), pending & set(names)
         ordered = sorted({*names, *kept_out, *pending})
-        incoming: dict[ProjectName, tuple[Ask, ...]] = {}
+        incoming: dict[ProjectName, tuple[Dependency, ...]] = {}
         for start in range(0, len(ordered), _BATCH):
             found = await self._incoming(ordered[start : start + _BATCH])
-            incoming |= {name: self._convergence.asks(name, asks) for name, asks in found.items()}
+            incoming |= {
+                name: self._convergence.dependencies(name, dependencies)
+                for name, dependencies in found.items()
+            }
         update, new, to_sync = CatalogueUpdate(), list[ProjectName](), list[ProjectName]()
-        for name, asks in incoming.items():
-            if not asks:
+        for name, dependencies in incoming.items():
+            if not dependencies:
                 self._leave(name, update)
             elif name not in self._state.digests:
                 new.append(name)
-            elif self._has_to_sync(name, asks):
+            elif self._has_to_sync(name, dependencies):
                 to_sync.append(name)
             elif name in self._marked:
                 row = self._rows[name]._replace(unmet=self._marked[name])
@@ -396,21 +407,23 @@ class Following:
         await self._catalogue.commit(update)
         return to_sync
 
-    def _has_to_sync(self, name: ProjectName, asks: tuple[Ask, ...]) -> bool:
+    def _has_to_sync(self, name: ProjectName, dependencies: tuple[Dependency, ...]) -> bool:
         """Whether other versions of a followed project may be needed, or it was not synced yet."""
-        if self._state.digests[name] != values.asks_digest(asks):
+        if self._state.digests[name] != values.dependencies_digest(dependencies):
             return True
         unmet = self._marked.get(name, self._rows[name].unmet)
         return unmet == _PENDING and name not in self._sent
 
-    def _enter(self, name: ProjectName, asks: tuple[Ask, ...], update: CatalogueUpdate) -> None:
-        digest = values.asks_digest(asks)
-        self._state.digests[name], self._state.asks[name] = digest, asks
+    def _enter(
+        self, name: ProjectName, dependencies: tuple[Dependency, ...], update: CatalogueUpdate
+    ) -> None:
+        digest = values.dependencies_digest(dependencies)
+        self._state.digests[name], self._state.dependencies[name] = digest, dependencies
         update.followed[name] = self._rows[name] = FollowedRow(digest, _PENDING)
 
     def _leave(self, name: ProjectName, update: CatalogueUpdate) -> None:
         self._state.digests.pop(name, None)
-        self._state.asks.pop(name, None)
+        self._state.dependencies.pop(name, None)
         if self._rows.pop(name, None) is not None:
             update.unfollowed.append(name)
 
@@ -491,7 +504,7 @@ class Following:
     async def asked_by(self, names: Collection[ProjectName]) -> frozenset[ProjectName]:
         """Return the projects that some projects ask for."""
         found = await self._catalogue.dependencies(names)
-        return frozenset(needed for asks in found.values() for needed in asks)
+        return frozenset(needed for dependencies in found.values() for needed in dependencies)
 
     @property
     def rows(self) -> Mapping[ProjectName, FollowedRow]:

@@ -15,7 +15,7 @@ from bandersnatch.mirror.closure_report import missing_text, shown
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from bandersnatch.closure.needs import Ask, Unmet
+    from bandersnatch.closure.needs import Dependency, Unmet
     from bandersnatch.closure.targets import Targets
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.model.names import ProjectName
@@ -41,13 +41,13 @@ class Branch:
 class ClosureGraph:
     """Who needs whom.
 
-    ``roots`` are the published projects that are selected, or were synced by name. ``asks`` is what
-    each project asks of others. ``sizes`` are those of the published projects, in bytes, and
-    ``unmet`` is what the mirror lacks of a followed project.
+    ``roots`` are the published projects that are selected, or were synced by name.
+    ``dependencies`` is what each project asks of others. ``sizes`` are those of the published
+    projects, in bytes, and ``unmet`` is what the mirror lacks of a followed project.
     """
 
     roots: frozenset[ProjectName]
-    asks: Mapping[ProjectName, Mapping[ProjectName, tuple[Ask, ...]]]
+    dependencies: Mapping[ProjectName, Mapping[ProjectName, tuple[Dependency, ...]]]
     sizes: Mapping[ProjectName, int]
     unmet: Mapping[ProjectName, Unmet]
     targets: Targets
@@ -56,8 +56,8 @@ class ClosureGraph:
     def dependants(self) -> dict[ProjectName, set[ProjectName]]:
         """The projects that need each project."""
         found: dict[ProjectName, set[ProjectName]] = {}
-        for name, asks in self.asks.items():
-            for needed in asks:
+        for name, dependencies in self.dependencies.items():
+            for needed in dependencies:
                 found.setdefault(needed, set()).add(name)
         return found
 
@@ -75,19 +75,23 @@ class ClosureGraph:
         if len(others) > BRANCHES:
             yield f"and by {len(others) - BRANCHES} more projects"
         if name in self.unmet:
-            asking = {each: self.asks[each][name] for each in dependants.get(name, ())}
+            asking = {each: self.dependencies[each][name] for each in dependants.get(name, ())}
             text, _ = missing_text(name, self.unmet[name], asking)
             if text:
                 yield text
 
     def _link(self, dependant: ProjectName, needed: ProjectName) -> str:
-        asks = self.asks[dependant][needed]
-        texts = dict.fromkeys(shown(ask.text) for ask in asks)
-        return f"{dependant} {asks[0].version} ({', '.join(texts)})" if asks else dependant
+        dependencies = self.dependencies[dependant][needed]
+        texts = dict.fromkeys(shown(dependency.text) for dependency in dependencies)
+        return (
+            f"{dependant} {dependencies[0].version} ({', '.join(texts)})"
+            if dependencies
+            else dependant
+        )
 
     def branches(self, most: int = BRANCHES) -> list[Branch]:
         """Return the costliest branches of what is followed, the largest first."""
-        sizes = branch_sizes(self.roots, self.asks, self.sizes)
+        sizes = branch_sizes(self.roots, self.dependencies, self.sizes)
         followed = [name for name in sizes if name not in self.roots and sizes[name][1]]
         followed.sort(key=lambda name: (-sizes[name][1], name))
         dependants = self.dependants
@@ -107,7 +111,7 @@ class ClosureGraph:
         stack = [(name, 0, "") for name in sorted(names or self.roots, reverse=True)]
         while stack:
             name, depth, text = stack.pop()
-            needed = self.asks.get(name, {})
+            needed = self.dependencies.get(name, {})
             is_repeated = name in seen and bool(needed)
             note = " (see above)" if is_repeated else self._note(name)
             yield f"{'  ' * depth}{text or name}{note}"
@@ -117,8 +121,8 @@ class ClosureGraph:
                     (each, depth + 1, self._drawn(needed[each])) for each in sorted(needed)[::-1]
                 ]
 
-    def _drawn(self, asks: tuple[Ask, ...]) -> str:
-        return " | ".join(dict.fromkeys(shown(ask.text) for ask in asks))
+    def _drawn(self, dependencies: tuple[Dependency, ...]) -> str:
+        return " | ".join(dict.fromkeys(shown(dependency.text) for dependency in dependencies))
 
     def _note(self, name: ProjectName) -> str:
         unmet = self.unmet.get(name)
@@ -129,8 +133,8 @@ class ClosureGraph:
 
     def as_dict(self) -> dict[str, object]:
         """Return the graph as the object that ``closure --json`` prints."""
-        found = depths(self.roots, self.asks)
-        names = sorted({*found, *self.asks, *self.unmet})
+        found = depths(self.roots, self.dependencies)
+        names = sorted({*found, *self.dependencies, *self.unmet})
         return {
             "targets": [each.name for each in self.targets.targets],
             "roots": sorted(self.roots),
@@ -142,14 +146,14 @@ class ClosureGraph:
                     "needs": {
                         needed: [
                             {
-                                "requirement": ask.text,
-                                "version": ask.version,
-                                "targets": [t.name for t in self.targets.of(ask.targets)],
-                                "undecided": ask.targets != ask.sure,
+                                "requirement": dependency.text,
+                                "version": dependency.version,
+                                "targets": [t.name for t in self.targets.of(dependency.targets)],
+                                "undecided": dependency.targets != dependency.sure,
                             }
-                            for ask in asks
+                            for dependency in dependencies
                         ]
-                        for needed, asks in sorted(self.asks.get(name, {}).items())
+                        for needed, dependencies in sorted(self.dependencies.get(name, {}).items())
                     },
                 }
                 for name in names
@@ -161,8 +165,8 @@ class ClosureGraph:
         yield "digraph closure {"
         for root in sorted(self.roots):
             yield f"  {_quoted(root)} [shape=box];"
-        for name, asks in sorted(self.asks.items()):
-            for needed, each in sorted(asks.items()):
+        for name, dependencies in sorted(self.dependencies.items()):
+            for needed, each in sorted(dependencies.items()):
                 label = _quoted(self._drawn(each))
                 yield f"  {_quoted(name)} -> {_quoted(needed)} [label={label}];"
         yield "}"
@@ -186,9 +190,11 @@ async def load_graph(mirror: Mirror) -> ClosureGraph | None:
             for name, each in summaries.items()
             if each.is_published and (each.standing is Standing.RETAINED or selects(name))
         ),
-        asks={
-            name: {needed: values.decode_asks(text) for needed, text in asks.items()}
-            for name, asks in stored.items()
+        dependencies={
+            name: {
+                needed: values.decode_dependencies(text) for needed, text in dependencies.items()
+            }
+            for name, dependencies in stored.items()
         },
         sizes={name: each.size for name, each in summaries.items() if each.is_published},
         unmet={

@@ -95,10 +95,14 @@ class _Explanation:
         graph = await load_graph(self._mirror)
         if graph is None or self._mirror.closure is None:
             return []
-        asking = [asks[self._name] for asks in graph.asks.values() if self._name in asks]
+        asking = [
+            dependencies[self._name]
+            for dependencies in graph.dependencies.values()
+            if self._name in dependencies
+        ]
         if asking:
-            asked = tuple(ask for asks in asking for ask in asks)
-            self._mirror.closure.asks[self._name] = asked
+            asked = tuple(dependency for dependencies in asking for dependency in dependencies)
+            self._mirror.closure.dependencies[self._name] = asked
         return list(graph.why(self._name))
 
     def _deferrals(self, deferred: Iterable[Deferred]) -> Iterator[str]:
