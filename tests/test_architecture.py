@@ -43,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "doctor.port": set(),
     "index.port": VALUES | PORTS,
     "storage.port": VALUES | {"layout"},
+    "storage.wrapper": VALUES | {"layout", "storage.port"},
     "concurrency": {"clock"},
     "state_word": {"catalogue.port", "catalogue.records"},
     "fleet_counts": set(),
@@ -70,7 +71,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "transfer": VALUES | PORTS | {"concurrency", "config.schema", "mirror.mark", "transfer"},
     "cluster": VALUES
     | PORTS
-    | {"concurrency", "filters.chain", "config.schema", "mirror", "cluster", "fleet_counts"},
+    | {"concurrency", "filters.chain", "config.schema", "mirror", "cluster", "fleet_counts"}
+    | {"storage.wrapper"},
     "cluster.postgres": VALUES
     | PORTS
     | {"config.catalogue", "catalogue.postgres.failures", "catalogue.postgres.lock", "cluster"},
@@ -137,6 +139,7 @@ NEVER: dict[str, set[str]] = {
     "catalogue.port": {"asyncio", "logging", "os", "pathlib"},
     "index.port": {"asyncio", "logging", "os", "pathlib"},
     "storage.port": {"asyncio", "logging", "os", "pathlib"},
+    "storage.wrapper": {"asyncio", "logging", "os", "pathlib"},
     "mirror": {"logging", "os", "pathlib", "time", "random", "tempfile", "shutil"},
     "serve": {"logging", "os", "pathlib", "time", "random", "tempfile", "shutil"},
     "cluster": {"os", "pathlib", "random", "tempfile", "shutil"},

@@ -9,7 +9,7 @@ from bandersnatch.errors import AbandonedAttempt
 from bandersnatch.layout import served
 from bandersnatch.mirror.authority import Claims, RunAuthority
 from bandersnatch.model.files import ReleaseFile
-from bandersnatch.storage.port import MirrorStorage, Sink
+from bandersnatch.storage.wrapper import SinkWrapper, StorageWrapper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     from bandersnatch.layout import StorageKey
     from bandersnatch.mirror.tasks import SyncTask
     from bandersnatch.model.content import Content, ExpectedContent
-    from bandersnatch.model.digests import Hashes
-    from bandersnatch.model.folding import Folding
     from bandersnatch.model.names import ProjectName
-    from bandersnatch.storage.port import FileReadResult, StorageSpace, StoredObject
+    from bandersnatch.storage.port import MirrorStorage, Sink
 
 
 class Attempt(Protocol):
@@ -75,7 +73,7 @@ def _claimed(file: ReleaseFile) -> ReleaseFile:
     return ReleaseFile(file.filename, "", file.path, file.hashes, core_metadata=file.core_metadata)
 
 
-class FencedStorage(MirrorStorage):
+class FencedStorage(StorageWrapper):
     """Wraps a storage for one attempt, and changes pages only while that is current.
 
     The content of files is verified, so a late one is right wherever it belongs; one that belongs
@@ -83,11 +81,9 @@ class FencedStorage(MirrorStorage):
     """
 
     def __init__(self, storage: MirrorStorage, attempt: Attempt, *, records_files: bool) -> None:
-        self._storage = storage
+        super().__init__(storage)
         self._attempt = attempt
         self._records_files = records_files
-
-    # ------------------------------------------------------------ fenced
 
     async def write(
         self,
@@ -120,75 +116,14 @@ class FencedStorage(MirrorStorage):
         async with self._storage.receive(key, expected) as sink:
             yield _FencedSink(sink, key, self._attempt) if self._records_files else sink
 
-    # ------------------------------------------------------------ passed through
 
-    async def read(self, key: StorageKey, /) -> bytes:
-        return await self._storage.read(key)
-
-    async def purge(self, keys: Collection[StorageKey], /) -> None:
-        await self._storage.purge(keys)
-
-    def scan(self, prefix: StorageKey, /) -> AsyncIterator[StoredObject]:
-        return self._storage.scan(prefix)
-
-    @property
-    def folding(self) -> Folding:
-        return self._storage.folding
-
-    @property
-    def believes_records(self) -> bool:
-        return self._storage.believes_records
-
-    async def probe(self, key: StorageKey, /) -> None:
-        await self._storage.probe(key)
-
-    async def flush(self) -> None:
-        await self._storage.flush()
-
-    async def stat(self, keys: Sequence[StorageKey], /) -> Sequence[StoredObject | None]:
-        return await self._storage.stat(keys)
-
-    async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
-        return await self._storage.digest(key, algorithms)
-
-    async def read_files(self, keys: Sequence[StorageKey], /) -> Sequence[FileReadResult]:
-        return await self._storage.read_files(keys)
-
-    def stream(self, key: StorageKey, /) -> AsyncIterator[bytes]:
-        return self._storage.stream(key)
-
-    async def free_space(self, prefix: StorageKey, /) -> StorageSpace | None:
-        return await self._storage.free_space(prefix)
-
-    async def purge_downloads(self, *, before: int) -> None:
-        await self._storage.purge_downloads(before=before)
-
-
-class _FencedSink(Sink):
+class _FencedSink(SinkWrapper):
     """Has the coordinator record a file before it is published."""
 
     def __init__(self, sink: Sink, key: StorageKey, attempt: Attempt) -> None:
-        self._sink = sink
+        super().__init__(sink)
         self._key = key
         self._attempt = attempt
-
-    @property
-    def held(self) -> int:
-        return self._sink.held
-
-    @property
-    def complete(self) -> bool:
-        return self._sink.complete
-
-    @property
-    def verifiable(self) -> bool:
-        return self._sink.verifiable
-
-    async def write(self, chunk: bytes, /) -> None:
-        await self._sink.write(chunk)
-
-    async def restart(self) -> None:
-        await self._sink.restart()
 
     async def finish(self) -> Content:
         await self._attempt.permit((self._key,), ())

@@ -9,24 +9,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from bandersnatch.errors import IntegrityError
 from bandersnatch.layout import LAST_MODIFIED, MARK, WEB, StorageKey, served
 from bandersnatch.storage.directory import open_regular
-from bandersnatch.storage.port import (
-    FileReadResult,
-    Listing,
-    MirrorStorage,
-    Sink,
-    StorageSpace,
-    StoredObject,
-)
 from bandersnatch.storage.system import open_directory
 from bandersnatch.storage.temporary import CHUNK, write_all
 from bandersnatch.storage.tree import KEY, mapped_errors
+from bandersnatch.storage.wrapper import SinkWrapper, StorageWrapper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 
     from bandersnatch.model.content import Content, ExpectedContent
-    from bandersnatch.model.digests import Hashes
-    from bandersnatch.model.folding import Folding
+    from bandersnatch.storage.port import MirrorStorage, Sink
 
 JOURNAL = ".journal"
 """The name of the file, in the mirror's directory."""
@@ -133,22 +125,20 @@ def _parse_entry(text: bytes) -> Change | None:
     return change if _is_served(change.key) else None
 
 
-class JournalingStorage(MirrorStorage):
+class JournalingStorage(StorageWrapper):
     """Wraps a storage, and records every change of the served tree before it is made.
 
     ``publish_version`` is not recorded: the version that it shows was.
     """
 
     def __init__(self, storage: MirrorStorage, journal: ChangeJournal) -> None:
-        self._storage = storage
+        super().__init__(storage)
         self._journal = journal
 
     @property
     def journal(self) -> ChangeJournal:
         """The journal that changes are recorded in."""
         return self._journal
-
-    # ------------------------------------------------------------ recorded
 
     async def write(
         self,
@@ -175,81 +165,12 @@ class JournalingStorage(MirrorStorage):
         async with self._storage.receive(key, expected) as sink:
             yield _JournalingSink(sink, key, self._journal)
 
-    # ------------------------------------------------------------ passed through
 
-    async def read(self, key: StorageKey, /) -> bytes:
-        return await self._storage.read(key)
-
-    async def publish_version(self, key: StorageKey, version: StorageKey, /) -> None:
-        await self._storage.publish_version(key, version)
-
-    async def purge(self, keys: Collection[StorageKey], /) -> None:
-        await self._storage.purge(keys)
-
-    def scan(self, prefix: StorageKey, /) -> AsyncIterator[StoredObject]:
-        return self._storage.scan(prefix)
-
-    @property
-    def folding(self) -> Folding:
-        return self._storage.folding
-
-    @property
-    def believes_records(self) -> bool:
-        return self._storage.believes_records
-
-    async def probe(self, key: StorageKey, /) -> None:
-        await self._storage.probe(key)
-
-    async def flush(self) -> None:
-        await self._storage.flush()
-
-    async def stat(self, keys: Sequence[StorageKey], /) -> Sequence[StoredObject | None]:
-        return await self._storage.stat(keys)
-
-    @asynccontextmanager
-    async def listing(self, *prefixes: StorageKey) -> AsyncIterator[Listing]:
-        async with self._storage.listing(*prefixes) as found:
-            yield found
-
-    async def digest(self, key: StorageKey, algorithms: Sequence[str], /) -> Hashes:
-        return await self._storage.digest(key, algorithms)
-
-    async def read_files(self, keys: Sequence[StorageKey], /) -> Sequence[FileReadResult]:
-        return await self._storage.read_files(keys)
-
-    def stream(self, key: StorageKey, /) -> AsyncIterator[bytes]:
-        return self._storage.stream(key)
-
-    async def free_space(self, prefix: StorageKey, /) -> StorageSpace | None:
-        return await self._storage.free_space(prefix)
-
-    async def purge_downloads(self, *, before: int) -> None:
-        await self._storage.purge_downloads(before=before)
-
-
-class _JournalingSink(Sink):
+class _JournalingSink(SinkWrapper):
     def __init__(self, sink: Sink, key: StorageKey, journal: ChangeJournal) -> None:
-        self._sink = sink
+        super().__init__(sink)
         self._key = key
         self._journal = journal
-
-    @property
-    def held(self) -> int:
-        return self._sink.held
-
-    @property
-    def complete(self) -> bool:
-        return self._sink.complete
-
-    @property
-    def verifiable(self) -> bool:
-        return self._sink.verifiable
-
-    async def write(self, chunk: bytes, /) -> None:
-        await self._sink.write(chunk)
-
-    async def restart(self) -> None:
-        await self._sink.restart()
 
     async def finish(self) -> Content:
         with self._journal.recording([Change(self._key)]):
