@@ -10,6 +10,7 @@ import asyncio
 import base64
 import hashlib
 import logging
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -101,7 +102,7 @@ _TABLES = (
 )
 
 
-class _Queue:
+class _Queue(ABC):
     """What coordinator and worker have in common: connections, and news by NOTIFY.
 
     ``kind`` names the process to the administrator of the database.
@@ -232,9 +233,9 @@ class _Queue:
             except psycopg.Error:
                 await asyncio.sleep(_PAUSE)
 
+    @abstractmethod
     def is_for_this(self, payload: str) -> bool:
         """Whether news is for this process."""
-        raise NotImplementedError
 
     async def wait(self, seconds: float, /) -> None:
         with suppress(TimeoutError):
