@@ -14,11 +14,13 @@ from bandersnatch import errors, events
 from bandersnatch.catalogue.records import RequirementRow
 from bandersnatch.cluster import codec, messages
 from bandersnatch.cluster.budget import divide, divide_all
+from bandersnatch.cluster.remote import FencedStorage
 from bandersnatch.filters.chain import Dropped
 from bandersnatch.index.shares import SharedBudget
 from bandersnatch.mirror.tasks import Outcome, Result, SyncTask, TaskHints
 from bandersnatch.model.names import project_name
 from bandersnatch.model.project import Rejection
+from bandersnatch.storage.port import MirrorStorage
 from tests.support import records as kept
 
 if TYPE_CHECKING:
@@ -202,3 +204,18 @@ async def test_a_share_is_taken_from_requests_as_they_end() -> None:
     await semaphore.acquire()
     assert semaphore.locked()
     budget.close()
+
+
+# ---------------------------------------------------------------- the fence
+
+
+def test_every_operation_of_a_storage_is_fenced_or_cannot_change_the_served_tree() -> None:
+    reads = {"read", "scan", "folding", "believes_records", "probe", "stat", "listing", "digest"}
+    reads |= {"read_files", "stream", "free_space"}
+    outside = {"flush", "purge", "purge_downloads"}  # the trash, and partial downloads
+    changes = {"write", "publish_version", "discard", "recover", "receive"}
+
+    operations = {name for name in dir(MirrorStorage) if not name.startswith("_")}
+
+    assert operations == reads | outside | changes
+    assert changes <= vars(FencedStorage).keys()
