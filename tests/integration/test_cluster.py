@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import signal
 import threading
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from html import unescape
 from typing import TYPE_CHECKING
@@ -17,11 +19,11 @@ from tests.support.serving import serving
 from tests.support.workers import WorkerProcess, wait_until, workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.support.index import Index
     from tests.support.postgres import Postgres, SharedPostgres
-    from tests.support.server import IndexServer, ReceivedRequest
+    from tests.support.server import Answer, IndexServer, ReceivedRequest
     from tests.support.site import Site
 
 
@@ -226,26 +228,42 @@ async def _shown(site: Site) -> tuple[dict[str, int], str]:
     return counts, " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
 
-def test_a_server_counts_workers_and_jobs(index: Index, server: IndexServer, shared: Site) -> None:
-    for number in range(40):
-        index.release(f"project-{number}", "1.0")
-    held, opened = threading.Event(), threading.Event()
+def _are_working(site: Site, count: int) -> bool:
+    """Whether so many workers are working on projects."""
+    return asyncio.run(_shown(site))[0].get("workers working") == count
+
+
+@contextmanager
+def _held(site: Site, server: IndexServer, count: int) -> Iterator[threading.Event]:
+    """Run workers and a coordinator; no page is answered until the yielded event is set.
+
+    The block begins when all workers take part. After it the run has to succeed.
+    """
+    site.configure(timeout=100)
+    opened = threading.Event()
 
     def hold(asked: ReceivedRequest) -> None:
         if asked.kind == "detail":
-            held.set()
-            opened.wait(240)
+            opened.wait(90)
 
     server.on_request = hold
-    log = shared.home / "mirror.log"
-    with workers(shared, 1), WorkerProcess(shared.config, log, command="mirror") as coordinator:
+    log = site.home / "mirror.log"
+    with workers(site, count), WorkerProcess(site.config, log, command="mirror") as coordinator:
         try:
-            held.wait(240)
-            wait_until(lambda: asyncio.run(_shown(shared))[0].get("workers working") == 1)
-            counts, page = asyncio.run(_shown(shared))
+            wait_until(lambda: coordinator.text().count("takes part") == count, coordinator.text)
+            yield opened
         finally:
             opened.set()
         assert coordinator.wait() == 0, coordinator.text()
+    site.check()
+
+
+def test_a_server_counts_workers_and_jobs(index: Index, server: IndexServer, shared: Site) -> None:
+    for number in range(40):
+        index.release(f"project-{number}", "1.0")
+    with _held(shared, server, 1):
+        wait_until(lambda: _are_working(shared, 1))
+        counts, page = asyncio.run(_shown(shared))
 
     assert counts.pop("jobs running") in {1, 2}
     assert counts.pop("jobs waiting") >= 1
@@ -276,3 +294,57 @@ def test_a_server_counts_nothing_without_a_queue(
 
     assert set(counts.values()) == {0}
     assert "Projects 1" in page
+
+
+# ---------------------------------------------------------------- limits
+
+_PAUSE = 8
+"""Seconds for which a host asks for a pause."""
+
+
+def test_a_pause_that_a_host_asks_for_holds_all_workers(
+    index: Index, server: IndexServer, shared: Site
+) -> None:
+    for number in range(90):
+        index.release(f"project-{number}", "1.0", metadata=False)
+    shared.configure(workers=4)
+    asked_for: list[float] = []
+
+    async def be_slow(_: object, __: object) -> None:
+        if not asked_for or server.time() < asked_for[0] + _PAUSE:
+            await asyncio.sleep(0.5)
+
+    async def ask_for_a_pause(_: object, answer: Answer) -> None:
+        asked_for.append(server.time())
+        answer.status, answer.body = 429, b""
+        answer.headers.clear()
+        answer.headers["Retry-After"] = str(_PAUSE)
+
+    server.fault("detail", be_slow)
+    with _held(shared, server, 2) as opened:
+        opened.set()
+        wait_until(lambda: _are_working(shared, 2))
+        server.fault("detail", ask_for_a_pause, 1)
+
+    times = [each.at for each in server.asked if each.kind == "detail"]
+    after = [asked_for[0], *(each for each in times if each > asked_for[0])]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(after)]
+    assert len(after) > 20  # each of them had more to do
+    assert max(gaps) >= _PAUSE - 5  # the others are told by way of the coordinator
+
+
+def test_the_rate_of_downloads_is_that_of_all_workers_together(
+    index: Index, server: IndexServer, shared: Site
+) -> None:
+    count, size, rate = 40, 50_000, 400_000
+    for number in range(count):
+        index.release(f"project-{number}", "1.0", size=size, metadata=False)
+    shared.configure(max_rate=f"{rate // 1000} kB/s", download_workers=2)
+    with _held(shared, server, 2):
+        pass
+
+    times = [each.at for each in server.asked if each.kind == "file"]
+    assert len(times) == count
+    # At most two downloads are under way, so the others had come before the last request.
+    # Workers of which each had the whole rate would take half of this time.
+    assert times[-1] - times[0] >= (count - 2) * size / rate - 1.0
