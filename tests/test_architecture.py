@@ -75,7 +75,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"storage.wrapper"},
     "cluster.postgres": VALUES
     | PORTS
-    | {"config.catalogue", "catalogue.postgres.failures", "catalogue.postgres.lock", "cluster"},
+    | {"config.catalogue", "catalogue.postgres.failures", "catalogue.postgres.lock", "cluster"}
+    | {"concurrency"},
     "serve": VALUES
     | PORTS
     | {"concurrency", "simple", "filters.chain", "config.schema", "serve", "state_word", "metrics"}

@@ -100,6 +100,16 @@ async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
         raise failures.exceptions[0] from None
 
 
+async def wait_at_most(event: asyncio.Event, seconds: float) -> None:
+    """Wait until an event is set, at most for some seconds.
+
+    In Python 3.11 ``asyncio.wait_for`` drops a cancellation that comes together with the event.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
 async def bounded_map(
     work: Callable[[_Item], Awaitable[None]], items: Sequence[_Item], *, most: int
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bandersnatch.concurrency import WorkQueue, bounded_map, run_pool, task_group
+from bandersnatch.concurrency import WorkQueue, bounded_map, run_pool, task_group, wait_at_most
 from tests.support.clock import FakeClock, QuickClock
 
 if TYPE_CHECKING:
@@ -418,3 +418,25 @@ async def test_whatever_is_not_optional_is_always_returned(items: list[str], wor
     await run_pool(queue, work, workers=workers)
 
     assert {number for number, kind in enumerate(items) if kind != "optional"} <= done
+
+
+@pytest.mark.parametrize("passes", range(6))
+async def test_a_cancellation_that_comes_with_an_event_is_kept(passes: int) -> None:
+    event = asyncio.Event()
+    waiting = asyncio.create_task(wait_at_most(event, 60))
+    await asyncio.sleep(0)
+    event.set()
+    for _ in range(passes):  # of the event loop, between the event and the cancellation
+        await asyncio.sleep(0)
+    is_cancelled = waiting.cancel()
+
+    await asyncio.wait([waiting])
+
+    assert waiting.cancelled() is is_cancelled
+
+
+async def test_a_wait_ends_with_the_event_or_its_time() -> None:
+    event = asyncio.Event()
+    await wait_at_most(event, 0.001)
+    event.set()
+    await wait_at_most(event, 60)

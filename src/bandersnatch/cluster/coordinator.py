@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,7 +20,7 @@ from msgspec import Struct, structs
 from bandersnatch.catalogue.records import CatalogueUpdate, Cause, Deferral, Deferred
 from bandersnatch.cluster import messages
 from bandersnatch.cluster.budget import WHOLE, divide_all
-from bandersnatch.concurrency import task_group
+from bandersnatch.concurrency import task_group, wait_at_most
 from bandersnatch.errors import MissingWorkers
 from bandersnatch.events import Warned
 from bandersnatch.layout import CLUSTER
@@ -326,8 +326,7 @@ class Coordinator(Fleet):
         """Look at the workers regularly: divide the budgets, and find what is lost."""
         last = _now()
         while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry.wait(), _LOOK)
+            await wait_at_most(self._hurry, _LOOK)
             self._hurry.clear()
             await self._queue.live()
             found = await self._queue.workers()

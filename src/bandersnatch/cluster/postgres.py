@@ -35,6 +35,7 @@ from bandersnatch.cluster.port import (
     WorkerQueue,
     WorkerView,
 )
+from bandersnatch.concurrency import wait_at_most
 from bandersnatch.errors import CorruptState, StorageError
 
 if TYPE_CHECKING:
@@ -238,8 +239,7 @@ class _Queue(ABC):
         """Whether news is for this process."""
 
     async def wait(self, seconds: float, /) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), seconds)
+        await wait_at_most(self._news, seconds)
         self._news.clear()
 
     async def has_queue(self) -> bool:

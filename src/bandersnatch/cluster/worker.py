@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from traceback import format_exc
 from typing import TYPE_CHECKING, Protocol
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from bandersnatch import errors
 from bandersnatch.cluster import messages
 from bandersnatch.cluster.remote import Attempt, FencedStorage, RemoteAuthority
-from bandersnatch.concurrency import task_group
+from bandersnatch.concurrency import task_group, wait_at_most
 from bandersnatch.events import StepStarted, Warned
 from bandersnatch.layout import CLUSTER
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
@@ -255,8 +255,7 @@ class _Part:
             elif _now() - heard > _SILENT:
                 self._over.set()
                 return
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry.wait(), _BEAT)
+            await wait_at_most(self._hurry, _BEAT)
             self._hurry.clear()
 
     def _state(self) -> messages.WorkerState:
