@@ -290,13 +290,18 @@ def test_a_key_with_a_passphrase_is_refused_and_no_passphrase_is_asked_for(
     assert f"the key in {path} has a passphrase; store it without one" in ran.log
 
 
+@pytest.mark.parametrize("command", [("mirror",), ("config", "check", "--online")])
 @pytest.mark.parametrize("name", ["none", "text"])
 def test_an_unusable_ssl_cert_file_is_named(
-    files: dict[str, Path], site: Site, monkeypatch: pytest.MonkeyPatch, name: str
+    files: dict[str, Path],
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    command: tuple[str, ...],
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(files[name]))
 
-    ran = site.mirror()
+    ran = site.ask(*command)
 
     assert ran.code == 2
     assert f"environment variable SSL_CERT_FILE: {files[name]} " in ran.log

@@ -33,14 +33,24 @@ async def open_index(
 ) -> AsyncIterator[PackageIndex]:
     """Yield the index alone: neither the tree nor the catalogue is opened, and no lock is taken.
 
-    :raises ConfigError: if the environment names an invalid proxy.
+    :raises ConfigError: if the environment names an invalid proxy or file of certificates.
     """
-    from bandersnatch.index.proxy import choose_proxy  # noqa: PLC0415 - as needed
-
-    settings = with_master(configuration.settings)
-    proxy = choose_proxy(settings.index.proxy, settings.index.url, os.environ)
+    settings, proxy = route_to_index(configuration.settings)
     async with AsyncExitStack() as stack:
         yield await connect_index(settings, stack, clock, events, proxy)
+
+
+def route_to_index(settings: Settings) -> tuple[Settings, str]:
+    """Return the settings with an index, PyPI if they have none, and the proxy on the way to it.
+
+    :raises ConfigError: if the environment names an invalid proxy or file of certificates.
+    """
+    from bandersnatch.index.proxy import choose_proxy  # noqa: PLC0415 - as needed
+    from bandersnatch.index.tls import check_environment  # noqa: PLC0415 - as needed
+
+    check_environment(os.environ)
+    settings = with_master(settings)
+    return settings, choose_proxy(settings.index.proxy, settings.index.url, os.environ)
 
 
 async def connect_index(

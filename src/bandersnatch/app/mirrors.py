@@ -6,7 +6,7 @@ import os
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from bandersnatch.app.indexes import connect_index, with_master
+from bandersnatch.app.indexes import connect_index, route_to_index
 from bandersnatch.app.storages import open_storage
 from bandersnatch.errors import RefusedCopy
 from bandersnatch.events import Warned
@@ -49,13 +49,9 @@ async def open_mirror(
     :raises LockConflict: if another command holds the lock.
     :raises StorageError: if the mirror's directory cannot be used.
     """
-    from bandersnatch.index.proxy import choose_proxy  # noqa: PLC0415 - as needed
-    from bandersnatch.index.tls import check_environment  # noqa: PLC0415 - as needed
     from bandersnatch.mirror.mirror import Mirror  # noqa: PLC0415 - as needed
 
-    check_environment(os.environ)
-    settings = with_master(configuration.settings)
-    proxy = choose_proxy(settings.index.proxy, settings.index.url, os.environ)
+    settings, proxy = route_to_index(configuration.settings)
     async with AsyncExitStack() as stack:
         storage, catalogue = await open_storage(
             settings, stack, events, dry_run=dry_run, readers=readers

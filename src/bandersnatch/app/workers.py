@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 
 from bandersnatch import __version__
 from bandersnatch.app.configuration import Configuration, load
-from bandersnatch.app.indexes import connect_index, with_master
+from bandersnatch.app.indexes import connect_index, route_to_index, with_master
 from bandersnatch.errors import LockConflict, StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.storage.port import MirrorStorage
 
-_FLEET_TIMEOUT = 10.0
+_FLEET_TIMEOUT = 5.0
 """Seconds within which a server has to have counted the workers."""
 
 
@@ -134,15 +134,11 @@ async def _open_workers_mirror(
     from bandersnatch.catalogue.postgres.catalogue import PostgresCatalogue  # noqa: PLC0415 - as needed
     from bandersnatch.catalogue.postgres.session import Access  # noqa: PLC0415 - as needed
     from bandersnatch.cluster.settings import fingerprint_of  # noqa: PLC0415 - as needed
-    from bandersnatch.index.proxy import choose_proxy  # noqa: PLC0415 - as needed
     from bandersnatch.index.shares import SharedLimits  # noqa: PLC0415 - as needed
-    from bandersnatch.index.tls import check_environment  # noqa: PLC0415 - as needed
     from bandersnatch.mirror.mirror import Mirror  # noqa: PLC0415 - as needed
 
-    check_environment(os.environ)
-    settings = with_master(configuration.settings)
+    settings, proxy = route_to_index(configuration.settings)
     assert settings.catalogue is not None, "a worker has one"
-    proxy = choose_proxy(settings.index.proxy, settings.index.url, os.environ)
     async with AsyncExitStack() as stack:
         storage = await _open_workers_storage(settings, stack, suffix)
         catalogue = PostgresCatalogue(settings.catalogue, Access(is_writing=False), events)
