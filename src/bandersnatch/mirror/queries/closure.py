@@ -82,12 +82,10 @@ class ClosureGraph:
 
     def _link(self, dependant: ProjectName, needed: ProjectName) -> str:
         dependencies = self.dependencies[dependant][needed]
+        if not dependencies:
+            return dependant
         texts = dict.fromkeys(shown(dependency.text) for dependency in dependencies)
-        return (
-            f"{dependant} {dependencies[0].version} ({', '.join(texts)})"
-            if dependencies
-            else dependant
-        )
+        return f"{dependant} {dependencies[0].version} ({', '.join(texts)})"
 
     def branches(self, most: int = BRANCHES) -> list[Branch]:
         """Return the costliest branches of what is followed, the largest first."""
