@@ -563,7 +563,7 @@ MUTANTS = (
     ),
     Mutant(
         "a dry run changes the mirror",
-        "app:_open_storage",
+        "app.storages:open_storage",
         restate(returned("DryRunStorage"), returned(lacks=("DryRunStorage",))),
         ("integration/test_questions.py", "integration/test_cli.py"),
     ),
