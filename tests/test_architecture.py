@@ -277,6 +277,18 @@ def test_help_needs_none_of_the_heavy_libraries() -> None:
     assert not heavy & set(done.stdout.split())
 
 
+def test_an_interval_of_0_is_read_without_the_library_of_units() -> None:
+    """That library imports the parser of HTML as well."""
+    program = (
+        "import sys; from bandersnatch.config.readers import duration_with_unit;"
+        "duration_with_unit('0'); print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert not {"humanfriendly", "html.parser"} & set(done.stdout.split())
+
+
 def test_a_run_without_a_closure_imports_nothing_for_dependencies() -> None:
     """These modules read archives and parse markers: a tenth of all that a run imports."""
     program = (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
+from humanfriendly import InvalidTimespan, parse_timespan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -128,6 +129,17 @@ def test_duration_reads_a_number_with_a_unit(
 
 def test_duration_reads_a_number_without_a_unit_as_seconds() -> None:
     assert readers.duration("90") == timedelta(seconds=90)
+
+
+@given(text=st.from_regex(r"\s?[0-9]{1,20}(\.[0-9]{0,20})?\s?", fullmatch=True))
+def test_a_number_is_the_time_span_that_the_library_reads(text: str) -> None:
+    """Most numbers are read without it, because it is slow to import."""
+    try:
+        expected = timedelta(seconds=parse_timespan(text))
+    except (InvalidTimespan, OverflowError):
+        assert "is not a time span" in refusal(readers.duration, text)
+    else:
+        assert readers.duration(text) == expected
 
 
 @pytest.mark.parametrize("text", ["90", "1.5", " 7 "])

@@ -175,6 +175,8 @@ def project_and_file(text: str) -> tuple[str, str]:
 # ---------------------------------------------------------------- times
 
 _NUMBER_ONLY = re.compile(r"\s*[0-9.]*\s*")
+_SECONDS = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?", re.ASCII)
+"""Matches most numbers without a unit; the library that reads the others is slow to import."""
 
 
 def seconds(text: str) -> float:
@@ -213,6 +215,8 @@ def days(text: str) -> timedelta:
 
 
 def _time_span(text: str) -> timedelta | None:
+    if _SECONDS.fullmatch(number := text.strip()):
+        return _of_seconds(float(number))
     from humanfriendly import InvalidTimespan, parse_timespan  # noqa: PLC0415 - slow to import
 
     if mistake_in(text):
@@ -220,6 +224,13 @@ def _time_span(text: str) -> timedelta | None:
     try:
         return timedelta(seconds=parse_timespan(text))
     except (InvalidTimespan, ValueError, OverflowError):
+        return None
+
+
+def _of_seconds(number: float) -> timedelta | None:
+    try:
+        return timedelta(seconds=number)
+    except OverflowError:
         return None
 
 
