@@ -418,6 +418,24 @@ MUTANTS = (
         ("chaos/test_http_answers.py", "integration/test_faults.py"),
     ),
     Mutant(
+        "the next bytes of a body are waited for without a limit",
+        "index.watchdog:Watchdog.read",
+        put(attribute("has_arrived"), TRUE),
+        ("unit/test_watchdog.py",),
+    ),
+    Mutant(
+        "a body counts as arrived before its end",
+        "index.aiohttp_client:AiohttpResponse.has_arrived",
+        put(call("is_eof"), TRUE),
+        ("unit/test_watchdog.py",),
+    ),
+    Mutant(
+        "a host that is not the only one may answer as late as the only one",
+        "index.transport:Transport.request",
+        put(expression(ast.IfExp, "nullcontext"), code("nullcontext()")),
+        ("unit/test_watchdog.py",),
+    ),
+    Mutant(
         "a page that is too old is accepted",
         "mirror.ledger:judge",
         put(comparison(ast.GtE, "serial"), TRUE),

@@ -96,6 +96,10 @@ class AiohttpResponse(Response):
     def url(self) -> str:
         return str(self._response.url)
 
+    @property
+    def has_arrived(self) -> bool:
+        return self._response.content.is_eof()
+
     async def read_piece(self) -> bytes:
         try:
             return await self._response.content.readany()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
+from contextlib import nullcontext
 from io import BytesIO
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 from urllib.parse import urlsplit
@@ -53,6 +54,11 @@ class Response(Protocol):
     @property
     def url(self) -> str:
         """The URL of the request."""
+        ...
+
+    @property
+    def has_arrived(self) -> bool:
+        """Whether the whole body is here, so that ``read_piece`` does not wait."""
         ...
 
     async def read_piece(self) -> bytes:
@@ -256,7 +262,8 @@ class Transport:
             longest = LONGEST_RETRY_AFTER if answer_timeout is None else 0.0
             await self._wait_for(target.authority, longest)
         check = self._guard.check_file_url if is_file else self._guard.check_url
-        async with asyncio.timeout(answer_timeout):
+        limit = nullcontext() if answer_timeout is None else asyncio.timeout(answer_timeout)
+        async with limit:
             response = await self._follow(target, headers, check, decompress=decompress)
         try:
             if check_answer(response.url, headers, response.status, response.headers):

@@ -49,6 +49,11 @@ EAGER = Patience(grace=5.0, window=10.0, answer=10.0)
 class Body(Protocol):
     """The part of a response that is read."""
 
+    @property
+    def has_arrived(self) -> bool:
+        """Whether the whole body is here, so that ``read_piece`` does not wait."""
+        ...
+
     async def read_piece(self) -> bytes:
         """Return the bytes of the body that arrived since the last call, b"" at its end."""
         ...
@@ -71,13 +76,19 @@ class Watchdog:
         :raises SlowResponse: if there are none in time, or if the rate of the last window is too
             low.
         """
-        try:
-            async with asyncio.timeout(self._silence):
-                piece = await response.read_piece()
-        except TimeoutError as error:
-            raise SlowResponse(self._url, "it sent nothing for too long") from error
+        if response.has_arrived:
+            piece = await response.read_piece()
+        else:
+            piece = await self._wait_for_piece(response)
         self._add(len(piece))
         return piece
+
+    async def _wait_for_piece(self, response: Body) -> bytes:
+        try:
+            async with asyncio.timeout(self._silence):
+                return await response.read_piece()
+        except TimeoutError as error:
+            raise SlowResponse(self._url, "it sent nothing for too long") from error
 
     def excuse(self, seconds: float) -> None:
         """Do not count a time in which this side did not read."""
