@@ -230,6 +230,7 @@ async def test_the_owners_of_a_path_are_found_by_any_name(
 
     assert await catalogue.path_owners(BASE_A, [file.path, "packages/none.zip"]) == [owner]
     assert await catalogue.path_owners(FOO, [file.path]) == []
+    assert await catalogue.path_owners(BASE_A, []) == []
     assert await catalogue.path_owners(BASE_A, [file.path.upper()]) == []
     for twin in (file.path.upper(), file.path.lower(), ANY_FOLDING.fold(file.path)):
         assert await catalogue.path_owners(BASE_A, [twin], ANY_FOLDING) == [owner]

@@ -268,6 +268,9 @@ class SqlCatalogue(MirrorCatalogue):
     async def path_owners(
         self, name: ProjectName, paths: Collection[str], folding: Folding = EXACT, /
     ) -> Sequence[PathOwner]:
+        if not paths:  # most pages lose no file
+            return []
+
         def owners() -> list[PathOwner]:
             rows = queries.owner_rows(self._db, name, paths, folding)
             projects = {row[0] for row in rows}
