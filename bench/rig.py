@@ -112,6 +112,8 @@ class Rig:
         """Write a configuration and return the command line of the program."""
         config = self.fresh("bandersnatch.conf")
         url = served.url if served else f"http://127.0.0.1:{self._port}"
+        if "processes" not in options:  # bench/processes.py measures several
+            options += "\nprocesses = 1"
         text = _CONFIG.format(
             directory=directory, url=url, connections=CONNECTIONS, options=options
         )

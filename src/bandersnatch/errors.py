@@ -229,6 +229,18 @@ class MissingWorkers(StorageError):
         self.seconds = seconds
 
 
+class UnusableProcesses(StorageError):
+    """The processes that sync the projects of a run cannot be started."""
+
+    sentence = (
+        "the processes that sync projects do not work: {why}; what was done before is kept; "
+        "see the messages above, run this again, or set processes = 1 in [mirror]"
+    )
+
+    def __init__(self, why: str) -> None:
+        super().__init__("the processes", why)
+
+
 class LostLock(StorageError):
     """The connection that held the lock of the mirror was lost, and the lock was taken since."""
 
@@ -273,6 +285,22 @@ class UnexpectedError(BandersnatchError):
         super().__init__(error, traceback)
         self.kind, self.traceback = type(error).__name__, traceback
         self.why = (str(error).splitlines() or [""])[0][:300]
+
+
+class LostProcesses(BandersnatchError):
+    """A project was being synced, alone the last times, by each of ``count`` processes that ended.
+
+    They were killed, for example because the machine has not enough memory, or they crashed.
+    """
+
+    sentence = (
+        "{count} processes have ended while they synced {name}; if the system killed them for lack "
+        "of memory its log says so; processes = 1 in [mirror] syncs everything in one process"
+    )
+
+    def __init__(self, name: str, count: int) -> None:
+        super().__init__(name, count)
+        self.name, self.count = name, count
 
 
 # ----------------------------------------------------------------------- projects of commands

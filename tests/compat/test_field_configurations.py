@@ -190,6 +190,7 @@ NUMBERS = {
     "max-rate": "20 MB/s",
     "worker-timeout": "30 s",
     "worker-wait": "60 s",
+    "processes": "2",
 }
 OTHERS = {
     "json": "true",

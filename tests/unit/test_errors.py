@@ -29,6 +29,7 @@ from bandersnatch.errors import (
     InvalidValue,
     LockConflict,
     LostLock,
+    LostProcesses,
     MissingFiles,
     MissingObject,
     MissingProject,
@@ -67,6 +68,7 @@ from bandersnatch.errors import (
     UnusableChangelog,
     UnusableIndex,
     UnusablePlace,
+    UnusableProcesses,
     UpstreamError,
     UsageError,
     WithdrawnFiles,
@@ -260,6 +262,21 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
         (
             "postgresql://***@db/mirrors: the connection was lost with the lock of the mirror, and "
             "another command has held it since; stopped"
+        ),
+    ),
+    (
+        UnusableProcesses("they end at once, with status 1"),
+        (
+            "the processes that sync projects do not work: they end at once, with status 1; what "
+            "was done before is kept; see the messages above, run this again, or set "
+            "processes = 1 in [mirror]"
+        ),
+    ),
+    (
+        LostProcesses("foo", 3),
+        (
+            "3 processes have ended while they synced foo; if the system killed them for lack of "
+            "memory its log says so; processes = 1 in [mirror] syncs everything in one process"
         ),
     ),
     (

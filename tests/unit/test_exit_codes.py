@@ -32,6 +32,7 @@ from bandersnatch.errors import (
     UnavailableHost,
     UnstorableName,
     UnusableIndex,
+    UnusableProcesses,
     UsageError,
 )
 from bandersnatch.events import (
@@ -75,6 +76,7 @@ PRECEDENCE = [1, 7, 5, 3, 4, 8]
         (LockConflict("/srv/pypi/.lock", "process 7"), 6),
         (LostLock("postgresql://db/mirrors", "another command holds it now"), 6),
         (MissingWorkers("postgresql://db/mirrors", 60), 7),
+        (UnusableProcesses("they end at once, with status 1"), 7),
         (RefusedWorker("the release", "9.1", "9.0", "install the same on both"), 2),
         (StorageError("status", "No space left on device"), 7),
         (MissingObject("status"), 7),

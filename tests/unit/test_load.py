@@ -184,6 +184,10 @@ ACCEPTED: list[tuple[str, str, str, object]] = [
     ("cluster", "false", "cluster.enabled", False),
     ("worker-timeout", "10", "cluster.worker_timeout", 10.0),
     ("worker-wait", "5", "cluster.worker_wait", 5.0),
+    ("processes", "auto", "processes", None),
+    ("processes", "Auto", "processes", None),
+    ("processes", "1", "processes", 1),
+    ("processes", "64", "processes", 64),
     ("catalogue", "", "catalogue", None),
     (
         "catalogue",
@@ -203,6 +207,9 @@ REFUSED = [
     ("cluster", "true", "catalogue is not set; workers need one in PostgreSQL"),
     ("worker-timeout", "3", "it is less than 4 seconds; workers tell more rarely"),
     ("worker-wait", "-1", "'-1' is not between 0 and 2592000 seconds"),
+    ("processes", "0", "'0' is not from 1 to 64, and not auto"),
+    ("processes", "65", "'65' is not from 1 to 64, and not auto"),
+    ("processes", "all", "'all' is not a whole number, and not auto"),
     (
         "catalogue",
         "sqlite",
@@ -413,6 +420,29 @@ def test_everything_but_the_directory_has_a_default(load: Load) -> None:
     assert not settings.diff.append_epoch
     assert settings.log_config == ""
     assert settings.notes == ()
+
+
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_workers_leave_nothing_to_processes(refusal: Refusal, count: str) -> None:
+    options = {"cluster": "true", "catalogue": "postgresql://db.example.org/mirrors"}
+    assert refusal(mirror(processes=count, **options)) == [
+        "[mirror] processes: cluster is true; workers sync the projects: leave it out"
+    ]
+
+
+def test_a_bucket_is_synced_by_one_process(load: Load, refusal: Refusal) -> None:
+    text = "[mirror]\ndirectory = /bucket/pypi\nstorage-backend = s3\nprocesses = "
+    assert refusal(f"{text}2\n") == [
+        "[mirror] processes: a mirror in a bucket is synced by one process; use cluster"
+    ]
+    assert load(f"{text}1\n").settings.processes == 1
+
+
+def test_dependencies_are_followed_by_one_process(refusal: Refusal) -> None:
+    follow = "[closure]\nfollow = true\n"
+    assert refusal(f"{mirror(processes=2)}{follow}") == [
+        "[mirror] processes: [closure] follow is true; one process follows dependencies"
+    ]
 
 
 def test_a_directory_is_required(refusal: Refusal) -> None:

@@ -12,7 +12,7 @@ import pytest
 from bandersnatch.errors import DigestMismatch, StorageError, UnstorableName
 from bandersnatch.storage.areas import PARTIAL
 from bandersnatch.storage.download import MIN_RESUMABLE
-from bandersnatch.storage.filesystem import FilesystemStorage
+from bandersnatch.storage.filesystem import OWNER_MARK, FilesystemStorage
 from tests.support.disks import files, listing, mounted, open_files, umask
 from tests.support.storages import BIG, expected, feed, key, receive
 
@@ -319,3 +319,43 @@ async def test_a_link_is_purged_by_its_own_age(
     await storage.purge_downloads(before=1000)
 
     assert not link.is_symlink()
+
+
+# ---------------------------------------------------------------- several processes
+
+
+async def _begin(storage: FilesystemStorage, size: int) -> None:
+    """Receive the first bytes of a large file, and give up."""
+    async with storage.receive(FILE, expected(BIG)) as sink:
+        await feed(sink, BIG[sink.held : size])
+
+
+def _worker(root: Path, number: int) -> FilesystemStorage:
+    return FilesystemStorage(str(root), worker=f"{OWNER_MARK}{number}")
+
+
+async def test_a_process_continues_what_another_one_has_left(
+    root: Path, storage: FilesystemStorage
+) -> None:
+    size = 2 * MIN_RESUMABLE
+    async with _worker(root, 1) as first, _worker(root, 2) as second:
+        await _begin(first, size)
+        assert NAME in files(root)
+        async with second.receive(FILE, expected(BIG)) as sink:
+            assert sink.held == size
+            assert NAME not in files(root), "it is the second one's now"
+            async with first.receive(TWIN, expected(BIG)) as other:
+                assert other.held == 0
+            await feed(sink, BIG[size:])
+            await sink.finish()
+    assert tree(root) == {FILE: BIG}
+
+
+async def test_what_a_killed_process_has_left_is_continued(root: Path) -> None:
+    (root / f"{NAME}{OWNER_MARK}2").write_bytes(BIG[: 2 * MIN_RESUMABLE])
+    async with FilesystemStorage(str(root)) as storage:
+        async with storage.receive(FILE, expected(BIG)) as sink:
+            assert sink.held == 2 * MIN_RESUMABLE
+            await feed(sink, BIG[sink.held :])
+            await sink.finish()
+        assert tree(root) == {FILE: BIG}

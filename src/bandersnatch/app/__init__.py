@@ -10,6 +10,7 @@ from bandersnatch.app.clock import SystemClock
 from bandersnatch.app.configuration import Configuration, load
 from bandersnatch.app.indexes import open_index, open_requests
 from bandersnatch.app.mirrors import open_copy, open_mirror
+from bandersnatch.app.processes import open_child_worker, processes_for
 from bandersnatch.app.server import open_responder
 from bandersnatch.app.storages import (
     check_storage,
@@ -27,6 +28,7 @@ __all__ = [
     "free_space",
     "is_mirror_running",
     "load",
+    "open_child_worker",
     "open_copy",
     "open_fleet",
     "open_index",
@@ -35,6 +37,7 @@ __all__ = [
     "open_responder",
     "open_to_copy",
     "open_worker",
+    "processes_for",
     "read_fleet",
     "with_journal",
 ]

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from bandersnatch.catalogue.port import MirrorCatalogue
     from bandersnatch.clock import Clock
+    from bandersnatch.cluster.coordinator import Coordinator
     from bandersnatch.cluster.messages import RunNotice
-    from bandersnatch.cluster.port import FleetView
+    from bandersnatch.cluster.port import CoordinatorQueue, FleetView
     from bandersnatch.cluster.worker import Worker
     from bandersnatch.config.schema import Settings
     from bandersnatch.events import EventSink
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 _FLEET_TIMEOUT = 5.0
 """Seconds within which a server has to have counted the workers."""
 
+_HUNG = 120.0
+"""Seconds after which a process of this machine that gives no sign of life is killed."""
+
 
 @asynccontextmanager
 async def open_fleet(configuration: Configuration, mirror: Mirror) -> AsyncIterator[Fleet | None]:
@@ -47,21 +52,34 @@ async def open_fleet(configuration: Configuration, mirror: Mirror) -> AsyncItera
     if not settings.cluster.enabled or settings.catalogue is None:
         yield None
         return
+    from bandersnatch.cluster.postgres import PostgresCoordinatorQueue  # noqa: PLC0415 - as needed
+
+    async with (
+        PostgresCoordinatorQueue(settings.catalogue) as queue,
+        open_coordinator(settings, mirror, queue, is_local=False) as coordinator,
+    ):
+        yield coordinator
+
+
+@asynccontextmanager
+async def open_coordinator(
+    settings: Settings, mirror: Mirror, queue: CoordinatorQueue, *, is_local: bool
+) -> AsyncIterator[Coordinator]:
+    """Begin the run of the workers that a queue leads to; ``is_local`` is that of the notice."""
     from bandersnatch.cluster.coordinator import ClusterTimes, Coordinator  # noqa: PLC0415 - as needed
     from bandersnatch.cluster.messages import RunNotice  # noqa: PLC0415 - as needed
-    from bandersnatch.cluster.postgres import PostgresCoordinatorQueue  # noqa: PLC0415 - as needed
     from bandersnatch.cluster.settings import fingerprint_of  # noqa: PLC0415 - as needed
     from bandersnatch.storage.journal import JournalingStorage  # noqa: PLC0415 - as needed
 
     storage, cluster = mirror.storage, settings.cluster
     recorder = storage.journal if isinstance(storage, JournalingStorage) else None
     fingerprint = fingerprint_of(with_master(settings), mirror.filters)
-    notice = RunNotice(secrets.token_hex(16), __version__, fingerprint, mirror.clock.now())
-    async with PostgresCoordinatorQueue(settings.catalogue) as queue:
-        times = ClusterTimes(lost_after=cluster.worker_timeout, wait=cluster.worker_wait)
-        coordinator = Coordinator(queue, mirror, notice, times, recorder)
-        async with coordinator.open():
-            yield coordinator
+    now = mirror.clock.now()
+    notice = RunNotice(secrets.token_hex(16), __version__, fingerprint, now, is_local)
+    lost_after = _HUNG if is_local else cluster.worker_timeout
+    times = ClusterTimes(lost_after=lost_after, wait=cluster.worker_wait)
+    async with Coordinator(queue, mirror, notice, times, recorder).open() as coordinator:
+        yield coordinator
 
 
 @asynccontextmanager
@@ -85,8 +103,8 @@ async def open_worker(
     name = session_name().removeprefix("bandersnatch on ")
     suffix = secrets.token_hex(4)
 
-    def opener(notice: RunNotice, sink: EventSink) -> AbstractAsyncContextManager[_WorkersMirror]:
-        return _open_workers_mirror(load(path, notice.began), sink, clock, suffix)
+    def opener(notice: RunNotice, sink: EventSink) -> AbstractAsyncContextManager[WorkersMirror]:
+        return open_workers_mirror(load(path, notice.began), sink, clock, suffix)
 
     async with PostgresWorkerQueue(settings.catalogue) as queue:
         yield Worker(queue, opener, events, name, __version__)
@@ -115,7 +133,7 @@ async def count_fleet(settings: Settings) -> FleetCounts | None:
     return None if view is None else view.counts(settings.cluster.worker_timeout)
 
 
-class _WorkersMirror(Struct, frozen=True):
+class WorkersMirror(Struct, frozen=True):
     """What a worker works with in one run."""
 
     mirror: Mirror
@@ -124,25 +142,21 @@ class _WorkersMirror(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def _open_workers_mirror(
+async def open_workers_mirror(
     configuration: Configuration, events: EventSink, clock: Clock, suffix: str
-) -> AsyncIterator[_WorkersMirror]:
+) -> AsyncIterator[WorkersMirror]:
     """Open the mirror without its lock, with the catalogue for reading, and yield it.
 
     ``suffix`` tells the temporary files of this process from those of others.
     """
-    from bandersnatch.catalogue.postgres.catalogue import PostgresCatalogue  # noqa: PLC0415 - as needed
-    from bandersnatch.catalogue.postgres.session import Access  # noqa: PLC0415 - as needed
     from bandersnatch.cluster.settings import fingerprint_of  # noqa: PLC0415 - as needed
     from bandersnatch.index.shares import SharedLimits  # noqa: PLC0415 - as needed
     from bandersnatch.mirror.mirror import Mirror  # noqa: PLC0415 - as needed
 
     settings, proxy = route_to_index(configuration.settings)
-    assert settings.catalogue is not None, "a worker has one"
     async with AsyncExitStack() as stack:
         storage = await _open_workers_storage(settings, stack, suffix)
-        catalogue = PostgresCatalogue(settings.catalogue, Access(is_writing=False), events)
-        await stack.enter_async_context(catalogue)
+        catalogue = await _open_workers_catalogue(settings, stack, events)
         limits = SharedLimits()
         stack.callback(limits.close)
         index = await connect_index(settings, stack, clock, events, proxy, limits)
@@ -155,7 +169,23 @@ async def _open_workers_mirror(
             settings=settings,
             filters=configuration.filters,
         )
-        yield _WorkersMirror(mirror, limits, fingerprint_of(settings, configuration.filters))
+        yield WorkersMirror(mirror, limits, fingerprint_of(settings, configuration.filters))
+
+
+async def _open_workers_catalogue(
+    settings: Settings, stack: AsyncExitStack, events: EventSink
+) -> MirrorCatalogue:
+    """Return the catalogue for reading."""
+    if settings.catalogue is None:
+        from bandersnatch.catalogue.sqlite import SqliteCatalogue  # noqa: PLC0415 - as needed
+
+        directory = settings.storage.state_directory
+        return await stack.enter_async_context(SqliteCatalogue(directory, read_only=True))
+    from bandersnatch.catalogue.postgres.catalogue import PostgresCatalogue  # noqa: PLC0415 - as needed
+    from bandersnatch.catalogue.postgres.session import Access  # noqa: PLC0415 - as needed
+
+    opened = PostgresCatalogue(settings.catalogue, Access(is_writing=False), events)
+    return await stack.enter_async_context(opened)
 
 
 async def _open_workers_storage(

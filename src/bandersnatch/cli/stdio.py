@@ -19,6 +19,17 @@ def open_closed() -> None:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor
 
 
+def take_pipes() -> tuple[int, int]:
+    """Return the descriptors of standard input and output, whose places others take.
+
+    What plugins read then is empty, and what they print goes to standard error.
+    """
+    pipes = os.dup(0), os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+    os.dup2(2, 1)
+    return pipes
+
+
 def print_text(text: str) -> str:
     """Print text; return the reason if that fails, "" if it does not.
 

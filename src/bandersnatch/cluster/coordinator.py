@@ -21,7 +21,7 @@ from bandersnatch.catalogue.records import CatalogueUpdate, Cause, Deferral, Def
 from bandersnatch.cluster import messages
 from bandersnatch.cluster.budget import WHOLE, divide_all
 from bandersnatch.concurrency import task_group, wait_at_most
-from bandersnatch.errors import MissingWorkers
+from bandersnatch.errors import LostProcesses, MissingWorkers
 from bandersnatch.events import Warned
 from bandersnatch.layout import CLUSTER
 from bandersnatch.mirror.authority import LocalAuthority
@@ -29,7 +29,14 @@ from bandersnatch.mirror.checkpoint import incomplete
 from bandersnatch.mirror.fleet import Fleet
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+    from collections.abc import (
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Collection,
+        Mapping,
+        Sequence,
+    )
     from datetime import datetime
 
     from bandersnatch.catalogue.records import ProjectRecord
@@ -58,6 +65,9 @@ _LOOK = 1.0
 
 _GATHER = 0.02
 """Seconds in which projects are gathered for a job."""
+
+MOST_LOSSES = 3
+"""Processes of this machine that may end while they sync the same project."""
 
 _IN_DOUBT = "a worker was given up while it worked on this project"
 
@@ -92,6 +102,7 @@ class _Flight:
         self.record = record
         self.context = context
         self.attempt = 0
+        self.losses = 0
         self.done: asyncio.Future[messages.Report] = asyncio.get_running_loop().create_future()
         self.written: set[str] = set()
         self.deleted: set[str] = set()
@@ -193,7 +204,8 @@ class Coordinator(Fleet):
 
         :raises StorageError: if the queue or the storage cannot be used.
         """
-        await self._mirror.storage.write({CLUSTER: self._notice.run.encode()}, durable=True)
+        if not self._notice.is_local:
+            await self._mirror.storage.write({CLUSTER: self._notice.run.encode()}, durable=True)
         doubtful = await self._queue.begin(self._notice)
         await self._defer(doubtful)
         await self._queue.settle_doubts()
@@ -286,12 +298,13 @@ class Coordinator(Fleet):
         while self._offered and len(flights) < size:
             flight = self._offered[0]
             is_other = flights and flight.context is not flights[0].context
-            if is_other or (flights and flight.is_large):
+            is_alone = flight.is_large or bool(flight.losses)
+            if is_other or (flights and is_alone):
                 break
             self._offered.popleft()
             if not flight.done.done():
                 flights.append(flight)
-            if flight.is_large:
+            if is_alone:
                 break
         return flights
 
@@ -312,6 +325,7 @@ class Coordinator(Fleet):
             number,
             flights[0].context.of(flights),
             tuple(messages.Assignment(e.attempt, e.task, e.record) for e in flights),
+            is_alone=any(each.losses for each in flights),
         )
         attempts = {each.task.name: each.attempt for each in flights}
         now = _now()
@@ -352,13 +366,18 @@ class Coordinator(Fleet):
             worker.found = each
             if worker.age < self._times.lost_after:
                 known[each.number] = worker
+        if not self._notice.is_local:
+            self._report_workers(known)
+        self._workers = known
+        await self._divide()
+
+    def _report_workers(self, known: Mapping[int, _Known]) -> None:
+        """Report which workers have come, and which take no part any more."""
         for number in self._workers.keys() - known.keys():
             name = self._workers[number].found.state.name
             self._mirror.events(Warned(f"the worker {name} does not take part any more"))
         for number in known.keys() - self._workers.keys():
             self._mirror.events(Warned(f"the worker {known[number].found.state.name} takes part"))
-        self._workers = known
-        await self._divide()
 
     async def _divide(self) -> None:
         """Divide the budgets over the workers."""
@@ -394,7 +413,11 @@ class Coordinator(Fleet):
         for batch in list(self._batches.values()):
             if batch.job in waiting or batch.number in held or batch.job < 0:
                 batch.held = now
-            elif batch.number in known or now - batch.held >= self._times.lost_after:
+            elif (
+                self._notice.is_local  # who has which job is known exactly
+                or batch.number in known
+                or now - batch.held >= self._times.lost_after
+            ):
                 await self._give_up(batch)  # its worker is lost, or was never known
 
     async def _give_up(self, batch: _Batch) -> None:
@@ -409,7 +432,17 @@ class Coordinator(Fleet):
             text = f"a job of {len(lost)} project(s) was lost with its worker, and is offered again"
             self._mirror.events(Warned(text))
         for name in lost:
-            self._again(self._flights[name])
+            self._lose(self._flights[name])
+
+    def _lose(self, flight: _Flight) -> None:
+        """Offer a project again whose worker was lost; it fails if it ends every process."""
+        flight.losses += self._notice.is_local
+        if flight.losses < MOST_LOSSES:
+            self._again(flight)
+            return
+        name = flight.task.name
+        error = LostProcesses(name, flight.losses)
+        flight.done.set_result(messages.Report(name, flight.attempt, error=error))
 
     def _is_current(self, name: ProjectName, attempt: int) -> bool:
         flight = self._flights.get(name)
@@ -418,6 +451,8 @@ class Coordinator(Fleet):
     def _require_workers(self, elapsed: float) -> None:
         """Fail every project if there is no worker for too long."""
         self._alone = 0.0 if self._workers or not self._flights else self._alone + elapsed
+        if self._notice.is_local:
+            return  # the queue starts them, and says if it cannot
         if self._alone < self._times.wait:
             return
         assert self._mirror.settings.catalogue is not None, "the queue is beside the catalogue"

@@ -30,13 +30,16 @@ if TYPE_CHECKING:
 class RunNotice(Struct, frozen=True):
     """The run that is under way: its random name, and what workers must have in common with it.
 
-    ``version`` is that of the program, ``fingerprint`` that of the configuration.
+    ``version`` is that of the program, ``fingerprint`` that of the configuration. ``is_local`` says
+    that the workers are processes of the coordinator's: they end with it, and one that is given up
+    is killed before another one gets its projects.
     """
 
     run: str
     version: str
     fingerprint: str
     began: datetime
+    is_local: bool = False
 
 
 class JobContext(Struct, frozen=True):
@@ -62,12 +65,16 @@ class Assignment(Struct, frozen=True):
 
 
 class SyncJob(Struct, frozen=True):
-    """A job: projects to sync; ``batch`` is its number in the run."""
+    """A job: projects to sync; ``batch`` is its number in the run.
+
+    ``is_alone`` is for a project that may end its process, which should have no other job.
+    """
 
     run: str
     batch: int
     context: JobContext
     assignments: tuple[Assignment, ...]
+    is_alone: bool = False
 
 
 class Share(Struct, frozen=True):
@@ -99,6 +106,12 @@ class WorkerState(Struct, frozen=True):
 
 
 # ---------------------------------------------------------------- from a worker
+
+
+class JobEnd(Struct, frozen=True):
+    """A process has reported all attempts of a job."""
+
+    number: int
 
 
 class Report(Struct, frozen=True):
@@ -156,6 +169,13 @@ class Events(Struct, frozen=True):
 
 
 # ---------------------------------------------------------------- to a worker
+
+
+class HandedJob(Struct, frozen=True):
+    """Gives a process a job; ``number`` is that of the queue."""
+
+    number: int
+    job: SyncJob
 
 
 class Answer(Struct, frozen=True):

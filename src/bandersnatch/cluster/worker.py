@@ -107,7 +107,7 @@ class Worker:
                 continue
             notice = found[0]
             last = notice.run
-            if await self._is_alive(notice):
+            if notice.is_local or await self._is_alive(notice):
                 await self._take_part(notice)
                 if once:
                     return
@@ -137,7 +137,8 @@ class Worker:
                 self._require_version(notice)
                 opened = await stack.enter_async_context(self._opener(notice, report))
                 _require_same(opened.fingerprint, notice)
-                await _require_storage(opened.mirror, notice)
+                if not notice.is_local:
+                    await _require_storage(opened.mirror, notice)
             except errors.BandersnatchError as error:
                 await self._refuse(str(error))
                 raise

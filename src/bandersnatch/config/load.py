@@ -57,6 +57,7 @@ def load_settings(
         file.sections.get("closure", {}), file.refused("closure"), section="closure"
     )
     closure = schema.read_closure(closing, settings.files, has_workers=settings.cluster.enabled)
+    schema.check_processes(settings, closure, options)
     bucket = schema.SectionOptions(file.sections.get("s3", {}), file.refused("s3"), section="s3")
     storage = _read_bucket(settings.storage, bucket, options)
     enabled = _enabled_filters(file, options)
@@ -75,12 +76,7 @@ def load_settings(
     of_sections = (each for read in (options, serving, closing, bucket) for each in read.problems)
     problems = (*file.problems, *unknown, *of_sections)
     complete = replace(
-        settings,
-        storage=storage,
-        filters=enabled,
-        serve=serve,
-        closure=closure,
-        notes=tuple(notes),
+        settings, storage=storage, filters=enabled, serve=serve, closure=closure, notes=tuple(notes)
     )
     return LoadResult(complete, problems)
 

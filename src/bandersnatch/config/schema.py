@@ -302,6 +302,7 @@ class FreeSpace(Struct, frozen=True):
 
 
 _LEAST_WORKER_TIMEOUT = 4.0
+_MOST_PROCESSES = 64
 
 
 class Backend(Enum):
@@ -380,7 +381,8 @@ class Settings(Struct, frozen=True):
     """The whole configuration, read once and handed down in pieces.
 
     ``metrics_file`` is the path of the file for the metrics of each run, "" for none.
-    ``catalogue`` is None for a file in the state directory.
+    ``catalogue`` is None for a file in the state directory. ``processes`` sync the projects of a
+    run; None leaves their number to the plan and the machine.
     ``notes`` are remarks for the operator about a file that can be used.
     """
 
@@ -395,6 +397,7 @@ class Settings(Struct, frozen=True):
     closure: ClosureSettings = ClosureSettings()
     catalogue: CatalogueSettings | None = None
     cluster: ClusterSettings = ClusterSettings()
+    processes: int | None = None
     log_config: str = ""
     metrics_file: str = ""
     notes: tuple[str, ...] = ()
@@ -465,6 +468,7 @@ def read_mirror(options: SectionOptions, notes: list[str]) -> Settings:
         diff=_read_diff(options),
         catalogue=options.read("catalogue", read_catalogue, None),
         cluster=_read_cluster(options),
+        processes=options.read("processes", _processes, None),
         log_config=options.read("log-config", readers.optional_path, ""),
         metrics_file=options.read("metrics-file", readers.optional_path, ""),
     )
@@ -484,6 +488,29 @@ def _read_cluster(options: SectionOptions) -> ClusterSettings:
         least = f"{_LEAST_WORKER_TIMEOUT:.0f} seconds"
         options.refuse("worker-timeout", f"it is less than {least}; workers tell more rarely")
     return settings
+
+
+def _processes(text: str) -> int | None:
+    """Read a number of processes; None for ``auto``."""
+    if text.strip().lower() == "auto":
+        return None
+    try:
+        return readers.whole_number(1, _MOST_PROCESSES)(text)
+    except OptionError as error:
+        raise OptionError(f"{error}, and not auto") from None
+
+
+def check_processes(settings: Settings, closure: ClosureSettings, options: SectionOptions) -> None:
+    """Refuse a number of processes if the projects are not synced by processes of this machine."""
+    count = settings.processes
+    if count is None:
+        return
+    if settings.cluster.enabled:
+        options.refuse("processes", "cluster is true; workers sync the projects: leave it out")
+    elif count > 1 and settings.storage.backend is not Backend.FILESYSTEM:
+        options.refuse("processes", "a mirror in a bucket is synced by one process; use cluster")
+    elif count > 1 and closure.follow:
+        options.refuse("processes", "[closure] follow is true; one process follows dependencies")
 
 
 def mirror_options() -> frozenset[str]:

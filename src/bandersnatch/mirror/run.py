@@ -11,6 +11,7 @@ from bandersnatch.events import PhaseStarted, RunPhase, StepStarted, SweepEnded
 from bandersnatch.mirror import index_check
 from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.clock_check import ClockCheck
+from bandersnatch.mirror.fleet import no_fleet
 from bandersnatch.mirror.followed import FollowedProjects
 from bandersnatch.mirror.losses import LossWindow
 from bandersnatch.mirror.mark import MarkState, finish_marks, move_mark, read_marks
@@ -27,7 +28,7 @@ from bandersnatch.model.serials import NO_SERIAL, Serial
 
 if TYPE_CHECKING:
     from bandersnatch.mirror.executor import Executor
-    from bandersnatch.mirror.fleet import Fleet
+    from bandersnatch.mirror.fleet import Fleet, FleetOpener
     from bandersnatch.mirror.following import Following
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.mirror.preparation import RunOptions
@@ -51,13 +52,21 @@ class Position:
 class MirrorRun:
     """One run of ``mirror``: prepares it, and then takes its steps in order.
 
-    With a ``fleet`` its workers sync the projects.
+    With a ``fleet`` its workers sync the projects; else ``open_fleet`` opens one for the plan, or
+    not.
     """
 
-    def __init__(self, mirror: Mirror, options: RunOptions, fleet: Fleet | None = None) -> None:
+    def __init__(
+        self,
+        mirror: Mirror,
+        options: RunOptions,
+        fleet: Fleet | None = None,
+        open_fleet: FleetOpener = no_fleet,
+    ) -> None:
         self._mirror = mirror
         self._options = options
         self._fleet = fleet
+        self._open_fleet = open_fleet
         self._files = StateFiles(mirror.storage)
         self._following = _open_following(mirror)
 
@@ -78,8 +87,10 @@ class MirrorRun:
         checkpoint = await _open_checkpoint(
             mirror, self._files, prepared, clock, sweeps=sweep is not None
         )
-        work = RunWork(mirror, prepared, checkpoint, clock, following, self._fleet)
-        position = await _Steps(work, self._files, sweep).take()
+        async with self._open_fleet(len(prepared.plan.tasks)) as opened:
+            fleet = self._fleet or opened
+            work = RunWork(mirror, prepared, checkpoint, clock, following, fleet)
+            position = await _Steps(work, self._files, sweep).take()
         await report_rejections(mirror, self._options.only)
         if following is not None:
             from bandersnatch.mirror.closure_report import report_closure  # noqa: PLC0415 - as below

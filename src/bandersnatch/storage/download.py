@@ -47,6 +47,7 @@ class FileDownload(Sink):
         """Take the collaborators; ``in_progress`` has the names of all open temporary files.
 
         ``owner`` tells the temporary files of a process from those of others that download, too.
+        It takes over one that nobody owns by renaming it, and leaves what is unfinished to anybody.
         """
         self._tree = tree
         self._key = key
@@ -129,6 +130,8 @@ class FileDownload(Sink):
         """Open the directory of temporary files; return whether there is something to resume."""
         with mapped_errors(self._key):
             self._directory = self._tree.staging(self._key)
+            if self._owner:
+                self._rename(self._expected.name, self._name)
             if self._expected.limit < MIN_RESUMABLE or not self.verifiable:
                 return False
             try:
@@ -164,6 +167,13 @@ class FileDownload(Sink):
         else:
             os.close(self._descriptor)
             self._descriptor = None
+            if self._owner:
+                self._rename(self._name, self._expected.name)
+
+    def _rename(self, name: str, new: str) -> None:
+        """Rename a temporary file, if there is one: only one process can."""
+        with suppress(OSError):
+            self._staging.rename(name, self._staging, new)
 
     def _write_buffer(self) -> None:
         chunks, self._buffer, self._buffered = self._buffer, [], 0

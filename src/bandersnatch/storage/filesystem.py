@@ -37,6 +37,9 @@ _SCAN_BATCH = 1_000
 _MANY_FILES = 100
 _MUCH_CONTENT = 256 * 1024
 """Bytes; like the number of files, what takes longer than waking a thread."""
+OWNER_MARK = "."
+"""Begins the name of a worker that leaves its downloads to the next command when it is killed."""
+
 _KEEP_NOTHING_FREE = FreeSpace(size=0)
 
 
@@ -115,7 +118,7 @@ class FilesystemStorage(MirrorStorage):
     def _prepare(self) -> None:
         """Check that all areas can be written to, and delete temporary files of pages.
 
-        Those of downloads can be resumed.
+        Those of downloads can be resumed; no other process owns one while this one has the lock.
         """
         for disk in self._tree.areas.disks():
             if disk.place:  # in the mirror's directory the lock has just been created
@@ -125,8 +128,11 @@ class FilesystemStorage(MirrorStorage):
                 staging = disk.staging()
                 self._folding |= probe_folding(staging)
                 for entry in staging.entries():
+                    download, mark, _ = entry.name.partition(OWNER_MARK)
                     if entry.name.startswith("t"):
                         staging.delete(entry.name)
+                    elif mark and not entry.is_directory:  # of a process that was killed
+                        staging.rename(entry.name, staging, download)
 
     def _probe_disks(self) -> None:
         """Check that all areas can be written to, and what they ignore in names."""

@@ -76,7 +76,7 @@ async def _prove(mirror: Mirror, session: Session) -> int:
 
 
 def _job(session: Session) -> Job:
-    from bandersnatch.app import open_fleet
+    from bandersnatch.app import open_fleet, processes_for
     from bandersnatch.cli.session import Job
     from bandersnatch.config.readers import whole_number
     from bandersnatch.mirror.preparation import RunOptions
@@ -97,8 +97,9 @@ def _job(session: Session) -> Job:
         if arguments.dry_run:
             position = await MirrorRun(mirror, options).run()
         else:
+            processes = processes_for(session.configuration, arguments.config, mirror)
             async with open_fleet(session.configuration, mirror) as fleet:
-                position = await MirrorRun(mirror, options, fleet).run()
+                position = await MirrorRun(mirror, options, fleet, processes).run()
         report.serial_before, report.serial_after = position.before, position.after
         report.index_serial, report.pending = position.index, position.pending
         if arguments.prove and not arguments.dry_run:

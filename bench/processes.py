@@ -1,0 +1,70 @@
+"""Measures a first run with 1, 2 and 4 processes that sync projects.
+
+    python bench/processes.py [--projects 600] [--files 2400] [--delay 0.0] [--runs 3]
+
+The index is served by nginx on the same cores, in memory like the mirrors, with ``--delay`` seconds
+before each answer. The programs run by turns. The line of each number of processes has the median
+wall time, the ratio to the time of the first number in the same round, processor seconds of all
+processes, and the peak memory of the largest of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from check import check_complete
+from generate import Shape
+from rig import Rig
+from sizes import NORMAL
+
+
+def main() -> None:
+    """Measure, and print a line for each number of processes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--projects", type=int, default=600)
+    parser.add_argument("--files", type=int, default=2_400)
+    parser.add_argument("--delay", type=float, default=0.0, help="seconds before each answer")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4])
+    arguments = parser.parse_args()
+    work = Path(tempfile.mkdtemp(prefix="bandersnatch-bench-", dir="/dev/shm"))
+    try:
+        measure_all(Rig(work, NORMAL, arguments.runs), arguments)
+    finally:
+        shutil.rmtree(work)
+
+
+def measure_all(rig: Rig, arguments: argparse.Namespace) -> None:
+    """Measure each number of processes in each round."""
+    index = rig.generate(Shape(arguments.projects, arguments.files))
+    counts: list[int] = arguments.processes
+
+    with rig.serving(index, delay=arguments.delay) as served:
+
+        def run(count: int) -> tuple[float, float, float]:
+            directory = rig.fresh("mirror")
+            cost = rig.mirror(served, directory, options=f"processes = {count}").cost
+            check_complete(directory, index)
+            shutil.rmtree(directory)
+            return cost.wall, cost.cpu, cost.memory
+
+        rounds = [[run(count) for count in counts] for _ in range(arguments.runs)]
+    for place, count in enumerate(counts):
+        wall, cpu, memory = (
+            statistics.median(each) for each in zip(*(r[place] for r in rounds), strict=True)
+        )
+        ratio = statistics.median(each[place][0] / each[0][0] for each in rounds)
+        print(
+            f"{count} process(es): {wall:.2f} s, {ratio:.2f} x of {counts[0]}, "
+            f"{cpu:.2f} s of processor time, {memory / 2**20:.0f} MiB in the largest"
+        )
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Opens the processes of this machine that sync the projects of a plan."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from bandersnatch import __version__
+from bandersnatch.app.configuration import Configuration, load
+from bandersnatch.app.workers import WorkersMirror, open_coordinator, open_workers_mirror
+from bandersnatch.config.load import is_pypi
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from bandersnatch.clock import Clock
+    from bandersnatch.cluster.messages import RunNotice
+    from bandersnatch.cluster.port import WorkerQueue
+    from bandersnatch.cluster.worker import Worker
+    from bandersnatch.config.schema import Settings
+    from bandersnatch.events import EventSink
+    from bandersnatch.mirror.fleet import Fleet, FleetOpener
+    from bandersnatch.mirror.mirror import Mirror
+
+
+def processes_for(configuration: Configuration, path: Path, mirror: Mirror) -> FleetOpener:
+    """Return what opens the processes that sync the projects of a plan.
+
+    They read the configuration from ``path`` themselves.
+    """
+    settings = configuration.settings
+
+    @asynccontextmanager
+    async def open_processes(tasks: int) -> AsyncIterator[Fleet | None]:
+        count = _process_count(settings, tasks)
+        if count == 1:
+            yield None
+            return
+        from bandersnatch.cluster.pipes import PipeCoordinatorQueue  # noqa: PLC0415 - as needed
+
+        command = [sys.executable, "-m", "bandersnatch.cli.child", str(path)]
+        async with (
+            PipeCoordinatorQueue(command, count) as queue,
+            open_coordinator(settings, mirror, queue, is_local=True) as coordinator,
+        ):
+            yield coordinator
+
+    return open_processes
+
+
+def _process_count(settings: Settings, tasks: int) -> int:
+    """Return how many processes sync the projects of a plan of so many tasks."""
+    from bandersnatch.mirror.fleet import process_count  # noqa: PLC0415 - as needed
+
+    index, storage = settings.index, settings.storage
+    is_single = settings.cluster.enabled or settings.closure.follow or storage.bucket is not None
+    return process_count(
+        1 if is_single else settings.processes,
+        tasks,
+        cores=_usable_cores(),
+        budget=min(index.workers, index.download_workers),
+        is_polite=is_pypi(index.url),
+    )
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def open_child_worker(path: Path, number: str, queue: WorkerQueue, clock: Clock) -> Worker:
+    """Return the worker of a process that a coordinator on this machine has started.
+
+    ``number`` is one that no other process has at the time. What happens is reported by the
+    coordinator alone.
+    """
+    from bandersnatch.cluster.worker import Worker  # noqa: PLC0415 - as needed
+    from bandersnatch.storage.filesystem import OWNER_MARK  # noqa: PLC0415 - as needed
+
+    suffix = f"{OWNER_MARK}{number}"
+
+    def opener(notice: RunNotice, sink: EventSink) -> AbstractAsyncContextManager[WorkersMirror]:
+        return open_workers_mirror(load(path, notice.began), sink, clock, suffix)
+
+    return Worker(queue, opener, lambda _: None, f"process {number}", __version__)
