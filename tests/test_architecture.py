@@ -76,7 +76,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cluster.postgres": VALUES
     | PORTS
     | {"config.catalogue", "catalogue.postgres.failures", "catalogue.postgres.lock", "cluster"}
-    | {"concurrency"},
+    | {"concurrency", "fleet_counts"},
     "serve": VALUES
     | PORTS
     | {"concurrency", "simple", "filters.chain", "config.schema", "serve", "state_word", "metrics"}

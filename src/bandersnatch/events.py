@@ -123,6 +123,17 @@ class SweepEnded(_Described, frozen=True):
     sentence: ClassVar[str] = "the sweep asked for {asked} pages; found by the sweep: {found}"
 
 
+class JobsEnded(_Described, frozen=True):
+    """The workers of a run have ended their jobs; ``lost`` are those that were offered again."""
+
+    workers: int
+    done: int
+    lost: int
+
+    level: ClassVar[int] = INFO
+    sentence: ClassVar[str] = "{workers} worker(s) did {done} job(s); lost jobs: {lost}"
+
+
 # ---------------------------------------------------------------- projects
 
 
@@ -454,7 +465,14 @@ class OrphanFound(_Described, frozen=True):
 # ---------------------------------------------------------------- all of them
 
 RunEvent: TypeAlias = (
-    Warned | Halted | RequestsLimited | StepStarted | PhaseStarted | RunPlanned | SweepEnded
+    Warned
+    | Halted
+    | RequestsLimited
+    | StepStarted
+    | PhaseStarted
+    | RunPlanned
+    | SweepEnded
+    | JobsEnded
 )
 ProjectEvent: TypeAlias = (
     ProjectSynced

@@ -1,8 +1,19 @@
-"""How many workers and jobs a run with ``cluster = true`` has: what metrics and web pages show."""
+"""The workers and jobs of a run with ``cluster = true``: what metrics and web pages show."""
 
 from __future__ import annotations
 
 from msgspec import Struct
+
+
+class PausedHost(Struct, frozen=True):
+    """A host that no worker asks ``until`` some time, in seconds since 1970.
+
+    So many ``seconds`` are left. ``host`` has no login.
+    """
+
+    host: str
+    until: int
+    seconds: int
 
 
 class FleetCounts(Struct, frozen=True):
@@ -10,7 +21,8 @@ class FleetCounts(Struct, frozen=True):
 
     ``working`` have projects, ``idle`` have none. ``without_share`` have none and no share of
     ``workers``: they wait for one. ``silent`` gave no sign of life within ``worker-timeout``. Jobs
-    are ``waiting`` until a worker takes them, and ``running`` until they are reported.
+    are ``waiting`` until a worker takes them, and ``running`` until they are reported. ``paused``
+    are the hosts that have asked for a pause.
     """
 
     working: int = 0
@@ -19,6 +31,7 @@ class FleetCounts(Struct, frozen=True):
     silent: int = 0
     waiting: int = 0
     running: int = 0
+    paused: tuple[PausedHost, ...] = ()
 
     @property
     def alive(self) -> int:

@@ -171,6 +171,9 @@ def _last_run(snapshot: Snapshot) -> Iterator[Metric]:
     text = "Projects that failed in the last run, by error."
     yield _labelled("last_run_failures", text, "error", run.failures)
     yield from _traffic(run)
+    text = "Workers, or processes of the machine, that synced projects of the last run."
+    yield _gauge("last_run_workers", text, run.workers)
+    yield _labelled("last_run_jobs", "Jobs of these, by result.", "result", run.jobs)
     if run.serial is not None:
         yield _gauge("serial", "The serial up to which the mirror reflects the index.", run.serial)
     if run.index_serial is not None:
@@ -201,6 +204,7 @@ def _traffic(run: RunTotals) -> Iterator[Metric]:
 def _workers(fleet: FleetCounts | None) -> Iterator[Metric]:
     workers: dict[str, float] = {}
     jobs: dict[str, float] = {}
+    paused: dict[str, float] = {}
     if fleet is not None:
         workers = {
             "working": fleet.working,
@@ -209,9 +213,12 @@ def _workers(fleet: FleetCounts | None) -> Iterator[Metric]:
             "silent": fleet.silent,
         }
         jobs = {"waiting": fleet.waiting, "running": fleet.running}
+        paused = {each.host: each.until for each in fleet.paused}
     text = "Workers of the run that is under way, by what they do."
     yield _labelled("workers", text, "state", workers)
     yield _labelled("jobs", "Jobs of the run that is under way.", "state", jobs)
+    text = "When the pause ends that a host has asked for, and that all workers keep."
+    yield _labelled("host_pause_end_timestamp_seconds", text, "host", paused)
 
 
 def _serving(served: Served) -> Iterator[Metric]:

@@ -53,7 +53,8 @@ class RunTotals(Struct, frozen=True, omit_defaults=True):
     error, and ``requests`` the requests by host and then by status. ``retries`` are the requests
     and calls that were repeated. ``phases`` has the seconds of each phase. ``serial`` is that of
     the mirror after the run and ``index_serial`` the newest one of the index; None if they are
-    unknown.
+    unknown. ``workers`` counts the other processes that synced projects, and ``jobs`` their jobs by
+    result.
     """
 
     projects: dict[str, _Count] = {}
@@ -65,6 +66,8 @@ class RunTotals(Struct, frozen=True, omit_defaults=True):
     phases: dict[str, _Seconds] = {}
     serial: _Count | None = None
     index_serial: _Count | None = None
+    workers: _Count = 0
+    jobs: dict[str, _Count] = {}
 
 
 class RunEnd(Struct, frozen=True):

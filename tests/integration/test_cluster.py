@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bandersnatch.app import load
+from bandersnatch.cluster.messages import HostPause, RunNotice
+from bandersnatch.cluster.postgres import PostgresCoordinatorQueue
 from tests.support.serving import serving
 from tests.support.workers import WorkerProcess, wait_until, workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from bandersnatch.config.catalogue import CatalogueSettings
     from tests.support.index import Index
     from tests.support.postgres import Postgres, SharedPostgres
     from tests.support.server import Answer, IndexServer, ReceivedRequest
@@ -257,6 +260,7 @@ def test_what_workers_did_is_reported_by_the_coordinator(
     for number in range(30):
         index.release(f"project-{number}", "1.0")
     path = shared.home / "report.json"
+    shared.configure(metrics_file=shared.home / "m.prom")
     with _held(shared, server, 2, "--report", str(path)):
         pass
 
@@ -264,6 +268,10 @@ def test_what_workers_did_is_reported_by_the_coordinator(
     assert report["exit_code"] == 0
     assert len(report["projects"]["synced"]) == 30
     assert report["files"]["downloaded"] == 60  # core metadata, too
+    metrics = (shared.home / "m.prom").read_text()
+    assert "bandersnatch_last_run_workers 2.0" in metrics
+    assert re.search(r'last_run_jobs\{result="done"\} [1-9]', metrics), metrics
+    assert 'bandersnatch_last_run_jobs{result="lost"} 0.0' in metrics
 
 
 def test_a_server_counts_workers_and_jobs(index: Index, server: IndexServer, shared: Site) -> None:
@@ -286,6 +294,35 @@ def test_a_server_counts_workers_and_jobs(index: Index, server: IndexServer, sha
     counts, page = asyncio.run(_shown(shared))
     assert set(counts.values()) == {0}
     assert "Workers 0 Jobs 0 running, 0 waiting" in page
+
+
+async def _show_pause(settings: CatalogueSettings, host: str) -> None:
+    async with PostgresCoordinatorQueue(settings) as queue:
+        await queue.begin(RunNotice("a", "9", "f", datetime.now(UTC)))
+        for seconds in (500.0, 100.0):
+            await queue.show_pause(HostPause(host, seconds))
+        await queue.show_pause(HostPause("over.example.org", 0.0))
+
+
+def test_a_pause_is_shown_until_it_is_over(index: Index, shared: Site) -> None:
+    index.release("foo", "1.0")
+    with workers(shared, 1):
+        assert shared.mirror().code == 0
+    settings = load(shared.config, datetime.now(UTC)).settings.catalogue
+    assert settings is not None
+
+    asyncio.run(_show_pause(settings, "files.example.org"))
+
+    ran = shared.ask("status", "--json", "--offline")
+    ((host, left),) = [
+        (each["host"], each["seconds_left"])
+        for each in json.loads(ran.out)["workers"]["paused_hosts"]
+    ]
+    assert host == "files.example.org"
+    assert 100 < left <= 500
+    assert "no requests to files.example.org until 20" in shared.ask("status", "--offline").out
+    _, page = asyncio.run(_shown(shared))
+    assert re.search(r"Pause 1 host asked for one, \d+ s are left", page), page
 
 
 def test_a_server_counts_nothing_without_a_queue(

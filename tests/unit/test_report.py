@@ -34,6 +34,7 @@ from bandersnatch.events import (
     FilesIgnored,
     FilesRejected,
     Halted,
+    JobsEnded,
     PageRemoved,
     PageWritten,
     PhaseStarted,
@@ -131,6 +132,14 @@ def test_what_the_sweep_finds_is_counted() -> None:
     run(SweepEnded(81, 3))
 
     assert written(run)["sweep"] == {"asked": 81, "found": 3}
+
+
+def test_jobs_are_added_up() -> None:
+    run = report()
+    run(JobsEnded(2, 30, 1))
+    run(JobsEnded(2, 3, 0))
+
+    assert (run.workers, run.jobs_done, run.jobs_lost) == (2, 33, 1)
 
 
 def test_files_and_bytes_and_pages_are_counted() -> None:

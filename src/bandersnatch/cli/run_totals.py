@@ -65,4 +65,6 @@ def totals_of(report: RunReport, phases: dict[str, float], traffic: Traffic) -> 
         phases=phases,
         serial=report.serial_after,
         index_serial=report.index_serial,
+        workers=report.workers,
+        jobs={"done": report.jobs_done, "lost": report.jobs_lost} if report.workers else {},
     )

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 WHOLE = 1000
 """The permille of everything."""
 
+_BUDGETS = ("index", "files", "permille")
+
 
 def divide(total: int, assigned: Mapping[int, int], held: Mapping[int, int]) -> dict[int, int]:
     """Return the new shares of the workers, by number.
@@ -48,9 +50,9 @@ def divide_all(
             {worker: getattr(share, name) for worker, share in assigned.items()},
             {worker: getattr(share, name) for worker, share in held.items()},
         )
-        for name in Share.__struct_fields__
+        for name in _BUDGETS
     }
     return {
-        worker: Share(**{name: shares[worker] for name, shares in parts.items()})
+        worker: Share(parts["index"][worker], parts["files"][worker], parts["permille"][worker])
         for worker in assigned
     }

@@ -20,9 +20,10 @@ from msgspec import Struct, structs
 from bandersnatch.catalogue.records import CatalogueUpdate, Cause, Deferral, Deferred
 from bandersnatch.cluster import messages
 from bandersnatch.cluster.budget import WHOLE, divide_all
+from bandersnatch.cluster.pauses import HostPauses
 from bandersnatch.concurrency import task_group, wait_at_most
 from bandersnatch.errors import LostProcesses, MissingWorkers
-from bandersnatch.events import Warned
+from bandersnatch.events import JobsEnded, Warned
 from bandersnatch.layout import CLUSTER
 from bandersnatch.mirror.authority import LocalAuthority
 from bandersnatch.mirror.checkpoint import incomplete
@@ -195,6 +196,8 @@ class Coordinator(Fleet):
         self._group: asyncio.TaskGroup | None = None
         self._answers: set[asyncio.Task[None]] = set()
         self._failure: MissingWorkers | None = None
+        self._pauses = HostPauses()
+        self._jobs_done = self._jobs_lost = 0
 
     # ------------------------------------------------------------ a run
 
@@ -221,6 +224,9 @@ class Coordinator(Fleet):
                         each.cancel()
         finally:
             await self._queue.end()
+            if self._numbers:
+                ended = JobsEnded(len(self._seen), self._jobs_done, self._jobs_lost)
+                self._mirror.events(ended)
 
     async def _defer(self, names: Collection[ProjectName]) -> None:
         """Have projects in doubt compared by this run."""
@@ -391,7 +397,9 @@ class Coordinator(Fleet):
         if any(shares[number] != worker.share for number, worker in known.items()):
             for number, worker in known.items():
                 worker.share = shares[number]
-            await self._queue.assign(shares)
+            pauses = self._pauses.left(_now())
+            told = {n: structs.replace(share, pauses=pauses) for n, share in shares.items()}
+            await self._queue.assign(told)
 
     def _report_refusal(self, worker: SeenWorker) -> None:
         if worker.state.refusal not in self._refused:
@@ -429,6 +437,7 @@ class Coordinator(Fleet):
         # A report may have come meanwhile: the worker hung, and goes on.
         lost = [name for name in names if self._is_current(name, batch.flights.get(name, -1))]
         if lost:
+            self._jobs_lost += 1
             text = f"a job of {len(lost)} project(s) was lost with its worker, and is offered again"
             self._mirror.events(Warned(text))
         for name in lost:
@@ -503,10 +512,16 @@ class Coordinator(Fleet):
             case messages.Counts():
                 self._count(message)
             case messages.HostPause():
-                for number in self._workers.keys() - {worker}:
-                    await self._queue.send(number, [message])
+                await self._pause(worker, message)
             case _:
                 pass
+
+    async def _pause(self, worker: int, pause: messages.HostPause) -> None:
+        """Tell the other workers, and those that will come, of a pause that a host asks for."""
+        self._pauses.add(pause, _now())
+        for number in self._workers.keys() - {worker}:
+            await self._queue.send(number, [pause])
+        await self._queue.show_pause(pause)
 
     def _end_attempt(self, report: messages.Report, closed: list[ProjectName]) -> None:
         name = report.name
@@ -517,6 +532,7 @@ class Coordinator(Fleet):
             del batch.flights[name]
             if not batch.flights:
                 self._batches.pop(batch.number, None)
+                self._jobs_done += 1
                 self._wake.set()
         if report.outcome is None and report.error is None:
             self._again(flight)  # it was handed back

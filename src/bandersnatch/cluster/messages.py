@@ -77,15 +77,24 @@ class SyncJob(Struct, frozen=True):
     is_alone: bool = False
 
 
+class HostPause(Struct, frozen=True):
+    """A host asks for a pause, in seconds; ``host`` has no login."""
+
+    host: str
+    seconds: float
+
+
 class Share(Struct, frozen=True):
     """A worker's part of the budgets of all of them together.
 
     ``index`` and ``files`` are requests at a time, ``permille`` its part of everything else.
+    ``pauses`` are those that hosts had asked for when the share was assigned.
     """
 
     index: int = 0
     files: int = 0
     permille: int = 0
+    pauses: tuple[HostPause, ...] = ()
 
 
 class WorkerState(Struct, frozen=True):
@@ -144,13 +153,6 @@ class Changes(Struct, frozen=True):
     attempt: int
     written: tuple[str, ...]
     deleted: tuple[str, ...]
-
-
-class HostPause(Struct, frozen=True):
-    """A host asks for a pause, in seconds."""
-
-    host: str
-    seconds: float
 
 
 class Counts(Struct, frozen=True):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from bandersnatch.fleet_counts import FleetCounts
+from bandersnatch.fleet_counts import FleetCounts, PausedHost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from bandersnatch.cluster.messages import RunNotice, Share, SyncJob, WorkerState
+    from bandersnatch.cluster.messages import HostPause, RunNotice, Share, SyncJob, WorkerState
     from bandersnatch.model.names import ProjectName
 
 
@@ -36,11 +36,15 @@ class WorkerView(NamedTuple):
 
 
 class FleetView(NamedTuple):
-    """The workers of the run that is under way, and the jobs that wait and that are worked on."""
+    """The workers of the run that is under way, and the jobs that wait and that are worked on.
+
+    ``paused`` are the hosts that they do not ask at the moment.
+    """
 
     workers: tuple[WorkerView, ...] = ()
     waiting: int = 0
     running: int = 0
+    paused: tuple[PausedHost, ...] = ()
 
     def counts(self, lost_after: float) -> FleetCounts:
         """Count them; a worker is silent from ``lost_after`` seconds on without a sign of life."""
@@ -53,6 +57,7 @@ class FleetView(NamedTuple):
             silent=len(self.workers) - len(alive),
             waiting=self.waiting,
             running=self.running,
+            paused=self.paused,
         )
 
 
@@ -122,6 +127,10 @@ class CoordinatorQueue(Protocol):
 
     async def assign(self, shares: Mapping[int, Share], /) -> None:
         """Give workers their shares, by number; workers of which none is named are forgotten."""
+        ...
+
+    async def show_pause(self, pause: HostPause, /) -> None:
+        """Record for people that no worker asks a host until a pause is over."""
         ...
 
     async def receive(self) -> Sequence[Mail]:

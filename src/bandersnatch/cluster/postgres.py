@@ -37,6 +37,7 @@ from bandersnatch.cluster.port import (
 )
 from bandersnatch.concurrency import wait_at_most
 from bandersnatch.errors import CorruptState, StorageError
+from bandersnatch.fleet_counts import PausedHost
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
     _Result = TypeVar("_Result")
 
-FORMAT = "1"
+FORMAT = "2"
 """The format of the tables below; with that of procrastinate it is compared at the beginning."""
 
 _SUFFIX = "_queue"
@@ -80,6 +81,11 @@ _TABLES = (
         id bigint PRIMARY KEY, state bytea NOT NULL, share bytea, sign bigint NOT NULL,
         name text NOT NULL, projects bigint NOT NULL, done bigint NOT NULL,
         seen timestamptz NOT NULL DEFAULT now()
+    )
+    """,
+    """
+    CREATE UNLOGGED TABLE pause (
+        host text COLLATE "C" PRIMARY KEY, until timestamptz NOT NULL
     )
     """,
     """
@@ -269,7 +275,15 @@ class PostgresCoordinatorQueue(_Queue, CoordinatorQueue):
                 await connection.execute(
                     "INSERT INTO doubt SELECT project, run FROM attempt ON CONFLICT DO NOTHING"
                 )
-                for table in ("attempt", "worker", "mail", "reply", "run", "procrastinate_jobs"):
+                for table in (
+                    "attempt",
+                    "worker",
+                    "mail",
+                    "reply",
+                    "run",
+                    "pause",
+                    "procrastinate_jobs",
+                ):
                     await connection.execute(f"DELETE FROM {table}".encode())
                 await connection.execute(
                     "INSERT INTO run VALUES (true, %s, %s, 0)",
@@ -370,6 +384,13 @@ class PostgresCoordinatorQueue(_Queue, CoordinatorQueue):
             text = codec.encode(share)
             await self.execute("UPDATE worker SET share = %s WHERE id = %s", (text, number))
         await self._notify("*")
+
+    async def show_pause(self, pause: messages.HostPause, /) -> None:
+        await self.execute(
+            "INSERT INTO pause VALUES (%s, now() + make_interval(secs => %s)) "
+            "ON CONFLICT (host) DO UPDATE SET until = greatest(pause.until, excluded.until)",
+            (pause.host, pause.seconds),
+        )
 
     async def receive(self) -> Sequence[Mail]:
         if self._read:
@@ -512,7 +533,14 @@ class PostgresFleetQuery(_Queue):
             WorkerView(name, projects, done, seconds, _has_share(share))
             for name, projects, done, seconds, share in workers
         )
-        return FleetView(tuple(views), *rows[0])
+        paused = await self.execute(
+            "SELECT host, extract(epoch FROM until)::bigint, "
+            "ceil(extract(epoch FROM until - now()))::bigint "
+            "FROM pause WHERE until > now() ORDER BY host"
+        )
+        waiting, running = rows[0]
+        pauses = (PausedHost(*row) for row in paused)
+        return FleetView(tuple(views), waiting, running, tuple(pauses))
 
 
 def _has_share(share: bytes | None) -> bool:

@@ -244,8 +244,7 @@ class _Part:
         """Give signs of life, take the share, and find out when the run is over."""
         last, heard = "", _now()
         while True:
-            self._share = await self._queue.live(self._state())
-            self._limits.assign(self._share)
+            self._take_share(await self._queue.live(self._state()))
             self._room.set()
             found = await self._queue.notice()
             if found is None or found[0].run != self._notice.run:
@@ -258,6 +257,14 @@ class _Part:
                 return
             await wait_at_most(self._hurry, _BEAT)
             self._hurry.clear()
+
+    def _take_share(self, share: messages.Share) -> None:
+        """Apply a share; its pauses hold before the first request that it allows."""
+        if share != self._share:
+            for each in share.pauses:
+                self._limits.pause(each.host, each.seconds)
+        self._share = share
+        self._limits.assign(share)
 
     def _state(self) -> messages.WorkerState:
         return messages.WorkerState(

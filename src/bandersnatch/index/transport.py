@@ -260,7 +260,7 @@ class Transport:
         target = URL(url, encoded=True)
         if self._paused_until:
             longest = LONGEST_RETRY_AFTER if answer_timeout is None else 0.0
-            await self._wait_for(target.authority, longest)
+            await self._wait_for(_host_of(target), longest)
         check = self._guard.check_file_url if is_file else self._guard.check_url
         limit = nullcontext() if answer_timeout is None else asyncio.timeout(answer_timeout)
         async with limit:
@@ -276,7 +276,7 @@ class Transport:
             where = response.url if is_elsewhere else url  # a redirect may lose the login
             error = error_for(where, response.status, response.headers, self._clock.now())
         if isinstance(error, errors.RateLimit):
-            self._pause(target.authority, error)
+            self._pause(_host_of(target), error)
         raise error
 
     async def _follow(
@@ -476,6 +476,11 @@ def _redirect_target(url: URL, location: str) -> URL:
             str(url), f"it redirects to {ascii(errors.shown_url(location))[:200]}"
         )
     return target
+
+
+def _host_of(url: URL) -> str:
+    """Return host and port of a URL without its login, which people must not see."""
+    return url.authority.rpartition("@")[2]
 
 
 def first_line(error: BaseException) -> str:

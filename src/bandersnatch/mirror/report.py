@@ -69,7 +69,9 @@ class RunReport(Struct):
     ``unproved`` is how many proofs of ``mirror --prove`` did not pass.
     ``swept`` counts the pages that the sweep asked for, ``found_by_sweep`` those that had changed.
     ``halted`` are the errors that ended a part of the run, ``ended_by`` is the one that ended all
-    of it. ``index_serial`` is the index's newest serial when the run began.
+    of it. ``index_serial`` is the index's newest serial when the run began. ``workers`` are the
+    other processes that have synced projects, in ``jobs_done`` jobs; ``jobs_lost`` were offered
+    again.
     """
 
     command: str
@@ -113,6 +115,9 @@ class RunReport(Struct):
     swept: int = 0
     found_by_sweep: int = 0
     ended_by: BandersnatchError | None = None
+    workers: int = 0
+    jobs_done: int = 0
+    jobs_lost: int = 0
 
     def __call__(self, event: events.Event) -> None:
         """Count an event."""
@@ -129,6 +134,10 @@ class RunReport(Struct):
                 case events.SweepEnded(asked=asked, found=found):
                     self.swept += asked
                     self.found_by_sweep += found
+                case events.JobsEnded(workers=workers, done=done, lost=lost):
+                    self.workers = max(self.workers, workers)
+                    self.jobs_done += done
+                    self.jobs_lost += lost
                 case (
                     events.Warned()
                     | events.RequestsLimited()

@@ -254,6 +254,10 @@ def _workers(fleet: FleetView | None) -> Iterator[str]:
         waits = "" if each.has_share else "; waits for a share of workers"
         work = f"{each.projects} project(s) now, {each.done} done{waits}"
         yield one_line(f"           {each.name}: {work}; seen {each.seconds} s ago")
+    for host in fleet.paused:
+        until = f"{datetime.fromtimestamp(host.until, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        text = f"no requests to {host.host} until {until}: it asked for a pause"
+        yield one_line(f"           {text} ({host.seconds} s left)")
 
 
 # ---------------------------------------------------------------- JSON
@@ -331,6 +335,14 @@ def _fleet_dict(fleet: FleetView | None) -> dict[str, object] | None:
                 "has_share": each.has_share,
             }
             for each in fleet.workers
+        ],
+        "paused_hosts": [
+            {
+                "host": each.host,
+                "until": _iso(each.until),
+                "seconds_left": each.seconds,
+            }
+            for each in fleet.paused
         ],
     }
 
