@@ -72,7 +72,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cluster": VALUES
     | PORTS
     | {"concurrency", "filters.chain", "config.schema", "mirror", "cluster", "fleet_counts"}
-    | {"storage.wrapper"},
+    | {"closure.state", "storage.wrapper"},
     "cluster.postgres": VALUES
     | PORTS
     | {"config.catalogue", "catalogue.postgres.failures", "catalogue.postgres.lock", "cluster"}

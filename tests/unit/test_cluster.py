@@ -59,6 +59,7 @@ def _outcomes(draw: st.DrawFn) -> Outcome:
         removed=draw(st.lists(kept.removed, max_size=2).map(tuple)),
         dropped=(Dropped("age", files),),
         requirements=draw(st.none() | st.just(RequirementRow("a", "b", "c"))),
+        unmet=draw(st.lists(st.tuples(_TEXTS, st.integers(0, 2**40)), max_size=2).map(tuple)),
     )
 
 
@@ -70,7 +71,8 @@ def test_an_outcome_comes_back_as_it_was_sent(outcome: Outcome) -> None:
 @given(_TASKS, st.none() | kept.project_records())
 def test_a_job_comes_back_as_it_was_sent(task: SyncTask, record: ProjectRecord | None) -> None:
     assignment = messages.Assignment(3, task, record)
-    context = messages.JobContext(frozenset({task.name}), may_lose={task.name: 2})
+    asked = {task.name: ("digest", None), project_name("foo"): ("other", "[]")}
+    context = messages.JobContext(frozenset({task.name}), may_lose={task.name: 2}, asked=asked)
     job = messages.SyncJob("run", 7, context, (assignment,))
 
     assert codec.decode(codec.encode(job)) == job

@@ -438,11 +438,11 @@ def test_a_bucket_is_synced_by_one_process(load: Load, refusal: Refusal) -> None
     assert load(f"{text}1\n").settings.processes == 1
 
 
-def test_dependencies_are_followed_by_one_process(refusal: Refusal) -> None:
-    follow = "[closure]\nfollow = true\n"
-    assert refusal(f"{mirror(processes=2)}{follow}") == [
-        "[mirror] processes: [closure] follow is true; one process follows dependencies"
-    ]
+def test_dependencies_are_followed_by_several_processes(load: Load) -> None:
+    settings = load(f"{mirror(processes=2)}[closure]\nfollow = true\n").settings
+
+    assert settings.closure.follow
+    assert settings.processes == 2
 
 
 def test_a_directory_is_required(refusal: Refusal) -> None:

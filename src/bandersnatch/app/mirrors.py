@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from bandersnatch.app.configuration import Configuration
-    from bandersnatch.catalogue.port import MirrorCatalogue
     from bandersnatch.clock import Clock
     from bandersnatch.closure.state import ClosureState
     from bandersnatch.config.schema import Settings, StorageSettings
@@ -56,7 +55,9 @@ async def open_mirror(
         storage, catalogue = await open_storage(
             settings, stack, events, dry_run=dry_run, readers=readers
         )
-        filters, closure = await _open_closure(configuration, catalogue)
+        filters, closure = open_closure(configuration)
+        if closure is not None:
+            closure.load(await catalogue.followed())
         if storage.folding and not dry_run:
             events(Warned(_FOLDS.format(path=settings.storage.directory, what=storage.folding)))
         index = await connect_index(settings, stack, clock, events, proxy)
@@ -72,10 +73,11 @@ async def open_mirror(
         )
 
 
-async def _open_closure(
-    configuration: Configuration, catalogue: MirrorCatalogue
-) -> tuple[FilterChain, ClosureState | None]:
-    """Return the filters, with what is followed if dependencies are, and the state of that."""
+def open_closure(configuration: Configuration) -> tuple[FilterChain, ClosureState | None]:
+    """Return the filters, with what is followed if dependencies are, and the state of that.
+
+    The state follows no project yet.
+    """
     settings = configuration.settings.closure
     if not settings.follow:
         return configuration.filters, None
@@ -83,7 +85,6 @@ async def _open_closure(
     from bandersnatch.filters.following import FollowingChain  # noqa: PLC0415 - as needed
 
     state = ClosureState(settings, configuration.environments)
-    state.load(await catalogue.followed())
     return FollowingChain.of(configuration.filters, state), state
 
 

@@ -36,7 +36,7 @@ def processes_for(configuration: Configuration, path: Path, mirror: Mirror) -> F
 
     @asynccontextmanager
     async def open_processes(tasks: int) -> AsyncIterator[Fleet | None]:
-        count = _process_count(settings, tasks)
+        count = _process_count(settings, _expected_tasks(settings, mirror, tasks))
         if count == 1:
             yield None
             return
@@ -52,12 +52,21 @@ def processes_for(configuration: Configuration, path: Path, mirror: Mirror) -> F
     return open_processes
 
 
+def _expected_tasks(settings: Settings, mirror: Mirror, tasks: int) -> int:
+    """Return how many tasks there are; a first run that follows dependencies finds more of them.
+
+    They are expected if the operator wants several processes.
+    """
+    is_first = mirror.closure is not None and not mirror.closure.names
+    return max(tasks, settings.processes or 0) if tasks and is_first else tasks
+
+
 def _process_count(settings: Settings, tasks: int) -> int:
     """Return how many processes sync the projects of a plan of so many tasks."""
     from bandersnatch.mirror.fleet import process_count  # noqa: PLC0415 - as needed
 
     index, storage = settings.index, settings.storage
-    is_single = settings.cluster.enabled or settings.closure.follow or storage.bucket is not None
+    is_single = settings.cluster.enabled or storage.bucket is not None
     return process_count(
         1 if is_single else settings.processes,
         tasks,

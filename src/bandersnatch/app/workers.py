@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 from bandersnatch import __version__
 from bandersnatch.app.configuration import Configuration, load
 from bandersnatch.app.indexes import connect_index, route_to_index, with_master
+from bandersnatch.app.mirrors import open_closure
 from bandersnatch.errors import LockConflict, StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ async def open_coordinator(
 
     storage, cluster = mirror.storage, settings.cluster
     recorder = storage.journal if isinstance(storage, JournalingStorage) else None
-    fingerprint = fingerprint_of(with_master(settings), mirror.filters)
+    fingerprint = fingerprint_of(with_master(settings), mirror.filters.roots, mirror.closure)
     now = mirror.clock.now()
     notice = RunNotice(secrets.token_hex(16), __version__, fingerprint, now, is_local)
     lost_after = _HUNG if is_local else cluster.worker_timeout
@@ -160,6 +161,7 @@ async def open_workers_mirror(
         limits = SharedLimits()
         stack.callback(limits.close)
         index = await connect_index(settings, stack, clock, events, proxy, limits)
+        filters, closure = open_closure(configuration)
         mirror = Mirror(
             index=index,
             storage=storage,
@@ -167,9 +169,11 @@ async def open_workers_mirror(
             clock=clock,
             events=events,
             settings=settings,
-            filters=configuration.filters,
+            filters=filters,
+            closure=closure,
         )
-        yield WorkersMirror(mirror, limits, fingerprint_of(settings, configuration.filters))
+        fingerprint = fingerprint_of(settings, configuration.filters, closure)
+        yield WorkersMirror(mirror, limits, fingerprint)
 
 
 async def _open_workers_catalogue(

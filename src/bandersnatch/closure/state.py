@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from bandersnatch.closure import needs
 from bandersnatch.closure.choice import choose
 from bandersnatch.closure.targets import Targets, targets_of
 from bandersnatch.config.schema import NeededVersions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import TypeAlias
 
     from packaging.version import Version
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import ProjectDetail
     from bandersnatch.model.wheels import Environment
+
+    Asked: TypeAlias = tuple[str, str | None]
+    """The digest of what is asked of a followed project, and what that is; None if not loaded."""
 
 
 class Followed(Protocol):
@@ -62,6 +67,28 @@ class ClosureState:
         if rows is not self._loaded:
             self.digests = {name: row.digest for name, row in rows.items() if row.digest}
             self._loaded = rows
+
+    def asked_of(self, names: Iterable[ProjectName]) -> dict[ProjectName, Asked]:
+        """Return what is asked of those of some projects that are followed, as a plain value."""
+        found: dict[ProjectName, Asked] = {}
+        for name in names:
+            if name in self.digests:
+                asked = self.dependencies.get(name)
+                text = None if asked is None else needs.encode_dependencies(asked)
+                found[name] = self.digests[name], text
+        return found
+
+    def ask(self, names: Iterable[ProjectName], found: Mapping[ProjectName, Asked]) -> None:
+        """Replace what is asked of some projects with what ``asked_of`` has found elsewhere."""
+        for name in names:
+            self.digests.pop(name, None)
+            self.dependencies.pop(name, None)
+            self.unmet.pop(name, None)
+            if name not in found:
+                continue
+            self.digests[name], text = found[name]
+            if text is not None:
+                self.dependencies[name] = needs.decode_dependencies(text)
 
     def follows(self, name: ProjectName) -> bool:
         """Whether another project needs this one."""

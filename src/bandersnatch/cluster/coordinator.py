@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bandersnatch.catalogue.records import ProjectRecord
+    from bandersnatch.closure.state import ClosureState
     from bandersnatch.cluster.port import CoordinatorQueue, SeenWorker
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.mirror.tasks import Outcome, RunContext, SyncTask
@@ -116,9 +117,12 @@ class _Flight:
 class _Context:
     """What is the same for the projects of one executor."""
 
-    def __init__(self, context: RunContext, authority: LocalAuthority) -> None:
+    def __init__(
+        self, context: RunContext, authority: LocalAuthority, closure: ClosureState | None
+    ) -> None:
         self.run_context = context
         self.authority = authority
+        self._closure = closure
 
     def of(self, flights: Sequence[_Flight]) -> messages.JobContext:
         """Return the context of a job."""
@@ -135,6 +139,7 @@ class _Context:
             cursor=context.cursor,
             newest=context.newest,
             ceiling=context.ceiling,
+            asked={} if self._closure is None else self._closure.asked_of(names),
         )
 
 
@@ -248,7 +253,7 @@ class Coordinator(Fleet):
         self, mirror: Mirror, context: RunContext, began: datetime, /
     ) -> Callable[[SyncTask], Awaitable[Outcome]]:
         authority = LocalAuthority.of(mirror, context, began)
-        shared = _Context(context, authority)
+        shared = _Context(context, authority, mirror.closure)
 
         async def sync(task: SyncTask) -> Outcome:
             task, record = await authority.record_for(task)

@@ -43,7 +43,10 @@ class RunNotice(Struct, frozen=True):
 
 
 class JobContext(Struct, frozen=True):
-    """What is the same for the projects of a job; the fields are those of ``RunContext``."""
+    """What is the same for the projects of a job; the fields are those of ``RunContext``.
+
+    ``asked`` is what the closure asks of those that are followed; see ``ClosureState.asked_of``.
+    """
 
     accepted: frozenset[ProjectName] = frozenset()
     force: bool = False
@@ -54,6 +57,7 @@ class JobContext(Struct, frozen=True):
     cursor: Serial | None = None
     newest: Serial | None = None
     ceiling: Serial | None = None
+    asked: Mapping[ProjectName, tuple[str, str | None]] = {}
 
 
 class Assignment(Struct, frozen=True):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 
 if TYPE_CHECKING:
+    from bandersnatch.closure.state import ClosureState
     from bandersnatch.config.schema import Settings
     from bandersnatch.filters.chain import FilterChain
 
@@ -17,10 +18,13 @@ _OF_ONE_MACHINE = frozenset({"s3", "serve"})
 _DIGITS = 16
 
 
-def fingerprint_of(settings: Settings, filters: FilterChain) -> str:
+def fingerprint_of(
+    settings: Settings, filters: FilterChain, closure: ClosureState | None = None
+) -> str:
     """Return a text that differs between configurations whose workers would do different work.
 
-    Paths on one machine, logins, proxies and certificates do not count.
+    Paths on one machine, logins, proxies and certificates do not count. What is followed does not,
+    either: each job has it. ``filters`` therefore select the roots alone.
     """
     index, names = settings.index, filters.finite_names
     sections = settings.filters.sections
@@ -36,5 +40,7 @@ def fingerprint_of(settings: Settings, filters: FilterChain) -> str:
         None if names is None else sorted(names),
         None if bucket is None else (bucket.bucket, bucket.prefix),
         None if settings.catalogue is None else settings.catalogue.schema,
+        repr(settings.closure),
+        "" if closure is None else closure.fingerprint,
     )
     return hashlib.sha256(repr(parts).encode(errors="backslashreplace")).hexdigest()[:_DIGITS]

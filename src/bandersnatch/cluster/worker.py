@@ -25,7 +25,7 @@ from bandersnatch.mirror.project import ProjectSync
 from bandersnatch.mirror.tasks import RunContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection
     from contextlib import AbstractAsyncContextManager
 
     from bandersnatch.catalogue.records import TrashEntry
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from bandersnatch.index.port import Traffic
     from bandersnatch.layout import StorageKey
     from bandersnatch.mirror.mirror import Mirror
+    from bandersnatch.mirror.requirements import RequirementReader
+    from bandersnatch.mirror.tasks import Outcome, SyncTask
     from bandersnatch.model.files import ReleaseFile
 
 JOBS = 2
@@ -210,6 +212,7 @@ class _Part:
         self._trash: dict[StorageKey, TrashEntry] = {}
         self._trash_until = 0.0
         self._sending = asyncio.Lock()
+        self._reader: RequirementReader | None = None
 
     async def run(self) -> None:
         """Work until the run is over; hand everything back if cancelled."""
@@ -377,6 +380,9 @@ class _Part:
             if job.run == self._notice.run:
                 await self._queue.live(self._state())
                 context = await self._context(job.context)
+                if self._mirror.closure is not None:
+                    names = [each.task.name for each in job.assignments]
+                    self._mirror.closure.ask(names, job.context.asked)
                 async with task_group() as group:
                     for each in job.assignments:
                         group.create_task(self._sync(each, context))
@@ -443,8 +449,21 @@ class _Part:
         )
         mirror = replace(self._mirror, storage=storage)
         sync = ProjectSync.of(mirror, context, self._notice.began, authority, self._filtering)
-        outcome = await sync.sync(task)
+        outcome = await self._with_requirements(sync.sync)(task)
         return messages.Report(task.name, assignment.attempt, outcome, leaving=authority.leaving)
+
+    def _with_requirements(
+        self, sync: Callable[[SyncTask], Awaitable[Outcome]]
+    ) -> Callable[[SyncTask], Awaitable[Outcome]]:
+        """Return what also reads requirements if dependencies are followed."""
+        closure = self._mirror.closure
+        if closure is None:
+            return sync
+        from bandersnatch.mirror.requirements import RequirementReader, RequirementSync  # noqa: PLC0415 - slow, rarely needed
+
+        if self._reader is None:
+            self._reader = RequirementReader.of(self._mirror, closure.targets)
+        return RequirementSync(sync, self._reader, closure).sync
 
 
 class _Fence(Attempt):

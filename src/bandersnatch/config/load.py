@@ -56,8 +56,8 @@ def load_settings(
     closing = schema.SectionOptions(
         file.sections.get("closure", {}), file.refused("closure"), section="closure"
     )
-    closure = schema.read_closure(closing, settings.files, has_workers=settings.cluster.enabled)
-    schema.check_processes(settings, closure, options)
+    closure = schema.read_closure(closing, settings.files)
+    schema.check_processes(settings, options)
     bucket = schema.SectionOptions(file.sections.get("s3", {}), file.refused("s3"), section="s3")
     storage = _read_bucket(settings.storage, bucket, options)
     enabled = _enabled_filters(file, options)

@@ -500,7 +500,7 @@ def _processes(text: str) -> int | None:
         raise OptionError(f"{error}, and not auto") from None
 
 
-def check_processes(settings: Settings, closure: ClosureSettings, options: SectionOptions) -> None:
+def check_processes(settings: Settings, options: SectionOptions) -> None:
     """Refuse a number of processes if the projects are not synced by processes of this machine."""
     count = settings.processes
     if count is None:
@@ -509,8 +509,6 @@ def check_processes(settings: Settings, closure: ClosureSettings, options: Secti
         options.refuse("processes", "cluster is true; workers sync the projects: leave it out")
     elif count > 1 and settings.storage.backend is not Backend.FILESYSTEM:
         options.refuse("processes", "a mirror in a bucket is synced by one process; use cluster")
-    elif count > 1 and closure.follow:
-        options.refuse("processes", "[closure] follow is true; one process follows dependencies")
 
 
 def mirror_options() -> frozenset[str]:
@@ -708,9 +706,7 @@ def _read_diff(options: SectionOptions) -> DiffSettings:
     )
 
 
-def read_closure(
-    options: SectionOptions, files: FileSettings, *, has_workers: bool = False
-) -> ClosureSettings:
+def read_closure(options: SectionOptions, files: FileSettings) -> ClosureSettings:
     """Read all options of ``[closure]``; ``files`` are the settings that following depends on."""
     default = ClosureSettings()
     settings = ClosureSettings(
@@ -726,8 +722,6 @@ def read_closure(
             "missing-dependencies", readers.choice(MissingDependencies), default.missing
         ),
     )
-    if settings.follow and has_workers:
-        options.refuse("follow", "cluster is true; workers do not follow dependencies")
     if settings.follow and not files.release_files:
         options.refuse("follow", "release-files is false; dependencies are read from stored files")
     if settings.follow and not files.core_metadata:

@@ -50,6 +50,11 @@ class FilterChain:
     projects: tuple[ProjectFilter, ...] = ()
     pages: tuple[PageFilter, ...] = ()
 
+    @property
+    def roots(self) -> FilterChain:
+        """The chain without what is followed: here this one."""
+        return self
+
     def selects(self, name: ProjectName) -> bool:
         """Return whether every project filter keeps the project.
 

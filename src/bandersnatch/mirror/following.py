@@ -28,7 +28,7 @@ from bandersnatch.config.schema import FollowedExtras
 from bandersnatch.errors import ClosureTooDeep, TooManyFollowed
 from bandersnatch.events import Halted
 from bandersnatch.filters.following import FollowingChain
-from bandersnatch.mirror.requirements import RequirementReader
+from bandersnatch.mirror.requirements import RequirementReader, RequirementSync
 from bandersnatch.mirror.tasks import Outcome, Result
 from bandersnatch.model.names import ProjectName
 
@@ -123,23 +123,28 @@ class Following:
 
     # ------------------------------------------------------------ one project
 
-    def recording(
+    def reading(
         self, sync: Callable[[SyncTask], Awaitable[Outcome]]
     ) -> Callable[[SyncTask], Awaitable[Outcome]]:
         """Return a function that syncs a project and reads its requirements."""
+        return RequirementSync(sync, self._reader, self._state).sync
 
-        async def sync_and_read(task: SyncTask) -> Outcome:
+    def recording(
+        self, sync: Callable[[SyncTask], Awaitable[Outcome]]
+    ) -> Callable[[SyncTask], Awaitable[Outcome]]:
+        """Return a function that syncs a project, and notes what its outcome says.
+
+        ``sync`` is one of ``RequirementSync``, in this process or in another one.
+        """
+
+        async def sync_and_note(task: SyncTask) -> Outcome:
             outcome = await sync(task)
             self._note_result(outcome)
-            record = outcome.record
-            if outcome.result is not Result.SYNCED or record is None:
-                return outcome
-            needs = await self._reader.read(record)
-            self._read[task.name] = None
-            row = RequirementRow(requirements_basis(record), "", needs.encoded())
-            return replace(outcome, requirements=row)
+            if outcome.requirements is not None:
+                self._read[task.name] = None
+            return outcome
 
-        return sync_and_read
+        return sync_and_note
 
     def _note_result(self, outcome: Outcome) -> None:
         """Remember what a synced project lacks of what is asked of it."""
@@ -151,12 +156,11 @@ class Following:
         elif outcome.result in {Result.ABSENT, Result.GONE}:
             self._results[name] = Unmet(Shortage.ABSENT)
         elif outcome.result in {Result.SYNCED, Result.EMPTIED}:
-            unmet = self._state.unmet.get(name, ())
             specifiers = tuple(
                 (specifier, mask, self._dropping(outcome, specifier, mask))
-                for specifier, mask in unmet
+                for specifier, mask in outcome.unmet
             )
-            shortage = Shortage.VERSIONS if unmet else Shortage.NONE
+            shortage = Shortage.VERSIONS if outcome.unmet else Shortage.NONE
             self._results[name] = Unmet(shortage, specifiers=specifiers)
         elif self._rows.get(name, FollowedRow("", "")).unmet == Unmet(Shortage.PENDING).encoded():
             self._results[name] = Unmet()

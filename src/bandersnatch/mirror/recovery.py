@@ -428,15 +428,17 @@ def open_executor(
     following: Following | None = None,
     fleet: Fleet | None = None,
 ) -> Executor:
-    """Return the executor of a plan's tasks; with ``following`` it reads requirements too.
+    """Return the executor of a plan's tasks; with ``following`` requirements are read, too.
 
-    With a ``fleet`` its workers sync the projects.
+    With a ``fleet`` its workers sync the projects, and read their requirements.
     """
-    sync: Callable[[SyncTask], Awaitable[Outcome]] = (
-        ProjectSync.of(mirror, context, began).sync
-        if fleet is None
-        else fleet.syncing(mirror, context, began)
-    )
+    sync: Callable[[SyncTask], Awaitable[Outcome]]
+    if fleet is not None:
+        sync = fleet.syncing(mirror, context, began)
+    else:
+        sync = ProjectSync.of(mirror, context, began).sync
+        if following is not None:
+            sync = following.reading(sync)
     return Executor(
         sync if following is None else following.recording(sync),
         checkpoint,

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from msgspec import Struct
 
 from bandersnatch import errors, layout
+from bandersnatch.catalogue.records import RequirementRow, requirements_basis
 from bandersnatch.closure.archives import (
     MAX_ARCHIVE,
     build_requirements,
@@ -25,19 +27,22 @@ from bandersnatch.closure.needs import ProjectNeeds, RequirementList
 from bandersnatch.closure.requirements import CoreMetadata, parse_metadata
 from bandersnatch.closure.targets import is_sdist
 from bandersnatch.concurrency import bounded_map
+from bandersnatch.mirror.tasks import Result
 from bandersnatch.model.content import Content, ContentCheck, ExpectedContent, expected_sidecar
 from bandersnatch.model.digests import new_hasher
 from bandersnatch.model.versions import version_key
 from bandersnatch.storage.port import Sink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from bandersnatch.catalogue.records import ProjectRecord
+    from bandersnatch.closure.state import ClosureState
     from bandersnatch.closure.targets import Targets
     from bandersnatch.index.port import PackageIndex
     from bandersnatch.layout import StorageKey
     from bandersnatch.mirror.mirror import Mirror
+    from bandersnatch.mirror.tasks import Outcome, SyncTask
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
     from bandersnatch.storage.port import MirrorStorage
@@ -54,6 +59,35 @@ class _Statement(Struct, frozen=True):
     version: str
     metadata: CoreMetadata | str
     build: tuple[str, ...] = ()
+
+
+class RequirementSync:
+    """Syncs projects, and adds to each outcome what the closure has to know of it."""
+
+    def __init__(
+        self,
+        sync: Callable[[SyncTask], Awaitable[Outcome]],
+        reader: RequirementReader,
+        state: ClosureState,
+    ) -> None:
+        """Take what syncs a project; ``state`` is that of the filters that it applies."""
+        self._sync = sync
+        self._reader = reader
+        self._state = state
+
+    async def sync(self, task: SyncTask) -> Outcome:
+        """Sync a project, and read its requirements.
+
+        :raises StorageError: if the storage fails.
+        """
+        outcome = await self._sync(task)
+        unmet = self._state.unmet.get(task.name, ()) if self._state.follows(task.name) else ()
+        record = outcome.record
+        if outcome.result is not Result.SYNCED or record is None:
+            return replace(outcome, unmet=unmet)
+        needs = await self._reader.read(record)
+        row = RequirementRow(requirements_basis(record), "", needs.encoded())
+        return replace(outcome, requirements=row, unmet=unmet)
 
 
 class RequirementReader:

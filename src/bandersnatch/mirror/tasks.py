@@ -260,6 +260,8 @@ class Outcome:
     ``dropped`` is what the filters dropped from the page; the last of it is the whole page for a
     project that is excluded. ``held_by`` is why the end of the run or a later run decides.
     ``requirements`` are those of the files of ``record``, None if dependencies are not followed.
+    ``unmet`` is what is asked of the project and what its page does not satisfy: specifiers, each
+    with the targets in which that is so.
     ``seen`` is the digest of a page that a later run has to see again.
     """
 
@@ -277,4 +279,5 @@ class Outcome:
     held_by: BandersnatchError | None = None
     unread: BandersnatchError | None = None
     requirements: records.RequirementRow | None = None
+    unmet: tuple[tuple[str, int], ...] = ()
     seen: str = ""
