@@ -130,7 +130,7 @@ class JobsEnded(_Described, frozen=True):
     done: int
     lost: int
 
-    level: ClassVar[int] = INFO
+    level: ClassVar[int] = DEBUG
     sentence: ClassVar[str] = "{workers} worker(s) did {done} job(s); lost jobs: {lost}"
 
 
