@@ -86,6 +86,14 @@ def test_what_a_page_lacked_for_an_earlier_job_is_forgotten() -> None:
     assert state.unmet == {}
 
 
+def test_the_chain_without_what_is_followed_selects_the_roots() -> None:
+    plain = FilterChain()
+    following = FollowingChain.of(plain, ClosureState(SETTINGS, ()))
+
+    assert plain.roots is plain
+    assert following.roots == plain
+
+
 def test_workers_need_the_same_closure_and_not_the_same_state() -> None:
     """What is followed comes with each job, and is not in the configuration."""
     settings = Settings(
