@@ -129,6 +129,7 @@ class PipeCoordinatorQueue(CoordinatorQueue):
                 child = await self._start(place)
             except OSError as error:
                 self._failure = UnusableProcesses(error.strerror or str(error))
+                self._news.set()
                 return
             try:
                 await self._read(child)
