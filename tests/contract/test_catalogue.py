@@ -537,6 +537,19 @@ async def test_markers_are_replaced_individually_and_may_be_empty(catalogue: Cat
     assert await catalogue.marker(Marker.FILTERS) == "\N{SNOWMAN}"
 
 
+# ---------------------------------------------------------------- checking rows
+
+
+async def test_a_check_of_intact_rows_visits_all_and_changes_none(catalogue: Catalogue) -> None:
+    before = await state(catalogue)
+    visited = [""]
+    while after := await catalogue.check(visited[-1]):
+        visited.append(after)
+
+    assert visited[-1] == BASE_B
+    assert await state(catalogue) == before
+
+
 # ---------------------------------------------------------------- commits
 
 

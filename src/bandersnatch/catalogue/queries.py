@@ -138,8 +138,9 @@ def check_projects(db: Database, after: str, damage: DamageLog) -> str:
     """Check the next projects after a name; return the last name, "" after the last one."""
     rows = db.execute(_SELECT_NEXT, (after, VERIFY_ENTRIES))
     if not rows:
-        for table in ("file", "unusual_path"):
-            db.execute(_DELETE_OWNERLESS.format(table))
+        with db.transaction():  # a dry run makes its tables for changes then
+            for table in ("file", "unusual_path"):
+                db.execute(_DELETE_OWNERLESS.format(table))
         return ""
     names = [row[0] for row in rows if _is_storable(row[0])]
     files = select_files(db, names)
