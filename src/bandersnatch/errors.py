@@ -230,10 +230,10 @@ class MissingWorkers(StorageError):
 
 
 class UnusableProcesses(StorageError):
-    """The processes that sync the projects of a run cannot be started."""
+    """The processes that share the work of a run cannot be started."""
 
     sentence = (
-        "the processes that sync projects do not work: {why}; what was done before is kept; "
+        "the processes of this run do not work: {why}; what was done before is kept; "
         "see the messages above, run this again, or set processes = 1 in [mirror]"
     )
 
@@ -288,14 +288,14 @@ class UnexpectedError(BandersnatchError):
 
 
 class LostProcesses(BandersnatchError):
-    """A project was being synced, alone the last times, by each of ``count`` processes that ended.
+    """Each of ``count`` processes ended while it worked on a project, the last times on it alone.
 
     They were killed, for example because the machine has not enough memory, or they crashed.
     """
 
     sentence = (
-        "{count} processes have ended while they synced {name}; if the system killed them for lack "
-        "of memory its log says so; processes = 1 in [mirror] syncs everything in one process"
+        "{count} processes have ended while they worked on {name}; if the system killed them for "
+        "lack of memory its log says so; processes = 1 in [mirror] does everything in one process"
     )
 
     def __init__(self, name: str, count: int) -> None:

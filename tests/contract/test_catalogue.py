@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from bandersnatch.catalogue.port import Catalogue
+    from bandersnatch.catalogue.port import Catalogue, MirrorCatalogue
     from bandersnatch.catalogue.records import Deferred, ProjectRecord, TrashEntry
     from tests.support.postgres import SharedPostgres
 
@@ -540,7 +540,9 @@ async def test_markers_are_replaced_individually_and_may_be_empty(catalogue: Cat
 # ---------------------------------------------------------------- checking rows
 
 
-async def test_a_check_of_intact_rows_visits_all_and_changes_none(catalogue: Catalogue) -> None:
+async def test_a_check_of_intact_rows_visits_all_and_changes_none(
+    catalogue: MirrorCatalogue,
+) -> None:
     before = await state(catalogue)
     visited = [""]
     while after := await catalogue.check(visited[-1]):

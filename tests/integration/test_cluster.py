@@ -11,6 +11,7 @@ import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from html import unescape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -79,6 +80,74 @@ def test_workers_give_the_tree_of_a_single_process(
     assert shared.status == alone.status
     shared.check()
     assert "takes part in the run" in first.text() + second.text()
+
+
+def test_workers_find_and_repair_the_damage_that_a_single_process_does(
+    index: Index, shared: Site, make_site: Callable[..., Site]
+) -> None:
+    for number in range(12):
+        index.release(f"project-{number}", "1.0", size=5_000)
+    alone = make_site()
+    assert alone.mirror().code == 0
+    found = []
+    with workers(shared) as (first, second):
+        assert shared.mirror().code == 0
+        intact = shared.tree()
+        for site in (shared, alone):
+            wheels = sorted(site.web.glob("packages/**/*.whl"))
+            wheels[0].write_bytes(b"x" * wheels[0].stat().st_size)
+            wheels[1].unlink()
+            (site.web / "simple/project-5/index.html").write_bytes(b"")
+            site.clock.advance(minutes=1)
+            found.append(site.run("verify"))
+
+    for ran in found:
+        assert ran.code == 0, ran.log + first.text() + second.text()
+        ran.report["damage"]["details"].sort(key=lambda each: each["key"])
+    assert found[0].report["damage"] == found[1].report["damage"]
+    assert found[0].report["damage"]["repaired"] == 3
+    assert shared.tree() == alone.tree() == intact
+
+
+def test_verify_without_a_worker_ends_with_7_and_reads_nothing(index: Index, shared: Site) -> None:
+    index.release("foo", "1.0")
+    with workers(shared, 1):
+        assert shared.mirror().code == 0
+    shared.configure(worker_wait=2)
+
+    ran = shared.run("verify")
+
+    assert ran.code == 7
+    assert "no worker has taken part for 2 s" in ran.log
+    assert ran.report["verified"]["projects"] == 0
+    for flag in ("--quick", "--dry-run"):
+        assert shared.run("verify", flag).code == 0
+
+
+def test_a_worker_that_is_killed_while_it_reads_is_replaced(index: Index, shared: Site) -> None:
+    for number in range(20):
+        index.release(f"project-{number}", "1.0", size=20_000)
+    with workers(shared, 2) as (first, _):
+        assert shared.mirror().code == 0
+        log = shared.home / "verify.log"
+        # At this rate it takes eight seconds.
+        flags = ("--rate", "50 kB/s")
+        with WorkerProcess(shared.config, log, *flags, command="verify") as coordinator:
+            wait_until(lambda: _reads(first.process.pid) or coordinator.process.poll() is not None)
+            first.send(signal.SIGKILL)
+            assert coordinator.wait() == 0, coordinator.text()
+
+    assert "was lost with its worker" in coordinator.text()
+    assert "Verified: 20 projects" in coordinator.text()
+
+
+def _reads(number: int) -> bool:
+    """Whether a process has opened a release file."""
+    try:
+        opened = [str(each.readlink()) for each in Path(f"/proc/{number}/fd").iterdir()]
+    except OSError:  # one was closed meanwhile
+        return False
+    return any(each.endswith(".whl") for each in opened)
 
 
 def test_a_worker_with_once_ends_with_the_run(index: Index, shared: Site) -> None:

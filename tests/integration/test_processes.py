@@ -1,4 +1,4 @@
-"""Processes of this machine that sync the projects of a run: ``processes = N``."""
+"""Processes of this machine that sync or examine the projects of a run: ``processes = N``."""
 
 from __future__ import annotations
 
@@ -85,8 +85,13 @@ def is_alive(number: int) -> bool:
 
 def start_mirror(site: Site, **environment: str) -> subprocess.Popen[str]:
     """Start ``mirror`` as a process of its own, which writes a report."""
+    return start_command(site, "mirror", **environment)
+
+
+def start_command(site: Site, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """Start a command as a process of its own, which writes a report."""
     command = [sys.executable, "-m", "bandersnatch", "-c", str(site.config)]
-    command += ["mirror", "--report", str(site.home / "report.json")]
+    command += [*arguments, "--report", str(site.home / "report.json")]
     return start(command, new_session=True, env={**os.environ, **environment})
 
 
@@ -188,6 +193,130 @@ def test_a_dry_run_and_a_plan_start_no_process(
         site.server.on_request = lambda _: None
         assert running.returncode == 0, log
         assert found == []
+
+
+# ---------------------------------------------------------------- verify
+
+
+def damage_tree(site: Site) -> None:
+    """Damage files, sidecars and pages of several projects, each in another way."""
+    files = sorted(site.web.glob("packages/**/*.whl"))
+    content = files[0].read_bytes()
+    times = files[0].stat()
+    files[0].write_bytes(content[:-1] + bytes([content[-1] ^ 0xFF]))
+    os.utime(files[0], ns=(times.st_atime_ns, times.st_mtime_ns))
+    files[1].write_bytes(content + b"x")
+    files[2].unlink()
+    os.utime(files[3], ns=(1, 1))  # it is touched, and intact
+    sidecars = sorted(site.web.glob("packages/**/*.metadata"))
+    sidecars[5].write_bytes(b"")
+    pages = sorted(site.web.glob("simple/project-*/index.html"))
+    pages[6].write_bytes(b"<html></html>")
+    pages[7].unlink()
+
+
+def test_processes_find_and_repair_the_damage_that_a_single_one_does(
+    index: Index, make_site: Callable[..., Site]
+) -> None:
+    publish_projects(index)
+    sites = several, one = make_site(processes=1), make_site(processes=1)
+    for site in sites:
+        assert site.mirror().code == 0
+    intact = one.tree()
+    several.configure(processes=2)
+    for site in sites:
+        damage_tree(site)
+        site.clock.advance(minutes=1)
+
+    found = [site.run("verify") for site in sites]
+
+    for ran in found:
+        assert ran.code == 0, ran.log
+        ran.report["damage"]["details"].sort(key=lambda each: each["key"])
+    assert found[0].report["damage"] == found[1].report["damage"]
+    assert found[0].report["damage"]["repaired"] == 6
+    assert several.tree() == one.tree() == intact
+    for site in sites:
+        site.clock.advance(minutes=1)
+        assert site.run("verify", "--quick").report["damage"]["found"] == 0
+
+
+def test_processes_spend_one_budget_of_bytes_together(
+    index: Index, make_site: Callable[..., Site]
+) -> None:
+    for number in range(_MANY):
+        index.release(f"project-{number}", "1.0", size=5_000)
+    site = make_site(processes=1)
+    assert site.mirror().code == 0
+    site.configure(processes=2)
+
+    counts, sizes = [], []
+    for _ in range(5):
+        site.clock.advance(days=1)
+        ran = site.run("verify", "--budget", "60 kB")
+        assert ran.code == 0, ran.log
+        counts.append(ran.report["verified"]["projects"])
+        sizes.append(ran.report["verified"]["bytes"])
+
+    assert sum(counts[:4]) == _MANY
+    assert all(size <= 70_000 for size in sizes)
+
+
+@pytest.mark.parametrize(
+    ("flags", "is_used"), [((), True), (("--dry-run",), False), (("--quick",), False)]
+)
+def test_a_verify_that_reads_little_or_changes_nothing_starts_no_process(
+    index: Index, make_site: Callable[..., Site], flags: tuple[str, ...], *, is_used: bool
+) -> None:
+    index.release("foo", "1.0")
+    index.release("bar", "1.0")
+    site = make_site(processes=2)
+    assert site.mirror().code == 0
+    command = [sys.executable, "-X", "importtime", "-m", "bandersnatch", "-c", str(site.config)]
+    running = start([*command, "verify", *flags])
+    _, log = running.communicate(timeout=_LIMIT)
+
+    assert running.returncode == 0, log
+    assert "bandersnatch.mirror.verify.run" in log
+    assert ("bandersnatch.cluster" in log) is is_used
+
+
+def test_processes_of_verify_that_are_killed_are_replaced(
+    index: Index, make_site: Callable[..., Site]
+) -> None:
+    for number in range(_MANY):
+        index.release(f"project-{number}", "1.0", size=20_000)
+    site = make_site(processes=2)
+    assert site.mirror().code == 0
+    intact = site.tree()
+    damage_tree(site)
+    # At this rate it takes eight seconds without the kills.
+    running = start_command(site, "verify", "--rate", "100 kB/s")
+    for _ in range(2):
+        wait_until(lambda: running.poll() is not None or bool(readers_of(running.pid)))
+        for each in readers_of(running.pid)[:1]:
+            os.kill(each, signal.SIGKILL)
+    _, log = running.communicate(timeout=_LIMIT)
+
+    assert running.returncode == 0, log
+    assert "was lost with its worker" in log
+    assert site.tree() == intact
+    found = report_of(site)
+    assert found["verified"]["projects"] == _MANY, found  # type: ignore[index]
+    assert found["damage"]["repaired"] == 6, found  # type: ignore[index]
+
+
+def readers_of(number: int) -> list[int]:
+    """Return the children of a process that have opened a release file."""
+    return [each for each in children_of(number) if _has_opened(each, ".whl")]
+
+
+def _has_opened(number: int, ending: str) -> bool:
+    try:
+        opened = [str(each.readlink()) for each in Path(f"/proc/{number}/fd").iterdir()]
+    except OSError:  # it has ended, or closed one
+        return False
+    return any(each.endswith(ending) for each in opened)
 
 
 # ---------------------------------------------------------------- faults
@@ -309,7 +438,7 @@ def test_a_project_that_ends_every_process_fails_alone(
     _, log = running.communicate(timeout=_LIMIT)
 
     assert running.returncode == 4, log
-    assert "3 processes have ended while they synced deadly" in log
+    assert "3 processes have ended while they worked on deadly" in log
     assert len(site.names()) == _MANY + 3
     assert site.todo()[1:] == [f"deadly {index.serial}"]
 
@@ -329,6 +458,6 @@ def test_processes_that_cannot_be_started_end_the_run(
     site.server.on_request = lambda _: None
 
     assert running.returncode == 7, log
-    assert "the processes that sync projects do not work" in log
+    assert "the processes of this run do not work" in log
     site.configure()
     assert site.mirror().code == 0

@@ -17,7 +17,15 @@ from bandersnatch.cluster.budget import divide, divide_all
 from bandersnatch.cluster.remote import FencedStorage
 from bandersnatch.filters.chain import Dropped
 from bandersnatch.index.shares import SharedBudget
+from bandersnatch.layout import StorageKey
 from bandersnatch.mirror.tasks import Outcome, Result, SyncTask, TaskHints
+from bandersnatch.mirror.verify.findings import (
+    Damage,
+    Examination,
+    FilesByAge,
+    FilesByPath,
+    Findings,
+)
 from bandersnatch.model.names import project_name
 from bandersnatch.model.project import Rejection
 from bandersnatch.storage.port import MirrorStorage
@@ -72,10 +80,44 @@ def test_an_outcome_comes_back_as_it_was_sent(outcome: Outcome) -> None:
 def test_a_job_comes_back_as_it_was_sent(task: SyncTask, record: ProjectRecord | None) -> None:
     assignment = messages.Assignment(3, task, record)
     asked = {task.name: ("digest", None), project_name("foo"): ("other", "[]")}
-    context = messages.JobContext(frozenset({task.name}), may_lose={task.name: 2}, asked=asked)
-    job = messages.SyncJob("run", 7, context, (assignment,))
+    context = messages.SyncContext(frozenset({task.name}), may_lose={task.name: 2}, asked=asked)
+    job = messages.Job("run", 7, context, (assignment,))
 
     assert codec.decode(codec.encode(job)) == job
+
+
+_DAMAGE = st.builds(Damage, kept.texts.map(StorageKey), kept.texts)
+_BY_PATH = st.dictionaries(kept.texts, _DAMAGE, max_size=2)
+_FINDINGS = st.builds(
+    Findings,
+    kept.seconds,
+    pages=st.lists(_DAMAGE, max_size=2),
+    documents=st.lists(_DAMAGE, max_size=2),
+    files=_BY_PATH,
+    sidecars=_BY_PATH,
+    intact=st.dictionaries(kept.texts, st.integers(0, 2**63 - 1), max_size=3),
+    size=kept.seconds,
+    is_newer=st.booleans(),
+    is_unfinished=st.booleans(),
+)
+_SELECTIONS = st.builds(FilesByAge, kept.seconds, kept.seconds) | st.builds(
+    FilesByPath, st.frozensets(kept.texts, max_size=3)
+)
+
+
+@given(kept.project_records(), _SELECTIONS, _FINDINGS)
+def test_an_examination_and_its_findings_come_back_as_they_were_sent(
+    record: ProjectRecord, selection: FilesByAge | FilesByPath, findings: Findings
+) -> None:
+    examination = Examination(record.name, selection, 2.5, 7)
+    context = messages.ExaminationContext(3, 1e6, current_documents=True)
+    job = messages.Job("run", 7, context, (messages.Assignment(3, examination, record),))
+    report = messages.Report(record.name, 3, findings=findings)
+
+    assert codec.decode(codec.encode(job)) == job
+    assert codec.decode(codec.encode(report)) == report
+    assert not job.is_sync
+    assert not report.is_handed_back
 
 
 @pytest.mark.parametrize(

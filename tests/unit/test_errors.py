@@ -267,16 +267,16 @@ SENTENCES: list[tuple[BandersnatchError, str]] = [
     (
         UnusableProcesses("they end at once, with status 1"),
         (
-            "the processes that sync projects do not work: they end at once, with status 1; what "
-            "was done before is kept; see the messages above, run this again, or set "
-            "processes = 1 in [mirror]"
+            "the processes of this run do not work: they end at once, with status 1; what was done "
+            "before is kept; see the messages above, run this again, or set processes = 1 in "
+            "[mirror]"
         ),
     ),
     (
         LostProcesses("foo", 3),
         (
-            "3 processes have ended while they synced foo; if the system killed them for lack of "
-            "memory its log says so; processes = 1 in [mirror] syncs everything in one process"
+            "3 processes have ended while they worked on foo; if the system killed them for lack "
+            "of memory its log says so; processes = 1 in [mirror] does everything in one process"
         ),
     ),
     (

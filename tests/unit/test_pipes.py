@@ -16,7 +16,7 @@ from bandersnatch.cluster import codec, frames, messages
 from bandersnatch.cluster.pipes import PipeCoordinatorQueue, PipeWorkerQueue
 from bandersnatch.concurrency import wait_at_most
 from bandersnatch.errors import UnusableProcesses
-from bandersnatch.mirror.fleet import MANY_TASKS, process_count
+from bandersnatch.mirror.fleet import MANY_TASKS, MANY_TO_READ, process_count
 from bandersnatch.mirror.tasks import SyncTask
 from bandersnatch.model.names import project_name
 from bandersnatch.model.serials import Serial
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NOTICE = messages.RunNotice("a", "9", "f", datetime(2026, 1, 2, tzinfo=UTC), is_local=True)
-JOB = messages.SyncJob(
+JOB = messages.Job(
     "a",
     1,
-    messages.JobContext(),
+    messages.SyncContext(),
     (messages.Assignment(1, SyncTask(project_name("foo"), Serial(7)), None),),
 )
 
@@ -192,7 +192,7 @@ async def test_a_job_that_may_end_a_process_has_one_of_its_own() -> None:
     async with PipeCoordinatorQueue(_command("hangs"), 1) as queue:
         await queue.begin(NOTICE)
         await _started(queue, 1)
-        job = messages.SyncJob("a", 1, JOB.context, JOB.assignments, is_alone=True)
+        job = messages.Job("a", 1, JOB.context, JOB.assignments, is_alone=True)
         numbers = [await queue.put(each) for each in (job, JOB)]
         assert await queue.waiting() == {numbers[1]}
 
@@ -256,3 +256,8 @@ def test_the_number_of_processes(
 ) -> None:
     found = process_count(wanted, tasks, cores=cores, budget=budget, is_polite=bool(is_polite))
     assert found == count
+
+
+@pytest.mark.parametrize(("tasks", "count"), [(MANY_TO_READ - 1, 1), (MANY_TO_READ, 3)])
+def test_fewer_processes_read_than_projects_are_read_concurrently(tasks: int, count: int) -> None:
+    assert process_count(None, tasks, cores=8, budget=3, many=MANY_TO_READ) == count

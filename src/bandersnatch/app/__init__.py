@@ -10,7 +10,7 @@ from bandersnatch.app.clock import SystemClock
 from bandersnatch.app.configuration import Configuration, load
 from bandersnatch.app.indexes import open_index, open_requests
 from bandersnatch.app.mirrors import open_copy, open_mirror
-from bandersnatch.app.processes import open_child_worker, processes_for
+from bandersnatch.app.processes import open_child_worker, processes_for, readers_for
 from bandersnatch.app.server import open_responder
 from bandersnatch.app.storages import (
     check_storage,
@@ -39,5 +39,6 @@ __all__ = [
     "open_worker",
     "processes_for",
     "read_fleet",
+    "readers_for",
     "with_journal",
 ]

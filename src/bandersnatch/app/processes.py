@@ -1,4 +1,4 @@
-"""Opens the processes of this machine that sync the projects of a plan."""
+"""Opens the processes of this machine that sync or examine the projects of a run."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING
 
 from bandersnatch import __version__
 from bandersnatch.app.configuration import Configuration, load
-from bandersnatch.app.workers import WorkersMirror, open_coordinator, open_workers_mirror
+from bandersnatch.app.workers import (
+    WorkersMirror,
+    open_coordinator,
+    open_fleet,
+    open_workers_mirror,
+)
 from bandersnatch.config.load import is_pypi
+from bandersnatch.mirror.fleet import MANY_TASKS, MANY_TO_READ, process_count
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,23 +39,55 @@ def processes_for(configuration: Configuration, path: Path, mirror: Mirror) -> F
     They read the configuration from ``path`` themselves.
     """
     settings = configuration.settings
+    index = settings.index
 
-    @asynccontextmanager
-    async def open_processes(tasks: int) -> AsyncIterator[Fleet | None]:
-        count = _process_count(settings, _expected_tasks(settings, mirror, tasks))
-        if count == 1:
-            yield None
-            return
-        from bandersnatch.cluster.pipes import PipeCoordinatorQueue  # noqa: PLC0415 - as needed
+    def opener(tasks: int) -> AbstractAsyncContextManager[Fleet | None]:
+        count = _process_count(
+            settings,
+            _expected_tasks(settings, mirror, tasks),
+            most=min(index.workers, index.download_workers),
+            is_polite=is_pypi(index.url),
+        )
+        return _open_processes(settings, path, mirror, count)
 
-        command = [sys.executable, "-m", "bandersnatch.cli.child", str(path)]
-        async with (
-            PipeCoordinatorQueue(command, count) as queue,
-            open_coordinator(settings, mirror, queue, is_local=True) as coordinator,
-        ):
-            yield coordinator
+    return opener
 
-    return open_processes
+
+def readers_for(
+    configuration: Configuration, path: Path, mirror: Mirror, readers: int
+) -> FleetOpener:
+    """Return what opens the workers or processes that read what is mirrored.
+
+    Processes read the configuration from ``path`` themselves. There are at most ``readers``,
+    which is how many projects are read concurrently.
+    """
+    settings = configuration.settings
+
+    def opener(tasks: int) -> AbstractAsyncContextManager[Fleet | None]:
+        if settings.cluster.enabled:
+            return open_fleet(configuration, mirror)
+        count = _process_count(settings, tasks, most=readers, many=MANY_TO_READ)
+        return _open_processes(settings, path, mirror, count)
+
+    return opener
+
+
+@asynccontextmanager
+async def _open_processes(
+    settings: Settings, path: Path, mirror: Mirror, count: int
+) -> AsyncIterator[Fleet | None]:
+    """Start so many processes; none if there is to be a single one."""
+    if count == 1:
+        yield None
+        return
+    from bandersnatch.cluster.pipes import PipeCoordinatorQueue  # noqa: PLC0415 - as needed
+
+    command = [sys.executable, "-m", "bandersnatch.cli.child", str(path)]
+    async with (
+        PipeCoordinatorQueue(command, count) as queue,
+        open_coordinator(settings, mirror, queue, processes=count) as coordinator,
+    ):
+        yield coordinator
 
 
 def _expected_tasks(settings: Settings, mirror: Mirror, tasks: int) -> int:
@@ -61,18 +99,18 @@ def _expected_tasks(settings: Settings, mirror: Mirror, tasks: int) -> int:
     return max(tasks, settings.processes or 0) if tasks and is_first else tasks
 
 
-def _process_count(settings: Settings, tasks: int) -> int:
-    """Return how many processes sync the projects of a plan of so many tasks."""
-    from bandersnatch.mirror.fleet import process_count  # noqa: PLC0415 - as needed
-
-    index, storage = settings.index, settings.storage
-    is_single = settings.cluster.enabled or storage.bucket is not None
+def _process_count(
+    settings: Settings, tasks: int, *, most: int, is_polite: bool = False, many: int = MANY_TASKS
+) -> int:
+    """Return how many processes, at most ``most``, do so many tasks."""
+    is_single = settings.cluster.enabled or settings.storage.bucket is not None
     return process_count(
         1 if is_single else settings.processes,
         tasks,
         cores=_usable_cores(),
-        budget=min(index.workers, index.download_workers),
-        is_polite=is_pypi(index.url),
+        budget=most,
+        is_polite=is_polite,
+        many=many,
     )
 
 

@@ -57,16 +57,19 @@ async def open_fleet(configuration: Configuration, mirror: Mirror) -> AsyncItera
 
     async with (
         PostgresCoordinatorQueue(settings.catalogue) as queue,
-        open_coordinator(settings, mirror, queue, is_local=False) as coordinator,
+        open_coordinator(settings, mirror, queue) as coordinator,
     ):
         yield coordinator
 
 
 @asynccontextmanager
 async def open_coordinator(
-    settings: Settings, mirror: Mirror, queue: CoordinatorQueue, *, is_local: bool
+    settings: Settings, mirror: Mirror, queue: CoordinatorQueue, *, processes: int = 0
 ) -> AsyncIterator[Coordinator]:
-    """Begin the run of the workers that a queue leads to; ``is_local`` is that of the notice."""
+    """Begin the run of the workers that a queue leads to.
+
+    If they are processes of this machine ``processes`` is their number.
+    """
     from bandersnatch.cluster.coordinator import ClusterTimes, Coordinator  # noqa: PLC0415 - as needed
     from bandersnatch.cluster.messages import RunNotice  # noqa: PLC0415 - as needed
     from bandersnatch.cluster.settings import fingerprint_of  # noqa: PLC0415 - as needed
@@ -75,11 +78,12 @@ async def open_coordinator(
     storage, cluster = mirror.storage, settings.cluster
     recorder = storage.journal if isinstance(storage, JournalingStorage) else None
     fingerprint = fingerprint_of(with_master(settings), mirror.filters.roots, mirror.closure)
-    now = mirror.clock.now()
+    now, is_local = mirror.clock.now(), processes > 0
     notice = RunNotice(secrets.token_hex(16), __version__, fingerprint, now, is_local)
     lost_after = _HUNG if is_local else cluster.worker_timeout
     times = ClusterTimes(lost_after=lost_after, wait=cluster.worker_wait)
-    async with Coordinator(queue, mirror, notice, times, recorder).open() as coordinator:
+    coordinator = Coordinator(queue, mirror, notice, times, recorder, processes=max(1, processes))
+    async with coordinator.open():
         yield coordinator
 
 

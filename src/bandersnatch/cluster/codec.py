@@ -21,6 +21,7 @@ from bandersnatch.catalogue import records
 from bandersnatch.cluster import messages
 from bandersnatch.filters.chain import Dropped
 from bandersnatch.mirror import tasks
+from bandersnatch.mirror.verify import findings
 from bandersnatch.model import content, digests, files, project
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class InvalidMessage(errors.StorageError):
 
 def _classes() -> Iterator[type]:
     """Yield the classes that a message may have values of."""
-    modules = (records, tasks, messages, events, content, digests, files, project)
+    modules = (records, tasks, messages, events, content, digests, files, project, findings)
     for module in modules:
         for each in vars(module).values():
             if inspect.isclass(each) and each.__module__ == module.__name__ and _field_names(each):

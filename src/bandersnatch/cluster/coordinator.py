@@ -20,6 +20,7 @@ from msgspec import Struct, structs
 from bandersnatch.catalogue.records import CatalogueUpdate, Cause, Deferral, Deferred
 from bandersnatch.cluster import messages
 from bandersnatch.cluster.budget import WHOLE, divide_all
+from bandersnatch.cluster.flights import Batch, ExaminationWork, Flight, SyncWork
 from bandersnatch.cluster.pauses import HostPauses
 from bandersnatch.concurrency import task_group, wait_at_most
 from bandersnatch.errors import LostProcesses, MissingWorkers
@@ -41,17 +42,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bandersnatch.catalogue.records import ProjectRecord
-    from bandersnatch.closure.state import ClosureState
     from bandersnatch.cluster.port import CoordinatorQueue, SeenWorker
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.mirror.tasks import Outcome, RunContext, SyncTask
+    from bandersnatch.mirror.verify.findings import Examination, Findings
     from bandersnatch.model.names import ProjectName
 
 MOST_IN_A_JOB = 20
 """Projects of a job."""
-
-_ALONE = 500
-"""Files of a project that has a job of its own."""
 
 _JOB_TIME = 2.0
 """Seconds that a job should take: the last jobs of a run are not done at the same time."""
@@ -96,63 +94,6 @@ class ClusterTimes(Struct, frozen=True):
     wait: float = 60.0
 
 
-class _Flight:
-    """A project that is being synced by a worker, or waits for one."""
-
-    def __init__(self, task: SyncTask, record: ProjectRecord | None, context: _Context) -> None:
-        self.task = task
-        self.record = record
-        self.context = context
-        self.attempt = 0
-        self.losses = 0
-        self.done: asyncio.Future[messages.Report] = asyncio.get_running_loop().create_future()
-        self.written: set[str] = set()
-        self.deleted: set[str] = set()
-
-    @property
-    def is_large(self) -> bool:
-        return self.record is not None and len(self.record.files) >= _ALONE
-
-
-class _Context:
-    """What is the same for the projects of one executor."""
-
-    def __init__(
-        self, context: RunContext, authority: LocalAuthority, closure: ClosureState | None
-    ) -> None:
-        self.run_context = context
-        self.authority = authority
-        self._closure = closure
-
-    def of(self, flights: Sequence[_Flight]) -> messages.JobContext:
-        """Return the context of a job."""
-        context = self.run_context
-        names = {each.task.name for each in flights}
-        may_lose = context.may_lose
-        return messages.JobContext(
-            accepted=context.accepted & names,
-            force=context.force,
-            established=context.established,
-            may_empty=context.may_empty,
-            may_lose=may_lose and {n: count for n, count in may_lose.items() if n in names},
-            may_expire=context.may_expire,
-            cursor=context.cursor,
-            newest=context.newest,
-            ceiling=context.ceiling,
-            asked={} if self._closure is None else self._closure.asked_of(names),
-        )
-
-
-class _Batch:
-    """A job that is not reported completely; ``held`` is when it was last known to be held."""
-
-    def __init__(self, number: int, job: int, flights: dict[ProjectName, int], now: float) -> None:
-        self.number = number
-        self.job = job
-        self.flights = flights  # the attempts that have not reported their end
-        self.held = now
-
-
 class _Known:
     """A worker; ``seen`` is when its last sign of life came, ``age`` how long ago that is.
 
@@ -176,17 +117,23 @@ class Coordinator(Fleet):
         notice: messages.RunNotice,
         times: ClusterTimes,
         recorder: ChangeRecorder | None = None,
+        *,
+        processes: int = 1,
     ) -> None:
-        """Assign the collaborators; ``recorder`` is None if no changes are recorded."""
+        """Assign the collaborators; ``recorder`` is None if no changes are recorded.
+
+        ``processes`` is how many workers share a machine.
+        """
         self._queue = queue
         self._mirror = mirror
         self._notice = notice
         self._times = times
         self._recorder = recorder
-        self._flights: dict[ProjectName, _Flight] = {}
-        self._offered: deque[_Flight] = deque()
-        self._batches: dict[int, _Batch] = {}
-        self._by_project: dict[ProjectName, _Batch] = {}
+        self._processes = processes
+        self._flights: dict[ProjectName, Flight] = {}
+        self._offered: deque[Flight] = deque()
+        self._batches: dict[int, Batch] = {}
+        self._by_project: dict[ProjectName, Batch] = {}
         self._seen: dict[int, _Known] = {}  # with those that are lost
         self._workers: dict[int, _Known] = {}
         self._refused: set[str] = set()
@@ -253,22 +200,37 @@ class Coordinator(Fleet):
         self, mirror: Mirror, context: RunContext, began: datetime, /
     ) -> Callable[[SyncTask], Awaitable[Outcome]]:
         authority = LocalAuthority.of(mirror, context, began)
-        shared = _Context(context, authority, mirror.closure)
+        work = SyncWork(context, authority, mirror.closure)
 
         async def sync(task: SyncTask) -> Outcome:
             task, record = await authority.record_for(task)
-            flight = _Flight(task, record, shared)
+            flight = Flight(task, record, work)
             report = await self._fly(flight)
             if report.error is not None:
                 raise report.error
             outcome = report.outcome
             assert outcome is not None, "a report has an outcome or an error"
-            return await _after(outcome, report, flight)
+            return await _after(outcome, report, authority)
 
         return sync
 
-    async def _fly(self, flight: _Flight) -> messages.Report:
-        """Have a project synced by a worker, and return the report about it."""
+    def examining(
+        self, readers: int, rate: float | None, /, *, current_documents: bool
+    ) -> Callable[[ProjectRecord, Examination], Awaitable[Findings]]:
+        own = -(-readers // self._processes)  # rounded up
+        work = ExaminationWork(messages.ExaminationContext(own, rate, current_documents))
+
+        async def examine(record: ProjectRecord, examination: Examination) -> Findings:
+            report = await self._fly(Flight(examination, record, work))
+            if report.error is not None:
+                raise report.error
+            assert report.findings is not None, "a report has findings or an error"
+            return report.findings
+
+        return examine
+
+    async def _fly(self, flight: Flight) -> messages.Report:
+        """Have a worker do what a project needs, and return the report about it."""
         if self._failure is not None:
             raise self._failure
         name = flight.task.name
@@ -280,7 +242,7 @@ class Coordinator(Fleet):
             self._flights.pop(name, None)
             self._by_project.pop(name, None)
 
-    def _again(self, flight: _Flight) -> None:
+    def _again(self, flight: Flight) -> None:
         """Offer a project to the workers, with the next number of attempt in this run."""
         self._attempts += 1
         flight.attempt = self._attempts
@@ -298,17 +260,17 @@ class Coordinator(Fleet):
             while self._offered and (flights := self._next_job()):
                 await self._put(flights)
 
-    def _next_job(self) -> list[_Flight]:
+    def _next_job(self) -> list[Flight]:
         """Return the projects of the next job; none if there is enough work in the queue."""
         live = max(1, len(self._workers))
         waiting = sum(1 for each in self._batches.values() if not self._is_taken(each))
         size = self._size()
         if len(self._offered) < size and waiting >= live:
             return []
-        flights: list[_Flight] = []
+        flights: list[Flight] = []
         while self._offered and len(flights) < size:
             flight = self._offered[0]
-            is_other = flights and flight.context is not flights[0].context
+            is_other = flights and flight.work is not flights[0].work
             is_alone = flight.is_large or bool(flight.losses)
             if is_other or (flights and is_alone):
                 break
@@ -319,7 +281,7 @@ class Coordinator(Fleet):
                 break
         return flights
 
-    def _is_taken(self, batch: _Batch) -> bool:
+    def _is_taken(self, batch: Batch) -> bool:
         return any(batch.number in each.found.state.batches for each in self._workers.values())
 
     def _size(self) -> int:
@@ -328,19 +290,19 @@ class Coordinator(Fleet):
             return _FIRST_SIZE
         return max(1, min(MOST_IN_A_JOB, round(self._rate * _JOB_TIME)))
 
-    async def _put(self, flights: Sequence[_Flight]) -> None:
+    async def _put(self, flights: Sequence[Flight]) -> None:
         self._numbers += 1
         number = self._numbers
-        job = messages.SyncJob(
+        job = messages.Job(
             self._notice.run,
             number,
-            flights[0].context.of(flights),
+            flights[0].work.context_of(flights),
             tuple(messages.Assignment(e.attempt, e.task, e.record) for e in flights),
             is_alone=any(each.losses for each in flights),
         )
         attempts = {each.task.name: each.attempt for each in flights}
         now = _now()
-        batch = _Batch(number, -1, attempts, now)
+        batch = Batch(number, -1, attempts, now)
         self._batches[number] = batch
         self._by_project.update(dict.fromkeys(attempts, batch))
         batch.job = await self._queue.put(job)
@@ -433,11 +395,11 @@ class Coordinator(Fleet):
             ):
                 await self._give_up(batch)  # its worker is lost, or was never known
 
-    async def _give_up(self, batch: _Batch) -> None:
+    async def _give_up(self, batch: Batch) -> None:
         """Offer the projects of a job again that never reported their end."""
         self._batches.pop(batch.number, None)
         names = [name for name, attempt in batch.flights.items() if self._is_current(name, attempt)]
-        await self._queue.doubt(names)
+        await self._queue.doubt([name for name in names if self._is_synced(name)])
         await self._queue.withdraw(batch.job)
         # A report may have come meanwhile: the worker hung, and goes on.
         lost = [name for name in names if self._is_current(name, batch.flights.get(name, -1))]
@@ -448,7 +410,7 @@ class Coordinator(Fleet):
         for name in lost:
             self._lose(self._flights[name])
 
-    def _lose(self, flight: _Flight) -> None:
+    def _lose(self, flight: Flight) -> None:
         """Offer a project again whose worker was lost; it fails if it ends every process."""
         flight.losses += self._notice.is_local
         if flight.losses < MOST_LOSSES:
@@ -461,6 +423,9 @@ class Coordinator(Fleet):
     def _is_current(self, name: ProjectName, attempt: int) -> bool:
         flight = self._flights.get(name)
         return flight is not None and flight.attempt == attempt and not flight.done.done()
+
+    def _is_synced(self, name: ProjectName) -> bool:
+        return isinstance(self._flights[name].work, SyncWork)
 
     def _require_workers(self, elapsed: float) -> None:
         """Fail every project if there is no worker for too long."""
@@ -539,11 +504,12 @@ class Coordinator(Fleet):
                 self._batches.pop(batch.number, None)
                 self._jobs_done += 1
                 self._wake.set()
-        if report.outcome is None and report.error is None:
+        if report.is_handed_back:
             self._again(flight)  # it was handed back
             return
         self._finished += 1
-        closed.append(name)
+        if self._is_synced(name):
+            closed.append(name)
         if self._recorder is not None and report.outcome is not None:
             self._recorder.settle(flight.written, flight.deleted)
         flight.done.set_result(report)
@@ -559,7 +525,9 @@ class Coordinator(Fleet):
     async def _answer(self, worker: int, asked: messages.Claim | messages.Changes) -> None:
         """Answer a question of a worker."""
         flight = self._flights.get(asked.name)
-        if flight is None or not self._is_current(asked.name, asked.attempt):
+        work = None if flight is None else flight.work
+        is_current = self._is_current(asked.name, asked.attempt)
+        if flight is None or not isinstance(work, SyncWork) or not is_current:
             answer = messages.Answer(asked.number, is_current=False)
         elif isinstance(asked, messages.Changes):
             flight.written |= set(asked.written)
@@ -568,18 +536,18 @@ class Coordinator(Fleet):
                 self._recorder.expect(asked.written, asked.deleted)
             answer = messages.Answer(asked.number)
         else:
-            authority = flight.context.authority
-            taken, makes_room = await authority.claim(asked.name, asked.files, flight.record)
+            claimed = await work.authority.claim(asked.name, asked.files, flight.record)
+            taken, makes_room = claimed
             answer = messages.Answer(asked.number, taken=tuple(taken), makes_room=makes_room)
         await self._queue.send(worker, [answer])
 
 
-async def _after(outcome: Outcome, report: messages.Report, flight: _Flight) -> Outcome:
+async def _after(outcome: Outcome, report: messages.Report, authority: LocalAuthority) -> Outcome:
     """Trash what has left a published page, and return the outcome with all that was moved."""
     if not report.leaving or outcome.record is None:
         return outcome
     files = outcome.record.detail.files
-    trashed = await flight.context.authority.trash(report.name, report.leaving, files)
+    trashed = await authority.trash(report.name, report.leaving, files)
     return replace(outcome, removed=(*trashed, *outcome.removed))
 
 

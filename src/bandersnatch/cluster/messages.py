@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bandersnatch.errors import BandersnatchError
     from bandersnatch.events import Event
     from bandersnatch.mirror.tasks import Outcome, SyncTask
+    from bandersnatch.mirror.verify.findings import Examination, Findings
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.project import Rejection
@@ -42,8 +43,8 @@ class RunNotice(Struct, frozen=True):
     is_local: bool = False
 
 
-class JobContext(Struct, frozen=True):
-    """What is the same for the projects of a job; the fields are those of ``RunContext``.
+class SyncContext(Struct, frozen=True):
+    """What is the same for the projects of a job of ``mirror``; the fields are ``RunContext``'s.
 
     ``asked`` is what the closure asks of those that are followed; see ``ClosureState.asked_of``.
     """
@@ -60,25 +61,43 @@ class JobContext(Struct, frozen=True):
     asked: Mapping[ProjectName, tuple[str, str | None]] = {}
 
 
+class ExaminationContext(Struct, frozen=True):
+    """What is the same for the projects of a job of ``verify``.
+
+    ``readers`` is how many projects a worker reads concurrently, ``rate`` how many bytes per
+    second all workers together read, None for any number. With ``current_documents`` a legacy
+    document must not be older than the page.
+    """
+
+    readers: int = 1
+    rate: float | None = None
+    current_documents: bool = False
+
+
 class Assignment(Struct, frozen=True):
-    """One attempt to sync a project: its task, and what the catalogue has of it."""
+    """One attempt to sync or examine a project, and what the catalogue has of it."""
 
     attempt: int
-    task: SyncTask
+    task: SyncTask | Examination
     record: ProjectRecord | None
 
 
-class SyncJob(Struct, frozen=True):
-    """A job: projects to sync; ``batch`` is its number in the run.
+class Job(Struct, frozen=True):
+    """A job: projects to sync, or to examine; ``batch`` is its number in the run.
 
     ``is_alone`` is for a project that may end its process, which should have no other job.
     """
 
     run: str
     batch: int
-    context: JobContext
+    context: SyncContext | ExaminationContext
     assignments: tuple[Assignment, ...]
     is_alone: bool = False
+
+    @property
+    def is_sync(self) -> bool:
+        """Whether its projects are synced: an attempt that was given up may still write."""
+        return isinstance(self.context, SyncContext)
 
 
 class HostPause(Struct, frozen=True):
@@ -128,7 +147,7 @@ class JobEnd(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """The end of an attempt: with an outcome, with an error, or handed back with neither.
+    """The end of an attempt: with an outcome, findings, or an error; or handed back with none.
 
     ``leaving`` are the files that have left the published page, and that are not moved yet.
     """
@@ -138,6 +157,12 @@ class Report(Struct, frozen=True):
     outcome: Outcome | None = None
     error: BandersnatchError | None = None
     leaving: tuple[FileRecord, ...] = ()
+    findings: Findings | None = None
+
+    @property
+    def is_handed_back(self) -> bool:
+        """Whether the worker ended before the attempt did."""
+        return self.outcome is None and self.findings is None and self.error is None
 
 
 class Claim(Struct, frozen=True):
@@ -181,7 +206,7 @@ class HandedJob(Struct, frozen=True):
     """Gives a process a job; ``number`` is that of the queue."""
 
     number: int
-    job: SyncJob
+    job: Job
 
 
 class Answer(Struct, frozen=True):

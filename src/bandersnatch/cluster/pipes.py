@@ -58,7 +58,7 @@ class _Child:
         self.signs = 0
         self.sequence = 0
         self.share = messages.Share()
-        self.jobs: dict[int, messages.SyncJob] = {}
+        self.jobs: dict[int, messages.Job] = {}
         self.ended = asyncio.Event()
 
     def send(self, value: object) -> None:
@@ -71,7 +71,7 @@ class _Child:
         if writer is not None and not (self.ended.is_set() or writer.is_closing()):
             writer.write(frame(codec.encode(value)))
 
-    def has_room_for(self, job: messages.SyncJob) -> bool:
+    def has_room_for(self, job: messages.Job) -> bool:
         """Whether it can be given a job; one that may end its process has it alone."""
         if not self.share.index or any(each.is_alone for each in self.jobs.values()):
             return False
@@ -94,7 +94,7 @@ class PipeCoordinatorQueue(CoordinatorQueue):
         self._command = command
         self._count = count
         self._children: dict[int, _Child] = {}
-        self._waiting: deque[tuple[int, messages.SyncJob]] = deque()
+        self._waiting: deque[tuple[int, messages.Job]] = deque()
         self._mail: list[Mail] = []
         self._news = asyncio.Event()
         self._numbers = self._jobs = self._failed_starts = 0
@@ -226,7 +226,7 @@ class PipeCoordinatorQueue(CoordinatorQueue):
         for each in children:
             each.kill()
 
-    async def put(self, job: messages.SyncJob, /) -> int:
+    async def put(self, job: messages.Job, /) -> int:
         self._jobs += 1
         self._waiting.append((self._jobs, job))
         self._hand_out()

@@ -9,7 +9,7 @@ from bandersnatch.fleet_counts import FleetCounts, PausedHost
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from bandersnatch.cluster.messages import HostPause, RunNotice, Share, SyncJob, WorkerState
+    from bandersnatch.cluster.messages import HostPause, Job, RunNotice, Share, WorkerState
     from bandersnatch.model.names import ProjectName
 
 
@@ -73,7 +73,7 @@ class TakenJob(NamedTuple):
     """A job that a worker has taken; ``number`` is that of the queue."""
 
     number: int
-    job: SyncJob
+    job: Job
 
 
 class CoordinatorQueue(Protocol):
@@ -101,8 +101,8 @@ class CoordinatorQueue(Protocol):
         """End the run: no attempt is current any more."""
         ...
 
-    async def put(self, job: SyncJob, /) -> int:
-        """Make the attempts of a job current, queue it, and return its number."""
+    async def put(self, job: Job, /) -> int:
+        """Make the attempts of a job that syncs current, queue it, and return its number."""
         ...
 
     async def withdraw(self, number: int, /) -> None:

@@ -326,15 +326,9 @@ class PostgresCoordinatorQueue(_Queue, CoordinatorQueue):
         await self.execute("DELETE FROM run WHERE id = %s", (self._run,))
         await self._notify("*")
 
-    async def put(self, job: messages.SyncJob, /) -> int:
-        names = [each.task.name for each in job.assignments]
-        numbers = [each.attempt for each in job.assignments]
-        await self.execute(
-            "INSERT INTO attempt SELECT name, %s, number "
-            "FROM unnest(%s::text[], %s::bigint[]) AS given (name, number) "
-            "ON CONFLICT (project) DO UPDATE SET run = excluded.run, number = excluded.number",
-            (job.run, names, numbers),
-        )
+    async def put(self, job: messages.Job, /) -> int:
+        if job.is_sync:
+            await self._make_current(job)
         key = f"{job.run} {job.batch}"  # so that no repetition queues it twice
         queued = Job(
             queue=_QUEUE,
@@ -356,6 +350,16 @@ class PostgresCoordinatorQueue(_Queue, CoordinatorQueue):
         number = await self.repeated(put)
         await self._notify("*")
         return number
+
+    async def _make_current(self, job: messages.Job) -> None:
+        names = [each.task.name for each in job.assignments]
+        numbers = [each.attempt for each in job.assignments]
+        await self.execute(
+            "INSERT INTO attempt SELECT name, %s, number "
+            "FROM unnest(%s::text[], %s::bigint[]) AS given (name, number) "
+            "ON CONFLICT (project) DO UPDATE SET run = excluded.run, number = excluded.number",
+            (job.run, names, numbers),
+        )
 
     async def withdraw(self, number: int, /) -> None:
         await self.execute("DELETE FROM procrastinate_jobs WHERE id = %s", (number,))

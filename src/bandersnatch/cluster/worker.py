@@ -1,7 +1,7 @@
-"""A worker: takes jobs of the run that is under way, and syncs their projects.
+"""A worker: takes jobs of the run that is under way, and syncs or examines their projects.
 
-It writes files and pages of its projects, and nothing else. It reports an attempt once what it
-wrote is durable.
+It writes files and pages of the projects that it syncs, and nothing else. It reports an attempt
+once what it wrote is durable.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from bandersnatch import errors
 from bandersnatch.cluster import messages
+from bandersnatch.cluster.examination import ProjectExaminer
 from bandersnatch.cluster.remote import Attempt, FencedStorage, RemoteAuthority
 from bandersnatch.concurrency import task_group, wait_at_most
 from bandersnatch.events import StepStarted, Warned
@@ -22,7 +23,7 @@ from bandersnatch.layout import CLUSTER
 from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.owners import PathOwners
 from bandersnatch.mirror.project import ProjectSync
-from bandersnatch.mirror.tasks import RunContext
+from bandersnatch.mirror.tasks import RunContext, SyncTask
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from bandersnatch.layout import StorageKey
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.mirror.requirements import RequirementReader
-    from bandersnatch.mirror.tasks import Outcome, SyncTask
+    from bandersnatch.mirror.tasks import Outcome
     from bandersnatch.model.files import ReleaseFile
 
 JOBS = 2
@@ -213,6 +214,7 @@ class _Part:
         self._trash_until = 0.0
         self._sending = asyncio.Lock()
         self._reader: RequirementReader | None = None
+        self._examiner: ProjectExaminer | None = None
 
     async def run(self) -> None:
         """Work until the run is over; hand everything back if cancelled."""
@@ -268,6 +270,8 @@ class _Part:
                 self._limits.pause(each.host, each.seconds)
         self._share = share
         self._limits.assign(share)
+        if self._examiner is not None:
+            self._examiner.assign(share)
 
     def _state(self) -> messages.WorkerState:
         return messages.WorkerState(
@@ -374,18 +378,15 @@ class _Part:
             await self._room.wait()
 
     async def _do(self, taken: TakenJob) -> None:
-        """Sync the projects of a job, and report each."""
+        """Do what the projects of a job need, and report each."""
         job = taken.job
         try:
             if job.run == self._notice.run:
                 await self._queue.live(self._state())
-                context = await self._context(job.context)
-                if self._mirror.closure is not None:
-                    names = [each.task.name for each in job.assignments]
-                    self._mirror.closure.ask(names, job.context.asked)
+                attempt = await self._attempts_of(job)
                 async with task_group() as group:
                     for each in job.assignments:
-                        group.create_task(self._sync(each, context))
+                        group.create_task(self._do_one(each, attempt))
             await self._flush()
             await self._queue.finish(taken.number)
         finally:
@@ -393,7 +394,22 @@ class _Part:
             self._batches.discard(job.batch)
             self._room.set()
 
-    async def _context(self, job: messages.JobContext) -> RunContext:
+    async def _attempts_of(
+        self, job: messages.Job
+    ) -> Callable[[messages.Assignment], Awaitable[messages.Report]]:
+        """Return what makes the attempts of a job."""
+        if isinstance(job.context, messages.ExaminationContext):
+            if self._examiner is None:
+                self._examiner = ProjectExaminer(self._mirror, job.context)
+                self._examiner.assign(self._share)
+            return self._examiner.examine
+        context = await self._context(job.context)
+        if self._mirror.closure is not None:
+            names = [each.task.name for each in job.assignments]
+            self._mirror.closure.ask(names, job.context.asked)
+        return lambda assignment: self._sync(assignment, context)
+
+    async def _context(self, job: messages.SyncContext) -> RunContext:
         """Return the context of a job; the trash may be that of a moment ago."""
         if _now() >= self._trash_until:
             self._trash = {each.key: each for each in await self._mirror.catalogue.trash()}
@@ -414,12 +430,16 @@ class _Part:
             ceiling=job.ceiling,
         )
 
-    async def _sync(self, assignment: messages.Assignment, context: RunContext) -> None:
-        """Sync one project, and report the end of the attempt."""
+    async def _do_one(
+        self,
+        assignment: messages.Assignment,
+        make: Callable[[messages.Assignment], Awaitable[messages.Report]],
+    ) -> None:
+        """Make one attempt, and report its end."""
         name, attempt = assignment.task.name, assignment.attempt
         self._projects += 1
         try:
-            report = await self._attempt(assignment, context)
+            report = await make(assignment)
         except asyncio.CancelledError:
             self._post(messages.Report(name, attempt))
             raise
@@ -436,10 +456,10 @@ class _Part:
         self._done += 1
         self._post(report)
 
-    async def _attempt(
-        self, assignment: messages.Assignment, context: RunContext
-    ) -> messages.Report:
+    async def _sync(self, assignment: messages.Assignment, context: RunContext) -> messages.Report:
+        """Sync one project."""
         task = assignment.task
+        assert isinstance(task, SyncTask), "a job has one kind of tasks"
         fence = _Fence(self, assignment, records=bool(self._mirror.settings.diff.path))
         if not await self.is_current(assignment):
             raise errors.AbandonedAttempt(task.name)

@@ -1,4 +1,4 @@
-"""The port of the workers that sync the projects of a run in other processes."""
+"""The port of the workers that sync or examine the projects of a run in other processes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
+    from bandersnatch.catalogue.records import ProjectRecord
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.mirror.tasks import Outcome, RunContext, SyncTask
+    from bandersnatch.mirror.verify.findings import Examination, Findings
 
 MOST_AUTOMATIC = 4
 """Processes that are started without being asked for."""
@@ -19,9 +21,12 @@ MOST_AUTOMATIC = 4
 MANY_TASKS = 500
 """Tasks of a plan from which on starting processes takes less time than they save."""
 
+MANY_TO_READ = 2_000
+"""The same for projects whose files are read, which takes less time than to sync them."""
+
 
 class Fleet(Protocol):
-    """Workers that sync projects; this process stays the one that records what they did."""
+    """Workers that sync or examine projects; this process stays the one that records anything."""
 
     @property
     def concurrency(self) -> int:
@@ -32,6 +37,16 @@ class Fleet(Protocol):
         self, mirror: Mirror, context: RunContext, began: datetime, /
     ) -> Callable[[SyncTask], Awaitable[Outcome]]:
         """Return what syncs a project of a run, as ``ProjectSync.sync`` does."""
+        ...
+
+    def examining(
+        self, readers: int, rate: float | None, /, *, current_documents: bool
+    ) -> Callable[[ProjectRecord, Examination], Awaitable[Findings]]:
+        """Return what examines a project, as ``Examiner.examine`` does.
+
+        Each machine reads ``readers`` projects concurrently; all of them together read ``rate``
+        bytes per second, None for any number.
+        """
         ...
 
 
@@ -50,14 +65,21 @@ def no_fleet(tasks: int, /) -> AbstractAsyncContextManager[Fleet | None]:
 
 
 def process_count(
-    wanted: int | None, tasks: int, *, cores: int, budget: int, is_polite: bool
+    wanted: int | None,
+    tasks: int,
+    *,
+    cores: int,
+    budget: int,
+    is_polite: bool = False,
+    many: int = MANY_TASKS,
 ) -> int:
-    """Return how many processes sync the projects of a plan of so many tasks.
+    """Return how many processes do so many tasks.
 
-    ``wanted`` is what the operator wants, None to leave it to this function. ``budget`` is the
-    smaller of the budgets of requests, of which each process needs one. ``is_polite`` says that
-    the index allows so few requests that one process uses all of them.
+    ``wanted`` is what the operator wants, None to leave it to this function; it then starts some
+    from ``many`` tasks on. ``budget`` is what they divide, for example the smaller of the budgets
+    of requests, of which each process needs one. ``is_polite`` says that the index allows so few
+    requests that one process uses all of them.
     """
     if wanted is None:
-        wanted = 1 if is_polite or tasks < MANY_TASKS else min(cores, MOST_AUTOMATIC)
+        wanted = 1 if is_polite or tasks < many else min(cores, MOST_AUTOMATIC)
     return max(1, min(wanted, tasks, budget))

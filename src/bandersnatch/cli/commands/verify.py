@@ -68,13 +68,19 @@ async def run(session: Session) -> int:
 
 
 def _job(session: Session) -> Job:
+    from bandersnatch.app import readers_for
     from bandersnatch.cli.session import Job
+    from bandersnatch.mirror.fleet import no_fleet
     from bandersnatch.mirror.verify.run import Verification
 
-    options = verify_options(session.arguments, session.configuration.settings)
+    arguments, configuration = session.arguments, session.configuration
+    options = verify_options(arguments, configuration.settings)
 
     async def work(mirror: Mirror, _: RunReport) -> None:
-        await Verification(mirror, options).run()
+        fleets = no_fleet
+        if options.repair:  # a dry run changes nothing, not even the state of workers
+            fleets = readers_for(configuration, arguments.config, mirror, options.workers)
+        await Verification(mirror, options, fleets).run()
 
     return Job(work, has_diff=False, readers=options.workers)
 

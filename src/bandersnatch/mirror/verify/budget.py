@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from bandersnatch.model.names import ProjectName
 
 
+_LEAST_SHARE = 0.001
+
+
 @dataclass(frozen=True, slots=True)
 class VerifyOptions:
     """The flags of ``verify``.
@@ -41,11 +44,29 @@ class VerifyOptions:
         return any(limit is not None for limit in limits)
 
 
-class Budget:
-    """Limits how much a run reads, and how fast; without limits it is never spent.
+class Pace:
+    """Limits how fast everything that is read concurrently is read, in bytes per second."""
 
-    ``seconds`` and ``size``, in bytes, are for the whole run; ``rate``, in bytes per second, is
-    for everything that is read concurrently.
+    def __init__(self, clock: Clock, rate: float) -> None:
+        self._clock = clock
+        self._began = clock.monotonic()
+        self._rate = rate
+        self._due = 0.0
+        self.share = 1.0
+        """The part of the rate that this process has; the others have the rest."""
+
+    async def take(self, size: int) -> None:
+        """Wait until the rate allows ``size`` more bytes."""
+        self._due += size / (self._rate * max(self.share, _LEAST_SHARE))
+        ahead = self._due - (self._clock.monotonic() - self._began)
+        if ahead > 0:
+            await self._clock.sleep(ahead)
+
+
+class Budget:
+    """Limits how much is read, and how fast; without limits it is never spent.
+
+    It is spent after ``seconds``, or after ``size`` bytes.
     """
 
     def __init__(
@@ -54,19 +75,19 @@ class Budget:
         *,
         seconds: float | None = None,
         size: int | None = None,
-        rate: float | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self._clock = clock
         self._began = clock.monotonic()
         self._seconds = seconds
         self._size = size
-        self._rate = rate
+        self._pace = pace
         self._read = 0
 
     @property
     def is_paced(self) -> bool:
         """Whether there is a rate, so that files must be read in small pieces."""
-        return self._rate is not None
+        return self._pace is not None
 
     @property
     def is_spent(self) -> bool:
@@ -76,14 +97,22 @@ class Budget:
         return self._seconds is not None and self._elapsed >= self._seconds
 
     @property
+    def left(self) -> tuple[float | None, int | None]:
+        """The seconds and the bytes until it is spent; None for what is not limited."""
+        seconds = None if self._seconds is None else max(0.0, self._seconds - self._elapsed)
+        size = None if self._size is None else max(0, self._size - self._read)
+        return seconds, size
+
+    @property
     def _elapsed(self) -> float:
         return self._clock.monotonic() - self._began
 
+    def count(self, size: int) -> None:
+        """Count ``size`` bytes as read; a negative number takes back what was not read."""
+        self._read += size
+
     async def take(self, size: int) -> None:
         """Count ``size`` bytes as read, and wait until the rate allows them."""
-        self._read += size
-        if self._rate is None:
-            return
-        ahead = self._read / self._rate - self._elapsed
-        if ahead > 0:
-            await self._clock.sleep(ahead)
+        self.count(size)
+        if self._pace is not None:
+            await self._pace.take(size)

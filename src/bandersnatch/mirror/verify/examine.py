@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 from bandersnatch import layout
 from bandersnatch.errors import InvalidPage, MissingObject, StorageError, UpstreamError
 from bandersnatch.layout import PageFormat, StorageKey
+from bandersnatch.mirror.fingerprint import PolicyFingerprint
 from bandersnatch.mirror.page import own_page_context, parse_own_page, read_own_page
+from bandersnatch.mirror.publish import Publisher
+from bandersnatch.mirror.verify.findings import Damage, Findings
 from bandersnatch.model.digests import Digest, new_hasher
 from bandersnatch.model.serials import NO_SERIAL
 from bandersnatch.simple.legacy import parse_legacy
 from bandersnatch.storage.port import FileReadResult, MirrorStorage, Storage, StoredObject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from bandersnatch.catalogue.records import FileRecord, ProjectRecord
     from bandersnatch.clock import Clock
-    from bandersnatch.mirror.fingerprint import PolicyFingerprint
-    from bandersnatch.mirror.publish import Publisher
+    from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.mirror.verify.budget import Budget
+    from bandersnatch.mirror.verify.findings import FileSelection
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.project import ProjectDetail
 
@@ -31,45 +34,6 @@ _DIFFERS = "it is not what was published"
 _BATCH_FILES = 64
 _BATCH_BYTES = 16 * 1024 * 1024
 """Files are read in batches that are small enough to stop soon after a budget is spent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """An object that is not what the record says; ``what`` is a clause about it ("it is ...")."""
-
-    key: StorageKey
-    what: str
-
-
-@dataclass(slots=True)
-class Findings:
-    """The result of examining one project.
-
-    ``at`` is when the examination began, in seconds since 1970, ``size`` the number of bytes that
-    were read. ``files`` and ``sidecars`` have the damage by the path of the release file.
-    ``intact`` has the modification time, in nanoseconds since 1970, of each file whose content
-    was read and is correct. ``is_newer`` says that the damaged page is newer than the record,
-    ``is_unfinished`` that the budget was spent before every file was read.
-    """
-
-    record: ProjectRecord
-    at: int
-    pages: list[Damage] = field(default_factory=list)
-    documents: list[Damage] = field(default_factory=list)
-    files: dict[str, Damage] = field(default_factory=dict)
-    sidecars: dict[str, Damage] = field(default_factory=dict)
-    intact: dict[str, int] = field(default_factory=dict)
-    size: int = 0
-    is_newer: bool = False
-    is_unfinished: bool = False
-
-    @property
-    def damage(self) -> Iterator[Damage]:
-        """All damage, pages first."""
-        yield from self.pages
-        yield from self.documents
-        yield from self.files.values()
-        yield from self.sidecars.values()
 
 
 class PageCheck:
@@ -87,6 +51,12 @@ class PageCheck:
         self._publisher = publisher
         self._fingerprint = fingerprint
         self._clock = clock
+
+    @classmethod
+    def of(cls, mirror: Mirror) -> Self:
+        """Return the check of the pages of a mirror."""
+        fingerprint = PolicyFingerprint.of(mirror)
+        return cls(mirror.storage, Publisher.of(mirror), fingerprint, mirror.clock)
 
     async def damage(self, record: ProjectRecord) -> list[Damage]:
         """Return the damage to a project's pages."""
@@ -182,27 +152,36 @@ class Examiner:
         self._documents = documents
         self._current_documents = current_documents
 
-    async def examine(
-        self, record: ProjectRecord, is_read: Callable[[FileRecord], bool]
-    ) -> Findings:
-        """Examine a project; read the content of the files that ``is_read`` returns True for.
+    async def examine(self, record: ProjectRecord, selection: FileSelection) -> Findings:
+        """Examine a project; read the content of the selected files.
 
         A file of another size than recorded is damaged without being read.
         """
-        findings = Findings(record, int(self._clock.now().timestamp()))
+        findings = Findings(int(self._clock.now().timestamp()))
         findings.pages = await self._pages.damage(record)
         findings.is_newer = bool(findings.pages) and await self._pages.is_newer(record)
         if self._documents:
             findings.documents = await self._document_damage(record)
-        await self._examine_files(findings, is_read)
+        await self._examine_files(findings, record.files, selection)
         return findings
+
+    @classmethod
+    def of(cls, mirror: Mirror, budget: Budget, *, current_documents: bool) -> Self:
+        """Return the examiner of a mirror."""
+        return cls(
+            mirror.storage,
+            PageCheck.of(mirror),
+            mirror.clock,
+            budget,
+            documents=mirror.settings.pages.legacy_json,
+            current_documents=current_documents,
+        )
 
     # ------------------------------------------------------------ files
 
     async def _examine_files(
-        self, findings: Findings, is_read: Callable[[FileRecord], bool]
+        self, findings: Findings, files: Sequence[FileRecord], selection: FileSelection
     ) -> None:
-        files = findings.record.files
         to_read: list[_FileToRead] = []
         unread: list[FileRecord] = []
         for found, stat in zip(files, await self._stat(files), strict=True):
@@ -210,7 +189,7 @@ class Examiner:
             if what:
                 key = layout.release_file(found.file)
                 findings.files[found.file.path] = Damage(key, what)
-            if what or is_read(found):
+            if what or selection.has(found):
                 to_read.append(_FileToRead(found, None if what else stat, _sidecar_key(found)))
             else:
                 unread.append(found)

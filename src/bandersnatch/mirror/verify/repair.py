@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bandersnatch.mirror.files import FileSync
     from bandersnatch.mirror.owners import PathOwners
     from bandersnatch.mirror.publish import Publisher
-    from bandersnatch.mirror.verify.examine import Damage, Findings
+    from bandersnatch.mirror.verify.findings import Damage, Findings
     from bandersnatch.model.files import ReleaseFile
     from bandersnatch.model.names import ProjectName
 
@@ -108,12 +108,12 @@ class Repairer:
         self._trusts_records = trusts_records
         self._unanswered = 0
 
-    async def repair(self, findings: Findings) -> Repairs:
+    async def repair(self, record: ProjectRecord, findings: Findings) -> Repairs:
         """Repair as much of the damage as possible.
 
         :raises StorageError: if the storage fails.
         """
-        repairs = Repairs(findings.record)
+        repairs = Repairs(record)
         if findings.files or findings.sidecars:
             await self._repair_files(findings, repairs)
         has_files = not (repairs.failed or findings.is_unfinished)
@@ -131,7 +131,7 @@ class Repairer:
     # ------------------------------------------------------------ files
 
     async def _repair_files(self, findings: Findings, repairs: Repairs) -> None:
-        record = findings.record
+        record = repairs.record
         offered = await self._fetch_offer(record.name)
         files = []
         for found in record.files:
@@ -204,7 +204,7 @@ class Repairer:
             repairs.add(damage, reason)
 
     async def _repair_documents(self, findings: Findings, repairs: Repairs) -> None:
-        reason = await self._publish_document(findings.record)
+        reason = await self._publish_document(repairs.record)
         for damage in findings.documents:
             repairs.add(damage, reason)
 

@@ -11,7 +11,7 @@ from bandersnatch.errors import MissingProject, TooManyOrphans, UnusableIndex
 from bandersnatch.mirror import recovery
 from bandersnatch.mirror.checkpoint import Checkpoint
 from bandersnatch.mirror.files import FileSync
-from bandersnatch.mirror.fingerprint import PolicyFingerprint
+from bandersnatch.mirror.fleet import no_fleet
 from bandersnatch.mirror.health import IndexHealth
 from bandersnatch.mirror.ledger import ceiling_above
 from bandersnatch.mirror.mark import finish_marks
@@ -22,7 +22,8 @@ from bandersnatch.mirror.removal import removal_limit
 from bandersnatch.mirror.state import StateFiles
 from bandersnatch.mirror.sync import tasks_by_name
 from bandersnatch.mirror.tasks import TaskHints
-from bandersnatch.mirror.verify.budget import Budget, VerifyOptions
+from bandersnatch.mirror.verify.budget import Budget, Pace, VerifyOptions
+from bandersnatch.mirror.verify.distribution import DistributedExaminer
 from bandersnatch.mirror.verify.examine import Examiner, PageCheck
 from bandersnatch.mirror.verify.orphans import Orphans
 from bandersnatch.mirror.verify.repair import Repairer
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
+    from bandersnatch.catalogue.records import Totals
+    from bandersnatch.mirror.fleet import Fleet, FleetOpener
     from bandersnatch.mirror.mirror import Mirror
-    from bandersnatch.mirror.verify.examine import Damage
+    from bandersnatch.mirror.verify.findings import Damage
     from bandersnatch.model.names import ProjectName
     from bandersnatch.model.serials import Serial
     from bandersnatch.storage.port import StoredObject
@@ -54,9 +57,13 @@ class Verification:
     and nothing else. Neither ``status`` nor ``todo`` is changed.
     """
 
-    def __init__(self, mirror: Mirror, options: VerifyOptions) -> None:
+    def __init__(
+        self, mirror: Mirror, options: VerifyOptions, fleets: FleetOpener = no_fleet
+    ) -> None:
+        """Assign the collaborators; ``fleets`` opens the workers that read what is stored."""
         self._mirror = mirror
         self._options = options
+        self._fleets = fleets
         self._state = StateFiles(mirror.storage)
         self._ceiling: Serial | None = None
         self._is_restored = False
@@ -164,49 +171,58 @@ class Verification:
     # ------------------------------------------------------------ scrubbing projects
 
     async def _scrub(self, began: datetime) -> None:
-        mirror, options = self._mirror, self._options
-        totals = await mirror.catalogue.totals()
-        mirror.events(events.RunPlanned(totals.projects, 0))
+        totals = await self._mirror.catalogue.totals()
+        self._mirror.events(events.RunPlanned(totals.projects, 0))
+        budget = self._budget(totals)
+        if self._options.quick:
+            scrub = await self._prepare(budget, None)
+            await scrub.run_quickly()
+        else:
+            async with self._fleets(totals.projects) as fleet:
+                scrub = await self._prepare(budget, fleet)
+                await scrub.run(int(began.timestamp()))
+        if scrub.unproven:
+            await self._sync_unproven(scrub.unproven, began)
+
+    def _budget(self, totals: Totals) -> Budget:
+        """Return the budget of the run; a sample is a share of the size of the mirror."""
+        options, clock = self._options, self._mirror.clock
         size = options.size
         if options.sample is not None:
             share = int(totals.size * options.sample / 100) + 1
             size = share if size is None else min(size, share)
-        budget = Budget(mirror.clock, seconds=options.seconds, size=size, rate=options.rate)
-        publisher = Publisher.of(mirror)
-        pages = PageCheck(mirror.storage, publisher, PolicyFingerprint.of(mirror), mirror.clock)
-        scrub = Scrub(
+        pace = None if options.rate is None else Pace(clock, options.rate)
+        return Budget(clock, seconds=options.seconds, size=size, pace=pace)
+
+    async def _prepare(self, budget: Budget, fleet: Fleet | None) -> Scrub:
+        """Return what scrubs the mirror; the workers of a fleet read it if there is one."""
+        mirror, options = self._mirror, self._options
+        examine = Examiner.of(mirror, budget, current_documents=options.update).examine
+        if fleet is not None:
+            handed_out = fleet.examining(
+                options.workers, options.rate, current_documents=options.update
+            )
+            examine = DistributedExaminer(handed_out, budget, mirror.clock).examine
+        return Scrub(
             mirror,
-            Examiner(
-                mirror.storage,
-                pages,
-                mirror.clock,
-                budget,
-                documents=mirror.settings.pages.legacy_json,
-                current_documents=options.update,
-            ),
+            examine,
             Repairer(
                 mirror.index,
                 FileSync.of(mirror),
                 PathOwners.of(mirror),
-                publisher,
+                Publisher.of(mirror),
                 mirror.clock,
                 trusts_records=not self._is_restored,
             ),
             budget,
             options,
             {each.name: each for each in await mirror.catalogue.deferred()},
+            concurrency=options.workers if fleet is None else fleet.concurrency,
         )
-        if options.quick:
-            await scrub.run_quickly()
-        else:
-            await scrub.run(int(began.timestamp()))
-        if scrub.unproven:
-            await self._sync_unproven(scrub.unproven, pages, began)
 
     async def _sync_unproven(
         self,
         damage: Mapping[ProjectName, Sequence[Damage]],
-        pages: PageCheck,
         began: datetime,
     ) -> None:
         """Sync the projects of damaged pages that their records must not be rendered to.
@@ -214,6 +230,7 @@ class Verification:
         A project that the index does not have any more is reported as damaged, not as failed.
         """
         absent: dict[ProjectName, str] = {}
+        pages = PageCheck.of(self._mirror)
         await self._sync(list(damage), began, _without_absent(self._mirror.events, absent))
         for name, found in damage.items():
             record = await self._mirror.catalogue.project(name)

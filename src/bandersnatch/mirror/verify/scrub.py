@@ -8,20 +8,28 @@ from msgspec import structs
 
 from bandersnatch.catalogue import records
 from bandersnatch.concurrency import bounded_map
-from bandersnatch.events import DamageFound, DamageRepaired, ProjectVerified, RepairFailed
+from bandersnatch.errors import LostProcesses
+from bandersnatch.events import (
+    DamageFound,
+    DamageRepaired,
+    ProjectFailed,
+    ProjectVerified,
+    RepairFailed,
+)
 from bandersnatch.layout import PACKAGES, SIMPLE
 from bandersnatch.mirror.publish import Publisher
 from bandersnatch.mirror.readoption import deferred_again
+from bandersnatch.mirror.verify.findings import FilesByAge, FilesByPath
 from bandersnatch.mirror.verify.quick import QuickCheck
 from bandersnatch.mirror.verify.repair import Repairer, Repairs, defer_damaged
 from bandersnatch.model.names import ProjectName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from bandersnatch.mirror.mirror import Mirror
     from bandersnatch.mirror.verify.budget import Budget, VerifyOptions
-    from bandersnatch.mirror.verify.examine import Damage, Examiner, Findings
+    from bandersnatch.mirror.verify.findings import Damage, FileSelection, Findings
 
 DRY_RUN = "a dry run repairs nothing"
 
@@ -46,23 +54,27 @@ class Scrub:
     def __init__(
         self,
         mirror: Mirror,
-        examiner: Examiner,
+        examine: Callable[[records.ProjectRecord, FileSelection], Awaitable[Findings]],
         repairer: Repairer,
         budget: Budget,
         options: VerifyOptions,
         deferred: Mapping[ProjectName, records.Deferred],
+        *,
+        concurrency: int,
     ) -> None:
         """Assign the collaborators; ``deferred`` are the catalogue's deferrals.
 
+        ``concurrency`` is how many projects are examined at a time.
         ``unproven`` are the damaged pages that only the index can restore; their projects are
         deferred.
         """
         self._mirror = mirror
-        self._examiner = examiner
+        self._examine = examine
         self._repairer = repairer
         self._budget = budget
         self._options = options
         self._deferred = deferred
+        self._concurrency = concurrency
         self.unproven: dict[ProjectName, list[Damage]] = {}
         self._cycle_began = records.NEVER
         self._batch = records.CatalogueUpdate()
@@ -85,11 +97,10 @@ class Scrub:
             await self._mark({records.Marker.VERIFY_CYCLE: str(began)})
         self._cycle_began = began
 
-        def is_read(found: records.FileRecord) -> bool:
-            return not began < (found.verified or records.NEVER) <= now + _CLOCK_TOLERANCE
+        selection = FilesByAge(began, now + _CLOCK_TOLERANCE)
 
         async def verify(entry: records.VerifyEntry) -> None:
-            await self._verify(entry.name, is_read)
+            await self._verify(entry.name, selection)
 
         future = records.VerifyEntry(_LAST_NAME, now + _CLOCK_TOLERANCE, 0, 0)
         ranges: list[tuple[records.VerifyEntry | None, int]] = [
@@ -102,20 +113,22 @@ class Scrub:
                     batch := await catalogue.verify_queue(before, after)
                 ):
                     after = batch[-1]  # noqa: PLW2901 - the next batch begins there
-                    await bounded_map(verify, batch, most=self._options.workers)
+                    await bounded_map(verify, batch, most=self._concurrency)
         finally:
             await self._commit()
         if max_age is None and not self._budget.is_spent:
             await self._mark({records.Marker.VERIFY_CYCLE: "", records.Marker.VERIFIED: str(began)})
 
-    async def _verify(
-        self, name: ProjectName, is_read: Callable[[records.FileRecord], bool]
-    ) -> None:
+    async def _verify(self, name: ProjectName, selection: FileSelection) -> None:
         record = await self._mirror.catalogue.project(name)
         if record is None or self._budget.is_spent:
             return
-        findings = await self._examiner.examine(record, is_read)
-        await self._settle(findings)
+        try:
+            findings = await self._examine(record, selection)
+        except LostProcesses as error:
+            self._mirror.events(ProjectFailed(name, error, will_retry=True))
+            return
+        await self._settle(record, findings)
         self._mirror.events(ProjectVerified(name, len(record.files), findings.size))
 
     # ------------------------------------------------------------ comparing sizes and times
@@ -151,13 +164,13 @@ class Scrub:
             # A page without a stat may still be a link that can be read.
             lacks_page = found.lacks_page and not await Publisher.of(mirror).has_pages(name)
             if found.paths or lacks_page:
-                await self._verify(name, _is_among(found.paths))
+                await self._verify(name, FilesByPath(frozenset(found.paths)))
             else:
                 mirror.events(ProjectVerified(name, len(recorded.get(name, ())), 0))
 
     # ------------------------------------------------------------ results
 
-    async def _settle(self, findings: Findings) -> None:
+    async def _settle(self, record: records.ProjectRecord, findings: Findings) -> None:
         """Report and repair the damage, and record what is intact."""
         events = self._mirror.events
         damage = list(findings.damage)
@@ -167,34 +180,40 @@ class Scrub:
             for each in damage:
                 events(RepairFailed(each.key, each.what, DRY_RUN))
             return
-        self._record_intact(findings)
+        record = self._record_intact(record, findings)
         if damage:
-            self._record_repairs(findings, await self._repairer.repair(findings))
+            repairs = await self._repairer.repair(record, findings)
+            self._record_repairs(record, findings, repairs)
         waited = self._mirror.clock.monotonic() - self._committed_at
         if damage or waited >= _COMMIT_INTERVAL:
             await self._commit()
 
-    def _record_intact(self, findings: Findings) -> None:
-        """Record which files are intact, with their new times if something touched them."""
-        record, intact = findings.record, findings.intact
+    def _record_intact(
+        self, record: records.ProjectRecord, findings: Findings
+    ) -> records.ProjectRecord:
+        """Record which files are intact; return the record, with new times of touched files."""
+        intact = findings.intact
         at = max(findings.at, self._cycle_began + 1)  # or the project would be queued again
         recorded = {found.file.path: found.modified for found in record.files}
         if any(modified != recorded[path] for path, modified in intact.items()):
-            findings.record = _with_times(record, intact)
-            self._update_record(findings.record)
+            record = _with_times(record, intact)
+            self._update_record(record)
         if len(intact) == len(recorded) and not any(findings.damage):
             self._batch.verified.append(records.Verified(record.name, at))
         elif intact:
             self._batch.verified.append(records.Verified(record.name, at, frozenset(intact)))
+        return record
 
-    def _record_repairs(self, findings: Findings, repairs: Repairs) -> None:
+    def _record_repairs(
+        self, examined: records.ProjectRecord, findings: Findings, repairs: Repairs
+    ) -> None:
         """Report and record the repairs; defer a project that is still damaged."""
         events, record = self._mirror.events, repairs.record
         for damage in repairs.repaired:
             events(DamageRepaired(damage.key))
         for damage, reason in repairs.failed:
             events(RepairFailed(damage.key, damage.what, reason))
-        if record is not findings.record:
+        if record is not examined:
             self._update_record(record)
         if repairs.unproven:
             self.unproven[record.name] = repairs.unproven
@@ -221,10 +240,6 @@ class Scrub:
         if self._options.repair:
             self._batch.markers.update(markers)
             await self._commit()
-
-
-def _is_among(paths: Collection[str]) -> Callable[[records.FileRecord], bool]:
-    return lambda found: found.file.path in paths
 
 
 def _with_times(record: records.ProjectRecord, times: Mapping[str, int]) -> records.ProjectRecord:
