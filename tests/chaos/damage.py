@@ -133,7 +133,8 @@ class DamagedMirror:
     def _recover(self) -> None:
         """Take planted objects away; assert that two runs of each command heal everything.
 
-        If all pages are lost, the operator does what a run advises. Files that neither a row nor a
+        If all pages are lost, or a newer release seems to have been used, the operator does what a
+        run advises. Files that neither a row nor a
         page names any more belong to no project, as ``verify`` says: he has it delete them.
         """
         for path in self._planted:
@@ -145,6 +146,9 @@ class DamagedMirror:
             for command in ("mirror", "verify"):
                 self._case.clock.advance(minutes=10)
                 ran = self._run(command)
+                if ran.code == 2 and "delete the file if no newer release was used" in ran.log:
+                    self.log.append("delete generation")
+                    (self._site.root / "generation").unlink()
                 if ran.code == 7 and "bandersnatch mirror --rebuild" in ran.log:
                     self.log.append("mirror --rebuild")
                     self._site.run("mirror", "--rebuild")

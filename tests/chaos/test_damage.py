@@ -225,6 +225,19 @@ def test_case_162_a_catalogue_of_a_newer_release_is_refused(case: Case, command:
     assert case.site.tree() == before
 
 
+def test_case_162_a_generation_with_a_flipped_bit_has_a_way_out(case: Case) -> None:
+    """Seed 20477: 5 became 7, which no other file contradicts, and every command ended with 2."""
+    case.mirrored("foo")
+    (case.site.root / "generation").write_text("7")
+
+    ran = case.site.mirror()
+
+    assert ran.code == 2
+    assert "made by a newer release; use that release, or delete the file" in ran.log
+    (case.site.root / "generation").unlink()
+    case.heals()
+
+
 @pytest.mark.parametrize("part", ["web", "web without mark", "catalogue"])
 def test_case_163_a_restored_part_is_noticed_and_compared(case: Case, part: str) -> None:
     """A project that was removed meanwhile leaves at once, and new ones come back."""

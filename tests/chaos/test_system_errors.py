@@ -99,6 +99,36 @@ def test_case_141_a_page_that_cannot_be_read_stays_on_the_root_page(case: Case) 
         assert case.site.run("delete", "--until-next-change", "foo").code in {0, 4}
 
 
+@pytest.mark.parametrize("number", [errno.EILSEQ, errno.ENAMETOOLONG])
+@pytest.mark.parametrize("event", ["open", "os.mkdir"])
+def test_case_141_an_error_about_a_short_name_rejects_no_file_for_good(
+    case: Case, event: str, number: int
+) -> None:
+    """Seed 20588: the file counted as rejected, so that no later run asked for it."""
+    case.mirrored("foo")
+    case.index.release("foo", "2.0", sdist=True)
+    failed: list[str] = []
+
+    def fail(found: str, arguments: tuple[Any, ...]) -> None:
+        if found == event and not failed and _is_of_a_file(arguments[0]):
+            failed.append(str(arguments[0]))
+            raise OSError(number, os.strerror(number))
+
+    with intercepted(fail):
+        ran = case.site.mirror()
+
+    assert failed
+    assert ran.code in {0, 4, 7}, ran.log
+    assert "rejected" not in ran.log
+    case.heals()
+
+
+def _is_of_a_file(name: object) -> bool:
+    """Whether a name is that of a release file, or of one of its directories."""
+    text = str(name).rpartition("/")[2]
+    return "foo-2.0" in text or (len(text) in {2, 60} and text.isalnum())
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_case_141_any_system_call_of_a_process_may_fail(case: Case, seed: int) -> None:
     require_strace()

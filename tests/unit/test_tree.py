@@ -753,7 +753,10 @@ def test_a_failed_write_leaves_only_the_old_content(
         (FileNotFoundError(errno.ENOENT, "x"), MissingObject, "it does not exist"),
         (OSError(errno.ENOSPC, "x"), StorageError, "No space left on device"),
         (PermissionError(errno.EACCES, "x"), UnusablePlace, "Permission denied"),
-        (OSError(errno.ENAMETOOLONG, "x"), UnstorableName, "its name is too long"),
+        (OSError(errno.ENAMETOOLONG, "x", LONG), UnstorableName, "its name is too long"),
+        (OSError(errno.ENAMETOOLONG, "x"), UnusablePlace, os.strerror(errno.ENAMETOOLONG)),
+        (OSError(errno.EILSEQ, "CON is reserved"), UnstorableName, "CON is reserved"),
+        (OSError(errno.EILSEQ, os.strerror(errno.EILSEQ)), UnusablePlace, "[Ii]nvalid"),
         (OSError(errno.EXDEV, "x"), StorageError, "another file system is mounted below its area"),
         (OSError("odd"), StorageError, "odd"),
     ],
@@ -766,6 +769,14 @@ def test_os_errors_are_mapped(error: OSError, kind: type[StorageError], says: st
     assert caught.value.key == "web/x"
     assert caught.value.__cause__ is error
     assert not caught.value.transient
+
+
+def test_only_a_name_beyond_ascii_is_no_valid_sequence_for_a_file_system() -> None:
+    error = OSError(errno.EILSEQ, os.strerror(errno.EILSEQ))
+    for place, kind in (("web/e3/x", UnusablePlace), ("web/e3/\xe9", UnstorableName)):
+        with pytest.raises(StorageError) as caught, mapped_errors(place):
+            raise error
+        assert type(caught.value) is kind
 
 
 def test_other_errors_are_not_mapped() -> None:

@@ -156,7 +156,10 @@ class StateFiles:
             warnings.append("generation is not a number; every project is synced again")
             return False
         if generation > GENERATION_NOW:
-            why = f"this tree has layout {generation}, made by a newer release; use that release"
+            why = (
+                f"this tree has layout {generation}, made by a newer release; use that release, "
+                "or delete the file if no newer release was used"
+            )
             raise CorruptState(GENERATION, why)
         if generation < GENERATION_NOW:
             warnings.append(

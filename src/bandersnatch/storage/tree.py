@@ -14,7 +14,7 @@ import re
 import stat
 import sys
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, TypeGuard
 
 from bandersnatch import errors
 from bandersnatch.layout import StorageKey, is_version_of
@@ -84,6 +84,33 @@ _OF_ONE_PLACE = frozenset(
 """System errors that may concern one directory or file only."""
 
 
+_OF_NAMES = frozenset({errno.ENAMETOOLONG, errno.EILSEQ})
+"""System errors about names."""
+
+_SHORT_NAME = 100
+"""Bytes; every file system holds names of this length, also with what temporary names add."""
+
+
+def _is_text(name: object) -> TypeGuard[str]:
+    return isinstance(name, str)
+
+
+def _wrong_name(key: str, error: OSError) -> str:
+    """Return why the file system cannot hold a name, "" if the error has another reason.
+
+    A name that it cannot hold is rejected for good, so a disk that fails must not look like that.
+    """
+    if error.errno == errno.ENAMETOOLONG:
+        names = *key.split("/"), *filter(_is_text, (error.filename, error.filename2))
+        is_long = any(len(os.fsencode(each)) > _SHORT_NAME for each in names)
+        return "its name is too long for the file system" if is_long else ""
+    if error.errno == errno.EILSEQ:
+        reason = os.strerror(errno.EILSEQ)
+        why = error.strerror or reason
+        return "" if key.isascii() and why == reason else why
+    return ""
+
+
 class mapped_errors:  # noqa: N801 - used like a function
     """A context that raises a ``StorageError`` about ``key`` for every ``OSError``."""
 
@@ -103,18 +130,14 @@ class mapped_errors:  # noqa: N801 - used like a function
             return
         if isinstance(error, FileNotFoundError):
             raise errors.MissingObject(self._key) from error
-        if error.errno == errno.ENAMETOOLONG:
-            why = "its name is too long for the file system"
-            raise errors.UnstorableName(self._key, why) from error
-        if error.errno == errno.EILSEQ:
-            why = error.strerror or os.strerror(errno.EILSEQ)
+        if why := _wrong_name(self._key, error):
             raise errors.UnstorableName(self._key, why) from error
         if error.errno == errno.EISDIR:
             raise errors.ObstructedPath(self._key, _IS_DIRECTORY) from error
         if error.errno is None and str(error) == NOT_REGULAR:
             raise errors.ObstructedPath(self._key, NOT_REGULAR) from error
         why = os.strerror(error.errno) if error.errno else str(error)
-        if error.errno in _OF_ONE_PLACE:
+        if error.errno in _OF_ONE_PLACE | _OF_NAMES:
             raise errors.UnusablePlace(self._key, why) from error
         if error.errno == errno.EXDEV:
             why = MOUNT_BELOW
