@@ -57,6 +57,7 @@ class Grants(TypedDict, total=False):
     behind: Collection[str]
     removals: int
     expires: bool
+    expired: Collection[str]
 
 
 @dataclass
@@ -267,24 +268,27 @@ class Case:
             self.figures.count("G9", not recovered)
         return ran
 
-    def heals(self, *, exits: Sequence[int] = (0,), **spans: float) -> Ran:
+    def heals(
+        self, *, exits: Sequence[int] = (0,), expired: Collection[str] = (), **spans: float
+    ) -> Ran:
         """Clear all faults; assert that one run gives the tree of a clean mirror (K7, I15).
 
         ``exits`` has the exit status of each run, where a rule requires a second look; ``spans``
-        is the time before each run, as keywords of ``timedelta``.
+        is the time before each run, as keywords of ``timedelta``. ``expired`` are the files that
+        may be purged from the trash.
         """
         self.server.faults.clear()
         self.server.thaw()
         runs = []
         for code in exits:
             self.clock.passed += timedelta(**spans).total_seconds()
-            runs.append(self.mirror(exits=code))
+            runs.append(self.mirror(exits=code, expired=expired))
         assert runs[-1].code == 0
         clean = self.clean_mirror()
         assert self.site.tree().keys() == clean.tree().keys()
         assert self.site.tree() == clean.tree()
         assert (self.site.status, self.site.todo()) == (clean.status, [])
-        self._is_quiet()
+        self._is_quiet(expired)
         return runs[-1]
 
     def clean_mirror(self) -> Site:
@@ -300,11 +304,11 @@ class Case:
         assert ran.code == 0, ran.log
         return clean
 
-    def _is_quiet(self) -> None:
+    def _is_quiet(self, expired: Collection[str]) -> None:
         """Assert that one more run writes nothing that is served and downloads nothing (I16)."""
         self.server.forget()
         times = self.site.times()
-        ran = self.mirror()
+        ran = self.mirror(expired=expired)
         assert ran.synced == []
         assert self.site.times() == times
         assert self.server.paths("file", "sidecar", "legacy") == []
@@ -327,4 +331,5 @@ def _granted(given: Grants) -> Granted:
         behind=frozenset(given.get("behind", ())),
         removals=given.get("removals"),
         expires=given.get("expires", False),
+        expired=frozenset(given.get("expired", ())),
     )

@@ -70,7 +70,8 @@ class Granted:
     ``excluded`` are the names of files that validation drops, or "PROJECT/NAME", where another
     project has a file of that name; ``bare`` are the names of those whose core
     metadata could not be fetched, ``behind`` the projects that stay at an earlier page.
-    ``removals`` is the operator's limit of removals. ``expires`` permits to purge the trash.
+    ``removals`` is the operator's limit of removals. ``expires`` permits to purge the trash,
+    ``expired`` some of its files, by their paths.
     """
 
     excluded: frozenset[str] = frozenset()
@@ -78,19 +79,22 @@ class Granted:
     behind: frozenset[str] = frozenset()
     removals: int | None = None
     expires: bool = False
+    expired: frozenset[str] = frozenset()
 
 
 @dataclass
 class Oracle:
     """Knows what an index has, which projects are selected, and which texts are secret.
 
-    ``highest`` is the highest serial that the index ever showed, correct or not.
+    ``highest`` is the highest serial that the index ever showed, correct or not. ``is_hidden`` says
+    of a project, its serial and the shown one whether the index itself stated too low a serial.
     """
 
     index: Index
     selects: Callable[[str], bool] = lambda _: True
     secrets: list[str] = field(default_factory=list)
     highest: int = 0
+    is_hidden: Callable[[str, int, int], bool] = lambda *_: False
 
     def judge(
         self, before: Snapshot, after: Snapshot, output: Output, granted: Granted
@@ -204,8 +208,10 @@ class Oracle:
                 yield Complaint("I6", f"{name} went back from {old.serial} to {serial}")
             if not 0 < project.serial <= status or name in named or not self.selects(name):
                 continue
-            shows = self.shown(after, name, granted) == ""
-            if project.status != "quarantined" and not shows and (serial or 0) < project.serial:
+            is_behind = (serial or 0) < project.serial and project.status != "quarantined"
+            if self.is_hidden(name, project.serial, serial or 0) or not is_behind:
+                continue
+            if self.shown(after, name, granted):
                 yield Complaint("I7", f"status is {status}, {name} at {serial}: {project.serial}")
         for name, serial in self._removed().items():
             if serial <= status and name not in named and page_forms(after, name):
@@ -249,7 +255,7 @@ class Oracle:
             if path.startswith("web/packages/") and content == self._content(f"/{served}"):
                 if content not in {after.read(path), after.read(f"removed/{served}")}:
                     yield Complaint("K2", f"{path} was valid and is gone")
-            elif path.startswith("removed/packages/") and not granted.expires:
+            elif is_trashed(path) and not (granted.expires or path in granted.expired):
                 trashed = path.removeprefix("removed/")
                 valid = content == self._content(f"/{trashed}")
                 if valid and content not in {after.read(path), after.read(f"web/{trashed}")}:
@@ -451,6 +457,11 @@ def _listed_in_all(
     for form, listed in listings:
         if name not in listed:
             yield Complaint("I4", f"{name} has a page and the root page ({form}) lacks it")
+
+
+def is_trashed(path: str) -> bool:
+    """Whether a file is a release file in the trash, or belongs to one."""
+    return path.startswith("removed/packages/")
 
 
 def is_temporary(path: str) -> bool:

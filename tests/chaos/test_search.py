@@ -16,6 +16,8 @@ import pytest
 
 from bandersnatch.mirror.project import MOST_UNREAD
 from tests.chaos.answers import KINDS, Answers
+from tests.chaos.heard import Heard
+from tests.chaos.lists import with_serial
 from tests.chaos.words import LARGEST, Words
 from tests.support import faults
 
@@ -193,7 +195,8 @@ def play_words(case: Case, seed: int) -> None:
     dice = search.dice
     case.server.now = case.clock.now if dice.random() < 0.7 else None
     case.server.has_etags = dice.random() < 0.7
-    words = Words(dice, list(NAMES))
+    words, heard = Words(dice, list(NAMES)), Heard()
+    case.oracle.is_hidden = heard.hides
     case.mirror()
     is_claimed = False
     for _ in range(dice.randint(1, 3)):
@@ -207,6 +210,7 @@ def play_words(case: Case, seed: int) -> None:
             if dice.random() < 0.1:
                 case.fault("detail", faults.status(500), project=name)
                 search.note(f"{name} is broken")
+        heard.listen(case.server)
         case.clock.advance(minutes=dice.choice((1, 11, 60 * 25)))
         is_claimed |= words.claims_too_much(self_only=search.method == "simple")
         case.oracle.highest = LARGEST if words.raises_pages or is_claimed else 0
@@ -235,6 +239,67 @@ def heal_words(search: Search, *, is_claimed: bool) -> None:
     for name in NAMES:
         search.release(name)
     search.heal(hours=25, is_claimed=is_claimed, without={"I6", "I7", *UNKNOWABLE})
+
+
+@pytest.mark.parametrize(("listed", "stated"), [(0, 105), (102, None)])
+def test_case_155_a_change_that_the_list_hides_comes_with_a_correct_list(
+    case: Case, listed: int, stated: int | None
+) -> None:
+    """The list has less than the page, or what is shown, so that nothing says more; seed 20206."""
+    case.site.configure(api_method="simple")
+    heard = Heard()
+    case.oracle.is_hidden = heard.hides
+    case.mirrored("foo", "bar")
+    case.index.release("bar", "2.0")
+    case.index.release("foo", "2.0")
+    case.index.release("bar", "3.0")
+    assert (case.site.status, case.index.projects["foo"].serial) == (104, 106)
+    case.fault("list", with_serial("foo", listed))
+    if stated is not None:
+        low = faults.document(lambda page: page["meta"].update({"_last-serial": stated}))
+        case.fault("detail", low, project="foo")
+    heard.listen(case.server)
+
+    case.endures(exits={0}, without=UNKNOWABLE)
+
+    assert case.site.status == case.index.serial
+    assert heard.hides("foo", 106, stated or listed)
+    case.heals()
+
+
+def test_case_155_a_page_that_states_too_little_is_stale_by_a_correct_list(case: Case) -> None:
+    case.site.configure(api_method="simple")
+    heard = Heard()
+    case.oracle.is_hidden = heard.hides
+    case.mirrored("foo", "bar")
+    case.index.release("foo", "2.0")
+    case.index.release("bar", "2.0")
+    low = faults.document(lambda page: page["meta"].update({"_last-serial": 104}))
+    case.fault("detail", low, project="foo")
+    heard.listen(case.server)
+
+    case.mirror(exits=4)
+
+    assert not heard.hides("foo", 105, 104)
+    assert case.site.status < 105
+    case.heals()
+
+
+@pytest.mark.parametrize(
+    ("heard", "shown", "is_hidden"),
+    [
+        (Heard(9, {"foo": 0}, {"foo": 5}), 5, True),
+        (Heard(9, {"foo": 5}), 5, True),
+        (Heard(6, {"foo": 5}), 5, False),  # the list claims no more than it has
+        (Heard(9, {"foo": 0}, {"foo": 7}), 5, False),  # the page says more
+        (Heard(9, {"foo": 7}, {"foo": 5}), 5, False),  # the list does
+        (Heard(9, {"foo": 5}, {"foo": 5}, {"foo": 7}), 5, False),  # an event does
+    ],
+)
+def test_case_155_a_change_is_hidden_if_nothing_says_more(
+    heard: Heard, shown: int, *, is_hidden: bool
+) -> None:
+    assert heard.hides("foo", 7, shown) == is_hidden
 
 
 @pytest.mark.parametrize("seed", range(FEW))
