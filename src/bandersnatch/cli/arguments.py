@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 DEFAULT_CONFIG = Path("/etc/bandersnatch.conf")
 
 
-def global_flags(*, default: bool) -> ArgumentParser:
-    """Return a parser of the flags that are accepted before and after the command.
+def add_global_flags(flags: ArgumentParser, *, default: bool) -> None:
+    """Add the flags that are accepted before and after the command.
 
     Those after the command have no ``default``, so that they do not reset those before it.
     """
     unset = False if default else SUPPRESS
-    flags = ArgumentParser(add_help=False)
+    flags.add_argument(
+        "-h", "--help", action="help", default=SUPPRESS, help="show this help message and exit"
+    )
     flags.add_argument(
         "-c",
         "--config",
@@ -38,7 +40,6 @@ def global_flags(*, default: bool) -> ArgumentParser:
     )
     flags.add_argument("--quiet", action="store_true", default=unset, help="log only errors")
     flags.add_argument("--version", action="version", version=f"bandersnatch {__version__}")
-    return flags
 
 
 def add_report(parser: ArgumentParser) -> None:

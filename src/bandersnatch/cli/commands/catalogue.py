@@ -6,7 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from bandersnatch.cli.arguments import global_flags
+from bandersnatch.cli.arguments import add_global_flags
 from bandersnatch.errors import OptionError, UsageError
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the parts of ``catalogue``."""
     parts = parser.add_subparsers(dest="part", metavar="copy", required=True)
     text = "copy everything that a catalogue has into an empty one"
-    after = global_flags(default=False)
-    copy = parts.add_parser("copy", help=text, description=text, parents=[after])
+    copy = parts.add_parser("copy", help=text, description=text, add_help=False)
+    add_global_flags(copy, default=False)
     copy.add_argument("source", metavar="FROM", help=f"what is copied: {_PLACE}")
     copy.add_argument("target", metavar="TO", help="where to, in the same form; it must be empty")
 

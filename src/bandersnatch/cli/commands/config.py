@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bandersnatch.cli.arguments import global_flags
+from bandersnatch.cli.arguments import add_global_flags
 from bandersnatch.cli.text import one_line, size
 from bandersnatch.errors import shown_url
 
@@ -24,8 +24,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the parts of ``config``."""
     parts = parser.add_subparsers(dest="part", metavar="check", required=True)
     text = "check the configuration and describe what it means"
-    after = global_flags(default=False)
-    check = parts.add_parser("check", help=text, description=text, parents=[after])
+    check = parts.add_parser("check", help=text, description=text, add_help=False)
+    add_global_flags(check, default=False)
     check.add_argument(
         "--online", action="store_true", help="also ask the index whether it can be mirrored"
     )
