@@ -2,6 +2,7 @@
 
     python bench/processes.py [--projects 600] [--files 2400] [--delay 0.0] [--runs 3]
     python bench/processes.py --verify [--largest 2000000]
+    python bench/processes.py --curl --projects 5000 --files 20000
 
 The index is served by nginx on the same cores, in memory like the mirrors, with ``--delay`` seconds
 before each answer. The programs run by turns. The line of each number of processes has the median
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--delay", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--curl", action="store_true", help="compare with curl in each round")
     parser.add_argument("--verify", action="store_true", help="measure verify, not a first run")
     parser.add_argument("--largest", type=int, default=50_000, help="bytes of the largest file")
     arguments = parser.parse_args()
@@ -72,8 +74,20 @@ def measure_all(rig: Rig, arguments: argparse.Namespace) -> None:
             shutil.rmtree(directory)
             return cost
 
-        rounds = [[run(count) for count in counts] for _ in range(arguments.runs)]
+        def fetch() -> Cost:
+            target = rig.fresh("curl")
+            cost = rig.curl(served, index.paths(), target)
+            shutil.rmtree(target)
+            return cost
+
+        rounds, fetched = [], []
+        for _ in range(arguments.runs):
+            fetched += [fetch()] if arguments.curl else []
+            rounds.append([run(count) for count in counts])
     report(rounds, counts)
+    for place, count in enumerate(counts if fetched else ()):
+        ratios = [each[place].wall / curl.wall for each, curl in zip(rounds, fetched, strict=True)]
+        print(f"{count} process(es): {statistics.median(ratios):.2f} x of curl")
 
 
 def report(rounds: Sequence[Sequence[Cost]], counts: Sequence[int]) -> None:
